@@ -1,0 +1,62 @@
+"""What exists, by the names people type. No torch here; tests/test_names.py holds every list against torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+CELLS = ("rnn", "lstm", "gru", "feedforward")
+GATES = {"rnn": 1, "lstm": 4, "gru": 3, "feedforward": 1}
+NONLINEARITIES = ("tanh", "relu", "none")
+ENGINES = ("auto", "cell", "torch", "scan")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = ("float32", "float64", "bfloat16")
+
+# Every optimizer of torch.optim that takes plain gradients in one pass. Not here: LBFGS (needs a closure), SparseAdam
+# (sparse gradients only), Muon (2-D parameters only).
+OPTIMIZERS: dict[str, str] = {
+    "adadelta": "Adadelta",
+    "adafactor": "Adafactor",
+    "adagrad": "Adagrad",
+    "adam": "Adam",
+    "adamax": "Adamax",
+    "adamw": "AdamW",
+    "asgd": "ASGD",
+    "nadam": "NAdam",
+    "radam": "RAdam",
+    "rmsprop": "RMSprop",
+    "rprop": "Rprop",
+    "sgd": "SGD",
+}
+
+# torch.optim.lr_scheduler by the name a recipe uses -> class name and the arguments it takes, with their types.
+SCHEDULES: dict[str, tuple[str, dict[str, type]]] = {
+    "constant": ("ConstantLR", {"factor": float, "total_iters": int}),
+    "linear": ("LinearLR", {"start_factor": float, "end_factor": float, "total_iters": int}),
+    "exponential": ("ExponentialLR", {"gamma": float}),
+    "step": ("StepLR", {"step_size": int, "gamma": float}),
+    "multistep": ("MultiStepLR", {"milestones": list, "gamma": float}),
+    "cosine": ("CosineAnnealingLR", {"T_max": int, "eta_min": float}),
+    "cosine-restarts": ("CosineAnnealingWarmRestarts", {"T_0": int, "T_mult": int, "eta_min": float}),
+    "one-cycle": (
+        "OneCycleLR",
+        {"max_lr": float, "total_steps": int, "pct_start": float, "div_factor": float, "final_div_factor": float},
+    ),
+    "polynomial": ("PolynomialLR", {"total_iters": int, "power": float}),
+    "plateau": ("ReduceLROnPlateau", {"factor": float, "patience": int, "threshold": float, "min_lr": float}),
+}
+
+# Habits from torch that a recipe answers by name: dotted key -> what rnncli does instead.
+TORCH_HABITS: dict[str, str] = {
+    "model.batch_first": "rnncli is always (T, B, feature) inside; files are read row by row",
+    "model.input_size": "it follows from the data",
+    "model.mode": "write cell: rnn, gru or lstm, and nonlinearity: tanh or relu",
+    "model.num_directions": "write bidirectional: true or false",
+    "train.learning_rate": "torch's name is lr",
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name most like `name`, or "" where nothing is near."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return found[0] if found else ""

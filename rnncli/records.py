@@ -1,0 +1,164 @@
+"""What can be shown: plain records, made by library code, drawn by `rnncli.report` and by nothing else.
+
+No torch, no rich: values are Python numbers, strings and nested lists. A `Page` is one result: a header, records from
+top to bottom, and what only JSON and data files get (the tensors, whole and in full precision).
+
+Every record has a `name`, a stable identifier that JSON and tests use and that no language changes; what a person
+reads (`title`, `label`, `text`) has been through `rnncli.locale.tr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Json = Any  # str | int | float | bool | None | list[Json] | dict[str, Json]
+
+# text: left-aligned words. code: a token or other text of the data, shown with its white space made visible.
+# count: an integer with separators. number: a float, 4 decimals. vector: a list of floats, one cell, cut at its edges
+# when it is too long ("8 of 64"). diff: a difference, `9e-08`. percent: a share, 0.12 -> 12%. seconds: a duration.
+# bytes: a size. shape: text such as (T=3, B=1, I=4), never wrapped. bar: a share drawn as a bar, with its number.
+Kind = Literal[
+    "text", "code", "count", "number", "vector", "diff", "percent", "seconds", "bytes", "shape", "bar"
+]
+
+
+@dataclass(frozen=True)
+class Column:
+    """name: key in JSON. label: heading shown. kind: how a value is written. optional: dropped first when narrow."""
+
+    name: str
+    label: str
+    kind: Kind = "number"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; a row is one value per column, or None for an empty cell.
+
+    total: a last row under a rule. caption: one line below. Where vectors do not fit the width, report goes tall (one
+    line per column under each row's first cell) rather than wrap one.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Any]]
+    title: str = ""
+    total: Sequence[Any] | None = None
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each."""
+
+    name: str
+    x: Sequence[float]
+    lines: Mapping[str, Sequence[float]]
+    x_label: str = ""
+    y_label: str = ""
+    title: str = ""
+    log_y: bool = False
+    marks: Mapping[str, float] = field(default_factory=dict)  # label -> x of a vertical mark
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """values[row][column]; signed values are drawn on a scale that is symmetric about zero."""
+
+    name: str
+    values: Sequence[Sequence[float]]
+    row_labels: Sequence[str]
+    column_labels: Sequence[str]
+    row_axis: str = ""
+    column_axis: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class ColouredText:
+    """Tokens, each coloured by one value in [low, high]; where there is no colour, a digit 0-9 stands below each."""
+
+    name: str
+    tokens: Sequence[str]
+    values: Sequence[float]
+    low: float = -1.0
+    high: float = 1.0
+    title: str = ""
+    separator: str = ""  # between tokens: "" for characters, " " for words
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statement about the shown numbers. ok: it held. diff, tol: the largest difference and what is allowed."""
+
+    name: str
+    ok: bool
+    text: str
+    diff: float | None = None
+    tol: float | None = None
+
+
+@dataclass(frozen=True)
+class Checks:
+    checks: Sequence[Check]
+    name: str = "checks"
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A line or paragraph. kind: plain | note | formula | warning | code (printed exactly as it is)."""
+
+    text: str
+    kind: Literal["plain", "note", "formula", "warning", "code"] = "plain"
+    name: str = "message"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What to type next: (command, what it does) pairs under a short title such as "next"."""
+
+    title: str
+    commands: Sequence[tuple[str, str]]
+    name: str = "next"
+
+
+Record = Table | Series | HeatMap | ColouredText | Checks | Message | Commands
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named tensor for JSON and data files: nested lists in full precision, one axis letter per dimension."""
+
+    name: str
+    axes: Sequence[str]
+    shape: Sequence[int]
+    values: Json
+
+
+@dataclass(frozen=True)
+class Page:
+    """One result.
+
+    schema: "rnncli/NAME/VERSION". title: left of the header line. seed, device, dtype, torch: its right side, and in
+    JSON. config: the settings that made it. tensors: only JSON and data files show them.
+    """
+
+    schema: str
+    title: str
+    records: Sequence[Record]
+    config: Mapping[str, Json] = field(default_factory=dict)
+    tensors: Sequence[Tensor] = ()
+    seed: int | None = None
+    device: str = ""
+    dtype: str = ""
+    torch: str = ""
+
+    def checks(self) -> list[Check]:
+        return [check for record in self.records if isinstance(record, Checks) for check in record.checks]
+
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks())
