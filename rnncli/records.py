@@ -19,27 +19,36 @@ Json = Any  # str | int | float | bool | None | list[Json] | dict[str, Json]
 # count: an integer with separators. number: a float, 4 decimals. vector: a list of floats, one cell, cut at its edges
 # when it is too long ("8 of 64"). diff: a difference, `9e-08`. percent: a share, 0.12 -> 12%. seconds: a duration.
 # bytes: a size. shape: text such as (T=3, B=1, I=4), never wrapped. bar: a share drawn as a bar, with its number.
+# interval: (value, low, high) with two decimals, 1.52 [1.48 1.54].
 Kind = Literal[
-    "text", "code", "count", "number", "vector", "diff", "percent", "seconds", "bytes", "shape", "bar"
+    "text", "code", "count", "number", "vector", "diff", "percent", "seconds", "bytes", "shape", "bar", "interval"
 ]
 
 
 @dataclass(frozen=True)
 class Column:
-    """name: key in JSON. label: heading shown. kind: how a value is written. optional: dropped first when narrow."""
+    """name: key in JSON. label: heading shown. kind: how a value is written. optional: dropped first when narrow.
+
+    group: a heading above this one, shared by neighbours that name the same. once: a value equal to the one above it
+    is left blank on the screen (JSON has it in every row).
+    """
 
     name: str
     label: str
     kind: Kind = "number"
     optional: bool = False
+    group: str = ""
+    once: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows under columns; a row is one value per column, or None for an empty cell.
 
-    total: a last row under a rule. caption: one line below. Where vectors do not fit the width, report goes tall (one
-    line per column under each row's first cell) rather than wrap one.
+    total: a last row under a rule. caption: one line below. Where all labels are empty there is no heading line: a list
+    of names and values. Where vectors do not fit the width, report goes tall (one line per column under each row's
+    first cell) rather than wrap one. cut_rows: more rows than this are cut in the middle, and said so (`--full` shows
+    all); JSON and data files are never cut.
     """
 
     name: str
@@ -48,6 +57,7 @@ class Table:
     title: str = ""
     total: Sequence[Any] | None = None
     caption: str = ""
+    cut_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Series:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """values[row][column]; signed values are drawn on a scale that is symmetric about zero."""
+    """values[row][column]; signed values are drawn on a scale that is symmetric about zero. cut_rows: as in Table."""
 
     name: str
     values: Sequence[Sequence[float]]
@@ -75,6 +85,7 @@ class HeatMap:
     row_axis: str = ""
     column_axis: str = ""
     title: str = ""
+    cut_rows: int | None = None
 
 
 @dataclass(frozen=True)
