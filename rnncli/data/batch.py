@@ -1,0 +1,153 @@
+"""Rows into batches: which rows, in which order, for which process; padding; the parallel streams of a long text.
+
+The order of everything is a pure function of integers, so a run continues where it stopped, and several processes
+share the work without talking to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnncli.errors import DataError, UsageError
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+POOL = 50  # batches whose rows are sorted together by length: long enough to save padding, short enough to stay random
+
+
+@dataclass(frozen=True)
+class Order:
+    """Where in the data a process stands. next_batch: the first batch to make. rank of world: its share of each."""
+
+    seed: int
+    epoch: int
+    next_batch: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.epoch < 0 or self.next_batch < 0 or not 0 <= self.rank < self.world:
+            raise ValueError(f"not an order: {self}")
+
+
+def permutation(n: int, *numbers: int) -> Any:
+    """0 ... n-1 in an order drawn from the given integers (>= 0), as an int64 array.
+
+    numpy's RandomState is frozen for good (NEP 19): the same integers give the same order in every version.
+    """
+    words: list[int] = []
+    for number in numbers:  # each as its count of 32-bit words, then these, so that no two lists of numbers agree
+        parts = [number >> shift & 0xFFFFFFFF for shift in range(0, max(1, number.bit_length()), 32)]
+        words += [len(parts), *parts]
+    return np.random.RandomState(words).permutation(n)
+
+
+def batch_count(n: int, batch_size: int) -> int:
+    """How many batches an epoch of n rows has; the last may be smaller."""
+    return -(-n // batch_size)
+
+
+def index_batches(
+    n: int, batch_size: int, order: Order, *, shuffle: bool, lengths: Sequence[int] | None = None
+) -> Iterator[list[int]]:
+    """The row numbers of each batch of an epoch over n rows, from batch order.next_batch on.
+
+    Each process gets rows rank, rank + world ... of every global batch (an empty list where there is none for it), so
+    the union over processes is the batch that a single process would make. With `lengths` (one per row), rows of
+    similar length share a batch: shuffled, POOL batches at a time are sorted by length, cut, and the batches shuffled.
+    """
+    if batch_size < 1:
+        raise ValueError("batch_size is at least 1")
+    rows = permutation(n, order.seed, order.epoch) if shuffle else np.arange(n)
+    starts = np.arange(0, n, batch_size)
+    if lengths is not None:
+        if len(lengths) != n:
+            raise ValueError(f"{len(lengths)} lengths for {n} rows")
+        of_row = np.asarray(lengths)
+        pool = POOL * batch_size if shuffle else max(1, n)
+        for start in range(0, n, pool):
+            part = rows[start : start + pool]
+            rows[start : start + pool] = part[np.argsort(of_row[part], kind="stable")]
+        if shuffle:
+            starts = starts[permutation(len(starts), order.seed, order.epoch, 1)]
+    for start in starts[order.next_batch :]:
+        yield rows[start : start + batch_size][order.rank :: order.world].tolist()
+
+
+def pad(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tensor]:
+    """Sequences of T_b steps, each a list or a tensor (T_b,) or (T_b, F), as one tensor with `value` after their ends.
+
+    Returns (T, B) or (T, B, F), T the longest, and the lengths, (B,) int64 on the CPU. Whole numbers become int64,
+    others keep their dtype (lists: float32). No sequences at all give (0, 0).
+    """
+    import torch
+
+    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
+    tensors = [torch.as_tensor(sequence) for sequence in sequences]
+    model = next((tensor for tensor in tensors if tensor.numel()), None)
+    if model is None:
+        longest = int(lengths.max()) if len(lengths) else 0
+        return torch.full((longest, len(lengths)), int(value), dtype=torch.int64), lengths
+    dtype = model.dtype if model.is_floating_point() or model.dtype == torch.bool else torch.int64
+    shape = (int(lengths.max()), len(tensors), *model.shape[1:])  # (T, B[, F])
+    padded = torch.full(shape, value, dtype=dtype, device=model.device)
+    for b, tensor in enumerate(tensors):
+        if len(tensor):
+            padded[: len(tensor), b] = tensor
+    return padded, lengths
+
+
+def mask(lengths: Tensor, T: int) -> Tensor:
+    """(T, B) bool: True where step t is inside row b. lengths: (B,)."""
+    import torch
+
+    return torch.arange(T, device=lengths.device)[:, None] < lengths[None, :]
+
+
+def stream_steps(n: int, batch_size: int) -> int:
+    """Steps of each of batch_size parallel streams over n tokens; the (n - 1) % batch_size left over are not read."""
+    return max(0, n - 1) // batch_size
+
+
+def stream_batches(ids: Tensor, window: int, batch_size: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
+    """(inputs, targets) windows for a language model, each (t, B) int64 with t <= window.
+
+    ids: (N,), a text as token numbers of any integer dtype. It is cut into batch_size streams of S = (N-1) // B steps:
+    stream b reads tokens b·S ... b·S+S-1, and its targets are the tokens one further on. Window k holds steps
+    k·window ... of every stream, so the state after one window is the right state before the next; the last window may
+    be shorter. A process gets streams rank, rank + world ... The order of a text is never shuffled: seed and epoch do
+    not matter here. DataError where the text is too short for the streams.
+    """
+    if window < 1 or batch_size < 1:
+        raise ValueError("window and batch_size are at least 1")
+    if batch_size < order.world:
+        raise UsageError(
+            tr("{streams} streams cannot be shared by {world} processes", streams=batch_size, world=order.world),
+            todo=tr("raise train.batch_size, or use fewer processes"),
+        )
+    steps = stream_steps(len(ids), batch_size)
+    if steps < 1:
+        raise DataError(
+            tr("{n} tokens are too few for {streams} parallel streams", n=len(ids), streams=batch_size),
+            todo=tr("lower train.batch_size, or take a longer text"),
+        )
+    used = batch_size * steps
+    mine = slice(order.rank, None, order.world)
+    inputs = ids[:used].view(batch_size, steps)[mine].t()  # (S, B)
+    targets = ids[1 : used + 1].view(batch_size, steps)[mine].t()  # (S, B)
+    for start in range(order.next_batch * window, steps, window):
+        stop = start + window
+        yield _whole(inputs[start:stop]), _whole(targets[start:stop])
+
+
+def _whole(part: Tensor) -> torch.Tensor:
+    import torch
+
+    return part.to(torch.int64).contiguous()

@@ -1,0 +1,161 @@
+"""Training, validation and test parts of one file's rows: by seed, within each class, by group, or in order of time.
+
+Every function returns row numbers, rising within each part, and a sentence saying how they were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rnncli.data.batch import permutation
+from rnncli.errors import DataError
+from rnncli.locale import tr
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+@dataclass(frozen=True)
+class Split:
+    """parts: name -> row numbers, "train" first. how: a sentence for the reader."""
+
+    parts: Mapping[str, list[int]]
+    how: str
+
+
+def split_random(n: int, fractions: Mapping[str, float], seed: int) -> Split:
+    """Parts drawn from n rows by seed. fractions: {"validation": 0.1, "test": 0.1}; the rest is training."""
+    sizes = _sizes(n, fractions)
+    rows = permutation(n, seed).tolist()
+    parts, start = {}, 0
+    for name, size in sizes.items():
+        parts[name] = rows[start : start + size]
+        start += size
+    return _split(n, parts, tr("drawn at random (seed {seed})", seed=seed))
+
+
+def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], seed: int) -> Split:
+    """Parts drawn within each class, so that every part has the classes in about the same shares.
+
+    The last row of a class is never taken from training: a class of one row is only there.
+    """
+    _sizes(len(labels), fractions)
+    wanted = {name: fraction for name, fraction in fractions.items() if fraction > 0}
+    members: dict[Hashable, list[int]] = {}
+    for row in permutation(len(labels), seed).tolist():
+        members.setdefault(labels[row], []).append(row)
+    parts: dict[str, list[int]] = {name: [] for name in wanted}
+    due = dict.fromkeys(wanted, 0.0)  # rows of the classes so far that a part should have
+    for label in sorted(members, key=str):
+        rows = members[label]
+        size = len(rows)
+        for name, fraction in wanted.items():
+            due[name] += size * fraction
+            take = min(_round(due[name]) - len(parts[name]), len(rows) - 1)
+            if take > 0:
+                parts[name] += rows[:take]
+                rows = rows[take:]
+    for name, rows in parts.items():
+        if not rows:
+            raise _too_few(name, len(labels), wanted[name], tr("every class keeps one row for training"))
+    how = tr("drawn within each class (seed {seed})", seed=seed)
+    absent = len(members) - len({labels[row] for row in parts[list(wanted)[-1]]}) if wanted else 0
+    if absent:
+        how += tr("; classes too small to be in {part}: {n}", n=absent, part=list(wanted)[-1])
+    return _split(len(labels), parts, how)
+
+
+def split_by_group(groups: Sequence[Hashable], fractions: Mapping[str, float], seed: int, by: str = "group") -> Split:
+    """Parts of whole groups (the takes of one speaker): no group is in two parts. by: the group's name for readers.
+
+    Groups are drawn in random order while they fit the part's size; where none fits, the smallest is taken.
+    """
+    n = len(groups)
+    sizes = _sizes(n, fractions)
+    members: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    if len(members) < len(sizes) + 1:
+        raise DataError(
+            tr(
+                "{groups} different values of {by} cannot be shared out to {parts} parts",
+                groups=len(members),
+                by=by,
+                parts=len(sizes) + 1,
+            ),
+            todo=tr("split by another column, or give separate files for validation and test"),
+        )
+    names = sorted(members, key=str)
+    left = [names[i] for i in permutation(len(names), seed).tolist()]
+    parts: dict[str, list[int]] = {}
+    for still_empty, (name, size) in zip(range(len(sizes), 0, -1), sizes.items(), strict=True):
+        rows: list[int] = []
+        for group in list(left):
+            # One group is kept back for each part still to come, training among them.
+            if len(left) > still_empty and len(rows) + len(members[group]) <= size:
+                rows += members[group]
+                left.remove(group)
+        if not rows:
+            smallest = min(left, key=lambda group: len(members[group]))
+            rows = members[smallest]
+            left.remove(smallest)
+        parts[name] = rows
+    how = tr("by {by}, {n} values, none in two parts (seed {seed})", by=by, n=len(members), seed=seed)
+    return _split(n, parts, how)
+
+
+def split_in_order(n: int, fractions: Mapping[str, float]) -> Split:
+    """The last rows are the test part, those before validation: for what has an order of time (series, texts)."""
+    sizes = _sizes(n, fractions)
+    parts, stop = {}, n
+    for name in reversed(sizes):
+        parts[name] = list(range(stop - sizes[name], stop))
+        stop -= sizes[name]
+    parts = {name: parts[name] for name in sizes}
+    return _split(n, parts, tr("in order, the last rows for {parts}", parts=" + ".join(sizes)))
+
+
+def _round(x: float) -> int:
+    return int(x + 0.5 + 1e-9)  # 0.15 * 10 is a little under 1.5
+
+
+def _sizes(n: int, fractions: Mapping[str, float]) -> dict[str, int]:
+    """Rows of each part but training; a fraction of 0 means no such part. Every part, training too, gets a row."""
+    wanted = {name: fraction for name, fraction in fractions.items() if fraction != 0}
+    total = sum(wanted.values())
+    if TRAIN in wanted or any(not 0 < fraction < 1 for fraction in wanted.values()) or total >= 1:
+        raise DataError(
+            tr(
+                "split {fractions} leaves nothing for training, or is no share",
+                fractions=", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items()),
+            ),
+            todo=tr("shares lie between 0 and 1 and add up to less than 1, for instance validation 0.1, test 0.1"),
+        )
+    sizes = {name: _round(n * fraction) for name, fraction in wanted.items()}
+    for name, size in sizes.items():
+        if size < 1:
+            raise _too_few(name, n, wanted[name])
+    if n - sum(sizes.values()) < 1:
+        raise DataError(
+            tr("{n} rows leave none for training after the split", n=n),
+            todo=tr("give more rows or smaller shares under data.split"),
+        )
+    return sizes
+
+
+def _too_few(name: str, n: int, fraction: float, why: str = "") -> DataError:
+    what = tr("{n} rows are too few: a share of {share} for {part} is no row", n=n, share=f"{fraction:g}", part=name)
+    if why:
+        what += f" ({why})"
+    todo = tr("give more rows, or a separate file for {part}", part=name)
+    if not why and n >= 3:
+        todo += tr(", or --set data.split.{part}={share}", part=name, share=f"{-(-100 // n) / 100:g}")
+    return DataError(what, todo=todo)
+
+
+def _split(n: int, parts: Mapping[str, list[int]], how: str) -> Split:
+    taken = {row for rows in parts.values() for row in rows}
+    whole = {TRAIN: [row for row in range(n) if row not in taken]}
+    whole.update({name: sorted(rows) for name, rows in parts.items()})
+    counts = ", ".join(tr("{n} {part}", n=f"{len(rows):,}", part=name) for name, rows in whole.items())
+    return Split(whole, f"{counts}: {how}")

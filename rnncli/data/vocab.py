@@ -1,0 +1,174 @@
+"""Tokens and their numbers; how a text is cut into characters or words."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.records import Json
+
+Kind = Literal["characters", "words"]
+
+UNK, PAD, BOS, EOS = "<unk>", "<pad>", "<bos>", "<eos>"
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """tokens[i] is the token of number i. specials: those at the front that the data did not give (`<pad>` ...)."""
+
+    tokens: tuple[str, ...]
+    specials: tuple[str, ...] = ()
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ids = {token: i for i, token in enumerate(self.tokens)}
+        if len(ids) != len(self.tokens):
+            raise ValueError("a token stands twice in the vocabulary")
+        if self.tokens[: len(self.specials)] != self.specials:
+            raise ValueError("special tokens come first")
+        object.__setattr__(self, "_ids", ids)
+
+    @classmethod
+    def from_tokens(
+        cls, tokens: Iterable[str], *, specials: Sequence[str] = (), min_count: int = 1, max_size: int | None = None
+    ) -> Vocab:
+        """The distinct tokens, ordered as `from_counts` says."""
+        return cls.from_counts(Counter(tokens), specials=specials, min_count=min_count, max_size=max_size)
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        specials: Sequence[str] = (),
+        min_count: int = 1,
+        max_size: int | None = None,
+    ) -> Vocab:
+        """Specials first, then what was seen at least min_count times, the commonest where max_size (in all) limits.
+
+        Characters stand by code point (`hello` gives e h l o), words by falling count and, at equal counts, by text.
+        A special that also stands in the data (`<unk>` in prepared texts) is the same token.
+        """
+        seen = sorted((-n, token) for token, n in counts.items() if n >= min_count and token not in specials)
+        if max_size is not None:
+            seen = seen[: max(0, max_size - len(specials))]
+        ordered = [token for _, token in seen]
+        if all(len(token) == 1 for token in ordered):
+            ordered.sort()
+        return cls((*specials, *ordered), tuple(specials))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def id(self, token: str) -> int:
+        """The number of a token that is known to be there (KeyError otherwise); specials above all."""
+        return self._ids[token]
+
+    def encode(self, tokens: Iterable[str], *, where: str = "") -> list[int]:
+        """The number of each token. An unknown one is `<unk>` where the vocabulary has that, else a DataError."""
+        ids = self._ids
+        unk = ids.get(UNK)
+        if unk is not None:
+            return [ids.get(token, unk) for token in tokens]
+        tokens = list(tokens)
+        try:
+            return [ids[token] for token in tokens]
+        except KeyError:
+            place, token = next((i, token) for i, token in enumerate(tokens) if token not in ids)
+            raise DataError(
+                tr(
+                    "{token} (number {place} of {n}) is not among the {size} known tokens",
+                    token=repr(token),
+                    place=place + 1,
+                    n=len(tokens),
+                    size=len(self),
+                ),
+                where=where,
+                todo=tr("known are: {tokens}", tokens=_some(self.tokens)),
+            ) from None
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The token of each number. DataError for a number that has none."""
+        tokens = self.tokens
+        found = []
+        for i in ids:
+            if not 0 <= i < len(tokens):
+                raise DataError(tr("there is no token number {i}; there are {n}", i=i, n=len(tokens)))
+            found.append(tokens[i])
+        return found
+
+    def unknown(self, tokens: Iterable[str]) -> list[str]:
+        """The distinct tokens that are not in the vocabulary, in the order they first appear."""
+        return [token for token in dict.fromkeys(tokens) if token not in self._ids]
+
+    def to_json(self) -> Json:
+        return {"specials": list(self.specials), "tokens": list(self.tokens)}
+
+    @classmethod
+    def from_json(cls, value: Json, *, where: str = "") -> Vocab:
+        """What to_json made; anything else is a DataError."""
+        if isinstance(value, dict) and set(value) == {"specials", "tokens"}:
+            lists = [value["specials"], value["tokens"]]
+            if all(isinstance(x, list) and all(isinstance(token, str) for token in x) for x in lists):
+                try:
+                    return cls(tuple(value["tokens"]), tuple(value["specials"]))
+                except ValueError as error:
+                    raise DataError(tr("is not a vocabulary: {why}", why=error), where=where) from error
+        raise DataError(tr("is not a vocabulary: two lists of texts, specials and tokens, are wanted"), where=where)
+
+
+def _some(tokens: Sequence[str], most: int = 20) -> str:
+    text = " ".join(repr(token) for token in tokens[:most])
+    return text if len(tokens) <= most else tr("{text} and {n} more", text=text, n=len(tokens) - most)
+
+
+@cache
+def _words() -> re.Pattern[str]:
+    # \w knows letters and digits but no combining marks, without which a Hindi word falls into pieces.
+    marks = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c))[0] == "M")
+    return re.compile(rf"[\w{marks}]+|\n|[^\w\s]")
+
+
+def tokenize(text: str, kind: Kind, *, newlines: bool = False) -> list[str]:
+    """The tokens of a text.
+
+    characters: every character, white space too. words: runs of letters, digits, underscores and combining marks; any
+    other character that is not white space is a token of its own (`don't` is don ' t); white space separates and is
+    dropped, except that with newlines=True (language models) each \\n is a token. A language written without spaces
+    comes out as one word per run: use characters there.
+    """
+    if kind == "characters":
+        return list(text)
+    found = _words().findall(text)
+    # Equal words of a long text share one string: the list then costs 8 bytes a token.
+    found = [sys.intern(token) for token in found]
+    return found if newlines else [token for token in found if token != "\n"]
+
+
+_GLUED_BEFORE = frozenset(".,;:!?)]}%'’”…\n。，、；：！？）】》")
+_GLUED_AFTER = frozenset("([{'’“\n（【《")
+
+
+def join(tokens: Iterable[str], kind: Kind) -> str:
+    """Tokens as readable text; `tokenize` cuts it into the same tokens again, but spacing may differ from before."""
+    if kind == "characters":
+        return "".join(tokens)
+    pieces: list[str] = []
+    before = "\n"
+    for token in tokens:
+        if before not in _GLUED_AFTER and token not in _GLUED_BEFORE:
+            pieces.append(" ")
+        pieces.append(token)
+        before = token
+    return "".join(pieces)
