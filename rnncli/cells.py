@@ -7,7 +7,9 @@ one direction; it returns the state after and every gate by name, each (B, H).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -267,3 +269,14 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
         weight_hr=tensors.get("weight_hr"),
         nonlinearity=spec.nonlinearity,
     )
+
+
+@contextmanager
+def quiet_projections(spec: CoreSpec) -> Iterator[None]:
+    """torch warns at each process's first LSTM with projections that oneDNN has none; nobody can act on it."""
+    if not spec.proj_size:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LSTM with projections is not supported")
+        yield

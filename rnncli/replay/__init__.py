@@ -1,0 +1,23 @@
+"""The one loop over cells' steps, and the Trace it records.
+
+`run_layer` is the `cell` engine: a Python loop over a step function of `cells.py`. `trace(model, batch)` puts that
+loop, recording, in place of every recurrent core of a model for one forward pass, so that front end, attention and
+head stay in the graph and gradients through time are the true ones. Every Trace compares itself with the torch modules
+it stood in for. Whatever shows a per-step value reads a Trace.
+"""
+
+from rnncli.replay.compare import closed_form, tolerance
+from rnncli.replay.loop import CoreTrace, initial_state, is_recording, run_core, run_layer
+from rnncli.replay.tracing import Trace, trace
+
+__all__ = [
+    "CoreTrace",
+    "Trace",
+    "closed_form",
+    "initial_state",
+    "is_recording",
+    "run_core",
+    "run_layer",
+    "tolerance",
+    "trace",
+]

@@ -1,0 +1,206 @@
+"""The one loop over cells' steps: the `cell` engine, and what it records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnncli.cells import CELLS, CoreSpec, State, Step, Weights, spec_of, weights_of
+
+DIRECTIONS = ("fwd", "bwd")
+
+_recording: ContextVar[bool] = ContextVar("recording", default=False)
+
+
+def is_recording() -> bool:
+    """True inside `trace`: every engine then hands its work to the core's own, replaced, forward."""
+    return _recording.get()
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    token = _recording.set(True)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a recording keeps. steps: of 0..T-1, None for all; units: of each recorded tensor, None for all."""
+
+    steps: range | None = None
+    units: Sequence[int] | None = None
+
+    def step(self, t: int) -> bool:
+        return self.steps is None or t in self.steps
+
+    def unit(self, tensor: Tensor) -> Tensor:
+        """The kept units of a recorded (B, size) tensor."""
+        if self.units is None:
+            return tensor
+        return tensor[:, [unit for unit in self.units if unit < tensor.shape[1]]]
+
+    def recorded(self, tensor: Tensor) -> Tensor:
+        """What to hold on to: the whole tensor while it is in a graph, since its gradient is asked for later."""
+        return tensor if tensor.requires_grad else self.unit(tensor)
+
+
+@dataclass
+class LayerRecord:
+    """One layer in one direction: name -> step -> (B, size) tensor, in the graph. Steps are in input order."""
+
+    steps: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    initial: State = ()
+
+    def add(self, t: int, name: str, tensor: Tensor) -> None:
+        self.steps.setdefault(name, {})[t] = tensor
+
+
+def run_layer(
+    step: Step,
+    weights: Weights,
+    xs: Sequence[Tensor],
+    state: State,
+    *,
+    state_names: Sequence[str] = ("h",),
+    mask: Sequence[Tensor] | None = None,
+    reverse: bool = False,
+    record: LayerRecord | None = None,
+    keep: Keep | None = None,
+) -> tuple[list[Tensor], State]:
+    """One layer in one direction over a sequence: the recurrent loop itself.
+
+    xs: T tensors (B, I). state: one (B, size) tensor per state name. mask: T tensors (B, 1), True inside the sequence;
+    outside it the state is held and the output is 0, as torch does for packed sequences. reverse: from the last step to
+    the first. Returns the T outputs (B, H or P) in input order, and the last state.
+    """
+    if record is not None:
+        record.initial = state
+    steps = range(len(xs) - 1, -1, -1) if reverse else range(len(xs))
+    outputs: list[Tensor] = [state[0]] * len(xs)
+    for t in steps:
+        new, gates = step(xs[t], state, weights)
+        if mask is None:
+            state, outputs[t] = new, new[0]
+        else:
+            state = tuple(torch.where(mask[t], after, before) for after, before in zip(new, state, strict=True))
+            outputs[t] = state[0] * mask[t]  # from `state`, the recorded tensor: gradients must pass through it
+        if record is not None and keep is not None and keep.step(t):
+            for name, tensor in zip(state_names, state, strict=True):
+                record.add(t, name, keep.recorded(tensor))
+            for name, tensor in gates.items():
+                record.add(t, name if name == "q" else f"gate.{name}", keep.recorded(tensor))
+    return outputs, state
+
+
+def initial_state(spec: CoreSpec, batch_size: int, like: Tensor) -> State:
+    """Zeros: h (L·D, B, H or P) and, for lstm, c (L·D, B, H)."""
+    rows = spec.num_layers * spec.num_directions
+    sizes = [spec.state_size, spec.hidden_size][: len(CELLS[spec.cell].states)]
+    return tuple(like.new_zeros(rows, batch_size, size) for size in sizes)
+
+
+def length_mask(lengths: Tensor | None, T: int, like: Tensor) -> list[Tensor] | None:
+    """T tensors (B, 1), True where a step lies inside its sequence; None where every step does."""
+    if lengths is None or bool((lengths >= T).all()):
+        return None
+    mask = torch.arange(T).unsqueeze(1) < lengths.cpu().unsqueeze(0)  # (T, B)
+    return list(mask.to(like.device).unsqueeze(2).unbind(0))
+
+
+def run_core(
+    module: nn.Module,
+    x: Tensor,
+    state: State | None = None,
+    lengths: Tensor | None = None,
+    *,
+    dropout: float = 0.0,
+    record: Mapping[tuple[int, int], LayerRecord] | None = None,
+    keep: Keep | None = None,
+    step: Step | None = None,
+) -> tuple[Tensor, State]:
+    """All layers and directions of a core by the loop: the `cell` engine.
+
+    module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and c
+    (L·D, B, H), zeros if None. lengths: (B,), None where all are T. dropout: between layers, drawn on (T, B, .).
+    record: (layer, direction) -> where its steps go. step: another step function than the cell's own.
+    Returns output (T, B, D·H or D·P) and the last state, as the torch module does.
+    """
+    spec = spec_of(module)
+    assert spec is not None
+    cell = CELLS[spec.cell]
+    if state is None:
+        state = initial_state(spec, x.shape[1], x)
+    mask = length_mask(lengths, x.shape[0], x)
+    xs = list(x.unbind(0))  # unbound once: indexing x[t] would cost O(T²) in backward
+    last: list[State] = []
+    for layer in range(spec.num_layers):
+        outputs: list[list[Tensor]] = []
+        for direction in range(spec.num_directions):
+            row = layer * spec.num_directions + direction
+            output, after = run_layer(
+                step or cell.step,
+                weights_of(module, layer, direction),
+                xs,
+                tuple(tensor[row] for tensor in state),
+                state_names=cell.states,
+                mask=mask,
+                reverse=direction == 1,
+                record=record[layer, direction] if record is not None else None,
+                keep=keep,
+            )
+            outputs.append(output)
+            last.append(after)
+        xs = outputs[0] if len(outputs) == 1 else [torch.cat(pair, dim=1) for pair in zip(*outputs, strict=True)]
+        if dropout and layer < spec.num_layers - 1:
+            xs = list(F.dropout(torch.stack(xs), dropout).unbind(0))
+    return torch.stack(xs), tuple(torch.stack(rows) for rows in zip(*last, strict=True))
+
+
+@dataclass
+class Call:
+    """One call of one core: what went in, what came out, and the record of each layer and direction."""
+
+    x: Tensor  # (T, B, I), in the graph
+    xs: Tensor  # what gradients towards x are taken of: x, made a leaf where it was constant
+    initial: State  # (L·D, B, .)
+    lengths: Tensor | None
+    output: Tensor  # (T, B, D·H), in the graph
+    last: State
+    layers: dict[tuple[int, int], LayerRecord]
+
+
+@dataclass
+class CoreTrace:
+    """What one recurrent core did: its spec, its calls, and where it stands in the model (`path`)."""
+
+    path: str
+    module: nn.Module
+    spec: CoreSpec
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """(B,), where the core was given sequences of different lengths in one call."""
+        return self.calls[0].lengths if len(self.calls) == 1 else None
+
+    @property
+    def num_steps(self) -> int:
+        return sum(call.x.shape[0] for call in self.calls)
+
+    def step_tensors(self, layer: int, direction: int, name: str) -> dict[int, Tensor]:
+        """Step -> (B, size) tensor in the graph, the steps of later calls counted on."""
+        found: dict[int, Tensor] = {}
+        start = 0
+        for call in self.calls:
+            found |= {start + t: tensor for t, tensor in call.layers[layer, direction].steps.get(name, {}).items()}
+            start += call.x.shape[0]
+        return found
