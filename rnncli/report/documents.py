@@ -1,0 +1,279 @@
+"""Pages as data: JSON, YAML, CSV, NPZ. Whole, in full precision, never cut, never translated."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+from rnncli.records import ColouredText, Column, HeatMap, Json, Page, Series, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def strict(value: Any) -> Json:
+    """The same with non-finite floats as "nan", "inf", "-inf", and tuples as lists."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if isinstance(value, Mapping):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(item) for item in value]
+    return value
+
+
+def to_json(page: Page) -> dict[str, Json]:
+    """The envelope: schema, torch, seed, device, dtype, config, then what the page holds, then checks.
+
+    tensors: name, axes, shape, values. rows: one object per table row, keys are column names; where the page has
+    several tables each row begins with "table". totals: the last row of tables that have one, by table. series,
+    heatmaps, texts: by record. checks: name, ok, max_abs_diff, tol.
+    """
+    document: dict[str, Json] = {
+        "schema": page.schema,
+        "torch": page.torch,
+        "seed": page.seed,
+        "device": page.device,
+        "dtype": page.dtype,
+        "config": strict(page.config),
+    }
+    if page.tensors:
+        document["tensors"] = [
+            {"name": t.name, "axes": list(t.axes), "shape": list(t.shape), "values": strict(t.values)}
+            for t in page.tensors
+        ]
+    tables = [record for record in page.records if isinstance(record, Table)]
+    if tables:
+        named = len(tables) > 1
+        document["rows"] = [
+            {**({"table": table.name} if named else {}), **_row(table, row)} for table in tables for row in table.rows
+        ]
+        totals = {table.name: _row(table, table.total) for table in tables if table.total is not None}
+        if totals:
+            document["totals"] = totals
+    for key, kind, write in (
+        ("series", Series, _series),
+        ("heatmaps", HeatMap, _heatmap),
+        ("texts", ColouredText, _text),
+    ):
+        found = [write(record) for record in page.records if isinstance(record, kind)]
+        if found:
+            document[key] = found
+    document["checks"] = [
+        {"name": check.name, "ok": check.ok, "max_abs_diff": strict(check.diff), "tol": strict(check.tol)}
+        for check in page.checks()
+    ]
+    return document
+
+
+def _row(table: Table, row: Any) -> dict[str, Json]:
+    return {column.name: strict(value) for column, value in zip(table.columns, row, strict=True)}
+
+
+def _series(record: Any) -> Json:
+    return {
+        "name": record.name,
+        "x": strict(record.x),
+        "lines": strict(record.lines),
+        "marks": strict(record.marks),
+    }
+
+
+def _heatmap(record: Any) -> Json:
+    return {
+        "name": record.name,
+        "rows": list(record.row_labels),
+        "columns": list(record.column_labels),
+        "values": strict(record.values),
+    }
+
+
+def _text(record: Any) -> Json:
+    return {
+        "name": record.name,
+        "tokens": list(record.tokens),
+        "values": strict(record.values),
+        "low": strict(record.low),
+        "high": strict(record.high),
+    }
+
+
+def dump_json(page: Page | Mapping[str, Any] | list[Any], file: IO[str]) -> None:
+    """One JSON document on one line, its characters escaped where the stream's encoding is not Unicode."""
+    encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
+    document = to_json(page) if isinstance(page, Page) else strict(page)
+    # Half a surrogate pair is legal in a Python string and in escaped JSON, but not in UTF-8.
+    text = json.dumps(document, ensure_ascii=not encoding.startswith("utf"), allow_nan=False)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(document, allow_nan=False)
+    file.write(text + "\n")
+
+
+def json_text(page: Page) -> str:
+    """The JSON file: an item a line, so that it can be read and compared."""
+    document = to_json(page)
+    parts = []
+    for key, value in document.items():
+        if isinstance(value, list) and value:
+            items = ",\n    ".join(_dumps(item) for item in value)
+            parts.append(f"  {_dumps(key)}: [\n    {items}\n  ]")
+        else:
+            parts.append(f"  {_dumps(key)}: {_dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _dumps(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value) if any("\ud800" <= character <= "\udfff" for character in text) else text
+
+
+def yaml_text(page: Page) -> str:
+    import yaml
+
+    # Flow style below the top: a matrix of a thousand numbers is not a thousand lines.
+    return yaml.safe_dump(to_json(page), allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
+
+
+def csv_text(page: Page) -> str:
+    """The page's tables; where it has none, its series, else its heat maps, else its tensors, a value a line.
+
+    A vector takes one column per number, `h[0]`, `h[1]`, ...; an interval `ratio`, `ratio_low`, `ratio_high`. Several
+    tables share one header, and a first column says which table a row is from.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    header, rows = _csv_rows(page)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _csv_rows(page: Page) -> tuple[list[str], list[list[Any]]]:
+    tables = [record for record in page.records if isinstance(record, Table)]
+    if tables:
+        records = []
+        for table in tables:
+            for row in table.rows:
+                flat = {"table": table.name} if len(tables) > 1 else {}
+                for column, value in zip(table.columns, row, strict=True):
+                    flat.update(_flat(column, value))
+                records.append(flat)
+        header = list(dict.fromkeys(key for record in records for key in record))
+        header = header or [column.name for table in tables for column in table.columns]
+        return header, [[record.get(key, "") for key in header] for record in records]
+    series = [record for record in page.records if isinstance(record, Series)]
+    if series:
+        rows = [
+            [record.name, label, _cell(x), _cell(y)]
+            for record in series
+            for label, values in record.lines.items()
+            for x, y in zip(record.x, values, strict=True)
+        ]
+        return ["series", "line", "x", "y"], rows
+    heatmaps = [record for record in page.records if isinstance(record, HeatMap)]
+    if heatmaps:
+        rows = [
+            [record.name, row_label, column_label, _cell(value)]
+            for record in heatmaps
+            for row_label, row in zip(record.row_labels, record.values, strict=True)
+            for column_label, value in zip(record.column_labels, row, strict=True)
+        ]
+        return ["heatmap", "row", "column", "value"], rows
+    texts = [record for record in page.records if isinstance(record, ColouredText)]
+    if texts:
+        rows = [
+            [record.name, k, token, _cell(value)]
+            for record in texts
+            for k, (token, value) in enumerate(zip(record.tokens, record.values, strict=True))
+        ]
+        return ["text", "position", "token", "value"], rows
+    if page.tensors:
+        return ["tensor", "index", "value"], [
+            [tensor.name, " ".join(map(str, index)), _cell(value)]
+            for tensor in page.tensors
+            for index, value in _elements(tensor.values)
+        ]
+    return ["check", "ok", "max_abs_diff", "tol"], [
+        [check.name, check.ok, _cell(check.diff), _cell(check.tol)] for check in page.checks()
+    ]
+
+
+def _flat(column: Column, value: Any) -> dict[str, Any]:
+    if column.kind == "vector":
+        return {f"{column.name}[{k}]": _cell(number) for k, number in enumerate(value or ())}
+    if column.kind == "interval":
+        parts = value if value is not None else (None, None, None)
+        return dict(zip((column.name, f"{column.name}_low", f"{column.name}_high"), map(_cell, parts), strict=True))
+    return {column.name: _cell(value)}
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, str):  # no half surrogate pairs in a UTF-8 file
+        return value.encode("utf-8", "backslashreplace").decode()
+    return strict(value)
+
+
+def _elements(values: Json, index: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Any]]:
+    if not isinstance(values, list):
+        return [(index, values)]
+    return [pair for k, item in enumerate(values) for pair in _elements(item, (*index, k))]
+
+
+def npz_bytes(page: Page) -> bytes:
+    """Arrays by name: tensors as they are called; `TABLE.COLUMN`, `SERIES.x`, `SERIES.LINE`, `HEATMAP.values`.
+
+    `page` is the rest of the envelope as JSON text. Nothing in it is a pickle: open it with numpy.load.
+    """
+    import numpy as np
+
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for tensor in page.tensors:
+        arrays[tensor.name] = _array(tensor.values, page.dtype).reshape(tuple(tensor.shape))
+    for record in page.records:
+        if isinstance(record, Table):
+            for k, column in enumerate(record.columns):
+                arrays[f"{record.name}.{column.name}"] = _column_array(column, [row[k] for row in record.rows])
+        elif isinstance(record, Series):
+            arrays[f"{record.name}.x"] = np.asarray(record.x, dtype=np.float64)
+            for label, values in record.lines.items():
+                arrays[f"{record.name}.{label}"] = np.asarray(values, dtype=np.float64)
+        elif isinstance(record, HeatMap | ColouredText):
+            arrays[f"{record.name}.values"] = np.asarray(record.values, dtype=np.float64)
+    rest = {key: value for key, value in to_json(page).items() if key not in ("tensors", "rows", "series", "heatmaps")}
+    arrays["page"] = np.asarray(json.dumps(rest, allow_nan=False))
+    # A member of the archive cannot hold a separator of folders; numpy's own reader would not find it again.
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **{name.replace("/", "_"): array for name, array in arrays.items()})
+    return file.getvalue()
+
+
+def _array(values: Json, dtype: str) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.dtype.kind == "f":  # float32 numbers went through Python floats: back without loss
+        return array.astype({"float32": np.float32, "bfloat16": np.float32}.get(dtype, np.float64))
+    return array
+
+
+def _column_array(column: Column, values: list[Any]) -> np.ndarray[Any, Any]:
+    """Numbers as float64 (an empty cell is nan), text as text, vectors as a matrix filled up with nan."""
+    import numpy as np
+
+    if column.kind in ("text", "code", "shape"):
+        return np.asarray(["" if value is None else str(value) for value in values], dtype=str)
+    if column.kind in ("vector", "interval"):
+        length = max((len(value) for value in values if value is not None), default=0)
+        matrix = np.full((len(values), length), np.nan)
+        for k, value in enumerate(values):
+            matrix[k, : len(value or ())] = value or ()
+        return matrix
+    return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)
