@@ -7,7 +7,7 @@ share the work without talking to each other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,37 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """What a model reads at once, layout (T, B, ...): B rows of up to T steps.
+
+    inputs: token numbers (T, B), features (T, B, F), frames (T, B, height, width, channels). lengths: (B,) on the CPU,
+    None where every row has T steps. targets: what the loss compares with, as the task has it. extra: further inputs
+    by name. rows: which rows of the split these are.
+    """
+
+    inputs: Tensor
+    lengths: Tensor | None = None
+    targets: Tensor | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)
+    rows: Sequence[int] = ()
+
+    @property
+    def size(self) -> int:
+        return self.inputs.shape[1]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on a device; lengths stay on the CPU, where packing wants them."""
+        return Batch(
+            self.inputs.to(device),
+            self.lengths,
+            None if self.targets is None else self.targets.to(device),
+            {name: tensor.to(device) for name, tensor in self.extra.items()},
+            self.rows,
+        )
+
 
 POOL = 50  # batches whose rows are sorted together by length: long enough to save padding, short enough to stay random
 

@@ -1,0 +1,1 @@
+"""Models: front ends, recurrent cores with their engines, heads."""

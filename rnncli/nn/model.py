@@ -1,0 +1,40 @@
+"""The shared path of most models: front end -> recurrent core -> head."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from rnncli.cells import State
+from rnncli.data.batch import Batch
+from rnncli.nn.recurrent import Core, run
+
+
+class Outputs(NamedTuple):
+    """What a model returns. scores: as the task has them, usually (T, B, C) or (B, C). state: the core's last state.
+    lengths: of scores, where the front end changed them. attention: (T_out, B, T_in), for models that attend."""
+
+    scores: Tensor
+    state: State | None = None
+    lengths: Tensor | None = None
+    attention: Tensor | None = None
+
+
+class SequenceModel(nn.Module):
+    """front: Batch -> x (T, B, I), lengths. rnn: the core. head: (output (T, B, D·H), last state, lengths) -> scores.
+
+    The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes no number.
+    """
+
+    def __init__(self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto") -> None:
+        super().__init__()
+        self.front = front
+        self.rnn = rnn
+        self.head = head
+        self.engine = engine
+
+    def forward(self, batch: Batch, state: State | None = None) -> Outputs:
+        x, lengths = self.front(batch)
+        output, last = run(self.rnn, x, lengths, state, engine=self.engine)
+        return Outputs(self.head(output, last, lengths), last, lengths)

@@ -1,0 +1,168 @@
+"""Recurrent cores and their engines: one set of weights, by torch's names, and several ways to run them.
+
+Engines: `cell`, the Python loop over the steps of cells.py, which can record; `torch`, nn.RNN, nn.LSTM and nn.GRU.
+They agree in outputs, last states and gradients; dropout between layers is drawn here, outside the cores, on padded
+(T, B, .) data, so that they agree with dropout on as well (torch's packed and padded modules draw differently).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from rnncli.cells import CoreSpec, State, parameter_name, quiet_projections, spec_of
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.replay import initial_state, is_recording, run_core
+
+
+class PlainCore(nn.Module):
+    """A core that torch has no module for: feedforward, or an rnn without nonlinearity. Only `cell` runs it.
+
+    Parameters have torch's names and are drawn as torch draws them, from uniform(-1/sqrt(H), 1/sqrt(H)).
+    """
+
+    def __init__(self, spec: CoreSpec, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dropout = dropout
+        bound = spec.hidden_size**-0.5
+        for layer in range(spec.num_layers):
+            for direction in range(spec.num_directions):
+                for name, shape in spec.parameter_shapes(layer).items():
+                    parameter = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+                    self.register_parameter(parameter_name(name, layer, direction), parameter)
+
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H)."""
+        output, (h_n,) = run_core(self, x, None if hx is None else (hx,))
+        return output, h_n
+
+
+Core = nn.RNNBase | PlainCore
+
+
+def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
+    """A core with fresh weights: torch's own module where there is one, so a bare torch script draws the same."""
+    if spec.torch_class is None:
+        return PlainCore(spec, dropout)
+    # torch warns where dropout cannot act; the recipe refuses that already
+    dropout = dropout if spec.num_layers > 1 else 0.0
+    common = {
+        "num_layers": spec.num_layers,
+        "bias": spec.bias,
+        "dropout": dropout,
+        "bidirectional": spec.bidirectional,
+    }
+    if spec.cell == "rnn":
+        return nn.RNN(spec.input_size, spec.hidden_size, nonlinearity=spec.nonlinearity, **common)
+    if spec.cell == "lstm":
+        return nn.LSTM(spec.input_size, spec.hidden_size, proj_size=spec.proj_size, **common)
+    return nn.GRU(spec.input_size, spec.hidden_size, **common)
+
+
+def choose_engine(spec: CoreSpec, dtype: torch.dtype, device: str) -> str:
+    """What `engine: auto` means: a pure function of the core's spec, its dtype and the device's type."""
+    return "cell" if spec.torch_class is None else "torch"
+
+
+def check_engine(spec: CoreSpec, engine: str) -> None:
+    """UsageError where `engine` cannot run this core."""
+    if engine == "torch" and spec.torch_class is None:
+        what = "feedforward" if spec.cell == "feedforward" else tr("a nonlinearity of none")
+        raise UsageError(
+            tr("engine torch has no module for {what}", what=what), todo=tr("take engine: auto or engine: cell")
+        )
+
+
+def run(
+    core: Core, x: Tensor, lengths: Tensor | None = None, state: State | None = None, *, engine: str = "auto"
+) -> tuple[Tensor, State]:
+    """A core over a batch by an engine.
+
+    x: (T, B, I). lengths: (B,) where rows differ, each at least 1; outputs after a row's end are 0, and its last state
+    is that of its last step (of its first, in the reverse direction). state: h_0 (L·D, B, H or P) and, for lstm, c_0
+    (L·D, B, H); zeros if None. Returns output (T, B, D·H or D·P), and h_n (and c_n) shaped like the initial state.
+    """
+    spec = spec_of(core)
+    assert spec is not None
+    if lengths is not None:
+        lengths = lengths.cpu()
+        if int(lengths.min()) < 1:
+            raise ValueError("a row of a batch has no steps")
+        if bool((lengths == x.shape[0]).all()):
+            lengths = None
+    if is_recording():
+        return _call(core, spec, x, lengths, state)
+    if engine == "auto":
+        engine = choose_engine(spec, x.dtype, x.device.type)
+    dropout = float(core.dropout) if core.training and spec.num_layers > 1 else 0.0
+    if engine == "cell":
+        return run_core(core, x, state, lengths, dropout=dropout)
+    if engine == "torch" and isinstance(core, nn.RNNBase):
+        if not dropout:
+            return _call(core, spec, x, lengths, state)
+        return _layer_by_layer(core, spec, x, lengths, state, dropout)
+    check_engine(spec, engine)
+    raise ValueError(f"no engine {engine!r}")
+
+
+def _call(core: Core, spec: CoreSpec, x: Tensor, lengths: Tensor | None, state: State | None) -> tuple[Tensor, State]:
+    """The core's own forward: the fused torch module, or, inside `trace`, the loop that stands in for it."""
+    T = x.shape[0]
+    hx = None if state is None else (state if spec.cell == "lstm" else state[0])
+    with quiet_projections(spec):
+        if lengths is None:
+            output, last = core(x, hx)
+        else:
+            output, last = core(pack_padded_sequence(x, lengths, enforce_sorted=False), hx)
+            output, _ = pad_packed_sequence(output, total_length=T)
+    return output, (tuple(last) if isinstance(last, (tuple, list)) else (last,))
+
+
+def _layer_by_layer(
+    core: nn.RNNBase, spec: CoreSpec, x: Tensor, lengths: Tensor | None, state: State | None, dropout: float
+) -> tuple[Tensor, State]:
+    """torch's fused kernels one layer at a time, with dropout between them on padded data."""
+    state = initial_state(spec, x.shape[1], x) if state is None else state
+    D, T = spec.num_directions, x.shape[0]
+    last: list[State] = []
+    for layer in range(spec.num_layers):
+        hx = tuple(tensor[layer * D : (layer + 1) * D].contiguous() for tensor in state)
+        with quiet_projections(spec):
+            if lengths is None:
+                x, after = _fused(core, spec, layer, x, hx)
+            else:
+                packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+                order, back = packed.sorted_indices, packed.unsorted_indices
+                assert order is not None
+                assert back is not None
+                data, after = _fused(core, spec, layer, packed, tuple(t.index_select(1, order) for t in hx))
+                x, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes, order, back), total_length=T)
+                after = tuple(t.index_select(1, back) for t in after)
+        last.append(after)
+        if layer < spec.num_layers - 1:
+            x = F.dropout(x, dropout)
+    return x, tuple(torch.cat(rows) for rows in zip(*last, strict=True))
+
+
+def _fused(core: nn.RNNBase, spec: CoreSpec, layer: int, x: Tensor | PackedSequence, hx: State) -> tuple[Tensor, State]:
+    """One layer of torch's kernel. x: (T, B, in), or packed, which comes back as packed data."""
+    weights = [
+        getattr(core, parameter_name(name, layer, direction))
+        for direction in range(spec.num_directions)
+        for name in spec.parameter_shapes(layer)
+    ]
+    name = f"rnn_{spec.nonlinearity}" if spec.cell == "rnn" else spec.cell
+    kernel: Callable[..., Any] = getattr(torch, name)  # torch.lstm, gru, rnn_tanh, rnn_relu: what nn.LSTM ... call
+    states = hx if spec.cell == "lstm" else hx[0]
+    if isinstance(x, PackedSequence):
+        found = kernel(x.data, x.batch_sizes, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional)
+    else:
+        found = kernel(x, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional, False)
+    return found[0], tuple(found[1:])
