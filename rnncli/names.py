@@ -12,22 +12,24 @@ ENGINES = ("auto", "cell", "torch", "scan")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "float64", "bfloat16")
 
-# Every optimizer of torch.optim that takes plain gradients in one pass. Not here: LBFGS (needs a closure), SparseAdam
-# (sparse gradients only), Muon (2-D parameters only).
-OPTIMIZERS: dict[str, str] = {
-    "adadelta": "Adadelta",
-    "adafactor": "Adafactor",
-    "adagrad": "Adagrad",
-    "adam": "Adam",
-    "adamax": "Adamax",
-    "adamw": "AdamW",
-    "asgd": "ASGD",
-    "nadam": "NAdam",
-    "radam": "RAdam",
-    "rmsprop": "RMSprop",
-    "rprop": "Rprop",
-    "sgd": "SGD",
+# Every optimizer of torch.optim that takes plain gradients in one pass -> class name and the arguments it takes beside
+# lr and weight_decay, with their types. Not here: LBFGS (needs a closure), SparseAdam (sparse gradients only), Muon
+# (2-D parameters only), and the arguments that choose between implementations of the same arithmetic (fused, foreach).
+OPTIMIZERS: dict[str, tuple[str, dict[str, type]]] = {
+    "adadelta": ("Adadelta", {"rho": float, "eps": float}),
+    "adafactor": ("Adafactor", {"beta2_decay": float, "eps": list, "d": float}),
+    "adagrad": ("Adagrad", {"lr_decay": float, "initial_accumulator_value": float, "eps": float}),
+    "adam": ("Adam", {"betas": list, "eps": float, "amsgrad": bool, "decoupled_weight_decay": bool}),
+    "adamax": ("Adamax", {"betas": list, "eps": float}),
+    "adamw": ("AdamW", {"betas": list, "eps": float, "amsgrad": bool}),
+    "asgd": ("ASGD", {"lambd": float, "alpha": float, "t0": float}),
+    "nadam": ("NAdam", {"betas": list, "eps": float, "momentum_decay": float, "decoupled_weight_decay": bool}),
+    "radam": ("RAdam", {"betas": list, "eps": float, "decoupled_weight_decay": bool}),
+    "rmsprop": ("RMSprop", {"alpha": float, "eps": float, "momentum": float, "centered": bool}),
+    "rprop": ("Rprop", {"etas": list, "step_sizes": list}),
+    "sgd": ("SGD", {"momentum": float, "dampening": float, "nesterov": bool}),
 }
+NO_WEIGHT_DECAY = ("rprop",)
 
 # torch.optim.lr_scheduler by the name a recipe uses -> class name and the arguments it takes, with their types.
 SCHEDULES: dict[str, tuple[str, dict[str, type]]] = {
@@ -44,6 +46,14 @@ SCHEDULES: dict[str, tuple[str, dict[str, type]]] = {
     ),
     "polynomial": ("PolynomialLR", {"total_iters": int, "power": float}),
     "plateau": ("ReduceLROnPlateau", {"factor": float, "patience": int, "threshold": float, "min_lr": float}),
+}
+
+# Arguments a schedule cannot do without. (T_max of cosine, max_lr and total_steps of one-cycle follow from the run.)
+SCHEDULE_NEEDS: dict[str, tuple[str, ...]] = {
+    "exponential": ("gamma",),
+    "step": ("step_size",),
+    "multistep": ("milestones",),
+    "cosine-restarts": ("T_0",),
 }
 
 # Habits from torch that a recipe answers by name: dotted key -> what rnncli does instead.

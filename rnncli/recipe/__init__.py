@@ -1,0 +1,30 @@
+"""Recipes: YAML and overrides -> Document -> a task's Config, with every fault at once. No torch, no data.
+
+document = read_document("hello", sets=["train.lr=0.05"])
+config = validate(document, config_class(task_name(document, task_names())))
+"""
+
+from rnncli.recipe.check import describe as describe
+from rnncli.recipe.check import known_keys as known_keys
+from rnncli.recipe.check import path_keys as path_keys
+from rnncli.recipe.check import task_name as task_name
+from rnncli.recipe.check import validate as validate
+from rnncli.recipe.document import Document as Document
+from rnncli.recipe.document import document_of as document_of
+from rnncli.recipe.document import read_document as read_document
+from rnncli.recipe.locate import find_recipe as find_recipe
+from rnncli.recipe.locate import is_path as is_path
+from rnncli.recipe.locate import packaged_recipes as packaged_recipes
+from rnncli.recipe.locate import recipe_folder as recipe_folder
+from rnncli.recipe.sections import Clash as Clash
+from rnncli.recipe.sections import CoreSection as CoreSection
+from rnncli.recipe.sections import DataPath as DataPath
+from rnncli.recipe.sections import Expected as Expected
+from rnncli.recipe.sections import RecipeConfig as RecipeConfig
+from rnncli.recipe.sections import Seconds as Seconds
+from rnncli.recipe.sections import Section as Section
+from rnncli.recipe.sections import TrainSection as TrainSection
+from rnncli.recipe.show import json_schema as json_schema
+from rnncli.recipe.show import plain as plain
+from rnncli.recipe.show import print_config as print_config
+from rnncli.recipe.show import resolved_yaml as resolved_yaml

@@ -1,0 +1,357 @@
+"""Document + a task's Config -> that Config, or every fault at once, in file order and in our words.
+
+Pydantic finds what is wrong; what is said about it is made here from the annotations and from the document's marks.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from rnncli import names
+from rnncli.errors import Fault, RecipeError
+from rnncli.locale import tr
+from rnncli.recipe.document import Document
+from rnncli.recipe.parse import Node
+from rnncli.recipe.sections import Expected, IsPath, RecipeConfig, Section
+
+AnyConfig = TypeVar("AnyConfig", bound=RecipeConfig)
+
+
+def task_name(document: Document, known: Iterable[str]) -> str:
+    """The recipe's task. Raises RecipeError: missing, or none of the known ones."""
+    known = list(known)
+    node = document.node("task")
+    todo = tr("one of {names}", names=", ".join(known))
+    if node is None or node.content is None:
+        raise _refusal(
+            document, [*document.faults, Fault(document.mark("task"), "task", tr("the key is missing"), todo)]
+        )
+    name = node.raw if node.raw is not None else node.value()
+    if name in known:
+        return str(name)
+    near = names.nearest(str(name), known)
+    what = tr("no task is called {name!r}", name=name)
+    todo = tr("did you mean {name}?", name=near) if near else todo
+    raise _refusal(document, [*document.faults, Fault(document.mark("task"), "task", what, todo)])
+
+
+def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
+    """The recipe as the task's Config. Raises RecipeError with every fault, in the order of the file."""
+    values = _fit(document.root, config)
+    faults = list(document.faults)
+    faulty: set[str] = {fault.key for fault in faults}
+    # Checks between fields run only where the fields themselves are right. So what is wrong is taken out and the rest
+    # is tried again; a clash that names a key which was taken out is no news.
+    while True:
+        try:
+            made = config.model_validate(values)
+        except ValidationError as error:
+            news, taken = _faults(document, config, error, faulty)
+            faults += news
+            faulty |= {fault.key for fault in news}
+            if not sum(_take_out(values, key) for key in taken):
+                raise _refusal(document, faults) from None
+        else:
+            if faults:
+                raise _refusal(document, faults)
+            return made
+
+
+def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
+    def place(fault: Fault) -> tuple[int, int]:
+        name, _, line = fault.where.rpartition(":")
+        return (0, int(line)) if name and line.isdigit() else (1, 0)  # what was typed comes last
+
+    unique = list(dict.fromkeys(sorted(faults, key=place)))
+    what = tr("1 fault in the recipe") if len(unique) == 1 else tr("{n} faults in the recipe", n=len(unique))
+    return RecipeError(what, unique, where=document.name)
+
+
+def _take_out(values: Any, key: str) -> bool:
+    *parents, last = key.split(".")
+    for part in parents:
+        values = values.get(part) if isinstance(values, dict) else None
+    if not isinstance(values, dict) or last not in values:
+        return False
+    del values[last]
+    return True
+
+
+# --- the values, fitted to the types of their fields ---
+
+
+def _fit(node: Node, hint: Any) -> Any:
+    """Plain Python for pydantic: text fields get what was written, paths become absolute, lists become tuples."""
+    hint, marks = _peel(hint)
+    if _is_union(hint):
+        if node.content is None and type(None) in get_args(hint):
+            return None
+        return _fit(node, _arm(node, hint))
+    if _is_text(hint) and node.raw is not None:
+        return _absolute(node.raw, node.folder) if _is_path(marks) else node.raw
+    if isinstance(node.content, dict):
+        return {key: _fit(child, _inside(hint, key)) for key, child in node.content.items()}
+    if isinstance(node.content, list):
+        items = [_fit(child, _inside(hint, place)) for place, child in enumerate(node.content)]
+        return tuple(items) if get_origin(hint) is tuple else items
+    if _is_path(marks) and isinstance(node.content, str):
+        return _absolute(node.content, node.folder)
+    return node.content
+
+
+def _peel(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    if get_origin(hint) is Annotated:
+        marks = [[*mark.metadata] if isinstance(mark, FieldInfo) else [mark] for mark in hint.__metadata__]
+        return get_args(hint)[0], tuple(mark for group in marks for mark in group)
+    return hint, ()
+
+
+def _hint(field: FieldInfo) -> Any:
+    hint: Any = field.annotation
+    return Annotated[hint, *field.metadata] if field.metadata else hint
+
+
+def _inside(hint: Any, part: str | int) -> Any:
+    """The type of what stands at a key or place inside a value of type `hint`; Any where it has none."""
+    if isinstance(hint, type) and issubclass(hint, Section):
+        return _hint(hint.model_fields[part]) if part in hint.model_fields else Any
+    arguments = get_args(hint)
+    if get_origin(hint) is dict and isinstance(part, str):
+        return arguments[1]
+    if get_origin(hint) is list and isinstance(part, int):
+        return arguments[0]
+    if get_origin(hint) is tuple and isinstance(part, int):
+        inner = [argument for argument in arguments if argument is not Ellipsis]
+        return inner[min(part, len(inner) - 1)]
+    return Any
+
+
+def _arm(node: Node, union: Any) -> Any:
+    """The arm of a union that the value's own shape asks for."""
+    arms = [arm for arm in get_args(union) if arm is not type(None)]
+    if isinstance(node.content, dict):
+        mappings = [arm for arm in arms if _is_section(arm) or get_origin(_peel(arm)[0]) is dict]
+        whole = [
+            arm for arm in mappings if not _is_section(arm) or set(node.content) <= set(_peel(arm)[0].model_fields)
+        ]
+        if mappings:
+            return (whole or mappings)[0]
+    if isinstance(node.content, list):
+        lists = [arm for arm in arms if get_origin(_peel(arm)[0]) in (list, tuple)]
+        if lists:
+            return lists[0]
+    if isinstance(node.content, bool):
+        kinds: tuple[type, ...] = (bool,)
+    else:
+        kinds = {int: (int, float), float: (float,)}.get(type(node.content), ())
+    plain = [arm for arm in arms if _peel(arm)[0] in kinds]
+    texts = [arm for arm in arms if _is_text(_peel(arm)[0])]
+    durations = [arm for arm in arms if _peel(arm)[0] not in (int, float, bool)]
+    return next(iter([*plain, *texts, *durations, *arms]))
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def _is_section(hint: Any) -> bool:
+    hint = _peel(hint)[0]
+    return isinstance(hint, type) and issubclass(hint, Section)
+
+
+def _is_text(hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return all(isinstance(choice, str) for choice in get_args(hint))
+    return hint is str
+
+
+def _is_path(marks: Iterable[Any]) -> bool:
+    return any(isinstance(mark, IsPath) for mark in marks)
+
+
+def _absolute(path: str, folder: str) -> str:
+    if not path or path.startswith("builtin:"):
+        return path
+    return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+
+
+def path_keys(config: type[RecipeConfig], document: Document) -> set[str]:
+    """The dotted keys of this document that hold a path."""
+
+    def walk(node: Node, hint: Any, key: str) -> Iterator[str]:
+        hint, marks = _peel(hint)
+        if _is_union(hint):
+            yield from walk(node, _arm(node, hint), key)
+        elif _is_path(marks):
+            yield key
+        elif isinstance(node.content, dict):
+            for name, child in node.content.items():
+                yield from walk(child, _inside(hint, name), f"{key}.{name}" if key else name)
+
+    return set(walk(document.root, config, ""))
+
+
+# --- what is wrong, in our words ---
+
+
+def _faults(
+    document: Document, config: type[RecipeConfig], error: ValidationError, faulty: set[str]
+) -> tuple[list[Fault], set[str]]:
+    """The new faults in `error`, and the keys to take out before the next try."""
+    found: dict[str, list[tuple[ErrorDetails, Node | None, Any]]] = {}
+    for detail in error.errors(include_url=False):
+        key, node, hint = _follow(document.root, config, detail)
+        found.setdefault(key, []).append((detail, node, hint))
+    faults: list[Fault] = []
+    taken: set[str] = set()
+    for key, details in found.items():
+        detail, node, hint = details[0]
+        if detail["type"] == "clash":
+            for clash in detail["ctx"]["clashes"]:
+                keys = [f"{key}.{name}" if key else name for name in clash.keys]
+                taken.add(".".join(keys[0].split(".")[:2]))
+                if not any(bad == name or bad.startswith(f"{name}.") for bad in faulty for name in keys):
+                    faults.append(Fault(document.mark(keys[0]), keys[0], clash.what, clash.todo))
+            continue
+        # Every arm of a union reports; where one arm got further inside, only what it says there counts.
+        deeper = any(other.startswith((f"{key}.", f"{key}[")) for other in found)
+        if deeper and detail["type"] not in ("missing", "extra_forbidden"):
+            continue
+        taken.add(key.partition("[")[0])
+        if key not in faulty:
+            what, todo = _words(config, key, detail, node, hint)
+            faults.append(Fault(document.mark(key.partition("[")[0]) if node is None else node.where, key, what, todo))
+    return faults, taken
+
+
+def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tuple[str, Node | None, Any]:
+    """(dotted key, node, type) of pydantic's location, which also holds the names of union arms: these are no keys."""
+    key = ""
+    node: Node | None = root
+    hint: Any = config
+    for place, part in enumerate(detail["loc"]):
+        holder = _peel(hint)[0]
+        if node is not None and _is_union(holder):
+            holder = _peel(_arm(node, holder))[0]
+        content = node.content if node is not None else None
+        last = place == len(detail["loc"]) - 1
+        if isinstance(content, dict) and isinstance(part, str):
+            if part not in content and not (last and detail["type"] in ("missing", "extra_forbidden")):
+                continue
+            key, node = (f"{key}.{part}" if key else part), content.get(part)
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            key, node = f"{key}[{part}]", content[part]
+        else:
+            continue
+        hint = _inside(holder, part)
+    return key, node, hint
+
+
+def _words(config: type[RecipeConfig], key: str, detail: ErrorDetails, node: Node | None, hint: Any) -> tuple[str, str]:
+    if detail["type"] == "missing":
+        description = _description(config, key)
+        return tr("the key is missing"), description
+    if detail["type"] == "extra_forbidden":
+        return tr("unknown key"), _nearest_key(config, key)
+    if detail["type"] in ("value_error", "assertion_error"):
+        return str(detail["ctx"]["error"]), ""
+    if detail["type"] == "format":
+        return str(detail["ctx"]["text"]), tr("a newer rnncli may read this recipe")
+    text = tr("nothing") if node is None or node.content is None else _short(node)
+    choices = _choices(hint)
+    near = names.nearest(text, choices) if choices else ""
+    return (
+        tr("expected {expected}, got {value}", expected=describe(hint), value=text),
+        tr("did you mean {name}?", name=near) if near else "",
+    )
+
+
+def _short(node: Node) -> str:
+    text = repr(node.content) if isinstance(node.content, str) else node.text()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _description(config: type[RecipeConfig], key: str) -> str:
+    section: Any = config
+    *parents, last = key.split(".")
+    for part in parents:
+        section = _peel(_inside(section, part))[0]
+    if isinstance(section, type) and issubclass(section, Section) and last in section.model_fields:
+        return section.model_fields[last].description or ""
+    return ""
+
+
+def known_keys(config: type[RecipeConfig]) -> list[str]:
+    """Every dotted key that a recipe of this task can hold, sections' own names included."""
+
+    def walk(section: type[Section], prefix: str) -> Iterator[str]:
+        for name, field in section.model_fields.items():
+            yield prefix + name
+            hint = _peel(field.annotation)[0]
+            arms = get_args(hint) if _is_union(hint) else (hint,)
+            for arm in arms:
+                if _is_section(arm):
+                    yield from walk(_peel(arm)[0], f"{prefix}{name}.")
+
+    return list(walk(config, ""))
+
+
+def _nearest_key(config: type[RecipeConfig], key: str) -> str:
+    """What to do about an unknown key: a habit from torch, the same key elsewhere, the nearest, or all there are."""
+    if key in names.TORCH_HABITS:
+        return tr(names.TORCH_HABITS[key])
+    section, _, name = key.rpartition(".")
+    known = known_keys(config)
+    beside = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
+    elsewhere = [other for other in known if other.rpartition(".")[2] == name and other.rpartition(".")[0]]
+    if elsewhere:
+        return tr("it belongs to {key}", key=elsewhere[0])
+    near = names.nearest(name, beside)
+    if near:
+        return tr("did you mean {name}?", name=near)
+    return tr("there are {names}", names=", ".join(beside)) if beside else ""
+
+
+def _choices(hint: Any) -> list[str]:
+    hint = _peel(hint)[0]
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    return [choice for arm in get_args(hint) for choice in _choices(arm)] if _is_union(hint) else []
+
+
+def describe(hint: Any) -> str:
+    """What a field takes, in words: `a whole number >= 1`, `one of rnn, lstm, gru, feedforward`."""
+    hint, marks = _peel(hint)
+    for mark in marks:
+        if isinstance(mark, Expected):
+            return tr(mark.text)
+    limits = tr(" and").join(_limit(mark) for mark in marks if _limit(mark))
+    origin, arguments = get_origin(hint), get_args(hint)
+    if _is_union(hint):
+        return tr(" or ").join(describe(arm) for arm in arguments)
+    if origin is Literal:
+        listed = ", ".join(str(choice) for choice in arguments)
+        return listed if len(arguments) == 1 else tr("one of {names}", names=listed)
+    if origin is tuple and Ellipsis not in arguments:
+        return tr("a list of {n}: {items}", n=len(arguments), items=", ".join(describe(item) for item in arguments))
+    if origin in (list, tuple):
+        return tr("a list of {items}", items=describe(arguments[0]))
+    if _is_section(hint):
+        return tr("a section with {names}", names=", ".join(hint.model_fields))
+    words = {int: tr("a whole number"), float: tr("a number"), bool: tr("true or false"), str: tr("text")}
+    words[type(None)] = "null"
+    return words.get(hint, tr("a mapping") if origin is dict or hint is dict else tr("another value")) + limits
+
+
+def _limit(mark: Any) -> str:
+    for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+        if hasattr(mark, name) and getattr(mark, name) is not None:
+            return f" {sign} {getattr(mark, name)}"
+    return ""

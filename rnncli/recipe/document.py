@@ -1,0 +1,161 @@
+"""A recipe as it was written, with what was said on the command line laid over it: every value with its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnncli.errors import DataError, Fault, RecipeError, UsageError
+from rnncli.locale import tr
+from rnncli.recipe.locate import find_recipe, shown
+from rnncli.recipe.parse import MAX_BYTES, Node, dump, parse
+
+
+@dataclass(frozen=True)
+class Document:
+    """name: the file as marks show it. root: the tree. faults: found while reading, kept for `validate` to report with
+    its own. note: something a person should know (a local file of the packaged recipe's name). text: as in the file.
+    """
+
+    name: str
+    root: Node
+    faults: list[Fault] = field(default_factory=list)
+    note: str = ""
+    text: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        values: dict[str, Any] = self.root.value()
+        return values
+
+    def node(self, key: str) -> Node | None:
+        """The node at a dotted key, or None."""
+        node: Node | None = self.root
+        for part in key.split("."):
+            node = node.content.get(part) if node is not None and isinstance(node.content, dict) else None
+        return node
+
+    def mark(self, key: str) -> str:
+        """`hello.yaml:12`, `--set` or `--lr`: where the key stands, or the nearest thing around it that does."""
+        parts = key.split(".")
+        for length in range(len(parts), 0, -1):
+            node = self.node(".".join(parts[:length]))
+            if node is not None:
+                return node.where
+        return self.name
+
+    def origin(self, key: str) -> str:
+        """Where the value comes from: a mark, or `default`."""
+        return self.mark(key) if self.node(key) is not None else "default"
+
+
+def read_document(
+    target: str, sets: Sequence[str] = (), flags: Mapping[str, tuple[str, Any]] | None = None
+) -> Document:
+    """The recipe `target` (a packaged name, or a path) with `--set` texts and flags laid over it.
+
+    sets: `a.b=value` texts. flags: dotted key -> (the flag as typed, its value), such as `train.lr: ("--lr", "0.1")`.
+    Raises DataError (a file that cannot be read), RecipeError (not YAML, not a mapping), UsageError (a wrong --set).
+    """
+    path, note = find_recipe(target)
+    text = _read(path)
+    name = shown(path)
+    root, faults = parse(text, name, os.path.dirname(os.path.abspath(path)))
+    document = Document(name, root, faults, note, text)
+    if root.content is None:
+        raise RecipeError(
+            tr("this recipe is empty"), [], where=name, todo=tr("start from one: rnncli recipes copy hello")
+        )
+    if not isinstance(root.content, dict):
+        what = tr("expected `task:`, `data:`, `model:` and `train:`, got {value}", value=_kind(root))
+        raise RecipeError(tr("this is not a recipe"), [Fault(root.where, "", what)])
+    _lay_over(document, sets, flags or {})
+    return document
+
+
+def document_of(values: Mapping[str, Any], name: str) -> Document:
+    """A Document of plain values, for recipes that are made in Python. name: what stands in its faults."""
+    root, _ = parse(dump(dict(values)), name, os.getcwd(), lines=False)
+    return Document(name, root)
+
+
+def _read(path: Path) -> str:
+    where = shown(path)
+    try:
+        if path.is_dir():
+            raise DataError(tr("is a folder; a recipe is a YAML file"), where=where)
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        todo = tr("the packaged ones: rnncli recipes list")
+        raise DataError(tr("there is no such file"), where=where, todo=todo) from error
+    except OSError as error:
+        raise DataError(tr("cannot be read: {why}", why=error.strerror or error), where=where) from error
+    if len(data) > MAX_BYTES:
+        raise RecipeError(tr("this file is too large for a recipe: at most 1 MB"), [], where=where)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        what = tr("byte {n} is not UTF-8 text", n=error.start + 1)
+        raise DataError(what, where=f"{where}:{line}", todo=tr("save it as UTF-8")) from error
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node.content, list):
+        return tr("a list")
+    return node.text() if len(node.text()) < 40 else tr("text")
+
+
+def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple[str, Any]]) -> None:
+    typed: dict[str, tuple[str, Any]] = {}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key or not all(key.split(".")):
+            raise UsageError(
+                tr("--set takes KEY=VALUE, got {text!r}", text=text), todo=tr("such as --set model.hidden_size=64")
+            )
+        typed[key] = ("--set", value)
+    for key, (flag, value) in flags.items():
+        if key in typed and typed[key][1] != str(value):
+            raise UsageError(tr("{flag} and --set {key} are both given", flag=flag, key=key), todo=tr("leave one out"))
+        typed[key] = (flag, value)
+    for key, (where, value) in typed.items():
+        _put(document, key, where, value)
+
+
+def _put(document: Document, key: str, where: str, value: Any) -> None:
+    node = document.root
+    *parents, last = key.split(".")
+    for depth, part in enumerate(parents):
+        assert isinstance(node.content, dict)
+        child = node.content.setdefault(part, Node({}, where))
+        if child.content is None:
+            child.content = {}
+        if not isinstance(child.content, dict):
+            above = ".".join(parents[: depth + 1])
+            what = tr("{key} is one value here, {value}, without keys of its own", key=above, value=child.text())
+            document.faults.append(Fault(where, key, what, tr("set {key} as a whole", key=above)))
+            return
+        node = child
+    assert isinstance(node.content, dict)
+    node.content[last] = _typed(where, value)
+
+
+def _typed(where: str, value: Any) -> Node:
+    """A node of what was typed: read as YAML, and kept verbatim for the fields that hold text."""
+    folder = os.getcwd()
+    if not isinstance(value, str):
+        return Node(value, where, raw=str(value), folder=folder)
+    try:
+        node, faults = parse(value, where, folder, lines=False)
+    except RecipeError:
+        return Node(value, where, raw=value, folder=folder)
+    if faults:
+        return Node(value, where, raw=value, folder=folder)
+    node.raw = value
+    return node

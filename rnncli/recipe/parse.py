@@ -1,0 +1,267 @@
+"""The text of a recipe -> a tree of nodes, every value with its line.
+
+YAML 1.2's core rules decide what is a number or a boolean (`1e-3` is a number; `no`, `off`, `2024-01-01` and `1:30` are
+text), where PyYAML alone follows YAML 1.1. The tree is built from the parser's events under hard limits, so that a file
+with a million nested brackets or aliases that multiply is refused before memory grows. Tags do not exist here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import yaml
+
+from rnncli.errors import Fault, RecipeError
+from rnncli.locale import tr
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+MAX_NODES = 100_000  # with every alias counted at its full size
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LONGEST_NUMBER = 400  # Python refuses to read integers of more than 4300 digits
+
+# The fast parser of libyaml where PyYAML has it; both give the same events and marks.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass
+class Node:
+    """A value with its place. where: `hello.yaml:12`, `--set`, `--lr`.
+
+    content: a scalar, a list of nodes, or a dict of nodes. raw: a scalar exactly as it was written without quotes, None
+    where it was quoted. start, end: the value's characters in the text. folder: what a path given here is relative to.
+    """
+
+    content: Scalar | list[Node] | dict[str, Node]
+    where: str
+    raw: str | None = None
+    start: int = 0
+    end: int = 0
+    flow: bool = True
+    folder: str = ""
+    size: int = field(default=1, repr=False)
+
+    def value(self) -> Any:
+        """Plain Python: the scalar, or lists and dicts of such."""
+        if isinstance(self.content, dict):
+            return {key: child.value() for key, child in self.content.items()}
+        if isinstance(self.content, list):
+            return [child.value() for child in self.content]
+        return self.content
+
+    def text(self) -> str:
+        """The value as a message shows it."""
+        return self.raw if self.raw is not None else flow_text(self.value())
+
+
+def resolve(text: str) -> Scalar:
+    """A plain (unquoted) scalar by the core schema of YAML 1.2."""
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text in ("true", "True", "TRUE"):
+        return True
+    if text in ("false", "False", "FALSE"):
+        return False
+    if len(text) <= _LONGEST_NUMBER:
+        if _INT.fullmatch(text):
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+        if _INFINITE.fullmatch(text):
+            return float(text.lower().replace(".", "", 1))
+    return text
+
+
+def parse(text: str, name: str, folder: str = "", *, lines: bool = True) -> tuple[Node, list[Fault]]:
+    """The tree of `text`, and the faults that do not stop the reading (duplicate keys, tags).
+
+    name stands in every mark, with the line unless lines is False. Raises RecipeError: not YAML, too large, too deep.
+    """
+    return _Builder(text, name, folder, lines).build()
+
+
+class _Builder:
+    def __init__(self, text: str, name: str, folder: str, lines: bool) -> None:
+        self.text, self.name, self.folder, self.lines = text, name, folder, lines
+        self.faults: list[Fault] = []
+        self.anchors: dict[str, Node | None] = {}  # None while the anchored value is still being read
+        self.nodes = 0
+        self.events: Iterator[Any] = iter(())
+
+    def build(self) -> tuple[Node, list[Fault]]:
+        if len(self.text) > MAX_BYTES:
+            self.refuse(0, tr("this file is too large for a recipe: at most 1 MB"))
+        try:
+            self.events = iter(yaml.parse(self.text, Loader=_Loader))
+            next(self.events)  # the stream's start
+            event = next(self.events)
+            if isinstance(event, yaml.StreamEndEvent):
+                return Node(None, self.place(0), folder=self.folder), self.faults
+            root = self.node(next(self.events), "", 0)
+            next(self.events)  # the document's end
+            event = next(self.events)
+            if not isinstance(event, yaml.StreamEndEvent):
+                self.refuse(event.start_mark.line, tr("a second document starts here; a file holds one recipe"))
+            return root, self.faults
+        except yaml.reader.ReaderError as error:
+            before = self.text[: error.position] if isinstance(error.position, int) else ""
+            self.refuse(before.count("\n"), tr("a control character that YAML does not allow"))
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self.refuse(mark.line if mark else 0, _syntax(self.text, error))
+
+    def place(self, line: int) -> str:
+        return f"{self.name}:{line + 1}" if self.lines else self.name
+
+    def refuse(self, line: int, what: str, key: str = "") -> NoReturn:
+        raise RecipeError(tr("this recipe cannot be read"), [Fault(self.place(line), key, what)])
+
+    def node(self, event: Any, key: str, depth: int) -> Node:
+        line = event.start_mark.line
+        if depth > MAX_DEPTH:
+            self.refuse(line, tr("nested too deeply: at most {n} levels", n=MAX_DEPTH))
+        if isinstance(event, yaml.AliasEvent):
+            target = self.anchors.get(event.anchor or "")
+            if target is None:
+                self.refuse(line, tr("*{name} stands for nothing that ended before it", name=event.anchor), key)
+            self.count(target.size, line)
+            return target
+        self.count(1, line)
+        if event.tag not in (None, "!"):
+            self.faults.append(
+                Fault(
+                    self.place(line),
+                    key,
+                    tr("a recipe has no tags such as {tag}", tag=_tag(event.tag)),
+                    tr("leave it out; put quotes around text"),
+                )
+            )
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            node = self.scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self.sequence(event, key, depth)
+        else:
+            node = self.mapping(event, key, depth)
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        return node
+
+    def count(self, nodes: int, line: int) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            self.refuse(line, tr("too many values for a recipe: at most {n}", n=MAX_NODES))
+
+    def scalar(self, event: Any) -> Node:
+        raw = event.value if not event.style else None  # None in one parser, "" in the other
+        content = resolve(raw) if raw is not None else event.value
+        if content is None:
+            raw = None  # null is never text
+        start, end = event.start_mark.index, event.end_mark.index
+        return Node(content, self.place(event.start_mark.line), raw, start, end, folder=self.folder)
+
+    def sequence(self, start: Any, key: str, depth: int) -> Node:
+        items: list[Node] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event, f"{key}[{len(items)}]", depth + 1))
+        return self.collection(items, items, start, event)
+
+    def mapping(self, start: Any, key: str, depth: int) -> Node:
+        items: dict[str, Node] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                self.refuse(event.start_mark.line, tr("a key must be a word"), key)
+            dotted = f"{key}.{event.value}" if key else event.value
+            line = event.start_mark.line
+            child = self.node(next(self.events), dotted, depth + 1)
+            if event.value in items:
+                first = items[event.value].where
+                self.faults.append(
+                    Fault(self.place(line), dotted, tr("this key stands twice, first at {where}", where=first))
+                )
+                continue
+            if not child.flow or child.content is None:
+                child.where = self.place(line)  # a block starts below its key, and an empty value may end there
+            items[event.value] = child
+        return self.collection(items, list(items.values()), start, event)
+
+    def collection(self, content: list[Node] | dict[str, Node], children: list[Node], start: Any, end: Any) -> Node:
+        flow = bool(start.flow_style)
+        # A block's own end mark lies after the comments below it; its last value ends it.
+        last = end.end_mark.index if flow or not children else children[-1].end
+        size = 1 + sum(child.size for child in children)
+        first = start.start_mark.index
+        return Node(content, self.place(start.start_mark.line), None, first, last, flow, self.folder, size)
+
+
+def _tag(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")
+
+
+def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
+    """What is wrong with the YAML, in the words of somebody who types recipes."""
+    problem = error.problem or ""
+    mark = error.problem_mark or error.context_mark
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())] or "\\t" in problem:
+        return tr("a tab; YAML indents with spaces")
+    if "mapping values are not allowed" in problem:
+        return tr("a second `:` in one line, or a line indented too far; text with `: ` in it needs quotes")
+    if "alias" in problem:
+        return tr("a name after * that no & gave; text that starts with * needs quotes")
+    if "end of stream" in problem or "',' or" in problem or "closing" in problem:
+        return tr("a bracket or quote that is opened and not closed")
+    if "expected <block end>" in problem or "did not find expected key" in problem or "':'" in problem:
+        return tr("this line does not fit the ones above: `key: value`, indented like its neighbours")
+    if "cannot start any token" in problem:
+        return tr("text that starts with @ ` or % needs quotes")
+    return tr("this is not YAML: {problem}", problem=problem)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.2's core rules, or 1.1's, would read as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(f"^({_INT.pattern})$"), list("-+0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^({_FLOAT.pattern})$"), list("-+.0123456789"))
+
+
+def _text_node(dumper: _Dumper, text: str) -> yaml.Node:
+    # Quoted on one line: a text of several lines would otherwise be folded over unindented ones.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """A recipe's text: sections as blocks, what stands in them on one line each; `parse` reads it back equal."""
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            lines.append(f"{flow_text(key)}:")
+            lines += [f"  {flow_text(name)}: {flow_text(inner)}" for name, inner in value.items()]
+        else:
+            lines.append(f"{flow_text(key)}: {flow_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def flow_text(value: Any) -> str:
+    """One value on one line, as a recipe would hold it."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=float("inf")
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

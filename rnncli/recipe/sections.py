@@ -1,0 +1,250 @@
+"""The sections of a recipe. A task file subclasses them: `class Data(Section)`, `class Model(CoreSection)`, `class
+Train(TrainSection)`, `class Config(RecipeConfig)`; what it writes there is schema and documentation at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from rnncli import names
+from rnncli.locale import tr
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Clash:
+    """Values right by themselves and wrong together. keys: inside their section; the first is pointed at."""
+
+    keys: tuple[str, ...]
+    what: str
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Beside a type: how a fault says what was expected there."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class IsPath:
+    """Beside `str`: a path, made absolute by `validate` (relative to the recipe, or to here when typed)."""
+
+
+class Section(BaseModel):
+    """A mapping with known keys. Every field carries a description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def clashes(self) -> Iterator[Clash]:
+        """What is wrong between fields; a subclass begins with `yield from super().clashes()`."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _no_clash(self) -> Section:
+        found = list(self.clashes())
+        if found:
+            raise PydanticCustomError("clash", "{text}", {"text": "; ".join(c.what for c in found), "clashes": found})
+        return self
+
+
+def _duration(value: Any) -> Any:
+    """`90`, `90s`, `1.5m`, `2h` -> seconds; anything else is left for the type to refuse."""
+    found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(s|m|h)", value) if isinstance(value, str) else None
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else value
+
+
+DataPath = Annotated[str, IsPath(), Expected("a path")]
+Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), Expected("seconds, or 30s, 5m, 1h")]
+Named = dict[str, Any]  # {name: ..., its arguments}
+
+
+def _name_and_arguments(value: str | Named) -> tuple[Any, dict[str, Any]]:
+    if isinstance(value, str):
+        return value, {}
+    return value.get("name"), {key: argument for key, argument in value.items() if key != "name"}
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is list:
+        return isinstance(value, list) and all(_fits(item, float) for item in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+_KIND_WORDS = {float: "a number", int: "a whole number", bool: "true or false", list: "a list of numbers"}
+
+
+def _named_clashes(
+    field: str,
+    value: str | Named,
+    known: Mapping[str, tuple[str, Mapping[str, type]]],
+    elsewhere: Mapping[str, str],
+    extra: tuple[str, ...] = (),
+) -> Iterator[Clash]:
+    """Faults of `optimizer:` and `schedule:`. elsewhere: arguments that have a key of their own; extra: other names."""
+    name, arguments = _name_and_arguments(value)
+    at = field if isinstance(value, str) else f"{field}.name"
+    if name is None:
+        yield Clash((field,), tr("the key `name` is missing"), tr("one of {names}", names=", ".join(known)))
+    elif not isinstance(name, str) or name not in (*known, *extra):
+        near = names.nearest(str(name), (*known, *extra))
+        todo = (
+            tr("did you mean {name}?", name=near) if near else tr("one of {names}", names=", ".join((*extra, *known)))
+        )
+        yield Clash((at,), tr("no {field} is called {name!r}", field=field, name=name), todo)
+    elif name in known:
+        types = known[name][1]
+        for key, argument in arguments.items():
+            if key in elsewhere:
+                yield Clash((f"{field}.{key}",), tr("this has a key of its own"), tr("write {key}", key=elsewhere[key]))
+            elif key not in types:
+                near = names.nearest(key, types)
+                todo = tr("did you mean {name}?", name=near) if near else tr("it has {names}", names=", ".join(types))
+                yield Clash((f"{field}.{key}",), tr("{name} has no argument {key!r}", name=name, key=key), todo)
+            elif not _fits(argument, types[key]):
+                expected = tr(_KIND_WORDS[types[key]])
+                yield Clash(
+                    (f"{field}.{key}",), tr("expected {expected}, got {value}", expected=expected, value=repr(argument))
+                )
+
+
+class CoreSection(Section):
+    """`model:`, its recurrent part."""
+
+    cell: Literal["rnn", "lstm", "gru", "feedforward"] = Field(
+        "rnn", description="the recurrent cell; feedforward is the rnn cell without memory"
+    )
+    engine: Literal["auto", "cell", "torch", "scan"] = Field(
+        "auto", description="how the steps are computed: cell is a Python loop, torch its own kernels, scan in parallel"
+    )
+    nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
+    hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")
+    num_layers: Annotated[int, Field(ge=1)] = Field(1, description="L, stacked layers; not the sequence length")
+    bidirectional: bool = Field(False, description="a second set of cells reads from the end to the start")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="between layers, so it needs num_layers > 1")
+    proj_size: Annotated[int, Field(ge=0)] = Field(0, description="lstm only: h is projected to this length; 0 is off")
+    bias: bool = Field(True, description="whether the cells have bias vectors")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.nonlinearity != "tanh" and self.cell in ("lstm", "gru"):
+            yield Clash(
+                ("nonlinearity", "cell"),
+                tr("{cell} has its own nonlinearities", cell=self.cell),
+                tr("leave it out, or write cell: rnn"),
+            )
+        if self.dropout > 0 and self.num_layers == 1:
+            yield Clash(
+                ("dropout", "num_layers"),
+                tr("dropout works between layers and there is one layer"),
+                tr("num_layers: 2 or more, or dropout: 0.0"),
+            )
+        if self.proj_size and self.cell != "lstm":
+            yield Clash(("proj_size", "cell"), tr("only lstm has a projection"), tr("proj_size: 0, or cell: lstm"))
+        elif self.proj_size >= self.hidden_size:
+            yield Clash(
+                ("proj_size", "hidden_size"),
+                tr("proj_size must be smaller than hidden_size, {n}", n=self.hidden_size),
+            )
+        if self.engine == "torch" and (self.cell == "feedforward" or self.nonlinearity == "none"):
+            yield Clash(
+                ("engine", "cell", "nonlinearity"),
+                tr("torch has no module for this cell"),
+                tr("engine: auto"),
+            )
+
+
+class TrainSection(Section):
+    """`train:`, what every task has."""
+
+    epochs: Annotated[int, Field(ge=1)] = Field(10, description="passes over the training part")
+    max_steps: Annotated[int, Field(ge=0)] = Field(0, description="stop after this many updates; 0 is no limit")
+    max_time: Seconds = Field(0.0, description="stop after this long: seconds, or 30s, 5m, 1h; 0 is no limit")
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one update")
+    optimizer: Annotated[str | Named, Expected("the name of an optimizer, or {name: ..., its arguments}")] = Field(
+        "adam", description="of torch.optim: a name, or {name: sgd, momentum: 0.9}"
+    )
+    lr: Annotated[float, Field(gt=0)] = Field(0.001, description="learning rate")
+    weight_decay: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
+        "auto", description="auto is the optimizer's own in torch: 0.01 for adamw, else 0"
+    )
+    schedule: Annotated[str | Named, Expected("none, the name of a schedule, or {name: ..., its arguments}")] = Field(
+        "none", description="of torch.optim.lr_scheduler: none, a name, or {name: step, step_size: 10}"
+    )
+    clip_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="largest norm of all gradients; 0 is off")
+    early_stopping: Annotated[int, Field(ge=0)] = Field(0, description="epochs without improvement; 0 is never")
+    seed: Annotated[int, Field(ge=0, lt=2**63), Expected("a whole number from 0 to 2**63 - 1")] = Field(
+        0, description="of weights, order of the data and dropout"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes the GPU where one is")
+    threads: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="of torch's CPU kernels; auto gives small models one"
+    )
+    dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="of the weights")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="bf16 computes products in bfloat16 (autocast)"
+    )
+    checkpoint_every: Annotated[int, Field(ge=0)] = Field(
+        0, description="also save the state every so many updates; 0 is at the end of each epoch only"
+    )
+    overfit_batches: Annotated[int, Field(ge=0)] = Field(
+        0, description="train on these first batches over and over, to see that it can learn; 0 is off"
+    )
+    on_nan: Literal["stop", "skip"] = Field("stop", description="when the loss is no number: stop, or skip the update")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        own = {"lr": "train.lr", "weight_decay": "train.weight_decay"}
+        yield from _named_clashes("optimizer", self.optimizer, names.OPTIMIZERS, own)
+        yield from _named_clashes("schedule", self.schedule, names.SCHEDULES, {}, extra=("none",))
+        schedule, arguments = _name_and_arguments(self.schedule)
+        for needed in names.SCHEDULE_NEEDS.get(schedule, ()):
+            if needed not in arguments:
+                yield Clash(
+                    ("schedule",),
+                    tr("{name} needs {key}", name=schedule, key=needed),
+                    tr("schedule: {{name: {name}, {key}: ...}}", name=schedule, key=needed),
+                )
+        optimizer, _ = _name_and_arguments(self.optimizer)
+        if self.weight_decay not in ("auto", 0) and optimizer in names.NO_WEIGHT_DECAY:
+            yield Clash(("weight_decay", "optimizer"), tr("{name} has no weight decay", name=optimizer))
+        if self.precision == "bf16" and self.dtype != "float32":
+            yield Clash(("precision", "dtype"), tr("bf16 computes on float32 weights"), tr("dtype: float32"))
+
+    def optimizer_call(self) -> tuple[str, dict[str, Any]]:
+        """The class of torch.optim, and every argument for it but the parameters."""
+        name, arguments = _name_and_arguments(self.optimizer)
+        if self.weight_decay != "auto" and name not in names.NO_WEIGHT_DECAY:
+            arguments["weight_decay"] = self.weight_decay
+        return names.OPTIMIZERS[name][0], {"lr": self.lr, **arguments}
+
+    def schedule_call(self) -> tuple[str, dict[str, Any]] | None:
+        """The class of torch.optim.lr_scheduler and its arguments as given; None without a schedule."""
+        name, arguments = _name_and_arguments(self.schedule)
+        return None if name == "none" else (names.SCHEDULES[name][0], arguments)
+
+
+def _this_format(value: int) -> int:
+    if value != FORMAT:
+        raise PydanticCustomError("format", "{text}", {"text": tr("this rnncli reads format {n}", n=FORMAT)})
+    return value
+
+
+class RecipeConfig(Section):
+    """A whole recipe. A task narrows data, model and train to its own sections."""
+
+    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 1")
+    task: str = Field(description="what is learned: the name of a task")
+    data: Section = Field(description="where the data lies and how it is read")
+    model: CoreSection = Field(description="the network")
+    train: TrainSection = Field(description="how it is trained")

@@ -1,0 +1,65 @@
+"""A validated recipe, written out: as YAML that reads back equal, as a table of values and origins, as a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from rnncli.locale import tr
+from rnncli.recipe.document import Document
+from rnncli.recipe.parse import dump, flow_text
+from rnncli.recipe.sections import RecipeConfig, Section
+from rnncli.records import Column, Table
+
+
+def plain(config: RecipeConfig) -> dict[str, Any]:
+    """Nested dicts, lists and scalars, defaults included."""
+    return config.model_dump(mode="json")
+
+
+def resolved_yaml(config: RecipeConfig) -> str:
+    """Every value, defaults included, as a recipe that reads back to an equal config."""
+    return dump(plain(config))
+
+
+def print_config(document: Document, config: RecipeConfig) -> Table:
+    """Each value with where it comes from: `hello.yaml:12`, `--set`, `--lr`, `default`."""
+    columns = (
+        Column("key", tr("key"), "text"),
+        Column("value", tr("value"), "text"),
+        Column("origin", tr("from"), "text"),
+    )
+    rows = [(key, flow_text(value), document.origin(key)) for key, value in _leaves(config, "")]
+    return Table("config", columns, rows)
+
+
+def _leaves(section: Section, prefix: str) -> Iterator[tuple[str, Any]]:
+    values = section.model_dump(mode="json")
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, values[name]
+
+
+def json_schema(configs: Mapping[str, type[RecipeConfig]]) -> dict[str, Any]:
+    """One JSON Schema (2020-12) for the recipes of these tasks (task name -> its Config), for editors."""
+    found, definitions = models_json_schema(
+        [(config, "validation") for config in configs.values()], ref_template="#/$defs/{model}"
+    )
+    branches = []
+    for name, config in configs.items():
+        reference = found[(config, "validation")]
+        branches.append({"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": reference})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "rnncli recipe",
+        "type": "object",
+        "properties": {"task": {"enum": list(configs)}},
+        "required": ["task"],
+        "allOf": branches,
+        **definitions,
+    }
