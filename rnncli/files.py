@@ -1,4 +1,5 @@
-"""Files in and out: streaming reads of UTF-8 text, plain or .gz, whose errors name file, line and byte."""
+"""Files in and out: streaming reads of UTF-8 text, plain or .gz, whose errors name file, line and byte; writing a file
+whole or not at all; the lock and the manifest of a folder."""
 
 from __future__ import annotations
 
@@ -7,15 +8,17 @@ import errno
 import gzip
 import hashlib
 import io
+import json
 import os
 import stat
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rnncli.errors import DataError
+from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.locale import tr
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -76,13 +79,15 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def read_chunks(path: str | Path) -> Iterator[str]:
+def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
     """The text of a UTF-8 file in pieces of about a megabyte: every line end becomes \\n, a leading BOM goes.
+
+    raw: line ends and BOM stay as they are, for what is written back byte for byte.
 
     Raises DataError with line and byte offset at the first byte that is not UTF-8 and at the first NUL.
     """
     where = shown(path)
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    newlines = io.IncrementalNewlineDecoder(None, translate=not raw)
     line = 1  # of the next character
     offset = 0  # of pending[0] in the file
     pending = b""  # the first bytes of a character that the next block ends
@@ -119,7 +124,7 @@ def read_chunks(path: str | Path) -> Iterator[str]:
                     ),
                     where=f"{where}:{line + before.count(chr(10))}",
                 )
-            if offset == 0 and text.startswith("\ufeff"):
+            if offset == 0 and not raw and text.startswith("\ufeff"):
                 text = text[1:]
             offset += used
             pending = data[used:]
@@ -131,21 +136,24 @@ def read_chunks(path: str | Path) -> Iterator[str]:
                 return
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) for each line of a UTF-8 file, in constant memory.
+
+    raw: lines end at \\n only and keep their ends, and the first its BOM: joined, they are the file.
 
     Raises DataError as read_chunks does, and for a line of more than MAX_LINE characters.
     """
     number = 1
     pieces: list[str] = []  # of the line that is not ended yet
     length = 0
-    for text in read_chunks(path):
+    end = "\n" if raw else ""
+    for text in read_chunks(path, raw=raw):
         *ended, rest = text.split("\n")
         for line in ended:
             if pieces:
                 line = "".join([*pieces, line])
                 pieces, length = [], 0
-            yield number, line
+            yield number, line + end
             number += 1
         if rest:
             pieces.append(rest)
@@ -158,3 +166,145 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             )
     if pieces:
         yield number, "".join(pieces)
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Put `data` at `path` whole or not at all: written beside it, synced, renamed into place. Text is UTF-8.
+
+    Raises CannotWrite in words (disk full, read-only, folder gone); nothing is left beside the file then.
+    """
+    path = Path(path)
+    beside = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        try:
+            with open(beside, "wb") as file:
+                file.write(data.encode("utf-8") if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: str | Path, error: OSError) -> CannotWrite:
+    """The CannotWrite that says what `error` means for the file at `path`."""
+    where = shown(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CannotWrite(tr("the disk is full"), where=where, todo=tr("make room, or choose another folder"))
+    if error.errno == errno.EROFS:
+        return CannotWrite(tr("this file system is read-only"), where=where, todo=tr("choose another folder"))
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return CannotWrite(tr("may not be written: permission denied"), where=where, todo=tr("choose another folder"))
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return CannotWrite(tr("its folder is not there"), where=where, todo=tr("make the folder first"))
+    if error.errno == errno.EISDIR:
+        return CannotWrite(tr("is a folder, and a file is to be written there"), where=where)
+    if error.errno == errno.ENAMETOOLONG:
+        return CannotWrite(tr("the name is too long"), where=where)
+    return CannotWrite(tr("cannot be written: {why}", why=error.strerror or str(error)), where=where)
+
+
+class FolderLock:
+    """One process at a time in a folder: `with FolderLock(run): ...`.
+
+    The operating system drops the lock when the process ends, however it ends. Entering raises UsageError, with the
+    holder's process number, where another has it.
+    """
+
+    NAME = ".lock"
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / self.NAME
+        self.file: IO[bytes] | None = None
+
+    def __enter__(self) -> FolderLock:
+        try:
+            file = open(self.path, "a+b")  # held open for as long as the lock is
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        if not _lock(file):
+            file.seek(0)
+            holder = file.read(20).decode("ascii", "replace").strip() or "?"
+            file.close()
+            raise UsageError(
+                tr("another process is working in this folder: {pid}", pid=holder),
+                where=shown(self.path.parent),
+                todo=tr("wait for it, or end it: kill {pid}", pid=holder),
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()).encode("ascii"))
+        file.flush()
+        self.file = file
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.file is not None
+        self.file.truncate(0)
+        self.file.close()
+        self.file = None
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Take the operating system's lock on an open file without waiting; False where another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            # Far behind the process number, which others must be able to read.
+            file.seek(1 << 20)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+MANIFEST = "manifest.json"
+
+
+def write_manifest(folder: str | Path, names: Iterable[str]) -> None:
+    """Write down size and sha256 of these files of a folder (names relative to it, with /), for `check_manifest`."""
+    entries = {}
+    for name in sorted(names):
+        path = Path(folder) / name
+        entries[name] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+    atomic_write(Path(folder) / MANIFEST, json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
+
+
+def check_manifest(folder: str | Path) -> list[str]:
+    """The names in a folder's manifest whose files still are what they were.
+
+    Raises DataError: no manifest, or a file that is missing, cut short or changed.
+    """
+    where = Path(folder) / MANIFEST
+    try:
+        entries = json.loads("".join(read_chunks(where)))["files"]
+        expected = [(str(name), int(entry["size"]), str(entry["sha256"])) for name, entry in entries.items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(tr("is damaged: it does not list files"), where=shown(where)) from error
+    for name, size, digest in expected:
+        path = Path(folder) / name
+        if not path.is_file():
+            raise DataError(tr("this file of the folder is missing"), where=shown(path))
+        if path.stat().st_size != size:
+            raise DataError(
+                tr("has {found} bytes, and had {size} when it was written", found=path.stat().st_size, size=size),
+                where=shown(path),
+            )
+        if _sha256(path) != digest:
+            raise DataError(tr("has changed since it was written: its sha256 differs"), where=shown(path))
+    return [name for name, _, _ in expected]
+
+
+def _sha256(path: Path) -> str:
+    """Of the file as it lies on the disk, .gz or not."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,9 @@ from rnncli.recipe.check import validate as validate
 from rnncli.recipe.document import Document as Document
 from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
+from rnncli.recipe.edit import edited as edited
+from rnncli.recipe.edit import for_file as for_file
+from rnncli.recipe.edit import relative_to as relative_to
 from rnncli.recipe.locate import find_recipe as find_recipe
 from rnncli.recipe.locate import is_path as is_path
 from rnncli.recipe.locate import packaged_recipes as packaged_recipes
@@ -19,10 +22,12 @@ from rnncli.recipe.locate import recipe_folder as recipe_folder
 from rnncli.recipe.sections import Clash as Clash
 from rnncli.recipe.sections import CoreSection as CoreSection
 from rnncli.recipe.sections import DataPath as DataPath
+from rnncli.recipe.sections import DataSection as DataSection
 from rnncli.recipe.sections import Expected as Expected
 from rnncli.recipe.sections import RecipeConfig as RecipeConfig
 from rnncli.recipe.sections import Seconds as Seconds
 from rnncli.recipe.sections import Section as Section
+from rnncli.recipe.sections import SplitSection as SplitSection
 from rnncli.recipe.sections import TrainSection as TrainSection
 from rnncli.recipe.show import json_schema as json_schema
 from rnncli.recipe.show import plain as plain

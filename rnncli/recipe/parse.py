@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import yaml
@@ -125,7 +126,7 @@ class _Builder:
         raise RecipeError(tr("this recipe cannot be read"), [Fault(self.place(line), key, what)])
 
     def node(self, event: Any, key: str, depth: int) -> Node:
-        line = event.start_mark.line
+        line: int = event.start_mark.line
         if depth > MAX_DEPTH:
             self.refuse(line, tr("nested too deeply: at most {n} levels", n=MAX_DEPTH))
         if isinstance(event, yaml.AliasEvent):
@@ -133,7 +134,9 @@ class _Builder:
             if target is None:
                 self.refuse(line, tr("*{name} stands for nothing that ended before it", name=event.anchor), key)
             self.count(target.size, line)
-            return target
+            # A copy: what is laid over one of them must not change the other.
+            first, last = _span(event)
+            return replace(deepcopy(target), where=self.place(line), start=first, end=last, flow=True)
         self.count(1, line)
         if event.tag not in (None, "!"):
             self.faults.append(
@@ -166,7 +169,7 @@ class _Builder:
         content = resolve(raw) if raw is not None else event.value
         if content is None:
             raw = None  # null is never text
-        start, end = event.start_mark.index, event.end_mark.index
+        start, end = _span(event)
         return Node(content, self.place(event.start_mark.line), raw, start, end, folder=self.folder)
 
     def sequence(self, start: Any, key: str, depth: int) -> Node:
@@ -203,6 +206,10 @@ class _Builder:
         return Node(content, self.place(start.start_mark.line), None, first, last, flow, self.folder, size)
 
 
+def _span(event: Any) -> tuple[int, int]:
+    return event.start_mark.index, event.end_mark.index
+
+
 def _tag(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
 
@@ -210,9 +217,9 @@ def _tag(tag: str) -> str:
 def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
     """What is wrong with the YAML, in the words of somebody who types recipes."""
     problem = error.problem or ""
-    mark = error.problem_mark or error.context_mark
+    mark: Any = error.problem_mark or error.context_mark
     lines = text.splitlines()
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or "\\t" in problem:
         return tr("a tab; YAML indents with spaces")
     if "mapping values are not allowed" in problem:

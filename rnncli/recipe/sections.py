@@ -118,6 +118,51 @@ def _named_clashes(
                 )
 
 
+class SplitSection(Section):
+    """`data.split:`, how one path becomes parts."""
+
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="the share that epochs are judged by")
+    test: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="the share kept for the last word")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.validation + self.test >= 1:
+            yield Clash(("validation", "test"), tr("validation and test leave nothing to train on"))
+
+    def fractions(self) -> dict[str, float]:
+        """Part -> share, the parts that are wanted."""
+        return {name: share for name in ("validation", "test") if (share := getattr(self, name)) > 0}
+
+
+class DataSection(Section):
+    """`data:`, what every task has: one `path`, split here, or separate files."""
+
+    path: DataPath | list[DataPath] | None = Field(None, description="a file or folder, a list, or builtin:NAME")
+    train: DataPath | None = Field(None, description="instead of path: a file of its own for training")
+    validation: DataPath | None = Field(None, description="with train: the file epochs are judged by")
+    test: DataPath | None = Field(None, description="with train: the file kept for the last word")
+    split: SplitSection = Field(SplitSection(), description="with path: the parts, as shares")
+    on_bad: Literal["stop", "skip"] = Field("stop", description="when a record cannot be used: stop, or skip and count")
+
+    def has_source(self) -> bool:
+        """Whether the recipe says where the data is; a task with other sources widens this."""
+        return self.path is not None or self.train is not None
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if not self.has_source():
+            yield Clash(("path",), tr("no data is named"), tr("data.path: FILE, or --data FILE"))
+        if self.path is not None and self.train is not None:
+            yield Clash(
+                ("train", "path"),
+                tr("path and train are both given"),
+                tr("path is split here; train is a file of its own"),
+            )
+        for name in ("validation", "test"):
+            if getattr(self, name) is not None and self.train is None:
+                yield Clash((name,), tr("{name} needs train beside it", name=name), tr("data.train: FILE"))
+
+
 class CoreSection(Section):
     """`model:`, its recurrent part."""
 
@@ -200,6 +245,8 @@ class TrainSection(Section):
     overfit_batches: Annotated[int, Field(ge=0)] = Field(
         0, description="train on these first batches over and over, to see that it can learn; 0 is off"
     )
+    best_by: str = Field("loss", description="the metric that decides which epoch is kept")
+    control: bool = Field(False, description="also train the same recipe without memory (feedforward), to compare")
     on_nan: Literal["stop", "skip"] = Field("stop", description="when the loss is no number: stop, or skip the update")
 
     def clashes(self) -> Iterator[Clash]:

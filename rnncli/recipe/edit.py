@@ -1,0 +1,96 @@
+"""Change single values in the text of a recipe, and leave every comment where it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rnncli.errors import RecipeError, UsageError
+from rnncli.locale import tr
+from rnncli.recipe.parse import Node, flow_text, parse
+
+
+def edited(text: str, changes: Mapping[str, Any]) -> str:
+    """The text with these dotted keys set, in turn. Raises UsageError where one cannot be set in place."""
+    for key, value in changes.items():
+        wanted = _with(parse(text, "", lines=False)[0].value(), key, value)
+        text = _set(text, key, value)
+        try:
+            same = parse(text, "", lines=False)[0].value() == wanted
+        except RecipeError:
+            same = False
+        if not same:
+            raise UsageError(
+                tr("{key} cannot be changed in place", key=key), todo=tr("copy the recipe without it and edit the copy")
+            )
+    return text
+
+
+def for_file(text: str, name: str, file: str) -> str:
+    """Line 1 of the packaged recipe `name` is the command that runs it; let it run `file` instead."""
+    first, newline, rest = text.partition("\n")
+    return re.sub(rf"(rnncli \w+ ){re.escape(name)}(?=\s|$)", lambda found: found[1] + file, first) + newline + rest
+
+
+def relative_to(file: str, path: str) -> str:
+    """A path that was typed here, as a recipe at `file` must write it."""
+    if path.startswith("builtin:") or os.path.isabs(path):
+        return path
+    return os.path.relpath(path, os.path.dirname(os.path.abspath(file)))
+
+
+def _with(old: Any, key: str, value: Any) -> dict[str, Any]:
+    values: dict[str, Any] = dict(old or {})
+    first, _, rest = key.partition(".")
+    below = values.get(first)
+    values[first] = _with(below if isinstance(below, dict) else {}, rest, value) if rest else value
+    return values
+
+
+def _set(text: str, key: str, value: Any) -> str:
+    node = parse(text, "", lines=False)[0]
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(node.content, dict):
+            return _replace(text, node, _with({}, ".".join(parts[depth:]), value))
+        if node.flow and depth:  # {a: 1, b: 2}: written anew as a whole
+            return _replace(text, node, _with(node.value(), ".".join(parts[depth:]), value))
+        child = node.content.get(part)
+        if child is None:
+            return _insert(text, node, part, parts[depth + 1 :], value, depth)
+        node = child
+    return _replace(text, node, value)
+
+
+def _replace(text: str, node: Node, value: Any) -> str:
+    new = flow_text(value)
+    before, old, after = text[: node.start], text[node.start : node.end], text[node.end :]
+    if not old:  # `key:` with nothing after it
+        new = f" {new}"
+    comment = re.match(r" +(?=#)", after)
+    if comment and "\n" not in old:  # the comment stays in its column where there is room
+        after = " " * max(2, len(comment[0]) - (len(new) - len(old))) + after[comment.end() :]
+    return before + new + after
+
+
+def _insert(text: str, section: Node, part: str, below: list[str], value: Any, depth: int) -> str:
+    for name in reversed(below):
+        value = {name: value}
+    children = list(section.content.values()) if isinstance(section.content, dict) else []
+    if not children:
+        return f"{text.rstrip()}\n{flow_text(part)}: {flow_text(value)}\n"
+    last = text.find("\n", children[-1].end - 1)
+    at = len(text) if last < 0 else last
+    indent = "" if depth == 0 else _indent(text, children[0])
+    while follows := re.match(rf"\n{indent} +#[^\n]*", text[at:]):  # comments that go on from the line above
+        at += follows.end()
+    return f"{text[:at]}\n{indent}{flow_text(part)}: {flow_text(value)}{text[at:]}"
+
+
+def _indent(text: str, child: Node) -> str:
+    """White space before the key of `child`, the first value of a block section."""
+    above = text[: child.start].splitlines() or [""]
+    line = next(line for line in reversed(above) if line.strip() and not line.strip().startswith(("#", "-")))
+    return line[: len(line) - len(line.lstrip())]
