@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnncli.data import builtin
+from rnncli.data.source import Source
 from rnncli.errors import DataError
 from rnncli.files import read_chunks, shown
 from rnncli.locale import tr
 
 MAX_CHARACTERS = 1 << 30  # held in memory at once: 1 to 4 GB
 ENDINGS = (".txt", ".txt.gz")
-
-Source = str | Path
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def text_files(source: Source | Sequence[Source]) -> list[Source]:
     try:
         if not path.is_dir():
             return [path]
-        found = sorted(file for file in path.iterdir() if file.name.endswith(ENDINGS) and file.is_file())
+        found = sorted(file for file in path.iterdir() if file.name.endswith(ENDINGS) and not file.is_dir())
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(tr("cannot be read: {why}", why=why), where=shown(path)) from error

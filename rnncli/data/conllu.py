@@ -1,0 +1,234 @@
+"""Sentences with one tag a word: CoNLL-U (https://universaldependencies.org/format.html) and two-column TSV.
+
+A sentence keeps its lines exactly as they stood, so that predicted tags go back into the file and nothing else of it
+changes, not even a line end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import Source, lines_of, name_of
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.names import nearest
+
+FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+MAX_LINES = 200_000  # of one sentence; more is a file of another kind
+
+_WORD = re.compile(r"[1-9][0-9]{0,8}\Z")
+_RANGE = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})\Z")
+_EMPTY = re.compile(r"(0|[1-9][0-9]{0,8})\.[1-9][0-9]{0,8}\Z")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """tokens and tags: one per word; a tag is None where the file has none (`_`).
+
+    where: `file:line` of its first line. raw: every line as it stood, ends included; at[i]: the index in raw of word i.
+    """
+
+    where: str
+    tokens: tuple[str, ...]
+    tags: tuple[str | None, ...]
+    raw: tuple[str, ...]
+    at: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A sentence that does not follow the format. where: the faulty line."""
+
+    where: str
+    why: str
+    raw: tuple[str, ...]
+
+
+def check_field(field: str) -> str:
+    """The field of a recipe: upos, xpos, lemma, deprel, or a feature of FEATS such as Number."""
+    if field in ("upos", "xpos", "lemma", "deprel") or (field[:1].isupper() and not set(field) & set("=|\t\n\r ")):
+        return field
+    near = nearest(field, ("upos", "xpos", "lemma", "deprel", "Number", "Case", "Gender", "Tense"))
+    raise DataError(
+        tr("{field} is no CoNLL-U column that can be learnt", field=repr(field)),
+        todo=tr("upos, xpos, lemma, deprel, or a feature such as Number")
+        + (tr("; did you mean {name}?", name=near) if near else ""),
+    )
+
+
+def read_conllu(source: Source, skipped: Skipped, field: str = "upos") -> Iterator[Sentence]:
+    """The sentences of a CoNLL-U file, with the tags of one field.
+
+    field: see check_field. A word without a feature has the tag `_` there (that, too, can be learnt); a word whose
+    column holds `_` has None. Multiword tokens (1-2) and empty nodes (1.1) carry no tag and are passed over. A
+    sentence with a faulty line is one bad record.
+    """
+    check_field(field)
+    yield from _usable(source, conllu_blocks(source, field), skipped)
+
+
+def read_tagged_tsv(source: Source, skipped: Skipped) -> Iterator[Sentence]:
+    """Sentences of `word<TAB>tag` lines, ended by a blank line. A line of one column has no tag (None)."""
+    yield from _usable(source, tsv_blocks(source), skipped)
+
+
+def _usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skipped) -> Iterator[Sentence]:
+    for block in blocks:
+        if isinstance(block, Broken):
+            skipped.bad(block.where, block.why)
+        elif block.tokens:
+            skipped.good()
+            yield block
+    skipped.finish(name_of(source))
+
+
+def conllu_blocks(source: Source, field: str = "upos") -> Iterator[Sentence | Broken]:
+    """Every block of lines up to a blank one; the `raw` of all of them together is the file. A block of comments or of
+    blank lines has no tokens."""
+    column = FIELDS.index(field) if field in FIELDS else None
+    for first, raw in _blocks(source):
+        tokens: list[str] = []
+        tags: list[str | None] = []
+        at: list[int] = []
+        range_end = 0
+        fault = None
+        for i, line in enumerate(raw):
+            text = _bare(line)
+            if not text.strip() or (text.startswith("#") and not tokens):
+                continue
+            cells = text.split("\t")
+            why = _faulty(cells, len(tokens), range_end)
+            if why:
+                fault = Broken(f"{name_of(source)}:{first + i}", why, raw)
+                break
+            if found := _RANGE.match(cells[0]):
+                range_end = int(found[2])
+            elif _WORD.match(cells[0]):
+                tokens.append(cells[1])
+                tags.append(_feature(cells[5], field) if column is None else _value(cells[column]))
+                at.append(i)
+        if fault is None and range_end > len(tokens):
+            fault = Broken(f"{name_of(source)}:{first}", tr("a multiword token goes beyond the last word"), raw)
+        yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
+
+
+def tsv_blocks(source: Source) -> Iterator[Sentence | Broken]:
+    """Every block of lines up to a blank one, as conllu_blocks gives them."""
+    for first, raw in _blocks(source):
+        tokens: list[str] = []
+        tags: list[str | None] = []
+        at: list[int] = []
+        fault = None
+        for i, line in enumerate(raw):
+            text = _bare(line)
+            if not text.strip():
+                continue
+            cells = text.split("\t")
+            where = f"{name_of(source)}:{first + i}"
+            if len(cells) > 2:
+                fault = Broken(where, tr("has {n} tab-separated columns, not 2 (word, tag)", n=len(cells)), raw)
+                break
+            if not all(cell.strip() for cell in cells):
+                fault = Broken(where, tr("the word or the tag is empty"), raw)
+                break
+            tokens.append(cells[0].strip())
+            tags.append(cells[1].strip() if len(cells) == 2 else None)
+            at.append(i)
+        yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
+
+
+def conllu_with_tags(sentence: Sentence, tags: Sequence[str], field: str = "upos") -> str:
+    """The sentence's own lines with these tags, one per word, in the field; every other character as it was.
+
+    A feature is set among the others in their order; the tag `_` takes it away.
+    """
+    return _replaced(sentence, tags, lambda cells, tag: _put(cells, field, tag))
+
+
+def tsv_with_tags(sentence: Sentence, tags: Sequence[str]) -> str:
+    """The sentence's lines with these tags as the second column."""
+    return _replaced(sentence, tags, lambda cells, tag: [cells[0], tag])
+
+
+def _blocks(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """(line number of the first line, lines with their ends), each block ending with its first blank line."""
+    block: list[str] = []
+    content = False
+    first = 1
+    for number, line in lines_of(source, raw=True):
+        block.append(line)
+        if len(block) > MAX_LINES:
+            raise DataError(
+                tr("more than {n} lines without a blank one", n=f"{MAX_LINES:,}"),
+                where=f"{name_of(source)}:{number}",
+                todo=tr("a blank line ends a sentence; is this a file of tagged sentences?"),
+            )
+        blank = not _bare(line).strip()
+        content = content or not blank
+        if blank and content:
+            yield first, tuple(block)
+            block, content, first = [], False, number + 1
+    if block:
+        yield first, tuple(block)
+
+
+def _bare(line: str) -> str:
+    """A line without its end and without a byte order mark."""
+    return line.removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _faulty(cells: list[str], words: int, range_end: int) -> str:
+    """Why a line is not the next one after `words` words, or ""."""
+    if len(cells) != len(FIELDS):
+        return tr("has {n} tab-separated columns, not 10", n=len(cells))
+    number = cells[0]
+    if _WORD.match(number):
+        if int(number) != words + 1:
+            return tr("word {got} stands where word {wanted} belongs", got=number, wanted=words + 1)
+    elif found := _RANGE.match(number):
+        if int(found[1]) != words + 1 or int(found[2]) < int(found[1]) or range_end > words:
+            return tr("the multiword token {id} does not go with the words around it", id=number)
+    elif _EMPTY.match(number):
+        if int(number.split(".")[0]) != words:
+            return tr("the empty node {id} does not follow its word", id=number)
+    else:
+        return tr("{id} is no word number", id=repr(number))
+    return "" if cells[1] else tr("the word is empty")
+
+
+def _value(cell: str) -> str | None:
+    return None if cell in ("_", "") else cell
+
+
+def _feature(feats: str, name: str) -> str:
+    for pair in feats.split("|"):
+        key, _, value = pair.partition("=")
+        if key == name:
+            return value
+    return "_"
+
+
+def _put(cells: list[str], field: str, tag: str) -> list[str]:
+    if field in FIELDS:
+        cells[FIELDS.index(field)] = tag
+        return cells
+    pairs = [pair for pair in cells[5].split("|") if pair != "_" and pair.partition("=")[0] != field]
+    if tag != "_":
+        place = sum(pair.partition("=")[0].lower() < field.lower() for pair in pairs)
+        pairs.insert(place, f"{field}={tag}")
+    cells[5] = "|".join(pairs) or "_"
+    return cells
+
+
+def _replaced(sentence: Sentence, tags: Sequence[str], put: Callable[[list[str], str], list[str]]) -> str:
+    if len(tags) != len(sentence.tokens):
+        raise ValueError(f"{len(tags)} tags for {len(sentence.tokens)} words")
+    lines = list(sentence.raw)
+    for i, tag in zip(sentence.at, tags, strict=True):
+        bare = _bare(lines[i])
+        start = lines[i].index(bare)
+        lines[i] = lines[i][:start] + "\t".join(put(bare.split("\t"), tag)) + lines[i][start + len(bare) :]
+    return "".join(lines)

@@ -1,0 +1,165 @@
+"""Labelled samples from a folder: a .txt per class, a folder per class, or the label in each file's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnncli.data.skipped import Skipped
+from rnncli.errors import DataError
+from rnncli.files import read_chunks, read_lines, shown
+from rnncli.locale import tr
+
+ENDINGS = (".txt", ".txt.gz")
+MAX_SAMPLE = 16 << 20  # characters in one file that is one sample
+
+
+@dataclass(frozen=True)
+class Sample:
+    """where: `file` or `file:line`."""
+
+    where: str
+    text: str
+    label: str
+
+
+class NamePattern:
+    """Fields of a file name, as in `{digit}_{speaker}_{take}.wav`; `*` stands for a field that nobody needs.
+
+    A field is one or more characters, none of them the character that follows it in the pattern, so that there is at
+    most one way to read a name.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.fields: list[str] = []
+        parts = re.split(r"(\{[^{}]*\}|\*)", pattern)  # literal, field, literal, field ... literal
+        regex = re.escape(parts[0])
+        for field, literal in zip(parts[1::2], parts[2::2], strict=True):
+            last = field is parts[-2] and not literal
+            if not literal and not last:
+                raise DataError(
+                    tr("{pattern}: two fields need a character between them", pattern=repr(pattern)),
+                )
+            body = "[^/]+" if last else f"[^/{re.escape(literal[0])}]+"
+            if field == "*":
+                regex += body
+            else:
+                name = field[1:-1]
+                if not name.isidentifier() or name in self.fields:
+                    raise DataError(
+                        tr("{pattern}: {field} is no field name, or stands twice", pattern=repr(pattern), field=field)
+                    )
+                self.fields.append(name)
+                regex += f"(?P<{name}>{body})"
+            regex += re.escape(literal)
+        self._regex = re.compile(regex)
+
+    def match(self, name: str) -> dict[str, str] | None:
+        """Field -> text, or None for a name of another shape."""
+        found = self._regex.fullmatch(name)
+        return found.groupdict() if found else None
+
+    def need(self, field: str) -> str:
+        """The field's name where the pattern has it, else a DataError."""
+        if field not in self.fields:
+            raise DataError(
+                tr("{pattern} has no field {field}", pattern=repr(self.pattern), field="{" + field + "}"),
+                todo=tr("its fields: {fields}", fields=", ".join(self.fields) or "-"),
+            )
+        return field
+
+
+def files_in(folder: str | Path, endings: tuple[str, ...], skipped: Skipped) -> list[Path]:
+    """The folder's files with one of these endings, by name. Hidden files are passed over, others noted."""
+    entries = [entry for entry in _entries(folder) if not entry.is_dir()]
+    found = [entry for entry in entries if entry.name.lower().endswith(endings)]
+    if len(found) < len(entries):
+        skipped.note(
+            tr(
+                "{folder}: {n} files that are not {endings} are not read",
+                folder=shown(folder),
+                n=len(entries) - len(found),
+                endings=" ".join(endings),
+            )
+        )
+    return found
+
+
+def read_class_folder(folder: str | Path, skipped: Skipped) -> Iterator[Sample]:
+    """Samples of a folder of texts.
+
+    English.txt, French.txt ...: the file's name is the class, each line that is not blank a sample. Folders pos/,
+    neg/ ...: the folder's name is the class, each .txt in it a sample. DataError for a folder of neither kind, of both,
+    or of a single class.
+    """
+    texts = [entry for entry in _entries(folder) if not entry.is_dir() and entry.name.endswith(ENDINGS)]
+    folders = [entry for entry in _entries(folder) if entry.is_dir()]
+    if texts and folders:
+        raise DataError(
+            tr("holds .txt files and folders; which are the classes?"),
+            where=shown(folder),
+            todo=tr("keep one kind: a .txt per class, or a folder per class"),
+        )
+    if len(texts) + len(folders) < 2:
+        raise DataError(
+            tr("fewer than two classes in this folder"),
+            where=shown(folder),
+            todo=tr("a .txt per class with a sample in each line, or a folder per class with a .txt for each sample"),
+        )
+    for path in texts:
+        label = path.name.removesuffix(".gz").removesuffix(".txt")
+        for number, line in read_lines(path):
+            if line.strip():
+                skipped.good()
+                yield Sample(f"{shown(path)}:{number}", line.strip(), label)
+    for path in folders:
+        for file in files_in(path, ENDINGS, skipped):
+            text = _whole(file, skipped)
+            if text is not None:
+                yield Sample(shown(file), text, path.name)
+    skipped.finish(shown(folder))
+
+
+def read_named_files(
+    folder: str | Path, pattern: NamePattern, endings: tuple[str, ...], skipped: Skipped
+) -> Iterator[tuple[Path, dict[str, str]]]:
+    """(file, the fields of its name); a name that does not fit the pattern is a bad record."""
+    for path in files_in(folder, endings, skipped):
+        fields = pattern.match(path.name)
+        if fields is None:
+            skipped.bad(shown(path), tr("the name does not fit {pattern}", pattern=pattern.pattern))
+        else:
+            skipped.good()
+            yield path, fields
+    skipped.finish(shown(folder))
+
+
+def _entries(folder: str | Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in Path(folder).iterdir() if not entry.name.startswith("."))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(tr("cannot be read as a folder: {why}", why=why), where=shown(folder)) from error
+
+
+def _whole(path: Path, skipped: Skipped) -> str | None:
+    pieces: list[str] = []
+    length = 0
+    try:
+        for chunk in read_chunks(path):
+            pieces.append(chunk)
+            length += len(chunk)
+            if length > MAX_SAMPLE:
+                raise DataError(tr("is longer than {n} characters", n=f"{MAX_SAMPLE:,}"), where=shown(path))
+    except DataError as error:
+        skipped.bad(error.where, error.what)
+        return None
+    text = "".join(pieces).strip()
+    if not text:
+        skipped.bad(shown(path), tr("there is no text in it"))
+        return None
+    skipped.good()
+    return text
