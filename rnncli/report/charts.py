@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rnncli.locale import tr
 from rnncli.records import ColouredText, HeatMap, Series
 from rnncli.report import numbers, symbols
-from rnncli.report.lines import Line, View, cells, pad, strip, wrap
+from rnncli.report.lines import Line, View, cells, clip, pad, strip, wrap
 
 CURVES = ("#3b82c4", "#d2691e", "#2e9e4f", "#a05fc4", "#c43b6b", "#7a7a2a")
 MARKERS = "ox+*#@%&"
@@ -36,10 +36,15 @@ def hexadecimal(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
+def ink_on(colour: tuple[int, int, int]) -> str:
+    """Black or white, whichever can be read on this colour."""
+    red, green, blue = colour
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+
+
 def _style(value: float, low: float, high: float) -> str:
-    red, green, blue = colour = colour_of(value, low, high)
-    ink = "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
-    return f"{ink} on {hexadecimal(colour)}"
+    colour = colour_of(value, low, high)
+    return f"{ink_on(colour)} on {hexadecimal(colour)}"
 
 
 def scale(values: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -49,19 +54,29 @@ def scale(values: Sequence[Sequence[float]]) -> tuple[float, float]:
     return (-reach if any(value < 0 for value in finite) else 0.0), reach
 
 
+def label_of(labels: Sequence[str], k: int) -> str:
+    """The label of a row or column; its number where the record names none."""
+    return labels[k] if labels else str(k)
+
+
 def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
     """Each value as a digit 0-9 of the scale with its sign; one character a cell where that does not fit."""
     low, high = scale(record.values)
     signed = low < 0
+    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    if not any(record.values):
+        return [*lines, [(view.fit(tr("(no values)")), "note")]]
     head, tail = view.rows(len(record.values), record.cut_rows)
     notes: list[str] = []
     if tail:
         notes.append(_cut_note(record.row_axis, head[-1], tail[0], tail[-1], len(record.values)))
-    labels = [view.fit(label) for label in record.row_labels]
-    indent = max([cells(view.fit(record.row_axis)), *(cells(labels[k]) for k in [*head, *tail])])
+    longest = max(view.width // 3, 8)
+    labels = [clip(view.fit(label_of(record.row_labels, k)), longest) for k in range(len(record.values))]
+    row_axis = clip(view.fit(record.row_axis), longest)
+    indent = max([cells(row_axis), *(cells(labels[k]) for k in [*head, *tail])])
     room = max(view.width - indent - 2, 8)
     count = max((len(row) for row in record.values), default=0)
-    columns = [view.fit(label) for label in record.column_labels]
+    columns = [view.fit(label_of(record.column_labels, k)) for k in range(count)]
     cell = 3 if signed else 2
     label_width = max((cells(label) for label in columns), default=0)
     if count * max(cell, label_width + 1) <= room:
@@ -74,15 +89,12 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
         shown_left, shown_right = range(half), range(count - half, count)
         notes.append(_cut_note(record.column_axis, half - 1, count - half, count - 1, count))
 
-    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
-    axis = pad(view.fit(record.row_axis), indent) + "  "
+    axis = pad(row_axis, indent) + "  "
     if cell > label_width:
-        lines.append(
-            strip([(axis + "".join(label.rjust(0) and pad(label, cell, "right") for label in columns), "heading")])
-        )
+        lines.append(strip([(axis + "".join(pad(label, cell, "right") for label in columns), "heading")]))
     elif columns:
         ends = tr("{axis} {first} to {last}", axis=view.fit(record.column_axis), first=columns[0], last=columns[-1])
-        lines.append(strip([(axis + view.fit(ends).strip(), "heading")]))
+        lines.append(strip([(axis + clip(view.fit(ends).strip(), room), "heading")]))
     for k in [*head, *tail]:
         if tail and k == tail[0]:
             lines.append([("...", "note")])
@@ -147,7 +159,7 @@ def series_lines(record: Series, view: View) -> list[Line]:
     """One curve in braille dots, several each with its own letter; a stream without braille gets letters too."""
     lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
     points = {
-        label: [(float(x), _height(y, record.log_y)) for x, y in zip(record.x, values, strict=True)]
+        label: [(float(x), height(y, record.log_y)) for x, y in zip(record.x, values, strict=True)]
         for label, values in record.lines.items()
     }
     finite = [(x, y) for curve in points.values() for x, y in curve if math.isfinite(x) and math.isfinite(y)]
@@ -155,7 +167,7 @@ def series_lines(record: Series, view: View) -> list[Line]:
         return [*lines, [(view.fit(tr("(no finite values to draw)")), "note")]]
     x_low, x_high = min(x for x, _ in finite), max(x for x, _ in finite)
     y_low, y_high = min(y for _, y in finite), max(y for _, y in finite)
-    ticks = [_tick(y_high, record.log_y), _tick((y_low + y_high) / 2, record.log_y), _tick(y_low, record.log_y)]
+    ticks = [tick(y_high, record.log_y), tick((y_low + y_high) / 2, record.log_y), tick(y_low, record.log_y)]
     left = max(map(len, ticks))
     width = max(min(view.width, WIDEST) - left - 2, 10)
 
@@ -171,12 +183,16 @@ def series_lines(record: Series, view: View) -> list[Line]:
                 if row[column][0] == " ":
                     row[column] = (view.fit("│")[0], "rule")
     if record.y_label:
-        lines.append([(view.fit(record.y_label) + (tr(", log scale") if record.log_y else ""), "heading")])
+        name = tr("{axis}, log scale", axis=record.y_label) if record.log_y else record.y_label
+        lines.append([(clip(view.fit(name), view.width), "heading")])
     for k, row in enumerate(grid):
-        tick = {0: ticks[0], HEIGHT // 2: ticks[1], HEIGHT - 1: ticks[2]}.get(k, "")
-        lines.append(strip([(tick.rjust(left), "heading"), (" " + view.fit("│")[0], "rule"), *row]))
-    first, last = _plain(x_low), _plain(x_high)
-    label = view.fit(record.x_label)
+        marks = (
+            {0: ticks[0], HEIGHT - 1: ticks[2], HEIGHT // 2: ticks[1]} if y_high > y_low else {HEIGHT // 2: ticks[1]}
+        )
+        written = marks.get(k, "")
+        lines.append(strip([(written.rjust(left), "heading"), (" " + view.fit("│")[0], "rule"), *row]))
+    first, last = short(x_low), short(x_high)
+    label = clip(view.fit(record.x_label), max(width - cells(first) - cells(last) - 2, 4))
     middle = max(width - cells(first) - cells(last), cells(label) + 2)
     lines.append(
         [(" " * (left + 2) + first + pad(" " * ((middle - cells(label)) // 2) + label, middle) + last, "heading")]
@@ -190,23 +206,31 @@ def _series_legend(record: Series, view: View, braille: bool) -> list[Line]:
     for k, (label, values) in enumerate(record.lines.items()):
         mark = "" if braille else MARKERS[k % len(MARKERS)] + " "
         last = tr("last {value}", value=numbers.number(values[-1])) if values else ""
-        lines.append([(mark, CURVES[k % len(CURVES)]), (f"{view.fit(label)}  ", ""), (view.fit(last), "note")])
+        lines.append(
+            [
+                (mark, CURVES[k % len(CURVES)]),
+                (f"{clip(view.fit(label), view.width - 24)}  ", ""),
+                (view.fit(last), "note"),
+            ]
+        )
     for label, x in record.marks.items():
-        lines.append([(view.fit("│")[0] + " ", "rule"), (f"{view.fit(label)}  ", ""), (_plain(x), "note")])
+        lines.append(
+            [(view.fit("│")[0] + " ", "rule"), (f"{clip(view.fit(label), view.width - 24)}  ", ""), (short(x), "note")]
+        )
     return lines
 
 
-def _height(y: float, log: bool) -> float:
+def height(y: float, log: bool) -> float:
     if not log:
         return float(y)
     return math.log10(y) if y > 0 and math.isfinite(y) else math.nan
 
 
-def _tick(y: float, log: bool) -> str:
+def tick(y: float, log: bool) -> str:
     return numbers.number(10**y if log else y)
 
 
-def _plain(x: float) -> str:
+def short(x: float) -> str:
     return str(int(x)) if x == int(x) and abs(x) < 1e6 else numbers.number(x)
 
 
@@ -277,6 +301,8 @@ def _braille(
 def coloured_lines(record: ColouredText, view: View) -> list[Line]:
     """Tokens on coloured grounds; without colour, a digit below each: 0 is `low`, 9 is `high`, ? is nan."""
     lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    if not record.tokens:
+        return [*lines, [(view.fit(tr("(no tokens)")), "note")]]
     separator = view.fit(record.separator)
     upper: Line = []
     lower, used = "", 0
@@ -289,7 +315,7 @@ def coloured_lines(record: ColouredText, view: View) -> list[Line]:
         upper, lower, used = [], "", 0
 
     for raw, value in zip(record.tokens, record.values, strict=True):
-        visible = symbols.token(raw, view.encoding) if raw.strip(" ") != raw or not raw else view.fit(raw)
+        visible = symbols.token(raw, view.encoding, blanks=True)
         if used and used + cells(separator) + cells(visible) > view.width:
             flush()
         if used and separator:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnncli.report import symbols
@@ -91,6 +91,11 @@ def wrap(text: str, width: int) -> list[str]:
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
 
 
+def clip(text: str, width: int) -> str:
+    """A name (never a number) cut to `width` cells, with dots where something is missing."""
+    return text if cells(text) <= width else _take(text, max(width - 3, 1)) + "..."
+
+
 def _pieces(text: str) -> Iterator[str]:
     """Words with the blanks after them; each wide character by itself, closing punctuation kept with what it closes."""
     for word in re.findall(r"\s*\S+\s*|\s+", text):
@@ -114,8 +119,3 @@ def _take(text: str, width: int) -> str:
         if used > width:
             return text[: max(position, 1)]
     return text
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[int]:
-    """The width of each column."""
-    return [max(cells(row[k]) for row in rows) for k in range(len(rows[0]))]

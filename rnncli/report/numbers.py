@@ -34,13 +34,17 @@ def diff(value: float) -> str:
 
 def count(value: float) -> str:
     """16; 1,193,920; a rate is rounded to a whole number."""
-    return f"{value:,.0f}" if math.isfinite(value) else _word(value)
+    if not math.isfinite(value):
+        return _word(value)
+    return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4e}"
 
 
 def percent(value: float) -> str:
     """A share: 0.12 is 12%. 0% and 100% mean exactly that: 0.001 is <1%, 0.999 is >99%."""
     if not math.isfinite(value):
         return _word(value)
+    if abs(value) >= 1e4:
+        return f"{value:.4e} x"  # no share at all: so many times the whole
     whole = round(value * 100)
     if whole == 0 and value != 0:
         return "<1%" if value > 0 else ">-1%"
@@ -64,6 +68,8 @@ def seconds(value: float) -> str:
         return f"{value:.2f} s"
     if length < 59.95:
         return f"{value:.1f} s"
+    if length >= 1e7:
+        return f"{value:.4e} s"
     minutes, rest = divmod(round(length), 60)
     hours, minutes = divmod(minutes, 60)
     sign = "-" if value < 0 else ""
@@ -80,7 +86,7 @@ def size(value: float) -> str:
         value /= 1024
         if abs(value) < 1023.95:
             return f"{value:.1f} {unit}"
-    return f"{value:,.1f} TiB"
+    return f"{value:,.1f} TiB" if abs(value) < 1e9 else f"{value:.4e} TiB"
 
 
 def interval(value: Sequence[float]) -> str:

@@ -1,13 +1,183 @@
-"""Pages as pictures: SVG and PNG."""
+"""Pages as pictures: the screen as SVG, and a PNG with real plots where the page has curves or heat maps."""
 
 from __future__ import annotations
 
-from rnncli.records import Page
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from rnncli.errors import Missing
+from rnncli.locale import tr
+from rnncli.records import HeatMap, Message, Page, Series
+from rnncli.report import charts, symbols
+from rnncli.report.lines import Line, View, plain
+from rnncli.report.terminal import draw, page_lines, record_lines
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 100  # cells of the screen that is drawn
+
+# Rich's own template links its font from a CDN; this one links nothing and names fonts that are already there.
+_SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+ font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; white-space: pre; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>{lines}</defs>
+<rect width="100%" height="100%" fill="#ffffff"/>
+<g transform="translate({terminal_x}, 12)" clip-path="url(#{unique_id}-clip-terminal)">{backgrounds}
+<g class="{unique_id}-matrix">{matrix}</g></g>
+</svg>
+"""
 
 
 def svg(page: Page) -> str:
-    raise NotImplementedError
+    """The screen, 100 cells wide, in colour on white."""
+    from rich.console import Console
+    from rich.terminal_theme import TerminalTheme
+
+    view = View(width=WIDTH, colour=True)
+    lines = page_lines(page, view)
+    console = Console(
+        file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, color_system="truecolor", no_color=False
+    )
+    draw(lines, console)
+    ansi = [(0, 0, 0), (179, 38, 30), (26, 127, 55), (122, 90, 0), (33, 102, 172), (142, 36, 140), (0, 110, 120)]
+    theme = TerminalTheme((255, 255, 255), (28, 28, 28), [*ansi, (90, 90, 90)], [*ansi, (90, 90, 90)])
+    return console.export_svg(title="", theme=theme, code_format=_SVG, unique_id="rnncli", font_aspect_ratio=0.61)
 
 
 def png(page: Page) -> bytes:
-    raise NotImplementedError
+    """Text as on the screen; each Series and HeatMap as a plot. Needs matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise Missing(tr("a .png needs matplotlib"), todo="pip install 'rnncli[plot]'") from None
+
+    panels = _panels(page)
+    line, edge = 0.2, 0.25  # inches a line of text takes, and the margin
+    heights = [max(len(panel) * line, line) if isinstance(panel, list) else _plot_height(panel) for panel in panels]
+    width = WIDTH * 0.092 + 2 * edge
+    total = sum(heights) + edge * (len(panels) + 1)
+    figure = Figure(figsize=(width, total), dpi=min(150, 30000 / max(total, width)))  # a picture has at most 2^16 rows
+    FigureCanvasAgg(figure)
+    # Glyphs that no font here has are drawn as boxes; a warning for each would only be noise.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="findfont")
+        top = total - edge
+        for panel, height in zip(panels, heights, strict=True):
+            if isinstance(panel, list):
+                _write(figure, panel, edge / width, top / total, line / total)
+            else:
+                box = (1.0 / width, (top - height + 0.55) / total, (width - 1.5) / width, (height - 0.9) / total)
+                axes = figure.add_axes(box)
+                (_plot_series if isinstance(panel, Series) else _plot_heatmap)(axes, panel, figure)
+            top -= height + edge
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _panels(page: Page) -> list[Any]:
+    """Blocks of lines, and between them the records that are plotted."""
+    view = View(width=WIDTH)
+    panels: list[Any] = [page_lines(Page(page.schema, page.title, [], **_header_of(page)), view)]
+    for k, record in enumerate(page.records):
+        if isinstance(record, Series | HeatMap):
+            panels.append(record)
+            continue
+        lines = record_lines(record, view)
+        if isinstance(panels[-1], list):
+            panels[-1] += lines if k == 0 and isinstance(record, Message) else [[], *lines]
+        else:
+            panels.append(lines)
+    return panels
+
+
+def _header_of(page: Page) -> dict[str, Any]:
+    return {"seed": page.seed, "device": page.device, "dtype": page.dtype, "torch": page.torch}
+
+
+def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float) -> None:
+    for k, line in enumerate(lines):
+        text = plain(line)
+        if text:
+            colour, weight = "#1c1c1c", "normal"
+            styles = {style for _, style in line}
+            if "failed" in styles:
+                colour, weight = "#b3261e", "bold"
+            elif (
+                styles <= {"heading", "note", "meta", "rule", ""}
+                and styles & {"heading", "note", "meta"}
+                and all(style for part, style in line if part.strip())
+            ):
+                colour = "#5a5a5a"
+            figure.text(
+                x,
+                y - k * step,
+                text.replace("$", r"\$"),
+                family=["DejaVu Sans Mono", "monospace"],
+                fontsize=10,
+                va="top",
+                color=colour,
+                weight=weight,
+            )
+
+
+def _plot_height(record: Series | HeatMap) -> float:
+    return 3.6 if isinstance(record, Series) else min(max(2.0, 0.28 * len(record.values) + 1.2), 12.0)
+
+
+def _plot_series(axes: Any, record: Series, figure: Figure) -> None:
+    styles = ["-", "--", ":", "-."]
+    for k, (label, values) in enumerate(record.lines.items()):
+        axes.plot(
+            list(record.x),
+            [float(value) for value in values],
+            styles[k % len(styles)],
+            color=charts.CURVES[k % len(charts.CURVES)],
+            label=_label(label),
+        )
+    for label, x in record.marks.items():
+        axes.axvline(x, color="#777777", linewidth=1, linestyle=":")
+        axes.annotate(_label(label), (x, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
+    if record.log_y:
+        axes.set_yscale("log")
+    if len(record.lines) > 1:
+        axes.legend(frameon=False)
+    _name(axes, record.title, record.x_label, record.y_label)
+
+
+def _plot_heatmap(axes: Any, record: HeatMap, figure: Figure) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    low, high = charts.scale(record.values)
+    middle = charts.hexadecimal(charts.MIDDLE)
+    ends = [charts.hexadecimal(charts.NEGATIVE), middle] if low < 0 else [middle]
+    colours = LinearSegmentedColormap.from_list("rnncli", [*ends, charts.hexadecimal(charts.POSITIVE)])
+    colours.set_bad("#808080")
+    image = axes.imshow(
+        [[float(v) for v in row] for row in record.values], cmap=colours, vmin=low, vmax=high, aspect="auto"
+    )
+    if len(record.row_labels) <= 40:
+        axes.set_yticks(range(len(record.row_labels)), [_label(label) for label in record.row_labels])
+    if len(record.column_labels) <= 40:
+        axes.set_xticks(range(len(record.column_labels)), [_label(label) for label in record.column_labels])
+    figure.colorbar(image, ax=axes)
+    _name(axes, record.title, record.column_axis, record.row_axis)
+
+
+def _name(axes: Any, title: str, x: str, y: str) -> None:
+    axes.set_title(_label(title), loc="left", fontsize=11)
+    axes.set_xlabel(_label(x))
+    axes.set_ylabel(_label(y))
+
+
+def _label(text: str) -> str:
+    """Text for a plot: a dollar sign would begin mathematics."""
+    return symbols.fit(text).replace("$", r"\$")

@@ -83,11 +83,17 @@ def fit(text: str, encoding: str = "utf-8", keep: str = "") -> str:
     return "".join(character if character in keep else _fit(character, encoding) for character in text)
 
 
-def token(text: str, encoding: str = "utf-8") -> str:
-    """A piece of the user's data with its white space visible; an empty one is two quotes."""
+def token(text: str, encoding: str = "utf-8", blanks: bool = False) -> str:
+    """A piece of the user's data with its white space visible; an empty one is two quotes.
+
+    blanks: blanks stay blank, for running text whose tokens are marked in another way.
+    """
     if not text:
         return "''"
-    return fit("".join(_WHITE.get(character, character) for character in text), encoding)
+    visible = "".join(
+        character if blanks and character == " " else _WHITE.get(character, character) for character in text
+    )
+    return fit(visible, encoding)
 
 
 @lru_cache(maxsize=4096)

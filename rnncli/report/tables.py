@@ -29,6 +29,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "bytes": numbers.size,
     "interval": numbers.interval,
 }
+_WRAPPED = ("text", "code")  # may be broken over lines; nothing else ever is
 _RIGHT = ("count", "number", "percent", "seconds", "bytes", "diff")
 
 
@@ -40,6 +41,7 @@ class Cells:
     label: str
     texts: list[str]
     align: str
+    group: str = ""
     longest: int = 0  # numbers in the longest vector
     number_width: int = 0
 
@@ -76,22 +78,17 @@ def write_columns(table: Table, view: View, shown: Sequence[int], edge: int | No
 
 
 def _write_column(column: Column, values: list[Any], view: View, edge: int | None) -> Cells:
-    label = view.fit(column.label)
+    label, group = view.fit(column.label), view.fit(column.group)
     if column.kind == "vector":
         vectors = [value for value in values if value is not None]
         width = max((len(numbers.number(number)) for vector in vectors for number in _ends(vector, edge)), default=0)
         texts = ["" if value is None else numbers.vector(value, width, edge) for value in values]
         longest = max((len(vector) for vector in vectors), default=0)
-        return Cells(column, label, texts, "left", longest, width)
+        return Cells(column, label, texts, "left", group, longest, width)
     texts = [write_value(value, column, view) for value in values]
     if column.kind == "bar":  # the numbers behind the bars line up
         texts = [text[:BAR] + text[BAR:].rjust(max(map(len, texts)) - BAR) if text else "" for text in texts]
-    if column.once:
-        texts = [
-            "" if k and value is not None and value == values[k - 1] else text
-            for k, (value, text) in enumerate(zip(values, texts, strict=True))
-        ]
-    return Cells(column, label, texts, "right" if column.kind in _RIGHT else "left")
+    return Cells(column, label, texts, "right" if column.kind in _RIGHT else "left", group)
 
 
 def _ends(vector: Sequence[float], edge: int | None) -> Sequence[float]:
@@ -135,38 +132,43 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
         return []
     has_total = table.total is not None
 
-    def wide(columns: list[Cells]) -> list[Line]:
-        return _wide(columns, view, cut_at, has_total)
+    def wide(columns: list[Cells], gap: str = GAP) -> list[Line]:
+        return _wide(columns, view, cut_at, has_total, [column.width for column in columns], gap)
 
     if _fits(written, view):
         return wide(written)
-    if not view.full:
-        dropped = [column.label for column in written if column.column.optional]
-        kept = [k for k, column in enumerate(written) if not column.column.optional]
-        if dropped and kept:
-            written = [written[k] for k in kept]
-            notes.append(tr("without {names}: too narrow", names=", ".join(dropped)))
-            if _fits(written, view):
-                return wide(written)
-    else:
-        kept = list(range(len(written)))
+    everything, narrowed = written, []
+    kept = list(range(len(written)))
+    optional = [column.label or column.column.name for column in written if column.column.optional]
+    if optional and len(optional) < len(written) and not view.full:
+        kept = [k for k, column in enumerate(everything) if not column.column.optional]
+        written = [everything[k] for k in kept]
+        narrowed = [tr("without {names}: too narrow", names=", ".join(optional))]
+        if _fits(written, view):
+            notes += narrowed
+            return wide(written)
     if any(column.longest for column in written):
-        if view.full or (view.width < TALL_BELOW and _fits_tall(written, view)):
-            return _tall(written, view, cut_at, has_total)
+        if view.full or (view.width < TALL_BELOW and _fits_tall(everything, view)):
+            return _tall(everything, view, cut_at, has_total)
         longest = max(column.longest for column in written)
         for edge in range(min((longest - 1) // 2, view.width // 4), numbers.EDGE - 1, -1):
-            cut = [write_columns(table, view, shown, edge)[k] for k in kept]
+            columns = write_columns(table, view, shown, edge)
+            cut = [columns[k] for k in kept]
             if _fits(cut, view):
-                notes += _cut_notes(cut, edge)
+                notes += [*narrowed, *_cut_notes(cut, edge)]
                 return wide(cut)
-        edge = _tall_edge(written, view)
-        cut = [write_columns(table, view, shown, edge)[k] for k in kept]
+        edge = _tall_edge(everything, view)
+        cut = write_columns(table, view, shown, edge)
         notes += _cut_notes(cut, edge)
         return _tall(cut, view, cut_at, has_total)
+    if _fits(written, view, gap=" "):  # never with vectors: their numbers are one blank apart
+        notes += narrowed
+        return wide(written, gap=" ")
     narrow = _wrapped_widths(written, view)
     if narrow:
-        return _wide(written, view, cut_at, has_total, narrow)
-    return _tall(written, view, cut_at, has_total)
+        notes += narrowed
+        return _wide(written, view, cut_at, has_total, narrow, GAP)
+    return _tall(everything, view, cut_at, has_total)
 
 
 def _cut_notes(columns: list[Cells], edge: int) -> list[str]:
@@ -180,20 +182,16 @@ def _cut_notes(columns: list[Cells], edge: int) -> list[str]:
     ]
 
 
-def _total_width(columns: list[Cells]) -> int:
-    return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
-
-
-def _fits(columns: list[Cells], view: View) -> bool:
-    groups = _groups(columns, [column.width for column in columns])
-    return max(_total_width(columns), sum(width for _, width, _ in groups) + len(GAP) * (len(groups) - 1)) <= view.width
+def _fits(columns: list[Cells], view: View, gap: str = GAP) -> bool:
+    widths = [width for _, width, _ in _groups(columns, [column.width for column in columns], gap)]
+    return sum(widths) + len(gap) * (len(widths) - 1) <= view.width
 
 
 def _wrapped_widths(columns: list[Cells], view: View) -> list[int] | None:
     """Widths with the text columns narrowed, the widest first, until all fits; None where that is not enough."""
     widths = [column.width for column in columns]
-    over = _total_width(columns) - view.width
-    text = [k for k, column in enumerate(columns) if column.column.kind in ("text", "code")]
+    over = sum(widths) + len(GAP) * (len(widths) - 1) - view.width
+    text = [k for k, column in enumerate(columns) if column.column.kind in _WRAPPED]
     while over > 0:
         widest = max(text, key=lambda k: widths[k], default=None)
         if widest is None or widths[widest] <= NARROWEST_TEXT:
@@ -203,15 +201,15 @@ def _wrapped_widths(columns: list[Cells], view: View) -> list[int] | None:
     return widths
 
 
-def _groups(columns: list[Cells], widths: list[int]) -> list[tuple[str, int, str]]:
+def _groups(columns: list[Cells], widths: list[int], gap: str) -> list[tuple[str, int, str]]:
     """(group heading, its width, its alignment) from left to right; neighbours of one group share a heading."""
     groups: list[tuple[str, int, str]] = []
     previous = None
     for column, width in zip(columns, widths, strict=True):
-        name = column.column.group
+        name = column.group
         if name and name == previous:
             _, before, _ = groups[-1]
-            groups[-1] = (name, before + len(GAP) + width, "left")
+            groups[-1] = (name, max(before + len(gap) + width, cells(name)), "left")
         else:
             groups.append((name, max(width, cells(name)), column.align))
         previous = name
@@ -219,107 +217,123 @@ def _groups(columns: list[Cells], widths: list[int]) -> list[tuple[str, int, str
 
 
 def _wide(
-    columns: list[Cells], view: View, cut_at: int | None, has_total: bool, narrow: list[int] | None = None
+    columns: list[Cells], view: View, cut_at: int | None, has_total: bool, widths: list[int], gap: str
 ) -> list[Line]:
-    widths = narrow or [column.width for column in columns]
     lines: list[Line] = []
-    if any(column.column.group for column in columns):
-        # A group's heading may be wider than its columns: the last of them takes the room.
-        position = 0
-        for name, width, _ in _groups(columns, widths):
-            members = 1
-            while name and position + members < len(columns) and columns[position + members].column.group == name:
-                members += 1
-            room = max(width, cells(name)) - sum(widths[position : position + members]) - len(GAP) * (members - 1)
-            widths = [
-                *widths[: position + members - 1],
-                widths[position + members - 1] + room,
-                *widths[position + members :],
-            ]
-            position += members
-        groups = _groups(columns, widths)
-        lines.append(_joined([(pad(view.fit(name), width, align), "heading") for name, width, align in groups]))
+    if any(column.group for column in columns):
+        widths = _widened(columns, widths, gap)
+        groups = _groups(columns, widths, gap)
+        lines.append(_joined([(pad(name, width, align), "heading") for name, width, align in groups], gap))
     if any(column.label for column in columns):
-        labels = [wrap(column.label, width) for column, width in zip(columns, widths, strict=True)]
-        for k in range(max(map(len, labels))):
-            parts = zip(labels, columns, widths, strict=True)
-            lines.append(
-                _joined(
-                    [(pad(label[k] if k < len(label) else "", width, c.align), "heading") for label, c, width in parts]
-                )
-            )
-    count = max(len(column.texts) for column in columns)
+        lines += _stacked([column.label for column in columns], columns, widths, gap, ["heading"] * len(columns))
+    count = len(columns[0].texts)
+    styles = [_style(column.column) for column in columns]
     for row in range(count):
-        if cut_at is not None and row == cut_at:
+        if row == cut_at:
             lines.append([("...", "note")])
         total = has_total and row == count - 1
         if total:
-            lines.append([(view.fit("─") * min(sum(widths) + len(GAP) * (len(widths) - 1), view.width), "rule")])
+            lines.append([(view.fit("─") * min(sum(widths) + len(gap) * (len(widths) - 1), view.width), "rule")])
         texts = [
-            wrap(column.texts[row], width) if cells(column.texts[row]) > width else [column.texts[row]]
-            for column, width in zip(columns, widths, strict=True)
+            ""
+            if column.column.once and 0 < row != cut_at and column.texts[row - 1] == column.texts[row]
+            else column.texts[row]
+            for column in columns
         ]
-        for k in range(max(map(len, texts))):
-            spans = [
-                (
-                    pad(text[k] if k < len(text) else "", width, column.align),
-                    "total" if total else _style(column.column),
-                )
-                for text, column, width in zip(texts, columns, widths, strict=True)
-            ]
-            lines.append(_joined(spans))
+        lines += _stacked(texts, columns, widths, gap, ["total"] * len(columns) if total else styles)
     return lines
 
 
-def _tall_names(columns: list[Cells]) -> tuple[list[str], int]:
-    names = [
-        " ".join(part for part in (column.column.group, column.label or column.column.name) if part)
-        for column in columns
+def _stacked(texts: list[str], columns: list[Cells], widths: list[int], gap: str, styles: list[str]) -> list[Line]:
+    """One row: as many lines as its tallest text takes."""
+    wrapped = [wrap(text, width) if cells(text) > width else [text] for text, width in zip(texts, widths, strict=True)]
+    return [
+        _joined(
+            [
+                (pad(parts[k] if k < len(parts) else "", width, column.align), style)
+                for parts, column, width, style in zip(wrapped, columns, widths, styles, strict=True)
+            ],
+            gap,
+        )
+        for k in range(max(map(len, wrapped)))
     ]
-    return names, max(cells(name) for name in names)
+
+
+def _widened(columns: list[Cells], widths: list[int], gap: str) -> list[int]:
+    """Room for group headings that are wider than their columns: the last column of the group takes it."""
+    widths = list(widths)
+    start = 0
+    while start < len(columns):
+        name, end = columns[start].group, start + 1
+        while name and end < len(columns) and columns[end].group == name:
+            end += 1
+        widths[end - 1] += max(0, cells(name) - sum(widths[start:end]) - len(gap) * (end - start - 1))
+        start = end
+    return widths
+
+
+def _tall_name(column: Cells) -> str:
+    return " ".join(part for part in (column.group, column.label or column.column.name) if part)
+
+
+def _tall_indent(columns: list[Cells], view: View) -> int:
+    """Cells for the names at the left, or 0 where one is so long that values go below their names."""
+    longest = max(cells(_tall_name(column)) for column in columns)
+    return longest if longest <= view.width // 3 else 0
+
+
+def _tall_room(columns: list[Cells], view: View) -> int:
+    return view.width - 2 * len(GAP) - _tall_indent(columns, view)
 
 
 def _fits_tall(columns: list[Cells], view: View) -> bool:
-    _, indent = _tall_names(columns)
-    return all(
-        len(GAP) * 2 + indent + cells(text) <= view.width
-        for column in columns
-        if column.longest
-        for text in column.texts
-    )
+    room = _tall_room(columns, view)
+    return all(cells(text) <= room for column in columns if column.longest for text in column.texts)
 
 
 def _tall_edge(columns: list[Cells], view: View) -> int:
     """The most numbers at either end that fit in one line of a tall table, at least numbers.EDGE."""
-    _, indent = _tall_names(columns)
     width = max(column.number_width for column in columns) + 1
-    return max(numbers.EDGE, (view.width - indent - len(GAP) * 2 - 4) // width // 2)
+    return max(numbers.EDGE, (_tall_room(columns, view) - 3) // width // 2)
 
 
 def _tall(columns: list[Cells], view: View, cut_at: int | None, has_total: bool) -> list[Line]:
-    """Each row as a line for its first cell, and below it a line for every other column."""
-    names, indent = _tall_names(columns)
-    first, rest = columns[0], columns[1:]
-    if not rest:  # one column: no names needed
-        first, rest, names = Cells(Column("", ""), "", [""] * len(first.texts), "left"), columns, ["", *names]
+    """Each row as a line for what stands before its first vector, and below it a line for every other column."""
+    vectors = [k for k, column in enumerate(columns) if column.longest]
+    first = columns[: max(vectors[0], 1) if vectors else 1]
+    if sum(cells(_tall_name(column)) + column.width + 3 for column in first) > view.width:
+        first = columns[:1]
+    if len(columns) == 1 or first[0].longest:
+        first = []
+    rest = columns[len(first) :]
+    indent, room = _tall_indent(columns, view), _tall_room(columns, view)
     lines: list[Line] = []
-    count = len(first.texts)
+    count = len(columns[0].texts)
     for row in range(count):
-        if cut_at is not None and row == cut_at:
+        if row == cut_at:
             lines.append([("...", "note")])
         if has_total and row == count - 1:
             lines.append([(view.fit("─") * min(40, view.width), "rule")])
-        if first.texts[row]:
-            lines.append(strip([(f"{names[0]} ", "heading"), (first.texts[row], "title")]))
-        for name, column in zip(names[1:], rest, strict=True):
-            if not column.texts[row]:
+        head: Line = []
+        for column in first:
+            if column.texts[row]:
+                head += [(GAP if head else "", ""), (f"{_tall_name(column)} ", "heading"), (column.texts[row], "title")]
+        if head:
+            lines.append(head)
+        for column in rest:
+            text = column.texts[row]
+            if not text:
                 continue
-            room = view.width - indent - 2 * len(GAP)
-            parts = [column.texts[row]]
-            if cells(parts[0]) > room:
-                parts = _folded(column, row, room) if column.longest else wrap(parts[0], room)
+            parts = [text]
+            if cells(text) > room and column.longest:
+                parts = _folded(column, row, room)
+            elif cells(text) > room and column.column.kind in _WRAPPED:
+                parts = wrap(text, room)
+            name = _tall_name(column)
+            if not indent:
+                lines.append([(GAP + name, "heading")])
             for k, part in enumerate(parts):
-                label = pad(name if k == 0 else "", indent)
+                label = pad(name if k == 0 else "", indent) if indent else ""
                 lines.append(strip([(GAP + label + GAP, "heading"), (part, _style(column.column))]))
     return lines
 
@@ -336,11 +350,11 @@ def _folded(column: Cells, row: int, room: int) -> list[str]:
     ]
 
 
-def _joined(spans: list[tuple[str, str]]) -> Line:
+def _joined(spans: list[tuple[str, str]], gap: str) -> Line:
     line: Line = []
     for k, span in enumerate(spans):
         if k:
-            line.append((GAP, ""))
+            line.append((gap, ""))
         line.append(span)
     return strip(line)
 

@@ -110,11 +110,14 @@ def _message_lines(record: Message, view: View) -> list[Line]:
 
 def _commands_lines(record: Commands, view: View) -> list[Line]:
     title = view.fit(record.title)
+    lines: list[Line] = []
+    if cells(title) > view.width // 4:
+        lines += [[(text, "heading")] for text in wrap(title, view.width)]
+        title = ""
     indent = cells(title) + 2 if title else 0
     commands = [(view.fit(command), view.fit(meaning)) for command, meaning in record.commands]
     width = max((cells(command) for command, _ in commands), default=0)
     beside = view.width - indent - width - 2 >= 20
-    lines: list[Line] = []
     for k, (command, meaning) in enumerate(commands):
         start = (pad(title if k == 0 else "", indent), "heading")
         if not meaning:
