@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnncli.cells import CoreSpec, State, parameter_name, quiet_projections, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.recipe import CoreSection
 from rnncli.replay import initial_state, is_recording, run_core
 
 
@@ -64,6 +65,21 @@ def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
     if spec.cell == "lstm":
         return nn.LSTM(spec.input_size, spec.hidden_size, proj_size=spec.proj_size, **common)
     return nn.GRU(spec.input_size, spec.hidden_size, **common)
+
+
+def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSpec]:
+    """The core that a recipe's `model:` describes, with fresh weights, and its spec."""
+    spec = CoreSpec(
+        cell=section.cell,
+        nonlinearity=section.nonlinearity,
+        input_size=input_size,
+        hidden_size=section.hidden_size,
+        num_layers=section.num_layers,
+        bidirectional=section.bidirectional,
+        proj_size=section.proj_size,
+        bias=section.bias,
+    )
+    return make_core(spec, section.dropout), spec
 
 
 def choose_engine(spec: CoreSpec, dtype: torch.dtype, device: str) -> str:

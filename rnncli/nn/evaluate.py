@@ -1,0 +1,42 @@
+"""Running a model over batches without learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnncli.data.batch import Batch
+from rnncli.nn.model import Outputs
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's first parameter lies."""
+    return next(model.parameters()).device
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; both are put back, whatever happens. Never held open over a `yield`."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def outputs_of(model: Any, batches: Iterable[Batch], *, carry: bool = False) -> Iterator[tuple[Batch, Outputs]]:
+    """Each batch, on the model's device, with the model's outputs. carry: each batch goes on from the last state."""
+    device = device_of(model)
+    state = None
+    for batch in batches:
+        batch = batch.to(device)
+        with evaluating(model):
+            outputs: Outputs = model(batch, state)
+        state = outputs.state if carry else None
+        yield batch, outputs

@@ -1,0 +1,362 @@
+"""language-model: predict the next character or word of a text, then write some."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from math import exp, log
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, Order, stream_batches, stream_steps
+from rnncli.data.text import read_text
+from rnncli.data.vocab import UNK, Vocab, join, tokenize
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, TrainSection
+from rnncli.records import Column, Message, Record, Table
+from rnncli.tasks import Asked, Baseline, Loss, Metrics, Prediction, Splits, Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.cells import State
+
+METRICS: Mapping[str, Literal["lower", "higher"]] = {"loss": "lower", "perplexity": "lower", "bits": "lower"}
+INPUT: Literal["text", "path"] = "text"
+ENOUGH = 20  # windows of every stream that a text should have: fewer, and an epoch is a handful of updates
+
+
+class Data(DataSection):
+    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
+    window: Annotated[int, Field(ge=1)] = Field(64, description="steps between two updates, the BPTT length")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.max_vocab == 1:
+            yield Clash(("max_vocab",), tr("a vocabulary of one token has nothing to predict"), tr("0 keeps all"))
+
+
+class Model(CoreSection):
+    input: Literal["one-hot", "embedding"] = Field("embedding", description="how a token becomes x_t")
+    embedding_size: Annotated[int, Field(ge=1)] = Field(
+        32, description="length of the learned vectors of input: embedding"
+    )
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.bidirectional:
+            yield Clash(
+                ("bidirectional",),
+                tr("a language model that reads from right to left has already seen the answer"),
+                tr("bidirectional: false"),
+            )
+
+
+class Sample(Section):
+    """`train.sample:`, the text written when training ends."""
+
+    length: Annotated[int, Field(ge=0)] = Field(300, description="how many tokens")
+    temperature: Annotated[float, Field(ge=0)] = Field(
+        0.8, description="below 1 safer, above 1 wilder; 0: the likeliest"
+    )
+    prompt: str = Field("", description="what it begins with; empty: a line end")
+
+
+class Train(TrainSection):
+    best_by: Literal["loss", "perplexity", "bits"] = Field(
+        "loss", description="the metric that decides which epoch is kept"
+    )
+    sample: Sample = Field(Sample(), description="the text written when training ends")
+
+
+class Config(RecipeConfig):
+    task: Literal["language-model"]
+    data: Data
+    model: Model
+    train: Train
+
+
+class Part(NamedTuple):
+    """A text as token numbers, (N,) int32, and how many characters it has."""
+
+    ids: Tensor
+    characters: int
+
+
+def read(config: Config) -> Splits:
+    import torch
+
+    data = config.data
+    about: list[str] = []
+    if data.path is not None:
+        text = read_text(data.path)
+        about.append(text.about())
+        fingerprint = text.fingerprint
+        tokens = {"all": tokenize(text.text, data.tokens, newlines=True)}
+        n = len(tokens["all"])
+        cuts = _cuts(n, data.split.fractions())
+        parts = {name: tokens["all"][start:stop] for name, (start, stop) in cuts.items()}
+        how = tr("in order: {parts}", parts=", ".join(f"{name} {len(part):,}" for name, part in parts.items()))
+    else:
+        parts, fingerprint, how = {}, "", tr("separate files")
+        for name in ("train", "validation", "test"):
+            source = getattr(data, name)
+            if source is not None:
+                text = read_text(source)
+                about.append(f"{name}: {text.about()}")
+                fingerprint += text.fingerprint
+                parts[name] = tokenize(text.text, data.tokens, newlines=True)
+    _long_enough(config, parts)
+    counts = Counter(parts["train"])
+    limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
+    vocab = Vocab.from_counts(counts, **limits)
+    unknown = {name: len(part) - sum(token in vocab for token in part) for name, part in parts.items()}
+    if any(unknown.values()):
+        vocab = Vocab.from_counts(counts, specials=(UNK,), **limits)
+        about += [
+            tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{n:,}", part=name)
+            for name, n in unknown.items()
+            if n
+        ]
+    found = {
+        name: Part(torch.tensor(vocab.encode(part), dtype=torch.int32), sum(len(token) for token in part))
+        for name, part in parts.items()
+    }
+    return Splits(
+        train=found["train"],
+        validation=found.get("validation"),
+        test=found.get("test"),
+        vocab={"tokens": vocab.to_json(), "kind": data.tokens},
+        counts={
+            name: {"tokens": len(part.ids), "steps": stream_steps(len(part.ids), config.train.batch_size)}
+            for name, part in found.items()
+        },
+        fingerprint=fingerprint,
+        how=how,
+        notes=about,
+    )
+
+
+def _cuts(n: int, fractions: Mapping[str, float]) -> dict[str, tuple[int, int]]:
+    """Contiguous parts of n tokens: training first, validation and test behind it."""
+    stop = n - sum(int(n * share) for share in fractions.values())
+    cuts = {"train": (0, stop)}
+    for name, share in fractions.items():
+        cuts[name] = (stop, stop + int(n * share))
+        stop += int(n * share)
+    return cuts
+
+
+def _long_enough(config: Config, parts: Mapping[str, list[str]]) -> None:
+    """DataError, with a --set line that works, where a part has not one full window in every stream."""
+    window, streams = config.data.window, config.train.batch_size
+    for name, tokens in parts.items():
+        if name == "train" and stream_steps(len(tokens), streams) >= window:
+            continue
+        if name != "train" and len(tokens) >= 2:
+            continue  # held-out text is read as one stream, whatever its length
+        needed = window * streams + 1
+        # lower both until every stream has ENOUGH windows, or at least one
+        small = max(2, min(window, int((len(tokens) / ENOUGH) ** 0.5)))
+        few = max(1, min(streams, len(tokens) // (small * ENOUGH)))
+        if name != "train" or len(tokens) < small * few + 1:
+            raise DataError(
+                tr("{part} has {n} tokens, too few to learn from", part=name, n=len(tokens)),
+                todo=tr("take a longer text, or change data.split"),
+            )
+        raise DataError(
+            tr(
+                "the text is too short: {part} has {n} tokens; {streams} streams of one window of {window} need {needed}",
+                part=name,
+                n=f"{len(tokens):,}",
+                needed=f"{needed:,}",
+                streams=streams,
+                window=window,
+            ),
+            todo=tr("try --set data.window={window} --set train.batch_size={streams}", window=small, streams=few),
+        )
+
+
+def build(config: Config, vocab: Vocabulary) -> nn.Module:
+    from rnncli.nn.frontends import OneHot, TokenEmbedding
+    from rnncli.nn.heads import PerStep
+    from rnncli.nn.model import SequenceModel
+    from rnncli.nn.recurrent import core_of_section
+
+    model = config.model
+    size = len(vocab["tokens"]["tokens"])
+    one_hot = model.input == "one-hot"
+    front = OneHot(size) if one_hot else TokenEmbedding(size, model.embedding_size)
+    rnn, spec = core_of_section(model, size if one_hot else model.embedding_size)
+    return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine)
+
+
+def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
+    """Windows of parallel streams. Held-out text (order None) is one stream, so that every token but the first counts;
+    a long one is read in as many streams as keep each at 1,000 windows, which leaves out a few tokens at most."""
+    streams = config.train.batch_size
+    if order is None:
+        streams = max(1, min(streams, len(part.ids) // (1000 * config.data.window)))
+        order = Order(0, 0)
+    for inputs, targets in stream_batches(part.ids, config.data.window, streams, order):
+        yield Batch(inputs, None, targets)
+
+
+def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
+    from torch.nn import functional as F
+
+    assert batch.targets is not None
+    outputs = model(batch, carry)
+    total = F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+    return Loss(total, batch.targets.numel(), tuple(state.detach() for state in outputs.state))
+
+
+def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
+    from torch.nn import functional as F
+
+    from rnncli.nn.evaluate import outputs_of
+
+    total, steps = 0.0, 0
+    for batch, outputs in outputs_of(model, batches(config, part, None), carry=True):
+        assert batch.targets is not None
+        total += float(F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum"))
+        steps += batch.targets.numel()
+    return _as_metrics(total / steps, part)
+
+
+def _as_metrics(nats: float, part: Part) -> Metrics:
+    """nats: mean loss of a token. bits: per character of the text, also where tokens are words."""
+    tokens_per_character = len(part.ids) / max(1, part.characters)
+    return {"loss": nats, "perplexity": exp(min(nats, 700.0)), "bits": nats / log(2) * tokens_per_character}
+
+
+def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
+    """Unigram and bigram frequencies of the training part; add-one, the bigram backing off to the unigram."""
+    import torch
+
+    size = len(splits.vocab["tokens"]["tokens"])
+    ids, tested = splits.train.ids.long(), splits.part(part).ids.long()
+    unigram = torch.bincount(ids, minlength=size).double() + 1
+    unigram /= unigram.sum()  # (V,)
+    # count(a, b) by the number of the pair, so that a large vocabulary needs no V x V table
+    pairs, times = torch.unique(ids[:-1] * size + ids[1:], return_counts=True)
+    before = torch.bincount(ids[:-1], minlength=size).double()  # (V,)
+    asked = tested[:-1] * size + tested[1:]
+    place = torch.searchsorted(pairs, asked).clamp(max=len(pairs) - 1)
+    seen = torch.where(pairs[place] == asked, times[place], 0).double()
+    bigram = (seen + unigram[tested[1:]]) / (before[tested[:-1]] + 1)
+    return [
+        Baseline(
+            tr("unigram"),
+            _as_metrics(-float(unigram[tested[1:]].log().mean()), splits.part(part)),
+            tr("how often each token is: knows no context"),
+        ),
+        Baseline(
+            tr("bigram"),
+            _as_metrics(-float(bigram.log().mean()), splits.part(part)),
+            tr("what follows each token: one token of context, as a net without memory has"),
+        ),
+    ]
+
+
+def watch(config: Config, model: Any, splits: Splits) -> str:
+    return ""
+
+
+def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    from rnncli.nn.evaluate import outputs_of
+
+    tokens = Vocab.from_json(splits.vocab["tokens"])
+    ids = splits.part(part).ids[:9].long()
+    _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
+    chances = outputs.scores[:, 0].softmax(1)  # (T, V)
+    best, which = chances.max(1)
+    rows: list[list[Any]] = []
+    for t, (given, target) in enumerate(zip(tokens.decode(ids[:-1]), tokens.decode(ids[1:]), strict=True)):
+        guess = tokens.decode([int(which[t])])[0]
+        rows.append([t, given, target, guess, float(best[t]), float(chances[t, ids[t + 1]])])
+    columns = [
+        Column("t", "t", "count"),
+        Column("in", tr("in"), "code"),
+        Column("target", tr("target"), "code"),
+        Column("predicted", tr("predicted"), "code"),
+        Column("p", "p"),
+        Column("p_target", tr("p of target")),
+    ]
+    records: list[Record] = [Table("sample", columns, rows)]
+    sample = config.train.sample
+    if sample.length:
+        text = write(
+            model,
+            tokens,
+            splits.vocab["kind"],
+            sample.prompt,
+            sample.length,
+            sample.temperature,
+            None,
+            config.train.seed,
+        )
+        title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.vocab["kind"], t=sample.temperature)
+        records += [Message(title, "note"), Message(sample.prompt + text, "code", name="text")]
+    return records
+
+
+def write(
+    model: Any, vocab: Vocab, kind: str, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
+) -> str:
+    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried.
+
+    length: how many tokens. temperature: divides the scores; 0 takes the likeliest. top_k: draw among so many. seed: of
+    the draws, a generator of its own. Never writes <unk>. Raises DataError: a prompt with unknown tokens.
+    """
+    import torch
+
+    from rnncli.nn.evaluate import device_of, evaluating
+
+    generator = torch.Generator().manual_seed(seed)
+    device = device_of(model)
+    start = tokenize(prompt, "characters" if kind == "characters" else "words", newlines=True)
+    ids = vocab.encode(start or ([token for token in ("\n", " ") if token in vocab] or [vocab.tokens[-1]])[:1])
+    unknown = vocab.id(UNK) if UNK in vocab else None
+    written: list[int] = []
+    state = None
+    for _ in range(length):
+        with evaluating(model):
+            outputs = model(Batch(torch.tensor(ids, device=device).unsqueeze(1)), state)
+        state = outputs.state
+        scores = outputs.scores[-1, 0].float().cpu()  # (V,)
+        if unknown is not None:
+            scores[unknown] = -torch.inf
+        if top_k is not None and top_k < len(scores):
+            scores[scores < scores.topk(top_k).values[-1]] = -torch.inf
+        if temperature == 0:
+            token = int(scores.argmax())
+        else:
+            token = int(torch.multinomial((scores / temperature).softmax(0), 1, generator=generator))
+        written.append(token)
+        ids = [token]
+    return join(vocab.decode(written), "characters" if kind == "characters" else "words")
+
+
+def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
+    tokens, kind = Vocab.from_json(vocab["tokens"]), vocab["kind"]
+    sample = config.train.sample
+    for prompt in inputs:
+        unknown = tokens.unknown(tokenize(prompt, kind, newlines=True))
+        notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
+        text = write(
+            model,
+            tokens,
+            kind,
+            prompt,
+            sample.length if asked.length is None else asked.length,
+            sample.temperature if asked.temperature is None else asked.temperature,
+            asked.top_k,
+            config.train.seed if asked.seed is None else asked.seed,
+        )
+        space = " " if kind == "words" and prompt and not prompt[-1].isspace() and text[:1].isalnum() else ""
+        yield Prediction(prompt + space + text, {"prompt": prompt, "text": text}, notes)
