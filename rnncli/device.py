@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _CGROUP = Path("/sys/fs/cgroup")
 # Multiplications in one step's matrix products below which a second thread gains little or costs. Two threads against
-# one, a training step over 32 steps on 2 idle cores: at 4 million rnn 1.1, gru 1.0, lstm 1.7 times as fast; at a quarter
-# of that gru falls to 0.8. Beside other work a second thread loses far more than that.
+# one, training over 32 steps on 2 idle cores: at 4 million rnn 1.1, gru 1.0, lstm 1.7 times as fast; at a quarter of
+# that gru falls to 0.8. Beside other work a second thread loses far more than that.
 _WORK_FOR_A_THREAD = 4_000_000
 
 

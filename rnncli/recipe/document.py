@@ -32,10 +32,14 @@ class Document:
         return values
 
     def node(self, key: str) -> Node | None:
-        """The node at a dotted key, or None."""
+        """The node at a dotted key (`data.pairs.0`: the first of a list), or None."""
         node: Node | None = self.root
         for part in key.split("."):
-            node = node.content.get(part) if node is not None and isinstance(node.content, dict) else None
+            content = node.content if node is not None else None
+            if isinstance(content, list) and part.isdigit() and int(part) < len(content):
+                node = content[int(part)]
+            else:
+                node = content.get(part) if isinstance(content, dict) else None
         return node
 
     def mark(self, key: str) -> str:

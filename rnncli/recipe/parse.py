@@ -116,7 +116,7 @@ class _Builder:
             before = self.text[: error.position] if isinstance(error.position, int) else ""
             self.refuse(before.count("\n"), tr("a control character that YAML does not allow"))
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
+            mark: Any = error.problem_mark or error.context_mark
             self.refuse(mark.line if mark else 0, _syntax(self.text, error))
 
     def place(self, line: int) -> str:
@@ -181,10 +181,10 @@ class _Builder:
     def mapping(self, start: Any, key: str, depth: int) -> Node:
         items: dict[str, Node] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            line: int = event.start_mark.line
             if not isinstance(event, yaml.ScalarEvent):
-                self.refuse(event.start_mark.line, tr("a key must be a word"), key)
+                self.refuse(line, tr("a key must be a word"), key)
             dotted = f"{key}.{event.value}" if key else event.value
-            line = event.start_mark.line
             child = self.node(next(self.events), dotted, depth + 1)
             if event.value in items:
                 first = items[event.value].where
