@@ -6,12 +6,16 @@ way through the program.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from rnncli.data import grammar
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import nearest
@@ -75,9 +79,98 @@ def _python_docs() -> str:
     return "".join(f"{name}\n\n{topics[name].strip()}\n\n\n" for name in sorted(topics))
 
 
+def _shipped(name: str) -> str:
+    return (Path(__file__).parent / "shipped" / name).read_text(encoding="utf-8")
+
+
+def _names() -> str:
+    """Surnames (facts, gathered from memory, none from a data set) by language: `name<TAB>language`."""
+    rows = ["name\tlanguage"]
+    for line in _shipped("names.txt").splitlines():
+        language, names = line.split(": ")
+        rows += [f"{name.replace('_', ' ')}\t{language}" for name in names.split()]
+    return "\n".join(rows) + "\n"
+
+
+def _treebank() -> str:
+    """Sentences tagged by hand, then 500 made by a grammar, mixed so that any tenth of them has both."""
+    by_hand = [
+        [(word, tag) for word, _, tag in (token.rpartition("/") for token in line.split())]
+        for line in _shipped("treebank.txt").splitlines()
+    ]
+    made = grammar.tagged_sentences(500, seed=1)
+    mixed = []
+    for i, sentence in enumerate(by_hand):
+        share = slice(i * len(made) // len(by_hand), (i + 1) * len(made) // len(by_hand))
+        mixed += [sentence, *made[share]]
+    return grammar.conllu(mixed, "rnncli")
+
+
+def _sentences() -> str:
+    rows = grammar.acceptability(4000, seed=2)
+    return "sentence\tlabel\n" + "".join(f"{sentence}\t{label}\n" for sentence, label in rows)
+
+
+def _numbers() -> str:
+    return "".join(f"{grammar.english(n)}\t{grammar.chinese(n)}\n" for n in range(10_000))
+
+
+# International airline passengers in thousands, January 1949 to December 1960 (Box, Jenkins: Time Series Analysis,
+# series G).
+PASSENGERS = """
+112 118 132 129 121 135 148 148 136 119 104 118
+115 126 141 135 125 149 170 170 158 133 114 140
+145 150 178 163 172 178 199 199 184 162 146 166
+171 180 193 181 183 218 230 242 209 191 172 194
+196 196 236 235 229 243 264 272 237 211 180 201
+204 188 235 227 234 264 302 293 259 229 203 229
+242 233 267 269 270 315 364 347 312 274 237 278
+284 277 317 313 318 374 413 405 355 306 271 306
+315 301 356 348 355 422 465 467 404 347 305 336
+340 318 362 348 363 435 491 505 404 359 310 337
+360 342 406 396 420 472 548 559 463 407 362 405
+417 391 419 461 472 535 622 606 508 461 390 432
+"""
+
+
+def _monthly() -> str:
+    rows = ["date,value"]
+    for i, value in enumerate(PASSENGERS.split()):
+        rows.append(f"{1949 + i // 12}-{i % 12 + 1:02d},{value}")
+    return "\n".join(rows) + "\n"
+
+
+def _daily() -> str:
+    """Three years of a made-up shop: sales = trend + year + week + a promotion known ahead + the weather so far.
+
+    Columns: date, sales, promotion (0 or 1, known ahead), temperature (known up to the day). Sales of a day depend on
+    yesterday's temperature, so that a model that reads both beats one that reads only sales.
+    """
+    draw = np.random.RandomState(3)  # frozen for good (NEP 19); figures are rounded far above the last bits of sin
+    rows = ["date,sales,promotion,temperature"]
+    promotion, warmth = 0, 0.0
+    for day in range(3 * 365 + 1):
+        before = warmth
+        if draw.randint(10) == 0:
+            promotion = 1 - promotion
+        year = math.sin(2 * math.pi * (day - 110) / 365.25)
+        warmth = 0.7 * before + (draw.randint(-500, 501)) / 200
+        week = (0, -4, -6, -2, 6, 18, -12)[day % 7]
+        sales = 100 + 0.03 * day + 8 * year + week + 15 * promotion + 2 * before + draw.randint(-300, 301) / 100
+        date = np.datetime64("2021-01-04") + day  # a Monday
+        rows.append(f"{date},{sales:.1f},{promotion},{12 + 9 * year + warmth:.1f}")
+    return "\n".join(rows) + "\n"
+
+
 BUILTINS: dict[str, Builtin] = {
     made.name: made
     for made in (
         Builtin("python-docs", "text", "the documentation topics of this Python, half a megabyte", _python_docs),
+        Builtin("names", "table", "1,900 surnames of 20 languages: name, language", _names),
+        Builtin("sentences", "table", "4,000 well-formed and broken English sentences: sentence, label", _sentences),
+        Builtin("treebank", "conllu", "600 short English sentences with parts of speech", _treebank),
+        Builtin("monthly", "table", "airline passengers a month, 1949 to 1960: date, value", _monthly),
+        Builtin("daily", "table", "three years of a made-up shop: date, sales, promotion, temperature", _daily),
+        Builtin("numbers", "pairs", "0 to 9999 in English words and Chinese numerals", _numbers),
     )
 }
