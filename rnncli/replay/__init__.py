@@ -6,14 +6,16 @@ head stay in the graph and gradients through time are the true ones. Every Trace
 it stood in for. Whatever shows a per-step value reads a Trace.
 """
 
-from rnncli.replay.compare import closed_form, tolerance
-from rnncli.replay.loop import CoreTrace, initial_state, is_recording, run_core, run_layer
+from rnncli.replay.compare import closed_form, difference, tolerance
+from rnncli.replay.loop import DIRECTIONS, CoreTrace, initial_state, is_recording, run_core, run_layer
 from rnncli.replay.tracing import Trace, trace
 
 __all__ = [
+    "DIRECTIONS",
     "CoreTrace",
     "Trace",
     "closed_form",
+    "difference",
     "initial_state",
     "is_recording",
     "run_core",

@@ -34,8 +34,8 @@ def compare(core: CoreTrace) -> list[records.Check]:
         outputs, states = [0.0], [0.0]
         for call in _joined(core):
             output, last = _reference(module, spec, call.x.detach(), call.initial, call.lengths)
-            outputs.append(_relative(call.output, output))
-            states += [_relative(a, b) for a, b in zip(call.last, last, strict=True)]
+            outputs.append(difference(call.output, output))
+            states += [difference(a, b) for a, b in zip(call.last, last, strict=True)]
     with _exact_cudnn():
         gradients, steps = _gradient_difference(core)
     tol = tolerance(core.calls[0].x.dtype, width)
@@ -72,15 +72,15 @@ def _joined(core: CoreTrace) -> list[Call]:
     ]
 
 
-def _relative(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference, relative to the largest number where that is above 1. NaN equals NaN."""
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference of two tensors, relative to the largest number where that is above 1. NaN equals NaN."""
     if ours.numel() == 0:
         return 0.0
-    difference = (ours.detach() - theirs.detach()).abs()
-    difference = difference.masked_fill(ours.isnan() & theirs.isnan() | (ours.detach() == theirs.detach()), 0.0)
+    apart = (ours.detach() - theirs.detach()).abs()
+    apart = apart.masked_fill(ours.isnan() & theirs.isnan() | (ours.detach() == theirs.detach()), 0.0)
     finite = theirs.detach().abs()
     scale = float(finite[finite.isfinite()].max()) if bool(finite.isfinite().any()) else 1.0
-    return float(difference.max()) / max(1.0, scale)
+    return float(apart.max()) / max(1.0, scale)
 
 
 def _reference(
@@ -180,7 +180,7 @@ def _gradient_difference(core: CoreTrace) -> tuple[float, int]:
             wanted = [x, *state, *parameters]
             grads = torch.autograd.grad(loss, wanted, allow_unused=True)
             found.append(tuple(torch.zeros_like(t) if g is None else g for t, g in zip(wanted, grads, strict=True)))
-    return max(_relative(a, b) for a, b in zip(*found, strict=True)), call.x.shape[1] if T == 1 else T
+    return max(difference(a, b) for a, b in zip(*found, strict=True)), call.x.shape[1] if T == 1 else T
 
 
 @contextmanager
