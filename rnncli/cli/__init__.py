@@ -1,0 +1,293 @@
+"""The command line: the app, and the one error boundary. A command is a file of this folder, listed in start.py.
+
+Nothing here imports torch, pydantic or rich before a command needs them.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import signal
+import sys
+import traceback
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from rnncli import __version__, names
+from rnncli.cli.settings import settings
+from rnncli.cli.start import groups, start_screen
+from rnncli.errors import Missing, RecipeError, RnncliError, UsageError
+from rnncli.locale import LANGUAGES, language_of_environment, set_language, tr
+
+# Typer carries its own click since 0.26; this is how its usage errors are named without reaching into it.
+_ParserError: type[Exception] = typer.BadParameter.__bases__[0]
+
+_GLOBAL_FLAGS = ("--debug", "--ascii")  # taken before and after the command
+
+
+class _ReaderGoneError(Exception):
+    """Somebody closed the pipe we write to. (Typer would turn the OSError into exit code 1.)"""
+
+
+class Commands(TyperGroup):
+    """A group of commands that knows the nearest name, and leaves a closed pipe to our boundary."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **named)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise _ReaderGoneError from error
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            known = self.list_commands(ctx)
+            near = names.nearest(name, known)
+            raise UsageError(
+                tr("there is no command {name!r}", name=name),
+                where=ctx.command_path,
+                todo=tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(known)),
+            )
+        return super().resolve_command(ctx, args)
+
+
+def make_app() -> typer.Typer:
+    """The app with every command whose file is here. Built after the language is known: help texts are translated."""
+    app = typer.Typer(cls=Commands, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]})
+    app.callback(invoke_without_command=True)(_root)
+    for group, lines in groups():
+        for name, _ in lines:
+            module = import_module(f"rnncli.cli.{name}")
+            if hasattr(module, "app"):  # a command with commands of its own
+                app.add_typer(module.app, name=name, cls=Commands, rich_help_panel=group)
+            else:
+                app.command(name, rich_help_panel=group)(getattr(module, name))
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"rnncli {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    lang: Annotated[str, typer.Option("--lang", metavar="|".join(LANGUAGES), help="Language of the screen.")] = "",
+    ascii: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results only: no progress, no notes.")] = False,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more of what is done.")] = 0,
+    debug: Annotated[bool, typer.Option("--debug", help="On an error, show where in the code it happened.")] = False,
+) -> None:
+    """Look inside recurrent networks from the shell: run a cell by hand, train from a recipe, inspect any tensor."""
+    settings.quiet, settings.verbose = quiet, verbose
+    if context.invoked_subcommand is None:
+        print(start_screen())
+
+
+def _take_globals(args: list[str]) -> list[str]:
+    """Read --debug, --ascii and --lang wherever they stand (until `--`), and return the other arguments."""
+    settings.debug = os.environ.get("RNNCLI_DEBUG", "") not in ("", "0")
+    settings.ascii = None
+    set_language(language_of_environment())
+    end = args.index("--") if "--" in args else len(args)
+    head, tail = args[:end], args[end:]
+    if "--debug" in head:
+        settings.debug = True
+    if "--ascii" in head:
+        settings.ascii = True
+    head = [word for word in head if word not in _GLOBAL_FLAGS]
+    rest: list[str] = []
+    words = iter(head)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option != "--lang":
+            rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if value not in LANGUAGES:
+            raise UsageError(
+                tr("there is no language {name!r}", name=value),
+                where="--lang",
+                todo=tr("one of {names}", names=", ".join(LANGUAGES)),
+            )
+        set_language(value)
+    return rest + tail
+
+
+def run(args: list[str]) -> int:
+    """One command line, to its exit code. Whatever goes wrong becomes one message on stderr."""
+    try:
+        code = _run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except (_ReaderGoneError, BrokenPipeError):
+        _drop_output()
+        return 0
+    except RnncliError as error:
+        return say(error)
+    except KeyboardInterrupt:
+        return 130
+    except typer.Abort:
+        return 130
+    except _ParserError as error:
+        return say(_usage_error(error))
+    except MemoryError as error:
+        return say(Missing(tr("there is not enough memory"), todo=_smaller()), error)
+    except OSError as error:
+        return _system_error(error)
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _run(args: list[str]) -> int:
+    signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
+    words = _take_globals(args)
+    try:
+        result = typer.main.get_command(make_app()).main(args=words, prog_name="rnncli", standalone_mode=False)
+    except SystemExit as stop:  # completion ends so, and a termination
+        result = stop.code
+    return result if isinstance(result, int) else 0
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    """SIGTERM unwinds as an exit would, so that files are closed and locks given back."""
+    raise SystemExit(143)
+
+
+def _drop_output() -> None:
+    """Nobody can read what is left in stdout's buffer; without this the interpreter stumbles over it at its end."""
+    if sys.stdout is not None:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (OSError, ValueError):  # stdout is no file (in tests)
+            return
+
+
+def _system_error(error: OSError) -> int:
+    if error.errno == errno.EPIPE:
+        _drop_output()
+        return 0
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        from rnncli.files import cannot_write
+
+        _drop_output()
+        return say(cannot_write(error.filename or tr("standard output"), error), error)
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    # torch's own class, by name: this boundary does not import torch.
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
+        return say(Missing(tr("there is not enough memory"), todo=_smaller()), error)
+    what = tr("something went wrong inside rnncli: {kind}: {text}", kind=type(error).__name__, text=text)
+    todo = "" if settings.debug else tr("please report it; the same command with --debug shows where")
+    return say(RnncliError(" ".join(what.split())[:500], todo=todo), error)
+
+
+_OUT_OF_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory")
+
+
+def _smaller() -> str:
+    return tr("a smaller train.batch_size or model.hidden_size needs less")
+
+
+def say(error: RnncliError, cause: Exception | None = None) -> int:
+    """The message of an error on stderr, in its parts; its exit code."""
+    lines = [tr("error: {what}", what=error.what)]
+    if error.where:
+        lines.append(tr("where: {where}", where=error.where))
+    if isinstance(error, RecipeError):
+        for fault in error.faults:
+            place = " ".join(part for part in (fault.where, fault.key) if part)
+            lines.append(f"  {place}")
+            lines.append(f"      {fault.what}" + (f"; {fault.todo}" if fault.todo else ""))
+    if error.todo:
+        lines.append(tr("next:  {todo}", todo=error.todo))
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        if settings.debug:
+            traceback.print_exception(cause or error)
+        print(_printable("\n".join(lines)), file=sys.stderr, flush=True)
+    except OSError:
+        _drop_output()
+    return error.exit_code
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that a file's content could smuggle into a terminal."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+_TYPES = {"integer": "a whole number", "int": "a whole number", "float": "a number", "boolean": "true or false"}
+
+
+def _usage_error(error: Any) -> UsageError:
+    """The parser's complaint in our words. Its classes are known by name: they live inside typer."""
+    kind, message = type(error).__name__, str(error.format_message())
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "rnncli"
+    todo = tr("see: {command} --help", command=where)
+    parameter = getattr(error, "param", None)
+    name = parameter.opts[-1] if parameter is not None and parameter.opts else getattr(error, "option_name", "")
+    if parameter is not None and parameter.param_type_name == "argument":
+        name = str(parameter.metavar or parameter.name).upper()
+    if kind == "NoSuchOption":
+        near = names.nearest(name, getattr(error, "possibilities", None) or ())
+        what = tr("there is no option {name}", name=name)
+        todo = tr("did you mean {name}?", name=near) if near else todo
+    elif kind == "MissingParameter":
+        what = tr("{name} is missing", name=name)
+    elif kind == "BadOptionUsage":
+        what = tr("{name} is used wrongly: it takes a value, or takes none", name=name)
+    elif kind == "BadParameter" and name:
+        what = _bad_value(name, parameter, error.message)
+    elif "unexpected extra argument" in message:
+        what = tr("too many arguments: {words}", words=message.partition("(")[2].partition("(")[2].rstrip(")"))
+    else:
+        what = message
+    return UsageError(what, where=where, todo=todo)
+
+
+def _bad_value(name: str, parameter: Any, message: str) -> str:
+    value = re.match(r"'(.*)' is not|([^ ]+) is not in the range", message)
+    kind = str(getattr(parameter.type, "name", "")).removesuffix(" range")
+    choices = getattr(parameter.type, "choices", None)
+    given = (value[1] or value[2]) if value else ""
+    if value and choices:
+        near = names.nearest(given, [str(choice) for choice in choices])
+        listed = ", ".join(str(choice) for choice in choices)
+        text = tr("{name} takes one of {names}, got {value!r}", name=name, names=listed, value=given)
+        return f"{text}; " + tr("did you mean {name}?", name=near) if near else text
+    if value and kind in _TYPES:
+        expected = tr(_TYPES[kind])
+        low, high = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
+        limits = (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
+        return tr("{name} takes {expected}, got {value!r}", name=name, expected=expected + limits, value=given)
+    return tr("{name}: {message}", name=name, message=message)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    raise SystemExit(run(sys.argv[1:]))

@@ -6,15 +6,13 @@ config = validate(document, config_class(task_name(document, task_names())))
 
 from rnncli.recipe.check import describe as describe
 from rnncli.recipe.check import known_keys as known_keys
-from rnncli.recipe.check import path_keys as path_keys
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
 from rnncli.recipe.document import Document as Document
 from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
+from rnncli.recipe.edit import copied as copied
 from rnncli.recipe.edit import edited as edited
-from rnncli.recipe.edit import for_file as for_file
-from rnncli.recipe.edit import relative_to as relative_to
 from rnncli.recipe.locate import find_recipe as find_recipe
 from rnncli.recipe.locate import is_path as is_path
 from rnncli.recipe.locate import packaged_recipes as packaged_recipes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -44,7 +44,7 @@ def task_name(document: Document, known: Iterable[str]) -> str:
 
 def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
     """The recipe as the task's Config. Raises RecipeError with every fault, in the order of the file."""
-    values = _fit(document.root, config)
+    values = fitted(document, config, _absolute)
     faults = list(document.faults)
     faulty: set[str] = {fault.key for fault in faults}
     # Checks between fields run only where the fields themselves are right. So what is wrong is taken out and the rest
@@ -87,22 +87,30 @@ def _take_out(values: Any, key: str) -> bool:
 # --- the values, fitted to the types of their fields ---
 
 
-def _fit(node: Node, hint: Any) -> Any:
-    """Plain Python for pydantic: text fields get what was written, paths become absolute, lists become tuples."""
+Place = Callable[[str, str], str]  # (path as written, folder it is relative to) -> path
+
+
+def fitted(document: Document, config: type[RecipeConfig], place: Place) -> dict[str, Any]:
+    """The document's values in the types of their fields, unchecked; `place` rewrites each path."""
+    values: dict[str, Any] = _fit(document.root, config, place)
+    return values
+
+
+def _fit(node: Node, hint: Any, place: Place) -> Any:
+    """Text fields get what was written, lists become tuples where a tuple is wanted."""
     hint, marks = _peel(hint)
     if _is_union(hint):
         if node.content is None and type(None) in get_args(hint):
             return None
-        return _fit(node, _arm(node, hint))
-    if _is_text(hint) and node.raw is not None:
-        return _absolute(node.raw, node.folder) if _is_path(marks) else node.raw
+        return _fit(node, _arm(node, hint), place)
+    if _is_text(hint) and (node.raw is not None or isinstance(node.content, str)):
+        text = node.raw if node.raw is not None else str(node.content)
+        return place(text, node.folder) if _is_path(marks) else text
     if isinstance(node.content, dict):
-        return {key: _fit(child, _inside(hint, key)) for key, child in node.content.items()}
+        return {key: _fit(child, _inside(hint, key), place) for key, child in node.content.items()}
     if isinstance(node.content, list):
-        items = [_fit(child, _inside(hint, place)) for place, child in enumerate(node.content)]
+        items = [_fit(child, _inside(hint, number), place) for number, child in enumerate(node.content)]
         return tuple(items) if get_origin(hint) is tuple else items
-    if _is_path(marks) and isinstance(node.content, str):
-        return _absolute(node.content, node.folder)
     return node.content
 
 
@@ -180,22 +188,6 @@ def _absolute(path: str, folder: str) -> str:
     if not path or path.startswith("builtin:"):
         return path
     return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
-
-
-def path_keys(config: type[RecipeConfig], document: Document) -> set[str]:
-    """The dotted keys of this document that hold a path."""
-
-    def walk(node: Node, hint: Any, key: str) -> Iterator[str]:
-        hint, marks = _peel(hint)
-        if _is_union(hint):
-            yield from walk(node, _arm(node, hint), key)
-        elif _is_path(marks):
-            yield key
-        elif isinstance(node.content, dict):
-            for name, child in node.content.items():
-                yield from walk(child, _inside(hint, name), f"{key}.{name}" if key else name)
-
-    return set(walk(document.root, config, ""))
 
 
 # --- what is wrong, in our words ---

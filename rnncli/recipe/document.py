@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnncli.errors import DataError, Fault, RecipeError, UsageError
+from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
-from rnncli.recipe.locate import find_recipe, shown
-from rnncli.recipe.parse import MAX_BYTES, Node, dump, parse
+from rnncli.recipe.locate import find_recipe, recipe_text, shown
+from rnncli.recipe.parse import Node, dump, flow_text, parse
 
 
 @dataclass(frozen=True)
 class Document:
     """name: the file as marks show it. root: the tree. faults: found while reading, kept for `validate` to report with
     its own. note: something a person should know (a local file of the packaged recipe's name). text: as in the file.
+    typed: the keys that the command line set.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Document:
     faults: list[Fault] = field(default_factory=list)
     note: str = ""
     text: str = ""
+    typed: list[str] = field(default_factory=list)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def read_document(
     Raises DataError (a file that cannot be read), RecipeError (not YAML, not a mapping), UsageError (a wrong --set).
     """
     path, note = find_recipe(target)
-    text = _read(path)
+    text = recipe_text(path)
     name = shown(path)
     root, faults = parse(text, name, os.path.dirname(os.path.abspath(path)))
     document = Document(name, root, faults, note, text)
@@ -84,28 +86,6 @@ def document_of(values: Mapping[str, Any], name: str) -> Document:
     """A Document of plain values, for recipes that are made in Python. name: what stands in its faults."""
     root, _ = parse(dump(dict(values)), name, os.getcwd(), lines=False)
     return Document(name, root)
-
-
-def _read(path: Path) -> str:
-    where = shown(path)
-    try:
-        if path.is_dir():
-            raise DataError(tr("is a folder; a recipe is a YAML file"), where=where)
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        todo = tr("the packaged ones: rnncli recipes list")
-        raise DataError(tr("there is no such file"), where=where, todo=todo) from error
-    except OSError as error:
-        raise DataError(tr("cannot be read: {why}", why=error.strerror or error), where=where) from error
-    if len(data) > MAX_BYTES:
-        raise RecipeError(tr("this file is too large for a recipe: at most 1 MB"), [], where=where)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        what = tr("byte {n} is not UTF-8 text", n=error.start + 1)
-        raise DataError(what, where=f"{where}:{line}", todo=tr("save it as UTF-8")) from error
 
 
 def _kind(node: Node) -> str:
@@ -130,6 +110,7 @@ def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple
         typed[key] = (flag, value)
     for key, (where, value) in typed.items():
         _put(document, key, where, value)
+        document.typed.append(key)
 
 
 def _put(document: Document, key: str, where: str, value: Any) -> None:
@@ -153,8 +134,11 @@ def _put(document: Document, key: str, where: str, value: Any) -> None:
 def _typed(where: str, value: Any) -> Node:
     """A node of what was typed: read as YAML, and kept verbatim for the fields that hold text."""
     folder = os.getcwd()
+    if isinstance(value, Path):
+        value = str(value)
     if not isinstance(value, str):
-        return Node(value, where, raw=str(value), folder=folder)
+        node, _ = parse(flow_text(value), where, folder, lines=False)
+        return node
     try:
         node, faults = parse(value, where, folder, lines=False)
     except RecipeError:

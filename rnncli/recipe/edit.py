@@ -9,7 +9,10 @@ from typing import Any
 
 from rnncli.errors import RecipeError, UsageError
 from rnncli.locale import tr
+from rnncli.recipe.check import fitted
+from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
+from rnncli.recipe.sections import RecipeConfig
 
 
 def edited(text: str, changes: Mapping[str, Any]) -> str:
@@ -34,11 +37,31 @@ def for_file(text: str, name: str, file: str) -> str:
     return re.sub(rf"(rnncli \w+ ){re.escape(name)}(?=\s|$)", lambda found: found[1] + file, first) + newline + rest
 
 
-def relative_to(file: str, path: str) -> str:
-    """A path that was typed here, as a recipe at `file` must write it."""
-    if path.startswith("builtin:") or os.path.isabs(path):
-        return path
-    return os.path.relpath(path, os.path.dirname(os.path.abspath(file)))
+def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
+    """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay.
+
+    A relative path is rewritten to mean the same file from there, and line 1 runs `file`.
+    """
+
+    def moved(path: str, folder: str) -> str:
+        if path.startswith(("builtin:", "~")) or os.path.isabs(path):
+            return path
+        return os.path.relpath(os.path.join(folder, path), os.path.dirname(os.path.abspath(file)))
+
+    old = fitted(document, config, lambda path, folder: path)
+    new = fitted(document, config, moved)
+    changes = {key: _at(new, key) for key in document.typed}
+    for section, keys in new.items():
+        for key in keys if isinstance(keys, dict) else ():
+            if keys[key] != old[section][key] and f"{section}.{key}" not in changes:
+                changes[f"{section}.{key}"] = keys[key]
+    return for_file(edited(document.text, changes), os.path.splitext(os.path.basename(document.name))[0], file)
+
+
+def _at(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
 
 
 def _with(old: Any, key: str, value: Any) -> dict[str, Any]:

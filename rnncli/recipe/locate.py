@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from rnncli import names
-from rnncli.errors import UsageError
+from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.locale import tr
+
+MAX_BYTES = 1_000_000  # of a recipe
 
 
 def recipe_folder() -> Path:
@@ -48,6 +51,46 @@ def find_recipe(target: str) -> tuple[Path, str]:
     if os.path.exists(target):
         todo = tr("for the file here write ./{name}", name=target)
     raise UsageError(tr("no packaged recipe is called {name!r}", name=target), todo=todo)
+
+
+def recipe_text(path: Path) -> str:
+    """The file as it stands. Raises DataError (cannot be read, not UTF-8) and RecipeError (larger than a recipe is)."""
+    where = shown(path)
+    try:
+        if path.is_dir():
+            raise DataError(tr("is a folder; a recipe is a YAML file"), where=where)
+        if path.exists() and not path.is_file():
+            raise DataError(tr("is not a regular file"), where=where)
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        todo = tr("the packaged ones: rnncli recipes list")
+        raise DataError(tr("there is no such file"), where=where, todo=todo) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(tr("cannot be read: {why}", why=why), where=where) from error
+    if len(data) > MAX_BYTES:
+        raise RecipeError(tr("this file is too large for a recipe: at most 1 MB"), [], where=where)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        what = tr("byte {n} is not UTF-8 text", n=error.start + 1)
+        raise DataError(what, where=f"{where}:{line}", todo=tr("save it as UTF-8")) from error
+
+
+def about(name: str) -> str:
+    """What a packaged recipe says of itself: the first sentence of the comment below its first line."""
+    lines = recipe_text(recipe_folder() / f"{name}.yaml").splitlines()[1:]
+    words = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        words.append(line.lstrip("# ").strip())
+        if re.search(r"[.?:]$", words[-1]):
+            break
+    text = " ".join(word for word in words if word)
+    return re.split(r"(?<=[.?]) ", text, maxsplit=1)[0]
 
 
 def shown(path: Path) -> str:

@@ -17,8 +17,8 @@ import yaml
 
 from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr
+from rnncli.recipe.locate import MAX_BYTES
 
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 MAX_NODES = 100_000  # with every alias counted at its full size
 
@@ -81,25 +81,34 @@ def resolve(text: str) -> Scalar:
     return text
 
 
-def parse(text: str, name: str, folder: str = "", *, lines: bool = True) -> tuple[Node, list[Fault]]:
+def parse(
+    text: str,
+    name: str,
+    folder: str = "",
+    *,
+    lines: bool = True,
+    max_bytes: int = MAX_BYTES,
+    max_nodes: int = MAX_NODES,
+) -> tuple[Node, list[Fault]]:
     """The tree of `text`, and the faults that do not stop the reading (duplicate keys, tags).
 
     name stands in every mark, with the line unless lines is False. Raises RecipeError: not YAML, too large, too deep.
     """
-    return _Builder(text, name, folder, lines).build()
+    return _Builder(text, name, folder, lines, max_bytes, max_nodes).build()
 
 
 class _Builder:
-    def __init__(self, text: str, name: str, folder: str, lines: bool) -> None:
+    def __init__(self, text: str, name: str, folder: str, lines: bool, max_bytes: int, max_nodes: int) -> None:
         self.text, self.name, self.folder, self.lines = text, name, folder, lines
+        self.max_bytes, self.max_nodes = max_bytes, max_nodes
         self.faults: list[Fault] = []
         self.anchors: dict[str, Node | None] = {}  # None while the anchored value is still being read
         self.nodes = 0
         self.events: Iterator[Any] = iter(())
 
     def build(self) -> tuple[Node, list[Fault]]:
-        if len(self.text) > MAX_BYTES:
-            self.refuse(0, tr("this file is too large for a recipe: at most 1 MB"))
+        if len(self.text) > self.max_bytes:
+            self.refuse(0, tr("this file is too large: at most {n} MB", n=self.max_bytes // 10**6))
         try:
             self.events = iter(yaml.parse(self.text, Loader=_Loader))
             next(self.events)  # the stream's start
@@ -161,8 +170,8 @@ class _Builder:
 
     def count(self, nodes: int, line: int) -> None:
         self.nodes += nodes
-        if self.nodes > MAX_NODES:
-            self.refuse(line, tr("too many values for a recipe: at most {n}", n=MAX_NODES))
+        if self.nodes > self.max_nodes:
+            self.refuse(line, tr("too many values: at most {n}", n=self.max_nodes))
 
     def scalar(self, event: Any) -> Node:
         raw = event.value if not event.style else None  # None in one parser, "" in the other
