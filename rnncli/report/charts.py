@@ -109,10 +109,10 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
                 line.append((" " * (cell - len(text)), ""))
             line.append((text, style))
         lines.append(line if view.colour else strip(line))
-    lines.append([(view.fit(_legend(cell, high, signed)), "note")])
+    remarks = [_legend(cell, high, signed)]
     if notes:
-        lines.append([(view.fit(tr("{what}   (--full shows all)", what="; ".join(notes))), "note")])
-    return lines
+        remarks.append(tr("{what}   (--full shows all)", what="; ".join(notes)))
+    return lines + [[(text, "note")] for remark in remarks for text in wrap(view.fit(remark), view.width)]
 
 
 def _cut_note(axis: str, last: int, following: int, end: int, n: int) -> str:
@@ -202,21 +202,16 @@ def series_lines(record: Series, view: View) -> list[Line]:
 
 
 def _series_legend(record: Series, view: View, braille: bool) -> list[Line]:
+    room = view.width - 24  # for a name: a marker stands before it, a number after it
     lines: list[Line] = []
     for k, (label, values) in enumerate(record.lines.items()):
         mark = "" if braille else MARKERS[k % len(MARKERS)] + " "
         last = tr("last {value}", value=numbers.number(values[-1])) if values else ""
-        lines.append(
-            [
-                (mark, CURVES[k % len(CURVES)]),
-                (f"{clip(view.fit(label), view.width - 24)}  ", ""),
-                (view.fit(last), "note"),
-            ]
-        )
+        name = f"{clip(view.fit(label), room)}  "
+        lines.append([(mark, CURVES[k % len(CURVES)]), (name, ""), (view.fit(last), "note")])
     for label, x in record.marks.items():
-        lines.append(
-            [(view.fit("│")[0] + " ", "rule"), (f"{clip(view.fit(label), view.width - 24)}  ", ""), (short(x), "note")]
-        )
+        name = f"{clip(view.fit(label), room)}  "
+        lines.append([(view.fit("│")[0] + " ", "rule"), (name, ""), (short(x), "note")])
     return lines
 
 
@@ -343,6 +338,8 @@ def _level(value: float, low: float, high: float) -> str:
 
 def _level_legend(record: ColouredText, view: View) -> str:
     low, high = numbers.number(record.low), numbers.number(record.high)
-    if view.colour:
+    if view.colour and record.low < 0:
         return view.fit(tr("blue {low} ... red {high}", low=low, high=high))
+    if view.colour:
+        return view.fit(tr("white {low} ... red {high}", low=low, high=high))
     return view.fit(tr("digits: 0 is {low}, 9 is {high}", low=low, high=high))

@@ -36,7 +36,7 @@ def count(value: float) -> str:
     """16; 1,193,920; a rate is rounded to a whole number."""
     if not math.isfinite(value):
         return _word(value)
-    return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4e}"
+    return f"{value:z,.0f}" if abs(value) < 1e15 else f"{value:.4e}"
 
 
 def percent(value: float) -> str:
@@ -81,7 +81,7 @@ def size(value: float) -> str:
     if not math.isfinite(value):
         return _word(value)
     if abs(value) < 1024:
-        return f"{value:.0f} bytes"
+        return f"{value:z.0f} bytes"
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         value /= 1024
         if abs(value) < 1023.95:

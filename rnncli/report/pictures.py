@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 100  # cells of the screen that is drawn
+CHINESE = (
+    "Noto Sans Mono CJK SC",
+    "Noto Sans CJK SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+)
 
 # Rich's own template links its font from a CDN; this one links nothing and names fonts that are already there.
 _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -53,11 +62,15 @@ def svg(page: Page) -> str:
 def png(page: Page) -> bytes:
     """Text as on the screen; each Series and HeatMap as a plot. Needs matplotlib."""
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.font_manager import fontManager
     except ImportError:
         raise Missing(tr("a .png needs matplotlib"), todo="pip install 'rnncli[plot]'") from None
 
+    known = set(fontManager.get_font_names())
+    chinese = [name for name in CHINESE if name in known]
     panels = _panels(page)
     line, edge = 0.2, 0.25  # inches a line of text takes, and the margin
     heights = [max(len(panel) * line, line) if isinstance(panel, list) else _plot_height(panel) for panel in panels]
@@ -66,13 +79,13 @@ def png(page: Page) -> bytes:
     figure = Figure(figsize=(width, total), dpi=min(150, 30000 / max(total, width)))  # a picture has at most 2^16 rows
     FigureCanvasAgg(figure)
     # Glyphs that no font here has are drawn as boxes; a warning for each would only be noise.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rc_context({"font.family": ["DejaVu Sans", *chinese]}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="findfont")
         top = total - edge
         for panel, height in zip(panels, heights, strict=True):
             if isinstance(panel, list):
-                _write(figure, panel, edge / width, top / total, line / total)
+                _write(figure, panel, edge / width, top / total, line / total, chinese)
             else:
                 box = (1.0 / width, (top - height + 0.55) / total, (width - 1.5) / width, (height - 0.9) / total)
                 axes = figure.add_axes(box)
@@ -88,7 +101,7 @@ def _panels(page: Page) -> list[Any]:
     view = View(width=WIDTH)
     panels: list[Any] = [page_lines(Page(page.schema, page.title, [], **_header_of(page)), view)]
     for k, record in enumerate(page.records):
-        if isinstance(record, Series | HeatMap):
+        if _can_be_plotted(record):
             panels.append(record)
             continue
         lines = record_lines(record, view)
@@ -99,11 +112,18 @@ def _panels(page: Page) -> list[Any]:
     return panels
 
 
+def _can_be_plotted(record: Any) -> bool:
+    """Curves and heat maps with at least one finite value; the others say in words that there is none."""
+    if isinstance(record, Series):
+        return any(math.isfinite(value) for values in record.lines.values() for value in values)
+    return isinstance(record, HeatMap) and any(math.isfinite(value) for row in record.values for value in row)
+
+
 def _header_of(page: Page) -> dict[str, Any]:
     return {"seed": page.seed, "device": page.device, "dtype": page.dtype, "torch": page.torch}
 
 
-def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float) -> None:
+def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float, chinese: list[str]) -> None:
     for k, line in enumerate(lines):
         text = plain(line)
         if text:
@@ -121,7 +141,7 @@ def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float) -
                 x,
                 y - k * step,
                 text.replace("$", r"\$"),
-                family=["DejaVu Sans Mono", "monospace"],
+                family=["DejaVu Sans Mono", *chinese],
                 fontsize=10,
                 va="top",
                 color=colour,
@@ -160,9 +180,9 @@ def _plot_heatmap(axes: Any, record: HeatMap, figure: Figure) -> None:
     middle = charts.hexadecimal(charts.MIDDLE)
     ends = [charts.hexadecimal(charts.NEGATIVE), middle] if low < 0 else [middle]
     colours = LinearSegmentedColormap.from_list("rnncli", [*ends, charts.hexadecimal(charts.POSITIVE)])
-    colours.set_bad("#808080")
+    shades = colours.with_extremes(bad="#808080")
     image = axes.imshow(
-        [[float(v) for v in row] for row in record.values], cmap=colours, vmin=low, vmax=high, aspect="auto"
+        [[float(v) for v in row] for row in record.values], cmap=shades, vmin=low, vmax=high, aspect="auto"
     )
     if len(record.row_labels) <= 40:
         axes.set_yticks(range(len(record.row_labels)), [_label(label) for label in record.row_labels])

@@ -98,9 +98,9 @@ def token(text: str, encoding: str = "utf-8", blanks: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def _fit(character: str, encoding: str) -> str:
-    # Cc: controls; Cf: invisible, among them those that turn the writing direction; Cs: half a surrogate pair;
-    # Zl, Zp: line separators. A zero-width joiner (Cf) is part of scripts and emoji, but no width table agrees on it.
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+    # Controls, invisible characters (among them those that turn the writing direction), halves of surrogate pairs, line
+    # separators, and what has no width that everybody agrees on. All kinds of blanks (Zs) stay.
+    if not character.isprintable() and unicodedata.category(character) != "Zs":
         return _escape(character)
     try:
         character.encode(encoding)

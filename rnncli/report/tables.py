@@ -276,9 +276,20 @@ def _tall_name(column: Cells) -> str:
     return " ".join(part for part in (column.group, column.label or column.column.name) if part)
 
 
+def _tall_parts(columns: list[Cells], view: View) -> tuple[list[Cells], list[Cells]]:
+    """The columns that share a row's first line, and those that take a line each."""
+    vectors = [k for k, column in enumerate(columns) if column.longest]
+    first = columns[: max(vectors[0], 1) if vectors else 1]
+    if sum(cells(_tall_name(column)) + column.width + 3 for column in first) > view.width:
+        first = columns[:1]
+    if len(columns) == 1 or first[0].longest:
+        first = []
+    return first, columns[len(first) :]
+
+
 def _tall_indent(columns: list[Cells], view: View) -> int:
     """Cells for the names at the left, or 0 where one is so long that values go below their names."""
-    longest = max(cells(_tall_name(column)) for column in columns)
+    longest = max(cells(_tall_name(column)) for column in _tall_parts(columns, view)[1])
     return longest if longest <= view.width // 3 else 0
 
 
@@ -292,20 +303,14 @@ def _fits_tall(columns: list[Cells], view: View) -> bool:
 
 
 def _tall_edge(columns: list[Cells], view: View) -> int:
-    """The most numbers at either end that fit in one line of a tall table, at least numbers.EDGE."""
+    """The most numbers at either end that fit in one line of a tall table."""
     width = max(column.number_width for column in columns) + 1
-    return max(numbers.EDGE, (_tall_room(columns, view) - 3) // width // 2)
+    return max(1, (_tall_room(columns, view) - 3) // width // 2)
 
 
 def _tall(columns: list[Cells], view: View, cut_at: int | None, has_total: bool) -> list[Line]:
     """Each row as a line for what stands before its first vector, and below it a line for every other column."""
-    vectors = [k for k, column in enumerate(columns) if column.longest]
-    first = columns[: max(vectors[0], 1) if vectors else 1]
-    if sum(cells(_tall_name(column)) + column.width + 3 for column in first) > view.width:
-        first = columns[:1]
-    if len(columns) == 1 or first[0].longest:
-        first = []
-    rest = columns[len(first) :]
+    first, rest = _tall_parts(columns, view)
     indent, room = _tall_indent(columns, view), _tall_room(columns, view)
     lines: list[Line] = []
     count = len(columns[0].texts)

@@ -150,16 +150,12 @@ def show(
 
     stream: Any = file if file is not None else sys.stdout
     console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-    view = View(
-        width=console.width,
-        encoding="ascii" if ascii else getattr(stream, "encoding", None) or "utf-8",
-        colour=console.color_system is not None and not console.no_color,
-        full=full,
-    )
-    # Captured first: one write, and a reader that has gone is the caller's to handle (Rich would exit with 1).
-    with console.capture() as captured:
-        draw(page_lines(page, view), console)
-    stream.write(captured.get())
+    system = None if console.no_color or console.legacy_windows else console.color_system
+    encoding = "ascii" if ascii else getattr(stream, "encoding", None) or "utf-8"
+    view = View(console.width, encoding, colour=system is not None, full=full)
+    lines = page_lines(page, view)
+    # Drawn in memory, then one write: a reader that has gone is the caller's to handle (Rich would exit with 1).
+    stream.write(_in_colour(lines, console.width, system) if system else _in_plain(lines))
     stream.flush()
 
 
@@ -167,13 +163,26 @@ def to_text(page: Page, width: int = 80, color: bool = False, ascii: bool = Fals
     """What `show` prints on a terminal of this width, without colour unless asked for."""
     view = View(width=width, encoding="ascii" if ascii else "utf-8", colour=color, full=full)
     lines = page_lines(page, view)
-    if not color:
-        return "".join(plain(line) + "\n" for line in lines)
+    return _in_colour(lines, width, "truecolor") if color else _in_plain(lines)
+
+
+def _in_plain(lines: list[Line]) -> str:
+    return "".join(plain(line) + "\n" for line in lines)
+
+
+def _in_colour(lines: list[Line], width: int, system: Any) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    draw(
-        lines,
-        Console(file=file, width=width, force_terminal=True, color_system="truecolor", no_color=False, highlight=False),
+    # Everything said, so that Rich asks neither the environment nor Windows.
+    console = Console(
+        file=file,
+        width=width,
+        force_terminal=True,
+        color_system=system,
+        no_color=False,
+        highlight=False,
+        legacy_windows=False,
     )
+    draw(lines, console)
     return file.getvalue()
