@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 
@@ -73,6 +71,8 @@ def permutation(n: int, *numbers: int) -> Any:
 
     numpy's RandomState is frozen for good (NEP 19): the same integers give the same order in every version.
     """
+    import numpy as np  # here, because task files import this module and checking a recipe needs no numpy
+
     words: list[int] = []
     for number in numbers:  # each as its count of 32-bit words, then these, so that no two lists of numbers agree
         parts = [number >> shift & 0xFFFFFFFF for shift in range(0, max(1, number.bit_length()), 32)]
@@ -94,6 +94,8 @@ def index_batches(
     the union over processes is the batch that a single process would make. With `lengths` (one per row), rows of
     similar length share a batch: shuffled, POOL batches at a time are sorted by length, cut, and the batches shuffled.
     """
+    import numpy as np
+
     if batch_size < 1:
         raise ValueError("batch_size is at least 1")
     rows = permutation(n, order.seed, order.epoch) if shuffle else np.arange(n)
