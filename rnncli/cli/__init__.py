@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
@@ -158,7 +159,10 @@ def run(args: list[str]) -> int:
 
 
 def _run(args: list[str]) -> int:
-    signal.signal(signal.SIGTERM, _terminated)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
+    if sys.stdout is None:  # closed by the caller: `>&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
     words = _take_globals(args)

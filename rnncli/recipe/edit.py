@@ -18,7 +18,10 @@ from rnncli.recipe.sections import RecipeConfig
 def edited(text: str, changes: Mapping[str, Any]) -> str:
     """The text with these dotted keys set, in turn. Raises UsageError where one cannot be set in place."""
     for key, value in changes.items():
-        wanted = _with(parse(text, "", lines=False)[0].value(), key, value)
+        values = parse(text, "", lines=False)[0].value()
+        wanted = _with(values, key, value)
+        if wanted == values:
+            continue
         text = _set(text, key, value)
         try:
             same = parse(text, "", lines=False)[0].value() == wanted
