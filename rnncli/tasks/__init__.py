@@ -96,6 +96,18 @@ class Prediction:
     notes: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Names:
+    """What the numbers of a batch mean to a person.
+
+    inputs: the token of each number in batch.inputs, None where a step is no token (audio, frames, series). answers:
+    the name of each score, in the order of the last axis of Outputs.scores; None where scores are plain numbers.
+    """
+
+    inputs: Sequence[str] | None = None
+    answers: Sequence[str] | None = None
+
+
 class Task(Protocol):
     """What a task file holds, in this order.
 
@@ -115,8 +127,16 @@ class Task(Protocol):
         """A model with fresh weights, drawn from torch's current seed; forward(batch, state=None) -> Outputs."""
         ...
 
+    def names(self, config: Any, vocab: Vocabulary) -> Names:
+        """What token numbers and scores mean, for whoever shows them (`inspect`)."""
+        ...
+
     def batches(self, config: Any, part: Any, order: Order | None) -> Iterator[Batch]:
         """The batches of an epoch, a pure function of the integers in `order`; None: every row, in order, once."""
+        ...
+
+    def encode(self, config: Any, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+        """New inputs, as `predict` takes them, as one batch without targets. Raises DataError."""
         ...
 
     def loss(self, config: Any, model: Any, batch: Batch, carry: State | None) -> Loss:
@@ -152,7 +172,9 @@ PROTOCOL: tuple[str, ...] = (
     "Config",
     "read",
     "build",
+    "names",
     "batches",
+    "encode",
     "loss",
     "metrics",
     "baselines",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rnncli.data.batch import Batch, Order, stream_batches, stream_steps
+from rnncli.data.batch import Batch, Order, pad, stream_batches, stream_steps
 from rnncli.data.text import read_text
 from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Message, Record, Table
-from rnncli.tasks import Asked, Baseline, Loss, Metrics, Prediction, Splits, Vocabulary
+from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -170,7 +170,7 @@ def _long_enough(config: Config, parts: Mapping[str, list[str]]) -> None:
             )
         raise DataError(
             tr(
-                "the text is too short: {part} has {n} tokens; {streams} streams of one window of {window} need {needed}",
+                "too short: {part} has {n} tokens; {streams} streams of one window of {window} need {needed}",
                 part=name,
                 n=f"{len(tokens):,}",
                 needed=f"{needed:,}",
@@ -195,6 +195,10 @@ def build(config: Config, vocab: Vocabulary) -> nn.Module:
     return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine)
 
 
+def names(config: Config, vocab: Vocabulary) -> Names:
+    return Names(vocab["tokens"]["tokens"], vocab["tokens"]["tokens"])
+
+
 def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
     """Windows of parallel streams. Held-out text (order None) is one stream, so that every token but the first counts;
     a long one is read in as many streams as keep each at 1,000 windows, which leaves out a few tokens at most."""
@@ -204,6 +208,12 @@ def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         order = Order(0, 0)
     for inputs, targets in stream_batches(part.ids, config.data.window, streams, order):
         yield Batch(inputs, None, targets)
+
+
+def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+    tokens = Vocab.from_json(vocab["tokens"])
+    ids, lengths = pad([tokens.encode(tokenize(text, vocab["kind"], newlines=True)) for text in inputs])
+    return Batch(ids, lengths)
 
 
 def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:

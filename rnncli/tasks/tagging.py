@@ -15,7 +15,7 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, Expected, RecipeConfig, TrainSection
 from rnncli.records import Column, Record, Table
-from rnncli.tasks import Asked, Baseline, Loss, Metrics, Prediction, Splits, Vocabulary
+from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -132,6 +132,10 @@ def build(config: Config, vocab: Vocabulary) -> nn.Module:
     return SequenceModel(front, rnn, head, model.engine)
 
 
+def names(config: Config, vocab: Vocabulary) -> Names:
+    return Names(vocab["tokens"]["tokens"], vocab["labels"]["tokens"])
+
+
 def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
     lengths = [len(row) for row in part.inputs]
     where = order or Order(0, 0)
@@ -139,6 +143,12 @@ def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         inputs, sizes = pad([part.inputs[row] for row in rows])
         targets, _ = pad([part.targets[row] for row in rows], IGNORED)
         yield Batch(inputs, sizes, targets, rows=rows)
+
+
+def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+    tokens = Vocab.from_json(vocab["tokens"])
+    ids, lengths = pad([tokens.encode(tokenize(text, vocab["kind"])) for text in inputs])
+    return Batch(ids, lengths)
 
 
 def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
