@@ -1,0 +1,237 @@
+"""`rnncli train`: a recipe -> a run folder."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rnncli.cli.settings import settings
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rnncli.tasks import Recipe
+    from rnncli.training.job import Job
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
+    ] = "",
+    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Your file or folder: data.path.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as model.hidden_size=64. Repeatable."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data: train.epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="train.batch_size.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate: train.lr.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="train.seed.")] = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="train.device.")] = None,
+    threads: Annotated[str | None, typer.Option("--threads", metavar="auto|N", help="train.threads.")] = None,
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="TIME", help="Stop after 90, 90s, 5m or 1h: train.max_time.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="The run folder, empty or new. [default: runs/NAME-001]")
+    ] = None,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run.")] = None,
+    init_from: Annotated[
+        str | None, typer.Option("--init-from", metavar="RUN", help="Start anew from the weights of a run.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show data, shapes, parameters, memory and time; train nothing.")
+    ] = False,
+    fast_dev_run: Annotated[
+        bool, typer.Option("--fast-dev-run", help="Two updates through everything, keeping no run folder.")
+    ] = False,
+    overfit_batches: Annotated[
+        int | None, typer.Option("--overfit-batches", help="Train on the first N batches only: can it learn at all?")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show every value and where it comes from; train nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines, one per epoch; the last is the result.")] = False,
+) -> None:
+    """Train a recipe into a run folder."""
+    flags: dict[str, tuple[str, Any]] = {
+        key: (flag, value)
+        for key, flag, value in (
+            ("data.path", "--data", data),
+            ("train.epochs", "--epochs", epochs),
+            ("train.batch_size", "--batch-size", batch_size),
+            ("train.lr", "--lr", lr),
+            ("train.seed", "--seed", seed),
+            ("train.device", "--device", device),
+            ("train.threads", "--threads", threads),
+            ("train.max_time", "--max-time", max_time),
+            ("train.overfit_batches", "--overfit-batches", overfit_batches),
+        )
+        if value is not None
+    }
+    if fast_dev_run:
+        flags |= {
+            "train.max_steps": ("--fast-dev-run", 2),
+            "train.control": ("--fast-dev-run", False),
+            "train.schedule": ("--fast-dev-run", "none"),
+        }
+    if bool(recipe) == bool(resume):
+        raise UsageError(
+            tr("name a recipe, or a run to --resume"), where="rnncli train", todo=tr("such as: rnncli train hello")
+        )
+    if resume:
+        _resume(resume, tuple(sets or ()), flags, out, json)
+        return
+    from rnncli.tasks import load_recipe
+
+    loaded = load_recipe(recipe, sets or (), flags)
+    if loaded.note and not settings.quiet:
+        print(loaded.note, file=sys.stderr)
+    if print_config:
+        _print_config(loaded, json)
+        return
+    from rnncli.training.job import prepare
+
+    job = prepare(loaded)
+    if init_from:
+        from rnncli.training.run import find_run, load_weights
+
+        load_weights(job.model, find_run(init_from) / "model.safetensors")
+    if dry_run:
+        _dry_run(job, json)
+        return
+    if fast_dev_run:
+        import tempfile
+        from pathlib import Path
+
+        with tempfile.TemporaryDirectory() as folder:
+            _run(job, Path(folder), json, kept=False)
+        return
+    from rnncli.training.run import new_folder
+
+    _run(job, new_folder(loaded.name, out), json)
+
+
+def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], out: str | None, json: bool) -> None:
+    from rnncli.training.job import prepare
+    from rnncli.training.resume import check_same, is_finished, recipe_of
+    from rnncli.training.run import find_run, open_run
+
+    if out is not None:
+        raise UsageError(tr("a resumed run stays in its folder"), where="--out", todo=tr("leave --out away"))
+    folder = find_run(target)
+    name = folder.name.rpartition("-")[0] or folder.name
+    recipe = recipe_of(folder, name, sets, flags)
+    run = open_run(folder)
+    if is_finished(run, recipe):
+        result = run.result()
+        if json:
+            from rnncli import report
+
+            report.dump_json(result, sys.stdout)
+        else:
+            print(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
+            print(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
+        return
+    job = prepare(recipe)
+    for sentence in check_same(run.environment(), job, folder):
+        print(sentence, file=sys.stderr)
+    _run(job, folder, json, resume=True)
+
+
+def _print_config(recipe: Recipe, json: bool) -> None:
+    from rnncli import report
+    from rnncli.recipe import plain, print_config
+    from rnncli.records import Page
+
+    table = print_config(recipe.document, recipe.config)
+    page = Page("rnncli/config/1", recipe.name, [table], plain(recipe.config))
+    if json:
+        report.dump_json(page, sys.stdout)
+    else:
+        report.show(page, ascii=settings.ascii)
+
+
+def _dry_run(job: Job, json: bool) -> None:
+    from rnncli import report
+    from rnncli.training.dryrun import dry_run
+
+    page = dry_run(job)
+    if json:
+        report.dump_json(page, sys.stdout)
+    else:
+        report.show(page, ascii=settings.ascii)
+
+
+def _run(job: Job, folder: Path, json: bool, *, resume: bool = False, kept: bool = True) -> None:
+    """Train, drawing progress; then the closing page."""
+    from rnncli import report
+    from rnncli.cli.watching import JsonLines, Lines
+    from rnncli.records import Commands, Message
+    from rnncli.report.progress import LiveProgress
+    from rnncli.training.run import StoppedBySignal, run_training
+    from rnncli.training.summary import closing, header
+
+    try:
+        if json:
+            outcome = run_training(job, folder, JsonLines(job), resume=resume)
+            report.dump_json(outcome.to_json() | ({} if kept else {"run": None}), sys.stdout)
+            return
+        if not settings.quiet:
+            report.show(header(job), file=sys.stderr, ascii=settings.ascii)
+        with LiveProgress(ascii=settings.ascii) as live:
+            watching = None if settings.quiet else Lines(job, live)
+            outcome = run_training(job, folder, watching, resume=resume)
+    except StoppedBySignal as stop:
+        print(
+            tr("stopped; everything so far is in {run}", run=folder)
+            + "\n"
+            + tr("next:  rnncli train --resume {run}", run=folder),
+            file=sys.stderr,
+        )
+        raise typer.Exit(stop.code) from None
+    except BaseException:
+        if not resume:
+            _remove_if_empty(folder)
+        raise
+    page = closing(job, outcome)
+    shown = list(page.records)
+    if kept:
+        shown += [
+            Message(
+                tr(
+                    "saved {run} ({seconds} s, {why})",
+                    run=folder,
+                    seconds=f"{outcome.seconds:.1f}",
+                    why=outcome.stopped,
+                )
+            ),
+            Commands(
+                tr("next"),
+                [
+                    (f"rnncli inspect {_short(folder)}", tr("look inside it")),
+                    (f"rnncli predict {_short(folder)} ...", tr("use it on new input")),
+                ],
+            ),
+        ]
+    else:
+        shown.append(Message(tr("fast development run: all parts work, nothing is kept"), "note"))
+    from dataclasses import replace
+
+    report.show(replace(page, records=shown), ascii=settings.ascii)
+
+
+def _short(folder: Path) -> str:
+    return "last" if folder.parent.name == "runs" else str(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """A run that failed before its first epoch or checkpoint leaves no folder behind."""
+    import shutil
+
+    if not (folder / "metrics.jsonl").exists() and not (folder / "resume" / "state.safetensors").exists():
+        shutil.rmtree(folder, ignore_errors=True)

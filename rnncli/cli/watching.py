@@ -1,0 +1,92 @@
+"""What is shown while training goes on: lines for a person, JSON lines for a program."""
+
+from __future__ import annotations
+
+import sys
+from math import ceil
+from typing import TYPE_CHECKING
+
+from rnncli import report
+from rnncli.locale import tr
+from rnncli.report.numbers import number
+
+if TYPE_CHECKING:
+    from rnncli.report.progress import LiveProgress
+    from rnncli.training.job import Job
+    from rnncli.training.loop import Progress
+
+MOST_LINES = 15  # of epochs, so that a run's story fits a screen
+
+
+class Lines:
+    """A live line while an epoch runs, and a line that stays for the epochs worth one: the first, the last, evenly
+    between, and those where the task's answer changed."""
+
+    def __init__(self, job: Job, live: LiveProgress) -> None:
+        self.job = job
+        self.live = live
+        self.steps = job.steps_per_epoch()
+        self.every = ceil(job.config.train.epochs / MOST_LINES)
+        self.watch = ""
+        self.headed = False
+        self.pending: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.event == "step":
+            total = self.job.config.train.epochs * self.steps
+            limit = self.job.config.train.max_steps
+            self.live.update(progress.step, min(total, limit) if limit else total, lambda: self._fields(progress))
+        elif progress.event == "epoch":
+            changed = progress.watch != self.watch
+            regular = not progress.watch and progress.epoch % self.every == 0
+            if progress.epoch == 1 or changed or regular:
+                self._line(progress)
+            else:
+                self.pending = progress
+            self.watch = progress.watch
+        elif self.pending is not None:
+            self._line(self.pending)
+
+    def _fields(self, progress: Progress) -> dict[str, str]:
+        speed = progress.counted / progress.seconds if progress.seconds else 0.0
+        return {"epoch": str(progress.epoch), "loss": number(progress.loss), tr("steps/s"): f"{speed:,.0f}"}
+
+    def _line(self, progress: Progress) -> None:
+        self.pending = None
+        held_out = self.job.splits.held_out
+        shown = {} if progress.watch and held_out == "train" else progress.metrics
+        heads = [tr("epoch"), tr("loss"), *(f"{held_out} {name}" for name in shown)]
+        cells = [f"{progress.epoch}", number(progress.loss), *(number(value) for value in shown.values())]
+        widths = [max(len(head), 8) for head in heads]
+        if not self.headed:
+            self.headed = True
+            heading = "  ".join(head.rjust(width) for head, width in zip(heads, widths, strict=True))
+            self.live.line(heading + (f"  {tr('answers')}" if progress.watch else ""))
+        row = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        best = f"  {tr('best')}" if progress.improved and shown else ""
+        self.live.line(row + (f"  {progress.watch}" if progress.watch else best))
+
+
+class JsonLines:
+    """One JSON document per epoch on standard output."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.event != "epoch":
+            return
+        line = {
+            "schema": "rnncli/epoch/1",
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "loss": progress.loss,
+            "lr": progress.lr,
+            self.job.splits.held_out: progress.metrics,
+            "seconds": progress.seconds,
+            "per_second": progress.counted / progress.seconds if progress.seconds else 0.0,
+        }
+        if progress.watch:
+            line["answers"] = progress.watch
+        report.dump_json(line, sys.stdout)
+        sys.stdout.flush()

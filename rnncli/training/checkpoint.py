@@ -1,0 +1,136 @@
+"""Everything that training needs to go on exactly, in one safetensors file; no pickle.
+
+Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `carry.INDEX`, `random.cpu`, `random.cuda.INDEX`, `total`.
+All else is JSON in the file's metadata. Written beside and renamed into place, so there is always a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from rnncli.errors import DataError
+from rnncli.files import atomic_write
+from rnncli.locale import tr
+from rnncli.records import Json
+from rnncli.training.loop import TrainState
+
+FORMAT = 1
+PLAIN = (
+    "epoch",
+    "next_batch",
+    "step",
+    "count",
+    "counted",
+    "seconds",
+    "watch",
+    "best",
+    "best_epoch",
+    "best_metrics",
+    "waited",
+    "stopped",
+)
+
+
+def save_checkpoint(path: Path, state: TrainState, extra: dict[str, Json]) -> None:
+    """Write the state and torch's random states. extra: plain values to keep beside it. Raises CannotWrite."""
+    tensors: dict[str, Tensor] = {"total": state.total}
+    tensors |= {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
+    tensors |= {f"carry.{i}": tensor for i, tensor in enumerate(state.carry or ())}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors |= {f"random.cuda.{i}": t for i, t in enumerate(torch.cuda.get_rng_state_all())}
+    optimizer = state.optimizer.state_dict()
+    plain_state: dict[str, dict[str, Json]] = {}
+    for index, values in optimizer["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            else:
+                plain_state.setdefault(str(index), {})[key] = value
+    document = {
+        "format": FORMAT,
+        "state": {name: getattr(state, name) for name in PLAIN},
+        "has_carry": state.carry is not None,
+        "optimizer": {"groups": optimizer["param_groups"], "state": plain_state},
+        "schedule": None if state.schedule is None else _to_json(state.schedule.state_dict()),
+        "extra": extra,
+    }
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    atomic_write(path, save(whole, metadata={"rnncli": json.dumps(document)}))
+
+
+def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
+    """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns what `extra` was.
+
+    Raises DataError: a file that is missing, cut, changed, or of another model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            document = json.loads((file.metadata() or {})["rnncli"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if document["format"] != FORMAT:
+            raise DataError(tr("a checkpoint of format {n}", n=document["format"]), where=str(path))
+        for name in PLAIN:
+            setattr(state, name, document["state"][name])
+        state.total = tensors["total"]
+        state.model.load_state_dict(_under(tensors, "model."))
+        device = next(state.model.parameters()).device
+        state.best_weights = {name: tensor.to(device) for name, tensor in _under(tensors, "best.").items()}
+        carry = _under(tensors, "carry.")
+        state.carry = tuple(carry[str(i)].to(device) for i in range(len(carry))) if document["has_carry"] else None
+        _load_optimizer(state.optimizer, document["optimizer"], _under(tensors, "optimizer."))
+        if state.schedule is not None:
+            state.schedule.load_state_dict(_from_json(document["schedule"]))
+        torch.set_rng_state(tensors["random.cpu"])
+        cuda = _under(tensors, "random.cuda.")
+        if cuda and torch.cuda.device_count() == len(cuda):
+            torch.cuda.set_rng_state_all([cuda[str(i)] for i in range(len(cuda))])
+    except FileNotFoundError as error:
+        raise DataError(tr("there is no checkpoint to resume from"), where=str(path)) from error
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            tr("this checkpoint cannot be used: {why}", why=why),
+            where=str(path),
+            todo=tr("its best weights may still be whole: rnncli evaluate, or train --init-from"),
+        ) from error
+    extra: dict[str, Json] = document["extra"]
+    return extra
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, document: Any, tensors: dict[str, Tensor]) -> None:
+    found: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in document["state"].items()}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        found.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": found, "param_groups": document["groups"]})
+
+
+def _to_json(value: Any) -> Json:
+    """A schedule's state: MultiStepLR keeps its milestones in a Counter with whole numbers for keys."""
+    if isinstance(value, Counter):
+        return {"counter": sorted(value.items())}
+    if isinstance(value, dict):
+        return {key: _to_json(part) for key, part in value.items()}
+    return value
+
+
+def _from_json(value: Json) -> Any:
+    if isinstance(value, dict) and set(value) == {"counter"}:
+        return Counter(dict(value["counter"]))
+    if isinstance(value, dict):
+        return {key: _from_json(part) for key, part in value.items()}
+    return value

@@ -1,0 +1,79 @@
+"""`train --dry-run`: everything that can be known before training, from one batch and two untracked updates."""
+
+from __future__ import annotations
+
+import copy
+import time
+from itertools import islice
+
+import torch
+
+from rnncli import records
+from rnncli.data.batch import Order
+from rnncli.device import memory_available
+from rnncli.locale import tr
+from rnncli.training.job import Job
+from rnncli.training.loop import start, update
+from rnncli.training.summary import header
+
+
+def dry_run(job: Job) -> records.Page:
+    """Counts, vocabulary, one batch's shapes, parameters, steps per epoch, estimated memory and time. The job is left
+    as it was: the two updates that are timed are made on a copy of the model."""
+    page = header(job)
+    steps, train = job.steps_per_epoch(), job.config.train
+    seconds = step_seconds(job) * steps * train.epochs
+    rows = [
+        (tr("steps per epoch"), f"{steps:,}"),
+        (tr("batch"), f"(T={job.cost.T}, B={job.cost.B})"),
+        (tr("parameters"), f"{job.cost.parameters:,}"),
+        (tr("vocabulary"), vocabulary(job)),
+    ]
+    columns = [records.Column("name", "", "text"), records.Column("value", "", "text")]
+    estimates = records.Table(
+        "estimates",
+        [
+            records.Column("what", tr("estimated"), "text"),
+            records.Column("memory", tr("memory"), "bytes"),
+            records.Column("available", tr("available"), "bytes"),
+            records.Column("seconds", tr("time"), "seconds"),
+        ],
+        [[tr("{n} epochs", n=train.epochs), job.cost.memory, memory_available(), seconds]],
+    )
+    shown = [*page.records, records.Table("plan", columns, [list(row) for row in rows]), estimates]
+    return records.Page(
+        "rnncli/dry-run/1",
+        page.title,
+        shown,
+        seed=page.seed,
+        device=page.device,
+        dtype=page.dtype,
+        torch=page.torch,
+    )
+
+
+def vocabulary(job: Job) -> str:
+    """How many tokens and labels the training part has, and the first few."""
+    parts = []
+    for name, value in job.splits.vocab.items():
+        if isinstance(value, dict) and isinstance(value.get("tokens"), list):
+            tokens = [str(token) for token in value["tokens"]]
+            first = " ".join(repr(token)[1:-1] for token in tokens[:12])
+            parts.append(f"{name} {len(tokens):,}: {first}{' ...' if len(tokens) > 12 else ''}")
+    return "; ".join(parts) or tr("none")
+
+
+def step_seconds(job: Job) -> float:
+    """Seconds of an update: the second of two, so that what torch does once is not counted."""
+    probe = copy.copy(job)
+    probe.model = copy.deepcopy(job.model)
+    state = start(probe)
+    before = torch.get_rng_state()
+    batches = list(islice(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)), 2))
+    seconds = 0.0
+    for batch in batches:
+        began = time.perf_counter()
+        update(probe, state, batch)
+        seconds = time.perf_counter() - began
+    torch.set_rng_state(before)
+    return seconds

@@ -1,0 +1,122 @@
+"""A recipe made ready to train: data read, device and threads chosen, memory checked, weights drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnncli.cells import CoreSpec, spec_of
+from rnncli.data.batch import Batch, Order
+from rnncli.device import dtype_of, pick_device, require_memory, threads_for, usable_cores
+from rnncli.errors import Missing
+from rnncli.locale import tr
+from rnncli.nn.recurrent import choose_engine
+from rnncli.recipe import RecipeConfig
+from rnncli.tasks import Recipe, Splits, Task
+
+
+@dataclass
+class Job:
+    """A recipe ready to train. config: `auto` values resolved (engine, device, threads), as the run folder keeps it."""
+
+    recipe: Recipe
+    config: RecipeConfig
+    task: Task
+    splits: Splits
+    model: nn.Module
+    device: torch.device
+    cost: Cost
+
+    def steps_per_epoch(self) -> int:
+        """Batches of one epoch of the training part."""
+        limit = self.config.train.overfit_batches
+        n = sum(1 for _ in self.task.batches(self.config, self.splits.train, Order(self.config.train.seed, 0)))
+        return min(n, limit) if limit else n
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one training step takes. T, B: the shape of a batch. memory: bytes, an estimate from the sizes alone."""
+
+    T: int
+    B: int
+    parameters: int
+    memory: int
+
+
+def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
+    """Path in the model -> spec of every recurrent core."""
+    found = {path: spec_of(module) for path, module in model.named_modules()}
+    return {path: spec for path, spec in found.items() if spec is not None}
+
+
+def prepare(recipe: Recipe) -> Job:
+    """Read the data and build the model: all that can be refused is refused here, before a run folder exists.
+
+    Sets torch's thread count and seed, and flushes denormals, which can slow a product twentyfold. Raises DataError
+    (the data), Missing (device, memory), UsageError.
+    """
+    task, config = recipe.task, recipe.config
+    device = pick_device(config.train.device)
+    splits = task.read(config)
+    cost, specs = estimate(task, config, splits)
+    require_memory(cost.memory, tr("training this model"), where="model", todo=tr("lower hidden_size or batch_size"))
+    config = _resolved(config, specs, device, cost.B)
+    torch.set_num_threads(int(config.train.threads))
+    torch.set_flush_denormal(True)
+    torch.manual_seed(config.train.seed)
+    model = task.build(config, splits.vocab).to(device=device, dtype=dtype_of(config.train.dtype))
+    return Job(recipe, config, task, splits, model, device, cost)
+
+
+def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, list[CoreSpec]]:
+    """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken."""
+    try:
+        with torch.device("meta"):
+            shape = task.build(config, splits.vocab)
+        parameters = sum(parameter.numel() for parameter in shape.parameters())
+    except (RuntimeError, TypeError, OverflowError) as error:  # a size that does not fit in 64 bits
+        raise Missing(
+            tr("a model of these sizes does not fit in any memory: {why}", why=str(error).splitlines()[0]),
+            where="model",
+            todo=tr("lower hidden_size or embedding_size"),
+        ) from error
+    specs = list(cores_of(shape).values())
+    # weights, gradients and two moments before any batch is made: the model alone may already be too large
+    weights = parameters * 4 * (8 if config.train.dtype == "float64" else 4)
+    require_memory(weights, tr("training this model"), where="model", todo=tr("lower hidden_size or embedding_size"))
+    batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0))))
+    T, B = batch.inputs.shape[:2]
+    return Cost(T, B, parameters, weights + activations(shape, specs, batch)), specs
+
+
+def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
+    """Bytes that one forward and backward pass holds: input, gates and states of every core, and what heads give."""
+    T, B = batch.inputs.shape[:2]
+    numbers = batch.inputs.numel()
+    for spec in specs:
+        for layer in range(spec.num_layers):
+            per_step = spec.layer_input_size(layer) + spec.num_directions * spec.hidden_size * (2 * spec.num_gates + 3)
+            numbers += T * B * per_step
+    numbers += 3 * T * B * max((m.out_features for m in shape.modules() if isinstance(m, nn.Linear)), default=0)
+    return 4 * numbers
+
+
+def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, batch_size: int) -> RecipeConfig:
+    """The config with `auto` engine, device and threads replaced by what they mean here."""
+    engine, threads = config.model.engine, config.train.threads
+    if engine == "auto" and specs:
+        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type)
+    if threads == "auto":
+        cores = usable_cores()
+        threads = max(
+            (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
+            default=1,
+        )
+    model = config.model.model_copy(update={"engine": engine})
+    train = config.train.model_copy(update={"threads": threads, "device": device.type})
+    resolved: RecipeConfig = config.model_copy(update={"model": model, "train": train})
+    return resolved

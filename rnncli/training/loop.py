@@ -1,0 +1,249 @@
+"""The training loop. It yields Progress and prints nothing; what a run folder keeps of it is in run.py."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import State
+from rnncli.data.batch import Batch, Order
+from rnncli.errors import Diverged
+from rnncli.locale import tr
+from rnncli.recipe import TrainSection
+from rnncli.tasks import Metrics
+from rnncli.training.job import Job
+
+PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every update; all others once an epoch
+
+
+@dataclass
+class Progress:
+    """Where training stands. event: `step` after every update, `epoch` after every epoch, `end` once.
+
+    loss: mean over the epoch so far, read only when asked for (on a GPU, reading waits for it). metrics: of the
+    held-out part, at `epoch` and `end`. watch: the task's few words on what it answers. steps: of an epoch, counted
+    as the loss counts. stopped: at `end`, why.
+    """
+
+    event: Literal["step", "epoch", "end"]
+    epoch: int
+    step: int
+    counted: float
+    seconds: float
+    lr: float
+    read_loss: Callable[[], float]
+    metrics: Metrics = field(default_factory=dict)
+    watch: str = ""
+    improved: bool = False
+    stopped: str = ""
+
+    @property
+    def loss(self) -> float:
+        return self.read_loss()
+
+
+def _zero() -> Tensor:
+    return torch.zeros((), dtype=torch.float64)
+
+
+@dataclass
+class TrainState:
+    """All that training needs to go on from here: what a checkpoint holds, beside torch's random state."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Any = None
+    epoch: int = 1
+    next_batch: int = 0
+    step: int = 0
+    carry: State | None = None
+    total: Tensor = field(default_factory=_zero)  # of the loss in the epoch so far, () float64
+    count: float = 0.0
+    counted: float = 0.0  # steps or rows since the beginning, for the speed
+    seconds: float = 0.0
+    watch: str = ""
+    best: float | None = None
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_metrics: Metrics = field(default_factory=dict)
+    waited: int = 0  # epochs since the best one
+    stopped: str = ""
+
+
+def start(job: Job) -> TrainState:
+    """The state before the first update."""
+    train = job.config.train
+    optimizer = make_optimizer(train, job.model)
+    return TrainState(job.model, optimizer, make_schedule(train, optimizer, job))
+
+
+def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
+    """Of torch.optim, by the recipe's name; torch's fused implementation where it has one for these parameters."""
+    name, arguments = train.optimizer_call()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    cls = getattr(torch.optim, name)
+    fused = name in ("Adam", "AdamW", "SGD", "Adagrad") and all(
+        p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters
+    )
+    made: torch.optim.Optimizer = cls(parameters, **arguments, **({"fused": True} if fused else {}))
+    return made
+
+
+def make_schedule(train: TrainSection, optimizer: torch.optim.Optimizer, job: Job) -> Any:
+    """Of torch.optim.lr_scheduler, or None. What follows from the run is filled in: cosine's T_max is the number of
+    epochs, one-cycle's total_steps that of updates and its max_lr the recipe's lr."""
+    call = train.schedule_call()
+    if call is None:
+        return None
+    name, arguments = call
+    if name == "CosineAnnealingLR":
+        arguments.setdefault("T_max", train.epochs)
+    elif name == "OneCycleLR":
+        total = train.epochs * job.steps_per_epoch()
+        arguments.setdefault("total_steps", min(total, train.max_steps) if train.max_steps else total)
+        arguments.setdefault("max_lr", train.lr)
+    elif name in ("LinearLR", "PolynomialLR", "ConstantLR"):
+        arguments.setdefault("total_iters", train.epochs)
+    return getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
+
+
+def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
+    """Train until the recipe's limits; yields after every update and every epoch, and an `end`.
+
+    state: where to go on from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
+    it at any of them. Afterwards the model has the weights of the best epoch. Raises Diverged: a loss that is no
+    number.
+    """
+    state = state or start(job)
+    train, task, config = job.config.train, job.task, job.config
+    lower = task.METRICS[train.best_by] == "lower"
+    began = time.perf_counter() - state.seconds
+    while state.epoch <= train.epochs and not state.stopped:
+        if state.next_batch == 0:
+            state.watch = task.watch(config, job.model, job.splits)
+            state.carry, state.total, state.count = None, _zero(), 0.0
+        job.model.train()
+        batches = epoch_batches(job, state)
+        while not state.stopped:
+            batch = next(batches, None)
+            if batch is None:
+                break
+            update(job, state, batch)
+            state.seconds = time.perf_counter() - began
+            yield _progress("step", state)
+            if train.max_steps and state.step >= train.max_steps:
+                state.stopped = tr("max_steps reached")
+            elif train.max_time and state.seconds >= train.max_time:
+                state.stopped = tr("max_time reached")
+        metrics = task.metrics(config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
+        score = metrics[train.best_by]
+        improved = math.isfinite(score) and (
+            state.best is None or (score < state.best if lower else score > state.best)
+        )
+        if improved:
+            state.best, state.best_epoch, state.waited = score, state.epoch, 0
+            state.best_weights = {name: tensor.detach().clone() for name, tensor in job.model.state_dict().items()}
+            state.best_metrics = metrics
+        else:
+            state.waited += 1
+        _step_schedule(state, metrics["loss"])
+        if not state.stopped and train.early_stopping and state.waited >= train.early_stopping:
+            state.stopped = tr("no better for {n} epochs", n=state.waited)
+        state.seconds = time.perf_counter() - began
+        epoch = _progress("epoch", state, metrics, improved)
+        state.epoch, state.next_batch = state.epoch + 1, 0
+        yield epoch
+    if state.best_weights:
+        job.model.load_state_dict(state.best_weights)
+    end = _progress("end", state, state.best_metrics)
+    end.epoch, end.stopped = state.best_epoch, state.stopped or tr("all epochs done")
+    yield end
+
+
+def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
+    """The batches of the current epoch, from state.next_batch on."""
+    train = job.config.train
+    if train.overfit_batches:
+        order = Order(train.seed, 0)
+        batches = islice(job.task.batches(job.config, job.splits.train, order), train.overfit_batches)
+        return islice(batches, state.next_batch, None)
+    return job.task.batches(job.config, job.splits.train, Order(train.seed, state.epoch, state.next_batch))
+
+
+def update(job: Job, state: TrainState, batch: Batch) -> None:
+    """One update: loss, gradients, clipping, optimizer; the state moves on."""
+    train = job.config.train
+    with torch.autocast(job.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+        loss = job.task.loss(job.config, job.model, batch.to(job.device), state.carry)
+    total = loss.total.detach()
+    if job.device.type == "cpu" and not math.isfinite(float(total)):
+        raise Diverged(
+            tr("the loss became {loss} at step {step}", loss=float(total), step=state.step + 1),
+            where=tr("epoch {epoch}", epoch=state.epoch),
+            todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0"),
+        )
+    state.optimizer.zero_grad(set_to_none=True)
+    (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+    if train.clip_grad_norm:
+        nn.utils.clip_grad_norm_(job.model.parameters(), train.clip_grad_norm)
+    state.optimizer.step()
+    if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
+        state.schedule.step()
+    state.carry = loss.carry
+    state.step += 1
+    state.next_batch += 1
+    state.count += loss.count
+    state.counted += loss.count
+    state.total = state.total.to(total.device) + total.double()
+
+
+def _step_schedule(state: TrainState, loss: float) -> None:
+    if state.schedule is None or type(state.schedule).__name__ in PER_STEP:
+        return
+    if isinstance(state.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        state.schedule.step(loss)
+    else:
+        state.schedule.step()
+
+
+def _progress(
+    event: Literal["step", "epoch", "end"],
+    state: TrainState,
+    metrics: Metrics | None = None,
+    improved: bool = False,
+) -> Progress:
+    total, count = state.total, state.count
+    return Progress(
+        event=event,
+        epoch=state.epoch,
+        step=state.step,
+        counted=state.counted,
+        seconds=state.seconds,
+        lr=state.optimizer.param_groups[0]["lr"],
+        read_loss=lambda: float(total) / max(count, 1.0),
+        metrics=metrics or {},
+        watch=state.watch,
+        improved=improved,
+    )
+
+
+def control_of(job: Job) -> Job:
+    """The same job without memory: the feedforward cell in place of the recipe's, same seed and sizes."""
+    config = job.config
+    model = config.model.model_copy(
+        update={"cell": "feedforward", "engine": "cell", "proj_size": 0, "bias": config.model.bias}
+    )
+    plain: Any = config.model_copy(update={"model": model})
+    torch.manual_seed(config.train.seed)
+    built = job.task.build(plain, job.splits.vocab).to(next(job.model.parameters()))
+    made = copy.copy(job)
+    made.config, made.model = plain, built
+    return made

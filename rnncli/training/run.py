@@ -1,0 +1,420 @@
+"""The run folder: what training leaves behind, and how to open it again.
+
+recipe.yaml         the recipe, every value resolved     metrics.jsonl  one line an epoch: step, losses, metrics
+model.safetensors   the weights of the best epoch        timing.jsonl   beside it: seconds, speed
+vocab.json          what the training data taught        result.json    the closing figures
+environment.json    versions, device, hash of the data   resume/        everything needed to go on
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from rnncli import __version__
+from rnncli.errors import DataError, UsageError
+from rnncli.files import FolderLock, atomic_write, cannot_write
+from rnncli.locale import tr
+from rnncli.recipe import RecipeConfig, resolved_yaml
+from rnncli.records import Json
+from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
+from rnncli.training.checkpoint import load_checkpoint, save_checkpoint
+from rnncli.training.job import Job, prepare
+from rnncli.training.loop import Progress, TrainState, control_of, fit, start
+
+RUNS = "runs"
+CHECKPOINT = Path("resume") / "state.safetensors"
+CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
+
+
+class StoppedBySignal(Exception):  # noqa: N818 - it is no error
+    """A signal asked training to stop; what was reached is saved. code: 130 or 143."""
+
+    def __init__(self, folder: Path | None, code: int) -> None:
+        super().__init__(str(folder))
+        self.folder = folder
+        self.code = code
+
+
+@dataclass
+class Outcome:
+    """How training ended. metrics: of the best epoch, on the part that `on` names; control: of the memoryless net."""
+
+    metrics: Metrics
+    on: str
+    best_epoch: int
+    epochs: int
+    steps: int
+    seconds: float
+    counted: float
+    stopped: str
+    baselines: list[Baseline] = field(default_factory=list)
+    control: Metrics | None = None
+    folder: Path | None = None
+
+    def to_json(self) -> Json:
+        """The last line of `train --json`, and result.json."""
+        return {
+            "schema": "rnncli/result/1",
+            "run": None if self.folder is None else str(self.folder),
+            "metrics": self.metrics,
+            "on": self.on,
+            "best_epoch": self.best_epoch,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "stopped": self.stopped,
+            "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
+            "control": self.control,
+        }
+
+
+def new_folder(name: str, out: str | None = None) -> Path:
+    """`runs/NAME-001`, counting up, or `out`, which must be empty or not there yet. Raises UsageError, CannotWrite."""
+    try:
+        if out is not None:
+            folder = Path(out)
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise UsageError(
+                    tr("this folder is not empty"), where=out, todo=tr("choose another, or --resume it if it is a run")
+                )
+            return folder
+        Path(RUNS).mkdir(exist_ok=True)
+        number = 1 + max((_number(path, name) for path in Path(RUNS).iterdir()), default=0)
+        while True:
+            folder = Path(RUNS) / f"{name}-{number:03d}"
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:  # another process took it
+                number += 1
+    except FileExistsError as error:
+        raise UsageError(tr("this is a file, not a folder"), where=str(out or RUNS)) from error
+    except OSError as error:
+        raise cannot_write(out or RUNS, error) from error
+
+
+def _number(path: Path, name: str) -> int:
+    start, _, number = path.name.rpartition("-")
+    return int(number) if start == name and number.isdigit() else 0
+
+
+class Writer:
+    """Writes a run folder while training goes on. One process at a time: the folder is locked."""
+
+    def __init__(self, folder: Path, job: Job) -> None:
+        self.folder = folder
+        self.job = job
+        self.saved = time.monotonic()
+        self.lock = FolderLock(folder)
+
+    def __enter__(self) -> Writer:
+        self.lock.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.__exit__(*error)
+
+    def begin(self) -> None:
+        """What is known before the first step."""
+        try:
+            (self.folder / "resume").mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        self._write("recipe.yaml", resolved_yaml(self.job.config))
+        self._write("vocab.json", json.dumps(self.job.splits.vocab, ensure_ascii=False))
+        self._write("environment.json", json.dumps(environment(self.job), indent=1))
+
+    def epoch(self, progress: Progress) -> None:
+        """Append an epoch to both logs."""
+        values = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "loss": progress.loss,
+            "lr": progress.lr,
+            self.job.splits.held_out: progress.metrics,
+        }
+        self._append("metrics.jsonl", values)
+        speed = progress.counted / progress.seconds if progress.seconds else 0.0
+        self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
+
+    def checkpoint(self, state: TrainState) -> None:
+        """Everything needed to go on from here, and the best weights so far."""
+        logs = {name: self._size(name) for name in ("metrics.jsonl", "timing.jsonl")}
+        save_checkpoint(self.folder / CHECKPOINT, state, {"logs": logs, "fingerprint": self.job.splits.fingerprint})
+        self.weights(state)
+        self.saved = time.monotonic()
+
+    def weights(self, state: TrainState) -> None:
+        """model.safetensors: the best weights so far, or the present ones where no epoch has ended yet."""
+        best = state.best_weights or state.model.state_dict()
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in best.items()}
+        self._write("model.safetensors", save(tensors, metadata={"rnncli": __version__}))
+
+    def due(self, progress: Progress) -> bool:
+        """Whether it is time for a checkpoint."""
+        every = self.job.config.train.checkpoint_every
+        if progress.event == "step":
+            return bool(every) and progress.step % every == 0
+        return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+
+    def finish(self, outcome: Outcome) -> None:
+        self._write("result.json", json.dumps(outcome.to_json(), indent=1))
+
+    def _write(self, name: str, data: bytes | str) -> None:
+        atomic_write(self.folder / name, data)
+
+    def _append(self, name: str, values: Mapping[str, Json]) -> None:
+        try:
+            with open(self.folder / name, "a", encoding="utf-8") as file:
+                file.write(json.dumps(_strict(values)) + "\n")
+        except OSError as error:
+            raise cannot_write(self.folder / name, error) from error
+
+    def _size(self, name: str) -> int:
+        path = self.folder / name
+        return path.stat().st_size if path.exists() else 0
+
+    def cut_logs(self, sizes: Mapping[str, int]) -> None:
+        """Both logs back to where the checkpoint was made."""
+        for name, size in sizes.items():
+            path = self.folder / name
+            if path.exists():
+                os.truncate(path, size)
+
+
+def _strict(value: Any) -> Json:
+    """Plain JSON: non-finite numbers as "nan", "inf", "-inf"."""
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _strict(part) for key, part in value.items()}
+    return value
+
+
+def environment(job: Job) -> dict[str, Json]:
+    """Versions, machine, device, seed and the data's hash: what one needs to make sense of a run later."""
+    import numpy
+
+    return {
+        "rnncli": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "system": platform.platform(),
+        "device": job.device.type,
+        "device_name": torch.cuda.get_device_name() if job.device.type == "cuda" else platform.processor(),
+        "threads": job.config.train.threads,
+        "seed": job.config.train.seed,
+        "data_sha256": job.splits.fingerprint,
+        "recipe": job.recipe.name,
+        "git_commit": _git_commit(job.recipe),
+    }
+
+
+def _git_commit(recipe: Recipe) -> str | None:
+    """The commit checked out where the recipe lies, None outside a repository or without git."""
+    folder = Path(recipe.document.name).resolve().parent
+    if not Path(recipe.document.name).exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def run_training(
+    job: Job,
+    folder: Path | None,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    resume: bool = False,
+    baselines: bool = True,
+) -> Outcome:
+    """Train a job into a run folder (nowhere if None), with baselines and, if the recipe asks, the control.
+
+    on_progress: called after every update and epoch. resume: go on from the folder's checkpoint. Raises StoppedBySignal
+    where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once.
+    """
+    if folder is None:
+        return _train(job, None, on_progress, False, baselines)
+    with Writer(folder, job) as writer:
+        return _train(job, writer, on_progress, resume, baselines)
+
+
+def _train(
+    job: Job, writer: Writer | None, on_progress: Callable[[Progress], None] | None, resume: bool, baselines: bool
+) -> Outcome:
+    state = start(job)
+    if writer is not None and resume:
+        extra = load_checkpoint(writer.folder / CHECKPOINT, state)
+        writer.cut_logs(extra["logs"])
+    elif writer is not None:
+        writer.begin()
+    last: Progress | None = None
+    with _signals() as signalled:
+        for progress in fit(job, state):
+            last = progress
+            if writer is not None and progress.event == "epoch":
+                writer.epoch(progress)
+            if on_progress is not None:
+                on_progress(progress)
+            if signalled and progress.event != "end":
+                if writer is not None:
+                    writer.checkpoint(state)
+                raise StoppedBySignal(None if writer is None else writer.folder, 128 + signalled[0])
+            if writer is not None and writer.due(progress):
+                writer.checkpoint(state)
+    assert last is not None
+    if writer is not None:
+        writer.checkpoint(state)
+    outcome = Outcome(
+        metrics=last.metrics,
+        on=job.splits.held_out,
+        best_epoch=state.best_epoch,
+        epochs=state.epoch - 1,
+        steps=state.step,
+        seconds=state.seconds,
+        counted=state.counted,
+        stopped=last.stopped,
+        folder=None if writer is None else writer.folder,
+    )
+    if baselines:
+        outcome.baselines = job.task.baselines(job.config, job.splits, outcome.on)
+        if job.config.train.control and job.config.model.cell != "feedforward":
+            outcome.control = [progress.metrics for progress in fit(control_of(job))][-1]
+    if writer is not None:
+        writer.finish(outcome)
+    return outcome
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that the first SIGINT or SIGTERM is put into; the second has its usual effect, at once."""
+    found: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        found.append(number)
+        for known, handler in before.items():
+            signal.signal(known, handler)
+
+    try:
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            before[wanted] = signal.signal(wanted, note)
+    except ValueError:  # not the main thread: signals are not ours
+        pass
+    try:
+        yield found
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+
+
+# ------------------------------------------------------------------------------------------------------- opening a run
+
+
+@dataclass
+class Run:
+    """A run folder, opened: its recipe, vocabulary and best weights, on the CPU, in eval mode."""
+
+    folder: Path
+    recipe: Recipe
+    vocab: Vocabulary
+    model: nn.Module
+
+    @property
+    def config(self) -> RecipeConfig:
+        return self.recipe.config
+
+    @property
+    def task(self) -> Task:
+        return self.recipe.task
+
+    def metrics(self) -> list[dict[str, Json]]:
+        """The lines of metrics.jsonl."""
+        return [json.loads(line) for line in _text(self.folder / "metrics.jsonl").splitlines()]
+
+    def result(self) -> dict[str, Json]:
+        """result.json; empty where training has not ended."""
+        path = self.folder / "result.json"
+        return dict(json.loads(_text(path))) if path.exists() else {}
+
+    def environment(self) -> dict[str, Json]:
+        return dict(json.loads(_text(self.folder / "environment.json")))
+
+
+def find_run(name: str) -> Path:
+    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError."""
+    if name == "last":
+        runs = [path for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
+        if not runs:
+            raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
+        return max(runs, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
+    for folder in (Path(name), Path(RUNS) / name):
+        if (folder / "recipe.yaml").is_file():
+            return folder
+    raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
+
+
+def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
+    """Open a run folder. Raises UsageError (no such run), DataError (a file of it that cannot be used)."""
+    folder = find_run(str(path))
+    recipe = load_recipe(str(folder / "recipe.yaml"), sets)
+    try:
+        vocab = json.loads(_text(folder / "vocab.json"))
+    except ValueError as error:
+        raise DataError(tr("this file is damaged: {why}", why=error), where=str(folder / "vocab.json")) from error
+    model = recipe.task.build(recipe.config, vocab)
+    load_weights(model, folder / "model.safetensors")
+    return Run(folder, recipe, vocab, model.eval())
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put a safetensors file's weights into a model. Raises DataError: damaged, or of another model."""
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise DataError(tr("there are no weights in this run yet"), where=str(path)) from error
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise DataError(
+            tr("these weights cannot be used: {why}", why=" ".join(str(error).split())[:300]), where=str(path)
+        ) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(tr("this file of the run is missing"), where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(tr("this file cannot be read: {why}", why=error), where=str(path)) from error
+
+
+def train(recipe: Recipe | str | Mapping[str, Any], *, out: str | None = None, sets: tuple[str, ...] = ()) -> Run:
+    """Train a recipe into a new run folder and open it: `rnncli.train("hello")`.
+
+    recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default.
+    """
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, sets)
+    job = prepare(loaded)
+    folder = new_folder(loaded.name, out)
+    run_training(job, folder)
+    return open_run(folder)

@@ -1,0 +1,100 @@
+"""What a person reads before and after training: the model in a line, the closing table, one example step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnncli import records
+from rnncli.cells import spec_of
+from rnncli.locale import tr
+from rnncli.tasks import Metrics
+from rnncli.training.job import Job
+from rnncli.training.run import Outcome
+
+
+def model_line(model: nn.Module) -> str:
+    """Its stages from input to head: `OneHot(4) -> RNN(4, 4) tanh -> Linear(4, 4)`."""
+    return " -> ".join(_stage(stage) for stage in model.children())
+
+
+def _stage(stage: nn.Module) -> str:
+    spec = spec_of(stage)
+    if spec is not None:
+        return str(spec)
+    if isinstance(stage, nn.Embedding):
+        return f"Embedding({stage.num_embeddings}, {stage.embedding_dim})"
+    if isinstance(stage, nn.Linear):
+        return f"Linear({stage.in_features}, {stage.out_features})"
+    inside = stage.extra_repr()
+    return f"{type(stage).__name__}({inside})" if "=" not in inside and inside else type(stage).__name__
+
+
+def header(job: Job) -> records.Page:
+    """What is trained, on what, with which engine."""
+    config = job.config
+    rows = [
+        f"{part}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items())
+        for part, counts in job.splits.counts.items()
+    ]
+    lines = [
+        records.Message(
+            tr(
+                "{model}   {n} parameters · engine {engine} · threads {threads}",
+                model=model_line(job.model),
+                n=f"{job.cost.parameters:,}",
+                engine=config.model.engine,
+                threads=config.train.threads,
+            )
+        ),
+        records.Message("; ".join(rows) + (f" ({job.splits.how})" if job.splits.how else ""), "note"),
+        *(records.Message(note, "note") for note in job.splits.notes),
+    ]
+    return _page(job, f"{job.recipe.name}   {config.task}", lines, "rnncli/train/1")
+
+
+def closing(job: Job, outcome: Outcome) -> records.Page:
+    """One example step by step, then the network beside its baselines and the control without memory."""
+    shown = job.task.show(job.config, job.model, job.splits, outcome.on)
+    return _page(
+        job, tr("result on {part}", part=tr(outcome.on)), [*shown, result_table(job, outcome)], "rnncli/closing/1"
+    )
+
+
+def result_table(job: Job, outcome: Outcome) -> records.Table:
+    """Rows: this network, the same without memory, the baselines. Columns: the metrics that any of them has."""
+    config = job.config
+    rows: list[tuple[str, Metrics, str]] = [
+        (config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch)),
+    ]
+    if outcome.control is not None:
+        rows.append((tr("without memory"), outcome.control, tr("the same recipe, cell: feedforward")))
+    rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in outcome.baselines]
+    return metrics_table(rows)
+
+
+def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
+    """One row per way to answer: its name, its metrics, a few words."""
+    names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
+    columns = [
+        records.Column("name", "", "text"),
+        *(records.Column(name, tr(name)) for name in names),
+        records.Column("about", "", "text"),
+    ]
+    table: list[list[Any]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]
+    return records.Table("result", columns, table)
+
+
+def _page(job: Job, title: str, shown: list[records.Record] | list[records.Message], schema: str) -> records.Page:
+    train = job.config.train
+    return records.Page(
+        schema=schema,
+        title=title,
+        records=list(shown),
+        seed=train.seed,
+        device=job.device.type,
+        dtype=train.dtype,
+        torch=torch.__version__.split("+")[0],
+    )
