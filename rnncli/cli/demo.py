@@ -1,0 +1,177 @@
+"""`rnncli demo`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnncli.cli.settings import settings as globals_
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+_SIZES = "Sizes and cell"
+_SHOW = "What is shown"
+
+
+def demo(
+    seq_len: Annotated[
+        int | None, typer.Option("--seq-len", help="T: steps of the sequence [3].", rich_help_panel=_SIZES)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="B: sequences side by side [1].", rich_help_panel=_SIZES)
+    ] = None,
+    input_size: Annotated[
+        int | None, typer.Option("--input-size", help="I: numbers in x_t [4].", rich_help_panel=_SIZES)
+    ] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option("--hidden-size", help="H: numbers in h_t [2; with --input 4].", rich_help_panel=_SIZES)
+    ] = None,
+    num_layers: Annotated[
+        int | None, typer.Option("--num-layers", help="L: cells stacked on each other [1].", rich_help_panel=_SIZES)
+    ] = None,
+    bidirectional: Annotated[
+        bool, typer.Option("--bidirectional", help="Also from the last step to the first.", rich_help_panel=_SIZES)
+    ] = False,
+    cell: Annotated[
+        str | None, typer.Option("--cell", metavar="rnn|lstm|gru|feedforward", help="[rnn]", rich_help_panel=_SIZES)
+    ] = None,
+    nonlinearity: Annotated[
+        str | None,
+        typer.Option(
+            "--nonlinearity", metavar="tanh|relu|none", help="Of rnn and feedforward [tanh].", rich_help_panel=_SIZES
+        ),
+    ] = None,
+    no_bias: Annotated[
+        bool, typer.Option("--no-bias", help="Leave out b_ih and b_hh.", rich_help_panel=_SIZES)
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Draws the weights, then x [0].", rich_help_panel=_SIZES)
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", metavar="float32|float64|bfloat16", help="[float32]", rich_help_panel=_SIZES),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cpu|cuda|mps|auto", help="[cpu]", rich_help_panel=_SIZES)
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--input", metavar="TEXT", help="Read the letters of TEXT, one-hot.", rich_help_panel=_SIZES),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE.yaml",
+            help="Your own x, h0 and weights; the seed draws what is missing.",
+            rich_help_panel=_SIZES,
+        ),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="STEP|all", help="Write the sums of a step out.", rich_help_panel=_SHOW),
+    ] = None,
+    proofs: Annotated[
+        bool, typer.Option("--proofs", help="Every proof, and each step's share of a gradient.", rich_help_panel=_SHOW)
+    ] = False,
+    code: Annotated[
+        bool, typer.Option("--code", help="Print this demo as a plain PyTorch script.", rich_help_panel=_SHOW)
+    ] = False,
+    classic: Annotated[
+        bool, typer.Option("--classic", help="Print exactly what the article's script prints.", rich_help_panel=_SHOW)
+    ] = False,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="0:20", help="Show these steps.", rich_help_panel=_SHOW)
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option("--units", metavar="0-7", help="Show these units.", rich_help_panel=_SHOW)
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Cut nothing.", rich_help_panel=_SHOW)] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_SHOW)] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Also write it: .json .csv .npz .yaml, .svg .md .png .html.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = None,
+) -> None:
+    """One recurrent cell by hand: every number of every step, and proofs of what they mean."""
+    from rnncli.demo.settings import Asked, Shown
+
+    _one_of({"--explain": explain, "--proofs": proofs, "--code": code, "--classic": classic})
+    _unread("--code", code, {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full})
+    _unread("--classic", classic, {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full})
+    _unread("--explain", explain, {"--steps": steps})
+    _unread("--proofs", proofs, {"--steps": steps, "--units": units})
+    asked = Asked(
+        seq_len=seq_len,
+        batch_size=batch_size,
+        input_size=input_size,
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        bidirectional=bidirectional or None,
+        cell=cell,
+        nonlinearity=nonlinearity,
+        bias=False if no_bias else None,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        input=text,
+    )
+    file = None
+    if source is None:
+        settings = asked.settings()
+    else:
+        from rnncli.demo.given import read, settings_of
+
+        file = read(source)
+        settings = settings_of(asked, file, source)
+    if code or classic:
+        from rnncli.demo import script
+
+        sys.stdout.write(script.code(settings) if code else script.classic(settings))
+        if classic and not globals_.quiet:
+            sys.stdout.flush()
+            note = tr("note: the article sets no seed, so its numbers differ; this is seed {seed}", seed=settings.seed)
+            print(note, file=sys.stderr)
+        return
+
+    import torch
+
+    from rnncli import report
+    from rnncli.demo.page import demo_page
+
+    torch.set_num_threads(1)
+    shown = Shown(explain=explain, proofs=proofs, steps=steps, units=units, full=full)
+    page = demo_page(settings, shown, file, whole=json or (save is not None and save.suffix.lower() in report.DATA))
+    if save is not None:
+        from rnncli.files import atomic_write
+
+        atomic_write(save, report.render_file(page, save.suffix))
+    if json:
+        report.dump_json(page, sys.stdout)
+    else:
+        report.show(page, ascii=globals_.ascii, full=full)
+    if not page.ok():
+        raise typer.Exit(1)
+
+
+def _one_of(options: dict[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise UsageError(tr("{first} and {second} do not go together", first=given[0], second=given[1]))
+
+
+def _unread(flag: str, given: object, others: dict[str, object]) -> None:
+    """UsageError for an option that `flag` would not read: nothing is silently ignored."""
+    for name, value in others.items():
+        if given and value:
+            raise UsageError(
+                tr("{flag} does not read {other}", flag=flag, other=name), todo=tr("leave {other} out", other=name)
+            )
