@@ -76,6 +76,8 @@ def sniff_table(source: Source) -> TableGuess:
     label = _label(columns, len(rows))
     others = [column for column in columns if column.kind == "text" and column.name != label]
     text = max(others, key=lambda column: column.mean_length).name if others else None
+    if text is None:
+        label = None
     return TableGuess(
         header, table.delimiter, decimal, tuple(columns), len(rows), date, step, step.season if step else 1, text, label
     )

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import pytest
+
+from rnncli.data.builtin import builtin_text
+from rnncli.data.conllu import (
+    Broken,
+    Sentence,
+    check_field,
+    conllu_blocks,
+    conllu_with_tags,
+    read_conllu,
+    read_tagged_tsv,
+    tsv_blocks,
+    tsv_with_tags,
+)
+from rnncli.data.skipped import Skipped
+from rnncli.errors import DataError
+
+# The shape of the examples in the format's own description.
+VAMONOS = (
+    "\ufeff# sent_id = 1\r\n"
+    "# text = vámonos al mar\r\n"
+    "1-2\tvámonos\t_\t_\t_\t_\t_\t_\t_\t_\r\n"
+    "1\tvamos\tir\tVERB\t_\tMood=Ind|Number=Plur\t0\troot\t_\t_\r\n"
+    "2\tnos\tnosotros\tPRON\t_\tCase=Acc|Number=Plur|Person=1\t1\tobj\t_\t_\r\n"
+    "2.1\tyo\tyo\tPRON\t_\t_\t_\t_\t1:x\t_\r\n"
+    "3-4\tal\t_\t_\t_\t_\t_\t_\t_\t_\r\n"
+    "3\ta\ta\tADP\t_\t_\t5\tcase\t_\t_\r\n"
+    "4\tel\tel\t_\t_\tDefinite=Def\t5\tdet\t_\t_\r\n"
+    "5\tmar adentro\tmar\tNOUN\t_\tNumber=Sing\t1\tobl\t_\tA=#b\r\n"
+    "\r\n"
+    "\n"
+    "# newdoc\n"
+    "1\tSí\tsí\tINTJ\t_\t_\t0\troot\t_\t_"
+)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def test_words_tags_and_what_is_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conllu", VAMONOS)
+    first, second = read_conllu(path, Skipped())
+    assert first.tokens == ("vamos", "nos", "a", "el", "mar adentro")
+    assert first.tags == ("VERB", "PRON", "ADP", None, "NOUN")
+    assert (second.where, second.tokens) == (f"{path}:12", ("Sí",))
+    numbers = next(read_conllu(path, Skipped(), "Number")).tags
+    assert numbers == ("Plur", "Plur", "_", "_", "Sing")
+
+
+def test_the_blocks_are_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conllu", VAMONOS)
+    assert "".join("".join(block.raw) for block in conllu_blocks(path)).encode() == path.read_bytes()
+    same = [conllu_with_tags(s, [t or "_" for t in s.tags]) for s in conllu_blocks(path) if isinstance(s, Sentence)]
+    assert "".join(same).encode() == path.read_bytes()
+
+
+def test_tags_go_back_and_nothing_else_moves(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conllu", VAMONOS)
+    first = next(read_conllu(path, Skipped()))
+    assert conllu_with_tags(first, list("ABCDE")) == "".join(first.raw).replace("\tVERB\t", "\tA\t").replace(
+        "nosotros\tPRON", "nosotros\tB"
+    ).replace("\tADP\t", "\tC\t").replace("el\tel\t_", "el\tel\tD").replace("\tNOUN\t", "\tE\t")
+    put = conllu_with_tags(first, ["_", "Sing", "Plur", "Sing", "_"], "Number").split("\r\n")
+    feats = [
+        line.split("\t")[5] for line in put[3:10] if "-" not in line.split("\t")[0] and "." not in line.split("\t")[0]
+    ]
+    assert feats == ["Mood=Ind", "Case=Acc|Number=Sing|Person=1", "Number=Plur", "Definite=Def|Number=Sing", "_"]
+    with pytest.raises(ValueError, match="4 tags for 5 words"):
+        conllu_with_tags(first, list("ABCD"))
+
+
+WORD = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "says"),
+    [
+        ("1\ta\n", 1, "has 2 tab-separated columns, not 10"),
+        (WORD + WORD, 2, "word 1 stands where word 2 belongs"),
+        ("2" + WORD[1:], 1, "word 2 stands where word 1 belongs"),
+        ("x" + WORD[1:], 1, "'x' is no word number"),
+        ("01" + WORD[1:], 1, "no word number"),
+        ("1\t\ta\tX\t_\t_\t0\troot\t_\t_\n", 1, "the word is empty"),
+        ("2-3" + WORD[1:] + WORD, 1, "multiword token 2-3"),
+        ("1-2" + WORD[1:] + WORD, 1, "goes beyond the last word"),
+        (WORD + "0.1" + WORD[1:], 2, "empty node 0.1"),
+        (WORD + "# late\n", 2, "has 1 tab-separated columns"),
+    ],
+)
+def test_faults_by_line(tmp_path: Path, lines: str, line: int, says: str) -> None:
+    path = write(tmp_path / "x.conllu", "\n" + lines + "\n" + WORD + "\n")
+    skipped = Skipped("skip", "sentences")
+    assert len(list(read_conllu(path, skipped))) == 1
+    where, why = skipped.first[0]
+    assert says in why
+    assert where == f"{path}:{line + 1}" or "beyond" in says
+    with pytest.raises(DataError, match=r"columns|word|token|node"):
+        list(read_conllu(path, Skipped()))
+    assert "".join("".join(block.raw) for block in conllu_blocks(path)) == path.read_text()
+
+
+def test_fields() -> None:
+    for field in ("upos", "xpos", "Number", "Number[psor]"):
+        assert check_field(field) == field
+    for field in ("UPOS=x", "pos", "", "number"):
+        with pytest.raises(DataError):
+            check_field(field)
+
+
+def test_the_shipped_treebank_comes_back_byte_for_byte(tmp_path: Path) -> None:
+    sentences = list(read_conllu("builtin:treebank", Skipped()))
+    assert len(sentences) > 600
+    assert "".join(conllu_with_tags(s, [t or "_" for t in s.tags]) for s in sentences) == builtin_text("treebank")
+
+
+def test_two_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tsv", "\nthe\tDET\r\ndog\tNOUN\r\n\r\n\nruns\n\nbad\tX\tY\n\n\t\n")
+    skipped = Skipped("skip")
+    one, two = read_tagged_tsv(path, skipped)
+    assert (one.tokens, one.tags) == (("the", "dog"), ("DET", "NOUN"))
+    assert (two.tokens, two.tags) == (("runs",), (None,))
+    assert skipped.count == 1
+    assert skipped.first[0] == (f"{path}:8", "has 3 tab-separated columns, not 2 (word, tag)")
+    assert tsv_with_tags(two, ["VERB"]) == "\nruns\tVERB\n\n"
+    assert "".join("".join(block.raw) for block in tsv_blocks(path)).encode() == path.read_bytes()
+    assert sum(isinstance(block, Broken) for block in tsv_blocks(path)) == 1
+
+
+def test_a_file_without_blank_lines_is_refused_early(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conllu", "a\n" * 300_000)
+    with pytest.raises(DataError, match="without a blank one"):
+        list(read_conllu(path, Skipped("skip")))

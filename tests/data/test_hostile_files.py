@@ -1,0 +1,178 @@
+"""Mutated files: every reader either reads them or says in one DataError what is wrong; nothing else escapes."""
+
+import gzip
+import random
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rnncli.data.conllu import (
+    Sentence,
+    conllu_blocks,
+    conllu_with_tags,
+    read_conllu,
+    read_tagged_tsv,
+    tsv_blocks,
+)
+from rnncli.data.folder import read_class_folder
+from rnncli.data.pairs import read_pairs, read_parallel
+from rnncli.data.skipped import OnBad, Skipped
+from rnncli.data.sniff import sniff_table
+from rnncli.data.table import read_cells, read_series
+from rnncli.data.text import read_text
+from rnncli.errors import DataError
+from rnncli.files import MAX_LINE
+
+CONLLU = (
+    "# text = al mar\n1-2\tal\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\ta\tADP\t_\t_\t2\tcase\t_\t_\n"
+    "2\tel\tel\tDET\t_\tNumber=Sing\t0\troot\t_\t_\n2.1\tx\tx\tX\t_\t_\t_\t_\t_\t_\n\n1\tSí\tsí\tINTJ\t_\t_\t0\troot\t_\t_\n\n"
+)
+CSV = 'date,value,label\n2024-01-01,1.5,"a, ""b"""\n2024-01-02,NA,b\n2024-01-03,3e2,"two\nlines"\n2024-01-05,-4,b\n'
+TSV = "the\tDET\nlight\tNOUN\n\nthey\tPRON\nlight\tVERB\n"
+PIECES = [
+    b"\0", b"\xff", b"\xe2\x82", b"\r\n", b"\r", b"\n", b"\t", b'"', b",", b";", b"\xef\xbb\xbf", b"_", b"-", b"1",
+    b"9" * 400, b"\xc2\x85", b"\xe2\x80\xa8", b"\x1f\x8b", b"=", b"|", b"#", b"1-", b".", b"nan", b"1e999",
+]  # fmt: skip
+
+
+def mutated(seed: bytes, rng: random.Random) -> bytes:
+    data = bytearray(seed)
+    for _ in range(rng.randrange(1, 6)):
+        place = rng.randrange(len(data) + 1)
+        kind = rng.randrange(5)
+        if kind == 0:
+            data[place:place] = rng.choice(PIECES)
+        elif kind == 1:
+            del data[place : place + rng.randrange(1, 30)]
+        elif kind == 2 and place < len(data):
+            data[place] = rng.randrange(256)
+        elif kind == 3:
+            data[place:place] = data[place : place + rng.randrange(40)] * rng.randrange(4)
+        else:
+            data[place : place + 1] = rng.choice(PIECES)
+    return bytes(data)
+
+
+def _table(path: Path, on_bad: OnBad) -> None:
+    list(read_cells(path, ["label", 1], Skipped(on_bad)))
+
+
+def _series(path: Path, on_bad: OnBad) -> None:
+    series = read_series(path, "date", ["value"], Skipped(on_bad))
+    assert series.dates is not None
+    series.dates.report()
+    series.dates.check_order()
+    series.dates.following(2)
+
+
+def _conllu(path: Path, on_bad: OnBad) -> None:
+    blocks = list(conllu_blocks(path, "Number"))
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        assert "".join("".join(block.raw) for block in blocks).encode() == file.read()
+    for block in blocks:
+        if isinstance(block, Sentence):
+            changed = conllu_with_tags(block, ["T"] * len(block.tokens))
+            assert len(changed.split("\n")) == len("".join(block.raw).split("\n"))
+    list(read_conllu(path, Skipped(on_bad)))
+
+
+def _tsv(path: Path, on_bad: OnBad) -> None:
+    list(tsv_blocks(path))
+    list(read_tagged_tsv(path, Skipped(on_bad)))
+
+
+READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {
+    "text.txt": (TSV, lambda path, on_bad: read_text(path)),
+    "table.csv": (CSV, _table),
+    "series.csv": (CSV, _series),
+    "sniff.csv": (CSV, lambda path, on_bad: sniff_table(path)),
+    "tabs.tsv": (CSV.replace(",", "\t"), _table),
+    "x.conllu": (CONLLU, _conllu),
+    "tags.tsv": (TSV, _tsv),
+    "pairs.tsv": (TSV, lambda path, on_bad: list(read_pairs(path, Skipped(on_bad)))),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("count", [150, pytest.param(1000, marks=pytest.mark.evidence)])
+def test_mutated_files(tmp_path: Path, name: str, count: int) -> None:
+    seed, read = READERS[name]
+    rng = random.Random(name)
+    outcomes = {"read": 0, "refused": 0}
+    for i in range(count):
+        data = mutated(seed.encode(), rng)
+        path = tmp_path / name
+        if i % 4 == 0:
+            path = tmp_path / f"{name}.gz"
+            data = gzip.compress(data)
+            if i % 8 == 0:
+                data = mutated(data, rng)
+        path.write_bytes(data)
+        for on_bad in ("stop", "skip"):
+            try:  # anything but a DataError fails the test
+                read(path, on_bad)
+                outcomes["read"] += 1
+            except DataError:
+                outcomes["refused"] += 1
+    assert min(outcomes.values()) > count / 20
+
+
+def test_one_line_of_a_hundred_megabytes(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(100):
+            file.write(b"x" * (1 << 20))
+    tracemalloc.start()
+    for name, read in (
+        ("line by line", lambda: list(read_cells(path, [0], Skipped("skip")))),
+        ("pairs", lambda: list(read_pairs(path, Skipped("skip")))),
+        ("tags", lambda: list(read_conllu(path, Skipped("skip")))),
+    ):
+        with pytest.raises(DataError, match="the line is longer than"):
+            read()
+        assert tracemalloc.get_traced_memory()[1] < 5 * MAX_LINE, name
+    tracemalloc.stop()
+
+
+def test_rows_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("some words here\tand some more there\n" * 100_000)
+    tracemalloc.start()
+    assert sum(1 for _ in read_pairs(path, Skipped())) == 100_000
+    assert sum(1 for _ in read_cells(path, [0], Skipped())) == 99_999
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12e6  # the file is read by the megabyte
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_places_that_are_no_files(tmp_path: Path, name: str) -> None:
+    _, read = READERS[name]
+    loop = tmp_path / name
+    loop.symlink_to(loop)
+    for path in (loop, tmp_path / "nowhere" / name, tmp_path / ("y" * 300 + name), Path("/dev/null")):
+        with pytest.raises(DataError):
+            read(path, "skip")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError):
+        read(tmp_path / "folder", "skip")
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    import os
+
+    fifo = tmp_path / "fifo.tsv"
+    os.mkfifo(fifo)
+    with pytest.raises(DataError, match="not a regular file"):
+        list(read_pairs(fifo, Skipped()))
+    with pytest.raises(DataError, match="not a regular file"):
+        list(read_parallel(fifo, fifo, Skipped()))
+
+
+def test_class_folder_with_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"ok\n\xff\n")
+    (tmp_path / "b.txt").write_text("fine\n")
+    with pytest.raises(DataError, match=r"a\.txt:2: byte 0xff at offset 3"):
+        list(read_class_folder(tmp_path, Skipped("skip")))
