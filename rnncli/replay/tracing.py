@@ -189,13 +189,15 @@ def trace(
     units: Sequence[int] | None = None,
     check: bool = True,
     step: Step | None = None,
+    call: Callable[[], Any] | None = None,
     **kwargs: Any,
 ) -> Trace:
     """Run `model(*inputs, **kwargs)` once, in eval mode, with every recurrent core replaced by the recording loop.
 
     model: any module that holds nn.RNN, nn.LSTM, nn.GRU or their *Cell forms (or is one), at any depth. gradients: keep
     the graph, for `Trace.gradient`. steps, units: keep only these. check: compare with the torch modules; the
-    comparison of gradients covers the first 64 steps. step: another step function (of the same cell) than torch's.
+    comparison of gradients covers the first 64 steps. step: another step function (of the same cell) than torch's. call:
+    what to run in place of model(*inputs), where a model is called by something else, such as a loss of it.
     The model is left as it was: its mode, its forwards, its parameters' gradients.
 
     Raises UsageError where the model has no recurrent core, or none of its cores was called.
@@ -209,7 +211,7 @@ def trace(
     if not cores:
         raise UsageError(tr("no recurrent core in this model"), todo=tr("rnncli traces RNN, LSTM, GRU and their cells"))
     with recording(), _replaced(model, list(cores.values()), keep, step), torch.set_grad_enabled(gradients):
-        result = model(*inputs, **kwargs)
+        result = model(*inputs, **kwargs) if call is None else call()
     called = [part for core in cores.values() if core.calls for part in _by_sequence(core)]
     if not called:
         raise UsageError(tr("no recurrent core of this model was called"))

@@ -205,7 +205,7 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[Any]]]:
 
 
 def _flat(column: Column, value: Any) -> dict[str, Any]:
-    if column.kind == "vector":
+    if column.kind in ("vector", "spark"):
         return {f"{column.name}[{k}]": _cell(number) for k, number in enumerate(value or ())}
     if column.kind == "interval":
         parts = value if value is not None else (None, None, None)
@@ -270,7 +270,7 @@ def _column_array(column: Column, values: list[Any]) -> np.ndarray[Any, Any]:
 
     if column.kind in ("text", "code", "shape"):
         return np.asarray(["" if value is None else str(value) for value in values], dtype=str)
-    if column.kind in ("vector", "interval"):
+    if column.kind in ("vector", "interval", "spark"):
         length = max((len(value) for value in values if value is not None), default=0)
         matrix = np.full((len(values), length), np.nan)
         for k, value in enumerate(values):

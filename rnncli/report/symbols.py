@@ -72,6 +72,8 @@ TWINS = {
     "�": "?",
 }
 
+SPARK = " ▁▂▃▄▅▆▇█"  # nothing, then eight heights
+
 # White space of a token, made visible.
 _WHITE = {" ": "␣", "\n": "↵", "\t": "⇥"}
 

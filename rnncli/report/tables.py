@@ -6,6 +6,7 @@ under each row's first cell) where that shows the vectors whole; vectors cut at 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,8 @@ def write_value(value: Any, column: Column, view: View) -> str:
         return numbers.vector(value)
     if column.kind == "bar":
         return f"{bar(value, view)} {numbers.number(value)}"
+    if column.kind == "spark":
+        return spark(value, view)
     if column.kind == "code":
         return symbols.token(str(value), view.encoding)
     return view.fit(str(value))
@@ -69,6 +72,17 @@ def bar(share: float, view: View) -> str:
     """A share of 1 as a bar; nothing is drawn for nan."""
     filled = round(min(max(share, 0.0), 1.0) * BAR) if share == share else 0
     return view.fit("█" * filled + "░" * (BAR - filled))
+
+
+def spark(values: Sequence[float], view: View) -> str:
+    """Heights, the largest full: blocks, or digits 0-8 where the stream has no blocks; nan is ?."""
+    blocks = symbols.SPARK if view.fit(symbols.SPARK[1]) == symbols.SPARK[1] else "012345678"
+    top = max((value for value in values if math.isfinite(value)), default=0.0)
+    # anything above nothing is seen
+    return "".join(
+        "?" if math.isnan(value) else blocks[0 if value <= 0 or top <= 0 else min(8, max(1, round(value / top * 8)))]
+        for value in values
+    )
 
 
 def write_columns(table: Table, view: View, shown: Sequence[int], edge: int | None = None) -> list[Cells]:
