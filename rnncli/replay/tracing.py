@@ -196,8 +196,8 @@ def trace(
 
     model: any module that holds nn.RNN, nn.LSTM, nn.GRU or their *Cell forms (or is one), at any depth. gradients: keep
     the graph, for `Trace.gradient`. steps, units: keep only these. check: compare with the torch modules; the
-    comparison of gradients covers the first 64 steps. step: another step function (of the same cell) than torch's. call:
-    what to run in place of model(*inputs), where a model is called by something else, such as a loss of it.
+    comparison of gradients covers the first 64 steps. step: another step function (of the same cell) than torch's.
+    call: what to run in place of model(*inputs), where a model is called by something else, such as a loss of it.
     The model is left as it was: its mode, its forwards, its parameters' gradients.
 
     Raises UsageError where the model has no recurrent core, or none of its cores was called.
