@@ -40,7 +40,7 @@ STYLES = {
 def header(page: Page) -> str:
     """The right side of the header line: what the result depends on besides its settings."""
     parts = [f"seed {page.seed}" if page.seed is not None else "", page.device, page.dtype]
-    return " · ".join(part for part in [*parts, f"torch {page.torch}" if page.torch else ""] if part)
+    return " · ".join(part for part in [*parts, f"torch {page.torch.partition('+')[0]}" if page.torch else ""] if part)
 
 
 def page_lines(page: Page, view: View) -> list[Line]:
