@@ -6,12 +6,13 @@ head stay in the graph and gradients through time are the true ones. Every Trace
 it stood in for. Whatever shows a per-step value reads a Trace.
 """
 
-from rnncli.replay.compare import closed_form, difference, tolerance
+from rnncli.replay.compare import GRADIENT_STEPS, closed_form, difference, tolerance
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, initial_state, is_recording, run_core, run_layer
 from rnncli.replay.tracing import Trace, trace
 
 __all__ = [
     "DIRECTIONS",
+    "GRADIENT_STEPS",
     "CoreTrace",
     "Trace",
     "closed_form",
