@@ -102,7 +102,11 @@ def _fit(node: Node, hint: Any, place: Place) -> Any:
     if _is_union(hint):
         if node.content is None and type(None) in get_args(hint):
             return None
-        return _fit(node, _arm(node, hint), place)
+        arm = _arm(node, hint)
+        numbers = any(_peel(other)[0] in (int, float, bool) for other in get_args(hint))
+        if numbers and _is_text(_peel(arm)[0]) and isinstance(node.content, str):
+            return node.content  # where a number may stand too, quotes mean text: column '0', not column 0
+        return _fit(node, arm, place)
     if _is_text(hint) and (node.raw is not None or isinstance(node.content, str)):
         text = node.raw if node.raw is not None else str(node.content)
         return place(text, node.folder) if _is_path(marks) else text

@@ -1,0 +1,106 @@
+"""Writing whole or not at all, the lock of a folder, the manifest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rnncli.errors import CannotWrite, DataError, UsageError
+from rnncli.files import MANIFEST, FolderLock, atomic_write, cannot_write, check_manifest, write_manifest
+
+
+def test_atomic_write(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    atomic_write(path, "中文\n")
+    atomic_write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("at", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, monkeypatch, at: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, at, full)
+    with pytest.raises(CannotWrite, match="the disk is full") as caught:
+        atomic_write(path, "new")
+    assert caught.value.exit_code == 6
+    assert caught.value.where == str(path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite, match="its folder is not there"):
+        atomic_write(tmp_path / "no" / "a.txt", "x")
+    (tmp_path / "d").mkdir()
+    with pytest.raises(CannotWrite, match="is a folder"):
+        atomic_write(tmp_path / "d", "x")
+    assert os.listdir(tmp_path) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.EROFS, "read-only"), (errno.EACCES, "permission denied"), (errno.ENAMETOOLONG, "too long"), (5, "Input")],
+)
+def test_words_for_what_the_system_says(code: int, words: str) -> None:
+    assert words in cannot_write("f", OSError(code, os.strerror(code))).what
+
+
+HOLD = """
+import sys
+from rnncli.files import FolderLock
+with FolderLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_second_holder_hears_the_first_one_s_number(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=str(first.pid)) as caught, FolderLock(tmp_path):
+            pass
+        assert caught.value.exit_code == 2
+        first.kill()  # the lock goes with its process
+        first.wait()
+        with FolderLock(tmp_path):
+            assert (tmp_path / ".lock").read_text() == str(os.getpid())
+    with FolderLock(tmp_path), pytest.raises(UsageError), FolderLock(tmp_path):
+        pass
+
+
+def test_manifest(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    (tmp_path / "sub" / "b.gz").write_bytes(b"not really gzip")
+    write_manifest(tmp_path, ["sub/b.gz", "a.bin"])
+    assert hashlib.sha256(b"abc").hexdigest() in (tmp_path / MANIFEST).read_text()
+    assert check_manifest(tmp_path) == ["a.bin", "sub/b.gz"]
+    (tmp_path / "a.bin").write_bytes(b"abd")
+    with pytest.raises(DataError, match="sha256"):
+        check_manifest(tmp_path)
+    (tmp_path / "a.bin").write_bytes(b"ab")
+    with pytest.raises(DataError, match="has 2 bytes, and had 3"):
+        check_manifest(tmp_path)
+    (tmp_path / "a.bin").unlink()
+    with pytest.raises(DataError, match="missing"):
+        check_manifest(tmp_path)
+    for broken in ("", "[]", "{}", '{"files": {"a": 1}}', '{"files": {"a": {"size": "x", "sha256": ""}}}'):
+        (tmp_path / MANIFEST).write_text(broken)
+        with pytest.raises(DataError, match="damaged"):
+            check_manifest(tmp_path)
