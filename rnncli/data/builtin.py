@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from rnncli.data import grammar
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -146,6 +144,8 @@ def _daily() -> str:
     Columns: date, sales, promotion (0 or 1, known ahead), temperature (known up to the day). Sales of a day depend on
     yesterday's temperature, so that a model that reads both beats one that reads only sales.
     """
+    import numpy as np
+
     draw = np.random.RandomState(3)  # frozen for good (NEP 19); figures are rounded far above the last bits of sin
     rows = ["date,sales,promotion,temperature"]
     promotion, warmth = 0, 0.0

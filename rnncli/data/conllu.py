@@ -17,7 +17,7 @@ from rnncli.locale import tr
 from rnncli.names import nearest
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
-MAX_LINES = 200_000  # of one sentence; more is a file of another kind
+MAX_SENTENCE = 32 << 20  # characters between two blank lines; more is a file of another kind
 
 _WORD = re.compile(r"[1-9][0-9]{0,8}\Z")
 _RANGE = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})\Z")
@@ -158,11 +158,13 @@ def _blocks(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
     block: list[str] = []
     content = False
     first = 1
+    size = 0
     for number, line in lines_of(source, raw=True):
         block.append(line)
-        if len(block) > MAX_LINES:
+        size += len(line) + 80  # the rest is what a short line costs beyond its characters
+        if size > MAX_SENTENCE:
             raise DataError(
-                tr("more than {n} lines without a blank one", n=f"{MAX_LINES:,}"),
+                tr("more than {n} lines without a blank one", n=f"{len(block) - 1:,}"),
                 where=f"{name_of(source)}:{number}",
                 todo=tr("a blank line ends a sentence; is this a file of tagged sentences?"),
             )
@@ -170,7 +172,7 @@ def _blocks(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
         content = content or not blank
         if blank and content:
             yield first, tuple(block)
-            block, content, first = [], False, number + 1
+            block, content, first, size = [], False, number + 1, 0
     if block:
         yield first, tuple(block)
 

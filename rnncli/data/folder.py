@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
-from rnncli.files import read_chunks, read_lines, shown
+from rnncli.files import fingerprint, read_chunks, read_lines, shown
 from rnncli.locale import tr
 
 ENDINGS = (".txt", ".txt.gz")
@@ -121,6 +122,16 @@ def read_class_folder(folder: str | Path, skipped: Skipped) -> Iterator[Sample]:
             if text is not None:
                 yield Sample(shown(file), text, path.name)
     skipped.finish(shown(folder))
+
+
+def class_folder_fingerprint(folder: str | Path) -> str:
+    """sha256 over the names below the folder and the contents of every file that read_class_folder reads."""
+    digest = hashlib.sha256()
+    for entry in _entries(folder):
+        for path in _entries(entry) if entry.is_dir() else [entry]:
+            if path.name.endswith(ENDINGS) and not path.is_dir():
+                digest.update(f"{fingerprint(path)} {shown(path.relative_to(folder))}\n".encode())
+    return digest.hexdigest()
 
 
 def read_named_files(

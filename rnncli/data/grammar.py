@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-import numpy as np
-
 Item = TypeVar("Item")
 
 
@@ -17,6 +15,8 @@ class Draw:
     """Draws by seed."""
 
     def __init__(self, seed: int) -> None:
+        import numpy as np
+
         self._state = np.random.RandomState(seed)
 
     def below(self, n: int) -> int:

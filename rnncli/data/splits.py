@@ -17,9 +17,9 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 @dataclass(frozen=True)
 class Split:
-    """parts: name -> row numbers, "train" first. how: a sentence for the reader."""
+    """parts: name -> row numbers, "train" first (ranges where split in order). how: a sentence for the reader."""
 
-    parts: Mapping[str, list[int]]
+    parts: Mapping[str, Sequence[int]]
     how: str
 
 
@@ -107,12 +107,13 @@ def split_by_group(groups: Sequence[Hashable], fractions: Mapping[str, float], s
 def split_in_order(n: int, fractions: Mapping[str, float]) -> Split:
     """The last rows are the test part, those before validation: for what has an order of time (series, texts)."""
     sizes = _sizes(n, fractions)
-    parts, stop = {}, n
-    for name in reversed(sizes):
-        parts[name] = list(range(stop - sizes[name], stop))
-        stop -= sizes[name]
-    parts = {name: parts[name] for name in sizes}
-    return _split(n, parts, tr("in order, the last rows for {parts}", parts=" + ".join(sizes)))
+    parts = {TRAIN: range(n - sum(sizes.values()))}
+    start = len(parts[TRAIN])
+    for name, size in sizes.items():
+        parts[name] = range(start, start + size)
+        start += size
+    how = tr("in order, the last rows for {parts}", parts=" + ".join(sizes)) if sizes else tr("not split")
+    return Split(parts, _counts(parts) + how)
 
 
 def _round(x: float) -> int:
@@ -157,5 +158,8 @@ def _split(n: int, parts: Mapping[str, list[int]], how: str) -> Split:
     taken = {row for rows in parts.values() for row in rows}
     whole = {TRAIN: [row for row in range(n) if row not in taken]}
     whole.update({name: sorted(rows) for name, rows in parts.items()})
-    counts = ", ".join(tr("{n} {part}", n=f"{len(rows):,}", part=name) for name, rows in whole.items())
-    return Split(whole, f"{counts}: {how}")
+    return Split(whole, _counts(whole) + how)
+
+
+def _counts(parts: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(tr("{n} {part}", n=f"{len(rows):,}", part=name) for name, rows in parts.items()) + ": "

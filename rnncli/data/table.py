@@ -21,6 +21,7 @@ from rnncli.names import nearest
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/a"})  # in lower case
 DELIMITERS = (",", ";", "\t", "|")
+MAX_RECORD = 200_000  # lines that one record's quotes may hold
 HEAD = 20  # lines looked at to tell what separates the columns
 
 Key = str | int  # a column by name, or by number from 0
@@ -213,9 +214,18 @@ def _records(source: Source, delimiter: str) -> Iterator[tuple[int, list[str] | 
             if text.strip(" "):
                 yield line, [_unquoted(cell) for cell in text.split("\t")]
         return
-    reader = csv.reader(
-        (text + "\n" for _, text in lines_of(source)), delimiter=delimiter, strict=True, skipinitialspace=True
-    )
+    line = 1
+
+    def text_lines() -> Iterator[str]:
+        for number, text in lines_of(source):
+            if number - line > MAX_RECORD:
+                raise DataError(
+                    tr("a record of more than {n} lines; does a quote never close?", n=f"{MAX_RECORD:,}"),
+                    where=f"{name_of(source)}:{line}",
+                )
+            yield text + "\n"
+
+    reader = csv.reader(text_lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         line = reader.line_num + 1
         try:

@@ -131,6 +131,6 @@ def test_two_columns(tmp_path: Path) -> None:
 
 
 def test_a_file_without_blank_lines_is_refused_early(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.conllu", "a\n" * 300_000)
+    path = write(tmp_path / "x.conllu", "a\n" * 500_000)
     with pytest.raises(DataError, match="without a blank one"):
         list(read_conllu(path, Skipped("skip")))

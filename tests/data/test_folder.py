@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.folder import NamePattern, read_class_folder, read_named_files
+from rnncli.data.folder import NamePattern, class_folder_fingerprint, read_class_folder, read_named_files
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 
@@ -17,6 +17,17 @@ def test_a_file_a_class(tmp_path: Path) -> None:
     samples = list(read_class_folder(tmp_path, Skipped()))
     assert [(s.text, s.label) for s in samples] == [("Smith", "English"), ("Jones", "English"), ("Δέλτα", "Greek")]
     assert samples[1].where == f"{tmp_path}/English.txt:3"
+
+
+def test_the_fingerprint_sees_names_and_contents(tmp_path: Path) -> None:
+    prints = set()
+    for label, content in (("a", "x"), ("a", "y"), ("b", "y")):
+        (tmp_path / label).mkdir(exist_ok=True)
+        for old in tmp_path.glob("*/*"):
+            old.unlink()
+        (tmp_path / label / "1.txt").write_text(content)
+        prints.add(class_folder_fingerprint(tmp_path))
+    assert len(prints) == 3
 
 
 def test_a_folder_a_class(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ def test_a_quote_that_never_closes_takes_no_other_row_along_for_ever(tmp_path: P
     assert len(list(read_cells(path, ["a"], skipped))) > 50_000
     assert skipped.first[0][0] == f"{path}:3"
     assert "quote" in skipped.first[0][1]
+    write(path, 'a,b\n"\n' + '","\n' * 250_000)
+    with pytest.raises(DataError, match=r"x\.csv:2: a record of more than 200,000 lines"):
+        list(read_cells(path, ["a"], skipped))
 
 
 @pytest.mark.parametrize(
