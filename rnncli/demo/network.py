@@ -1,0 +1,128 @@
+"""The network of a demo, drawn as the plain script draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import CELLS, CoreSpec, State, Weights, weights_of
+from rnncli.demo.given import File
+from rnncli.demo.settings import Settings, letters
+from rnncli.device import dtype_of, pick_device, require_memory
+from rnncli.locale import tr
+from rnncli.nn.recurrent import Core, make_core
+from rnncli.replay import DIRECTIONS, initial_state
+
+
+@dataclass(frozen=True)
+class Place:
+    """One layer in one direction of a core. row: of h_0 and h_n."""
+
+    layer: int
+    direction: int
+    row: int
+
+    @property
+    def name(self) -> str:
+        """`l0.fwd.`, as tensors of a Trace begin."""
+        return f"l{self.layer}.{DIRECTIONS[self.direction]}."
+
+
+@dataclass(frozen=True)
+class Network:
+    """x: (T, B, I). state: h_0 and, for lstm, c_0, each (L·D, B, H). head: --input's linear layer, else None."""
+
+    settings: Settings
+    spec: CoreSpec
+    core: Core
+    x: Tensor
+    state: State
+    head: nn.Linear | None = None
+    drawn: tuple[str, ...] = ()  # with --from: what the seed drew all the same
+    not_finite: tuple[str, ...] = ()  # with --from: places that hold nan or inf
+
+    def places(self) -> list[Place]:
+        D = self.spec.num_directions
+        return [Place(layer, d, layer * D + d) for layer in range(self.spec.num_layers) for d in range(D)]
+
+    def weights(self, place: Place) -> Weights:
+        return weights_of(self.core, place.layer, place.direction)
+
+
+def detached(w: Weights) -> Weights:
+    """The same numbers, outside of any graph."""
+    found = {name: getattr(w, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    return replace(w, **{name: tensor.detach() for name, tensor in found.items() if tensor is not None})
+
+
+def spec_for(settings: Settings) -> CoreSpec:
+    return CoreSpec(
+        cell=settings.cell,
+        nonlinearity=settings.nonlinearity,
+        input_size=settings.input_size,
+        hidden_size=settings.hidden_size,
+        num_layers=settings.num_layers,
+        bidirectional=settings.bidirectional,
+        bias=settings.bias,
+    )
+
+
+def build(settings: Settings, file: File | None = None) -> Network:
+    """Weights, then x, then zeros, drawn in float32 on the CPU, then cast: every dtype shows the same network.
+
+    Raises Missing, before anything is allocated, where it does not fit in memory.
+    """
+    spec = spec_for(settings)
+    require_memory(_bytes(settings, spec), tr("this demo"), todo=tr("choose smaller sizes"))
+    device, dtype = pick_device(settings.device), dtype_of(settings.dtype)
+    torch.manual_seed(settings.seed)
+    core = make_core(spec)
+    head = None
+    if settings.input is None:
+        x = torch.randn(settings.seq_len, settings.batch_size, settings.input_size)  # (T, B, I)
+    else:
+        vocabulary = letters(settings.input)
+        head = nn.Linear(spec.output_size, len(vocabulary)).to(device, dtype)
+        index = {letter: k for k, letter in enumerate(vocabulary)}
+        tokens = torch.tensor([index[letter] for letter in settings.input])  # (T,)
+        x = nn.functional.one_hot(tokens, len(vocabulary)).float().unsqueeze(1)  # (T, 1, V)
+    core, x = core.to(device, dtype), x.to(device, dtype)
+    state = initial_state(spec, settings.batch_size, x)
+    if file is None:
+        return Network(settings, spec, core, x, state, head)
+    x, state = _fill(file, core, x, state)
+    names = ["x", *(name for name, _ in core.named_parameters())]
+    drawn = tuple(name for name in names if name not in file.tensors)
+    return Network(settings, spec, core, x, state, None, drawn, file.not_finite)
+
+
+def _fill(file: File, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
+    """What the file gives, in place of what was drawn."""
+    states = list(state)
+    with torch.no_grad():
+        for name, given in file.tensors.items():
+            values = torch.tensor(given.values, dtype=torch.float64).to(x)
+            if name == "x":
+                x = values.reshape(x.shape)
+            elif name in ("h_0", "c_0"):
+                k = ("h_0", "c_0").index(name)
+                states[k] = values.expand(state[k].shape).clone() if values.dim() < 3 else values
+            else:
+                core.get_parameter(name).copy_(values)
+    return x, tuple(states)
+
+
+def _bytes(settings: Settings, spec: CoreSpec) -> int:
+    """About what all of it takes: the weights and their copies in the proofs, x, and every state and gate twice."""
+    s, D = settings, spec.num_directions
+    rows = spec.num_gates * s.hidden_size
+    first = rows * (s.input_size + s.hidden_size + 2)
+    other = rows * (D * s.hidden_size + s.hidden_size + 2)
+    weights = D * (first + (s.num_layers - 1) * other)
+    steps = s.seq_len * s.batch_size
+    kept = len(CELLS[s.cell].states) + len(CELLS[s.cell].gates) + 2
+    per_step = s.input_size + D * s.num_layers * kept * s.hidden_size
+    # A tensor of one step has about a kilobyte of its own beside its numbers.
+    return 4 * (4 * weights + 3 * steps * per_step) + 1024 * s.seq_len * D * s.num_layers * kept

@@ -1,0 +1,320 @@
+"""What a recurrent cell is, as checks on the numbers that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rnncli import records
+from rnncli.cells import CELLS, NONLINEARITIES, Gates, State, Step, Weights
+from rnncli.demo.network import Network, Place
+from rnncli.locale import tr
+from rnncli.nn.recurrent import make_core
+from rnncli.replay import GRADIENT_STEPS, Trace, closed_form, difference, run_core, tolerance
+
+LENGTHS = (3, 30, 300)
+
+
+def main_checks(net: Network, trace: Trace) -> list[records.Check]:
+    """The checks of the first screen."""
+    checks = [one_linear(net, trace), *same_as_module(net, trace), same_weights(net)]
+    return checks if net.settings.cell != "feedforward" else [*checks, no_memory(net).check]
+
+
+def all_checks(net: Network, trace: Trace, shares: Shares, memory: Memory) -> list[records.Check]:
+    """Every proof. shares, memory: what `gradient_shares` and `no_memory` found."""
+    return [
+        one_linear(net, trace),
+        *same_as_module(net, trace),
+        last_states(net, trace),
+        same_weights(net),
+        shares.check,
+        memory.check,
+    ]
+
+
+def tolerance_of(net: Network) -> float:
+    return tolerance(net.x.dtype, net.spec.hidden_size + net.spec.input_size)
+
+
+# --- one linear layer on [x; h]
+
+
+def one_linear(net: Network, trace: Trace) -> records.Check:
+    """Every h_t from its own x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once."""
+    diff = 0.0
+    for place in net.places():
+        x, before = inputs_of(net, trace, place), states_before(net, trace, place)
+        after = _LINEAR[net.settings.cell](x, before, net.weights(place))
+        diff = max(diff, difference(trace[f"{place.name}h"], after))
+    tol = tolerance_of(net)
+    return records.Check("one-linear", diff <= tol, _linear_text(net), diff, tol)
+
+
+def linear_parameters(net: Network) -> int:
+    """Parameters with b_ih and b_hh as one bias; GRU's n keeps both: r multiplies only the second."""
+    spec = net.spec
+    spare = 2 * spec.hidden_size if spec.cell == "gru" else spec.num_gates * spec.hidden_size
+    return spec.num_parameters() - (len(net.places()) * spare if spec.bias else 0)
+
+
+def _linear_text(net: Network) -> str:
+    spec, gates = net.spec, net.spec.num_gates
+    size = spec.input_size + (spec.hidden_size if spec.cell != "feedforward" else 0)
+    what = "x" if spec.cell == "feedforward" else "[x; h]"
+    if not net.settings.single:
+        return tr("one Linear a layer and direction gives the same h")
+    name = f"Linear({size}, {spec.hidden_size})"
+    if gates == 1:
+        return tr("one {name} on {what} gives the same h", name=name, what=what)
+    return tr("{n} stacked {name} on {what} give the same h", n=gates, name=name, what=what)
+
+
+def _linear_rnn(x: Tensor, before: State, w: Weights) -> Tensor:
+    h = before[0]
+    assert w.weight_hh is not None
+    W = torch.cat([w.weight_ih, w.weight_hh], dim=1)  # (H, I+H)
+    return NONLINEARITIES[w.nonlinearity](F.linear(torch.cat([x, h], dim=2), W, _bias(w)))
+
+
+def _linear_feedforward(x: Tensor, before: State, w: Weights) -> Tensor:
+    return NONLINEARITIES[w.nonlinearity](F.linear(x, w.weight_ih, _bias(w)))
+
+
+def _linear_lstm(x: Tensor, before: State, w: Weights) -> Tensor:
+    h, c = before
+    assert w.weight_hh is not None
+    W = torch.cat([w.weight_ih, w.weight_hh], dim=1)  # (4H, I+H)
+    i, f, g, o = F.linear(torch.cat([x, h], dim=2), W, _bias(w)).chunk(4, dim=2)
+    return o.sigmoid() * (f.sigmoid() * c + i.sigmoid() * g.tanh()).tanh()
+
+
+def _linear_gru(x: Tensor, before: State, w: Weights) -> Tensor:
+    """r and z from whole rows of W; n's row stays in two halves, because r multiplies only its h half."""
+    h = before[0]
+    assert w.weight_hh is not None
+    H = h.shape[2]
+    zeros_x, zeros_h = torch.zeros_like(w.weight_ih[:H]), torch.zeros_like(w.weight_hh[:H])
+    W = torch.cat(
+        [
+            torch.cat([w.weight_ih[: 2 * H], w.weight_hh[: 2 * H]], dim=1),
+            torch.cat([w.weight_ih[2 * H :], zeros_h], dim=1),
+            torch.cat([zeros_x, w.weight_hh[2 * H :]], dim=1),
+        ]
+    )  # (4H, I+H)
+    b = None
+    if w.bias_ih is not None and w.bias_hh is not None:
+        b = torch.cat([w.bias_ih[: 2 * H] + w.bias_hh[: 2 * H], w.bias_ih[2 * H :], w.bias_hh[2 * H :]])
+    r, z, n_x, n_h = F.linear(torch.cat([x, h], dim=2), W, b).chunk(4, dim=2)
+    z = z.sigmoid()
+    return (1 - z) * (n_x + r.sigmoid() * n_h).tanh() + z * h
+
+
+_LINEAR: dict[str, Callable[[Tensor, State, Weights], Tensor]] = {
+    "rnn": _linear_rnn,
+    "feedforward": _linear_feedforward,
+    "lstm": _linear_lstm,
+    "gru": _linear_gru,
+}
+
+
+def _bias(w: Weights) -> Tensor | None:
+    return None if w.bias_ih is None or w.bias_hh is None else w.bias_ih + w.bias_hh
+
+
+def inputs_of(net: Network, trace: Trace, place: Place) -> Tensor:
+    """What a layer reads, (T, B, I or D·H): x, or the layer below, both directions side by side."""
+    if place.layer == 0:
+        return net.x
+    below = [p for p in net.places() if p.layer == place.layer - 1]
+    return torch.cat([trace[f"{p.name}h"] for p in below], dim=2)
+
+
+def states_before(net: Network, trace: Trace, place: Place) -> State:
+    """h_(t-1) and, for lstm, c_(t-1), each (T, B, H): in reverse, the state of the step after."""
+    found = []
+    for name, start in zip(("h", "c"), net.state, strict=False):
+        after, first = trace[f"{place.name}{name}"], start[place.row].unsqueeze(0)
+        found.append(torch.cat([after[1:], first]) if place.direction else torch.cat([first, after[:-1]]))
+    return tuple(found)
+
+
+# --- the loop is the fused module
+
+
+def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
+    """What the trace found comparing itself with torch's module: values of every step and last states; gradients."""
+    outputs, states, gradients = trace.checks
+    diff = max((outputs.diff or 0.0, states.diff or 0.0), key=lambda d: (d != d, d))
+    what = "output" if len(net.places()) > 1 else "h"
+    if net.spec.torch_class is not None:
+        name = f"nn.{net.spec.torch_class.__name__}"
+        text = tr("{name} with these weights gives the same {what}", name=name, what=what)
+    elif net.settings.cell == "feedforward":
+        text = tr("all steps at once, without a loop, give the same {what}", what=what)
+    else:
+        text = tr("one linear map of all x gives the same {what}", what=what)
+    if net.settings.seq_len > GRADIENT_STEPS:
+        told = tr("the same gradients through the first {n} steps", n=GRADIENT_STEPS)
+    else:
+        told = tr("the same gradients through time")
+    return [
+        records.Check("cell-equals-module", outputs.ok and states.ok, text, diff, outputs.tol),
+        records.Check("gradients-equal-module", gradients.ok, told, gradients.diff, gradients.tol),
+    ]
+
+
+def fused(net: Network) -> tuple[Tensor, State]:
+    """Output (T, B, D·H) and last states by torch's module, or by a closed form where torch has none: not our loop."""
+    if net.spec.torch_class is None:
+        return closed_form(net.core, net.spec, net.x, net.state, None)
+    output, last = net.core(net.x, net.state if len(net.state) == 2 else net.state[0])
+    return output, tuple(last) if isinstance(last, tuple) else (last,)
+
+
+def last_states(net: Network, trace: Trace) -> records.Check:
+    """The module's output[-1], its h_n and the loop's last h are one thing; in reverse the last h is at step 0."""
+    H, T = net.spec.hidden_size, net.settings.seq_len
+    with torch.no_grad():
+        output, last = fused(net)
+    diffs = []
+    for place in net.places():
+        end = 0 if place.direction else T - 1
+        for name, h_n in zip(("h", "c"), last, strict=False):
+            diffs.append(difference(h_n[place.row], trace[f"{place.name}{name}"][end]))
+        if place.layer == net.spec.num_layers - 1:
+            part = output[end, :, place.direction * H : (place.direction + 1) * H]
+            diffs.append(difference(part, last[0][place.row]))
+    tol, diff = tolerance_of(net), max(diffs, key=lambda d: (d != d, d))
+    top = len(net.places()) - net.spec.num_directions
+    text = tr("output[-1] = h_n[{row}] = h_{t}", row=top, t=T - 1)
+    if net.spec.bidirectional:
+        text = tr("output[-1, :, :H] = h_n[{row}], output[0, :, H:] = h_n[{next}]", row=top, next=top + 1)
+    return records.Check("last-states", diff <= tol, text, diff, tol)
+
+
+# --- the same weights at every step
+
+
+def same_weights(net: Network) -> records.Check:
+    """Run the loop over 3, 30 and 300 steps and count the parameters of all different weights its steps were handed."""
+    counts = []
+    for T in LENGTHS:
+        tensors: dict[int, Tensor] = {}
+
+        def note(x: Tensor, state: State, w: Weights, seen: dict[int, Tensor] = tensors) -> tuple[State, Gates]:
+            for tensor in (w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh):
+                if tensor is not None:
+                    seen[id(tensor)] = tensor
+            return state, {}  # only counting: nothing is computed
+
+        with torch.no_grad():
+            run_core(net.core, net.x[:1].expand(T, *net.x.shape[1:]), net.state, step=note)
+        counts.append(sum(tensor.numel() for tensor in tensors.values()))
+    ok = set(counts) == {net.spec.num_parameters()}
+    if ok:
+        text = tr("same weights at every step: {n} parameters at T = 3, 30 and 300", n=f"{counts[0]:,}")
+    else:
+        text = tr("the steps use {counts} parameters at T = 3, 30 and 300", counts=", ".join(map(str, counts)))
+    return records.Check("same-weights", ok, text)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What each step adds to the gradient of the recurrent weights. name: W_hh, or W_ih where there is none.
+
+    by_step: (T, G·H, H), of the first layer's forward direction; shared: (G·H, H), the module's own gradient.
+    """
+
+    name: str
+    by_step: Tensor
+    shared: Tensor
+    check: records.Check
+
+    def share(self, t: int) -> float:
+        """The part of the shared gradient that lies along it: all of them add up to 1."""
+        whole = self.by_step.double().sum(0)
+        total = float((whole * whole).sum())
+        return float((self.by_step[t].double() * whole).sum()) / total if total else 0.0
+
+
+def gradient_shares(net: Network) -> Shares:
+    """Give every step its own clone of W_hh, differentiate the sum of the last output, and add the gradients up.
+
+    The sum is compared with the gradient of the one shared W_hh in torch's module.
+    """
+    attribute = "weight_ih" if net.settings.cell == "feedforward" else "weight_hh"
+    clones: dict[int, list[Tensor]] = {}  # of each layer and direction's weight, a clone for each step, as they ran
+
+    def cloning(step: Step) -> Step:
+        def run(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+            shared = getattr(w, attribute)
+            clones.setdefault(id(shared), []).append(shared.detach().clone().requires_grad_())
+            own = clones[id(shared)][-1]
+            w = replace(w, weight_ih=own) if attribute == "weight_ih" else replace(w, weight_hh=own)
+            return step(x, state, w)
+
+        return run
+
+    with torch.enable_grad():
+        output, _ = run_core(net.core, net.x, net.state, step=cloning(CELLS[net.settings.cell].step))
+        own = [getattr(net.weights(place), attribute) for place in net.places()]
+        flat = [clone for weight in own for clone in clones[id(weight)]]
+        found = torch.autograd.grad(output[-1].sum(), flat, allow_unused=True)
+        shared = torch.autograd.grad(fused(net)[0][-1].sum(), own)
+    T = net.settings.seq_len
+    grads = [torch.zeros_like(clone) if g is None else g for clone, g in zip(flat, found, strict=True)]
+    by_step = [torch.stack(grads[k * T : (k + 1) * T]) for k in range(len(own))]  # each (T, G·H, H)
+    diff = max(difference(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True))
+    tol = 10 * tolerance_of(net)
+    name = "W_ih" if attribute == "weight_ih" else "W_hh"
+    text = tr("{n} clones of {name}, one a step: their gradients add up", n=T, name=name)
+    return Shares(name, by_step[0], shared[0], records.Check("gradients-add-up", diff <= tol, text, diff, tol))
+
+
+# --- an ordinary network cannot do this
+
+
+@dataclass(frozen=True)
+class Memory:
+    """moved: how far the last h of the shown network moves when only its past is another one."""
+
+    check: records.Check
+    moved: float
+
+
+def no_memory(net: Network) -> Memory:
+    """The same last x after two pasts, through the same weights without W_hh: nothing of the past is left."""
+    control = _without_memory(net)
+    last = net.settings.seq_len - 1
+    other_x = torch.cat([-net.x[:-1], net.x[-1:]])
+    other_state = tuple(1 - tensor for tensor in net.state)
+    with torch.no_grad():
+        ours, _ = run_core(control.core, net.x, net.state[:1])
+        other, _ = run_core(control.core, other_x, other_state[:1])
+        shown, _ = run_core(net.core, net.x, net.state)
+        moved, _ = run_core(net.core, other_x, other_state)
+    diff = difference(ours[last], other[last])
+    text = tr("without W_hh: equal x_{t}, equal h_{t}, whatever came before", t=last)
+    check = records.Check("no-memory-without-W_hh", diff == 0, text, diff, 0.0)
+    return Memory(check, float((shown[last] - moved[last]).abs().max()))
+
+
+def _without_memory(net: Network) -> Network:
+    """A feedforward network with the candidate's rows of this one's weights (rnn: all of them)."""
+    if net.settings.cell == "feedforward":
+        return net
+    spec = replace(net.spec, cell="feedforward", nonlinearity=net.spec.nonlinearity)
+    core = make_core(spec).to(net.x)
+    H = spec.hidden_size
+    rows = slice((net.spec.num_gates - 1) * H if net.settings.cell == "gru" else 0, None)
+    if net.settings.cell == "lstm":
+        rows = slice(2 * H, 3 * H)
+    with torch.no_grad():
+        for name, parameter in core.named_parameters():
+            parameter.copy_(net.core.get_parameter(name)[rows])
+    return replace(net, spec=spec, core=core)

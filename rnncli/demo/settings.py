@@ -1,0 +1,209 @@
+"""What a demo shows: the article's own variables and a few more, checked before torch is loaded."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from rnncli import names
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+WITH_INPUT_HIDDEN = 4  # --input: the hidden size of the recipe `hello`, so that its numbers are the same
+_MOST = 2**63 - 1  # the largest size torch can be asked for
+_SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One demo. The defaults are the article's.
+
+    input: a text read letter by letter instead of random numbers. source: the file of --from, which gives some of x,
+    h_0, c_0 and the weights.
+    """
+
+    seq_len: int = 3
+    batch_size: int = 1
+    input_size: int = 4
+    hidden_size: int = 2
+    num_layers: int = 1
+    bidirectional: bool = False
+    cell: str = "rnn"
+    nonlinearity: str = "tanh"
+    bias: bool = True
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    input: str | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _SIZES:
+            if not 1 <= getattr(self, name) <= _MOST:
+                raise UsageError(
+                    tr("{option} is {n}: it must be at least 1", option=option(name), n=getattr(self, name))
+                    if getattr(self, name) < 1
+                    else tr("{option} is too large: no machine holds that", option=option(name))
+                )
+        for name, known in (
+            ("cell", names.CELLS),
+            ("nonlinearity", names.NONLINEARITIES),
+            ("dtype", names.DTYPES),
+            ("device", names.DEVICES),
+        ):
+            require_known(option(name), getattr(self, name), known)
+        if self.cell in ("lstm", "gru") and self.nonlinearity != "tanh":
+            raise UsageError(
+                tr("--nonlinearity {name} does not fit {cell}", name=self.nonlinearity, cell=self.cell),
+                todo=tr("its nonlinearities are part of its definition; --cell rnn and feedforward have a choice"),
+            )
+        if not -(2**63) <= self.seed < 2**64:
+            raise UsageError(tr("--seed does not fit 64 bits"))
+
+    @property
+    def single(self) -> bool:
+        """One layer, one direction: what torch's *Cell classes hold."""
+        return self.num_layers == 1 and not self.bidirectional
+
+    def command(self, *more: str) -> str:
+        """The command line that shows this demo, and `more` after it."""
+        words = ["rnncli", "demo"]
+        default = Settings() if self.input is None else Settings(hidden_size=WITH_INPUT_HIDDEN)
+        # What a file or a text already says is not said again.
+        inferred: tuple[str, ...] = ()
+        if self.source is not None:
+            inferred = (*_SIZES, "bidirectional", "cell", "nonlinearity", "bias")
+        elif self.input is not None:
+            inferred = ("seq_len", "batch_size", "input_size")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in inferred or value == getattr(default, field.name):
+                continue
+            if field.name == "bias":
+                words.append("--no-bias")
+            elif isinstance(value, bool):
+                words.append(option(field.name))
+            else:
+                words += [option(field.name), shlex.quote(str(value))]
+        return " ".join([*words, *more])
+
+    def config(self) -> dict[str, str | int | bool]:
+        """For JSON: every setting that is not in the envelope already."""
+        apart = ("seed", "dtype", "device")
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options as they were typed; None: not typed, so that a file or a text may say it."""
+
+    seq_len: int | None = None
+    batch_size: int | None = None
+    input_size: int | None = None
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    bidirectional: bool | None = None
+    cell: str | None = None
+    nonlinearity: str | None = None
+    bias: bool | None = None
+    seed: int | None = None
+    dtype: str | None = None
+    device: str | None = None
+    input: str | None = None
+
+    def typed(self) -> dict[str, str | int | bool]:
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+    def settings(self) -> Settings:
+        """What was asked for, the rest by default. Raises UsageError."""
+        typed = self.typed()
+        if self.input is None:
+            return with_values(Settings(), typed)
+        if not self.input:
+            raise UsageError(tr("--input is empty"), todo=tr("give it a word: --input hello"))
+        sizes = {"seq_len": len(self.input), "batch_size": 1, "input_size": len(letters(self.input))}
+        for name, size in sizes.items():
+            if typed.get(name, size) != size:
+                raise UsageError(
+                    tr(
+                        "{option} {n} does not fit --input, whose {name} is {size}",
+                        option=option(name),
+                        n=typed[name],
+                        name=name,
+                        size=size,
+                    ),
+                    todo=tr("leave {option} out", option=option(name)),
+                )
+        return with_values(Settings(hidden_size=WITH_INPUT_HIDDEN), typed | sizes)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a demo is drawn. explain: a step, `all`, or None. steps, units: as typed, such as 0:20 and 0-7."""
+
+    explain: str | None = None
+    proofs: bool = False
+    steps: str | None = None
+    units: str | None = None
+    full: bool = False
+
+
+def with_values(settings: Settings, values: Mapping[str, str | int | bool]) -> Settings:
+    """The settings with some fields, by name, replaced, and checked again."""
+    return replace(settings, **values)  # type: ignore[arg-type]  # names and types are the fields' own
+
+
+def letters(text: str) -> list[str]:
+    """The different characters of a text, sorted: the vocabulary of --input."""
+    return sorted(set(text))
+
+
+def option(name: str) -> str:
+    """hidden_size -> --hidden-size; source -> --from."""
+    return "--from" if name == "source" else f"--{name.replace('_', '-')}"
+
+
+def require_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    """UsageError, with the nearest name, where `name` is none of the known."""
+    if name in known:
+        return
+    near = names.nearest(name, known)
+    raise UsageError(
+        tr("{what} {name!r} is not known", what=what, name=name),
+        todo=tr("did you mean {near}? There are {known}", near=near, known=", ".join(known))
+        if near
+        else tr("there are {known}", known=", ".join(known)),
+    )
+
+
+def choose(text: str | None, size: int, flag: str) -> list[int]:
+    """`0:20` (the end not included), `0-7` (included), `3`, or several with commas -> indices below `size`.
+
+    None is all of them. Raises UsageError where it is no such list, or names nothing that exists.
+    """
+    if text is None:
+        return list(range(size))
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(?:(\d+)|(\d+)\s*-\s*(\d+)|(\d*)\s*:\s*(\d*))\s*", part)
+        if match is None or len(part) > 40:
+            raise UsageError(
+                tr("{flag} {text!r} cannot be read", flag=flag, text=text[:40]),
+                todo=tr("write for instance {flag} 3, {flag} 0-7, {flag} 0:20 or {flag} 0,2,5", flag=flag),
+            )
+        one, first, last, start, stop = match.groups()
+        if one is not None:
+            begin, end = int(one), int(one) + 1
+        elif first is not None:
+            begin, end = int(first), int(last) + 1
+        else:
+            begin, end = int(start or 0), int(stop) if stop else size
+        if begin >= size or begin >= end:
+            raise UsageError(
+                tr("{flag} {text}: there are 0 to {last}", flag=flag, text=part.strip(), last=size - 1),
+            )
+        found += range(begin, min(end, size))
+    return list(dict.fromkeys(found))
