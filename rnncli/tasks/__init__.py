@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from rnncli.errors import UsageError
+from rnncli.locale import tr
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
 from rnncli.records import Json, Record
 
@@ -77,7 +79,8 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person gives `predict`: options of the command line. A task that does not read one refuses it."""
+    """What a person gives `predict`: options of the command line. A task that does not read one refuses it: the first
+    line of its `predict` is `asked.only("top_k", ...)`."""
 
     top_k: int | None = None
     temperature: float | None = None
@@ -85,11 +88,25 @@ class Asked:
     beam: int | None = None
     length: int | None = None
 
+    def only(self, *read: str) -> None:
+        """Raises UsageError where an option is given that is not among `read`."""
+        for name, value in vars(self).items():
+            if value is not None and name not in read:
+                known = ", ".join(_option(other) for other in read)
+                raise UsageError(
+                    tr("this task does not read {option}", option=_option(name)),
+                    todo=tr("it reads {options}", options=known) if known else tr("leave it away"),
+                )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. text: in the input's format, one line or several. json: the same as plain values, for --json.
-    notes: what should be said beside it (unknown characters, a cut input)."""
+    """One answer. text: in the input's format, one line or several, without the last line end. json: the same as plain
+    values, for --json. notes: what should be said beside it (unknown characters, a cut input)."""
 
     text: str
     json: Json
@@ -164,6 +181,14 @@ class Task(Protocol):
     ) -> Iterator[Prediction]:
         """Answers for new inputs, one by one, in the input's format."""
         ...
+
+    # What only some tasks have, and commands ask for by getattr:
+    #
+    # read_part(config, vocab, path) -> (part, notes): a new file as one part, in terms of a run's vocabulary, for
+    #   `evaluate --data`.
+    # predict_lines(config, model, vocab, lines, asked) -> Iterator[Prediction]: `predict` for --file and standard input
+    #   where a file's format goes beyond a line (CoNLL-U). lines: with their ends as they stand; so are the texts.
+    # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 
 
 PROTOCOL: tuple[str, ...] = (
