@@ -31,26 +31,8 @@ _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 _GLOBAL_FLAGS = ("--debug", "--ascii")  # taken before and after the command
 
 
-class _ReaderGoneError(Exception):
-    """Somebody closed the pipe we write to. (Typer would turn the OSError into exit code 1.)"""
-
-
 class Commands(TyperGroup):
-    """A group of commands that knows the nearest name, and leaves a closed pipe to our boundary."""
-
-    def make_context(self, *arguments: Any, **named: Any) -> Any:
-        try:
-            return super().make_context(*arguments, **named)
-        except BrokenPipeError as error:
-            raise _ReaderGoneError from error
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise _ReaderGoneError from error
-            raise
+    """A group of commands that knows the nearest name."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
@@ -139,7 +121,7 @@ def run(args: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
-    except (_ReaderGoneError, BrokenPipeError):
+    except BrokenPipeError:
         _drop_output()
         return 0
     except RnncliError as error:
@@ -169,6 +151,8 @@ def _run(args: list[str]) -> int:
     try:
         result = typer.main.get_command(make_app()).main(args=words, prog_name="rnncli", standalone_mode=False)
     except SystemExit as stop:  # completion ends so, and a termination
+        if isinstance(stop.__context__, BrokenPipeError):  # typer and rich make exit code 1 of a reader that left
+            raise stop.__context__ from None
         result = stop.code
     return result if isinstance(result, int) else 0
 
@@ -244,7 +228,9 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-_TYPES = {"integer": "a whole number", "int": "a whole number", "float": "a number", "boolean": "true or false"}
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_LIMITS = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
+_SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<"}
 
 
 def _usage_error(error: Any) -> UsageError:
@@ -266,7 +252,8 @@ def _usage_error(error: Any) -> UsageError:
     elif kind == "BadOptionUsage":
         what = tr("{name} is used wrongly: it takes a value, or takes none", name=name)
     elif kind == "BadParameter" and name:
-        what = _bad_value(name, parameter, error.message)
+        what, near = _bad_value(name, error)
+        todo = tr("did you mean {name}?", name=near) if near else todo
     elif "unexpected extra argument" in message:
         what = tr("too many arguments: {words}", words=message.partition("(")[2].partition("(")[2].rstrip(")"))
     else:
@@ -274,22 +261,26 @@ def _usage_error(error: Any) -> UsageError:
     return UsageError(what, where=where, todo=todo)
 
 
-def _bad_value(name: str, parameter: Any, message: str) -> str:
-    value = re.match(r"'(.*)' is not|([^ ]+) is not in the range", message)
-    kind = str(getattr(parameter.type, "name", "")).removesuffix(" range")
-    choices = getattr(parameter.type, "choices", None)
-    given = (value[1] or value[2]) if value else ""
-    if value and choices:
-        near = names.nearest(given, [str(choice) for choice in choices])
-        listed = ", ".join(str(choice) for choice in choices)
-        text = tr("{name} takes one of {names}, got {value!r}", name=name, names=listed, value=given)
-        return f"{text}; " + tr("did you mean {name}?", name=near) if near else text
-    if value and kind in _TYPES:
-        expected = tr(_TYPES[kind])
-        low, high = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
-        limits = (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
-        return tr("{name} takes {expected}, got {value!r}", name=name, expected=expected + limits, value=given)
-    return tr("{name}: {message}", name=name, message=message)
+def _bad_value(name: str, error: Any) -> tuple[str, str]:
+    """(what is wrong with an option's value, the nearest choice). The parser checks values with pydantic."""
+    details = error.__cause__.errors(include_url=False) if hasattr(error.__cause__, "errors") else []
+    if not details:
+        return tr("{name}: {message}", name=name, message=error.message), ""
+    kind, value, limits = details[0]["type"], str(details[0]["input"]), details[0].get("ctx", {})
+    if kind in _LIMITS:
+        sign = _LIMITS[kind]
+        limit = f"{_SIGNS[sign]} {limits[sign]}"
+        return tr("{name} takes a number {limit}, got {value!r}", name=name, limit=limit, value=value), ""
+    _, is_choice, offered = str(limits.get("error", "")).rpartition(" is not one of ")
+    if is_choice:
+        choices = re.findall(r"'([^']*)'", offered)
+        listed = ", ".join(choices)
+        what = tr("{name} takes one of {names}, got {value!r}", name=name, names=listed, value=value)
+        return what, names.nearest(value, choices)
+    if kind.partition("_")[0] not in _KINDS:
+        return tr("{name}: {message}", name=name, message=error.message), ""
+    expected = _KINDS[kind.partition("_")[0]]
+    return tr("{name} takes {expected}, got {value!r}", name=name, expected=tr(expected), value=value), ""
 
 
 def main() -> NoReturn:

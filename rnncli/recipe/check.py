@@ -279,8 +279,10 @@ def _description(config: type[RecipeConfig], key: str) -> str:
     *parents, last = key.split(".")
     for part in parents:
         section = _peel(_inside(section, part))[0]
-    if isinstance(section, type) and issubclass(section, Section) and last in section.model_fields:
-        return section.model_fields[last].description or ""
+    # A task that narrows `data:` to its own section need not describe it again.
+    for kind in (section, RecipeConfig):
+        if _is_section(kind) and last in kind.model_fields and kind.model_fields[last].description:
+            return str(kind.model_fields[last].description)
     return ""
 
 

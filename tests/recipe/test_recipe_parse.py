@@ -145,12 +145,11 @@ def test_files_that_cannot_be_used(tmp_path) -> None:
         read_document(f"{tmp_path}/")
 
 
+KEYS = st.text("abno1.: -#'\"", min_size=1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abno1.: -#'\"", min_size=1), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=8,
 )
 

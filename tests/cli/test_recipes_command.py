@@ -1,0 +1,126 @@
+"""`rnncli recipes`, as its user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rnncli.recipe import RecipeConfig, packaged_recipes, recipe_folder
+from rnncli.tasks import config_class, load_recipe, task_names
+
+
+def test_list(rnncli) -> None:
+    found = rnncli("recipes", "list")
+    assert found.returncode == 0
+    assert all(f"\n{name} " in found.stdout for name in packaged_recipes())
+    document = json.loads(rnncli("recipes", "list", "--json").stdout)
+    assert [row["name"] for row in document["rows"]] == packaged_recipes()
+    assert all(row["about"] for row in document["rows"])
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_shipped_recipe_is_valid_and_says_how_to_run_it(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.config.task in task_names()
+    first = recipe.document.text.splitlines()[0]
+    assert first.startswith("# rnncli ")
+    assert name in first.split()
+
+
+def test_show(rnncli, tmp_path: Path) -> None:
+    text = (recipe_folder() / "hello.yaml").read_text("utf-8")
+    assert rnncli("recipes", "show", "hello").stdout == text
+    (tmp_path / "hello.yaml").write_text("mine\n")
+    found = rnncli("recipes", "show", "hello")
+    assert found.stdout == text
+    assert found.stderr == "note: hello is the packaged recipe; the file here is ./hello.yaml\n"
+    assert rnncli("-q", "recipes", "show", "hello").stderr == ""
+    assert rnncli("recipes", "show", "./hello.yaml").stdout == "mine\n"
+    found = rnncli("recipes", "show", "helo")
+    assert found.returncode == 2
+    assert "did you mean hello?" in found.stderr
+    assert rnncli("recipes", "show", "nothing/here").returncode == 3
+
+
+def test_copy(rnncli, tmp_path: Path) -> None:
+    (tmp_path / "my data.txt").write_text("text\n")
+    found = rnncli(
+        "recipes", "copy", "language-model", "mine.yaml", "--data", "my data.txt", "--set", "model.hidden_size=8"
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "rnncli train mine.yaml" in found.stdout
+    old = (recipe_folder() / "language-model.yaml").read_text("utf-8").splitlines()
+    new = (tmp_path / "mine.yaml").read_text("utf-8").splitlines()
+    assert len(new) == len(old)
+    changed = [after for before, after in zip(old, new, strict=True) if before != after]
+    assert changed[0].startswith("# rnncli train mine.yaml")
+    assert [line.split("#")[0].strip() for line in changed[1:]] == ["path: my data.txt", "hidden_size: 8"]
+    assert rnncli("recipes", "validate", "mine.yaml").returncode == 0
+
+
+def test_copy_refuses_to_overwrite(rnncli, tmp_path: Path) -> None:
+    assert rnncli("recipes", "copy", "hello").returncode == 0
+    before = (tmp_path / "hello.yaml").read_bytes()
+    again = rnncli("recipes", "copy", "hello", "--set", "train.lr=0.5")
+    assert again.returncode == 6
+    assert (tmp_path / "hello.yaml").read_bytes() == before
+    assert rnncli("recipes", "copy", "hello", "--force", "--set", "train.lr=0.5").returncode == 0
+    assert (tmp_path / "hello.yaml").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("hello", "mine"), 2),
+        (("hello", "no/such/mine.yaml"), 6),
+        (("hello", "mine.yaml", "--set", "model.cell=grru"), 2),
+        (("hello", "mine.yaml", "--set", "model.cell"), 2),
+        (("helo", "mine.yaml"), 2),
+    ],
+)
+def test_copy_that_cannot_be_leaves_nothing(rnncli, tmp_path: Path, words: tuple[str, ...], code: int) -> None:
+    found = rnncli("recipes", "copy", *words)
+    assert found.returncode == code
+    assert "Traceback" not in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validate(rnncli, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("task: tagging\nmodel: {cell: grru, batch_first: true}\n")
+    found = rnncli("recipes", "validate", "hello", "bad.yaml", "missing.yaml")
+    assert found.returncode == 2
+    assert found.stdout == "ok  hello  (tagging)\n"
+    for part in (
+        "bad.yaml:2 model.cell",
+        "did you mean gru?",
+        "always (T, B, feature)",
+        "bad.yaml data",
+        "missing.yaml",
+    ):
+        assert part in found.stderr
+    assert rnncli("recipes", "validate", "missing.yaml").returncode == 3
+    document = json.loads(rnncli("recipes", "validate", "hello", "bad.yaml", "--json").stdout)
+    assert [row["ok"] for row in document["rows"]] == [True, False]
+    assert "model.cell" in [fault["key"] for fault in document["rows"][1]["faults"]]
+
+
+def test_schema(rnncli) -> None:
+    document = json.loads(rnncli("recipes", "schema").stdout)
+    assert document["properties"]["task"]["enum"] == task_names()
+    assert len(document["allOf"]) == len(task_names())
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_key_of_every_task_is_described(name: str) -> None:
+    def undescribed(section) -> list[str]:
+        found = []
+        for key, field in section.model_fields.items():
+            if not field.description and key not in RecipeConfig.model_fields:
+                found.append(key)
+            if hasattr(field.annotation, "model_fields"):
+                found += [f"{key}.{inner}" for inner in undescribed(field.annotation)]
+        return found
+
+    assert undescribed(config_class(name)) == []
