@@ -7,7 +7,7 @@ changes, not even a line end.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rnncli.data.skipped import Skipped
@@ -85,11 +85,11 @@ def _usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skippe
     skipped.finish(name_of(source))
 
 
-def conllu_blocks(source: Source, field: str = "upos") -> Iterator[Sentence | Broken]:
+def conllu_blocks(source: Source, field: str = "upos", lines: Lines | None = None) -> Iterator[Sentence | Broken]:
     """Every block of lines up to a blank one; the `raw` of all of them together is the file. A block of comments or of
-    blank lines has no tokens."""
+    blank lines has no tokens. lines: to be read in place of the source's own, which then only gives its name."""
     column = FIELDS.index(field) if field in FIELDS else None
-    for first, raw in _blocks(source):
+    for first, raw in _blocks(source, lines):
         tokens: list[str] = []
         tags: list[str | None] = []
         at: list[int] = []
@@ -115,9 +115,9 @@ def conllu_blocks(source: Source, field: str = "upos") -> Iterator[Sentence | Br
         yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
 
 
-def tsv_blocks(source: Source) -> Iterator[Sentence | Broken]:
+def tsv_blocks(source: Source, lines: Lines | None = None) -> Iterator[Sentence | Broken]:
     """Every block of lines up to a blank one, as conllu_blocks gives them."""
-    for first, raw in _blocks(source):
+    for first, raw in _blocks(source, lines):
         tokens: list[str] = []
         tags: list[str | None] = []
         at: list[int] = []
@@ -153,13 +153,13 @@ def tsv_with_tags(sentence: Sentence, tags: Sequence[str]) -> str:
     return _replaced(sentence, tags, lambda cells, tag: [cells[0], tag])
 
 
-def _blocks(source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _blocks(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[str, ...]]]:
     """(line number of the first line, lines with their ends), each block ending with its first blank line."""
     block: list[str] = []
     content = False
     first = 1
     size = 0
-    for number, line in lines_of(source, raw=True):
+    for number, line in lines_of(source, raw=True) if lines is None else lines:
         block.append(line)
         size += len(line) + 80  # the rest is what a short line costs beyond its characters
         if size > MAX_SENTENCE:

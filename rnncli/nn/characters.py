@@ -1,0 +1,49 @@
+"""Words and their characters: a small core reads every word letter by letter, a large one the sentence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import State, spec_of
+from rnncli.data.batch import Batch
+from rnncli.nn.model import Outputs
+from rnncli.nn.recurrent import Core, run
+
+
+class WordsAndCharacters(nn.Module):
+    """Each step's input: the word's embedding, beside the last states of `characters` over its letters.
+
+    The bidirectional form is the tagger of Plank, Søgaard, Goldberg 2016 (arXiv:1604.05529). Batches carry the
+    letters as extra["characters"] (T, B, longest word), numbers from 1, with 0 behind a word's end.
+    """
+
+    def __init__(
+        self, words: nn.Embedding, letters: nn.Embedding, characters: Core, rnn: Core, head: nn.Module, engine: str
+    ) -> None:
+        super().__init__()
+        self.words = words
+        self.letters = letters
+        self.characters = characters
+        self.rnn = rnn
+        self.head = head
+        self.engine = engine
+
+    def forward(self, batch: Batch, state: State | None = None) -> Outputs:
+        words = self.words(batch.inputs)  # (T, B, embedding_size)
+        x = self.spelled(batch.extra["characters"], words)
+        output, last = run(self.rnn, x, batch.lengths, state, engine=self.engine)
+        return Outputs(self.head(output, last, batch.lengths), last, batch.lengths)
+
+    def spelled(self, characters: Tensor, words: Tensor) -> Tensor:
+        """words (T, B, embedding_size) and, beside each, what the letters (T, B, longest) say: (T, B, both)."""
+        spec = spec_of(self.characters)
+        assert spec is not None
+        lengths = characters.ne(0).sum(2)  # (T, B), 0 after a row's end
+        inside = lengths > 0
+        letters = self.letters(characters[inside].t())  # (longest, N, letter size), N the words of the batch
+        _, last = run(self.characters, letters, lengths[inside], engine=self.engine)
+        ends = last[0][-spec.num_directions :]  # (D, N, H): the top layer's last states
+        spelling = words.new_zeros(*inside.shape, spec.output_size)
+        spelling[inside] = ends.transpose(0, 1).flatten(1).to(spelling.dtype)
+        return torch.cat((words, spelling), dim=2)
