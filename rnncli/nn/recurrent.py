@@ -8,7 +8,7 @@ They agree in outputs, last states and gradients; dropout between layers is draw
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnncli.cells import CoreSpec, State, parameter_name, quiet_projections, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.recipe import CoreSection
 from rnncli.replay import initial_state, is_recording, run_core
+
+if TYPE_CHECKING:  # pydantic comes with it, and demo needs none
+    from rnncli.recipe import CoreSection
 
 
 class PlainCore(nn.Module):

@@ -172,7 +172,7 @@ class Trace:
             tensors=tensors,
             device=str(first.device),
             dtype=str(first.dtype).removeprefix("torch."),
-            torch=torch.__version__,
+            torch=str(torch.__version__),
         )
 
     def _repr_html_(self) -> str:
