@@ -67,17 +67,19 @@ class Order:
 
 
 def permutation(n: int, *numbers: int) -> Any:
-    """0 ... n-1 in an order drawn from the given integers (>= 0), as an int64 array.
+    """0 ... n-1 in an order drawn from the given integers (>= 0), as an int64 array."""
+    return generator(*numbers).permutation(n)
 
-    numpy's RandomState is frozen for good (NEP 19): the same integers give the same order in every version.
-    """
+
+def generator(*numbers: int) -> Any:
+    """numpy's RandomState from integers (>= 0). It is frozen for good (NEP 19): it draws the same in every version."""
     import numpy as np  # here, because task files import this module and checking a recipe needs no numpy
 
     words: list[int] = []
     for number in numbers:  # each as its count of 32-bit words, then these, so that no two lists of numbers agree
         parts = [number >> shift & 0xFFFFFFFF for shift in range(0, max(1, number.bit_length()), 32)]
         words += [len(parts), *parts]
-    return np.random.RandomState(words).permutation(n)
+    return np.random.RandomState(words)
 
 
 def batch_count(n: int, batch_size: int) -> int:
