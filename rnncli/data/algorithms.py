@@ -1,0 +1,192 @@
+"""Sequences made by rule, for tasks that show what a memory can hold: each row a pure function of a few integers.
+
+A problem makes one row of a given size: inputs, the answer at every step, and from which step on answers are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from rnncli.data.batch import generator
+
+Random = np.random.RandomState
+
+
+class Row(NamedTuple):
+    """inputs: symbols (T,) int64, or numbers (T, F) float32. targets: (T,) int64 classes, (T, C) float32 sets or
+    (T,) float32 numbers. counted: (T,) bool, steps that have an answer. scored: the first step that is judged."""
+
+    inputs: Any
+    targets: Any
+    counted: Any
+    scored: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """kind: an answer is a class, a set of symbols, or a number. symbols, answers: their names; () for numbers.
+
+    size: what the length of a row is called. fixed: there is but one row of each size. source: where it is from.
+    """
+
+    kind: Literal["class", "set", "number"]
+    symbols: tuple[str, ...]
+    answers: tuple[str, ...]
+    size: str
+    source: str
+    make: Callable[[int, Random], Row]
+    fixed: bool = False
+
+
+def make_row(problem: str, size: int, *numbers: int) -> Row:
+    """One row of PROBLEMS[problem], drawn from the given integers."""
+    return PROBLEMS[problem].make(size, generator(*numbers))
+
+
+def _all(T: int) -> Any:
+    return np.ones(T, dtype=bool)
+
+
+def adding(T: int, random: Random) -> Row:
+    """T pairs (number from [0, 1), mark); one mark in each half. The answer at the end: the sum of the marked numbers.
+
+    Hochreiter and Schmidhuber 1997, experiment 4, as Arjovsky et al. 2016 (arXiv:1511.06464), section 4.2, draw it.
+    Its variance is 1/6: always answering 1 has a mean squared error of 0.167. A T of 1 is 2.
+    """
+    T = max(T, 2)
+    inputs = np.zeros((T, 2), dtype=np.float32)
+    inputs[:, 0] = random.random_sample(T)
+    marks = [random.randint(T // 2), random.randint(T // 2, T)]
+    inputs[marks, 1] = 1
+    targets = np.full(T, inputs[marks, 0].sum(), dtype=np.float32)
+    counted = np.zeros(T, dtype=bool)
+    counted[-1] = True
+    return Row(inputs, targets, counted, T - 1)
+
+
+COPIED, LETTERS = 10, 8  # as in the paper: ten symbols, each one of eight
+
+
+def copy(wait: int, random: Random) -> Row:
+    """Ten symbols, a wait, a cue, ten blanks: at the blanks after the cue, the symbols come again.
+
+    Arjovsky et al. 2016 (arXiv:1511.06464), section 4.1: wait - 1 blanks, the cue, ten more blanks; wait + 20 steps.
+    Every step has an answer (a blank before the cue has passed); the last ten are judged. Without memory the loss is
+    10 log(8) / (wait + 20).
+    """
+    blank, cue = LETTERS, LETTERS + 1
+    symbols = random.randint(LETTERS, size=COPIED)
+    T = wait + 2 * COPIED
+    inputs = np.full(T, blank, dtype=np.int64)
+    inputs[:COPIED] = symbols
+    inputs[COPIED + wait - 1] = cue
+    targets = np.full(T, blank, dtype=np.int64)
+    targets[-COPIED:] = symbols
+    return Row(inputs, targets, _all(T), T - COPIED)
+
+
+def parity(T: int, random: Random) -> Row:
+    """Bits; the answer: is the number of ones so far even or odd? Deletang et al. 2023 (arXiv:2207.02098)."""
+    bits = random.randint(2, size=T)
+    return Row(bits, bits.cumsum() % 2, _all(T), T - 1)
+
+
+def even_pairs(T: int, random: Random) -> Row:
+    """Letters a and b; is the number of ab and ba together even? (Just when the last letter is the first one.)
+
+    Deletang et al. 2023 (arXiv:2207.02098).
+    """
+    letters = random.randint(2, size=T)
+    return Row(letters, (letters != letters[0]).astype(np.int64), _all(T), T - 1)
+
+
+MODULUS = 5
+
+
+def modular_arithmetic(T: int, random: Random) -> Row:
+    """Digits below 5 with + - * between them, * before + and -; the answer at each digit: the value modulo 5 so far.
+
+    Deletang et al. 2023 (arXiv:2207.02098), without brackets. An even T is one step shorter.
+    """
+    T -= 1 - T % 2
+    inputs = random.randint(MODULUS, size=T)
+    operators = random.randint(3, size=T // 2)
+    inputs[1::2] = MODULUS + operators  # + - *
+    targets = np.zeros(T, dtype=np.int64)
+    total, product = 0, int(inputs[0])  # the value is total + product; * goes on with product alone
+    targets[0] = product
+    for i, (operator, digit) in enumerate(zip(operators.tolist(), inputs[2::2].tolist(), strict=True)):
+        if operator == 2:
+            product = product * digit % MODULUS
+        else:
+            total, product = (total + product) % MODULUS, digit if operator == 0 else -digit
+        targets[2 * i + 2] = (total + product) % MODULUS
+    counted = np.zeros(T, dtype=bool)
+    counted[::2] = True
+    return Row(inputs, targets, counted, T - 1)
+
+
+def _blocks(n: int, letters: int) -> Row:
+    """A start sign, then n times each letter in turn; the answers: what may come next, the end sign included."""
+    start, end = letters, letters
+    inputs = np.concatenate([[start], np.repeat(np.arange(letters), n)])
+    T = len(inputs)
+    targets = np.zeros((T, letters + 1), dtype=np.float32)
+    targets[0, 0] = 1
+    targets[1 : n + 1, :2] = 1  # after an a: another, or the first b
+    targets[np.arange(n + 1, T), np.append(inputs[n + 2 :], end)] = 1  # after that all is known
+    return Row(inputs, targets, _all(T), 0)
+
+
+def anbn(n: int, random: Random) -> Row:
+    """a^n b^n, n at least 1: at every step, which symbols may come next? All sets of a row must be right.
+
+    Gers and Schmidhuber 2001, "LSTM recurrent networks learn simple context-free and context-sensitive languages";
+    Weiss, Goldberg and Yahav 2018 (arXiv:1805.04908) show which cells count.
+    """
+    return _blocks(n, 2)
+
+
+def anbncn(n: int, random: Random) -> Row:
+    """a^n b^n c^n, in the same form as `anbn`."""
+    return _blocks(n, 3)
+
+
+def dyck(T: int, random: Random) -> Row:
+    """Balanced brackets of one kind, all of T steps equally likely: at every step, may a bracket close?
+
+    What may come next is ( always and ) where one is open; Suzgun et al. 2019 (arXiv:1906.03648), section 3.1. An odd T
+    is one step longer. Drawn by the cycle lemma: of the turns of T/2 steps up and T/2 + 1 down, one never goes under 0.
+    """
+    half = (T + 1) // 2
+    steps = np.ones(2 * half + 1, dtype=np.int64)
+    steps[: half + 1] = -1
+    random.shuffle(steps)
+    turn = int(np.argmin(steps.cumsum())) + 1
+    steps = np.roll(steps, -turn)[:-1]
+    depth = steps.cumsum()
+    targets = np.stack([np.ones(len(steps)), depth > 0], axis=1).astype(np.float32)
+    return Row((steps < 0).astype(np.int64), targets, _all(len(steps)), 0)
+
+
+_DIGITS = tuple(str(digit) for digit in range(MODULUS))
+_COPY = (*"abcdefgh"[:LETTERS], "_")
+
+PROBLEMS: dict[str, Problem] = {
+    "adding": Problem("number", (), (), "T", "Hochreiter and Schmidhuber 1997", adding),
+    "copy": Problem("class", (*_COPY, "?"), _COPY, "wait", "Arjovsky et al. 2016", copy),
+    "parity": Problem("class", ("0", "1"), ("even", "odd"), "T", "Deletang et al. 2023", parity),
+    "even-pairs": Problem("class", ("a", "b"), ("even", "odd"), "T", "Deletang et al. 2023", even_pairs),
+    "modular-arithmetic": Problem(
+        "class", (*_DIGITS, "+", "-", "*"), _DIGITS, "T", "Deletang et al. 2023", modular_arithmetic
+    ),
+    "anbn": Problem("set", ("a", "b", "^"), ("a", "b", "$"), "n", "Weiss, Goldberg, Yahav 2018", anbn, fixed=True),
+    "anbncn": Problem(
+        "set", ("a", "b", "c", "^"), ("a", "b", "c", "$"), "n", "Weiss, Goldberg, Yahav 2018", anbncn, fixed=True
+    ),
+    "dyck": Problem("set", ("(", ")"), ("(", ")"), "T", "Suzgun et al. 2019", dyck),
+}
