@@ -18,44 +18,52 @@ _SHOW = "What is shown"
 
 def demo(
     seq_len: Annotated[
-        int | None, typer.Option("--seq-len", help="T: steps of the sequence [3].", rich_help_panel=_SIZES)
+        int | None, typer.Option("--seq-len", help="T: steps of the sequence; 3 by default.", rich_help_panel=_SIZES)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="B: sequences side by side [1].", rich_help_panel=_SIZES)
+        int | None,
+        typer.Option("--batch-size", help="B: sequences side by side; 1 by default.", rich_help_panel=_SIZES),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option("--input-size", help="I: numbers in x_t [4].", rich_help_panel=_SIZES)
+        int | None, typer.Option("--input-size", help="I: numbers in x_t; 4 by default.", rich_help_panel=_SIZES)
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option("--hidden-size", help="H: numbers in h_t [2; with --input 4].", rich_help_panel=_SIZES)
+        int | None,
+        typer.Option("--hidden-size", help="H: numbers in h_t; 2 by default, 4 with --input.", rich_help_panel=_SIZES),
     ] = None,
     num_layers: Annotated[
-        int | None, typer.Option("--num-layers", help="L: cells stacked on each other [1].", rich_help_panel=_SIZES)
+        int | None,
+        typer.Option("--num-layers", help="L: cells stacked on each other; 1 by default.", rich_help_panel=_SIZES),
     ] = None,
     bidirectional: Annotated[
         bool, typer.Option("--bidirectional", help="Also from the last step to the first.", rich_help_panel=_SIZES)
     ] = False,
     cell: Annotated[
-        str | None, typer.Option("--cell", metavar="rnn|lstm|gru|feedforward", help="[rnn]", rich_help_panel=_SIZES)
+        str | None,
+        typer.Option("--cell", metavar="rnn|lstm|gru|feedforward", help="rnn by default.", rich_help_panel=_SIZES),
     ] = None,
     nonlinearity: Annotated[
         str | None,
         typer.Option(
-            "--nonlinearity", metavar="tanh|relu|none", help="Of rnn and feedforward [tanh].", rich_help_panel=_SIZES
+            "--nonlinearity",
+            metavar="tanh|relu|none",
+            help="Of rnn and feedforward; tanh by default.",
+            rich_help_panel=_SIZES,
         ),
     ] = None,
     no_bias: Annotated[
         bool, typer.Option("--no-bias", help="Leave out b_ih and b_hh.", rich_help_panel=_SIZES)
     ] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Draws the weights, then x [0].", rich_help_panel=_SIZES)
+        int | None, typer.Option("--seed", help="Draws the weights, then x; 0 by default.", rich_help_panel=_SIZES)
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option("--dtype", metavar="float32|float64|bfloat16", help="[float32]", rich_help_panel=_SIZES),
+        typer.Option("--dtype", metavar="float32|float64|bfloat16", help="float32 by default.", rich_help_panel=_SIZES),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", metavar="cpu|cuda|mps|auto", help="[cpu]", rich_help_panel=_SIZES)
+        str | None,
+        typer.Option("--device", metavar="cpu|cuda|mps|auto", help="cpu by default.", rich_help_panel=_SIZES),
     ] = None,
     text: Annotated[
         str | None,
@@ -142,11 +150,14 @@ def demo(
             print(note, file=sys.stderr)
         return
 
+    import gc
+
     import torch
 
     from rnncli import report
     from rnncli.demo.page import demo_page
 
+    gc.freeze()
     torch.set_num_threads(1)
     shown = Shown(explain=explain, proofs=proofs, steps=steps, units=units, full=full)
     page = demo_page(settings, shown, file, whole=json or (save is not None and save.suffix.lower() in report.DATA))
@@ -154,6 +165,8 @@ def demo(
         from rnncli.files import atomic_write
 
         atomic_write(save, report.render_file(page, save.suffix))
+        if not globals_.quiet:
+            print(tr("wrote {file}", file=save), file=sys.stderr)
     if json:
         report.dump_json(page, sys.stdout)
     else:

@@ -142,14 +142,13 @@ def schema() -> None:
 
 
 def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, object]]:
-    """What --data says of the data section: the path, and what the task finds in the file; --set wins over that."""
+    """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that."""
     from rnncli.tasks import load_recipe
 
     fill = getattr(load_recipe(name).task, "fill", None)
-    found = fill(path) if fill is not None else {}
-    typed = {text.partition("=")[0] for text in sets}
-    values = {"data.path": ("--data", path)}
-    return values | {f"data.{key}": ("--data", value) for key, value in found.items() if f"data.{key}" not in typed}
+    found = {} if fill is None else fill(path)
+    typed = {text.partition("=")[0].strip() for text in sets}
+    return {key: ("--data", value) for key, value in ({"data.path": path} | found).items() if key not in typed}
 
 
 def _note(text: str) -> None:

@@ -52,7 +52,9 @@ def resolve(text: str) -> Target:
     near = names.nearest(text, known)
     raise UsageError(
         tr("no file, run or recipe is called {name!r}", name=text),
-        todo=tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list; ls {folder}", folder=RUNS),
+        todo=tr("did you mean {name}?", name=near)
+        if near
+        else tr("see: rnncli recipes list; ls {folder}", folder=RUNS),
     )
 
 

@@ -15,7 +15,7 @@ from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Message, Record, Table
+from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
@@ -160,9 +160,7 @@ def _long_enough(config: Config, parts: Mapping[str, list[str]]) -> None:
         if name != "train" and len(tokens) >= 2:
             continue  # held-out text is read as one stream, whatever its length
         needed = window * streams + 1
-        # lower both until every stream has ENOUGH windows, or at least one
-        small = max(2, min(window, int((len(tokens) / ENOUGH) ** 0.5)))
-        few = max(1, min(streams, len(tokens) // (small * ENOUGH)))
+        small, few = _small(len(tokens), window, streams)
         if name != "train" or len(tokens) < small * few + 1:
             raise DataError(
                 tr("{part} has {n} tokens, too few to learn from", part=name, n=len(tokens)),
@@ -179,6 +177,38 @@ def _long_enough(config: Config, parts: Mapping[str, list[str]]) -> None:
             ),
             todo=tr("try --set data.window={window} --set train.batch_size={streams}", window=small, streams=few),
         )
+
+
+def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[str]]:
+    """A text in terms of a run's vocabulary. Raises DataError: a token that it lacks, where it has no <unk>."""
+    import torch
+
+    text = read_text(path)
+    tokens = tokenize(text.text, vocab["kind"], newlines=True)
+    if len(tokens) < 2:
+        raise DataError(tr("{part} has {n} tokens, too few to learn from", part=path, n=len(tokens)))
+    known = Vocab.from_json(vocab["tokens"])
+    ids = known.encode(tokens, where=path)
+    new = sum(token not in known for token in tokens)
+    notes = [text.about()]
+    if new:
+        notes.append(tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{new:,}", part=path))
+    return Part(torch.tensor(ids, dtype=torch.int32), sum(len(token) for token in tokens)), notes
+
+
+def fill(path: str) -> dict[str, Json]:
+    """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
+    length = len(read_text(path).text)
+    if length >= 64 * 32 * ENOUGH:
+        return {}
+    window, streams = _small(length, 64, 32)
+    return {"data.window": window, "train.batch_size": streams}
+
+
+def _small(n: int, window: int, streams: int) -> tuple[int, int]:
+    """Window and streams lowered until n tokens have ENOUGH windows in every stream, or at least one."""
+    small = max(2, min(window, int((n / ENOUGH) ** 0.5)))
+    return small, max(1, min(streams, n // (small * ENOUGH)))
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
@@ -353,6 +383,7 @@ def write(
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
+    asked.only("top_k", "temperature", "seed", "length")
     tokens, kind = Vocab.from_json(vocab["tokens"]), vocab["kind"]
     sample = config.train.sample
     for prompt in inputs:

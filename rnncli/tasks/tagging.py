@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import chain, islice
@@ -243,13 +243,17 @@ def _format_of_line(line: str) -> str:
 
 
 def _strange(name: str, part: Part, words: Mapping[str, int], labels: Mapping[str, int]) -> Iterator[str]:
-    """Notes on what a part has and training had not."""
+    """Notes on the words and tags that a part has and training had not."""
     tokens = [token for row in part.rows for token in row.tokens]
     new = sum(token not in words for token in tokens)
     if new:
         yield tr(
             "{n} of {all} words of {part} were never seen in training", n=f"{new:,}", all=f"{len(tokens):,}", part=name
         )
+    yield from _strange_tags(name, part, labels)
+
+
+def _strange_tags(name: str, part: Part, labels: Container[str]) -> Iterator[str]:
     tags = Counter(label for row in part.rows for label in row.labels if label is not None and label not in labels)
     if tags:
         yield tr(
@@ -276,8 +280,12 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
             todo=tr("it knows {tags}", tags=", ".join(known.tokens[:20])),
         )
     part = _part(rows, vocab)
-    words = dict.fromkeys(vocab["tokens"]["tokens"], 1)
-    return part, notes + list(_strange("data", part, words, dict.fromkeys(known.tokens, 1)))
+    tokens = Vocab.from_json(vocab["tokens"])
+    words = [token for row in rows for token in row.tokens]
+    new = sum(token not in tokens for token in words)
+    if new:
+        notes.append(tr("{n} of {all} words are not in the vocabulary", n=f"{new:,}", all=f"{len(words):,}"))
+    return part, notes + list(_strange_tags(name_of(path), part, known.tokens))
 
 
 def fill(path: str) -> dict[str, Json]:

@@ -111,12 +111,17 @@ def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, batch_si
     if engine == "auto" and specs:
         engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type)
     if threads == "auto":
-        cores = usable_cores()
-        threads = max(
-            (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
-            default=1,
-        )
+        threads = threads_of(specs, batch_size)
     model = config.model.model_copy(update={"engine": engine})
     train = config.train.model_copy(update={"threads": threads, "device": device.type})
     resolved: RecipeConfig = config.model_copy(update={"model": model, "train": train})
     return resolved
+
+
+def threads_of(specs: list[CoreSpec], batch_size: int) -> int:
+    """CPU threads for a model with these cores: as many as the largest of them wants."""
+    cores = usable_cores()
+    return max(
+        (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
+        default=1,
+    )

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from rnncli import __version__
+from rnncli.device import dtype_of
 from rnncli.errors import DataError, UsageError
 from rnncli.files import FolderLock, atomic_write, cannot_write
 from rnncli.locale import tr
@@ -33,7 +34,7 @@ from rnncli.recipe import RecipeConfig, resolved_yaml
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
 from rnncli.training.checkpoint import load_checkpoint, save_checkpoint
-from rnncli.training.job import Job, prepare
+from rnncli.training.job import Job, cores_of, prepare, threads_of
 from rnncli.training.loop import Progress, TrainState, control_of, fit, start
 
 RUNS = "runs"
@@ -340,6 +341,11 @@ class Run:
     vocab: Vocabulary
     model: nn.Module
 
+    def with_threads(self, batch_size: int) -> Run:
+        """Itself, torch's CPU threads set for batches of that size: one, unless the model is large."""
+        torch.set_num_threads(threads_of(list(cores_of(self.model).values()), batch_size))
+        return self
+
     @property
     def config(self) -> RecipeConfig:
         return self.recipe.config
@@ -382,7 +388,7 @@ def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
         vocab = json.loads(_text(folder / "vocab.json"))
     except ValueError as error:
         raise DataError(tr("this file is damaged: {why}", why=error), where=str(folder / "vocab.json")) from error
-    model = recipe.task.build(recipe.config, vocab)
+    model = recipe.task.build(recipe.config, vocab).to(dtype_of(recipe.config.train.dtype))
     load_weights(model, folder / "model.safetensors")
     return Run(folder, recipe, vocab, model.eval())
 

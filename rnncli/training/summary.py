@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from rnncli import records
 from rnncli.cells import spec_of
 from rnncli.locale import tr
 from rnncli.tasks import Metrics
+from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
-from rnncli.training.run import Outcome
+from rnncli.training.run import Outcome, Run
 
 
 def model_line(model: nn.Module) -> str:
@@ -73,6 +75,24 @@ def result_table(job: Job, outcome: Outcome) -> records.Table:
         rows.append((tr("without memory"), outcome.control, tr("the same recipe, cell: feedforward")))
     rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in outcome.baselines]
     return metrics_table(rows)
+
+
+def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]) -> records.Page:
+    """The run's metrics on a part, its baselines below, and what was required of them."""
+    rows: list[tuple[str, Metrics, str]] = [(run.config.model.cell, found.metrics, str(run.folder))]
+    rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in found.baselines]
+    shown: list[records.Record] = [*(records.Message(note, "note") for note in found.notes), metrics_table(rows)]
+    if checks:
+        shown.append(records.Checks(checks))
+    return records.Page(
+        schema="rnncli/evaluate/1",
+        title=tr("result on {part}", part=tr(found.on)),
+        records=shown,
+        seed=run.config.train.seed,
+        device="cpu",
+        dtype=run.config.train.dtype,
+        torch=torch.__version__.split("+")[0],
+    )
 
 
 def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:

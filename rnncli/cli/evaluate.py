@@ -1,0 +1,65 @@
+"""`rnncli evaluate`: a run's metrics beside its baselines."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rnncli.cli.settings import settings
+from rnncli.errors import CheckFailed, UsageError
+from rnncli.locale import tr
+
+
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run: its folder, a name under runs/, or last.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="PATH", help="New data, measured whole, in place of the run's own.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="test|validation|train", help="The part of the run's data. [default: the last]"
+        ),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="METRIC<NUMBER", help="Exit with 1 where it does not hold. Repeatable."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure a run again, beside its baselines."""
+    from rnncli.cli.target import run_folder
+
+    if split is not None and split not in ("test", "validation", "train"):
+        raise UsageError(
+            tr(
+                "{name} takes one of {names}, got {value!r}",
+                name="--split",
+                names="test, validation, train",
+                value=split,
+            )
+        )
+    if split is not None and data is not None:
+        raise UsageError(
+            tr("new data has no parts: it is measured whole"), where="--split", todo=tr("leave --split away")
+        )
+    folder = run_folder(target)
+    from rnncli import report
+    from rnncli.training import evaluation
+    from rnncli.training.run import open_run
+    from rnncli.training.summary import evaluation_page
+
+    run = open_run(folder)
+    known = evaluation.metric_names(run.task.METRICS)
+    required = [evaluation.requirement(text, known) for text in require or ()]
+    found = evaluation.evaluate(run.with_threads(run.config.train.batch_size), data, split)
+    checks = [one.check(found.metrics) for one in required]
+    if json:
+        report.dump_json(found.to_json(run, checks), sys.stdout)
+    else:
+        report.show(evaluation_page(run, found, checks), ascii=settings.ascii)
+    failed = [check for check in checks if not check.ok]
+    if failed:
+        raise CheckFailed(tr("a requirement does not hold: {what}", what="; ".join(check.text for check in failed)))

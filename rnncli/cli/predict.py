@@ -1,0 +1,151 @@
+"""`rnncli predict`: a run on new input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnncli.cli.settings import settings
+from rnncli.errors import DataError, UsageError
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from rnncli.tasks import Asked, Prediction
+    from rnncli.training.run import Run
+
+MOST_NOTES = 10  # printed; more are counted
+
+
+def predict(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run: its folder, a name under runs/, or last.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT...]", help="Literal text; files for series, audio and images; - reads lines."),
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="A text file, line by line, or CoNLL-U; - is stdin.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, help="The K likeliest answers; or draw among K tokens.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0.0, help="Below 1 safer, above 1 wilder; 0: the likeliest.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of what is drawn; the run's own by default.")
+    ] = None,
+    beam: Annotated[int | None, typer.Option("--beam", min=1, help="Width of the beam search; 1 is greedy.")] = None,
+    length: Annotated[int | None, typer.Option("--length", min=0, help="How much to write, or how far ahead.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+) -> None:
+    """Use a run on new input: continue, tag, classify, forecast, transcribe, translate."""
+    from rnncli.cli.target import run_folder
+
+    folder = run_folder(target)
+    given = list(inputs or ())
+    if given == ["-"]:
+        given, file = [], _one_source(file)
+    elif "-" in given:
+        raise UsageError(tr("- stands for standard input, alone"), where="rnncli predict")
+    elif bool(given) == (file is not None):
+        raise UsageError(
+            tr("give TEXT, or --file FILE, or - for standard input"),
+            where="rnncli predict",
+            todo=tr("such as: rnncli predict {target} hello", target=target),
+        )
+    from rnncli.tasks import Asked
+    from rnncli.training.run import open_run
+
+    run = open_run(folder).with_threads(1)
+    asked = Asked(top_k, temperature, seed, beam, length)
+    predictions = _of_arguments(run, given, asked) if file is None else _of_lines(run, file, asked)
+    _write(predictions, json)
+
+
+def _one_source(file: str | None) -> str:
+    if file not in (None, "-"):
+        raise UsageError(tr("- and --file are both given"), where="--file", todo=tr("leave one out"))
+    return "-"
+
+
+def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Prediction]:
+    """Each argument's answer; a line end behind each text."""
+    from dataclasses import replace
+
+    if run.task.INPUT == "text" and not settings.quiet:
+        for text in given:
+            if os.path.isfile(text):
+                note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
+                print(tr("note: {text}", text=note), file=sys.stderr)
+    for found in run.task.predict(run.config, run.model, run.vocab, given, asked):
+        yield replace(found, text=found.text + "\n")
+
+
+def _of_lines(run: Run, file: str, asked: Asked) -> Iterator[Prediction]:
+    from dataclasses import replace
+
+    if run.task.INPUT == "path" and file != "-":
+        raise UsageError(
+            tr("this task takes files as arguments"), where="--file", todo=tr("rnncli predict RUN {file}", file=file)
+        )
+    lines = _stdin_lines() if file == "-" else _file_lines(file)
+    whole = getattr(run.task, "predict_lines", None)
+    if whole is not None:
+        yield from whole(run.config, run.model, run.vocab, lines, asked)
+        return
+    for found in run.task.predict(run.config, run.model, run.vocab, _bare(lines), asked):
+        yield replace(found, text=found.text + "\n")
+
+
+def _file_lines(file: str) -> Iterator[str]:
+    from rnncli.files import read_lines
+
+    for _, line in read_lines(file, raw=True):
+        yield line
+
+
+def _stdin_lines() -> Iterator[str]:
+    """Lines as they come, each with its end. UTF-8, except that a terminal has an encoding of its own."""
+    if sys.stdin is None:
+        return
+    if sys.stdin.isatty() or not hasattr(sys.stdin, "buffer"):
+        yield from sys.stdin
+        return
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                tr("byte {byte} is not UTF-8", byte=f"0x{line[error.start]:02x}"),
+                where=f"-:{number}",
+                todo=tr("convert it, for instance: iconv -f LATIN1 -t UTF-8"),
+            ) from error
+
+
+def _bare(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield line.removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _write(predictions: Iterable[Prediction], json: bool) -> None:
+    """Each answer as soon as it is there; what is to be said beside it goes to standard error."""
+    from rnncli.report import dump_json
+
+    said = 0
+    for found in predictions:
+        if not json:
+            sys.stdout.write(found.text)
+        elif found.json is not None:
+            notes = {"notes": list(found.notes)} if found.notes and isinstance(found.json, dict) else {}
+            dump_json(found.json | notes if notes else found.json, sys.stdout)
+        sys.stdout.flush()
+        for note in found.notes:
+            said += 1
+            if said <= MOST_NOTES and not settings.quiet:
+                print(tr("note: {text}", text=note), file=sys.stderr)
+    if said > MOST_NOTES and not settings.quiet:
+        print(tr("and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)
