@@ -154,10 +154,11 @@ def demo(
 
     import torch
 
+    gc.freeze()  # what torch made stays to the end: walking it again, and at exit, takes longer than the demo
+
     from rnncli import report
     from rnncli.demo.page import demo_page
 
-    gc.freeze()
     torch.set_num_threads(1)
     shown = Shown(explain=explain, proofs=proofs, steps=steps, units=units, full=full)
     page = demo_page(settings, shown, file, whole=json or (save is not None and save.suffix.lower() in report.DATA))

@@ -182,7 +182,7 @@ class _File:
                 if shape != shapes[0]:
                     raise DataError(
                         tr(
-                            "row {k} is {this}, row 0 is {first}: all rows must be alike",
+                            "item {k} is {this}, item 0 is {first}: all must be alike",
                             k=k,
                             this=_words(shape),
                             first=_words(shapes[0]),
@@ -240,7 +240,8 @@ def _tensor_name(key: str) -> str | None:
 
 def _unknown(key: str, where: str) -> NoReturn:
     known = ["x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh", *_SETTINGS]
-    near = names.nearest(key, [*known, *_WEIGHTS])
+    spelled = {name.lower(): name for name in (*_WEIGHTS, *known)}
+    near = spelled.get(names.nearest(key, spelled), "")
     raise DataError(
         tr("this name is not known"),
         where=where,
@@ -257,8 +258,8 @@ def _shape(values: Any) -> tuple[int, ...]:
 
 def _words(shape: tuple[int, ...]) -> str:
     if not shape:
-        return tr("one number")
-    return tr("{n} numbers", n=shape[0]) if len(shape) == 1 else tr("a table ({shape})", shape=_sizes(shape))
+        return tr("a single number")
+    return tr("a row of {n}", n=shape[0]) if len(shape) == 1 else tr("a table ({shape})", shape=_sizes(shape))
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, State, Weights, weights_of
-from rnncli.demo.given import File
 from rnncli.demo.settings import Settings, letters
 from rnncli.device import dtype_of, pick_device, require_memory
+from rnncli.errors import Missing
 from rnncli.locale import tr
 from rnncli.nn.recurrent import Core, make_core
 from rnncli.replay import DIRECTIONS, initial_state
+
+if TYPE_CHECKING:
+    from rnncli.demo.given import File
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,11 @@ def build(settings: Settings, file: File | None = None) -> Network:
     """
     spec = spec_for(settings)
     require_memory(_bytes(settings, spec), tr("this demo"), todo=tr("choose smaller sizes"))
-    device, dtype = pick_device(settings.device), dtype_of(settings.dtype)
+    try:
+        device = pick_device(settings.device)
+    except Missing as error:
+        raise Missing(error.what, where="--device", todo=error.todo) from error
+    dtype = dtype_of(settings.dtype)
     torch.manual_seed(settings.seed)
     core = make_core(spec)
     head = None
@@ -124,5 +132,7 @@ def _bytes(settings: Settings, spec: CoreSpec) -> int:
     steps = s.seq_len * s.batch_size
     kept = len(CELLS[s.cell].states) + len(CELLS[s.cell].gates) + 2
     per_step = s.input_size + D * s.num_layers * kept * s.hidden_size
+    # Without a nonlinearity the proof multiplies out every power of W_hh between any two steps.
+    powers = s.seq_len**2 * (s.hidden_size**2 + 1) if spec.torch_class is None and spec.cell == "rnn" else 0
     # A tensor of one step has about a kilobyte of its own beside its numbers.
-    return 4 * (4 * weights + 3 * steps * per_step) + 1024 * s.seq_len * D * s.num_layers * kept
+    return 4 * (4 * weights + 3 * steps * per_step + 3 * powers) + 1024 * s.seq_len * D * s.num_layers * kept

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from rnncli import records
 from rnncli.demo import explain, proofs, screen
-from rnncli.demo.given import File
 from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings, Shown, letters
 from rnncli.replay import Trace, trace
+
+if TYPE_CHECKING:
+    from rnncli.demo.given import File
 
 
 def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, whole: bool = False) -> records.Page:
@@ -33,7 +37,7 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
         seed=settings.seed,
         device=str(net.x.device),
         dtype=settings.dtype,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
     )
 
 

@@ -272,7 +272,7 @@ def gradient_shares(net: Network) -> Shares:
     diff = max(difference(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True))
     tol = 10 * tolerance_of(net)
     name = "W_ih" if attribute == "weight_ih" else "W_hh"
-    text = tr("{n} clones of {name}, one a step: their gradients add up", n=T, name=name)
+    text = tr("{name} cloned for each step: the gradients add up", name=name)
     return Shares(name, by_step[0], shared[0], records.Check("gradients-add-up", diff <= tol, text, diff, tol))
 
 

@@ -18,7 +18,9 @@ from rnncli.locale import tr
 from rnncli.replay import Trace
 from rnncli.report.numbers import number
 
+WIDE_ROWS = 4  # the same where vectors are long
 ROWS = 7  # of a table before it is cut: the screen then has 23 lines
+LONGEST = 44  # command that stands beside what it does in 80 columns
 LETTERS = 12  # of the vocabulary of --input in the header
 TOP = 3  # letters that --input shows of every prediction
 
@@ -130,7 +132,13 @@ class _Tables:
     def __init__(self, net: Network, trace: Trace, steps: list[int], units: list[int]) -> None:
         self.net, self.trace, self.steps, self.units = net, trace, steps, units
         self.B = net.settings.batch_size
-        self.part = "" if len(units) == net.spec.hidden_size else tr(" units {units}", units=_ranges(units))
+        self.all_units = len(units) == net.spec.hidden_size
+        self.caption = (
+            "" if self.all_units else tr("units {units} of {n}", units=_ranges(units), n=net.spec.hidden_size)
+        )
+        # Wide vectors make a line each on a narrow screen: fewer rows then.
+        wide = net.spec.input_size > 6 or len(units) > 6
+        self.cut_rows = WIDE_ROWS if wide else ROWS
 
     def table(self, name: str, columns: list[tuple[records.Column, Tensor | None]], title: str = "") -> records.Table:
         """Rows are steps, or steps and samples; each column a (T, B, size) tensor, or what `special` gives."""
@@ -145,14 +153,21 @@ class _Tables:
                 cells.append(self.special(column.name, t) if values is None else values[t, b].tolist())
             return cells
 
-        return records.Table(name, all_columns, Rows(len(self.steps) * self.B, make), title=title, cut_rows=ROWS)
+        return records.Table(
+            name,
+            all_columns,
+            Rows(len(self.steps) * self.B, make),
+            title=title,
+            caption=self.caption,
+            cut_rows=self.cut_rows,
+        )
 
     def vector(
         self, name: str, label: str, values: Tensor, *, units: bool = True, **more: Any
     ) -> tuple[records.Column, Tensor]:
         """A column of vectors, its shape beside its name."""
-        label = f"{label} ({self.B},{values.shape[2]})" + (self.part if units else "")
-        values = values[:, :, self.units] if units and self.part else values
+        label = f"{label} ({self.B},{values.shape[2]})"
+        values = values[:, :, self.units] if units and not self.all_units else values
         return records.Column(name, label, "vector", **more), values
 
     def states(self) -> records.Table:
@@ -326,8 +341,9 @@ def next_commands(net: Network) -> records.Commands:
     """What to type next: all of it where the screen has room, else the first."""
     s = net.settings
     step = min(1, s.seq_len - 1)
-    found = [(s.command("--explain", str(step)), tr("the sums of step {t}, written out", t=step))]
-    if s.single and not CELLS[s.cell].gates and s.seq_len * s.batch_size <= 4:
+    found = [(s.command("--explain", str(step)), tr("the sums of step {t} in full", t=step))]
+    room = s.single and not CELLS[s.cell].gates and s.seq_len * s.batch_size <= 4 and len(found[0][0]) <= LONGEST
+    if room:
         if s.input is None and s.source is None:
             found.append((s.command("--code"), tr("this as a plain PyTorch script")))
         if s.command() == Settings().command():
