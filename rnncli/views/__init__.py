@@ -1,0 +1,139 @@
+"""Views: one file each, and the folder is the registry; `rnncli inspect TARGET VIEW` names the file.
+
+Every view file has the same names in the same order, the protocol `View` below. A view looks at a `Subject` (a model, a
+batch, and what its task knows about them), reads one Trace of it, and returns records. Views never import each other.
+
+    from rnncli import views
+    page = views.page("memory", views.subject_of_recipe(rnncli.load_recipe("hello")))
+    records = views.load_view("memory").compute(subject, views.Options(layer=0))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.names import nearest
+from rnncli.records import Page, Record
+
+if TYPE_CHECKING:
+    from rnncli.views._compare import side_by_side as side_by_side
+    from rnncli.views._overview import overview as overview
+    from rnncli.views._page import page as page
+    from rnncli.views._subject import Subject as Subject
+    from rnncli.views._subject import subject_of_model as subject_of_model
+    from rnncli.views._subject import subject_of_recipe as subject_of_recipe
+    from rnncli.views._subject import subject_of_trained as subject_of_trained
+    from rnncli.views._subject import subject_of_weights as subject_of_weights
+
+_HOMES = {
+    "Subject": "_subject",
+    "overview": "_overview",
+    "page": "_page",
+    "side_by_side": "_compare",
+    "subject_of_model": "_subject",
+    "subject_of_recipe": "_subject",
+    "subject_of_trained": "_subject",
+    "subject_of_weights": "_subject",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"rnncli.views.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'rnncli.views' has no attribute {name!r}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of a view is shown. None is the view's own choice.
+
+    steps, units: of the time axis and of the hidden state. layer: 0 is the lowest. direction: fwd or bwd. core: a name
+    in the model. loss: last (asked at the last step) or all. variant: another form of the same, as the view has it.
+    """
+
+    steps: slice | None = None
+    units: tuple[int, ...] | None = None
+    layer: int | None = None
+    direction: Literal["fwd", "bwd"] | None = None
+    core: str | None = None
+    loss: Literal["last", "all"] | None = None
+    variant: str | None = None
+
+    def given(self) -> list[str]:
+        """The names of the options that somebody set."""
+        return [name for name, value in vars(self).items() if value is not None]
+
+
+class View(Protocol):
+    """What a view file holds, in this order.
+
+    NEEDS: what a subject must have: "tokens" (a vocabulary) or "attention". OPTIONS: the options that it reads, of
+    Options and of what chooses a batch ("sample", "input", "batch_size"); any other is refused. ROWS: how many samples
+    it looks at unless --batch-size says otherwise.
+    """
+
+    NEEDS: frozenset[str]
+    OPTIONS: frozenset[str]
+    ROWS: int
+
+    def compute(self, subject: Subject, options: Options = ...) -> list[Record]:
+        """What the view shows. Raises UsageError where the subject cannot show it."""
+        ...
+
+
+PROTOCOL = ("NEEDS", "OPTIONS", "ROWS", "compute")
+BATCH = frozenset({"sample", "input", "batch_size"})  # options of a view that runs the model
+
+
+@cache
+def view_names() -> list[str]:
+    """The names after `inspect TARGET`: the files of this folder."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def load_view(name: str) -> View:
+    """The view of that name. Raises UsageError with the nearest name."""
+    if name not in view_names():
+        near = nearest(name, view_names())
+        todo = tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(view_names()))
+        raise UsageError(tr("there is no view {name!r}", name=name), todo=todo)
+    return cast(View, import_module(f"rnncli.views.{name}"))
+
+
+def refuse_unread(name: str, given: Sequence[str]) -> None:
+    """UsageError where an option was given that this view does not read."""
+    view = load_view(name)
+    for option in given:
+        if option not in view.OPTIONS:
+            known = ", ".join(f"--{other.replace('_', '-')}" for other in sorted(view.OPTIONS))
+            raise UsageError(
+                tr("the view {view} does not read --{option}", view=name, option=option.replace("_", "-")),
+                todo=tr("it reads {options}", options=known),
+            )
+
+
+__all__ = [
+    "BATCH",
+    "PROTOCOL",
+    "Options",
+    "Page",
+    "Subject",
+    "View",
+    "load_view",
+    "overview",
+    "page",
+    "refuse_unread",
+    "side_by_side",
+    "subject_of_model",
+    "subject_of_recipe",
+    "subject_of_trained",
+    "subject_of_weights",
+    "view_names",
+]

@@ -1,0 +1,153 @@
+"""What `inspect TARGET` shows without a view: what is in it, what it does, and which views there are. One screen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rnncli.cells import CoreSpec, spec_of
+from rnncli.locale import tr
+from rnncli.nn.evaluate import evaluating
+from rnncli.nn.frontends import OneHot, TokenEmbedding
+from rnncli.records import Checks, Column, Commands, Message, Page, Record, Table
+from rnncli.replay import CoreTrace
+from rnncli.report.numbers import number, size
+from rnncli.views import Options
+from rnncli.views import shapes as shapes_view
+from rnncli.views._page import paged
+from rnncli.views._show import cells_of, joined, label_cell, label_column, name_of, place, replay_check
+from rnncli.views._subject import Subject
+
+STEPS, CUT = 6, 3  # of the sample; rows shown where it has more
+STAGES = 8
+SAMPLE = 14  # characters of it
+WIDE = 4  # numbers of h that leave room for p
+ROOM = 26  # characters for a formula
+
+
+def groups() -> list[tuple[str, list[str]]]:
+    """The views by what they answer."""
+    return [
+        (tr("what is in it"), ["shapes", "params", "embeddings"]),
+        (tr("what it does"), ["steps", "states", "saturation", "neurons", "attention"]),
+        (tr("how far back"), ["gradients", "memory"]),
+        (tr("is it right"), ["engines", "padding", "influence"]),
+    ]
+
+
+def overview(subject: Subject) -> Page:
+    made = subject.trace()
+    core = made.cores[0]
+    records: list[Record] = [Message(_about(subject, core), name="about"), _stages(subject), _steps(subject, core)]
+    records.append(Checks([replay_check(made)]))
+    width = max(cells_of(title) for title, _ in groups()) + 2
+    lines = [(title + " " * (width - cells_of(title)) + "  ".join(names), "") for title, names in groups()]
+    records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
+    return paged("overview", subject, Options(), records)
+
+
+def _about(subject: Subject, core: CoreTrace) -> str:
+    if subject.task is None or subject.config is None:
+        return ", ".join(f"{path or spec.cell}: {spec}" for path, spec in subject.specs.items())
+    parts = [subject.config.task]
+    B, labels = core.calls[0].x.shape[1], subject.labels(core)
+    if B > 1:
+        parts[0] += ", " + tr("{n} samples", n=B)
+    if labels is None:
+        parts[0] += ", " + tr("{n} steps", n=core.num_steps)
+    else:
+        parts[0] += ": " + joined(labels, SAMPLE)
+    answers, targets = subject.names.answers, subject.batch.targets
+    if answers is not None and targets is not None and not targets.is_floating_point():
+        ids = (targets if targets.dim() == 1 else targets[:, 0]).tolist()
+        parts[0] += " -> " + joined([answers[i] for i in ids if 0 <= i < len(answers)], SAMPLE)
+    known = subject.names.inputs
+    if known is not None and all(len(token) == 1 for token in known) and len(known) <= 8:
+        parts.append(tr("letters: {letters}", letters=" ".join(known)))
+    loss = _loss(subject)
+    return "   ".join([*parts, loss] if loss else parts)
+
+
+def _stages(subject: Subject) -> Table:
+    """The shapes view's stages, a line or two each."""
+    found = shapes_view.stages(subject.model, subject.batch)
+    rows: list[list[Any]] = []
+    for stage in found:
+        if stage.module is None:
+            continue
+        name, gives = stage.name, stage.gives or [("", "", 0)]
+        if isinstance(stage.module, OneHot | TokenEmbedding):
+            kind = "one-hot" if isinstance(stage.module, OneHot) else tr("embedding")
+            name, gives = tr("input"), [(kind, gives[0][1], 0)]
+        spec = spec_of(stage.module)
+        for k, (what, dims, _) in enumerate(gives):
+            if k == 0:
+                formula = stage.formula if len(stage.formula) <= ROOM else tr("see the view params")
+                rows.append([name, what, dims, stage.parameters, formula])
+            else:
+                if what == "c_n":  # shaped like h_n, but for a projection
+                    rows[-1][1] = "h_n, c_n" if rows[-1][2] == dims else rows[-1][1]
+                    if rows[-1][1] == "h_n, c_n":
+                        continue
+                rows.append([name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""])
+    columns = [
+        Column("stage", tr("stage"), "text", once=True),
+        Column("gives", tr("gives"), "text"),
+        Column("shape", "", "shape"),
+        Column("parameters", tr("parameters"), "count"),
+        Column("formula", "", "text"),
+    ]
+    bytes_ = sum(stage.parameter_bytes for stage in found)
+    flops = sum(stage.flops for stage in found)
+    count = sum(stage.parameters for stage in found)
+    rows.append([tr("total"), "", "", count, f"{size(bytes_)}, {flops:,} FLOPs"])
+    return Table("stages", columns, rows, cut_rows=STAGES)
+
+
+def _rule(spec: CoreSpec) -> str:
+    """Which row of h_n is what."""
+    if spec.num_layers * spec.num_directions == 1:
+        return "h_n[0] = output[-1]"
+    if not spec.bidirectional:
+        return "h_n[-1] = output[-1]"
+    return tr("row k: layer k//2, direction k%2")
+
+
+def _steps(subject: Subject, core: CoreTrace) -> Table:
+    """t, token, h_t of the top layer, and the answer where there is one at every step."""
+    spec, made = core.spec, subject.trace()
+    labels = subject.labels(core)
+    home = f"{made.prefix(core)}{place(spec.num_layers - 1, 0)}.h"
+    h = made[home][:, 0].double()  # (T, H)
+    T = subject.length(core, 0)
+    columns = [Column("t", "t", "count"), *label_column(labels)]
+    columns.append(Column("h", "h_t" if len(made.cores) == 1 else f"h_t ({name_of(core)})", "vector"))
+    rows: list[list[Any]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
+    scores, answers, targets = subject.outputs.scores, subject.names.answers, subject.batch.targets
+    if answers is not None and scores.dim() == 3 and tuple(scores.shape[::2]) == (core.num_steps, len(answers)):
+        chances, best = scores[:, 0].detach().double().softmax(1).max(1)
+        columns.append(Column("predicted", tr("predicted"), "code"))
+        for t, row in enumerate(rows):
+            row.append(answers[int(best[t])])
+        if spec.state_size <= WIDE:  # a longer h takes the room
+            columns.append(Column("p", "p"))
+            for t, row in enumerate(rows):
+                row.append(float(chances[t]))
+        if targets is not None and tuple(targets.shape) == tuple(scores.shape[:2]):
+            columns.append(Column("target", tr("target"), "code"))
+            for t, row in enumerate(rows):
+                row.append(answers[int(targets[t, 0])] if targets[t, 0] >= 0 else None)
+    return Table("steps", columns, rows, cut_rows=STEPS if T <= STEPS else CUT)
+
+
+def _loss(subject: Subject) -> str:
+    """The task's own loss on this batch, and what guessing costs."""
+    task, batch, answers = subject.task, subject.batch, subject.names.answers
+    if task is None or batch.targets is None:
+        return ""
+    with evaluating(subject.model):
+        found = task.loss(subject.config, subject.model, batch, None)
+    text = tr("loss {value}", value=number(float(found.total) / found.count))
+    if answers is not None:
+        text += tr(", ln {n} = {value}", n=len(answers), value=number(math.log(len(answers))))
+    return text

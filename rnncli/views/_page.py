@@ -1,0 +1,60 @@
+"""A view's records as a page: what it depends on above, all the rest from the view."""
+
+from __future__ import annotations
+
+import torch
+
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.records import Json, Message, Page, Record
+from rnncli.views import Options, load_view
+from rnncli.views._subject import Subject
+
+
+def page(name: str, subject: Subject, options: Options | None = None) -> Page:
+    """The view of that name of a subject, schema rnncli/NAME/1.
+
+    Raises UsageError: no such view, an option it does not read, or a subject that lacks what it needs.
+    """
+    options = options or Options()
+    view = load_view(name)
+    for need in sorted(view.NEEDS):
+        _require(need, name, subject)
+    return paged(name, subject, options, view.compute(subject, options))
+
+
+def paged(name: str, subject: Subject, options: Options, shown: list[Record]) -> Page:
+    """Records under the header of their subject."""
+    notes: list[Record] = [Message(note, "note", name="unknown") for note in subject.notes]
+    title = subject.title if name == "overview" else f"{subject.title} · {name}"
+    return Page(
+        schema=f"rnncli/{name}/1",
+        title=f"{title}   {subject.origin}",
+        records=[*shown, *notes],
+        config=_config(subject, options),
+        seed=subject.seed,
+        device=next(subject.model.parameters()).device.type,
+        dtype=str(subject.dtype).removeprefix("torch."),
+        torch=torch.__version__.partition("+")[0],
+    )
+
+
+def _config(subject: Subject, options: Options) -> dict[str, Json]:
+    found: dict[str, Json] = {"target": subject.title, "cores": {k: str(v) for k, v in subject.specs.items()}}
+    for name in options.given():
+        value = getattr(options, name)
+        found[name] = [value.start, value.stop] if isinstance(value, slice) else value
+    return found
+
+
+def _require(need: str, name: str, subject: Subject) -> None:
+    if need == "tokens" and subject.names.inputs is None and not subject.tables:
+        raise UsageError(
+            tr("the view {view} needs tokens, and {title} reads none", view=name, title=subject.title),
+            todo=tr("it works for tasks that read text"),
+        )
+    if need == "attention" and subject.outputs.attention is None:
+        raise UsageError(
+            tr("the view {view} needs a model that attends, and {title} does not", view=name, title=subject.title),
+            todo=tr("such as rnncli inspect translation attention"),
+        )

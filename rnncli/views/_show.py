@@ -1,0 +1,101 @@
+"""What several views say in the same words: which core, which layer, which steps and units."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from rnncli.cells import CoreSpec
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.records import Check, Column
+from rnncli.replay import CoreTrace, Trace
+from rnncli.views import Options
+from rnncli.views._subject import DIRECTIONS, Subject
+
+
+def place(layer: int, direction: int) -> str:
+    """l0.fwd, as a Trace names it."""
+    return f"l{layer}.{DIRECTIONS[direction]}"
+
+
+def places(spec: CoreSpec, options: Options, *, top: bool = False) -> list[tuple[int, int]]:
+    """(layer, direction) pairs to show; top: of the top layer alone unless --layer says otherwise."""
+    if options.layer is not None and not 0 <= options.layer < spec.num_layers:
+        raise UsageError(
+            tr("there is no layer {n}", n=options.layer),
+            where="--layer",
+            todo=tr("layers go from 0 to {last}", last=spec.num_layers - 1),
+        )
+    if options.direction == "bwd" and not spec.bidirectional:
+        raise UsageError(tr("this core reads in one direction: fwd"), where="--direction")
+    if options.layer is not None:
+        layers = [options.layer]
+    else:
+        layers = [spec.num_layers - 1] if top else list(range(spec.num_layers))
+    directions = range(spec.num_directions) if options.direction is None else [DIRECTIONS.index(options.direction)]
+    return [(layer, direction) for layer in layers for direction in directions]
+
+
+def step_numbers(options: Options, T: int) -> list[int]:
+    """The steps to show, of T. Raises UsageError where none is left."""
+    chosen = list(range(T)) if options.steps is None else list(range(T)[options.steps])
+    if not chosen:
+        raise UsageError(tr("there are steps 0 to {last}", last=T - 1), where="--steps")
+    return chosen
+
+
+def unit_numbers(options: Options, size: int) -> list[int]:
+    """The units to show, of `size`. Raises UsageError for one that is not there."""
+    if options.units is None:
+        return list(range(size))
+    for unit in options.units:
+        if not 0 <= unit < size:
+            raise UsageError(
+                tr("there is no unit {n}", n=unit), where="--units", todo=tr("units go from 0 to {last}", last=size - 1)
+            )
+    return list(options.units)
+
+
+def name_of(core: CoreTrace) -> str:
+    """The core's name in the model; a lone nameless module is called by its cell."""
+    return core.path or core.spec.cell
+
+
+def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
+    """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line that says what is looked at."""
+    T = subject.length(core, row)
+    steps = tr("{n} steps", n=f"{T:,}")
+    labels = subject.labels(core, row)
+    if labels is not None:
+        steps += ": " + joined(labels[:T], 32)
+    return f"{name_of(core)}: {core.spec}, {steps}"
+
+
+def cells_of(text: str) -> int:
+    """Terminal cells that a text takes: two for a Chinese character."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def joined(tokens: Sequence[str], most: int) -> str:
+    """Tokens as running text: words with blanks between, white space as one blank, cut to `most` characters."""
+    between = " " if any(len(token) > 1 for token in tokens) else ""
+    text = " ".join(between.join(tokens).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def label_column(labels: Sequence[str] | None) -> list[Column]:
+    """The column of tokens, where steps are tokens."""
+    return [] if labels is None else [Column("in", tr("in"), "code")]
+
+
+def label_cell(labels: Sequence[str] | None, t: int) -> list[Any]:
+    return [] if labels is None else [labels[t] if t < len(labels) else ""]
+
+
+def replay_check(made: Trace) -> Check:
+    """All comparisons of the replay with the torch modules as one line: the largest difference beside its tolerance."""
+    worst = max(made.checks, key=lambda check: (check.diff or 0.0) / (check.tol or 1.0))
+    ok = all(check.ok for check in made.checks)
+    return Check("replay", ok, tr("replay = torch module: outputs, states, gradients"), worst.diff, worst.tol)

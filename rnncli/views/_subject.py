@@ -1,0 +1,421 @@
+"""What a view looks at: a model, a batch for it, and what its task knows about both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnncli.cells import CoreSpec, quiet_projections, spec_of
+from rnncli.data.batch import Batch, Order
+from rnncli.device import dtype_of
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.nn.heads import NoHead
+from rnncli.nn.model import Outputs, SequenceModel
+from rnncli.nn.recurrent import make_core
+from rnncli.replay import CoreTrace, Trace, trace
+from rnncli.tasks import Names, Recipe, Splits, Task, Vocabulary
+from rnncli.weights import FoundCore
+
+STEPS = 20  # of a random sequence, where there is no data
+DIRECTIONS = ("fwd", "bwd")
+
+
+@dataclass
+class Subject:
+    """title: as the person typed it. origin: where its weights come from. command: what to type for it.
+
+    model: as the task builds it: model(batch) -> Outputs. task, config, vocab: None for weights of somebody else.
+    tables: embeddings that lie beside foreign weights. notes: what is not known.
+    """
+
+    title: str
+    origin: str
+    model: nn.Module
+    batch: Batch
+    seed: int = 0
+    command: str = "TARGET"
+    task: Task | None = None
+    config: Any = None
+    vocab: Vocabulary | None = None
+    tables: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    _traces: dict[str, Trace] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def names(self) -> Names:
+        if self.task is None or self.vocab is None:
+            return Names()
+        return self.task.names(self.config, self.vocab)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    @property
+    def specs(self) -> dict[str, CoreSpec]:
+        """Path in the model -> spec of every recurrent core."""
+        found = {path: spec_of(module) for path, module in self.model.named_modules()}
+        return {path: spec for path, spec in found.items() if spec is not None}
+
+    def trace(self) -> Trace:
+        """One forward pass over the batch, recorded and checked; made once."""
+        if "plain" not in self._traces:
+            self._traces["plain"] = trace(self.model, self.batch)
+        return self._traces["plain"]
+
+    @property
+    def outputs(self) -> Outputs:
+        return as_outputs(self.trace().result)
+
+    def graph(self) -> Trace:
+        """The same with the graph kept, for gradients of anything; made once."""
+        if "graph" not in self._traces:
+            self._traces["graph"] = trace(self.model, self.batch, gradients=True)
+        return self._traces["graph"]
+
+    def cores(self, made: Trace, name: str | None) -> list[CoreTrace]:
+        """The cores to show: the one of that name, else all that ran."""
+        return made.cores if name is None else [made.core(name)]
+
+    def labels(self, core: CoreTrace, row: int = 0) -> list[str] | None:
+        """The token of each step of a core, None where its steps are no tokens.
+
+        A core in a decoder is labelled by what it should write, or by what it wrote where there is no target.
+        """
+        T = core.num_steps
+        if "decoder" in core.path and self.names.answers is not None:
+            return self._decoder_labels(T, row)
+        ids = self.batch.inputs
+        if self.names.inputs is None or ids.is_floating_point() or ids.dim() != 2 or ids.shape[0] != T:
+            return None
+        return [self.names.inputs[int(i)] for i in ids[:, row]]
+
+    def _decoder_labels(self, T: int, row: int) -> list[str] | None:
+        answers = self.names.answers
+        assert answers is not None
+        targets = self.batch.targets
+        if targets is not None and targets.dim() == 2 and targets.shape[0] == T and not targets.is_floating_point():
+            return [answers[i] if 0 <= i < len(answers) else "" for i in targets[:, row].tolist()]
+        scores = self.outputs.scores
+        if scores.dim() == 3 and scores.shape[0] == T and scores.shape[2] == len(answers):
+            return [answers[i] for i in scores[:, row].argmax(1).tolist()]
+        return None
+
+    def length(self, core: CoreTrace, row: int) -> int:
+        """Steps of that row."""
+        return core.num_steps if core.lengths is None else int(core.lengths[row])
+
+
+def as_outputs(result: Any) -> Outputs:
+    """A model's result as Outputs; a plain torch module's (output, state) too."""
+    if isinstance(result, Outputs):
+        return result
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor):
+        last = result[1] if isinstance(result[1], tuple) else (result[1],)
+        return Outputs(result[0], last)
+    if isinstance(result, Tensor):
+        return Outputs(result)
+    raise UsageError(tr("this model returns {kind}, no scores", kind=type(result).__name__))
+
+
+# Losses: what gradients are taken of
+
+
+@dataclass(frozen=True)
+class Question:
+    """A scalar in the graph of a trace, and what it is in words."""
+
+    trace: Trace
+    outputs: Outputs
+    loss: Tensor
+    text: str
+
+
+def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
+    """The loss that gradients are taken of: asked at the last step alone, or as the task trains it.
+
+    which: None takes the last step where that can be asked. Raises UsageError where it cannot.
+    """
+    if which == "all" and subject.task is not None and subject.batch.targets is not None:
+        return _training_loss(subject)
+    made = subject.graph()
+    outputs = as_outputs(made.result)
+    if which == "all":
+        found = _all_steps(subject, outputs)
+    else:
+        last = _last_step(subject, outputs)
+        if last is None and which is None and subject.batch.targets is not None:
+            return _training_loss(subject)
+        if last is None:
+            raise UsageError(
+                tr("this task asks for no answer at a last step"), where="--loss last", todo=tr("take --loss all")
+            )
+        found = last
+    return Question(made, outputs, *found)
+
+
+def _training_loss(subject: Subject) -> Question:
+    task, seen = subject.task, []
+    assert task is not None
+    hook = subject.model.register_forward_hook(lambda module, args, result: seen.append(result))
+    try:
+        made = trace(
+            subject.model,
+            gradients=True,
+            check=False,
+            call=lambda: task.loss(subject.config, subject.model, subject.batch, None),
+        )
+    finally:
+        hook.remove()
+    made.checks = subject.trace().checks
+    loss = made.result.total / made.result.count
+    return Question(made, as_outputs(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"))
+
+
+def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
+    scores, targets, answers = outputs.scores, subject.batch.targets, subject.names.answers
+    if subject.task is None:
+        assert outputs.state is not None
+        directions = 2 if any(spec.bidirectional for spec in subject.specs.values()) else 1
+        return outputs.state[0][-directions:].sum(), tr("the sum of the top layer's last h")
+    if answers is None or scores.shape[-1] != len(answers) or scores.dim() not in (2, 3):
+        return None
+    rows = torch.arange(scores.shape[-2])
+    if scores.dim() == 2:
+        chosen = scores
+        wanted = targets if targets is not None and targets.dim() == 1 else None
+    else:
+        if targets is not None and tuple(targets.shape) != tuple(scores.shape[:2]):
+            return None
+        last = _last_steps(subject, outputs)
+        chosen = scores[last, rows]  # (B, C)
+        wanted = None if targets is None else targets[last, rows]
+    if wanted is not None and not wanted.is_floating_point() and bool((wanted >= 0).all()):
+        return F.cross_entropy(chosen, wanted, reduction="sum"), tr("-log p of the target, asked at the last step")
+    return (
+        F.cross_entropy(chosen, chosen.detach().argmax(1), reduction="sum"),
+        tr("-log p of its own answer, asked at the last step"),
+    )
+
+
+def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
+    """(B,): the last step of each row of scores (T, B, C) that counts."""
+    T, B = outputs.scores.shape[:2]
+    targets = subject.batch.targets
+    if targets is not None:
+        asked = targets >= 0  # (T, B)
+        steps = torch.arange(T).unsqueeze(1).expand(T, B)
+        return steps.masked_fill(~asked, 0).amax(0)
+    lengths = outputs.lengths if outputs.lengths is not None else subject.batch.lengths
+    return torch.full((B,), T - 1) if lengths is None or bool((lengths > T).any()) else lengths - 1
+
+
+def _all_steps(subject: Subject, outputs: Outputs) -> tuple[Tensor, str]:
+    if subject.task is None:
+        return outputs.scores.sum(), tr("the sum of all outputs of all steps")
+    log_p = outputs.scores.log_softmax(-1).amax(-1)
+    return -log_p.sum(), tr("-log p of its own answers, over all steps")
+
+
+# Where subjects come from
+
+
+class Features(nn.Module):
+    """Numbers as they are: batch.inputs (T, B, I) is x."""
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        return batch.inputs, batch.lengths
+
+
+class _Called(nn.Module):
+    """Any module that takes a tensor, as a model that takes a Batch."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.model = module
+
+    def forward(self, batch: Batch, state: Any = None) -> Outputs:
+        return as_outputs(self.model(batch.inputs))
+
+
+def subject_of_model(model: nn.Module, x: Tensor, *, title: str = "model", seed: int = 0) -> Subject:
+    """Any module that holds a recurrent core and takes one tensor. x: what it is called with, as it takes it."""
+    return Subject(title, tr("a module"), _Called(model), Batch(x), seed)
+
+
+def subject_of_weights(
+    core: FoundCore,
+    *,
+    title: str,
+    batch: Batch | None = None,
+    rows: int = 1,
+    steps: int = STEPS,
+    seed: int = 0,
+    tables: Mapping[str, Tensor] | None = None,
+) -> Subject:
+    """A core out of somebody's weights, over `batch` (inputs (T, B, I)) or a random sequence drawn from `seed`."""
+    with torch.device("meta"), quiet_projections(core.spec):
+        module = make_core(core.spec)
+    module.load_state_dict(dict(core.state), assign=True)
+    for parameter in module.parameters():
+        parameter.requires_grad_()
+    model = SequenceModel(Features(), module, NoHead()).eval()
+    notes = list(core.unknown)
+    if batch is None:
+        notes.append(tr("the input is random, N(0, 1), from seed {seed}: --input gives your own", seed=seed))
+        batch = random_features(steps, rows, (core.spec.input_size,), seed)
+    dtype = next(module.parameters()).dtype
+    batch = Batch(batch.inputs.to(dtype), batch.lengths)
+    return Subject(title, tr("weight file"), model, batch, seed, title, tables=tables or {}, notes=notes)
+
+
+def subject_of_recipe(
+    recipe: Recipe,
+    *,
+    splits: Splits | None = None,
+    title: str | None = None,
+    sample: int = 0,
+    rows: int = 1,
+    batch_size: int | None = None,
+    inputs: Sequence[str] | None = None,
+) -> Subject:
+    """A recipe with fresh weights, as `train` draws them.
+
+    sample: which row of its data, or which batch. rows: how many are looked at, where there are so many; batch_size:
+    exactly so many, the same ones again where there are too few. inputs: other ones, as `predict` takes them.
+    """
+    task, config = recipe.task, recipe.config
+    splits = task.read(config) if splits is None else splits
+    torch.manual_seed(config.train.seed)
+    model = task.build(config, splits.vocab).to(dtype_of(config.train.dtype)).eval()
+    return _of_task(
+        recipe, model, splits.vocab, splits, title, tr("recipe, untrained"), sample, rows, batch_size, inputs
+    )
+
+
+def subject_of_trained(
+    recipe: Recipe,
+    model: nn.Module,
+    vocab: Vocabulary,
+    *,
+    title: str,
+    origin: str,
+    sample: int = 0,
+    rows: int = 1,
+    batch_size: int | None = None,
+    inputs: Sequence[str] | None = None,
+) -> Subject:
+    """A trained model of a recipe, else as subject_of_recipe. The data is read again only where no inputs are given."""
+    splits = None if inputs else recipe.task.read(recipe.config)
+    return _of_task(recipe, model.eval(), vocab, splits, title, origin, sample, rows, batch_size, inputs)
+
+
+def _of_task(
+    recipe: Recipe,
+    model: nn.Module,
+    vocab: Vocabulary,
+    splits: Splits | None,
+    title: str | None,
+    origin: str,
+    sample: int,
+    rows: int,
+    batch_size: int | None,
+    inputs: Sequence[str] | None,
+) -> Subject:
+    task, config = recipe.task, recipe.config
+    if inputs:
+        batch = _encoded(task, config, vocab, inputs)
+    else:
+        assert splits is not None
+        batch = sample_batch(task, config, splits, sample, batch_size or rows)
+    if batch_size is not None:
+        batch = with_rows(batch, batch_size)
+    if batch.inputs.shape[0] == 0:
+        raise UsageError(tr("an input without steps"), where="--input")
+    dtype = next(model.parameters()).dtype
+    if batch.inputs.is_floating_point():
+        batch = Batch(batch.inputs.to(dtype), batch.lengths, batch.targets, batch.extra, batch.rows)
+    name = title or recipe.name
+    return Subject(name, origin, model, batch, config.train.seed, name, task, config, vocab)
+
+
+def sample_batch(task: Task, config: Any, splits: Splits, sample: int, rows: int) -> Batch:
+    """One sample of the data (its held-out part where there is one), or a batch of several as training makes them.
+
+    Raises UsageError: no such sample.
+    """
+    part = splits.part(splits.held_out)
+    sized = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": rows})})
+    count = 0
+    if rows > 1:
+        order = Order(config.train.seed, 0)
+        for batch in islice(task.batches(sized, part, order), sample, sample + 1):
+            return batch
+        count = sum(1 for _ in task.batches(sized, part, order))
+    else:
+        for count, batch in enumerate(task.batches(sized, part, None), 1):
+            if (sample in batch.rows) if len(batch.rows) else count == sample + 1:
+                return batch
+    raise UsageError(
+        tr("there is no sample {n}", n=sample), where="--sample", todo=tr("they go from 0 to {last}", last=count - 1)
+    )
+
+
+def _encoded(task: Task, config: Any, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+    if len(inputs) == 1 and inputs[0].startswith("random:"):
+        steps = random_steps(inputs[0])
+        known = task.names(config, vocab).inputs
+        if known is None:
+            raise UsageError(
+                tr("random input goes with models of tokens, and with weight files"),
+                where="--input",
+                todo=tr("give a file, as predict takes it"),
+            )
+        generator = torch.Generator().manual_seed(config.train.seed)
+        return Batch(torch.randint(len(known), (steps, 1), generator=generator))
+    if any(not text for text in inputs):
+        raise UsageError(tr("an input without steps"), where="--input")
+    return task.encode(config, vocab, inputs)
+
+
+def random_steps(text: str) -> int:
+    """random:64 -> 64. Raises UsageError."""
+    number = text.removeprefix("random:")
+    if not number.isdecimal() or not 1 <= int(number) <= 10_000_000:
+        raise UsageError(tr("random:T takes a number of steps"), where="--input", todo="--input random:64")
+    return int(number)
+
+
+def random_features(steps: int, rows: int, shape: tuple[int, ...], seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.randn(steps, rows, *shape, generator=generator))
+
+
+def with_rows(batch: Batch, rows: int) -> Batch:
+    """A batch of at least `rows` rows: those there are, again from the first where they are too few."""
+    B = batch.size
+    if rows <= B:
+        return batch
+    index = torch.arange(rows) % B
+
+    def widened(tensor: Tensor) -> Tensor:
+        return tensor[index] if tensor.dim() == 1 else tensor[:, index]
+
+    try:
+        return Batch(
+            batch.inputs[:, index],
+            None if batch.lengths is None else batch.lengths[index],
+            None if batch.targets is None else widened(batch.targets),
+            {name: widened(tensor) for name, tensor in batch.extra.items()},
+            tuple(batch.rows[i] for i in index.tolist()) if len(batch.rows) else (),
+        )
+    except IndexError as error:
+        raise UsageError(tr("there are only {n} rows", n=B), where="--batch-size") from error

@@ -1,0 +1,67 @@
+"""attention: for every word written, where the decoder looked: the alignment as a heat map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, HeatMap, Record, Table
+from rnncli.views import BATCH, Options
+from rnncli.views._show import replay_check
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset({"attention"})
+OPTIONS = BATCH | {"steps"}
+ROWS = 1
+
+SHOWN = 16
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    made = subject.trace()
+    outputs = subject.outputs
+    assert outputs.attention is not None
+    weights = outputs.attention.detach()[:, 0].double()  # (S, T): written, read
+    source = _source(subject, weights.shape[1])
+    written = _written(subject, weights.shape[0])
+    steps = list(range(weights.shape[0])) if options.steps is None else list(range(weights.shape[0])[options.steps])
+    rows: list[list[Any]] = []
+    for s in steps:
+        best = int(weights[s].argmax())
+        rows.append([s, written[s], source[best], float(weights[s, best])])
+    columns = [
+        Column("step", "s", "count"),
+        Column("written", tr("written"), "code"),
+        Column("read", tr("looked most at"), "code"),
+        Column("weight", tr("weight"), "bar"),
+    ]
+    sums = float((weights.sum(1) - 1).abs().max())
+    tol = 1e-5 if subject.dtype.itemsize < 8 else 1e-12
+    check = Check("sum", sums <= tol, tr("the weights of every written word add up to 1"), sums, tol)
+    return [
+        HeatMap(
+            "alignment",
+            [weights[s].tolist() for s in steps],
+            [written[s] for s in steps],
+            source,
+            tr("written"),
+            tr("read"),
+            cut_rows=SHOWN,
+        ),
+        Table("looked_at", columns, rows, cut_rows=SHOWN),
+        Checks([check, replay_check(made)]),
+    ]
+
+
+def _source(subject: Subject, T: int) -> list[str]:
+    ids, tokens = subject.batch.inputs, subject.names.inputs
+    if tokens is None or ids.dim() != 2 or ids.is_floating_point() or ids.shape[0] != T:
+        return [str(t) for t in range(T)]
+    return [tokens[i] for i in ids[:, 0].tolist()]
+
+
+def _written(subject: Subject, S: int) -> list[str]:
+    answers, scores = subject.names.answers, subject.outputs.scores
+    if answers is None or scores.dim() != 3 or scores.shape[0] != S or scores.shape[2] != len(answers):
+        return [str(s) for s in range(S)]
+    return [answers[i] for i in scores[:, 0].argmax(1).tolist()]

@@ -1,0 +1,141 @@
+"""gradients: how much of a loss reaches each earlier step, through time, beside what `output.grad` shows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from rnncli.cells import CELLS
+from rnncli.locale import tr
+from rnncli.records import Checks, Column, Message, Record, Series, Table
+from rnncli.replay import CoreTrace
+from rnncli.report.numbers import number
+from rnncli.views import BATCH, Options
+from rnncli.views._show import (
+    about,
+    label_cell,
+    label_column,
+    name_of,
+    place,
+    places,
+    replay_check,
+    step_numbers,
+)
+from rnncli.views._subject import Question, Subject, ask
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH | {"steps", "layer", "direction", "core", "loss"}
+ROWS = 1
+
+STABLE = (0.95, 1.05)  # growth per step that is called stable
+SHOWN = 12
+CHART_FROM = 8  # steps from which a curve says more than its table
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    asked = ask(subject, options.loss)
+    records: list[Record] = []
+    header = tr("loss: {text} = {value}", text=asked.text, value=number(float(asked.loss.detach())))
+    for core in subject.cores(asked.trace, options.core):
+        records.append(Message(f"{about(subject, core)}\n{header}", name=f"{name_of(core)}.about"))
+        for layer, direction in places(core.spec, options, top=True):
+            records += _place(subject, asked, core, layer, direction, options)
+    trap = tr("direct only: what output.grad of torch's own module shows, without the way through later steps")
+    return [*records, Message(trap, "note", name="trap"), Checks([replay_check(asked.trace)])]
+
+
+def _place(
+    subject: Subject, asked: Question, core: CoreTrace, layer: int, direction: int, options: Options
+) -> list[Record]:
+    made, loss = asked.trace, asked.loss
+    prefix, home = made.prefix(core), place(layer, direction)
+    H = core.spec.state_size
+    T = subject.length(core, 0)
+    curves: dict[str, list[float]] = {}
+    for state in CELLS[core.spec.cell].states:
+        curves[state] = norms(made.gradient(loss, f"{prefix}{home}.{state}"), T)
+    curves["x"] = norms(made.gradient(loss, f"{prefix}x"), T)
+    if layer == core.spec.num_layers - 1:
+        direct = made.direct_gradient(loss, core)  # (T, B, D·H)
+        curves["direct"] = norms(direct[:, :, direction * H : (direction + 1) * H], T)
+    steps = step_numbers(options, T)
+    labels = subject.labels(core)
+    heads = {"h": "|dL/dh_t|", "c": "|dL/dc_t|", "x": "|dL/dx_t|", "direct": tr("direct only")}
+    largest = max((v for v in curves["h"] if math.isfinite(v)), default=0.0)
+    columns = [
+        Column("t", "t", "count"),
+        *label_column(labels),
+        *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
+        Column("share", tr("of the largest"), "bar", optional=True),
+    ]
+    rows: list[list[Any]] = [
+        [
+            t,
+            *label_cell(labels, t),
+            *[values[t] for values in curves.values()],
+            curves["h"][t] / largest if largest else 0.0,
+        ]
+        for t in steps
+    ]
+    title = f"{name_of(core)} {home}"
+    records: list[Record] = []
+    if T >= CHART_FROM:
+        lines = {heads[key]: [values[t] for t in steps] for key, values in curves.items() if key in ("h", "c")}
+        records.append(Series(f"{name_of(core)}.{home}.curve", steps, lines, "t", title=title, log_y=True))
+        title = ""
+    records.append(Table(f"{name_of(core)}.{home}", columns, rows, title=title, cut_rows=SHOWN))
+    carrier = "c" if "c" in curves else "h"
+    text = verdict(curves[carrier], heads[carrier], direction == 1, core)
+    return [*records, Message(text, name=f"{name_of(core)}.{home}.verdict")]
+
+
+def norms(gradient: Tensor, T: int) -> list[float]:
+    """(T', B, size) -> the norm over the batch and the units at each of the first T steps."""
+    return [float(norm) for norm in gradient[:T].double().flatten(1).norm(dim=1)]
+
+
+def growth(values: list[float], backward: bool) -> float | None:
+    """The mean factor by which the gradient changes from one step to the one before it (in reading order).
+
+    From the last step that the loss reaches to the first that it still reaches; None where it reaches fewer than two.
+    """
+    ordered = values if backward else values[::-1]  # from the end of reading to its start
+    reached = [k for k, value in enumerate(ordered) if value > 0 and math.isfinite(value)]
+    if len(reached) < 2:
+        return None
+    first, last = reached[0], reached[-1]
+    return float((ordered[last] / ordered[first]) ** (1 / (last - first)))
+
+
+def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> str:
+    """vanishing, stable or exploding, with its number."""
+    if not all(math.isfinite(value) for value in values):
+        return tr("exploding: {name} is no finite number at {n} steps", name=name, n=_unfinite(values))
+    if not CELLS[core.spec.cell].has_memory:
+        return tr("nothing flows back: this cell has no memory, so no step reaches an earlier one")
+    factor = growth(values, backward)
+    if factor is None:
+        return tr("too short: the loss reaches one step only")
+    low, high = STABLE
+    gone = sum(value == 0 for value in values)
+    if factor < low:
+        steps = math.ceil(math.log(0.01) / math.log(factor))
+        text = tr(
+            "vanishing: {name} x {f} with every step back, 1% is left after {n}", name=name, f=number(factor), n=steps
+        )
+    elif factor > high:
+        steps = math.ceil(math.log(100) / math.log(factor))
+        text = tr(
+            "exploding: {name} x {f} with every step back, 100 times after {n}", name=name, f=number(factor), n=steps
+        )
+    else:
+        text = tr("stable: {name} x {f} with every step back", name=name, f=number(factor))
+    if gone:
+        text += tr("; exactly 0 at {n} steps", n=gone)
+    return text + tr(" (stable is {low} to {high})", low=low, high=high)
+
+
+def _unfinite(values: list[float]) -> int:
+    return sum(not math.isfinite(value) for value in values)

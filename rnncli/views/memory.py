@@ -1,0 +1,245 @@
+"""memory: how many steps back the last state still feels x: the norm of dh_T/dx_(T-k) against the lag k."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import CELLS, State, weights_of
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, Message, Record, Series, Table
+from rnncli.replay import CoreTrace, Trace, run_core, tolerance
+from rnncli.replay.loop import LayerRecord
+from rnncli.report.numbers import percent
+from rnncli.views import BATCH, Options
+from rnncli.views._show import about, name_of, place, places, replay_check
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH | {"layer", "direction", "core"}
+ROWS = 4
+
+EXACT = 64  # units up to which every row of the Jacobian is computed
+PROBES = 32  # random directions beyond that
+SHARE = 0.01  # of the peak: what counts as still felt
+CHECKED = 8  # lags compared with the closed form
+CHUNK = 2**26  # numbers of gradients held at once
+SHOWN = 10
+CHART_FROM = 8  # lags from which a curve says more than its table
+
+
+@dataclass(frozen=True)
+class Curve:
+    """norms[k]: of dh_T/dx_(T-k), the mean over the batch. errors: of each, where it was estimated with probes."""
+
+    norms: list[float]
+    errors: list[float] | None
+
+    @property
+    def peak(self) -> float:
+        return max((v for v in self.norms if math.isfinite(v)), default=0.0)
+
+    @property
+    def memory(self) -> int | None:
+        """The last lag at or above SHARE of the peak; None where nothing is felt at all or a norm is no number."""
+        if self.peak == 0 or not all(math.isfinite(v) for v in self.norms):
+            return None
+        return max(k for k, v in enumerate(self.norms) if v >= SHARE * self.peak)
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    made = subject.graph()
+    records: list[Record] = []
+    checks: list[Check] = []
+    for core in subject.cores(made, options.core):
+        records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
+        for layer, direction in places(core.spec, options, top=True):
+            curve = jacobian_curve(core, layer, direction)
+            records += _shown(subject, core, layer, direction, curve)
+            checks += _closed_form(made, core, layer, direction, curve)
+    return [*records, Checks([*checks, replay_check(made)])]
+
+
+def jacobian_curve(core: CoreTrace, layer: int, direction: int) -> Curve:
+    """The Frobenius norm of dh_T/dx_(T-k) for every lag k, from the graph of a trace.
+
+    h_T is the last state of that layer and direction: at each row's own end, for the reverse direction at step 0.
+    x (T, B, I) is the core's input. Exact up to H=64; beyond, the mean over 32 seeded random directions v of |v J|^2,
+    which is |J|^2 in the mean, with its standard error.
+    """
+    size = core.spec.state_size
+    exact = size <= EXACT
+    if exact:
+        vectors = torch.eye(size)
+    else:
+        generator = torch.Generator().manual_seed(0)
+        vectors = torch.randint(0, 2, (PROBES, size), generator=generator) * 2.0 - 1
+    row = layer * core.spec.num_directions + direction
+    whole = len(core.calls) == 1 and not isinstance(core.module, nn.RNNCellBase)
+    squares = _whole_sequences(core, row, vectors) if whole else _step_by_step(core, row, vectors)
+    each = torch.cat(squares)  # (vectors, T, B)
+    each = _by_lag(each, core, direction)
+    total = each.sum(0) if exact else each.mean(0)  # (K, B)
+    norms = total.sqrt()
+    inside = ~total.isnan() if core.lengths is not None else torch.ones_like(total, dtype=torch.bool)
+    mean = _mean(norms, inside)
+    if exact:
+        return Curve(mean.tolist(), None)
+    error = each.std(0) / len(each) ** 0.5 / (2 * norms).clamp(min=1e-300)  # of a root: half the square's, relative
+    return Curve(mean.tolist(), (_mean(error.square(), inside) / inside.sum(1)).sqrt().tolist())
+
+
+def _whole_sequences(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
+    """|v dh_T/dx|^2 for every v: the core over as many copies of the batch as there are vectors, one backward pass.
+
+    Returns (vectors, T, B) in parts.
+    """
+    call = core.calls[0]
+    T, B, size = call.x.shape
+    per_chunk = max(1, CHUNK // max(1, T * B * (size + core.spec.hidden_size * (core.spec.num_gates + 2))))
+    found: list[Tensor] = []
+    for part in torch.split(vectors.to(call.x), per_chunk):
+        n = len(part)
+        x = call.x.detach().repeat(1, n, 1).requires_grad_()  # (T, n·B, I)
+        state = tuple(tensor.detach().repeat(1, n, 1) for tensor in call.initial)
+        lengths = None if call.lengths is None else call.lengths.repeat(n)
+        with torch.enable_grad():
+            _, last = run_core(core.module, x, state, lengths)
+            (gradient,) = torch.autograd.grad((last[0][row] * part.repeat_interleave(B, dim=0)).sum(), x)
+        found.append(gradient.double().square().sum(-1).view(T, n, B).transpose(0, 1))
+    return found
+
+
+def _step_by_step(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
+    """The same for a core that a decoder or a loop calls: through the recorded graph, one vector at a time."""
+    last = core.calls[-1].last[0][row]  # (B, H)
+    xs = [call.xs for call in core.calls]
+    found: list[Tensor] = []
+    for vector in vectors.to(last):
+        grads = torch.autograd.grad((last * vector).sum(), xs, retain_graph=True, allow_unused=True)
+        parts = [torch.zeros_like(x) if g is None else g for x, g in zip(xs, grads, strict=True)]
+        found.append(torch.cat(parts).double().square().sum(-1).unsqueeze(0))
+    return found
+
+
+def _mean(values: Tensor, inside: Tensor) -> Tensor:
+    """Over the rows of the batch that are that long: (K, B) -> (K,)."""
+    return values.masked_fill(~inside, 0.0).sum(1) / inside.sum(1)
+
+
+def _by_lag(squares: Tensor, core: CoreTrace, direction: int) -> Tensor:
+    """(n, T, B) by step -> by lag from where each row ends; steps that a row does not have are nan."""
+    T, B = squares.shape[1:]
+    if core.lengths is None:
+        return squares if direction else squares.flip(1)
+    lengths = core.lengths.cpu()
+    lags = torch.arange(T).unsqueeze(1).expand(T, B)
+    steps = lags if direction else lengths.unsqueeze(0) - 1 - lags  # (T, B)
+    outside = lags >= lengths.unsqueeze(0)
+    gathered = squares.gather(1, steps.clamp(min=0).unsqueeze(0).expand_as(squares))
+    return gathered.masked_fill(outside.unsqueeze(0), float("nan"))[:, : int(lengths.max())]
+
+
+def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve: Curve) -> list[Record]:
+    home, name = place(layer, direction), name_of(core)
+    memory = curve.memory
+    lags = list(range(len(curve.norms)))
+    marks = {} if memory is None else {tr("memory"): float(memory)}
+    line = {f"|dh_T/dx_(T-k)| {home}": curve.norms}
+    exact = curve.errors is None
+    columns = [
+        Column("lag", tr("lag k"), "count"),
+        Column("norm", "|dh_T/dx_(T-k)|"),
+        *([] if exact else [Column("error", tr("error"), "diff", optional=True)]),
+        Column("share", tr("of the peak"), "bar", optional=True),
+    ]
+    rows: list[list[Any]] = []
+    for k in lags:
+        errors = [] if curve.errors is None else [curve.errors[k]]
+        rows.append([k, curve.norms[k], *errors, curve.norms[k] / curve.peak if curve.peak else 0.0])
+    how = tr("exact") if exact else tr("estimated with {n} random directions, see the errors", n=PROBES)
+    where = Message(
+        f"{name} {home}: {_sentence(curve, core)}\n"
+        + tr("Frobenius norm, mean over the batch (B={B}), {how}", B=core.calls[0].x.shape[1], how=how),
+        name=f"{name}.{home}.memory",
+    )
+    series = Series(f"{name}.{home}.curve", lags, line, tr("lag k"), log_y=True, marks=marks)
+    table = Table(f"{name}.{home}", columns, rows, cut_rows=SHOWN)
+    return [where, *([series] if len(lags) >= CHART_FROM else []), table]
+
+
+def _sentence(curve: Curve, core: CoreTrace) -> str:
+    memory, longest = curve.memory, len(curve.norms) - 1
+    if memory is None:
+        return tr("no memory can be told: the gradients are 0 or no finite numbers")
+    if not CELLS[core.spec.cell].has_memory:
+        return tr("memory 0 steps: without W_hh only the present x counts")
+    share = percent(SHARE)
+    if memory == longest:
+        return tr(
+            "memory at least {n} steps, all there are: x counts at lag {n} by {share} of the peak or more",
+            n=memory,
+            share=share,
+        )
+    return tr(
+        "memory {n} steps of {longest}: from lag {next} on x counts less than {share} of the peak",
+        n=memory,
+        longest=longest,
+        next=memory + 1,
+        share=share,
+    )
+
+
+def _closed_form(made: Trace, core: CoreTrace, layer: int, direction: int, curve: Curve) -> list[Check]:
+    """The first lags again, as a product of single steps' Jacobians: dh_T/dh_(T-1) ... dh_(T-k)/dx_(T-k).
+
+    For the lowest layer of a core that ran once over whole sequences: there x reaches h_T on one path.
+    """
+    H = core.spec.state_size
+    if layer > 0 or len(core.calls) > 1 or core.lengths is not None or H > EXACT or curve.memory is None:
+        return []
+    T, B = core.num_steps, core.calls[0].x.shape[1]
+    lags = min(CHECKED, T)
+    squares = [[0.0] * B for _ in range(lags)]
+    for b in range(B):
+        after: Tensor | None = None  # dh_T / d(state after the step): (H, states)
+        for k in range(lags):
+            t = k if direction else T - 1 - k
+            by_state, by_x = _step_jacobians(made, core, layer, direction, t, b)
+            start = torch.eye(by_state.shape[0], dtype=by_state.dtype)[:H] if after is None else after
+            squares[k][b] = float((start @ by_x).double().square().sum())
+            after = start @ by_state
+    closed = [sum(math.sqrt(s) for s in row) / B for row in squares]
+    diff = max(abs(a - b) for a, b in zip(closed, curve.norms, strict=False)) / max(1.0, curve.peak)
+    tol = tolerance(core.calls[0].x.dtype, H + core.spec.input_size)
+    text = tr(
+        "{core} {home}: product of the steps' own Jacobians = autograd ({n} lags)",
+        core=name_of(core),
+        home=place(layer, direction),
+        n=lags,
+    )
+    return [Check(f"{name_of(core)}-{place(layer, direction)}-closed-form", diff <= tol, text, diff, tol)]
+
+
+def _step_jacobians(made: Trace, core: CoreTrace, layer: int, direction: int, t: int, b: int) -> tuple[Tensor, Tensor]:
+    """One step of one row: d(state after)/d(state before), (S, S), and d(state after)/dx, (S, I); S all states."""
+    cell, spec = CELLS[core.spec.cell], core.spec
+    weights = weights_of(core.module, layer, direction)
+    record: LayerRecord = core.calls[0].layers[layer, direction]
+    before = t + 1 if direction else t - 1
+    outside = before < 0 or before >= core.num_steps
+    states: State = record.initial if outside else tuple(record.steps[name][before] for name in cell.states)
+    x = core.calls[0].x[t, b : b + 1].detach()
+    flat = torch.cat([state[b].detach() for state in states])
+    sizes = [spec.state_size, spec.hidden_size][: len(cell.states)]
+
+    def step(state: Tensor, x: Tensor) -> Tensor:
+        after, _ = cell.step(x, tuple(part.unsqueeze(0) for part in torch.split(state, sizes)), weights)
+        return torch.cat([part[0] for part in after])
+
+    by_state, by_x = torch.autograd.functional.jacobian(step, (flat, x))  # type: ignore[no-untyped-call]
+    return by_state.detach(), by_x[:, 0].detach()

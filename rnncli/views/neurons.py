@@ -1,0 +1,84 @@
+"""neurons: the text, coloured by what single units say at each token."""
+
+from __future__ import annotations
+
+import math
+
+from rnncli.cells import CELLS
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.records import Checks, ColouredText, Message, Record
+from rnncli.replay import CoreTrace
+from rnncli.report.numbers import number
+from rnncli.views import BATCH, Options
+from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
+ROWS = 1
+
+MOST = 3  # units shown where none are named: those that move most
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    made = subject.trace()
+    records: list[Record] = []
+    state = options.variant or "h"
+    for core in subject.cores(made, options.core):
+        records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
+        labels = subject.labels(core)
+        steps = step_numbers(options, subject.length(core, 0))
+        tokens = [labels[t] for t in steps] if labels is not None else [str(t) for t in steps]
+        separator = " " if any(len(token) > 1 for token in tokens) else ""
+        for layer, direction in places(core.spec, options, top=True):
+            name = f"{made.prefix(core)}{place(layer, direction)}.{state}"
+            if name not in made:
+                raise UsageError(
+                    tr("this core has no {name!r}", name=state),
+                    where="--variant",
+                    todo=tr("one of {names}", names=", ".join(_recorded(core))),
+                )
+            h = made[name][:, 0].double()[steps]  # (T, H)
+            if options.units is not None:
+                units = unit_numbers(options, h.shape[1])
+            else:
+                spread = h.nan_to_num().std(0, correction=0)
+                units = sorted(spread.topk(min(MOST, len(spread))).indices.tolist())
+            for unit in units:
+                values = h[:, unit].tolist()
+                low, high = _range(values, core.spec.nonlinearity == "tanh" and state == "h")
+                records.append(
+                    ColouredText(
+                        f"{name_of(core)}.{place(layer, direction)}.{unit}",
+                        tokens,
+                        values,
+                        low,
+                        high,
+                        tr(
+                            "{core} {home} unit {n}: from {low} to {high}",
+                            core=name_of(core),
+                            home=place(layer, direction),
+                            n=unit,
+                            low=number(min(values)),
+                            high=number(max(values)),
+                        ),
+                        separator,
+                    )
+                )
+    if options.units is None:
+        records.append(Message(tr("the units that move most; --units 0-7 for others"), "note", name="chosen"))
+    return [*records, Checks([replay_check(made)])]
+
+
+def _recorded(core: CoreTrace) -> list[str]:
+    cell = CELLS[core.spec.cell]
+    return [*cell.states, *(f"gate.{gate}" for gate in cell.gates)]
+
+
+def _range(values: list[float], bounded: bool) -> tuple[float, float]:
+    """Of the colours: a tanh's own, else symmetric about zero."""
+    if bounded:
+        return -1.0, 1.0
+    reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0) or 1.0
+    return (-reach, reach) if any(v < 0 for v in values) else (0.0, reach)

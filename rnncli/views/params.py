@@ -1,0 +1,186 @@
+"""params: every weight by layer, direction and gate; the spectral radius of each W_hh; the count as a formula."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import CELLS, CoreSpec, parameter_name, spec_of, weights_of
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.replay import run_core, tolerance
+from rnncli.views import Options
+from rnncli.views._show import place, places
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = frozenset({"layer", "direction", "core"})
+ROWS = 1
+
+BINS = 9  # of a histogram, from the smallest to the largest value
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    records: list[Record] = []
+    checks: list[Check] = []
+    for path, module in subject.model.named_modules():
+        spec = spec_of(module)
+        if spec is None or (options.core is not None and path != options.core):
+            continue
+        name = path or spec.cell
+        records.append(Message(f"{name}: {spec}", name=f"{name}.spec"))
+        shown = places(spec, options)
+        for layer, direction in shown:
+            records.append(_weights(module, spec, layer, direction, name))
+        if CELLS[spec.cell].has_memory:
+            records.append(_recurrence(module, spec, shown, name))
+        records.append(Message(_count(spec), "formula", name=f"{name}.count"))
+        if spec.bias:
+            records.append(Message(_two_biases(spec), name=f"{name}.biases"))
+            checks += _merged_biases(module, spec, name)
+    if not records:
+        subject.trace().core(options.core or "")  # says which cores there are
+    return [*records, *([Checks(checks)] if checks else [])]
+
+
+def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name: str) -> Table:
+    gates = CELLS[spec.cell].gates
+    rows: list[list[Any]] = []
+    shapes = spec.parameter_shapes(layer)
+    for parameter, size in shapes.items():
+        tensor = _parameter(module, parameter, layer, direction)
+        split = tensor.chunk(len(gates)) if gates and parameter != "weight_hr" else (tensor,)
+        for gate, part in zip(gates if len(split) > 1 else ("",), split, strict=True):
+            rows.append([parameter, f"({', '.join(map(str, size))})", gate, *_figures(part)])
+    columns = [
+        Column("tensor", tr("tensor"), "text", once=True),
+        Column("shape", tr("shape"), "shape", optional=True, once=True),
+        *([Column("gate", tr("gate"), "text")] if gates else [Column("gate", "", "text", optional=True)]),
+        Column("mean", tr("mean")),
+        Column("std", "std"),
+        Column("norm", tr("norm")),
+        Column("min", "min"),
+        Column("max", "max"),
+        Column("histogram", tr("histogram"), "spark"),
+    ]
+    return Table(f"{name}.{place(layer, direction)}", columns, rows, title=f"{name} {place(layer, direction)}")
+
+
+def _parameter(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:
+    own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
+    found = getattr(module, own)
+    assert isinstance(found, Tensor)
+    return found.detach()
+
+
+def _figures(part: Tensor) -> list[Any]:
+    """mean, std (of the numbers themselves, not an estimate), norm, min, max and the counts of a histogram."""
+    wide = part.double().flatten()
+    low, high = wide.min().item(), wide.max().item()
+    finite = wide[wide.isfinite()]
+    counts = [float(n) for n in torch.histc(finite, BINS, low, high).tolist()] if low < high < torch.inf else [1.0]
+    return [wide.mean().item(), wide.std(correction=0).item(), wide.norm().item(), low, high, counts]
+
+
+def _recurrence(module: nn.Module, spec: CoreSpec, shown: list[tuple[int, int]], name: str) -> Table:
+    """How much one step's product with W_hh can stretch h: its largest eigenvalue and its largest singular value."""
+    gates = CELLS[spec.cell].gates or ("",)
+    rows: list[list[Any]] = []
+    for layer, direction in shown:
+        w = weights_of(module, layer, direction)
+        assert w.weight_hh is not None
+        blocks = w.weight_hh.detach().double().chunk(len(gates))
+        for gate, block in zip(gates, blocks, strict=True):
+            square = (
+                block if w.weight_hr is None else w.weight_hr.detach().double() @ block
+            )  # (P, P) under a projection
+            finite = bool(square.isfinite().all())
+            radius = torch.linalg.eigvals(square).abs().max().item() if finite else float("nan")
+            norm = torch.linalg.matrix_norm(square, 2).item() if finite else float("nan")
+            rows.append([place(layer, direction), gate, radius, norm])
+    columns = [
+        Column("place", tr("layer"), "text", once=True),
+        *([Column("gate", tr("gate"), "text")] if CELLS[spec.cell].gates else [Column("gate", "", "text")]),
+        Column("spectral_radius", tr("spectral radius")),
+        Column("norm", tr("2-norm")),
+    ]
+    of = "W_hr W_hh" if spec.proj_size else "W_hh"
+    return Table(f"{name}.recurrence", columns, rows, title=tr("{matrix}: what a step back multiplies by", matrix=of))
+
+
+def _count(spec: CoreSpec) -> str:
+    """G·H·(I + H) + 2·G·H, then with numbers, per layer, then the sum."""
+    G, H, out = spec.num_gates, spec.hidden_size, spec.state_size
+    letters = "H" if not spec.proj_size else "P"
+    memory = CELLS[spec.cell].has_memory
+    terms = [f"G·H·(in + {letters})" if memory else "G·H·in"]
+    if spec.bias:
+        terms.append("2·G·H")
+    if spec.proj_size:
+        terms.append("P·H")
+    head = " + ".join(terms)
+    lines = [f"D·[{head}]" if spec.bidirectional else head]
+    for layer in range(spec.num_layers):
+        size = spec.layer_input_size(layer)
+        numbers = [f"{G}·{H}·({size} + {out})" if memory else f"{G}·{H}·{size}"]
+        numbers += [f"2·{G}·{H}"] * spec.bias + [f"{spec.proj_size}·{H}"] * bool(spec.proj_size)
+        shown = " + ".join(numbers)
+        count = sum(_size(shape) for shape in spec.parameter_shapes(layer).values()) * spec.num_directions
+        lines.append(f"l{layer}: " + (f"2·[{shown}]" if spec.bidirectional else shown) + f" = {count:,}")
+    if spec.num_layers > 1:
+        lines.append(tr("total {n}", n=f"{spec.num_parameters():,}"))
+    return "\n".join(lines)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+def _two_biases(spec: CoreSpec) -> str:
+    """Why there are two, and what the count is where there is one."""
+    rows = spec.num_gates * spec.hidden_size
+    once = spec.num_parameters() - rows * spec.num_layers * spec.num_directions
+    n, m = f"{spec.num_parameters():,}", f"{once:,}"
+    if spec.cell == "gru":
+        return tr(
+            "Two biases: in r and z only b_ih + b_hh counts; in n, b_hn stands inside r*(...), so both are needed. "
+            "Keras has both too (reset_after=True): {n}; with reset_after=False, one: {m}.",
+            n=n,
+            m=m,
+        )
+    return tr(
+        "Two biases, as cuDNN has them: only their sum counts. Keras keeps one, so it counts {m} instead of {n}.",
+        n=n,
+        m=m,
+    )
+
+
+def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
+    """The same core with b_ih + b_hh in the place of b_ih, and no b_hh (but that of a GRU's n), on a random input."""
+    if isinstance(module, nn.RNNCellBase):
+        return []
+    generator = torch.Generator().manual_seed(0)
+    own = next(module.parameters())
+    x = torch.randn(5, 2, spec.input_size, generator=generator).to(own)
+    before = {key: parameter.detach().clone() for key, parameter in module.named_parameters()}
+    with torch.no_grad():
+        whole, _ = run_core(module, x)
+        try:
+            for layer in range(spec.num_layers):
+                for direction in range(spec.num_directions):
+                    b_ih, b_hh = (_parameter(module, key, layer, direction) for key in ("bias_ih", "bias_hh"))
+                    merged = slice(0, 2 * spec.hidden_size) if spec.cell == "gru" else slice(None)
+                    b_ih[merged] += b_hh[merged]
+                    b_hh[merged] = 0
+            once, _ = run_core(module, x)
+        finally:
+            for key, parameter in module.named_parameters():
+                parameter.copy_(before[key])
+    diff = float((whole - once).abs().max())
+    tol = tolerance(own.dtype, spec.hidden_size + spec.input_size)
+    text = tr("{core}: b_ih + b_hh in one bias gives the same outputs", core=name)
+    if spec.cell == "gru":
+        text = tr("{core}: b_ih + b_hh in one bias for r and z gives the same outputs", core=name)
+    return [Check(f"{name}-one-bias", diff <= tol, text, diff, tol)]

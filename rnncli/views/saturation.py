@@ -1,0 +1,188 @@
+"""saturation: gates that are shut or open, tanh at its ends, units that are dead or double, numbers that are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnncli.cells import CELLS
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, HeatMap, Message, Record, Table
+from rnncli.replay import CoreTrace, Trace
+from rnncli.views import BATCH, Options
+from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core"}
+ROWS = 8
+
+SHUT, OPEN, FLAT = 0.1, 0.9, 0.9  # below: a gate is shut; above: it is open; above in size: tanh is flat
+SAME = 1e-6  # a unit that moves less is dead; two units that are nowhere further apart are doubles
+SHOWN = 8
+SIGMOID = ("i", "f", "o", "r", "z")  # gates between 0 and 1; g and n are a tanh
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One gate or state over all steps inside the sequences. values: (N, H), N = steps of all rows together.
+
+    at: (T, B) bool, where a step is inside; kind: sigmoid, tanh, or free (relu, an LSTM's c: no ends to saturate at).
+    """
+
+    name: str
+    values: Tensor
+    at: Tensor
+    kind: str
+
+    @property
+    def low(self) -> Tensor:
+        """(N, H) bool: shut."""
+        return self.values < SHUT if self.kind == "sigmoid" else torch.zeros_like(self.values, dtype=torch.bool)
+
+    @property
+    def high(self) -> Tensor:
+        """(N, H) bool: open, or tanh at one of its ends."""
+        if self.kind == "sigmoid":
+            return self.values > OPEN
+        return self.values.abs() > FLAT if self.kind == "tanh" else torch.zeros_like(self.values, dtype=torch.bool)
+
+    def dead(self) -> list[int]:
+        """Units that say the same at every step of every row."""
+        if len(self.values) < 2:
+            return []
+        spread = self.values.amax(0) - self.values.amin(0)
+        return [int(unit) for unit in (spread <= SAME).nonzero().flatten()]
+
+    def doubles(self) -> list[tuple[int, int]]:
+        """Pairs of living units that are nowhere further apart than SAME, each with the first of its kind."""
+        if len(self.values) < 2:
+            return []
+        apart = torch.cdist(self.values.T.contiguous(), self.values.T.contiguous(), p=float("inf"))  # (H, H)
+        dead = set(self.dead())
+        found: list[tuple[int, int]] = []
+        taken: set[int] = set()
+        for a, b in ((apart <= SAME).triu(1)).nonzero().tolist():
+            if a not in dead and a not in taken and b not in taken:
+                found.append((a, b))
+                taken.add(b)
+        return found
+
+
+def signals(made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> list[Signal]:
+    """Every gate and state of a place, in float64."""
+    prefix, cell = made.prefix(core), CELLS[core.spec.cell]
+    x = made[f"{prefix}x"]
+    T, B = x.shape[:2]
+    at = torch.ones(T, B, dtype=torch.bool)
+    if core.lengths is not None:
+        at = torch.arange(T).unsqueeze(1) < core.lengths.cpu().unsqueeze(0)
+    chosen = torch.zeros(T, dtype=torch.bool)
+    chosen[step_numbers(options, T)] = True
+    at = at & chosen.unsqueeze(1)
+    found = []
+    for name in [*(f"gate.{gate}" for gate in cell.gates), *reversed(cell.states)]:
+        values = made[f"{prefix}{place(layer, direction)}.{name}"].double()
+        gate = name.removeprefix("gate.")
+        kind = "sigmoid" if gate in SIGMOID else "tanh"
+        if name == "c" or (name == "h" and (core.spec.nonlinearity != "tanh" or core.spec.proj_size)):
+            kind = "free"
+        found.append(Signal(gate, values[at], at, kind))
+    return found
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    made = subject.trace()
+    records: list[Record] = []
+    checks: list[Check] = []
+    for core in subject.cores(made, options.core):
+        B = core.calls[0].x.shape[1]
+        text = about(subject, core) + (tr(" and {n} more rows", n=B - 1) if B > 1 else "")
+        records.append(Message(text, name=f"{name_of(core)}.about"))
+        for layer, direction in places(core.spec, options):
+            found = signals(made, core, layer, direction, options)
+            records += _shown(core, layer, direction, found, options)
+            bad = sum(int((~signal.values.isfinite()).sum()) for signal in found)
+            text = tr(
+                "{core} {home}: every gate and state is a finite number",
+                core=name_of(core),
+                home=place(layer, direction),
+            )
+            checks.append(Check(f"{name_of(core)}-{place(layer, direction)}-finite", bad == 0, text))
+    return [*records, Checks([*checks, replay_check(made)])]
+
+
+def _shown(core: CoreTrace, layer: int, direction: int, found: list[Signal], options: Options) -> list[Record]:
+    home = f"{name_of(core)} {place(layer, direction)}"
+    rows: list[list[Any]] = []
+    for signal in found:
+        bad = int((~signal.values.isfinite()).sum())
+        low = float(signal.low.double().mean()) if signal.kind == "sigmoid" else None
+        high = float(signal.high.double().mean()) if signal.kind != "free" else None
+        rows.append(
+            [signal.name, float(signal.values.mean()), low, high, len(signal.dead()), len(signal.doubles()), bad]
+        )
+    columns = [
+        Column("signal", tr("gate, state"), "text"),
+        Column("mean", tr("mean")),
+        Column("low", "< 0.1", "bar"),
+        Column("high", tr("> 0.9 in size"), "bar"),
+        Column("dead", tr("dead"), "count"),
+        Column("double", tr("double"), "count"),
+        Column("nan", "NaN/Inf", "count"),
+    ]
+    size = found[-1].values.shape[1]
+    caption = tr("dead: the same at every step. double: equal to another unit. of {H} units", H=size)
+    key = home.replace(" ", ".")
+    records: list[Record] = [Table(key, columns, rows, title=home, caption=caption)]
+    records += _per_step(home, found)
+    return [*records, _per_unit(home, found, unit_numbers(options, min(s.values.shape[1] for s in found)))]
+
+
+def _per_step(home: str, found: list[Signal]) -> list[Record]:
+    """Share of saturated units at each step, the mean over rows."""
+    shown = [signal for signal in found if signal.kind != "free"]
+    if not shown:
+        return []
+    steps = [t for t in range(len(shown[0].at)) if bool(shown[0].at[t].any())]
+    values = []
+    for signal in shown:
+        saturated = (signal.low | signal.high).double().mean(1)  # (N,)
+        by_step = torch.zeros(signal.at.shape, dtype=torch.double)
+        by_step[signal.at] = saturated
+        values.append([float(by_step[t].sum() / signal.at[t].sum()) for t in steps])
+    title = tr("share of saturated units at each step")
+    return [
+        HeatMap(
+            f"{home.replace(' ', '.')}.by_step",
+            values,
+            [s.name for s in shown],
+            [str(t) for t in steps],
+            "",
+            "t",
+            title,
+        )
+    ]
+
+
+def _per_unit(home: str, found: list[Signal], units: list[int]) -> Table:
+    """For each unit how often it is saturated, and whether it is dead or double."""
+    dead, doubles = set(found[-1].dead()), {b: a for a, b in found[-1].doubles()}
+    shown = [signal for signal in found if signal.kind != "free"]
+    shares = [(signal.low | signal.high).double().mean(0).tolist() for signal in shown]
+    h = found[-1].values
+    rows: list[list[Any]] = []
+    for unit in units:
+        note = tr("dead") if unit in dead else (tr("as unit {n}", n=doubles[unit]) if unit in doubles else "")
+        rows.append([unit, *[share[unit] for share in shares], float(h[:, unit].min()), float(h[:, unit].max()), note])
+    columns = [
+        Column("unit", tr("unit"), "count"),
+        *[Column(f"{s.name}.saturated", s.name, "percent", group=tr("saturated")) for s in shown],
+        Column("min", tr("min h")),
+        Column("max", tr("max h")),
+        Column("note", "", "text"),
+    ]
+    return Table(f"{home.replace(' ', '.')}.units", columns, rows, cut_rows=SHOWN)

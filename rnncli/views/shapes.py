@@ -1,0 +1,343 @@
+"""shapes: every stage from input to head with real sizes, parameters, bytes and FLOPs, and totals that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.utils.flop_counter import FlopCounterMode
+
+from rnncli.cells import CELLS, CoreSpec, quiet_projections, spec_of
+from rnncli.data.batch import Batch
+from rnncli.locale import tr
+from rnncli.nn.evaluate import evaluating
+from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.replay import trace
+from rnncli.replay.loop import recording
+from rnncli.report.numbers import shape
+from rnncli.views import BATCH, Options
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH
+ROWS = 1
+
+
+@dataclass
+class Stage:
+    """One part of a model: no two stages share a parameter, and together they have all of them.
+
+    gives: (what, shape with its axes' names, bytes). flops: of its products in one forward pass, 2 for a multiply-add.
+    formula: how its parameters are counted.
+    """
+
+    name: str
+    module: nn.Module | None
+    parameters: int = 0
+    parameter_bytes: int = 0
+    flops: int = 0
+    gives: list[tuple[str, str, int]] = field(default_factory=list)
+    formula: str = ""
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    found = stages(subject.model, subject.batch)
+    records: list[Record] = [table(found), _calls(subject)]
+    on_meta = next(subject.model.parameters()).is_meta
+    if not on_meta:
+        checks = _checks(subject, found)
+        records.append(Checks(checks))
+    return records
+
+
+def stages(model: nn.Module, batch: Batch) -> list[Stage]:
+    """Every stage in the order it runs, from one forward pass in eval mode; also for models on the meta device."""
+    parts = {path: Stage(path, module) for path, module in _parts(model, "")}
+    order: list[str] = []
+    # not prepended to `parts`: `input` may be a module's name too
+    T, B = batch.inputs.shape[:2]
+    kinds = {2: ("T", "B"), 3: ("T", "B", "I"), 5: ("T", "B", "Y", "X", "C")}
+    first = Stage("input", None, gives=[_given("batch", batch.inputs, kinds.get(batch.inputs.dim(), ()))])
+    with ExitStack() as hooks:
+        counter = hooks.enter_context(FlopCounterMode(display=False))
+        hooks.enter_context(evaluating(model))
+        for path, stage in parts.items():
+            if stage.module is not None:
+                for hook in _hooks(stage, path, order, counter, (T, B)):
+                    hooks.callback(hook.remove)
+        if all(isinstance(stage.module, nn.RNNBase | nn.RNNCellBase) for stage in parts.values() if _core(stage)):
+            with recording():  # every engine then calls the module itself, and its hooks
+                model(batch)
+        else:  # a core without a torch module has no forward of its own for packed data
+            trace(model, batch, check=False)
+    _count(model, parts)
+    called = [parts[path] for path in dict.fromkeys(order)]
+    silent = [stage for stage in parts.values() if stage.name not in order and stage.parameters]
+    return [first, *called, *silent]
+
+
+def _core(stage: Stage) -> bool:
+    return stage.module is not None and spec_of(stage.module) is not None
+
+
+def _parts(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """The largest modules that are a recurrent core or hold none, and every module between that has parameters."""
+    inner = any(spec_of(part) is not None for part in module.modules())
+    if spec_of(module) is not None or not inner:
+        yield path or type(module).__name__, module
+        return
+    if any(True for _ in module.parameters(recurse=False)):
+        yield path or "model", module
+    for name, child in module.named_children():
+        yield from _parts(child, f"{path}.{name}" if path else name)
+
+
+def _hooks(stage: Stage, path: str, order: list[str], counter: FlopCounterMode, sizes: tuple[int, int]) -> list[Any]:
+    module = stage.module
+    assert module is not None
+    spec = spec_of(module)
+    before: list[int] = []
+
+    def enter(module: nn.Module, args: Any) -> None:
+        before.append(counter.get_total_flops())
+
+    def leave(module: nn.Module, args: Any, result: Any) -> None:
+        order.append(path)
+        start = before.pop()
+        fresh = not stage.gives
+        if spec is not None:
+            stage.flops += core_flops(spec, args[0])
+            if fresh:
+                stage.gives += _core_gives(spec, args, result)
+        else:
+            stage.flops += counter.get_total_flops() - start
+            if fresh:
+                stage.gives += _plain_gives(stage.name, result, sizes)
+
+    return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+
+def core_flops(spec: CoreSpec, x: Any) -> int:
+    """2 · steps · D · [G·H·(in + Hout) + P·H] over the layers; steps are those inside the sequences."""
+    steps = x.data.shape[0] if isinstance(x, PackedSequence) else prod(x.shape[:-1])
+    total = 0
+    for layer in range(spec.num_layers):
+        shapes = spec.parameter_shapes(layer)
+        total += sum(prod(size) for name, size in shapes.items() if name.startswith("weight"))
+    return 2 * steps * spec.num_directions * total
+
+
+def _core_gives(spec: CoreSpec, args: Any, result: Any) -> list[tuple[str, str, int]]:
+    found: list[tuple[str, str, int]] = []
+    x = args[0]
+    if isinstance(x, PackedSequence):
+        found.append(_given(tr("packed x"), x.data, ("steps", "I")))
+        found.append((tr("batch_sizes"), shape(T=len(x.batch_sizes)), x.batch_sizes.numel() * 8))
+    output, last = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if isinstance(output, PackedSequence):
+        found.append(_given(tr("packed output"), output.data, ("steps", "D·H")))
+    elif last is not None and output.dim() == 3:
+        width = "D·P" if spec.proj_size else "D·H"
+        found.append(_given("output", output, ("T", "B", width if spec.bidirectional else width[2:])))
+    if last is None or (isinstance(output, Tensor) and output.dim() < 3):  # a single cell: h, or (h, c)
+        for name, tensor in zip(("h", "c"), result if isinstance(result, tuple) else (result,), strict=False):
+            found.append(_given(name, tensor, ("B", "H")))
+        return found
+    states = last if isinstance(last, tuple) else (last,)
+    for name, tensor in zip(("h_n", "c_n"), states, strict=False):
+        size = "P" if spec.proj_size and name == "h_n" else "H"
+        found.append(_given(name, tensor, ("L·D", "B", size)))
+    return found
+
+
+def _plain_gives(name: str, result: Any, sizes: tuple[int, int]) -> list[tuple[str, str, int]]:
+    tensors = result if isinstance(result, tuple) else (result,)
+    found = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+    if not found:
+        return []
+    tensor = found[0]  # others are lengths and states
+    known = {"front": ("x", "I"), "head": ("scores", "C")}.get(name, (tr("gives"), "F"))
+    axes: tuple[str, ...] = ()
+    if tensor.dim() == 3 and tensor.shape[1] == sizes[1]:
+        axes = ("T", "B", known[1])
+    elif tensor.dim() == 2:
+        axes = ("B", known[1]) if tensor.shape[0] == sizes[1] else ()
+    return [_given(known[0], tensor, axes)]
+
+
+def _given(what: str, tensor: Tensor, axes: tuple[str, ...]) -> tuple[str, str, int]:
+    size = tensor.numel() * tensor.element_size()
+    if len(axes) != tensor.dim():
+        return what, str(tuple(tensor.shape)), size
+    return what, shape(**dict(zip(axes, tensor.shape, strict=True))), size
+
+
+def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
+    """Parameters of every stage; one that two modules share counts once, where it stands first."""
+    seen: set[int] = set()
+    for stage in parts.values():
+        assert stage.module is not None
+        spec = spec_of(stage.module)
+        alone = spec is None and any(spec_of(part) is not None for part in stage.module.modules())
+        for parameter in stage.module.parameters(recurse=not alone):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                stage.parameters += parameter.numel()
+                stage.parameter_bytes += parameter.numel() * parameter.element_size()
+        if spec is not None:
+            stage.formula = formula(spec)
+        elif isinstance(stage.module, nn.Linear):
+            m = stage.module
+            stage.formula = f"{m.out_features}·{m.in_features}" + (f" + {m.out_features}" if m.bias is not None else "")
+        elif isinstance(stage.module, nn.Embedding):
+            stage.formula = f"{stage.module.num_embeddings}·{stage.module.embedding_dim}"
+
+
+def formula(spec: CoreSpec) -> str:
+    """The count of a core's parameters, written out: `4·4 + 4·4 + 2·4`; layers in order, D·(...) for two directions."""
+    layers = []
+    for layer in range(spec.num_layers):
+        shapes = spec.parameter_shapes(layer)
+        terms = [f"{rows}·{cols}" for name, (rows, cols) in ((n, s) for n, s in shapes.items() if len(s) == 2)]
+        if spec.bias:
+            terms.append(f"2·{shapes['bias_ih'][0]}")
+        text = " + ".join(terms)
+        layers.append(f"2·({text})" if spec.bidirectional else text)
+    same = len(set(layers[1:])) == 1 and len(layers) > 2
+    if same:  # from the second layer on all are alike
+        return f"{layers[0]} + {len(layers) - 1}·({layers[1]})"
+    return " + ".join(layers)
+
+
+def table(found: list[Stage]) -> Table:
+    """The stages as a table whose columns add up to its total."""
+    rows: list[list[Any]] = []
+    for stage in found:
+        gives = stage.gives or [("", "", 0)]
+        for k, (what, size, bytes_) in enumerate(gives):
+            counts = [stage.parameters, stage.parameter_bytes, stage.flops] if k == 0 else [None] * 3
+            rows.append([stage.name, what, size, *counts, bytes_])
+    columns = [
+        Column("stage", tr("stage"), "text", once=True),
+        Column("gives", tr("gives"), "text"),
+        Column("shape", tr("shape"), "shape"),
+        Column("parameters", tr("parameters"), "count"),
+        Column("parameter_bytes", tr("their bytes"), "bytes"),
+        Column("flops", "FLOPs", "count"),
+        Column("bytes", tr("output bytes"), "bytes", optional=True),
+    ]
+    total = [tr("total"), "", "", *(sum(row[k] or 0 for row in rows) for k in range(3, 7))]
+    return Table("stages", columns, rows, total=total)
+
+
+def _calls(subject: Subject) -> Message:
+    """How each core is called: what it returns, and what never moves."""
+    lines = []
+    for spec in subject.specs.values():
+        call = {
+            "lstm": "output, (h_n, c_n) = lstm(x, (h_0, c_0))",
+            "gru": "output, h_n = gru(x, h_0)",
+        }.get(spec.cell, "output, h_n = rnn(x, h_0)")
+        if call not in lines:
+            lines.append(call)
+    return Message("\n".join(lines), "formula", name="calls")
+
+
+def _checks(subject: Subject, found: list[Stage]) -> list[Check]:
+    counted = sum(stage.parameters for stage in found)
+    total = sum(parameter.numel() for parameter in subject.model.parameters())
+    checks = [Check("parameters-add-up", counted == total, tr("the stages have all {n} parameters", n=f"{total:,}"))]
+    for path, module in subject.model.named_modules():
+        spec = spec_of(module)
+        if spec is None:
+            continue
+        checks.append(
+            Check(
+                "formula",
+                spec.num_parameters() == sum(p.numel() for p in module.parameters()),
+                tr("{core}: {formula} = {n}", core=path or spec.cell, formula=formula(spec), n=spec.num_parameters()),
+            )
+        )
+        if isinstance(module, nn.RNNBase):
+            checks += _module_checks(module, spec, subject)
+            break
+    return checks
+
+
+def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list[Check]:
+    """What torch's own module does with its axes, tried on this one."""
+    B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
+    zeros = torch.zeros
+    own = next(module.parameters())
+    x = zeros(T, B, spec.input_size).to(own)
+    with torch.no_grad(), quiet_projections(spec), _batch_first(module):
+        output, last = module(x.transpose(0, 1))
+    h_n = last[0] if isinstance(last, tuple) else last
+    size = "P" if spec.proj_size else "H"
+    checks = [
+        Check(
+            "batch-first",
+            tuple(output.shape[:2]) == (B, T) and tuple(h_n.shape) == (rows, B, spec.state_size),
+            tr(
+                "batch_first=True would turn x and output to (B, T, .); h_0 and h_n stay {shape}",
+                shape=shape(**{"L·D": rows, "B": B, size: spec.state_size}),
+            ),
+        )
+    ]
+    if len(CELLS[spec.cell].states) == 2:
+        checks.append(
+            Check("tuple", isinstance(last, tuple), tr("an LSTM has two states: it takes and returns (h, c)"))
+        )
+    wrong = B + 1
+    h_0 = zeros(rows, wrong, spec.state_size).to(own)
+    c_0 = zeros(rows, wrong, spec.hidden_size).to(own)
+    said = ""
+    try:
+        with torch.no_grad(), quiet_projections(spec):
+            module(x, (h_0, c_0) if spec.cell == "lstm" else h_0)
+    except RuntimeError as error:
+        said = str(error).splitlines()[0]
+    checks.append(
+        Check(
+            "state-of-another-batch",
+            bool(said),
+            tr(
+                "h_0 must have this batch's B={B} (an epoch's last batch may be smaller); with {wrong}, torch: {said}",
+                B=B,
+                wrong=wrong,
+                said=said,
+            ),
+        )
+    )
+    if B > 1:
+        packed = pack_padded_sequence(x, torch.tensor([T] + [T - 1] * (B - 1)))
+        checks.append(
+            Check(
+                "batch-sizes",
+                int(packed.batch_sizes.sum()) == packed.data.shape[0],
+                tr(
+                    "packed, rows of {a} and {b} steps: data {shape}, batch_sizes {sizes}",
+                    a=T,
+                    b=T - 1,
+                    shape=tuple(packed.data.shape),
+                    sizes=packed.batch_sizes.tolist(),
+                ),
+            )
+        )
+    return checks
+
+
+@contextmanager
+def _batch_first(module: nn.RNNBase) -> Iterator[None]:
+    before = module.batch_first
+    module.batch_first = True
+    try:
+        yield
+    finally:
+        module.batch_first = before

@@ -1,0 +1,103 @@
+"""states: which row of h_n is which layer and direction, and where it stands in `output`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnncli.cells import CELLS
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.replay import CoreTrace, Trace
+from rnncli.views import BATCH, Options
+from rnncli.views._show import about, name_of, place, replay_check, unit_numbers
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH | {"units", "core"}
+ROWS = 1
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    made = subject.trace()
+    records: list[Record] = []
+    checks: list[Check] = []
+    for core in subject.cores(made, options.core):
+        records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
+        records.append(_table(core, options))
+        checks += _identities(made, core)
+    rule = tr("h_n row k is layer k // D, direction k % D: layers first, directions inside")
+    return [*records, Message(rule, "formula", name="rule"), Checks([*checks, replay_check(made)])]
+
+
+def _table(core: CoreTrace, options: Options) -> Table:
+    spec = core.spec
+    H, D, L = spec.state_size, spec.num_directions, spec.num_layers
+    h_n = core.calls[-1].last[0].detach()  # (L·D, B, H)
+    rows: list[list[Any]] = []
+    for k in range(L * D):
+        layer, direction = divmod(k, D)
+        size = "P" if spec.proj_size else "H"
+        part = "" if D == 1 else (f", {size}:" if direction else f", :{size}")
+        where = f"output[{'0' if direction else '-1'}, :{part}]" if layer == L - 1 else tr("not in output")
+        if core.lengths is not None and layer == L - 1 and not direction:
+            where = f"output[len_b-1, b{part}]"
+        units = unit_numbers(options, H)
+        rows.append([f"h_n[{k}]", layer, "bwd" if direction else "fwd", where, h_n[k, 0, units].double().tolist()])
+    columns = [
+        Column("row", tr("row"), "text"),
+        Column("layer", tr("layer"), "count"),
+        Column("direction", tr("direction"), "text"),
+        Column("where", tr("stands in"), "text"),
+        Column("h_n", "h_n[k, 0]", "vector"),
+    ]
+    return Table(f"{name_of(core)}.states", columns, rows)
+
+
+def _identities(made: Trace, core: CoreTrace) -> list[Check]:
+    """What holds, and what is often believed and does not, on this model's own numbers."""
+    spec = core.spec
+    H, D, L, T = spec.state_size, spec.num_directions, spec.num_layers, core.num_steps
+    prefix, name = made.prefix(core), name_of(core)
+    output = made[f"{prefix}output"]  # (T, B, D·H)
+    last = core.calls[-1].last
+    h_n = last[0].detach()  # (L·D, B, H)
+    B = output.shape[1]
+    rows = torch.arange(B)
+    ends = torch.full((B,), T - 1) if core.lengths is None else core.lengths.cpu() - 1  # (B,)
+    end_name = "output[-1]" if core.lengths is None else "output[len_b-1]"
+    forward = output[ends, rows, :H]  # (B, H)
+    checks: list[Check] = []
+
+    def equal(key: str, text: str, a: Tensor, b: Tensor) -> None:
+        diff = _apart(a, b)
+        checks.append(Check(f"{name}-{key}", diff == 0, f"{name}: {text}", diff, 0.0))
+
+    if D == 1:
+        equal("last", f"{end_name} = h_n[-1]", forward, h_n[-1])
+    else:
+        equal("forward", f"{end_name}[:, :H] = h_n[-2]", forward, h_n[-2])
+        equal("backward", "output[0][:, H:] = h_n[-1]", output[0, :, H:], h_n[-1])
+    for layer in range(L):
+        for direction in range(D):
+            h = made[f"{prefix}{place(layer, direction)}.h"]
+            at = h[0] if direction else h[ends, rows]
+            k = layer * D + direction
+            step = "0" if direction else "T-1"
+            equal(f"row-{k}", f"h_n[{k}] = {place(layer, direction)}.h at t={step}", h_n[k], at)
+    if len(CELLS[spec.cell].states) == 2:
+        c = made[f"{prefix}{place(L - 1, 0)}.c"][ends, rows]
+        equal("c_n", f"c_n[{(L - 1) * D}] = {place(L - 1, 0)}.c at t=T-1", last[1].detach()[(L - 1) * D], c)
+    if D == 2 and bool((ends > 0).any()):
+        joined = torch.cat([h_n[-2], h_n[-1]], dim=1)
+        apart = _apart(output[ends, rows], joined)
+        text = tr("{end} is not cat(h_n[-2], h_n[-1]): its second half has read one step", end=end_name)
+        checks.append(Check(f"{name}-not-cat", apart > 0, f"{name}: {text}", apart))
+    return checks
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    """The largest difference; NaN equals NaN."""
+    return float((a - b).abs().masked_fill(a.isnan() & b.isnan() | (a == b), 0.0).max())

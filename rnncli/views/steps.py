@@ -1,0 +1,171 @@
+"""steps: the per-step table: token, x_t, gates, c_t, h_t, and what the model answers there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from rnncli.cells import CELLS, gru_step_cho
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.nn.frontends import OneHot
+from rnncli.records import Checks, Column, Message, Record, Table
+from rnncli.replay import CoreTrace, Trace, trace
+from rnncli.report.numbers import number
+from rnncli.views import BATCH, Options
+from rnncli.views._show import (
+    about,
+    label_cell,
+    label_column,
+    name_of,
+    place,
+    places,
+    replay_check,
+    step_numbers,
+    unit_numbers,
+)
+from rnncli.views._subject import Subject
+
+NEEDS: frozenset[str] = frozenset()
+OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
+ROWS = 1
+
+TOP = 3  # answers shown at a step; 2 where gates take the room
+SHOWN = 12  # steps before the table is cut
+EQUATIONS = {
+    "rnn": "h_t = tanh(W_ih·x_t + b_ih + W_hh·h_(t-1) + b_hh)",
+    "feedforward": "h_t = tanh(W_ih·x_t + b_ih + b_hh)",
+    "gru": "q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)",
+    "lstm": "c_t = f⊙c_(t-1) + i⊙g; h_t = o⊙tanh(c_t)",
+}
+
+
+def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    if options.variant not in (None, "both"):
+        raise UsageError(
+            tr("there is no variant {name!r}", name=options.variant),
+            where="--variant",
+            todo=tr("both: torch and paper"),
+        )
+    made = subject.trace()
+    records: list[Record] = []
+    for core in subject.cores(made, options.core):
+        if options.variant is not None and core.spec.cell != "gru":
+            raise UsageError(
+                tr("{cell} has one form: --variant is for the gru", cell=core.spec.cell), where="--variant"
+            )
+        records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
+        for layer, direction in places(core.spec, options, top=options.variant is not None or core.num_steps > 1):
+            if options.variant == "both":
+                records += _both_forms(subject, made, core, layer, direction, options)
+            else:
+                records.append(_steps(subject, made, core, layer, direction, options))
+        records.append(Message(_equation(core), "formula", name=f"{name_of(core)}.equation"))
+    return [*records, Checks([replay_check(made)])]
+
+
+def _equation(core: CoreTrace) -> str:
+    text = EQUATIONS[core.spec.cell]
+    if core.spec.nonlinearity == "relu":
+        return text.replace("tanh", "relu")
+    if core.spec.nonlinearity == "none":
+        return text.replace("tanh(", "").removesuffix(")")
+    if core.spec.proj_size:
+        return text.replace("o⊙tanh(c_t)", "W_hr·(o⊙tanh(c_t))")
+    return text
+
+
+def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> Table:
+    prefix, home = made.prefix(core), place(layer, direction)
+    steps = step_numbers(options, subject.length(core, 0))
+    labels = subject.labels(core)
+    columns = [Column("t", "t", "count"), *label_column(labels)]
+    cells: list[list[Any]] = [[t, *label_cell(labels, t)] for t in steps]
+    gates = CELLS[core.spec.cell].gates
+    answers: tuple[list[Column], list[list[Any]]] = ([], [[] for _ in steps])
+    if layer == core.spec.num_layers - 1:
+        answers = _answers(subject, core, steps)
+    if gates:  # tall on most screens: what stands before the first vector shares a line
+        _append(columns, cells, *answers)
+    if layer == 0:
+        one_hot = any(isinstance(module, OneHot) for module in subject.model.modules())
+        # a one-hot row is its token: said once where both do not fit
+        columns.append(Column("x", "x_t", "vector", optional=one_hot and not gates))
+        _add(cells, made[f"{prefix}x"][:, 0], steps, None)
+    for gate in gates:
+        columns.append(Column(f"gate.{gate}", gate, "vector"))
+        _add(cells, made[f"{prefix}{home}.gate.{gate}"][:, 0], steps, options)
+    for state in reversed(CELLS[core.spec.cell].states):
+        columns.append(Column(state, f"{state}_t", "vector"))
+        _add(cells, made[f"{prefix}{home}.{state}"][:, 0], steps, options)
+    if not gates:
+        _append(columns, cells, *answers)
+    title = "" if core.spec.num_layers * core.spec.num_directions == 1 else f"{name_of(core)} {home}"
+    return Table(f"{name_of(core)}.{home}", columns, cells, title=title, cut_rows=SHOWN)
+
+
+def _append(columns: list[Column], cells: list[list[Any]], more: list[Column], values: list[list[Any]]) -> None:
+    columns += more
+    for row, added in zip(cells, values, strict=True):
+        row += added
+
+
+def _add(cells: list[list[Any]], values: Tensor, steps: list[int], options: Options | None) -> None:
+    units = list(range(values.shape[1])) if options is None else unit_numbers(options, values.shape[1])
+    for row, t in zip(cells, steps, strict=True):
+        row.append(values[t, units].double().tolist())
+
+
+def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[Column], list[list[Any]]]:
+    """The likeliest answers at each step with their probabilities, where scores stand at this core's steps."""
+    scores, names = subject.outputs.scores, subject.names.answers
+    per_step = scores.dim() == 3 and scores.shape[0] == core.num_steps
+    if names is None or not per_step or scores.shape[2] != len(names):
+        return [], [[] for _ in steps]
+    chances = scores.detach()[:, 0].double().softmax(1)  # (T, C)
+    k = min(TOP - bool(CELLS[core.spec.cell].gates), len(names))
+    best = chances.topk(k, dim=1)
+    columns = [Column("predicted", tr("predicted"), "code"), Column("p", "p")]
+    columns += [Column("second", tr("second"), "text")] * (k > 1)
+    columns += [Column("third", tr("third"), "text", optional=True)] * (k > 2)
+    targets = subject.batch.targets
+    has_targets = targets is not None and tuple(targets.shape) == tuple(scores.shape[:2])
+    rows: list[list[Any]] = []
+    for t in steps:
+        indices, values = best.indices[t].tolist(), best.values[t].tolist()
+        others = [f"{names[i]} {p:.4f}" for i, p in zip(indices[1:], values[1:], strict=True)]
+        rows.append([names[indices[0]], values[0], *others])
+    if has_targets:
+        assert targets is not None
+        columns.append(Column("target", tr("target"), "code"))
+        for t, row in zip(steps, rows, strict=True):
+            wanted = int(targets[t, 0])
+            row.append(names[wanted] if 0 <= wanted < len(names) else None)
+    return columns, rows
+
+
+def _both_forms(
+    subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options
+) -> list[Record]:
+    """torch's GRU beside the paper's, same weights, same input."""
+    paper = trace(subject.model, subject.batch, check=False, step=gru_step_cho)
+    name = f"{made.prefix(core)}{place(layer, direction)}.h"
+    ours, theirs = made[name][:, 0], paper[name][:, 0]
+    steps = step_numbers(options, subject.length(core, 0))
+    units = unit_numbers(options, ours.shape[1])
+    labels = subject.labels(core)
+    rows: list[list[Any]] = []
+    for t in steps:
+        diff = float((ours[t] - theirs[t]).abs().max())
+        rows.append([t, *label_cell(labels, t), ours[t, units].tolist(), theirs[t, units].tolist(), diff])
+    columns = [
+        Column("t", "t", "count"),
+        *label_column(labels),
+        Column("torch", tr("h_t, torch: r after the product"), "vector"),
+        Column("paper", tr("h_t, Cho 2014: r before it"), "vector"),
+        Column("diff", tr("apart"), "diff"),
+    ]
+    apart = float((ours - theirs).abs().max())
+    text = tr("The same weights in the two forms: h is up to {d} apart. nn.GRU computes torch's.", d=number(apart))
+    return [Table(f"{name_of(core)}.both", columns, rows, cut_rows=SHOWN), Message(text, name="apart")]
