@@ -25,6 +25,7 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
                 ("train", tr("a recipe -> a run folder")),
                 ("predict", tr("use a run on new input")),
                 ("evaluate", tr("score a run, beside its baselines")),
+                ("export", tr("a run's weights, to load without rnncli")),
                 ("report", tr("one web page of a run")),
             ],
         ),

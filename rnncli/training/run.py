@@ -27,7 +27,7 @@ from torch import nn
 
 from rnncli import __version__
 from rnncli.device import dtype_of
-from rnncli.errors import DataError, UsageError
+from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.files import FolderLock, atomic_write, cannot_write
 from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig, resolved_yaml
@@ -85,15 +85,9 @@ class Outcome:
 
 def new_folder(name: str, out: str | None = None) -> Path:
     """`runs/NAME-001`, counting up, or `out`, which must be empty or not there yet. Raises UsageError, CannotWrite."""
+    if out is not None:
+        return make_folder(out)
     try:
-        if out is not None:
-            folder = Path(out)
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise UsageError(
-                    tr("this folder is not empty"), where=out, todo=tr("choose another, or --resume it if it is a run")
-                )
-            return folder
         Path(RUNS).mkdir(exist_ok=True)
         number = 1 + max((_number(path, name) for path in Path(RUNS).iterdir()), default=0)
         while True:
@@ -103,10 +97,28 @@ def new_folder(name: str, out: str | None = None) -> Path:
                 return folder
             except FileExistsError:  # another process took it
                 number += 1
-    except FileExistsError as error:
-        raise UsageError(tr("this is a file, not a folder"), where=str(out or RUNS)) from error
     except OSError as error:
-        raise cannot_write(out or RUNS, error) from error
+        raise _not_made(RUNS, error) from error
+
+
+def make_folder(out: str) -> Path:
+    """The folder `out`, made if need be, which must be empty. Raises UsageError, CannotWrite."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(
+                tr("this folder is not empty"), where=out, todo=tr("choose another, or --resume it if it is a run")
+            )
+    except OSError as error:
+        raise _not_made(out, error) from error
+    return folder
+
+
+def _not_made(folder: str, error: OSError) -> RnncliError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UsageError(tr("this is a file, not a folder"), where=folder)
+    return cannot_write(folder, error)
 
 
 def _number(path: Path, name: str) -> int:

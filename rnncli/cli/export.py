@@ -1,0 +1,36 @@
+"""`rnncli export`: a run for programs without rnncli."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rnncli.cli.settings import settings
+from rnncli.locale import tr
+
+
+def export(
+    target: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, a name under runs/, or last.")],
+    out: Annotated[str, typer.Argument(metavar="DIR", help="Where to; empty, or not there yet.")],
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also model.onnx, held against onnxruntime (needs the extra onnx).")
+    ] = False,
+) -> None:
+    """Write a run's weights by torch's own names, and a short script that loads them without rnncli."""
+    from rnncli.cli.target import run_folder
+
+    folder = run_folder(target)
+    from rnncli import report
+    from rnncli.records import Checks, Commands, Message, Page, Record
+    from rnncli.training.export import export
+    from rnncli.training.run import open_run
+
+    done = export(open_run(folder).with_threads(1), out, onnx=onnx)
+    what = tr("the whole model") if done.whole else tr("its recurrent cores")
+    shown: list[Record] = [
+        Message(tr("{dir}: {files}", dir=done.folder, files=", ".join(done.files))),
+        *([Checks(done.checks)] if done.checks else []),
+        Commands(tr("next"), [(f"python {done.folder / 'load.py'}", tr("run {what} with torch alone", what=what))]),
+    ]
+    report.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)
