@@ -1,5 +1,7 @@
-"""TARGET of inspect, predict, evaluate, export and report: an existing path, then `last` or a name under runs/, then a
-packaged recipe; `./x` forces a path. One function, so that every command means the same by it."""
+"""TARGET of inspect, predict, evaluate and report: what a word on the command line stands for.
+
+An existing path, then `last` or a name under runs/, then a packaged recipe; `./x` is always a path.
+"""
 
 from __future__ import annotations
 
@@ -8,82 +10,84 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rnncli import names
-from rnncli.errors import UsageError
+from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
+from rnncli.names import nearest
 
 RUNS = "runs"
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+RECIPES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class Target:
-    """kind: a run folder, a recipe (a packaged name or a YAML file), or another file, which may hold weights.
+    """kind: what it is. path: of the run folder or the weight file; for a recipe what `load_recipe` takes.
+    note: something a person should know about how the word was read, or ""."""
 
-    name: the folder, the recipe as load_recipe takes it, or the file. note: what a person should know, or "".
-    """
-
-    kind: Literal["run", "recipe", "file"]
-    name: str
+    kind: Literal["run", "weights", "recipe"]
+    path: str
     note: str = ""
 
 
-def resolve(text: str) -> Target:
-    """What TARGET stands for. Raises UsageError with the nearest name where it is nothing that is here."""
+def find_target(word: str) -> Target:
+    """What `word` means. Raises UsageError (nothing of that name) and DataError (a file of no known kind)."""
+    if not word:
+        raise UsageError(tr("an empty name"), where="TARGET", todo=tr("name a recipe, a run or a file of weights"))
+    path = Path(word)
+    forced = os.sep in word or "/" in word or word.endswith((*WEIGHTS, *RECIPES))
+    if path.is_dir():
+        if (path / "recipe.yaml").is_file():
+            return Target("run", word, _hidden(word) if not forced else "")
+        if forced:
+            raise DataError(
+                tr("this folder is no run: it has no recipe.yaml"), where=word, todo=tr("see: ls {folder}", folder=word)
+            )
+    elif path.exists():
+        if word.endswith(WEIGHTS):
+            return Target("weights", word)
+        if word.endswith(RECIPES):
+            return Target("recipe", word)
+        if forced:
+            raise DataError(
+                tr("what kind of file is this?"),
+                where=word,
+                todo=tr("weights end in {weights}, recipes in .yaml", weights=" ".join(WEIGHTS)),
+            )
+    elif forced:
+        raise DataError(tr("there is no such file or folder"), where=word, todo=tr("check the path"))
+    return _by_name(word)
+
+
+def _by_name(word: str) -> Target:
     from rnncli.recipe.locate import packaged_recipes
 
-    path = Path(text)
-    if is_run(path):
-        return Target("run", text)
-    if text and path.is_file():
-        note = ""
-        if text in packaged_recipes():
-            note = tr("{name} is the file here, not the packaged recipe of that name", name=text)
-        return Target("recipe" if path.suffix in (".yaml", ".yml") else "file", text, note)
-    forced = os.sep in text or "/" in text
-    if not forced and text == "last":
-        return Target("run", str(last_run()))
-    if not forced and is_run(Path(RUNS) / text):
-        return Target("run", str(Path(RUNS) / text))
-    if not forced and text in packaged_recipes():
-        return Target("recipe", text)
-    if path.is_dir():
-        raise UsageError(tr("this folder is no run: it has no recipe.yaml"), where=text)
-    known = [*packaged_recipes(), *(run.name for run in runs())]
-    near = names.nearest(text, known)
+    run = Path(RUNS) / word
+    if word == "last":
+        from rnncli.training.run import find_run
+
+        return Target("run", str(find_run(word)))
+    if (run / "recipe.yaml").is_file():
+        return Target("run", str(run), _hidden(word))
+    recipes = packaged_recipes()
+    if word in recipes:
+        return Target("recipe", word)
+    names = [path.name for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
+    near = nearest(word, [*recipes, *names, "last"])
     raise UsageError(
-        tr("no file, run or recipe is called {name!r}", name=text),
+        tr("no recipe, run or file is called {name!r}", name=word),
+        where="TARGET",
         todo=tr("did you mean {name}?", name=near)
         if near
-        else tr("see: rnncli recipes list; ls {folder}", folder=RUNS),
+        else tr("recipes: {recipes}; runs lie under {folder}/", recipes=", ".join(recipes), folder=RUNS),
     )
 
 
-def is_run(path: Path) -> bool:
-    return (path / "recipe.yaml").is_file()
+def _hidden(word: str) -> str:
+    """Said where a run stands before a packaged recipe of its name."""
+    from rnncli.recipe.locate import packaged_recipes
 
-
-def runs() -> list[Path]:
-    """The run folders under runs/, oldest first."""
-    found = [path for path in Path(RUNS).glob("*") if is_run(path)]
-    return sorted(found, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
-
-
-def last_run() -> Path:
-    """The newest run under runs/. Raises UsageError where there is none."""
-    found = runs()
-    if not found:
-        raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
-    return found[-1]
-
-
-def run_folder(text: str) -> Path:
-    """The run that TARGET names, for commands that need trained weights. Raises UsageError for anything else."""
-    target = resolve(text)
-    if target.kind == "run":
-        return Path(target.name)
-    if target.kind == "recipe":
-        raise UsageError(
-            tr("{name} is a recipe, which has no trained weights", name=text),
-            todo=tr("first: rnncli train {name}; then `last` is its run", name=text),
-        )
-    raise UsageError(tr("this file is no run"), where=text, todo=tr("a run is a folder that rnncli train made"))
+    return (
+        tr("{name} is the run here; the packaged recipe has the same name", name=word)
+        if (word in packaged_recipes())
+        else ""
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from rnncli.cells import CoreSpec, quiet_projections, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of
-from rnncli.errors import UsageError
+from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.nn.heads import NoHead
 from rnncli.nn.model import Outputs, SequenceModel
@@ -419,3 +420,58 @@ def with_rows(batch: Batch, rows: int) -> Batch:
         )
     except IndexError as error:
         raise UsageError(tr("there are only {n} rows", n=B), where="--batch-size") from error
+
+
+def features_of_file(path: str, size: int) -> Batch:
+    """Numbers of a .npy file, (T, I) or (T, B, I), or of a .csv file, a step a line, its header line skipped.
+
+    size: I. Raises DataError: no such file, no numbers, or another width.
+    """
+    numbers = _npy(path) if path.lower().endswith(".npy") else _csv(path)
+    if numbers.dim() == 2:
+        numbers = numbers.unsqueeze(1)
+    if numbers.dim() != 3 or numbers.shape[2] != size or not numbers.numel():
+        raise DataError(
+            tr("{shape} numbers, and x_t has {size}", shape=tuple(numbers.shape), size=size),
+            where=path,
+            todo=tr("(T, I) or (T, B, I) with I={size} is wanted", size=size),
+        )
+    return Batch(numbers)
+
+
+def _npy(path: str) -> Tensor:
+    import numpy as np
+
+    try:
+        array = np.load(path, allow_pickle=False)
+        return torch.from_numpy(np.asarray(array, dtype=np.float64))
+    except OSError as error:
+        raise DataError(tr("this file cannot be read: {why}", why=error.strerror or error), where=path) from error
+    except (ValueError, TypeError, EOFError) as error:
+        raise DataError(tr("this is no .npy file of numbers"), where=path) from error
+
+
+def _csv(path: str) -> Tensor:
+    rows: list[list[float]] = []
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            for number, cells in enumerate(csv.reader(file), 1):
+                if not cells:
+                    continue
+                try:
+                    rows.append([float(cell) for cell in cells])
+                except ValueError as error:
+                    if number > 1:
+                        raise DataError(
+                            tr("no number: {text}", text=", ".join(cells)), where=f"{path}:{number}"
+                        ) from error
+                if rows and len(rows[-1]) != len(rows[0]):
+                    raise DataError(
+                        tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])),
+                        where=f"{path}:{number}",
+                    )
+    except OSError as error:
+        raise DataError(tr("this file cannot be read: {why}", why=error.strerror or error), where=path) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(tr("this is no text of numbers: {why}", why=error), where=path) from error
+    return torch.tensor(rows, dtype=torch.float64)
