@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from rnncli.data import grammar
+from rnncli.data import grammar, shapes, speech
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import nearest
@@ -23,10 +23,11 @@ PREFIX = "builtin:"
 
 @dataclass(frozen=True)
 class Builtin:
-    """kind: which readers read it. what: one line. make: its text."""
+    """kind: which readers read it. what: one line. make: its text; of sound and frames, the list of what they hold,
+    which their readers make row by row."""
 
     name: str
-    kind: Literal["text", "table", "conllu", "pairs"]
+    kind: Literal["text", "table", "conllu", "pairs", "sound", "frames"]
     what: str
     make: Callable[[], str]
 
@@ -172,5 +173,7 @@ BUILTINS: dict[str, Builtin] = {
         Builtin("monthly", "table", "airline passengers a month, 1949 to 1960: date, value", _monthly),
         Builtin("daily", "table", "three years of a made-up shop: date, sales, promotion, temperature", _daily),
         Builtin("numbers", "pairs", "0 to 9999 in English words and Chinese numerals", _numbers),
+        Builtin("digits", "sound", "1,200 clips of a synthesizer that speaks digits in 24 voices", speech.transcripts),
+        Builtin("moving-shapes", "frames", "2,400 films of a shape that moves, by kind of motion", shapes.listing),
     )
 }

@@ -5,11 +5,13 @@ Each takes a Batch and returns x and the lengths that go with it (a front end ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnncli.data.batch import Batch
+from rnncli.data.batch import Batch, mask
 
 
 class OneHot(nn.Module):
@@ -45,3 +47,78 @@ class AsGiven(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         assert isinstance(self.like, Tensor)
         return batch.inputs.to(self.like), batch.lengths
+
+
+def subsampled(length: int, factor: int) -> int:
+    """Steps that ConvSubsampling leaves of `length`: halved and rounded up, log2(factor) times."""
+    while factor > 1:
+        length, factor = (length + 1) // 2, factor // 2
+    return length
+
+
+class ConvSubsampling(nn.Module):
+    """Features (T, B, F) -> (T', B, channels): standardized, then convolutions over five steps with ReLU, each but a
+    lone first one taking every second step, so that T' = ceil(T / factor).
+
+    mean, std: (F,), fitted on the training part, kept as buffers. Steps after a row's end are set to 0 before every
+    convolution, so a row gives the same alone and in a batch of longer rows.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int, factor: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+        strides = [2] * (factor.bit_length() - 1) or [1]
+        sizes = [len(mean), *[channels] * len(strides)]
+        self.convs = nn.ModuleList(
+            nn.Conv1d(sizes[i], sizes[i + 1], kernel_size=5, stride=stride, padding=2)
+            for i, stride in enumerate(strides)
+        )
+        self.sizes = sizes
+        self.factor = factor
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        assert isinstance(self.mean, Tensor)
+        assert isinstance(self.std, Tensor)
+        x = (batch.inputs.to(self.mean) - self.mean) / self.std
+        x, lengths = x.permute(1, 2, 0), batch.lengths  # (B, F, T)
+        for conv in self.convs:
+            if lengths is not None:
+                x = x * mask(lengths.to(x.device), x.shape[2]).t().unsqueeze(1)  # (B, 1, T)
+            x = F.relu(conv(x))
+            if lengths is not None and self.factor > 1:
+                lengths = (lengths + 1) // 2
+        return x.permute(2, 0, 1), lengths
+
+    def extra_repr(self) -> str:
+        return f"{self.sizes[0]}, {self.sizes[-1]}, /{self.factor}"
+
+
+class ConvFrames(nn.Module):
+    """Frames (T, B, height, width, C) -> (T, B, size): one small convolutional net for every frame, run over all T · B
+    frames at once. It knows nothing of time.
+
+    channels: of its convolutions (3x3, ReLU), each followed by a maximum over 2x2 points. mean, std: (C,), fitted on
+    the training part, kept as buffers.
+    """
+
+    def __init__(
+        self, height: int, width: int, mean: Sequence[float], std: Sequence[float], channels: Sequence[int], size: int
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+        layers: list[nn.Module] = []
+        before = len(mean)
+        for after in channels:
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+            before, height, width = after, (height + 1) // 2, (width + 1) // 2
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * height * width, size), nn.ReLU())
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        assert isinstance(self.mean, Tensor)
+        assert isinstance(self.std, Tensor)
+        T, B = batch.inputs.shape[:2]
+        x = (batch.inputs.to(self.mean) - self.mean) / self.std
+        x = self.net(x.flatten(0, 1).permute(0, 3, 1, 2))  # (T·B, C, height, width) -> (T·B, size)
+        return x.view(T, B, -1), batch.lengths
