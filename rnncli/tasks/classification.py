@@ -1,0 +1,526 @@
+"""classification: one label for a whole text. Names by language, sentences well-formed or not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, Order, index_batches, pad
+from rnncli.data.builtin import is_builtin
+from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
+from rnncli.data.ngrams import LONGEST, NgramClassifier
+from rnncli.data.skipped import Skipped
+from rnncli.data.sniff import sniff_table
+from rnncli.data.source import fingerprint_of, name_of
+from rnncli.data.splits import split_by_class, split_by_group
+from rnncli.data.table import Key, read_cells
+from rnncli.data.vocab import UNK, Vocab, join, tokenize
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
+from rnncli.records import Column, HeatMap, Json, Record, Table
+from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.cells import State
+
+METRICS: Mapping[str, Literal["lower", "higher"]] = {"macro-f1": "higher", "accuracy": "higher", "loss": "lower"}
+INPUT: Literal["text", "path"] = "text"
+SHOWN_PREFIXES = 12  # of the example that closes a run
+SHOWN_CLASSES = 24  # in the confusion matrix; more classes: the commonest mistakes as a table
+
+
+class Split(SplitSection):
+    by: str | int | None = Field(
+        None,
+        description="rows that agree here stay in one part: a column, or for a folder a pattern, {speaker}_*.txt",
+    )
+
+
+class Data(DataSection):
+    split: Split = Field(Split(), description="with path: the parts, as shares, drawn within each class")
+    text: str | int = Field("text", description="table: column that holds the text, by name, or by number from 0")
+    label: str | int = Field("label", description="table: column that holds the class")
+    header: bool = Field(True, description="table: the first row names the columns")
+    classes: dict[str, str] | None = Field(
+        None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
+    )
+    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
+    max_length: Annotated[int, Field(ge=0)] = Field(0, description="read so many tokens of a text; 0 is all")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.split.by is not None and self.train is not None:
+            yield Clash(("split.by", "train"), tr("separate files are not split"), tr("remove data.split"))
+        if self.text == self.label:
+            yield Clash(("label", "text"), tr("text and label are the same column"))
+        if self.max_vocab == 1:
+            yield Clash(("max_vocab",), tr("a vocabulary of one token, <unk>, tells nothing"), tr("0 keeps all"))
+
+
+class Model(CoreSection):
+    input: Literal["one-hot", "embedding"] = Field("embedding", description="how a token becomes x_t")
+    embedding_size: Annotated[int, Field(ge=1)] = Field(
+        32, description="length of the learned vectors of input: embedding"
+    )
+    head: Literal["last", "mean", "max"] = Field(
+        "last", description="what is scored: the last states of all directions joined, or outputs pooled over the steps"
+    )
+
+
+class Train(TrainSection):
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: a row counts rows / (classes x rows of its class), so rare classes count more"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="the share of a target that is spread over all classes"
+    )
+    best_by: Literal["macro-f1", "accuracy", "loss"] = Field(
+        "macro-f1", description="the metric that decides which epoch is kept"
+    )
+
+
+class Config(RecipeConfig):
+    task: Literal["classification"]
+    data: Data
+    model: Model
+    train: Train
+
+
+class Row(NamedTuple):
+    """One labelled text: where it stands (`file:line`), its tokens, its label, the group that a split keeps whole."""
+
+    where: str
+    tokens: list[str]
+    label: str
+    group: str
+
+
+class Part(NamedTuple):
+    """Rows, and the same as numbers. class_weights: (C,) of the loss; None where all classes count alike."""
+
+    rows: Sequence[Row]
+    inputs: Sequence[list[int]]
+    targets: Sequence[int]
+    class_weights: Tensor | None = None
+
+
+def read(config: Config) -> Splits:
+    data = config.data
+    skipped = Skipped(data.on_bad, tr("rows"))
+    notes: list[str] = []
+    if data.path is not None:
+        sources = [data.path] if isinstance(data.path, str) else data.path
+        rows = [row for source in sources for row in _rows(config, source, skipped, notes)]
+        shares, seed = data.split.fractions(), config.train.seed
+        if data.split.by is None or not shares:
+            split = split_by_class([row.label for row in rows], shares, seed)
+        else:
+            split = split_by_group([row.group for row in rows], shares, seed, by=str(data.split.by))
+        parts = {name: [rows[i] for i in numbers] for name, numbers in split.parts.items()}
+        how = split.how
+    else:
+        given = {name: getattr(data, name) for name in ("train", "validation", "test")}
+        sources = [source for source in given.values() if source is not None]
+        parts = {
+            name: list(_rows(config, source, skipped, notes)) for name, source in given.items() if source is not None
+        }
+        how = tr("separate files")
+    if skipped.count:
+        notes.append(skipped.sentence())
+    notes += skipped.notes
+    labels = Vocab(tuple(sorted({row.label for row in parts["train"]})))
+    if len(labels) < 2:
+        raise DataError(
+            tr("the training part has one class only, {label}", label=repr(labels.tokens[0])),
+            where=name_of(sources[0]),
+            todo=tr("is data.label the column of classes?"),
+        )
+    tokens = Vocab.from_tokens(
+        (token for row in parts["train"] for token in row.tokens),
+        specials=(UNK,),
+        min_count=data.min_count,
+        max_size=data.max_vocab or None,
+    )
+    vocab: Vocabulary = {"tokens": tokens.to_json(), "labels": labels.to_json(), "kind": data.tokens}
+    found = {name: _part(config, name, rows, vocab, notes) for name, rows in parts.items()}
+    notes += _seen_before(parts)
+    return Splits(
+        train=found["train"]._replace(class_weights=_class_weights(config, found["train"].targets, len(labels))),
+        validation=found.get("validation"),
+        test=found.get("test"),
+        vocab=vocab,
+        counts={name: {"texts": len(part.rows), "steps": sum(map(len, part.inputs))} for name, part in found.items()},
+        fingerprint=_fingerprint(sources),
+        how=tr("{how}; {n} classes", how=how, n=len(labels)),
+        notes=notes,
+    )
+
+
+def _is_folder(source: str) -> bool:
+    return not is_builtin(source) and Path(source).is_dir()
+
+
+def _rows(config: Config, source: str, skipped: Skipped, notes: list[str]) -> Iterator[Row]:
+    """The labelled texts of one source, a folder or a table; those of it that cannot be used are told to `skipped`."""
+    data = config.data
+    cut = 0
+    for where, text, label, group in _texts(data, source, skipped):
+        tokens = tokenize(text, data.tokens)
+        if data.max_length and len(tokens) > data.max_length:
+            tokens = tokens[: data.max_length]
+            cut += 1
+        yield Row(where, tokens, label if data.classes is None else data.classes[label], group)
+    if cut:
+        notes.append(
+            tr("{n} texts of {file} cut after {size} tokens", n=f"{cut:,}", file=name_of(source), size=data.max_length)
+        )
+
+
+def _texts(data: Data, source: str, skipped: Skipped) -> Iterator[tuple[str, str, str, str]]:
+    """(where, text, label, group) of each row that can be used."""
+    by = data.split.by
+    fit = Skipped(data.on_bad, skipped.what)  # what is wrong with a row that could be read
+    rows: Iterable[tuple[str, str, str, str]]
+    if _is_folder(source):
+        rows = _grouped(read_class_folder(source, skipped), by, source, fit)
+    else:
+        if isinstance(by, str) and "{" in by:
+            raise DataError(
+                tr("a pattern, {by}, is for a folder of files; this is a table", by=repr(by)),
+                where=name_of(source),
+                todo=tr("split.by: the name of a column"),
+            )
+        keys: list[Key] = [data.text, data.label] if by is None else [data.text, data.label, by]
+        cells = read_cells(source, keys, skipped, header=data.header)
+        rows = ((where, row[0], row[1], row[2] if by is not None else "") for where, row in cells)
+    for where, text, label, group in rows:
+        if data.classes is not None and label not in data.classes:
+            known = ", ".join(data.classes)
+            fit.bad(where, tr("label {label} is not in data.classes: {known}", label=repr(label), known=known))
+        elif not tokenize(text[:100], data.tokens) and not tokenize(text, data.tokens):
+            fit.bad(where, tr("there is no token in this text"))
+        else:
+            fit.good()
+            yield where, text, label, group
+    fit.finish(name_of(source))
+    if fit.count:
+        skipped.note(fit.sentence())
+
+
+def _grouped(
+    samples: Iterable[Sample], by: str | int | None, folder: str, fit: Skipped
+) -> Iterator[tuple[str, str, str, str]]:
+    """Samples of a folder with their groups: the fields of `by`, a pattern of file names, side by side."""
+    pattern = NamePattern(str(by)) if by is not None else None
+    if pattern is not None and not pattern.fields:
+        raise DataError(
+            tr("split.by {by} names no field", by=repr(by)),
+            where=name_of(folder),
+            todo=tr("for a folder, a pattern of file names such as {example}", example="{speaker}_*.txt"),
+        )
+    for sample in samples:
+        group: dict[str, str] | None = {}
+        if pattern is not None:
+            group = pattern.match(Path(sample.where).name)
+        if group is None:
+            fit.bad(sample.where, tr("the name does not fit {pattern}", pattern=by))
+            continue
+        yield sample.where, sample.text, sample.label, "\t".join(group.values())
+
+
+def _fingerprint(sources: Sequence[str]) -> str:
+    prints = [class_folder_fingerprint(one) if _is_folder(one) else fingerprint_of([one]) for one in sources]
+    return "-".join(prints)
+
+
+def _part(config: Config, name: str, rows: Sequence[Row], vocab: Vocabulary, notes: list[str]) -> Part:
+    """The rows of a part as numbers. A class that training does not have is a bad record."""
+    tokens, labels = Vocab.from_json(vocab["tokens"]), Vocab.from_json(vocab["labels"])
+    skipped = Skipped(config.data.on_bad, tr("rows"))
+    usable = []
+    for row in rows:
+        if row.label in labels:
+            skipped.good()
+            usable.append(row)
+        else:
+            skipped.bad(row.where, tr("class {label} is not in the training part", label=repr(row.label)))
+    skipped.finish(name)
+    if skipped.count:
+        notes.append(skipped.sentence())
+    inputs = [tokens.encode(row.tokens) for row in usable]
+    unknown = sum(ids.count(tokens.id(UNK)) for ids in inputs)
+    if unknown:
+        notes.append(
+            tr("tokens of {part} that are not in the vocabulary, read as <unk>: {n}", part=name, n=f"{unknown:,}")
+        )
+    targets = [labels.id(row.label) for row in usable]
+    return Part(usable, inputs, targets)
+
+
+def _class_weights(config: Config, targets: Sequence[int], num_classes: int) -> Tensor | None:
+    import torch
+
+    if config.train.class_weights == "none":
+        return None
+    rows = torch.bincount(torch.tensor(targets), minlength=num_classes)  # (C,), each at least 1
+    return len(targets) / (num_classes * rows.float())
+
+
+def _seen_before(parts: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """A sentence for each held-out part that holds texts of the training part: there, memory looks like skill."""
+    seen = {tuple(row.tokens) for row in parts["train"]}
+    for name, rows in parts.items():
+        again = sum(tuple(row.tokens) in seen for row in rows) if name != "train" else 0
+        if again:
+            yield tr(
+                "texts of {part} that also stand in train: {n} of {total}",
+                part=name,
+                n=f"{again:,}",
+                total=f"{len(rows):,}",
+            )
+
+
+def build(config: Config, vocab: Vocabulary) -> nn.Module:
+    from rnncli.nn.frontends import OneHot, TokenEmbedding
+    from rnncli.nn.heads import LastState, MaxPool, MeanPool
+    from rnncli.nn.model import SequenceModel
+    from rnncli.nn.recurrent import core_of_section
+
+    model = config.model
+    num_tokens, num_classes = len(vocab["tokens"]["tokens"]), len(vocab["labels"]["tokens"])
+    one_hot = model.input == "one-hot"
+    front = OneHot(num_tokens) if one_hot else TokenEmbedding(num_tokens, model.embedding_size)
+    rnn, spec = core_of_section(model, num_tokens if one_hot else model.embedding_size)
+    head = {"last": LastState, "mean": MeanPool, "max": MaxPool}[model.head](spec.output_size, num_classes)
+    return SequenceModel(front, rnn, head, model.engine)
+
+
+def names(config: Config, vocab: Vocabulary) -> Names:
+    return Names(vocab["tokens"]["tokens"], vocab["labels"]["tokens"])
+
+
+def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
+    """In training, rows of like length share a batch, which saves padding; to be judged, rows come in order."""
+    import torch
+
+    lengths = [len(row) for row in part.inputs] if order is not None else None
+    extra = {} if part.class_weights is None else {"class_weights": part.class_weights}
+    where = order or Order(0, 0)
+    for rows in index_batches(
+        len(part.inputs), config.train.batch_size, where, shuffle=order is not None, lengths=lengths
+    ):
+        inputs, sizes = pad([part.inputs[row] for row in rows])
+        targets = torch.tensor([part.targets[row] for row in rows])  # (B,)
+        yield Batch(inputs, sizes, targets, extra=extra, rows=rows)
+
+
+def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+    tokens = Vocab.from_json(vocab["tokens"])
+    steps = [_steps(config, text) for text in inputs]
+    for text, row in zip(inputs, steps, strict=True):
+        if not row:
+            raise DataError(tr("there is no token in {text}", text=repr(text)))
+    ids, lengths = pad([tokens.encode(row) for row in steps])
+    return Batch(ids, lengths)
+
+
+def _steps(config: Config, text: str) -> list[str]:
+    """The tokens of a text as the model reads them."""
+    steps = tokenize(text.strip(), config.data.tokens)
+    return steps[: config.data.max_length or None]
+
+
+def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
+    """Cross-entropy, with class weights and label smoothing as torch.nn.CrossEntropyLoss means them: the count is the
+    sum of the rows' weights, so the loop's division is torch's weighted mean."""
+    from torch.nn import functional as F
+
+    assert batch.targets is not None
+    weights = batch.extra.get("class_weights")
+    scores = model(batch).scores  # (B, C)
+    weights = None if weights is None else weights.to(scores.dtype)
+    total = F.cross_entropy(
+        scores, batch.targets, weights, label_smoothing=config.train.label_smoothing, reduction="sum"
+    )
+    return Loss(total, batch.size if weights is None else float(weights[batch.targets].sum()))
+
+
+def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
+    """macro-f1, accuracy, and the plain cross-entropy of a row (no class weights, no smoothing)."""
+    return _as_metrics(_log_chances(config, model, part), part)
+
+
+def _log_chances(config: Config, model: Any, part: Part) -> Tensor:
+    """Of every class for every row, in order, (rows, C), on the CPU."""
+    import torch
+
+    from rnncli.nn.evaluate import outputs_of
+
+    found = [outputs.scores.log_softmax(1).cpu() for _, outputs in outputs_of(model, batches(config, part, None))]
+    return torch.cat(found)
+
+
+def _as_metrics(log_chances: Tensor, part: Part) -> Metrics:
+    import torch
+
+    targets = torch.tensor(part.targets)
+    confusion = _confusion(log_chances, part)
+    return {
+        "macro-f1": _macro_f1(confusion),
+        "accuracy": float(confusion.diag().sum() / confusion.sum()),
+        "loss": float(-log_chances.double().gather(1, targets[:, None]).mean()),
+    }
+
+
+def _confusion(log_chances: Tensor, part: Part) -> Tensor:
+    """How many rows of each class were taken for each class, (C true, C predicted)."""
+    import torch
+
+    C = log_chances.shape[1]
+    pairs = torch.tensor(part.targets) * C + log_chances.argmax(1)
+    return torch.bincount(pairs, minlength=C * C).view(C, C)
+
+
+def _macro_f1(confusion: Tensor) -> float:
+    """The mean of the classes' F1 = 2 TP / (2 TP + FP + FN), over the classes that stand in truth or prediction (what
+    scikit-learn's f1_score(average="macro") gives)."""
+    both = confusion.sum(0) + confusion.sum(1)  # (C,), 2 TP + FP + FN
+    present = both > 0
+    return float((2 * confusion.diag()[present] / both[present]).mean())
+
+
+def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
+    """The commonest class, and logistic regression on the n-grams of a text; both fitted on the training part."""
+    import torch
+
+    train, tested = splits.train, splits.part(part)
+    size = len(splits.vocab["labels"]["tokens"])
+    shares = torch.bincount(torch.tensor(train.targets), minlength=size).double()
+    majority = (shares / shares.sum()).log().expand(len(tested.rows), size)
+    bag = NgramClassifier([row.tokens for row in train.rows], train.targets, size)
+    label = splits.vocab["labels"]["tokens"][int(shares.argmax())]
+    return [
+        Baseline(tr("majority"), _as_metrics(majority, tested), tr("always {label}", label=label)),
+        Baseline(
+            tr("n-grams"),
+            _as_metrics(bag.log_chances([row.tokens for row in tested.rows]), tested),
+            tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(config.data.tokens)),
+        ),
+    ]
+
+
+def watch(config: Config, model: Any, splits: Splits) -> str:
+    return ""
+
+
+def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """The first text of the part, read so far and answered after every step; and which class was taken for which."""
+    rows: Part = splits.part(part)
+    labels = splits.vocab["labels"]["tokens"]
+    chances = _log_chances(config, model, rows)
+    return [_example(config, model, rows, labels), _mistakes(_confusion(chances, rows), labels)]
+
+
+def _example(config: Config, model: Any, part: Part, labels: Sequence[str]) -> Table:
+    row, ids, target = part.rows[0], part.inputs[0], part.targets[0]
+    n = len(ids)
+    shown = sorted({*range(1, min(n, SHOWN_PREFIXES)), n})  # the first steps, and the whole text
+    prefixes = Part([row] * len(shown), [ids[:stop] for stop in shown], [target] * len(shown))
+    chances = _log_chances(config, model, prefixes).exp()
+    best, which = chances.max(1)
+    table: list[list[Any]] = []
+    for k, stop in enumerate(shown):
+        read_so_far = join(row.tokens[max(0, stop - 16) : stop], config.data.tokens)
+        given = ("" if stop <= 16 else "…") + read_so_far
+        table.append([stop, given, labels[int(which[k])], float(best[k]), float(chances[k, target])])
+    columns = [
+        Column("steps", tr("steps"), "count"),
+        Column("read", tr("read so far"), "code"),
+        Column("predicted", tr("predicted"), "text"),
+        Column("p", "p"),
+        Column("p_target", tr("p of {label}", label=labels[target])),
+    ]
+    return Table("sample", columns, table, title=tr("an example: {label}", label=labels[target]))
+
+
+def _mistakes(confusion: Tensor, labels: Sequence[str]) -> Record:
+    """The confusion matrix as shares of each true class; with very many classes, the commonest mistakes."""
+    if len(labels) <= SHOWN_CLASSES:
+        shares = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
+        return HeatMap(
+            "confusion",
+            shares.tolist(),
+            [f"{label} ({n})" for label, n in zip(labels, confusion.sum(1).tolist(), strict=True)],
+            labels,
+            row_axis=tr("true class (rows)"),
+            column_axis=tr("predicted"),
+            title=tr("which class was taken for which, as shares of the true class"),
+        )
+    wrong = confusion.clone()
+    wrong.fill_diagonal_(0)
+    most = Counter({(i, j): int(wrong[i, j]) for i, j in wrong.nonzero().tolist()}).most_common(SHOWN_PREFIXES)
+    columns = [
+        Column("target", tr("true class"), "text"),
+        Column("predicted", tr("predicted"), "text"),
+        Column("count", tr("rows"), "count"),
+    ]
+    table = [[labels[i], labels[j], n] for (i, j), n in most]
+    return Table("confusion", columns, table, title=tr("the commonest mistakes"))
+
+
+def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
+    """`text<TAB>label<TAB>p` for each text, with top_k the next likeliest labels behind it in the same way."""
+    from rnncli.nn.evaluate import outputs_of
+
+    asked.only("top_k")
+    tokens, labels = Vocab.from_json(vocab["tokens"]), vocab["labels"]["tokens"]
+    for text in inputs:
+        steps = _steps(config, text)
+        shown = " ".join(text.split())  # a tab in a text would be read as a column
+        if not steps:
+            yield Prediction(shown, {"input": text, "label": None, "top": []}, [tr("there is no token in this text")])
+            continue
+        ids, lengths = pad([tokens.encode(steps)])
+        _, outputs = next(outputs_of(model, [Batch(ids, lengths)]))
+        best = outputs.scores[0].float().softmax(0).topk(min(asked.top_k or 1, len(labels)))
+        top = [(labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+        unknown = tokens.unknown(steps)
+        notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
+        cells = [cell for label, p in top for cell in (label, f"{p:.4f}")]
+        yield Prediction(
+            "\t".join([shown, *cells]),
+            {"input": text, "label": top[0][0], "top": [{"label": label, "p": p} for label, p in top]},
+            notes,
+        )
+
+
+def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[str]]:
+    """A new file or folder of labelled texts as one part, in a run's vocabulary; and notes on it. Raises DataError."""
+    skipped = Skipped(config.data.on_bad, tr("rows"))
+    notes: list[str] = []
+    rows = list(_rows(config, path, skipped, notes))
+    if skipped.count:
+        notes.append(skipped.sentence())
+    part = _part(config, name_of(path), rows, vocab, notes)
+    return part, [*notes, *skipped.notes]
+
+
+def fill(path: str) -> dict[str, Json]:
+    """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
+
+    A table gives data.header, data.text and data.label; a folder needs nothing. Raises DataError: not to be read.
+    """
+    if _is_folder(path):
+        return {}
+    found = sniff_table(path)
+    guessed = {"data.header": found.header, "data.text": found.text, "data.label": found.label}
+    return {key: value for key, value in guessed.items() if value is not None}
