@@ -6,10 +6,12 @@ An existing path, then `last` or a name under runs/, then a packaged recipe; `./
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.names import nearest
@@ -90,4 +92,21 @@ def _hidden(word: str) -> str:
         tr("{name} is the run here; the packaged recipe has the same name", name=word)
         if (word in packaged_recipes())
         else ""
+    )
+
+
+def run_folder(word: str) -> Path:
+    """The run that TARGET names, for commands that need trained weights. Raises UsageError for anything else."""
+    target = find_target(word)
+    if target.note and not settings.quiet:
+        print(tr("note: {text}", text=target.note), file=sys.stderr)
+    if target.kind == "run":
+        return Path(target.path)
+    if target.kind == "recipe":
+        raise UsageError(
+            tr("{name} is a recipe, which has no trained weights", name=word),
+            todo=tr("first: rnncli train {name}; then `last` is its run", name=word),
+        )
+    raise UsageError(
+        tr("this file is no run"), where=word, todo=tr("a run is a folder that rnncli train made; see: rnncli inspect")
     )
