@@ -81,7 +81,7 @@ LIGHT = """
 import sys
 from rnncli.cli import run
 code = run(sys.argv[1:])
-heavy = sorted({"torch", "numpy", "matplotlib", "safetensors"} & set(sys.modules))
+heavy = sorted({"torch", "matplotlib", "safetensors"} & set(sys.modules))
 sys.stderr.write(f"{code} {heavy}")
 """
 QUICK = [
