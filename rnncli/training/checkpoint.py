@@ -35,7 +35,6 @@ PLAIN = (
     "best_epoch",
     "best_metrics",
     "waited",
-    "stopped",
 )
 
 

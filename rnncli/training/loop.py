@@ -29,8 +29,8 @@ class Progress:
     """Where training stands. event: `step` after every update, `epoch` after every epoch, `end` once.
 
     loss: mean over the epoch so far, read only when asked for (on a GPU, reading waits for it). metrics: of the
-    held-out part, at `epoch` and `end`. watch: the task's few words on what it answers. steps: of an epoch, counted
-    as the loss counts. stopped: at `end`, why.
+    held-out part, at `epoch` and `end`. watch: the task's few words on what it answers, before the epoch. counted: what
+    the loss counts (steps, rows), since the beginning. stopped: why, at `end` and at the `step` that reached a limit.
     """
 
     event: Literal["step", "epoch", "end"]
@@ -75,7 +75,6 @@ class TrainState:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_metrics: Metrics = field(default_factory=dict)
     waited: int = 0  # epochs since the best one
-    stopped: str = ""
 
 
 def start(job: Job) -> TrainState:
@@ -119,30 +118,28 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     """Train until the recipe's limits; yields after every update and every epoch, and an `end`.
 
     state: where to go on from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
-    it at any of them. Afterwards the model has the weights of the best epoch. Raises Diverged: a loss that is no
-    number.
+    it at any of them. A limit of steps or time cuts an epoch short: the `step` that says `stopped` is the place to go
+    on from; the model is then measured as it is. Once the iteration ends the model has the weights of the best epoch.
+    Raises Diverged: a loss that is no number.
     """
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
     lower = task.METRICS[train.best_by] == "lower"
     began = time.perf_counter() - state.seconds
-    while state.epoch <= train.epochs and not state.stopped:
+    why = stop_reason(train, state)
+    while state.epoch <= train.epochs and not why:
         if state.next_batch == 0:
             state.watch = task.watch(config, job.model, job.splits)
             state.carry, state.total, state.count = None, _zero(), 0.0
         job.model.train()
         batches = epoch_batches(job, state)
-        while not state.stopped:
-            batch = next(batches, None)
-            if batch is None:
-                break
+        while not why and (batch := next(batches, None)) is not None:
             update(job, state, batch)
             state.seconds = time.perf_counter() - began
-            yield _progress("step", state)
-            if train.max_steps and state.step >= train.max_steps:
-                state.stopped = tr("max_steps reached")
-            elif train.max_time and state.seconds >= train.max_time:
-                state.stopped = tr("max_time reached")
+            step = _progress("step", state)
+            step.stopped = why = stop_reason(train, state)
+            yield step
+        _require_finite(job, state)
         metrics = task.metrics(config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
         score = metrics[train.best_by]
         improved = math.isfinite(score) and (
@@ -155,17 +152,27 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
         else:
             state.waited += 1
         _step_schedule(state, metrics["loss"])
-        if not state.stopped and train.early_stopping and state.waited >= train.early_stopping:
-            state.stopped = tr("no better for {n} epochs", n=state.waited)
         state.seconds = time.perf_counter() - began
         epoch = _progress("epoch", state, metrics, improved)
         state.epoch, state.next_batch = state.epoch + 1, 0
+        why = why or stop_reason(train, state)
         yield epoch
+    end = _progress("end", state, state.best_metrics)
+    end.epoch, end.stopped = state.best_epoch, why or tr("all epochs done")
+    yield end
     if state.best_weights:
         job.model.load_state_dict(state.best_weights)
-    end = _progress("end", state, state.best_metrics)
-    end.epoch, end.stopped = state.best_epoch, state.stopped or tr("all epochs done")
-    yield end
+
+
+def stop_reason(train: TrainSection, state: TrainState) -> str:
+    """Why training must not go on from here, other than that all epochs are done; "" where it may."""
+    if train.max_steps and state.step >= train.max_steps:
+        return tr("max_steps reached")
+    if train.max_time and state.seconds >= train.max_time:
+        return tr("max_time reached")
+    if train.early_stopping and state.next_batch == 0 and state.waited >= train.early_stopping:
+        return tr("no better for {n} epochs", n=state.waited)
+    return ""
 
 
 def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
@@ -179,17 +186,20 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
 
 
 def update(job: Job, state: TrainState, batch: Batch) -> None:
-    """One update: loss, gradients, clipping, optimizer; the state moves on."""
+    """One update: loss, gradients, clipping, optimizer; the state moves on. With on_nan: skip, a batch whose loss is no
+    number moves on without an update, and the next goes on from the carry before it."""
     train = job.config.train
     with torch.autocast(job.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
         loss = job.task.loss(job.config, job.model, batch.to(job.device), state.carry)
     total = loss.total.detach()
-    if job.device.type == "cpu" and not math.isfinite(float(total)):
-        raise Diverged(
-            tr("the loss became {loss} at step {step}", loss=float(total), step=state.step + 1),
-            where=tr("epoch {epoch}", epoch=state.epoch),
-            todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0"),
-        )
+    # Elsewhere than on the CPU, reading the loss waits for the device: it is looked at when the epoch ends.
+    bad = (job.device.type == "cpu" or train.on_nan == "skip") and not math.isfinite(float(total))
+    if bad and train.on_nan == "stop":
+        raise _diverged(float(total), state)
+    state.step += 1
+    state.next_batch += 1
+    if bad:
+        return
     state.optimizer.zero_grad(set_to_none=True)
     (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
     if train.clip_grad_norm:
@@ -198,11 +208,24 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
         state.schedule.step()
     state.carry = loss.carry
-    state.step += 1
-    state.next_batch += 1
     state.count += loss.count
     state.counted += loss.count
     state.total = state.total.to(total.device) + total.double()
+
+
+def _require_finite(job: Job, state: TrainState) -> None:
+    """Diverged where the epoch's loss is no number, or, with on_nan: skip, where every update was skipped."""
+    loss = float(state.total) if state.count else math.nan
+    if not math.isfinite(loss):
+        raise _diverged(loss, state)
+
+
+def _diverged(loss: float, state: TrainState) -> Diverged:
+    return Diverged(
+        tr("the loss became {loss} at step {step}", loss=loss, step=state.step + 1),
+        where=tr("epoch {epoch}", epoch=state.epoch),
+        todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0"),
+    )
 
 
 def _step_schedule(state: TrainState, loss: float) -> None:

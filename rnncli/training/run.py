@@ -42,7 +42,7 @@ CHECKPOINT = Path("resume") / "state.safetensors"
 CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
 
 
-class StoppedBySignal(Exception):  # noqa: N818 - it is no error
+class StoppedBySignal(Exception):
     """A signal asked training to stop; what was reached is saved. code: 130 or 143."""
 
     def __init__(self, folder: Path | None, code: int) -> None:
@@ -202,12 +202,14 @@ class Writer:
         path = self.folder / name
         return path.stat().st_size if path.exists() else 0
 
-    def cut_logs(self, sizes: Mapping[str, int]) -> None:
-        """Both logs back to where the checkpoint was made."""
+    def go_on(self, sizes: Mapping[str, int]) -> None:
+        """Both logs back to where the checkpoint was made; the recipe with its new budgets; no result any more."""
         for name, size in sizes.items():
             path = self.folder / name
             if path.exists():
                 os.truncate(path, size)
+        self._write("recipe.yaml", resolved_yaml(self.job.config))
+        (self.folder / "result.json").unlink(missing_ok=True)
 
 
 def _strict(value: Any) -> Json:
@@ -278,10 +280,11 @@ def _train(
     state = start(job)
     if writer is not None and resume:
         extra = load_checkpoint(writer.folder / CHECKPOINT, state)
-        writer.cut_logs(extra["logs"])
+        writer.go_on(extra["logs"])
     elif writer is not None:
         writer.begin()
     last: Progress | None = None
+    cut = False  # a limit was reached within an epoch: the checkpoint made there is the one to go on from
     with _signals() as signalled:
         for progress in fit(job, state):
             last = progress
@@ -289,15 +292,16 @@ def _train(
                 writer.epoch(progress)
             if on_progress is not None:
                 on_progress(progress)
-            if signalled and progress.event != "end":
+            if signalled and progress.event != "end" and not cut:
                 if writer is not None:
                     writer.checkpoint(state)
                 raise StoppedBySignal(None if writer is None else writer.folder, 128 + signalled[0])
-            if writer is not None and writer.due(progress):
+            if writer is not None and not cut and (progress.stopped or writer.due(progress)):
                 writer.checkpoint(state)
+            cut = cut or (progress.event == "step" and bool(progress.stopped))
     assert last is not None
     if writer is not None:
-        writer.checkpoint(state)
+        writer.weights(state)
     outcome = Outcome(
         metrics=last.metrics,
         on=job.splits.held_out,
