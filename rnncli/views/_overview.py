@@ -21,7 +21,7 @@ from rnncli.views._subject import Subject
 STEPS, CUT = 6, 3  # of the sample; rows shown where it has more
 STAGES = 8
 SAMPLE = 14  # characters of it
-WIDE = 4  # numbers of h that leave room for p
+MOST = 4  # numbers of h: more would take the room of the answers
 ROOM = 26  # characters for a formula
 
 
@@ -37,7 +37,7 @@ def groups() -> list[tuple[str, list[str]]]:
 
 def overview(subject: Subject) -> Page:
     made = subject.trace()
-    core = made.cores[0]
+    core = subject.main(made)
     records: list[Record] = [Message(_about(subject, core), name="about"), _stages(subject), _steps(subject, core)]
     records.append(Checks([replay_check(made)]))
     width = max(cells_of(title) for title, _ in groups()) + 2
@@ -80,7 +80,9 @@ def _stages(subject: Subject) -> Table:
             kind = "one-hot" if isinstance(stage.module, OneHot) else tr("embedding")
             name, gives = tr("input"), [(kind, gives[0][1], 0)]
         spec = spec_of(stage.module)
+        gives = [part for part in gives if part[0] not in ("packed x", "batch_sizes")] or gives
         for k, (what, dims, _) in enumerate(gives):
+            what = "output" if what == "packed output" else what
             if k == 0:
                 formula = stage.formula if len(stage.formula) <= ROOM else tr("see the view params")
                 rows.append([name, what, dims, stage.parameters, formula])
@@ -110,7 +112,7 @@ def _rule(spec: CoreSpec) -> str:
         return "h_n[0] = output[-1]"
     if not spec.bidirectional:
         return "h_n[-1] = output[-1]"
-    return tr("row k: layer k//2, direction k%2")
+    return tr("h_n[k]: layer k // 2")
 
 
 def _steps(subject: Subject, core: CoreTrace) -> Table:
@@ -118,21 +120,20 @@ def _steps(subject: Subject, core: CoreTrace) -> Table:
     spec, made = core.spec, subject.trace()
     labels = subject.labels(core)
     home = f"{made.prefix(core)}{place(spec.num_layers - 1, 0)}.h"
-    h = made[home][:, 0].double()  # (T, H)
+    h = made[home][:, 0, :MOST].double()  # (T, at most MOST)
     T = subject.length(core, 0)
     columns = [Column("t", "t", "count"), *label_column(labels)]
-    columns.append(Column("h", "h_t" if len(made.cores) == 1 else f"h_t ({name_of(core)})", "vector"))
+    label = "h_t" if len(made.cores) == 1 else f"h_t ({name_of(core)})"
+    if spec.state_size > MOST:
+        label += ", " + tr("{n} of {H} units", n=MOST, H=spec.state_size)
+    columns.append(Column("h", label, "vector"))
     rows: list[list[Any]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
     scores, answers, targets = subject.outputs.scores, subject.names.answers, subject.batch.targets
     if answers is not None and scores.dim() == 3 and tuple(scores.shape[::2]) == (core.num_steps, len(answers)):
         chances, best = scores[:, 0].detach().double().softmax(1).max(1)
-        columns.append(Column("predicted", tr("predicted"), "code"))
+        columns += [Column("predicted", tr("predicted"), "code"), Column("p", "p", optional=True)]
         for t, row in enumerate(rows):
-            row.append(answers[int(best[t])])
-        if spec.state_size <= WIDE:  # a longer h takes the room
-            columns.append(Column("p", "p"))
-            for t, row in enumerate(rows):
-                row.append(float(chances[t]))
+            row += [answers[int(best[t])], float(chances[t])]
         if targets is not None and tuple(targets.shape) == tuple(scores.shape[:2]):
             columns.append(Column("target", tr("target"), "code"))
             for t, row in enumerate(rows):

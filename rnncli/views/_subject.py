@@ -86,6 +86,12 @@ class Subject:
         """The cores to show: the one of that name, else all that ran."""
         return made.cores if name is None else [made.core(name)]
 
+    def main(self, made: Trace) -> CoreTrace:
+        """The core that reads the sequence itself: the last one over its steps and rows, else the first of all."""
+        T, B = self.batch.inputs.shape[:2]
+        reading = [core for core in made.cores if (core.num_steps, core.calls[0].x.shape[1]) == (T, B)]
+        return reading[-1] if reading and "decoder" not in reading[-1].path else made.cores[0]
+
     def labels(self, core: CoreTrace, row: int = 0) -> list[str] | None:
         """The token of each step of a core, None where its steps are no tokens.
 
@@ -95,7 +101,9 @@ class Subject:
         if "decoder" in core.path and self.names.answers is not None:
             return self._decoder_labels(T, row)
         ids = self.batch.inputs
-        if self.names.inputs is None or ids.is_floating_point() or ids.dim() != 2 or ids.shape[0] != T:
+        if self.names.inputs is None or ids.is_floating_point() or ids.dim() != 2:
+            return None
+        if tuple(ids.shape) != (T, core.calls[0].x.shape[1]):  # such as the letters of words
             return None
         return [self.names.inputs[int(i)] for i in ids[:, row]]
 

@@ -86,6 +86,9 @@ def _place(
         records.append(Series(f"{name_of(core)}.{home}.curve", steps, lines, "t", title=title, log_y=True))
         title = ""
     records.append(Table(f"{name_of(core)}.{home}", columns, rows, title=title, cut_rows=SHOWN))
+    if "direct" in curves and not any(curves["direct"]):
+        note = tr("direct only is 0 at every step: the answer is read from h_n, not from output")
+        records.append(Message(note, "note", name=f"{name_of(core)}.{home}.direct"))
     carrier = "c" if "c" in curves else "h"
     text = verdict(curves[carrier], heads[carrier], direction == 1, core)
     return [*records, Message(text, name=f"{name_of(core)}.{home}.verdict")]

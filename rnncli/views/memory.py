@@ -34,10 +34,12 @@ CHART_FROM = 8  # lags from which a curve says more than its table
 
 @dataclass(frozen=True)
 class Curve:
-    """norms[k]: of dh_T/dx_(T-k), the mean over the batch. errors: of each, where it was estimated with probes."""
+    """norms[k]: of dh_T/dx_(T-k), the mean over the batch. errors: of each, where it was estimated with probes.
+    first: the same as norms, of the first row alone."""
 
     norms: list[float]
     errors: list[float] | None
+    first: list[float]
 
     @property
     def peak(self) -> float:
@@ -88,9 +90,10 @@ def jacobian_curve(core: CoreTrace, layer: int, direction: int) -> Curve:
     inside = ~total.isnan() if core.lengths is not None else torch.ones_like(total, dtype=torch.bool)
     mean = _mean(norms, inside)
     if exact:
-        return Curve(mean.tolist(), None)
+        return Curve(mean.tolist(), None, norms[:, 0].tolist())
     error = each.std(0) / len(each) ** 0.5 / (2 * norms).clamp(min=1e-300)  # of a root: half the square's, relative
-    return Curve(mean.tolist(), (_mean(error.square(), inside) / inside.sum(1)).sqrt().tolist())
+    spread = (_mean(error.square(), inside) / inside.sum(1)).sqrt()
+    return Curve(mean.tolist(), spread.tolist(), norms[:, 0].tolist())
 
 
 def _whole_sequences(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
@@ -202,19 +205,16 @@ def _closed_form(made: Trace, core: CoreTrace, layer: int, direction: int, curve
     H = core.spec.state_size
     if layer > 0 or len(core.calls) > 1 or core.lengths is not None or H > EXACT or curve.memory is None:
         return []
-    T, B = core.num_steps, core.calls[0].x.shape[1]
+    T = core.num_steps
     lags = min(CHECKED, T)
-    squares = [[0.0] * B for _ in range(lags)]
-    for b in range(B):
-        after: Tensor | None = None  # dh_T / d(state after the step): (H, states)
-        for k in range(lags):
-            t = k if direction else T - 1 - k
-            by_state, by_x = _step_jacobians(made, core, layer, direction, t, b)
-            start = torch.eye(by_state.shape[0], dtype=by_state.dtype)[:H] if after is None else after
-            squares[k][b] = float((start @ by_x).double().square().sum())
-            after = start @ by_state
-    closed = [sum(math.sqrt(s) for s in row) / B for row in squares]
-    diff = max(abs(a - b) for a, b in zip(closed, curve.norms, strict=False)) / max(1.0, curve.peak)
+    closed: list[float] = []
+    start = torch.eye(H + (core.spec.hidden_size if len(CELLS[core.spec.cell].states) == 2 else 0))[:H]
+    after = start.to(core.calls[0].x)  # dh_T / d(state after step T-k): (H, states)
+    for k in range(lags):
+        by_state, by_x = _step_jacobians(made, core, layer, direction, k if direction else T - 1 - k, 0)
+        closed.append(float((after @ by_x).double().norm()))
+        after = after @ by_state
+    diff = max(abs(a - b) for a, b in zip(closed, curve.first, strict=False)) / max(1.0, curve.peak)
     tol = tolerance(core.calls[0].x.dtype, H + core.spec.input_size)
     text = tr(
         "{core} {home}: product of the steps' own Jacobians = autograd ({n} lags)",

@@ -28,6 +28,8 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH
 ROWS = 1
 
+PACKED = ("packed x", "batch_sizes", "packed output")  # torch's own words
+
 
 @dataclass
 class Stage:
@@ -181,11 +183,11 @@ def _core_gives(spec: CoreSpec, args: Any, result: Any) -> list[tuple[str, str, 
     found: list[tuple[str, str, int]] = []
     x = args[0]
     if isinstance(x, PackedSequence):
-        found.append(_given(tr("packed x"), x.data, ("steps", "I")))
-        found.append((tr("batch_sizes"), shape(T=len(x.batch_sizes)), x.batch_sizes.numel() * 8))
+        found.append(_given(PACKED[0], x.data, ("steps", "I")))
+        found.append((PACKED[1], shape(T=len(x.batch_sizes)), x.batch_sizes.numel() * 8))
     output, last = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if isinstance(output, PackedSequence):
-        found.append(_given(tr("packed output"), output.data, ("steps", "D·H")))
+        found.append(_given(PACKED[2], output.data, ("steps", "D·H")))
     elif last is not None and output.dim() == 3:
         width = "D·P" if spec.proj_size else "D·H"
         found.append(_given("output", output, ("T", "B", width if spec.bidirectional else width[2:])))
