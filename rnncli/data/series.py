@@ -1,0 +1,168 @@
+"""A table's columns as a series with one row for every step: gaps opened, what is missing filled or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rnncli.data.dates import Dates
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import Source
+from rnncli.data.table import Key, read_series
+from rnncli.errors import DataError
+from rnncli.locale import tr
+
+Missing = Literal["stop", "interpolate", "previous"]
+
+
+@dataclass(frozen=True)
+class RegularSeries:
+    """Columns over time, one row a step, the targets first.
+
+    values: (T, N) float64 without NaN. known: (T, N) bool, False where a value was filled in. ahead: (A, N) float64,
+    the rows after the last one with a target: what is known of the time to be forecast, NaN where nothing is. times:
+    (T,) int64 as in Dates, None without dates. notes: sentences about the step, gaps and what was filled.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    values: Any
+    known: Any
+    ahead: Any
+    times: Any
+    dates: Dates | None
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def date(self, row: int) -> str:
+        """The date of a row as the file writes dates; rows after the last go on by the step. Without dates, or where
+        these have no regular step, the number of steps after the last row: +1, +2 ..."""
+        after = row - len(self) + 1
+        if self.dates is None:
+            return f"{after:+d}" if after > 0 else str(row)
+        if after <= 0:
+            return self.dates.write(int(self.times[row]))
+        if self.dates.step is None:
+            return f"{after:+d}"
+        try:
+            return self.dates.write(self.dates.step.after(int(self.times[-1]), after))
+        except (ValueError, OverflowError) as error:  # datetime ends there
+            raise DataError(tr("the next dates lie beyond the year 9999"), where=self.name) from error
+
+
+def read_regular(
+    source: Source,
+    date: Key | None,
+    targets: Sequence[Key],
+    others: Sequence[Key],
+    skipped: Skipped,
+    *,
+    missing: Missing,
+    header: bool = True,
+    decimal: str = ".",
+) -> RegularSeries:
+    """Read columns of numbers, open a row for every date left out, and fill what is missing.
+
+    missing: stop raises a DataError at the first; interpolate draws a straight line between the neighbours, so it looks
+    at the value after the gap; previous repeats the one before. At the ends of a column both repeat the nearest value.
+    Raises DataError: dates out of order, a column without any value, more dates left out than there are.
+    """
+    import numpy as np
+
+    file = read_series(source, date, [*targets, *others], skipped, header=header, decimal=decimal)
+    notes = list(file.dates.report()) if file.dates is not None else []
+    values, lines = file.values, file.lines
+    times, opened = None, np.zeros(len(values), dtype=bool)
+    if file.dates is not None:
+        file.dates.check_order()
+        values, lines, times, opened = _opened(file.name, file.dates, values, lines)
+        if file.dates.step is None:
+            notes.append(tr("each row is taken as one step"))
+    known = ~np.isnan(values)
+    present = np.flatnonzero(known[:, : len(targets)].any(axis=1))
+    if not len(present):
+        raise DataError(tr("the target has no value at all"), where=file.name)
+    stop = int(present[-1]) + 1
+    if stop < len(values):
+        notes.append(tr("rows after the last value of the target: {n}", n=f"{len(values) - stop:,}"))
+    ahead, values, known = values[stop:], values[:stop], known[:stop]
+    if not known.all():
+        row, column = (int(i[0]) for i in np.nonzero(~known))
+        where = f"{file.name}:{lines[row]}"
+        if missing == "stop":
+            name = repr(file.columns[column])
+            before = tr("a date is left out before this line")
+            raise DataError(
+                tr(
+                    "{what}; such values: {n}",
+                    what=before if opened[row] else tr("column {name} has no value", name=name),
+                    n=f"{int((~known).sum()):,}",
+                ),
+                where=where,
+                todo=tr("--set data.missing=interpolate, or previous"),
+            )
+        notes.append(
+            tr(
+                "missing values filled ({how}): {n}, the first at {where}",
+                how=missing,
+                n=f"{int((~known).sum()):,}",
+                where=where,
+            )
+        )
+        values = np.stack(
+            [_filled(file.name, name, values[:, i], known[:, i], missing) for i, name in enumerate(file.columns)],
+            axis=1,
+        )
+    return RegularSeries(
+        file.name,
+        file.columns,
+        values,
+        known,
+        ahead,
+        None if times is None else times[:stop],
+        file.dates,
+        tuple(notes),
+    )
+
+
+def _opened(name: str, dates: Dates, values: Any, lines: Any) -> tuple[Any, Any, Any, Any]:
+    """values, lines, times and which rows are new, with a row of NaN for every date left out."""
+    import numpy as np
+
+    left_out = sum(count for _, count in dates.gaps)
+    if left_out > len(values):
+        index, count = max(dates.gaps, key=lambda gap: gap[1])
+        raise DataError(
+            tr("{n} dates are left out before this line, more than the file has", n=f"{count:,}"),
+            where=f"{name}:{lines[index]}",
+            todo=tr("is this date right?"),
+        )
+    opened = np.zeros(len(values) + left_out, dtype=bool)
+    times = list(dates.values.tolist())
+    places = []
+    for index, count in reversed(dates.gaps):
+        assert dates.step is not None
+        times[index:index] = [dates.step.after(times[index - 1], k) for k in range(1, count + 1)]
+        places += [index] * count
+    opened[[index + k for k, index in enumerate(sorted(places))]] = True
+    wide = np.full((len(opened), values.shape[1]), np.nan)
+    wide[~opened] = values
+    # a row that was opened is reported at the line that follows the gap
+    following = np.minimum(np.cumsum(~opened) - 1 + opened, len(lines) - 1)
+    return wide, np.asarray(lines)[following], np.array(times, dtype=np.int64), opened
+
+
+def _filled(name: str, column: str, values: Any, known: Any, missing: Missing) -> Any:
+    """One column, (T,), without NaN."""
+    import numpy as np
+
+    places = np.flatnonzero(known)
+    if not len(places):
+        raise DataError(tr("column {name} has no value at all", name=repr(column)), where=name)
+    if missing == "interpolate":
+        return np.interp(np.arange(len(values)), places, values[places])
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))  # the last known row so far
+    return values[np.where(last < 0, places[0], last)]

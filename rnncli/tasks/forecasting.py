@@ -1,0 +1,477 @@
+"""forecasting: the next steps of a series, from a CSV with a date column."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import nan
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.data.series import RegularSeries, read_regular
+from rnncli.data.skipped import Skipped
+from rnncli.data.sniff import sniff_table
+from rnncli.data.source import fingerprint_of
+from rnncli.data.splits import split_in_order
+from rnncli.data.table import open_table
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, TrainSection
+from rnncli.records import Column, Json, Record, Series, Table
+from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.cells import State
+
+METRICS: Mapping[str, Literal["lower", "higher"]] = {"mae": "lower", "rmse": "lower", "mase": "lower", "loss": "lower"}
+INPUT: Literal["text", "path"] = "path"
+SHOWN_STEPS = 12  # of the forecast that closes a run
+
+
+class Data(DataSection):
+    date: str | int | None = Field(
+        "date", description="column of dates, by name, or by number from 0; null: the file has none"
+    )
+    target: str | int | list[str | int] = Field("value", description="what is forecast: a column, or a list of them")
+    past: list[str | int] = Field([], description="further columns, known up to now")
+    future: list[str | int] = Field([], description="further columns, known ahead as well: holidays, prices")
+    header: bool = Field(True, description="the first row names the columns")
+    decimal: Literal[".", ","] = Field(".", description="the mark in numbers")
+    missing: Literal["stop", "interpolate", "previous"] = Field(
+        "stop",
+        description="a value or a date left out: stop, a straight line between its neighbours, or the one before",
+    )
+    window: Annotated[int, Field(ge=1)] = Field(48, description="steps looked at")
+    horizon: Annotated[int, Field(ge=1)] = Field(12, description="steps forecast")
+    season: Annotated[int, Field(ge=1)] = Field(
+        1, description="steps after which the series repeats, for seasonal naive and MASE; 1: it does not"
+    )
+    stride: Annotated[int, Field(ge=1)] = Field(
+        1, description="steps between the origins that are judged: 24 is one a day of hourly data; training uses all"
+    )
+
+    def targets(self) -> list[str | int]:
+        return self.target if isinstance(self.target, list) else [self.target]
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if isinstance(self.path, list):
+            yield Clash(("path",), tr("a series is one file"), tr("several series: one file with a column for each"))
+        if not self.targets():
+            yield Clash(("target",), tr("the list of targets is empty"))
+        columns = [str(key) for key in (*self.targets(), *self.past, *self.future)]
+        for name in dict.fromkeys(name for name in columns if columns.count(name) > 1):
+            yield Clash(("target", "past", "future"), tr("column {name} is named twice", name=repr(name)))
+        if self.date is not None and str(self.date) in columns:
+            yield Clash(("date",), tr("the column of dates is also a column of numbers"))
+
+
+class Model(CoreSection):
+    relative: Literal["none", "last", "window"] = Field(
+        "last", description="the window is seen minus its last value, or minus its mean and by its spread"
+    )
+    head: Literal["direct"] = Field("direct", description="all horizon steps at once, from the last state")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.bidirectional and self.cell == "feedforward":
+            yield Clash(("bidirectional", "cell"), tr("without memory a window has no two directions"))
+
+
+class Train(TrainSection):
+    loss: Literal["mae", "mse"] = Field("mae", description="of a scaled value: the absolute error, or its square")
+    best_by: Literal["mae", "rmse", "mase", "loss"] = Field(
+        "loss", description="the metric that decides which epoch is kept"
+    )
+
+
+class Config(RecipeConfig):
+    task: Literal["forecasting"]
+    data: Data
+    model: Model
+    train: Train
+
+
+class Part(NamedTuple):
+    """Windows of one series. values: (T, I) float32, scaled, targets first, then past and future columns. truth: (T, N)
+    float32, scaled, NaN where the file has no value. origins: of each window, the last row that is looked at."""
+
+    series: RegularSeries
+    values: Tensor
+    truth: Tensor
+    origins: Sequence[int]
+
+
+def read(config: Config) -> Splits:
+    data = config.data
+    notes: list[str] = []
+    if data.path is not None:
+        assert isinstance(data.path, str)
+        sources = [data.path]
+        whole = _series(config, data.path, notes)
+        split = split_in_order(len(whole), data.split.fractions())
+        ranges = {name: (whole, range(rows[0], rows[-1] + 1)) for name, rows in split.parts.items()}
+        how = split.how
+    else:
+        given = {name: getattr(data, name) for name in ("train", "validation", "test")}
+        sources = [source for source in given.values() if source is not None]
+        ranges = {}
+        for name, source in given.items():
+            if source is not None:
+                series = _series(config, source, notes)
+                ranges[name] = (series, range(len(series)))
+        how = tr("separate files")
+    vocab = _scales(config, *ranges["train"])
+    found = {
+        name: _part(config, series, rows, vocab, name, every=1 if name == "train" else data.stride)
+        for name, (series, rows) in ranges.items()
+    }
+    return Splits(
+        train=found["train"],
+        validation=found.get("validation"),
+        test=found.get("test"),
+        vocab=vocab,
+        counts={name: {"windows": len(found[name].origins), "steps": len(rows)} for name, (_, rows) in ranges.items()},
+        fingerprint=fingerprint_of(sources),
+        how=how,
+        notes=notes,
+    )
+
+
+def _series(config: Config, source: str, notes: list[str]) -> RegularSeries:
+    data = config.data
+    skipped = Skipped(data.on_bad, tr("rows"))
+    series = read_regular(
+        source,
+        data.date,
+        data.targets(),
+        [*data.past, *data.future],
+        skipped,
+        missing=data.missing,
+        header=data.header,
+        decimal=data.decimal,
+    )
+    notes += [*series.notes, *skipped.notes]
+    if skipped.count:
+        notes.append(skipped.sentence())
+    return series
+
+
+def _scales(config: Config, series: RegularSeries, rows: range) -> Vocabulary:
+    """Mean and standard deviation of every column, and what seasonal naive misses by (the unit of MASE), all of the
+    training part's known values only."""
+    import numpy as np
+
+    season, N = config.data.season, len(config.data.targets())
+    values = np.where(series.known, series.values, np.nan)[rows.start : rows.stop]  # (T, I)
+    if len(values) <= season:
+        raise DataError(
+            tr("the training part has {n} steps, not more than a season, {season}", n=len(values), season=season),
+            where=series.name,
+            todo=tr("lower data.season, or give a longer file"),
+        )
+    empty = np.isnan(values).all(axis=0)
+    if empty.any():
+        raise DataError(
+            tr("column {name} has no value in the training part", name=repr(series.columns[int(empty.argmax())])),
+            where=series.name,
+        )
+    spread = np.nanstd(values, axis=0)
+    repeats = np.abs(values[season:, :N] - values[:-season, :N])  # (T - season, N)
+    misses = [float(np.nanmean(column)) if not np.isnan(column).all() else 0.0 for column in repeats.T]
+    return {
+        "columns": list(series.columns),
+        "targets": N,
+        "mean": np.nanmean(values, axis=0).tolist(),
+        "std": np.where(spread > 0, spread, 1.0).tolist(),
+        "naive": misses,
+    }
+
+
+def _part(config: Config, series: RegularSeries, rows: range, vocab: Vocabulary, name: str, every: int) -> Part:
+    """The windows whose forecast lies inside `rows`; what they look at may lie before. every: steps between origins."""
+    import numpy as np
+    import torch
+
+    data, N = config.data, vocab["targets"]
+    first = max(rows.start, data.window) - 1
+    scaled = (series.values - np.array(vocab["mean"])) / np.array(vocab["std"])  # (T, I)
+    truth = np.where(series.known, scaled, np.nan)[:, :N]
+    origins = [
+        origin
+        for origin in range(first, rows.stop - data.horizon, every)
+        if series.known[origin + 1 : origin + 1 + data.horizon, :N].any()
+    ]
+    if not origins:
+        needed = data.horizon + (data.window if rows.start == 0 else max(0, data.window - rows.start))
+        raise DataError(
+            tr("{part} has {n} steps; a window and its forecast need {needed}", part=name, n=len(rows), needed=needed),
+            where=series.name,
+            todo=tr("lower data.window or data.horizon, or give {part} a larger share", part=name),
+        )
+    as_tensor = [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in (scaled, truth)]
+    return Part(series, as_tensor[0], as_tensor[1], origins)
+
+
+def build(config: Config, vocab: Vocabulary) -> nn.Module:
+    from rnncli.nn.forecast import Forecaster, Relative
+    from rnncli.nn.heads import DirectHorizon
+    from rnncli.nn.recurrent import core_of_section
+
+    N = vocab["targets"]
+    rnn, spec = core_of_section(config.model, len(vocab["columns"]))
+    head = DirectHorizon(spec.output_size, config.data.horizon, N, len(config.data.future))
+    return Forecaster(Relative(config.model.relative, N), rnn, head, config.model.engine)
+
+
+def names(config: Config, vocab: Vocabulary) -> Names:
+    return Names()
+
+
+def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
+    where = order or Order(0, 0)
+    for rows in index_batches(len(part.origins), config.train.batch_size, where, shuffle=order is not None):
+        yield _batch(config, part, [part.origins[row] for row in rows], rows)
+
+
+def _batch(config: Config, part: Part, origins: Sequence[int], rows: Sequence[int]) -> Batch:
+    """inputs (window, B, I); targets (horizon, B, N), NaN where there is no truth; extra future (horizon, B, F)."""
+    import torch
+
+    data = config.data
+    now = torch.tensor(origins)  # (B,)
+    seen = now + torch.arange(1 - data.window, 1)[:, None]  # (window, B)
+    ahead = now + torch.arange(1, data.horizon + 1)[:, None]  # (horizon, B)
+    F = len(data.future)
+    extra = {"future": part.values[ahead][..., -F:]} if F else {}
+    return Batch(part.values[seen], None, part.truth[ahead], extra, rows)
+
+
+def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+    """The last window of each file."""
+    import torch
+
+    found = [_last_window(config, vocab, _series(config, path, [])) for path in inputs]
+    extra = {"future": torch.cat([one.extra["future"] for one in found], dim=1)} if config.data.future else {}
+    return Batch(torch.cat([one.inputs for one in found], dim=1), extra=extra)
+
+
+def _last_window(config: Config, vocab: Vocabulary, series: RegularSeries) -> Batch:
+    """The window before the file's end, (window, 1, I), and what the rows after it say of the horizon."""
+    import numpy as np
+    import torch
+
+    data, F = config.data, len(config.data.future)
+    if len(series) < data.window:
+        raise DataError(
+            tr("has {n} steps; the model looks at {window}", n=len(series), window=data.window), where=series.name
+        )
+    mean, std = np.array(vocab["mean"]), np.array(vocab["std"])
+    inputs = ((series.values[-data.window :] - mean) / std).astype(np.float32)
+    extra = {}
+    if F:
+        ahead = ((series.ahead[: data.horizon] - mean) / std)[:, -F:].astype(np.float32)
+        if len(ahead) < data.horizon or np.isnan(ahead).any():
+            raise DataError(
+                tr(
+                    "the next {n} steps of {columns} are not in the file",
+                    n=data.horizon,
+                    columns=", ".join(map(str, data.future)),
+                ),
+                where=series.name,
+                todo=tr("add rows after the last one, with these columns filled in and the target empty"),
+            )
+        extra = {"future": torch.from_numpy(ahead)[:, None]}  # (horizon, 1, F)
+    return Batch(torch.from_numpy(inputs)[:, None], extra=extra)
+
+
+def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
+    return _loss(config, model(batch).scores, batch.targets)
+
+
+def _loss(config: Config, forecast: Tensor, targets: Tensor | None) -> Loss:
+    """Summed over the scaled values that are known. forecast, targets: (horizon, B, N)."""
+    assert targets is not None
+    known = ~targets.isnan()
+    missed = forecast[known] - targets[known]
+    error = missed.abs() if config.train.loss == "mae" else missed.square()
+    return Loss(error.sum(), int(known.sum()))
+
+
+def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
+    """mae, rmse and mase over all origins of the part, in the data's units; loss of a scaled value.
+
+    With several targets, the mean of their metrics. mase: MAE by that of seasonal naive inside the training part
+    (Hyndman and Koehler 2006, equation 5, with the season as lag); no number where the training part just repeats.
+    """
+    return _as_metrics(config, _forecasts(config, model, part), part, vocab)
+
+
+def _forecasts(config: Config, model: Any, part: Part) -> Tensor:
+    """Scaled, (horizon, origins, N), on the CPU."""
+    import torch
+
+    from rnncli.nn.evaluate import outputs_of
+
+    return torch.cat([found.scores.float().cpu() for _, found in outputs_of(model, batches(config, part, None))], dim=1)
+
+
+def _truth(config: Config, part: Part) -> Tensor:
+    """Scaled, (horizon, origins, N), NaN where the file has none."""
+    import torch
+
+    return part.truth[torch.tensor(part.origins) + torch.arange(1, config.data.horizon + 1)[:, None]]
+
+
+def _as_metrics(config: Config, forecast: Tensor, part: Part, vocab: Vocabulary) -> Metrics:
+    """forecast: (horizon, origins, N), scaled."""
+    import torch
+
+    truth = _truth(config, part)
+    found = _loss(config, forecast, truth)
+    std = torch.tensor(vocab["std"][: vocab["targets"]], dtype=torch.float64)
+    missed = (forecast.double() - truth.double()).flatten(0, 1) * std  # (horizon·origins, N)
+    mae = missed.abs().nanmean(0)  # (N,)
+    rmse = missed.square().nanmean(0).sqrt()
+    naive = vocab["naive"]
+    mase = [float(error) / unit if unit > 0 else nan for error, unit in zip(mae, naive, strict=True)]
+    return {
+        "mae": float(mae.nanmean()),
+        "rmse": float(rmse.nanmean()),
+        "mase": sum(mase) / len(mase),
+        "loss": float(found.total) / found.count,
+    }
+
+
+def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
+    """Last value, and the value one season before, at the same origins."""
+    tested: Part = splits.part(part)
+    found = [(tr("last value"), 1, tr("the value at the origin, repeated"))]
+    if config.data.season > 1:
+        about = tr("the value one season of {n} steps before", n=config.data.season)
+        found.append((tr("seasonal naive"), config.data.season, about))
+    return [
+        Baseline(name, _as_metrics(config, _repeated(config, tested, lag), tested, splits.vocab), about)
+        for name, lag, about in found
+    ]
+
+
+def _repeated(config: Config, part: Part, lag: int) -> Tensor:
+    """The last `lag` values at each origin, over and over: (horizon, origins, N), scaled."""
+    import torch
+
+    N = part.truth.shape[1]
+    steps = torch.arange(config.data.horizon) % lag + 1 - lag  # (horizon,)
+    rows = torch.tensor(part.origins) + steps[:, None]  # (horizon, origins)
+    return part.values[:, :N][rows.clamp(min=0)]
+
+
+def watch(config: Config, model: Any, splits: Splits) -> str:
+    return ""
+
+
+def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """The forecast from the last origin of the part, as a table and as a curve, of the first target."""
+    tested: Part = splits.part(part)
+    one = tested._replace(origins=tested.origins[-1:])
+    data, origin, series = config.data, tested.origins[-1], tested.series
+    vocab = splits.vocab
+    forecast = (_forecasts(config, model, one)[:, 0, 0].double() * vocab["std"][0] + vocab["mean"][0]).tolist()
+    ahead = range(origin + 1, origin + 1 + data.horizon)
+    truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
+    season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
+    name = series.columns[0]
+    rows: list[list[Any]] = [
+        [series.date(row), true, guess, None if true is None else guess - true, before]
+        for row, true, guess, before in zip(ahead, truth, forecast, season, strict=True)
+    ]
+    columns = [
+        Column("date", tr("date"), "text"),
+        Column("truth", tr("truth")),
+        Column("forecast", tr("forecast")),
+        Column("error", tr("error")),
+        Column("naive", tr("last value") if data.season == 1 else tr("a season ago"), optional=True),
+    ]
+    title = tr("{column}, forecast from {date}", column=name, date=series.date(origin))
+    looked_at = range(max(0, origin + 1 - min(data.window, 4 * data.horizon)), origin + 1)
+    history = [float(series.values[row, 0]) for row in looked_at]
+    blank_past, blank_ahead = [nan] * (len(history) - 1), [nan] * data.horizon
+    curve = Series(
+        "forecast",
+        [float(row - origin) for row in (*looked_at, *ahead)],
+        {
+            tr("history"): history + blank_ahead,
+            tr("forecast"): [*blank_past, history[-1], *forecast],
+            tr("truth"): [*blank_past, history[-1], *(nan if true is None else true for true in truth)],
+        },
+        x_label=tr("steps from the origin"),
+        y_label=name,
+    )
+    return [Table("sample", columns, rows, title=title, cut_rows=SHOWN_STEPS), curve]
+
+
+def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
+    """For each file, the rows that come next: the dates and the targets, separated and written as in the file."""
+    from rnncli.nn.evaluate import outputs_of
+
+    asked.only()
+    data, N = config.data, vocab["targets"]
+    mean, std = vocab["mean"][:N], vocab["std"][:N]
+    for path in inputs:
+        notes: list[str] = []
+        series = _series(config, path, notes)
+        _, outputs = next(outputs_of(model, [_last_window(config, vocab, series)]))
+        scaled = outputs.scores[:, 0].double().cpu().tolist()  # horizon lists of N
+        values = [[x * s + m for x, s, m in zip(row, std, mean, strict=True)] for row in scaled]
+        dates = [series.date(len(series) + k) for k in range(data.horizon)]
+        table = open_table(path, header=data.header)
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
+        heading = tr("step") if data.date is None else table.columns[table.index(data.date)]
+        if data.header:
+            writer.writerow([heading, *vocab["columns"][:N]])
+        for date, row in zip(dates, values, strict=True):
+            writer.writerow([date, *(f"{value:.6g}".replace(".", data.decimal) for value in row)])
+        forecast = {name: [row[i] for row in values] for i, name in enumerate(vocab["columns"][:N])}
+        yield Prediction(
+            text.getvalue().removesuffix("\n"), {"input": path, "dates": dates, "forecast": forecast}, notes
+        )
+
+
+def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[str]]:
+    """A new file as one part, scaled as the run's training part was; and notes on it. Raises DataError."""
+    notes: list[str] = []
+    series = _series(config, path, notes)
+    return _part(config, series, range(len(series)), vocab, series.name, config.data.stride), notes
+
+
+def fill(path: str) -> dict[str, Json]:
+    """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
+
+    The target is the first column of numbers, or the one called like a target; the others become columns known up to
+    now, which is true of any: whoever reads the recipe moves those known ahead. Raises DataError: not to be read.
+    """
+    found = sniff_table(path)
+    numbers = found.numbers()
+    if not numbers:
+        raise DataError(tr("there is no column of numbers in it"), where=path)
+    target = next((name for name in numbers if name.lower() in ("target", "value", "y", "ot")), numbers[0])
+    filled: dict[str, Json] = {
+        "data.date": found.date,
+        "data.target": target,
+        "data.past": [name for name in numbers if name != target],
+        "data.future": [],
+        "data.header": found.header,
+        "data.decimal": found.decimal,
+        "data.season": found.season,
+    }
+    if any(column.missing for column in found.columns if column.name in numbers):
+        filled["data.missing"] = "interpolate"
+    if found.season > 1 and found.rows >= 10 * found.season:
+        filled |= {"data.window": 2 * found.season, "data.horizon": found.season}
+    return filled
