@@ -40,7 +40,7 @@ def film(number: int, motion: str) -> Any:
     dy = (points[None, :, None] - places[:, 0, None, None] + SIZE / 2) % SIZE - SIZE / 2  # (T, SIZE, 1)
     dx = (points[None, None, :] - places[:, 1, None, None] + SIZE / 2) % SIZE - SIZE / 2  # (T, 1, SIZE)
     inside = _inside(shape, dy, dx, radius)
-    frames = 40 + draw.uniform(100, 180) * inside + draw.normal(0, 12, (T, SIZE, SIZE))
+    frames = 40 + draw.uniform(100, 180) * inside + draw.normal(0, 8, (T, SIZE, SIZE))
     return np.clip(np.round(frames), 0, 255).astype(np.uint8)[..., None]
 
 

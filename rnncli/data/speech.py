@@ -125,7 +125,7 @@ def speak(words: Sequence[str], voice: Voice, seed: int) -> Any:
     sound += _hiss(hiss, [glide([phone.band[i] for phone in phones]) for i in range(2)], size, draw)
     sound *= draw.uniform(0.15, 0.5) / np.abs(sound).max()
     power = np.sqrt(np.mean(sound**2))
-    sound += draw.standard_normal(size) * power * 10 ** (-draw.uniform(12, 30) / 20)  # 12 to 30 dB below the speech
+    sound += draw.standard_normal(size) * power * 10 ** (-draw.uniform(0, 20) / 20)  # 0 to 20 dB below the speech
     return np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
 
 

@@ -1,0 +1,434 @@
+"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the films of shapes.py.
+
+Frames stay in the type they were stored in (uint8 mostly). What a source holds beyond KEEP bytes is read again whenever
+a batch needs it, except an .npz of all films, which numpy can only read whole: it must fit into memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from rnncli.data import builtin, shapes
+from rnncli.data.folder import NamePattern
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import Source, name_of
+from rnncli.data.table import Key, open_table
+from rnncli.device import require_memory
+from rnncli.errors import DataError, Missing
+from rnncli.files import open_binary, shown
+from rnncli.locale import tr
+
+MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
+ARRAYS = (".npy", ".npz")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+TABLE = "labels.tsv"  # in a folder, beside the films it names
+KEEP = 512 << 20  # bytes of frames held in memory
+
+
+@dataclass(frozen=True)
+class Film:
+    """One sequence of frames and its class. where: for messages. group: whose films stay in one part. frames: (T,
+    height, width, C) where it is in memory already; path: what is read otherwise; made: its number in shapes.py."""
+
+    where: str
+    label: str
+    group: str = ""
+    path: Path | None = None
+    frames: Any = None
+    made: int | None = None
+
+    def load(self) -> Any:
+        """(T, height, width, C). Raises DataError, and Missing where the format needs an extra."""
+        if self.frames is not None:
+            return self.frames
+        if self.made is not None:
+            return shapes.film(self.made, self.label)
+        assert self.path is not None
+        return read_film(self.path)
+
+
+@dataclass
+class Films:
+    """Films of one frame shape, read lazily beyond KEEP bytes. lengths: T of each. shape: (height, width, C)."""
+
+    shape: tuple[int, int, int] = (0, 0, 0)
+    films: list[Film] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    fingerprint: str = ""
+    _kept: list[Any] = field(default_factory=list)  # of the first films
+
+    def __getitem__(self, row: int) -> Any:
+        return self._kept[row] if row < len(self._kept) else self.films[row].load()
+
+    def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over all points of these rows."""
+        C = self.shape[2]
+        count, total, squares = 0, np.zeros(C), np.zeros(C)
+        for row in rows:
+            points = self[row].reshape(-1, C).astype(np.float64)
+            count += len(points)
+            total += points.sum(axis=0)
+            squares += (points**2).sum(axis=0)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
+        return mean.tolist(), deviation.tolist()
+
+
+def read_films(films: Sequence[Film], skipped: Skipped, shape: tuple[int, int, int] | None = None) -> Films:
+    """Reads every film once. One that cannot be read, that has another frame shape than `shape` (None: than the first
+    good one), or numbers that are none, is a bad record."""
+    found = Films(shape or (0, 0, 0))
+    digest = hashlib.sha256()
+    size = 0
+    for film in films:
+        try:
+            frames = film.load()
+        except DataError as error:
+            skipped.bad(film.where, error.what)
+            continue
+        if not found.shape[0]:
+            found.shape = frames.shape[1:]
+        why = frames_fault(frames, found.shape)
+        if why:
+            skipped.bad(film.where, why)
+            continue
+        skipped.good()
+        digest.update(repr((film.label, film.group, frames.shape, frames.dtype.str)).encode())
+        if film.made is None:  # the last bit of a made film may differ from one machine to the next
+            digest.update(np.ascontiguousarray(frames).tobytes())
+        size += frames.nbytes
+        if size <= KEEP or film.frames is not None:
+            found._kept.append(frames)
+        found.films.append(film)
+        found.lengths.append(len(frames))
+    found.fingerprint = digest.hexdigest()
+    return found
+
+
+def frames_fault(frames: Any, shape: tuple[int, int, int]) -> str:
+    if frames.shape[1:] != shape:
+        return tr(
+            "its frames are {found}, the others {wanted} (height, width, channels)",
+            found=" x ".join(map(str, frames.shape[1:])),
+            wanted=" x ".join(map(str, shape)),
+        )
+    if frames.dtype.kind == "f" and not np.isfinite(frames).all():
+        bad = int(np.flatnonzero(~np.isfinite(frames).all(axis=(1, 2, 3)))[0])
+        return tr("frame {n} has numbers that are none (NaN or infinite)", n=bad)
+    return ""
+
+
+def list_films(
+    source: Source,
+    skipped: Skipped,
+    *,
+    frames: str = "frames",
+    labels: str = "labels",
+    lengths: str = "lengths",
+    file: Key = "file",
+    label: Key = "label",
+    pattern: str | None = None,
+    by: Key | None = None,
+) -> list[Film]:
+    """The films of a source with their classes; those of a folder are not read yet.
+
+    An .npz: arrays `frames` (N, T, height, width[, C]) and `labels` (N,), `lengths` (N,) where films end early, `by` an
+    array of groups (N,). A folder: of films named by `pattern`, {label}_{person}_*; or with labels.tsv (columns `file`,
+    `label`, `by`); or else a folder for every class. A film is an .npy or .npz of (T, height, width[, C]), or a folder
+    of frames in the order of their names. A .tsv or .csv is such a table itself. `by` is a field, column or array.
+    """
+    if builtin.is_builtin(source):
+        if source != MOVING_SHAPES:
+            todo = tr("take {name}", name=MOVING_SHAPES)
+            raise DataError(tr("this shipped data holds no films"), where=str(source), todo=todo)
+        rows = [cells for _, cells in open_table(source).rows(skipped)]
+        return [Film(f"{source}:{i + 2}", motion, made=int(number)) for i, (number, motion) in enumerate(rows)]
+    path = Path(source)
+    if path.suffix.lower() == ".npz":
+        return _archive(path, skipped, frames, labels, lengths, None if by is None else str(by))
+    if not path.is_dir():
+        if path.suffix.lower() not in (".tsv", ".csv", ".tab"):
+            with open_binary(path):  # says first what is wrong with the path
+                pass
+            raise DataError(
+                tr("is no source of films"),
+                where=name_of(source),
+                todo=tr("wanted: an .npz, a folder, or a .tsv with columns file and label"),
+            )
+        return _table(path, skipped, file, label, by)
+    if pattern is not None:
+        return _named(path, skipped, NamePattern(pattern), str(label), None if by is None else str(by))
+    if (path / TABLE).exists():
+        return _table(path / TABLE, skipped, file, label, by)
+    if by is not None:
+        raise DataError(
+            tr("split.by needs names with fields (data.pattern), or a column of {table}", table=TABLE),
+            where=name_of(source),
+        )
+    return _class_folders(path)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What may be a film or a frame, in natural order: frame2 before frame10. Hidden files are passed over."""
+    try:
+        found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(
+            tr("cannot be read as a folder: {why}", why=error.strerror or str(error)), where=shown(folder)
+        ) from error
+    return sorted(found, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    pieces = re.split(r"([0-9]+)", path.name)
+    return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
+
+
+def _is_film(entry: Path) -> bool:
+    return entry.is_dir() or entry.suffix.lower() in ARRAYS
+
+
+def _class_folders(path: Path) -> list[Film]:
+    classes = [entry for entry in _entries(path) if entry.is_dir()]
+    films = [
+        Film(shown(entry), folder.name, path=entry)
+        for folder in classes
+        for entry in _entries(folder)
+        if _is_film(entry)
+    ]
+    if len({film.label for film in films}) < 2:
+        raise DataError(
+            tr("fewer than two classes in this folder"),
+            where=shown(path),
+            todo=tr(
+                "a folder for each class with a folder of frames (or .npy) for each film; or {table} with columns file "
+                "and label; or data.pattern",
+                table=TABLE,
+            ),
+        )
+    return films
+
+
+def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: str | None) -> list[Film]:
+    for name in (label, by):
+        if name is not None:
+            pattern.need(name)
+    films = []
+    for entry in _entries(path):
+        if not _is_film(entry):
+            continue
+        fields = pattern.match(entry.name)
+        if fields is None:
+            skipped.bad(shown(entry), tr("the name does not fit {pattern}", pattern=pattern.pattern))
+        else:
+            films.append(Film(shown(entry), fields[label], "" if by is None else fields[by], entry))
+    if not films and not skipped.count:
+        raise DataError(tr("holds no films: no folders, no .npy, no .npz"), where=shown(path))
+    return films
+
+
+def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) -> list[Film]:
+    table = open_table(path)
+    places = [table.index(key) for key in (file, label, *(() if by is None else (by,)))]
+    films = []
+    for line, cells in table.rows(skipped):
+        name, of, group = [cells[place].strip() for place in places] + [""] * (by is None)
+        if not name or not of or (by is not None and not group):
+            skipped.bad(f"{table.name}:{line}", tr("a column that is read is empty"))
+        else:
+            films.append(Film(shown(path.parent / name), of, group, path.parent / name))
+    if not films and not skipped.count:
+        raise DataError(tr("the table has no rows"), where=table.name)
+    return films
+
+
+def read_film(path: Path) -> Any:
+    """One film, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. DataError otherwise."""
+    if path.suffix.lower() in ARRAYS and not path.is_dir():
+        arrays = read_arrays(path)
+        if len(arrays) != 1:
+            raise DataError(tr("holds {n} arrays; a film is one array", n=len(arrays)), where=shown(path))
+        return _as_film(next(iter(arrays.values())), shown(path))
+    if not path.is_dir():
+        with open_binary(path):
+            pass
+        raise DataError(tr("is no film: a folder of frames, .npy or .npz is wanted"), where=shown(path))
+    frames: list[Any] = []
+    for entry in _entries(path):
+        if entry.suffix.lower() == ".npy":
+            frame = read_arrays(entry)["array"]
+        elif entry.suffix.lower() in PICTURES:
+            frame = _picture(entry)
+        else:
+            continue
+        if frame.ndim == 2:
+            frame = frame[..., None]
+        if frame.ndim != 3 or (frames and frame.shape != frames[0].shape):
+            raise DataError(
+                tr("a frame of shape {shape}; all frames of a film are alike", shape=frame.shape), where=shown(entry)
+            )
+        frames.append(frame)
+    if not frames:
+        raise DataError(tr("holds no frames ({known})", known=".npy " + " ".join(PICTURES)), where=shown(path))
+    return _as_film(np.stack(frames), shown(path))
+
+
+def _as_film(array: Any, where: str) -> Any:
+    if array.dtype.kind not in "uifb":
+        raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=where)
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or 0 in array.shape:
+        raise DataError(
+            tr("has shape {shape}; a film is (T, height, width) or (T, height, width, C)", shape=array.shape),
+            where=where,
+        )
+    return array
+
+
+def _picture(path: Path) -> Any:
+    """(height, width) of a grey picture, (height, width, 3) of a coloured one; transparency is dropped."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise Missing(
+            tr("pictures are read through the extra: images"),
+            where=shown(path),
+            todo=tr("pip install 'rnncli[images]', or save the frames as .npy"),
+        ) from error
+    try:
+        with warnings.catch_warnings(), open_binary(path) as file:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(file)
+            grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
+            return np.asarray(picture.convert("L" if grey else "RGB"))
+    except (
+        UnidentifiedImageError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise DataError(tr("is no picture that can be read: {why}", why=str(error)[:200]), where=shown(path)) from error
+
+
+def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: str, by: str | None) -> list[Film]:
+    arrays = read_arrays(path)
+    where = shown(path)
+    for key, name in (("frames", frames), ("labels", labels), *((("split.by", by),) if by is not None else ())):
+        if name not in arrays:
+            raise DataError(
+                tr("there is no array {name} in it", name=repr(name)),
+                where=where,
+                todo=tr(
+                    "it has {names}; set data.{key}",
+                    names=", ".join(f"{n} {a.shape}" for n, a in arrays.items()) or tr("none"),
+                    key=key,
+                ),
+            )
+    films = arrays[frames]
+    if films.dtype.kind not in "uifb":
+        raise DataError(tr("array {name} holds {kind}, not numbers", name=repr(frames), kind=films.dtype), where=where)
+    if films.ndim == 4:
+        films = films[..., None]
+    if films.ndim != 5 or 0 in films.shape:
+        raise DataError(
+            tr(
+                "array {name} has shape {shape}; wanted are (N, T, height, width) or (N, T, height, width, C)",
+                name=repr(frames),
+                shape=arrays[frames].shape,
+            ),
+            where=where,
+        )
+    N, T = films.shape[:2]
+    for name in (labels, *([lengths] if lengths in arrays else []), *([by] if by is not None else [])):
+        array = arrays[name]
+        if array.shape != (N,) or array.dtype.kind not in ("ui" if name == lengths else "uibSU"):
+            raise DataError(
+                tr(
+                    "array {name} is {kind} of shape {shape}; wanted is one {what} for each of the {n} films",
+                    name=repr(name),
+                    kind=array.dtype,
+                    shape=array.shape,
+                    what=tr("whole number") if name == lengths else tr("whole number or text"),
+                    n=N,
+                ),
+                where=where,
+            )
+    ends = arrays[lengths].tolist() if lengths in arrays else [T] * N
+    groups = [""] * N if by is None else [_name(value) for value in arrays[by].tolist()]
+    found = []
+    for n, (end, value) in enumerate(zip(ends, arrays[labels].tolist(), strict=True)):
+        if not 1 <= end <= T:
+            skipped.bad(f"{where}[{n}]", tr("a length of {n}, and there are {T} frames", n=end, T=T))
+        else:
+            found.append(Film(f"{where}[{n}]", _name(value), groups[n], frames=films[n, :end]))
+    return found
+
+
+def _name(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz by name, or of an .npy as `array`. Nothing in it is unpickled.
+
+    Raises DataError: no such file, damaged, Python objects inside; Missing: more than the memory there is.
+    """
+    where = shown(path)
+    with open_binary(path) as file:
+        try:
+            if path.suffix.lower() == ".npy":
+                return {"array": _array(file, where)}
+            with zipfile.ZipFile(file) as archive:
+                found = {}
+                for name in archive.namelist():
+                    if name.endswith(".npy"):
+                        with archive.open(name) as inside:
+                            found[name.removesuffix(".npy")] = _array(inside, f"{where} {name.removesuffix('.npy')}")
+                return found
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+            raise DataError(
+                tr(
+                    "is no NumPy file that can be read: {why}",
+                    why=str(error).splitlines()[0][:200] if str(error) else "?",
+                ),
+                where=where,
+            ) from error
+
+
+def _array(file: IO[bytes], where: str) -> Any:
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(tr("format {version}", version=version))
+    shape, fortran, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise DataError(
+            tr("holds Python objects, which could run code when loaded"),
+            where=where,
+            todo=tr("save plain numbers: films of unequal lengths are padded, their lengths in an array `lengths`"),
+        )
+    size = math.prod(shape) * dtype.itemsize
+    require_memory(size, tr("this array"), where=where)
+    data = np.empty(size, np.uint8)
+    start = 0
+    # In pieces, so that a damaged file ends the reading before all that it claims is taken.
+    while start < size:
+        block = file.read(min(size - start, 1 << 20))
+        if not block:
+            raise EOFError(tr("cut short: {found} of {size} bytes", found=start, size=size))
+        data[start : start + len(block)] = np.frombuffer(block, np.uint8)
+        start += len(block)
+    return data.view(dtype).reshape(shape, order="F" if fortran else "C")
