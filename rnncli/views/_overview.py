@@ -149,6 +149,7 @@ def _loss(subject: Subject) -> str:
     with evaluating(subject.model):
         found = task.loss(subject.config, subject.model, batch, None)
     text = tr("loss {value}", value=number(float(found.total) / found.count))
-    if answers is not None:
+    scores = subject.outputs.scores
+    if answers is not None and batch.targets.numel() == scores.numel() // scores.shape[-1]:  # one answer for one target
         text += tr(", ln {n} = {value}", n=len(answers), value=number(math.log(len(answers))))
     return text

@@ -1,0 +1,204 @@
+"""Recurrent cores out of state_dicts of every shape, against the modules that wrote them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from rnncli.errors import DataError, UsageError
+from rnncli.nn.recurrent import make_core
+from rnncli.weights import FoundCore, choose_core, embeddings, find_cores, read_weights
+
+MODULES: dict[str, dict[str, Any]] = {
+    "rnn": {"class": nn.RNN},
+    "relu": {"class": nn.RNN, "nonlinearity": "relu"},
+    "gru": {"class": nn.GRU},
+    "lstm": {"class": nn.LSTM},
+    "lstm-deep": {"class": nn.LSTM, "num_layers": 3, "bidirectional": True},
+    "lstm-proj": {"class": nn.LSTM, "proj_size": 2, "num_layers": 2, "bidirectional": True},
+    "gru-no-bias": {"class": nn.GRU, "bias": False, "bidirectional": True},
+}
+
+
+def _module(name: str) -> nn.RNNBase:
+    options = dict(MODULES[name])
+    torch.manual_seed(1)
+    module: nn.RNNBase = options.pop("class")(3, 5, **options)
+    return module
+
+
+def _same(found: FoundCore, module: nn.RNNBase) -> None:
+    core = make_core(found.spec)
+    core.load_state_dict(dict(found.state))
+    x = torch.randn(4, 2, 3)
+    ours, theirs = core(x)[0], module(x)[0]
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_comes_back_as_it_was(name: str, suffix: str, tmp_path: Path) -> None:
+    module, path = _module(name), tmp_path / f"weights{suffix}"
+    if suffix == ".pt":
+        torch.save(module.state_dict(), path)
+    else:
+        save_file(module.state_dict(), path)
+    relu = "relu" if name == "relu" else None
+    (found,) = find_cores(read_weights(path), nonlinearity=relu)
+    assert found.name == ""
+    _same(found, module)
+
+
+def test_tanh_or_relu_is_said_to_be_unknown() -> None:
+    (rnn,) = find_cores(_module("rnn").state_dict())
+    (gru,) = find_cores(_module("gru").state_dict())
+    assert len(rnn.unknown) == 1
+    assert "--nonlinearity" in rnn.unknown[0]
+    assert gru.unknown == []
+
+
+NESTED = {
+    "state_dict": lambda s: {"state_dict": s},
+    "model": lambda s: {"model": s, "epoch": 3},
+    "lightning": lambda s: {
+        "state_dict": {f"net.{k}": v for k, v in s.items()},
+        "hyper_parameters": {"lr": 0.1},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(2)}}}],
+    },
+    "data-parallel": lambda s: {f"module.{k}": v for k, v in s.items()},
+    "compiled": lambda s: {f"_orig_mod.encoder._orig_mod.{k}": v for k, v in s.items()},
+    "deep": lambda s: {f"a.b.rnn.{k}": v for k, v in s.items()},
+}
+
+
+@pytest.mark.parametrize(("form", "name"), [*zip(NESTED, ["", "", "net", "", "encoder", "a.b.rnn"], strict=True)])
+def test_nested_names(form: str, name: str, tmp_path: Path) -> None:
+    module = _module("lstm-deep")
+    torch.save(NESTED[form](module.state_dict()), tmp_path / "w.ckpt")
+    (found,) = find_cores(read_weights(tmp_path / "w.ckpt"))
+    assert found.name == name
+    _same(found, module)
+
+
+@pytest.mark.parametrize("kind", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
+def test_single_cells(kind: Any) -> None:
+    cell = kind(3, 5)
+    (found,) = find_cores({f"cells.0.{k}": v for k, v in cell.state_dict().items()})
+    assert found.name == "cells.0"
+    core = make_core(found.spec)
+    core.load_state_dict(dict(found.state))
+    x = torch.randn(1, 2, 3)
+    after = cell(x[0])
+    assert torch.allclose(core(x)[0][0], after[0] if isinstance(after, tuple) else after, atol=1e-7)
+
+
+def test_several_cores_are_chosen_by_name() -> None:
+    tensors = {f"encoder.{k}": v for k, v in _module("gru").state_dict().items()}
+    tensors |= {f"decoder.{k}": v for k, v in _module("lstm").state_dict().items()}
+    tensors["embedding.weight"] = torch.zeros(9, 3)
+    cores = find_cores(tensors)
+    assert [(core.name, core.spec.cell) for core in cores] == [("encoder", "gru"), ("decoder", "lstm")]
+    assert choose_core(cores, "decoder").spec.cell == "lstm"
+    with pytest.raises(UsageError, match="2 recurrent cores") as error:
+        choose_core(cores, None)
+    assert "encoder" in error.value.todo
+    with pytest.raises(UsageError, match="no core 'deocder'"):
+        choose_core(cores, "deocder")
+    assert list(embeddings(tensors, 3)) == ["embedding.weight"]
+    assert embeddings(tensors, 4) == {}
+
+
+class Harm:
+    """A pickle of this writes a file when it is opened by plain pickle."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
+
+
+def test_a_file_that_would_run_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "was-run"
+    with open(tmp_path / "evil.pt", "wb") as file:
+        pickle.dump({"weight_ih_l0": Harm(str(trace))}, file)
+    torch.save({"weight_ih_l0": torch.zeros(2, 2), "x": Harm(str(trace))}, tmp_path / "evil2.pt")
+    torch.save(nn.LSTM(2, 2), tmp_path / "whole-module.pt")
+    for name in ("evil.pt", "evil2.pt", "whole-module.pt"):
+        with pytest.raises(DataError, match="nothing was run") as error:
+            read_weights(tmp_path / name)
+        assert error.value.exit_code == 3
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04broken", b"\x80\x02broken"])
+def test_damaged_files(content: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DataError):
+        read_weights(path)
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    for suffix, write in ((".pt", torch.save), (".safetensors", save_file)):
+        path = tmp_path / f"w{suffix}"
+        write(_module("lstm").state_dict(), path)
+        path.write_bytes(path.read_bytes()[:-40])
+        with pytest.raises(DataError):
+            read_weights(path)
+
+
+def test_what_is_no_recurrent_network(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(DataError, match="weight_ih_l0") as error:
+        find_cores(read_weights(tmp_path / "w.pt"), where="w.pt")
+    assert "bias" in error.value.todo
+    with pytest.raises(DataError, match="no tensor"):
+        torch.save({"epoch": 3}, tmp_path / "e.pt")
+        read_weights(tmp_path / "e.pt")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_weights(tmp_path / "absent.pt")
+
+
+def test_rows_decide_the_cell() -> None:
+    lstm = _module("lstm").state_dict()
+    with pytest.raises(UsageError, match=r"no gru: 20 rows are 4·H"):
+        find_cores(lstm, cell="gru")
+    with pytest.raises(UsageError, match="own nonlinearities"):
+        find_cores(lstm, nonlinearity="relu")
+    assert find_cores(lstm, cell="lstm")[0].spec.cell == "lstm"
+    with pytest.raises(DataError, match=r"rnn has H rows, gru 3·H, lstm 4·H"):
+        find_cores({"weight_ih_l0": torch.zeros(10, 3), "weight_hh_l0": torch.zeros(10, 5)})
+
+
+def test_missing_and_misfit_parts() -> None:
+    state = dict(_module("lstm-deep").state_dict())
+    broken = {k: v for k, v in state.items() if k != "weight_hh_l1_reverse"}
+    with pytest.raises(DataError, match="weight_hh_l1_reverse is missing"):
+        find_cores(broken)
+    with pytest.raises(DataError, match="bias_ih_l0 is"):
+        find_cores({**state, "bias_ih_l0": torch.zeros(3)})
+    with pytest.raises(DataError, match="fit no layer"):
+        find_cores({**state, "weight_ih_l9": torch.zeros(20, 10)})
+    with pytest.raises(DataError, match="is no weight"):
+        find_cores({**state, "weight_ih_l0": torch.zeros(20, 3, dtype=torch.int64)})
+
+
+def test_half_precision_is_computed_in_float32_and_said() -> None:
+    (found,) = find_cores({k: v.bfloat16() for k, v in _module("gru").state_dict().items()})
+    assert found.state["weight_ih_l0"].dtype == torch.float32
+    assert any("bfloat16" in note for note in found.unknown)
+
+
+def test_feedforward_has_no_weight_hh() -> None:
+    (found,) = find_cores({"rnn.weight_ih_l0": torch.zeros(4, 3), "rnn.bias_ih_l0": torch.zeros(4)})
+    assert found.spec.cell == "feedforward"
+    assert any("bias_hh_l0" in note for note in found.unknown)
