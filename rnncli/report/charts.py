@@ -206,7 +206,8 @@ def _series_legend(record: Series, view: View, braille: bool) -> list[Line]:
     lines: list[Line] = []
     for k, (label, values) in enumerate(record.lines.items()):
         mark = "" if braille else MARKERS[k % len(MARKERS)] + " "
-        last = tr("last {value}", value=numbers.number(values[-1])) if values else ""
+        drawn = [value for value in values if math.isfinite(value)]
+        last = tr("last {value}", value=numbers.number(drawn[-1])) if drawn else ""
         name = f"{clip(view.fit(label), room)}  "
         lines.append([(mark, CURVES[k % len(CURVES)]), (name, ""), (view.fit(last), "note")])
     for label, x in record.marks.items():
