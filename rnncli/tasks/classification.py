@@ -444,7 +444,7 @@ def _example(config: Config, model: Any, part: Part, labels: Sequence[str]) -> T
         table.append([stop, given, labels[int(which[k])], float(best[k]), float(chances[k, target])])
     columns = [
         Column("steps", tr("steps"), "count"),
-        Column("read", tr("read so far"), "code"),
+        Column("read", tr("read so far"), "code" if config.data.tokens == "characters" else "text"),
         Column("predicted", tr("predicted"), "text"),
         Column("p", "p"),
         Column("p_target", tr("p of {label}", label=labels[target])),
