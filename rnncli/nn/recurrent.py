@@ -1,6 +1,7 @@
 """Recurrent cores and their engines: one set of weights, by torch's names, and several ways to run them.
 
-Engines: `cell`, the Python loop over the steps of cells.py, which can record; `torch`, nn.RNN, nn.LSTM and nn.GRU.
+Engines: `cell`, the Python loop over the steps of cells.py, which can record; `torch`, nn.RNN, nn.LSTM and nn.GRU;
+`scan`, backpropagation through time written out over the whole sequence (scan.py).
 They agree in outputs, last states and gradients; dropout between layers is drawn here, outside the cores, on padded
 (T, B, .) data, so that they agree with dropout on as well (torch's packed and padded modules draw differently).
 """
@@ -84,13 +85,42 @@ def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSp
     return make_core(spec, section.dropout), spec
 
 
+@torch.no_grad()
+def keep_state(core: Core) -> None:
+    """Fresh weights changed so that each state is kept at first, and gradients reach far back.
+
+    rnn: W_hh the identity, biases 0 (Le, Jaitly, Hinton 2015, arXiv:1504.00941, for relu). lstm: the forget gate's bias
+    1 (Gers et al. 2000; Jozefowicz et al. 2015), gru: the update gate's, which keeps h where it is near 1.
+    """
+    spec = spec_of(core)
+    assert spec is not None
+    gate = {"lstm": 1, "gru": 1}.get(spec.cell)  # i f g o; r z n
+    for name, parameter in core.named_parameters():
+        if spec.cell == "rnn" and name.startswith("weight_hh"):
+            nn.init.eye_(parameter)
+        elif spec.cell == "rnn" and name.startswith("bias"):
+            parameter.zero_()
+        elif gate is not None and name.startswith("bias_ih"):
+            parameter[gate * spec.hidden_size : (gate + 1) * spec.hidden_size] = 1.0
+
+
 def choose_engine(spec: CoreSpec, dtype: torch.dtype, device: str) -> str:
     """What `engine: auto` means: a pure function of the core's spec, its dtype and the device's type."""
     return "cell" if spec.torch_class is None else "torch"
 
 
+def can_scan(spec: CoreSpec) -> bool:
+    """Whether the scan engine has this cell written out: rnn (tanh, relu), gru and lstm, without projection."""
+    return spec.torch_class is not None and not spec.proj_size
+
+
 def check_engine(spec: CoreSpec, engine: str) -> None:
     """UsageError where `engine` cannot run this core."""
+    if engine == "scan" and not can_scan(spec):
+        what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
+        raise UsageError(
+            tr("engine scan is not written for {what}", what=what), todo=tr("take engine: auto or engine: cell")
+        )
     if engine == "torch" and spec.torch_class is None:
         what = "feedforward" if spec.cell == "feedforward" else tr("a nonlinearity of none")
         raise UsageError(
@@ -122,6 +152,10 @@ def run(
     dropout = float(core.dropout) if core.training and spec.num_layers > 1 else 0.0
     if engine == "cell":
         return run_core(core, x, state, lengths, dropout=dropout)
+    if engine == "scan" and can_scan(spec):
+        from rnncli.nn.scan import scan
+
+        return scan(core, spec, x, lengths, state, dropout)
     if engine == "torch" and isinstance(core, nn.RNNBase):
         if not dropout:
             return _call(core, spec, x, lengths, state)
