@@ -11,8 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from rnncli.data.batch import generator
-
 Random = np.random.RandomState
 
 
@@ -42,11 +40,6 @@ class Problem:
     fixed: bool = False
 
 
-def make_row(problem: str, size: int, *numbers: int) -> Row:
-    """One row of PROBLEMS[problem], drawn from the given integers."""
-    return PROBLEMS[problem].make(size, generator(*numbers))
-
-
 def _all(T: int) -> Any:
     return np.ones(T, dtype=bool)
 
@@ -68,25 +61,24 @@ def adding(T: int, random: Random) -> Row:
     return Row(inputs, targets, counted, T - 1)
 
 
-COPIED, LETTERS = 10, 8  # as in the paper: ten symbols, each one of eight
+LETTERS = 8
 
 
-def copy(wait: int, random: Random) -> Row:
-    """Ten symbols, a wait, a cue, ten blanks: at the blanks after the cue, the symbols come again.
+def copy(wait: int, random: Random, symbols: int = 10) -> Row:
+    """K symbols, each one of eight, wait - 1 blanks, a cue, K blanks: after the cue, the symbols come again.
 
-    Arjovsky et al. 2016 (arXiv:1511.06464), section 4.1: wait - 1 blanks, the cue, ten more blanks; wait + 20 steps.
-    Every step has an answer (a blank before the cue has passed); the last ten are judged. Without memory the loss is
-    10 log(8) / (wait + 20).
+    Arjovsky et al. 2016 (arXiv:1511.06464), section 4.1, where K is 10; wait + 2 K steps. Every step has an answer (a
+    blank before the cue has passed); the last K are judged. Without memory the loss is K log(8) / (wait + 2 K).
     """
     blank, cue = LETTERS, LETTERS + 1
-    symbols = random.randint(LETTERS, size=COPIED)
-    T = wait + 2 * COPIED
+    kept = random.randint(LETTERS, size=symbols)
+    T = wait + 2 * symbols
     inputs = np.full(T, blank, dtype=np.int64)
-    inputs[:COPIED] = symbols
-    inputs[COPIED + wait - 1] = cue
+    inputs[:symbols] = kept
+    inputs[symbols + wait - 1] = cue
     targets = np.full(T, blank, dtype=np.int64)
-    targets[-COPIED:] = symbols
-    return Row(inputs, targets, _all(T), T - COPIED)
+    targets[-symbols:] = kept
+    return Row(inputs, targets, _all(T), T - symbols)
 
 
 def parity(T: int, random: Random) -> Row:

@@ -42,6 +42,7 @@ class Data(Section):
     answers: Literal["every step", "last"] = Field(
         "every step", description="what training sees: the answer at every step that has one, or only those judged"
     )
+    symbols: Annotated[int, Field(ge=1)] = Field(10, description="copy only: how many symbols are to be kept")
     growth: Annotated[int, Field(ge=0)] = Field(
         0, description="epochs in which the longest training row grows to max_length; 0: at once"
     )
@@ -57,6 +58,12 @@ class Data(Section):
 
 
 class Model(CoreSection):
+    init: Literal["torch", "long memory"] = Field(
+        "torch",
+        description="of the core's weights: torch's own, or so that the state is kept at first (rnn: W_hh = 1 and no "
+        "bias, Le et al. 2015; lstm and gru: a bias of 1 on the gate that keeps, Gers et al. 2000)",
+    )
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.bidirectional:
@@ -115,11 +122,12 @@ def read(config: Config) -> Splits:
     how = tr("made by rule, after {source}; training rows are new in every batch", source=_problem(data).source)
     notes = [
         tr(
-            "trained on {size} from {low} to {high}, judged on {lengths}; loss and accuracy are of the training lengths",
+            "trained on {size} from {low} to {high}, judged on {lengths}; loss, {metric}: training lengths",
             size=_problem(data).size,
             low=data.min_length,
             high=data.max_length,
             lengths=", ".join(map(str, data.test_lengths)),
+            metric="mse" if data.problem in NUMBERS else "accuracy",
         )
     ]
     fingerprint = sha256(data.model_dump_json().encode() + str(seed).encode()).hexdigest()
@@ -132,6 +140,12 @@ def _problem(data: Data) -> Problem:
     return PROBLEMS[data.problem]
 
 
+def _make(data: Data, length: int, random: Any) -> Row:
+    from rnncli.data.algorithms import copy
+
+    return copy(length, random, data.symbols) if data.problem == "copy" else _problem(data).make(length, random)
+
+
 def _rows(data: Data, low: int, high: int, seed: int) -> list[Row]:
     """The rows of a held-out group: test_rows of them over the lengths low ... high, evenly; each length but once where
     it has but one row."""
@@ -139,18 +153,20 @@ def _rows(data: Data, low: int, high: int, seed: int) -> list[Row]:
     n = min(data.test_rows, len(lengths)) if _problem(data).fixed else data.test_rows
     chosen = [lengths[round(i * (len(lengths) - 1) / max(1, n - 1))] for i in range(n)]
     random = generator(seed, 1, low, high)
-    return [_problem(data).make(length, random) for length in chosen]
+    return [_make(data, length, random) for length in chosen]
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
     from rnncli.nn.frontends import AsGiven, OneHot
     from rnncli.nn.heads import PerStep
     from rnncli.nn.model import SequenceModel
-    from rnncli.nn.recurrent import core_of_section
+    from rnncli.nn.recurrent import core_of_section, keep_state
 
     problem = _problem(config.data)
     front = OneHot(len(problem.symbols)) if problem.symbols else AsGiven()
     rnn, spec = core_of_section(config.model, len(problem.symbols) or 2)
+    if config.model.init == "long memory":
+        keep_state(rnn)
     return SequenceModel(front, rnn, PerStep(spec.output_size, len(problem.answers) or 1), config.model.engine)
 
 
@@ -177,7 +193,7 @@ def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         lengths = random.randint(data.min_length, high + 1, size=size)
         if not _problem(data).fixed:
             lengths[:] = lengths[0]
-        rows = [_problem(data).make(int(length), random) for length in lengths]
+        rows = [_make(data, int(length), random) for length in lengths]
         yield _batch(config, rows[where.rank :: where.world])
 
 
@@ -291,7 +307,7 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
             targets = torch.nn.functional.one_hot(targets, len(problem.answers)).float()
         scores_of = {
             symbol: targets[inputs == symbol].mean(0) - (0.5 if problem.kind == "set" else 0.0)
-            for symbol in inputs.unique().tolist()
+            for symbol in sorted(set(inputs.tolist()))
         }
     found: Metrics = {}
     for group, rows in splits.part(part).groups.items():
@@ -362,6 +378,7 @@ def _answers(config: Config, scores: Tensor, *, given: bool = False) -> list[Any
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
     from rnncli.nn.evaluate import outputs_of
 
+    asked.only()
     for text in inputs:
         if not len(_steps(config, text)):
             yield Prediction("", {"input": text, "answers": []})
