@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
-from rnncli.nn.recurrent import check_engine, choose_engine, make_core, run
+from rnncli.nn.recurrent import can_scan, check_engine, choose_engine, make_core, run
 
 D64 = torch.float64
-ENGINES = ("cell", "torch")
+ENGINES = ("torch", "cell", "scan")
 KINDS = [("rnn", "tanh", 0), ("rnn", "relu", 0), ("gru", "tanh", 0), ("lstm", "tanh", 0), ("lstm", "tanh", 2)]
 SHAPES = [*itertools.product((1, 2), (False, True), (0.0, 0.4), (False, True), (True, False))]
 
@@ -46,9 +46,12 @@ def test_engines_agree(
     rows = layers * spec.num_directions
     sizes = [spec.state_size, 5][: len(CELLS[cell].states)]
     state = tuple(torch.randn(rows, 3, size, dtype=D64) for size in sizes)
-    (ours, our_gradients), (theirs, their_gradients) = (everything(core, x, lengths, state, e) for e in ENGINES)
-    for a, b in zip([*ours, *our_gradients], [*theirs, *their_gradients], strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+    (theirs, their_gradients), *others = (
+        everything(core, x, lengths, state, e) for e in ENGINES if e != "scan" or can_scan(spec)
+    )
+    for ours, our_gradients in others:
+        for a, b in zip([*ours, *our_gradients], [*theirs, *their_gradients], strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
     if dropout and layers > 1:  # it was really on: without it the outputs are others
         plain = run(core.eval(), x, lengths, state, engine="cell")[0]
         assert (plain - ours[0]).abs().max() > 1e-3
