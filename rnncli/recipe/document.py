@@ -82,10 +82,18 @@ def read_document(
     return document
 
 
-def document_of(values: Mapping[str, Any], name: str) -> Document:
-    """A Document of plain values, for recipes that are made in Python. name: what stands in its faults."""
+def document_of(
+    values: Mapping[str, Any],
+    name: str,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+) -> Document:
+    """A Document of plain values, for recipes that are made in Python. name: what stands in its faults. sets, flags:
+    as for read_document."""
     root, _ = parse(dump(dict(values)), name, os.getcwd(), lines=False)
-    return Document(name, root)
+    document = Document(name, root)
+    _lay_over(document, sets, flags or {})
+    return document
 
 
 def _kind(node: Node) -> str:

@@ -252,6 +252,6 @@ def load_recipe(
         document = read_document(target, sets, flags)
         name = Path(target).stem
     else:
-        document, name = document_of(target, "recipe"), str(target.get("task", "recipe"))
+        document, name = document_of(target, "recipe", sets, flags), str(target.get("task", "recipe"))
     config = validate(document, config_class(task_name(document, task_names())))
     return Recipe(name, config, document, document.note)
