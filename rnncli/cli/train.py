@@ -77,6 +77,7 @@ def train(
         flags |= {
             "train.max_steps": ("--fast-dev-run", 2),
             "train.control": ("--fast-dev-run", False),
+            "train.compare": ("--fast-dev-run", []),
             "train.schedule": ("--fast-dev-run", "none"),
         }
     if bool(recipe) == bool(resume):

@@ -54,7 +54,10 @@ class Lines:
     def _line(self, progress: Progress) -> None:
         self.pending = None
         held_out = self.job.splits.held_out
-        shown = {} if progress.watch and held_out == "train" else progress.metrics
+        # a task may measure more than its METRICS (accuracy by length): that is for the closing table
+        shown = {name: value for name, value in progress.metrics.items() if name in self.job.task.METRICS}
+        if progress.watch and held_out == "train":
+            shown = {}
         heads = [tr("epoch"), tr("loss"), *(f"{held_out} {name}" for name in shown)]
         cells = [f"{progress.epoch}", number(progress.loss), *(number(value) for value in shown.values())]
         widths = [max(len(head), 8) for head in heads]

@@ -247,6 +247,9 @@ class TrainSection(Section):
     )
     best_by: str = Field("loss", description="the metric that decides which epoch is kept")
     control: bool = Field(False, description="also train the same recipe without memory (feedforward), to compare")
+    compare: list[Literal["rnn-tanh", "rnn-relu", "gru", "lstm", "feedforward"]] = Field(
+        [], description="also train the same recipe with these cells, one after the other"
+    )
     on_nan: Literal["stop", "skip"] = Field("stop", description="when the loss is no number: stop, or skip the update")
 
     def clashes(self) -> Iterator[Clash]:
@@ -267,6 +270,10 @@ class TrainSection(Section):
             yield Clash(("weight_decay", "optimizer"), tr("{name} has no weight decay", name=optimizer))
         if self.precision == "bf16" and self.dtype != "float32":
             yield Clash(("precision", "dtype"), tr("bf16 computes on float32 weights"), tr("dtype: float32"))
+
+    def compared(self) -> list[str]:
+        """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""
+        return list(dict.fromkeys([*self.compare, *(["feedforward"] if self.control else [])]))
 
     def optimizer_call(self) -> tuple[str, dict[str, Any]]:
         """The class of torch.optim, and every argument for it but the parameters."""

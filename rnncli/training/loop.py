@@ -17,7 +17,7 @@ from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
 from rnncli.locale import tr
-from rnncli.recipe import TrainSection
+from rnncli.recipe import CoreSection, TrainSection
 from rnncli.tasks import Metrics
 from rnncli.training.job import Job
 
@@ -258,15 +258,27 @@ def _progress(
     )
 
 
-def control_of(job: Job) -> Job:
-    """The same job without memory: the feedforward cell in place of the recipe's, same seed and sizes."""
+def with_cell(job: Job, name: str) -> Job:
+    """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
     config = job.config
+    cell, _, nonlinearity = name.partition("-")
+    kept = config.model.nonlinearity if cell == "feedforward" else "tanh"
     model = config.model.model_copy(
-        update={"cell": "feedforward", "engine": "cell", "proj_size": 0, "bias": config.model.bias}
+        update={
+            "cell": cell,
+            "nonlinearity": nonlinearity or kept,
+            "engine": "cell" if cell == "feedforward" else "auto",
+            "proj_size": config.model.proj_size if cell == "lstm" else 0,
+        }
     )
-    plain: Any = config.model_copy(update={"model": model})
+    other: Any = config.model_copy(update={"model": model})
     torch.manual_seed(config.train.seed)
-    built = job.task.build(plain, job.splits.vocab).to(next(job.model.parameters()))
+    built = job.task.build(other, job.splits.vocab).to(next(job.model.parameters()))
     made = copy.copy(job)
-    made.config, made.model = plain, built
+    made.config, made.model = other, built
     return made
+
+
+def cell_name(model: CoreSection) -> str:
+    """What `compare` calls this cell."""
+    return f"{model.cell}-{model.nonlinearity}" if model.cell == "rnn" else model.cell

@@ -35,7 +35,7 @@ from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
 from rnncli.training.checkpoint import load_checkpoint, save_checkpoint
 from rnncli.training.job import Job, cores_of, prepare, threads_of
-from rnncli.training.loop import Progress, TrainState, control_of, fit, start
+from rnncli.training.loop import Progress, TrainState, cell_name, fit, start, with_cell
 
 RUNS = "runs"
 CHECKPOINT = Path("resume") / "state.safetensors"
@@ -53,7 +53,8 @@ class StoppedBySignal(Exception):
 
 @dataclass
 class Outcome:
-    """How training ended. metrics: of the best epoch, on the part that `on` names; control: of the memoryless net."""
+    """How training ended. metrics: of the best epoch, on the part that `on` names; compared: cell -> metrics of
+    the same recipe with that cell, feedforward being the control without memory."""
 
     metrics: Metrics
     on: str
@@ -64,7 +65,7 @@ class Outcome:
     counted: float
     stopped: str
     baselines: list[Baseline] = field(default_factory=list)
-    control: Metrics | None = None
+    compared: dict[str, Metrics] = field(default_factory=dict)
     folder: Path | None = None
 
     def to_json(self) -> Json:
@@ -79,7 +80,8 @@ class Outcome:
             "steps": self.steps,
             "stopped": self.stopped,
             "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
-            "control": self.control,
+            "control": self.compared.get("feedforward"),
+            "compared": self.compared,
         }
 
 
@@ -315,8 +317,9 @@ def _train(
     )
     if baselines:
         outcome.baselines = job.task.baselines(job.config, job.splits, outcome.on)
-        if job.config.train.control and job.config.model.cell != "feedforward":
-            outcome.control = [progress.metrics for progress in fit(control_of(job))][-1]
+        for name in job.config.train.compared():
+            if name != cell_name(job.config.model):
+                outcome.compared[name] = [progress.metrics for progress in fit(with_cell(job, name))][-1]
     if writer is not None:
         writer.finish(outcome)
     return outcome

@@ -71,8 +71,10 @@ def result_table(job: Job, outcome: Outcome) -> records.Table:
     rows: list[tuple[str, Metrics, str]] = [
         (config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch)),
     ]
-    if outcome.control is not None:
-        rows.append((tr("without memory"), outcome.control, tr("the same recipe, cell: feedforward")))
+    for name, metrics in outcome.compared.items():
+        without = name == "feedforward"
+        about = tr("feedforward") if without else ""
+        rows.append((tr("without memory") if without else name, metrics, about))
     rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in outcome.baselines]
     return metrics_table(rows)
 
