@@ -319,8 +319,8 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
             verdicts.append(_verdicts(config, scores, batch).double())
         found[group or name] = float(torch.cat(verdicts).mean())
     if problem.kind == "number":
-        return [Baseline(tr("mean answer"), found, tr("the same number always, the mean of the training answers"))]
-    about = tr("the commonest answer to each symbol: all that a net without memory can know")
+        return [Baseline(tr("mean answer"), found, tr("always the same number"))]
+    about = tr("the commonest answer to each")
     return [Baseline(tr("symbol alone"), found, about)]
 
 
