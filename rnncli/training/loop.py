@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -231,10 +232,12 @@ def _diverged(loss: float, state: TrainState) -> Diverged:
 def _step_schedule(state: TrainState, loss: float) -> None:
     if state.schedule is None or type(state.schedule).__name__ in PER_STEP:
         return
-    if isinstance(state.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        state.schedule.step(loss)
-    else:
-        state.schedule.step()
+    arguments = (loss,) if isinstance(state.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau) else ()
+    with warnings.catch_warnings():
+        # A run resumed at the very end of its first epoch has made its updates in another process, which torch's
+        # check of the order of calls cannot know.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        state.schedule.step(*arguments)
 
 
 def _progress(
