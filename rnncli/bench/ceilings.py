@@ -1,0 +1,105 @@
+"""What this machine can do: the rate of its matrix products, torch's own and oneDNN's, and the cost of a call.
+
+The ceiling of a row is the better of the two on a large square product; the serial ceiling is the better of the two on
+one step's product, (B, H) x (H, G·H), which is the most that a loop over steps can reach.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Product = Callable[[Tensor, Tensor], Tensor]  # x (n, k), W (m, k) -> x W', (n, m)
+
+SQUARE = 1024
+_TRIES = 7
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """rate: floating-point operations a second. path: whose product it was."""
+
+    rate: float
+    path: str
+
+
+def has_one_dnn(device: torch.device) -> bool:
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and device.type == "cpu"
+
+
+def products(dtype: torch.dtype, device: torch.device) -> dict[str, Product]:
+    """Name -> x W' of every implementation that works here. oneDNN's is taken after it agreed with torch's."""
+    found: dict[str, Product] = {"torch.mm": lambda x, W: torch.mm(x, W.t())}
+    operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if operator is None or not has_one_dnn(device):
+        return found
+
+    def one_dnn(x: Tensor, W: Tensor) -> Tensor:
+        result: Tensor = operator(x, W, None, "none", [], "")
+        return result
+
+    x, W = torch.randn(3, 5).to(dtype), torch.randn(4, 5).to(dtype)
+    try:
+        agrees = torch.allclose(one_dnn(x, W).float(), (x @ W.t()).float(), rtol=1e-2, atol=1e-2)
+    except (RuntimeError, TypeError):  # no kernel for this dtype or processor, or another signature
+        return found
+    return found | {"oneDNN": one_dnn} if agrees else found
+
+
+def product_rate(n: int, k: int, m: int, dtype: torch.dtype, device: torch.device) -> Ceiling:
+    """The best rate of (n, k) x (k, m) that was seen in a few tries of each implementation, in turn."""
+    x = torch.randn(n, k, device=device).to(dtype)
+    W = torch.randn(m, k, device=device).to(dtype)
+    flops = 2.0 * n * k * m
+    repeat = max(1, min(100, round(2e7 / flops)))
+    seconds: dict[str, float] = {}
+    with torch.no_grad():
+        ways = products(dtype, device)
+        for way in ways.values():
+            way(x, W)
+        for _ in range(_TRIES):
+            for name, way in ways.items():
+                synchronize(device)
+                start = time.perf_counter()
+                for _ in range(repeat):
+                    way(x, W)
+                synchronize(device)
+                once = (time.perf_counter() - start) / repeat
+                seconds[name] = min(once, seconds.get(name, once))
+    best = min(seconds, key=lambda name: seconds[name])
+    return Ceiling(flops / seconds[best], best)
+
+
+def square_ceiling(dtype: torch.dtype, device: torch.device) -> Ceiling:
+    return product_rate(SQUARE, SQUARE, SQUARE, dtype, device)
+
+
+def serial_ceiling(batch: int, hidden: int, gates: int, dtype: torch.dtype, device: torch.device) -> Ceiling:
+    """Of one step's product, (B, H) x (H, G·H)."""
+    return product_rate(batch, hidden, gates * hidden, dtype, device)
+
+
+def call_seconds() -> float:
+    """One call of a torch operation that has next to nothing to compute."""
+    x, out = torch.zeros(1, 2), torch.zeros(1, 2)
+    best = float("inf")
+    with torch.no_grad():
+        for _ in range(_TRIES):
+            start = time.perf_counter()
+            for _ in range(1000):
+                torch.tanh(x, out=out)
+            best = min(best, (time.perf_counter() - start) / 1000)
+    return best
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

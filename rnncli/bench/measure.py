@@ -1,0 +1,154 @@
+"""The method: arms timed in turn, ratios paired round by round, an interval around each, a verdict. No torch here.
+
+Times on a shared machine wander, and they wander together: two arms timed one after the other in the same round see
+the same machine. So arms take turns (A B, B A, A B ...), each round gives one ratio, and the median of these ratios
+is what is reported, with a percentile bootstrap interval (Efron 1979). Absolute times of two runs are never compared.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Verdict = Literal["faster", "slower", "inconclusive"]
+
+ROUNDS = 21
+FEWEST = 5  # rounds: with five, the interval still reaches from the smallest ratio to the largest
+DRAWS = 2000  # of the bootstrap
+SHORTEST = 0.01  # seconds: a shorter run is repeated until one timing is at least this long
+WIDE = 0.10  # a middle half of the times wider than this share of the median is said
+MOVED = 0.10  # a yardstick that changed by more than this share, from the beginning to the end, withdraws the verdict
+
+
+@dataclass
+class Arm:
+    """One way to do the work. run: once, and back only when it is done (a GPU is waited for). before: untimed, ahead of
+    each of its turns, such as setting the thread count. repeat: runs in one timing."""
+
+    name: str
+    run: Callable[[], object]
+    before: Callable[[], object] | None = None
+    repeat: int = 1
+    cold: float = 0.0  # seconds of the very first run
+    times: list[float] = field(default_factory=list)  # seconds of one run, a value each round
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median and the ends of its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_tuple(self) -> tuple[float, float, float]:
+        return self.value, self.low, self.high
+
+
+def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter) -> None:
+    """Run each arm cold, then warm, and set `repeat` so that one timing lasts SHORTEST."""
+    for arm in arms:
+        if arm.before is not None:
+            arm.before()
+        start = clock()
+        arm.run()
+        arm.cold = clock() - start
+        start = clock()
+        arm.run()
+        once = clock() - start
+        arm.repeat = max(1, min(1000, round(SHORTEST / once))) if once > 0 else 1000
+
+
+def take_turns(
+    arms: Sequence[Arm], rounds: int, budget: float = float("inf"), clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """Time the arms in turn, the order turned around every round; returns how many rounds there were.
+
+    budget: seconds after which no new round begins, once FEWEST are done.
+    """
+    began = clock()
+    for k in range(rounds):
+        if k >= FEWEST and clock() - began > budget:
+            return k
+        for arm in arms if k % 2 == 0 else reversed(arms):
+            if arm.before is not None:
+                arm.before()
+            start = clock()
+            for _ in range(arm.repeat):
+                arm.run()
+            arm.times.append((clock() - start) / arm.repeat)
+    return rounds
+
+
+def median_of(values: Sequence[float], seed: int = 0) -> Interval:
+    """The median with its interval; the same values always give the same interval."""
+    draw = random.Random(seed)
+    middle = statistics.median(values)
+    found = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(DRAWS))
+    return Interval(middle, found[int(0.025 * DRAWS)], found[int(0.975 * DRAWS) - 1])
+
+
+def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
+    """Median over rounds of over[k] / under[k]. Given times, above 1 means that `under` is the faster one."""
+    return median_of([a / b for a, b in zip(over, under, strict=True)])
+
+
+def verdict_of(ratio: Interval, rounds: int) -> Verdict:
+    """Of the arm under the line of `paired_ratio`: the whole interval must lie on one side of 1."""
+    if rounds < FEWEST:
+        return "inconclusive"
+    return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "inconclusive"
+
+
+def spread_of(times: Sequence[float]) -> float:
+    """Width of the middle half of the times, as a share of their median."""
+    if len(times) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
+    return (high - low) / middle if middle else 0.0
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def rate_moved(before: float, after: float) -> bool:
+    """Whether a yardstick's rate changed by more than MOVED, either way."""
+    return max(before, after) / min(before, after) > 1 + MOVED
+
+
+def ratio_moved(before: Interval, after: Interval) -> bool:
+    """Whether a ratio measured twice disagrees with itself: intervals apart, and medians more than MOVED apart."""
+    apart = before.high < after.low or after.high < before.low
+    return apart and rate_moved(before.value, after.value)
+
+
+@dataclass
+class Watch:
+    """How much of the machine this process had. load: other work per core when it began (the system's one-minute
+    average; None where there is none). got: processor seconds per second, while one thread was busy."""
+
+    load: float | None = field(default_factory=lambda: load_average())
+    wall: float = 0.0
+    processor: float = 0.0
+
+    @property
+    def got(self) -> float | None:
+        return self.processor / self.wall if self.wall else None
+
+    def busy(self, cores: int, threads: int) -> bool:
+        """Whether others worked here too: no room left for these threads, or turns in which a core was taken away."""
+        crowded = self.load is not None and self.load + threads > cores + 0.5
+        return crowded or (self.got is not None and self.got < 0.9)
+
+
+def load_average() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -1,0 +1,435 @@
+"""What `rnncli bench` shows: `screen` for a person, `document` for JSON and data files, whole and in full precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rnncli.bench.engines import Contest, Figure, Measured
+from rnncli.bench.machine import machine
+from rnncli.bench.measure import WIDE, Interval
+from rnncli.bench.sizes import Axis
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Series, Table
+
+SCHEMA = "rnncli/bench/1"
+VERDICTS = [Column("what", "", "text"), Column("text", "", "text")]
+
+
+def pass_name(what: str) -> str:
+    return {
+        "train": tr("training step"),
+        "forward": tr("forward pass, no gradients"),
+        "step": tr("one streamed step"),
+    }[what]
+
+
+def short_rate(rate: float) -> str:
+    """Three digits, right-aligned: 29.3k, 1.19M; the noise of a timing fills the others."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if rate >= limit * 0.9995:
+            number = rate / limit
+            return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}{unit}".rjust(5)
+    return f"{rate:.3g}".rjust(5)
+
+
+def page_of(measured: Measured, records: Sequence[Record], title: str) -> Page:
+    """The envelope. device: cores and load of this machine, which belong to every figure."""
+    plan, about = measured.plan, machine()
+    load = measured.watch.load
+    here = tr("{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}")
+    return Page(
+        SCHEMA,
+        title,
+        records,
+        config={
+            "machine": about,
+            "load": load,
+            "processor_share": measured.watch.got,
+            "pass": plan.what,
+            "dtype": plan.dtype,
+            "device": measured.device,
+            "threads": list(plan.threads),
+            "engines": list(plan.engines),
+            "rounds": plan.rounds,
+            "time_budget": plan.budget,
+            "ceilings": [
+                {
+                    "threads": threads,
+                    "flops": ceiling.rate,
+                    "path": ceiling.path,
+                    "flops_after": measured.ceilings_after[threads].rate,
+                }
+                for threads, ceiling in measured.ceilings.items()
+            ],
+            "call_seconds": measured.call,
+            "first_row": _pair(measured.first),
+            "first_row_after": _pair(measured.first_after),
+            "moved": measured.moved,
+            "seed": 0,
+        },
+        device=f"{measured.device} · {here}" if measured.device != "cpu" else here,
+        dtype=plan.dtype,
+        torch=torch.__version__.split("+")[0],
+    )
+
+
+def _pair(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else list(interval.as_tuple())
+
+
+def document(measured: Measured) -> Page:
+    """One row per cell, size, thread count and engine."""
+    rows = [_plain(measured, figure) for figure in measured.figures]
+    columns = [Column(name, name, "text" if name in TEXT else "number") for name in rows[0]]
+    return page_of(
+        measured, [Table("rates", columns, [list(row.values()) for row in rows]), _checks(measured)], "bench"
+    )
+
+
+TEXT = ("cell", "pass", "engine", "path", "bound", "over", "verdict")
+
+
+def _plain(measured: Measured, f: Figure) -> dict[str, Json]:
+    """A figure as JSON has it: seconds of one run of the row (of one step, where the pass is step), shares of 1."""
+    percentiles = f.latencies or (None, None, None)
+    ratio = f.ratio.as_tuple() if f.ratio is not None else (None, None, None)
+    return {
+        "cell": f.row.cell,
+        "pass": measured.plan.what,
+        "engine": f.engine,
+        "path": f.path,
+        "H": f.row.H,
+        "B": f.row.B,
+        "T": f.row.T,
+        "threads": f.threads,
+        "rounds": f.rounds,
+        **dict(zip(("seconds", "seconds_low", "seconds_high"), f.seconds.as_tuple(), strict=True)),
+        "cold_seconds": f.cold,
+        "spread": f.spread,
+        "tokens_per_second": f.rate,
+        "of_ceiling": f.of_ceiling,
+        "of_serial_ceiling": f.of_serial,
+        "bound": f.bound.by,
+        "calls": f.bound.calls,
+        "products": f.bound.products,
+        "elements": f.bound.rest,
+        "over": f.over or None,
+        **dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True)),
+        "verdict": None if f.ratio is None else "withdrawn" if measured.moved else f.verdict,
+        **dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
+        "peak_bytes": f.memory,
+    }
+
+
+def _checks(measured: Measured) -> Checks:
+    from rnncli.bench.work import TOLERANCE
+    from rnncli.device import dtype_of
+
+    tolerance = TOLERANCE[dtype_of(measured.plan.dtype)]
+    text = tr("all engines give the same results")
+    return Checks([Check("engines-agree", True, text, measured.difference, tolerance)])
+
+
+def screen(measured: Measured) -> Page:
+    """The table of rates, what is fastest, what was noisy, and what to do next."""
+    plan = measured.plan
+    threads = ", ".join(map(str, plan.threads))
+    title = f"{pass_name(plan.what)}, {plan.dtype}, " + (
+        tr("1 thread") if threads == "1" else tr("{n} threads", n=threads)
+    )
+    shown: list[Record] = [
+        Message(
+            tr(
+                "{rounds}, engines in turn · this machine's product ceiling {ceilings}",
+                rounds=_rounds(measured),
+                ceilings=_ceilings(measured),
+            )
+        ),
+        _latency_table(measured) if plan.what == "step" else _rate_table(measured),
+        Table("verdicts", VERDICTS, _verdicts(measured)),
+        Commands(tr("next"), _next(measured)),
+    ]
+    return page_of(measured, shown, title)
+
+
+def _rounds(measured: Measured) -> str:
+    found = sorted({figure.rounds for figure in measured.figures})
+    return tr("{n} rounds", n=found[0] if len(found) == 1 else f"{found[0]}-{found[-1]}")
+
+
+def _ceilings(measured: Measured) -> str:
+    parts = []
+    for threads, ceiling in measured.ceilings.items():
+        rate = f"{ceiling.rate / 1e9:,.0f} GFLOP/s ({ceiling.path})"
+        parts.append(rate if len(measured.ceilings) == 1 else f"{threads}: {rate}")
+    return ", ".join(parts)
+
+
+def _lines(measured: Measured) -> list[list[Figure]]:
+    """The figures of each line of the table: same row and thread count, engine after engine."""
+    lines: dict[tuple[Any, int], list[Figure]] = {}
+    for figure in measured.figures:
+        lines.setdefault((figure.row, figure.threads), []).append(figure)
+    return list(lines.values())
+
+
+def _engines(measured: Measured) -> list[str]:
+    return list(dict.fromkeys(figure.engine for figure in measured.figures))
+
+
+def _first_columns(measured: Measured) -> list[Column]:
+    several = len(measured.plan.threads) > 1
+    return [
+        Column("cell", tr("cell"), "text", once=True),
+        Column("sizes", "H/B/T", "text", once=several),
+        *([Column("threads", tr("threads"), "count")] if several else []),
+    ]
+
+
+def _first_cells(measured: Measured, figure: Figure) -> list[Any]:
+    several = [figure.threads] if len(measured.plan.threads) > 1 else []
+    return [figure.row.cell, figure.row.sizes, *several]
+
+
+def _last_ratio(line: list[Figure]) -> Figure | None:
+    return line[-1] if line[-1].ratio is not None else None
+
+
+def _ratio_group(measured: Measured) -> str:
+    pairs = {(f.engine, f.over) for line in _lines(measured) if (f := _last_ratio(line)) is not None}
+    if len(pairs) == 1:
+        engine, over = pairs.pop()
+        return f"{engine} / {over}"
+    return tr("last / the one before")
+
+
+def _mark(line: list[Figure]) -> str | None:
+    return "!" if any(figure.spread > WIDE for figure in line) else None
+
+
+def _rate_table(measured: Measured) -> Table:
+    engines = _engines(measured)
+    columns = [
+        *_first_columns(measured),
+        *(Column(f"{engine}_rate", engine.rjust(5), "text", group=tr("tokens/s")) for engine in engines),
+        *([Column("ratio", tr("ratio [95%]"), "interval", group=_ratio_group(measured))] if len(engines) > 1 else []),
+        Column("ceiling", tr("ceiling"), "percent", group=tr("of")),
+        Column("bound", tr("by"), "text", group=tr("bound")),
+        Column("remark", "", "text"),
+    ]
+    if measured.device == "cuda":
+        columns.insert(-1, Column("memory", tr("peak"), "bytes"))
+    rows = []
+    for line in _lines(measured):
+        by_engine = {figure.engine: figure for figure in line}
+        best = min(line, key=lambda figure: figure.seconds.value)
+        last = _last_ratio(line)
+        ratio = [last.ratio.as_tuple() if last is not None and last.ratio is not None else None]
+        rows.append(
+            [
+                *_first_cells(measured, line[0]),
+                *(short_rate(by_engine[engine].rate) if engine in by_engine else None for engine in engines),
+                *(ratio if len(engines) > 1 else []),
+                best.of_ceiling,
+                tr(best.bound.by),
+                *([best.memory] if measured.device == "cuda" else []),
+                _mark(line),
+            ]
+        )
+    return Table("rates", columns, rows)
+
+
+def _latency_table(measured: Measured) -> Table:
+    """Streaming: how long a step waits; the tail matters as much as the middle."""
+    engines = _engines(measured)
+    columns = [
+        *_first_columns(measured),
+        *(
+            Column(f"{engine}_{name}", name, "seconds", group=engine)
+            for engine in engines
+            for name in ("p50", "p90", "p99")
+        ),
+        *([Column("ratio", tr("ratio [95%]"), "interval", group=_ratio_group(measured))] if len(engines) > 1 else []),
+        Column("bound", tr("by"), "text", optional=True, group=tr("bound")),
+        Column("remark", "", "text"),
+    ]
+    rows = []
+    for line in _lines(measured):
+        by_engine = {figure.engine: figure for figure in line}
+        best = min(line, key=lambda figure: figure.seconds.value)
+        last = _last_ratio(line)
+        ratio = [last.ratio.as_tuple() if last is not None and last.ratio is not None else None]
+        rows.append(
+            [
+                *_first_cells(measured, line[0]),
+                *(
+                    value
+                    for engine in engines
+                    for value in (by_engine[engine].latencies if engine in by_engine else None) or (None, None, None)
+                ),
+                *(ratio if len(engines) > 1 else []),
+                tr(best.bound.by),
+                _mark(line),
+            ]
+        )
+    return Table("latencies", columns, rows)
+
+
+def _verdicts(measured: Measured) -> list[list[str]]:
+    """What is fastest, unless the machine moved; whether it was steady; what was noisy."""
+    rows: list[list[str]] = []
+    if measured.moved:
+        what = tr("the machine changed while it was measured: no verdict; run it again when it is quiet")
+        rows.append([tr("withdrawn"), what])
+    else:
+        rows += [[tr("fastest here"), text] for text in fastest(measured.contests)]
+        rows += [[tr("auto"), text] for text in _automatic(measured.contests)]
+        if len(measured.plan.threads) > 1:
+            rows.append([tr("threads"), _threads(measured)])
+    rows.append([tr("steady") if not measured.moved else tr("! moved"), _steady(measured)])
+    worst = max((figure.spread for figure in measured.figures), default=0.0)
+    if worst > WIDE:
+        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(worst * 100))
+        rows.append([tr("! spread"), text])
+    about = machine()
+    cores = about["cores"] if isinstance(about["cores"], int) else 1
+    if measured.watch.busy(cores, max(measured.plan.threads)):
+        rows.append([tr("! busy"), _busy(measured, cores)])
+    bound = {figure.bound.by for figure in measured.figures}
+    if "elements" in bound:
+        rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory")])
+    return rows
+
+
+def _busy(measured: Measured, cores: int) -> str:
+    load, got = measured.watch.load, measured.watch.got
+    parts = []
+    if load is not None:
+        parts.append(tr("load {load} on {cores} cores before it began", load=f"{load:.1f}", cores=cores))
+    if got is not None and got < 0.9:
+        parts.append(tr("this process had its core {n}% of the time", n=round(got * 100)))
+    return "; ".join(parts)
+
+
+def _steady(measured: Measured) -> str:
+    parts = []
+    if measured.first is not None and measured.first_after is not None:
+        before, after = f"{measured.first.value:.2f}", f"{measured.first_after.value:.2f}"
+        parts.append(tr("first row, measured again at the end: {before} -> {after}", before=before, after=after))
+    for threads, ceiling in measured.ceilings.items():
+        before, after = f"{ceiling.rate / 1e9:,.0f}", f"{measured.ceilings_after[threads].rate / 1e9:,.0f}"
+        parts.append(tr("ceiling {before} -> {after}", before=before, after=after))
+    return "; ".join(parts)
+
+
+def _name(figure: Figure, threads: bool) -> str:
+    return figure.engine + (f" x{figure.threads}" if threads else "")
+
+
+def fastest(contests: Sequence[Contest]) -> list[str]:
+    """One line per cell: which engine (and thread count) wins, and at which sizes; undecided ones are named so."""
+    threads = len({contest.winner.threads for contest in contests} | {c.second.threads for c in contests if c.second})
+    lines = []
+    for cell in dict.fromkeys(contest.row.cell for contest in contests):
+        mine = [contest for contest in contests if contest.row.cell == cell and contest.second is not None]
+        if not mine:
+            continue
+        won: dict[str, list[str]] = {}
+        for contest in mine:
+            assert contest.second is not None
+            name = _name(contest.winner, threads > 1)
+            if contest.verdict == "inconclusive":
+                name = tr("{one} or {other}", one=name, other=_name(contest.second, threads > 1))
+            won.setdefault(name, []).append(contest.row.sizes)
+        if len(won) == 1:
+            text = tr("{name} at every size", name=next(iter(won))) if len(mine) > 1 else next(iter(won))
+        else:
+            text = "; ".join(tr("{name} at {sizes}", name=name, sizes=", ".join(sizes)) for name, sizes in won.items())
+        lines.append(f"{cell}: {text}")
+    return lines
+
+
+def _automatic(contests: Sequence[Contest]) -> list[str]:
+    """Where `engine: auto` does not take the engine that surely won."""
+    lines = []
+    for contest in contests:
+        ratio = contest.over_automatic
+        if ratio is None or contest.verdict != "faster" or ratio.low <= 1:
+            continue
+        lines.append(
+            tr(
+                "takes {auto} for {cell} {sizes}; --set model.engine={engine} is {ratio} times as fast",
+                auto=contest.automatic,
+                cell=contest.row.cell,
+                sizes=contest.row.sizes,
+                engine=contest.winner.engine,
+                ratio=f"{ratio.value:.2f}",
+            )
+        )
+    return lines
+
+
+def _threads(measured: Measured) -> str:
+    counts: dict[int, int] = {}
+    for contest in measured.contests:
+        if contest.verdict == "faster":
+            counts[contest.winner.threads] = counts.get(contest.winner.threads, 0) + 1
+    parts = [tr("{threads} surely fastest in {n} rows", threads=t, n=n) for t, n in sorted(counts.items())]
+    return ", ".join(parts) if parts else tr("no count is surely fastest in any row")
+
+
+def _next(measured: Measured) -> list[tuple[str, str]]:
+    found = [("rnncli bench hello", tr("a recipe: where its time goes, advice"))]
+    if len(measured.plan.threads) == 1:
+        found.append(("rnncli bench --threads 1,2", tr("would a second thread help?")))
+    if measured.plan.what == "train":
+        found.append(("rnncli bench --pass step", tr("how long does one streamed step take?")))
+    return found
+
+
+def scaling(measured: Measured, axis: Axis) -> Page:
+    """How the time of one run grows along an axis: a table with the factor of each doubling, and a chart per cell."""
+    engines = _engines(measured)
+    several = len(measured.plan.threads) > 1
+    columns = [
+        *_first_columns(measured),
+        *(Column(f"{engine}_seconds", engine, "seconds", group=tr("time")) for engine in engines),
+        *(Column(f"{engine}_growth", engine, group=tr("times the line above")) for engine in engines),
+        Column("remark", "", "text"),
+    ]
+    rows: list[list[Any]] = []
+    before: dict[tuple[str, int, str], float] = {}
+    charts: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = {}
+    for line in _lines(measured):
+        cell, threads = line[0].row.cell, line[0].threads
+        by_engine = {figure.engine: figure for figure in line}
+        growth: list[float | None] = []
+        for engine in engines:
+            if engine not in by_engine:
+                growth.append(None)
+                continue
+            now = by_engine[engine].seconds.value
+            previous = before.get((cell, threads, engine))
+            growth.append(None if previous is None else now / previous)
+            before[cell, threads, engine] = now
+            at = float(getattr(line[0].row, axis))
+            charts.setdefault((cell, threads), {}).setdefault(engine, []).append((at, now * 1e3))
+        times = [by_engine[engine].seconds.value if engine in by_engine else None for engine in engines]
+        rows.append([*_first_cells(measured, line[0]), *times, *growth, _mark(line)])
+    series: list[Record] = [
+        Series(
+            f"{cell}-{threads}",
+            [x for x, _ in next(iter(curves.values()))],
+            {engine: [y for _, y in points] for engine, points in curves.items()},
+            x_label=axis,
+            y_label=tr("ms"),
+            title=f"{cell}" + (f", {tr('{n} threads', n=threads)}" if several else ""),
+        )
+        for (cell, threads), curves in charts.items()
+    ]
+    title = tr("{what}, growing {axis}", what=pass_name(measured.plan.what), axis=axis) + f", {measured.plan.dtype}"
+    noisy = [row for row in _verdicts(measured) if row[0].startswith("!") or row[0] == tr("steady")]
+    return page_of(measured, [Table("scaling", columns, rows), *series, Table("verdicts", VERDICTS, noisy)], title)

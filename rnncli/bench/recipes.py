@@ -1,0 +1,497 @@
+"""`rnncli bench RECIPE`: where the time of this recipe's training goes, beside the same model in a bare torch loop, and
+which engine, thread count and precision would be fastest, by trying them all."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
+from typing import Any, cast
+
+import torch
+
+from rnncli.bench.machine import machine
+from rnncli.bench.measure import (
+    WIDE,
+    Arm,
+    Interval,
+    Verdict,
+    Watch,
+    paired_ratio,
+    spread_of,
+    take_turns,
+    verdict_of,
+    warm_up,
+)
+from rnncli.bench.pages import SCHEMA, VERDICTS
+from rnncli.bench.work import TOLERANCE, require_equal
+from rnncli.data.batch import Batch, Order
+from rnncli.device import usable_cores
+from rnncli.errors import RnncliError
+from rnncli.locale import tr
+from rnncli.records import Check, Checks, Column, Commands, Message, Page, Record, Table
+from rnncli.tasks import Loss, Recipe, Task
+from rnncli.training.job import Job, cores_of, prepare
+from rnncli.training.loop import Progress, TrainState, fit, start, update
+
+PARTS = ("data", "forward", "backward", "optimizer", "reporting")
+BATCHES = 16  # the batches that the bare loop and the candidates go over again and again
+Report = Callable[[Progress], object]
+
+
+@dataclass
+class Clock:
+    """Seconds of each part, summed over the updates of one turn."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    forward_ended: float = 0.0
+    step_began: float = 0.0
+
+    def add(self, part: str, since: float) -> None:
+        self.seconds[part] += time.perf_counter() - since
+
+
+class TimedTask:
+    """A task whose batches and loss are timed; everything else is the task's own. A GPU is waited for after each."""
+
+    def __init__(self, task: Task, clock: Clock, wait: Callable[[], None]) -> None:
+        self._task, self._clock, self._wait = task, clock, wait
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+    def batches(self, config: Any, part: Any, order: Order | None) -> Iterator[Batch]:
+        found = self._task.batches(config, part, order)
+        while True:
+            began = time.perf_counter()
+            batch = next(found, None)
+            self._clock.add("data", began)
+            if batch is None:
+                return
+            yield batch
+
+    def loss(self, *arguments: Any) -> Loss:
+        began = time.perf_counter()
+        loss = self._task.loss(*arguments)
+        self._wait()
+        self._clock.add("forward", began)
+        self._clock.forward_ended = time.perf_counter()
+        return loss
+
+
+class WholeLoop:
+    """The training loop as `rnncli train` runs it, a few updates at a time, with its parts timed. What happens once an
+    epoch (evaluating, keeping the best weights) is left out of a turn and summed in `epochs`."""
+
+    def __init__(self, job: Job, updates: int, report: Report) -> None:
+        self.updates = updates
+        self.report = report
+        self.turns: list[dict[str, float]] = []
+        self.epochs: list[float] = []
+        self._clock = Clock()
+        self._wait = _waiter(job)
+        endless = {"epochs": 10**9, "max_steps": 0, "max_time": 0.0, "early_stopping": 0}
+        train = job.config.train.model_copy(update=endless)
+        timed = cast(Task, TimedTask(job.task, self._clock, self._wait))
+        self.job = replace(job, task=timed, config=job.config.model_copy(update={"train": train}), model=_copy(job))
+        state = start(self.job)
+        state.optimizer.register_step_pre_hook(self._before_step)
+        state.optimizer.register_step_post_hook(self._after_step)
+        self._progress = fit(self.job, state)
+
+    def _before_step(self, *_: Any) -> None:
+        self._wait()
+        self._clock.add("backward", self._clock.forward_ended)
+        self._clock.step_began = time.perf_counter()
+
+    def _after_step(self, *_: Any) -> None:
+        self._wait()
+        self._clock.add("optimizer", self._clock.step_began)
+
+    def turn(self) -> float:
+        """Some updates; returns their seconds, those of an epoch's end not among them."""
+        self._clock.seconds = dict.fromkeys(PARTS, 0.0)
+        total = 0.0
+        done = 0
+        while done < self.updates:
+            began = time.perf_counter()
+            progress = next(self._progress)
+            self.report(progress)
+            took = time.perf_counter() - began
+            if progress.event == "step":
+                total += took
+                done += 1
+            else:
+                self.epochs.append(took)
+        parts = self._clock.seconds
+        parts["reporting"] = max(0.0, total - sum(parts.values()))
+        self.turns.append({part: seconds / self.updates for part, seconds in parts.items()})
+        return total
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run the recipe."""
+
+    engine: str
+    threads: int
+    precision: str
+
+    def sets(self) -> str:
+        values = {"model.engine": self.engine, "train.threads": self.threads, "train.precision": self.precision}
+        return " ".join(f"--set {key}={value}" for key, value in values.items())
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate's update. ratio: how many times as fast as the recipe as it is. loss: of the first batch, before
+    any update: bf16 changes it."""
+
+    candidate: Candidate
+    seconds: float
+    spread: float
+    ratio: Interval
+    verdict: Verdict
+    loss: float
+
+
+@dataclass
+class Profile:
+    """What a bench of a recipe found. parts: seconds of one update; loop, bare: seconds of one update, each round."""
+
+    job: Job
+    own: Candidate
+    parts: dict[str, float]
+    epoch_end: float | None
+    loop: list[float]
+    bare: list[float]
+    ratio: Interval
+    tried: list[Tried]
+    best: Tried | None
+    rounds: int
+    watch: Watch
+    difference: float
+    per_update: float  # what the loss counts, in one update
+
+
+def profile(recipe: Recipe, report: Report, *, rounds: int = 21, budget: float = 10.0) -> Profile:
+    """Measure a recipe. report: what `rnncli train` does at every Progress; its time is the part `reporting`.
+
+    budget: seconds for the rounds of each of the two comparisons. Raises what `prepare` raises, Diverged, CheckFailed.
+    """
+    watch = Watch()
+    threads_before = torch.get_num_threads()
+    job = prepare(recipe)
+    try:
+        own = Candidate(job.config.model.engine, int(job.config.train.threads), job.config.train.precision)
+        batches = _some_batches(job)
+        loop, bare, rounds_done, whole = _beside_bare(job, batches, report, rounds, budget)
+        tried, difference = _try_all(job, own, batches, rounds, budget)
+        parts = {part: _middle([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
+        faster = [one for one in tried if one.verdict == "faster"]
+        best = max(faster, key=lambda one: one.ratio.value) if faster else None
+        count = sum(_count(job, batch) for batch in batches) / len(batches)
+        return Profile(
+            job,
+            own,
+            parts,
+            _middle(whole.epochs) if whole.epochs else None,
+            loop,
+            bare,
+            paired_ratio(loop, bare),
+            tried,
+            best,
+            rounds_done,
+            watch,
+            difference,
+            count,
+        )
+    finally:
+        torch.set_num_threads(threads_before)
+        torch.set_flush_denormal(False)
+
+
+def _middle(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _count(job: Job, batch: Batch) -> float:
+    with torch.no_grad():
+        return job.task.loss(job.config, job.model, batch.to(job.device), None).count
+
+
+def _waiter(job: Job) -> Callable[[], None]:
+    return (lambda: torch.cuda.synchronize(job.device)) if job.device.type == "cuda" else (lambda: None)
+
+
+def _copy(job: Job) -> Any:
+    return copy.deepcopy(job.model)
+
+
+def _some_batches(job: Job) -> list[Batch]:
+    order = Order(job.config.train.seed, 1)
+    return list(islice(job.task.batches(job.config, job.splits.train, order), BATCHES))
+
+
+def _beside_bare(
+    job: Job, batches: list[Batch], report: Report, rounds: int, budget: float
+) -> tuple[list[float], list[float], int, WholeLoop]:
+    """The whole loop and a bare one in turn; seconds of an update, each round."""
+    once = _seconds(lambda: _bare_loop(job, batches, 1)())
+    updates = max(1, min(200, math.ceil(0.05 / once)))
+    whole = WholeLoop(job, updates, report)
+    bare = _bare_loop(job, batches, updates)
+    loop_times: list[float] = []
+    bare_times: list[float] = []
+    whole.turn()
+    bare()
+    arms = [
+        Arm("rnncli", lambda: loop_times.append(whole.turn() / updates)),
+        Arm("bare", lambda: bare_times.append(_seconds(bare) / updates)),
+    ]
+    for arm in arms:  # once more, uncounted: the second turn is the first warm one
+        arm.run()
+    loop_times.clear()
+    bare_times.clear()
+    done = take_turns(arms, rounds, budget)
+    return loop_times, bare_times, done, whole
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], None]:
+    """What a short script would do: the same model on batches that lie ready, torch's optimizer as it comes."""
+    model = _copy(job)
+    model.train()
+    name, arguments = job.config.train.optimizer_call()
+    optimizer = getattr(torch.optim, name)(model.parameters(), **arguments)
+    here = [batch.to(job.device) for batch in batches]
+    source = cycle(here)
+    carried: list[Any] = [None]
+    wait = _waiter(job)
+    clip = job.config.train.clip_grad_norm
+    bf16 = job.config.train.precision == "bf16"
+
+    def run() -> None:
+        for _ in range(updates):
+            batch = next(source)
+            if batch is here[0]:
+                carried[0] = None
+            optimizer.zero_grad()
+            with torch.autocast(job.device.type, torch.bfloat16, enabled=bf16):
+                loss = job.task.loss(job.config, model, batch, carried[0])
+            (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+            if clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            carried[0] = loss.carry
+        wait()
+
+    return run
+
+
+def candidates(job: Job) -> list[Candidate]:
+    """Every engine, thread count and precision that the recipe could name; `_job_with` finds out which can run."""
+    counts = (1,) if job.device.type != "cpu" else tuple(dict.fromkeys((1, usable_cores())))
+    precisions = ("float32", "bf16") if job.config.train.dtype == "float32" else (job.config.train.precision,)
+    engines = ("cell", "torch", "scan") if cores_of(job.model) else (job.config.model.engine,)
+    return [Candidate(engine, n, precision) for engine in engines for n in counts for precision in precisions]
+
+
+def _job_with(job: Job, candidate: Candidate) -> Job:
+    """The job with the candidate's engine and precision, its weights the same."""
+    model_section = job.config.model.model_copy(update={"engine": candidate.engine})
+    train = job.config.train.model_copy(update={"threads": candidate.threads, "precision": candidate.precision})
+    config = job.config.model_copy(update={"model": model_section, "train": train})
+    model = job.task.build(config, job.splits.vocab).to(job.device, next(job.model.parameters()).dtype)
+    model.load_state_dict(job.model.state_dict())
+    return replace(job, config=config, model=model)
+
+
+def _try_all(job: Job, own: Candidate, batches: list[Batch], rounds: int, budget: float) -> tuple[list[Tried], float]:
+    """Every candidate's update in turn with the recipe's own; those that cannot run are left out."""
+    arms: dict[Candidate, Arm] = {}
+    losses: dict[Candidate, float] = {}
+    expected: dict[str, list[torch.Tensor]] = {}
+    difference = 0.0
+    for candidate in dict.fromkeys((own, *candidates(job))):
+        try:
+            found = _job_with(job, candidate)
+            result = _first_loss(found, batches[0])
+        except (RnncliError, ValueError, NotImplementedError):
+            if candidate == own:
+                raise
+            continue
+        losses[candidate] = float(result[0])
+        reference = expected.setdefault(candidate.precision, result)
+        tolerance = TOLERANCE[torch.bfloat16 if candidate.precision == "bf16" else result[0].dtype]
+        difference = max(difference, require_equal(reference, result, f"engine {candidate.engine}", tolerance))
+        arms[candidate] = Arm(str(candidate), _updater(found, batches), _thread_setter(candidate.threads))
+    warm_up(list(arms.values()))
+    done = take_turns(list(arms.values()), rounds, budget)
+    mine = arms[own].times
+    tried = []
+    for candidate, arm in arms.items():
+        ratio = paired_ratio(mine, arm.times)
+        verdict = verdict_of(ratio, done) if candidate != own else "inconclusive"
+        seconds = _middle(arm.times)
+        tried.append(Tried(candidate, seconds, spread_of(arm.times), ratio, verdict, losses[candidate]))
+    return sorted(tried, key=lambda one: one.seconds), difference
+
+
+def _thread_setter(threads: int) -> Callable[[], None]:
+    def before() -> None:
+        torch.set_num_threads(threads)
+
+    return before
+
+
+def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
+    """The first batch's loss without dropout, before any update."""
+    model = copy.deepcopy(job.model).eval()
+    with torch.no_grad(), torch.autocast(job.device.type, torch.bfloat16, enabled=job.config.train.precision == "bf16"):
+        loss = job.task.loss(job.config, model, batch.to(job.device), None)
+    return [(loss.total / loss.count).detach().cpu().reshape(1)]
+
+
+def _updater(job: Job, batches: list[Batch]) -> Callable[[], None]:
+    """One update of the real loop, over batches that lie ready."""
+    state: TrainState = start(job)
+    source = cycle(batches)
+    wait = _waiter(job)
+
+    def once() -> None:
+        batch = next(source)
+        if batch is batches[0]:
+            state.carry = None
+        update(job, state, batch)
+        wait()
+
+    return once
+
+
+def page(found: Profile, name: str) -> Page:
+    """The split, the bare loop, every candidate, and the --set line."""
+    job, own = found.job, found.own
+    total = sum(found.parts.values())
+    split = Table(
+        "split",
+        [
+            Column("part", tr("one update"), "text"),
+            Column("seconds", tr("time"), "seconds"),
+            Column("share", tr("share"), "percent"),
+            Column("about", "", "text", optional=True),
+        ],
+        [[tr(part), seconds, seconds / total, _about()[part]] for part, seconds in found.parts.items()],
+        total=[tr("total"), total, 1.0, tr("{rate} steps or rows a second", rate=f"{found.per_update / total:,.0f}")],
+    )
+    tried = Table(
+        "tried",
+        [
+            Column("engine", tr("engine"), "text"),
+            Column("threads", tr("threads"), "count"),
+            Column("precision", tr("precision"), "text"),
+            Column("seconds", tr("update"), "seconds"),
+            Column("ratio", tr("times as fast [95%]"), "interval"),
+            Column("loss", tr("first loss")),
+            Column("remark", "", "text"),
+        ],
+        [
+            [c.engine, c.threads, c.precision, one.seconds, one.ratio.as_tuple(), one.loss, _remark(one, own)]
+            for one in found.tried
+            for c in [one.candidate]
+        ],
+    )
+    slower = paired_ratio(found.loop, found.bare)
+    verdicts = [
+        [
+            tr("bare loop"),
+            tr(
+                "the same model in a bare torch loop: this loop takes {ratio} [{low} {high}] of its time",
+                ratio=f"{slower.value:.2f}",
+                low=f"{slower.low:.2f}",
+                high=f"{slower.high:.2f}",
+            ),
+        ]
+    ]
+    if found.epoch_end is not None:
+        seconds = f"{found.epoch_end * 1e3:.3g}"
+        verdicts.append([tr("each epoch"), tr("{n} ms more: evaluation, keeping the best weights", n=seconds)])
+    verdicts.append([tr("fastest"), _advice(found, name)])
+    if found.best is not None and found.best.candidate.precision == "bf16" and own.precision != "bf16":
+        verdicts.append([tr("! bf16"), tr("computes in fewer digits: compare the losses before you keep it")])
+    widest = max(spread_of(found.loop), spread_of(found.bare), *(one.spread for one in found.tried))
+    if widest > WIDE:
+        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(widest * 100))
+        verdicts.append([tr("! spread"), text])
+    about = machine()
+    cores = about["cores"] if isinstance(about["cores"], int) else 1
+    if found.watch.busy(cores, own.threads):
+        load = f"{found.watch.load:.1f}"
+        verdicts.append([tr("! busy"), tr("load {load} on {cores} cores before it began", load=load, cores=cores)])
+    first_loss = Check(
+        "engines-agree",
+        True,
+        tr("all engines give the same first loss"),
+        found.difference,
+        TOLERANCE[torch.bfloat16 if any(o.candidate.precision == "bf16" for o in found.tried) else torch.float32],
+    )
+    shown: list[Record] = [
+        Message(tr("as it is: engine {engine}, {threads} threads, {precision}", **vars(own))),
+        split,
+        tried,
+        Table("verdicts", VERDICTS, verdicts),
+        Checks([first_loss]),
+    ]
+    if found.best is not None:
+        command = f"rnncli train {name} {found.best.candidate.sets()}"
+        shown.append(Commands(tr("next"), [(command, tr("the fastest that was found here"))]))
+    return Page(
+        SCHEMA,
+        f"{name}   {job.config.task}",
+        shown,
+        config={
+            "machine": about,
+            "load": found.watch.load,
+            "recipe": name,
+            "own": vars(own),
+            "best": None if found.best is None else vars(found.best.candidate),
+            "set": None if found.best is None else found.best.candidate.sets(),
+            "rounds": found.rounds,
+            "loop_over_bare": list(slower.as_tuple()),
+            "epoch_end_seconds": found.epoch_end,
+        },
+        seed=job.config.train.seed,
+        device=job.device.type,
+        dtype=job.config.train.dtype,
+        torch=torch.__version__.split("+")[0],
+    )
+
+
+def _about() -> dict[str, str]:
+    return {
+        "data": tr("making batches"),
+        "forward": tr("model and loss"),
+        "backward": tr("gradients, clipping, reading the loss"),
+        "optimizer": "",
+        "reporting": tr("progress on the screen, counting"),
+    }
+
+
+def _remark(one: Tried, own: Candidate) -> str:
+    mark = " !" if one.spread > WIDE else ""
+    return (tr("as it is") if one.candidate == own else tr(one.verdict)) + mark
+
+
+def _advice(found: Profile, name: str) -> str:
+    if found.best is None:
+        return tr("nothing was surely faster than the recipe as it is: {sets}", sets=found.own.sets())
+    ratio = f"{found.best.ratio.value:.2f}"
+    return tr("{sets}: {ratio} times as fast", sets=found.best.candidate.sets(), ratio=ratio)

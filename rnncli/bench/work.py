@@ -1,0 +1,229 @@
+"""One row of work made ready for an engine: a core, its input, what is run and what it must give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from rnncli.bench.ceilings import Product, has_one_dnn, products, synchronize
+from rnncli.bench.measure import Arm, median_of, take_turns, warm_up
+from rnncli.bench.sizes import Pass, Row
+from rnncli.cells import CELLS, CoreSpec, State
+from rnncli.errors import CheckFailed, RnncliError
+from rnncli.locale import tr
+from rnncli.names import GATES
+from rnncli.nn.recurrent import Core, make_core, run
+
+# Largest difference allowed between two ways to do the same work, as a share of the largest number in it.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9, torch.bfloat16: 1e-1}
+TINY = 2  # H of the run whose products cost nothing: what is left of its time is the cost of the calls
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all rows of a bench share."""
+
+    what: Pass
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass
+class Made:
+    """A row with its weights and numbers, the same for every engine. x: (T, B, I), or (1, B, I) for one streamed step.
+    d_output: (T, B, H), the gradient that training sends back."""
+
+    row: Row
+    setting: Setting
+    core: Core
+    x: Tensor
+    d_output: Tensor
+    state: State | None = None
+
+    def once(self, engine: str) -> State | tuple[Tensor, ...]:
+        """The work itself, as this pass has it; what it gave, for `agree`."""
+        match self.setting.what:
+            case "train":
+                for parameter in self.core.parameters():
+                    parameter.grad = None
+                self.x.grad = None
+                output, last = run(self.core, self.x, engine=engine)
+                output.backward(self.d_output)  # type: ignore[no-untyped-call]
+                gradients = [parameter.grad for parameter in (*self.core.parameters(), self.x)]
+                result = (output, *last, *(gradient for gradient in gradients if gradient is not None))
+            case "forward":
+                with torch.no_grad():
+                    output, last = run(self.core, self.x, engine=engine)
+                result = (output, *last)
+            case "step":
+                with torch.no_grad():
+                    output, self.state = run(self.core, self.x, state=self.state, engine=engine)
+                result = (output, *self.state)
+        synchronize(self.setting.device)
+        return result
+
+
+def spec_of_row(row: Row) -> CoreSpec:
+    return CoreSpec(row.cell, "tanh", row.inputs, row.H)
+
+
+def make(row: Row, setting: Setting, seed: int = 0) -> Made:
+    """Weights as torch draws them; x and the gradient from a normal distribution."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        core = make_core(spec_of_row(row)).to(setting.device, setting.dtype)
+        T = 1 if setting.what == "step" else row.T
+        x = torch.randn(T, row.B, row.inputs).to(setting.device, setting.dtype)
+        d_output = torch.randn(T, row.B, row.H).to(setting.device, setting.dtype)
+    core.train(setting.what == "train")
+    return Made(row, setting, core, x.requires_grad_(setting.what == "train"), d_output)
+
+
+def engines_here(cell: str, setting: Setting) -> list[str]:
+    """The engines that can run this cell, dtype and device: each is tried on a tiny row."""
+    found = []
+    for engine in ("cell", "torch", "scan"):
+        made = make(Row(cell, TINY, 1, 1), setting)
+        try:
+            made.once(engine)
+        except (RnncliError, ValueError, NotImplementedError):
+            continue
+        found.append(engine)
+    return found
+
+
+def agree(made: Made, engines: Sequence[str]) -> float:
+    """The largest difference of any engine's results from the first one's, as a share of the largest number there.
+
+    Raises CheckFailed, naming the engine, where it is more than TOLERANCE: a wrong result is not worth timing.
+    """
+    expected: list[Tensor] = []
+    largest = 0.0
+    for engine in engines:
+        made.state = None
+        found = [tensor.detach().double().cpu() for tensor in made.once(engine)]
+        expected = expected or found
+        largest = max(largest, require_equal(expected, found, engine, TOLERANCE[made.setting.dtype]))
+    made.state = None
+    return largest
+
+
+def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str, tolerance: float) -> float:
+    """The largest difference as a share of the largest expected number. Raises CheckFailed beyond the tolerance."""
+    if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
+        raise CheckFailed(tr("{name} gives results of other shapes", name=name), todo=tr("it is not timed"))
+    difference = 0.0
+    for one, other in zip(expected, found, strict=True):
+        scale = max(float(one.abs().max()), 1e-30) if one.numel() else 1.0
+        apart = float((one - other).abs().max()) / scale if one.numel() else 0.0
+        difference = max(difference, apart if apart == apart else float("inf"))
+    if difference > tolerance:
+        raise CheckFailed(
+            tr("{name} computes something else: results differ by {diff} of the largest", name=name, diff=difference),
+            todo=tr("allowed is {tol}; a wrong result is not timed", tol=tolerance),
+        )
+    return difference
+
+
+def path_of(row: Row, setting: Setting, engine: str) -> str:
+    """Whose kernels run: rnncli's own loop, the scan, or, for engine torch, what torch takes here."""
+    if engine != "torch":
+        return engine
+    if setting.device.type == "cuda":
+        cudnn: bool = torch.backends.cudnn.is_available()  # type: ignore[no-untyped-call]
+        return "cuDNN" if cudnn and torch.backends.cudnn.enabled else "native"
+    fused = row.cell == "lstm" and setting.dtype in (torch.float32, torch.bfloat16)
+    return "oneDNN" if fused and has_one_dnn(setting.device) else "native"
+
+
+@dataclass
+class Bound:
+    """Shares of a row's time. calls: what the same engine needs for as many steps of next to no numbers. products: what
+    the matrix products of this row need alone, less the calls in that. rest: all else, such as tanh and memory."""
+
+    calls: float
+    products: float
+
+    @property
+    def rest(self) -> float:
+        return max(0.0, 1.0 - self.calls - self.products)
+
+    @property
+    def by(self) -> str:
+        shares = {"calls": self.calls, "products": self.products, "elements": self.rest}
+        return max(shares, key=lambda name: shares[name])
+
+
+def bounds(made: Made, engines: Sequence[str], rounds: int, budget: float) -> dict[str, Bound]:
+    """What bounds each engine on this row, with the threads now set: the row, the same steps of tiny sizes, and the
+    products alone are timed in turn, and their shares paired by round."""
+    row, setting = made.row, made.setting
+    tiny = make(Row(row.cell, TINY, 1, row.T), setting)
+    whole = {engine: Arm(engine, partial(made.once, engine)) for engine in engines}
+    calls = {engine: Arm(f"{engine} calls", partial(tiny.once, engine)) for engine in engines}
+    alone, empty = Arm("products", products_alone(row, setting)), Arm("empty", products_alone(tiny.row, setting))
+    arms = [*whole.values(), *calls.values(), alone, empty]
+    warm_up(arms)
+    take_turns(arms, rounds, budget)
+    net = [product - call for product, call in zip(alone.times, empty.times, strict=True)]
+    found = {}
+    for engine in engines:
+        share = median_of([a / b for a, b in zip(calls[engine].times, whole[engine].times, strict=True)]).value
+        product = median_of([a / b for a, b in zip(net, whole[engine].times, strict=True)]).value
+        found[engine] = Bound(min(1.0, share), min(1.0, max(0.0, product)))
+    return found
+
+
+def products_alone(row: Row, setting: Setting) -> Callable[[], None]:
+    """The matrix products of a row and nothing else, by the faster implementation: the input's product for all steps at
+    once, the state's step by step, and in training their gradients in the same way."""
+    B, H, inputs, rows = row.B, row.H, row.inputs, GATES[row.cell] * row.H
+    T = 1 if setting.what == "step" else row.T
+    steps = T if CELLS[row.cell].has_memory else 0
+
+    def numbers(*shape: int) -> Tensor:
+        return torch.randn(*shape, device=setting.device).to(setting.dtype)
+
+    x, h, gates = numbers(T * B, inputs), numbers(B, H), numbers(B, rows)
+    all_h, all_gates = numbers(T * B, H), numbers(T * B, rows)
+    W_ih, W_hh = numbers(rows, inputs), numbers(rows, H)
+    W_ih_t, W_hh_t = W_ih.t().contiguous(), W_hh.t().contiguous()
+
+    def once(product: Product) -> None:
+        with torch.no_grad():
+            product(x, W_ih)
+            for _ in range(steps):
+                product(h, W_hh)
+            if setting.what == "train":
+                for _ in range(steps):
+                    product(gates, W_hh_t)
+                product(all_gates, W_ih_t)
+                product(all_gates.t(), x.t())
+                if steps:
+                    product(all_gates.t(), all_h.t())
+        synchronize(setting.device)
+
+    ways = [Arm(name, partial(once, product)) for name, product in products(setting.dtype, setting.device).items()]
+    warm_up(ways)
+    take_turns(ways, 3)
+    best = min(ways, key=lambda arm: min(arm.times))
+
+    def fastest() -> None:
+        best.run()
+
+    return fastest
+
+
+def arm_of(made: Made, engine: str, threads: int, several: bool) -> Arm:
+    """An arm that runs this row by an engine. several: thread counts are compared, so each turn sets its own, and a
+    first run afterwards, untimed, lets the threads come up."""
+
+    def before() -> None:
+        torch.set_num_threads(threads)
+        made.once(engine)
+
+    return Arm(f"{engine}/{threads}", partial(made.once, engine), before if several else None)

@@ -1,0 +1,324 @@
+"""`rnncli bench`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rnncli import names
+from rnncli.cli.settings import settings
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from rnncli.bench.engines import Told
+    from rnncli.records import Page
+    from rnncli.report.progress import LiveProgress
+
+_WORK = "What is measured"
+_WITH = "With what"
+_OTHERS = "Beside other libraries"
+_SHOW = "What is shown"
+
+
+def bench(
+    target: Annotated[
+        str, typer.Argument(metavar="[RECIPE]", help="A recipe or a run: where the time of its training goes.")
+    ] = "",
+    cell: Annotated[
+        list[str] | None, typer.Option("--cell", metavar="rnn|gru|lstm", help="May be repeated.", rich_help_panel=_WORK)
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option("--size", metavar="H/B/T", help="Hidden size, batch, steps. Repeat it.", rich_help_panel=_WORK),
+    ] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            "--tier",
+            metavar="teaching|quick|standard|full",
+            help="A list of sizes; quick is the default, standard is DeepBench's.",
+            rich_help_panel=_WORK,
+        ),
+    ] = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            "--pass",
+            metavar="forward|train|step",
+            help="train by default; step is one streamed step, with its latencies.",
+            rich_help_panel=_WORK,
+        ),
+    ] = None,
+    scaling: Annotated[
+        str | None,
+        typer.Option("--scaling", metavar="T|H|B", help="How the time grows with this.", rich_help_panel=_WORK),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option("--engine", metavar="cell|torch|scan", help="All by default. Repeat it.", rich_help_panel=_WITH),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="float32|bfloat16|float64", help="", rich_help_panel=_WITH)
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option("--threads", metavar="1,2", help="Counts to compare; 1.", rich_help_panel=_WITH)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cpu|cuda|mps", help="cpu by default.", rich_help_panel=_WITH)
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=5, max=10_000, help="21 by default.", rich_help_panel=_WITH)
+    ] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            "--time-budget", min=0.0, help="Seconds for the rounds of a row; 5 rounds are made.", rich_help_panel=_WITH
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="With a recipe: change one value.", rich_help_panel=_WITH),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="keras-jax,jax,onnxruntime",
+            help="Other libraries, each in its own process.",
+            rich_help_panel=_OTHERS,
+        ),
+    ] = None,
+    train: Annotated[
+        bool,
+        typer.Option("--train", help="With --against: whole training loops.", rich_help_panel=_OTHERS),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_SHOW)] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Also write it: .json .csv .svg .md ...", rich_help_panel=_SHOW),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare", metavar="OLD.json", help="Beside an earlier --json of this machine.", rich_help_panel=_SHOW
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --compare: of another machine, too.", rich_help_panel=_SHOW)
+    ] = False,
+) -> None:
+    """Measure: which cell, engine, size and thread count is fastest here, and what bounds it."""
+    rows = {
+        "--cell": cell, "--size": size, "--tier": tier, "--pass": what, "--dtype": dtype, "--device": device,
+        "--engine": engine, "--threads": threads, "--scaling": scaling, "--compare": compare, "--force": force,
+    }  # fmt: skip
+    if target and against:
+        raise UsageError(tr("a recipe and --against do not go together"), todo=tr("leave one of them out"))
+    if target:
+        _unread(tr("a recipe"), {**rows, "--train": train})
+        pages = _recipe(target, sets or [], rounds, time_budget)
+    elif against is not None:
+        left = ("--engine", "--scaling", "--compare", "--force", "--dtype", "--device", "--threads", "--tier")
+        _unread("--against", {"--set": sets, **{name: rows[name] for name in left}})
+        if train:
+            _unread("--train", {"--pass": what})
+        pages = _against(against, train, cell, size, what, rounds, time_budget)
+    else:
+        _unread(tr("bench of rows"), {"--set": sets, "--train": train, "--force": force and compare is None})
+        if scaling is not None:
+            _unread("--scaling", {"--tier": tier, "--compare": compare})
+        pages = _rows(
+            cell, size, tier, what, scaling, engine, dtype, threads, device, rounds, time_budget, compare, force
+        )
+    _show(pages, json, save)
+
+
+def _show(pages: tuple[Page, Page], json: bool, save: Path | None) -> None:
+    """pages: for a person, and for data."""
+    from rnncli import report
+
+    screen, document = pages
+    if save is not None:
+        from rnncli.files import atomic_write
+
+        page = document if save.suffix.lower() in report.DATA else screen
+        atomic_write(save, report.render_file(page, save.suffix))
+        if not settings.quiet:
+            print(tr("wrote {file}", file=save), file=sys.stderr)
+    if json:
+        report.dump_json(document, sys.stdout)
+    else:
+        report.show(screen, ascii=settings.ascii)
+
+
+def _rows(
+    cell: list[str] | None,
+    size: list[str] | None,
+    tier: str | None,
+    what: str | None,
+    scaling: str | None,
+    engine: list[str] | None,
+    dtype: str | None,
+    threads: str | None,
+    device: str | None,
+    rounds: int | None,
+    budget: float | None,
+    compare: Path | None,
+    force: bool,
+) -> tuple[Page, Page]:
+    from rnncli.bench import sizes
+
+    cells = tuple(_known("--cell", cell or [], names.CELLS)) or sizes.CELLS
+    engines = _known("--engine", engine or [], names.ENGINES[1:])
+    chosen_pass = _pass(what or "train")
+    dtype = _known("--dtype", [dtype or "float32"], names.DTYPES)[0]
+    device = _known("--device", [device or "cpu"], names.DEVICES)[0]
+    counts = _counts(threads or "1")
+    if size and tier:
+        raise UsageError(tr("--size and --tier do not go together"), todo=tr("leave one of them out"))
+    if scaling is not None:
+        axis = next((axis for axis in sizes.AXES if axis == scaling), None)
+        if axis is None:
+            _known("--scaling", [scaling], sizes.AXES)
+        base = [sizes.parse_size(text) for text in size or ["64/32/64"]]
+        rows = [row for name in cells for one in base for row in sizes.scaled(sizes.Row(name, *one), axis or "T")]
+    elif size:
+        rows = [sizes.Row(name, *sizes.parse_size(text)) for name in cells for text in size]
+    else:
+        rows = sizes.rows_of(_known("--tier", [tier or "quick"], sizes.TIERS)[0], cells)
+    if not rows:
+        raise UsageError(tr("this tier has no sizes for {cell}", cell=", ".join(cells)), where="--tier")
+    old = None
+    if compare is not None:
+        from rnncli.bench.compare import check_old
+        from rnncli.bench.machine import machine
+
+        old = check_old(compare, machine(), dtype=dtype, device=device, force=force)
+
+    from rnncli.bench import pages
+    from rnncli.bench.engines import Plan, measure_rows
+    from rnncli.report.progress import LiveProgress
+
+    plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or 21, 4.0 if budget is None else budget)
+    with LiveProgress(ascii=settings.ascii) as live:
+        measured = measure_rows(plan, _told(live))
+    document = pages.document(measured)
+    screen = pages.screen(measured) if scaling is None else pages.scaling(measured, axis or "T")
+    if old is not None:
+        from rnncli.bench.compare import compared
+
+        screen = compared(screen, document, old)
+    return screen, document
+
+
+def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | None) -> tuple[Page, Page]:
+    from rnncli.cli.target import resolve
+    from rnncli.tasks import load_recipe
+
+    found = resolve(target)
+    if found.kind == "file":
+        raise UsageError(tr("this file is no recipe and no run"), where=target, todo=tr("such as: rnncli bench hello"))
+    name = str(Path(found.name) / "recipe.yaml") if found.kind == "run" else found.name
+    recipe = load_recipe(name, sets)
+    note = found.note or recipe.note
+    if note and not settings.quiet:
+        print(note, file=sys.stderr)
+    from rnncli.bench.recipes import page, profile
+    from rnncli.cli.watching import Lines
+    from rnncli.report.progress import LiveProgress
+    from rnncli.training.job import prepare
+
+    with LiveProgress(io.StringIO(), live=True, ascii=settings.ascii) as drawn:
+        # what a person's terminal would be sent while this trains, drawn into nothing
+        lines = Lines(prepare(recipe), drawn)
+        found_profile = profile(recipe, lines, rounds=rounds or 21, budget=10.0 if budget is None else budget)
+    made = page(found_profile, target)
+    return made, made
+
+
+def _against(
+    against: str,
+    train: bool,
+    cell: list[str] | None,
+    size: list[str] | None,
+    what: str | None,
+    rounds: int | None,
+    budget: float | None,
+) -> tuple[Page, Page]:
+    from rnncli.bench import sizes
+    from rnncli.bench.peers import PEERS, require
+
+    peers = _known("--against", [name for name in against.split(",") if name], tuple(PEERS))
+    if not peers:
+        raise UsageError(tr("--against names no library"), todo=tr("one of {names}", names=", ".join(PEERS)))
+    require(peers)
+    cells = tuple(_known("--cell", cell or [], sizes.CELLS)) or sizes.CELLS
+    from rnncli.bench.versus import Versus, measure_peers, peers_page
+    from rnncli.report.progress import LiveProgress
+
+    given = [sizes.parse_size(text) for text in size or []]
+    plan = Versus.of(peers, cells, given, _pass(what) if what else None, train, rounds or 11, budget)
+    with LiveProgress(ascii=settings.ascii) as live:
+        made = peers_page(measure_peers(plan, _told(live)))
+    return made, made
+
+
+def _told(live: LiveProgress) -> Told:
+    def told(text: str, done: int, total: int) -> None:
+        if not settings.quiet:
+            live.update(done, total, {tr("now"): text})
+
+    return told
+
+
+def _known(option: str, given: list[str], known: tuple[str, ...]) -> list[str]:
+    """The given names, each once. UsageError with the nearest for one that is not known."""
+    for name in given:
+        if name not in known:
+            near = names.nearest(name, known)
+            raise UsageError(
+                tr("{option} takes one of {names}, got {value!r}", option=option, names=", ".join(known), value=name),
+                where="rnncli bench",
+                todo=tr("did you mean {name}?", name=near) if near else "",
+            )
+    return list(dict.fromkeys(given))
+
+
+def _pass(text: str) -> Any:
+    from rnncli.bench.sizes import PASSES
+
+    return _known("--pass", [text], PASSES)[0]
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """`1,2` -> (1, 2). More threads than this process has cores are refused: they only wait for each other."""
+    from rnncli.device import usable_cores
+
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() and 0 < int(part) < 10_000 for part in parts):
+        raise UsageError(
+            tr("--threads takes counts such as 1,2, got {value!r}", value=text), where="rnncli bench --threads"
+        )
+    counts = tuple(dict.fromkeys(int(part) for part in parts))
+    cores = usable_cores()
+    if max(counts) > cores:
+        raise UsageError(
+            tr("{n} threads on {cores} cores would wait for each other", n=max(counts), cores=cores),
+            where="rnncli bench --threads",
+            todo=tr("at most {cores}", cores=cores),
+        )
+    return counts
+
+
+def _unread(flag: str, others: dict[str, object]) -> None:
+    """UsageError for an option that this way of measuring would not read: nothing is silently ignored."""
+    for name, value in others.items():
+        if value:
+            raise UsageError(
+                tr("{flag} does not read {other}", flag=flag, other=name), todo=tr("leave {other} out", other=name)
+            )
