@@ -81,7 +81,7 @@ class Config(RecipeConfig):
 
 
 class Part(NamedTuple):
-    """A text as token numbers, (N,) int32, and how many characters it has."""
+    """A text as token numbers, (N,) int32, and how many characters it has, the spaces between words included."""
 
     ids: Tensor
     characters: int
@@ -123,7 +123,7 @@ def read(config: Config) -> Splits:
             if n
         ]
     found = {
-        name: Part(torch.tensor(vocab.encode(part), dtype=torch.int32), sum(len(token) for token in part))
+        name: Part(torch.tensor(vocab.encode(part), dtype=torch.int32), len(join(part, data.tokens)))
         for name, part in parts.items()
     }
     return Splits(
@@ -193,7 +193,7 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     notes = [text.about()]
     if new:
         notes.append(tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{new:,}", part=path))
-    return Part(torch.tensor(ids, dtype=torch.int32), sum(len(token) for token in tokens)), notes
+    return Part(torch.tensor(ids, dtype=torch.int32), len(join(tokens, vocab["kind"]))), notes
 
 
 def fill(path: str) -> dict[str, Json]:
