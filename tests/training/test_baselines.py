@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ def test_unigram_and_bigram_against_a_brute_force_count(small_lm: dict[str, Any]
     train, tested = text[:-held], text[-held:]
     size = len(set(text))
     unigram = {c: (train.count(c) + 1) / (len(train) + size) for c in set(text)}
-    pairs, before = Counter(zip(train, train[1:])), Counter(train[:-1])  # noqa: B905 - one is longer by one
+    pairs, before = Counter(pairwise(train)), Counter(train[:-1])
     nats = {"unigram": 0.0, "bigram": 0.0}
-    for a, b in zip(tested, tested[1:]):  # noqa: B905
+    for a, b in pairwise(tested):
         nats["unigram"] -= math.log(unigram[b])
         nats["bigram"] -= math.log((pairs[a, b] + unigram[b]) / (before[a] + 1))
     found = {b.name: b.metrics for b in job.task.baselines(job.config, job.splits, "validation")}
