@@ -85,8 +85,8 @@ class Table:
                 yield line, cells
 
 
-def open_table(source: Source, *, header: bool = True, delimiter: str | None = None) -> Table:
-    """Finds out a table's delimiter and columns from its first lines.
+def open_table(source: Source, *, header: bool = True, delimiter: str | None = None, decimal: str = ".") -> Table:
+    """Finds out a table's delimiter and columns from its first lines. decimal: the mark in its numbers.
 
     The ending decides on the delimiter (.tsv and .tab a tab, otherwise a comma), unless the first line has none of
     these: then the one of , ; tab | that cuts the first lines into the most columns, each line into as many. A tab-
@@ -97,6 +97,8 @@ def open_table(source: Source, *, header: bool = True, delimiter: str | None = N
     head = [line for _, line in islice(lines_of(source), HEAD)]
     if delimiter is None:
         delimiter = _delimiter(name, head)
+        if delimiter == decimal == "," and any(";" in line for line in head[:1]):
+            delimiter = ";"  # 1;2,5 without a header
     first = next(_records(source, delimiter), None)
     if first is None:
         raise DataError(tr("the file is empty"), where=name)
@@ -174,7 +176,7 @@ def read_series(
     A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
     order of the dates is the caller's to check (`dates.check_order()`, `dates.report()`).
     """
-    table = open_table(source, header=header, delimiter=delimiter)
+    table = open_table(source, header=header, delimiter=delimiter, decimal=decimal)
     places = [table.index(key) for key in keys]
     date_place = None if date is None else table.index(date)
     dates = DateColumn()
