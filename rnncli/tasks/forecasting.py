@@ -73,7 +73,8 @@ class Data(DataSection):
 
 class Model(CoreSection):
     relative: Literal["none", "last", "window"] = Field(
-        "last", description="the window is seen minus its last value, or minus its mean and by its spread"
+        "window",
+        description="how the net sees a window: as it is, minus its last value, or minus its mean and by its spread",
     )
     head: Literal["direct"] = Field("direct", description="all horizon steps at once, from the last state")
 
@@ -429,7 +430,7 @@ def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str]
         scaled = outputs.scores[:, 0].double().cpu().tolist()  # horizon lists of N
         values = [[x * s + m for x, s, m in zip(row, std, mean, strict=True)] for row in scaled]
         dates = [series.date(len(series) + k) for k in range(data.horizon)]
-        table = open_table(path, header=data.header)
+        table = open_table(path, header=data.header, decimal=data.decimal)
         text = io.StringIO()
         writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
         heading = tr("step") if data.date is None else table.columns[table.index(data.date)]

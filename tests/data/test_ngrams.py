@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from rnncli.data.ngrams import NgramClassifier, ngrams
+
+
+def test_ngrams_by_hand():
+    assert sorted(ngrams("ab")) == sorted(
+        [("",), ("a",), ("b",), ("",), ("", "a"), ("a", "b"), ("b", ""), ("", "a", "b"), ("a", "b", "")]
+    )
+
+
+def test_order_within_three_tokens_is_seen_and_beyond_is_not():
+    near = [list(text) for text in ("ab", "ba") * 10]
+    bag = NgramClassifier(near, [0, 1] * 10, 2)
+    assert bag.log_chances([list("ab"), list("ba")]).argmax(1).tolist() == [0, 1]
+    # a and b swap over four x: the same n-grams, so the same answer, though every training text differs
+    far = [list(text) for text in ("xxxaxxxxbxxx", "xxxbxxxxaxxx") * 10]
+    found = NgramClassifier(far, [0, 1] * 10, 2).log_chances(far[:2]).exp()
+    torch.testing.assert_close(found, torch.full((2, 2), 0.5), atol=1e-3, rtol=0)
+
+
+def test_a_text_of_unknown_ngrams_gets_about_the_shares_of_the_classes():
+    bag = NgramClassifier([["a"]] * 30 + [["a"]] * 10, [0] * 30 + [1] * 10, 2)
+    assert math.isclose(float(bag.log_chances([["a"]]).exp()[0, 0]), 0.75, abs_tol=0.01)
+    torch.testing.assert_close(bag.log_chances([["z"], []]).exp().sum(1), torch.ones(2))
+
+
+def test_it_is_the_same_on_every_run():
+    texts, labels = [list(word) for word in ("anna", "otto", "hannah", "bob")], [0, 1, 0, 1]
+    first, second = (NgramClassifier(texts, labels, 2).log_chances(texts) for _ in range(2))
+    assert torch.equal(first, second)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rnncli.data.series import read_regular
+from rnncli.data.skipped import Skipped
+from rnncli.errors import DataError
+
+MONTHS = "date,value,price\n2020-01,1,5\n2020-02,,6\n2020-05,4,\n2020-06,6,8\n2020-07,,9\n"  # March, April left out
+
+
+def read(tmp_path, text, missing="interpolate", targets=("value",), others=("price",), date="date", on_bad="stop"):
+    path = tmp_path / "s.csv"
+    path.write_text(text, "utf-8")
+    return read_regular(str(path), date, targets, others, Skipped(on_bad, "rows"), missing=missing)
+
+
+@pytest.mark.parametrize(
+    ("missing", "value", "price"),
+    [
+        ("interpolate", [1, 1.75, 2.5, 3.25, 4, 6], [5, 6, 6.5, 7, 7.5, 8]),
+        ("previous", [1, 1, 1, 1, 4, 6], [5, 6, 6, 6, 6, 8]),
+    ],
+)
+def test_gaps_are_opened_and_filled(tmp_path, missing, value, price):
+    series = read(tmp_path, MONTHS, missing)
+    np.testing.assert_allclose(series.values, np.array([value, price]).T)
+    assert series.known[:, 0].tolist() == [True, False, False, False, True, True]
+    assert series.known[:, 1].tolist() == [True, True, False, False, False, True]
+    assert [series.date(i) for i in range(8)] == [f"2020-{m:02d}" for m in range(1, 9)]
+    np.testing.assert_array_equal(series.ahead, [[np.nan, 9]])
+    said = " / ".join(series.notes)
+    assert "1 gaps, 2 steps missing, before line 4" in said
+    assert f"filled ({missing}): 6, the first at" in said
+    assert "rows after the last value of the target: 1" in said
+
+
+def test_stop_names_the_line(tmp_path):
+    with pytest.raises(DataError, match="column 'value' has no value; such values: 6") as caught:
+        read(tmp_path, MONTHS, "stop")
+    assert caught.value.where.endswith("s.csv:3")
+    with pytest.raises(DataError, match="a date is left out before this line") as caught:
+        read(tmp_path, "date,value,price\n2020-01,1,1\n2020-02,2,1\n2020-03,3,1\n2020-05,4,1\n", "stop")
+    assert caught.value.where.endswith("s.csv:5")
+
+
+def test_ends_repeat_the_nearest_value(tmp_path):
+    text = "date,value,price\n2020-01,1,\n2020-02,2,\n2020-03,3,7\n"
+    for missing in ("interpolate", "previous"):
+        assert read(tmp_path, text, missing).values[:, 1].tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("date,value,price\n2020-01,,1\n2020-02,,1\n", "no value at all"),
+        ("date,value,price\n2020-01,1,\n2020-02,2,\n", "column 'price' has no value at all"),
+        ("date,value,price\n2020-01,1,1\n2020-02,2,1\n2020-03,2,1\n2220-01,2,1\n", "more than the file has"),
+        ("date,value,price\n2020-02,1,1\n2020-01,2,1\n2020-03,2,1\n", "does not come after"),
+        ("date,value,price\n2020-01,1,1\n2020-01,2,1\n2020-02,2,1\n", "does not come after"),
+    ],
+)
+def test_series_that_cannot_be_used(tmp_path, text, said):
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, text)
+
+
+def test_a_skipped_row_is_a_gap(tmp_path):
+    text = "date,value,price\n2020-01,1,1\n2020-02,2,1\n2020-03,x,1\n2020-04,4,1\n2020-05,5,1\n"
+    assert read(tmp_path, text, on_bad="skip").values[:, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_without_dates_rows_are_steps(tmp_path):
+    series = read(tmp_path, "value,price\n1,2\n3,4\n", "stop", date=None)
+    assert [series.date(i) for i in range(4)] == ["0", "1", "+1", "+2"]
+
+
+def test_dates_without_a_step_are_taken_as_they_are(tmp_path):
+    text = "date,value,price\n2020-01-01,1,1\n2020-01-04,2,1\n2020-01-05,3,1\n2020-03-09,4,1\n"
+    series = read(tmp_path, text, "stop")
+    assert len(series) == 4
+    assert series.date(3) == "2020-03-09"
+    assert series.date(4) == "+1"
+    assert any("each row is taken as one step" in note for note in series.notes)

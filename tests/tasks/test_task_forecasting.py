@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rnncli.data.batch import Order
+from rnncli.errors import DataError, RecipeError
+from rnncli.tasks import Asked, load_recipe
+from rnncli.tasks import forecasting as task
+from rnncli.training.job import prepare
+from rnncli.training.loop import fit
+
+W, H, M = 6, 3, 4  # window, horizon, season
+
+
+def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None):
+    return load_recipe(
+        {
+            "task": "forecasting",
+            "data": {"window": W, "horizon": H, "season": M, "split": {"validation": 0.2, "test": 0.2}, **data},
+            "model": {"cell": "gru", "hidden_size": 8, **(model or {})},
+            "train": {"epochs": 1, "batch_size": 8, **(train or {})},
+        }
+    )
+
+
+def months(n: int) -> list[str]:
+    return [f"{2000 + i // 12}-{i % 12 + 1:02d}" for i in range(n)]
+
+
+def write(path: Path, columns: dict[str, list[Any]], mark=",", header=True) -> str:
+    lines = [list(columns)] if header else []
+    lines += [[str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
+    path.write_text("".join(mark.join(line) + "\n" for line in lines), "utf-8")
+    return str(path)
+
+
+def bumpy(n: int) -> np.ndarray:
+    return np.round(10 + 0.3 * np.arange(n) + np.tile([0, 3, -2, 1], n)[:n] + np.random.RandomState(0).randn(n), 3)
+
+
+def by_hand(y: np.ndarray, origins: list[int], forecast, train: int) -> dict[str, float]:
+    """mae, rmse, mase of forecast(origin, k), the slow way."""
+    missed = [y[o + k] - forecast(o, k) for o in origins for k in range(1, H + 1) if not math.isnan(y[o + k])]
+    naive = np.nanmean([abs(y[t] - y[t - M]) for t in range(M, train)])
+    mae = float(np.mean(np.abs(missed)))
+    return {"mae": mae, "rmse": float(np.sqrt(np.mean(np.square(missed)))), "mase": mae / float(naive)}
+
+
+def test_windows_and_origins_are_those_of_a_loop(tmp_path):
+    y = bumpy(50)  # 30 train, 10 validation, 10 test
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": y.tolist()})
+    config = recipe({"path": path, "stride": 2}).config
+    splits = task.read(config)
+    mean, std = y[:30].mean(), y[:30].std()
+    expected = {
+        "train": [o for o in range(50) if o >= W - 1 and o + H < 30],
+        "validation": [o for o in range(50) if o + 1 >= 30 and o + H < 40][::2],
+        "test": [o for o in range(50) if o + 1 >= 40 and o + H < 50][::2],
+    }
+    for name, origins in expected.items():
+        seen = []
+        for batch in task.batches(config, splits.part(name), None):
+            for b, row in enumerate(batch.rows):
+                o = origins[row]
+                np.testing.assert_allclose(batch.inputs[:, b, 0], (y[o - W + 1 : o + 1] - mean) / std, atol=1e-5)
+                np.testing.assert_allclose(batch.targets[:, b, 0], (y[o + 1 : o + 1 + H] - mean) / std, atol=1e-5)
+                seen.append(row)
+        assert seen == list(range(len(origins)))
+        assert splits.counts[name]["windows"] == len(origins)
+    shuffled = [row for batch in task.batches(config, splits.train, Order(0, 1)) for row in batch.rows]
+    assert sorted(shuffled) == list(range(len(expected["train"])))
+    assert shuffled != sorted(shuffled)
+
+
+def test_what_comes_after_the_training_part_teaches_nothing(tmp_path):
+    y = bumpy(50)
+    first = task.read(recipe({"path": write(tmp_path / "a.csv", {"date": months(50), "value": y.tolist()})}).config)
+    y[30:] *= 100
+    second = task.read(recipe({"path": write(tmp_path / "b.csv", {"date": months(50), "value": y.tolist()})}).config)
+    assert first.vocab == second.vocab
+    assert torch.equal(
+        torch.cat([b.targets for b in task.batches(recipe({"path": "a"}).config, first.train, None)], 1),
+        torch.cat([b.targets for b in task.batches(recipe({"path": "a"}).config, second.train, None)], 1),
+    )
+
+
+@pytest.mark.parametrize("holes", [[], [32, 33, 45]])
+def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path, holes):
+    y = bumpy(50)
+    filled = y.copy()
+    cells: list[Any] = y.tolist()
+    for i in holes:
+        cells[i] = ""
+        filled[i] = filled[i - 1]
+        y[i] = math.nan
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": cells})
+    config = recipe({"path": path, "missing": "previous"}).config
+    splits = task.read(config)
+    for part, origins in (("validation", range(29, 37)), ("test", range(39, 47))):
+        last, seasonal = task.baselines(config, splits, part)
+        wanted = by_hand(y, list(origins), lambda o, k: filled[o], 30)
+        assert {key: last.metrics[key] for key in wanted} == pytest.approx(wanted, rel=1e-5)
+        wanted = by_hand(y, list(origins), lambda o, k: filled[o + k - M * (1 + (k - 1) // M)], 30)
+        assert {key: seasonal.metrics[key] for key in wanted} == pytest.approx(wanted, rel=1e-5)
+
+
+def test_metrics_of_a_model_in_the_data_s_units(tmp_path):
+    y = bumpy(50)
+    job = prepare(recipe({"path": write(tmp_path / "s.csv", {"date": months(50), "value": y.tolist()})}))
+    found = task.metrics(job.config, job.model, job.splits.test, job.splits.vocab)
+    mean, std = job.splits.vocab["mean"][0], job.splits.vocab["std"][0]
+    answers = {}
+    for o in range(39, 47):
+        window = torch.tensor((y[o - W + 1 : o + 1] - mean) / std, dtype=torch.float32)[:, None, None]
+        with torch.no_grad():
+            answers[o] = job.model(task.Batch(window)).scores[:, 0, 0].numpy() * std + mean
+    wanted = by_hand(y, list(range(39, 47)), lambda o, k: answers[o][k - 1], 30)
+    assert {key: found[key] for key in wanted} == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize(("relative", "stretch"), [("last", 1.0), ("window", 1.0), ("window", 3.0)])
+def test_a_forecast_moves_with_its_window(tmp_path, relative, stretch):
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": bumpy(50).tolist()})
+    job = prepare(recipe({"path": path}, {"relative": relative}))
+    x = torch.randn(W, 2, 1)
+    here = job.model(task.Batch(x)).scores
+    there = job.model(task.Batch(x * stretch + 5)).scores
+    torch.testing.assert_close(there, here * stretch + 5, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "feedforward"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_past_and_future_columns_and_several_targets(tmp_path, cell, dtype):
+    n = 50
+    columns = {"date": months(n), "a": bumpy(n).tolist(), "b": (bumpy(n) * 100).tolist()}
+    columns |= {"warm": np.arange(n).tolist(), "sale": (np.arange(n) % 3).tolist()}
+    data = {"path": write(tmp_path / "s.csv", columns), "target": ["a", "b"], "past": ["warm"], "future": ["sale"]}
+    job = prepare(recipe(data, {"cell": cell}, {"dtype": dtype, "loss": "mse"}))
+    batch = next(task.batches(job.config, job.splits.train, None))
+    vocab = job.splits.vocab
+    assert vocab["columns"] == ["a", "b", "warm", "sale"]
+    assert batch.inputs.shape[2] == 4
+    sale = batch.extra["future"][:, 0, 0].double() * vocab["std"][3] + vocab["mean"][3]
+    np.testing.assert_allclose(sale, [(W + k) % 3 for k in range(H)], atol=1e-5)
+    loss = task.loss(job.config, job.model, batch, None)
+    scores = job.model(batch).scores
+    torch.testing.assert_close(loss.total / loss.count, ((scores - batch.targets) ** 2).mean())
+    loss.total.backward()
+    last, _ = task.baselines(job.config, job.splits, "test")
+    single = []
+    for name in "ab":
+        config = recipe({**data, "target": name, "past": [], "future": []}).config
+        single.append(task.baselines(config, task.read(config), "test")[0].metrics["mase"])
+    assert last.metrics["mase"] == pytest.approx(np.mean(single), rel=1e-5)
+
+
+def test_it_learns_a_season_with_a_trend(tmp_path):
+    t = np.arange(120)
+    y = 0.5 * t + np.tile([0, 6, -4, 2], 30)
+    path = write(tmp_path / "s.csv", {"date": months(120), "value": y.tolist()})
+    job = prepare(recipe({"path": path}, {"relative": "last"}, {"epochs": 60, "lr": 0.02}))
+    *_, last = fit(job)
+    for baseline in task.baselines(job.config, job.splits, "validation"):
+        assert last.metrics["mae"] < 0.5 * baseline.metrics["mae"]
+    table, curve = task.show(job.config, job.model, job.splits, "validation")
+    assert [row[0] for row in table.rows] == months(120)[93:96]
+    assert [row[1] for row in table.rows] == y[93:96].tolist()
+    assert all(len(line) == len(curve.x) for line in curve.lines.values())
+
+
+@pytest.mark.parametrize(
+    ("dates", "following"),
+    [
+        (months(50), ["2004-03", "2004-04", "2004-05"]),
+        ([str(1950 + i) for i in range(50)], ["2000", "2001", "2002"]),
+        (
+            [f"2020-02-{27 + i // 24:02d} {i % 24:02d}:00:00" for i in range(48 + 22)],
+            ["2020-02-29 00:00:00"],
+        ),
+    ],
+)
+def test_predict_gives_the_next_dates_in_the_file_s_own_form(tmp_path, dates, following):
+    if "02-27" in dates[0]:
+        dates = dates[:48]  # until 2020-02-28 23:00, in a leap year
+    n = len(dates)
+    path = write(tmp_path / "s.csv", {"day": dates, "value": bumpy(n).tolist()})
+    job = prepare(recipe({"path": path, "date": "day"}))
+    (answer,) = task.predict(job.config, job.model, job.splits.vocab, [path], Asked())
+    rows = list(csv.reader(io.StringIO(answer.text)))
+    assert rows[0] == ["day", "value"]
+    assert [row[0] for row in rows[1:]][: len(following)] == following
+    assert len(rows) == H + 1
+    assert [float(row[1]) for row in rows[1:]] == pytest.approx(answer.json["forecast"]["value"], rel=1e-4)
+    assert answer.json["dates"] == [row[0] for row in rows[1:]]
+
+
+def test_predict_follows_separator_decimal_mark_and_missing_header(tmp_path):
+    values = [str(v).replace(".", ",") for v in bumpy(50)]
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": values}, mark=";", header=False)
+    job = prepare(recipe({"path": path, "header": False, "date": 0, "target": 1, "decimal": ","}))
+    (answer,) = task.predict(job.config, job.model, job.splits.vocab, [path], Asked())
+    first = answer.text.splitlines()[0].split(";")
+    assert first[0] == "2004-03"
+    assert float(first[1].replace(",", ".")) == pytest.approx(answer.json["forecast"]["1"][0], rel=1e-4)
+
+
+def test_columns_known_ahead_must_be_known_ahead(tmp_path):
+    n = 50
+    columns: dict[str, list[Any]] = {"date": months(n), "value": bumpy(n).tolist(), "sale": [i % 2 for i in range(n)]}
+    path = write(tmp_path / "s.csv", columns)
+    job = prepare(recipe({"path": path, "future": ["sale"]}))
+    with pytest.raises(DataError, match="next 3 steps of sale are not in the file"):
+        next(task.predict(job.config, job.model, job.splits.vocab, [path], Asked()))
+    columns = {"date": months(n + H), "value": [*bumpy(n).tolist(), *[""] * H], "sale": [i % 2 for i in range(n + H)]}
+    path = write(tmp_path / "more.csv", columns)
+    (answer,) = task.predict(job.config, job.model, job.splits.vocab, [path], Asked())
+    assert answer.json["dates"] == months(n + H)[n:]
+    assert task.encode(job.config, job.splits.vocab, [path, path]).extra["future"].shape == (H, 2, 1)
+
+
+def test_separate_files(tmp_path):
+    paths = {}
+    for name, n in (("train", 40), ("validation", 20), ("test", 15)):
+        paths[name] = write(tmp_path / f"{name}.csv", {"date": months(n), "value": bumpy(n).tolist()})
+    splits = task.read(recipe({**paths, "split": {}}).config)
+    assert {name: found["windows"] for name, found in splits.counts.items()} == {
+        name: n - W - H + 1 for name, n in (("train", 40), ("validation", 20), ("test", 15))
+    }
+    part, notes = task.read_part(recipe({"path": "x"}).config, splits.vocab, paths["test"])
+    assert len(part.origins) == 15 - W - H + 1
+    assert any("monthly" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("date,value\n", "no usable rows"),
+        ("date,value\n2020-01,x\n", "no number"),
+        ("date,value\n2020-01,1\n2020-02,2\n", "too few"),
+        ("date,value\n" + "".join(f"{m},\n" for m in months(20)), "no value at all"),
+        ("date,value\n" + "".join(f"{m},1\n" for m in months(12)), "need"),
+        ("date,price\n2020-01,1\n", "no column 'value'"),
+        ("date,value\n" + "".join(f"{m},inf\n" for m in months(20)), "no number"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path, text, said):
+    path = tmp_path / "s.csv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(DataError, match=said):
+        task.read(recipe({"path": str(path)}).config)
+
+
+def test_a_series_that_never_changes_trains_and_has_no_mase(tmp_path):
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": [7] * 50})
+    job = prepare(recipe({"path": path}, {"relative": "window"}))
+    *_, last = fit(job)
+    assert math.isfinite(last.metrics["mae"])
+    assert math.isnan(last.metrics["mase"])
+
+
+def test_clashes_are_told_before_any_data():
+    with pytest.raises(RecipeError) as caught:
+        recipe({"path": ["a.csv", "b.csv"], "target": ["x", "x"], "date": "x"})
+    assert {fault.key for fault in caught.value.faults} == {"data.path", "data.target", "data.date"}
+
+
+def test_fill_reads_the_columns_off_the_file(tmp_path):
+    path = write(tmp_path / "s.csv", {"date": months(150), "warm": bumpy(150).tolist(), "OT": [*bumpy(149), ""]})
+    assert task.fill(path) == {
+        "data.date": "date",
+        "data.target": "OT",
+        "data.past": ["warm"],
+        "data.future": [],
+        "data.header": True,
+        "data.decimal": ".",
+        "data.season": 12,
+        "data.missing": "interpolate",
+        "data.window": 24,
+        "data.horizon": 12,
+    }
+    with pytest.raises(DataError, match="no column of numbers"):
+        task.fill(write(tmp_path / "t.csv", {"a": ["x", "y"], "b": ["z", "w"]}))
