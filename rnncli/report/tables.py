@@ -204,7 +204,8 @@ def _fits(columns: list[Cells], view: View, gap: str = GAP) -> bool:
 def _wrapped_widths(columns: list[Cells], view: View) -> list[int] | None:
     """Widths with the text columns narrowed, the widest first, until all fits; None where that is not enough."""
     widths = [column.width for column in columns]
-    over = sum(widths) + len(GAP) * (len(widths) - 1) - view.width
+    groups = _groups(columns, widths, GAP)  # a heading above columns may be wider than they are
+    over = sum(width for _, width, _ in groups) + len(GAP) * (len(groups) - 1) - view.width
     text = [k for k, column in enumerate(columns) if column.column.kind in _WRAPPED]
     while over > 0:
         widest = max(text, key=lambda k: widths[k], default=None)

@@ -18,8 +18,8 @@ from rnncli.views._page import paged
 from rnncli.views._show import cells_of, joined, label_cell, label_column, name_of, place, replay_check
 from rnncli.views._subject import Subject
 
-STEPS, CUT = 6, 3  # of the sample; rows shown where it has more
-STAGES = 8
+ROWS = 10  # of stages and steps together, on one screen
+STAGES = 6  # of them at most
 SAMPLE = 14  # characters of it
 MOST = 4  # numbers of h: more would take the room of the answers
 ROOM = 26  # characters for a formula
@@ -38,7 +38,11 @@ def groups() -> list[tuple[str, list[str]]]:
 def overview(subject: Subject) -> Page:
     made = subject.trace()
     core = subject.main(made)
-    records: list[Record] = [Message(_about(subject, core), name="about"), _stages(subject), _steps(subject, core)]
+    stages = _stages(subject)
+    # both tables together: one screen of 24 rows
+    taken = min(len(stages.rows), STAGES)
+    steps = _steps(subject, core, ROWS - taken)
+    records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
     records.append(Checks([replay_check(made)]))
     width = max(cells_of(title) for title, _ in groups()) + 2
     lines = [(title + " " * (width - cells_of(title)) + "  ".join(names), "") for title, names in groups()]
@@ -103,7 +107,9 @@ def _stages(subject: Subject) -> Table:
     flops = sum(stage.flops for stage in found)
     count = sum(stage.parameters for stage in found)
     rows.append([tr("total"), "", "", count, f"{size(bytes_)}, {flops:,} FLOPs"])
-    return Table("stages", columns, rows, cut_rows=STAGES)
+    return Table(
+        "stages", columns, rows, cut_rows=None if len(rows) <= STAGES else STAGES - 2
+    )  # dots and a note take two
 
 
 def _rule(spec: CoreSpec) -> str:
@@ -115,7 +121,7 @@ def _rule(spec: CoreSpec) -> str:
     return tr("h_n[k]: layer k // 2")
 
 
-def _steps(subject: Subject, core: CoreTrace) -> Table:
+def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
     """t, token, h_t of the top layer, and the answer where there is one at every step."""
     spec, made = core.spec, subject.trace()
     labels = subject.labels(core)
@@ -138,7 +144,7 @@ def _steps(subject: Subject, core: CoreTrace) -> Table:
             columns.append(Column("target", tr("target"), "code"))
             for t, row in enumerate(rows):
                 row.append(answers[int(targets[t, 0])] if targets[t, 0] >= 0 else None)
-    return Table("steps", columns, rows, cut_rows=STEPS if T <= STEPS else CUT)
+    return Table("steps", columns, rows, cut_rows=None if room >= T else room - 2)  # dots and a note take two
 
 
 def _loss(subject: Subject) -> str:

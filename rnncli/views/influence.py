@@ -77,7 +77,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             )
             records.append(Message(text, "warning", name=f"{name_of(one)}.leak"))
         else:
-            checks += _checks(batch, one, moved, t, b)
+            checks += _checks(one, moved, moves(_whole(one, "x"), _whole(two, "x")), b)
     return [*records, Checks(checks)] if checks else records
 
 
@@ -97,8 +97,9 @@ def moves(before: Tensor, after: Tensor) -> Tensor:
     return (after - before).abs().flatten(2).amax(2).double()
 
 
-def _whole(core: CoreTrace) -> Tensor:
-    return torch.cat([call.output.detach() for call in core.calls])
+def _whole(core: CoreTrace, part: str = "output") -> Tensor:
+    """All calls of a core as one sequence: its output or its x."""
+    return torch.cat([getattr(call, part).detach() for call in core.calls])
 
 
 def _length(batch: Batch, b: int) -> int:
@@ -115,40 +116,25 @@ def _swapped(one: CoreTrace, two: CoreTrace) -> Tensor:
     return moves(before.transpose(0, 1), after.transpose(0, 1))
 
 
-def _checks(batch: Batch, core: CoreTrace, moved: Tensor, t: int, b: int) -> list[Check]:
-    """Correct: the same row; its own step and later ones, or all of them where the core reads both ways."""
-    name = name_of(core)
-    others = torch.cat([moved[:, :b], moved[:, b + 1 :]], dim=1)
-    found = []
-    if moved.shape[1] > 1:
-        diff = float(others.max())
-        text = tr("{core}: no other row of the batch moved", core=name)
-        found.append(Check(f"{name}-rows", diff == 0, text, diff, 0.0))
-    same_steps = core.num_steps == batch.inputs.shape[0] and "decoder" not in core.path
-    if not same_steps:
-        return found
-    T = _length(batch, b)
-    row = moved[:, b]
-    if not core.spec.bidirectional and t > 0:
-        diff = float(row[:t].max())
-        found.append(
-            Check(f"{name}-past", diff == 0, tr("{core}: no step before t={t} moved", core=name, t=t), diff, 0.0)
-        )
-    if not CELLS[core.spec.cell].has_memory and t + 1 < T:
-        rest = torch.cat([row[:t], row[t + 1 : T]])
-        diff = float(rest.max())
-        found.append(
-            Check(
-                f"{name}-alone",
-                diff == 0,
-                tr("{core}: without memory only step t={t} moved", core=name, t=t),
-                diff,
-                0.0,
-            )
-        )
-    if len(row) > T:
-        diff = float(row[T:].max())
-        found.append(
-            Check(f"{name}-padding", diff == 0, tr("{core}: nothing after the row's end moved", core=name), diff, 0.0)
-        )
+def _checks(core: CoreTrace, moved: Tensor, x_moved: Tensor, b: int) -> list[Check]:
+    """Correct: the same row, from the first step on at which the core's own x moved; all of it where it reads both
+    ways. (A front end may carry one input to several x: a convolution, a scale that is taken of the whole row.)"""
+    name, found = name_of(core), []
+
+    def still(key: str, text: str, part: Tensor) -> None:
+        diff = float(part.max()) if part.numel() else 0.0
+        found.append(Check(f"{name}-{key}", diff == 0, f"{name}: {text}", diff, 0.0))
+
+    if moved.shape[1] != x_moved.shape[1] or moved.shape[1] <= b:
+        return []
+    others = [row for row in range(moved.shape[1]) if row != b]
+    still("rows", tr("no other row of the batch moved"), moved[:, others])
+    row, steps = moved[:, b], x_moved[:, b].nonzero().flatten().tolist()
+    if steps and not core.spec.bidirectional:
+        still("past", tr("no step before t={t} moved", t=steps[0]), row[: steps[0]])
+    if steps and not CELLS[core.spec.cell].has_memory:
+        elsewhere = [t for t in range(len(row)) if t not in steps]
+        still("alone", tr("without memory only the steps whose x moved"), row[elsewhere])
+    if core.lengths is not None and int(core.lengths[b]) < len(row):
+        still("padding", tr("nothing after the row's end moved"), row[int(core.lengths[b]) :])
     return found
