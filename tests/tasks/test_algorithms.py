@@ -1,0 +1,151 @@
+"""The task algorithms: what it reads, counts and measures, against plain recomputation."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from rnncli.data.algorithms import PROBLEMS
+from rnncli.data.batch import Order
+from rnncli.errors import DataError, RnncliError, UsageError
+from rnncli.nn.evaluate import outputs_of
+from rnncli.tasks import Asked, Recipe, algorithms, load_recipe
+from rnncli.training.job import prepare
+from rnncli.training.loop import fit
+from rnncli.training.run import run_training
+from rnncli.training.summary import closing
+
+
+def recipe(problem: str, *, cell: str = "lstm", data: dict[str, Any] | None = None, **train: Any) -> Recipe:
+    return load_recipe(
+        {
+            "task": "algorithms",
+            "data": {"problem": problem, "max_length": 6, "test_lengths": [6, 12], "test_rows": 8, "batches": 3}
+            | (data or {}),
+            "model": {"cell": cell, "hidden_size": 8},
+            "train": {"epochs": 1, "batch_size": 4, "threads": 1, "lr": 0.01, **train},
+        }
+    )
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_every_problem_trains_and_its_closing_page_has_every_length(problem: str) -> None:
+    job = prepare(recipe(problem, compare=["rnn-relu", "lstm", "feedforward"]))
+    outcome = run_training(job, None)
+    assert list(outcome.compared) == ["rnn-relu", "feedforward"]
+    name = "mse" if PROBLEMS[problem].kind == "number" else "accuracy"
+    size = PROBLEMS[problem].size
+    for metrics in (outcome.metrics, *outcome.compared.values()):
+        assert set(metrics) == {"loss", name, f"{size}=6", f"{size}=12"}
+    assert set(outcome.baselines[0].metrics) == {name, f"{size}=6", f"{size}=12"}
+    assert closing(job, outcome).ok()
+
+
+def test_batches_are_a_function_of_seed_epoch_and_batch() -> None:
+    config: Any = recipe("parity").config
+    part = algorithms.Part({})
+    whole = list(algorithms.batches(config, part, Order(0, 1)))
+    assert len(whole) == 3
+    resumed = list(algorithms.batches(config, part, Order(0, 1, next_batch=2)))
+    assert torch.equal(resumed[0].inputs, whole[2].inputs)
+    shares = [next(algorithms.batches(config, part, Order(0, 1, rank=rank, world=2))).inputs for rank in (0, 1)]
+    assert torch.equal(torch.stack(shares, dim=2).flatten(1), whole[0].inputs)
+    others = [next(algorithms.batches(config, part, order)).inputs for order in (Order(0, 2), Order(1, 1))]
+    assert all(other.shape != whole[0].inputs.shape or not torch.equal(other, whole[0].inputs) for other in others)
+
+
+def test_growth_makes_the_first_epochs_short() -> None:
+    config: Any = recipe("parity", data={"max_length": 41, "growth": 10, "batches": 50}).config
+    part = algorithms.Part({})
+    longest = [max(len(b.inputs) for b in algorithms.batches(config, part, Order(0, e))) for e in (1, 5, 20)]
+    assert longest[0] <= 5
+    assert longest[1] <= 21
+    assert longest[2] > 21
+
+
+@pytest.mark.parametrize("problem", ["parity", "copy", "anbn", "dyck", "adding"])
+def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
+    job = prepare(recipe(problem))
+    config: Any = job.config
+    rows = job.splits.validation.groups[""]
+    good, total, count = [], 0.0, 0
+    for row in rows:
+        _, outputs = next(outputs_of(job.model, [algorithms._batch(config, [row])]))
+        scores = outputs.scores[:, 0]
+        for t in range(len(row.counted)):
+            target = torch.as_tensor(row.targets[t])
+            if row.counted[t]:
+                count += 1
+                if problem == "adding":
+                    total += float((scores[t, 0] - target) ** 2)
+                elif target.dim():
+                    p = scores[t].sigmoid()
+                    total -= float((target * p.log() + (1 - target) * (1 - p).log()).sum())
+                else:
+                    total -= float(scores[t].log_softmax(0)[target])
+        if problem == "adding":
+            good.append(float((scores[-1, 0] - row.targets[-1]) ** 2))
+        elif problem in ("anbn", "dyck"):
+            good.append(float(((scores > 0).numpy() == (row.targets > 0)).all()))
+        else:
+            good += [float(scores[t].argmax() == row.targets[t]) for t in range(row.scored, len(row.targets))]
+    found = algorithms.metrics(config, job.model, job.splits.validation, job.splits.vocab)
+    assert found["loss"] == pytest.approx(total / count, rel=1e-5)
+    assert found["mse" if problem == "adding" else "accuracy"] == pytest.approx(sum(good) / len(good), rel=1e-5)
+
+
+def test_last_sees_only_the_judged_answers() -> None:
+    config: Any = recipe("parity", data={"answers": "last"}).config
+    for batch in algorithms.batches(config, algorithms.Part({}), Order(0, 1)):
+        assert batch.extra["counted"].sum(0).tolist() == [1] * batch.size
+        assert torch.equal(batch.extra["counted"], batch.extra["scored"])
+
+
+def test_always_one_has_the_mean_squared_error_of_the_paper() -> None:
+    job = prepare(recipe("adding", data={"test_rows": 2000, "batches": 50}))
+    assert job.task.baselines(job.config, job.splits, "validation")[0].metrics["mse"] == pytest.approx(1 / 6, abs=0.01)
+
+
+def test_parity_is_learned_and_held_far_beyond_the_training_lengths() -> None:
+    config = {"max_length": 10, "test_lengths": [10, 100], "test_rows": 50, "batches": 60}
+    job = prepare(recipe("parity", data=config, epochs=4, batch_size=32, lr=0.02, clip_grad_norm=1.0))
+    *_, end = fit(job)
+    assert end.metrics["T=100"] >= 0.98
+    assert next(job.task.predict(job.config, job.model, job.splits.vocab, ["1 0 1 1"], Asked())).text == "odd"
+    with pytest.raises(UsageError, match="--beam"):
+        next(job.task.predict(job.config, job.model, job.splits.vocab, ["1"], Asked(beam=2)))
+
+
+def test_a_person_s_own_rows() -> None:
+    job = prepare(recipe("anbn"))
+    batch = job.task.encode(job.config, job.splits.vocab, ["aabb", "^ab"])
+    assert batch.lengths is not None
+    assert batch.lengths.tolist() == [5, 3]
+    with pytest.raises(DataError, match="'x' is no symbol of anbn"):
+        job.task.encode(job.config, job.splits.vocab, ["axb"])
+    job = prepare(recipe("adding"))
+    batch = job.task.encode(job.config, job.splits.vocab, ["0.25* 0.5 0.125*"])
+    assert batch.inputs[:, 0].tolist() == [[0.25, 1], [0.5, 0], [0.125, 1]]
+    assert "." in next(job.task.predict(job.config, job.model, {}, ["0.25* 0.5 0.125*"], Asked())).text
+    with pytest.raises(DataError, match="not numbers"):
+        job.task.encode(job.config, job.splits.vocab, ["one two"])
+
+
+@pytest.mark.parametrize(
+    ("problem", "data", "train", "words"),
+    [
+        ("parity", {"min_length": 9}, {}, "min_length is above max_length"),
+        ("parity", {"test_lengths": []}, {}, "the list of lengths is empty"),
+        ("parity", {"test_lengths": [9, 3]}, {}, "the lengths must rise"),
+        ("parity", {}, {"best_by": "mse"}, "parity has no mse"),
+        ("adding", {}, {"best_by": "accuracy"}, "adding has no accuracy"),
+        ("parity", {"path": "x"}, {}, "path"),
+    ],
+)
+def test_recipes_that_do_not_fit(problem: str, data: dict[str, Any], train: dict[str, Any], words: str) -> None:
+    with pytest.raises(RnncliError, match=words):
+        recipe(problem, data=data, **train)
+
+
+def test_the_problems_with_a_number_for_an_answer_are_those_that_have_mse() -> None:
+    assert {name for name, problem in PROBLEMS.items() if problem.kind == "number"} == set(algorithms.NUMBERS)
