@@ -44,10 +44,10 @@ def read_pairs(source: Source, skipped: Skipped, columns: tuple[int, int] = (0, 
     if skipped.count < skipped.total and unread > 0:
         skipped.note(
             tr(
-                "{name}: columns {first} and {second} of {n} are read, the others are not",
+                "{name}: columns {first} and {second} of {n}, counted from 0, are read, the others are not",
                 name=name,
-                first=columns[0] + 1,
-                second=columns[1] + 1,
+                first=columns[0],
+                second=columns[1],
                 n=most,
             )
         )

@@ -69,7 +69,7 @@ def test_it_learns_a_small_file_and_translates(tsv: str) -> None:
 
 def test_further_columns_are_said_and_columns_turn_the_direction(tsv: str) -> None:
     there = translation.read(recipe(tsv).config)
-    assert any("of 3 are read" in note for note in there.notes)
+    assert any("columns 0 and 1 of 3" in note for note in there.notes)
     back = translation.read(recipe(tsv, data={"columns": [1, 0]}).config)
     assert [(pair.target, pair.source) for pair in back.train.pairs] == [tuple(pair) for pair in PAIRS]
     assert back.vocab["source"]["tokens"][1:] == there.vocab["target"]["tokens"][3:]
