@@ -422,7 +422,7 @@ def read_features(
             sound = clip.load()
             features = settings(sound)
         except DataError as error:
-            skipped.bad(clip.where, error.what)
+            skipped.bad(error.where or clip.where, error.what)
             continue
         why = fits(clip, len(features))
         if why:

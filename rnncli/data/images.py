@@ -7,6 +7,7 @@ a batch needs it, except an .npz of all films, which numpy can only read whole: 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import re
 import warnings
@@ -32,6 +33,7 @@ from rnncli.locale import tr
 MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
 ARRAYS = (".npy", ".npz")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+LENGTHS = "lengths"  # an array that an .npz may have or not; one of another name must be there
 TABLE = "labels.tsv"  # in a folder, beside the films it names
 KEEP = 512 << 20  # bytes of frames held in memory
 
@@ -95,7 +97,7 @@ def read_films(films: Sequence[Film], skipped: Skipped, shape: tuple[int, int, i
         try:
             frames = film.load()
         except DataError as error:
-            skipped.bad(film.where, error.what)
+            skipped.bad(error.where or film.where, error.what)
             continue
         if not found.shape[0]:
             found.shape = frames.shape[1:]
@@ -135,7 +137,7 @@ def list_films(
     *,
     frames: str = "frames",
     labels: str = "labels",
-    lengths: str = "lengths",
+    lengths: str = LENGTHS,
     file: Key = "file",
     label: Key = "label",
     pattern: str | None = None,
@@ -307,14 +309,18 @@ def _picture(path: Path) -> Any:
             where=shown(path),
             todo=tr("pip install 'rnncli[images]', or save the frames as .npy"),
         ) from error
+    with open_binary(path) as file:
+        data = io.BytesIO(file.read())
     try:
-        with warnings.catch_warnings(), open_binary(path) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(file)
+            picture = Image.open(data)
             grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
             return np.asarray(picture.convert("L" if grey else "RGB"))
+    except UnidentifiedImageError as error:
+        raise DataError(tr("is no picture of a known format"), where=shown(path)) from error
     except (
-        UnidentifiedImageError,
+        OSError,
         SyntaxError,
         ValueError,
         Image.DecompressionBombError,
@@ -326,7 +332,12 @@ def _picture(path: Path) -> Any:
 def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: str, by: str | None) -> list[Film]:
     arrays = read_arrays(path)
     where = shown(path)
-    for key, name in (("frames", frames), ("labels", labels), *((("split.by", by),) if by is not None else ())):
+    wanted = {"frames": frames, "labels": labels}
+    if by is not None:
+        wanted["split.by"] = by
+    if lengths != LENGTHS:
+        wanted["lengths"] = lengths
+    for key, name in wanted.items():
         if name not in arrays:
             raise DataError(
                 tr("there is no array {name} in it", name=repr(name)),

@@ -110,6 +110,7 @@ class ConvFrames(nn.Module):
         self.register_buffer("std", torch.tensor(std))
         layers: list[nn.Module] = []
         before = len(mean)
+        self.sizes = (height, width, before, size)
         for after in channels:
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
             before, height, width = after, (height + 1) // 2, (width + 1) // 2
@@ -122,3 +123,7 @@ class ConvFrames(nn.Module):
         x = (batch.inputs.to(self.mean) - self.mean) / self.std
         x = self.net(x.flatten(0, 1).permute(0, 3, 1, 2))  # (T·B, C, height, width) -> (T·B, size)
         return x.view(T, B, -1), batch.lengths
+
+    def extra_repr(self) -> str:
+        height, width, C, size = self.sizes
+        return f"{height}x{width}x{C}, {size}"

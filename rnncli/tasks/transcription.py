@@ -469,8 +469,8 @@ def fill(path: str) -> dict[str, Json]:
             if name in columns:
                 found[f"data.{key}"] = name
                 break
-    if "speaker" in columns or "client_id" in columns:
-        found["data.split.by"] = "speaker" if "speaker" in columns else "client_id"
+    # The recipe's own `by` names a column that this table may not have.
+    found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
     return found
 
 
@@ -482,7 +482,4 @@ def _pattern_of(files: Sequence[Path]) -> dict[str, Json]:
     fields = ["{text}", "{speaker}", "{take}"]
     n = stem.count("_") + 1
     pattern = "_".join(fields[:n] if n <= len(fields) else [*fields[:2], *["*"] * (n - 2)]) + ending
-    found: dict[str, Json] = {"data.pattern": pattern}
-    if n >= 3:
-        found["data.split.by"] = "speaker"
-    return found
+    return {"data.pattern": pattern, "data.split.by": "speaker" if n >= 3 else None}
