@@ -34,9 +34,19 @@ class Arm:
     name: str
     run: Callable[[], object]
     before: Callable[[], object] | None = None
+    itself: Callable[[int], float] | None = None
     repeat: int = 1
     cold: float = 0.0  # seconds of the very first run
     times: list[float] = field(default_factory=list)  # seconds of one run, a value each round
+
+    def seconds(self, repeat: int, clock: Callable[[], float]) -> float:
+        """Of one run, the mean of `repeat`."""
+        if self.itself is not None:
+            return self.itself(repeat)
+        start = clock()
+        for _ in range(repeat):
+            self.run()
+        return (clock() - start) / repeat
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,8 @@ def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter)
     for arm in arms:
         if arm.before is not None:
             arm.before()
-        start = clock()
-        arm.run()
-        arm.cold = clock() - start
-        start = clock()
-        arm.run()
-        once = clock() - start
+        arm.cold = arm.seconds(1, clock)
+        once = arm.seconds(1, clock)
         arm.repeat = max(1, min(1000, round(SHORTEST / once))) if once > 0 else 1000
 
 
@@ -79,10 +85,7 @@ def take_turns(
         for arm in arms if k % 2 == 0 else reversed(arms):
             if arm.before is not None:
                 arm.before()
-            start = clock()
-            for _ in range(arm.repeat):
-                arm.run()
-            arm.times.append((clock() - start) / arm.repeat)
+            arm.times.append(arm.seconds(arm.repeat, clock))
     return rounds
 
 

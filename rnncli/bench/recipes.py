@@ -30,7 +30,7 @@ from rnncli.bench.pages import SCHEMA, VERDICTS
 from rnncli.bench.work import TOLERANCE, require_equal
 from rnncli.data.batch import Batch, Order
 from rnncli.device import usable_cores
-from rnncli.errors import RnncliError
+from rnncli.errors import CheckFailed, RnncliError
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Commands, Message, Page, Record, Table
 from rnncli.tasks import Loss, Recipe, Task
@@ -170,6 +170,7 @@ class Profile:
     bare: list[float]
     ratio: Interval
     tried: list[Tried]
+    failed: dict[Candidate, str]  # candidates that cannot run this model, and why
     best: Tried | None
     rounds: int
     watch: Watch
@@ -189,7 +190,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = 21, budget: float =
         own = Candidate(job.config.model.engine, int(job.config.train.threads), job.config.train.precision)
         batches = _some_batches(job)
         loop, bare, rounds_done, whole = _beside_bare(job, batches, report, rounds, budget)
-        tried, difference = _try_all(job, own, batches, rounds, budget)
+        tried, failed, difference = _try_all(job, own, batches, rounds, budget)
         parts = {part: _middle([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
         faster = [one for one in tried if one.verdict == "faster"]
         best = max(faster, key=lambda one: one.ratio.value) if faster else None
@@ -203,6 +204,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = 21, budget: float =
             bare,
             paired_ratio(loop, bare),
             tried,
+            failed,
             best,
             rounds_done,
             watch,
@@ -315,19 +317,23 @@ def _job_with(job: Job, candidate: Candidate) -> Job:
     return replace(job, config=config, model=model)
 
 
-def _try_all(job: Job, own: Candidate, batches: list[Batch], rounds: int, budget: float) -> tuple[list[Tried], float]:
-    """Every candidate's update in turn with the recipe's own; those that cannot run are left out."""
+def _try_all(
+    job: Job, own: Candidate, batches: list[Batch], rounds: int, budget: float
+) -> tuple[list[Tried], dict[Candidate, str], float]:
+    """Every candidate's update in turn with the recipe's own; why some cannot run; the largest difference."""
     arms: dict[Candidate, Arm] = {}
     losses: dict[Candidate, float] = {}
+    failed: dict[Candidate, str] = {}
     expected: dict[str, list[torch.Tensor]] = {}
     difference = 0.0
     for candidate in dict.fromkeys((own, *candidates(job))):
         try:
             found = _job_with(job, candidate)
             result = _first_loss(found, batches[0])
-        except (RnncliError, ValueError, NotImplementedError):
-            if candidate == own:
+        except (RnncliError, ValueError, RuntimeError) as error:
+            if candidate == own or isinstance(error, CheckFailed):
                 raise
+            failed[candidate] = str(error).splitlines()[0]
             continue
         losses[candidate] = float(result[0])
         reference = expected.setdefault(candidate.precision, result)
@@ -343,7 +349,7 @@ def _try_all(job: Job, own: Candidate, batches: list[Batch], rounds: int, budget
         verdict = verdict_of(ratio, done) if candidate != own else "inconclusive"
         seconds = _middle(arm.times)
         tried.append(Tried(candidate, seconds, spread_of(arm.times), ratio, verdict, losses[candidate]))
-    return sorted(tried, key=lambda one: one.seconds), difference
+    return sorted(tried, key=lambda one: one.seconds), failed, difference
 
 
 def _thread_setter(threads: int) -> Callable[[], None]:
@@ -427,6 +433,8 @@ def page(found: Profile, name: str) -> Page:
     verdicts.append([tr("fastest"), _advice(found, name)])
     if found.best is not None and found.best.candidate.precision == "bf16" and own.precision != "bf16":
         verdicts.append([tr("! bf16"), tr("computes in fewer digits: compare the losses before you keep it")])
+    for engine, precision, why in dict.fromkeys((c.engine, c.precision, why) for c, why in found.failed.items()):
+        verdicts.append([tr("left out"), f"{engine} {precision}: {why}"])
     widest = max(spread_of(found.loop), spread_of(found.bare), *(one.spread for one in found.tried))
     if widest > WIDE:
         text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(widest * 100))

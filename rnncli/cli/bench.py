@@ -63,7 +63,8 @@ def bench(
         typer.Option("--engine", metavar="cell|torch|scan", help="All by default. Repeat it.", rich_help_panel=_WITH),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option("--dtype", metavar="float32|bfloat16|float64", help="", rich_help_panel=_WITH)
+        str | None,
+        typer.Option("--dtype", metavar="float32|bfloat16|float64", help="float32 by default.", rich_help_panel=_WITH),
     ] = None,
     threads: Annotated[
         str | None, typer.Option("--threads", metavar="1,2", help="Counts to compare; 1.", rich_help_panel=_WITH)
@@ -102,6 +103,7 @@ def bench(
         Path | None,
         typer.Option("--save", metavar="FILE", help="Also write it: .json .csv .svg .md ...", rich_help_panel=_SHOW),
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Leave no column out.", rich_help_panel=_SHOW)] = False,
     compare: Annotated[
         Path | None,
         typer.Option(
@@ -135,10 +137,10 @@ def bench(
         pages = _rows(
             cell, size, tier, what, scaling, engine, dtype, threads, device, rounds, time_budget, compare, force
         )
-    _show(pages, json, save)
+    _show(pages, json, save, full)
 
 
-def _show(pages: tuple[Page, Page], json: bool, save: Path | None) -> None:
+def _show(pages: tuple[Page, Page], json: bool, save: Path | None, full: bool) -> None:
     """pages: for a person, and for data."""
     from rnncli import report
 
@@ -153,7 +155,7 @@ def _show(pages: tuple[Page, Page], json: bool, save: Path | None) -> None:
     if json:
         report.dump_json(document, sys.stdout)
     else:
-        report.show(screen, ascii=settings.ascii)
+        report.show(screen, ascii=settings.ascii, full=full)
 
 
 def _rows(
@@ -217,13 +219,13 @@ def _rows(
 
 
 def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | None) -> tuple[Page, Page]:
-    from rnncli.cli.target import resolve
+    from rnncli.cli.target import find_target
     from rnncli.tasks import load_recipe
 
-    found = resolve(target)
-    if found.kind == "file":
+    found = find_target(target)
+    if found.kind == "weights":
         raise UsageError(tr("this file is no recipe and no run"), where=target, todo=tr("such as: rnncli bench hello"))
-    name = str(Path(found.name) / "recipe.yaml") if found.kind == "run" else found.name
+    name = str(Path(found.path) / "recipe.yaml") if found.kind == "run" else found.path
     recipe = load_recipe(name, sets)
     note = found.note or recipe.note
     if note and not settings.quiet:

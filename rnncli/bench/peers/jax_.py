@@ -1,0 +1,167 @@
+"""Plain JAX: the cells as in rnncli.cells, `jax.lax.scan` over the steps with the input's product for all steps ahead
+of it, one jitted function for everything that is timed; the whole update of a training loop is one, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnncli.bench.peers.worker import LAYERS, Arrays, Library, Work, loop_results, serve
+
+Weights = dict[str, Any]
+
+
+def rnn(gates_t: Any, state: Any, w: Weights) -> Any:
+    """gates_t: (B, H), W_ih x_t + b_ih."""
+    (h,) = state
+    return (jnp.tanh(gates_t + h @ w["weight_hh"].T + w["bias_hh"]),)
+
+
+def gru(gates_t: Any, state: Any, w: Weights) -> Any:
+    (h,) = state
+    x_r, x_z, x_n = jnp.split(gates_t, 3, axis=1)
+    h_r, h_z, q = jnp.split(h @ w["weight_hh"].T + w["bias_hh"], 3, axis=1)
+    r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
+    n = jnp.tanh(x_n + r * q)
+    return ((1 - z) * n + z * h,)
+
+
+def lstm(gates_t: Any, state: Any, w: Weights) -> Any:
+    h, c = state
+    i, f, g, o = jnp.split(gates_t + h @ w["weight_hh"].T + w["bias_hh"], 4, axis=1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return (jax.nn.sigmoid(o) * jnp.tanh(c), c)
+
+
+CELLS = {"rnn": (rnn, 1), "gru": (gru, 1), "lstm": (lstm, 2)}
+
+
+def layer(cell: str, x: Any, state: Any, w: Weights) -> tuple[Any, Any]:
+    """x (T, B, I) -> output (T, B, H), last state."""
+    step, _ = CELLS[cell]
+    gates = x @ w["weight_ih"].T + w["bias_ih"]  # (T, B, G·H)
+
+    def one(state: Any, gates_t: Any) -> tuple[Any, Any]:
+        state = step(gates_t, state, w)
+        return state, state[0]
+
+    last, output = jax.lax.scan(one, state, gates)
+    return output, last
+
+
+def zeros(cell: str, B: int, H: int) -> Any:
+    return tuple(jnp.zeros((B, H), jnp.float32) for _ in range(CELLS[cell][1]))
+
+
+class Layer(Work):
+    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+        cell, self.train = work["cell"], work["pass"] == "train"
+        state = zeros(cell, work["B"], work["H"])
+        self.x, d_output = jnp.asarray(arrays["x"]), jnp.asarray(arrays["d_output"])
+        self.w = {name: jnp.asarray(value) for name, value in arrays.items() if name[:4] in ("weig", "bias")}
+
+        def forward(x: Any, w: Weights) -> Any:
+            return layer(cell, x, state, w)[0]
+
+        def backward(x: Any, w: Weights) -> Any:
+            output, back = jax.vjp(forward, x, w)
+            return output, *back(d_output)
+
+        self.run = jax.jit(backward if self.train else forward)
+        self.found: Any = None
+
+    def once(self) -> None:
+        self.found = jax.block_until_ready(self.run(self.x, self.w))
+
+    def results(self) -> Arrays:
+        self.once()
+        if not self.train:
+            return {"output": np.asarray(self.found)}
+        output, d_x, d_w = self.found
+        found = {"output": np.asarray(output), "d_x": np.asarray(d_x)}
+        return found | {f"d_{name}": np.asarray(value) for name, value in d_w.items()}
+
+
+class Loop(Work):
+    """Adam as in torch.optim, written out; the update donates its buffers, so that nothing is copied."""
+
+    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+        self.work = work
+        self.windows = [
+            (jnp.asarray(inputs, jnp.int32), jnp.asarray(targets, jnp.int32))
+            for inputs, targets in zip(arrays["inputs"], arrays["targets"], strict=True)
+        ]
+        self.first = {name: value for name, value in arrays.items() if name not in ("inputs", "targets")}
+        self.step = jax.jit(self._update, donate_argnums=(0, 1))
+        self.begin()
+
+    def begin(self) -> None:
+        self.w = {name: jnp.array(value) for name, value in self.first.items()}
+        still = {name: jnp.zeros_like(value) for name, value in self.w.items()}
+        self.adam = (still, {name: jnp.zeros_like(value) for name, value in self.w.items()}, jnp.zeros(()))
+
+    def _scores(self, w: Weights, inputs: Any, state: Any) -> tuple[Any, Any]:
+        x = w["embedding"][inputs]  # (T, B, H)
+        last = []
+        for k in range(LAYERS):
+            mine = {name[:-3]: value for name, value in w.items() if name.endswith(f"_l{k}")}
+            x, after = layer(self.work["cell"], x, state[k], mine)
+            last.append(after)
+        return x @ w["head_weight"].T + w["head_bias"], tuple(last)
+
+    def _loss(self, w: Weights, inputs: Any, targets: Any, state: Any) -> tuple[Any, Any]:
+        scores, last = self._scores(w, inputs, state)
+        logs = jax.nn.log_softmax(scores)
+        return -jnp.take_along_axis(logs, targets[..., None], axis=2).mean(), last
+
+    def _update(self, w: Weights, adam: Any, inputs: Any, targets: Any, state: Any) -> Any:
+        (loss, last), d_w = jax.value_and_grad(self._loss, has_aux=True)(w, inputs, targets, state)
+        m, v, t = adam
+        t = t + 1
+        m = jax.tree.map(lambda a, g: 0.9 * a + 0.1 * g, m, d_w)
+        v = jax.tree.map(lambda a, g: 0.999 * a + 0.001 * g * g, v, d_w)
+        rate, root = self.work["lr"] / (1 - 0.9**t), jnp.sqrt(1 - 0.999**t)
+        w = jax.tree.map(lambda p, a, b: p - rate * a / (jnp.sqrt(b) / root + 1e-8), w, m, v)
+        return w, (m, v, t), loss, last
+
+    def _state(self) -> Any:
+        return tuple(zeros(self.work["cell"], self.work["B"], self.work["H"]) for _ in range(LAYERS))
+
+    def once(self) -> None:
+        self.epoch()
+
+    def epoch(self) -> list[float]:
+        """Losses are read at the end: JAX works on while Python goes ahead, which is how it is meant to be used."""
+        state = self._state()
+        losses = []
+        for inputs, targets in self.windows:
+            self.w, self.adam, loss, state = self.step(self.w, self.adam, inputs, targets, state)
+            losses.append(loss)
+        return [float(loss) for loss in jax.block_until_ready(losses)]
+
+    def results(self) -> Arrays:
+        self.begin()
+        scores, _ = self._scores(self.w, self.windows[0][0], self._state())
+        return loop_results(self.epoch(), np.asarray(scores))
+
+
+class Jax(Library):
+    def __init__(self, threads: int) -> None:  # JAX has read them from the environment
+        self.threads = threads
+
+    def versions(self) -> dict[str, str]:
+        return {"jax": jax.__version__}
+
+    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        return Layer(work, arrays)
+
+    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        return Loop(work, arrays)
+
+
+if __name__ == "__main__":
+    serve(Jax)

@@ -1,0 +1,155 @@
+"""Keras 3 on JAX: keras.layers.SimpleRNN, GRU and LSTM; the training loop is `model.fit` as anybody calls it.
+
+Keras keeps weights transposed, has one bias where torch has two (GRU: two), and orders a GRU's gates z, r, n. The
+layers are (B, T, .): the data is laid out so beforehand, which costs nothing while it is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from rnncli.bench.peers.worker import LAYERS, Arrays, Library, Work, loop_results, serve
+
+CLASSES = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+
+
+def turned(cell: str, weight: Any) -> Any:
+    """Rows gate by gate from torch's order to Keras's, or back: r, z, n <-> z, r, n."""
+    if cell != "gru":
+        return weight
+    r, z, n = np.split(weight, 3)
+    return np.concatenate((z, r, n))
+
+
+def to_keras(cell: str, w: Mapping[str, Any]) -> list[Any]:
+    """weight_ih, weight_hh, bias_ih, bias_hh -> kernel (I, G·H), recurrent kernel (H, G·H), bias."""
+    b_ih, b_hh = turned(cell, w["bias_ih"]), turned(cell, w["bias_hh"])
+    bias = np.stack((b_ih, b_hh)) if cell == "gru" else b_ih + b_hh
+    return [turned(cell, w["weight_ih"]).T, turned(cell, w["weight_hh"]).T, bias]
+
+
+def from_keras(cell: str, gradients: list[Any]) -> Arrays:
+    """The gradients by torch's names."""
+    kernel, recurrent, bias = (np.asarray(gradient) for gradient in gradients)
+    b_ih, b_hh = bias if cell == "gru" else (bias, bias)
+    found = {"weight_ih": kernel.T, "weight_hh": recurrent.T, "bias_ih": b_ih, "bias_hh": b_hh}
+    return {f"d_{name}": turned(cell, value) for name, value in found.items()}
+
+
+class Layer(Work):
+    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+        self.cell, self.train = work["cell"], work["pass"] == "train"
+        layer = CLASSES[self.cell](work["H"], return_sequences=True)
+        layer.build((work["B"], work["T"], work["H"]))
+        layer.set_weights(to_keras(self.cell, arrays))
+        self.weights = [variable.value for variable in layer.trainable_variables]
+        rest = [variable.value for variable in layer.non_trainable_variables]
+        self.x = jax.numpy.asarray(arrays["x"].transpose(1, 0, 2))
+        d_output = jax.numpy.asarray(arrays["d_output"].transpose(1, 0, 2))
+
+        def forward(x: Any, weights: Any) -> Any:
+            return layer.stateless_call(weights, rest, x, training=self.train)[0]
+
+        def backward(x: Any, weights: Any) -> Any:
+            output, back = jax.vjp(forward, x, weights)
+            return output, *back(d_output)
+
+        self.run = jax.jit(backward if self.train else forward)
+        self.found: Any = None
+
+    def once(self) -> None:
+        self.found = jax.block_until_ready(self.run(self.x, self.weights))
+
+    def results(self) -> Arrays:
+        self.once()
+        if not self.train:
+            return {"output": np.asarray(self.found).transpose(1, 0, 2)}
+        output, d_x, d_weights = self.found
+        found = {"output": np.asarray(output).transpose(1, 0, 2), "d_x": np.asarray(d_x).transpose(1, 0, 2)}
+        return found | from_keras(self.cell, d_weights)
+
+
+class Losses(keras.callbacks.Callback):
+    """Each update's loss; Keras reports the mean of the epoch so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.means: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.means.append(float(logs["loss"]))
+
+    def each(self) -> list[float]:
+        totals = [mean * (k + 1) for k, mean in enumerate(self.means)]
+        return [after - before for before, after in zip([0.0, *totals], totals, strict=False)]
+
+
+class Loop(Work):
+    """Stateful layers carry the state from window to window, and are reset where an epoch begins."""
+
+    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+        self.work, self.arrays = work, arrays
+        B = work["B"]
+        # window after window, B rows each: fit(batch_size=B, shuffle=False) cuts exactly these again
+        self.inputs = arrays["inputs"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
+        self.targets = arrays["targets"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
+        H, V = work["H"], work["V"]
+        layers: list[Any] = [keras.layers.Embedding(V, H)]
+        layers += [CLASSES[work["cell"]](H, return_sequences=True, stateful=True) for _ in range(LAYERS)]
+        self.cores = layers[1:]
+        head = keras.layers.Dense(V)
+        self.model = keras.Sequential([keras.Input(batch_shape=(B, work["T"]), dtype="int32"), *layers, head])
+        self.begin()
+
+    def begin(self) -> None:
+        arrays, cell = self.arrays, self.work["cell"]
+        self.model.layers[0].set_weights([arrays["embedding"]])
+        for k, core in enumerate(self.cores):
+            mine = {name[:-3]: value for name, value in arrays.items() if name.endswith(f"_l{k}")}
+            core.set_weights(to_keras(cell, mine))
+        self.model.layers[-1].set_weights([arrays["head_weight"].T, arrays["head_bias"]])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        optimizer = keras.optimizers.Adam(self.work["lr"], epsilon=1e-8)
+        self.model.compile(optimizer, loss, jit_compile=True)
+
+    def once(self) -> None:
+        self.epoch([])
+
+    def epoch(self, callbacks: list[Any]) -> None:
+        for core in self.cores:
+            core.reset_state()
+        self.model.fit(
+            self.inputs, self.targets, batch_size=self.work["B"], shuffle=False, verbose=0, callbacks=callbacks
+        )
+
+    def results(self) -> Arrays:
+        self.begin()
+        for core in self.cores:
+            core.reset_state()
+        scores = np.asarray(self.model(self.inputs[: self.work["B"]])).transpose(1, 0, 2)
+        losses = Losses()
+        self.epoch([losses])
+        return loop_results(losses.each(), scores)
+
+
+class KerasJax(Library):
+    def __init__(self, threads: int) -> None:  # JAX has read them from the environment
+        self.threads = threads
+
+    def versions(self) -> dict[str, str]:
+        return {"keras": keras.__version__, "jax": jax.__version__}
+
+    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        return Layer(work, arrays)
+
+    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        return Loop(work, arrays)
+
+
+if __name__ == "__main__":
+    serve(KerasJax)

@@ -1,0 +1,108 @@
+"""rnncli itself, engine auto: a core through `nn.recurrent.run`, and the training loop of `rnncli train`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import rnncli
+from rnncli.bench.peers import torch_
+from rnncli.bench.peers.worker import LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.data.batch import Batch, Order
+from rnncli.nn.recurrent import run
+from rnncli.tasks import load_recipe
+from rnncli.training.job import prepare
+from rnncli.training.loop import TrainState, epoch_batches, start, update
+
+FIRST = 0x4E00  # the text's characters: V of them in a row, none of which a reader of text could take for white space
+
+
+class Layer(torch_.Layer):
+    """The same module, run by engine auto."""
+
+    def run(self) -> Tensor:
+        return run(self.core, self.x)[0]
+
+
+class Loop(Work):
+    """An epoch of the language-model task: its own batches, loss, optimizer and bookkeeping, without the evaluation at
+    the end of an epoch, which the others do not do either."""
+
+    def __init__(self, work: Mapping[str, Any], arrays: Arrays, threads: int) -> None:
+        self.arrays = arrays
+        with tempfile.TemporaryDirectory() as folder:
+            text = Path(folder) / "text.txt"
+            text.write_text(as_text(arrays), "utf-8")
+            recipe = load_recipe(
+                {
+                    "task": "language-model",
+                    "data": {"path": str(text), "window": work["T"], "split": {"validation": 0.0}},
+                    "model": {
+                        "cell": work["cell"],
+                        "hidden_size": work["H"],
+                        "embedding_size": work["H"],
+                        "num_layers": LAYERS,
+                    },
+                    "train": {"batch_size": work["B"], "lr": work["lr"], "threads": threads, "device": "cpu"},
+                }
+            )
+            self.job = prepare(recipe)
+        self.begin()
+
+    def begin(self) -> None:
+        names = {"embedding.weight": "front.weight"}
+        state = {names.get(name, name): value for name, value in torch_.weights(self.arrays).items()}
+        self.job.model.load_state_dict(state)
+        self.state: TrainState = start(self.job)
+
+    def once(self) -> None:
+        self.state.carry, self.state.next_batch = None, 0
+        for batch in epoch_batches(self.job, self.state):
+            update(self.job, self.state, batch)
+
+    def results(self) -> Arrays:
+        self.begin()
+        job, losses, before = self.job, [], 0.0
+        batch: Batch = next(job.task.batches(job.config, job.splits.train, Order(0, 1)))
+        with torch.no_grad():
+            scores = job.model(batch).scores.numpy()
+        for batch in epoch_batches(job, self.state):
+            update(job, self.state, batch)
+            total = float(self.state.total)
+            losses.append((total - before) / (batch.inputs.numel()))
+            before = total
+        return loop_results(losses, scores)
+
+
+def as_text(arrays: Arrays) -> str:
+    """The windows as the one text they were cut from: B streams of (updates · T) steps one after the other, and the
+    last stream's last target."""
+    inputs = arrays["inputs"]  # (updates, T, B)
+    streams = inputs.reshape(-1, inputs.shape[2]).T  # (B, updates · T)
+    tokens = [*streams.reshape(-1).tolist(), int(arrays["targets"][-1, -1, -1])]
+    return "".join(chr(FIRST + token) for token in tokens)
+
+
+class Rnncli(Library):
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+
+    def versions(self) -> dict[str, str]:
+        return {"rnncli": rnncli.__version__, "torch": torch.__version__}
+
+    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        return Layer(work, arrays)
+
+    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        return Loop(work, arrays, self.threads)
+
+
+if __name__ == "__main__":
+    serve(Rnncli)

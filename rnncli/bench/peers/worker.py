@@ -1,0 +1,96 @@
+"""What every peer's process does: read a request, do it, answer. Only numpy and the standard library."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Array = Any
+Arrays = dict[str, Array]
+
+
+class Work(ABC):
+    """Something prepared, to be run again and again."""
+
+    @abstractmethod
+    def once(self) -> None:
+        """Do it once, and come back when it is done."""
+
+    @abstractmethod
+    def results(self) -> Arrays:
+        """What it computes, by name, in torch's layout, for the comparison before anything is timed."""
+
+
+class Library(ABC):
+    """A peer: its versions and what it can build. work: cell, H, B, T, pass (layer); cell, H, B, T, V, updates (loop).
+
+    arrays, a layer: x (T, B, I), d_output (T, B, H), weight_ih, weight_hh, bias_ih, bias_hh as torch has them. A loop:
+    inputs and targets (updates, T, B), embedding (V, H), weight_ih_l0 ... bias_hh_l1, head_weight (V, H), head_bias.
+    """
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]: ...
+
+    @abstractmethod
+    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work: ...
+
+    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+        raise NotImplementedError("no training here")
+
+
+def serve(make: Any) -> None:
+    """Answer requests until standard input ends. make: threads -> Library. Prints of the library go to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    library: Library | None = None
+    work: Work | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer: dict[str, Any] = {}
+            match request["do"]:
+                case "hello":
+                    library = make(request["threads"])
+                    answer = {"versions": library.versions()}
+                case "prepare":
+                    assert library is not None
+                    with np.load(request["arrays"]) as file:
+                        arrays = dict(file)
+                    build = library.loop if request["work"]["loop"] else library.layer
+                    began = time.perf_counter()
+                    work = build(request["work"], arrays)
+                    work.once()
+                    answer = {"cold": time.perf_counter() - began}
+                case "results":
+                    assert work is not None
+                    np.savez(request["into"], **work.results())
+                case "time":
+                    assert work is not None
+                    processor, began = time.process_time(), time.perf_counter()
+                    for _ in range(request["repeat"]):
+                        work.once()
+                    answer = {
+                        "seconds": (time.perf_counter() - began) / request["repeat"],
+                        "processor": (time.process_time() - processor) / request["repeat"],
+                    }
+                case other:
+                    raise ValueError(f"no request {other!r}")
+        except Exception as error:  # whatever a library raises is this request's answer
+            answer = {"error": f"{type(error).__name__}: {error}"[:500]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+LAYERS = 2
+
+
+def loop_results(losses: list[float], scores: Array) -> Arrays:
+    """What a training loop is compared by: the scores of the first window before any update, and each update's loss."""
+    return {"scores": np.asarray(scores, np.float64), "losses": np.asarray(losses, np.float64)}

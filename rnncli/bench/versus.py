@@ -1,0 +1,431 @@
+"""`rnncli bench --against`: rnncli and bare torch beside other libraries, each in its own process, on the same numbers.
+
+First every arm computes the same thing from the same weights and its results are compared with bare torch's; one that
+differs is refused. Then each arm finds its best thread count, and the best of each are timed in turn.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnncli.bench.ceilings import square_ceiling
+from rnncli.bench.engines import Told, nothing
+from rnncli.bench.machine import machine
+from rnncli.bench.measure import (
+    WIDE,
+    Arm,
+    Interval,
+    Verdict,
+    Watch,
+    median_of,
+    paired_ratio,
+    rate_moved,
+    ratio_moved,
+    spread_of,
+    take_turns,
+    verdict_of,
+    warm_up,
+)
+from rnncli.bench.pages import SCHEMA, VERDICTS
+from rnncli.bench.peers import ALL, PEERS, Process
+from rnncli.bench.sizes import CELLS, CHARACTER, CHARACTER_HIDDEN, DEFAULT, Pass, Row
+from rnncli.bench.work import require_equal
+from rnncli.data.batch import generator
+from rnncli.device import usable_cores
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.names import GATES
+from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Table
+
+LAYERS = 2
+LEARNING_RATE = 0.002
+TOLERANCE = 2e-4  # of one layer's outputs and gradients, as a share of the largest
+LOOP_TOLERANCE = 1e-3  # of scores before training and of the losses of the first epoch
+TRIAL = 3  # rounds that choose a thread count
+FLOPS_AN_EPOCH = 4e10  # a training loop makes as many updates as come near this, from 4 to 40
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What to compare. loop: whole training of the character model; else one layer, each of `passes`."""
+
+    peers: Sequence[str]
+    rows: Sequence[Row]
+    passes: Sequence[Pass]
+    loop: bool
+    rounds: int
+    budget: float
+
+    @classmethod
+    def of(
+        cls,
+        peers: Sequence[str],
+        cells: Sequence[str],
+        sizes: Sequence[tuple[int, int, int]],
+        what: Pass | None,
+        loop: bool,
+        rounds: int,
+        budget: float | None,
+    ) -> Versus:
+        """The plan with its defaults. Raises UsageError where a peer cannot do what is asked."""
+        B, T, _ = CHARACTER
+        chosen = sizes or ([(H, B, T) for H in CHARACTER_HIDDEN] if loop else DEFAULT)
+        rows = [Row(cell, *size) for cell in cells for size in chosen]
+        passes: tuple[Pass, ...] = ("train",) if loop else (what,) if what else ("train", "forward")
+        for peer in peers:
+            able = PEERS[peer].loops if loop else bool(set(passes) & set(PEERS[peer].passes))
+            if not able:
+                raise UsageError(
+                    tr("{peer} does not do this: {what}", peer=peer, what=tr("training") if loop else passes[0]),
+                    where="--against",
+                    todo=tr("it can: {passes}", passes=", ".join(PEERS[peer].passes)),
+                )
+        return cls(peers, rows, passes, loop, rounds, 12.0 if budget is None else budget)
+
+    def arms(self, what: Pass) -> list[str]:
+        """Who takes part in a pass: ours, then the peers that can."""
+        return [name for name in ("rnncli", "torch", *self.peers) if what in ALL[name].passes]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One arm on one row. ratio: how many times as fast rnncli is, paired by round; None for rnncli itself."""
+
+    row: Row
+    what: Pass
+    arm: str
+    threads: int
+    seconds: Interval
+    cold: float
+    spread: float
+    rate: float
+    processors: float  # processor seconds a second: what it really used
+    ratio: Interval | None
+    verdict: Verdict
+    difference: float
+    rounds: int
+
+
+@dataclass
+class Compared:
+    plan: Versus
+    standings: list[Standing]
+    versions: dict[str, str]
+    watch: Watch
+    ceiling: float
+    ceiling_after: float
+    first: Interval | None = None
+    first_after: Interval | None = None
+    seconds_by_threads: list[dict[str, Json]] = field(default_factory=list)
+
+    @property
+    def moved(self) -> bool:
+        rows_moved = (
+            self.first is not None and self.first_after is not None and ratio_moved(self.first, self.first_after)
+        )
+        return rate_moved(self.ceiling, self.ceiling_after) or rows_moved
+
+
+def layer_arrays(row: Row) -> dict[str, Any]:
+    """x, the gradient sent back, and weights in torch's layout, float32, drawn from a fixed seed."""
+    draw = generator(0, row.H, row.B, row.T, CELLS.index(row.cell))
+    bound, rows = row.H**-0.5, GATES[row.cell] * row.H
+    return {
+        "x": draw.standard_normal((row.T, row.B, row.inputs)).astype(np.float32),
+        "d_output": draw.standard_normal((row.T, row.B, row.H)).astype(np.float32),
+        "weight_ih": draw.uniform(-bound, bound, (rows, row.inputs)).astype(np.float32),
+        "weight_hh": draw.uniform(-bound, bound, (rows, row.H)).astype(np.float32),
+        "bias_ih": draw.uniform(-bound, bound, rows).astype(np.float32),
+        "bias_hh": draw.uniform(-bound, bound, rows).astype(np.float32),
+    }
+
+
+def loop_arrays(row: Row) -> dict[str, Any]:
+    """A text of V characters, each likely to follow one certain other, cut into windows (updates, T, B); and the
+    weights of the character model, 2 layers."""
+    V = CHARACTER[2]
+    draw = generator(1, row.H, row.B, row.T, CELLS.index(row.cell))
+    updates = updates_of(row)
+    length = row.B * updates * row.T + 1
+    follows = draw.permutation(V)
+    surprise, drawn = draw.uniform(size=length) < 0.3, draw.randint(0, V, length)
+    text = np.zeros(length, np.int64)
+    for k in range(1, length):
+        text[k] = drawn[k] if surprise[k] else follows[text[k - 1]]
+    text[:V] = np.arange(V)  # every character is there, so that a vocabulary made from the text has V
+    windows = [text[s : s + row.B * updates * row.T].reshape(row.B, updates, row.T).transpose(1, 2, 0) for s in (0, 1)]
+    found = {"inputs": np.ascontiguousarray(windows[0]), "targets": np.ascontiguousarray(windows[1])}
+    bound, rows = row.H**-0.5, GATES[row.cell] * row.H
+    shapes = {"weight_ih": (rows, row.H), "weight_hh": (rows, row.H), "bias_ih": (rows,), "bias_hh": (rows,)}
+    for k in range(LAYERS):
+        for name, shape in shapes.items():
+            found[f"{name}_l{k}"] = draw.uniform(-bound, bound, shape).astype(np.float32)
+    found["embedding"] = draw.standard_normal((V, row.H)).astype(np.float32)
+    found["head_weight"] = draw.uniform(-bound, bound, (V, row.H)).astype(np.float32)
+    found["head_bias"] = draw.uniform(-bound, bound, V).astype(np.float32)
+    return found
+
+
+def updates_of(row: Row) -> int:
+    """Updates in one epoch of the training loop."""
+    return int(min(40, max(4, FLOPS_AN_EPOCH // (LAYERS * row.flops("train")))))
+
+
+def measure_peers(plan: Versus, told: Told = nothing) -> Compared:
+    """Raises PeerFailed (a process), CheckFailed (a library that computes something else)."""
+    watch = Watch()
+    cores = usable_cores()
+    counts = tuple(dict.fromkeys((1, cores)))
+    total = len(plan.rows) * len(plan.passes)
+    cpu = torch.device("cpu")
+    ceiling = square_ceiling(torch.float32, cpu).rate
+    found = Compared(plan, [], {}, watch, ceiling, ceiling)
+    told(tr("the libraries start"), 0, total)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        everyone = list(dict.fromkeys(arm for what in plan.passes for arm in plan.arms(what)))
+        processes = {
+            (arm, threads): stack.enter_context(Process(arm, threads, folder / f"{arm}-{threads}.log"))
+            for arm in everyone
+            for threads in counts
+        }
+        for process in processes.values():
+            process.start()
+            found.versions |= process.versions
+        for k, (what, row) in enumerate((what, row) for what in plan.passes for row in plan.rows):
+            told(f"{row.cell} {row.sizes} {what}", k, total)
+            mine = {key: process for key, process in processes.items() if key[0] in plan.arms(what)}
+            found.standings += _stand(plan, row, what, mine, folder, found.seconds_by_threads)
+        told(tr("the first row again"), total, total)
+        found.ceiling_after = square_ceiling(torch.float32, cpu).rate
+        what, row = plan.passes[0], plan.rows[0]
+        mine = {key: process for key, process in processes.items() if key[0] in ("rnncli", "torch")}
+        again = _stand(plan, row, what, mine, folder, [])
+        found.first = next((s.ratio for s in found.standings if s.arm == "torch"), None)
+        found.first_after = next((s.ratio for s in again if s.arm == "torch"), None)
+    return found
+
+
+def _stand(
+    plan: Versus,
+    row: Row,
+    what: Pass,
+    processes: dict[tuple[str, int], Process],
+    folder: Path,
+    by_threads: list[dict[str, Json]],
+) -> list[Standing]:
+    """One row: prepare, compare with torch, choose thread counts, time."""
+    file = folder / "arrays.npz"
+    np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))
+    work = {"cell": row.cell, "H": row.H, "B": row.B, "T": row.T, "pass": what, "loop": plan.loop}
+    work |= {"V": CHARACTER[2], "lr": LEARNING_RATE}
+    cold: dict[tuple[str, int], float] = {}
+    for key, process in processes.items():
+        cold[key] = process.ask({"do": "prepare", "work": work, "arrays": str(file)})["cold"]
+    differences = check_equal(processes, folder, LOOP_TOLERANCE if plan.loop else TOLERANCE)
+    used: dict[tuple[str, int], list[float]] = {key: [] for key in processes}
+    arms = {key: _arm(key, process, used[key]) for key, process in processes.items()}
+    warm_up(list(arms.values()))
+    take_turns(list(arms.values()), TRIAL)
+    best: dict[str, tuple[str, int]] = {}
+    for key, arm in arms.items():
+        took = median_of(arm.times).value
+        by_threads.append(
+            {"cell": row.cell, "sizes": row.sizes, "pass": what, "arm": key[0], "threads": key[1], "seconds": took}
+        )
+        if key[0] not in best or took < median_of(arms[best[key[0]]].times).value:
+            best[key[0]] = key
+    for key in best.values():
+        arms[key].times.clear()
+        used[key].clear()
+    rounds = take_turns([arms[key] for key in best.values()], plan.rounds, plan.budget)
+    ours = arms[best["rnncli"]].times
+    steps = row.B * row.T * (updates_of(row) if plan.loop else 1)
+    standings = []
+    for name, key in best.items():
+        times = arms[key].times
+        seconds = median_of(times)
+        ratio = None if name == "rnncli" else paired_ratio(times, ours)
+        standings.append(
+            Standing(
+                row,
+                what,
+                name,
+                key[1],
+                seconds,
+                cold[key],
+                spread_of(times),
+                steps / seconds.value,
+                median_of(used[key]).value,
+                ratio,
+                verdict_of(ratio, rounds) if ratio is not None else "inconclusive",
+                differences[key],
+                rounds,
+            )
+        )
+    return standings
+
+
+def _arm(key: tuple[str, int], process: Process, used: list[float]) -> Arm:
+    """An arm whose seconds are what its own process measured: the pipe between is no part of them."""
+
+    def itself(repeat: int) -> float:
+        answer = process.ask({"do": "time", "repeat": repeat})
+        used.append(answer["processor"] / answer["seconds"])
+        return float(answer["seconds"])
+
+    return Arm(f"{key[0]}/{key[1]}", lambda: None, itself=itself)
+
+
+def check_equal(
+    processes: dict[tuple[str, int], Process], folder: Path, tolerance: float
+) -> dict[tuple[str, int], float]:
+    """Each arm's largest difference from bare torch. Raises CheckFailed naming the one that computes something else."""
+    expected: dict[str, torch.Tensor] = {}
+    found = {}
+    for key in sorted(processes, key=lambda key: key[0] != "torch"):
+        into = folder / "results.npz"
+        processes[key].ask({"do": "results", "into": str(into)})
+        with np.load(into) as file:
+            results = {name: torch.from_numpy(np.array(file[name], np.float64)) for name in file}
+        expected = expected or results
+        names = sorted(expected)
+        found[key] = require_equal(
+            [expected[name] for name in names],
+            [results[name] for name in names if name in results],
+            key[0],
+            tolerance,
+        )
+    return found
+
+
+def peers_page(found: Compared) -> Page:
+    """One line per arm; `times as fast` is how many times as fast rnncli is."""
+    plan = found.plan
+    several = len(plan.passes) > 1
+    rows = []
+    for s in found.standings:
+        line = [s.row.cell, s.row.sizes, *([s.what] if several else []), s.arm, s.threads, s.rate]
+        ratio = s.ratio.as_tuple() if s.ratio is not None else None
+        verdict = None if s.ratio is None else "withdrawn" if found.moved else s.verdict
+        line += [ratio, verdict, "!" if s.spread > WIDE else None]
+        rows.append([*line, s.seconds.value, s.cold, s.spread, s.processors, s.difference, s.rounds])
+    columns = [
+        Column("cell", tr("cell"), "text", once=True),
+        Column("sizes", "H/B/T", "text", once=True),
+        *([Column("pass", tr("pass"), "text", once=True)] if several else []),
+        Column("arm", "", "text"),
+        Column("threads", tr("threads"), "count"),
+        Column("tokens_per_second", tr("tokens/s"), "count"),
+        Column("ratio", tr("rnncli is [95%]"), "interval"),
+        Column("verdict", "", "text"),
+        Column("remark", "", "text"),
+        Column("seconds", tr("time"), "seconds", optional=True),
+        Column("cold_seconds", tr("first"), "seconds", optional=True),
+        Column("spread", tr("spread"), "percent", optional=True),
+        Column("processors", tr("cores used"), optional=True),
+        Column("difference", tr("off"), "diff", optional=True),
+        Column("rounds", tr("rounds"), "count", optional=True),
+    ]
+    B, T, V = CHARACTER
+    if plan.loop:
+        title = tr("whole training loops against {peers}", peers=", ".join(plan.peers))
+        what = tr(
+            "character model: Embedding({V}, H), {L} layers, Linear(H, {V}), Adam; the same text and first weights",
+            V=V,
+            L=LAYERS,
+        )
+    else:
+        title = tr("one layer against {peers}", peers=", ".join(plan.peers))
+        what = tr("one layer, input as wide as H; training is forward and the gradients of weights and input")
+    tolerance = LOOP_TOLERANCE if plan.loop else TOLERANCE
+    worst = max((s.difference for s in found.standings), default=0.0)
+    checked = (
+        tr("same scores before training, same losses in the first epoch")
+        if plan.loop
+        else tr("same outputs and gradients from the same weights")
+    )
+    about = machine()
+    load = found.watch.load
+    shown: list[Record] = [
+        Message(what + tr("; each library in its own process at its best thread count")),
+        Table("against", columns, rows),
+        Table("verdicts", VERDICTS, _summary(found)),
+        Checks([Check("same-function", True, checked, worst, tolerance)]),
+    ]
+    if not plan.loop:
+        shown.append(
+            Commands(tr("next"), [("rnncli bench --against keras-jax,jax --train", tr("whole training loops"))])
+        )
+    config: dict[str, Json] = {
+        "machine": about,
+        "load": load,
+        "versions": found.versions,
+        "loop": plan.loop,
+        "passes": list(plan.passes),
+        "peers": list(plan.peers),
+        "time_budget": plan.budget,
+        "ceiling": found.ceiling,
+        "ceiling_after": found.ceiling_after,
+        "first_row": None if found.first is None else list(found.first.as_tuple()),
+        "first_row_after": None if found.first_after is None else list(found.first_after.as_tuple()),
+        "moved": found.moved,
+        "tolerance": tolerance,
+        "trials": found.seconds_by_threads,
+    }
+    if plan.loop:
+        config["model"] = {"layers": LAYERS, "B": B, "T": T, "V": V, "embedding_size": "H", "lr": LEARNING_RATE}
+        config["updates"] = {f"{row.cell} {row.sizes}": updates_of(row) for row in plan.rows}
+    here = tr("{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}")
+    torch_version = torch.__version__.split("+")[0]
+    return Page(SCHEMA, title, shown, config=config, device=here, dtype="float32", torch=torch_version)
+
+
+def _summary(found: Compared) -> list[list[str]]:
+    rows = []
+    if found.moved:
+        what = tr("the machine changed while it was measured: no verdict; run it again when it is quiet")
+        rows.append([tr("withdrawn"), what])
+    else:
+        for arm in ("torch", *found.plan.peers):
+            mine = [s for s in found.standings if s.arm == arm]
+            counts = {
+                verdict: sum(s.verdict == verdict for s in mine) for verdict in ("faster", "inconclusive", "slower")
+            }
+            rows.append(
+                [
+                    arm,
+                    tr(
+                        "rnncli is faster in {faster} of {n} rows, undecided in {open}, slower in {slower}",
+                        faster=counts["faster"],
+                        n=len(mine),
+                        open=counts["inconclusive"],
+                        slower=counts["slower"],
+                    ),
+                ]
+            )
+    before, after = f"{found.ceiling / 1e9:,.0f}", f"{found.ceiling_after / 1e9:,.0f}"
+    text = tr("product ceiling, at the beginning and the end: {before} -> {after} GFLOP/s", before=before, after=after)
+    if found.first is not None and found.first_after is not None:
+        one, other = f"{found.first.value:.2f}", f"{found.first_after.value:.2f}"
+        text += "; " + tr("first row: {before} -> {after}", before=one, after=other)
+    rows.append([tr("! moved") if found.moved else tr("steady"), text])
+    worst = max((s.spread for s in found.standings), default=0.0)
+    if worst > WIDE:
+        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(worst * 100))
+        rows.append([tr("! spread"), text])
+    about = machine()
+    cores = about["cores"] if isinstance(about["cores"], int) else 1
+    if found.watch.busy(cores, 1):
+        load = f"{found.watch.load:.1f}"
+        rows.append([tr("! busy"), tr("load {load} on {cores} cores before it began", load=load, cores=cores)])
+    rows.append([tr("versions"), ", ".join(f"{name} {version}" for name, version in found.versions.items())])
+    return rows
