@@ -161,8 +161,8 @@ def test_what_is_no_recurrent_network(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="weight_ih_l0") as error:
         find_cores(read_weights(tmp_path / "w.pt"), where="w.pt")
     assert "bias" in error.value.todo
+    torch.save({"epoch": 3}, tmp_path / "e.pt")
     with pytest.raises(DataError, match="no tensor"):
-        torch.save({"epoch": 3}, tmp_path / "e.pt")
         read_weights(tmp_path / "e.pt")
     with pytest.raises(DataError, match="cannot be read"):
         read_weights(tmp_path / "absent.pt")

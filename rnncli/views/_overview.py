@@ -128,7 +128,7 @@ def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
     home = f"{made.prefix(core)}{place(spec.num_layers - 1, 0)}.h"
     h = made[home][:, 0, :MOST].double()  # (T, at most MOST)
     T = subject.length(core, 0)
-    columns = [Column("t", "t", "count"), *label_column(labels)]
+    columns = [Column("t", "t", "count"), *label_column(labels, core)]
     label = "h_t" if len(made.cores) == 1 else f"h_t ({name_of(core)})"
     if spec.state_size > MOST:
         label += ", " + tr("{n} of {H} units", n=MOST, H=spec.state_size)

@@ -66,7 +66,7 @@ def name_of(core: CoreTrace) -> str:
 def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
     """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line that says what is looked at."""
     T = subject.length(core, row)
-    steps = tr("{n} steps", n=f"{T:,}")
+    steps = tr("1 step") if T == 1 else tr("{n} steps", n=f"{T:,}")
     labels = subject.labels(core, row)
     if labels is not None:
         steps += ": " + joined(labels[:T], 32)
@@ -85,9 +85,10 @@ def joined(tokens: Sequence[str], most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def label_column(labels: Sequence[str] | None) -> list[Column]:
-    """The column of tokens, where steps are tokens."""
-    return [] if labels is None else [Column("in", tr("in"), "code")]
+def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
+    """The column of tokens, where steps are tokens: what is read, or what a decoder is to write."""
+    heading = tr("writes") if "decoder" in core.path else tr("in")
+    return [] if labels is None else [Column("in", heading, "code")]
 
 
 def label_cell(labels: Sequence[str] | None, t: int) -> list[Any]:

@@ -66,7 +66,7 @@ def _place(
     largest = max((v for v in curves["h"] if math.isfinite(v)), default=0.0)
     columns = [
         Column("t", "t", "count"),
-        *label_column(labels),
+        *label_column(labels, core),
         *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
         Column("share", tr("of the largest"), "bar", optional=True),
     ]

@@ -80,7 +80,7 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     prefix, home = made.prefix(core), place(layer, direction)
     steps = step_numbers(options, subject.length(core, 0))
     labels = subject.labels(core)
-    columns = [Column("t", "t", "count"), *label_column(labels)]
+    columns = [Column("t", "t", "count"), *label_column(labels, core)]
     cells: list[list[Any]] = [[t, *label_cell(labels, t)] for t in steps]
     gates = CELLS[core.spec.cell].gates
     answers: tuple[list[Column], list[list[Any]]] = ([], [[] for _ in steps])
@@ -161,7 +161,7 @@ def _both_forms(
         rows.append([t, *label_cell(labels, t), ours[t, units].tolist(), theirs[t, units].tolist(), diff])
     columns = [
         Column("t", "t", "count"),
-        *label_column(labels),
+        *label_column(labels, core),
         Column("torch", tr("h_t, torch: r after the product"), "vector"),
         Column("paper", tr("h_t, Cho 2014: r before it"), "vector"),
         Column("diff", tr("apart"), "diff"),
