@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Sequence
@@ -181,7 +182,8 @@ class _Plain(nn.Module):
 
     def __init__(self, model: SequenceModel) -> None:
         super().__init__()
-        self.model = model
+        self.model = copy.copy(model)
+        self.model.engine = "torch"  # one operator for all steps; the loop of `cell` would be of one length for good
 
     def forward(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(Batch(inputs), state)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -30,5 +31,28 @@ def rnncli(tmp_path: Path) -> Run:
             timeout=120,
             stdin=subprocess.DEVNULL,
         )
+
+    return run
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """Runs `rnncli WORDS` in this process, in an empty folder; returns (exit code, stdout, stderr).
+
+    input: bytes on standard input. For commands that import torch, which a process of their own would do anew.
+    """
+    from rnncli import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*words: str, input: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(input), encoding="utf-8"))
+        capfd.readouterr()
+        code = cli.run(list(words))
+        found = capfd.readouterr()
+        return code, found.out, found.err
 
     return run

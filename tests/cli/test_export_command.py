@@ -1,0 +1,160 @@
+"""`rnncli export`: what is written loads and runs where rnncli is not installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import rnncli
+from rnncli.data.batch import Batch
+from rnncli.training.export import export
+
+# Put before a script: rnncli cannot be imported, from wherever it may be installed.
+BLOCK = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "rnncli":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+try:
+    import rnncli
+    raise SystemExit("rnncli is there")
+except ModuleNotFoundError:
+    pass
+"""
+
+
+def run_without_rnncli(folder: Path, *arguments: str, after: str = "") -> str:
+    script = BLOCK + (folder / "load.py").read_text("utf-8").replace("__file__", repr(str(folder / "load.py"))) + after
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *arguments],
+        cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+SCORES = "\nimport json\nprint(json.dumps(scores[:, 0].tolist()))"
+
+
+@pytest.mark.parametrize(
+    ("sets", "keys"),
+    [
+        ([], {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head.weight", "head.bias"}),
+        (
+            ["model.cell=lstm", "model.num_layers=2", "model.bidirectional=true", "model.input=embedding",
+             "model.bias=false", "model.proj_size=2", "train.dtype=float64"],
+            {f"rnn.weight_{part}_l{layer}{end}" for part in ("ih", "hh", "hr") for layer in (0, 1)
+             for end in ("", "_reverse")} | {"front.weight", "head.weight", "head.bias"},
+        ),
+        (["model.nonlinearity=relu", "model.head=none", "model.engine=cell"],
+         {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"}),
+    ],
+    ids=["rnn", "lstm", "no head"],
+)  # fmt: skip
+def test_the_script_gives_the_same_scores_without_rnncli(tmp_path: Path, sets: list[str], keys: set[str]) -> None:
+    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=(*sets, "train.control=false", "train.epochs=20"))
+    done = export(run, str(tmp_path / "out"))
+    assert done.whole
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["load.py", "model.safetensors", "vocab.json"]
+    assert load_file(tmp_path / "out" / "model.safetensors").keys() == keys
+    answer, scores = run_without_rnncli(tmp_path / "out", "hello", after=SCORES).splitlines()
+    with torch.no_grad():
+        wanted = run.model(run.task.encode(run.config, run.vocab, ["hello"])).scores[:, 0]
+    torch.testing.assert_close(torch.tensor(json.loads(scores), dtype=wanted.dtype), wanted, rtol=0, atol=1e-6)
+    (predicted,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], rnncli_asked())
+    assert answer == predicted.text
+
+
+def rnncli_asked():
+    from rnncli.tasks import Asked
+
+    return Asked()
+
+
+def test_words_and_a_default_text(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat and the dog ran\n" * 60)
+    sets = (f"data.path={text}", "data.tokens=words", "data.min_count=70", "data.window=8", "train.batch_size=4",
+            "train.epochs=1", "train.sample.length=0")  # fmt: skip
+    run = rnncli.train("language-model", out=str(tmp_path / "run"), sets=sets)
+    export(run, str(tmp_path / "out"))
+    assert run_without_rnncli(tmp_path / "out").strip()
+    assert len(run_without_rnncli(tmp_path / "out", "the unicorn the").split()) == 3
+
+
+def test_a_model_of_several_parts_exports_its_cores(tmp_path: Path) -> None:
+    run = rnncli.train("pos-tagging", out=str(tmp_path / "run"), sets=("train.max_steps=2", "train.control=false"))
+    done = export(run, str(tmp_path / "out"))
+    assert not done.whole
+    assert run_without_rnncli(tmp_path / "out") == "characters (5, 1, 64)\nrnn (5, 1, 128)\n"
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    core = torch.nn.LSTM(16, 32, bidirectional=True)
+    core.load_state_dict({k.removeprefix("characters."): v for k, v in weights.items() if k.startswith("characters.")})
+
+
+def test_the_command(typed) -> None:
+    typed("train", "hello")
+    code, out, err = typed("export", "last", "out")
+    assert (code, err) == (0, "")
+    assert "python out/load.py" in out
+    code, _, err = typed("export", "last", "out")
+    assert code == 2
+    assert "not empty" in err
+    assert typed("export", "hello", "new")[0] == 2
+    assert not Path("new").exists()
+
+
+def test_a_cell_that_torch_lacks_is_refused(typed) -> None:
+    typed("train", "hello", "--set", "model.cell=feedforward", "--epochs", "1")
+    code, _, err = typed("export", "last", "out")
+    assert code == 2
+    assert "torch has no module" in err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [],
+        ["model.cell=lstm", "model.num_layers=2", "model.bidirectional=true"],
+        ["model.cell=gru", "model.engine=cell"],
+    ],
+)
+def test_onnx_gives_the_same_scores_and_carries_its_state(tmp_path: Path, sets: list[str]) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=(*sets, "train.control=false", "train.epochs=5"))
+    done = export(run, str(tmp_path / "out"), onnx=True)
+    assert [check.ok for check in done.checks] == [True]
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    ids = torch.tensor([[1, 0, 2, 2, 3, 1, 1]] * 2).t()  # (7, 2)
+    with torch.no_grad():
+        outputs = run.model(Batch(ids))
+    feeds = {"inputs": ids.numpy()} | {
+        name: torch.zeros_like(state).numpy() for name, state in zip(("h_0", "c_0"), outputs.state, strict=False)
+    }
+    found = session.run(None, feeds)
+    for wanted, value in zip((outputs.scores, *outputs.state), found, strict=True):
+        torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=0, atol=1e-5)
+
+
+def test_onnx_says_what_it_lacks(typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed("train", "pos-tagging", "--fast-dev-run")
+    typed("train", "hello", "--epochs", "1")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, _, err = typed("export", "last", "out", "--onnx")
+    assert code == 5
+    assert "rnncli[onnx]" in err
+    assert not Path("out").exists()
