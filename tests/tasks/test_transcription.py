@@ -1,0 +1,139 @@
+"""CTC against a sum over all ways to spell a text; a run on sound files from reading to predicting."""
+
+import itertools
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rnncli.data import speech
+from rnncli.data.batch import Batch, Order
+from rnncli.data.edits import error_rates
+from rnncli.errors import DataError, UsageError
+from rnncli.nn.model import Outputs
+from rnncli.tasks import Asked, load_recipe, transcription
+from rnncli.training.job import prepare
+from rnncli.training.loop import fit
+
+VOCAB: dict[str, Any] = {"tokens": {"specials": ["<blank>"], "tokens": ["<blank>", "a", "b"]}, "kind": "characters"}
+
+
+def spelled(path: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(token for token, _ in itertools.groupby(path) if token)
+
+
+def test_the_loss_is_the_sum_over_all_ways() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(4, 2, 3)  # (T, B, V)
+    lengths, targets = torch.tensor([4, 3]), [(1, 1), (2,)]
+    batch = Batch(scores, lengths, torch.tensor([[1, 2], [1, 0]]), {"target_lengths": torch.tensor([2, 1])})
+    found = transcription._loss(Outputs(scores, None, lengths), batch)
+    chances = scores.softmax(2).double()
+    wanted = 0.0
+    for b, (length, target) in enumerate(zip(lengths.tolist(), targets, strict=True)):
+        ways = (path for path in itertools.product(range(3), repeat=length) if spelled(path) == target)
+        total = sum(torch.stack([chances[t, b, v] for t, v in enumerate(path)]).prod() for path in ways)
+        wanted -= float(torch.as_tensor(total).log())
+    assert float(found.total) == pytest.approx(wanted, rel=1e-5)
+    assert found.count == 3
+
+
+def test_greedy_and_beam() -> None:
+    """The likeliest path spells nothing, the likeliest text is `a`: only a beam finds that (Graves 2006, fig. 2)."""
+    chances = torch.tensor([[0.6, 0.4, 1e-6], [0.6, 0.4, 1e-6]])
+    outputs = Outputs(chances.log().unsqueeze(1), None, torch.tensor([2]))
+    assert transcription._greedy(outputs, VOCAB) == [""]
+    assert transcription._beam(chances.log(), 4) == [1]
+
+
+def test_a_wide_beam_finds_the_best_of_all_texts() -> None:
+    for seed in range(20):
+        chances = torch.randn(5, 3, generator=torch.Generator().manual_seed(seed)).double().softmax(1)
+        sums: dict[tuple[int, ...], float] = {}
+        for path in itertools.product(range(3), repeat=5):
+            p = float(torch.stack([chances[t, v] for t, v in enumerate(path)]).prod())
+            sums[spelled(path)] = sums.get(spelled(path), 0.0) + p
+        assert tuple(transcription._beam(chances.log(), 200)) == max(sums, key=lambda text: sums[text])
+
+
+def recordings(folder: Path) -> Path:
+    for take in range(12):
+        for text in ("one", "six"):
+            with wave.open(str(folder / f"{text}_s{take % 4}_{take}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(speech.RATE)
+                file.writeframes(speech.speak([text], speech.voice_of(take % 4), take).astype("<i2").tobytes())
+    return folder
+
+
+def recipe(path: Path, *sets: str) -> Any:
+    return load_recipe(
+        "transcription",
+        [f"data.path={path}", "data.pattern={text}_{speaker}_{take}.wav", "data.split={validation: 0.25, by: speaker}",
+         "model.hidden_size=16", "model.channels=16", "train.control=false", "train.threads=1", *sets],
+    )  # fmt: skip
+
+
+def test_from_files_to_answers(tmp_path: Path) -> None:
+    job = prepare(recipe(recordings(tmp_path), "train.epochs=30", "train.lr=0.01", "train.batch_size=6"))
+    speakers = {
+        name: {clip.where.split("_")[-2] for clip in (part.clip(i) for i in range(len(part.rows)))}
+        for name, part in (("train", job.splits.train), ("validation", job.splits.validation))
+    }
+    assert not speakers["train"] & speakers["validation"]
+    assert job.splits.counts["validation"]["clips"] == 6
+    *_, end = fit(job)
+    assert end.metrics["cer"] < 0.2
+    baseline = job.task.baselines(job.config, job.splits, "validation")[0]
+    assert baseline.metrics == pytest.approx({"cer": 0.5, "wer": 0.5})  # three letters of three wrong, half of the time
+    sample, frames = job.task.show(job.config, job.model, job.splits, "validation")
+    assert sample.name == "sample"
+    line = "".join(row[2] for row in frames.rows)  # type: ignore[union-attr]
+    assert "".join(token for token, _ in itertools.groupby(line) if token != "-") == sample.rows[2][1]  # type: ignore[union-attr]
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    for asked in (Asked(), Asked(beam=4)):
+        found = list(job.task.predict(job.config, job.model, job.splits.vocab, paths, asked))
+        assert error_rates((one.text, path.split("/")[-1][:3]) for one, path in zip(found, paths, strict=True))[0] < 0.25
+    with pytest.raises(UsageError, match="--top-k"):
+        list(job.task.predict(job.config, job.model, job.splits.vocab, paths, Asked(top_k=2)))
+    batch = job.task.encode(job.config, job.splits.vocab, paths)
+    features = job.splits.train.features
+    assert [clip.where for clip in features.clips] == paths
+    for row in (0, 23):
+        assert torch.equal(batch.inputs[: features.lengths[row], row], features[row])
+    part, notes = job.task.read_part(job.config, job.splits.vocab, str(tmp_path))  # type: ignore[attr-defined]
+    assert len(part.rows) == 24
+    assert notes == []
+
+
+def test_clips_that_ctc_cannot_spell_are_named(tmp_path: Path) -> None:
+    """`see` needs four steps: two equal neighbours have a blank between them."""
+    assert transcription._misfit(recipe(tmp_path).config, "see", 8) == ""
+    assert "3 characters in 3 steps; it needs 4" in transcription._misfit(recipe(tmp_path).config, "see", 6)
+    recordings(tmp_path)
+    (tmp_path / "one_s0_0.wav").rename(tmp_path / f"{'o' * 90}_s0_0.wav")
+    with pytest.raises(DataError, match=r"CTC cannot spell 90 characters in \d+ steps; it needs 179"):
+        transcription.read(recipe(tmp_path).config)
+    splits = transcription.read(recipe(tmp_path, "data.on_bad=skip").config)
+    assert splits.notes[0].startswith("1 of 24 clips cannot be used; first: ")
+
+
+def test_batches_are_a_function_of_integers(tmp_path: Path) -> None:
+    config = recipe(recordings(tmp_path), "train.batch_size=5").config
+    train = transcription.read(config).train
+    whole = [batch.rows for batch in transcription.batches(config, train, Order(3, 1))]
+    assert sorted(itertools.chain(*whole)) == list(range(18))
+    assert [batch.rows for batch in transcription.batches(config, train, Order(3, 1, 2))] == whole[2:]
+
+
+def test_fill(tmp_path: Path) -> None:
+    recordings(tmp_path)
+    assert transcription.fill(str(tmp_path)) == {
+        "data.pattern": "{text}_{speaker}_{take}.wav",
+        "data.split.by": "speaker",
+    }
+    (tmp_path / "list.tsv").write_text("path\tsentence\n")
+    assert transcription.fill(str(tmp_path)) == {"data.file": "path", "data.text": "sentence", "data.split.by": None}
