@@ -13,6 +13,7 @@ file, line and key: DataError.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ from rnncli.recipe.parse import Node, parse
 
 MAX_BYTES = 20_000_000
 MAX_NODES = 2_000_000
+MAX_NODES_WITH_ALIASES = 20_000  # *name repeats a value: a few lines could stand for millions
 
 _STATES = {"x": "x", "h0": "h_0", "h_0": "h_0", "c0": "c_0", "c_0": "c_0"}
 _WEIGHTS = {
@@ -79,7 +81,9 @@ def read(path: str) -> File:
     try:
         if Path(path).is_file() and Path(path).stat().st_size > MAX_BYTES:
             raise DataError(tr("is too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
-        root, faults = parse("".join(read_chunks(path)), name, max_bytes=MAX_BYTES, max_nodes=MAX_NODES)
+        text = "".join(read_chunks(path))
+        most = MAX_NODES_WITH_ALIASES if "*" in text else MAX_NODES
+        root, faults = parse(text, name, max_bytes=MAX_BYTES, max_nodes=most)
     except RecipeError as error:
         faults = error.faults
     if faults:
@@ -117,7 +121,7 @@ def settings_of(asked: Asked, file: File, source: str) -> Settings:
         settings = with_values(settings, {"cell": _cell_of(file)})
     chosen = ("cell", "nonlinearity", "bias", "seed", "dtype", "device")
     settings = with_values(settings, {name: typed[name] for name in chosen if name in typed})
-    sizes = _Sizes(settings, file).found
+    sizes = _Sizes(settings, file, typed).found
     for name, (size, where) in sizes.items():
         if name in typed and typed[name] != size:
             raise UsageError(
@@ -277,12 +281,15 @@ def _cell_of(file: File) -> str:
 class _Sizes:
     """Every size that the file's tensors say, with where it was said; two that differ are a DataError."""
 
-    def __init__(self, settings: Settings, file: File) -> None:
+    def __init__(self, settings: Settings, file: File, typed: Mapping[str, Any]) -> None:
         self.settings, self.file = settings, file
         self.found: dict[str, tuple[Any, str]] = {}
         for name in ("num_layers", "bidirectional"):
-            if name in file.settings:
+            if name in typed:
+                self.found[name] = (typed[name], option(name))
+            elif name in file.settings:
                 self.found[name] = file.settings[name]
+        self.said = set(self.found)
         self.gates = names.GATES[settings.cell]
         for name in file.tensors:
             if name not in ("x", "h_0", "c_0"):
@@ -302,18 +309,21 @@ class _Sizes:
         """Weights of a second layer or of the reverse direction say that there is one."""
         where = self.file.tensors[name].where
         number, _, reverse = name.rpartition("_l")[2].partition("_")
-        layers, told = self.found.get("num_layers", (0, ""))
-        if int(number) + 1 > layers:
-            if told and "num_layers" in self.file.settings:
+        layers, told = self.found.get("num_layers", (1, ""))
+        if int(number) >= layers:
+            if "num_layers" in self.said:
                 raise DataError(
-                    tr("is of layer {k}, but num_layers is {n} ({told})", k=int(number), n=layers, told=told),
+                    tr("is of layer {k}, but num_layers is {n} by {told}", k=int(number), n=layers, told=told),
                     where=where,
                 )
             self.found["num_layers"] = (int(number) + 1, where)
         if reverse:
-            if self.found.get("bidirectional", (True, ""))[0] is False:
-                raise DataError(tr("is of the reverse direction, but bidirectional is false"), where=where)
-            self.found["bidirectional"] = (True, where)
+            both, told = self.found.get("bidirectional", (True, where))
+            if not both:
+                raise DataError(
+                    tr("is of the reverse direction, but bidirectional is false by {told}", told=told), where=where
+                )
+            self.found["bidirectional"] = (True, told)
 
     def note(self, name: str, size: int, where: str) -> None:
         before, said = self.found.setdefault(name, (size, where))

@@ -102,7 +102,7 @@ def formulas(net: Network) -> records.Message:
     if net.settings.cell == "rnn":
         text = f"h_t = {wrap.format(linear)}"
         if net.settings.single and net.settings.input is None:
-            text += "   " + tr("middle column: the memory")
+            text += "   " + tr("W_hh·h_(t-1): the memory")
     elif net.settings.cell == "feedforward":
         text = f"h_t = {wrap.format(f'W_ih·x_t{b_ih}{b_hh}')}   " + tr("no W_hh: no memory")
     elif net.settings.cell == "lstm":
@@ -342,7 +342,7 @@ def next_commands(net: Network) -> records.Commands:
     s = net.settings
     step = min(1, s.seq_len - 1)
     found = [(s.command("--explain", str(step)), tr("the sums of step {t} in full", t=step))]
-    room = s.single and not CELLS[s.cell].gates and s.seq_len * s.batch_size <= 4 and len(found[0][0]) <= LONGEST
+    room = s.single and not CELLS[s.cell].gates and s.seq_len * s.batch_size <= 5 and len(found[0][0]) <= LONGEST
     if room:
         if s.input is None and s.source is None:
             found.append((s.command("--code"), tr("this as a plain PyTorch script")))
