@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"loss": "lower", "accuracy": "higher", "mse": "lower"}
 INPUT: Literal["text", "path"] = "text"
 NUMBERS = ("adding",)  # problems whose answer is a number: they have mse, the others accuracy
+SHOWN = 8  # steps of a row that fits a screen
 
 
 class Data(Section):
@@ -148,10 +149,11 @@ def _make(data: Data, length: int, random: Any) -> Row:
 
 def _rows(data: Data, low: int, high: int, seed: int) -> list[Row]:
     """The rows of a held-out group: test_rows of them over the lengths low ... high, evenly; each length but once where
-    it has but one row."""
+    it has but one row. The first is one to look at, of about SHOWN steps."""
     lengths = range(low, high + 1)
     n = min(data.test_rows, len(lengths)) if _problem(data).fixed else data.test_rows
     chosen = [lengths[round(i * (len(lengths) - 1) / max(1, n - 1))] for i in range(n)]
+    chosen.sort(key=lambda length: abs(length - SHOWN))
     random = generator(seed, 1, low, high)
     return [_make(data, length, random) for length in chosen]
 
@@ -210,8 +212,10 @@ def _batch(config: Config, rows: Sequence[Row]) -> Batch:
 
 
 def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
-    ids, lengths = pad([_steps(config, text) for text in inputs])
-    return Batch(ids, lengths)
+    rows = [_steps(config, text) for text in inputs]
+    if not all(len(row) for row in rows):
+        raise DataError(tr("an input without steps"), todo=tr("give some symbols"))
+    return Batch(*pad(rows))
 
 
 def _steps(config: Config, text: str) -> Any:
@@ -331,8 +335,7 @@ def watch(config: Config, model: Any, splits: Splits) -> str:
 def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     from rnncli.nn.evaluate import outputs_of
 
-    rows = splits.part(part).groups[""]
-    row = min(rows, key=lambda row: abs(len(row.counted) - 10))
+    row = splits.part(part).groups[""][0]
     batch, outputs = next(outputs_of(model, [_batch(config, [row])]))
     inputs, answers = _inputs(config, batch.inputs[:, 0]), _answers(config, outputs.scores[:, 0])
     assert batch.targets is not None
@@ -380,7 +383,7 @@ def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str]
 
     asked.only()
     for text in inputs:
-        if not len(_steps(config, text)):
+        if not text.strip():
             yield Prediction("", {"input": text, "answers": []})
             continue
         _, outputs = next(outputs_of(model, [encode(config, vocab, [text])]))

@@ -386,7 +386,7 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     _, outputs = next(outputs_of(model, [encode(config, splits.vocab, [pair.source])]))
     written = target.decode(model.written(outputs)[0])
     kind = splits.vocab["target_tokens"]
-    columns = [Column("what", "", "text"), Column("text", "", "code")]
+    columns = [Column("what", "", "text"), Column("text", "", "text")]
     table = [[tr("source"), pair.source], [tr("target"), pair.target], [tr("output"), join(written, kind)]]
     assert outputs.attention is not None
     ends = [EOS] if len(outputs.attention) > len(written) else []

@@ -123,6 +123,9 @@ def test_a_person_s_own_rows() -> None:
     assert batch.lengths.tolist() == [5, 3]
     with pytest.raises(DataError, match="'x' is no symbol of anbn"):
         job.task.encode(job.config, job.splits.vocab, ["axb"])
+    with pytest.raises(DataError, match="without steps"):
+        parity = prepare(recipe("parity"))
+        parity.task.encode(parity.config, parity.splits.vocab, [" "])
     job = prepare(recipe("adding"))
     batch = job.task.encode(job.config, job.splits.vocab, ["0.25* 0.5 0.125*"])
     assert batch.inputs[:, 0].tolist() == [[0.25, 1], [0.5, 0], [0.125, 1]]
