@@ -9,12 +9,13 @@ from itertools import islice
 import torch
 
 from rnncli import records
-from rnncli.data.batch import Order
+from rnncli.data.batch import Batch, Order
 from rnncli.device import memory_available
 from rnncli.locale import tr
 from rnncli.training.job import Job
 from rnncli.training.loop import start, update
 from rnncli.training.summary import header
+from rnncli.views import shapes
 
 
 def dry_run(job: Job) -> records.Page:
@@ -25,8 +26,6 @@ def dry_run(job: Job) -> records.Page:
     seconds = step_seconds(job) * steps * train.epochs
     rows = [
         (tr("steps per epoch"), f"{steps:,}"),
-        (tr("batch"), f"(T={job.cost.T}, B={job.cost.B})"),
-        (tr("parameters"), f"{job.cost.parameters:,}"),
         (tr("vocabulary"), vocabulary(job)),
     ]
     columns = [records.Column("name", "", "text"), records.Column("value", "", "text")]
@@ -40,7 +39,8 @@ def dry_run(job: Job) -> records.Page:
         ],
         [[tr("{n} epochs", n=train.epochs), job.cost.memory, memory_available(), seconds]],
     )
-    shown = [*page.records, records.Table("plan", columns, [list(row) for row in rows]), estimates]
+    plan = records.Table("plan", columns, [list(row) for row in rows])
+    shown = [*page.records, plan, shapes.table(shapes.stages(job.model, first_batch(job))), estimates]
     return records.Page(
         "rnncli/dry-run/1",
         page.title,
@@ -50,6 +50,12 @@ def dry_run(job: Job) -> records.Page:
         dtype=page.dtype,
         torch=page.torch,
     )
+
+
+def first_batch(job: Job) -> Batch:
+    """The first batch of the first epoch, on the job's device."""
+    order = Order(job.config.train.seed, 1)
+    return next(iter(job.task.batches(job.config, job.splits.train, order))).to(job.device)
 
 
 def vocabulary(job: Job) -> str:
