@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -21,7 +22,7 @@ GRADIENT_STEPS = 64  # the gradient check replays at most the first so many step
 def tolerance(dtype: torch.dtype, width: int, scale: float = 1.0) -> float:
     """What rounding may differ by, for sums of `width` terms of size about `scale`: 1e-6 for small float32 cores."""
     base = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 2e-2, torch.float16: 4e-3}[dtype]
-    return base * max(1.0, (width / 64) ** 0.5) * max(1.0, scale)
+    return base * max(1.0, math.sqrt(width / 64)) * max(1.0, scale)
 
 
 def compare(core: CoreTrace) -> list[records.Check]:
