@@ -72,11 +72,17 @@ def _one_source(file: str | None) -> str:
     return "-"
 
 
+def _input_kind(run: Run) -> str:
+    """`text` or `path`: the task's INPUT, unless that depends on the recipe."""
+    of_recipe = getattr(run.task, "input_kind", None)
+    return str(run.task.INPUT if of_recipe is None else of_recipe(run.config))
+
+
 def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Prediction]:
     """Each argument's answer; a line end behind each text."""
     from dataclasses import replace
 
-    if run.task.INPUT == "text" and not settings.quiet:
+    if _input_kind(run) == "text" and not settings.quiet:
         for text in given:
             if os.path.isfile(text):
                 note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
@@ -88,7 +94,7 @@ def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Predicti
 def _of_lines(run: Run, file: str, asked: Asked) -> Iterator[Prediction]:
     from dataclasses import replace
 
-    if run.task.INPUT == "path" and file != "-":
+    if _input_kind(run) == "path" and file != "-":
         raise UsageError(
             tr("this task takes files as arguments"), where="--file", todo=tr("rnncli predict RUN {file}", file=file)
         )

@@ -324,6 +324,14 @@ class LogMel:
         found: Tensor = (power @ filters + 1e-6).log()
         return found
 
+    def of_file(self, path: str | Path) -> Tensor:
+        """The features of one sound file. Raises DataError with the file's name, and Missing."""
+        sound = read_sound(path)
+        try:
+            return self(sound)
+        except DataError as error:
+            raise DataError(error.what, where=error.where or shown(path), todo=error.todo) from error
+
 
 @cache
 def _filters(settings: LogMel) -> Tensor:
@@ -408,6 +416,27 @@ class Features:
         return mean.tolist(), deviation.tolist()
 
 
+@dataclass(frozen=True)
+class ChosenFeatures(Sequence["Tensor"]):
+    """Some rows of Features as a sequence of their own, read when asked for."""
+
+    features: Features
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        """One clip's features, or, for a slice, the same kind of sequence."""
+        if isinstance(i, slice):
+            return ChosenFeatures(self.features, self.rows[i])
+        return self.features[self.rows[i]]
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.features.lengths[row] for row in self.rows]
+
+
 def read_features(
     clips: Iterable[Clip], settings: LogMel, skipped: Skipped, fits: Callable[[Clip, int], str]
 ) -> Features:
@@ -461,3 +490,18 @@ def first_rate(clips: Iterable[Clip]) -> int:
         except DataError as error:
             first = first or error
     raise first or DataError(tr("there are no clips"))
+
+
+def pattern_of_folder(folder: str | Path, first: str) -> str | None:
+    """The shape of the first sound file's name in a folder, fields between underscores: {first}_{speaker}_{take}.wav
+    for 7_jackson_0.wav; further fields are *. None where there are no sound files."""
+    files = files_in(folder, ENDINGS, Skipped())
+    if not files:
+        return None
+    stem, dot, ending = files[0].name.partition(".")
+    n = stem.count("_") + 1
+    if n <= 2:
+        fields = ["{" + first + "}", "{take}"][:n]
+    else:
+        fields = ["{" + first + "}", "{speaker}", "{take}", *["*"] * (n - 3)]
+    return "_".join(fields) + dot + ending

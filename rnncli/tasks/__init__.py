@@ -188,6 +188,7 @@ class Task(Protocol):
     #   `evaluate --data`.
     # predict_lines(config, model, vocab, lines, asked) -> Iterator[Prediction]: `predict` for --file and standard input
     #   where a file's format goes beyond a line (CoNLL-U). lines: with their ends as they stand; so are the texts.
+    # input_kind(config) -> "text" or "path": where what `predict` takes depends on the recipe, in place of INPUT.
     # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 
 

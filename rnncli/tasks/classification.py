@@ -1,4 +1,4 @@
-"""classification: one label for a whole text. Names by language, sentences well-formed or not."""
+"""classification: one label for a whole text or sound. Names by language, sentences well-formed or not, words heard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rnncli.data.table import Key, read_cells
 from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
+from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, SplitSection, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.audio import Clip, Features, LogMel
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"macro-f1": "higher", "accuracy": "higher", "loss": "lower"}
 INPUT: Literal["text", "path"] = "text"
@@ -39,8 +40,21 @@ SHOWN_CLASSES = 24  # in the confusion matrix; more classes: the commonest mista
 class Split(SplitSection):
     by: str | int | None = Field(
         None,
-        description="rows that agree here stay in one part: a column, or for a folder a pattern, {speaker}_*.txt",
+        description="rows that agree here stay in one part: a column; for a folder of texts a pattern, "
+        "{speaker}_*.txt; for sound a field of its pattern",
     )
+
+
+class Sound(Section):
+    """`data.sound:`, a folder of sound files in place of texts."""
+
+    pattern: str = Field(description="how file names say the class: {label}_{speaker}_{take}.wav")
+    sample_rate: Annotated[int, Field(ge=0)] = Field(
+        0, description="Hz that all clips are brought to; 0 is the rate of the first"
+    )
+    mels: Annotated[int, Field(ge=1, le=512)] = Field(40, description="mel bands, the features of a frame")
+    window: Annotated[float, Field(gt=0, le=1000)] = Field(25.0, description="milliseconds that a frame looks at")
+    hop: Annotated[float, Field(gt=0, le=1000)] = Field(10.0, description="milliseconds from a frame to the next")
 
 
 class Data(DataSection):
@@ -48,6 +62,7 @@ class Data(DataSection):
     text: str | int = Field("text", description="table: column that holds the text, by name, or by number from 0")
     label: str | int = Field("label", description="table: column that holds the class")
     header: bool = Field(True, description="table: the first row names the columns")
+    sound: Sound | None = Field(None, description="read a folder of sound files: {pattern: '{label}_{speaker}_*.wav'}")
     classes: dict[str, str] | None = Field(
         None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
     )
@@ -71,6 +86,8 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(
         32, description="length of the learned vectors of input: embedding"
     )
+    channels: Annotated[int, Field(ge=1)] = Field(64, description="sound: of its convolutions, the input of the cell")
+    subsampling: Literal[1, 2, 4] = Field(2, description="sound: frames that become one step, by convolutions")
     head: Literal["last", "mean", "max"] = Field(
         "last", description="what is scored: the last states of all directions joined, or outputs pooled over the steps"
     )
@@ -96,7 +113,8 @@ class Config(RecipeConfig):
 
 
 class Row(NamedTuple):
-    """One labelled text: where it stands (`file:line`), its tokens, its label, the group that a split keeps whole."""
+    """One labelled text: where it stands (`file:line`), its tokens, its label, the group that a split keeps whole. Of a
+    sound: its file, and no tokens."""
 
     where: str
     tokens: list[str]
@@ -105,16 +123,26 @@ class Row(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Rows, and the same as numbers. class_weights: (C,) of the loss; None where all classes count alike."""
+    """Rows, and the same as numbers: token numbers, or the features of a sound, (T, mels) each. class_weights: (C,) of
+    the loss; None where all classes count alike."""
 
     rows: Sequence[Row]
-    inputs: Sequence[list[int]]
+    inputs: Sequence[Any]
     targets: Sequence[int]
     class_weights: Tensor | None = None
+
+    def lengths(self) -> list[int]:
+        from rnncli.data.audio import ChosenFeatures
+
+        if isinstance(self.inputs, ChosenFeatures):
+            return self.inputs.lengths
+        return [len(row) for row in self.inputs]
 
 
 def read(config: Config) -> Splits:
     data = config.data
+    if data.sound is not None:
+        return _read_sounds(config, data.sound)
     skipped = Skipped(data.on_bad, tr("rows"))
     notes: list[str] = []
     if data.path is not None:
@@ -165,6 +193,110 @@ def read(config: Config) -> Splits:
     )
 
 
+def _read_sounds(config: Config, sound: Sound) -> Splits:
+    from rnncli.data.audio import LogMel, first_rate, read_features
+
+    data = config.data
+    given = {name: source for name in ("train", "validation", "test") if (source := getattr(data, name)) is not None}
+    sources = list(given.values())
+    if data.path is not None:
+        sources = [data.path] if isinstance(data.path, str) else data.path
+    skipped = Skipped(data.on_bad, tr("clips"))
+    listed = {source: _clips(config, sound, source, skipped) for source in sources}
+    clips = [clip for source in sources for clip in listed[source]]
+    settings = LogMel(sound.sample_rate or first_rate(clips), sound.mels, sound.window, sound.hop)
+    features = read_features(clips, settings, skipped, lambda clip, T: _no_class(data, clip.text))
+    skipped.finish(", ".join(map(name_of, sources)))
+    found = features.clips
+    if data.path is not None:
+        shares, seed = data.split.fractions(), config.train.seed
+        if data.split.by is None or not shares:
+            split = split_by_class([clip.text for clip in found], shares, seed)
+        else:
+            split = split_by_group([clip.group for clip in found], shares, seed, by=str(data.split.by))
+        chosen, how = dict(split.parts), split.how
+    else:
+        owner = {id(clip): name for name, source in given.items() for clip in listed[source]}
+        chosen = {name: [i for i, clip in enumerate(found) if owner[id(clip)] == name] for name in given}
+        how = tr("separate files")
+    labels = Vocab(tuple(sorted({_class_of(data, found[i].text) for i in chosen["train"]})))
+    if len(labels) < 2:
+        raise DataError(
+            tr("the training part has one class only, {label}", label=repr("".join(labels.tokens))),
+            where=name_of(sources[0]),
+        )
+    mean, std = features.moments(chosen["train"])
+    vocab: Vocabulary = {
+        "labels": labels.to_json(),
+        "features": {"rate": settings.rate, "mels": settings.mels, "window": settings.window, "hop": settings.hop},
+        "mean": mean,
+        "std": std,
+    }
+    notes = [skipped.sentence()] if skipped.count else []
+    notes += skipped.notes
+    parts = {name: _sound_part(config, name, features, rows, vocab, notes) for name, rows in chosen.items()}
+    return Splits(
+        train=parts["train"]._replace(class_weights=_class_weights(config, parts["train"].targets, len(labels))),
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        vocab=vocab,
+        counts={name: {"clips": len(part.rows), "frames": sum(part.lengths())} for name, part in parts.items()},
+        fingerprint=features.fingerprint,
+        how=tr("{how}; {n} classes", how=how, n=len(labels)),
+        notes=notes,
+    )
+
+
+def _clips(config: Config, sound: Sound, source: str, skipped: Skipped) -> list[Clip]:
+    """The sound files of a folder; what is said in each is its class as the file name has it."""
+    from rnncli.data.audio import list_clips
+
+    data = config.data
+    return list_clips(source, skipped, pattern=sound.pattern, text=data.label, by=data.split.by)
+
+
+def _class_of(data: Data, label: str) -> str:
+    return label if data.classes is None else data.classes[label]
+
+
+def _no_class(data: Data, label: str) -> str:
+    """Why a label of the files has no class, or ""."""
+    if data.classes is None or label in data.classes:
+        return ""
+    return tr("label {label} is not in data.classes: {known}", label=repr(label), known=", ".join(data.classes))
+
+
+def _sound_part(
+    config: Config, name: str, features: Features, rows: Iterable[int], vocab: Vocabulary, notes: list[str]
+) -> Part:
+    """These rows of the features. A class that training does not have is a bad record."""
+    from rnncli.data.audio import ChosenFeatures
+
+    labels = Vocab.from_json(vocab["labels"])
+    skipped = Skipped(config.data.on_bad, tr("clips"))
+    usable: dict[int, Row] = {}
+    for row in rows:
+        clip = features.clips[row]
+        label = _class_of(config.data, clip.text)
+        if label in labels:
+            skipped.good()
+            usable[row] = Row(clip.where, [], label, clip.group)
+        else:
+            skipped.bad(clip.where, tr("class {label} is not in the training part", label=repr(label)))
+    skipped.finish(name)
+    if skipped.count:
+        notes.append(skipped.sentence())
+    chosen = list(usable.values())
+    return Part(chosen, ChosenFeatures(features, list(usable)), [labels.id(row.label) for row in chosen])
+
+
+def _settings(vocab: Vocabulary) -> LogMel | None:
+    """How sound becomes features; None where the model reads texts."""
+    from rnncli.data.audio import LogMel
+
+    return LogMel(**vocab["features"]) if "features" in vocab else None
+
+
 def _is_folder(source: str) -> bool:
     return not is_builtin(source) and Path(source).is_dir()
 
@@ -178,7 +310,7 @@ def _rows(config: Config, source: str, skipped: Skipped, notes: list[str]) -> It
         if data.max_length and len(tokens) > data.max_length:
             tokens = tokens[: data.max_length]
             cut += 1
-        yield Row(where, tokens, label if data.classes is None else data.classes[label], group)
+        yield Row(where, tokens, _class_of(data, label), group)
     if cut:
         notes.append(
             tr("{n} texts of {file} cut after {size} tokens", n=f"{cut:,}", file=name_of(source), size=data.max_length)
@@ -203,9 +335,8 @@ def _texts(data: Data, source: str, skipped: Skipped) -> Iterator[tuple[str, str
         cells = read_cells(source, keys, skipped, header=data.header)
         rows = ((where, row[0], row[1], row[2] if by is not None else "") for where, row in cells)
     for where, text, label, group in rows:
-        if data.classes is not None and label not in data.classes:
-            known = ", ".join(data.classes)
-            fit.bad(where, tr("label {label} is not in data.classes: {known}", label=repr(label), known=known))
+        if why := _no_class(data, label):
+            fit.bad(where, why)
         elif not tokenize(text[:100], data.tokens) and not tokenize(text, data.tokens):
             fit.bad(where, tr("there is no token in this text"))
         else:
@@ -290,29 +421,35 @@ def _seen_before(parts: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
-    from rnncli.nn.frontends import OneHot, TokenEmbedding
+    from rnncli.nn.frontends import ConvSubsampling, OneHot, TokenEmbedding
     from rnncli.nn.heads import LastState, MaxPool, MeanPool
     from rnncli.nn.model import SequenceModel
     from rnncli.nn.recurrent import core_of_section
 
     model = config.model
-    num_tokens, num_classes = len(vocab["tokens"]["tokens"]), len(vocab["labels"]["tokens"])
-    one_hot = model.input == "one-hot"
-    front = OneHot(num_tokens) if one_hot else TokenEmbedding(num_tokens, model.embedding_size)
-    rnn, spec = core_of_section(model, num_tokens if one_hot else model.embedding_size)
+    num_classes = len(vocab["labels"]["tokens"])
+    front: nn.Module
+    if "features" in vocab:
+        front, size = ConvSubsampling(vocab["mean"], vocab["std"], model.channels, model.subsampling), model.channels
+    else:
+        size = len(vocab["tokens"]["tokens"])
+        front = OneHot(size)
+        if model.input == "embedding":
+            front, size = TokenEmbedding(size, model.embedding_size), model.embedding_size
+    rnn, spec = core_of_section(model, size)
     head = {"last": LastState, "mean": MeanPool, "max": MaxPool}[model.head](spec.output_size, num_classes)
     return SequenceModel(front, rnn, head, model.engine)
 
 
 def names(config: Config, vocab: Vocabulary) -> Names:
-    return Names(vocab["tokens"]["tokens"], vocab["labels"]["tokens"])
+    return Names(None if "features" in vocab else vocab["tokens"]["tokens"], vocab["labels"]["tokens"])
 
 
 def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
     """In training, rows of like length share a batch, which saves padding; to be judged, rows come in order."""
     import torch
 
-    lengths = [len(row) for row in part.inputs] if order is not None else None
+    lengths = part.lengths() if order is not None else None
     extra = {} if part.class_weights is None else {"class_weights": part.class_weights}
     where = order or Order(0, 0)
     for rows in index_batches(
@@ -324,6 +461,9 @@ def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
 
 
 def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+    settings = _settings(vocab)
+    if settings is not None:
+        return Batch(*pad([settings.of_file(path) for path in inputs]))
     tokens = Vocab.from_json(vocab["tokens"])
     steps = [_steps(config, text) for text in inputs]
     for text, row in zip(inputs, steps, strict=True):
@@ -399,23 +539,41 @@ def _macro_f1(confusion: Tensor) -> float:
 
 
 def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
-    """The commonest class, and logistic regression on the n-grams of a text; both fitted on the training part."""
+    """The commonest class; logistic regression on the n-grams of a text, or, of sounds, the nearest mean spectrum. All
+    fitted on the training part."""
     import torch
 
     train, tested = splits.train, splits.part(part)
     size = len(splits.vocab["labels"]["tokens"])
     shares = torch.bincount(torch.tensor(train.targets), minlength=size).double()
     majority = (shares / shares.sum()).log().expand(len(tested.rows), size)
-    bag = NgramClassifier([row.tokens for row in train.rows], train.targets, size)
     label = splits.vocab["labels"]["tokens"][int(shares.argmax())]
+    always = Baseline(tr("majority"), _as_metrics(majority, tested), tr("always {label}", label=label))
+    if "features" in splits.vocab:
+        about = tr("the class whose mean over all frames is nearest: knows no order")
+        return [always, Baseline(tr("mean spectrum"), _as_metrics(_by_spectrum(train, tested, size), tested), about)]
+    bag = NgramClassifier([row.tokens for row in train.rows], train.targets, size)
     return [
-        Baseline(tr("majority"), _as_metrics(majority, tested), tr("always {label}", label=label)),
+        always,
         Baseline(
             tr("n-grams"),
             _as_metrics(bag.log_chances([row.tokens for row in tested.rows]), tested),
             tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(config.data.tokens)),
         ),
     ]
+
+
+def _by_spectrum(train: Part, tested: Part, num_classes: int) -> Tensor:
+    """Log chances by the distance of a clip's mean frame to that of each class, each band scaled by its spread over the
+    training clips: a Gaussian for each class, all of one width. (rows, C)"""
+    import torch
+
+    points = torch.stack([row.double().mean(0) for row in train.inputs])  # (rows, mels)
+    asked = torch.stack([row.double().mean(0) for row in tested.inputs])
+    spread = points.std(0, correction=0).clamp(min=1e-6)
+    targets = torch.tensor(train.targets)
+    centres = torch.stack([points[targets == c].mean(0) for c in range(num_classes)])  # (C, mels)
+    return (-0.5 * torch.cdist(asked / spread, centres / spread).square()).log_softmax(1)
 
 
 def watch(config: Config, model: Any, splits: Splits) -> str:
@@ -433,7 +591,11 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
 def _example(config: Config, model: Any, part: Part, labels: Sequence[str]) -> Table:
     row, ids, target = part.rows[0], part.inputs[0], part.targets[0]
     n = len(ids)
-    shown = sorted({*range(1, min(n, SHOWN_PREFIXES)), n})  # the first steps, and the whole text
+    sound = config.data.sound
+    if sound is None:
+        shown = sorted({*range(1, min(n, SHOWN_PREFIXES)), n})  # the first steps, and the whole text
+    else:
+        shown = sorted({-(-n * k // SHOWN_PREFIXES) for k in range(1, SHOWN_PREFIXES + 1)})  # a frame says little
     prefixes = Part([row] * len(shown), [ids[:stop] for stop in shown], [target] * len(shown))
     chances = _log_chances(config, model, prefixes).exp()
     best, which = chances.max(1)
@@ -441,10 +603,12 @@ def _example(config: Config, model: Any, part: Part, labels: Sequence[str]) -> T
     for k, stop in enumerate(shown):
         read_so_far = join(row.tokens[max(0, stop - 16) : stop], config.data.tokens)
         given = ("" if stop <= 16 else "…") + read_so_far
+        if sound is not None:
+            given = tr("{seconds} s", seconds=f"{stop * sound.hop / 1000:.2f}")
         table.append([stop, given, labels[int(which[k])], float(best[k]), float(chances[k, target])])
     columns = [
         Column("steps", tr("steps"), "count"),
-        Column("read", tr("read so far"), "code" if config.data.tokens == "characters" else "text"),
+        Column("read", tr("read so far"), "code" if config.data.tokens == "characters" and sound is None else "text"),
         Column("predicted", tr("predicted"), "text"),
         Column("p", "p"),
         Column("p_target", tr("p of {label}", label=labels[target])),
@@ -478,22 +642,25 @@ def _mistakes(confusion: Tensor, labels: Sequence[str]) -> Record:
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
-    """`text<TAB>label<TAB>p` for each text, with top_k the next likeliest labels behind it in the same way."""
+    """`text<TAB>label<TAB>p` for each text or sound file; with top_k, the next likeliest labels follow it."""
     from rnncli.nn.evaluate import outputs_of
 
     asked.only("top_k")
-    tokens, labels = Vocab.from_json(vocab["tokens"]), vocab["labels"]["tokens"]
+    labels = vocab["labels"]["tokens"]
+    tokens = None if "features" in vocab else Vocab.from_json(vocab["tokens"])
     for text in inputs:
-        steps = _steps(config, text)
         shown = " ".join(text.split())  # a tab in a text would be read as a column
-        if not steps:
-            yield Prediction(shown, {"input": text, "label": None, "top": []}, [tr("there is no token in this text")])
-            continue
-        ids, lengths = pad([tokens.encode(steps)])
-        _, outputs = next(outputs_of(model, [Batch(ids, lengths)]))
+        unknown: list[str] = []
+        if tokens is not None:
+            steps = _steps(config, text)
+            unknown = tokens.unknown(steps)
+            if not steps:
+                why = tr("there is no token in this text")
+                yield Prediction(shown, {"input": text, "label": None, "top": []}, [why])
+                continue
+        _, outputs = next(outputs_of(model, [encode(config, vocab, [text])]))
         best = outputs.scores[0].float().softmax(0).topk(min(asked.top_k or 1, len(labels)))
         top = [(labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
-        unknown = tokens.unknown(steps)
         notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
         cells = [cell for label, p in top for cell in (label, f"{p:.4f}")]
         yield Prediction(
@@ -507,6 +674,9 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     """A new file or folder of labelled texts as one part, in a run's vocabulary; and notes on it. Raises DataError."""
     skipped = Skipped(config.data.on_bad, tr("rows"))
     notes: list[str] = []
+    settings = _settings(vocab)
+    if settings is not None and config.data.sound is not None:
+        return _read_sound_part(config, config.data.sound, vocab, settings, path)
     rows = list(_rows(config, path, skipped, notes))
     if skipped.count:
         notes.append(skipped.sentence())
@@ -514,13 +684,39 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     return part, [*notes, *skipped.notes]
 
 
+def _read_sound_part(
+    config: Config, sound: Sound, vocab: Vocabulary, settings: LogMel, path: str
+) -> tuple[Part, list[str]]:
+    from rnncli.data.audio import read_features
+
+    skipped = Skipped(config.data.on_bad, tr("clips"))
+    clips = _clips(config, sound, path, skipped)
+    features = read_features(clips, settings, skipped, lambda clip, T: _no_class(config.data, clip.text))
+    skipped.finish(name_of(path))
+    notes = [skipped.sentence()] if skipped.count else []
+    part = _sound_part(config, name_of(path), features, range(len(features.clips)), vocab, notes)
+    return part, [*notes, *skipped.notes]
+
+
+def input_kind(config: Config) -> Literal["text", "path"]:
+    """What `predict` takes under this recipe: paths where it reads sound."""
+    return INPUT if config.data.sound is None else "path"
+
+
 def fill(path: str) -> dict[str, Json]:
     """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
 
-    A table gives data.header, data.text and data.label; a folder needs nothing. Raises DataError: not to be read.
+    A table gives data.header, data.text and data.label; a folder of texts needs nothing; a folder of sound files gives
+    the pattern of their names. Raises DataError: not to be read.
     """
     if _is_folder(path):
-        return {}
+        from rnncli.data.audio import pattern_of_folder
+
+        pattern = pattern_of_folder(path, "label")
+        if pattern is None:
+            return {}
+        by = "speaker" if "{speaker}" in pattern else None
+        return {"data.sound": {"pattern": pattern}, "data.label": "label", "data.split.by": by}
     found = sniff_table(path)
     guessed = {"data.header": found.header, "data.text": found.text, "data.label": found.label}
     return {key: value for key, value in guessed.items() if value is not None}

@@ -245,20 +245,9 @@ def _settings(vocab: Vocabulary) -> LogMel:
     return LogMel(**vocab["features"])
 
 
-def _features(settings: LogMel, path: str) -> Tensor:
-    from rnncli.data.audio import read_sound
-
-    try:
-        return settings(read_sound(path))
-    except DataError as error:
-        if error.where:
-            raise
-        raise DataError(error.what, where=name_of(path), todo=error.todo) from error
-
-
 def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
     settings = _settings(vocab)
-    return Batch(*pad([_features(settings, path) for path in inputs]))
+    return Batch(*pad([settings.of_file(path) for path in inputs]))
 
 
 def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
@@ -415,7 +404,7 @@ def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str]
     asked.only("beam")
     settings = _settings(vocab)
     for path in inputs:
-        _, outputs = next(outputs_of(model, [Batch(*pad([_features(settings, path)]))]))
+        _, outputs = next(outputs_of(model, [Batch(*pad([settings.of_file(path)]))]))
         if asked.beam is None or asked.beam == 1:
             text = _greedy(outputs, vocab)[0]
         else:
@@ -449,7 +438,7 @@ def fill(path: str) -> dict[str, Json]:
     A table: which columns hold files and texts. A folder without a table: the pattern of its first file's name, such as
     {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
     """
-    from rnncli.data.audio import ENDINGS, TABLES
+    from rnncli.data.audio import TABLES, pattern_of_folder
     from rnncli.data.folder import files_in
     from rnncli.data.table import open_table
 
@@ -458,7 +447,10 @@ def fill(path: str) -> dict[str, Json]:
     if folder.is_dir():
         tables = files_in(folder, TABLES, Skipped())
         if not tables:
-            return _pattern_of(files_in(folder, ENDINGS, Skipped()))
+            pattern = pattern_of_folder(folder, "text")
+            if pattern is None:
+                return {}
+            return {"data.pattern": pattern, "data.split.by": "speaker" if "{speaker}" in pattern else None}
     columns = open_table(tables[0]).columns
     found: dict[str, Json] = {"data.path": str(tables[0])} if len(tables) > 1 else {}
     for key, known in (
@@ -472,14 +464,3 @@ def fill(path: str) -> dict[str, Json]:
     # The recipe's own `by` names a column that this table may not have.
     found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
     return found
-
-
-def _pattern_of(files: Sequence[Path]) -> dict[str, Json]:
-    """The shape of the first file's name: fields between underscores, the first the text, the second the speaker."""
-    if not files:
-        return {}
-    stem, ending = files[0].name.split(".")[0], "".join(files[0].suffixes)
-    fields = ["{text}", "{speaker}", "{take}"]
-    n = stem.count("_") + 1
-    pattern = "_".join(fields[:n] if n <= len(fields) else [*fields[:2], *["*"] * (n - 2)]) + ending
-    return {"data.pattern": pattern, "data.split.by": "speaker" if n >= 3 else None}
