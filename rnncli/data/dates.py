@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-
 from rnncli.errors import DataError
 from rnncli.locale import tr
 
@@ -53,6 +51,8 @@ class Step:
             return _add_months(date, count * self.months)
         if self.weekdays:
             day, rest = divmod(date, DAY)
+            import numpy as np
+
             moved = np.busday_offset(np.datetime64(day, "D"), count, roll="forward")
             return int(moved.astype(np.int64)) * DAY + rest
         return date + count * self.microseconds
@@ -177,6 +177,8 @@ class DateColumn:
 
     def done(self, name: str, lines: Sequence[int]) -> Dates:
         """name: of the file, for messages. lines: the line of each date. DataError where two forms stay possible."""
+        import numpy as np
+
         left = [(form, np.array(values, dtype=np.int64)) for form, values in self._open]
         if len(left) > 1:
             rising = [(form, values) for form, values in left if len(values) > 1 and (np.diff(values) > 0).all()]
@@ -200,6 +202,8 @@ class DateColumn:
 def _faults(
     values: Any, step: Step | None
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    import numpy as np
+
     differences = np.diff(values)
     duplicates = tuple((np.flatnonzero(differences == 0) + 1).tolist())
     backwards = tuple((np.flatnonzero(differences < 0) + 1).tolist())
@@ -214,6 +218,8 @@ def _faults(
 
 def _steps_between(values: Any, step: Step) -> tuple[Any, Any]:
     """For each pair of neighbours: the steps from one to the other, and whether that is a whole number."""
+    import numpy as np
+
     if step.months:
         months = values.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
         between = np.diff(months)
@@ -228,6 +234,8 @@ def _steps_between(values: Any, step: Step) -> tuple[Any, Any]:
 
 def _infer(values: Any) -> Step | None:
     """The step that more than half of the neighbouring dates keep, or None."""
+    import numpy as np
+
     dates = np.unique(values)
     if len(dates) < 2:
         return None
@@ -254,6 +262,8 @@ def _infer(values: Any) -> Step | None:
 
 
 def _mode(values: Any) -> tuple[int, float]:
+    import numpy as np
+
     distinct, counts = np.unique(values, return_counts=True)
     best = int(counts.argmax())
     return int(distinct[best]), float(counts[best]) / len(values)

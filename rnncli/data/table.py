@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from rnncli.data.dates import DateColumn, Dates
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
@@ -157,6 +155,8 @@ class SeriesFile:
 
     def missing(self) -> dict[str, int]:
         """Missing values of each column that has any."""
+        import numpy as np
+
         counts = np.isnan(self.values).sum(axis=0)
         return {column: int(n) for column, n in zip(self.columns, counts, strict=True) if n}
 
@@ -176,6 +176,8 @@ def read_series(
     A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
     order of the dates is the caller's to check (`dates.check_order()`, `dates.report()`).
     """
+    import numpy as np
+
     table = open_table(source, header=header, delimiter=delimiter, decimal=decimal)
     places = [table.index(key) for key in keys]
     date_place = None if date is None else table.index(date)
