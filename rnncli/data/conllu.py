@@ -17,6 +17,7 @@ from rnncli.locale import tr
 from rnncli.names import nearest
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+Lines = Iterable[tuple[int, str]]  # (line number, line with its end)
 MAX_SENTENCE = 32 << 20  # characters between two blank lines; more is a file of another kind
 
 _WORD = re.compile(r"[1-9][0-9]{0,8}\Z")

@@ -627,7 +627,8 @@ def predict_lines(
     form = _format_of_line(first) if "\t" in first else "text"
     whole = chain(head, lines)
     if vocab["format"] == "pairs" or form == "text" or (form == "tsv" and vocab["format"] != "tsv"):
-        for found in predict(config, model, vocab, (line.removeprefix("\ufeff").rstrip("\r\n") for line in whole), asked):
+        texts = (line.removeprefix("\ufeff").rstrip("\r\n") for line in whole)
+        for found in predict(config, model, vocab, texts, asked):
             yield replace(found, text=found.text + "\n")
         return
     numbered = enumerate(whole, 1)
