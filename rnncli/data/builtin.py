@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from rnncli.data import grammar, shapes, speech
+from rnncli.data import grammar
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import nearest
@@ -163,6 +163,18 @@ def _daily() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _digits() -> str:
+    from rnncli.data import speech  # here, as numpy is: every task imports this module
+
+    return speech.transcripts()
+
+
+def _moving_shapes() -> str:
+    from rnncli.data import shapes
+
+    return shapes.listing()
+
+
 BUILTINS: dict[str, Builtin] = {
     made.name: made
     for made in (
@@ -173,7 +185,7 @@ BUILTINS: dict[str, Builtin] = {
         Builtin("monthly", "table", "airline passengers a month, 1949 to 1960: date, value", _monthly),
         Builtin("daily", "table", "three years of a made-up shop: date, sales, promotion, temperature", _daily),
         Builtin("numbers", "pairs", "0 to 9999 in English words and Chinese numerals", _numbers),
-        Builtin("digits", "sound", "1,200 clips of a synthesizer that speaks digits in 24 voices", speech.transcripts),
-        Builtin("moving-shapes", "frames", "2,400 films of a shape that moves, by kind of motion", shapes.listing),
+        Builtin("digits", "sound", "1,200 clips of a synthesizer that speaks digits in 24 voices", _digits),
+        Builtin("moving-shapes", "frames", "2,400 films of a shape that moves, by kind of motion", _moving_shapes),
     )
 }
