@@ -22,6 +22,7 @@ ROUNDS = 21
 FEWEST = 5  # rounds: with five, the interval still reaches from the smallest ratio to the largest
 DRAWS = 2000  # of the bootstrap
 SHORTEST = 0.01  # seconds: a shorter run is repeated until one timing is at least this long
+SLOW = 2.0  # seconds: such a run is not warmed up twice
 WIDE = 0.10  # a middle half of the times wider than this share of the median is said
 MOVED = 0.10  # a yardstick that changed by more than this share, from the beginning to the end, withdraws the verdict
 
@@ -62,12 +63,13 @@ class Interval:
 
 
 def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter) -> None:
-    """Run each arm cold, then warm, and set `repeat` so that one timing lasts SHORTEST."""
+    """Run each arm cold, then warm (one that takes seconds is warm by then), and set `repeat` so that one timing lasts
+    SHORTEST."""
     for arm in arms:
         if arm.before is not None:
             arm.before()
         arm.cold = arm.seconds(1, clock)
-        once = arm.seconds(1, clock)
+        once = arm.seconds(1, clock) if arm.cold < SLOW else arm.cold
         arm.repeat = max(1, min(1000, round(SHORTEST / once))) if once > 0 else 1000
 
 

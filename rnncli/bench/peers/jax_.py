@@ -104,48 +104,42 @@ class Loop(Work):
         still = {name: jnp.zeros_like(value) for name, value in self.w.items()}
         self.adam = (still, {name: jnp.zeros_like(value) for name, value in self.w.items()}, jnp.zeros(()))
 
-    def _scores(self, w: Weights, inputs: Any, state: Any) -> tuple[Any, Any]:
+    def _scores(self, w: Weights, inputs: Any) -> Any:
         x = w["embedding"][inputs]  # (T, B, H)
-        last = []
+        state = zeros(self.work["cell"], self.work["B"], self.work["H"])
         for k in range(LAYERS):
             mine = {name[:-3]: value for name, value in w.items() if name.endswith(f"_l{k}")}
-            x, after = layer(self.work["cell"], x, state[k], mine)
-            last.append(after)
-        return x @ w["head_weight"].T + w["head_bias"], tuple(last)
+            x, _ = layer(self.work["cell"], x, state, mine)
+        return x @ w["head_weight"].T + w["head_bias"]
 
-    def _loss(self, w: Weights, inputs: Any, targets: Any, state: Any) -> tuple[Any, Any]:
-        scores, last = self._scores(w, inputs, state)
-        logs = jax.nn.log_softmax(scores)
-        return -jnp.take_along_axis(logs, targets[..., None], axis=2).mean(), last
+    def _loss(self, w: Weights, inputs: Any, targets: Any) -> Any:
+        logs = jax.nn.log_softmax(self._scores(w, inputs))
+        return -jnp.take_along_axis(logs, targets[..., None], axis=2).mean()
 
-    def _update(self, w: Weights, adam: Any, inputs: Any, targets: Any, state: Any) -> Any:
-        (loss, last), d_w = jax.value_and_grad(self._loss, has_aux=True)(w, inputs, targets, state)
+    def _update(self, w: Weights, adam: Any, inputs: Any, targets: Any) -> Any:
+        loss, d_w = jax.value_and_grad(self._loss)(w, inputs, targets)
         m, v, t = adam
         t = t + 1
         m = jax.tree.map(lambda a, g: 0.9 * a + 0.1 * g, m, d_w)
         v = jax.tree.map(lambda a, g: 0.999 * a + 0.001 * g * g, v, d_w)
         rate, root = self.work["lr"] / (1 - 0.9**t), jnp.sqrt(1 - 0.999**t)
         w = jax.tree.map(lambda p, a, b: p - rate * a / (jnp.sqrt(b) / root + 1e-8), w, m, v)
-        return w, (m, v, t), loss, last
-
-    def _state(self) -> Any:
-        return tuple(zeros(self.work["cell"], self.work["B"], self.work["H"]) for _ in range(LAYERS))
+        return w, (m, v, t), loss
 
     def once(self) -> None:
         self.epoch()
 
     def epoch(self) -> list[float]:
         """Losses are read at the end: JAX works on while Python goes ahead, which is how it is meant to be used."""
-        state = self._state()
         losses = []
         for inputs, targets in self.windows:
-            self.w, self.adam, loss, state = self.step(self.w, self.adam, inputs, targets, state)
+            self.w, self.adam, loss = self.step(self.w, self.adam, inputs, targets)
             losses.append(loss)
         return [float(loss) for loss in jax.block_until_ready(losses)]
 
     def results(self) -> Arrays:
         self.begin()
-        scores, _ = self._scores(self.w, self.windows[0][0], self._state())
+        scores = self._scores(self.w, self.windows[0][0])
         return loop_results(self.epoch(), np.asarray(scores))
 
 

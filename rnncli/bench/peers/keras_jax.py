@@ -90,7 +90,8 @@ class Losses(keras.callbacks.Callback):
 
 
 class Loop(Work):
-    """Stateful layers carry the state from window to window, and are reset where an epoch begins."""
+    """`model.fit` on all windows, each from state 0: even with `stateful=True` Keras 3.15 on JAX begins every batch of
+    a `fit` there, because the layer's state is not among the model's variables."""
 
     def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
         self.work, self.arrays = work, arrays
@@ -100,7 +101,7 @@ class Loop(Work):
         self.targets = arrays["targets"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
         H, V = work["H"], work["V"]
         layers: list[Any] = [keras.layers.Embedding(V, H)]
-        layers += [CLASSES[work["cell"]](H, return_sequences=True, stateful=True) for _ in range(LAYERS)]
+        layers += [CLASSES[work["cell"]](H, return_sequences=True) for _ in range(LAYERS)]
         self.cores = layers[1:]
         head = keras.layers.Dense(V)
         self.model = keras.Sequential([keras.Input(batch_shape=(B, work["T"]), dtype="int32"), *layers, head])
@@ -121,16 +122,12 @@ class Loop(Work):
         self.epoch([])
 
     def epoch(self, callbacks: list[Any]) -> None:
-        for core in self.cores:
-            core.reset_state()
         self.model.fit(
             self.inputs, self.targets, batch_size=self.work["B"], shuffle=False, verbose=0, callbacks=callbacks
         )
 
     def results(self) -> Arrays:
         self.begin()
-        for core in self.cores:
-            core.reset_state()
         scores = np.asarray(self.model(self.inputs[: self.work["B"]])).transpose(1, 0, 2)
         losses = Losses()
         self.epoch([losses])

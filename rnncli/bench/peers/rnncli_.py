@@ -31,7 +31,7 @@ class Layer(torch_.Layer):
 
 class Loop(Work):
     """An epoch of the language-model task: its own batches, loss, optimizer and bookkeeping, without the evaluation at
-    the end of an epoch, which the others do not do either."""
+    the end of an epoch. Like the others, and unlike `rnncli train`, each window begins at state 0."""
 
     def __init__(self, work: Mapping[str, Any], arrays: Arrays, threads: int) -> None:
         self.arrays = arrays
@@ -61,22 +61,24 @@ class Loop(Work):
         self.state: TrainState = start(self.job)
 
     def once(self) -> None:
-        self.state.carry, self.state.next_batch = None, 0
+        self.epoch()
+
+    def epoch(self) -> list[float]:
+        losses, self.state.next_batch = [], 0
         for batch in epoch_batches(self.job, self.state):
+            self.state.carry = None
+            before = self.state.total
             update(self.job, self.state, batch)
+            losses.append(float(self.state.total - before) / batch.inputs.numel())
+        return losses
 
     def results(self) -> Arrays:
         self.begin()
-        job, losses, before = self.job, [], 0.0
+        job = self.job
         batch: Batch = next(job.task.batches(job.config, job.splits.train, Order(0, 1)))
         with torch.no_grad():
             scores = job.model(batch).scores.numpy()
-        for batch in epoch_batches(job, self.state):
-            update(job, self.state, batch)
-            total = float(self.state.total)
-            losses.append((total - before) / (batch.inputs.numel()))
-            before = total
-        return loop_results(losses, scores)
+        return loop_results(self.epoch(), scores)
 
 
 def as_text(arrays: Arrays) -> str:

@@ -59,9 +59,10 @@ class Character(nn.Module):
         self.rnn = CLASSES[cell](H, H, LAYERS)
         self.head = nn.Linear(H, V)
 
-    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        output, state = self.rnn(self.embedding(inputs), state)
-        return self.head(output), state
+    def forward(self, inputs: Tensor) -> Tensor:
+        output, _ = self.rnn(self.embedding(inputs))
+        scores: Tensor = self.head(output)
+        return scores
 
 
 def weights(arrays: Arrays) -> dict[str, Tensor]:
@@ -73,7 +74,7 @@ def weights(arrays: Arrays) -> dict[str, Tensor]:
 
 
 class Loop(Work):
-    """An epoch: every window once, the state carried, from where the weights stand."""
+    """An epoch: every window once, each from state 0, from where the weights stand."""
 
     def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
         self.work, self.arrays = work, arrays
@@ -90,22 +91,20 @@ class Loop(Work):
         self.epoch()
 
     def epoch(self) -> list[float]:
-        state = None
         losses = []
         for inputs, targets in zip(self.inputs, self.targets, strict=True):
-            scores, state = self.model(inputs, state)
+            scores = self.model(inputs)
             loss = F.cross_entropy(scores.flatten(0, 1), targets.flatten())
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            state = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
             losses.append(loss.item())
         return losses
 
     def results(self) -> Arrays:
         self.begin()
         with torch.no_grad():
-            scores, _ = self.model(self.inputs[0], None)
+            scores = self.model(self.inputs[0])
         return loop_results(self.epoch(), scores.numpy())
 
 

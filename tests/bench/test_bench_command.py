@@ -1,0 +1,92 @@
+"""`rnncli bench` as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rnncli.cli import run
+
+QUICK = ["bench", "--cell", "gru", "--size", "4/2/3", "--rounds", "5", "--time-budget", "0"]
+
+
+def test_json_is_one_document_and_compares_with_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run([*QUICK, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "rnncli/bench/1"
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(found), "utf-8")
+    assert run([*QUICK, "--compare", str(old)]) == 0
+    assert "now / then" in capsys.readouterr().out
+    found["config"]["machine"]["processor"] = "another"
+    old.write_text(json.dumps(found), "utf-8")
+    assert run([*QUICK, "--compare", str(old)]) == 2
+    assert "another machine" in capsys.readouterr().err
+
+
+def test_save(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run([*QUICK, "--save", str(tmp_path / "rows.csv")]) == 0
+    header = (tmp_path / "rows.csv").read_text("utf-8").splitlines()[0]
+    assert header.startswith("cell,pass,engine")
+    assert "GFLOP/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cell", "gruu"], "did you mean gru?"),
+        (["--engine", "scann"], "did you mean scan?"),
+        (["--size", "12"], "H/B/T"),
+        (["--tier", "huge"], "--tier takes one of"),
+        (["--pass", "back"], "--pass takes one of"),
+        (["--threads", "0"], "--threads"),
+        (["--threads", "1,x"], "--threads"),
+        (["--threads", "9999"], "would wait"),
+        (["--dtype", "float16"], "--dtype takes one of"),
+        (["--scaling", "Q"], "--scaling takes one of"),
+        (["--scaling", "T", "--tier", "quick"], "does not read --tier"),
+        (["--size", "1/1/1", "--tier", "quick"], "do not go together"),
+        (["--against", "tensorflow"], "--against takes one of"),
+        (["--against", ","], "names no library"),
+        (["--against", "jax", "--dtype", "float64"], "does not read --dtype"),
+        (["--train"], "does not read --train"),
+        (["--force"], "does not read --force"),
+        (["--set", "a=b"], "does not read --set"),
+        (["hello", "--cell", "gru"], "does not read --cell"),
+        (["hello", "--against", "jax"], "do not go together"),
+        (["helo"], "did you mean hello?"),
+        (["hello", "--set", "model.cel=gru"], "model.cel"),
+        (["--rounds", "3"], "--rounds"),
+        (["--engine", "torch", "--cell", "feedforward", "--size", "2/1/1"], "cannot run feedforward"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_exit_2_and_says_what_to_do(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnncli.bench.peers.missing", lambda peers: {})
+    assert run(["bench", *words]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.out == ""
+
+
+def test_sizes_that_no_memory_holds_are_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "--cell", "gru", "--size", "2000000/1000000/100000"]) == 5
+    assert "memory" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_exit_5(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnncli.bench.peers.find_spec", lambda name: None)
+    assert run(["bench", "--against", "jax"]) == 5
+    assert "pip install 'rnncli[peers]'" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_bench_is_exit_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("{}", "utf-8")
+    assert run([*QUICK, "--compare", str(path)]) == 3
+    assert "is not the result of a bench" in capsys.readouterr().err
+    assert run([*QUICK, "--compare", str(tmp_path / "none.json")]) == 3

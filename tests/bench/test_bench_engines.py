@@ -1,0 +1,254 @@
+"""Engines on real cores, with a handful of rounds: what must agree, what is refused, and what JSON holds."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rnncli import report
+from rnncli.bench import compare, pages, work
+from rnncli.bench.ceilings import product_rate, products
+from rnncli.bench.engines import Measured, Plan, measure_rows
+from rnncli.bench.machine import machine
+from rnncli.bench.measure import Interval
+from rnncli.bench.sizes import CELLS, DEFAULT, STANDARD, Row, parse_size, rows_of, scaled
+from rnncli.bench.work import Setting, agree, bounds, engines_here, make, require_equal
+from rnncli.errors import CheckFailed, DataError, UsageError
+
+CPU = torch.device("cpu")
+TRAIN = Setting("train", torch.float32, CPU)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def quick(**changes: Any) -> Measured:
+    settings = {"rows": [Row("gru", 4, 2, 3), Row("lstm", 4, 2, 3)], "rounds": 5, "budget": 0.0}
+    return measure_rows(Plan(**(settings | changes)))
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    torch.set_num_threads(1)
+    return quick()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("what", ["train", "forward", "step"])
+def test_engines_agree_and_give_gradients_where_they_train(cell: str, what: Any) -> None:
+    setting = Setting(what, torch.float64, CPU)
+    engines = engines_here(cell, setting)
+    assert {"cell", "torch"} <= set(engines)
+    made = make(Row(cell, 5, 3, 4), setting)
+    assert agree(made, engines) < 1e-12
+    results = 1 + (2 if cell == "lstm" else 1) + (5 if what == "train" else 0)  # output, states, 4 weights and x
+    assert len(made.once("torch")) == results
+
+
+def test_no_torch_engine_for_a_cell_without_torch_class() -> None:
+    assert "torch" not in engines_here("feedforward", TRAIN)
+
+
+def test_a_wrong_arm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = work.run
+
+    def wrong(core: Any, x: Any, lengths: Any = None, state: Any = None, *, engine: str) -> Any:
+        output, last = run(core, x, lengths, state, engine=engine)
+        return (output * 1.001 if engine == "torch" else output), last
+
+    monkeypatch.setattr(work, "run", wrong)
+    with pytest.raises(CheckFailed, match="torch computes something else"):
+        quick(engines=["cell", "torch"])
+
+
+def test_a_wrong_gradient_or_shape_or_nan_is_refused() -> None:
+    one = [torch.ones(2), torch.ones(3)]
+    assert require_equal(one, [torch.ones(2), torch.ones(3)], "x", 1e-6) == 0.0
+    with pytest.raises(CheckFailed, match="x computes something else"):
+        require_equal(one, [torch.ones(2), torch.tensor([1.0, 1.0, 1.1])], "x", 1e-2)
+    with pytest.raises(CheckFailed, match="inf"):
+        require_equal(one, [torch.ones(2), torch.full((3,), float("nan"))], "x", 1e-2)
+    with pytest.raises(CheckFailed, match="other shapes"):
+        require_equal(one, [torch.ones(2)], "x", 1e-2)
+
+
+def test_flops_against_a_count_of_products() -> None:
+    """2·n·k·m of every product that a layer's forward pass and its gradients take, one by one."""
+    row = Row("gru", 8, 3, 5)
+    G, H, B, T = 3, 8, 3, 5
+    forward = 2 * T * B * H * G * H + T * (2 * B * H * G * H)
+    assert row.flops("forward") == row.flops("step") == forward
+    dx, dh, dW = 2 * T * B * G * H * H, T * (2 * B * G * H * H), 2 * (2 * G * H * T * B * H)
+    assert row.flops("train") == forward + dx + dh + dW
+
+
+def test_ceilings_are_of_products_that_agree() -> None:
+    x, W = torch.randn(6, 7), torch.randn(5, 7)
+    for product in products(torch.float32, CPU).values():
+        torch.testing.assert_close(product(x, W), x @ W.t())
+    assert product_rate(8, 8, 8, torch.float32, CPU).rate > 0
+
+
+def test_an_operator_of_another_signature_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: Any) -> Any:
+        raise TypeError("takes other arguments")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", other, raising=False)
+    assert list(products(torch.float32, CPU)) == ["torch.mm"]
+
+
+def test_bounds_are_shares_and_the_smallest_row_is_bound_by_calls() -> None:
+    """A row of TINY sizes is what `calls` is measured by: its share is all of it."""
+    found = bounds(make(Row("rnn", 2, 1, 3), TRAIN), ["torch"], 5, 0.0)["torch"]
+    assert 0 <= found.products <= 1
+    assert 0 < found.calls <= 1
+    assert found.rest == pytest.approx(max(0.0, 1 - found.calls - found.products))
+    assert work.Bound(0.7, 0.1).by == "calls"
+    assert work.Bound(0.1, 0.7).by == "products"
+    assert work.Bound(0.1, 0.1).by == "elements"
+
+
+def test_sizes_and_tiers() -> None:
+    assert parse_size("256/16/50") == (256, 16, 50)
+    for wrong in ("256", "0/1/1", "a/b/c", "1/1/1/1", "-1/2/3", "", "9999999999/1/1"):
+        with pytest.raises(UsageError):
+            parse_size(wrong)
+    assert len(rows_of("quick", CELLS)) == 9
+    assert [(r.H, r.B, r.T) for r in rows_of("quick", ("gru",))] == list(DEFAULT)
+    assert {r.sizes for r in rows_of("standard", ("gru",))} == {"512/32/1", "1024/32/1500", "1536/32/187"}
+    full = rows_of("full", CELLS)
+    assert len(full) == len(set(full))
+    assert set(rows_of("teaching", CELLS)) | set(rows_of("quick", CELLS)) <= set(full)
+    assert STANDARD["rnn"] == ((1760, 16, 50),)
+    assert [r.T for r in scaled(Row("rnn", 8, 2, 40), "T")] == [10, 20, 40, 80, 160]
+    assert [r.B for r in scaled(Row("rnn", 8, 1, 40), "B")] == [1, 2, 4]
+
+
+def test_the_first_row_and_the_ceiling_are_measured_again(measured: Measured) -> None:
+    assert measured.first is not None
+    assert measured.first_after is not None
+    assert measured.ceilings.keys() == measured.ceilings_after.keys() == {1}
+
+
+def test_where_the_machine_moved_no_verdict_is_shown(measured: Measured) -> None:
+    measured.first = Interval(1.5, 1.4, 1.6)
+    measured.first_after = Interval(3.0, 2.9, 3.1)
+    assert "first row" in measured.moved
+    text = report.to_text(pages.screen(measured))
+    assert "withdrawn" in text
+    assert "fastest here" not in text
+    rows = report.to_json(pages.document(measured))["rows"]
+    assert {row["verdict"] for row in rows if row["over"]} == {"withdrawn"}
+    measured.first_after = measured.first
+    measured.ceilings_after = dict(measured.ceilings)
+    assert measured.moved == []
+    assert "fastest here" in report.to_text(pages.screen(measured))
+
+
+KEYS = {
+    "cell", "pass", "engine", "path", "H", "B", "T", "threads", "rounds", "seconds", "seconds_low", "seconds_high",
+    "cold_seconds", "spread", "tokens_per_second", "of_ceiling", "of_serial_ceiling", "bound", "calls", "products",
+    "elements", "over", "ratio", "ratio_low", "ratio_high", "verdict", "p50", "p90", "p99", "peak_bytes",
+}  # fmt: skip
+
+
+def test_json(measured: Measured) -> None:
+    file = io.StringIO()
+    report.dump_json(pages.document(measured), file)
+    found = json.loads(file.getvalue())
+    assert found["schema"] == "rnncli/bench/1"
+    assert found["config"]["pass"] == "train"
+    assert {"machine", "load", "ceilings", "call_seconds", "first_row", "first_row_after", "moved"} <= set(
+        found["config"]
+    )
+    assert all(set(row) == KEYS for row in found["rows"])
+    engines = {row["engine"] for row in found["rows"]}
+    assert {"cell", "torch"} <= engines
+    assert len(found["rows"]) == 2 * len(engines)
+    for row in found["rows"]:
+        assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
+        assert row["tokens_per_second"] == pytest.approx(row["B"] * row["T"] / row["seconds"])
+        assert (row["over"] is None) == (row["ratio"] is None) == (row["verdict"] is None)
+    assert [check["name"] for check in found["checks"]] == ["engines-agree"]
+    assert found["checks"][0]["ok"]
+
+
+def test_streamed_steps_have_percentiles_in_order() -> None:
+    found = quick(what="step", rows=[Row("lstm", 4, 1, 5)])
+    for figure in found.figures:
+        assert figure.latencies is not None
+        assert list(figure.latencies) == sorted(figure.latencies)
+    assert "p99" in report.to_text(pages.screen(found))
+
+
+def test_scaling_has_a_chart_for_each_cell() -> None:
+    found = quick(rows=scaled(Row("rnn", 4, 1, 8), "T"), engines=["torch", "cell"])
+    page = pages.scaling(found, "T")
+    series = report.to_json(page)["series"]
+    assert [one["name"] for one in series] == ["rnn-1"]
+    assert series[0]["x"] == [2.0, 4.0, 8.0, 16.0, 32.0]
+    assert set(series[0]["lines"]) == {"torch", "cell"}
+
+
+def test_threads_are_put_back() -> None:
+    before = torch.get_num_threads()
+    quick(threads=(1, 2), rows=[Row("rnn", 4, 1, 3)], engines=["torch"])
+    assert torch.get_num_threads() == before
+
+
+def old_file(measured: Measured, folder: Path, **machine_changes: Any) -> Path:
+    document = report.to_json(pages.document(measured))
+    document["config"]["machine"] |= machine_changes
+    path = folder / "old.json"
+    path.write_text(json.dumps(document), "utf-8")
+    return path
+
+
+def test_compare_reads_what_json_wrote(measured: Measured, tmp_path: Path) -> None:
+    path = old_file(measured, tmp_path)
+    old = compare.check_old(path, machine(), dtype="float32", device="cpu", force=False)
+    now = pages.document(measured)
+    tables = {record.name: record for record in compare.compared(now, now, old).records}
+    assert len(tables["compared"].rows) == len(measured.figures)  # type: ignore[union-attr]
+    column = [c.name for c in tables["compared"].columns].index("change")  # type: ignore[union-attr]
+    for row in tables["compared"].rows:  # type: ignore[union-attr]
+        change, low, high = row[column]
+        assert change == pytest.approx(1.0)
+        assert low <= 1 <= high
+
+
+def test_compare_refuses_another_machine_unless_forced(measured: Measured, tmp_path: Path) -> None:
+    path = old_file(measured, tmp_path, processor="another")
+    with pytest.raises(UsageError, match="another machine"):
+        compare.check_old(path, machine(), dtype="float32", device="cpu", force=False)
+    old = compare.check_old(path, machine(), dtype="float32", device="cpu", force=True)
+    now = pages.document(measured)
+    assert "! forced" in report.to_text(compare.compared(now, now, old), width=120)
+    with pytest.raises(UsageError, match="dtype"):
+        compare.check_old(path, machine(), dtype="float64", device="cpu", force=True)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"rows": [{}]}', "null", "1e999"])
+def test_compare_refuses_a_file_of_another_kind(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content, "utf-8")
+    with pytest.raises(DataError):
+        compare.read_old(path)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_has_peak_memory() -> None:
+    found = quick(device="cuda")
+    assert all(figure.memory for figure in found.figures)
+    assert {figure.path for figure in found.figures if figure.engine == "torch"} == {"cuDNN"}
