@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnncli.cells import CELLS, CoreSpec, State, Step, Weights, spec_of, weights_of
+from rnncli.cells import CELLS, CoreSpec, Gates, State, Step, Weights, spec_of, weights_of
 
 DIRECTIONS = ("fwd", "bwd")
 
@@ -48,20 +49,31 @@ class Keep:
             return tensor
         return tensor[:, [unit for unit in self.units if unit < tensor.shape[1]]]
 
-    def recorded(self, tensor: Tensor) -> Tensor:
-        """What to hold on to: the whole tensor while it is in a graph, since its gradient is asked for later."""
-        return tensor if tensor.requires_grad else self.unit(tensor)
+    def recorded(self, state: State, gates: Gates) -> tuple[State, Gates]:
+        """What to hold on to: the whole tensors while they are in a graph, since their gradient is asked for later."""
+        if self.units is None or state[0].requires_grad:
+            return state, gates
+        return tuple(map(self.unit, state)), {name: self.unit(gate) for name, gate in gates.items()}
 
 
 @dataclass
 class LayerRecord:
-    """One layer in one direction: name -> step -> (B, size) tensor, in the graph. Steps are in input order."""
+    """One layer in one direction. made: (step, state after it, gates) in the order they were made, in the graph."""
 
-    steps: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    state_names: Sequence[str] = ("h",)
     initial: State = ()
+    made: list[tuple[int, State, Gates]] = field(default_factory=list)
 
-    def add(self, t: int, name: str, tensor: Tensor) -> None:
-        self.steps.setdefault(name, {})[t] = tensor
+    @cached_property
+    def steps(self) -> dict[str, dict[int, Tensor]]:
+        """Name -> step -> (B, size) tensor; names as a Trace has them: `h`, `c`, `gate.f`, `q`."""
+        found: dict[str, dict[int, Tensor]] = {}
+        for t, state, gates in self.made:
+            for name, tensor in zip(self.state_names, state, strict=True):
+                found.setdefault(name, {})[t] = tensor
+            for name, tensor in gates.items():
+                found.setdefault(name if name == "q" else f"gate.{name}", {})[t] = tensor
+        return found
 
 
 def run_layer(
@@ -83,7 +95,7 @@ def run_layer(
     the first. Returns the T outputs (B, H or P) in input order, and the last state.
     """
     if record is not None:
-        record.initial = state
+        record.initial, record.state_names = state, state_names
     steps = range(len(xs) - 1, -1, -1) if reverse else range(len(xs))
     outputs: list[Tensor] = [state[0]] * len(xs)
     for t in steps:
@@ -94,10 +106,7 @@ def run_layer(
             state = tuple(torch.where(mask[t], after, before) for after, before in zip(new, state, strict=True))
             outputs[t] = state[0] * mask[t]  # from `state`, the recorded tensor: gradients must pass through it
         if record is not None and keep is not None and keep.step(t):
-            for name, tensor in zip(state_names, state, strict=True):
-                record.add(t, name, keep.recorded(tensor))
-            for name, tensor in gates.items():
-                record.add(t, name if name == "q" else f"gate.{name}", keep.recorded(tensor))
+            record.made.append((t, *keep.recorded(state, gates)))
     return outputs, state
 
 
