@@ -111,6 +111,8 @@ def _take_globals(args: list[str]) -> list[str]:
                 todo=tr("one of {names}", names=", ".join(LANGUAGES)),
             )
         set_language(value)
+    if "--json" in head:  # what programs read is one language
+        set_language("en")
     return rest + tail
 
 

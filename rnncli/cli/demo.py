@@ -10,7 +10,7 @@ import typer
 
 from rnncli.cli.settings import settings as globals_
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import language, speaking, tr
 
 _SIZES = "Sizes and cell"
 _SHOW = "What is shown"
@@ -161,11 +161,16 @@ def demo(
 
     torch.set_num_threads(1)
     shown = Shown(explain=explain, proofs=proofs, steps=steps, units=units, full=full)
-    page = demo_page(settings, shown, file, whole=json or (save is not None and save.suffix.lower() in report.DATA))
+    data = save is not None and save.suffix.lower() in report.DATA
+    page = demo_page(settings, shown, file, whole=json or data)
     if save is not None:
         from rnncli.files import atomic_write
 
-        atomic_write(save, report.render_file(page, save.suffix))
+        written = page
+        if data and language() != "en":
+            with speaking("en"):
+                written = demo_page(settings, shown, file, whole=True)
+        atomic_write(save, report.render_file(written, save.suffix))
         if not globals_.quiet:
             print(tr("wrote {file}", file=save), file=sys.stderr)
     if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import language, speaking, tr
 
 if TYPE_CHECKING:
     from rnncli.data.batch import Batch
@@ -144,15 +145,19 @@ def inspect(
 
     torch.set_num_threads(1)
     asked = Asked(name, options, sample, batch_size, tuple(inputs or ()), tuple(sets or ()), seed, cell, nonlinearity)
-    page = _page(target, asked)
-    if other is not None:
+
+    def make() -> Page:
+        page = _page(target, asked)
+        if other is None:
+            return page
         from rnncli.views import side_by_side
 
         # --set makes the first target; the second is as it stands
         beside = _page(other, replace(asked, sets=(), cell=None, nonlinearity=None, seed=None))
         label = " ".join([Path(target).name, *asked.sets])
-        page = side_by_side(page, beside, (label, Path(other).name))
-    _deliver(page, json=json, save=save, full=full)
+        return side_by_side(page, beside, (label, Path(other).name))
+
+    _deliver(make, json=json, save=save, full=full)
 
 
 @dataclass(frozen=True)
@@ -170,13 +175,18 @@ class Asked:
     nonlinearity: str | None
 
 
-def _deliver(page: Page, *, json: bool, save: Path | None, full: bool) -> None:
+def _deliver(make: Callable[[], Page], *, json: bool, save: Path | None, full: bool) -> None:
     from rnncli import report
 
+    page = make()
     if save is not None:
         from rnncli.files import atomic_write
 
-        atomic_write(save, report.render_file(page, save.suffix))
+        written = page
+        if save.suffix.lower() in report.DATA and language() != "en":
+            with speaking("en"):  # data is one language
+                written = make()
+        atomic_write(save, report.render_file(written, save.suffix))
         if not settings.quiet:
             print(tr("wrote {file}", file=save), file=sys.stderr)
     if json:

@@ -29,7 +29,7 @@ from rnncli import __version__
 from rnncli.device import dtype_of
 from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.files import FolderLock, atomic_write, cannot_write
-from rnncli.locale import tr
+from rnncli.locale import english, tr
 from rnncli.recipe import RecipeConfig, resolved_yaml
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
@@ -78,8 +78,8 @@ class Outcome:
             "best_epoch": self.best_epoch,
             "epochs": self.epochs,
             "steps": self.steps,
-            "stopped": self.stopped,
-            "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
+            "stopped": english(self.stopped),
+            "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
             "control": self.compared.get("feedforward"),
             "compared": self.compared,
         }

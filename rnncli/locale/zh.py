@@ -1,3 +1,0 @@
-"""Chinese: the English text of a `tr(...)` call -> what is shown."""
-
-TEXTS: dict[str, str] = {}

@@ -1,0 +1,25 @@
+"""Chinese: what screens say of themselves."""
+
+TEXTS: dict[str, str] = {
+    "{axis} {first}-{last} ... {next}-{end} of {n}": "{axis} {first}-{last} ... {next}-{end}，共 {n}",
+    "digits 0-9: 9 is {high}": "数字 0-9：9 是 {high}",
+    "# from {half}   + from {tenth}   . near 0": "# 从 {half} 起   + 从 {tenth} 起   . 接近 0",
+    "digits: 0 is {low}, 9 is {high}": "数字：0 是 {low}，9 是 {high}",
+    "{axis} {first} to {last}": "{axis} {first} 到 {last}",
+    "# from {half}   + from {tenth}   . near 0   - to -{tenth}   = to -{half}": "# 从 {half} 起   + 从 {tenth} 起   . 接近 0   - 到 -{tenth}   = 到 -{half}",
+    "{axis}, log scale": "{axis}，对数刻度",
+    "last {value}": "最后 {value}",
+    "blue {low} ... red {high}": "蓝 {low} ... 红 {high}",
+    "white {low} ... red {high}": "白 {low} ... 红 {high}",
+    "rows": "行",
+    "(no values)": "（没有值）",
+    "(no finite values to draw)": "（没有可画的有限数值）",
+    "(no tokens)": "（没有词元）",
+    "a .png needs matplotlib": ".png 需要 matplotlib",
+    "{time} left": "还剩 {time}",
+    "{names}: {edge} ... {edge} of {n}": "{names}：{n} 个中的前后各 {edge} ... {edge} 个",
+    "rows {first}-{last} ... {next}-{end} of {n}": "第 {first}-{last} ... {next}-{end} 行，共 {n} 行",
+    "without {names}: too narrow": "没有显示 {names}：太窄",
+    "(no rows)": "（没有行）",
+    "FAILED": "不成立",
+}
