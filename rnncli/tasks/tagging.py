@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -43,6 +43,8 @@ IGNORED = -100  # the target of a step after a row's end
 
 
 class Data(DataSection):
+    SOURCES: ClassVar[tuple[str, ...]] = (*DataSection.SOURCES, "pairs")
+
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2), Expected("[input, labels]")]] | None = Field(
         None, description="inline data: [input, labels], equally long; both sides share one alphabet"
     )
@@ -55,14 +57,11 @@ class Data(DataSection):
         2, description="a word seen less often in the training files is <unk>; inline pairs keep all"
     )
 
-    def has_source(self) -> bool:
-        return self.pairs is not None or super().has_source()
-
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.pairs is not None and not self.pairs:
             yield Clash(("pairs",), tr("the list of pairs is empty"), tr("pairs: [[hello, ohlol]]"))
-        if self.pairs is not None and super().has_source():
+        if self.pairs is not None and (self.path is not None or self.train is not None):
             yield Clash(("pairs", "path"), tr("pairs and a path are both given"), tr("remove one of them"))
         for number, (given, wanted) in enumerate(self.pairs or []):
             steps, labels = tokenize(given, self.tokens), tokenize(wanted, self.tokens)

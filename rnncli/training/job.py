@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnncli.cells import CoreSpec, spec_of
+from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, threads_for, usable_cores
-from rnncli.errors import Missing
 from rnncli.locale import tr
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import RecipeConfig
@@ -78,12 +77,12 @@ def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, li
         with torch.device("meta"):
             shape = task.build(config, splits.vocab)
         parameters = sum(parameter.numel() for parameter in shape.parameters())
-    except (RuntimeError, TypeError, OverflowError) as error:  # a size that does not fit in 64 bits
-        raise Missing(
-            tr("a model of these sizes does not fit in any memory: {why}", why=str(error).splitlines()[0]),
-            where="model",
-            todo=tr("lower hidden_size or embedding_size"),
-        ) from error
+    except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
+        model, todo = config.model, tr("lower hidden_size or embedding_size")
+        gates = max(1, len(CELLS[model.cell].gates))
+        least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone, as below
+        require_memory(max(least, 1 << 60), tr("training this model"), where="model", todo=todo)
+        raise
     specs = list(cores_of(shape).values())
     # weights, gradients and two moments before any batch is made: the model alone may already be too large
     weights = parameters * 4 * (8 if config.train.dtype == "float64" else 4)

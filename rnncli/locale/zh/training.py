@@ -34,7 +34,6 @@ TEXTS: dict[str, str] = {
     "training this model": "训练这个模型",
     "lower hidden_size or batch_size": "减小 hidden_size 或 batch_size",
     "lower hidden_size or embedding_size": "减小 hidden_size 或 embedding_size",
-    "a model of these sizes does not fit in any memory: {why}": "这样大小的模型放不进任何内存：{why}",
     "max_steps reached": "达到 max_steps",
     "max_time reached": "达到 max_time",
     "no better for {n} epochs": "{n} 轮没有进步",
