@@ -10,33 +10,38 @@ from rnncli.tasks import load_recipe
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- recipes: .*? -->\n).*?(<!-- end of recipes -->)", re.S)
+HEAD = "| recipe | metric | this network | the best beside it | CPU time |\n|---|---|---|---|---|\n"
 
 
-def measured() -> list[dict[str, Any]]:
-    """Every recipe's figures over seeds, in the order of the files' names and of the recipes in them."""
+def measured() -> list[tuple[str, dict[str, Any]]]:
+    """(the evidence file's name, a recipe's figures over seeds), in the order of the files' names."""
     files = sorted((ROOT / "tests" / "evidence").glob("*.json"))
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    return [entry for document in documents for entry in document.get("recipes", [])]
+    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    return [
+        (name, entry)
+        for name, document in documents.items()
+        for entry in document.get("recipes", [])
+        if "summary" in entry
+    ]
 
 
-def row(entry: dict[str, Any]) -> str:
-    """recipe | what is measured | this network | the best of the others | CPU seconds."""
-    recipe = load_recipe(entry["recipe"], [])
-    metric, better = next(iter(recipe.task.METRICS.items()))
+def row(file: str, entry: dict[str, Any]) -> str:
+    """recipe | metric | this network, mean ± sd | the best of cells and baselines beside it | CPU seconds a run."""
+    metric, better = next(iter(load_recipe(entry["recipe"], []).task.METRICS.items()))
     (cell, own), *others = entry["summary"].items()
-    others = [(name, figures[metric]["mean"]) for name, figures in others if metric in figures]
-    best = (min if better == "lower" else max)(others, key=lambda other: other[1]) if others else ("", None)
-    command = " ".join(["rnncli train", entry["recipe"], *(f"--set {text}" for text in entry["sets"])])
-    on = f", {entry['on']} part" if "on" in entry else ""
+    means = [(name, figures[metric]["mean"]) for name, figures in others if metric in figures]
+    best = (min if better == "lower" else max)(means, key=lambda other: other[1]) if means else None
+    name = f"`{entry['recipe']}`" if file in (entry["recipe"], "algorithms") else f"`{entry['recipe']}` ({file})"
     seconds = statistics.median(run["cpu_seconds"] for run in entry["runs"])
-    other = f"{best[0]} {best[1]:.4g}" if best[1] is not None else ""
-    own_text = f"{cell} {own[metric]['mean']:.4g} ± {own[metric]['sd']:.2g}"
-    return f"| `{command}` | {metric}{on} | {own_text} | {other} | {seconds:.0f} s |"
+    beside = f"{best[0]} {best[1]:.4g}" if best else ""
+    return (
+        f"| {name} | {metric}{' (test part)' if 'on' in entry else ''} | "
+        f"{cell} {own[metric]['mean']:.4g} ± {own[metric]['sd']:.2g} | {beside} | {seconds:.0f} s |"
+    )
 
 
 def table() -> str:
-    head = "| recipe | measured | result, 5 seeds: mean ± sd | best of the others | CPU time |\n|---|---|---|---|---|\n"
-    return head + "\n".join(row(entry) for entry in measured()) + "\n"
+    return HEAD + "".join(row(file, entry) + "\n" for file, entry in measured())
 
 
 def with_table(text: str) -> str:
