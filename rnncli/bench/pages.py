@@ -184,7 +184,7 @@ def _first_columns(measured: Measured) -> list[Column]:
     several = len(measured.plan.threads) > 1
     return [
         Column("cell", tr("cell"), "text", once=True),
-        Column("sizes", "H/B/T", "text", once=several),
+        Column("sizes", "H/B/T", "text", once=several or measured.plan.what == "step"),
         *([Column("threads", tr("threads"), "count")] if several else []),
     ]
 
@@ -243,38 +243,22 @@ def _rate_table(measured: Measured) -> Table:
 
 
 def _latency_table(measured: Measured) -> Table:
-    """Streaming: how long a step waits; the tail matters as much as the middle."""
-    engines = _engines(measured)
+    """Streaming, a line per engine: how long a step waits; the tail matters as much as the middle."""
     columns = [
         *_first_columns(measured),
-        *(
-            Column(f"{engine}_{name}", name, "seconds", group=engine)
-            for engine in engines
-            for name in ("p50", "p90", "p99")
-        ),
-        *([Column("ratio", tr("ratio [95%]"), "interval", group=_ratio_group(measured))] if len(engines) > 1 else []),
-        Column("bound", tr("by"), "text", optional=True, group=tr("bound")),
+        Column("engine", tr("engine"), "text"),
+        *(Column(name, name, "seconds", group=tr("one step")) for name in ("p50", "p90", "p99")),
+        Column("ratio", tr("ratio [95%]"), "interval"),
+        Column("over", tr("over"), "text"),
+        Column("bound", tr("by"), "text", group=tr("bound")),
         Column("remark", "", "text"),
     ]
     rows = []
-    for line in _lines(measured):
-        by_engine = {figure.engine: figure for figure in line}
-        best = min(line, key=lambda figure: figure.seconds.value)
-        last = _last_ratio(line)
-        ratio = [last.ratio.as_tuple() if last is not None and last.ratio is not None else None]
-        rows.append(
-            [
-                *_first_cells(measured, line[0]),
-                *(
-                    value
-                    for engine in engines
-                    for value in (by_engine[engine].latencies if engine in by_engine else None) or (None, None, None)
-                ),
-                *(ratio if len(engines) > 1 else []),
-                tr(best.bound.by),
-                _mark(line),
-            ]
-        )
+    for figure in measured.figures:
+        ratio = figure.ratio.as_tuple() if figure.ratio is not None else None
+        times = figure.latencies or (None, None, None)
+        about = [ratio, figure.over or None, tr(figure.bound.by), _mark([figure])]
+        rows.append([*_first_cells(measured, figure), figure.engine, *times, *about])
     return Table("latencies", columns, rows)
 
 
@@ -321,7 +305,8 @@ def _steady(measured: Measured) -> str:
         parts.append(tr("first row, measured again at the end: {before} -> {after}", before=before, after=after))
     for threads, ceiling in measured.ceilings.items():
         before, after = f"{ceiling.rate / 1e9:,.0f}", f"{measured.ceilings_after[threads].rate / 1e9:,.0f}"
-        parts.append(tr("ceiling {before} -> {after}", before=before, after=after))
+        of = f"{threads}: " if len(measured.ceilings) > 1 else ""
+        parts.append(of + tr("ceiling {before} -> {after}", before=before, after=after))
     return "; ".join(parts)
 
 
@@ -397,7 +382,7 @@ def scaling(measured: Measured, axis: Axis) -> Page:
     columns = [
         *_first_columns(measured),
         *(Column(f"{engine}_seconds", engine, "seconds", group=tr("time")) for engine in engines),
-        *(Column(f"{engine}_growth", engine, group=tr("times the line above")) for engine in engines),
+        *(Column(f"{engine}_growth", engine.rjust(5), "text", group=tr("times the line above")) for engine in engines),
         Column("remark", "", "text"),
     ]
     rows: list[list[Any]] = []
@@ -406,14 +391,14 @@ def scaling(measured: Measured, axis: Axis) -> Page:
     for line in _lines(measured):
         cell, threads = line[0].row.cell, line[0].threads
         by_engine = {figure.engine: figure for figure in line}
-        growth: list[float | None] = []
+        growth: list[str | None] = []
         for engine in engines:
             if engine not in by_engine:
                 growth.append(None)
                 continue
             now = by_engine[engine].seconds.value
             previous = before.get((cell, threads, engine))
-            growth.append(None if previous is None else now / previous)
+            growth.append(None if previous is None else f"{now / previous:.2f}".rjust(5))
             before[cell, threads, engine] = now
             at = float(getattr(line[0].row, axis))
             charts.setdefault((cell, threads), {}).setdefault(engine, []).append((at, now * 1e3))

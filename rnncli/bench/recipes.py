@@ -174,7 +174,7 @@ class Profile:
     best: Tried | None
     rounds: int
     watch: Watch
-    difference: float
+    differences: dict[str, float]  # the largest between engines, by precision
     per_update: float  # what the loss counts, in one update
 
 
@@ -190,7 +190,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = 21, budget: float =
         own = Candidate(job.config.model.engine, int(job.config.train.threads), job.config.train.precision)
         batches = _some_batches(job)
         loop, bare, rounds_done, whole = _beside_bare(job, batches, report, rounds, budget)
-        tried, failed, difference = _try_all(job, own, batches, rounds, budget)
+        tried, failed, differences = _try_all(job, own, batches, rounds, budget)
         parts = {part: _middle([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
         faster = [one for one in tried if one.verdict == "faster"]
         best = max(faster, key=lambda one: one.ratio.value) if faster else None
@@ -208,7 +208,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = 21, budget: float =
             best,
             rounds_done,
             watch,
-            difference,
+            differences,
             count,
         )
     finally:
@@ -319,13 +319,14 @@ def _job_with(job: Job, candidate: Candidate) -> Job:
 
 def _try_all(
     job: Job, own: Candidate, batches: list[Batch], rounds: int, budget: float
-) -> tuple[list[Tried], dict[Candidate, str], float]:
-    """Every candidate's update in turn with the recipe's own; why some cannot run; the largest difference."""
+) -> tuple[list[Tried], dict[Candidate, str], dict[str, float]]:
+    """Every candidate's update in turn with the recipe's own; why some cannot run; the largest difference
+    of a first loss, by precision."""
     arms: dict[Candidate, Arm] = {}
     losses: dict[Candidate, float] = {}
     failed: dict[Candidate, str] = {}
     expected: dict[str, list[torch.Tensor]] = {}
-    difference = 0.0
+    differences: dict[str, float] = {}
     for candidate in dict.fromkeys((own, *candidates(job))):
         try:
             found = _job_with(job, candidate)
@@ -337,8 +338,9 @@ def _try_all(
             continue
         losses[candidate] = float(result[0])
         reference = expected.setdefault(candidate.precision, result)
-        tolerance = TOLERANCE[torch.bfloat16 if candidate.precision == "bf16" else result[0].dtype]
-        difference = max(difference, require_equal(reference, result, f"engine {candidate.engine}", tolerance))
+        tolerance = TOLERANCE[torch.bfloat16 if candidate.precision == "bf16" else next(job.model.parameters()).dtype]
+        apart = require_equal(reference, result, f"engine {candidate.engine}", tolerance)
+        differences[candidate.precision] = max(apart, differences.get(candidate.precision, 0.0))
         arms[candidate] = Arm(str(candidate), _updater(found, batches), _thread_setter(candidate.threads))
     warm_up(list(arms.values()))
     done = take_turns(list(arms.values()), rounds, budget)
@@ -349,7 +351,7 @@ def _try_all(
         verdict = verdict_of(ratio, done) if candidate != own else "inconclusive"
         seconds = _middle(arm.times)
         tried.append(Tried(candidate, seconds, spread_of(arm.times), ratio, verdict, losses[candidate]))
-    return sorted(tried, key=lambda one: one.seconds), failed, difference
+    return sorted(tried, key=lambda one: one.seconds), failed, differences
 
 
 def _thread_setter(threads: int) -> Callable[[], None]:
@@ -444,19 +446,22 @@ def page(found: Profile, name: str) -> Page:
     if found.watch.busy(cores, own.threads):
         load = f"{found.watch.load:.1f}"
         verdicts.append([tr("! busy"), tr("load {load} on {cores} cores before it began", load=load, cores=cores)])
-    first_loss = Check(
-        "engines-agree",
-        True,
-        tr("all engines give the same first loss"),
-        found.difference,
-        TOLERANCE[torch.bfloat16 if any(o.candidate.precision == "bf16" for o in found.tried) else torch.float32],
-    )
+    checks = [
+        Check(
+            f"engines-agree-{precision}",
+            True,
+            tr("all engines give the same first loss in {precision}", precision=precision),
+            difference,
+            TOLERANCE[torch.bfloat16 if precision == "bf16" else next(job.model.parameters()).dtype],
+        )
+        for precision, difference in found.differences.items()
+    ]
     shown: list[Record] = [
         Message(tr("as it is: engine {engine}, {threads} threads, {precision}", **vars(own))),
         split,
         tried,
         Table("verdicts", VERDICTS, verdicts),
-        Checks([first_loss]),
+        Checks(checks),
     ]
     if found.best is not None:
         command = f"rnncli train {name} {found.best.candidate.sets()}"

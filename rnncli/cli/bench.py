@@ -27,7 +27,7 @@ _SHOW = "What is shown"
 
 def bench(
     target: Annotated[
-        str, typer.Argument(metavar="[RECIPE]", help="A recipe or a run: where the time of its training goes.")
+        str, typer.Argument(metavar="RECIPE", help="A recipe or a run: where the time of its training goes.")
     ] = "",
     cell: Annotated[
         list[str] | None, typer.Option("--cell", metavar="rnn|gru|lstm", help="May be repeated.", rich_help_panel=_WORK)

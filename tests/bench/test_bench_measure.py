@@ -67,14 +67,14 @@ def test_the_budget_ends_the_rounds_but_never_before_the_fewest() -> None:
 
 def test_warming_up_keeps_the_first_run_and_repeats_short_ones() -> None:
     clock = Ticks()
-    seconds = iter([5.0, 0.001])
+    seconds = iter([1.5, 0.001])
 
     def run() -> None:
         clock.now += next(seconds)
 
     arm = Arm("a", run)
     warm_up([arm], clock)
-    assert arm.cold == 5.0
+    assert arm.cold == 1.5
     assert arm.repeat == 10  # ten times a millisecond are SHORTEST
     assert arm.times == []
 

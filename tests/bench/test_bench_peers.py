@@ -62,13 +62,13 @@ def installed(peer: str) -> bool:
     return all(find_spec(name) is not None for name in ALL[peer].needs)
 
 
-@pytest.mark.parametrize(
-    "peer",
-    [
-        pytest.param(name, marks=pytest.mark.skipif(not installed(name), reason="not installed"))
-        for name in ("rnncli", *PEERS)
-    ],
-)
+OPTIONAL = [
+    pytest.param(name, marks=[pytest.mark.evidence, pytest.mark.skipif(not installed(name), reason="not installed")])
+    for name in PEERS  # they compile for half a minute
+]
+
+
+@pytest.mark.parametrize("peer", ["rnncli", *OPTIONAL])
 def test_a_peer_computes_what_torch_does(peer: str, tmp_path: Path) -> None:
     with Process("torch", 1, tmp_path / "torch.log") as torch_, Process(peer, 1, tmp_path / "peer.log") as other:
         for process in (torch_, other):
