@@ -53,6 +53,6 @@ def test_digits_of_another_synthesizer(tmp_path: Path) -> None:
     takes, speakers = found
     for run in takes["runs"]:
         assert run["rows"]["lstm"]["wer"] <= 0.1, run["seed"]  # nine of ten clips and more are right
-    # Voices never heard, after eight or nine others: a hard one loses up to a fifth of its clips (seed 0, measured).
+    # Voices never heard, after eight others: a hard one loses up to a fifth of its clips (seed 0, measured).
     for run in speakers["runs"]:
         assert run["rows"]["lstm"]["wer"] <= run["rows"]["commonest text"]["wer"] / 3, run["seed"]
