@@ -61,7 +61,7 @@ class Table:
     total: a last row under a rule. caption: one line below. Where all labels are empty there is no heading line: a list
     of names and values. Where vectors do not fit the width, report goes tall (one line per column under each row's
     first cell) rather than wrap one. cut_rows: more rows than this are cut in the middle, and said so (`--full` shows
-    all); JSON and data files are never cut.
+    all); JSON and data files are never cut. sheet: an exercise: a printed page of its own, empty cells ruled.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Table:
     total: Sequence[Any] | None = None
     caption: str = ""
     cut_rows: int | None = None
+    sheet: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnncli.cli.settings import settings as globals_
 from rnncli.errors import UsageError
 from rnncli.locale import language, speaking, tr
+
+if TYPE_CHECKING:
+    from rnncli.records import Page
 
 _SIZES = "Sizes and cell"
 _SHOW = "What is shown"
@@ -40,7 +45,12 @@ def demo(
     ] = False,
     cell: Annotated[
         str | None,
-        typer.Option("--cell", metavar="rnn|lstm|gru|feedforward", help="rnn by default.", rich_help_panel=_SIZES),
+        typer.Option(
+            "--cell",
+            metavar="rnn|lstm|gru|feedforward",
+            help="rnn by default; several with commas: side by side.",
+            rich_help_panel=_SIZES,
+        ),
     ] = None,
     nonlinearity: Annotated[
         str | None,
@@ -65,6 +75,9 @@ def demo(
         str | None,
         typer.Option("--device", metavar="cpu|cuda|mps|auto", help="cpu by default.", rich_help_panel=_SIZES),
     ] = None,
+    nice: Annotated[
+        bool, typer.Option("--nice", help="Numbers for a hand: multiples of 0.5.", rich_help_panel=_SIZES)
+    ] = False,
     text: Annotated[
         str | None,
         typer.Option("--input", metavar="TEXT", help="Read the letters of TEXT, one-hot.", rich_help_panel=_SIZES),
@@ -82,6 +95,34 @@ def demo(
         str | None,
         typer.Option("--explain", metavar="STEP|all", help="Write the sums of a step out.", rich_help_panel=_SHOW),
     ] = None,
+    explain_backward: Annotated[
+        str | None,
+        typer.Option(
+            "--explain-backward",
+            metavar="STEP",
+            help="Write the gradients out, from the last step back to STEP.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = None,
+    blanks: Annotated[
+        bool, typer.Option("--blanks", help="A sheet: the sums of --explain without results.", rich_help_panel=_SHOW)
+    ] = False,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="FILE.csv",
+            help="Mark a sheet that --blanks --save FILE.csv wrote and a person filled.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Of --check: 0.01 by default.", rich_help_panel=_SHOW, min=0),
+    ] = None,
+    pause: Annotated[
+        bool, typer.Option("--pause", help="In a terminal: Enter shows the next step.", rich_help_panel=_SHOW)
+    ] = False,
     proofs: Annotated[
         bool, typer.Option("--proofs", help="Every proof, and each step's share of a gradient.", rich_help_panel=_SHOW)
     ] = False,
@@ -112,11 +153,37 @@ def demo(
     """One recurrent cell by hand: every number of every step, and proofs of what they mean."""
     from rnncli.demo.settings import Asked, Shown
 
-    _one_of({"--explain": explain, "--proofs": proofs, "--code": code, "--classic": classic})
-    _unread("--code", code, {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full})
-    _unread("--classic", classic, {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full})
+    sums = explain or explain_backward
+    _one_of(
+        {
+            "--explain": explain,
+            "--explain-backward": explain_backward,
+            "--proofs": proofs,
+            "--code": code,
+            "--classic": classic,
+        }
+    )
+    _one_of({"--blanks": blanks, "--check": check})
+    _one_of({"--json": json, "--pause": pause})
+    drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full, "--pause": pause}
+    _unread("--code", code, drawn)
+    _unread("--classic", classic, drawn)
     _unread("--explain", explain, {"--steps": steps})
+    _unread("--explain-backward", explain_backward, {"--steps": steps})
+    for flag, given in (("--blanks", blanks), ("--check", check)):
+        if given and not sums:
+            raise UsageError(
+                tr("{flag} goes with --explain or --explain-backward", flag=flag),
+                todo=tr("such as: rnncli demo --nice --explain all {flag}", flag=flag),
+            )
+    if tolerance is not None and not check:
+        raise UsageError(tr("--tolerance goes with --check"))
     _unread("--proofs", proofs, {"--steps": steps, "--units": units})
+    cells = [] if cell is None else [name.strip() for name in cell.split(",")]
+    if len(cells) > 1:
+        one_cell = {"--from": source, "--input": text, "--num-layers": num_layers, "--bidirectional": bidirectional}
+        one_cell |= {"--explain": explain, "--explain-backward": explain_backward, "--proofs": proofs}
+        _unread(f"--cell {cell}", cell, one_cell | {"--code": code, "--classic": classic})
     asked = Asked(
         seq_len=seq_len,
         batch_size=batch_size,
@@ -124,12 +191,13 @@ def demo(
         hidden_size=hidden_size,
         num_layers=num_layers,
         bidirectional=bidirectional or None,
-        cell=cell,
+        cell=cells[0] if cells else None,
         nonlinearity=nonlinearity,
         bias=False if no_bias else None,
         seed=seed,
         dtype=dtype,
         device=device,
+        nice=nice or None,
         input=text,
     )
     file = None
@@ -157,28 +225,59 @@ def demo(
     gc.freeze()  # what torch made stays to the end: walking it again, and at exit, takes longer than the demo
 
     from rnncli import report
+    from rnncli.demo.beside import side_page
     from rnncli.demo.page import demo_page
 
     torch.set_num_threads(1)
-    shown = Shown(explain=explain, proofs=proofs, steps=steps, units=units, full=full)
+    shown = Shown(
+        explain=explain,
+        explain_backward=explain_backward,
+        blanks=blanks,
+        check=check,
+        tolerance=Shown.tolerance if tolerance is None else tolerance,
+        proofs=proofs,
+        steps=steps,
+        units=units,
+        full=full,
+    )
     data = save is not None and save.suffix.lower() in report.DATA
-    page = demo_page(settings, shown, file, whole=json or data)
+
+    def make() -> Page:
+        if len(cells) > 1:
+            return side_page([replace(asked, cell=name).settings() for name in cells], shown)
+        return demo_page(settings, shown, file, whole=json or data)
+
+    page = make()
     if save is not None:
         from rnncli.files import atomic_write
 
         written = page
         if data and language() != "en":
             with speaking("en"):
-                written = demo_page(settings, shown, file, whole=True)
+                written = make()
         atomic_write(save, report.render_file(written, save.suffix))
         if not globals_.quiet:
             print(tr("wrote {file}", file=save), file=sys.stderr)
     if json:
         report.dump_json(page, sys.stdout)
+    elif pause and sys.stdin.isatty() and sys.stdout.isatty():
+        _in_stages(page, full)
     else:
         report.show(page, ascii=globals_.ascii, full=full)
     if not page.ok():
         raise typer.Exit(1)
+
+
+def _in_stages(page: Page, full: bool) -> None:
+    """A step at every Enter; the end of the input shows the rest at once."""
+    from rnncli import report
+    from rnncli.demo.stage import stages
+
+    waiting = True
+    for k, part in enumerate(stages(page)):
+        if k and waiting:
+            waiting = bool(sys.stdin.readline())
+        report.show(part, ascii=globals_.ascii, full=full)
 
 
 def _one_of(options: dict[str, object]) -> None:
@@ -187,7 +286,7 @@ def _one_of(options: dict[str, object]) -> None:
         raise UsageError(tr("{first} and {second} do not go together", first=given[0], second=given[1]))
 
 
-def _unread(flag: str, given: object, others: dict[str, object]) -> None:
+def _unread(flag: str, given: object, others: Mapping[str, object]) -> None:
     """UsageError for an option that `flag` would not read: nothing is silently ignored."""
     for name, value in others.items():
         if given and value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnncli import records
 from rnncli.cells import CELLS
@@ -24,12 +24,16 @@ _ROWS = 20_000  # terms of one page: more would be no explanation
 
 @dataclass(frozen=True)
 class Term:
-    """One line: `W_ih·x_1`, how it is made, and its value. result: name of the tensor it must equal, or ""."""
+    """One line: `W_ih·x_1`, how it is made, and its value. result: name of the tensor it must equal, or "".
+
+    blank: how it is made by the names of results, where a sheet must not give them away; None: as written.
+    """
 
     name: str
     written: str
     value: float
     result: str = ""
+    blank: str | None = None
 
 
 def steps_asked(text: str, seq_len: int) -> list[int]:
@@ -59,27 +63,43 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
             body: list[list[object]] = []
             for b in samples:
                 by_hand = _Step(net, trace, place, t, b, shown.full)
+                before = t + 1 if place.direction else t - 1
+                if shown.blanks:
+                    by_hand.hide(before in steps, place.layer > 0)
                 for unit in units:
                     for term in by_hand.terms(unit):
-                        body.append([*([b] if len(samples) > 1 else []), unit, term.name, term.written, term.value])
+                        written = term.blank if shown.blanks and term.blank is not None else term.written
+                        body.append([*([b] if len(samples) > 1 else []), unit, term.name, written, term.value])
                         if term.result:
                             truth = float(trace[f"{place.name}{term.result}"][t, b, unit])
-                            worst = max((worst, _apart(term.value, truth)), key=lambda d: (d != d, d))
+                            worst = max((worst, apart(term.value, truth)), key=lambda d: (d != d, d))
             tables.append(_table(net, place, t, samples, units, body))
     tol = tolerance_of(net)
     return tables, records.Check("sums-by-hand", worst <= tol, tr("these sums give the shown numbers"), worst, tol)
 
 
-def _table(
-    net: Network, place: Place, t: int, samples: list[int], units: list[int], body: list[list[object]]
-) -> records.Table:
-    columns = [
-        *([records.Column("sample", "b", "count", once=True)] if len(samples) > 1 else []),
+def explained_table(net: Network, name: str, title: str, rows: list[tuple[int, Term]]) -> records.Table:
+    """A table of terms of the first sample."""
+    body: list[list[object]] = [[unit, term.name, term.written, term.value] for unit, term in rows]
+    table = records.Table(name, _columns(False), body, title=title)
+    told = tr("sample 0 of {n}", n=net.settings.batch_size)
+    return replace(table, caption=told) if net.settings.batch_size > 1 else table
+
+
+def _columns(several: bool) -> list[records.Column]:
+    return [
+        *([records.Column("sample", "b", "count", once=True)] if several else []),
         records.Column("unit", tr("unit"), "count", once=True),
         records.Column("term", tr("term"), "text"),
         records.Column("written", tr("written out"), "text"),
         records.Column("value", tr("value")),
     ]
+
+
+def _table(
+    net: Network, place: Place, t: int, samples: list[int], units: list[int], body: list[list[object]]
+) -> records.Table:
+    columns = _columns(len(samples) > 1)
     title = tr("step {t}", t=t)
     if not net.settings.single:
         title += tr(", layer {k}", k=place.layer)
@@ -113,6 +133,11 @@ class _Step:
         self.h: list[float] = states[0][t, b].tolist()
         self.c: list[float] = states[1][t, b].tolist() if len(states) > 1 else []
         self.w = detached(net.weights(place))
+        self.hidden: set[str] = set()  # vectors that are results of the same sheet
+
+    def hide(self, before: bool, below: bool) -> None:
+        """For a sheet with blanks: these vectors are its own results and stand by their names."""
+        self.hidden = ({self.h_name} if before else set()) | ({self.reads} if below else set())
 
     def terms(self, unit: int) -> Iterator[Term]:
         """Every line for one unit, up to h_t."""
@@ -124,7 +149,8 @@ class _Step:
             a = yield from self._sum("", unit, 0)
             name, value = self.nonlinearity, _ACTIVATIONS[self.nonlinearity](a)
             written = f"{name}({number(a)})" if name != "none" else number(a)
-            yield Term(f"h_{self.after}", written, value, "h")
+            blank = f"{name}(a_{self.after})" if name != "none" else f"a_{self.after}"
+            yield Term(f"h_{self.after}", written, value, "h", blank)
 
     def _lstm(self, unit: int) -> Iterator[Term]:
         gates = {}
@@ -132,32 +158,41 @@ class _Step:
             a = yield from self._sum(gate, unit, k)
             name = "tanh" if gate == "g" else "sigmoid"
             gates[gate] = _ACTIVATIONS[name](a)
-            yield Term(f"{gate}_{self.after}", f"{name}({number(a)})", gates[gate], f"gate.{gate}")
+            written = f"{name}({number(a)})"
+            yield Term(f"{gate}_{self.after}", written, gates[gate], f"gate.{gate}", f"{name}(a_{gate})")
         i, f, g, o = (gates[gate] for gate in "ifgo")
         c = f * self.c[unit] + i * g
         written = f"f·{self.c_name} + i·g = {_product(f, self.c[unit])} + {_product(i, g)}"
-        yield Term(f"c_{self.after}", written, c, "c")
+        yield Term(f"c_{self.after}", written, c, "c", written.partition(" = ")[0] + self._given_c(unit))
         h = o * math.tanh(c)
-        yield Term(f"h_{self.after}", f"o·tanh(c_{self.after}) = {_product(o, math.tanh(c))}", h, "h")
+        name = f"o·tanh(c_{self.after})"
+        yield Term(f"h_{self.after}", f"{name} = {_product(o, math.tanh(c))}", h, "h", name)
+
+    def _given_c(self, unit: int) -> str:
+        """c of the step before is given, but where it is a result of the same sheet."""
+        return "" if self.h_name in self.hidden else f",  {self.c_name} = {number(self.c[unit])}"
 
     def _gru(self, unit: int) -> Iterator[Term]:
         gates = {}
         for k, gate in enumerate("rz"):
             a = yield from self._sum(gate, unit, k)
             gates[gate] = _ACTIVATIONS["sigmoid"](a)
-            yield Term(f"{gate}_{self.after}", f"sigmoid({number(a)})", gates[gate], f"gate.{gate}")
+            written = f"sigmoid({number(a)})"
+            yield Term(f"{gate}_{self.after}", written, gates[gate], f"gate.{gate}", f"sigmoid(a_{gate})")
         r, z = gates["r"], gates["z"]
         p = yield from self._half("ih", "n", unit, 2)
         q = yield from self._half("hh", "n", unit, 2)
         yield Term("q", f"W_hn·{self.h_name} + b_hn" if self.w.bias_hh is not None else f"W_hn·{self.h_name}", q, "q")
         a = p + r * q
-        yield Term("a_n", f"{number(p)} + r·q = {number(p)} + {_product(r, q)}", a)
+        bias = " + b_in + r·q" if self.w.bias_ih is not None else " + r·q"
+        yield Term("a_n", f"{number(p)} + r·q = {number(p)} + {_product(r, q)}", a, "", f"W_in·{self.reads}{bias}")
         n = math.tanh(a)
-        yield Term(f"n_{self.after}", f"tanh({number(a)})", n, "gate.n")
+        yield Term(f"n_{self.after}", f"tanh({number(a)})", n, "gate.n", "tanh(a_n)")
         before = self.h[unit]
         h = (1 - z) * n + z * before
         written = f"(1-z)·n + z·{self.h_name} = {_product(1 - z, n)} + {_product(z, before)}"
-        yield Term(f"h_{self.after}", written, h, "h")
+        known = "" if self.h_name in self.hidden else f",  {self.h_name} = {number(before)}"
+        yield Term(f"h_{self.after}", written, h, "h", written.partition(" = ")[0] + known)
 
     def _sum(self, gate: str, unit: int, k: int) -> Generator[Term, None, float]:
         """Both halves and their sum a. Returns a."""
@@ -177,7 +212,9 @@ class _Step:
         vector, name = (self.x, self.reads) if half == "ih" else (self.h, self.h_name)
         dot = sum(w * v for w, v in zip(row, vector, strict=True))
         label = f"W_{half[0]}{gate or 'h'}" if gate else f"W_{half}"
-        yield Term(f"{label}·{name}", self._written(row, vector), dot)
+        labels = [f"{name}[{k}]" for k in range(len(vector))]
+        blank = products(row, labels, self.full) if name in self.hidden else None
+        yield Term(f"{label}·{name}", products(row, vector, self.full), dot, "", blank)
         bias = yield from self._bias(half, gate, unit, k)
         return dot + bias
 
@@ -189,17 +226,26 @@ class _Step:
         yield Term(f"b_{half[0]}{gate}" if gate else f"b_{half}", "", bias)
         return bias
 
-    def _written(self, row: Sequence[float], vector: Sequence[float]) -> str:
-        products = [_product(w, v) for w, v in zip(row, vector, strict=True)]
-        if len(products) > PRODUCTS and not self.full:
-            skipped = tr("... {n} more ...", n=len(products) - 2 * EDGE)
-            products = [*products[:EDGE], skipped, *products[-EDGE:]]
-        return " + ".join(products)
+
+def products(row: Sequence[float], vector: Sequence[float | str], full: bool) -> str:
+    """`0.1·0.2 + ...`; the second factors may be names."""
+    written = [_product(w, v) for w, v in zip(row, vector, strict=True)]
+    if len(written) > PRODUCTS and not full:
+        skipped = tr("... {n} more ...", n=len(written) - 2 * EDGE)
+        written = [*written[:EDGE], skipped, *written[-EDGE:]]
+    return " + ".join(written)
 
 
-def _product(a: float, b: float) -> str:
+def _product(a: float, b: float | str) -> str:
     """`0.1234·(-0.5678)`: a number of more than four decimals is rounded, and the sums use all of it."""
-    return f"{number(a)}·({number(b)})" if b < 0 else f"{number(a)}·{number(b)}"
+    if isinstance(b, str):
+        return f"{_short(a)}·{b}"
+    return f"{_short(a)}·({_short(b)})" if b < 0 else f"{_short(a)}·{_short(b)}"
+
+
+def _short(value: float) -> str:
+    """0.5 and -1 as a person writes them."""
+    return f"{value:g}" if abs(value) < 1e4 and value * 2 % 1 == 0 else number(value)
 
 
 def _sigmoid(a: float) -> float:
@@ -219,7 +265,7 @@ _ACTIVATIONS: dict[str, Callable[[float], float]] = {
 }
 
 
-def _apart(a: float, b: float) -> float:
+def apart(a: float, b: float) -> float:
     if a == b or (a != a and b != b):
         return 0.0
     return abs(a - b) / max(1.0, abs(b))

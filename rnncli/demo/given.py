@@ -52,6 +52,7 @@ _SETTINGS: dict[str, type] = {
     "bidirectional": bool,
     "seed": int,
     "dtype": str,
+    "nice": bool,
 }
 _RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(h|c|q|gate\.\w)")  # of a saved demo: made again
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "+inf": float("inf"), "-inf": float("-inf")}
@@ -119,7 +120,7 @@ def settings_of(asked: Asked, file: File, source: str) -> Settings:
             raise DataError(error.what, where=where, todo=error.todo) from error
     if "cell" not in typed and "cell" not in file.settings:
         settings = with_values(settings, {"cell": _cell_of(file)})
-    chosen = ("cell", "nonlinearity", "bias", "seed", "dtype", "device")
+    chosen = ("cell", "nonlinearity", "bias", "seed", "dtype", "device", "nice")
     settings = with_values(settings, {name: typed[name] for name in chosen if name in typed})
     sizes = _Sizes(settings, file, typed).found
     for name, (size, where) in sizes.items():

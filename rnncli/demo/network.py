@@ -98,12 +98,28 @@ def build(settings: Settings, file: File | None = None) -> Network:
         x = nn.functional.one_hot(tokens, len(vocabulary)).float().unsqueeze(1)  # (T, 1, V)
     core, x = core.to(device, dtype), x.to(device, dtype)
     state = initial_state(spec, settings.batch_size, x)
+    if settings.nice:
+        x, state = _nice(settings, core, x, state)
     if file is None:
         return Network(settings, spec, core, x, state, head)
     x, state = _fill(file, core, x, state)
     names = ["x", *(name for name, _ in core.named_parameters())]
     drawn = tuple(name for name in names if name not in file.tensors)
     return Network(settings, spec, core, x, state, None, drawn, file.not_finite)
+
+
+def _nice(settings: Settings, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
+    """Multiples of 0.5 in place of what was drawn: weights, biases and states from -1 to 1, x from -2 to 2."""
+
+    def draw(like: Tensor, largest: int) -> Tensor:
+        return (torch.randint(-2 * largest, 2 * largest + 1, like.shape) / 2).to(like)
+
+    with torch.no_grad():
+        for parameter in core.parameters():
+            parameter.copy_(draw(parameter, 1))
+    if settings.input is None:
+        x = draw(x, 2)
+    return x, tuple(draw(tensor, 1) for tensor in state)
 
 
 def _fill(file: File, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:

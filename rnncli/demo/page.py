@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rnncli import records
-from rnncli.demo import explain, proofs, screen
+from rnncli.demo import backward, explain, proofs, screen, sheet
 from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings, Shown, letters
 from rnncli.replay import Trace, trace
@@ -43,16 +43,31 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
 
 def _body(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     """The tables and the checks: of every step, or the sums of some, or the proofs."""
-    if shown.explain is not None:
-        tables, by_hand = explain.explanations(net, made, shown)
-        return [*tables, records.Checks([by_hand, proofs.same_as_module(net, made)[0]])]
+    if shown.explain is not None or shown.explain_backward is not None:
+        return _explained(net, made, shown)
     if shown.proofs:
         shares, memory = proofs.gradient_shares(net), proofs.no_memory(net)
         checks = records.Checks(proofs.all_checks(net, made, shares, memory))
         return [screen.shares_table(net, shares), checks, screen.proof_words(net, memory)]
     tables = screen.tables(net, made, shown)
-    equations = [screen.formulas(net)] if net.settings.single else []
+    equations: list[records.Record] = [screen.formulas(net)] if net.settings.single else []
+    equations += screen.collapse(net)
     return [*tables, *equations, records.Checks(proofs.main_checks(net, made)), screen.next_commands(net)]
+
+
+def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
+    """The sums of some steps; or a sheet without its results; or a filled sheet, marked."""
+    if shown.explain is not None:
+        found, by_hand = explain.explanations(net, made, shown)
+    else:
+        found, by_hand = backward.explanations(net, made, shown)
+    tables = [record for record in found if isinstance(record, records.Table)]
+    if shown.check is not None:
+        return sheet.marked(tables, shown.check, shown.tolerance)
+    if shown.blanks:
+        return [sheet.blank(record) if isinstance(record, records.Table) else record for record in found]
+    words = [screen.explain_words(net)] if shown.explain is not None else []
+    return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *words]
 
 
 def _tensors(net: Network, made: Trace) -> list[records.Tensor]:

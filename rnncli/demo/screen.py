@@ -323,6 +323,56 @@ def proof_words(net: Network, memory: Memory) -> records.Message:
     return records.Message(" ".join(found), name="meaning")
 
 
+def explain_words(net: Network) -> records.Message:
+    """What the article leaves open, a sentence each."""
+    s = net.settings
+    lines = [
+        tr(
+            "x_t is a column of {I} numbers on paper and prints as [{B}, {I}]: torch keeps a row for every sample, so "
+            "it computes x_t·W^T, the same numbers lying down.",
+            I=s.input_size,
+            B=s.batch_size,
+        ),
+        tr(
+            "The article calls h the output because a recurrent cell has no other: what leaves step t is what step t+1 "
+            "remembers. A layer after it (a Linear) makes the answer."
+        ),
+    ]
+    if s.bias:
+        lines.append(
+            tr("Two biases: b_ih and b_hh are only added, one would do; cuDNN keeps two, and torch follows it.")
+            if s.cell != "gru"
+            else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn and not b_in.")
+        )
+    lines.append(tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step."))
+    return records.Message("\n".join(lines), "note", "open-questions")
+
+
+def collapse(net: Network) -> list[records.Record]:
+    """An rnn without a nonlinearity: the matrix by which each x_k reaches the last h."""
+    s = net.settings
+    if s.cell != "rnn" or s.nonlinearity != "none" or not s.single:
+        return []
+    w = net.weights(net.places()[0])
+    assert w.weight_hh is not None
+    T = s.seq_len
+    rows: list[list[Any]] = []
+    with torch.no_grad():
+        effective = w.weight_ih
+        for lag in range(min(T, ROWS)):
+            name = "W_ih" if lag == 0 else "W_hh·W_ih" if lag == 1 else f"W_hh^{lag}·W_ih"
+            rows.append([f"x_{T - 1 - lag}", name, effective.flatten().tolist()])
+            effective = w.weight_hh @ effective
+    columns = [
+        records.Column("of", tr("of"), "text"),
+        records.Column("power", "W_eff", "text"),
+        records.Column("matrix", tr("row by row ({shape})", shape=f"{s.hidden_size},{s.input_size}"), "vector"),
+    ]
+    title = tr("no nonlinearity: h_{t} = the sum of W_eff·x_k, one linear map; more steps add nothing", t=T - 1)
+    left = tr("and so on, one W_hh more for each step back") if T > ROWS else ""
+    return [records.Table("collapse", columns, rows, title=title, caption=left)]
+
+
 def warnings_of(net: Network) -> list[records.Record]:
     """Given numbers that are nan or infinite, by their places."""
     if not net.not_finite:
@@ -344,7 +394,7 @@ def next_commands(net: Network) -> records.Commands:
     found = [(s.command("--explain", str(step)), tr("the sums of step {t} in full", t=step))]
     room = s.single and not CELLS[s.cell].gates and s.seq_len * s.batch_size <= 5 and len(found[0][0]) <= LONGEST
     if room:
-        if s.input is None and s.source is None:
+        if s.input is None and s.source is None and not s.nice:
             found.append((s.command("--code"), tr("this as a plain PyTorch script")))
         if s.command() == Settings().command():
             found.append((s.command("--classic"), tr("exactly what the article's script prints")))

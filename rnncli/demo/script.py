@@ -58,8 +58,8 @@ def classic(settings: Settings) -> str:
 
 
 def _refuse(settings: Settings, flag: str, wanted: tuple[str, ...]) -> None:
-    for name in wanted:
-        if getattr(settings, name) is not None:
+    for name in (*wanted, "nice"):
+        if getattr(settings, name):
             raise UsageError(
                 tr("{flag} does not go with {other}", flag=flag, other=option(name)),
                 todo=tr("the script draws its own numbers by --seed"),

@@ -20,8 +20,8 @@ _SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
 class Settings:
     """One demo. The defaults are the article's.
 
-    input: a text read letter by letter instead of random numbers. source: the file of --from, which gives some of x,
-    h_0, c_0 and the weights.
+    nice: numbers for a person's hand, multiples of 0.5. input: a text read letter by letter instead of random numbers.
+    source: the file of --from, which gives some of x, h_0, c_0 and the weights.
     """
 
     seq_len: int = 3
@@ -36,6 +36,7 @@ class Settings:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
+    nice: bool = False
     input: str | None = None
     source: str | None = None
 
@@ -91,7 +92,7 @@ class Settings:
 
     def config(self) -> dict[str, str | int | bool]:
         """For JSON: every setting that is not in the envelope already."""
-        apart = ("seed", "dtype", "device")
+        apart = ("seed", "dtype", "device") if self.nice else ("seed", "dtype", "device", "nice")
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -112,6 +113,7 @@ class Asked:
     seed: int | None = None
     dtype: str | None = None
     device: str | None = None
+    nice: bool | None = None
     input: str | None = None
 
     def typed(self) -> dict[str, str | int | bool]:
@@ -142,9 +144,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shown:
-    """What of a demo is drawn. explain: a step, `all`, or None. steps, units: as typed, such as 0:20 and 0-7."""
+    """What of a demo is drawn. explain: a step, `all`, or None. explain_backward: a step, or None.
+
+    blanks: the results left empty. check: a filled sheet to mark, right within tolerance. steps, units: as typed, such
+    as 0:20 and 0-7.
+    """
 
     explain: str | None = None
+    explain_backward: str | None = None
+    blanks: bool = False
+    check: str | None = None
+    tolerance: float = 0.01  # a sum of numbers that were rounded to two or three digits is right
     proofs: bool = False
     steps: str | None = None
     units: str | None = None

@@ -23,6 +23,9 @@ STYLE = """
 .rnncli .meta,.rnncli .note{color:#5a5a5a}.rnncli tr.total td{border-top:1px solid #ccc;font-weight:bold}
 .rnncli .ok{color:#1a7f37}.rnncli .failed{color:#b3261e;font-weight:bold}
 .rnncli .warning{color:#8a3c00;font-weight:bold}
+.rnncli .sheet td:empty{min-width:7em;border-bottom:1px solid #888}.rnncli .sheet td{padding:.35em 1em .35em 0}
+.rnncli .sheet td{white-space:normal}
+@media print{.rnncli .sheet tr{break-inside:avoid}.rnncli .sheet+.sheet{break-before:page}@page{margin:15mm}}
 .rnncli pre{overflow-x:auto}.rnncli .tokens{font-family:ui-monospace,Consolas,monospace;white-space:pre-wrap}
 """.strip()
 
@@ -73,7 +76,8 @@ def _markdown_record(record: Record) -> str:
 
 def _markdown_table(table: Table) -> str:
     columns, cut_at, cut = _written(table)
-    lines = [f"**{_md(table.title)}**\n"] if table.title else []
+    lines = ['<div style="break-before: page"></div>\n'] if table.sheet else []
+    lines += [f"**{_md(table.title)}**\n"] if table.title else []
     if columns:
         lines.append("| " + " | ".join(_md(_heading(column)) or " " for column in columns) + " |")
         lines.append("|" + "|".join(" ---: " if column.align == "right" else " --- " for column in columns) + "|")
@@ -169,7 +173,8 @@ def _html_table(table: Table) -> str:
         )
         body.append(f'<tr class="total">{cells}</tr>' if total else f"<tr>{cells}</tr>")
     notes = "".join(f'<p class="note">{_html(text)}</p>' for text in (cut, table.caption) if text)
-    return f"{_html_title(table.title)}<table><tr>{head}</tr>{''.join(body)}</table>{notes}"
+    drawn = f"{_html_title(table.title)}<table><tr>{head}</tr>{''.join(body)}</table>{notes}"
+    return f'<div class="sheet">{drawn}</div>' if table.sheet else drawn
 
 
 def _align(cells: Cells) -> str:

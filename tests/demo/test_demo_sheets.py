@@ -1,0 +1,260 @@
+"""Exercise sheets: nice numbers, blanks, marking, the backward sheet, printing, several cells, stages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from rnncli import records
+from rnncli.cli import run
+from rnncli.demo.stage import stages
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def save(rows, path, encoding="utf-8", delimiter=","):
+    with open(path, "w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def sheet(demo, tmp_path):
+    """The command words, and the filled sheet's rows and path."""
+
+    def make(*words):
+        blank, key = tmp_path / "sheet.csv", tmp_path / "key.csv"
+        assert demo(*words, "--blanks", "--save", str(blank))[0] == 0
+        assert demo(*words, "--save", str(key))[0] == 0
+        empty, full = rows_of(blank.read_text()), rows_of(key.read_text())
+        assert [row["term"] for row in empty] == [row["term"] for row in full]
+        assert all((row["value"] == "") != row["term"].startswith("b_") for row in empty)
+        for row, right in zip(empty, full, strict=True):
+            row["value"] = f"{float(right['value']):.3f}"
+        return empty, tmp_path / "filled.csv"
+
+    return make
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "feedforward"])
+def test_nice_numbers_are_halves(cell, document):
+    named = document("--nice", "--cell", cell, "--seed", "5")["named"]
+    for name in ("x", "h_0", "l0.fwd.weight_ih", "l0.fwd.bias_ih"):
+        values = torch.tensor(named[name])
+        assert (values * 2 == (values * 2).round()).all()
+        assert values.abs().max() <= 2
+        assert values.any()
+    assert document("--nice", "--cell", cell, "--seed", "6")["named"]["x"] != named["x"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--explain all",
+        "--explain 1 --cell lstm",
+        "--explain 0:2 --cell gru",
+        "--explain 1 --num-layers 2",
+        "--explain-backward 0",
+        "--explain 1 --batch-size 2 --full",
+    ],
+)
+def test_a_rightly_filled_sheet_passes_and_every_wrong_cell_is_named(words, sheet, demo):
+    words = ["--nice", "--seed", "3", *words.split()]
+    rows, path = sheet(*words)
+    save(rows, path)
+    code, out, err = demo(*words, "--check", str(path))
+    assert code == 0, out + err
+    asked = [k for k, row in enumerate(rows) if not row["term"].startswith("b_")]
+    assert f"{len(asked)} of {len(asked)} cells are right" in out
+    for k in asked[:: max(1, len(asked) // 4)]:
+        old = rows[k]["value"]
+        for wrong in (str(float(old) + 0.02), "", "x"):
+            rows[k]["value"] = wrong
+            save(rows, path)
+            code, out, _ = demo(*words, "--check", str(path))
+            assert code == 1
+            assert f"{len(asked) - 1} of {len(asked)} cells are right" in out
+            assert rows[k]["term"] in out
+        rows[k]["value"] = old
+
+
+def test_a_spreadsheet_may_save_it_in_its_own_way(sheet, demo):
+    words = ("--nice", "--explain", "1")
+    rows, path = sheet(*words)
+    for encoding, delimiter in (("utf-8-sig", ","), ("gbk", ";"), ("utf-8", "\t")):
+        save(rows, path, encoding, delimiter)
+        assert demo(*words, "--check", str(path))[0] == 0
+    garbled = [row | {"term": row["term"].encode().decode("gbk", "replace")} for row in rows]
+    save(garbled, path)
+    assert demo(*words, "--check", str(path))[0] == 0
+    assert demo(*words, "--check", str(path), "--tolerance", "1e-9")[0] == 1
+
+
+def test_another_sheet_is_refused_with_its_line(sheet, demo, tmp_path):
+    rows, path = sheet("--nice", "--explain", "1")
+    save(rows, path)
+    code, _, err = demo("--nice", "--explain", "2", "--check", str(path))
+    assert (code, "filled.csv:2" in err) == (3, True)
+    code, _, err = demo("--nice", "--explain", "all", "--check", str(path))
+    assert (code, "rows" in err) == (3, True)
+    (tmp_path / "bad.csv").write_bytes(b"a,b\n1,2\n")
+    assert demo("--explain", "1", "--check", str(tmp_path / "bad.csv"))[0] == 3
+    (tmp_path / "bad.csv").write_bytes(b"")
+    assert demo("--explain", "1", "--check", str(tmp_path / "bad.csv"))[0] == 3
+    assert demo("--explain", "1", "--check", str(tmp_path / "none.csv"))[0] == 3
+    for words in (["--blanks"], ["--check", "x"], ["--explain", "1", "--tolerance", "1"]):
+        assert demo(*words)[0] == 2
+
+
+def test_a_sheet_does_not_give_its_answers_away(demo, document):
+    """No result of the page stands anywhere on it, written as the key writes it."""
+    words = ("--seed", "2", "--cell", "gru", "--explain", "1:3")
+    out = demo(*words, "--blanks")[1]
+    values = [row["value"] for row in document(*words)["rows"] if not row["term"].startswith("b_")]
+    shown = [f"{value:.4f}" for value in values if abs(value) > 1e-4]
+    assert shown
+    assert not [number for number in shown if number in out]
+
+
+def test_the_backward_sheet_is_autograd_written_out(document):
+    """Against a loop of torch operations written here."""
+    found = document("--explain-backward", "0", "--nonlinearity", "tanh", "--dtype", "float64", "--seed", "4")
+    named = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["named"].items()}
+    W_ih, W_hh = (named[f"l0.fwd.{name}"].requires_grad_() for name in ("weight_ih", "weight_hh"))
+    b = (named["l0.fwd.bias_ih"] + named["l0.fwd.bias_hh"]).requires_grad_()
+    h, states = torch.zeros(2, dtype=torch.float64), []
+    for x in named["x"][:, 0]:
+        h = torch.tanh(W_ih @ x + W_hh @ h + b)
+        h.retain_grad()
+        states.append(h)
+    h.sum().backward()
+    seen = 0
+    for row in found["rows"]:
+        unit, term, value = row["unit"], row["term"], row["value"]
+        if term.startswith("dL/dh_"):
+            wanted = states[int(term[-1])].grad[unit]
+        elif term.startswith("dL/dW"):
+            i, j = map(int, term[term.index("[") + 1 : -1].split(","))
+            wanted = (W_hh if "W_hh" in term else W_ih).grad[i, j]
+        elif term.startswith("dL/db"):
+            wanted = b.grad[unit]
+        else:
+            continue
+        seen += 1
+        assert value == pytest.approx(float(wanted), abs=1e-12)
+    assert seen == 3 * 2 + 2 * (2 + 4 + 1)
+    assert all(check["ok"] for check in found["checks"])
+
+
+@pytest.mark.parametrize("words", ["--nonlinearity relu", "--nonlinearity none", "--no-bias", "--batch-size 3 --nice"])
+def test_backward_of_other_kinds(words, demo):
+    code, out, _ = demo("--explain-backward", "1", *words.split())
+    assert code == 0
+    assert "ok  these gradients are autograd's" in out
+    assert "L = the sum of the last h" in out
+    assert "Steps before 1 are left out" in out
+
+
+def test_backward_is_for_one_rnn(demo):
+    for words in (["--cell", "lstm"], ["--num-layers", "2"], ["--explain", "1"], ["--steps", "1"]):
+        assert demo("--explain-backward", "1", *words)[0] == 2
+
+
+@pytest.mark.parametrize("ending", ["html", "md"])
+def test_sheets_print_a_page_an_exercise_and_link_nothing(ending, demo, tmp_path):
+    file = tmp_path / f"sheet.{ending}"
+    assert demo("--nice", "--explain", "all", "--blanks", "--save", str(file))[0] == 0
+    text = file.read_text(encoding="utf-8")
+    assert not any(word in text for word in ("http", "href", "src=", "@import"))
+    breaks = text.count('<div class="sheet">' if ending == "html" else "break-before: page")
+    assert breaks == 3
+    if ending == "html":
+        assert ".sheet+.sheet{break-before:page}" in text
+
+
+def test_forty_sheets_and_their_keys_by_a_shell_loop(tmp_path):
+    loop = (
+        "for s in 1 2; do python -m rnncli -q demo --nice --seed $s --explain all --blanks --save sheet-$s.csv; "
+        "python -m rnncli -q demo --nice --seed $s --explain all --save key-$s.csv; "
+        "python -m rnncli -q demo --nice --seed $s --explain all --check key-$s.csv; done"
+    )
+    environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(records.__file__))
+    done = subprocess.run(["bash", "-euc", loop], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sheet-1.csv").read_text() != (tmp_path / "sheet-2.csv").read_text()
+
+
+def test_without_a_nonlinearity_all_steps_are_one_matrix(document, demo):
+    found = document("--nonlinearity", "none", "--no-bias", "--nice", "--dtype", "float64", "--seed", "1")
+    named = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["named"].items()}
+    rows = [row for row in found["rows"] if row["table"] == "collapse"]
+    assert [row["power"] for row in rows] == ["W_ih", "W_hh·W_ih", "W_hh^2·W_ih"]
+    W_hh = named["l0.fwd.weight_hh"]
+    h = W_hh @ W_hh @ W_hh @ named["h_0"][0, 0]
+    for row in rows:
+        h = h + torch.tensor(row["matrix"], dtype=torch.float64).reshape(2, 4) @ named["x"][int(row["of"][2:]), 0]
+    assert torch.allclose(h, named["l0.fwd.h"][2, 0], atol=1e-12)
+    assert "one linear map; more steps add nothing" in " ".join(demo("--nonlinearity", "none")[1].split())
+
+
+def test_cells_side_by_side_read_the_same_x(document, demo):
+    found = document("--cell", "rnn,gru,lstm", "--seed", "7")
+    named = found["named"]
+    assert {name.partition(".")[0] for name in named} == {"x", "rnn", "gru", "lstm"}
+    assert named["x"] == document("--seed", "7")["named"]["x"]
+    x = torch.tensor(named["x"])
+    for cell, module in (("rnn", torch.nn.RNN), ("gru", torch.nn.GRU), ("lstm", torch.nn.LSTM)):
+        core = module(4, 2)
+        for name, parameter in core.named_parameters():
+            parameter.data = torch.tensor(named[f"{cell}.l0.fwd.{name.removesuffix('_l0')}"])
+        assert torch.allclose(core(x)[0], torch.tensor(named[f"{cell}.l0.fwd.h"]), atol=1e-6)
+    out = demo("--cell", "rnn,gru,lstm")[1]
+    assert max(map(len, out.splitlines())) <= 80
+    for words in (["--explain", "1"], ["--code"], ["--input", "hello"], ["--num-layers", "2"]):
+        assert demo("--cell", "rnn,gru", *words)[0] == 2
+    assert demo("--cell", "rnn,nope")[0] == 2
+
+
+def test_stages_show_every_row_once():
+    columns = [records.Column("t", "t", "count"), records.Column("h", "h")]
+    table = records.Table("steps", columns, [[0, 0.5], [0, 0.6], [1, 0.7]])
+    page = records.Page("s/1", "title", [records.Message("head"), table, records.Checks([])], seed=0)
+    parts = stages(page)
+    assert [part.title for part in parts] == ["title", "", "", ""]
+    assert [len(part.records[0].rows) for part in parts[1:3]] == [2, 1]
+    assert parts[3].records == [records.Checks([])]
+
+
+def test_pause_waits_for_enter_in_a_terminal_only(demo, monkeypatch, capsys):
+    plain = demo("--seed", "1")[1]
+    assert demo("--seed", "1", "--pause")[1] == plain  # no terminal: no pause
+    read = []
+    monkeypatch.setattr(
+        "sys.stdin", type("Terminal", (), {"isatty": lambda s: True, "readline": lambda s: read.append(1) or "\n"})()
+    )
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert run(["demo", "--seed", "1", "--pause"]) == 0
+    out = capsys.readouterr().out
+    assert len(read) == 4  # three steps, and the rest
+    shown = [" ".join(line.split()) for line in out.splitlines()]
+    assert all(" ".join(line.split()) in shown for line in plain.splitlines())
+
+
+def test_explain_says_what_the_article_leaves_open(demo):
+    out = " ".join(demo("--explain", "1", "--batch-size", "2")[1].split())
+    assert "prints as [2, 4]: torch keeps a row for every sample" in out
+    assert "calls h the output because" in out
+    assert "Two biases: b_ih and b_hh are only added" in out
+    assert "Shared: every step uses the same W and b" in out
+    assert "Two biases" not in demo("--explain", "1", "--no-bias")[1]
+    assert "r multiplies b_hn and not b_in" in " ".join(demo("--explain", "1", "--cell", "gru")[1].split())
