@@ -48,10 +48,9 @@ def _body(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     if shown.proofs:
         shares, memory = proofs.gradient_shares(net), proofs.no_memory(net)
         checks = records.Checks(proofs.all_checks(net, made, shares, memory))
-        return [screen.shares_table(net, shares), checks, screen.proof_words(net, memory)]
+        return [screen.shares_table(net, shares), *screen.collapse(net), checks, screen.proof_words(net, memory)]
     tables = screen.tables(net, made, shown)
-    equations: list[records.Record] = [screen.formulas(net)] if net.settings.single else []
-    equations += screen.collapse(net)
+    equations = [screen.formulas(net)] if net.settings.single else []
     return [*tables, *equations, records.Checks(proofs.main_checks(net, made)), screen.next_commands(net)]
 
 

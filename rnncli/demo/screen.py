@@ -103,6 +103,8 @@ def formulas(net: Network) -> records.Message:
         text = f"h_t = {wrap.format(linear)}"
         if net.settings.single and net.settings.input is None:
             text += "   " + tr("W_hh·h_(t-1): the memory")
+        if f == "none" and net.settings.single:
+            text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map, however many steps (--proofs)")
     elif net.settings.cell == "feedforward":
         text = f"h_t = {wrap.format(f'W_ih·x_t{b_ih}{b_hh}')}   " + tr("no W_hh: no memory")
     elif net.settings.cell == "lstm":
@@ -368,7 +370,7 @@ def collapse(net: Network) -> list[records.Record]:
         records.Column("power", "W_eff", "text"),
         records.Column("matrix", tr("row by row ({shape})", shape=f"{s.hidden_size},{s.input_size}"), "vector"),
     ]
-    title = tr("no nonlinearity: h_{t} = the sum of W_eff·x_k, one linear map; more steps add nothing", t=T - 1)
+    title = tr("no nonlinearity: h_{t} = the sum of W_eff·x_k, one linear map", t=T - 1)
     left = tr("and so on, one W_hh more for each step back") if T > ROWS else ""
     return [records.Table("collapse", columns, rows, title=title, caption=left)]
 

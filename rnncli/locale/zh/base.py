@@ -25,7 +25,6 @@ TEXTS: dict[str, str] = {
     "is damaged: it does not list files": "已损坏：没有列出文件",
     "this file of the folder is missing": "文件夹里缺少这个文件",
     "has {found} bytes, and had {size} when it was written": "有 {found} 字节，写入时是 {size} 字节",
-    "has changed since it was written: its sha256 differs": "写入之后被改动过：sha256 不同",
     "is a folder, and a file is wanted here": "是文件夹，而这里需要文件",
     "write its contents to a file first": "先把内容写到文件里",
     "looked in {folder}": "查找的位置：{folder}",
@@ -81,4 +80,10 @@ TEXTS: dict[str, str] = {
     "{name} is not there: taken as 0": "没有 {name}：当作 0",
     "{name} is {shape}, and the others want {wanted}": "{name} 是 {shape}，而其余的要求 {wanted}",
     "save only the weights: torch.save(model.state_dict(), 'weights.pt'), or as safetensors": "只保存权重：torch.save(model.state_dict(), 'weights.pt')，或存成 safetensors",
+    "bring the file back from a copy": "从副本恢复这个文件",
+    "has changed since it was written: its sha256 is not that of {manifest}": "写入之后被改动过：sha256 与 {manifest} 中的不同",
+    "leads out of its folder": "指向了文件夹之外",
+    "nothing there is read or written": "那里什么也不读不写",
+    "nested too deeply": "嵌套太深",
+    "no JSON object": "不是 JSON 对象",
 }

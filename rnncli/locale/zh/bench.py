@@ -77,7 +77,6 @@ TEXTS: dict[str, str] = {
     "{peer} failed: {why}": "{peer} 失败：{why}",
     "or": "或",
     "{sets}: {ratio} times as fast": "{sets}：速度是 {ratio} 倍",
-    "all engines give the same first loss": "所有引擎的第一个损失相同",
     "making batches": "组成批",
     "model and loss": "模型和损失",
     "gradients, clipping, reading the loss": "梯度、裁剪、读取损失",
@@ -131,4 +130,7 @@ TEXTS: dict[str, str] = {
     "{name} computes something else: results differ by {diff} of the largest": "{name} 计算的是别的东西：结果相差最大值的 {diff}",
     "it is not timed": "不对它计时",
     "allowed is {tol}; a wrong result is not timed": "允许 {tol}；错误的结果不计时",
+    "over": "超出",
+    "one step": "一步",
+    "all engines give the same first loss in {precision}": "所有引擎在 {precision} 下的第一个损失相同",
 }
