@@ -110,7 +110,8 @@ def test_an_operator_of_another_signature_is_left_out(monkeypatch: pytest.Monkey
 
 def test_bounds_are_shares_and_the_smallest_row_is_bound_by_calls() -> None:
     """A row of TINY sizes is what `calls` is measured by: its share is all of it."""
-    found = bounds(make(Row("rnn", 2, 1, 3), TRAIN), ["torch"], 5, 0.0)["torch"]
+    assert bounds(make(Row("rnn", 2, 1, 3), TRAIN), ["torch"], 5, 0.0)["torch"].by == "calls"
+    found = bounds(make(Row("rnn", 6, 2, 3), TRAIN), ["torch"], 5, 0.0)["torch"]
     assert 0 <= found.products <= 1
     assert 0 < found.calls <= 1
     assert found.rest == pytest.approx(max(0.0, 1 - found.calls - found.products))
