@@ -36,6 +36,10 @@ def train(
     max_time: Annotated[
         str | None, typer.Option("--max-time", metavar="TIME", help="Stop after 90, 90s, 5m or 1h: train.max_time.")
     ] = None,
+    on_nan: Annotated[
+        str | None,
+        typer.Option("--on-nan", metavar="stop|skip", help="A loss or gradient that is no number: train.on_nan."),
+    ] = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="DIR", help="The run folder, empty or new. [default: runs/NAME-001]")
     ] = None,
@@ -55,6 +59,9 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every value and where it comes from; train nothing.")
     ] = False,
+    code: Annotated[
+        bool, typer.Option("--code", help="Print the recipe as a plain PyTorch script (hello and its like).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON lines, one per epoch; the last is the result.")] = False,
 ) -> None:
     """Train a recipe into a run folder."""
@@ -69,6 +76,7 @@ def train(
             ("train.device", "--device", device),
             ("train.threads", "--threads", threads),
             ("train.max_time", "--max-time", max_time),
+            ("train.on_nan", "--on-nan", on_nan),
             ("train.overfit_batches", "--overfit-batches", overfit_batches),
         )
         if value is not None
@@ -94,6 +102,11 @@ def train(
         print(loaded.note, file=sys.stderr)
     if print_config:
         _print_config(loaded, json)
+        return
+    if code:
+        from rnncli.training import script
+
+        sys.stdout.write(script.code(loaded))
         return
     from rnncli.training.job import prepare
 
@@ -195,7 +208,7 @@ def _run(job: Job, folder: Path, json: bool, *, resume: bool = False, kept: bool
             file=sys.stderr,
         )
         raise typer.Exit(stop.code) from None
-    except BaseException:
+    except Exception:
         if not resume:
             _remove_if_empty(folder)
         raise
@@ -231,8 +244,11 @@ def _short(folder: Path) -> str:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """A run that failed before its first epoch or checkpoint leaves no folder behind."""
+    """A run that failed before its first epoch, and before a checkpoint later than the one it began with, leaves no
+    folder behind. The recipe is written right after that first checkpoint."""
     import shutil
 
-    if not (folder / "metrics.jsonl").exists() and not (folder / "resume" / "state.safetensors").exists():
+    recipe, state = folder / "recipe.yaml", folder / "resume" / "state.safetensors"
+    went_on = recipe.exists() and state.exists() and state.stat().st_mtime_ns > recipe.stat().st_mtime_ns
+    if not went_on and not (folder / "metrics.jsonl").exists():
         shutil.rmtree(folder, ignore_errors=True)

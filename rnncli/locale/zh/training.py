@@ -73,4 +73,8 @@ TEXTS: dict[str, str] = {
     "a smaller train.lr, or train.clip_grad_norm: 1.0; --on-nan skip leaves such batches out": "减小 train.lr，或设 train.clip_grad_norm: 1.0；--on-nan skip 会跳过这样的批",
     "the output of {name}": "{name} 的输出",
     "this file does not fit the run's recipe: {why}": "这个文件与运行的配方不符：{why}",
+    "such as: rnncli train hello --code, hello-cell, hello-embedding": "例如：rnncli train hello --code，以及 hello-cell、hello-embedding",
+    "--code is for recipes with inline pairs": "--code 用于直接写出数据对的配方",
+    "--code wants pairs of one length, in one batch": "--code 要求各对长度相同，且在同一批里",
+    "the script of --code has no {key}": "--code 的脚本没有 {key}",
 }
