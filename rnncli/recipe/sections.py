@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -137,6 +137,8 @@ class SplitSection(Section):
 class DataSection(Section):
     """`data:`, what every task has: one `path`, split here, or separate files."""
 
+    SOURCES: ClassVar[tuple[str, ...]] = ("path", "train")  # keys that say where the data is; a task may have more
+
     path: DataPath | list[DataPath] | None = Field(None, description="a file or folder, a list, or builtin:NAME")
     train: DataPath | None = Field(None, description="instead of path: a file of its own for training")
     validation: DataPath | None = Field(None, description="with train: the file epochs are judged by")
@@ -145,13 +147,13 @@ class DataSection(Section):
     on_bad: Literal["stop", "skip"] = Field("stop", description="when a record cannot be used: stop, or skip and count")
 
     def has_source(self) -> bool:
-        """Whether the recipe says where the data is; a task with other sources widens this."""
-        return self.path is not None or self.train is not None
+        """Whether the recipe says where the data is."""
+        return any(getattr(self, key) is not None for key in self.SOURCES)
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if not self.has_source():
-            yield Clash(("path",), tr("no data is named"), tr("data.path: FILE, or --data FILE"))
+            yield Clash(self.SOURCES, tr("no data is named"), tr("data.path: FILE, or --data FILE"))
         if self.path is not None and self.train is not None:
             yield Clash(
                 ("train", "path"),
@@ -241,6 +243,9 @@ class TrainSection(Section):
     )
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="also save the state every so many updates; 0 is at the end of each epoch only"
+    )
+    checkpoint_time: Seconds = Field(
+        300.0, description="also save the state after this long: seconds, or 30s, 5m; 0 is at the end of epochs only"
     )
     overfit_batches: Annotated[int, Field(ge=0)] = Field(
         0, description="train on these first batches over and over, to see that it can learn; 0 is off"
