@@ -30,6 +30,7 @@ VARIABLES = {
     "found.on": "training/summary.py",
     "name": "training/summary.py",
     "best.bound.by": "bench/pages.py",
+    "figure.bound.by": "bench/pages.py",
     "one.verdict": "bench/recipes.py",
     "part": "bench/recipes.py",
 }
@@ -69,7 +70,7 @@ def through_variables() -> set[str]:
 
     found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
-    found |= {"faster", "slower", "inconclusive", "calls", "products", "rest"}
+    found |= {"faster", "slower", "inconclusive", "calls", "products", "elements"}
     for name in tasks.task_names():
         found |= set(tasks.load_task(name).METRICS)
     for _, tree in modules():

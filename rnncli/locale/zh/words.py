@@ -17,7 +17,6 @@ TEXTS: dict[str, str] = {
     "a list of numbers": "数的列表",
     "calls": "调用",
     "products": "乘积",
-    "elements": "其余",
     "inconclusive": "没有定论",
     "forward": "前向",
     "backward": "反向",
