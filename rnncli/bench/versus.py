@@ -50,6 +50,7 @@ LEARNING_RATE = 0.002
 TOLERANCE = 2e-4  # of one layer's outputs and gradients, as a share of the largest
 LOOP_TOLERANCE = 5e-4  # of scores before training and of the losses of the first updates
 TRIAL = 3  # rounds that choose a thread count
+HOPELESS = 4.0  # a thread count so many times slower at its first run is not tried again: threads that are kept waiting
 FLOPS_AN_EPOCH = 4e10  # a training loop makes as many updates as come near this, from 4 to 40
 
 
@@ -227,16 +228,17 @@ def _stand(
     np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))
     work = {"cell": row.cell, "H": row.H, "B": row.B, "T": row.T, "pass": what, "loop": plan.loop}
     work |= {"V": CHARACTER[2], "lr": LEARNING_RATE}
-    cold: dict[tuple[str, int], float] = {}
-    for key, process in processes.items():
-        cold[key] = process.ask({"do": "prepare", "work": work, "arrays": str(file)})["cold"]
-    differences = check_equal(processes, folder, LOOP_TOLERANCE if plan.loop else TOLERANCE)
+    for process in processes.values():
+        process.ask({"do": "prepare", "work": work, "arrays": str(file)})
+    differences, cold = check_equal(processes, folder, LOOP_TOLERANCE if plan.loop else TOLERANCE)
     used: dict[tuple[str, int], list[float]] = {key: [] for key in processes}
     arms = {key: _arm(key, process, used[key]) for key, process in processes.items()}
     warm_up(list(arms.values()))
-    take_turns(list(arms.values()), TRIAL)
+    quickest = {name: min(arm.cold for (peer, _), arm in arms.items() if peer == name) for name, _ in arms}
+    hopeful = {key: arm for key, arm in arms.items() if arm.cold <= HOPELESS * quickest[key[0]]}
+    take_turns(list(hopeful.values()), TRIAL)
     best: dict[str, tuple[str, int]] = {}
-    for key, arm in arms.items():
+    for key, arm in hopeful.items():
         took = median_of(arm.times).value
         by_threads.append(
             {"cell": row.cell, "sizes": row.sizes, "pass": what, "arm": key[0], "threads": key[1], "seconds": took}
@@ -287,13 +289,17 @@ def _arm(key: tuple[str, int], process: Process, used: list[float]) -> Arm:
 
 def check_equal(
     processes: dict[tuple[str, int], Process], folder: Path, tolerance: float
-) -> dict[tuple[str, int], float]:
-    """Each arm's largest difference from bare torch. Raises CheckFailed naming the one that computes something else."""
+) -> tuple[dict[tuple[str, int], float], dict[tuple[str, int], float]]:
+    """Each arm's largest difference from bare torch, and the seconds that its very first run took.
+
+    Raises CheckFailed naming the one that computes something else.
+    """
     expected: dict[str, torch.Tensor] = {}
-    found = {}
+    found: dict[tuple[str, int], float] = {}
+    cold: dict[tuple[str, int], float] = {}
     for key in sorted(processes, key=lambda key: key[0] != "torch"):
         into = folder / "results.npz"
-        processes[key].ask({"do": "results", "into": str(into)})
+        cold[key] = processes[key].ask({"do": "results", "into": str(into)})["cold"]
         with np.load(into) as file:
             results = {name: torch.from_numpy(np.array(file[name], np.float64)) for name in file}
         expected = expected or results
@@ -304,7 +310,7 @@ def check_equal(
             key[0],
             tolerance,
         )
-    return found
+    return found, cold
 
 
 def peers_page(found: Compared) -> Page:

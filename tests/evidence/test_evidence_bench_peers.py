@@ -20,7 +20,7 @@ FILE = Path(__file__).with_name("bench_peers.json")
 @pytest.mark.evidence
 def test_peers() -> None:
     assert not missing(list(PEERS)), "pip install 'rnncli[peers]'"
-    loops = measure_peers(Versus.of(["keras-jax", "jax"], CELLS, [], None, True, 11, 15.0))
+    loops = measure_peers(Versus.of(["keras-jax", "jax"], CELLS, [], None, True, 11, 10.0))
     layers = measure_peers(Versus.of(["onnxruntime"], CELLS, [(128, 50, 50)], "forward", False, 11, 5.0))
     pages = {"training loops": peers_page(loops), "forward pass": peers_page(layers)}
     assert all(page.ok() for page in pages.values())

@@ -13,7 +13,7 @@ import jax
 import keras
 import numpy as np
 
-from rnncli.bench.peers.worker import LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
 
 CLASSES = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
@@ -119,18 +119,17 @@ class Loop(Work):
         self.model.compile(optimizer, loss, jit_compile=True)
 
     def once(self) -> None:
-        self.epoch([])
+        self.train(len(self.inputs), [])
 
-    def epoch(self, callbacks: list[Any]) -> None:
-        self.model.fit(
-            self.inputs, self.targets, batch_size=self.work["B"], shuffle=False, verbose=0, callbacks=callbacks
-        )
+    def train(self, rows: int, callbacks: list[Any]) -> None:
+        inputs, targets = self.inputs[:rows], self.targets[:rows]
+        self.model.fit(inputs, targets, batch_size=self.work["B"], shuffle=False, verbose=0, callbacks=callbacks)
 
     def results(self) -> Arrays:
         self.begin()
         scores = np.asarray(self.model(self.inputs[: self.work["B"]])).transpose(1, 0, 2)
         losses = Losses()
-        self.epoch([losses])
+        self.train(CHECKED * self.work["B"], [losses])
         return loop_results(losses.each(), scores)
 
 

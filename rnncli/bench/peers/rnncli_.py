@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 import rnncli
 from rnncli.bench.peers import torch_
-from rnncli.bench.peers.worker import LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
 from rnncli.data.batch import Batch, Order
 from rnncli.nn.recurrent import run
 from rnncli.tasks import load_recipe
@@ -61,11 +62,11 @@ class Loop(Work):
         self.state: TrainState = start(self.job)
 
     def once(self) -> None:
-        self.epoch()
+        self.train(len(self.arrays["inputs"]))
 
-    def epoch(self) -> list[float]:
+    def train(self, updates: int) -> list[float]:
         losses, self.state.next_batch = [], 0
-        for batch in epoch_batches(self.job, self.state):
+        for batch in islice(epoch_batches(self.job, self.state), updates):
             self.state.carry = None
             before = self.state.total
             update(self.job, self.state, batch)
@@ -78,7 +79,7 @@ class Loop(Work):
         batch: Batch = next(job.task.batches(job.config, job.splits.train, Order(0, 1)))
         with torch.no_grad():
             scores = job.model(batch).scores.numpy()
-        return loop_results(self.epoch(), scores)
+        return loop_results(self.train(CHECKED), scores)
 
 
 def as_text(arrays: Arrays) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnncli.bench.peers.worker import LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
 
 CLASSES: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -88,11 +88,11 @@ class Loop(Work):
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.work["lr"])
 
     def once(self) -> None:
-        self.epoch()
+        self.train(len(self.inputs))
 
-    def epoch(self) -> list[float]:
+    def train(self, updates: int) -> list[float]:
         losses = []
-        for inputs, targets in zip(self.inputs, self.targets, strict=True):
+        for inputs, targets in zip(self.inputs[:updates], self.targets[:updates], strict=True):
             scores = self.model(inputs)
             loss = F.cross_entropy(scores.flatten(0, 1), targets.flatten())
             self.optimizer.zero_grad()
@@ -105,7 +105,7 @@ class Loop(Work):
         self.begin()
         with torch.no_grad():
             scores = self.model(self.inputs[0])
-        return loop_results(self.epoch(), scores.numpy())
+        return loop_results(self.train(CHECKED), scores.numpy())
 
 
 class Torch(Library):
