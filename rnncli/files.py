@@ -13,10 +13,10 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.locale import tr
@@ -220,6 +220,7 @@ class FolderLock:
         self.file: IO[bytes] | None = None
 
     def __enter__(self) -> FolderLock:
+        inside(self.path.parent, self.NAME)
         try:
             file = open(self.path, "a+b")  # held open for as long as the lock is
         except OSError as error:
@@ -233,9 +234,12 @@ class FolderLock:
                 where=shown(self.path.parent),
                 todo=tr("wait for it, or end it: kill {pid}", pid=holder),
             )
-        file.truncate(0)
-        file.write(str(os.getpid()).encode("ascii"))
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode("ascii"))
+            file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         self.file = file
         return self
 
@@ -268,43 +272,134 @@ def _lock(file: IO[bytes]) -> bool:
 
 
 MANIFEST = "manifest.json"
+_State = tuple[int, str] | None  # size and sha256 of a file as it lies on the disk; None: it is not there
 
 
-def write_manifest(folder: str | Path, names: Iterable[str]) -> None:
-    """Write down size and sha256 of these files of a folder (names relative to it, with /), for `check_manifest`."""
-    entries = {}
-    for name in sorted(names):
-        path = Path(folder) / name
-        entries[name] = {"size": path.stat().st_size, "sha256": _sha256(path)}
-    atomic_write(Path(folder) / MANIFEST, json.dumps({"format": 1, "files": entries}, indent=1) + "\n")
+class Manifest:
+    """Writes files of a folder and keeps, in manifest.json, size and sha256 of each.
 
-
-def check_manifest(folder: str | Path) -> list[str]:
-    """The names in a folder's manifest whose files still are what they were.
-
-    Raises DataError: no manifest, or a file that is missing, cut short or changed.
+    A file that is about to be replaced is listed as it is and as it will be, so a process killed at any moment leaves a
+    folder that `check_manifest` accepts. Names are relative to the folder, with /. Every method raises CannotWrite.
     """
-    where = Path(folder) / MANIFEST
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.states: dict[str, list[_State]] = {}
+
+    def load(self) -> None:
+        """Go on with what the folder's own manifest lists. Raises DataError."""
+        self.states = _read_manifest(self.folder)
+
+    def write(self, files: Mapping[str, bytes | str]) -> None:
+        """Replace these files, each whole or not at all, in this order."""
+        raw = {name: data.encode("utf-8") if isinstance(data, str) else data for name, data in files.items()}
+        new: dict[str, _State] = {
+            name: (len(data), hashlib.sha256(data, usedforsecurity=False).hexdigest()) for name, data in raw.items()
+        }
+        for name, state in new.items():
+            self.states[name] = list(dict.fromkeys([*self.states.get(name, [None]), state]))
+        self._save()
+        for name, data in raw.items():
+            atomic_write(self.folder / name, data)
+        fresh = any(None in self.states[name] for name in new)
+        self.states |= {name: [state] for name, state in new.items()}
+        if fresh:  # from here on they must be there
+            self._save()
+
+    def seal(self, names: Iterable[str]) -> None:
+        """List files that were written otherwise, as they lie there now; they must not change before `release`."""
+        for name in names:
+            self.states[name] = [_state(self.folder / name)]
+        self._save()
+
+    def release(self, names: Iterable[str]) -> None:
+        """List these no more: they may change or go."""
+        for name in names:
+            self.states.pop(name, None)
+        self._save()
+
+    def _save(self) -> None:
+        files = {
+            name: [None if state is None else {"size": state[0], "sha256": state[1]} for state in states]
+            for name, states in sorted(self.states.items())
+        }
+        atomic_write(self.folder / MANIFEST, json.dumps({"format": 1, "files": files}, indent=1) + "\n")
+
+
+def check_manifest(folder: str | Path, names: Iterable[str] | None = None) -> list[str]:
+    """The files of a folder that are what its manifest says: those of `names` that it lists, all of them if None.
+
+    Raises DataError: no manifest, or a file that is missing, cut short, changed, or leads out of the folder.
+    """
+    while True:
+        listed = _read_manifest(Path(folder))
+        checked = [name for name in (listed if names is None else names) if name in listed]
+        faults = (fault for name in checked if (fault := _fault(inside(folder, name), listed[name])) is not None)
+        fault = next(faults, None)
+        if fault is None:
+            return checked
+        if _read_manifest(Path(folder)) == listed:  # else a process that trains here has just written
+            raise fault
+
+
+def _fault(path: Path, states: list[_State]) -> DataError | None:
+    found = _state(path)
+    if found in states:
+        return None
+    copy = tr("bring the file back from a copy")
+    if found is None:
+        return DataError(tr("this file of the folder is missing"), where=shown(path), todo=copy)
+    sizes = [state[0] for state in states if state is not None]
+    if found[0] not in sizes:
+        what = tr("has {found} bytes, and had {size} when it was written", found=found[0], size=max(sizes, default=0))
+        return DataError(what, where=shown(path), todo=copy)
+    what = tr("has changed since it was written: its sha256 is not that of {manifest}", manifest=MANIFEST)
+    return DataError(what, where=shown(path), todo=copy)
+
+
+def inside(folder: str | Path, name: str) -> Path:
+    """folder/name. Raises DataError where that lies outside the folder: by `..`, an absolute name or a link."""
+    path = Path(folder) / name
     try:
-        entries = json.loads("".join(read_chunks(where)))["files"]
-        expected = [(str(name), int(entry["size"]), str(entry["sha256"])) for name, entry in entries.items()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        within = path.resolve().is_relative_to(Path(folder).resolve())
+    except (OSError, RuntimeError, ValueError):  # a link that leads back to itself, a NUL
+        within = False
+    if not within:
+        raise DataError(tr("leads out of its folder"), where=shown(path), todo=tr("nothing there is read or written"))
+    return path
+
+
+def _read_manifest(folder: Path) -> dict[str, list[_State]]:
+    where = folder / MANIFEST
+    entries = read_json(inside(folder, MANIFEST)).get("files")
+    try:
+        return {
+            name: [None if state is None else (int(state["size"]), str(state["sha256"])) for state in states]
+            for name, states in entries.items()  # type: ignore[union-attr]  # AttributeError is caught
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(tr("is damaged: it does not list files"), where=shown(where)) from error
-    for name, size, digest in expected:
-        path = Path(folder) / name
-        if not path.is_file():
-            raise DataError(tr("this file of the folder is missing"), where=shown(path))
-        if path.stat().st_size != size:
-            raise DataError(
-                tr("has {found} bytes, and had {size} when it was written", found=path.stat().st_size, size=size),
-                where=shown(path),
-            )
-        if _sha256(path) != digest:
-            raise DataError(tr("has changed since it was written: its sha256 differs"), where=shown(path))
-    return [name for name, _, _ in expected]
 
 
-def _sha256(path: Path) -> str:
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object that a JSON file holds. Raises DataError: no such file, no JSON, no object, nested too deeply."""
+    try:
+        value = json.loads("".join(read_chunks(path)))
+    except (ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, ValueError) else tr("nested too deeply")
+        raise DataError(tr("this file is damaged: {why}", why=why), where=shown(path)) from error
+    if not isinstance(value, dict):
+        raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
+    return value
+
+
+def _state(path: Path) -> _State:
     """Of the file as it lies on the disk, .gz or not."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), digest
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=shown(path)) from error

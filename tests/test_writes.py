@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rnncli.errors import CannotWrite, DataError, UsageError
-from rnncli.files import MANIFEST, FolderLock, atomic_write, cannot_write, check_manifest, write_manifest
+from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest
 
 
 def test_atomic_write(tmp_path: Path) -> None:
@@ -86,11 +88,11 @@ def test_the_second_holder_hears_the_first_one_s_number(tmp_path: Path) -> None:
 
 def test_manifest(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    (tmp_path / "a.bin").write_bytes(b"abc")
-    (tmp_path / "sub" / "b.gz").write_bytes(b"not really gzip")
-    write_manifest(tmp_path, ["sub/b.gz", "a.bin"])
+    manifest = Manifest(tmp_path)
+    manifest.write({"a.bin": b"abc", "sub/b.gz": b"not really gzip"})
     assert hashlib.sha256(b"abc").hexdigest() in (tmp_path / MANIFEST).read_text()
-    assert check_manifest(tmp_path) == ["a.bin", "sub/b.gz"]
+    assert sorted(check_manifest(tmp_path)) == ["a.bin", "sub/b.gz"]
+    assert check_manifest(tmp_path, ["a.bin", "unlisted"]) == ["a.bin"]
     (tmp_path / "a.bin").write_bytes(b"abd")
     with pytest.raises(DataError, match="sha256"):
         check_manifest(tmp_path)
@@ -100,7 +102,65 @@ def test_manifest(tmp_path: Path) -> None:
     (tmp_path / "a.bin").unlink()
     with pytest.raises(DataError, match="missing"):
         check_manifest(tmp_path)
-    for broken in ("", "[]", "{}", '{"files": {"a": 1}}', '{"files": {"a": {"size": "x", "sha256": ""}}}'):
+    assert check_manifest(tmp_path, ["sub/b.gz"]) == ["sub/b.gz"]
+    again = Manifest(tmp_path)
+    again.load()
+    again.write({"a.bin": "new"})
+    (tmp_path / "log").write_text("one\n")
+    again.seal(["log"])
+    assert sorted(check_manifest(tmp_path)) == ["a.bin", "log", "sub/b.gz"]
+    again.release(["log"])
+    assert sorted(check_manifest(tmp_path)) == ["a.bin", "sub/b.gz"]
+    deep = "[" * 100_000
+    for broken in ("", "[]", "{}", deep, '{"files": {"a": 1}}', '{"files": {"a": [{"size": "x", "sha256": ""}]}}'):
         (tmp_path / MANIFEST).write_text(broken)
         with pytest.raises(DataError, match="damaged"):
             check_manifest(tmp_path)
+
+
+def test_a_manifest_holds_wherever_writing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each of its renames: the folder is whole, each file the old or the new one."""
+    replace, left = os.replace, 99
+
+    def cut(source: str, target: str) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", cut)
+    Manifest(tmp_path).write({"a": "old a", "b": "old b"})
+    for cut_at in range(5):
+        manifest = Manifest(tmp_path)
+        manifest.load()
+        left = cut_at
+        with contextlib.suppress(KeyboardInterrupt):
+            manifest.write({"b": f"b {cut_at}", "a": f"a {cut_at}", f"c{cut_at}": "c"})
+        check_manifest(tmp_path)
+        left = 99
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "link", "loop", "a\0b"])
+def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (tmp_path / "outside").write_text("x")
+    (folder / "link").symlink_to(tmp_path / "outside")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / MANIFEST).write_text(json.dumps({"files": {name: [None]}}))
+    if name == "loop":  # leads nowhere
+        with contextlib.suppress(DataError):
+            check_manifest(folder)
+        return
+    with pytest.raises(DataError, match="leads out of its folder"):
+        check_manifest(folder)
+
+
+def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(DataError, match="leads out"), FolderLock(tmp_path / "run"):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"

@@ -21,6 +21,9 @@ from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import Expected, IsPath, RecipeConfig, Section
 
+MOST_FAULTS = 50  # shown of one recipe
+_MOST_DETAILS = 1000  # of pydantic's that are looked at in one try
+
 AnyConfig = TypeVar("AnyConfig", bound=RecipeConfig)
 
 
@@ -56,7 +59,7 @@ def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
             news, taken = _faults(document, config, error, faulty)
             faults += news
             faulty |= {fault.key for fault in news}
-            if not sum(_take_out(values, key) for key in taken):
+            if len(faults) > MOST_FAULTS or not sum(_take_out(values, key) for key in taken):
                 raise _refusal(document, faults) from None
         else:
             if faults:
@@ -70,7 +73,10 @@ def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
         return (0, int(line)) if name and line.isdigit() else (1, 0)  # what was typed comes last
 
     unique = list(dict.fromkeys(sorted(faults, key=place)))
-    what = tr("1 fault in the recipe") if len(unique) == 1 else tr("{n} faults in the recipe", n=len(unique))
+    n = len(unique)
+    if n > MOST_FAULTS:
+        unique = [*unique[:MOST_FAULTS], Fault("", "", tr(" and {n} more", n=n - MOST_FAULTS).strip())]
+    what = tr("1 fault in the recipe") if n == 1 else tr("{n} faults in the recipe", n=n)
     return RecipeError(what, unique, where=document.name)
 
 
@@ -202,7 +208,7 @@ def _faults(
 ) -> tuple[list[Fault], set[str]]:
     """The new faults in `error`, and the keys to take out before the next try."""
     found: dict[str, list[tuple[ErrorDetails, Node | None, Any]]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:_MOST_DETAILS]:
         key, node, hint = _follow(document.root, config, detail)
         found.setdefault(key, []).append((detail, node, hint))
     faults: list[Fault] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,10 @@ def _put(document: Document, key: str, where: str, value: Any) -> None:
     *parents, last = key.split(".")
     for depth, part in enumerate(parents):
         assert isinstance(node.content, dict)
-        child = node.content.setdefault(part, Node({}, where))
-        if child.content is None:
-            child.content = {}
+        child = node.content.get(part, Node({}, where))
+        # Copied, for an alias may stand for the same node elsewhere.
+        child = replace(child, content={} if child.content is None else copy(child.content))
+        node.content[part] = child
         if not isinstance(child.content, dict):
             above = ".".join(parents[: depth + 1])
             what = tr("{key} is one value here, {value}, without keys of its own", key=above, value=child.text())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -25,6 +24,7 @@ MAX_NODES = 100_000  # with every alias counted at its full size
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SHOWN = 40  # values that a message shows of a list or mapping
 _LONGEST_NUMBER = 400  # Python refuses to read integers of more than 4300 digits
 
 # The fast parser of libyaml where PyYAML has it; both give the same events and marks.
@@ -60,7 +60,27 @@ class Node:
 
     def text(self) -> str:
         """The value as a message shows it."""
-        return self.raw if self.raw is not None else flow_text(self.value())
+        return self.raw if self.raw is not None else flow_text(_first(self, _SHOWN)[0])
+
+
+def _first(node: Node, most: int) -> tuple[Any, int]:
+    """The value with at most so many values in it, and how many more it may have: a message shows no more."""
+    if isinstance(node.content, dict):
+        values = {}
+        for key, child in node.content.items():
+            if most <= 0:
+                break
+            values[key], most = _first(child, most - 1)
+        return values, most
+    if isinstance(node.content, list):
+        items = []
+        for child in node.content:
+            if most <= 0:
+                break
+            item, most = _first(child, most - 1)
+            items.append(item)
+        return items, most
+    return node.content, most
 
 
 def resolve(text: str) -> Scalar:
@@ -143,9 +163,9 @@ class _Builder:
             if target is None:
                 self.refuse(line, tr("*{name} stands for nothing that ended before it", name=event.anchor), key)
             self.count(target.size, line)
-            # A copy: what is laid over one of them must not change the other.
+            # What is below is shared: `Document` copies what it lays values over.
             first, last = _span(event)
-            return replace(deepcopy(target), where=self.place(line), start=first, end=last, flow=True)
+            return replace(target, where=self.place(line), start=first, end=last, flow=True)
         self.count(1, line)
         if event.tag not in (None, "!"):
             self.faults.append(

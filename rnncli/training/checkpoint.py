@@ -1,7 +1,7 @@
 """Everything that training needs to go on exactly, in one safetensors file; no pickle.
 
 Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `carry.INDEX`, `random.cpu`, `random.cuda.INDEX`, `total`.
-All else is JSON in the file's metadata. Written beside and renamed into place, so there is always a whole one.
+All else is JSON in the file's metadata.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rnncli.errors import DataError
-from rnncli.files import atomic_write
 from rnncli.locale import tr
 from rnncli.records import Json
 from rnncli.training.loop import TrainState
@@ -38,8 +37,8 @@ PLAIN = (
 )
 
 
-def save_checkpoint(path: Path, state: TrainState, extra: dict[str, Json]) -> None:
-    """Write the state and torch's random states. extra: plain values to keep beside it. Raises CannotWrite."""
+def checkpoint(state: TrainState, extra: dict[str, Json]) -> bytes:
+    """The file's bytes: the state, torch's random states, and extra, plain values to keep beside them."""
     tensors: dict[str, Tensor] = {"total": state.total}
     tensors |= {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
@@ -64,7 +63,7 @@ def save_checkpoint(path: Path, state: TrainState, extra: dict[str, Json]) -> No
         "extra": extra,
     }
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    atomic_write(path, save(whole, metadata={"rnncli": json.dumps(document)}))
+    return save(whole, metadata={"rnncli": json.dumps(document)})
 
 
 def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
@@ -79,7 +78,7 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
         if document["format"] != FORMAT:
             raise DataError(tr("a checkpoint of format {n}", n=document["format"]), where=str(path))
         for name in PLAIN:
-            setattr(state, name, document["state"][name])
+            setattr(state, name, _as_before(name, getattr(state, name), document["state"][name]))
         state.total = tensors["total"]
         state.model.load_state_dict(_under(tensors, "model."))
         device = next(state.model.parameters()).device
@@ -95,7 +94,16 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
             torch.cuda.set_rng_state_all([cuda[str(i)] for i in range(len(cuda))])
     except FileNotFoundError as error:
         raise DataError(tr("there is no checkpoint to resume from"), where=str(path)) from error
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,  # torch's own errors, and RecursionError
+    ) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             tr("this checkpoint cannot be used: {why}", why=why),
@@ -106,14 +114,30 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
     return extra
 
 
+def _as_before(name: str, fresh: Any, value: Any) -> Any:
+    """The value, of the type that a fresh state has at that name. Raises TypeError."""
+    kinds = (float, int, type(None)) if name == "best" else (float, int) if isinstance(fresh, float) else type(fresh)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}")
+    if isinstance(value, int) and value < 0 and isinstance(fresh, int):
+        raise ValueError(f"{name} is {value}")
+    return value
+
+
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, document: Any, tensors: dict[str, Tensor]) -> None:
     found: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in document["state"].items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
+        shape = parameters[int(index)].shape
+        if tensor.dim() and (
+            tensor.dim() != len(shape) or any(n not in (1, m) for n, m in zip(tensor.shape, shape, strict=True))
+        ):
+            raise ValueError(f"optimizer.{name} is {tuple(tensor.shape)}")
         found.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": found, "param_groups": document["groups"]})
 

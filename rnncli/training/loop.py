@@ -6,6 +6,7 @@ import copy
 import math
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -76,6 +77,7 @@ class TrainState:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_metrics: Metrics = field(default_factory=dict)
     waited: int = 0  # epochs since the best one
+    norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # of all gradients, at the last updates
 
 
 def start(job: Job) -> TrainState:
@@ -121,7 +123,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     state: where to go on from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
     it at any of them. A limit of steps or time cuts an epoch short: the `step` that says `stopped` is the place to go
     on from; the model is then measured as it is. Once the iteration ends the model has the weights of the best epoch.
-    Raises Diverged: a loss that is no number.
+    Raises Diverged: a loss or a gradient that is no number.
     """
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
@@ -140,7 +142,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
             step = _progress("step", state)
             step.stopped = why = stop_reason(train, state)
             yield step
-        _require_finite(job, state)
+        _require_an_update(job, state)
         metrics = task.metrics(config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
         score = metrics[train.best_by]
         improved = math.isfinite(score) and (
@@ -187,24 +189,34 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
 
 
 def update(job: Job, state: TrainState, batch: Batch) -> None:
-    """One update: loss, gradients, clipping, optimizer; the state moves on. With on_nan: skip, a batch whose loss is no
-    number moves on without an update, and the next goes on from the carry before it."""
+    """One update: loss, gradients, clipping, optimizer; the state moves on. With on_nan: skip, a batch whose loss or
+    gradient is no number moves on without an update, and the next goes on from the carry before it."""
     train = job.config.train
+    batch = batch.to(job.device)
     with torch.autocast(job.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
-        loss = job.task.loss(job.config, job.model, batch.to(job.device), state.carry)
+        loss = job.task.loss(job.config, job.model, batch, state.carry)
     total = loss.total.detach()
-    # Elsewhere than on the CPU, reading the loss waits for the device: it is looked at when the epoch ends.
-    bad = (job.device.type == "cpu" or train.on_nan == "skip") and not math.isfinite(float(total))
+    # Elsewhere than on the CPU, reading a number waits for the device: there it is looked at when the epoch ends.
+    look = job.device.type == "cpu" or train.on_nan == "skip"
+    bad = look and not math.isfinite(float(total))
     if bad and train.on_nan == "stop":
-        raise _diverged(float(total), state)
+        raise _diverged(job, state, tr("the loss became {loss}", loss=float(total)), _first_bad(job, state, batch))
+    if not bad:
+        state.optimizer.zero_grad(set_to_none=True)
+        (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in job.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)  # ()
+        bad = look and not math.isfinite(float(norm))
+        if bad and train.on_nan == "stop":
+            what = tr("a gradient became {value}", value=float(norm))
+            raise _diverged(job, state, what, _first_bad_gradient(job.model))
     state.step += 1
     state.next_batch += 1
     if bad:
         return
-    state.optimizer.zero_grad(set_to_none=True)
-    (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+    state.norms.append(norm)
     if train.clip_grad_norm:
-        nn.utils.clip_grad_norm_(job.model.parameters(), train.clip_grad_norm)
+        nn.utils.clip_grads_with_norm_(job.model.parameters(), train.clip_grad_norm, norm)
     state.optimizer.step()
     if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
         state.schedule.step()
@@ -214,18 +226,81 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     state.total = state.total.to(total.device) + total.double()
 
 
-def _require_finite(job: Job, state: TrainState) -> None:
+def require_finite(job: Job, state: TrainState) -> None:
+    """Diverged where the weights or the epoch's loss are no numbers: such a state is never kept."""
+    bad = bad_tensor(job.model)
+    if bad or not math.isfinite(float(state.total)):
+        what = tr("the loss became {loss}", loss=float(state.total))
+        raise _diverged(job, state, what, bad or tr("the loss"))
+
+
+def bad_tensor(model: nn.Module) -> str:
+    """The first weight that holds a NaN or an infinity, by name; "" where all are numbers."""
+    return next((name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()), "")
+
+
+def _require_an_update(job: Job, state: TrainState) -> None:
     """Diverged where the epoch's loss is no number, or, with on_nan: skip, where every update was skipped."""
-    loss = float(state.total) if state.count else math.nan
-    if not math.isfinite(loss):
-        raise _diverged(loss, state)
+    if not state.count:
+        raise _diverged(job, state, tr("no batch of this epoch has a loss and gradients that are numbers"), "")
+    require_finite(job, state)
 
 
-def _diverged(loss: float, state: TrainState) -> Diverged:
+def _first_bad(job: Job, state: TrainState, batch: Batch) -> str:
+    """Where a loss that is no number came from: a weight, the input, or the first module with such an output."""
+    bad = bad_tensor(job.model)
+    if bad:
+        return bad
+    if batch.inputs.is_floating_point() and not torch.isfinite(batch.inputs).all():
+        return tr("the input")
+    found: list[str] = []
+
+    def look(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if not all(torch.isfinite(tensor).all() for tensor in _tensors(output)):
+                found.append(tr("the output of {name}", name=name))
+
+        return hook
+
+    hooks = [module.register_forward_hook(look(name)) for name, module in job.model.named_modules() if name]
+    try:
+        with torch.no_grad():
+            job.task.loss(job.config, job.model, batch, state.carry)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else tr("the loss")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _first_bad_gradient(model: nn.Module) -> str:
+    """Gradients flow from the loss to the input: the last parameter whose gradient is no number went bad first."""
+    names = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    # Each gradient may be a number and their norm be none.
+    return tr("the gradient of {name}", name=names[-1]) if names else tr("the norm of all gradients")
+
+
+def _diverged(job: Job, state: TrainState, what: str, first: str) -> Diverged:
+    norms = ", ".join(f"{float(norm):.4g}" for norm in state.norms)
+    parts = [tr("{what} at step {step}", what=what, step=state.step + 1)]
+    if first:
+        parts.append(tr("first bad: {name}", name=first))
+    if norms:
+        parts.append(tr("norms of the gradients before it: {norms}", norms=norms))
+    train = job.config.train
     return Diverged(
-        tr("the loss became {loss} at step {step}", loss=loss, step=state.step + 1),
+        "; ".join(parts),
         where=tr("epoch {epoch}", epoch=state.epoch),
-        todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0"),
+        todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0")
+        if train.on_nan == "skip"
+        else tr("a smaller train.lr, or train.clip_grad_norm: 1.0; --on-nan skip leaves such batches out"),
     )
 
 

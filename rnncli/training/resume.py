@@ -16,7 +16,7 @@ from rnncli.training.job import Job
 from rnncli.training.run import Run
 
 BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
-HARMLESS = ("train.checkpoint_every", "train.control", "train.compare", "train.sample")
+HARMLESS = ("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample")
 DEPENDENT = ("cosine", "one-cycle", "linear", "polynomial", "constant")  # schedules made for a number of epochs
 
 

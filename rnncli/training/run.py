@@ -4,6 +4,7 @@ recipe.yaml         the recipe, every value resolved     metrics.jsonl  one line
 model.safetensors   the weights of the best epoch        timing.jsonl   beside it: seconds, speed
 vocab.json          what the training data taught        result.json    the closing figures
 environment.json    versions, device, hash of the data   resume/        everything needed to go on
+manifest.json       size and sha256 of these, checked whenever one is opened
 """
 
 from __future__ import annotations
@@ -28,17 +29,20 @@ from torch import nn
 from rnncli import __version__
 from rnncli.device import dtype_of
 from rnncli.errors import DataError, RnncliError, UsageError
-from rnncli.files import FolderLock, atomic_write, cannot_write
+from rnncli.files import MANIFEST, FolderLock, Manifest, cannot_write, check_manifest, inside, read_json, shown
 from rnncli.locale import english, tr
 from rnncli.recipe import RecipeConfig, resolved_yaml
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
-from rnncli.training.checkpoint import load_checkpoint, save_checkpoint
+from rnncli.training.checkpoint import checkpoint, load_checkpoint
 from rnncli.training.job import Job, cores_of, prepare, threads_of
-from rnncli.training.loop import Progress, TrainState, cell_name, fit, start, with_cell
+from rnncli.training.loop import Progress, TrainState, cell_name, fit, require_finite, start, with_cell
 
 RUNS = "runs"
-CHECKPOINT = Path("resume") / "state.safetensors"
+CHECKPOINT = "resume/state.safetensors"
+WEIGHTS = "model.safetensors"
+LOGS = ("metrics.jsonl", "timing.jsonl")
+OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
 
 
@@ -136,6 +140,7 @@ class Writer:
         self.job = job
         self.saved = time.monotonic()
         self.lock = FolderLock(folder)
+        self.manifest = Manifest(folder)
 
     def __enter__(self) -> Writer:
         self.lock.__enter__()
@@ -144,15 +149,21 @@ class Writer:
     def __exit__(self, *error: object) -> None:
         self.lock.__exit__(*error)
 
-    def begin(self) -> None:
-        """What is known before the first step."""
+    def begin(self, state: TrainState) -> None:
+        """What is known before the first step. The recipe comes last: with it the folder is a run, which can be gone
+        on with from then on, whatever happens."""
         try:
             (self.folder / "resume").mkdir(exist_ok=True)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
-        self._write("recipe.yaml", resolved_yaml(self.job.config))
-        self._write("vocab.json", json.dumps(self.job.splits.vocab, ensure_ascii=False))
-        self._write("environment.json", json.dumps(environment(self.job), indent=1))
+        self.manifest.write(
+            {
+                "vocab.json": json.dumps(self.job.splits.vocab, ensure_ascii=False),
+                "environment.json": json.dumps(environment(self.job), indent=1),
+                **self._state(state),
+                "recipe.yaml": resolved_yaml(self.job.config),
+            }
+        )
 
     def epoch(self, progress: Progress) -> None:
         """Append an epoch to both logs."""
@@ -168,30 +179,37 @@ class Writer:
         self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
 
     def checkpoint(self, state: TrainState) -> None:
-        """Everything needed to go on from here, and the best weights so far."""
-        logs = {name: self._size(name) for name in ("metrics.jsonl", "timing.jsonl")}
-        save_checkpoint(self.folder / CHECKPOINT, state, {"logs": logs, "fingerprint": self.job.splits.fingerprint})
-        self.weights(state)
+        """Everything needed to go on from here, and the best weights so far. Raises Diverged, and writes nothing, where
+        a weight is no number."""
+        require_finite(self.job, state)
+        self.manifest.write(self._state(state))
         self.saved = time.monotonic()
 
-    def weights(self, state: TrainState) -> None:
-        """model.safetensors: the best weights so far, or the present ones where no epoch has ended yet."""
+    def _state(self, state: TrainState) -> dict[str, bytes]:
+        logs = {name: self._size(name) for name in LOGS}
+        extra: dict[str, Json] = {"logs": logs, "fingerprint": self.job.splits.fingerprint}
+        return {CHECKPOINT: checkpoint(state, extra), WEIGHTS: self._weights(state)}
+
+    def _weights(self, state: TrainState) -> bytes:
+        """The best weights so far, or the present ones where no epoch has ended yet."""
         best = state.best_weights or state.model.state_dict()
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in best.items()}
-        self._write("model.safetensors", save(tensors, metadata={"rnncli": __version__}))
+        return save(tensors, metadata={"rnncli": __version__})
 
     def due(self, progress: Progress) -> bool:
         """Whether it is time for a checkpoint."""
-        every = self.job.config.train.checkpoint_every
+        train = self.job.config.train
+        waited = time.monotonic() - self.saved
+        if train.checkpoint_time and waited >= train.checkpoint_time:
+            return True
         if progress.event == "step":
-            return bool(every) and progress.step % every == 0
-        return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+            return bool(train.checkpoint_every) and progress.step % train.checkpoint_every == 0
+        return waited >= CHECKPOINT_SECONDS
 
-    def finish(self, outcome: Outcome) -> None:
-        self._write("result.json", json.dumps(outcome.to_json(), indent=1))
-
-    def _write(self, name: str, data: bytes | str) -> None:
-        atomic_write(self.folder / name, data)
+    def finish(self, state: TrainState, outcome: Outcome) -> None:
+        """The result, the weights that it is of, and the seal on the logs."""
+        self.manifest.write({WEIGHTS: self._weights(state), "result.json": json.dumps(outcome.to_json(), indent=1)})
+        self.manifest.seal(name for name in LOGS if (self.folder / name).exists())
 
     def _append(self, name: str, values: Mapping[str, Json]) -> None:
         try:
@@ -204,14 +222,38 @@ class Writer:
         path = self.folder / name
         return path.stat().st_size if path.exists() else 0
 
-    def go_on(self, sizes: Mapping[str, int]) -> None:
-        """Both logs back to where the checkpoint was made; the recipe with its new budgets; no result any more."""
-        for name, size in sizes.items():
-            path = self.folder / name
-            if path.exists():
-                os.truncate(path, size)
-        self._write("recipe.yaml", resolved_yaml(self.job.config))
-        (self.folder / "result.json").unlink(missing_ok=True)
+    def resume(self, state: TrainState) -> None:
+        """Put the checkpoint into `state`, both logs back to where it was made; the recipe with its new budgets; no
+        result any more. Raises DataError: a file that is not what it was, or leads out of the folder."""
+        for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
+            inside(self.folder, name)
+        check_manifest(self.folder)
+        extra = load_checkpoint(self.folder / CHECKPOINT, state)
+        sizes = {name: int(extra["logs"][name]) for name in LOGS}
+        self.manifest.load()
+        self.manifest.release(["result.json", *LOGS])
+        try:
+            for beside in (*self.folder.glob(".*.tmp"), *(self.folder / "resume").glob(".*.tmp")):
+                beside.unlink()  # half a file of a process that was killed
+            (self.folder / "result.json").unlink(missing_ok=True)
+            for name, size in sizes.items():
+                _cut(self.folder / name, size)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        self.manifest.write({"recipe.yaml": resolved_yaml(self.job.config)})
+
+
+def _cut(path: Path, size: int) -> None:
+    """The file's first `size` bytes, where it is longer. Raises DataError: it is shorter."""
+    found = path.stat().st_size if path.exists() else 0
+    if found < size:
+        raise DataError(
+            tr("has {found} bytes, and had {size} when it was written", found=found, size=size),
+            where=shown(path),
+            todo=tr("bring the file back from a copy"),
+        )
+    if found > size:
+        os.truncate(path, size)
 
 
 def _strict(value: Any) -> Json:
@@ -281,10 +323,9 @@ def _train(
 ) -> Outcome:
     state = start(job)
     if writer is not None and resume:
-        extra = load_checkpoint(writer.folder / CHECKPOINT, state)
-        writer.go_on(extra["logs"])
+        writer.resume(state)
     elif writer is not None:
-        writer.begin()
+        writer.begin(state)
     last: Progress | None = None
     cut = False  # a limit was reached within an epoch: the checkpoint made there is the one to go on from
     with _signals() as signalled:
@@ -302,8 +343,6 @@ def _train(
                 writer.checkpoint(state)
             cut = cut or (progress.event == "step" and bool(progress.stopped))
     assert last is not None
-    if writer is not None:
-        writer.weights(state)
     outcome = Outcome(
         metrics=last.metrics,
         on=job.splits.held_out,
@@ -321,7 +360,7 @@ def _train(
             if name != cell_name(job.config.model):
                 outcome.compared[name] = [progress.metrics for progress in fit(with_cell(job, name))][-1]
     if writer is not None:
-        writer.finish(outcome)
+        writer.finish(state, outcome)
     return outcome
 
 
@@ -374,16 +413,21 @@ class Run:
         return self.recipe.task
 
     def metrics(self) -> list[dict[str, Json]]:
-        """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in _text(self.folder / "metrics.jsonl").splitlines()]
+        """The lines of metrics.jsonl; one that is being written, or was cut by a kill, is left out."""
+        path = inside(self.folder, "metrics.jsonl")
+        lines = _text(path).splitlines(keepends=True)
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except (ValueError, RecursionError) as error:
+            raise DataError(tr("this file is damaged: {why}", why=error), where=str(path)) from error
 
     def result(self) -> dict[str, Json]:
         """result.json; empty where training has not ended."""
-        path = self.folder / "result.json"
-        return dict(json.loads(_text(path))) if path.exists() else {}
+        path = inside(self.folder, "result.json")
+        return read_json(path) if path.exists() else {}
 
     def environment(self) -> dict[str, Json]:
-        return dict(json.loads(_text(self.folder / "environment.json")))
+        return read_json(inside(self.folder, "environment.json"))
 
 
 def find_run(name: str) -> Path:
@@ -402,26 +446,40 @@ def find_run(name: str) -> Path:
 def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
     """Open a run folder. Raises UsageError (no such run), DataError (a file of it that cannot be used)."""
     folder = find_run(str(path))
+    for name in (*OPENED, *LOGS):
+        inside(folder, name)
+    if not (folder / MANIFEST).exists():
+        raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
+    check_manifest(folder, (*OPENED, *LOGS))
     recipe = load_recipe(str(folder / "recipe.yaml"), sets)
+    vocab = read_json(folder / "vocab.json")
     try:
-        vocab = json.loads(_text(folder / "vocab.json"))
-    except ValueError as error:
-        raise DataError(tr("this file is damaged: {why}", why=error), where=str(folder / "vocab.json")) from error
-    model = recipe.task.build(recipe.config, vocab).to(dtype_of(recipe.config.train.dtype))
-    load_weights(model, folder / "model.safetensors")
+        model = recipe.task.build(recipe.config, vocab).to(dtype_of(recipe.config.train.dtype))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(
+            tr("this file does not fit the run's recipe: {why}", why=why), where=str(folder / "vocab.json")
+        ) from error
+    load_weights(model, folder / WEIGHTS)
     return Run(folder, recipe, vocab, model.eval())
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put a safetensors file's weights into a model. Raises DataError: damaged, or of another model."""
     try:
-        model.load_state_dict(load_file(path))
+        tensors = load_file(path)
+        model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise DataError(tr("there are no weights in this run yet"), where=str(path)) from error
     except (SafetensorError, RuntimeError, OSError) as error:
         raise DataError(
             tr("these weights cannot be used: {why}", why=" ".join(str(error).split())[:300]), where=str(path)
         ) from error
+    whole = [name for name, own in model.state_dict().items() if own.is_floating_point()]
+    wrong = [name for name in whole if not tensors[name].is_floating_point()]
+    if wrong:
+        why = f"{wrong[0]}: {tensors[wrong[0]].dtype}"
+        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
 
 
 def _text(path: Path) -> str:

@@ -38,7 +38,7 @@ def header(job: Job) -> records.Page:
     """What is trained, on what, with which engine."""
     config = job.config
     rows = [
-        f"{part}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items())
+        f"{tr(part)}: " + ", ".join(f"{n:,} {tr(what)}" for what, n in counts.items())
         for part, counts in job.splits.counts.items()
     ]
     lines = [

@@ -15,6 +15,7 @@ from training_runs import job_of, run_in
 
 import rnncli
 from rnncli.errors import DataError, Diverged, Missing, UsageError
+from rnncli.files import Manifest
 from rnncli.tasks import Asked, load_recipe
 from rnncli.training.run import find_run, make_folder, new_folder, open_run, run_training
 
@@ -26,6 +27,7 @@ FILES = {
     "vocab.json",
     "environment.json",
     "result.json",
+    "manifest.json",
     "resume",
     ".lock",
 }
@@ -142,6 +144,10 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     run_in(tmp_path / "a", job_of("hello", "train.epochs=1"))
     run_in(tmp_path / "b", job_of("hello", "train.epochs=1", "model.hidden_size=7"))
     (tmp_path / "a" / "model.safetensors").write_bytes((tmp_path / "b" / "model.safetensors").read_bytes())
+    with pytest.raises(DataError, match="had 704 when it was written"):
+        open_run(tmp_path / "a")
+    manifest = Manifest(tmp_path / "a")
+    manifest.seal(["model.safetensors"])  # somebody meant it
     with pytest.raises(DataError, match="cannot be used"):
         open_run(tmp_path / "a")
 
