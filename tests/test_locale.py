@@ -32,7 +32,8 @@ VARIABLES = {
     "best.bound.by": "bench/pages.py",
     "figure.bound.by": "bench/pages.py",
     "one.verdict": "bench/recipes.py",
-    "part": "bench/recipes.py",
+    "part": ("bench/recipes.py", "training/summary.py"),
+    "what": "training/summary.py",
 }
 
 
@@ -70,6 +71,7 @@ def through_variables() -> set[str]:
 
     found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
+    found |= COUNTED
     found |= {"faster", "slower", "inconclusive", "calls", "products", "elements"}
     for name in tasks.task_names():
         found |= set(tasks.load_task(name).METRICS)
@@ -79,6 +81,10 @@ def through_variables() -> set[str]:
             found.add(call.args[0].value)
     return found
 
+
+# What the parts of a task's data count, by Splits.counts.
+COUNTED = {"sequences", "sentences", "texts", "clips", "films", "frames", "pairs", "windows", "rows", "rows an epoch"}
+COUNTED |= {"tokens", "source tokens", "target tokens", "words", "steps", "seconds"}
 
 # Names of the field, the same in both languages.
 SAME = {"macro-f1", "mae", "rmse", "mase", "mse", "bits", "cer", "wer", "bleu", "chrf"}

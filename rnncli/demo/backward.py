@@ -117,7 +117,7 @@ class _Chain:
             column = [row[j] for row in self.W]
             yield Term(dh, self.sum(column, self.da[t + 1], f"dL/da_{t + 1}"), self.dh[t][j])
         kind, value = self.net.settings.nonlinearity, (dh if self.blanks else _in_brackets(self.dh[t][j]))
-        slope = {"tanh": f"(1 - {_in_brackets(self.h[t][j])}²)", "none": "1"}.get(
+        slope = {"tanh": f"(1 - {_in_brackets(self.h[t][j])}^2)", "none": "1"}.get(
             kind, f"{self.slope(self.h[t][j]):.0f}"
         )
         yield Term(da, f"{slope}·{value}", self.da[t][j])

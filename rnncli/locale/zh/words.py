@@ -32,4 +32,12 @@ TEXTS: dict[str, str] = {
     "perplexity": "困惑度",
     "cannot save as {suffix}: the ending chooses the format": "不能存成 {suffix}：文件结尾决定格式",
     "data: {data}; pictures and pages: {pictures}": "数据：{data}；图片和页面：{pictures}",
+    "sequences": "个序列",
+    "texts": "个文本",
+    "frames": "帧",
+    "tokens": "个词元",
+    "source tokens": "个源词元",
+    "target tokens": "个目标词元",
+    "rows an epoch": "行（每轮）",
+    "windows": "个窗口",
 }

@@ -1,0 +1,135 @@
+"""--lang zh: data stays what it is, screens are Chinese, two-cell characters line up, GBK carries them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rich.cells import cell_len
+
+TIMES = ("seconds", "per_second", "run", "steps_per_second", "counted_per_second")
+
+
+def without_times(text):
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "demo",
+        "demo --cell gru --explain all",
+        "demo --explain-backward 0 --blanks",
+        "demo --cell rnn,lstm",
+        "demo --proofs --num-layers 2",
+        "inspect hello",
+        "inspect hello steps",
+        "inspect hello padding",
+        "inspect hello gradients",
+        "train hello --epochs 2",
+        "train hello --dry-run",
+    ],
+)
+def test_json_never_changes_with_the_language(words, typed):
+    found = []
+    for lang in ("en", "zh"):
+        code, out, _ = typed("--lang", lang, *words.split(), "--json")
+        assert code == 0
+        assert out.isascii() or lang == "en" or not any("一" <= c <= "鿿" for c in out)
+        found.append(without_times(out))
+    if "--dry-run" in words:
+        assert [list(document) for document in found[0]] == [list(document) for document in found[1]]
+    else:
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml", "csv"])
+@pytest.mark.parametrize("words", ["demo --explain 0", "inspect hello params"])
+def test_saved_data_never_changes_with_the_language(words, ending, typed, tmp_path):
+    texts = []
+    for lang in ("en", "zh"):
+        code, out, _ = typed("--lang", lang, *words.split(), "--save", f"{lang}.{ending}")
+        assert code == 0
+        assert any("一" <= c <= "鿿" for c in out) == (lang == "zh")
+        texts.append((tmp_path / f"{lang}.{ending}").read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_a_run_folder_never_changes_with_the_language(typed, tmp_path):
+    for lang in ("en", "zh"):
+        assert typed("--lang", lang, "-q", "train", "hello", "--epochs", "2", "--out", lang)[0] == 0
+    for name in ("recipe.yaml", "vocab.json", "metrics.jsonl", "model.safetensors"):
+        assert (tmp_path / "en" / name).read_bytes() == (tmp_path / "zh" / name).read_bytes(), name
+    results = [json.loads((tmp_path / lang / "result.json").read_text()) | {"run": ""} for lang in ("en", "zh")]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "demo",
+        "demo --explain 1",
+        "demo --proofs",
+        "demo --cell lstm",
+        "demo --cell rnn,gru,lstm",
+        "demo --input hello",
+        "demo --nice --explain-backward 1",
+        "inspect hello",
+        "inspect hello steps",
+        "inspect hello saturation",
+        "inspect hello shapes",
+        "inspect hello padding",
+        "train hello --epochs 2",
+    ],
+)
+def test_screens_are_chinese_and_fit(words, typed):
+    code, out, err = typed("--lang", "zh", *words.split())
+    assert code == 0
+    assert any("一" <= c <= "鿿" for c in out)
+    assert max(map(cell_len, out.splitlines())) <= 80
+    assert (out + err).encode("gbk", "replace").count(b"?") <= out.count("?") + err.count("?") + sum(
+        out.count(mark) for mark in "▁▂▃▄▅▆▇█░"
+    )
+
+
+def test_columns_line_up_under_two_cell_headings(typed):
+    """Cells of a table's column end or begin at the same cell of the screen as their heading."""
+    _, out, _ = typed("--lang", "zh", "demo", "--nice", "--explain", "0", "--units", "0")
+    lines = out.splitlines()
+    head = next(line for line in lines if line.startswith("单元"))
+    row = next(line for line in lines if "b_ih" in line and "=" not in line)
+    assert cell_len(head) == cell_len(row)
+    assert cell_len(head[: head.index("项")]) == cell_len(row[: row.index("b_ih")])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "demo --explain 9",
+        "demo --cell gruu",
+        "inspect nope",
+        "train nope",
+        "train hello --set model.cel=rnn",
+        "demo --blanks",
+        "--lang xx demo",
+        "train hello --data none.txt",
+    ],
+)
+def test_errors_are_chinese(words, typed):
+    code, _, err = typed("--lang", "zh", *words.split())
+    assert code in (2, 3)
+    if "xx" not in words:
+        assert err.startswith("错误：")
+
+
+def test_a_gbk_terminal_shows_it(rnncli):
+    done = rnncli("--lang", "zh", "demo", "--explain", "1", PYTHONIOENCODING="gbk", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_chinese_locale_is_enough(rnncli):
+    done = rnncli(LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1")
+    assert "从这里开始" in done.stdout
+    assert "从这里开始" not in rnncli("--lang", "en", LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1").stdout
