@@ -89,5 +89,4 @@ TEXTS: dict[str, str] = {
     "{name} has no argument {key!r}": "{name} 没有参数 {key!r}",
     "key": "键",
     "from": "来自",
-    "and {n} more": "以及另外 {n} 个",
 }
