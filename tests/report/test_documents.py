@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import NASTY, PAGES  # type: ignore[import-not-found]
+from fixed_pages import NASTY, PAGES
 
 from rnncli.errors import Missing, UsageError
 from rnncli.records import Column, Page, Table, Tensor
