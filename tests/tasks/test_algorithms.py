@@ -123,8 +123,8 @@ def test_a_person_s_own_rows() -> None:
     assert batch.lengths.tolist() == [5, 3]
     with pytest.raises(DataError, match="'x' is no symbol of anbn"):
         job.task.encode(job.config, job.splits.vocab, ["axb"])
+    parity = prepare(recipe("parity"))
     with pytest.raises(DataError, match="without steps"):
-        parity = prepare(recipe("parity"))
         parity.task.encode(parity.config, parity.splits.vocab, [" "])
     job = prepare(recipe("adding"))
     batch = job.task.encode(job.config, job.splits.vocab, ["0.25* 0.5 0.125*"])
