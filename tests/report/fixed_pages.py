@@ -13,7 +13,6 @@ from rnncli.records import (
     HeatMap,
     Message,
     Page,
-    Record,
     Series,
     Table,
     Tensor,
@@ -332,7 +331,3 @@ PAGES = {
     "charts": charts,
     "odd": odd,
 }
-
-
-def records_of_every_kind() -> list[Record]:
-    return [record for make in (demo, charts, odd) for record in make().records]
