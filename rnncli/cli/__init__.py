@@ -226,7 +226,9 @@ def say(error: RnncliError, cause: Exception | None = None) -> int:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that a file's content could smuggle into a terminal."""
+    """Without the control characters that a file's content could smuggle into a terminal, and without what no encoding
+    can write: a word of the command line that is no UTF-8."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 

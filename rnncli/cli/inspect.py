@@ -61,7 +61,8 @@ def inspect(
         int | None, typer.Option("--sample", min=0, help="Which sample of the data; 0.", rich_help_panel=_WHAT)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="B, how many samples at once.", rich_help_panel=_WHAT)
+        int | None,
+        typer.Option("--batch-size", min=1, max=2**31 - 1, help="B, how many samples at once.", rich_help_panel=_WHAT),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Of fresh weights, of random input.", rich_help_panel=_WHAT)

@@ -37,14 +37,14 @@ def find_target(word: str) -> Target:
         raise UsageError(tr("an empty name"), where="TARGET", todo=tr("name a recipe, a run or a file of weights"))
     path = Path(word)
     forced = os.sep in word or "/" in word or word.endswith((*WEIGHTS, *RECIPES))
-    if path.is_dir():
+    if os.path.isdir(path):  # os.path, unlike pathlib, does not raise for a name that no file can have
         if (path / "recipe.yaml").is_file():
             return Target("run", word, _hidden(word) if not forced else "")
         if forced:
             raise DataError(
                 tr("this folder is no run: it has no recipe.yaml"), where=word, todo=tr("see: ls {folder}", folder=word)
             )
-    elif path.exists():
+    elif os.path.exists(path):
         if word.endswith(WEIGHTS):
             return Target("weights", word)
         if word.endswith(RECIPES):
@@ -68,7 +68,7 @@ def _by_name(word: str) -> Target:
         from rnncli.training.run import find_run
 
         return Target("run", str(find_run(word)))
-    if (run / "recipe.yaml").is_file():
+    if os.path.isfile(run / "recipe.yaml"):
         return Target("run", str(run), _hidden(word))
     recipes = packaged_recipes()
     if word in recipes:

@@ -130,6 +130,10 @@ class _Builder:
         if len(self.text) > self.max_bytes:
             self.refuse(0, tr("this file is too large: at most {n} MB", n=self.max_bytes // 10**6))
         try:
+            self.text.encode("utf-8")
+        except UnicodeEncodeError as error:  # a word of the command line that is no UTF-8
+            self.refuse(self.text[: error.start].count("\n"), tr("a control character that YAML does not allow"))
+        try:
             self.events = iter(yaml.parse(self.text, Loader=_Loader))
             next(self.events)  # the stream's start
             event = next(self.events)

@@ -438,7 +438,7 @@ def find_run(name: str) -> Path:
             raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
         return max(runs, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
     for folder in (Path(name), Path(RUNS) / name):
-        if (folder / "recipe.yaml").is_file():
+        if os.path.isfile(folder / "recipe.yaml"):  # does not raise for a name that no file can have
             return folder
     raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
 
