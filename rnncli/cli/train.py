@@ -88,7 +88,13 @@ def train(
             "train.compare": ("--fast-dev-run", []),
             "train.schedule": ("--fast-dev-run", "none"),
         }
-    if bool(recipe) == bool(resume):
+    if recipe and resume:
+        raise UsageError(
+            tr("a recipe and --resume are both given"),
+            where="rnncli train",
+            todo=tr("leave the recipe out: the run has its own"),
+        )
+    if not recipe and not resume:
         raise UsageError(
             tr("name a recipe, or a run to --resume"), where="rnncli train", todo=tr("such as: rnncli train hello")
         )

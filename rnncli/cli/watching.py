@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from math import ceil
 from typing import TYPE_CHECKING
 
 from rnncli import report
 from rnncli.locale import tr
+from rnncli.report.lines import pad
 from rnncli.report.numbers import number
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rnncli.training.loop import Progress
 
 MOST_LINES = 15  # of epochs, so that a run's story fits a screen
+CELL = 12  # cells of a column; as many metrics are shown as the terminal has room for
 
 
 class Lines:
@@ -29,10 +32,16 @@ class Lines:
         self.every = ceil(job.config.train.epochs / MOST_LINES)
         self.watch = ""
         self.headed = False
+        self.begun = False
         self.pending: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
         if progress.event == "step":
+            if not self.begun and progress.step > 1:
+                self.live.line(
+                    tr("going on in epoch {epoch}, after update {n}", epoch=progress.epoch, n=progress.step - 1)
+                )
+            self.begun = True
             total = self.job.config.train.epochs * self.steps
             limit = self.job.config.train.max_steps
             self.live.update(progress.step, min(total, limit) if limit else total, lambda: self._fields(progress))
@@ -58,14 +67,17 @@ class Lines:
         shown = {name: value for name, value in progress.metrics.items() if name in self.job.task.METRICS}
         if progress.watch and held_out == "train":
             shown = {}
-        heads = [tr("epoch"), tr("loss"), *(f"{held_out} {name}" for name in shown)]
-        cells = [f"{progress.epoch}", number(progress.loss), *(number(value) for value in shown.values())]
-        widths = [max(len(head), 8) for head in heads]
+        room = (shutil.get_terminal_size().columns - len("  best  ")) // CELL - 2
+        names = list(shown)[:room]
+        columns = [progress.epoch, progress.loss, *(shown[name] for name in names)]
         if not self.headed:
             self.headed = True
-            heading = "  ".join(head.rjust(width) for head, width in zip(heads, widths, strict=True))
+            if names:
+                part = tr("train") if held_out == "train" else tr("validation")
+                self.live.line(" " * (2 * CELL) + pad(part, CELL, "right"))
+            heading = "".join(pad(head, CELL, "right") for head in (tr("epoch"), tr("loss"), *names))
             self.live.line(heading + (f"  {tr('answers')}" if progress.watch else ""))
-        row = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        row = "".join((str(x) if isinstance(x, int) else number(x)).rjust(CELL) for x in columns)
         best = f"  {tr('best')}" if progress.improved and shown else ""
         self.live.line(row + (f"  {progress.watch}" if progress.watch else best))
 

@@ -87,10 +87,10 @@ def about(name: str) -> str:
         if not line.startswith("#"):
             break
         words.append(line.lstrip("# ").strip())
-        if re.search(r"[.?:]$", words[-1]):
+        if re.search(r"(?<!et al)[.?:]$", words[-1]):
             break
     text = " ".join(word for word in words if word)
-    return re.split(r"(?<=[.?]) ", text, maxsplit=1)[0]
+    return re.split(r"(?<=[.?])(?<!et al\.) ", text, maxsplit=1)[0]
 
 
 def shown(path: Path) -> str:

@@ -145,4 +145,7 @@ TEXTS: dict[str, str] = {
     "loss": "损失",
     "best": "最佳",
     "answers": "回答",
+    "going on in epoch {epoch}, after update {n}": "从第 {epoch} 轮继续，已完成 {n} 次更新",
+    "a recipe and --resume are both given": "同时给了配方和 --resume",
+    "leave the recipe out: the run has its own": "去掉配方：运行文件夹里有自己的配方",
 }
