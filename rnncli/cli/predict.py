@@ -39,7 +39,7 @@ def predict(
         int | None, typer.Option("--seed", min=0, help="Of what is drawn; the run's own by default.")
     ] = None,
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Width of the beam search; 1 is greedy.")] = None,
-    length: Annotated[int | None, typer.Option("--length", min=0, help="How many characters or words to write.")] = None,
+    length: Annotated[int | None, typer.Option("--length", min=0, help="How many tokens to write.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
 ) -> None:
     """Use a run on new input: continue, tag, classify, forecast, transcribe, translate."""

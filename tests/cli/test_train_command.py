@@ -114,7 +114,6 @@ def test_out_refuses_a_folder_that_is_not_empty(typed) -> None:
         (["pos-tagging", "--data", "nowhere.conllu"], 3, "there is no such file"),
         (["hello", "--resume", "last"], 2, "a recipe and --resume are both given"),
         ([], 2, "name a recipe, or a run to --resume"),
-        ([], 2, "name a recipe"),
         (["--resume", "last"], 2, "there is no run yet"),
     ],
 )
