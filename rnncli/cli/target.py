@@ -50,11 +50,7 @@ def find_target(word: str) -> Target:
         if word.endswith(RECIPES):
             return Target("recipe", word)
         if forced:
-            raise DataError(
-                tr("what kind of file is this?"),
-                where=word,
-                todo=tr("weights end in {weights}, recipes in .yaml", weights=" ".join(WEIGHTS)),
-            )
+            raise _unknown_kind(word)
     elif forced:
         raise DataError(tr("there is no such file or folder"), where=word, todo=tr("check the path"))
     return _by_name(word)
@@ -73,6 +69,8 @@ def _by_name(word: str) -> Target:
     recipes = packaged_recipes()
     if word in recipes:
         return Target("recipe", word)
+    if os.path.isfile(word):
+        raise _unknown_kind(word)
     names = [path.name for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
     near = nearest(word, [*recipes, *names, "last"])
     raise UsageError(
@@ -81,6 +79,14 @@ def _by_name(word: str) -> Target:
         todo=tr("did you mean {name}?", name=near)
         if near
         else tr("recipes: {recipes}; runs lie under {folder}/", recipes=", ".join(recipes), folder=RUNS),
+    )
+
+
+def _unknown_kind(word: str) -> DataError:
+    return DataError(
+        tr("what kind of file is this?"),
+        where=word,
+        todo=tr("weights end in {weights}, recipes in .yaml", weights=" ".join(WEIGHTS)),
     )
 
 

@@ -49,7 +49,7 @@ def find_recipe(target: str) -> tuple[Path, str]:
     near = names.nearest(target, known)
     todo = tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
     if os.path.exists(target):
-        todo = tr("for the file here write ./{name}", name=target)
+        todo = tr("data of your own: rnncli train RECIPE --data {name}; a recipe here: ./{name}", name=target)
     raise UsageError(tr("no packaged recipe is called {name!r}", name=target), todo=todo)
 
 

@@ -32,7 +32,7 @@ TEXTS: dict[str, str] = {
     "copy the recipe without it and edit the copy": "复制配方时不带它，再编辑副本",
     "the packaged recipes are missing from this installation": "这个安装里缺少自带的配方",
     "see: rnncli recipes list": "参见：rnncli recipes list",
-    "for the file here write ./{name}": "要用这里的文件请写 ./{name}",
+    "data of your own: rnncli train RECIPE --data {name}; a recipe here: ./{name}": "自己的数据：rnncli train RECIPE --data {name}；这里的配方：./{name}",
     "no packaged recipe is called {name!r}": "没有叫 {name!r} 的自带配方",
     "install it again": "请重新安装",
     "{name} is the packaged recipe; the file here is ./{file}": "{name} 是自带的配方；这里的文件是 ./{file}",
