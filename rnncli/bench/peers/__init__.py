@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from rnncli.errors import Missing, RnncliError
+from rnncli.errors import CheckFailed, Missing
 from rnncli.locale import tr
 
 Json = Any
@@ -69,8 +69,8 @@ def require(peers: Sequence[str]) -> None:
         )
 
 
-class PeerFailed(RnncliError):
-    """A peer's process ended, or answered with an error."""
+class PeerFailed(CheckFailed):
+    """A peer's process ended, or answered with an error: nothing could be compared."""
 
 
 class Process:
