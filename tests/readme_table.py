@@ -25,17 +25,24 @@ def measured() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def label(file: str, entry: dict[str, Any]) -> str:
+    """The recipe; the file where it is named otherwise; what tells apart two entries of one recipe in one file."""
+    twins = [other for name, other in measured() if name == file and other["recipe"] == entry["recipe"]]
+    own = [text for text in entry["sets"] if not all(text in twin["sets"] for twin in twins)]
+    words = [] if file in (entry["recipe"], "language-models") else [file]
+    return f"`{entry['recipe']}`" + (f" ({', '.join([*words, *own[:1]])})" if words or own else "")
+
+
 def row(file: str, entry: dict[str, Any]) -> str:
     """recipe | metric | this network, mean ± sd | the best of cells and baselines beside it | CPU seconds a run."""
     metric, better = next(iter(load_recipe(entry["recipe"], []).task.METRICS.items()))
     (cell, own), *others = entry["summary"].items()
     means = [(name, figures[metric]["mean"]) for name, figures in others if metric in figures]
     best = (min if better == "lower" else max)(means, key=lambda other: other[1]) if means else None
-    name = f"`{entry['recipe']}`" if file in (entry["recipe"], "algorithms") else f"`{entry['recipe']}` ({file})"
     seconds = statistics.median(run["cpu_seconds"] for run in entry["runs"])
     beside = f"{best[0]} {best[1]:.4g}" if best else ""
     return (
-        f"| {name} | {metric}{' (test part)' if 'on' in entry else ''} | "
+        f"| {label(file, entry)} | {metric}{' (test part)' if 'on' in entry else ''} | "
         f"{cell} {own[metric]['mean']:.4g} ± {own[metric]['sd']:.2g} | {beside} | {seconds:.0f} s |"
     )
 
