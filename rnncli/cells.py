@@ -69,12 +69,12 @@ def gru_step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """
     (h,) = state
     assert w.weight_hh is not None
-    x_r, x_z, x_n = F.linear(x, w.weight_ih, w.bias_ih).chunk(3, dim=1)  # each (B, H)
-    h_r, h_z, q = F.linear(h, w.weight_hh, w.bias_hh).chunk(3, dim=1)  # each (B, H)
-    r = torch.sigmoid(x_r + h_r)
-    z = torch.sigmoid(x_z + h_z)
+    H = h.shape[1]
+    x_rz, x_n = torch.split(F.linear(x, w.weight_ih, w.bias_ih), [2 * H, H], dim=1)  # (B, 2H), (B, H)
+    h_rz, q = torch.split(F.linear(h, w.weight_hh, w.bias_hh), [2 * H, H], dim=1)
+    r, z = torch.sigmoid(x_rz + h_rz).chunk(2, dim=1)  # each (B, H)
     n = torch.tanh(x_n + r * q)
-    return ((1 - z) * n + z * h,), {"r": r, "z": z, "n": n, "q": q}
+    return (torch.lerp(n, h, z),), {"r": r, "z": z, "n": n, "q": q}  # h_t = (1 - z) ⊙ n + z ⊙ h
 
 
 def gru_step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
