@@ -115,7 +115,8 @@ class Loop(Work):
             core.set_weights(to_keras(cell, mine))
         self.model.layers[-1].set_weights([arrays["head_weight"].T, arrays["head_bias"]])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        optimizer = keras.optimizers.Adam(self.work["lr"], epsilon=1e-8)
+        # torch's 1e-8: Keras adds epsilon before the second moment is divided by 1 - 0.999^t, here as it is at t = 2
+        optimizer = keras.optimizers.Adam(self.work["lr"], epsilon=1e-8 * (1 - 0.999**2) ** 0.5)
         self.model.compile(optimizer, loss, jit_compile=True)
 
     def once(self) -> None:
@@ -130,7 +131,7 @@ class Loop(Work):
         scores = np.asarray(self.model(self.inputs[: self.work["B"]])).transpose(1, 0, 2)
         losses = Losses()
         self.train(CHECKED * self.work["B"], [losses])
-        return loop_results(losses.each(), scores)
+        return loop_results(losses.each(), scores, one_bias=self.work["cell"] != "gru")
 
 
 class KerasJax(Library):

@@ -93,8 +93,12 @@ LAYERS = 2
 CHECKED = 3  # updates whose losses are compared; see loop_results
 
 
-def loop_results(losses: list[float], scores: Array) -> Arrays:
+LOSSES = ("losses", "losses_one_bias")
+
+
+def loop_results(losses: list[float], scores: Array, *, one_bias: bool = False) -> Arrays:
     """What a training loop is compared by: the scores of the first window before any update, and the losses of the
-    first updates. Later the paths part: Keras has one bias where torch has two, which Adam moves twice as far, and its
-    Adam adds epsilon before the correction of the moments."""
-    return {"scores": np.asarray(scores, np.float64), "losses": np.asarray(losses, np.float64)}
+    first updates. one_bias: of a layer that has one bias where torch has b_ih and b_hh, which Adam moves twice as far;
+    bare torch gives both kinds of losses, the second with b_hh held still."""
+    name = LOSSES[1] if one_bias else LOSSES[0]
+    return {"scores": np.asarray(scores, np.float64), name: np.asarray(losses, np.float64)}
