@@ -15,7 +15,7 @@ from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Series, Table
 
 SCHEMA = "rnncli/bench/1"
-VERDICTS = [Column("what", "", "text"), Column("text", "", "text")]
+VERDICTS = [Column("what", "", "text", once=True), Column("text", "", "text")]
 
 
 def pass_name(what: str) -> str:
@@ -338,20 +338,23 @@ def fastest(contests: Sequence[Contest]) -> list[str]:
 
 
 def _automatic(contests: Sequence[Contest]) -> list[str]:
-    """Where `engine: auto` does not take the engine that surely won."""
-    lines = []
+    """Where `engine: auto` does not take the engine that surely won: a line per cell and engine."""
+    found: dict[tuple[str, str, str], list[Contest]] = {}
     for contest in contests:
         ratio = contest.over_automatic
-        if ratio is None or contest.verdict != "faster" or ratio.low <= 1:
-            continue
+        if ratio is not None and contest.verdict == "faster" and ratio.low > 1:
+            found.setdefault((contest.row.cell, contest.automatic, contest.winner.engine), []).append(contest)
+    lines = []
+    for (cell, automatic, engine), lost in found.items():
+        ratios = sorted(contest.over_automatic.value for contest in lost if contest.over_automatic is not None)
         lines.append(
             tr(
                 "takes {auto} for {cell} {sizes}; --set model.engine={engine} is {ratio} times as fast",
-                auto=contest.automatic,
-                cell=contest.row.cell,
-                sizes=contest.row.sizes,
-                engine=contest.winner.engine,
-                ratio=f"{ratio.value:.2f}",
+                auto=automatic,
+                cell=cell,
+                sizes=", ".join(contest.row.sizes for contest in lost),
+                engine=engine,
+                ratio=f"{ratios[0]:.2f}" + (f" to {ratios[-1]:.2f}" if len(ratios) > 1 else ""),
             )
         )
     return lines
