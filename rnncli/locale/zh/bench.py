@@ -133,4 +133,5 @@ TEXTS: dict[str, str] = {
     "over": "超出",
     "one step": "一步",
     "all engines give the same first loss in {precision}": "所有引擎在 {precision} 下的第一个损失相同",
+    "{name} gives no losses": "{name} 没有给出损失",
 }
