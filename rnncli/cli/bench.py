@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnncli import names
+from rnncli.cli.deliver import SHOWN, write
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _WORK = "What is measured"
 _WITH = "With what"
 _OTHERS = "Beside other libraries"
-_SHOW = "What is shown"
 
 
 def bench(
@@ -98,20 +98,20 @@ def bench(
         bool,
         typer.Option("--train", help="With --against: whole training loops.", rich_help_panel=_OTHERS),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_SHOW)] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=SHOWN)] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE", help="Also write it: .json .csv .svg .md ...", rich_help_panel=_SHOW),
+        typer.Option("--save", metavar="FILE", help="Also write it: .json .csv .svg .md ...", rich_help_panel=SHOWN),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Leave no column out.", rich_help_panel=_SHOW)] = False,
+    full: Annotated[bool, typer.Option("--full", help="Leave no column out.", rich_help_panel=SHOWN)] = False,
     compare: Annotated[
         Path | None,
         typer.Option(
-            "--compare", metavar="OLD.json", help="Beside an earlier --json of this machine.", rich_help_panel=_SHOW
+            "--compare", metavar="OLD.json", help="Beside an earlier --json of this machine.", rich_help_panel=SHOWN
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="With --compare: of another machine, too.", rich_help_panel=_SHOW)
+        bool, typer.Option("--force", help="With --compare: of another machine, too.", rich_help_panel=SHOWN)
     ] = False,
 ) -> None:
     """Measure: which cell, engine, size and thread count is fastest here, and what bounds it."""
@@ -146,12 +146,7 @@ def _show(pages: tuple[Page, Page], json: bool, save: Path | None, full: bool) -
 
     screen, document = pages
     if save is not None:
-        from rnncli.files import atomic_write
-
-        page = document if save.suffix.lower() in report.DATA else screen
-        atomic_write(save, report.render_file(page, save.suffix))
-        if not settings.quiet:
-            print(tr("wrote {file}", file=save), file=sys.stderr)
+        write(save, document if save.suffix.lower() in report.DATA else screen)
     if json:
         report.dump_json(document, sys.stdout)
     else:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
 from rnncli.cli.settings import settings as globals_
 from rnncli.errors import UsageError
-from rnncli.locale import language, speaking, tr
+from rnncli.locale import tr
 
 if TYPE_CHECKING:
     from rnncli.records import Page
 
 _SIZES = "Sizes and cell"
-_SHOW = "What is shown"
 
 
 def demo(
@@ -93,7 +92,7 @@ def demo(
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="STEP|all", help="Write the sums of a step out.", rich_help_panel=_SHOW),
+        typer.Option("--explain", metavar="STEP|all", help="Write the sums of a step out.", rich_help_panel=SHOWN),
     ] = None,
     explain_backward: Annotated[
         str | None,
@@ -101,11 +100,11 @@ def demo(
             "--explain-backward",
             metavar="STEP",
             help="Write the gradients out, from the last step back to STEP.",
-            rich_help_panel=_SHOW,
+            rich_help_panel=SHOWN,
         ),
     ] = None,
     blanks: Annotated[
-        bool, typer.Option("--blanks", help="A sheet: the sums of --explain without results.", rich_help_panel=_SHOW)
+        bool, typer.Option("--blanks", help="A sheet: the sums of --explain without results.", rich_help_panel=SHOWN)
     ] = False,
     check: Annotated[
         str | None,
@@ -113,42 +112,34 @@ def demo(
             "--check",
             metavar="FILE.csv",
             help="Mark a sheet that --blanks --save FILE.csv wrote and a person filled.",
-            rich_help_panel=_SHOW,
+            rich_help_panel=SHOWN,
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option("--tolerance", help="Of --check: 0.01 by default.", rich_help_panel=_SHOW, min=0),
+        typer.Option("--tolerance", help="Of --check: 0.01 by default.", rich_help_panel=SHOWN, min=0),
     ] = None,
     pause: Annotated[
-        bool, typer.Option("--pause", help="In a terminal: Enter shows the next step.", rich_help_panel=_SHOW)
+        bool, typer.Option("--pause", help="In a terminal: Enter shows the next step.", rich_help_panel=SHOWN)
     ] = False,
     proofs: Annotated[
-        bool, typer.Option("--proofs", help="Every proof, and each step's share of a gradient.", rich_help_panel=_SHOW)
+        bool, typer.Option("--proofs", help="Every proof, and each step's share of a gradient.", rich_help_panel=SHOWN)
     ] = False,
     code: Annotated[
-        bool, typer.Option("--code", help="Print this demo as a plain PyTorch script.", rich_help_panel=_SHOW)
+        bool, typer.Option("--code", help="Print this demo as a plain PyTorch script.", rich_help_panel=SHOWN)
     ] = False,
     classic: Annotated[
-        bool, typer.Option("--classic", help="Print exactly what the article's script prints.", rich_help_panel=_SHOW)
+        bool, typer.Option("--classic", help="Print exactly what the article's script prints.", rich_help_panel=SHOWN)
     ] = False,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="0:20", help="Show these steps.", rich_help_panel=_SHOW)
+        str | None, typer.Option("--steps", metavar="0:20", help="Show these steps.", rich_help_panel=SHOWN)
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", metavar="0-7", help="Show these units.", rich_help_panel=_SHOW)
+        str | None, typer.Option("--units", metavar="0-7", help="Show these units.", rich_help_panel=SHOWN)
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Cut nothing.", rich_help_panel=_SHOW)] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_SHOW)] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE",
-            help="Also write it: .json .csv .npz .yaml, .svg .md .png .html.",
-            rich_help_panel=_SHOW,
-        ),
-    ] = None,
+    full: Full = False,
+    json: AsJson = False,
+    save: Save = None,
 ) -> None:
     """One recurrent cell by hand: every number of every step, and proofs of what they mean."""
     from rnncli.demo.settings import Asked, Shown
@@ -247,25 +238,8 @@ def demo(
             return side_page([replace(asked, cell=name).settings() for name in cells], shown)
         return demo_page(settings, shown, file, whole=json or data)
 
-    page = make()
-    if save is not None:
-        from rnncli.files import atomic_write
-
-        written = page
-        if data and language() != "en":
-            with speaking("en"):
-                written = make()
-        atomic_write(save, report.render_file(written, save.suffix))
-        if not globals_.quiet:
-            print(tr("wrote {file}", file=save), file=sys.stderr)
-    if json:
-        report.dump_json(page, sys.stdout)
-    elif pause and sys.stdin.isatty() and sys.stdout.isatty():
-        _in_stages(page, full)
-    else:
-        report.show(page, ascii=globals_.ascii, full=full)
-    if not page.ok():
-        raise typer.Exit(1)
+    paused = pause and sys.stdin.isatty() and sys.stdout.isatty()
+    deliver(make, json=json, save=save, full=full, draw=(lambda page: _in_stages(page, full)) if paused else None)
 
 
 def _in_stages(page: Page, full: bool) -> None:

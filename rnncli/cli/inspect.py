@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import language, speaking, tr
+from rnncli.locale import tr
 
 if TYPE_CHECKING:
     from rnncli.data.batch import Batch
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rnncli.views import Options, Subject
 
 _WHAT = "What is looked at"
-_SHOW = "What is shown"
 
 
 def inspect(
@@ -80,20 +79,20 @@ def inspect(
         str | None,
         typer.Option("--core", metavar="NAME", help="One core among several.", rich_help_panel=_WHAT),
     ] = None,
-    layer: Annotated[int | None, typer.Option("--layer", min=0, help="0 is the lowest.", rich_help_panel=_SHOW)] = None,
+    layer: Annotated[int | None, typer.Option("--layer", min=0, help="0 is the lowest.", rich_help_panel=SHOWN)] = None,
     direction: Annotated[
-        str | None, typer.Option("--direction", metavar="fwd|bwd", help="One of two.", rich_help_panel=_SHOW)
+        str | None, typer.Option("--direction", metavar="fwd|bwd", help="One of two.", rich_help_panel=SHOWN)
     ] = None,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="0:20", help="Only these steps.", rich_help_panel=_SHOW)
+        str | None, typer.Option("--steps", metavar="0:20", help="Only these steps.", rich_help_panel=SHOWN)
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", metavar="0-7", help="Only these units.", rich_help_panel=_SHOW)
+        str | None, typer.Option("--units", metavar="0-7", help="Only these units.", rich_help_panel=SHOWN)
     ] = None,
     loss: Annotated[
         str | None,
         typer.Option(
-            "--loss", metavar="last|all", help="Asked at the last step, or as in training.", rich_help_panel=_SHOW
+            "--loss", metavar="last|all", help="Asked at the last step, or as in training.", rich_help_panel=SHOWN
         ),
     ] = None,
     variant: Annotated[
@@ -102,20 +101,12 @@ def inspect(
             "--variant",
             metavar="NAME",
             help="steps: both (two forms of the GRU). influence: swapped (axes). neurons: c, gate.f ...",
-            rich_help_panel=_SHOW,
+            rich_help_panel=SHOWN,
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Cut nothing.", rich_help_panel=_SHOW)] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_SHOW)] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE",
-            help="Also write it: .json .csv .npz .yaml, .svg .md .png .html.",
-            rich_help_panel=_SHOW,
-        ),
-    ] = None,
+    full: Full = False,
+    json: AsJson = False,
+    save: Save = None,
 ) -> None:
     """Look inside a recurrent network: any tensor, any step, of a recipe, a run, or anybody's weights."""
     from rnncli.views import load_view, refuse_unread, view_names
@@ -158,7 +149,7 @@ def inspect(
         label = " ".join([Path(target).name, *asked.sets])
         return side_by_side(page, beside, (label, Path(other).name))
 
-    _deliver(make, json=json, save=save, full=full)
+    deliver(make, json=json, save=save, full=full)
 
 
 @dataclass(frozen=True)
@@ -174,28 +165,6 @@ class Asked:
     seed: int | None
     cell: str | None
     nonlinearity: str | None
-
-
-def _deliver(make: Callable[[], Page], *, json: bool, save: Path | None, full: bool) -> None:
-    from rnncli import report
-
-    page = make()
-    if save is not None:
-        from rnncli.files import atomic_write
-
-        written = page
-        if save.suffix.lower() in report.DATA and language() != "en":
-            with speaking("en"):  # data is one language
-                written = make()
-        atomic_write(save, report.render_file(written, save.suffix))
-        if not settings.quiet:
-            print(tr("wrote {file}", file=save), file=sys.stderr)
-    if json:
-        report.dump_json(page, sys.stdout)
-    else:
-        report.show(page, ascii=settings.ascii, full=full)
-    if not page.ok():
-        raise typer.Exit(1)
 
 
 def _page(word: str, asked: Asked) -> Page:

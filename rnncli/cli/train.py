@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rnncli.cli.deliver import deliver
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -164,27 +165,17 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
 
 
 def _print_config(recipe: Recipe, json: bool) -> None:
-    from rnncli import report
     from rnncli.recipe import plain, print_config
     from rnncli.records import Page
 
     table = print_config(recipe.document, recipe.config)
-    page = Page("rnncli/config/1", recipe.name, [table], plain(recipe.config))
-    if json:
-        report.dump_json(page, sys.stdout)
-    else:
-        report.show(page, ascii=settings.ascii)
+    deliver(lambda: Page("rnncli/config/1", recipe.name, [table], plain(recipe.config)), json=json)
 
 
 def _dry_run(job: Job, json: bool) -> None:
-    from rnncli import report
     from rnncli.training.dryrun import dry_run
 
-    page = dry_run(job)
-    if json:
-        report.dump_json(page, sys.stdout)
-    else:
-        report.show(page, ascii=settings.ascii)
+    deliver(lambda: dry_run(job), json=json)
 
 
 def _run(job: Job, folder: Path, json: bool, *, resume: bool = False, kept: bool = True) -> None:

@@ -1,0 +1,69 @@
+"""How a command hands over what it made: `--json`, `--save`, `--full`, and the exit code of its checks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnncli.cli.settings import settings
+from rnncli.locale import language, speaking, tr
+
+if TYPE_CHECKING:
+    from rnncli.records import Page
+
+SHOWN = "What is shown"  # the panel of --help
+
+Full = Annotated[bool, typer.Option("--full", help="Cut nothing.", rich_help_panel=SHOWN)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=SHOWN)]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        "--save",
+        metavar="FILE",
+        help="Also write it: .json .csv .npz .yaml, .svg .md .png .html.",
+        rich_help_panel=SHOWN,
+    ),
+]
+
+
+def deliver(
+    make: Callable[[], Page],
+    *,
+    json: bool,
+    save: Path | None = None,
+    full: bool = False,
+    draw: Callable[[Page], None] | None = None,
+) -> None:
+    """Make a page, write it, print it. A data file is made in English, whatever the screen speaks. draw: in place of
+    printing the whole page. Exits with 1 where one of its checks did not hold."""
+    from rnncli import report
+
+    page = make()
+    if save is not None:
+        written = page
+        if save.suffix.lower() in report.DATA and language() != "en":
+            with speaking("en"):
+                written = make()
+        write(save, written)
+    if json:
+        report.dump_json(page, sys.stdout)
+    elif draw is not None:
+        draw(page)
+    else:
+        report.show(page, ascii=settings.ascii, full=full)
+    if not page.ok():
+        raise typer.Exit(1)
+
+
+def write(file: Path, page: Page) -> None:
+    """A page into a file, whose ending chooses the format; said on stderr. Raises UsageError, Missing, CannotWrite."""
+    from rnncli import report
+    from rnncli.files import atomic_write
+
+    atomic_write(file, report.render_file(page, file.suffix))
+    if not settings.quiet:
+        print(tr("wrote {file}", file=file), file=sys.stderr)
