@@ -72,7 +72,13 @@ def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
 
 def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSpec]:
     """The core that a recipe's `model:` describes, with fresh weights, and its spec."""
-    spec = CoreSpec(
+    spec = spec_of_section(section, input_size)
+    return make_core(spec, section.dropout), spec
+
+
+def spec_of_section(section: CoreSection, input_size: int) -> CoreSpec:
+    """What a recipe's `model:` describes."""
+    return CoreSpec(
         cell=section.cell,
         nonlinearity=section.nonlinearity,
         input_size=input_size,
@@ -82,7 +88,6 @@ def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSp
         proj_size=section.proj_size,
         bias=section.bias,
     )
-    return make_core(spec, section.dropout), spec
 
 
 @torch.no_grad()

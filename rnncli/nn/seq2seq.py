@@ -6,7 +6,7 @@ encoder output, so with the right words given (teacher forcing) the decoder runs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -104,14 +104,12 @@ class Seq2Seq(nn.Module):
         self.signs, self.limit, self.engine = signs, limit, engine
         self.directions = encoder.num_directions
         size = encoder.output_size
-        decoder = CoreSpec(
-            cell=encoder.cell,
-            nonlinearity=encoder.nonlinearity,
+        decoder = replace(
+            encoder,
             input_size=embedding_size,
             hidden_size=encoder.hidden_size * self.directions,
-            num_layers=encoder.num_layers,
+            bidirectional=False,
             proj_size=encoder.proj_size * self.directions,
-            bias=encoder.bias,
         )
         self.source = nn.Embedding(num_source, embedding_size)
         self.encoder = make_core(encoder, dropout)

@@ -68,6 +68,18 @@ class Loss:
     carry: State | None = None
 
 
+IGNORED = -100  # the target of a step that does not count: behind a row's end, or without a known label
+
+
+def loss_of_steps(scores: Tensor, targets: Tensor | None) -> Loss:
+    """Cross-entropy summed over the steps of all rows. scores: (T, B, C); targets: (T, B), IGNORED where none is."""
+    from torch.nn import functional as F
+
+    assert targets is not None
+    total = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    return Loss(total, int((targets != IGNORED).sum()))
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A way to answer without this network: its name as shown, its metrics, and one sentence on what it does."""

@@ -30,7 +30,18 @@ from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, Expected, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
-from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
+from rnncli.tasks import (
+    IGNORED,
+    Asked,
+    Baseline,
+    Loss,
+    Metrics,
+    Names,
+    Prediction,
+    Splits,
+    Vocabulary,
+    loss_of_steps,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,7 +50,6 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"accuracy": "higher", "loss": "lower"}
 INPUT: Literal["text", "path"] = "text"
-IGNORED = -100  # the target of a step after a row's end
 
 
 class Data(DataSection):
@@ -403,16 +413,7 @@ def _encoded(vocab: Vocabulary, rows: Sequence[Sequence[str]]) -> Batch:
 
 
 def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
-    return _loss(model(batch).scores, batch.targets)
-
-
-def _loss(scores: Tensor, targets: Tensor | None) -> Loss:
-    """Cross-entropy summed over the steps of all rows. scores: (T, B, C); targets: (T, B)."""
-    from torch.nn import functional as F
-
-    assert targets is not None
-    total = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
-    return Loss(total, int((targets != IGNORED).sum()))
+    return loss_of_steps(model(batch).scores, batch.targets)
 
 
 def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
@@ -421,7 +422,7 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
     total, steps, right = 0.0, 0.0, 0
     for batch, outputs in outputs_of(model, batches(config, part, None)):
         assert batch.targets is not None
-        found = _loss(outputs.scores, batch.targets)
+        found = loss_of_steps(outputs.scores, batch.targets)
         total += float(found.total)
         steps += found.count
         right += int(outputs.scores.argmax(2).eq(batch.targets).sum())

@@ -19,10 +19,21 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
-from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
+from rnncli.tasks import (
+    IGNORED,
+    Asked,
+    Baseline,
+    Loss,
+    Metrics,
+    Names,
+    Prediction,
+    Splits,
+    Vocabulary,
+    loss_of_steps,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from rnncli.cells import State
 
@@ -33,7 +44,6 @@ METRICS: Mapping[str, Literal["lower", "higher"]] = {
     "chrf": "higher",
 }
 INPUT: Literal["text", "path"] = "text"
-IGNORED = -100  # the target of a step after a row's end
 SHARED = 2_000_000  # pairs of a source and a target word that the dictionary baseline learns from, at most
 
 Paths = DataPath | Annotated[list[DataPath], Field(min_length=2, max_length=2), Expected("[source file, target file]")]
@@ -199,20 +209,11 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
-    from rnncli.cells import CoreSpec
+    from rnncli.nn.recurrent import spec_of_section
     from rnncli.nn.seq2seq import Seq2Seq, Signs
 
     model = config.model
-    encoder = CoreSpec(
-        cell=model.cell,
-        nonlinearity=model.nonlinearity,
-        input_size=model.embedding_size,
-        hidden_size=model.hidden_size,
-        num_layers=model.num_layers,
-        bidirectional=model.bidirectional,
-        proj_size=model.proj_size,
-        bias=model.bias,
-    )
+    encoder = spec_of_section(model, model.embedding_size)
     target = Vocab.from_json(vocab["target"])
     return Seq2Seq(
         len(vocab["source"]["tokens"]),
@@ -257,16 +258,7 @@ def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
 
 
 def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
-    return _loss(model(batch).scores, batch.targets)
-
-
-def _loss(scores: Tensor, targets: Tensor | None) -> Loss:
-    """Cross-entropy summed over the target tokens of all rows. scores: (T, B, V); targets: (T, B)."""
-    from torch.nn import functional as F
-
-    assert targets is not None
-    total = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
-    return Loss(total, int((targets != IGNORED).sum()))
+    return loss_of_steps(model(batch).scores, batch.targets)
 
 
 def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
@@ -282,7 +274,7 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
             scores, _, _ = model.decode(batch.extra["given"].to(device), state, memory)
             written += model.written(model.greedy(memory, state))
         assert batch.targets is not None
-        found = _loss(scores, batch.targets.to(device))
+        found = loss_of_steps(scores, batch.targets.to(device))
         total, count = total + float(found.total), count + found.count
     target = Vocab.from_json(vocab["target"])
     answers = [join(target.decode(row), vocab["target_tokens"]) for row in written]
