@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +31,18 @@ class Job:
     cost: Cost
 
     def steps_per_epoch(self) -> int:
-        """Batches of one epoch of the training part."""
+        """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
+        find its end, and not every one."""
+
+        def ended(n: int) -> bool:
+            order = Order(self.config.train.seed, 0, next_batch=n)
+            return next(self.task.batches(self.config, self.splits.train, order), None) is None
+
         limit = self.config.train.overfit_batches
-        n = sum(1 for _ in self.task.batches(self.config, self.splits.train, Order(self.config.train.seed, 0)))
+        beyond = 1
+        while not ended(beyond):
+            beyond *= 2
+        n = bisect_left(range(beyond), True, key=ended)
         return min(n, limit) if limit else n
 
 

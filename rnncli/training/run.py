@@ -33,6 +33,7 @@ from rnncli.files import MANIFEST, FolderLock, Manifest, cannot_write, check_man
 from rnncli.locale import english, tr
 from rnncli.recipe import RecipeConfig, resolved_yaml
 from rnncli.records import Json
+from rnncli.report.documents import strict
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
 from rnncli.training.checkpoint import checkpoint, load_checkpoint
 from rnncli.training.job import Job, cores_of, prepare, threads_of
@@ -214,7 +215,7 @@ class Writer:
     def _append(self, name: str, values: Mapping[str, Json]) -> None:
         try:
             with open(self.folder / name, "a", encoding="utf-8") as file:
-                file.write(json.dumps(_strict(values)) + "\n")
+                file.write(json.dumps(strict(values)) + "\n")
         except OSError as error:
             raise cannot_write(self.folder / name, error) from error
 
@@ -254,15 +255,6 @@ def _cut(path: Path, size: int) -> None:
         )
     if found > size:
         os.truncate(path, size)
-
-
-def _strict(value: Any) -> Json:
-    """Plain JSON: non-finite numbers as "nan", "inf", "-inf"."""
-    if isinstance(value, float) and value - value != 0:
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _strict(part) for key, part in value.items()}
-    return value
 
 
 def environment(job: Job) -> dict[str, Json]:
