@@ -162,11 +162,6 @@ class DateColumn:
         self._example = cell
         return ""
 
-    def drop_last(self) -> None:
-        """Takes back the last cell: another column of its row was bad."""
-        for _, values in self._open:
-            values.pop()
-
     def _why(self, cell: str) -> str:
         if not cell:
             return tr("the date is missing")

@@ -142,11 +142,6 @@ class Trace:
         """dloss/doutput of a core, (T, B, D·H), without the way through later steps: what `output.grad` shows."""
         return self.gradient(loss, f"{self.prefix(core)}output")
 
-    def max_diff(self) -> tuple[float, float]:
-        """The largest difference from the torch modules, and its tolerance."""
-        worst = max(self.checks, key=lambda check: (check.diff or 0.0) / (check.tol or 1.0))
-        return worst.diff or 0.0, worst.tol or 0.0
-
     def page(self) -> records.Page:
         """The trace as one Page, schema rnncli/trace/1: a table of its tensors, all values in JSON."""
         first = self.cores[0].calls[0].x

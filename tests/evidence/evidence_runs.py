@@ -29,7 +29,12 @@ def figures(recipe: str, sets: tuple[str, ...] = ()) -> dict[str, Any]:
         runs.append(
             {"seed": seed, "rows": rows, "epoch": outcome.best_epoch, "cpu_seconds": time.process_time() - began}
         )
-    summary = {
+    return {"recipe": recipe, "sets": list(sets), "summary": summary(runs), "runs": runs}
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Row -> metric -> mean and standard deviation over the runs."""
+    return {
         name: {
             metric: {"mean": mean(values), "sd": stdev(values)}
             for metric in runs[0]["rows"][name]
@@ -37,7 +42,6 @@ def figures(recipe: str, sets: tuple[str, ...] = ()) -> dict[str, Any]:
         }
         for name in runs[0]["rows"]
     }
-    return {"recipe": recipe, "sets": list(sets), "summary": summary, "runs": runs}
 
 
 def write(name: str, found: list[dict[str, Any]]) -> None:

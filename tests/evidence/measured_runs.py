@@ -1,10 +1,9 @@
 """A recipe trained over seeds 0 to 4 and judged on its test part, which chose neither weights nor epoch."""
 
 import time
-from statistics import mean, stdev
 from typing import Any
 
-from evidence_runs import SEEDS
+from evidence_runs import SEEDS, summary
 
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
@@ -32,16 +31,8 @@ def figures_on_test(
         runs.append(
             {"seed": seed, "rows": rows, "epoch": last.epoch, "cpu_seconds": round(seconds, 1), "counts": counts}
         )
-    summary = {
-        name: {
-            metric: {"mean": mean(values), "sd": stdev(values)}
-            for metric in runs[0]["rows"][name]
-            for values in [[run["rows"][name][metric] for run in runs]]
-        }
-        for name in runs[0]["rows"]
-    }
     said = [text for text in sets if text.partition("=")[0] not in without]
-    return {"recipe": recipe, "sets": said, "on": "test", "summary": summary, "runs": runs}
+    return {"recipe": recipe, "sets": said, "on": "test", "summary": summary(runs), "runs": runs}
 
 
 def _on_test(job: Job) -> dict[str, float]:
