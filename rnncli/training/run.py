@@ -36,10 +36,11 @@ from rnncli.records import Json
 from rnncli.report.documents import strict
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
 from rnncli.training.checkpoint import checkpoint, load_checkpoint
+from rnncli.training.folder import RUNS as RUNS
+from rnncli.training.folder import find_run as find_run
 from rnncli.training.job import Job, cores_of, prepare, threads_of
 from rnncli.training.loop import Progress, TrainState, cell_name, fit, require_finite, start, with_cell
 
-RUNS = "runs"
 CHECKPOINT = "resume/state.safetensors"
 WEIGHTS = "model.safetensors"
 LOGS = ("metrics.jsonl", "timing.jsonl")
@@ -420,19 +421,6 @@ class Run:
 
     def environment(self) -> dict[str, Json]:
         return read_json(inside(self.folder, "environment.json"))
-
-
-def find_run(name: str) -> Path:
-    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError."""
-    if name == "last":
-        runs = [path for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
-        if not runs:
-            raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
-        return max(runs, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
-    for folder in (Path(name), Path(RUNS) / name):
-        if os.path.isfile(folder / "recipe.yaml"):  # does not raise for a name that no file can have
-            return folder
-    raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
 
 
 def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
