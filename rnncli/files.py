@@ -168,17 +168,17 @@ def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, st
         yield number, "".join(pieces)
 
 
-def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Put `data` at `path` whole or not at all: written beside it, synced, renamed into place. Text is UTF-8.
-
-    Raises CannotWrite in words (disk full, read-only, folder gone); nothing is left beside the file then.
-    """
+@contextmanager
+def writing(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file to fill that takes the place of `path` when all went well: it lies beside it until then, and is synced and
+    renamed into place. Whatever ends it early leaves nothing beside. Raises CannotWrite in words (disk full,
+    read-only, folder gone)."""
     path = Path(path)
     beside = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         try:
             with open(beside, "wb") as file:
-                file.write(data.encode("utf-8") if isinstance(data, str) else data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
@@ -186,6 +186,23 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Put `data` at `path` whole or not at all, as `writing` does. Text is UTF-8."""
+    with writing(path) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def cache_folder() -> Path:
+    """Where files lie that can be made again: RNNCLI_CACHE, else the folder that the system has for such files."""
+    if chosen := os.environ.get("RNNCLI_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "rnncli" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "rnncli"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnncli"
 
 
 def cannot_write(path: str | Path, error: OSError) -> CannotWrite:

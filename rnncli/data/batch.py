@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
@@ -151,15 +151,31 @@ def stream_steps(n: int, batch_size: int) -> int:
     return max(0, n - 1) // batch_size
 
 
-def stream_batches(ids: Tensor, window: int, batch_size: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
+class LongText(Protocol):
+    """A text as token numbers, of any length: `data.encoded.Tokens`."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> Any:
+        """Tokens start ... stop, a numpy array (stop - start,) of int64."""
+        ...
+
+
+AHEAD = 1 << 18  # tokens of all streams read at once: each stream then reads a stretch, and memory stays small
+
+
+def stream_batches(text: LongText, window: int, batch_size: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
     """(inputs, targets) windows for a language model, each (t, B) int64 with t <= window.
 
-    ids: (N,), a text as token numbers of any integer dtype. It is cut into batch_size streams of S = (N-1) // B steps:
-    stream b reads tokens b·S ... b·S+S-1, and its targets are the tokens one further on. Window k holds steps
-    k·window ... of every stream, so the state after one window is the right state before the next; the last window may
-    be shorter. A process gets streams rank, rank + world ... The order of a text is never shuffled: seed and epoch do
-    not matter here. DataError where the text is too short for the streams.
+    A text of N tokens is cut into batch_size streams of S = (N-1) // B steps: stream b reads tokens b·S ... b·S+S-1,
+    and its targets are the tokens one further on. Window k holds steps k·window ... of every stream, so the state after
+    one window is the right state before the next; the last window may be shorter. A process gets streams rank, rank +
+    world ... The order of a text is never shuffled: seed and epoch do not matter here. DataError where the text is too
+    short for the streams.
     """
+    import numpy as np
+    import torch
+
     if window < 1 or batch_size < 1:
         raise ValueError("window and batch_size are at least 1")
     if batch_size < order.world:
@@ -167,22 +183,18 @@ def stream_batches(ids: Tensor, window: int, batch_size: int, order: Order) -> I
             tr("{streams} streams cannot be shared by {world} processes", streams=batch_size, world=order.world),
             todo=tr("raise train.batch_size, or use fewer processes"),
         )
-    steps = stream_steps(len(ids), batch_size)
+    steps = stream_steps(len(text), batch_size)
     if steps < 1:
         raise DataError(
-            tr("{n} tokens are too few for {streams} parallel streams", n=len(ids), streams=batch_size),
+            tr("{n} tokens are too few for {streams} parallel streams", n=len(text), streams=batch_size),
             todo=tr("lower train.batch_size, or take a longer text"),
         )
-    used = batch_size * steps
-    mine = slice(order.rank, None, order.world)
-    inputs = ids[:used].view(batch_size, steps)[mine].t()  # (S, B)
-    targets = ids[1 : used + 1].view(batch_size, steps)[mine].t()  # (S, B)
-    for start in range(order.next_batch * window, steps, window):
-        stop = start + window
-        yield _whole(inputs[start:stop]), _whole(targets[start:stop])
-
-
-def _whole(part: Tensor) -> torch.Tensor:
-    import torch
-
-    return part.to(torch.int64).contiguous()
+    mine = range(order.rank, batch_size, order.world)
+    stretch = window * max(1, AHEAD // (window * len(mine)))
+    for start in range(order.next_batch * window, steps, stretch):
+        stop = min(start + stretch, steps)
+        rows = np.stack([text.read(b * steps + start, b * steps + stop + 1) for b in mine])  # (B, stop - start + 1)
+        tokens = torch.from_numpy(rows).t().contiguous()  # (stop - start + 1, B)
+        for t in range(0, stop - start, window):
+            end = min(t + window, stop - start)
+            yield tokens[t:end], tokens[t + 1 : end + 1]

@@ -1,36 +1,58 @@
-"""Plain text: one file, a .gz, a folder of .txt, a list of these, or `builtin:NAME`, as one string."""
+"""Plain text of any length: one file, a .gz, a folder of .txt, a list of these, or `builtin:NAME`."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rnncli.data import builtin
+from rnncli.data.progress import Reading, follow
 from rnncli.data.source import Source
 from rnncli.errors import DataError
 from rnncli.files import read_chunks, shown
 from rnncli.locale import tr
 
-MAX_CHARACTERS = 1 << 30  # held in memory at once: 1 to 4 GB
+HELD = 8 << 20  # characters of a text that stays in memory; a longer one is encoded into a file
 ENDINGS = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True)
 class Text:
-    """text: every line ends in \\n, no BOM. fingerprint: sha256 of it in UTF-8. files: (name, characters) of each."""
+    """A text that has been read through once. files: (name, characters) of each. characters: of all. fingerprint:
+    sha256 of the text in UTF-8. alphabet: its distinct characters by code point. held: the text itself, in pieces,
+    where it has at most HELD characters, else None."""
 
-    text: str
-    fingerprint: str
+    source: Source | Sequence[Source]
     files: tuple[tuple[str, int], ...]
+    characters: int
+    fingerprint: str
+    alphabet: str
+    held: tuple[str, ...] | None
+
+    @property
+    def name(self) -> str:
+        return self.files[0][0] if len(self.files) == 1 else tr("{n} files", n=len(self.files))
+
+    def pieces(self) -> Iterator[str]:
+        """The text in pieces of about a megabyte: every line ends in \n, no BOM. Raises DataError: a file that is not
+        what it was."""
+        if self.held is not None:
+            yield from self.held
+            return
+        digest = hashlib.sha256()
+        for _, piece in _pieces(self.source):
+            digest.update(piece.encode("utf-8"))
+            yield piece
+        if digest.hexdigest() != self.fingerprint:
+            raise DataError(tr("the text changes while it is read"), where=self.name)
 
     def about(self) -> str:
         """One line: where the text is from, its length and its hash."""
-        names = self.files[0][0] if len(self.files) == 1 else tr("{n} files", n=len(self.files))
-        return tr(
-            "{names}: {n} characters, sha256 {hash}", names=names, n=f"{len(self.text):,}", hash=self.fingerprint[:12]
-        )
+        n, start = f"{self.characters:,}", self.fingerprint[:12]
+        return tr("{names}: {n} characters, sha256 {hash}", names=self.name, n=n, hash=start)
 
 
 def text_files(source: Source | Sequence[Source]) -> list[Source]:
@@ -62,31 +84,63 @@ def text_chunks(source: Source) -> Iterator[str]:
         yield from read_chunks(source)
 
 
-def read_text(source: Source | Sequence[Source]) -> Text:
-    """The whole text, files one after the other (with a line end between two where the first lacks one).
+def _pieces(source: Source | Sequence[Source]) -> Iterator[tuple[int, str]]:
+    """(number of the file, piece of it), one file after the other, a line end between where the first lacks one."""
+    last = "\n"
+    for number, file in enumerate(text_files(source)):
+        first = True
+        for piece in text_chunks(file):
+            if first and last != "\n":
+                piece = "\n" + piece
+            first, last = False, piece[-1]
+            yield number, piece
 
-    DataError: no such file, not UTF-8 (line and byte offset named), a NUL, nothing but white space, or more than
-    MAX_CHARACTERS.
+
+def scan(source: Source | Sequence[Source]) -> Generator[Reading, None, Text]:
+    """Reads a text through, in bounded memory; returns what is to be known of it.
+
+    DataError: no such file, not UTF-8 (line and byte offset named), a NUL, or nothing but white space.
     """
-    pieces: list[str] = []
-    files: list[tuple[str, int]] = []
-    digest = hashlib.sha256()
-    total = 0
-    for file in text_files(source):
-        before = total
-        for chunk in text_chunks(file):
-            if total == before and pieces and not pieces[-1].endswith("\n"):
-                chunk = "\n" + chunk
-            pieces.append(chunk)
-            digest.update(chunk.encode("utf-8"))
-            total += len(chunk)
-            if total > MAX_CHARACTERS:
-                raise DataError(
-                    tr("the text has more than {n} characters, too much to hold at once", n=f"{MAX_CHARACTERS:,}"),
-                    where=shown(file),
-                )
-        files.append((shown(file), total - before))
-    if not any(chunk and not chunk.isspace() for chunk in pieces):
-        names = ", ".join(name for name, _ in files[:3])
-        raise DataError(tr("there is no text in it"), where=names)
-    return Text("".join(pieces), digest.hexdigest(), tuple(files))
+    import numpy as np
+
+    names = [shown(file) for file in text_files(source)]
+    lengths = [0] * len(names)
+    what, total = tr("reading {name}", name=names[0]), bytes_of(source)
+    digest, done, blank = hashlib.sha256(), 0, True
+    seen = np.zeros(sys.maxunicode + 1, dtype=bool)
+    held: list[str] | None = []
+    for number, piece in _pieces(source):
+        raw = piece.encode("utf-8")
+        digest.update(raw)
+        done += len(raw)
+        lengths[number] += len(piece)
+        blank = blank and piece.isspace()
+        seen[np.frombuffer(piece.encode("utf-32-le"), "<u4")] = True
+        if held is not None and sum(lengths) <= HELD:
+            held.append(piece)
+        else:
+            held = None
+            yield Reading(what, done, total)
+    if blank:
+        raise DataError(tr("there is no text in it"), where=", ".join(names[:3]))
+    return Text(
+        source,
+        tuple(zip(names, lengths, strict=True)),
+        sum(lengths),
+        digest.hexdigest(),
+        "".join(map(chr, np.flatnonzero(seen).tolist())),
+        None if held is None else tuple(held),
+    )
+
+
+def bytes_of(source: Source | Sequence[Source]) -> int:
+    """Of all files, for a bar; 0 where one is packed, whose size says little."""
+    paths = [Path(file) for file in text_files(source) if not builtin.is_builtin(file)]
+    if any(path.name.endswith(".gz") for path in paths):
+        return 0
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def read_text(source: Source | Sequence[Source]) -> Text:
+    """`scan`, its progress told to whoever listens."""
+    return follow(scan(source))

@@ -86,17 +86,21 @@ class Vocab:
             return [ids[token] for token in tokens]
         except KeyError:
             place, token = next((i, token) for i, token in enumerate(tokens) if token not in ids)
-            raise DataError(
-                tr(
-                    "{token} (number {place} of {n}) is not among the {size} known tokens",
-                    token=repr(token),
-                    place=place + 1,
-                    n=len(tokens),
-                    size=len(self),
-                ),
-                where=where,
-                todo=tr("known are: {tokens}", tokens=_some(self.tokens)),
-            ) from None
+            raise self.lacks(token, place, len(tokens), where) from None
+
+    def lacks(self, token: str, place: int, n: int, where: str) -> DataError:
+        """The error that token number `place`, from 0, of n is not known."""
+        return DataError(
+            tr(
+                "{token} (number {place} of {n}) is not among the {size} known tokens",
+                token=repr(token),
+                place=place + 1,
+                n=n,
+                size=len(self),
+            ),
+            where=where,
+            todo=tr("known are: {tokens}", tokens=_some(self.tokens)),
+        )
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The token of each number. DataError for a number that has none."""
@@ -160,15 +164,24 @@ _GLUED_BEFORE = frozenset(".,;:!?)]}%'’”…\n。，、；：！？）】》"
 _GLUED_AFTER = frozenset("([{'’“\n（【《")
 
 
-def join(tokens: Iterable[str], kind: Kind) -> str:
-    """Tokens as readable text; `tokenize` cuts it into the same tokens again, but spacing may differ from before."""
+def join(tokens: Iterable[str], kind: Kind, before: str = "\n") -> str:
+    """Tokens as readable text; `tokenize` cuts it into the same tokens again, but spacing may differ from before.
+
+    before: the token that the text goes on from.
+    """
     if kind == "characters":
         return "".join(tokens)
     pieces: list[str] = []
-    before = "\n"
     for token in tokens:
         if before not in _GLUED_AFTER and token not in _GLUED_BEFORE:
             pieces.append(" ")
         pieces.append(token)
         before = token
     return "".join(pieces)
+
+
+def gaps(tokens: Sequence[str], kind: Kind) -> tuple[list[bool], list[bool]]:
+    """For each token, whether `join` never puts a space before it, and never one after it."""
+    if kind == "characters":
+        return [True] * len(tokens), [True] * len(tokens)
+    return [token in _GLUED_BEFORE for token in tokens], [token in _GLUED_AFTER for token in tokens]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from rnncli.data.batch import Batch, Order, pad, stream_batches, stream_steps
-from rnncli.data.text import read_text
+from rnncli.data.bigrams import bigram_losses
+from rnncli.data.encoded import Encoded, Tokens, counted, encode_text, measure
+from rnncli.data.progress import Reading, follow
+from rnncli.data.text import Text, read_text, scan
 from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -19,7 +21,7 @@ from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from rnncli.cells import State
 
@@ -81,51 +83,49 @@ class Config(RecipeConfig):
 
 
 class Part(NamedTuple):
-    """A text as token numbers, (N,) int32, and how many characters it has, the spaces between words included."""
+    """A text as token numbers, and how many characters it has, the spaces between words included."""
 
-    ids: Tensor
+    ids: Tokens
     characters: int
 
 
 def read(config: Config) -> Splits:
-    import torch
+    return follow(_read(config))
 
+
+def _read(config: Config) -> Generator[Reading, None, Splits]:
     data = config.data
-    about: list[str] = []
+    texts: dict[str, Text] = {}
+    stretches: dict[str, tuple[Encoded, int, int]] = {}  # part -> text, first token, behind the last
     if data.path is not None:
-        text = read_text(data.path)
-        about.append(text.about())
-        fingerprint = text.fingerprint
-        tokens = {"all": tokenize(text.text, data.tokens, newlines=True)}
-        n = len(tokens["all"])
-        cuts = _cuts(n, data.split.fractions())
-        parts = {name: tokens["all"][start:stop] for name, (start, stop) in cuts.items()}
-        how = tr("in order: {parts}", parts=", ".join(f"{name} {len(part):,}" for name, part in parts.items()))
+        texts["all"] = yield from scan(data.path)
+        encoded = yield from encode_text(texts["all"], data.tokens)
+        cuts = _cuts(len(encoded), data.split.fractions())
+        stretches = {name: (encoded, start, stop) for name, (start, stop) in cuts.items()}
+        about = [texts["all"].about()]
+        how = tr("in order: {parts}", parts=", ".join(f"{name} {b - a:,}" for name, (a, b) in cuts.items()))
     else:
-        parts, fingerprint, how = {}, "", tr("separate files")
         for name in ("train", "validation", "test"):
             source = getattr(data, name)
             if source is not None:
-                text = read_text(source)
-                about.append(f"{name}: {text.about()}")
-                fingerprint += text.fingerprint
-                parts[name] = tokenize(text.text, data.tokens, newlines=True)
-    _long_enough(config, parts)
-    counts = Counter(parts["train"])
+                texts[name] = yield from scan(source)
+                encoded = yield from encode_text(texts[name], data.tokens)
+                stretches[name] = (encoded, 0, len(encoded))
+        about = [f"{name}: {text.about()}" for name, text in texts.items()]
+        how = tr("separate files")
+    _long_enough(config, {name: stop - start for name, (_, start, stop) in stretches.items()})
+    measured = {}
+    for name, stretch in stretches.items():
+        measured[name] = yield from measure(*stretch)
+    counts = {name: counted(stretches[name][0], measured[name].counts) for name in stretches}
     limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
-    vocab = Vocab.from_counts(counts, **limits)
-    unknown = {name: len(part) - sum(token in vocab for token in part) for name, part in parts.items()}
+    vocab = Vocab.from_counts(counts["train"], **limits)
+    unknown = {name: sum(n for token, n in found.items() if token not in vocab) for name, found in counts.items()}
     if any(unknown.values()):
-        vocab = Vocab.from_counts(counts, specials=(UNK,), **limits)
-        about += [
-            tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{n:,}", part=name)
-            for name, n in unknown.items()
-            if n
-        ]
-    found = {
-        name: Part(torch.tensor(vocab.encode(part), dtype=torch.int32), len(join(part, data.tokens)))
-        for name, part in parts.items()
-    }
+        vocab = Vocab.from_counts(counts["train"], specials=(UNK,), **limits)
+        about += [_unknown_note(name, n) for name, n in unknown.items() if n]
+    about += _places(stretches.values())
+    found = {name: Part(Tokens.of(*stretch, vocab), measured[name].characters) for name, stretch in stretches.items()}
     return Splits(
         train=found["train"],
         validation=found.get("validation"),
@@ -135,10 +135,20 @@ def read(config: Config) -> Splits:
             name: {"tokens": len(part.ids), "steps": stream_steps(len(part.ids), config.train.batch_size)}
             for name, part in found.items()
         },
-        fingerprint=fingerprint,
+        fingerprint="".join(text.fingerprint for text in texts.values()),
         how=how,
         notes=about,
     )
+
+
+def _unknown_note(part: str, n: int) -> str:
+    return tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{n:,}", part=part)
+
+
+def _places(stretches: Iterable[tuple[Encoded, int, int]]) -> list[str]:
+    """Where the encoded texts lie that are not held in memory."""
+    places = dict.fromkeys(encoded.place for encoded, _, _ in stretches if encoded.place is not None)
+    return [tr("read from its encoded form, {file}", file=place) for place in places]
 
 
 def _cuts(n: int, fractions: Mapping[str, float]) -> dict[str, tuple[int, int]]:
@@ -151,26 +161,26 @@ def _cuts(n: int, fractions: Mapping[str, float]) -> dict[str, tuple[int, int]]:
     return cuts
 
 
-def _long_enough(config: Config, parts: Mapping[str, list[str]]) -> None:
+def _long_enough(config: Config, sizes: Mapping[str, int]) -> None:
     """DataError, with a --set line that works, where a part has not one full window in every stream."""
     window, streams = config.data.window, config.train.batch_size
-    for name, tokens in parts.items():
-        if name == "train" and stream_steps(len(tokens), streams) >= window:
+    for name, size in sizes.items():
+        if name == "train" and stream_steps(size, streams) >= window:
             continue
-        if name != "train" and len(tokens) >= 2:
+        if name != "train" and size >= 2:
             continue  # held-out text is read as one stream, whatever its length
         needed = window * streams + 1
-        small, few = _small(len(tokens), window, streams)
-        if name != "train" or len(tokens) < small * few + 1:
+        small, few = _small(size, window, streams)
+        if name != "train" or size < small * few + 1:
             raise DataError(
-                tr("{part} has {n} tokens, too few to learn from", part=name, n=len(tokens)),
+                tr("{part} has {n} tokens, too few to learn from", part=name, n=size),
                 todo=tr("take a longer text, or change data.split"),
             )
         raise DataError(
             tr(
                 "too short: {part} has {n} tokens; {streams} streams of one window of {window} need {needed}",
                 part=name,
-                n=f"{len(tokens):,}",
+                n=f"{size:,}",
                 needed=f"{needed:,}",
                 streams=streams,
                 window=window,
@@ -181,24 +191,29 @@ def _long_enough(config: Config, parts: Mapping[str, list[str]]) -> None:
 
 def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[str]]:
     """A text in terms of a run's vocabulary. Raises DataError: a token that it lacks, where it has no <unk>."""
-    import torch
+    return follow(_read_part(vocab, path))
 
-    text = read_text(path)
-    tokens = tokenize(text.text, vocab["kind"], newlines=True)
-    if len(tokens) < 2:
-        raise DataError(tr("{part} has {n} tokens, too few to learn from", part=path, n=len(tokens)))
+
+def _read_part(vocab: Vocabulary, path: str) -> Generator[Reading, None, tuple[Part, list[str]]]:
+    text = yield from scan(path)
+    encoded = yield from encode_text(text, vocab["kind"])
+    n = len(encoded)
+    if n < 2:
+        raise DataError(tr("{part} has {n} tokens, too few to learn from", part=path, n=n))
     known = Vocab.from_json(vocab["tokens"])
-    ids = known.encode(tokens, where=path)
-    new = sum(token not in known for token in tokens)
-    notes = [text.about()]
-    if new:
-        notes.append(tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{new:,}", part=path))
-    return Part(torch.tensor(ids, dtype=torch.int32), len(join(tokens, vocab["kind"]))), notes
+    measured = yield from measure(encoded, 0, n)
+    new = sum(n for token, n in counted(encoded, measured.counts).items() if token not in known)
+    ids = Tokens.of(encoded, 0, n, known)
+    if new and UNK not in known:
+        place, token = ids.first_unknown()
+        raise known.lacks(token, place, n, path)
+    notes = [text.about(), *([_unknown_note(path, new)] if new else []), *_places([(encoded, 0, n)])]
+    return Part(ids, measured.characters), notes
 
 
 def fill(path: str) -> dict[str, Json]:
     """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
-    length = len(read_text(path).text)
+    length = read_text(path).characters
     if length >= 64 * 32 * ENOUGH:
         return {}
     window, streams = _small(length, 64, 32)
@@ -276,28 +291,13 @@ def _as_metrics(nats: float, part: Part) -> Metrics:
 
 def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
     """Unigram and bigram frequencies of the training part; add-one, the bigram backing off to the unigram."""
-    import torch
-
-    size = len(splits.vocab["tokens"]["tokens"])
-    ids, tested = splits.train.ids.long(), splits.part(part).ids.long()
-    unigram = torch.bincount(ids, minlength=size).double() + 1
-    unigram /= unigram.sum()  # (V,)
-    # count(a, b) by the number of the pair, so that a large vocabulary needs no V x V table
-    pairs, times = torch.unique(ids[:-1] * size + ids[1:], return_counts=True)
-    before = torch.bincount(ids[:-1], minlength=size).double()  # (V,)
-    asked = tested[:-1] * size + tested[1:]
-    place = torch.searchsorted(pairs, asked).clamp(max=len(pairs) - 1)
-    seen = torch.where(pairs[place] == asked, times[place], 0).double()
-    bigram = (seen + unigram[tested[1:]]) / (before[tested[:-1]] + 1)
+    size, tested = len(splits.vocab["tokens"]["tokens"]), splits.part(part)
+    unigram, bigram = follow(bigram_losses(splits.train.ids, tested.ids, size))
     return [
-        Baseline(
-            tr("unigram"),
-            _as_metrics(-float(unigram[tested[1:]].log().mean()), splits.part(part)),
-            tr("how often each token is: knows no context"),
-        ),
+        Baseline(tr("unigram"), _as_metrics(unigram, tested), tr("how often each token is: knows no context")),
         Baseline(
             tr("bigram"),
-            _as_metrics(-float(bigram.log().mean()), splits.part(part)),
+            _as_metrics(bigram, tested),
             tr("what follows each token: one token of context, as a net without memory has"),
         ),
     ]
@@ -308,10 +308,13 @@ def watch(config: Config, model: Any, splits: Splits) -> str:
 
 
 def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    import torch
+
     from rnncli.nn.evaluate import outputs_of
 
     tokens = Vocab.from_json(splits.vocab["tokens"])
-    ids = splits.part(part).ids[:9].long()
+    whole: Tokens = splits.part(part).ids
+    ids = torch.from_numpy(whole.read(0, min(9, len(whole))))
     _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
     chances = outputs.scores[:, 0].softmax(1)  # (T, V)
     best, which = chances.max(1)

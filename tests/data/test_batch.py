@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -72,9 +73,23 @@ def test_pad_of_features_and_of_nothing() -> None:
     assert pad([[], [0.5]])[0].tolist() == [[0, 0.5]]
 
 
+class Held:
+    """A tensor (N,) as a long text."""
+
+    def __init__(self, ids: torch.Tensor) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, start: int, stop: int) -> Any:
+        assert 0 <= start <= stop <= len(self.ids)
+        return self.ids[start:stop].to(torch.int64).numpy()
+
+
 def test_streams_by_hand() -> None:
     text = torch.arange(12, dtype=torch.uint8)
-    windows = [(x.T.tolist(), y.T.tolist()) for x, y in stream_batches(text, 3, 2, Order(0, 0))]
+    windows = [(x.T.tolist(), y.T.tolist()) for x, y in stream_batches(Held(text), 3, 2, Order(0, 0))]
     # 11 steps, two streams of 5; token 11 is left over.
     assert windows == [
         ([[0, 1, 2], [5, 6, 7]], [[1, 2, 3], [6, 7, 8]]),
@@ -82,26 +97,33 @@ def test_streams_by_hand() -> None:
     ]
 
 
+@pytest.mark.parametrize("ahead", [1, 40, 1 << 18])
 @settings(max_examples=50)
 @given(
     n=st.integers(2, 300), window=st.integers(1, 20), streams=st.integers(1, 8), world=st.integers(1, 3),
     start=st.integers(0, 5)
 )  # fmt: skip
-def test_streams_read_the_text_once(n: int, window: int, streams: int, world: int, start: int) -> None:
+def test_streams_read_the_text_once(ahead: int, n: int, window: int, streams: int, world: int, start: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnncli.data.batch.AHEAD", ahead)
+        streams_read_the_text_once(n, window, streams, world, start)
+
+
+def streams_read_the_text_once(n: int, window: int, streams: int, world: int, start: int) -> None:
     text = torch.randperm(n, generator=torch.Generator().manual_seed(n))
     if n - 1 < streams or streams < world:
         with pytest.raises((DataError, UsageError)):
-            next(stream_batches(text, window, streams, Order(0, 0, 0, world - 1, world)))
+            next(stream_batches(Held(text), window, streams, Order(0, 0, 0, world - 1, world)))
         return
-    whole = list(stream_batches(text, window, streams, Order(0, 0)))
+    whole = list(stream_batches(Held(text), window, streams, Order(0, 0)))
     inputs, targets = torch.cat([x for x, _ in whole]), torch.cat([y for _, y in whole])  # (S, B)
     steps = stream_steps(n, streams)
     assert inputs.shape == (steps, streams)
     assert torch.equal(inputs.T.reshape(-1), text[: steps * streams])
     assert torch.equal(targets.T.reshape(-1), text[1 : steps * streams + 1])
-    later = list(stream_batches(text, window, streams, Order(0, 0, start)))
+    later = list(stream_batches(Held(text), window, streams, Order(0, 0, start)))
     assert [x.tolist() for x, _ in later] == [x.tolist() for x, _ in whole[start:]]
-    shares = [list(stream_batches(text, window, streams, Order(7, 3, 0, rank, world))) for rank in range(world)]
+    shares = [list(stream_batches(Held(text), window, streams, Order(7, 3, 0, rank, world))) for rank in range(world)]
     for k, (x, y) in enumerate(whole):
         for rank in range(world):
             assert torch.equal(shares[rank][k][0], x[:, rank::world])

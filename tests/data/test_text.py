@@ -6,16 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.text import read_text
+from rnncli.data.text import Text, read_text
 from rnncli.errors import DataError
+
+
+def whole(text: Text) -> str:
+    return "".join(text.pieces())
 
 
 def test_line_ends_and_bom(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffone\r\ntwo\rthree\nfour".encode())
     text = read_text(path)
-    assert text.text == "one\ntwo\nthree\nfour"
-    assert text.fingerprint == hashlib.sha256(text.text.encode()).hexdigest()
+    assert whole(text) == "one\ntwo\nthree\nfour"
+    assert text.fingerprint == hashlib.sha256(whole(text).encode()).hexdigest()
     packed = tmp_path / "a.txt.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert read_text(packed).fingerprint == text.fingerprint
@@ -26,16 +30,16 @@ def test_folder_and_list(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(gzip.compress(b"dd") if name.endswith("gz") else content.encode())
     text = read_text(tmp_path)
-    assert text.text == "aa\nbb\ndd"
+    assert whole(text) == "aa\nbb\ndd"
     assert [Path(name).name for name, _ in text.files] == ["a.txt", "b.txt", "d.txt.gz"]
-    assert sum(n for _, n in text.files) == len(text.text)
-    assert read_text([tmp_path / "b.txt", tmp_path / "a.txt"]).text == "bb\naa"
+    assert sum(n for _, n in text.files) == text.characters == len(whole(text))
+    assert whole(read_text([tmp_path / "b.txt", tmp_path / "a.txt"])) == "bb\naa"
     assert "3 files: 8 characters" in text.about()
 
 
 def test_builtin() -> None:
     text = read_text("builtin:python-docs")
-    assert len(text.text) > 300_000
+    assert text.characters > 300_000
     assert text.fingerprint[:12] in text.about()
 
 
@@ -45,7 +49,7 @@ def test_against_python_itself(tmp_path_factory: pytest.TempPathFactory, content
     path.write_bytes(content.encode())
     expected = path.read_text(encoding="utf-8-sig")
     if expected.strip():
-        assert read_text(path).text == expected
+        assert whole(read_text(path)) == expected
     else:
         with pytest.raises(DataError, match="no text"):
             read_text(path)

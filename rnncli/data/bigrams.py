@@ -1,0 +1,121 @@
+"""How well a token is foretold by how often it is, and by the token before it: counted over texts of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from rnncli.data.encoded import Tokens
+from rnncli.data.progress import Reading
+from rnncli.locale import tr
+
+PAIRS = 1 << 22  # different pairs counted at a time: 32 MB in a table, up to three times that in a list
+
+
+def bigram_losses(trained: Tokens, tested: Tokens, size: int) -> Generator[Reading, None, tuple[float, float]]:
+    """Mean of -log p over the tokens of `tested` but the first, for the frequencies of `trained` plus one, and for the
+    pairs (count(a, b) + p(b)) / (count(a) + 1). size: V.
+
+    Pairs are counted for a stretch of first tokens at a time, so that there are never more than PAIRS of them: one pass
+    over the texts where V squared is no more than that, several for a large vocabulary.
+    """
+    import numpy as np
+
+    counts = np.zeros(size, np.int64)
+    for block in trained.blocks():
+        counts += np.bincount(block, minlength=size)
+    unigram = (counts + 1) / (counts.sum() + size)  # (V,)
+    log_unigram = np.log(unigram)
+    before = counts.copy()  # pairs that begin with each token: the last of the text begins none
+    before[trained.read(len(trained) - 1, len(trained))] -= 1
+    totals = [0.0, 0.0]
+    stretches = _stretches(before, size)
+    texts = len(trained) + len(tested)
+    for number, (first, stop) in enumerate(stretches):
+        pairs = _Pairs(first, stop, size)
+        done = number * texts
+        for block in trained.blocks(overlap=1):
+            pairs.add(*_of(block, first, stop))
+            done += len(block)
+            yield Reading(tr("counting pairs for the bigram baseline"), done, len(stretches) * texts)
+        pairs.done()
+        for block in tested.blocks(overlap=1):
+            a, b = _of(block, first, stop)
+            totals[0] -= float(log_unigram[b].sum())
+            totals[1] -= float(np.log((pairs.count(a, b) + unigram[b]) / (before[a] + 1)).sum())
+            done += len(block)
+            yield Reading(tr("counting pairs for the bigram baseline"), done, len(stretches) * texts)
+    n = len(tested) - 1
+    return totals[0] / n, totals[1] / n
+
+
+def _of(block: Any, first: int, stop: int) -> tuple[Any, Any]:
+    """The block's pairs whose first token is first ... stop - 1."""
+    a, b = block[:-1], block[1:]
+    inside = (a >= first) & (a < stop)
+    return a[inside], b[inside]
+
+
+def _stretches(before: Any, size: int) -> list[tuple[int, int]]:
+    """First tokens in stretches that have at most PAIRS different pairs, as far as their counts tell."""
+    import numpy as np
+
+    most = np.minimum(before, size)  # different pairs that begin with each token
+    stretches, first, room = [], 0, PAIRS
+    for token, n in enumerate(most.tolist()):
+        if n > room and token > first:
+            stretches.append((first, token))
+            first, room = token, PAIRS
+        room -= n
+    return [*stretches, (first, size)]
+
+
+class _Pairs:
+    """How often each pair was seen, of those with a first token in a stretch: a table where that is small, else the
+    pairs seen, in order."""
+
+    def __init__(self, first: int, stop: int, size: int) -> None:
+        import numpy as np
+
+        self.first, self.size = first, size
+        self.table = np.zeros((stop - first) * size, np.int64) if (stop - first) * size <= PAIRS else None
+        self.keys, self.times = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self.waiting: list[Any] = []
+
+    def _keys(self, a: Any, b: Any) -> Any:
+        return (a - self.first) * self.size + b
+
+    def add(self, a: Any, b: Any) -> None:
+        import numpy as np
+
+        keys = self._keys(a, b)
+        if self.table is not None:
+            found = np.bincount(keys)
+            self.table[: len(found)] += found
+            return
+        self.waiting.append(keys)
+        if sum(map(len, self.waiting)) > PAIRS:
+            self.done()
+
+    def done(self) -> None:
+        """Take in what waits to be sorted."""
+        import numpy as np
+
+        if not self.waiting:
+            return
+        new, times = np.unique(np.concatenate(self.waiting), return_counts=True)
+        self.waiting = []
+        keys, place = np.unique(np.concatenate([self.keys, new]), return_inverse=True)
+        self.times = np.bincount(place, np.concatenate([self.times, times]), len(keys)).astype(np.int64)
+        self.keys = keys
+
+    def count(self, a: Any, b: Any) -> Any:
+        import numpy as np
+
+        keys = self._keys(a, b)
+        if self.table is not None:
+            return self.table[keys]
+        if not len(self.keys):
+            return np.zeros(len(keys), np.int64)
+        place = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, self.times[place], 0)
