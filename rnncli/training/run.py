@@ -27,11 +27,11 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from rnncli import __version__
-from rnncli.device import dtype_of
+from rnncli.device import dtype_of, usable_cores
 from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.files import MANIFEST, FolderLock, Manifest, cannot_write, check_manifest, inside, read_json, shown
 from rnncli.locale import english, tr
-from rnncli.recipe import RecipeConfig, resolved_yaml
+from rnncli.recipe import RecipeConfig, print_config, resolved_yaml
 from rnncli.records import Json
 from rnncli.report.documents import strict
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
@@ -274,8 +274,15 @@ def environment(job: Job) -> dict[str, Json]:
         "seed": job.config.train.seed,
         "data_sha256": job.splits.fingerprint,
         "recipe": job.recipe.name,
+        "origins": _origins(job.recipe),
         "git_commit": _git_commit(job.recipe),
     }
+
+
+def _origins(recipe: Recipe) -> dict[str, Json]:
+    """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are no default."""
+    rows = print_config(recipe.document, recipe.config).rows
+    return {key: origin for key, _, origin in rows if origin != "default"}
 
 
 def _git_commit(recipe: Recipe) -> str | None:
@@ -394,7 +401,7 @@ class Run:
 
     def with_threads(self, batch_size: int) -> Run:
         """Itself, torch's CPU threads set for batches of that size: one, unless the model is large."""
-        torch.set_num_threads(threads_of(list(cores_of(self.model).values()), batch_size))
+        torch.set_num_threads(threads_of(list(cores_of(self.model).values()), batch_size, usable_cores()))
         return self
 
     @property
