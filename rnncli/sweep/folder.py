@@ -1,0 +1,180 @@
+"""The folder of a sweep: sweep.json says what it is of, so that the same command goes on with it and another one is
+refused. A sweep may grow (more seeds, values or trials); nothing else may change.
+
+    sweeps/hello-001/sweep.json                           the settings
+    sweeps/hello-001/cell=gru,hidden_size=16/seed-0/      a run folder, as `rnncli train` makes them
+    sweeps/hello-001/study.journal                        of a search: what was tried
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rnncli.errors import DataError, UsageError
+from rnncli.files import FolderLock, atomic_write, cannot_write, read_json
+from rnncli.locale import tr
+from rnncli.records import Json
+from rnncli.report.documents import strict
+from rnncli.sweep.plan import Plan
+
+SWEEPS = "sweeps"
+FILE = "sweep.json"
+SCHEMA = "rnncli/sweep-folder/1"
+WAIT = 10.0  # seconds for another process that is making a folder here at this moment
+
+
+def settings_of(plan: Plan) -> dict[str, Json]:
+    """What the folder keeps, and compares."""
+    return {
+        "schema": SCHEMA,
+        "recipe": plan.recipe.name,
+        "base": strict(plan.base),
+        "grid": {key: list(values) for key, values in plan.grid.items()},
+        "search": {key: space.text for key, space in plan.search.items()},
+        "seeds": list(plan.seeds),
+        "trials": plan.trials,
+        "match_params": plan.match_params,
+    }
+
+
+def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
+    """(the sweep's folder, whether it was there): `out`, or the one under sweeps/ that holds this very sweep or a
+    smaller part of it, else a new one. Raises UsageError: `out` holds something else, with what differs."""
+    wanted = settings_of(plan)
+    root = Path(SWEEPS) if out is None else Path(out)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(tr("this is a file, not a folder"), where=str(root)) from error
+    except OSError as error:
+        raise cannot_write(root, error) from error
+    with _alone(root):
+        if out is not None:
+            return _given(root, wanted)
+        for folder in reversed(_numbered(root, plan.recipe.name)):
+            found = read_settings(folder)
+            if found is not None and not differences(found, wanted):
+                atomic_write(folder / FILE, _text(wanted))
+                return folder, True
+        number = 1 + max((_number(folder) for folder in _numbered(root, plan.recipe.name)), default=0)
+        folder = root / f"{plan.recipe.name}-{number:03d}"
+        folder.mkdir()
+        atomic_write(folder / FILE, _text(wanted))
+        return folder, False
+
+
+def find_folder(plan: Plan, out: str | None) -> Path | None:
+    """The folder that open_folder would go on with, None where it would make one: for --dry-run."""
+    wanted = settings_of(plan)
+    if out is not None:
+        found = read_settings(Path(out))
+        if found is not None and (what := differences(found, wanted)):
+            raise _another(Path(out), what)
+        return Path(out) if found is not None else None
+    for folder in reversed(_numbered(Path(SWEEPS), plan.recipe.name)):
+        found = read_settings(folder)
+        if found is not None and not differences(found, wanted):
+            return folder
+    return None
+
+
+def _given(folder: Path, wanted: Mapping[str, Json]) -> tuple[Path, bool]:
+    found = read_settings(folder)
+    if found is None and any(path.name != FolderLock.NAME for path in folder.iterdir()):
+        raise UsageError(
+            tr("this folder is not empty, and holds no sweep"), where=str(folder), todo=tr("choose another with --out")
+        )
+    if found is not None and (what := differences(found, wanted)):
+        raise _another(folder, what)
+    atomic_write(folder / FILE, _text(wanted))
+    return folder, found is not None
+
+
+def _another(folder: Path, what: list[str]) -> UsageError:
+    shown = what[:10] + ([tr(" and {n} more", n=len(what) - 10).strip()] if len(what) > 10 else [])
+    return UsageError(
+        tr("this folder holds another sweep: {what}", what="; ".join(shown)),
+        where=str(folder),
+        todo=tr("choose another with --out; only more seeds, values or trials go on with a sweep"),
+    )
+
+
+def differences(found: Mapping[str, Json], wanted: Mapping[str, Json]) -> list[str]:
+    """What makes `wanted` another sweep than the one found, as `key: old -> new`."""
+    before, after = found["base"], wanted["base"]
+    what = [
+        _changed(key, before.get(key), after.get(key))
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key)
+    ]
+    for key in dict.fromkeys((*found["grid"], *wanted["grid"])):
+        old, new = found["grid"].get(key, []), wanted["grid"].get(key, [])
+        if not old or set(old) - set(new):
+            what.append(_changed(key, ",".join(old) or None, ",".join(new) or None))
+    for key in dict.fromkeys((*found["search"], *wanted["search"])):
+        if found["search"].get(key) != wanted["search"].get(key):
+            what.append(_changed(key, found["search"].get(key), wanted["search"].get(key)))
+    if found["match_params"] != wanted["match_params"]:
+        what.append(_changed("--match-params", found["match_params"], wanted["match_params"]))
+    if set(found["seeds"]) - set(wanted["seeds"]):
+        what.append(_changed("--seeds", *(",".join(map(str, value["seeds"])) for value in (found, wanted))))
+    if found["trials"] > wanted["trials"]:
+        what.append(_changed("--trials", found["trials"], wanted["trials"]))
+    return what
+
+
+def _changed(key: str, old: Any, new: Any) -> str:
+    words = (tr("nothing") if value is None else str(value) for value in (old, new))
+    return f"{key}: {' -> '.join(words)}"
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """sweep.json of a folder; None where it has none. Raises DataError: no sweep.json of ours."""
+    if not (folder / FILE).is_file():
+        return None
+    found = read_json(folder / FILE)
+    kinds = {"base": dict, "grid": dict, "search": dict, "seeds": list, "trials": int}
+    whole = found.get("schema") == SCHEMA and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
+    lists = [*found["grid"].values(), found["seeds"]] if whole else []
+    if not whole or "match_params" not in found or not all(isinstance(value, list) for value in lists):
+        raise DataError(tr("is damaged: these are no settings of a sweep"), where=str(folder / FILE))
+    return found
+
+
+def _text(settings: Mapping[str, Json]) -> str:
+    return json.dumps(settings, indent=1, ensure_ascii=False) + "\n"
+
+
+def _numbered(root: Path, name: str) -> list[Path]:
+    """sweeps/NAME-001 and so on, by number."""
+    found = [path for path in root.glob("*-*") if path.name.rpartition("-")[0] == name and _number(path)]
+    return sorted(found, key=_number)
+
+
+def _number(folder: Path) -> int:
+    number = folder.name.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time decides which folder is whose; others wait a moment."""
+    until = time.monotonic() + WAIT
+    while True:
+        lock = FolderLock(folder)
+        try:
+            lock.__enter__()
+            break
+        except UsageError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.__exit__()

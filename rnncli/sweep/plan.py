@@ -1,0 +1,312 @@
+"""What a sweep runs: the values that vary, as typed; the trials they make; the folder each run has."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import Any
+
+from rnncli.errors import Fault, RecipeError, UsageError
+from rnncli.locale import tr
+from rnncli.recipe.show import plain
+from rnncli.tasks import Recipe, load_recipe
+
+MOST_RUNS = 10_000
+LONGEST_NAME = 100
+# Keys that make trials incomparable where they vary, and what to write instead.
+_FIXED = {
+    "task": "one sweep per task",
+    "format": "leave it out",
+    "train.seed": "--seeds 5, counted up from --seed",
+    "train.best_by": "--set train.best_by=..., the same for every trial",
+}
+# A sweep compares its own trials: no run trains a second network beside the first, unless it is asked for.
+_ALONE: dict[str, Any] = {"train.control": False, "train.compare": []}
+Flags = Mapping[str, tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a search may go. kind: log and float are ranges of numbers, int of whole ones; choice has `choices`."""
+
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+    text: str = ""  # as typed
+
+    def ends(self) -> tuple[str, ...]:
+        """The values to try a recipe with: if these are valid, what lies between is."""
+        return self.choices if self.kind == "choice" else (value_text(self.low), value_text(self.high))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """settings: dotted key -> its text, as after --set. name: of its folder."""
+
+    settings: Mapping[str, str]
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep as asked for. target, sets, flags: as for load_recipe. recipe: of its first trial. base: every value of
+    the recipe that does not vary. grid: key -> its texts; search: key -> its space; one of them is empty."""
+
+    target: str
+    sets: tuple[str, ...]
+    flags: Flags
+    recipe: Recipe
+    base: Mapping[str, Any]
+    grid: Mapping[str, tuple[str, ...]]
+    search: Mapping[str, Space]
+    seeds: tuple[int, ...]
+    match_params: int | None = None
+    trials: int = 0
+
+    @property
+    def metric(self) -> str:
+        return self.recipe.config.train.best_by
+
+    @property
+    def lower(self) -> bool:
+        """Whether the smaller score is the better one."""
+        return self.recipe.task.METRICS[self.metric] == "lower"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.grid or self.search)
+
+    def load(self, settings: Mapping[str, str], seed: int | None = None) -> Recipe:
+        """The recipe of a trial."""
+        return load_recipe(self.target, self.sets_of(settings), self.flags_of(seed))
+
+    def sets_of(self, settings: Mapping[str, str]) -> list[str]:
+        return [*self.sets, *(f"{key}={value}" for key, value in settings.items())]
+
+    def flags_of(self, seed: int | None) -> dict[str, tuple[str, Any]]:
+        return {**self.flags, **({} if seed is None else {"train.seed": ("--seeds", seed)})}
+
+    def cells(self) -> list[Trial]:
+        """The trials of a grid, the last key varying fastest."""
+        return [self.trial(settings) for settings in combinations(self.grid)]
+
+    def trial(self, settings: Mapping[str, str]) -> Trial:
+        return Trial(settings, trial_name(settings))
+
+
+def make_plan(
+    target: str,
+    sets: Sequence[str],
+    flags: Flags,
+    *,
+    grid: Sequence[str] = (),
+    search: Sequence[str] = (),
+    seeds: int = 1,
+    match_params: int | None = None,
+    trials: int | None = None,
+) -> Plan:
+    """Read and check everything that was typed. grid, search: `key=...` texts.
+
+    Raises UsageError, and RecipeError with the faults of every trial: nothing begins before all trials are valid.
+    """
+    if grid and search:
+        raise UsageError(
+            tr("--grid and --search do not go together"),
+            todo=tr("a search takes choices, too: --search model.cell=rnn,gru"),
+        )
+    if not grid and not search:
+        raise UsageError(
+            tr("nothing varies"), where="rnncli sweep", todo=tr("such as: --grid model.cell=rnn,gru,lstm --seeds 3")
+        )
+    if trials is not None and not search:
+        raise UsageError(tr("--trials belongs to --search"), todo=tr("a grid runs every combination"))
+    values = {key: grid_values(key, text) for key, text in _by_key("--grid", grid).items()}
+    spaces = {key: parse_space(key, text) for key, text in _by_key("--search", search).items()}
+    typed = {text.partition("=")[0].strip() for text in sets} | set(flags)
+    _check_keys([*values, *spaces], typed, match_params)
+    option, n_trials = ("--grid", 0) if values else ("--search", 50 if trials is None else trials)
+    alone = {key: (option, value) for key, value in _ALONE.items() if key not in typed and key not in values | spaces}
+    tried = values or {key: space.ends() for key, space in spaces.items()}
+    count = seeds * (n_trials or prod(map(len, tried.values())))
+    if count > MOST_RUNS or prod(map(len, tried.values())) > MOST_RUNS:
+        raise UsageError(tr("these are more than {n} runs", n=f"{MOST_RUNS:,}"), todo=tr("fewer values, or seeds"))
+    recipe = _check_trials(target, sets, {**flags, **alone}, tried, option)
+    plan = Plan(target, tuple(sets), {**flags, **alone}, recipe, {}, values, spaces, (), match_params, n_trials)
+    began = plan.recipe.config.train.seed
+    left_out = {*plan.keys, "train.seed", *(["model.hidden_size"] if match_params else [])}
+    base = {key: value for key, value in leaves(plain(plan.recipe.config)) if not _under(key, left_out)}
+    return replace(plan, base=base, seeds=tuple(range(began, began + seeds)))
+
+
+def _by_key(option: str, texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not all(key.split(".")) or not value.strip():
+            such = "--grid model.cell=rnn,gru" if option == "--grid" else "--search train.lr=log:1e-4..1e-1"
+            raise UsageError(
+                tr("{option} takes KEY=VALUES, got {text!r}", option=option, text=text), todo=tr("such as {x}", x=such)
+            )
+        if key in found:
+            raise UsageError(tr("{key} varies twice", key=key), where=option, todo=tr("write its values once, a,b,c"))
+        found[key] = value.strip()
+    return found
+
+
+def _check_keys(keys: Sequence[str], typed: set[str], match_params: int | None) -> None:
+    for key in keys:
+        if key in _FIXED:
+            raise UsageError(
+                tr("{key} cannot vary within a sweep", key=key), todo=tr("instead: {text}", text=_FIXED[key])
+            )
+        if key in typed:
+            raise UsageError(tr("{key} is set, and varies", key=key), todo=tr("leave one out"))
+        if any(other.startswith(f"{key}.") for other in keys):
+            raise UsageError(tr("{key} varies as a whole, and a part of it", key=key), todo=tr("leave one out"))
+    if match_params is not None and "model.hidden_size" in {*keys, *typed}:
+        raise UsageError(
+            tr("--match-params chooses model.hidden_size"), todo=tr("leave model.hidden_size out, or --match-params")
+        )
+
+
+def _check_trials(
+    target: str, sets: Sequence[str], flags: Flags, tried: Mapping[str, Sequence[str]], option: str
+) -> Recipe:
+    """Every combination is a valid recipe, and no two are the same one; the first. A search tries the ends of its
+    ranges."""
+    faults: list[Fault] = []
+    seen: dict[str, str] = {}
+    first: Recipe | None = None
+    for settings in combinations(tried):
+        try:
+            recipe = load_recipe(target, [*sets, *(f"{key}={text}" for key, text in settings.items())], flags)
+        except RecipeError as error:
+            if not error.faults:
+                raise
+            faults += [_placed(fault, settings, option) for fault in error.faults]
+            continue
+        first = first or recipe
+        one, other = seen.setdefault(repr(recipe.config), described(settings)), described(settings)
+        if one != other and option == "--grid":
+            raise UsageError(tr("{one} and {other} are the same recipe", one=one, other=other), where=option)
+    if faults or first is None:
+        unique = list(dict.fromkeys(faults))
+        raise RecipeError(tr("not every trial is a valid recipe"), unique[:20], where=target)
+    return first
+
+
+def _placed(fault: Fault, settings: Mapping[str, str], option: str) -> Fault:
+    if fault.key in settings and fault.where == "--set":
+        return replace(fault, where=f"{option} {fault.key}={settings[fault.key]}")
+    return fault
+
+
+def combinations(grid: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """Every choice of one value per key, the last key varying fastest."""
+    return (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+
+
+def grid_values(key: str, text: str) -> tuple[str, ...]:
+    """The values of `a,b,c`; a comma within brackets or quotes parts nothing. Raises UsageError."""
+    parts = [part.strip() for part in _split(text)]
+    if not all(parts):
+        raise UsageError(
+            tr("{key} has an empty value in {text!r}", key=key, text=text), todo=tr("values parted by commas: a,b,c")
+        )
+    double = next((part for part in parts if parts.count(part) > 1), None)
+    if double is not None:
+        raise UsageError(tr("{key} has {value} twice", key=key, value=double), todo=tr("leave one out"))
+    return tuple(parts)
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"" and not parts[-1].strip():
+            quote = character
+        elif character in "[{":
+            depth += 1
+        elif character in "]}":
+            depth -= 1
+        elif character == "," and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += character
+    return parts
+
+
+_RANGE = re.compile(r"(?:(log|int):)?([^,:]+?)\.\.([^,:]+)")
+
+
+def parse_space(key: str, text: str) -> Space:
+    """`log:1e-4..1e-1`, `0..0.5`, `int:8..128`, or choices `a,b,c`. Raises UsageError."""
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        if (re.match(r"\w+:", text) and ".." in text) or len(grid_values(key, text)) < 2:
+            raise UsageError(
+                tr("{text!r} is no range and no list of choices", text=text),
+                where=f"--search {key}",
+                todo=tr("log:1e-4..1e-1, 0..0.5, int:8..128, or a,b,c"),
+            )
+        return Space("choice", choices=grid_values(key, text), text=text)
+    kind = found[1] or "float"
+    try:
+        low, high = (int(part) if kind == "int" else float(part) for part in found.groups()[1:])
+    except ValueError:
+        low = high = float("nan")
+    if not (abs(low) < 1e300 and abs(high) < 1e300 and low < high and (kind != "log" or low > 0)):
+        raise UsageError(
+            tr("{text!r} is no range: two numbers, the smaller one first", text=text),
+            where=f"--search {key}",
+            todo=tr("log: wants numbers above 0, int: whole ones"),
+        )
+    return Space(kind, low, high, text=text)
+
+
+def value_text(value: float | str) -> str:
+    """A value as --set reads it back: a whole number without a point, any other with all its digits."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def trial_name(settings: Mapping[str, str]) -> str:
+    """The folder of a trial: a function of its settings alone. Readable where they are short words; where characters
+    had to go, or the name would be long, the settings' hash keeps it unique."""
+    name = described(settings)
+    safe = re.sub(r"[^\w.=,+-]+", "-", name, flags=re.ASCII)
+    if safe == name and len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{safe[:LONGEST_NAME]}-{digest}"
+
+
+def described(settings: Mapping[str, str]) -> str:
+    """`cell=lstm,hidden_size=16`: keys by their last part where that is enough."""
+    labels = labels_of(tuple(settings))
+    return ",".join(f"{labels[key]}={value}" for key, value in settings.items())
+
+
+def labels_of(keys: Sequence[str]) -> dict[str, str]:
+    """Dotted key -> its last part, or all of it where another key ends alike."""
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of nested dicts."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _under(key: str, keys: set[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in keys)

@@ -1,0 +1,189 @@
+"""What stands in a run folder, read without torch: settings, metrics, time, and whether it still runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rnncli.errors import DataError, RnncliError, UsageError
+from rnncli.files import FolderLock, atomic_write, read_json, read_lines, shown
+from rnncli.locale import tr
+from rnncli.recipe.parse import parse
+from rnncli.sweep.plan import leaves
+
+DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
+ENDED = "ended.json"  # in a run that a sweep ended before its result: why
+State = Literal["finished", "running", "stopped", "diverged", "pruned", "broken"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """settings: dotted key -> value. metrics: of the best epoch, on the part `on`. epochs: the lines of metrics.jsonl.
+    seconds: of training. note: why it is broken, or ended early. modified: when, in Unix seconds."""
+
+    folder: Path
+    state: State
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    on: str = ""
+    best_epoch: int = 0
+    epochs: list[Mapping[str, Any]] = field(default_factory=list)
+    seconds: float | None = None
+    note: str = ""
+    modified: float = 0.0
+
+    @property
+    def best_by(self) -> str:
+        return str(self.settings.get("train.best_by", "loss"))
+
+    @property
+    def score(self) -> float | None:
+        """The metric that decided which epoch was kept."""
+        return self.metrics.get(self.best_by)
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Every run folder at or below `folder`, by name. Raises DataError: no such folder, none that can be read."""
+    if not os.path.isdir(folder):
+        what = tr("is a file, and a folder is wanted here") if os.path.exists(folder) else tr("there is no such folder")
+        raise DataError(what, where=shown(folder), todo=tr("name the folder that holds the runs"))
+    try:
+        next(os.scandir(folder), None)
+    except OSError as error:
+        raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=shown(folder)) from error
+    return list(_below(folder, DEPTH))
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    if (folder / "recipe.yaml").is_file():
+        yield folder
+        return
+    if depth == 0:
+        return
+    try:
+        inner = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+    except OSError:  # a folder that nobody lets us see holds nothing for us
+        return
+    for name in inner:
+        if not name.startswith("."):
+            yield from _below(folder / name, depth - 1)
+
+
+def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
+    """A run as it stands there now, broken or not: nothing is raised for what its files hold. curves: every epoch, not
+    only the last."""
+    try:
+        modified = max((folder / name).stat().st_mtime for name in _dated(folder))
+    except (OSError, ValueError):
+        modified = 0.0
+    settings: dict[str, Any] = {}
+    try:
+        settings = read_recipe(folder)
+        result = read_json(folder / "result.json") if (folder / "result.json").exists() else {}
+        ended = read_json(folder / ENDED) if (folder / ENDED).exists() else {}
+        epochs = _log(folder / "metrics.jsonl") if curves or not result else []
+        timing = _log(folder / "timing.jsonl")
+        on, metrics, best = _figures(result, epochs, settings)
+        seconds = float(timing[-1]["seconds"]) if timing else None
+    except (RnncliError, ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
+        what = error.what if isinstance(error, RnncliError) else tr("this file is damaged: {why}", why=str(error))
+        where = Path(error.where).name if isinstance(error, RnncliError) and error.where else ""
+        return RunSummary(folder, "broken", settings, note=f"{where}: {what}" if where else what, modified=modified)
+    note = ""
+    if result:
+        state: State = "finished"
+    elif holder(folder):
+        state, note = "running", tr("process {pid}", pid=holder(folder))
+    elif ended.get("state") in ("diverged", "pruned"):
+        state, note = ended["state"], str(ended.get("what", ""))
+    else:
+        state = "stopped"
+    return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified)
+
+
+def _dated(folder: Path) -> list[str]:
+    return [name for name in ("recipe.yaml", "metrics.jsonl", "result.json") if (folder / name).exists()]
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: it cannot be read, or is no recipe."""
+    path = folder / "recipe.yaml"
+    text = "".join(line + "\n" for _, line in read_lines(path))
+    root, faults = parse(text, shown(path), str(folder), lines=False)
+    values = root.value()
+    if faults or not isinstance(values, dict) or not all(isinstance(values.get(k), dict) for k in ("model", "train")):
+        raise DataError(tr("this is not a recipe"), where=shown(path))
+    return dict(leaves(values))
+
+
+def _figures(
+    result: Mapping[str, Any], epochs: list[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> tuple[str, dict[str, float], int]:
+    """(part, metrics, epoch): of the result, or of the last epoch of a run that has none yet."""
+    if result:
+        return str(result["on"]), _numbers(result["metrics"]), int(result["best_epoch"])
+    if not epochs:
+        return "", {}, 0
+    last = epochs[-1]
+    on = next((name for name in ("validation", "train") if isinstance(last.get(name), dict)), "")
+    return on, _numbers(last.get(on, {})), int(last["epoch"])
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    """The metrics as numbers: JSON of ours writes "nan" and "inf" as words."""
+    if not isinstance(metrics, dict):
+        raise ValueError(tr("no metrics"))
+    return {str(name): float(value) for name, value in metrics.items()}
+
+
+def _log(path: Path) -> list[Mapping[str, Any]]:
+    """The whole lines of a log; one that is being written, or was cut by a kill, is left out."""
+    if not path.exists():
+        return []
+    lines = [line for _, line in read_lines(path, raw=True) if line.endswith("\n")]
+    found = [json.loads(line) for line in lines]
+    if not all(isinstance(line, dict) for line in found):
+        raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
+    return found
+
+
+def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
+    """Epoch -> a value of metrics.jsonl: of `part`, or the training loss where part is "" ; what is no number is left
+    out."""
+    found: dict[int, float] = {}
+    for line in run.epochs:
+        inner = line if not part else line.get(part)
+        value = inner.get(name) if isinstance(inner, dict) else None
+        if isinstance(value, int | float | str) and isinstance(line.get("epoch"), int):
+            try:
+                found[int(line["epoch"])] = float(value)
+            except ValueError:
+                continue
+    return found
+
+
+def holder(folder: Path, lock: type[FolderLock] = FolderLock) -> str:
+    """The process that works in a folder, "" where none does. A number that a killed process left behind is none."""
+    path = folder / lock.NAME
+    try:
+        found = path.read_bytes()[:20].decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+    if not found:
+        return ""
+    try:
+        with lock(folder):
+            return ""
+    except UsageError:
+        return found
+    except RnncliError:  # may not be written: then nobody of ours works there
+        return ""
+
+
+def end_early(folder: Path, state: State, what: str) -> None:
+    """Keep why a run of a sweep has no result, so that the sweep does not try it again."""
+    atomic_write(folder / ENDED, json.dumps({"state": state, "what": what}, ensure_ascii=False) + "\n")

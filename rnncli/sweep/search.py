@@ -1,0 +1,361 @@
+"""A search: Optuna proposes settings, trials run their seeds one after the other, hopeless ones are given up.
+
+The study lies in a journal file of the sweep's folder, or in any storage that Optuna knows by its URL: then the same
+command on several machines shares one study. Optuna's own heartbeat exists for relational databases only, so a trial
+keeps its own: the time at which its process was last alive, every half minute, as an attribute. A trial whose process
+has gone is failed and put in line again under its old name, so that its finished seeds are taken as they are; where its
+folder is on this machine, the lock there tells at once, elsewhere the heartbeat's age does.
+
+Only the first seed of a trial is watched for pruning: the seeds after it are trained for trials that came through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rnncli.errors import CannotWrite, DataError, Missing, RnncliError
+from rnncli.files import FolderLock, cannot_write
+from rnncli.locale import tr
+from rnncli.sweep.jobs import RunState
+from rnncli.sweep.matching import Matcher
+from rnncli.sweep.plan import Plan, value_text
+from rnncli.sweep.runs import holder
+
+JOURNAL = "study.journal"
+ALIVE = 30.0  # seconds between two heartbeats
+STALE = 180.0  # seconds without one after which a trial's process has gone
+LOOK = 1.0  # seconds between two looks at what others do
+STARTUP = 5  # trials that nothing is pruned before
+
+
+@dataclass
+class Going:
+    """A trial of this process. lock: on its folder, held for as long as this process lives."""
+
+    trial: Any  # optuna.Trial
+    name: str
+    settings: dict[str, str]
+    folder: Path
+    runs: list[RunState]
+    lock: FolderLock
+    beat: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trial of the study, whoever ran it. status: as of a run, or elsewhere. scores: by seed."""
+
+    name: str
+    settings: Mapping[str, str]
+    status: str
+    scores: Mapping[int, float]
+    seconds: float | None
+    what: str
+    parameters: int | None
+
+
+class Search:
+    """The Work of a search. storage: a URL, or "" for the journal of the folder."""
+
+    def __init__(self, plan: Plan, folder: Path, jobs: int, storage: str, prune: bool) -> None:
+        self.plan, self.folder, self.jobs, self.storage = plan, folder, jobs, storage
+        self.going: list[Going] = []
+        self.matcher = Matcher(plan) if plan.match_params else None
+        epochs = plan.recipe.config.train.epochs
+        self.study = open_study(plan, folder, storage, max(1, epochs // 10) if prune else None)
+        self.prune = prune
+        self._looked = 0.0
+        self._others = False
+
+    # ------------------------------------------------------------------------------------------------ what is next
+
+    def take(self) -> RunState | None:
+        now = time.monotonic()
+        for going in list(self.going):
+            if not any(run.status == "running" for run in going.runs):
+                run = next((run for run in going.runs if not run.ended), None)
+                if run is not None and run.not_before <= now:
+                    return run
+        while len(self.going) < self.jobs:
+            began = self._begin()
+            if began is None:
+                return None
+            if not self._settle(began):
+                return next(run for run in began.runs if not run.ended)
+        return None
+
+    def told(self, run: RunState, event: dict[str, Any]) -> str:
+        if run.status == "failed" and run.code == CannotWrite.exit_code:
+            raise CannotWrite(run.what)  # a full disk is the next run's, too
+        going = next(going for going in self.going if run in going.runs)
+        if event["event"] == "epoch" and run.ask:
+            going.trial.report(run.score, step=run.epoch)
+            return "prune" if going.trial.should_prune() else "go"
+        self._settle(going)
+        return "go"
+
+    def tick(self) -> None:
+        for going in self.going:
+            if time.monotonic() - going.beat > ALIVE:
+                going.beat = time.monotonic()
+                with suppress(RuntimeError):  # failed by another process, which took this one for dead
+                    going.trial.set_user_attr("alive", time.time())
+
+    def over(self) -> bool:
+        """Nothing runs here, nothing is left to begin, and nothing runs elsewhere."""
+        if self.going:
+            return False
+        if time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
+            self._retry_stale()
+            trials = self.study.get_trials(deepcopy=False)
+            names = [trial.state.name for trial in trials]
+            self._others = "RUNNING" in names or "WAITING" in names
+            self._others |= len(names) - names.count("FAIL") < self.plan.trials
+        return not self._others
+
+    # ------------------------------------------------------------------------------------------------ one trial
+
+    def _begin(self) -> Going | None:
+        """Ask for a trial, where there are fewer than wanted; None where there are enough."""
+        self._retry_stale()
+        before = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+        if len(before) >= self.plan.trials and all(trial.state.name != "WAITING" for trial in before):
+            return None
+        self.study.sampler = sampler(self.plan, len(before), shared=bool(self.storage))
+        trial = self.study.ask()
+        # Another process may have asked at the same moment: of those beyond the number that is wanted, the later go.
+        earlier = [one for one in self.study.get_trials(deepcopy=False) if one.number < trial.number]
+        if sum(one.state.name != "FAIL" for one in earlier) >= self.plan.trials:
+            self._fail(trial.number)
+            return None
+        settings = {key: value_text(self._suggest(trial, key)) for key in self.plan.search}
+        name = trial.user_attrs.get("name") or f"trial-{trial.number:04d}"
+        folder = self.folder / str(name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        lock = FolderLock(folder)
+        lock.__enter__()
+        trial.set_user_attr("name", name)
+        trial.set_user_attr("alive", time.time())
+        trial.set_user_attr("folder", str(folder.resolve()))
+        trial.set_user_attr("host", host())  # last: from here on the lock speaks for the process
+        going = Going(trial, name, settings, folder, [], lock)
+        self.going.append(going)
+        self._plan_runs(going)
+        return going
+
+    def _plan_runs(self, going: Going) -> None:
+        fixed: dict[str, str] = {}
+        if self.matcher is not None:
+            try:
+                match = self.matcher.match(going.settings)
+            except RnncliError as error:
+                run = RunState(going.name, going.settings, self.plan.seeds[0], going.folder, "failed", what=error.what)
+                going.runs.append(run)
+                return
+            going.trial.set_user_attr("parameters", match.parameters)
+            fixed = match.settings
+        going.settings = {**going.settings, **fixed}
+        for seed in self.plan.seeds:
+            run = RunState(going.name, going.settings, seed, going.folder / f"seed-{seed}")
+            run.ask = self.prune and seed == self.plan.seeds[0]
+            run.look()
+            going.runs.append(run)
+
+    def _suggest(self, trial: Any, key: str) -> Any:
+        space = self.plan.search[key]
+        if space.kind == "choice":
+            return trial.suggest_categorical(key, list(space.choices))
+        if space.kind == "int":
+            return trial.suggest_int(key, int(space.low), int(space.high))
+        return trial.suggest_float(key, space.low, space.high, log=space.kind == "log")
+
+    def _settle(self, going: Going) -> bool:
+        """Tell the study how the trial ended, if it has; whether it has."""
+        ended = next((run for run in going.runs if run.status in ("diverged", "failed", "pruned")), None)
+        if ended is None and not all(run.status == "done" for run in going.runs):
+            return False
+        scores = {str(run.seed): run.score for run in going.runs if run.status == "done"}
+        with suppress(RuntimeError, ValueError):  # failed by another process, which took this one for dead
+            going.trial.set_user_attr("scores", scores)
+            going.trial.set_user_attr("seconds", sum(run.seconds or 0.0 for run in going.runs))
+            going.trial.set_user_attr("status", "done" if ended is None else ended.status)
+            going.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
+            self._tell(going, ended)
+        self.going.remove(going)
+        going.lock.__exit__()
+        return True
+
+    def _tell(self, going: Going, ended: RunState | None) -> None:
+        from optuna.trial import TrialState
+
+        if ended is None:
+            self.study.tell(going.trial, fmean(run.score for run in going.runs if run.score is not None))
+        elif ended.status == "pruned":
+            self.study.tell(going.trial, state=TrialState.PRUNED)
+        else:
+            # Optuna forgets failed trials and would propose their like again; the worst score keeps it away from them.
+            self.study.tell(going.trial, float("inf") if self.plan.lower else float("-inf"))
+
+    def stop(self) -> None:
+        """Leave what is going on to whoever goes on with the study: failed and in line again when that begins."""
+        for going in self.going:
+            going.lock.__exit__()
+        self.going = []
+
+    # ------------------------------------------------------------------------------------------------ other processes
+
+    def _retry_stale(self) -> None:
+        """Fail the trials whose process has gone, and put their settings in line again."""
+        mine = {going.trial.number for going in self.going}
+        for trial in self.study.get_trials(deepcopy=False):
+            if (
+                trial.state.name == "RUNNING"
+                and trial.number not in mine
+                and is_stale(trial)
+                and self._fail(trial.number)
+            ):
+                name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
+                self.study.enqueue_trial(trial.params, user_attrs={"name": name})
+
+    def _fail(self, number: int) -> bool:
+        """Whether this process was the one to fail it."""
+        from optuna.trial import TrialState
+
+        try:
+            self.study.tell(number, state=TrialState.FAIL)
+        except (ValueError, RuntimeError):
+            return False
+        return True
+
+    def found(self) -> list[Found]:
+        """Every trial of the study but the failed ones, whoever ran it."""
+        return [found_of(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+
+
+def found_of(trial: Any) -> Found:
+    """A trial as the study keeps it."""
+    attributes = trial.user_attrs
+    settings = {key: value_text(value) for key, value in trial.params.items()}
+    running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
+    return Found(
+        attributes.get("name", f"trial-{trial.number:04d}"),
+        settings,
+        running or attributes.get("status", "done"),
+        {int(seed): float(score) for seed, score in attributes.get("scores", {}).items()},
+        attributes.get("seconds"),
+        attributes.get("what", ""),
+        attributes.get("parameters"),
+    )
+
+
+def is_stale(trial: Any) -> bool:
+    """Whether a running trial's process has gone."""
+    attributes = trial.user_attrs
+    if attributes.get("host") == host():
+        return not holder(Path(attributes["folder"]))
+    began = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
+    return bool(time.time() - attributes.get("alive", began) > STALE)
+
+
+def host() -> str:
+    """This machine, without its name."""
+    return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def sampler(plan: Plan, count: int, *, shared: bool) -> Any:
+    """Optuna's TPE. Seeded by the recipe's seed and the number of trials before, so that a search that was cut proposes
+    what one in a single piece does; by the process, too, where several share a study and begin at the same moment."""
+    from optuna.samplers import TPESampler
+
+    own = f"{host()} {os.getpid()}" if shared else ""
+    digest = hashlib.sha256(f"{plan.seeds[0]} {count} {own}".encode()).digest()
+    return TPESampler(seed=int.from_bytes(digest[:4], "big"), constant_liar=True)
+
+
+def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> Any:
+    """The study, made where it is not there yet. warm_up: epochs before a trial may be pruned, None for never.
+
+    Raises Missing (no Optuna, no driver), DataError (a storage that cannot be used).
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise Missing(
+            tr("--search needs the extra sweep: {name} is not installed", name=error.name),
+            todo='pip install "rnncli[sweep]"',
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.NopPruner()
+    if warm_up is not None:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warm_up)
+    with storage_errors(storage or str(folder / JOURNAL)):
+        return optuna.create_study(
+            storage=storage or _journal(folder / JOURNAL),
+            study_name=study_name(plan),
+            direction="minimize" if plan.lower else "maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+
+
+def _journal(path: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
+
+    # Windows lets few people make symbolic links.
+    lock = JournalFileOpenLock(str(path)) if sys.platform == "win32" else JournalFileSymlinkLock(str(path))
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def study_name(plan: Plan) -> str:
+    """The same for the same command on every machine: paths count by their last part."""
+
+    def portable(value: Any) -> Any:
+        if isinstance(value, list):
+            return [portable(one) for one in value]
+        return os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else value
+
+    base = {key: portable(value) for key, value in plan.base.items()}
+    whole = repr((sorted(base.items(), key=str), [(key, space.text) for key, space in plan.search.items()]))
+    digest = hashlib.sha256(f"{whole} {plan.match_params} {plan.seeds[0]}".encode("utf-8", "replace")).hexdigest()
+    return f"{plan.recipe.name}-{digest[:8]}"
+
+
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Whatever a storage raises, in words. A password in its URL is not shown."""
+    where = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", storage)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of versions and experimental parts: nothing that a person here can do
+            yield
+    except ImportError as error:
+        what = tr("the driver of this storage is not installed: {name}", name=error.name or str(error))
+        raise Missing(what, where=where, todo=tr("install it beside rnncli, or use sqlite:///FILE")) from error
+    except RnncliError:
+        raise
+    except OSError as error:
+        raise cannot_write(where, error) from error
+    except Exception as error:  # sqlalchemy's and the drivers' own
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(
+            tr("this storage cannot be used: {why}", why=why),
+            where=where,
+            todo=tr("such as: sqlite:///study.db, postgresql://host/name; see Optuna's RDBStorage"),
+        ) from error
