@@ -22,12 +22,33 @@ from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.locale import tr
 
 CHUNK = 1 << 20  # bytes read at a time
+MOST_TIMES = 100  # its packed size: what text and tables hardly ever exceed; a file of repetitions reaches 1,000 times
+UNPACKED = 4 << 20  # bytes to which anything may unpack
 MAX_LINE = 16 << 20  # characters in one line of a file that is read line by line; more is not such a file
 
 
 def shown(path: str | Path) -> str:
     """The path as a message shows it: what is no UTF-8 is written as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class _Unpacking(gzip.GzipFile):
+    """A .gz that stops, with a DataError, where it unpacks to far more than data does."""
+
+    def __init__(self, file: IO[bytes], where: str) -> None:
+        self.where = where
+        self.packed = file
+        super().__init__(fileobj=file, mode="rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if self.tell() > max(UNPACKED, MOST_TIMES * self.packed.tell()):
+            raise DataError(
+                tr("unpacks to more than {n} times its size, and such a file is not unpacked further", n=MOST_TIMES),
+                where=self.where,
+                todo=tr("if it is meant so, unpack it first: gunzip {name}", name=self.where),
+            )
+        return data
 
 
 @contextmanager
@@ -44,7 +65,7 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
             raise DataError(tr("is not a regular file"), where=where, todo=tr("write its contents to a file first"))
         with open(path, "rb") as raw:
             if where.endswith(".gz"):
-                with gzip.open(raw, "rb") as inside:
+                with _Unpacking(raw, where) as inside:
                     yield inside  # type: ignore[misc]  # GzipFile reads as IO[bytes] does
             else:
                 yield raw

@@ -34,6 +34,10 @@ TABLES = (".tsv", ".csv", ".tab", ".tsv.gz", ".csv.gz")
 DIGITS = f"{builtin.PREFIX}digits"
 MAX_BYTES = 256 << 20  # of samples in one file: 25 minutes of stereo at 48 kHz in 32 bits
 KEEP = 512 << 20  # bytes of features held in memory; those of further files are made again whenever a batch needs them
+MAX_VALUES = 128 << 20  # samples of all channels in one file, and of one channel at the rate that is wanted
+RATES = (100, 1_000_000)  # Hz; no sound is recorded outside these
+MAX_CHUNKS = 1000  # of a WAV file before its samples
+FRAMES_AT_ONCE = 10_000  # 100 seconds
 _PHASES = 1000  # positions between two samples that resampling may need: 44,100 to 16,000 Hz needs 160
 
 
@@ -114,7 +118,8 @@ class _Format:
 def _wav(file: IO[bytes], name: str) -> Sound | None:
     """The chunks after RIFF....WAVE; None for a codec that is not read here."""
     form: _Format | None = None
-    while True:
+    passed = 0
+    for _ in range(MAX_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
             missing = "fmt " if form is None else "data"
@@ -126,11 +131,14 @@ def _wav(file: IO[bytes], name: str) -> Sound | None:
             form = _format(file.read(min(size, 64)), name)
             if form.code not in (1, 3):
                 return None
-            file.seek(max(0, size - 64), 1)
+            size = max(0, size - 64) + size % 2
         else:
-            file.seek(size, 1)
-        if size % 2:
-            file.seek(1, 1)  # chunks are padded to an even length
+            size += size % 2  # chunks are padded to an even length
+        passed += size
+        if passed > MAX_BYTES:  # inside a .gz all of it would have to be unpacked
+            break
+        file.seek(size, 1)
+    raise DataError(tr("a WAV file with too much before its samples"), where=name)
 
 
 def _format(chunk: bytes, name: str) -> _Format:
@@ -145,7 +153,8 @@ def _format(chunk: bytes, name: str) -> _Format:
     if code not in (1, 3):
         return form
     known = {1: (1, 2, 3, 4), 3: (4, 8)}[code]
-    if not channels or not rate or frame % channels or form.width not in known or not 0 < bits <= 8 * form.width:
+    possible = channels and RATES[0] <= rate <= RATES[1]
+    if not possible or frame % channels or form.width not in known or not 0 < bits <= 8 * form.width:
         raise DataError(
             tr(
                 "its header makes no sense: {channels} channels, {rate} Hz, {bits} bits, {frame} bytes a frame",
@@ -162,16 +171,17 @@ def _format(chunk: bytes, name: str) -> _Format:
 def _samples(file: IO[bytes], size: int, form: _Format, name: str) -> Sound:
     """The `data` chunk. A size of 0xFFFFFFFF is what programs write that did not know it: all that follows."""
     open_ended = size == 0xFFFFFFFF
+    most = min(MAX_BYTES, MAX_VALUES * form.width)
     data = bytearray()
     # In pieces, so that a header that lies about its size takes no memory.
-    while len(data) < size and len(data) <= MAX_BYTES:
+    while len(data) < size and len(data) <= most:
         block = file.read(min(size - len(data), 1 << 20))
         if not block:
             break
         data += block
-    if len(data) > MAX_BYTES:
+    if len(data) > most:
         raise DataError(
-            tr("has more than {n} bytes of samples", n=f"{MAX_BYTES:,}"),
+            tr("has more than {n} bytes of samples", n=f"{most:,}"),
             where=name,
             todo=tr("cut it into utterances first"),
         )
@@ -180,23 +190,33 @@ def _samples(file: IO[bytes], size: int, form: _Format, name: str) -> Sound:
             tr("is cut short: {found} of {size} bytes of samples", found=f"{len(data):,}", size=f"{size:,}"),
             where=name,
         )
-    raw = bytes(data[: len(data) - len(data) % form.frame])
-    values: Any
+    del data[len(data) - len(data) % form.frame :]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number is refused later, in words
+        values = _values(data, form).reshape(-1, form.channels)
+        return Sound(values.mean(axis=1, dtype=np.float32), form.rate)
+
+
+def _values(data: bytearray, form: _Format) -> Any:
+    """Every channel's samples one after the other, float32 between -1 and 1."""
     if form.code == 3:
-        values = np.frombuffer(raw, f"<f{form.width}").astype(np.float32)
-    elif form.width == 1:  # 8 bits alone are unsigned
-        values = np.frombuffer(raw, np.uint8).astype(np.float32) / 128 - 1
-    elif form.width == 3:
-        wide = np.zeros((len(raw) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-        values = (wide.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
-    else:
-        values = (np.frombuffer(raw, f"<i{form.width}") / 2.0 ** (8 * form.width - 1)).astype(np.float32)
-    return Sound(values.reshape(-1, form.channels).mean(axis=1, dtype=np.float32), form.rate)
+        return np.frombuffer(data, f"<f{form.width}").astype(np.float32)
+    if form.width == 1:  # 8 bits alone are unsigned
+        return np.frombuffer(data, np.uint8).astype(np.float32) / 128 - 1
+    if form.width == 3:
+        wide = np.zeros((len(data) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        return wide.view("<i4")[:, 0].astype(np.float32) / 2.0**31
+    return np.frombuffer(data, f"<i{form.width}").astype(np.float32) / 2.0 ** (8 * form.width - 1)
 
 
 def _by_soundfile(path: str | Path) -> Sound:
     name = shown(path)
+    if name.lower().endswith(".gz"):
+        raise DataError(
+            tr("is no PCM or float WAV; only such a one is read inside a .gz"),
+            where=name,
+            todo=tr("unpack it first: gunzip {name}", name=name),
+        )
     try:
         import soundfile  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except (ImportError, OSError) as error:  # OSError: the package is there and its library is not
@@ -213,6 +233,8 @@ def _by_soundfile(path: str | Path) -> Sound:
                     where=name,
                     todo=tr("cut it into utterances first"),
                 )
+            if not RATES[0] <= opened.samplerate <= RATES[1]:
+                raise DataError(tr("a sampling rate of {rate} Hz makes no sense", rate=opened.samplerate), where=name)
             values = opened.read(dtype="float32", always_2d=True)
             return Sound(values.mean(axis=1, dtype=np.float32), opened.samplerate)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
@@ -319,10 +341,14 @@ class LogMel:
         if len(x) < width:
             x = torch.nn.functional.pad(x, (0, width - len(x)))
         filters = _filters(self)  # (bins, mels)
-        frames = x.unfold(0, width, hop) * torch.hann_window(width, periodic=False)  # (T, width)
-        power = torch.fft.rfft(frames, 2 * (filters.shape[0] - 1)).abs().square()  # (T, bins)
-        found: Tensor = (power @ filters + 1e-6).log()
-        return found
+        window = torch.hann_window(width, periodic=False)
+        found = []
+        for frames in torch.split(
+            x.unfold(0, width, hop), FRAMES_AT_ONCE
+        ):  # (T, width); the spectra take much more memory
+            power = torch.fft.rfft(frames * window, 2 * (filters.shape[0] - 1)).abs().square()  # (T, bins)
+            found.append((power @ filters + 1e-6).log())
+        return torch.cat(found)
 
     def of_file(self, path: str | Path) -> Tensor:
         """The features of one sound file. Raises DataError with the file's name, and Missing."""
@@ -372,6 +398,8 @@ def resample(x: Tensor, rate: int, to: int) -> Tensor:
             tr("its {rate} Hz cannot be brought to {to} Hz", rate=rate, to=to),
             todo=tr("convert it first, for instance: ffmpeg -i old.wav -ar {to} new.wav", to=to),
         )
+    if len(x) * new // old > MAX_VALUES:
+        raise DataError(tr("is too long to be brought to {to} Hz", to=to), todo=tr("cut it into utterances first"))
     cutoff = 0.95 * min(old, new)  # in units of `common`/2 Hz; a little below Nyquist, where the slope lies
     width = math.ceil(12 * old / cutoff)  # old samples on each side: 12 zeros of the sinc
     offset = torch.arange(-width, width + old, dtype=torch.float64) / old  # of the old samples around a block of `old`

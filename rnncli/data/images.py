@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import re
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from rnncli.data import builtin, shapes
+from rnncli.data.arrays import read_arrays
 from rnncli.data.folder import NamePattern
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
-from rnncli.device import require_memory
 from rnncli.errors import DataError, Missing
 from rnncli.files import open_binary, shown
 from rnncli.locale import tr
@@ -35,6 +32,7 @@ ARRAYS = (".npy", ".npz")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 LENGTHS = "lengths"  # an array that an .npz may have or not; one of another name must be there
 TABLE = "labels.tsv"  # in a folder, beside the films it names
+MAX_PICTURE = 64 << 20  # bytes of one picture's file
 KEEP = 512 << 20  # bytes of frames held in memory
 
 
@@ -310,22 +308,20 @@ def _picture(path: Path) -> Any:
             todo=tr("pip install 'rnncli[images]', or save the frames as .npy"),
         ) from error
     with open_binary(path) as file:
-        data = io.BytesIO(file.read())
+        content = file.read(MAX_PICTURE + 1)
+    if len(content) > MAX_PICTURE:
+        raise DataError(tr("is larger than any picture: more than {n} bytes", n=f"{MAX_PICTURE:,}"), where=shown(path))
+    data = io.BytesIO(content)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage that the picture is read in spite of
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(data)
             grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
             return np.asarray(picture.convert("L" if grey else "RGB"))
     except UnidentifiedImageError as error:
         raise DataError(tr("is no picture of a known format"), where=shown(path)) from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except Exception as error:  # Pillow's readers raise whatever they stumble over
         raise DataError(tr("is no picture that can be read: {why}", why=str(error)[:200]), where=shown(path)) from error
 
 
@@ -390,56 +386,3 @@ def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: st
 
 def _name(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz by name, or of an .npy as `array`. Nothing in it is unpickled.
-
-    Raises DataError: no such file, damaged, Python objects inside; Missing: more than the memory there is.
-    """
-    where = shown(path)
-    with open_binary(path) as file:
-        try:
-            if path.suffix.lower() == ".npy":
-                return {"array": _array(file, where)}
-            with zipfile.ZipFile(file) as archive:
-                found = {}
-                for name in archive.namelist():
-                    if name.endswith(".npy"):
-                        with archive.open(name) as inside:
-                            found[name.removesuffix(".npy")] = _array(inside, f"{where} {name.removesuffix('.npy')}")
-                return found
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-            raise DataError(
-                tr(
-                    "is no NumPy file that can be read: {why}",
-                    why=str(error).splitlines()[0][:200] if str(error) else "?",
-                ),
-                where=where,
-            ) from error
-
-
-def _array(file: IO[bytes], where: str) -> Any:
-    version = np.lib.format.read_magic(file)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(tr("format {version}", version=version))
-    shape, fortran, dtype = readers[version](file)
-    if dtype.hasobject:
-        raise DataError(
-            tr("holds Python objects, which could run code when loaded"),
-            where=where,
-            todo=tr("save plain numbers: films of unequal lengths are padded, their lengths in an array `lengths`"),
-        )
-    size = math.prod(shape) * dtype.itemsize
-    require_memory(size, tr("this array"), where=where)
-    data = np.empty(size, np.uint8)
-    start = 0
-    # In pieces, so that a damaged file ends the reading before all that it claims is taken.
-    while start < size:
-        block = file.read(min(size - start, 1 << 20))
-        if not block:
-            raise EOFError(tr("cut short: {found} of {size} bytes", found=start, size=size))
-        data[start : start + len(block)] = np.frombuffer(block, np.uint8)
-        start += len(block)
-    return data.view(dtype).reshape(shape, order="F" if fortran else "C")

@@ -20,6 +20,7 @@ from rnncli.names import nearest
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/a"})  # in lower case
 DELIMITERS = (",", ";", "\t", "|")
 MAX_RECORD = 200_000  # lines that one record's quotes may hold
+NAMED = 200  # columns, and characters of a name, among which a nearest name is looked for
 HEAD = 20  # lines looked at to tell what separates the columns
 
 Key = str | int  # a column by name, or by number from 0
@@ -54,12 +55,13 @@ class Table:
             )
         if name.isdecimal() and name.isascii() and len(name) < 7 and int(name) < len(self.columns):
             return int(name)
-        near = nearest(name, [column.lower() for column in self.columns])
-        near = next((column for column in self.columns if near and column.lower() == near), "")
-        listed = ", ".join(repr(column) for column in self.columns[:20])
+        some = [column for column in self.columns[:NAMED] if len(column) <= NAMED]
+        near = nearest(name, [column.lower() for column in some])
+        near = next((column for column in some if near and column.lower() == near), "")
+        listed = ", ".join(repr(column[:40]) for column in self.columns[:20])
         todo = tr("did you mean {name}? ", name=repr(near)) if near else ""
         todo += tr("columns: {columns}", columns=listed)
-        if self.header_line and any(number(column) is not None for column in self.columns if column):
+        if self.header_line and any(number(column) is not None for column in some if column):
             todo += tr("; if that is a row of data, set header: false")
         raise DataError(
             tr("there is no column {name}", name=repr(name)), where=f"{self.name}:{self.header_line or 1}", todo=todo

@@ -222,7 +222,8 @@ def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
 
 def _given(vocab: Vocabulary, path: str) -> Iterator[tuple[str, Any]]:
     """(name, film) of each film at a path: an .npy or .npz of one film or of many, or a folder of frames."""
-    from rnncli.data.images import ARRAYS, frames_fault, read_arrays, read_film
+    from rnncli.data.arrays import read_arrays
+    from rnncli.data.images import ARRAYS, frames_fault, read_film
 
     shape = tuple(vocab["frame"])
     file = Path(path)
@@ -431,7 +432,7 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
 
 def fill(path: str) -> dict[str, Json]:
     """What a recipe should say of the data at `path`, dotted key -> value: the arrays of an .npz. Raises DataError."""
-    from rnncli.data.images import read_arrays
+    from rnncli.data.arrays import read_arrays
 
     file = Path(path)
     if file.suffix.lower() != ".npz":

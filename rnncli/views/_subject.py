@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnncli.cells import CoreSpec, quiet_projections, spec_of
+from rnncli.data.arrays import read_arrays
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of
 from rnncli.errors import DataError, UsageError
+from rnncli.files import read_lines, shown
 from rnncli.locale import tr
 from rnncli.nn.heads import NoHead
 from rnncli.nn.model import Outputs, SequenceModel
@@ -435,7 +437,7 @@ def features_of_file(path: str, size: int) -> Batch:
 
     size: I. Raises DataError: no such file, no numbers, or another width.
     """
-    numbers = _npy(path) if path.lower().endswith(".npy") else _csv(path)
+    numbers = _npy(path) if Path(path).suffix.lower() == ".npy" else _csv(path)
     if numbers.dim() == 2:
         numbers = numbers.unsqueeze(1)
     if numbers.dim() != 3 or numbers.shape[2] != size or not numbers.numel():
@@ -450,36 +452,28 @@ def features_of_file(path: str, size: int) -> Batch:
 def _npy(path: str) -> Tensor:
     import numpy as np
 
-    try:
-        array = np.load(path, allow_pickle=False)
-        return torch.from_numpy(np.asarray(array, dtype=np.float64))
-    except OSError as error:
-        raise DataError(tr("this file cannot be read: {why}", why=error.strerror or error), where=path) from error
-    except (ValueError, TypeError, EOFError) as error:
-        raise DataError(tr("this is no .npy file of numbers"), where=path) from error
+    array = read_arrays(path)["array"]
+    if array.dtype.kind not in "uifb":
+        raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=path)
+    return torch.from_numpy(np.asarray(array, dtype=np.float64))
 
 
 def _csv(path: str) -> Tensor:
     rows: list[list[float]] = []
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            for number, cells in enumerate(csv.reader(file), 1):
-                if not cells:
-                    continue
-                try:
-                    rows.append([float(cell) for cell in cells])
-                except ValueError as error:
-                    if number > 1:
-                        raise DataError(
-                            tr("no number: {text}", text=", ".join(cells)), where=f"{path}:{number}"
-                        ) from error
-                if rows and len(rows[-1]) != len(rows[0]):
-                    raise DataError(
-                        tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])),
-                        where=f"{path}:{number}",
-                    )
-    except OSError as error:
-        raise DataError(tr("this file cannot be read: {why}", why=error.strerror or error), where=path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(tr("this is no text of numbers: {why}", why=error), where=path) from error
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        cells = [cell.strip().strip('"') for cell in line.split(",")]
+        try:
+            rows.append([float(cell) for cell in cells])
+        except ValueError as error:
+            if number > 1:
+                raise DataError(
+                    tr("no number: {text}", text=", ".join(cells)[:80]), where=f"{shown(path)}:{number}"
+                ) from error
+        if rows and len(rows[-1]) != len(rows[0]):
+            raise DataError(
+                tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])),
+                where=f"{shown(path)}:{number}",
+            )
     return torch.tensor(rows, dtype=torch.float64)

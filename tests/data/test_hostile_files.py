@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hostile import bounded, counts, mutated, record
 
 from rnncli.data.conllu import (
     Sentence,
@@ -35,24 +36,6 @@ PIECES = [
     b"\0", b"\xff", b"\xe2\x82", b"\r\n", b"\r", b"\n", b"\t", b'"', b",", b";", b"\xef\xbb\xbf", b"_", b"-", b"1",
     b"9" * 400, b"\xc2\x85", b"\xe2\x80\xa8", b"\x1f\x8b", b"=", b"|", b"#", b"1-", b".", b"nan", b"1e999",
 ]  # fmt: skip
-
-
-def mutated(seed: bytes, rng: random.Random) -> bytes:
-    data = bytearray(seed)
-    for _ in range(rng.randrange(1, 6)):
-        place = rng.randrange(len(data) + 1)
-        kind = rng.randrange(5)
-        if kind == 0:
-            data[place:place] = rng.choice(PIECES)
-        elif kind == 1:
-            del data[place : place + rng.randrange(1, 30)]
-        elif kind == 2 and place < len(data):
-            data[place] = rng.randrange(256)
-        elif kind == 3:
-            data[place:place] = data[place : place + rng.randrange(40)] * rng.randrange(4)
-        else:
-            data[place : place + 1] = rng.choice(PIECES)
-    return bytes(data)
 
 
 def _table(path: Path, on_bad: OnBad) -> None:
@@ -96,27 +79,30 @@ READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize("count", [150, pytest.param(1000, marks=pytest.mark.evidence)])
+@counts(300, 1000)
 def test_mutated_files(tmp_path: Path, name: str, count: int) -> None:
     seed, read = READERS[name]
     rng = random.Random(name)
     outcomes = {"read": 0, "refused": 0}
     for i in range(count):
-        data = mutated(seed.encode(), rng)
+        data = mutated(seed.encode(), rng, PIECES)
         path = tmp_path / name
         if i % 4 == 0:
             path = tmp_path / f"{name}.gz"
             data = gzip.compress(data)
             if i % 8 == 0:
-                data = mutated(data, rng)
+                data = mutated(data, rng, PIECES)
         path.write_bytes(data)
         for on_bad in ("stop", "skip"):
             try:  # anything but a DataError fails the test
-                read(path, on_bad)
+                with bounded():
+                    read(path, on_bad)
                 outcomes["read"] += 1
             except DataError:
                 outcomes["refused"] += 1
     assert min(outcomes.values()) > count / 20
+    if count > 300:
+        record("files", name, {"inputs": count, "readings": outcomes})
 
 
 def test_one_line_of_a_hundred_megabytes(tmp_path: Path) -> None:

@@ -1,6 +1,18 @@
 """Chinese: rnncli/data."""
 
 TEXTS: dict[str, str] = {
+    "unpacks to {n} times its size, and such a file is not unpacked": "解压后是原来的 {n} 倍大，这样的文件不予解压",
+    "if it is meant so, save it unpacked: numpy.savez": "如果确实如此，请不压缩保存：numpy.savez",
+    "unpacks to more than {n} times its size, and such a file is not unpacked further": "解压后超过原来的 {n} 倍大，这样的文件不再解压",
+    "if it is meant so, unpack it first: gunzip {name}": "如果确实如此，请先解压：gunzip {name}",
+    "a header of {n} bytes": "文件头有 {n} 字节",
+    "{kind} of shape {shape}": "{kind}，形状 {shape}",
+    "a WAV file with too much before its samples": "WAV 文件在采样数据之前的内容太多",
+    "is no PCM or float WAV; only such a one is read inside a .gz": "不是 PCM 或浮点 WAV；.gz 里只能读这两种",
+    "unpack it first: gunzip {name}": "先解压：gunzip {name}",
+    "a sampling rate of {rate} Hz makes no sense": "采样率 {rate} Hz 不合理",
+    "is too long to be brought to {to} Hz": "太长，无法转换为 {to} Hz",
+    "is larger than any picture: more than {n} bytes": "比任何图片都大：超过 {n} 字节",
     "holds no samples": "没有采样点",
     "has samples that are no numbers (NaN or infinite)": "含有不是数的采样点（NaN 或无穷）",
     "its 'fmt ' chunk is cut short": "它的 'fmt ' 块被截断了",

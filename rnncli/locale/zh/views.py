@@ -53,8 +53,6 @@ TEXTS: dict[str, str] = {
     "random input goes with models of tokens, and with weight files": "随机输入用于词元模型和权重文件",
     "there are only {n} rows": "只有 {n} 行",
     "(T, I) or (T, B, I) with I={size} is wanted": "需要 (T, I) 或 (T, B, I)，其中 I={size}",
-    "this is no .npy file of numbers": "这不是数字的 .npy 文件",
-    "this is no text of numbers: {why}": "这不是数字文本：{why}",
     "take --loss all": "用 --loss all",
     "give a file, as predict takes it": "请给文件，与 predict 的一样",
     "{n} numbers, the lines above have {m}": "有 {n} 个数，上面各行有 {m} 个",

@@ -1,0 +1,85 @@
+"""Hostile input: how it is made and counted, and bounds of time and memory. What passes a bound is stopped; nothing is
+judged by its speed."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import random
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EVIDENCE = Path(__file__).parent / "evidence" / "hostile-input.json"
+SECONDS = 10.0
+GIB = 1 << 30
+
+
+class TooSlow(BaseException):
+    """Not an Exception: no code under test may take it for a fault of the input."""
+
+
+@contextmanager
+def bounded(memory: int = 2 * GIB, seconds: float = SECONDS) -> Iterator[None]:
+    """At most so many more bytes of address space (then MemoryError), and at most so many seconds (then TooSlow; where
+    even that cannot be raised, inside a loop in C, the whole process ends with a dump)."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise TooSlow(f"more than {seconds} s")
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _address_space() + memory
+    handler = signal.signal(signal.SIGALRM, stop)
+    faulthandler.dump_traceback_later(3 * seconds, exit=True, file=sys.__stderr__)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        signal.signal(signal.SIGALRM, handler)
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def counts(fast: int, whole: int) -> Any:
+    """So many inputs with a fixed seed in the fast tier, so many as evidence."""
+    return pytest.mark.parametrize("count", [fast, pytest.param(whole, marks=pytest.mark.evidence)])
+
+
+def record(group: str, name: str, figures: Any) -> None:
+    """Keep what the evidence tier found."""
+    found = json.loads(EVIDENCE.read_text()) if EVIDENCE.exists() else {}
+    found.setdefault(group, {})[name] = figures
+    EVIDENCE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def mutated(seed: bytes, rng: random.Random, pieces: list[bytes]) -> bytes:
+    """Between one and five changes: pieces put in, runs of bytes taken out, repeated or overwritten."""
+    data = bytearray(seed)
+    for _ in range(rng.randrange(1, 6)):
+        place = rng.randrange(len(data) + 1)
+        kind = rng.randrange(5)
+        if kind == 0:
+            data[place:place] = rng.choice(pieces)
+        elif kind == 1:
+            del data[place : place + rng.randrange(1, 30)]
+        elif kind == 2 and place < len(data):
+            data[place] = rng.randrange(256)
+        elif kind == 3:
+            data[place:place] = data[place : place + rng.randrange(40)] * rng.randrange(4)
+        else:
+            piece = rng.choice(pieces)
+            data[place : place + rng.choice([1, len(piece)])] = piece
+    return bytes(data)
