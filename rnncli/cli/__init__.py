@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from rnncli import __version__, names
+from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
 from rnncli.errors import Missing, RecipeError, RnncliError, UsageError
@@ -151,7 +152,8 @@ def _run(args: list[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
     words = _take_globals(args)
     try:
-        result = typer.main.get_command(make_app()).main(args=words, prog_name="rnncli", standalone_mode=False)
+        with shown():
+            result = typer.main.get_command(make_app()).main(args=words, prog_name="rnncli", standalone_mode=False)
     except SystemExit as stop:  # completion ends so, and a termination
         if isinstance(stop.__context__, BrokenPipeError):  # typer and rich make exit code 1 of a reader that left
             raise stop.__context__ from None

@@ -37,17 +37,20 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def follow(steps: Generator[Reading, None, Found]) -> Found:
-    """Run a reading to its end, telling the listener; what it returned. An exception ends the reading at once."""
+    """Run a reading to its end, telling the listener; what it returned. An interrupt ends it at once; the listener
+    then hears no None."""
     listener = _listener.get()
     try:
         while True:
-            try:
-                reading = next(steps)
-            except StopIteration as end:
-                found: Found = end.value
-                break
+            reading = next(steps)
             if listener is not None:
                 listener(reading)
+    except StopIteration as end:
+        found: Found = end.value
+    except Exception:
+        if listener is not None:
+            listener(None)
+        raise
     finally:
         steps.close()
     if listener is not None:

@@ -191,6 +191,8 @@ TEXTS: dict[str, str] = {
     "encoding {name}": "正在编码 {name}",
     "encoding {name} once, into {file}": "{name} 只编码一次，存入 {file}",
     "waiting for another process that encodes {name}": "另一个进程正在编码 {name}，等待中",
+    "million:": "百万：",
+    "stopped while {what}; nothing of that is kept": "已中止：{what}；没有留下任何内容",
     "counting {name}": "正在统计 {name}",
     "counting pairs for the bigram baseline": "正在为二元基线统计词对",
     "the text changes while it is read": "文本在读取过程中发生了变化",

@@ -1,0 +1,50 @@
+"""What a long reading of data shows on standard error, whichever command reads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rnncli.cli.settings import settings
+from rnncli.data.progress import Reading, listening
+from rnncli.locale import tr
+from rnncli.report.progress import LiveProgress
+
+MB = 1_000_000
+
+
+class Shown:
+    """A live line for each thing that is read, and a sentence that stays where there is one."""
+
+    def __init__(self) -> None:
+        self.live: LiveProgress | None = None
+        self.reading: Reading | None = None
+
+    def __call__(self, reading: Reading | None) -> None:
+        if self.live is not None and (reading is None or self.reading is None or reading.what != self.reading.what):
+            self.live.__exit__(None, None, None)
+            self.live = None
+        self.reading = reading
+        if reading is None or settings.quiet:
+            return
+        if self.live is None:
+            self.live = LiveProgress(ascii=settings.ascii)
+        if reading.said:
+            self.live.line(reading.said)
+        self.live.update(reading.done // MB, reading.total // MB or None, {tr("million:"): reading.what})
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Every long reading inside is shown; one that is broken off is said to have left nothing."""
+    to = Shown()
+    try:
+        with listening(to):
+            yield
+    finally:
+        broken = to.reading  # the parser makes an exit code of an interrupt, so no exception says it
+        to(None)
+        if broken is not None:
+            text = tr("stopped while {what}; nothing of that is kept", what=broken.what)
+            print(text, file=sys.stderr)
