@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,7 @@ def threads_each(jobs: int) -> int:
     return max(1, usable_cores() // jobs)
 
 
-def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Iterator[None]:
+def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
     """Run everything, `jobs` at a time; yields after every event and every tick. Closing the iterator, or an exception
     in it, asks the workers to save what they have and waits for them."""
     events: queue.Queue[tuple[Worker, dict[str, Any]]] = queue.Queue()

@@ -298,10 +298,10 @@ def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> A
     except ModuleNotFoundError as error:
         raise Missing(
             tr("--search needs the extra sweep: {name} is not installed", name=error.name),
-            todo='pip install "rnncli[sweep]"',
+            todo="pip install 'rnncli[sweep]'",
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = optuna.pruners.NopPruner()
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if warm_up is not None:
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warm_up)
     with storage_errors(storage or str(folder / JOURNAL)):
@@ -337,6 +337,10 @@ def study_name(plan: Plan) -> str:
     return f"{plan.recipe.name}-{digest[:8]}"
 
 
+# Whose errors are a storage's; a journal that is damaged raises those of json and plain ones, when it is opened.
+_STORAGES = ("optuna", "sqlalchemy", "json")
+
+
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
     """Whatever a storage raises, in words. A password in its URL is not shown."""
@@ -348,11 +352,11 @@ def storage_errors(storage: str) -> Iterator[None]:
     except ImportError as error:
         what = tr("the driver of this storage is not installed: {name}", name=error.name or str(error))
         raise Missing(what, where=where, todo=tr("install it beside rnncli, or use sqlite:///FILE")) from error
-    except RnncliError:
-        raise
     except OSError as error:
         raise cannot_write(where, error) from error
-    except Exception as error:  # sqlalchemy's and the drivers' own
+    except Exception as error:
+        if isinstance(error, RnncliError) or type(error).__module__.partition(".")[0] not in _STORAGES:
+            raise
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DataError(
             tr("this storage cannot be used: {why}", why=why),

@@ -1,0 +1,68 @@
+"""A page that is drawn again while a long command goes on; on standard error, and nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from rnncli.cli.settings import settings
+
+if TYPE_CHECKING:
+    from rnncli.records import Page
+
+REDRAW = 0.25  # seconds between two drawings
+
+
+class LivePage:
+    """`with LivePage() as live: live.update(page, done, total, fields)`: the page on a terminal, else a plain line at
+    most once a second. Both are made only when it is time."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        from rnncli.report.progress import LiveProgress
+
+        self.console = Console(stderr=True)
+        screen = self.console.is_terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        self.lines = None if screen or settings.quiet else LiveProgress(ascii=settings.ascii, live=False)
+        self.live: Any = None
+        if screen and not settings.quiet:
+            from rich.live import Live
+
+            self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.next = 0.0
+        encoding = (getattr(sys.stderr, "encoding", None) or "utf-8").lower().replace("-", "")
+        self.ascii = settings.ascii or not encoding.startswith("utf")
+
+    def __enter__(self) -> LivePage:
+        self._context().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._context().__exit__(*error)
+
+    def _context(self) -> AbstractContextManager[Any]:
+        return self.live or self.lines or nullcontext()
+
+    def rows(self) -> int:
+        """Table rows that the terminal has room for."""
+        return max(3, self.console.height - 4)
+
+    def update(self, page: Callable[[], Page], done: int, total: int, fields: Callable[[], Mapping[str, str]]) -> None:
+        """Show how it goes, if it is time."""
+        if self.lines is not None:
+            self.lines.update(done, total, fields)
+        if self.live is None or time.monotonic() < self.next:
+            return
+        from rich.text import Text
+
+        from rnncli import report
+
+        self.next = time.monotonic() + REDRAW
+        colour = self.console.color_system is not None and not self.console.no_color
+        text = report.to_text(page(), width=self.console.width, color=colour, ascii=bool(self.ascii))
+        self.live.update(Text.from_ansi(text), refresh=True)

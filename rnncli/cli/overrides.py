@@ -1,0 +1,79 @@
+"""Options that lay values over a recipe: `--lr 0.1` is `--set train.lr=0.1`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+_PANEL = "The recipe"
+
+Data = Annotated[
+    str | None, typer.Option("--data", metavar="PATH", help="Your file or folder: data.path.", rich_help_panel=_PANEL)
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set one key, such as model.hidden_size=64. Repeatable.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Passes over the data: train.epochs.", rich_help_panel=_PANEL)
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="train.batch_size.", rich_help_panel=_PANEL)]
+Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate: train.lr.", rich_help_panel=_PANEL)]
+Seed = Annotated[int | None, typer.Option("--seed", help="The first seed: train.seed.", rich_help_panel=_PANEL)]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="auto|cpu|cuda|mps", help="train.device.", rich_help_panel=_PANEL),
+]
+Threads = Annotated[
+    str | None, typer.Option("--threads", metavar="auto|N", help="train.threads.", rich_help_panel=_PANEL)
+]
+MaxTime = Annotated[
+    str | None,
+    typer.Option(
+        "--max-time", metavar="TIME", help="Stop a run after 90, 90s, 5m or 1h: train.max_time.", rich_help_panel=_PANEL
+    ),
+]
+OnNan = Annotated[
+    str | None,
+    typer.Option(
+        "--on-nan",
+        metavar="stop|skip",
+        help="A loss or gradient that is no number: train.on_nan.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+def flags_of(
+    data: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    seed: int | None,
+    device: str | None,
+    threads: str | None,
+    max_time: str | None,
+    on_nan: str | None,
+) -> dict[str, tuple[str, Any]]:
+    """Dotted key -> (the flag as typed, its value), of those that were given."""
+    return {
+        key: (flag, value)
+        for key, flag, value in (
+            ("data.path", "--data", data),
+            ("train.epochs", "--epochs", epochs),
+            ("train.batch_size", "--batch-size", batch_size),
+            ("train.lr", "--lr", lr),
+            ("train.seed", "--seed", seed),
+            ("train.device", "--device", device),
+            ("train.threads", "--threads", threads),
+            ("train.max_time", "--max-time", max_time),
+            ("train.on_nan", "--on-nan", on_nan),
+        )
+        if value is not None
+    }

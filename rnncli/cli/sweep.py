@@ -1,0 +1,189 @@
+"""`rnncli sweep`: many runs of one recipe, and which of its settings is best."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnncli.cli.deliver import AsJson, Full, Save, deliver
+from rnncli.cli.overrides import BatchSize, Data, Device, Epochs, Lr, MaxTime, OnNan, Seed, Sets, Threads, flags_of
+from rnncli.cli.settings import settings
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from rnncli.cli.live import LivePage
+    from rnncli.records import Page
+    from rnncli.sweep.conduct import Sweep
+    from rnncli.sweep.plan import Plan
+
+_VARIES = "What varies"
+_HOW = "How it runs"
+
+
+def sweep(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
+    ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid", metavar="KEY=A,B", help="Every combination of these values. Repeatable.", rich_help_panel=_VARIES
+        ),
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="KEY=RANGE",
+            help="log:1e-4..1e-1, 0..0.5, int:8..128, or choices a,b,c. Repeatable.",
+            rich_help_panel=_VARIES,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option("--seeds", min=1, max=1000, help="Seeds of each trial, from --seed on.", rich_help_panel=_VARIES),
+    ] = 1,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", min=1, help="Of a search, over all machines; 50.", rich_help_panel=_VARIES),
+    ] = None,
+    match_params: Annotated[
+        int | None,
+        typer.Option(
+            "--match-params",
+            min=1,
+            metavar="N",
+            help="Choose hidden sizes so that every trial has about N parameters.",
+            rich_help_panel=_VARIES,
+        ),
+    ] = None,
+    data: Data = None,
+    sets: Sets = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    seed: Seed = None,
+    device: Device = None,
+    threads: Threads = None,
+    max_time: MaxTime = None,
+    on_nan: OnNan = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=1024, help="Runs at a time; they share the cores.", rich_help_panel=_HOW)
+    ] = 1,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="The sweep's folder. [default: sweeps/NAME-001, or the one that holds this very sweep]",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    storage: Annotated[
+        str,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Of a search: an Optuna storage that several machines share. [default: a file in the folder]",
+            rich_help_panel=_HOW,
+        ),
+    ] = "",
+    prune: Annotated[
+        bool,
+        typer.Option("--prune/--no-prune", help="Of a search: give hopeless trials up early.", rich_help_panel=_HOW),
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the trials; train nothing.", rich_help_panel=_HOW)
+    ] = False,
+    json: AsJson = False,
+    save: Save = None,
+    full: Full = False,
+) -> None:
+    """Train a recipe over settings and seeds, and say which is best. The same command goes on where it was stopped."""
+    if not search and (storage or not prune):
+        raise UsageError(tr("--storage and --no-prune belong to --search"), todo=tr("leave them out"))
+    from rnncli.sweep.plan import make_plan
+
+    flags = flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
+    plan = make_plan(
+        recipe,
+        sets or (),
+        flags,
+        grid=grid or (),
+        search=search or (),
+        seeds=seeds,
+        match_params=match_params,
+        trials=trials,
+    )
+    if plan.recipe.note and not settings.quiet:
+        print(plan.recipe.note, file=sys.stderr)
+    if dry_run:
+        deliver(lambda: _listing(plan, out), json=json, save=save, full=full)
+        return
+    from rnncli.sweep.conduct import begin
+    from rnncli.sweep.pages import closing as closing_page
+
+    made = begin(plan, out, jobs, storage, prune)
+    _go(made, json)
+    rows, part = made.rows(), made.part()
+    deliver(lambda: closing_page(plan, rows, made.folder, part), json=json, save=save, full=full)
+    if not any(row.ranked for row in rows):
+        raise typer.Exit(4 if any(row.status == "diverged" for row in rows) else _code(made))
+
+
+def _listing(plan: Plan, out: str | None) -> Page:
+    from rnncli.sweep.conduct import preview
+    from rnncli.sweep.folder import find_folder
+    from rnncli.sweep.pages import listing, space_listing
+
+    if plan.search:
+        return space_listing(plan, find_folder(plan, out))
+    rows, folder = preview(plan, out)
+    return listing(plan, rows, folder)
+
+
+def _go(made: Sweep, json: bool) -> None:
+    """Run it, drawing how it goes. Ctrl-C ends it with a word on how to go on."""
+    from rnncli import report
+    from rnncli.cli.live import LivePage
+    from rnncli.sweep.pages import opening
+
+    if not settings.quiet and not json:
+        report.show(opening(made.plan, made.folder, made.went_on, made.jobs), file=sys.stderr, ascii=settings.ascii)
+    try:
+        with LivePage() as live, closing(made.go()) as steps:
+            for _ in steps:
+                _draw(made, live)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        done, total = made.progress()
+        print(
+            tr("stopped: {done} of {total} are done, in {folder}", done=done, total=total, folder=made.folder)
+            + "\n"
+            + tr("next:  the same command goes on from here"),
+            file=sys.stderr,
+        )
+        raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from None
+
+
+def _draw(made: Sweep, live: LivePage) -> None:
+    from rnncli.report.numbers import number
+    from rnncli.sweep.pages import board, now
+
+    def fields() -> dict[str, str]:
+        rows = made.rows()
+        running = next((row for row in rows if row.status == "running"), None)
+        best = next((row for row in rows if row.mean is not None and row.status == "done"), None)
+        said = {} if best is None or best.mean is None else {tr("best"): f"{best.name} {number(best.mean)}"}
+        return said if running is None else {**said, tr("now"): f"{running.name}, {now(running)}"}
+
+    done, total = made.progress()
+    live.update(lambda: board(made.plan, made.rows(), live.rows()), done, total, fields)
+
+
+def _code(made: Sweep) -> int:
+    """The exit code of a sweep of which nothing came out: that of its first failure."""
+    return next((run.code for run in made.runs if run.code), 1)
