@@ -88,7 +88,7 @@ def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Predicti
                 note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
                 print(tr("note: {text}", text=note), file=sys.stderr)
     for found in run.task.predict(run.config, run.model, run.vocab, given, asked):
-        yield replace(found, text=found.text + "\n")
+        yield found if found.more else replace(found, text=found.text + "\n")
 
 
 def _of_lines(run: Run, file: str, asked: Asked) -> Iterator[Prediction]:
@@ -104,7 +104,7 @@ def _of_lines(run: Run, file: str, asked: Asked) -> Iterator[Prediction]:
         yield from whole(run.config, run.model, run.vocab, lines, asked)
         return
     for found in run.task.predict(run.config, run.model, run.vocab, _bare(lines), asked):
-        yield replace(found, text=found.text + "\n")
+        yield found if found.more else replace(found, text=found.text + "\n")
 
 
 def _file_lines(file: str) -> Iterator[str]:

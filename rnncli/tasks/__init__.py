@@ -118,11 +118,13 @@ def _option(name: str) -> str:
 @dataclass(frozen=True)
 class Prediction:
     """One answer. text: in the input's format, one line or several, without the last line end. json: the same as plain
-    values, for --json. notes: what should be said beside it (unknown characters, a cut input)."""
+    values, for --json, None where there is nothing to say of this piece. notes: what should be said beside it (unknown
+    characters, a cut input). more: the text goes on in the next one, so that a long answer need not be held."""
 
     text: str
     json: Json
     notes: Sequence[str] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True)

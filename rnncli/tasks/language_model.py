@@ -13,7 +13,7 @@ from rnncli.data.bigrams import bigram_losses
 from rnncli.data.encoded import Encoded, Tokens, counted, encode_text, measure
 from rnncli.data.progress import Reading, follow
 from rnncli.data.text import Text, read_text, scan
-from rnncli.data.vocab import UNK, Vocab, join, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, TrainSection
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"loss": "lower", "perplexity": "lower", "bits": "lower"}
 INPUT: Literal["text", "path"] = "text"
+PIECE = 1024  # tokens of a prompt read at once, and of a written text given out at once
 ENOUGH = 20  # windows of every stream that a text should have: fewer, and an epoch is a handful of updates
 
 
@@ -333,25 +334,17 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     records: list[Record] = [Table("sample", columns, rows)]
     sample = config.train.sample
     if sample.length:
-        text = write(
-            model,
-            tokens,
-            splits.vocab["kind"],
-            sample.prompt,
-            sample.length,
-            sample.temperature,
-            None,
-            config.train.seed,
-        )
+        kind, seed = splits.vocab["kind"], config.train.seed
+        pieces = write(model, tokens, kind, sample.prompt, sample.length, sample.temperature, None, seed)
         title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.vocab["kind"], t=sample.temperature)
-        records += [Message(title, "note"), Message(sample.prompt + text, "code", name="text")]
+        records += [Message(title, "note"), Message(sample.prompt + "".join(pieces), "code", name="text")]
     return records
 
 
 def write(
-    model: Any, vocab: Vocab, kind: str, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
-) -> str:
-    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried.
+    model: Any, vocab: Vocab, kind: Kind, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
+) -> Iterator[str]:
+    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces.
 
     length: how many tokens. temperature: divides the scores; 0 takes the likeliest. top_k: draw among so many. seed: of
     the draws, a generator of its own. Never writes <unk>. Raises DataError: a prompt with unknown tokens.
@@ -362,15 +355,17 @@ def write(
 
     generator = torch.Generator().manual_seed(seed)
     device = device_of(model)
-    start = tokenize(prompt, "characters" if kind == "characters" else "words", newlines=True)
+    start = tokenize(prompt, kind, newlines=True)
     ids = vocab.encode(start or ([token for token in ("\n", " ") if token in vocab] or [vocab.tokens[-1]])[:1])
     unknown = vocab.id(UNK) if UNK in vocab else None
-    written: list[int] = []
+    written: list[str] = []
+    before = "\n"  # the token that the next piece goes on from
     state = None
-    for _ in range(length):
-        with evaluating(model):
-            outputs = model(Batch(torch.tensor(ids, device=device).unsqueeze(1)), state)
-        state = outputs.state
+    for number in range(length):
+        for at in range(0, len(ids), PIECE):  # a long prompt a stretch at a time, too
+            with evaluating(model):
+                outputs = model(Batch(torch.tensor(ids[at : at + PIECE], device=device).unsqueeze(1)), state)
+            state = outputs.state
         scores = outputs.scores[-1, 0].float().cpu()  # (V,)
         if unknown is not None:
             scores[unknown] = -torch.inf
@@ -380,19 +375,22 @@ def write(
             token = int(scores.argmax())
         else:
             token = int(torch.multinomial((scores / temperature).softmax(0), 1, generator=generator))
-        written.append(token)
         ids = [token]
-    return join(vocab.decode(written), "characters" if kind == "characters" else "words")
+        written.append(vocab.tokens[token])
+        if len(written) == PIECE or number == length - 1:
+            yield join(written, kind, before)
+            before, written = written[-1], []
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
+    """The prompt and what is written after it, of which a long text comes in pieces."""
     asked.only("top_k", "temperature", "seed", "length")
     tokens, kind = Vocab.from_json(vocab["tokens"]), vocab["kind"]
     sample = config.train.sample
     for prompt in inputs:
         unknown = tokens.unknown(tokenize(prompt, kind, newlines=True))
         notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
-        text = write(
+        pieces = write(
             model,
             tokens,
             kind,
@@ -402,5 +400,11 @@ def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str]
             asked.top_k,
             config.train.seed if asked.seed is None else asked.seed,
         )
-        space = " " if kind == "words" and prompt and not prompt[-1].isspace() and text[:1].isalnum() else ""
-        yield Prediction(prompt + space + text, {"prompt": prompt, "text": text}, notes)
+        written = [next(pieces, "")]
+        space = " " if kind == "words" and prompt and not prompt[-1].isspace() and written[0][:1].isalnum() else ""
+        shown = prompt + space + written[0]
+        for piece in pieces:
+            yield Prediction(shown, None, more=True)
+            written.append(piece)
+            shown = piece
+        yield Prediction(shown, {"prompt": prompt, "text": "".join(written)}, notes)
