@@ -146,6 +146,7 @@ def _hand_out(
                 "folder": str(run.folder),
                 "threads": threads,
                 "ask": run.ask,
+                "parent": os.getpid(),
             },
         )
 

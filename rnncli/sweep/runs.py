@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rnncli.errors import DataError, RnncliError, UsageError
-from rnncli.files import FolderLock, atomic_write, read_json, read_lines, shown
+from rnncli.errors import DataError, RecipeError, RnncliError, UsageError
+from rnncli.files import MANIFEST, FolderLock, atomic_write, read_json, read_lines, shown
 from rnncli.locale import tr
 from rnncli.recipe.parse import parse
 from rnncli.sweep.plan import leaves
@@ -59,7 +59,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / "recipe.yaml").is_file():
+    if any((folder / name).is_file() for name in ("recipe.yaml", MANIFEST)):
         yield folder
         return
     if depth == 0:
@@ -90,9 +90,9 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         on, metrics, best = _figures(result, epochs, settings)
         seconds = float(timing[-1]["seconds"]) if timing else None
     except (RnncliError, ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
-        what = error.what if isinstance(error, RnncliError) else tr("this file is damaged: {why}", why=str(error))
-        where = Path(error.where).name if isinstance(error, RnncliError) and error.where else ""
-        return RunSummary(folder, "broken", settings, note=f"{where}: {what}" if where else what, modified=modified)
+        if holder(folder):  # it has just begun
+            return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=holder(folder)))
+        return RunSummary(folder, "broken", settings, note=_why(error), modified=modified)
     note = ""
     if result:
         state: State = "finished"
@@ -103,6 +103,15 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
     else:
         state = "stopped"
     return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified)
+
+
+def _why(error: Exception) -> str:
+    """Which file, and what is wrong with it."""
+    if not isinstance(error, RnncliError):
+        return tr("this file is damaged: {why}", why=f"{type(error).__name__}: {error}")
+    faults = error.faults if isinstance(error, RecipeError) else []
+    where = os.path.basename(error.where)
+    return ": ".join(part for part in (where, faults[0].what if faults else error.what) if part)
 
 
 def _dated(folder: Path) -> list[str]:

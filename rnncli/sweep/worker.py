@@ -4,7 +4,7 @@ Each line of standard input is a request, a JSON object; each line of standard o
 be killed: then this process's parent changes, and training saves its state and ends, so that nothing is lost and no
 folder stays locked.
 
-    request  {"target", "sets", "flags", "folder", "threads", "ask"}
+    request  {"target", "sets", "flags", "folder", "threads", "ask", "parent"}
     events   {"event": "begin", "epochs"}  {"event": "epoch", "epoch", "score", "seconds"}  and one of
              {"event": "done"}  {"event": "busy"}  {"event": "stopped"}  {"event": "pruned"}
              {"event": "failed", "code", "what"}
@@ -46,9 +46,8 @@ class Pruned(Exception):
 class Watch:
     """Tells the sweep of every epoch, and looks at every update whether the sweep is still there."""
 
-    def __init__(self, tell: Tell, answers: IO[str] | None, best_by: str) -> None:
-        self.tell, self.answers, self.best_by = tell, answers, best_by
-        self.parent = os.getppid()
+    def __init__(self, tell: Tell, answers: IO[str] | None, best_by: str, parent: int) -> None:
+        self.tell, self.answers, self.best_by, self.parent = tell, answers, best_by, parent
 
     def __call__(self, progress: Any) -> None:
         if os.getppid() != self.parent:
@@ -96,7 +95,7 @@ def _train(request: dict[str, Any], folder: Path, tell: Tell, answers: IO[str]) 
     try:
         job, resume = _job(request, folder)
         tell("begin", epochs=job.config.train.epochs)
-        watch = Watch(tell, answers if request["ask"] else None, job.config.train.best_by)
+        watch = Watch(tell, answers if request["ask"] else None, job.config.train.best_by, request["parent"])
         run_training(job, folder, watch, resume=resume)
     except Pruned:
         end_early(folder, "pruned", "")

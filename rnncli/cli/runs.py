@@ -1,0 +1,54 @@
+"""`rnncli runs`: what was trained here, and how runs differ. Reads files only; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnncli.cli.deliver import AsJson, Full, Save, deliver
+
+app = typer.Typer(help="List and compare runs.", no_args_is_help=False)
+
+
+@app.callback(invoke_without_command=True)
+def _group(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_(folder=None, json=False)
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Where the runs lie, at any depth; runs/ by default.")
+    ] = None,
+    json: AsJson = False,
+    save: Save = None,
+    full: Full = False,
+) -> None:
+    """List the run folders under FOLDER: model, epochs, score, state; broken and running ones are shown as such."""
+    from rnncli.sweep.runs import find_runs, read_run
+    from rnncli.sweep.runs_pages import list_page
+    from rnncli.training.folder import RUNS
+
+    root = Path(RUNS) if folder is None else folder
+    found = find_runs(root) if folder is not None or root.exists() else []
+    runs = [read_run(path, curves=False) for path in found]
+    deliver(lambda: list_page(runs, root), json=json, save=save, full=full)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, names under runs/, or last.")],
+    json: AsJson = False,
+    save: Save = None,
+    full: Full = False,
+) -> None:
+    """Runs beside each other: settings that differ, metrics, time, loss curves."""
+    from rnncli.sweep.runs import read_run
+    from rnncli.sweep.runs_pages import compare_page
+    from rnncli.training.folder import find_run
+
+    read = [read_run(find_run(name)) for name in runs]
+    deliver(lambda: compare_page(read), json=json, save=save, full=full)
