@@ -22,6 +22,7 @@ from rnncli.data.conllu import (
     tsv_blocks,
     tsv_with_tags,
 )
+from rnncli.data.ragged import Gathering, Ragged
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
@@ -129,14 +130,46 @@ class Row(NamedTuple):
     labels: Sequence[str | None]
 
 
+class Rows(Sequence[Row]):
+    """Sequences of a file: tokens and labels as numbers of few different ones, a row made when asked for."""
+
+    def __init__(self, tokens: Ragged, labels: Ragged) -> None:
+        self.tokens, self.labels = tokens, labels
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return Rows(self.tokens[i], self.labels[i])
+        return Row(self.tokens[i], self.labels[i])
+
+    def chosen(self, rows: Sequence[int]) -> Rows:
+        return Rows(self.tokens.chosen(rows), self.labels.chosen(rows))
+
+
+class Gathered:
+    """Takes rows one after the other; `done` gives them all."""
+
+    def __init__(self) -> None:
+        self._tokens, self._labels = Gathering(), Gathering()
+
+    def add(self, tokens: Sequence[str], labels: Sequence[str | None]) -> None:
+        self._tokens.add(tokens)
+        self._labels.add(labels)
+
+    def done(self) -> Rows:
+        return Rows(self._tokens.done(), self._labels.done())
+
+
 class Part(NamedTuple):
     """Rows, and the same as numbers. targets: IGNORED for a label that is missing, or that training never saw.
     letters: of each token, numbers from 1, where the model reads them."""
 
-    rows: Sequence[Row]
-    inputs: Sequence[list[int]]
-    targets: Sequence[list[int]]
-    letters: Sequence[list[list[int]]] | None = None
+    rows: Rows
+    inputs: Ragged
+    targets: Ragged
+    letters: Ragged | None = None
 
 
 def read(config: Config) -> Splits:
@@ -145,21 +178,23 @@ def read(config: Config) -> Splits:
 
 def _read_pairs(config: Config, pairs: Sequence[Sequence[str]]) -> Splits:
     kind = config.data.tokens
-    rows = [Row(tokenize(given, kind), tokenize(wanted, kind)) for given, wanted in pairs]
+    gathered = Gathered()
+    for given, wanted in pairs:
+        gathered.add(tokenize(given, kind), tokenize(wanted, kind))
+    rows = gathered.done()
     # One alphabet for both sides, so that a letter has the same number as input and as answer.
-    shared = Vocab.from_tokens(token for row in rows for token in (*row.tokens, *row.labels) if token is not None)
+    shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(rows.labels.counts()))
     vocab: Vocabulary = {"tokens": shared.to_json(), "labels": shared.to_json(), "kind": kind, "format": "pairs"}
     if config.model.input == "embedding + characters":
-        vocab["characters"] = _alphabet(rows).to_json()
-    counts = {"train": {"sequences": len(rows), "steps": sum(len(row.tokens) for row in rows)}}
-    fingerprint = sha256(repr([(list(row.tokens), list(row.labels)) for row in rows]).encode()).hexdigest()
+        vocab["characters"] = _alphabet(rows.tokens.counts()).to_json()
+    counts = {"train": {"sequences": len(rows), "steps": int(rows.tokens.lengths.sum())}}
+    fingerprint = sha256(repr([(row.tokens, row.labels) for row in rows]).encode()).hexdigest()
     return Splits(_part(rows, vocab), vocab, counts, fingerprint, how=tr("inline pairs, all for training"))
 
 
-def _alphabet(rows: Iterable[Row]) -> Vocab:
-    """The letters of the tokens. <pad> is number 0, which stands behind a word's end."""
-    letters = (letter for row in rows for token in row.tokens for letter in token)
-    return Vocab.from_tokens(letters, specials=(PAD, UNK))
+def _alphabet(words: Iterable[str]) -> Vocab:
+    """The letters of the words. <pad> is number 0, which stands behind a word's end."""
+    return Vocab.from_tokens((letter for word in words for letter in word), specials=(PAD, UNK))
 
 
 def _read_files(config: Config) -> Splits:
@@ -169,7 +204,7 @@ def _read_files(config: Config) -> Splits:
         sources = data.path if isinstance(data.path, list) else [data.path]
         form, rows = _sentences(sources, data, notes)
         split = split_random(len(rows), data.split.fractions(), config.train.seed)
-        parts = {name: [rows[i] for i in numbers] for name, numbers in split.parts.items()}
+        parts = {name: rows.chosen(numbers) for name, numbers in split.parts.items()}
         how = split.how
     else:
         assert data.train is not None
@@ -180,8 +215,8 @@ def _read_files(config: Config) -> Splits:
             source = getattr(data, name)
             if source is not None:
                 parts[name] = _sentences([source], data, notes)[1]
-    words = Counter(token for row in parts["train"] for token in row.tokens)
-    labels = Counter(label for row in parts["train"] for label in row.labels if label is not None)
+    words = parts["train"].tokens.counts()
+    labels = {label: n for label, n in parts["train"].labels.counts().items() if label is not None}
     vocab: Vocabulary = {
         "tokens": Vocab.from_counts(words, specials=(UNK,), min_count=data.min_count).to_json(),
         "labels": Vocab.from_counts(labels).to_json(),
@@ -190,13 +225,11 @@ def _read_files(config: Config) -> Splits:
         "tag": data.tag,
     }
     if config.model.input == "embedding + characters":
-        vocab["characters"] = _alphabet(parts["train"]).to_json()
+        vocab["characters"] = _alphabet(words).to_json()
     found = {name: _part(rows, vocab) for name, rows in parts.items()}
     for name, part in found.items():
-        notes += _strange(name, part, words, labels)
-    counts = {
-        name: {"sentences": len(rows), "words": sum(len(row.tokens) for row in rows)} for name, rows in parts.items()
-    }
+        notes += _strange(name, part.rows, words, labels)
+    counts = {name: {"sentences": len(rows), "words": int(rows.tokens.lengths.sum())} for name, rows in parts.items()}
     return Splits(
         train=found["train"],
         validation=found.get("validation"),
@@ -209,33 +242,38 @@ def _read_files(config: Config) -> Splits:
     )
 
 
-def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[str, list[Row]]:
+def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[str, Rows]:
     """(format, rows) of files of one kind. Sentences without any tag are bad records; what was skipped is noted."""
     form = _format(sources[0]) if data.format == "auto" else data.format
-    rows: list[Row] = []
+    gathered = Gathered()
     for source in sources:
         skipped = Skipped(data.on_bad, tr("sentences"))
         read = read_conllu(source, skipped, data.tag) if form == "conllu" else read_tagged_tsv(source, skipped)
-        found = list(read)
-        rows += [Row(sentence.tokens, sentence.tags) for sentence in found if any(sentence.tags)]
-        bare = [sentence.where for sentence in found if not any(sentence.tags)]
-        if len(bare) == len(found):
+        missing, tagged = 0, False
+        bare = partly = ""  # where the first sentence without any tag stands, and the first without some
+        for sentence in read:
+            missing += sentence.tags.count(None)
+            if any(sentence.tags):
+                tagged = True
+                gathered.add(sentence.tokens, sentence.tags)
+                partly = partly or (sentence.where if None in sentence.tags else "")
+            else:
+                bare = bare or sentence.where
+        if not tagged:
             raise DataError(
                 tr("no word has a tag here"), where=name_of(source), todo=tr("another column? --set data.tag=xpos")
             )
-        missing = sum(tag is None for sentence in found for tag in sentence.tags)
         if missing:
-            where = bare[0] if bare else next(s.where for s in found if None in s.tags)
             notes.append(
                 tr(
                     "{n} words of {name} have no tag and do not count; first: {where}",
                     n=f"{missing:,}",
                     name=name_of(source),
-                    where=where,
+                    where=bare or partly,
                 )
             )
         notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
-    return form, rows
+    return form, gathered.done()
 
 
 def _format(source: str) -> str:
@@ -251,19 +289,18 @@ def _format_of_line(line: str) -> str:
     return "conllu" if line.count("\t") > 1 else "tsv"
 
 
-def _strange(name: str, part: Part, words: Mapping[str, int], labels: Mapping[str, int]) -> Iterator[str]:
+def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str]) -> Iterator[str]:
     """Notes on the words and tags that a part has and training had not."""
-    tokens = [token for row in part.rows for token in row.tokens]
-    new = sum(token not in words for token in tokens)
+    found = rows.tokens.counts()
+    new = sum(n for token, n in found.items() if token not in words)
     if new:
-        yield tr(
-            "{n} of {all} words of {part} were never seen in training", n=f"{new:,}", all=f"{len(tokens):,}", part=name
-        )
-    yield from _strange_tags(name, part, labels)
+        n, total = f"{new:,}", f"{sum(found.values()):,}"
+        yield tr("{n} of {all} words of {part} were never seen in training", n=n, all=total, part=name)
+    yield from _strange_tags(name, rows, labels)
 
 
-def _strange_tags(name: str, part: Part, labels: Container[str]) -> Iterator[str]:
-    tags = Counter(label for row in part.rows for label in row.labels if label is not None and label not in labels)
+def _strange_tags(name: str, rows: Rows, labels: Container[str]) -> Iterator[str]:
+    tags = Counter({tag: n for tag, n in rows.labels.counts().items() if tag is not None and tag not in labels})
     if tags:
         yield tr(
             "tags of {part} that training never saw count as wrong: {tags}",
@@ -281,20 +318,19 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     notes: list[str] = []
     rows = _sentences([path], config.data, notes)[1]
     known = Vocab.from_json(vocab["labels"])
-    found = Counter(label for row in rows for label in row.labels if label is not None)
-    if not any(label in known for label in found):
+    tags = [tag for tag in rows.labels.counts() if tag is not None]
+    if not any(tag in known for tag in tags):
         raise DataError(
-            tr("none of its tags is one that this run knows: {tags}", tags=", ".join(sorted(found)[:8])),
+            tr("none of its tags is one that this run knows: {tags}", tags=", ".join(sorted(tags)[:8])),
             where=name_of(path),
             todo=tr("it knows {tags}", tags=", ".join(known.tokens[:20])),
         )
-    part = _part(rows, vocab)
-    tokens = Vocab.from_json(vocab["tokens"])
-    words = [token for row in rows for token in row.tokens]
-    new = sum(token not in tokens for token in words)
+    tokens, words = Vocab.from_json(vocab["tokens"]), rows.tokens.counts()
+    new = sum(n for token, n in words.items() if token not in tokens)
     if new:
-        notes.append(tr("{n} of {all} words are not in the vocabulary", n=f"{new:,}", all=f"{len(words):,}"))
-    return part, notes + list(_strange_tags(name_of(path), part, known.tokens))
+        total = f"{sum(words.values()):,}"
+        notes.append(tr("{n} of {all} words are not in the vocabulary", n=f"{new:,}", all=total))
+    return _part(rows, vocab), notes + list(_strange_tags(name_of(path), rows, known.tokens))
 
 
 def fill(path: str) -> dict[str, Json]:
@@ -307,24 +343,19 @@ def fill(path: str) -> dict[str, Json]:
     raise DataError(tr("neither upos nor xpos holds a tag"), where=name_of(path))
 
 
-def _part(rows: Sequence[Row], vocab: Vocabulary) -> Part:
+def _part(rows: Rows, vocab: Vocabulary) -> Part:
     tokens, labels = Vocab.from_json(vocab["tokens"]), Vocab.from_json(vocab["labels"])
     numbers: dict[str | None, int] = {label: i for i, label in enumerate(labels.tokens)}
+    letters = None
+    if "characters" in vocab:
+        alphabet = Vocab.from_json(vocab["characters"])
+        letters = rows.tokens.as_values([alphabet.encode(token) for token in rows.tokens.types])
     return Part(
         rows,
-        [tokens.encode(row.tokens) for row in rows],
-        [[numbers.get(label, IGNORED) for label in row.labels] for row in rows],
-        _letters([row.tokens for row in rows], vocab),
+        rows.tokens.as_values(tokens.encode(rows.tokens.types)),
+        rows.labels.as_values([numbers.get(label, IGNORED) for label in rows.labels.types]),
+        letters,
     )
-
-
-def _letters(rows: Sequence[Sequence[str]], vocab: Vocabulary) -> list[list[list[int]]] | None:
-    """The letters of every token as numbers, where the model reads them."""
-    if "characters" not in vocab:
-        return None
-    alphabet = Vocab.from_json(vocab["characters"])
-    spelled = {token: alphabet.encode(token) for row in rows for token in row}
-    return [[spelled[token] for token in row] for row in rows]
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
@@ -380,7 +411,7 @@ def names(config: Config, vocab: Vocabulary) -> Names:
 
 def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
     """Rows of similar length share a batch; without an order, from the shortest on."""
-    lengths = [len(row) for row in part.inputs]
+    lengths = part.inputs.lengths
     where = order or Order(0, 0)
     shuffle = order is not None
     for rows in index_batches(len(lengths), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
@@ -394,8 +425,8 @@ def _spelled(rows: Sequence[Sequence[list[int]]]) -> Tensor:
     """(T, B, longest word): the letters of every token of every row, 0 behind the ends."""
     import torch
 
-    longest = max(len(word) for row in rows for word in row)
-    padded = torch.zeros(max(map(len, rows)), len(rows), longest, dtype=torch.int64)
+    longest = max((len(word) for row in rows for word in row), default=0)
+    padded = torch.zeros(max(map(len, rows), default=0), len(rows), longest, dtype=torch.int64)
     for b, row in enumerate(rows):
         padded[: len(row), b] = torch.tensor([word + [0] * (longest - len(word)) for word in row])
     return padded
@@ -408,8 +439,12 @@ def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
 def _encoded(vocab: Vocabulary, rows: Sequence[Sequence[str]]) -> Batch:
     tokens = Vocab.from_json(vocab["tokens"])
     ids, lengths = pad([tokens.encode(row) for row in rows])
-    letters = _letters(rows, vocab)
-    return Batch(ids, lengths, extra={} if letters is None else {"characters": _spelled(letters)})
+    if "characters" not in vocab:
+        return Batch(ids, lengths)
+    alphabet = Vocab.from_json(vocab["characters"])
+    return Batch(
+        ids, lengths, extra={"characters": _spelled([[alphabet.encode(word) for word in row] for row in rows])}
+    )
 
 
 def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
@@ -430,7 +465,7 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
 
 
 def _labelled(part: Part) -> int:
-    return sum(label is not None for row in part.rows for label in row.labels)
+    return sum(n for label, n in part.rows.labels.counts().items() if label is not None)
 
 
 def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
@@ -442,13 +477,13 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
         overall[label] += 1
     often = _first(overall)
     best = {token: _first(labels) for token, labels in seen.items()}
-    pairs = list(_pairs(splits.part(part)))
-    right = sum(best.get(token, often) == label for token, label in pairs)
+    tested: Part = splits.part(part)
+    right = sum(best.get(token, often) == label for token, label in _pairs(tested))
     if part == "train":
         about = tr("the commonest label of each token: no net without memory can pass it on its training data")
     else:
         about = tr("the commonest label of each token in training; unknown tokens: {label}", label=often)
-    return [Baseline(tr("most frequent label"), {"accuracy": right / len(pairs)}, about)]
+    return [Baseline(tr("most frequent label"), {"accuracy": right / _labelled(tested)}, about)]
 
 
 def _pairs(part: Part) -> Iterator[tuple[str, str]]:
@@ -525,7 +560,7 @@ def _steps(config: Config, model: Any, vocab: Vocabulary, part: Part, row: int) 
 def _by_tag(config: Config, model: Any, splits: Splits, part: Part) -> list[Record]:
     """Precision, recall and F1 of every tag, the commonest first; and how well words fare that training never saw."""
     labels = Vocab.from_json(splits.vocab["labels"])
-    trained = {token for row in splits.train.rows for token in row.tokens}
+    trained = splits.train.rows.tokens.counts()
     target: Counter[str] = Counter()
     predicted: Counter[str] = Counter()
     right: Counter[str] = Counter()

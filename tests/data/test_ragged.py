@@ -1,0 +1,42 @@
+"""Rows kept as numbers against the rows themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnncli.data.ragged import Gathering, Ragged
+
+ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "cc", None, ""]), max_size=6), max_size=12)
+
+
+def gathered(rows: list[list[str | None]]) -> Ragged:
+    gathering = Gathering()
+    for row in rows:
+        gathering.add(row)
+    return gathering.done()
+
+
+@given(rows=ROWS, data=st.data())
+def test_rows_lengths_and_counts(rows: list[list[str | None]], data: st.DataObject) -> None:
+    found = gathered(rows)
+    assert list(found) == rows
+    assert found.lengths.tolist() == [len(row) for row in rows]
+    assert found.counts() == Counter(value for row in rows for value in row)
+    numbers = data.draw(st.lists(st.integers(0, len(rows) - 1), unique=True)) if rows else []
+    chosen = found.chosen(numbers)
+    assert list(chosen) == [rows[i] for i in numbers]
+    assert chosen.lengths.tolist() == [len(rows[i]) for i in numbers]
+    assert chosen.counts() == Counter(value for i in numbers for value in rows[i])
+    assert list(chosen[1:4]) == [rows[i] for i in numbers][1:4]
+    assert list(chosen.as_values([repr(kind) for kind in found.types])) == [
+        [repr(value) for value in rows[i]] for i in numbers
+    ]
+
+
+def test_a_value_for_every_type() -> None:
+    with pytest.raises(ValueError, match="1 values for 2 types"):
+        gathered([["a", "b"]]).as_values([1])
