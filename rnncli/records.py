@@ -90,7 +90,10 @@ class Series:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """values[row][column]; signed values are drawn on a scale that is symmetric about zero. cut_rows: as in Table."""
+    """values[row][column]; signed values are drawn on a scale that is symmetric about zero. cut_rows: as in Table.
+
+    square: a picture, whose points are as wide as they are high.
+    """
 
     name: str
     values: Sequence[Sequence[float]]
@@ -100,6 +103,7 @@ class HeatMap:
     column_axis: str = ""
     title: str = ""
     cut_rows: int | None = None
+    square: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,3 +191,52 @@ class Page:
 
     def ok(self) -> bool:
         return all(check.ok for check in self.checks())
+
+
+@dataclass(frozen=True)
+class Section:
+    """Records of a web page under a heading of their own. name: of its anchor. folded: shown when it is asked for."""
+
+    name: str
+    title: str
+    records: Sequence[Record]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class CoreSteps:
+    """What one recurrent core did at every step of one sample.
+
+    name: in the model. about: its cell and sizes. values: `l0.fwd.h`, `l0.fwd.gate.f` ... -> [step][unit], as a Trace
+    names them. num_steps, num_units: as they were before any cut. tokens: what each step reads (a decoder: is to
+    write); answers: what the model answers there, its probability, and what is asked for ("" where nothing is).
+    """
+
+    name: str
+    about: str
+    values: Mapping[str, Sequence[Sequence[float]]]
+    num_steps: int
+    num_units: int
+    tokens: Sequence[str] | None = None
+    answers: Sequence[tuple[str, float, str]] | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One sample as one network reads it, for the viewer of a web page. target: whose network; sample: which one."""
+
+    target: str
+    sample: str
+    cores: Sequence[CoreSteps]
+
+
+@dataclass(frozen=True)
+class WebPage:
+    """What `rnncli report` writes: sections from top to bottom, and a viewer of recordings after the one that
+    `viewer_after` names. about: lines under the title."""
+
+    title: str
+    sections: Sequence[Section]
+    about: Sequence[Message] = ()
+    recordings: Sequence[Recording] = ()
+    viewer_after: str = ""

@@ -28,11 +28,11 @@ VARIABLES = {
     "side": "tasks/translation.py",
     "outcome.on": "training/summary.py",
     "found.on": "training/summary.py",
-    "name": "training/summary.py",
+    "name": ("training/summary.py", "pages/learning.py"),
     "best.bound.by": "bench/pages.py",
     "figure.bound.by": "bench/pages.py",
     "one.verdict": "bench/recipes.py",
-    "part": ("bench/recipes.py", "training/summary.py"),
+    "part": ("bench/recipes.py", "training/summary.py", "pages/learning.py"),
     "what": "training/summary.py",
 }
 

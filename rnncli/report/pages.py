@@ -125,12 +125,13 @@ def fragment(page: Page) -> str:
     parts = [
         f"<style>{STYLE}</style>",
         f'<div><b>{_html(page.title)}</b> &nbsp; <span class="meta">{_html(header(page))}</span></div>',
-        *(_html_record(record) for record in page.records),
+        *(record_html(record) for record in page.records),
     ]
     return '<div class="rnncli">' + "\n".join(parts) + "</div>\n"
 
 
-def _html_record(record: Record) -> str:
+def record_html(record: Record) -> str:
+    """One record as HTML, in the classes of STYLE."""
     if isinstance(record, Table):
         return _html_table(record)
     if isinstance(record, Series):

@@ -203,6 +203,8 @@ class Task(Protocol):
     # predict_lines(config, model, vocab, lines, asked) -> Iterator[Prediction]: `predict` for --file and standard input
     #   where a file's format goes beyond a line (CoNLL-U). lines: with their ends as they stand; so are the texts.
     # input_kind(config) -> "text" or "path": where what `predict` takes depends on the recipe, in place of INPUT.
+    # pictures(config, model, splits, part) -> list[Record]: what a web page has room for beside `show` (a confusion
+    #   matrix, a spectrogram); a record of a name that `show` has too stands in its place.
     # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 
 

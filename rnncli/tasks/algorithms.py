@@ -12,7 +12,7 @@ from rnncli.data.batch import Batch, Order, generator, pad
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Record, Table
+from rnncli.records import Column, Record, Series, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
@@ -357,6 +357,30 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
         Column("judged", tr("judged"), "text"),
     ]
     return [Table("sample", columns, table, cut_rows=14)]
+
+
+def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """How far what was learned reaches: the metric at each length, beside the baseline's."""
+    data = config.data
+    name = "mse" if data.problem in NUMBERS else "accuracy"
+    (baseline,) = baselines(config, splits, part)
+    groups = [f"{_problem(data).size}={length}" for length in data.test_lengths]
+    found = metrics(config, model, splits.part(part), splits.vocab)
+    lines = {
+        config.model.cell: [found[group] for group in groups],
+        baseline.name: [baseline.metrics[group] for group in groups],
+    }
+    return [
+        Series(
+            "lengths",
+            [float(length) for length in data.test_lengths],
+            lines,
+            _problem(data).size,
+            tr(name),
+            tr("how far it reaches"),
+            marks={tr("longest in training"): float(data.max_length)},
+        )
+    ]
 
 
 def _inputs(config: Config, inputs: Tensor) -> list[str]:

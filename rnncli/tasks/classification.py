@@ -13,6 +13,7 @@ from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
 from rnncli.data.ngrams import LONGEST, NgramClassifier
+from rnncli.data.pictures import confusion, spectrogram
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
@@ -22,7 +23,7 @@ from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, SplitSection, TrainSection
-from rnncli.records import Column, HeatMap, Json, Record, Table
+from rnncli.records import Column, Json, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
@@ -616,20 +617,11 @@ def _example(config: Config, model: Any, part: Part, labels: Sequence[str]) -> T
     return Table("sample", columns, table, title=tr("an example: {label}", label=labels[target]))
 
 
-def _mistakes(confusion: Tensor, labels: Sequence[str]) -> Record:
+def _mistakes(counts: Tensor, labels: Sequence[str]) -> Record:
     """The confusion matrix as shares of each true class; with very many classes, the commonest mistakes."""
     if len(labels) <= SHOWN_CLASSES:
-        shares = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
-        return HeatMap(
-            "confusion",
-            shares.tolist(),
-            [f"{label} ({n})" for label, n in zip(labels, confusion.sum(1).tolist(), strict=True)],
-            labels,
-            row_axis=tr("true class (rows)"),
-            column_axis=tr("predicted"),
-            title=tr("which class was taken for which, as shares of the true class"),
-        )
-    wrong = confusion.clone()
+        return confusion(counts.tolist(), labels)
+    wrong = counts.clone()
     wrong.fill_diagonal_(0)
     most = Counter({(i, j): int(wrong[i, j]) for i, j in wrong.nonzero().tolist()}).most_common(SHOWN_PREFIXES)
     columns = [
@@ -639,6 +631,12 @@ def _mistakes(confusion: Tensor, labels: Sequence[str]) -> Record:
     ]
     table = [[labels[i], labels[j], n] for (i, j), n in most]
     return Table("confusion", columns, table, title=tr("the commonest mistakes"))
+
+
+def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """Of a sound, the example as a spectrogram."""
+    sound = config.data.sound
+    return [] if sound is None else [spectrogram(splits.part(part).inputs[0], sound.hop / 1000)]
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import nan
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -245,7 +246,7 @@ def _batch(config: Config, part: Part, origins: Sequence[int], rows: Sequence[in
     import torch
 
     data = config.data
-    now = torch.tensor(origins)  # (B,)
+    now = torch.tensor(origins, dtype=torch.int64)  # (B,)
     seen = now + torch.arange(1 - data.window, 1)[:, None]  # (window, B)
     ahead = now + torch.arange(1, data.horizon + 1)[:, None]  # (horizon, B)
     F = len(data.future)
@@ -414,6 +415,20 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
         y_label=name,
     )
     return [Table("sample", columns, rows, title=title, cut_rows=SHOWN_STEPS), curve]
+
+
+def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """The curve of the forecast with the baselines'."""
+    tested: Part = splits.part(part)
+    one = tested._replace(origins=tested.origins[-1:])
+    curve = next(record for record in show(config, model, splits, part) if isinstance(record, Series))
+    blank = [nan] * (len(curve.x) - config.data.horizon)
+    lags = {tr("last value"): 1} | ({tr("seasonal naive"): config.data.season} if config.data.season > 1 else {})
+    naive = {
+        name: (_repeated(config, one, lag)[:, 0, 0].double() * splits.vocab["std"][0] + splits.vocab["mean"][0])
+        for name, lag in lags.items()
+    }
+    return [replace(curve, lines={**curve.lines, **{name: blank + line.tolist() for name, line in naive.items()}})]
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from rnncli.data import pictures as drawn
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
@@ -398,6 +399,20 @@ def _pictures(film: Any) -> str:
     lines = ["   ".join("".join(SHADES[shade] for shade in row) for row in line) for line in shades.transpose(1, 0, 2)]
     head = "   ".join(f"t={t}".ljust(shades.shape[2]) for t in range(len(frames)))
     return "\n".join([head, *lines])
+
+
+def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """The frames of the example, and which class was taken for which."""
+    from rnncli.nn.evaluate import outputs_of
+
+    rows: Part = splits.part(part)
+    labels = splits.vocab["labels"]["tokens"]
+    counts = [[0] * len(labels) for _ in labels]
+    for batch, outputs in outputs_of(model, batches(config, rows, None)):
+        assert batch.targets is not None
+        for target, answer in zip(batch.targets.tolist(), outputs.scores.argmax(1).tolist(), strict=True):
+            counts[target][answer] += 1
+    return [drawn.film(rows.films[rows.rows[0]]), drawn.confusion(counts, labels)]
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:

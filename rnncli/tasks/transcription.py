@@ -12,6 +12,7 @@ from pydantic import Field
 
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.edits import error_rates
+from rnncli.data.pictures import spectrogram
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import split_by_group, split_random
@@ -19,7 +20,7 @@ from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
-from rnncli.records import Column, Json, Record, Table
+from rnncli.records import ColouredText, Column, Json, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
 if TYPE_CHECKING:
@@ -394,6 +395,23 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     return [
         Table("sample", [Column("name", "", "text"), Column("value", "", "code")], heard),
         Table("frames", columns, lines, cut_rows=12),
+    ]
+
+
+def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """The first clip as a spectrogram, and below it the likeliest token of every step."""
+    from rnncli.nn.evaluate import outputs_of
+
+    rows: Part = splits.part(part)
+    _, outputs = next(outputs_of(model, batches(config, _first(rows), None)))
+    chances, best = outputs.scores[:, 0].float().softmax(1).max(1)  # (T,) each
+    tokens = splits.vocab["tokens"]["tokens"]
+    heard = ["-" if token == 0 else tokens[token] for token in best.tolist()]
+    title = tr("the likeliest token of each step, coloured by its probability; - is the blank")
+    separator = "" if splits.vocab["kind"] == "characters" else " "
+    return [
+        spectrogram(rows.features[rows.rows[0]], rows.features.settings.hop / 1000),
+        ColouredText("heard", heard, chances.tolist(), 0.0, 1.0, title, separator),
     ]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from rnncli import records
 from rnncli.cells import spec_of
 from rnncli.locale import tr
-from rnncli.tasks import Metrics
+from rnncli.tasks import Metrics, Splits
 from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
 from rnncli.training.run import Outcome, Run
@@ -37,10 +37,6 @@ def _stage(stage: nn.Module) -> str:
 def header(job: Job) -> records.Page:
     """What is trained, on what, with which engine."""
     config = job.config
-    rows = [
-        f"{tr(part)}: " + ", ".join(f"{n:,} {tr(what)}" for what, n in counts.items())
-        for part, counts in job.splits.counts.items()
-    ]
     lines = [
         records.Message(
             tr(
@@ -51,10 +47,19 @@ def header(job: Job) -> records.Page:
                 threads=config.train.threads,
             )
         ),
-        records.Message("; ".join(rows) + (f" ({job.splits.how})" if job.splits.how else ""), "note"),
+        records.Message(counts_line(job.splits), "note"),
         *(records.Message(note, "note") for note in job.splits.notes),
     ]
     return _page(job, f"{job.recipe.name}   {config.task}", lines, "rnncli/train/1")
+
+
+def counts_line(splits: Splits) -> str:
+    """`train: 1,525 texts, 10,473 steps; validation: ... (how they were chosen)`."""
+    rows = [
+        f"{tr(part)}: " + ", ".join(f"{n:,} {tr(what)}" for what, n in counts.items())
+        for part, counts in splits.counts.items()
+    ]
+    return "; ".join(rows) + (f" ({splits.how})" if splits.how else "")
 
 
 def closing(job: Job, outcome: Outcome) -> records.Page:

@@ -1,0 +1,102 @@
+"""`rnncli report`: one web page of a run, or of several side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnncli.cli.settings import settings
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from rnncli.pages import Target
+
+DEFAULT = Path("report.html")
+
+
+def report(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET...", help="A run, `last`, or a recipe (fresh weights). Several make a comparison."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write it. [default: report.html]")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, max=100, help="Samples in the viewer, of each target.")
+    ] = 4,
+    view: Annotated[
+        list[str] | None,
+        typer.Option("--view", metavar="VIEW", help="Also show a view of `inspect`. Repeatable."),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of a recipe. Repeatable."),
+    ] = None,
+) -> None:
+    """Write one web page: curves, metrics, answers, and every step to look at. It needs no network."""
+    from rnncli import views
+    from rnncli.files import atomic_write
+    from rnncli.report import html
+
+    file = out or DEFAULT
+    _not_somebody_elses(file, chosen=out is not None)
+    for name in view or ():
+        views.load_view(name)
+    html.require_library()
+    from rnncli.pages import web_page
+
+    opened = [_open(word, sets or ()) for word in targets]
+    page = web_page(opened, samples=samples, view_names=view or (), say=_say)
+    text = html.render(page)
+    atomic_write(file, text.encode("utf-8"))
+    print(file)
+
+
+def _open(word: str, sets: Sequence[str]) -> Target:
+    from rnncli.cli.target import find_target
+
+    target = find_target(word)
+    if target.note:
+        _say(tr("note: {text}", text=target.note))
+    if target.kind == "weights":
+        raise UsageError(
+            tr("a weight file has no task, data or curves to report"),
+            where=word,
+            todo=tr("look inside it: rnncli inspect {file}", file=word),
+        )
+    from rnncli.pages import of_recipe, of_run
+
+    _say(tr("{name}: its data", name=word))
+    if target.kind == "recipe":
+        return of_recipe(target.path, word, sets)
+    if sets:
+        raise UsageError(tr("--set is for recipes: a run has its own settings"), where=word)
+    return of_run(target.path, word)
+
+
+def _say(text: str) -> None:
+    """What is being done, for who waits."""
+    if not settings.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _not_somebody_elses(file: Path, chosen: bool) -> None:
+    """Raises UsageError: a file that nobody named, and that is no report, would be written over."""
+    from rnncli.report.html import GENERATOR
+
+    if chosen or not file.is_file():
+        return
+    with open(file, "rb") as opened:
+        if GENERATOR.encode() in opened.read(4096):
+            return
+    raise UsageError(
+        tr("there is a file of that name, and it is no report"), where=str(file), todo=tr("choose another: -o FILE")
+    )

@@ -1,0 +1,62 @@
+"""Records that show data and answers as pictures: confusion, spectrogram, film."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnncli.locale import tr
+from rnncli.records import HeatMap
+
+SHOWN_FRAMES = 8  # of a film
+SHOWN_POINTS = 48  # of a frame's longer side; larger frames are thinned out
+
+
+def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> HeatMap:
+    """counts[true class][predicted class], shown as shares of each true class, whose number stands with its label."""
+    sums = [sum(row) for row in counts]
+    return HeatMap(
+        "confusion",
+        [[n / max(1, total) for n in row] for row, total in zip(counts, sums, strict=True)],
+        [f"{label} ({n})" for label, n in zip(labels, sums, strict=True)],
+        labels,
+        row_axis=tr("true class (rows)"),
+        column_axis=tr("predicted"),
+        title=tr("which class was taken for which, as shares of the true class"),
+    )
+
+
+def spectrogram(features: Any, seconds: float) -> HeatMap:
+    """The log-mel features of a clip, (T, mels), in nepers above the quietest of them. seconds: of a frame."""
+    bands = np.asarray(features, dtype=np.float64).T[::-1]  # (mels, T), high tones above
+    bands = bands - bands.min()
+    return HeatMap(
+        "spectrogram",
+        bands.tolist(),
+        [str(band) for band in range(len(bands) - 1, -1, -1)],
+        [tr("{seconds} s", seconds=f"{t * seconds:.2f}") for t in range(bands.shape[1])],
+        row_axis=tr("mel band"),
+        column_axis=tr("time"),
+        title=tr("spectrogram: the logarithm of the power, above the quietest"),
+    )
+
+
+def film(frames: Any) -> HeatMap:
+    """The first frames of a film, (T, height, width, C), side by side, the mean of their channels from 0 to 1."""
+    shown = np.asarray(frames[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)
+    step = max(1, math.ceil(max(shown.shape[1:]) / SHOWN_POINTS))
+    shown = shown[:, ::step, ::step]
+    low, high = shown.min(), shown.max()
+    shown = (shown - low) / (high - low) if high > low else shown - low
+    T, height, width = shown.shape
+    strip = np.full((height, T * (width + 1) - 1), math.nan)  # an empty column between two frames
+    labels = [""] * strip.shape[1]
+    for t in range(T):
+        begin = t * (width + 1)
+        strip[:, begin : begin + width] = shown[t]
+        labels[begin : begin + width] = [f"t={t}"] * width
+    title = tr("the first {n} of {all} frames", n=T, all=len(frames))
+    return HeatMap("frames", strip.tolist(), [str(row) for row in range(height)], labels, title=title, square=True)

@@ -1,0 +1,131 @@
+"""What a web page of a run, or of several side by side, shows: gathered here as records, drawn by rnncli.report.html.
+
+from rnncli.pages import of_run, web_page
+from rnncli.report import html
+text = html.render(web_page([of_run("runs/hello-001", "hello-001")]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rnncli import views
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.pages.learning import curves, results
+from rnncli.pages.recordings import record, subject
+from rnncli.pages.settings import defaults, environments, settings
+from rnncli.pages.target import Target, of_recipe, of_run
+from rnncli.records import Commands, Message, Record, Recording, Section, WebPage
+from rnncli.training.summary import counts_line, model_line
+
+SAMPLES = 4  # recorded for the viewer, unless somebody asks for more or fewer
+
+
+def web_page(
+    targets: Sequence[Target],
+    *,
+    samples: int = SAMPLES,
+    view_names: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> WebPage:
+    """A page of one target, or the comparison of several.
+
+    samples: how many of the held-out part the viewer has, of each target. view_names: views of `inspect` that are
+    shown too. say: told what is being made, for who waits. Raises UsageError where a view cannot show a target.
+    """
+    _name_apart(targets)
+    sections = [
+        *_section("result", tr("result"), results(targets)),
+        *_section("learning", tr("learning"), curves(targets)),
+    ]
+    recordings: list[Recording] = []
+    several = len(targets) > 1
+    for k, target in enumerate(targets):
+        say(tr("{name}: what it answers", name=target.name))
+        title = tr("{name}: what it answers", name=target.name) if several else tr("what it answers")
+        sections += _section(f"answers-{k}" if several else "answers", title, pictures(target))
+        say(tr("{name}: every step", name=target.name))
+        recordings += record(target, samples, of=len(targets))
+        for view in view_names:
+            title = f"{target.name}: {view}" if several else view
+            sections += _section(f"{view}-{k}" if several else view, title, _of_view(target, view))
+    viewer_after = next((one.name for one in reversed(sections) if one.name.startswith("answers")), "")
+    sections += _section("settings", tr("settings"), settings(targets))
+    if not several:
+        sections.append(Section("defaults", tr("settings left at their defaults"), [defaults(targets[0])], folded=True))
+    sections += _section("environment", tr("environment"), [*environments(targets), _next(targets)])
+    return WebPage(
+        title=" · ".join(target.name for target in targets),
+        sections=sections,
+        about=[message for target in targets for message in _about(target, several)],
+        recordings=recordings,
+        viewer_after=viewer_after,
+    )
+
+
+def pictures(target: Target) -> list[Record]:
+    """What a task shows of its answers: what closes a training run, and what only a page has room for. Of two records
+    of one name, the page's own."""
+    if target.splits is None:
+        return []
+    part = target.splits.held_out
+    given = (target.config, target.model, target.splits, part)
+    larger: Any = getattr(target.task, "pictures", None)
+    own: list[Record] = larger(*given) if larger is not None else []
+    known = {one.name for one in own}
+    return [*(one for one in target.task.show(*given) if one.name not in known), *own]
+
+
+def _of_view(target: Target, name: str) -> Sequence[Record]:
+    if target.splits is None:
+        raise UsageError(
+            tr("the view {view} needs the data of {name}, which cannot be read", view=name, name=target.name),
+            where="--view",
+        )
+    return views.page(name, subject(target, 0)).records
+
+
+def _section(name: str, title: str, records: Sequence[Record]) -> list[Section]:
+    return [Section(name, title, records)] if records else []
+
+
+def _about(target: Target, several: bool) -> list[Message]:
+    """What it is, in a line; that its weights are fresh, where they are; and what should be known of its data."""
+    head = f"{target.name}: " if several else ""
+    parameters = sum(parameter.numel() for parameter in target.model.parameters())
+    what = tr("{task}, {n} parameters", task=target.config.task, n=f"{parameters:,}")
+    lines = [Message(f"{head}{what}: {model_line(target.model)}")]
+    if target.run is None:
+        seed = target.config.train.seed
+        text = tr("not trained: a recipe, its weights fresh from seed {seed}; no curves and no result", seed=seed)
+        lines.append(Message(head + text, "warning"))
+    if target.splits is not None:
+        lines.append(Message(head + counts_line(target.splits), "note"))
+    return [*lines, *(Message(head + note, "note") for note in target.notes)]
+
+
+def _next(targets: Sequence[Target]) -> Commands:
+    run = targets[0].run
+    name = targets[0].typed if run is None else str(run.folder)  # `last` will be another one tomorrow
+    if run is None:
+        return Commands(tr("next"), [(f"rnncli train {name}", tr("a recipe -> a run folder"))])
+    return Commands(
+        tr("next"),
+        [
+            (f"rnncli inspect {name}", tr("any of its tensors, in the terminal")),
+            (f"rnncli evaluate {name}", tr("score a run, beside its baselines")),
+        ],
+    )
+
+
+def _name_apart(targets: Sequence[Target]) -> None:
+    """Targets of one name get a number behind it."""
+    names = [target.name for target in targets]
+    for k, target in enumerate(targets):
+        if names.count(names[k]) > 1:
+            target.name = f"{names[k]} ({names[: k + 1].count(names[k])})"
+
+
+__all__ = ["SAMPLES", "Target", "of_recipe", "of_run", "pictures", "web_page"]

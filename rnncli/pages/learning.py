@@ -1,0 +1,90 @@
+"""How training went, from a run's own log, and what it came to beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnncli.locale import tr
+from rnncli.pages.target import Target
+from rnncli.records import Json, Message, Record, Series
+from rnncli.training.summary import metrics_table
+
+OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a line that `_values` reads in its own way
+
+
+def curves(targets: Sequence[Target]) -> list[Record]:
+    """Loss and metrics, epoch by epoch; learning rate, gradient norm and whatever else a line of the log holds. The
+    curves of several targets share a chart."""
+    found: dict[str, dict[str, dict[int, float]]] = {}  # chart -> curve -> epoch -> value
+    marks: dict[str, float] = {}
+    for target in targets:
+        head = f"{target.name}: " if len(targets) > 1 else ""
+        log = [(int(line["epoch"]), _values(line, target.task.METRICS)) for line in target.log()]
+        for epoch, values in log:
+            for (chart, curve), value in values.items():
+                found.setdefault(chart, {}).setdefault(f"{head}{curve}" if curve else target.name, {})[epoch] = value
+        best = target.result().get("best_epoch")
+        if best and len(log) > 1 and len(targets) == 1:
+            marks[tr("kept")] = float(best)
+    return [_chart(name, lines, marks) for name, lines in found.items()]
+
+
+def _values(line: Mapping[str, Json], known: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """A line of metrics.jsonl as (chart, curve) -> value. known: the task's metrics; others it measures, such as the
+    accuracy at each length, share one chart."""
+    values = {(tr("loss"), tr("train")): _number(line["loss"])}
+    for part in ("train", "validation"):
+        for name, value in (line.get(part) or {}).items():
+            curve = tr("validation") if part == "validation" else tr("train, after the epoch")
+            if name == "loss":
+                values[tr("loss"), curve] = _number(value)
+            elif name in known:
+                values[tr(name), curve] = _number(value)
+            else:
+                values[tr("by length"), name] = _number(value)
+    for name, value in line.items():
+        if name not in OWN and isinstance(value, int | float | str):
+            chart = {"lr": tr("learning rate"), "grad_norm": tr("gradient norm")}.get(name, name)
+            values[chart, ""] = _number(value)
+    return values
+
+
+def _number(value: Any) -> float:
+    """A float; the log writes those that JSON lacks as texts."""
+    return float(value)
+
+
+def _chart(name: str, lines: Mapping[str, Mapping[int, float]], marks: Mapping[str, float]) -> Record:
+    steady = {value for line in lines.values() for value in line.values()}
+    if name == tr("learning rate") and len(steady) == 1:
+        return Message(tr("learning rate: {value} throughout", value=f"{steady.pop():g}"), "note", name="lr")
+    x = sorted({epoch for line in lines.values() for epoch in line})
+    drawn = {label: [line.get(epoch, float("nan")) for epoch in x] for label, line in lines.items()}
+    return Series(f"curve-{name}", x, drawn, tr("epoch"), name, name, marks=dict(marks))
+
+
+def results(targets: Sequence[Target]) -> list[Record]:
+    """Metrics of the epoch that was kept, those of the same recipe without memory, and baselines."""
+    rows: list[tuple[str, Mapping[str, Any], str]] = []
+    below: list[tuple[str, Mapping[str, Any], str]] = []
+    for target in targets:
+        result = target.result()
+        if not result:
+            continue
+        part, epoch = result["on"], result["best_epoch"]
+        about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
+        rows.append((target.name, result["metrics"], about))
+        for name, metrics in (result.get("compared") or {}).items():
+            without = tr("without memory") if name == "feedforward" else name
+            below.append((without, metrics, tr("the same recipe, cell {name}", name=name)))
+        below += [(tr(name), metrics, tr("baseline")) for name, metrics in (result.get("baselines") or {}).items()]
+    if not rows:
+        return []
+    distinct = [row for k, row in enumerate(below) if row not in below[:k]]  # runs on the same data share theirs
+    table = metrics_table([(name, _numbers(metrics), about) for name, metrics, about in (*rows, *distinct)])
+    return [table]
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: _number(value) for name, value in metrics.items() if value is not None}

@@ -1,0 +1,120 @@
+"""Samples of a target's data as its network reads them: traces, cut to what a page can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rnncli.cells import CELLS
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.pages.target import Target
+from rnncli.records import CoreSteps, Recording
+from rnncli.replay import CoreTrace, Trace
+from rnncli.views import Options
+from rnncli.views._show import joined, name_of, place, places
+from rnncli.views._subject import Subject, sample_batch
+
+UNITS = 64  # of a core, the first ones
+STEPS = 256  # of a sample, the first ones
+NUMBERS = 500_000  # of all recordings of a page: 2.5 MiB of it
+
+
+def subject(target: Target, sample: int) -> Subject:
+    """One sample of the held-out part. Raises UsageError: there is no such sample."""
+    assert target.splits is not None
+    batch = sample_batch(target.task, target.config, target.splits, sample, 1)
+    if batch.inputs.is_floating_point():
+        batch.inputs = batch.inputs.to(next(target.model.parameters()).dtype)
+    seed = target.config.train.seed
+    origin = tr("recipe, untrained") if target.run is None else tr("run, trained")
+    return Subject(
+        target.name, origin, target.model, batch, seed, target.typed, target.task, target.config, target.vocab
+    )
+
+
+def record(target: Target, samples: int, of: int = 1) -> list[Recording]:
+    """The first samples of the held-out part, fewer where there are fewer. of: how many targets share the page."""
+    found: list[Recording] = []
+    for k in range(samples if target.splits is not None else 0):
+        try:
+            found.append(_recording(subject(target, k), target.name, k, NUMBERS // max(1, samples * of)))
+        except UsageError:
+            if k == 0:
+                raise
+            break
+    return found
+
+
+def _recording(seen: Subject, name: str, sample: int, most: int) -> Recording:
+    made = seen.trace()
+    a_step = sum(_quantities(core) * min(UNITS, core.spec.hidden_size) for core in made.cores)
+    steps = max(1, min(STEPS, most // max(1, a_step)))
+    return Recording(name, _title(seen, made, sample), [_core(seen, made, core, steps) for core in made.cores])
+
+
+def _quantities(core: CoreTrace) -> int:
+    cell = CELLS[core.spec.cell]
+    return core.spec.num_layers * core.spec.num_directions * (len(cell.states) + len(cell.gates))
+
+
+def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
+    cell, length = CELLS[core.spec.cell], seen.length(core, 0)
+    steps = min(length, most)
+    values = {
+        f"{place(layer, direction)}.{quantity}": made[f"{made.prefix(core)}{place(layer, direction)}.{quantity}"][
+            :steps, 0, :UNITS
+        ].tolist()
+        for layer, direction in places(core.spec, Options())
+        for quantity in (*cell.states, *(f"gate.{gate}" for gate in cell.gates))
+    }
+    labels = seen.labels(core)
+    return CoreSteps(
+        name_of(core),
+        str(core.spec),
+        values,
+        length,
+        core.spec.hidden_size,
+        None if labels is None else labels[:steps],
+        _answers(seen, made, core, steps),
+    )
+
+
+def _answers(seen: Subject, made: Trace, core: CoreTrace, steps: int) -> list[tuple[str, float, str]] | None:
+    """What the model answers at each step of this core, with its probability, beside what is asked for; None where its
+    answers are not those of this core's steps."""
+    names, scores = seen.names.answers, seen.outputs.scores
+    writers = [one for one in made.cores if "decoder" in one.path] or [seen.main(made)]
+    if core is not writers[-1] or names is None:
+        return None
+    if scores.dim() != 3 or scores.shape[2] != len(names) or scores.shape[0] != core.num_steps:
+        return None
+    chances, best = scores[:steps, 0].detach().double().softmax(1).max(1)
+    asked = _asked(seen.batch.targets, names, steps, core.num_steps)
+    return [
+        (names[int(answer)], float(chance), target) for answer, chance, target in zip(best, chances, asked, strict=True)
+    ]
+
+
+def _asked(targets: Tensor | None, names: Sequence[str], steps: int, T: int) -> list[str]:
+    if targets is None or targets.is_floating_point() or targets.dim() != 2 or targets.shape[0] != T:
+        return [""] * steps
+    return [names[i] if 0 <= i < len(names) else "" for i in targets[:steps, 0].tolist()]
+
+
+def _title(seen: Subject, made: Trace, sample: int) -> str:
+    """`0: hello`; of one answer to a whole sequence also the answer: `3: Satou, Japanese`."""
+    main = seen.main(made)
+    labels = seen.labels(main)
+    text = f"{sample}: {joined(labels[: seen.length(main, 0)], 32)}" if labels is not None else f"{sample}"
+    names, scores, targets = seen.names.answers, seen.outputs.scores, seen.batch.targets
+    if names is None or scores.dim() != 2 or scores.shape[1] != len(names):
+        return text
+    answer = names[int(scores[0].argmax())]
+    if targets is None or targets.dim() != 1:
+        return f"{text} -> {answer}"
+    target = names[int(targets[0])]
+    if target == answer:
+        return f"{text}, {target}"
+    return tr("{text}, {target}, taken for {answer}", text=text, target=target, answer=answer)

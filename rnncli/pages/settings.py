@@ -1,0 +1,69 @@
+"""The settings of a target, each with where it comes from; of several, those that differ. And the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rnncli.locale import tr
+from rnncli.pages.target import Target
+from rnncli.recipe.show import print_config
+from rnncli.records import Column, Json, Record, Table
+
+DEFAULT = "default"  # the origin that a document names
+
+
+def settings(targets: Sequence[Target]) -> list[Record]:
+    """One target: what its recipe and its command line said, with where. Several: where they differ, side by side."""
+    if len(targets) == 1:
+        table = _with_origins(targets[0])
+        return [replace(table, rows=[row for row in table.rows if row[2] != DEFAULT])]
+    found = [
+        {str(key): str(value) for key, value, _ in print_config(target.recipe.document, target.config).rows}
+        for target in targets
+    ]
+    return [_side_by_side("settings", targets, found, tr("{n} other settings are the same"))]
+
+
+def defaults(target: Target) -> Table:
+    """The settings that nobody gave."""
+    table = _with_origins(target)
+    rows = [row[:2] for row in table.rows if row[2] == DEFAULT]
+    return replace(table, name="defaults", columns=table.columns[:2], rows=rows)
+
+
+def _with_origins(target: Target) -> Table:
+    table = print_config(target.recipe.document, target.config)
+    if target.run is None:
+        return table
+    origins = target.environment().get("origins")
+    if not isinstance(origins, dict):  # a run of a version that did not keep them: its own recipe.yaml says them all
+        return table
+    return replace(table, rows=[[key, value, origins.get(key, DEFAULT)] for key, value, _ in table.rows])
+
+
+def environments(targets: Sequence[Target]) -> list[Record]:
+    """Versions, machine, hash of the data, of each run."""
+    found = [
+        {key: _shown(value) for key, value in target.environment().items() if key != "origins"} for target in targets
+    ]
+    if not any(found):
+        return []
+    if len(targets) == 1:
+        columns = [Column("key", "", "text"), Column("value", "", "text")]
+        return [Table("environment", columns, [list(pair) for pair in found[0].items()])]
+    return [_side_by_side("environment", targets, found, tr("{n} other entries are the same"))]
+
+
+def _shown(value: Json) -> str:
+    return "-" if value is None or value == "" else str(value)
+
+
+def _side_by_side(name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: str) -> Table:
+    """Keys in which the targets differ, a column for each target."""
+    keys = list(dict.fromkeys(key for values in found for key in values))
+    differing = [key for key in keys if len({values.get(key) for values in found}) > 1]
+    columns = [Column("key", tr("key"), "text")]
+    columns += [Column(f"target{k}", target.name, "text") for k, target in enumerate(targets)]
+    rows = [[key, *(values.get(key, "") for values in found)] for key in differing]
+    return Table(name, columns, rows, caption=same.format(n=len(keys) - len(differing)))
