@@ -9,12 +9,15 @@ import random
 import resource
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from rnncli.cli import run
 
 EVIDENCE = Path(__file__).parent / "evidence" / "hostile-input.json"
 SECONDS = 10.0
@@ -56,6 +59,32 @@ def _address_space() -> int:
 def counts(fast: int, whole: int) -> Any:
     """So many inputs with a fixed seed in the fast tier, so many as evidence."""
     return pytest.mark.parametrize("count", [fast, pytest.param(whole, marks=pytest.mark.evidence)])
+
+
+class Tally:
+    """Runs command lines in this process and counts their exit codes. What is no exit code of ours, a traceback, a
+    failure without a word, or a passed bound, fails the test."""
+
+    CODES = frozenset({0, 1, 2, 3, 4, 5, 6})
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+        self.codes: Counter[int] = Counter()
+
+    def __call__(self, words: list[str]) -> int:
+        with bounded():
+            code = run(words)
+        said = self.capsys.readouterr().err
+        assert code in self.CODES, (words, code)
+        assert "Traceback" not in said, (words, said)
+        assert "something went wrong inside rnncli" not in said, (words, said)
+        assert code == 0 or said.strip(), words
+        self.codes[code] += 1
+        return code
+
+    def figures(self) -> dict[str, Any]:
+        counted = {str(code): n for code, n in sorted(self.codes.items())}
+        return {"inputs": sum(self.codes.values()), "exit codes": counted}
 
 
 def record(group: str, name: str, figures: Any) -> None:
