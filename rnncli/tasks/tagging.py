@@ -22,6 +22,7 @@ from rnncli.data.conllu import (
     tsv_blocks,
     tsv_with_tags,
 )
+from rnncli.data.pictures import confusion
 from rnncli.data.ragged import Gathering, Ragged
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, lines_of, name_of
@@ -598,6 +599,23 @@ def _by_tag(config: Config, model: Any, splits: Splits, part: Part) -> list[Reco
 def _precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
     """0 where there is nothing to divide by."""
     return right / predicted if predicted else 0.0, right / target if target else 0.0, 2 * right / (predicted + target)
+
+
+SHOWN_LABELS = 40  # in the confusion matrix
+
+
+def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
+    """Which label was taken for which, of the labels that training knows; with very many there is no such picture."""
+    labels = Vocab.from_json(splits.vocab["labels"])
+    rows: Part = splits.part(part)
+    if len(labels) > SHOWN_LABELS:
+        return []
+    counts = [[0] * len(labels) for _ in labels.tokens]
+    for row, answers in zip(rows.rows, _answers(config, model, rows), strict=True):
+        for label, answer in zip(row.labels, answers, strict=True):
+            if label is not None and label in labels:
+                counts[labels.id(label)][answer] += 1
+    return [confusion(counts, labels.tokens)]
 
 
 def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:

@@ -23,8 +23,8 @@ import math
 from array import array
 from collections.abc import Sequence
 from functools import cache
-from itertools import groupby
 from importlib import resources
+from itertools import groupby
 
 from rnncli.errors import Missing
 from rnncli.locale import language, tr
