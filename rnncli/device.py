@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnncli.errors import Missing
+from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
 from rnncli.report.numbers import size
 
@@ -19,6 +20,49 @@ _CGROUP = Path("/sys/fs/cgroup")
 # one, training over 32 steps on 2 idle cores: at 4 million rnn 1.1, gru 1.0, lstm 1.7 times as fast; at a quarter of
 # that gru falls to 0.8. Beside other work a second thread loses far more than that.
 _WORK_FOR_A_THREAD = 4_000_000
+
+
+@dataclass(frozen=True)
+class Process:
+    """Which one this is of the processes that train together. local: counted on this machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+
+_SET_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def this_process() -> Process:
+    """As torchrun's variables say; one that works alone where RANK or WORLD_SIZE is not set. Raises UsageError where
+    others are missing, or hold no number."""
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        return Process()
+    wrong = [name for name in _SET_BY_TORCHRUN if not os.environ.get(name)]
+    wrong += [name for name in _SET_BY_TORCHRUN if name not in (*wrong, "MASTER_ADDR") and not _whole(os.environ[name])]
+    if wrong:
+        raise UsageError(
+            tr(
+                "RANK and WORLD_SIZE are set as for several processes, and these are not: {names}",
+                names=", ".join(wrong),
+            ),
+            where=tr("environment variables"),
+            todo=tr("start it with torchrun; for one process: unset RANK WORLD_SIZE"),
+        )
+    rank, world, local_rank, local_world = (int(os.environ[name]) for name in _SET_BY_TORCHRUN[:4])
+    return Process(rank, world, local_rank, local_world)
+
+
+def work_alone() -> None:
+    """From here on this process, and those that it starts, know nothing of others."""
+    for name in _SET_BY_TORCHRUN:
+        os.environ.pop(name, None)
+
+
+def _whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def devices() -> list[str]:

@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from rnncli import __version__, names
+from rnncli.cli.processes import may_speak, only_one_process
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
@@ -81,6 +82,8 @@ def _root(
 ) -> None:
     """Look inside recurrent networks from the shell: run a cell by hand, train from a recipe, inspect any tensor."""
     settings.quiet, settings.verbose = quiet, verbose
+    if context.invoked_subcommand != "train":
+        only_one_process()
     if context.invoked_subcommand is None:
         print(start_screen())
 
@@ -206,6 +209,8 @@ def _smaller() -> str:
 
 def say(error: RnncliError, cause: Exception | None = None) -> int:
     """The message of an error on stderr, in its parts; its exit code."""
+    if not may_speak():
+        return error.exit_code
     lines = [tr("error: {what}", what=error.what)]
     if error.where:
         lines.append(tr("where: {where}", where=error.where))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnncli.cli.deliver import deliver
+from rnncli.cli.processes import only_one_process
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -66,6 +67,13 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="JSON lines, one per epoch; the last is the result.")] = False,
 ) -> None:
     """Train a recipe into a run folder."""
+    from rnncli.device import this_process
+
+    if dry_run or print_config or code:
+        only_one_process()
+    rank = this_process().rank
+    if rank:  # process 0 writes and speaks
+        settings.quiet = True
     flags: dict[str, tuple[str, Any]] = {
         key: (flag, value)
         for key, flag, value in (
@@ -115,10 +123,10 @@ def train(
 
         sys.stdout.write(script.code(loaded))
         return
-    from rnncli.training.job import prepare
+    from rnncli.training.job import prepare, with_others
 
     job = prepare(loaded)
-    if init_from:
+    if init_from and rank == 0:  # the others are given its weights
         from rnncli.training.run import find_run, load_weights
 
         load_weights(job.model, find_run(init_from) / "model.safetensors")
@@ -129,16 +137,18 @@ def train(
         import tempfile
         from pathlib import Path
 
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, with_others(job):
             _run(job, Path(folder), json, kept=False)
         return
     from rnncli.training.run import new_folder
 
-    _run(job, new_folder(loaded.name, out), json)
+    with with_others(job):
+        _run(job, None if rank else new_folder(loaded.name, out), json)
 
 
 def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], out: str | None, json: bool) -> None:
-    from rnncli.training.job import prepare
+    from rnncli.device import this_process
+    from rnncli.training.job import prepare, with_others
     from rnncli.training.resume import check_same, is_finished, recipe_of
     from rnncli.training.run import find_run, open_run
 
@@ -148,7 +158,10 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
     name = folder.name.rpartition("-")[0] or folder.name
     recipe = recipe_of(folder, name, sets, flags)
     run = open_run(folder)
+    rank = this_process().rank
     if is_finished(run, recipe):
+        if rank:
+            return
         result = run.result()
         if json:
             from rnncli import report
@@ -159,9 +172,12 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
             print(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     job = prepare(recipe)
-    for sentence in check_same(run.environment(), job, folder):
-        print(sentence, file=sys.stderr)
-    _run(job, folder, json, resume=True)
+    sentences = check_same(run.environment(), job, folder)
+    if rank == 0:
+        for sentence in sentences:
+            print(sentence, file=sys.stderr)
+    with with_others(job):
+        _run(job, folder, json, resume=True)
 
 
 def _print_config(recipe: Recipe, json: bool) -> None:
@@ -178,8 +194,8 @@ def _dry_run(job: Job, json: bool) -> None:
     deliver(lambda: dry_run(job), json=json)
 
 
-def _run(job: Job, folder: Path, json: bool, *, resume: bool = False, kept: bool = True) -> None:
-    """Train, drawing progress; then the closing page."""
+def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True) -> None:
+    """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent."""
     from rnncli import report
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Commands, Message
@@ -188,6 +204,10 @@ def _run(job: Job, folder: Path, json: bool, *, resume: bool = False, kept: bool
     from rnncli.training.summary import closing, header
 
     try:
+        if job.rank:
+            run_training(job, folder, resume=resume)
+            return
+        assert folder is not None
         if json:
             outcome = run_training(job, folder, JsonLines(job), resume=resume)
             report.dump_json(outcome.to_json() | ({} if kept else {"run": None}), sys.stdout)
@@ -198,15 +218,13 @@ def _run(job: Job, folder: Path, json: bool, *, resume: bool = False, kept: bool
             watching = None if settings.quiet else Lines(job, live)
             outcome = run_training(job, folder, watching, resume=resume)
     except StoppedBySignal as stop:
-        print(
-            tr("stopped; everything so far is in {run}", run=folder)
-            + "\n"
-            + tr("next:  rnncli train --resume {run}", run=folder),
-            file=sys.stderr,
-        )
+        if job.rank == 0:
+            command = f"rnncli train --resume {folder}" if job.team is None else job.team.resume_command()
+            print(tr("stopped; everything so far is in {run}", run=folder), file=sys.stderr)
+            print(tr("next:  {todo}", todo=command), file=sys.stderr)
         raise typer.Exit(stop.code) from None
     except Exception:
-        if not resume:
+        if folder is not None and not resume:
             _remove_if_empty(folder)
         raise
     page = closing(job, outcome)

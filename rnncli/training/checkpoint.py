@@ -1,19 +1,20 @@
 """Everything that training needs to go on exactly, in one safetensors file; no pickle.
 
-Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `carry.INDEX`, `random.cpu`, `random.cuda.INDEX`, `total`.
-All else is JSON in the file's metadata.
+Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `total`; of each process `carry.INDEX`, `random.cpu`,
+`random.cuda.0`, and behind `process.1.` and so on those of further ones. All else is JSON in the file's metadata.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from rnncli.errors import DataError
@@ -37,15 +38,22 @@ PLAIN = (
 )
 
 
-def checkpoint(state: TrainState, extra: dict[str, Json]) -> bytes:
-    """The file's bytes: the state, torch's random states, and extra, plain values to keep beside them."""
+def own_part(state: TrainState) -> bytes:
+    """What only this process has: the state that it carries to its next batch, and its random states."""
+    tensors = {f"carry.{i}": tensor for i, tensor in enumerate(state.carry or ())}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if next(state.model.parameters()).device.type == "cuda":
+        tensors["random.cuda.0"] = torch.cuda.get_rng_state()
+    return save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def checkpoint(state: TrainState, extra: dict[str, Json], parts: Sequence[bytes]) -> bytes:
+    """The file's bytes. parts: own_part of every process. extra: plain values to keep beside."""
     tensors: dict[str, Tensor] = {"total": state.total}
     tensors |= {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
-    tensors |= {f"carry.{i}": tensor for i, tensor in enumerate(state.carry or ())}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors |= {f"random.cuda.{i}": t for i, t in enumerate(torch.cuda.get_rng_state_all())}
+    for rank, part in enumerate(parts):
+        tensors |= {_of(rank) + name: tensor for name, tensor in load(part).items()}
     optimizer = state.optimizer.state_dict()
     plain_state: dict[str, dict[str, Json]] = {}
     for index, values in optimizer["state"].items():
@@ -66,8 +74,14 @@ def checkpoint(state: TrainState, extra: dict[str, Json]) -> bytes:
     return save(whole, metadata={"rnncli": json.dumps(document)})
 
 
-def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
+def _of(rank: int) -> str:
+    """Before the names of a process's own tensors."""
+    return f"process.{rank}." if rank else ""
+
+
+def load_checkpoint(path: Path, state: TrainState, rank: int = 0) -> dict[str, Json]:
     """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns what `extra` was.
+    rank: of the process whose own part is taken.
 
     Raises DataError: a file that is missing, cut, changed, or of another model.
     """
@@ -83,15 +97,15 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Json]:
         state.model.load_state_dict(_under(tensors, "model."))
         device = next(state.model.parameters()).device
         state.best_weights = {name: tensor.to(device) for name, tensor in _under(tensors, "best.").items()}
-        carry = _under(tensors, "carry.")
+        own = _under(tensors, _of(rank))
+        carry = _under(own, "carry.")
         state.carry = tuple(carry[str(i)].to(device) for i in range(len(carry))) if document["has_carry"] else None
         _load_optimizer(state.optimizer, document["optimizer"], _under(tensors, "optimizer."))
         if state.schedule is not None:
             state.schedule.load_state_dict(_from_json(document["schedule"]))
-        torch.set_rng_state(tensors["random.cpu"])
-        cuda = _under(tensors, "random.cuda.")
-        if cuda and torch.cuda.device_count() == len(cuda):
-            torch.cuda.set_rng_state_all([cuda[str(i)] for i in range(len(cuda))])
+        torch.set_rng_state(own["random.cpu"])
+        if device.type == "cuda" and "random.cuda.0" in own:
+            torch.cuda.set_rng_state(own["random.cuda.0"])
     except FileNotFoundError as error:
         raise DataError(tr("there is no checkpoint to resume from"), where=str(path)) from error
     except (

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
-from rnncli.device import dtype_of, pick_device, require_memory, threads_for, usable_cores
+from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
+from rnncli.errors import Missing
 from rnncli.locale import tr
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import RecipeConfig
 from rnncli.tasks import Recipe, Splits, Task
 
+if TYPE_CHECKING:
+    from rnncli.training.distributed import Team
+
 
 @dataclass
 class Job:
-    """A recipe ready to train. config: `auto` values resolved (engine, device, threads), as the run folder keeps it."""
+    """A recipe ready to train. config: `auto` values resolved (engine, device, threads), as the run folder keeps it.
+    team: the processes that train it together, None where this one does alone."""
 
     recipe: Recipe
     config: RecipeConfig
@@ -29,6 +36,16 @@ class Job:
     model: nn.Module
     device: torch.device
     cost: Cost
+    team: Team | None = None
+
+    @property
+    def rank(self) -> int:
+        """0 is the process that writes and speaks."""
+        return 0 if self.team is None else self.team.process.rank
+
+    @property
+    def world(self) -> int:
+        return 1 if self.team is None else self.team.process.world
 
     def steps_per_epoch(self) -> int:
         """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
@@ -69,16 +86,49 @@ def prepare(recipe: Recipe) -> Job:
     (the data), Missing (device, memory), UsageError.
     """
     task, config = recipe.task, recipe.config
-    device = pick_device(config.train.device)
+    device = _own_device(config)
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)
-    require_memory(cost.memory, tr("training this model"), where="model", todo=tr("lower hidden_size or batch_size"))
+    together = this_process().local_world if device.type == "cpu" else 1
+    todo = tr("lower hidden_size or batch_size")
+    require_memory(together * cost.memory, tr("training this model"), where="model", todo=todo)
     config = _resolved(config, specs, device, cost.B)
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.vocab).to(device=device, dtype=dtype_of(config.train.dtype))
     return Job(recipe, config, task, splits, model, device, cost)
+
+
+@contextmanager
+def with_others(job: Job) -> Iterator[None]:
+    """Train the job with the other processes that torchrun started, where it did."""
+    if this_process().world == 1:
+        yield
+        return
+    from rnncli.training.distributed import together  # one process needs none of it
+
+    with together(job):
+        yield
+
+
+def _own_device(config: RecipeConfig) -> torch.device:
+    """The device of this process: of several on a machine, each has a GPU of its own. Raises Missing."""
+    process, device = this_process(), pick_device(config.train.device)
+    if process.world == 1:
+        return device
+    if device.type == "mps":
+        raise Missing(tr("torch has no data-parallel training on mps"), where="train.device", todo="--device cpu")
+    if device.type == "cuda":
+        found = torch.cuda.device_count()
+        if process.local_world > found:
+            raise Missing(
+                tr("{n} processes on this machine and {found} GPUs", n=process.local_world, found=found),
+                where="train.device",
+                todo=tr("torchrun --nproc-per-node {found}, or --device cpu", found=found),
+            )
+        torch.cuda.set_device(process.local_rank)
+    return device
 
 
 def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, list[CoreSpec]]:
@@ -97,7 +147,7 @@ def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, li
     # weights, gradients and two moments before any batch is made: the model alone may already be too large
     weights = parameters * 4 * (8 if config.train.dtype == "float64" else 4)
     require_memory(weights, tr("training this model"), where="model", todo=tr("lower hidden_size or embedding_size"))
-    batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0))))
+    batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0, world=this_process().world))))
     T, B = batch.inputs.shape[:2]
     return Cost(T, B, parameters, weights + activations(shape, specs, batch)), specs
 
@@ -120,16 +170,15 @@ def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, batch_si
     if engine == "auto" and specs:
         engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type)
     if threads == "auto":
-        threads = threads_of(specs, batch_size)
+        threads = threads_of(specs, batch_size, max(1, usable_cores() // this_process().local_world))
     model = config.model.model_copy(update={"engine": engine})
     train = config.train.model_copy(update={"threads": threads, "device": device.type})
     resolved: RecipeConfig = config.model_copy(update={"model": model, "train": train})
     return resolved
 
 
-def threads_of(specs: list[CoreSpec], batch_size: int) -> int:
-    """CPU threads for a model with these cores: as many as the largest of them wants."""
-    cores = usable_cores()
+def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
+    """CPU threads for a model with these cores, of so many that there are: as many as the largest of them wants."""
     return max(
         (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
         default=1,

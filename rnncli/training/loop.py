@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
 from rnncli.locale import tr
 from rnncli.recipe import CoreSection, TrainSection
-from rnncli.tasks import Metrics
+from rnncli.tasks import Loss, Metrics
 from rnncli.training.job import Job
 
 PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every update; all others once an epoch
@@ -58,9 +59,13 @@ def _zero() -> Tensor:
 
 @dataclass
 class TrainState:
-    """All that training needs to go on from here: what a checkpoint holds, beside torch's random state."""
+    """All that training needs to go on from here: what a checkpoint holds, beside torch's random state.
+
+    loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
+    """
 
     model: nn.Module
+    loss: Callable[[Batch, State | None], Loss]
     optimizer: torch.optim.Optimizer
     schedule: Any = None
     epoch: int = 1
@@ -84,7 +89,8 @@ def start(job: Job) -> TrainState:
     """The state before the first update."""
     train = job.config.train
     optimizer = make_optimizer(train, job.model)
-    return TrainState(job.model, optimizer, make_schedule(train, optimizer, job))
+    loss = partial(job.task.loss, job.config, job.model) if job.team is None else job.team.loss_of(job)
+    return TrainState(job.model, loss, optimizer, make_schedule(train, optimizer, job))
 
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
@@ -128,22 +134,22 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
     lower = task.METRICS[train.best_by] == "lower"
-    began = time.perf_counter() - state.seconds
+    clock = _clock(job, state)
     why = stop_reason(train, state)
     while state.epoch <= train.epochs and not why:
         if state.next_batch == 0:
-            state.watch = task.watch(config, job.model, job.splits)
+            state.watch = task.watch(config, job.model, job.splits) if job.rank == 0 else ""
             state.carry, state.total, state.count = None, _zero(), 0.0
         job.model.train()
         batches = epoch_batches(job, state)
         while not why and (batch := next(batches, None)) is not None:
             update(job, state, batch)
-            state.seconds = time.perf_counter() - began
+            state.seconds = clock()
             step = _progress("step", state)
             step.stopped = why = stop_reason(train, state)
             yield step
         _require_an_update(job, state)
-        metrics = task.metrics(config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
+        metrics = measured(job)
         score = metrics[train.best_by]
         improved = math.isfinite(score) and (
             state.best is None or (score < state.best if lower else score > state.best)
@@ -155,7 +161,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
         else:
             state.waited += 1
         _step_schedule(state, metrics["loss"])
-        state.seconds = time.perf_counter() - began
+        state.seconds = clock()
         epoch = _progress("epoch", state, metrics, improved)
         state.epoch, state.next_batch = state.epoch + 1, 0
         why = why or stop_reason(train, state)
@@ -165,6 +171,23 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     yield end
     if state.best_weights:
         job.model.load_state_dict(state.best_weights)
+
+
+def _clock(job: Job, state: TrainState) -> Callable[[], float]:
+    """Seconds of training since its beginning, the same for all processes."""
+    began = time.perf_counter() - state.seconds
+    if job.team is None:
+        return lambda: time.perf_counter() - began
+    return job.team.clock(began)
+
+
+def measured(job: Job) -> Metrics:
+    """Of the model on the held-out part. Of several processes one measures, and tells the others."""
+
+    def measure() -> Metrics:
+        return job.task.metrics(job.config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
+
+    return measure() if job.team is None else job.team.told(measure)
 
 
 def stop_reason(train: TrainSection, state: TrainState) -> str:
@@ -182,10 +205,11 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
     """The batches of the current epoch, from state.next_batch on."""
     train = job.config.train
     if train.overfit_batches:
-        order = Order(train.seed, 0)
+        order = Order(train.seed, 0, rank=job.rank, world=job.world)
         batches = islice(job.task.batches(job.config, job.splits.train, order), train.overfit_batches)
         return islice(batches, state.next_batch, None)
-    return job.task.batches(job.config, job.splits.train, Order(train.seed, state.epoch, state.next_batch))
+    order = Order(train.seed, state.epoch, state.next_batch, job.rank, job.world)
+    return job.task.batches(job.config, job.splits.train, order)
 
 
 def update(job: Job, state: TrainState, batch: Batch) -> None:
@@ -194,8 +218,10 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     train = job.config.train
     batch = batch.to(job.device)
     with torch.autocast(job.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
-        loss = job.task.loss(job.config, job.model, batch, state.carry)
-    total = loss.total.detach()
+        loss = state.loss(batch, state.carry)
+    total, count = loss.total.detach(), loss.count
+    if job.team is not None:
+        total, count = job.team.sums(total, count)
     # Elsewhere than on the CPU, reading a number waits for the device: there it is looked at when the epoch ends.
     look = job.device.type == "cpu" or train.on_nan == "skip"
     bad = look and not math.isfinite(float(total))
@@ -203,7 +229,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
         raise _diverged(job, state, tr("the loss became {loss}", loss=float(total)), _first_bad(job, state, batch))
     if not bad:
         state.optimizer.zero_grad(set_to_none=True)
-        (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+        (loss.total / (count / job.world)).backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in job.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)  # ()
         bad = look and not math.isfinite(float(norm))
@@ -221,8 +247,8 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
         state.schedule.step()
     state.carry = loss.carry
-    state.count += loss.count
-    state.counted += loss.count
+    state.count += count
+    state.counted += count
     state.total = state.total.to(total.device) + total.double()
 
 
@@ -248,6 +274,14 @@ def _require_an_update(job: Job, state: TrainState) -> None:
 
 def _first_bad(job: Job, state: TrainState, batch: Batch) -> str:
     """Where a loss that is no number came from: a weight, the input, or the first module with such an output."""
+    found = _first_bad_here(job, state, batch) if batch.size else ""
+    if job.team is not None:  # the rows it came from are those of one process
+        found = next(filter(None, job.team.all_told(found)), "")
+    return found or tr("the loss")
+
+
+def _first_bad_here(job: Job, state: TrainState, batch: Batch) -> str:
+    """The same for the rows of this process; "" where all are numbers."""
     bad = bad_tensor(job.model)
     if bad:
         return bad
@@ -269,7 +303,7 @@ def _first_bad(job: Job, state: TrainState, batch: Batch) -> str:
     finally:
         for hook in hooks:
             hook.remove()
-    return found[0] if found else tr("the loss")
+    return found[0] if found else ""
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

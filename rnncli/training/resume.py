@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from rnncli.device import this_process
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig
@@ -60,12 +61,22 @@ def _differences(prefix: str, before: Any, after: Any) -> list[tuple[str, Any, A
 
 
 def check_same(run_environment: dict[str, Any], job: Job, folder: Path) -> list[str]:
-    """Sentences on what makes the continuation not bit-exact; UsageError where the data is another."""
+    """Sentences on what makes the continuation not bit-exact; UsageError where the data is another, or the number of
+    processes is."""
     if run_environment.get("data_sha256") != job.splits.fingerprint:
         raise UsageError(
             tr("the data has changed since this run began"),
             where=str(folder),
             todo=tr("bring the old data back, or start anew from its weights: --init-from"),
+        )
+    before, here = run_environment.get("processes", 1), this_process().world
+    if before != here:
+        raise UsageError(
+            tr("this run was trained with another number of processes: {before}, now {here}", before=before, here=here),
+            where=str(folder),
+            todo=f"torchrun --nproc-per-node {before} -m rnncli train --resume {folder}"
+            if before > 1
+            else f"rnncli train --resume {folder}",
         )
     now = {"torch": torch.__version__, "threads": job.config.train.threads, "device": job.device.type}
     return [

@@ -10,11 +10,7 @@ manifest.json       size and sha256 of these, checked whenever one is opened
 from __future__ import annotations
 
 import json
-import os
-import platform
 import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,27 +19,23 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
-from rnncli import __version__
 from rnncli.device import dtype_of, usable_cores
 from rnncli.errors import DataError, RnncliError, UsageError
-from rnncli.files import MANIFEST, FolderLock, Manifest, cannot_write, check_manifest, inside, read_json, shown
+from rnncli.files import MANIFEST, cannot_write, check_manifest, inside, read_json
 from rnncli.locale import english, tr
-from rnncli.recipe import RecipeConfig, print_config, resolved_yaml
+from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
-from rnncli.report.documents import strict
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
-from rnncli.training.checkpoint import checkpoint, load_checkpoint
+from rnncli.training.checkpoint import load_checkpoint, own_part
 from rnncli.training.folder import RUNS as RUNS
 from rnncli.training.folder import find_run as find_run
-from rnncli.training.job import Job, cores_of, prepare, threads_of
+from rnncli.training.job import Job, cores_of, prepare, threads_of, with_others
 from rnncli.training.loop import Progress, TrainState, cell_name, fit, require_finite, start, with_cell
+from rnncli.training.writer import CHECKPOINT, LOGS, WEIGHTS, Writer
 
-CHECKPOINT = "resume/state.safetensors"
-WEIGHTS = "model.safetensors"
-LOGS = ("metrics.jsonl", "timing.jsonl")
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
 
@@ -134,171 +126,6 @@ def _number(path: Path, name: str) -> int:
     return int(number) if start == name and number.isdigit() else 0
 
 
-class Writer:
-    """Writes a run folder while training goes on. One process at a time: the folder is locked."""
-
-    def __init__(self, folder: Path, job: Job) -> None:
-        self.folder = folder
-        self.job = job
-        self.saved = time.monotonic()
-        self.lock = FolderLock(folder)
-        self.manifest = Manifest(folder)
-
-    def __enter__(self) -> Writer:
-        self.lock.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.lock.__exit__(*error)
-
-    def begin(self, state: TrainState) -> None:
-        """What is known before the first step. The recipe comes last: with it the folder is a run, which can be gone
-        on with from then on, whatever happens."""
-        try:
-            (self.folder / "resume").mkdir(exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
-        self.manifest.write(
-            {
-                "vocab.json": json.dumps(self.job.splits.vocab, ensure_ascii=False),
-                "environment.json": json.dumps(environment(self.job), indent=1),
-                **self._state(state),
-                "recipe.yaml": resolved_yaml(self.job.config),
-            }
-        )
-
-    def epoch(self, progress: Progress) -> None:
-        """Append an epoch to both logs."""
-        values = {
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "loss": progress.loss,
-            "lr": progress.lr,
-            self.job.splits.held_out: progress.metrics,
-        }
-        self._append("metrics.jsonl", values)
-        speed = progress.counted / progress.seconds if progress.seconds else 0.0
-        self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
-
-    def checkpoint(self, state: TrainState) -> None:
-        """Everything needed to go on from here, and the best weights so far. Raises Diverged, and writes nothing, where
-        a weight is no number."""
-        require_finite(self.job, state)
-        self.manifest.write(self._state(state))
-        self.saved = time.monotonic()
-
-    def _state(self, state: TrainState) -> dict[str, bytes]:
-        logs = {name: self._size(name) for name in LOGS}
-        extra: dict[str, Json] = {"logs": logs, "fingerprint": self.job.splits.fingerprint}
-        return {CHECKPOINT: checkpoint(state, extra), WEIGHTS: self._weights(state)}
-
-    def _weights(self, state: TrainState) -> bytes:
-        """The best weights so far, or the present ones where no epoch has ended yet."""
-        best = state.best_weights or state.model.state_dict()
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in best.items()}
-        return save(tensors, metadata={"rnncli": __version__})
-
-    def due(self, progress: Progress) -> bool:
-        """Whether it is time for a checkpoint."""
-        train = self.job.config.train
-        waited = time.monotonic() - self.saved
-        if train.checkpoint_time and waited >= train.checkpoint_time:
-            return True
-        if progress.event == "step":
-            return bool(train.checkpoint_every) and progress.step % train.checkpoint_every == 0
-        return waited >= CHECKPOINT_SECONDS
-
-    def finish(self, state: TrainState, outcome: Outcome) -> None:
-        """The result, the weights that it is of, and the seal on the logs."""
-        self.manifest.write({WEIGHTS: self._weights(state), "result.json": json.dumps(outcome.to_json(), indent=1)})
-        self.manifest.seal(name for name in LOGS if (self.folder / name).exists())
-
-    def _append(self, name: str, values: Mapping[str, Json]) -> None:
-        try:
-            with open(self.folder / name, "a", encoding="utf-8") as file:
-                file.write(json.dumps(strict(values)) + "\n")
-        except OSError as error:
-            raise cannot_write(self.folder / name, error) from error
-
-    def _size(self, name: str) -> int:
-        path = self.folder / name
-        return path.stat().st_size if path.exists() else 0
-
-    def resume(self, state: TrainState) -> None:
-        """Put the checkpoint into `state`, both logs back to where it was made; the recipe with its new budgets; no
-        result any more. Raises DataError: a file that is not what it was, or leads out of the folder."""
-        for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
-            inside(self.folder, name)
-        check_manifest(self.folder)
-        extra = load_checkpoint(self.folder / CHECKPOINT, state)
-        sizes = {name: int(extra["logs"][name]) for name in LOGS}
-        self.manifest.load()
-        self.manifest.release(["result.json", *LOGS])
-        try:
-            for beside in (*self.folder.glob(".*.tmp"), *(self.folder / "resume").glob(".*.tmp")):
-                beside.unlink()  # half a file of a process that was killed
-            (self.folder / "result.json").unlink(missing_ok=True)
-            for name, size in sizes.items():
-                _cut(self.folder / name, size)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
-        self.manifest.write({"recipe.yaml": resolved_yaml(self.job.config)})
-
-
-def _cut(path: Path, size: int) -> None:
-    """The file's first `size` bytes, where it is longer. Raises DataError: it is shorter."""
-    found = path.stat().st_size if path.exists() else 0
-    if found < size:
-        raise DataError(
-            tr("has {found} bytes, and had {size} when it was written", found=found, size=size),
-            where=shown(path),
-            todo=tr("bring the file back from a copy"),
-        )
-    if found > size:
-        os.truncate(path, size)
-
-
-def environment(job: Job) -> dict[str, Json]:
-    """Versions, machine, device, seed and the data's hash: what one needs to make sense of a run later."""
-    import numpy
-
-    return {
-        "rnncli": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "system": platform.platform(),
-        "device": job.device.type,
-        "device_name": torch.cuda.get_device_name() if job.device.type == "cuda" else platform.processor(),
-        "threads": job.config.train.threads,
-        "seed": job.config.train.seed,
-        "data_sha256": job.splits.fingerprint,
-        "recipe": job.recipe.name,
-        "origins": _origins(job.recipe),
-        "git_commit": _git_commit(job.recipe),
-    }
-
-
-def _origins(recipe: Recipe) -> dict[str, Json]:
-    """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are no default."""
-    rows = print_config(recipe.document, recipe.config).rows
-    return {key: origin for key, _, origin in rows if origin != "default"}
-
-
-def _git_commit(recipe: Recipe) -> str | None:
-    """The commit checked out where the recipe lies, None outside a repository or without git."""
-    folder = Path(recipe.document.name).resolve().parent
-    if not Path(recipe.document.name).exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
-
-
 def run_training(
     job: Job,
     folder: Path | None,
@@ -311,36 +138,52 @@ def run_training(
 
     on_progress: called after every update and epoch. resume: go on from the folder's checkpoint. Raises StoppedBySignal
     where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once.
+    Of several processes only the first writes; the others need a folder only to resume.
     """
-    if folder is None:
-        return _train(job, None, on_progress, False, baselines)
+    if folder is None or job.rank:
+        return _train(job, None, folder, on_progress, resume, baselines)
     with Writer(folder, job) as writer:
-        return _train(job, writer, on_progress, resume, baselines)
+        return _train(job, writer, folder, on_progress, resume, baselines)
 
 
 def _train(
-    job: Job, writer: Writer | None, on_progress: Callable[[Progress], None] | None, resume: bool, baselines: bool
+    job: Job,
+    writer: Writer | None,
+    folder: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+    resume: bool,
+    baselines: bool,
 ) -> Outcome:
     state = start(job)
-    if writer is not None and resume:
+    kept = _kept_in(job, folder)
+    if resume and writer is not None:
         writer.resume(state)
-    elif writer is not None:
-        writer.begin(state)
+    elif resume:
+        load_checkpoint(Path(kept) / CHECKPOINT, state, job.rank)
+    elif kept:
+        _save(job, state, None if writer is None else writer.begin)
+
+    def checkpoint() -> None:
+        if kept:
+            require_finite(job, state)
+            _save(job, state, None if writer is None else writer.checkpoint)
+
     last: Progress | None = None
     cut = False  # a limit was reached within an epoch: the checkpoint made there is the one to go on from
     with _signals() as signalled:
+        asked = _asked(job, signalled, writer)
         for progress in fit(job, state):
             last = progress
             if writer is not None and progress.event == "epoch":
                 writer.epoch(progress)
             if on_progress is not None:
                 on_progress(progress)
-            if signalled and progress.event != "end" and not cut:
-                if writer is not None:
-                    writer.checkpoint(state)
-                raise StoppedBySignal(None if writer is None else writer.folder, 128 + signalled[0])
-            if writer is not None and not cut and (progress.stopped or writer.due(progress)):
-                writer.checkpoint(state)
+            signal_number, waited = asked(progress)
+            if signal_number and progress.event != "end" and not cut:
+                checkpoint()
+                raise StoppedBySignal(folder, 128 + signal_number)
+            if not cut and (progress.stopped or _due(job.config.train, progress, waited)):
+                checkpoint()
             cut = cut or (progress.event == "step" and bool(progress.stopped))
     assert last is not None
     outcome = Outcome(
@@ -352,16 +195,64 @@ def _train(
         seconds=state.seconds,
         counted=state.counted,
         stopped=last.stopped,
-        folder=None if writer is None else writer.folder,
+        folder=folder,
     )
     if baselines:
-        outcome.baselines = job.task.baselines(job.config, job.splits, outcome.on)
+        if job.rank == 0:
+            outcome.baselines = job.task.baselines(job.config, job.splits, outcome.on)
         for name in job.config.train.compared():
             if name != cell_name(job.config.model):
                 outcome.compared[name] = [progress.metrics for progress in fit(with_cell(job, name))][-1]
     if writer is not None:
-        writer.finish(state, outcome)
+        writer.finish(state, outcome.to_json())
     return outcome
+
+
+def _kept_in(job: Job, folder: Path | None) -> str:
+    """The run folder, "" where nothing is kept; of several processes the first says."""
+    here = "" if folder is None else str(folder)
+    if job.team is None:
+        return here
+    job.team.folder = job.team.told(lambda: here)
+    return job.team.folder
+
+
+def _save(job: Job, state: TrainState, write: Callable[[TrainState, list[bytes]], None] | None) -> None:
+    """A checkpoint, written by the process that has `write` from the parts of all."""
+    part = own_part(state)
+    parts = [part] if job.team is None else job.team.exchange(part)
+    if write is not None:
+        write(state, parts)
+    if job.team is not None:
+        job.team.agree()  # that it is written: none ends before
+
+
+def _asked(job: Job, signalled: list[int], writer: Writer | None) -> Callable[[Progress], tuple[int, float]]:
+    """After a step of training: the signal to stop for (0: none), and seconds since the last checkpoint."""
+
+    def here() -> tuple[int, float]:
+        return (signalled[0] if signalled else 0), (0.0 if writer is None else writer.waited())
+
+    team = job.team
+    if team is None:
+        return lambda progress: here()
+    team.asked = here
+
+    def agreed(progress: Progress) -> tuple[int, float]:
+        if progress.event == "epoch":
+            team.agree()
+        return team.stop, team.waited
+
+    return agreed
+
+
+def _due(train: TrainSection, progress: Progress, waited: float) -> bool:
+    """Whether it is time for a checkpoint. waited: seconds since the last."""
+    if train.checkpoint_time and waited >= train.checkpoint_time:
+        return True
+    if progress.event == "step":
+        return bool(train.checkpoint_every) and progress.step % train.checkpoint_every == 0
+    return waited >= CHECKPOINT_SECONDS
 
 
 @contextmanager
@@ -485,6 +376,8 @@ def train(recipe: Recipe | str | Mapping[str, Any], *, out: str | None = None, s
     """
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, sets)
     job = prepare(loaded)
-    folder = new_folder(loaded.name, out)
-    run_training(job, folder)
+    with with_others(job):
+        outcome = run_training(job, new_folder(loaded.name, out) if job.rank == 0 else None)
+        folder = outcome.folder if job.team is None else job.team.folder
+    assert folder is not None
     return open_run(folder)

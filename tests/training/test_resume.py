@@ -15,11 +15,12 @@ from training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 from rnncli import names
 from rnncli.errors import DataError, UsageError
 from rnncli.files import FolderLock
-from rnncli.training.checkpoint import checkpoint, load_checkpoint
+from rnncli.training.checkpoint import checkpoint, load_checkpoint, own_part
 from rnncli.training.job import prepare
 from rnncli.training.loop import start
 from rnncli.training.resume import check_same, is_finished, recipe_of
-from rnncli.training.run import CHECKPOINT, StoppedBySignal, open_run
+from rnncli.training.run import StoppedBySignal, open_run
+from rnncli.training.writer import CHECKPOINT
 
 PAIRS: dict[str, Any] = {
     "task": "tagging",
@@ -170,7 +171,8 @@ def test_other_data_is_refused_and_another_torch_is_said(tmp_path: Path, small_l
 def test_a_damaged_checkpoint_is_one_message(tmp_path: Path, damage: str) -> None:
     job = job_of("hello")
     path = tmp_path / "state.safetensors"
-    path.write_bytes(checkpoint(start(job), {}))
+    state = start(job)
+    path.write_bytes(checkpoint(state, {}, [own_part(state)]))
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-40])
     elif damage == "random":

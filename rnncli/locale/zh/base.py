@@ -1,6 +1,9 @@
 """Chinese: devices, files, networks, weights and traces."""
 
 TEXTS: dict[str, str] = {
+    "RANK and WORLD_SIZE are set as for several processes, and these are not: {names}": "RANK 和 WORLD_SIZE 设成了多个进程，这些却没有设好：{names}",
+    "environment variables": "环境变量",
+    "start it with torchrun; for one process: unset RANK WORLD_SIZE": "用 torchrun 启动；只要一个进程时：unset RANK WORLD_SIZE",
     "there is no {name} device here": "这里没有 {name} 设备",
     "{what} needs {needed} of memory; {available} are available": "{what}需要 {needed} 内存；可用 {available}",
     "torch {version} sees: {devices}": "torch {version} 能看到：{devices}",

@@ -136,7 +136,7 @@ TEXTS: dict[str, str] = {
     "next:  a larger budget goes on, such as --epochs {n}": "下一步：放宽限制就能继续，例如 --epochs {n}",
     "saved {run} ({seconds} s, {why})": "已保存 {run}（{seconds} 秒，{why}）",
     "fast development run: all parts work, nothing is kept": "快速试运行：各部分正常，不保留任何结果",
-    "next:  rnncli train --resume {run}": "下一步：rnncli train --resume {run}",
+    "only training is shared by processes: one of {n} does this alone": "只有训练由多个进程分担：{n} 个进程中的一个单独做这件事",
     "stopped; everything so far is in {run}": "已停止；目前的一切都在 {run} 中",
     "look inside it": "看看它的内部",
     "use it on new input": "用在新输入上",

@@ -1,6 +1,20 @@
 """Chinese: rnncli/training."""
 
 TEXTS: dict[str, str] = {
+    "torch has no data-parallel training on mps": "torch 在 mps 上没有数据并行训练",
+    "{n} processes on this machine and {found} GPUs": "这台机器上有 {n} 个进程，却只有 {found} 个 GPU",
+    "torchrun --nproc-per-node {found}, or --device cpu": "torchrun --nproc-per-node {found}，或 --device cpu",
+    "one of the {n} processes that train together has ended, or cannot be reached": "一起训练的 {n} 个进程中有一个已经结束，或者联系不上",
+    "go on from the last checkpoint: {command}": "从最近的检查点继续：{command}",
+    "start it again": "重新启动",
+    "process {rank} of {n} on {host}": "{n} 个进程中的第 {rank} 个，在 {host} 上",
+    "the recipe": "配方",
+    "the data": "数据",
+    "not the same as in process 0: {names}": "与进程 0 不同：{names}",
+    "give every machine the same files and versions": "让每台机器都有相同的文件和版本",
+    "the other processes cannot be reached: {why}": "联系不上其他进程：{why}",
+    "start them with torchrun": "用 torchrun 启动它们",
+    "this run was trained with another number of processes: {before}, now {here}": "这个运行训练时的进程数不同：当时 {before}，现在 {here}",
     "a checkpoint of format {n}": "格式为 {n} 的检查点",
     "there is no checkpoint to resume from": "没有可以继续的检查点",
     "this checkpoint cannot be used: {why}": "这个检查点不能用：{why}",

@@ -1,0 +1,248 @@
+"""Several processes train one model together: torchrun starts them, DistributedDataParallel adds up their gradients.
+
+Each reads the data itself and takes its rows of every batch (`Order`), so that together they make the very batch that
+one process would. Whatever is decided (is the loss a number, is the time over, has a signal come, was the epoch the
+best) is decided from numbers that all have alike: summed up over all, or told by process 0, which alone measures,
+writes and speaks. Between processes go tensors and JSON, no pickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from rnncli import __version__
+from rnncli.cells import State
+from rnncli.data.batch import Batch, generator
+from rnncli.device import Process, this_process
+from rnncli.errors import Missing, UsageError
+from rnncli.locale import tr
+from rnncli.recipe.show import plain
+from rnncli.tasks import Loss
+
+if TYPE_CHECKING:
+    from rnncli.training.job import Job
+
+PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
+GRACE = timedelta(seconds=2)  # for process 0 to say what went wrong on all
+_GROUPS = itertools.count()
+# A model's buffers never change: they need not be sent before every step. torch 2.13 renamed what says so.
+_NAME = "forward_sync_buffers"
+_KEEP_BUFFERS: Any = {_NAME if _NAME in signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
+
+
+class Team:
+    """The processes that train a job together, as one of them sees it.
+
+    asked: gives the signal that came to this process (0: none) and seconds since process 0 last wrote a checkpoint.
+    stop, waited, seconds: what all agreed on at the last exchange: the signal to stop for (0: none), those seconds, and
+    seconds of training by the clock of process 0. folder: of the run, "" where nothing is kept.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.asked: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
+        self.stop = 0
+        self.waited = 0.0
+        self.seconds = 0.0
+        self.folder = ""
+        self._began = 0.0
+
+    def clock(self, began: float) -> Callable[[], float]:
+        """Seconds since `began` by the clock of process 0, as of the last exchange."""
+        self._began = began
+        self.seconds = time.perf_counter() - began
+        return lambda: self.seconds
+
+    def loss_of(self, job: Job) -> Callable[[Batch, State | None], Loss]:
+        """The task's loss, whose backward pass averages the gradients over all processes. Process 0 gives its weights
+        to the others. From here on each draws dropout of its own; process 0 as it would alone."""
+        shared = DistributedDataParallel(_Step(job), gradient_as_bucket_view=True, **_KEEP_BUFFERS)
+        if self.process.rank:
+            torch.manual_seed(int(generator(job.config.train.seed, self.process.rank).randint(2**31)))
+        return shared
+
+    def sums(self, total: Tensor, count: float) -> tuple[Tensor, float]:
+        """A batch's loss and count over all processes; what else is agreed on goes with them."""
+        if total.device.type == "cpu":
+            sums = self._sum([float(total), count])
+            return torch.tensor(sums[0], dtype=torch.float64), sums[1]
+        total = total.double()  # stays on the device, which need not be waited for
+        distributed.all_reduce(total)
+        return total, self._sum([count])[0]
+
+    def agree(self) -> None:
+        """Bring stop, waited and seconds up to date; `sums` does so too."""
+        self._sum([])
+
+    def _sum(self, numbers: list[float]) -> list[float]:
+        number, waited = self.asked()
+        alone = [waited, time.perf_counter() - self._began] if self.process.rank == 0 else [0.0, 0.0]
+        mine = [*numbers, float(number == signal.SIGINT), float(number == signal.SIGTERM), *alone]
+        ours = torch.tensor(mine, dtype=torch.float64)
+        distributed.all_reduce(ours)
+        *sums, interrupted, terminated, self.waited, self.seconds = ours.tolist()
+        self.stop = int(signal.SIGINT) if interrupted else int(signal.SIGTERM) if terminated else 0
+        return sums
+
+    def told(self, make: Callable[[], Any]) -> Any:
+        """What process 0 makes, plain JSON values, for all. The others wait meanwhile."""
+        value = json.loads(self.exchange(json.dumps(make()).encode() if self.process.rank == 0 else b"")[0])
+        self.agree()  # making it has taken time
+        return value
+
+    def all_told(self, text: str) -> list[str]:
+        """The text of each process, in their order."""
+        return [data.decode() for data in self.exchange(text.encode())]
+
+    def exchange(self, data: bytes) -> list[bytes]:
+        """The bytes of each process, in their order."""
+        size = torch.tensor([len(data)])
+        sizes = [torch.zeros_like(size) for _ in range(self.process.world)]
+        distributed.all_gather(sizes, size)
+        longest = int(max(sizes))
+        mine = torch.frombuffer(bytearray(data.ljust(longest, b"\0") or b"\0"), dtype=torch.uint8)
+        all_of_them = [torch.zeros_like(mine) for _ in sizes]
+        distributed.all_gather(all_of_them, mine)
+        return [bytes(one[: int(n)].numpy()) for one, n in zip(all_of_them, sizes, strict=True)]
+
+    def resume_command(self) -> str:
+        """What goes on with this run."""
+        process = self.process
+        options = f"--nproc-per-node {process.local_world}" if process.world == process.local_world else "..."
+        return f"torchrun {options} -m rnncli train --resume {self.folder}"
+
+
+class _Step(nn.Module):
+    """A batch's loss as a module, which is what DistributedDataParallel takes."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+        self.model = job.model
+
+    def forward(self, batch: Batch, carry: State | None) -> Loss:
+        if batch.size:
+            return self.job.task.loss(self.job.config, self.model, batch, carry)
+        nothing = torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
+        return Loss(nothing, 0, carry)  # the last batch had fewer rows than there are processes
+
+
+@contextmanager
+def together(job: Job) -> Iterator[None]:
+    """The job belongs to all processes that torchrun started, from here to the end.
+
+    Raises UsageError where they have different recipes or data, Missing where one of them ends before its time.
+    """
+    process = this_process()
+    store = PrefixStore(f"rnncli/{next(_GROUPS)}", _store())
+    _check_same(job, process, store)
+    cuda = job.device.type == "cuda"
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    distributed.init_process_group(
+        backend,
+        store=store,
+        rank=process.rank,
+        world_size=process.world,
+        timeout=PATIENCE,
+        device_id=torch.device("cuda", process.local_rank) if cuda else None,
+    )
+    job.team = Team(process)
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_lost(error):
+            raise
+        raise _lost(job.team) from error
+    distributed.destroy_process_group()
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether this says that another process cannot be reached. gloo has no class of its own for it."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+
+
+def _lost(team: Team) -> Missing:
+    process = team.process
+    return Missing(
+        tr("one of the {n} processes that train together has ended, or cannot be reached", n=process.world),
+        where=_place(process),
+        todo=tr("go on from the last checkpoint: {command}", command=team.resume_command())
+        if team.folder and Path(team.folder).exists()
+        else tr("start it again"),
+    )
+
+
+def _place(process: Process) -> str:
+    return tr("process {rank} of {n} on {host}", rank=process.rank, n=process.world, host=socket.gethostname())
+
+
+def _check_same(job: Job, process: Process, store: Store) -> None:
+    """UsageError where this process is about to train something else than process 0."""
+    config = plain(job.config)
+    del config["data"], config["train"]["threads"]  # paths and cores may differ from machine to machine
+    mine = {
+        "rnncli": __version__,
+        "torch": torch.__version__,
+        tr("the recipe"): hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        tr("the data"): job.splits.fingerprint,
+    }
+    store.set_timeout(PATIENCE)
+    store.set(str(process.rank), json.dumps(mine))
+    first = json.loads(store.get("0"))
+    differing = [name for name, value in mine.items() if first[name] != value]
+    if differing:
+        raise UsageError(
+            tr("not the same as in process 0: {names}", names=", ".join(differing)),
+            where=_place(process),
+            todo=tr("give every machine the same files and versions"),
+        )
+
+
+@cache
+def _store() -> Store:
+    """What all processes can read and write from their start on; torchrun keeps it, else process 0."""
+    try:
+        store: Store = next(rendezvous("env://", timeout=PATIENCE))[0]
+    except (RuntimeError, ValueError) as error:
+        raise Missing(
+            tr("the other processes cannot be reached: {why}", why=str(error).splitlines()[0]),
+            where=f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}",
+            todo=tr("start them with torchrun"),
+        ) from error
+    return store
+
+
+def first_to_say() -> bool:
+    """Whether this process is to say what went wrong: one does, process 0 where it can, and the others keep silent.
+
+    From here on SIGTERM is not heard: torchrun sends it to all as soon as one has ended, and one may be speaking.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    key = "rnncli/said"
+    try:
+        store = _store()
+        if this_process().rank:
+            with suppress(RuntimeError):  # process 0 has nothing to say
+                store.wait([key], GRACE)
+        return bool(store.add(key, 1) == 1)
+    except (RuntimeError, Missing):  # process 0 kept the store and is gone
+        return True
