@@ -75,13 +75,17 @@ def results(targets: Sequence[Target]) -> list[Record]:
         part, epoch = result["on"], result["best_epoch"]
         about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
         rows.append((target.name, result["metrics"], about))
+        head = f"{target.name}: " if len(targets) > 1 else ""
         for name, metrics in (result.get("compared") or {}).items():
             without = tr("without memory") if name == "feedforward" else name
-            below.append((without, metrics, tr("the same recipe, cell {name}", name=name)))
-        below += [(tr(name), metrics, tr("baseline")) for name, metrics in (result.get("baselines") or {}).items()]
+            below.append((without, metrics, head + tr("the same recipe, cell {name}", name=name)))
+        below += [
+            (tr(name), metrics, head + tr("baseline")) for name, metrics in (result.get("baselines") or {}).items()
+        ]
     if not rows:
         return []
-    distinct = [row for k, row in enumerate(below) if row not in below[:k]]  # runs on the same data share theirs
+    said = [row[:2] for row in below]
+    distinct = [row for k, row in enumerate(below) if said[k] not in said[:k]]  # runs on the same data share theirs
     table = metrics_table([(name, _numbers(metrics), about) for name, metrics, about in (*rows, *distinct)])
     return [table]
 

@@ -44,15 +44,14 @@ def _with_origins(target: Target) -> Table:
 
 def environments(targets: Sequence[Target]) -> list[Record]:
     """Versions, machine, hash of the data, of each run."""
-    found = [
-        {key: _shown(value) for key, value in target.environment().items() if key != "origins"} for target in targets
-    ]
-    if not any(found):
+    runs = [target for target in targets if target.run is not None]
+    found = [{key: _shown(value) for key, value in run.environment().items() if key != "origins"} for run in runs]
+    if not runs:
         return []
-    if len(targets) == 1:
+    if len(runs) == 1:
         columns = [Column("key", "", "text"), Column("value", "", "text")]
         return [Table("environment", columns, [list(pair) for pair in found[0].items()])]
-    return [_side_by_side("environment", targets, found, tr("{n} other entries are the same"))]
+    return [_side_by_side("environment", runs, found, tr("{n} other entries are the same"))]
 
 
 def _shown(value: Json) -> str:

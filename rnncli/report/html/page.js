@@ -110,8 +110,9 @@ function drawSeries(place, figure) {
 function drawHeatMap(place, figure) {
   const rows = unpack(figure.values);
   const [low, high] = scaleOf(rows);
-  const width = place.clientWidth, columns = figure.values.columns;
+  const columns = figure.values.columns;
   const longest = Math.min(14, Math.max(1, ...figure.row_labels.map((text) => text.length)));
+  const width = Math.min(place.clientWidth, figure.square || columns > 60 ? Infinity : 120 + 8 * longest + 64 * Math.max(3, columns));
   const across = (width - 60 - 8 * longest) / Math.max(1, columns);
   const down = figure.square ? Math.max(3, Math.min(14, across)) : Math.min(30, Math.max(3, 460 / figure.values.rows));
   const shownRows = ticks(figure.values.rows, (down * figure.values.rows) / 15);
@@ -126,13 +127,13 @@ function drawHeatMap(place, figure) {
     hovertemplate: "%{customdata}<br>%{z:.4f}<extra></extra>", text: written, texttemplate: written ? "%{text}" : undefined, hoverongaps: false,
     colorbar: { thickness: 10, outlinewidth: 0, len: 1 }, showscale: width > 500,
   }], layoutOf({
-    height: Math.max(90, down * figure.values.rows) + 40 + (!many && longestName > 2 ? 80 : 24),
+    width, height: Math.max(90, down * figure.values.rows) + 40 + (!many && longestName > 2 ? 80 : 24),
     margin: { l: 40, r: 8, t: 12, b: 30 },
     xaxis: { title: { text: label(figure.column_axis) }, tickvals: shownColumns, ticktext: shownColumns.map((k) => label(names[k])), ...(many ? { tickangle: 0 } : {}), showgrid: false, zeroline: false,
       constrain: "domain" },
     yaxis: { title: { text: label(figure.row_axis) }, autorange: "reversed", tickvals: shownRows, ticktext: shownRows.map((k) => label(figure.row_labels[k] ?? "")), showgrid: false, zeroline: false,
       ...(figure.square ? { scaleanchor: "x", constrain: "domain" } : {}) },
-  }), CONFIG);
+  }), { ...CONFIG, responsive: false });
 }
 
 function drawAll() {

@@ -1,0 +1,243 @@
+"""What a web page gathers, for every task, of runs whole and broken, and how much of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rnncli.errors import UsageError
+from rnncli.files import Manifest
+from rnncli.pages import Target, of_recipe, of_run, recordings, web_page
+from rnncli.pages.recordings import subject
+from rnncli.recipe import packaged_recipes
+from rnncli.records import HeatMap, Series, Table, WebPage
+from rnncli.report import html
+from rnncli.tasks import load_recipe, task_names
+
+RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}
+SMALL = (
+    "model.hidden_size=6",
+    "train.epochs=2",
+    "train.overfit_batches=1",
+    "train.control=false",
+    "train.compare=[]",
+    "train.schedule=none",
+)
+PICTURES = {
+    "algorithms": {"lengths"},
+    "classification": {"confusion"},
+    "forecasting": {"forecast"},
+    "image-sequences": {"frames", "confusion"},
+    "language-model": {"text"},
+    "tagging": {"confusion"},
+    "transcription": {"spectrogram", "heard"},
+    "translation": {"attention"},
+}
+
+
+def names(page: WebPage, section: str) -> set[str]:
+    return {record.name for one in page.sections if one.name == section for record in one.records}
+
+
+def record(page: WebPage, name: str) -> Any:
+    (found,) = [one for section in page.sections for one in section.records if one.name == name]
+    return found
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_every_task(
+    task: str,
+    tmp_path: Path,
+    train_run: Callable[..., Target],
+    read_page: Callable[[str], dict[str, Any]],
+    unpacked: Callable[[dict[str, Any]], list[list[float]]],
+) -> None:
+    target = train_run(tmp_path / "run", RECIPE_OF[task], *SMALL, baselines=False)
+    page = web_page([target], samples=2)
+    assert names(page, "answers") >= PICTURES[task]
+    assert {"curve-loss"} <= names(page, "learning")
+    assert 1 <= len(page.recordings) <= 2  # hello has but one
+    assert page.viewer_after == "answers"
+    document = read_page(html.render(page))
+    for k, recording in enumerate(document["recordings"]):
+        made = subject(target, k).trace()
+        for core, traced in zip(recording["cores"], made.cores, strict=True):
+            for name, packed in core["values"].items():
+                whole = made[made.prefix(traced) + name][:, 0].float()
+                shown = torch.tensor(unpacked(packed))
+                assert torch.equal(shown, whole[: shown.shape[0], : shown.shape[1]])
+                assert shown.shape == (min(core["num_steps"], recordings.STEPS), whole.shape[1])
+
+
+def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) -> None:
+    """Forward and reverse, two layers: the top layer's h beside nn.LSTM's output with the run's own weights."""
+    target = hostile[0]
+    assert target.run is not None
+    weights = load_file(target.run.folder / "model.safetensors")
+    core = {name.removeprefix("rnn."): tensor for name, tensor in weights.items() if name.startswith("rnn.")}
+    tokens = target.vocab["tokens"]["tokens"]
+    plain = torch.nn.LSTM(len(tokens), 3, num_layers=2, bidirectional=True)
+    plain.load_state_dict(core)
+    for recording in web_page([target]).recordings:
+        (steps,) = recording.cores
+        assert steps.tokens is not None
+        x = torch.nn.functional.one_hot(torch.tensor([tokens.index(token) for token in steps.tokens]), len(tokens))
+        output = plain(x.float().unsqueeze(1))[0][:, 0].detach()  # (T, 2 H)
+        both = [
+            values[0] + values[1] for values in zip(steps.values["l1.fwd.h"], steps.values["l1.bwd.h"], strict=True)
+        ]
+        torch.testing.assert_close(torch.tensor(both), output, atol=1e-6, rtol=0)
+        assert steps.answers is not None
+        assert [asked for _, _, asked in steps.answers] == recording_targets(target, recording.sample)
+
+
+def recording_targets(target: Target, sample: str) -> list[str]:
+    assert target.splits is not None
+    return list(target.splits.train.rows[int(sample.partition(":")[0])].labels)
+
+
+def test_confusion_agrees_with_the_metric(hostile: list[Target]) -> None:
+    page = web_page(hostile[:1])
+    matrix = record(page, "confusion")
+    assert isinstance(matrix, HeatMap)
+    counts = [int(label.rpartition("(")[2].rstrip(")")) for label in matrix.row_labels]
+    right = sum(matrix.values[k][k] * n for k, n in enumerate(counts))
+    assert right / sum(counts) == pytest.approx(hostile[0].result()["metrics"]["accuracy"])
+    assert sum(counts) == 11
+
+
+def test_a_forecast_stands_beside_its_baselines(tmp_path: Path, train_run: Callable[..., Target]) -> None:
+    target = train_run(tmp_path / "run", "forecasting", *SMALL, baselines=False)
+    curve = record(web_page([target]), "forecast")
+    assert isinstance(curve, Series)
+    assert set(curve.lines) == {"history", "forecast", "truth", "last value", "seasonal naive"}
+    horizon = target.config.data.horizon
+    history = [value for value in curve.lines["history"] if value == value]
+    assert curve.lines["last value"][-horizon:] == pytest.approx([history[-1]] * horizon)
+    season = history[-target.config.data.season :]
+    assert curve.lines["seasonal naive"][-horizon:] == pytest.approx((season * horizon)[:horizon], rel=1e-6)
+
+
+def test_curves_are_those_of_the_log(hostile: list[Target]) -> None:
+    loss = record(web_page(hostile), "curve-loss")
+    for target in hostile:
+        assert loss.lines[f"{target.name}: train"] == [line["loss"] for line in target.log()]
+    assert loss.x == [1, 2, 3]
+
+
+def test_a_comparison_shows_what_differs(hostile: list[Target]) -> None:
+    page = web_page(hostile)
+    settings = record(page, "settings")
+    assert isinstance(settings, Table)
+    assert {row[0]: tuple(row[1:]) for row in settings.rows} == {
+        "model.cell": ("lstm", "gru"),
+        "train.lr": ("0.001", "0.01"),
+    }
+    result = record(page, "result")
+    assert [row[0] for row in result.rows] == ["lstm", "gru", "most frequent label"]
+    assert {one.target for one in page.recordings} == {"lstm", "gru"}
+
+
+def test_settings_keep_their_origin(tmp_path: Path, train_run: Callable[..., Target]) -> None:
+    target = train_run(tmp_path / "run", "hello", "train.epochs=1", baselines=False)
+    rows = {key: (value, origin) for key, value, origin in record(web_page([target]), "config").rows}
+    assert rows["train.epochs"] == ("1", "--set")
+    assert rows["model.cell"][0] == "rnn"
+    assert rows["model.cell"][1].startswith("hello.yaml:")
+    assert "model.proj_size" not in rows
+    assert "model.proj_size" in {row[0] for row in record(web_page([target]), "defaults").rows}
+
+
+def test_a_recipe_is_said_to_be_untrained() -> None:
+    page = web_page([of_recipe("hello", "hello", ("model.cell=gru",))])
+    assert [message.text for message in page.about if message.kind == "warning"] == [
+        "not trained: a recipe, its weights fresh from seed 0; no curves and no result"
+    ]
+    assert [section.name for section in page.sections] == ["answers", "settings", "defaults", "environment"]
+    assert page.recordings[0].sample == "0: hello"
+
+
+def test_two_of_one_name_are_told_apart() -> None:
+    page = web_page([of_recipe("hello", "hello"), of_recipe("hello", "hello", ("model.cell=gru",))])
+    assert {one.target for one in page.recordings} == {"hello (1)", "hello (2)"}
+
+
+def test_long_samples_are_cut_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings, "STEPS", 3)
+    monkeypatch.setattr(recordings, "UNITS", 2)
+    (core,) = web_page([of_recipe("hello", "hello")]).recordings[0].cores
+    assert (core.num_steps, core.num_units) == (5, 4)
+    assert core.tokens == ["h", "e", "l"]
+    assert [len(row) for row in core.values["l0.fwd.h"]] == [2, 2, 2]
+
+
+def test_a_page_holds_so_many_numbers_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings, "NUMBERS", 2000)
+    page = web_page([of_recipe("language-model", "language-model")], samples=2)
+    held = sum(
+        len(values) * len(values[0]) for one in page.recordings for core in one.cores for values in core.values.values()
+    )
+    assert 1000 < held <= 2000
+
+
+@pytest.fixture
+def moved(tmp_path: Path, train_run: Callable[..., Target]) -> tuple[Path, Path]:
+    """A run, and its data file."""
+    data = tmp_path / "text.txt"
+    data.write_text("the quick brown fox jumps over the lazy dog. " * 200, encoding="utf-8")
+    sets = ("train.epochs=1", "train.control=false", "data.window=8", "train.batch_size=4", f"data.path={data}")
+    target = train_run(tmp_path / "run", "language-model", *SMALL, *sets, baselines=False)
+    assert target.run is not None
+    return target.run.folder, data
+
+
+def test_data_that_is_gone_leaves_curves_and_settings(moved: tuple[Path, Path]) -> None:
+    folder, data = moved
+    data.unlink()
+    target = of_run(folder, "run")
+    page = web_page([target])
+    assert any("cannot be read" in message.text for message in page.about)
+    assert not page.recordings
+    assert [section.name for section in page.sections] == ["result", "learning", "settings", "defaults", "environment"]
+    html.render(page)
+    with pytest.raises(UsageError, match="needs the data"):
+        web_page([target], view_names=["steps"])
+
+
+def test_changed_data_is_said(moved: tuple[Path, Path]) -> None:
+    folder, data = moved
+    data.write_text("the quick brown fox jumps over the lazy dogs. " * 200, encoding="utf-8")
+    page = web_page([of_run(folder, "run")])
+    assert any("has changed" in message.text for message in page.about)
+    assert page.recordings
+
+
+def test_a_run_that_has_not_ended(moved: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    shutil.copytree(moved[0], folder)
+    (folder / "result.json").unlink()
+    manifest = Manifest(folder)
+    manifest.load()
+    manifest.release(["result.json", "metrics.jsonl", "timing.jsonl"])
+    manifest.write({})
+    with open(folder / "metrics.jsonl", "a", encoding="utf-8") as log:
+        line = {"epoch": 2, "step": 2, "loss": "nan", "lr": 0.1, "grad_norm": 2.5, "validation": {"loss": 1.0}}
+        log.write(json.dumps(line) + "\n")
+    page = web_page([of_run(folder, "open")])
+    assert any("has not ended" in message.text for message in page.about)
+    assert "result" not in [section.name for section in page.sections]
+    loss = record(page, "curve-loss")
+    assert loss.lines["train"][1] != loss.lines["train"][1]  # nan
+    assert record(page, "curve-gradient norm").lines["open"][-1] == 2.5
+
+
+def test_views_are_shown_too(hostile: list[Target]) -> None:
+    page = web_page(hostile[:1], view_names=["saturation"])
+    assert "saturation" in [section.name for section in page.sections]
