@@ -30,7 +30,7 @@ from rnncli.files import FolderLock, cannot_write
 from rnncli.locale import tr
 from rnncli.sweep.jobs import RunState
 from rnncli.sweep.matching import Matcher
-from rnncli.sweep.plan import Plan, value_text
+from rnncli.sweep.plan import Plan, Space, value_text
 from rnncli.sweep.runs import holder
 
 JOURNAL = "study.journal"
@@ -141,7 +141,7 @@ class Search:
         if sum(one.state.name != "FAIL" for one in earlier) >= self.plan.trials:
             self._fail(trial.number)
             return None
-        settings = {key: value_text(self._suggest(trial, key)) for key in self.plan.search}
+        settings = {key: rounded(self._suggest(trial, key), space) for key, space in self.plan.search.items()}
         name = trial.user_attrs.get("name") or f"trial-{trial.number:04d}"
         folder = self.folder / str(name)
         try:
@@ -151,6 +151,7 @@ class Search:
         lock = FolderLock(folder)
         lock.__enter__()
         trial.set_user_attr("name", name)
+        trial.set_user_attr("settings", settings)
         trial.set_user_attr("alive", time.time())
         trial.set_user_attr("folder", str(folder.resolve()))
         trial.set_user_attr("host", host())  # last: from here on the lock speaks for the process
@@ -248,10 +249,18 @@ class Search:
         return [found_of(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
 
 
+def rounded(value: Any, space: Space) -> str:
+    """A proposed value as text, a number to four digits: what is shown is what was trained."""
+    if not isinstance(value, float):
+        return value_text(value)
+    short = float(f"{value:.4g}")
+    return value_text(short if space.low <= short <= space.high else value)
+
+
 def found_of(trial: Any) -> Found:
     """A trial as the study keeps it."""
     attributes = trial.user_attrs
-    settings = {key: value_text(value) for key, value in trial.params.items()}
+    settings = attributes.get("settings", {})
     running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
     return Found(
         attributes.get("name", f"trial-{trial.number:04d}"),

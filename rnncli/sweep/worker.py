@@ -107,7 +107,8 @@ def _train(request: dict[str, Any], folder: Path, tell: Tell, answers: IO[str]) 
         # The same seed would diverge again in the same update.
         end_early(folder, "diverged", f"{error.where}: {error.what}")
         raise
-    tell("done")
+    else:
+        tell("done")
 
 
 def _job(request: dict[str, Any], folder: Path) -> tuple[Any, bool]:
