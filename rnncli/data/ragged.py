@@ -1,10 +1,13 @@
-"""Rows of different lengths, their values kept as numbers: 4 bytes a value, however long the words of a file are."""
+"""Rows of a file kept as numbers: one, two or four bytes a value, however long the words of the file are."""
 
 from __future__ import annotations
 
+import re
 from array import array
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+BLOCK = 1 << 20  # values that are numbered before they are packed
 
 
 class Ragged(Sequence[list[Any]]):
@@ -53,20 +56,110 @@ class Ragged(Sequence[list[Any]]):
         return {kind: n for kind, n in zip(self.types, found, strict=True) if n}
 
 
-class Gathering:
-    """Takes rows one after the other, and keeps of each only the numbers of its values."""
+class Few(Sequence[Any]):
+    """A value for each row, out of few different ones."""
+
+    def __init__(self, types: Sequence[Any], numbers: Any) -> None:
+        """numbers: (rows,), places in types."""
+        self.types, self.numbers = types, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, i: Any) -> Any:
+        return Few(self.types, self.numbers[i]) if isinstance(i, slice) else self.types[self.numbers[i]]
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self.numbers), BLOCK):
+            yield from (self.types[number] for number in self.numbers[start : start + BLOCK].tolist())
+
+    def chosen(self, rows: Sequence[int]) -> Few:
+        """These rows of it, in this order."""
+        import numpy as np
+
+        return Few(self.types, self.numbers[np.asarray(rows, np.int64)])
+
+
+class Places(Sequence[str]):
+    """Where rows stand, `file:line` or `file`."""
+
+    def __init__(self, files: Few, lines: Any) -> None:
+        """lines: (rows,) int64, 0 where none is named."""
+        self._files, self._lines = files, lines
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return Places(self._files[i], self._lines[i])
+        file, line = self._files[i], int(self._lines[i])
+        return f"{file}:{line}" if line else file
+
+    def chosen(self, rows: Sequence[int]) -> Places:
+        """These of them, in this order."""
+        import numpy as np
+
+        return Places(self._files.chosen(rows), self._lines[np.asarray(rows, np.int64)])
+
+
+class Numbering:
+    """Takes values one after the other; `done` gives them all, in as few bytes as their different ones allow."""
 
     def __init__(self) -> None:
         self._number: dict[Hashable, int] = {}
-        self._numbers, self._ends = array("i"), array("q", [0])
+        self._packed: list[Any] = []
+        self._open = array("i")
 
-    def add(self, row: Iterable[Hashable]) -> None:
+    def extend(self, values: Iterable[Hashable]) -> None:
         known = self._number
-        self._numbers.extend([known.setdefault(value, len(known)) for value in row])
-        self._ends.append(len(self._numbers))
+        self._open.extend([known.setdefault(value, len(known)) for value in values])
+        if len(self._open) > BLOCK:
+            self._pack()
+
+    def _pack(self) -> None:
+        import numpy as np
+
+        self._packed.append(np.array(self._open, np.min_scalar_type(len(self._number))))
+        self._open = array("i")
+
+    def done(self) -> Few:
+        import numpy as np
+
+        self._pack()
+        return Few(list(self._number), np.concatenate(self._packed))
+
+
+class GatheringPlaces:
+    """Takes the places of rows one after the other."""
+
+    def __init__(self) -> None:
+        self._files, self._lines = Numbering(), array("q")
+
+    def add(self, place: str) -> None:
+        file, _, line = place.rpartition(":")
+        named = file and re.fullmatch("[1-9][0-9]{0,17}", line)
+        self._files.extend((file if named else place,))
+        self._lines.append(int(line) if named else 0)
+
+    def done(self) -> Places:
+        import numpy as np
+
+        return Places(self._files.done(), np.array(self._lines, np.int64))
+
+
+class Gathering:
+    """Takes rows of values one after the other."""
+
+    def __init__(self) -> None:
+        self._values, self._ends = Numbering(), array("q", [0])
+
+    def add(self, row: Sequence[Hashable]) -> None:
+        self._values.extend(row)
+        self._ends.append(self._ends[-1] + len(row))
 
     def done(self) -> Ragged:
         import numpy as np
 
-        ends = np.array(self._ends, np.int64)
-        return Ragged(list(self._number), np.array(self._numbers, np.int32), ends, np.arange(len(ends) - 1))
+        values, ends = self._values.done(), np.array(self._ends, np.int64)
+        return Ragged(values.types, values.numbers, ends, np.arange(len(ends) - 1))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
 from rnncli.data.ngrams import LONGEST, NgramClassifier
 from rnncli.data.pictures import confusion, spectrogram
+from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
@@ -123,6 +125,36 @@ class Row(NamedTuple):
     group: str
 
 
+class Rows(Sequence[Row]):
+    """Labelled texts as numbers of few different words, labels and groups; a row is made when asked for."""
+
+    def __init__(self, places: Places, tokens: Ragged, labels: Few, groups: Few) -> None:
+        self.places, self.tokens, self.labels, self.groups = places, tokens, labels, groups
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Rows:
+        places, tokens, labels, groups = GatheringPlaces(), Gathering(), Numbering(), Numbering()
+        for row in rows:
+            places.add(row.where)
+            tokens.add(row.tokens)
+            labels.extend((row.label,))
+            groups.extend((row.group,))
+        return cls(places.done(), tokens.done(), labels.done(), groups.done())
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return Rows(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
+        return Row(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
+
+    def chosen(self, rows: Sequence[int]) -> Rows:
+        """These rows, in this order."""
+        tokens, labels, groups = self.tokens.chosen(rows), self.labels.chosen(rows), self.groups.chosen(rows)
+        return Rows(self.places.chosen(rows), tokens, labels, groups)
+
+
 class Part(NamedTuple):
     """Rows, and the same as numbers: token numbers, or the features of a sound, (T, mels) each. class_weights: (C,) of
     the loss; None where all classes count alike."""
@@ -137,6 +169,8 @@ class Part(NamedTuple):
 
         if isinstance(self.inputs, ChosenFeatures):
             return self.inputs.lengths
+        if isinstance(self.inputs, Ragged):
+            return cast(list[int], self.inputs.lengths.tolist())
         return [len(row) for row in self.inputs]
 
 
@@ -148,33 +182,33 @@ def read(config: Config) -> Splits:
     notes: list[str] = []
     if data.path is not None:
         sources = [data.path] if isinstance(data.path, str) else data.path
-        rows = [row for source in sources for row in _rows(config, source, skipped, notes)]
+        rows = Rows.of(row for source in sources for row in _rows(config, source, skipped, notes))
         shares, seed = data.split.fractions(), config.train.seed
         if data.split.by is None or not shares:
-            split = split_by_class([row.label for row in rows], shares, seed)
+            split = split_by_class(rows.labels, shares, seed)
         else:
-            split = split_by_group([row.group for row in rows], shares, seed, by=str(data.split.by))
-        parts = {name: [rows[i] for i in numbers] for name, numbers in split.parts.items()}
+            split = split_by_group(rows.groups, shares, seed, by=str(data.split.by))
+        parts = {name: rows.chosen(numbers) for name, numbers in split.parts.items()}
         how = split.how
     else:
         given = {name: getattr(data, name) for name in ("train", "validation", "test")}
         sources = [source for source in given.values() if source is not None]
         parts = {
-            name: list(_rows(config, source, skipped, notes)) for name, source in given.items() if source is not None
+            name: Rows.of(_rows(config, source, skipped, notes)) for name, source in given.items() if source is not None
         }
         how = tr("separate files")
     if skipped.count:
         notes.append(skipped.sentence())
     notes += skipped.notes
-    labels = Vocab(tuple(sorted({row.label for row in parts["train"]})))
+    labels = Vocab(tuple(sorted(set(parts["train"].labels))))
     if len(labels) < 2:
         raise DataError(
             tr("the training part has one class only, {label}", label=repr(labels.tokens[0])),
             where=name_of(sources[0]),
             todo=tr("is data.label the column of classes?"),
         )
-    tokens = Vocab.from_tokens(
-        (token for row in parts["train"] for token in row.tokens),
+    tokens = Vocab.from_counts(
+        parts["train"].tokens.counts(),
         specials=(UNK,),
         min_count=data.min_count,
         max_size=data.max_vocab or None,
@@ -187,7 +221,7 @@ def read(config: Config) -> Splits:
         validation=found.get("validation"),
         test=found.get("test"),
         vocab=vocab,
-        counts={name: {"texts": len(part.rows), "steps": sum(map(len, part.inputs))} for name, part in found.items()},
+        counts={name: {"texts": len(part.rows), "steps": sum(part.lengths())} for name, part in found.items()},
         fingerprint=_fingerprint(sources),
         how=tr("{how}; {n} classes", how=how, n=len(labels)),
         notes=notes,
@@ -374,28 +408,28 @@ def _fingerprint(sources: Sequence[str]) -> str:
     return "-".join(prints)
 
 
-def _part(config: Config, name: str, rows: Sequence[Row], vocab: Vocabulary, notes: list[str]) -> Part:
+def _part(config: Config, name: str, rows: Rows, vocab: Vocabulary, notes: list[str]) -> Part:
     """The rows of a part as numbers. A class that training does not have is a bad record."""
     tokens, labels = Vocab.from_json(vocab["tokens"]), Vocab.from_json(vocab["labels"])
     skipped = Skipped(config.data.on_bad, tr("rows"))
-    usable = []
-    for row in rows:
-        if row.label in labels:
+    usable, targets = [], []
+    for i, label in enumerate(rows.labels):
+        if label in labels:
             skipped.good()
-            usable.append(row)
+            usable.append(i)
+            targets.append(labels.id(label))
         else:
-            skipped.bad(row.where, tr("class {label} is not in the training part", label=repr(row.label)))
+            skipped.bad(rows.places[i], tr("class {label} is not in the training part", label=repr(label)))
     skipped.finish(name)
     if skipped.count:
         notes.append(skipped.sentence())
-    inputs = [tokens.encode(row.tokens) for row in usable]
-    unknown = sum(ids.count(tokens.id(UNK)) for ids in inputs)
+        rows = rows.chosen(usable)
+    unknown = sum(n for token, n in rows.tokens.counts().items() if token not in tokens or token == UNK)
     if unknown:
         notes.append(
             tr("tokens of {part} that are not in the vocabulary, read as <unk>: {n}", part=name, n=f"{unknown:,}")
         )
-    targets = [labels.id(row.label) for row in usable]
-    return Part(usable, inputs, targets)
+    return Part(rows, rows.tokens.as_values(tokens.encode(rows.tokens.types)), targets)
 
 
 def _class_weights(config: Config, targets: Sequence[int], num_classes: int) -> Tensor | None:
@@ -407,11 +441,13 @@ def _class_weights(config: Config, targets: Sequence[int], num_classes: int) -> 
     return len(targets) / (num_classes * rows.float())
 
 
-def _seen_before(parts: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+def _seen_before(parts: Mapping[str, Rows]) -> Iterator[str]:
     """A sentence for each held-out part that holds texts of the training part: there, memory looks like skill."""
-    seen = {tuple(row.tokens) for row in parts["train"]}
+    import numpy as np
+
+    seen = _prints(parts["train"])
     for name, rows in parts.items():
-        again = sum(tuple(row.tokens) in seen for row in rows) if name != "train" else 0
+        again = int(np.isin(_prints(rows), seen).sum()) if name != "train" else 0
         if again:
             yield tr(
                 "texts of {part} that also stand in train: {n} of {total}",
@@ -419,6 +455,14 @@ def _seen_before(parts: Mapping[str, Sequence[Row]]) -> Iterator[str]:
                 n=f"{again:,}",
                 total=f"{len(rows):,}",
             )
+
+
+def _prints(rows: Rows) -> Any:
+    """64 bits of a hash of each text, (rows,)."""
+    import numpy as np
+
+    prints = (int.from_bytes(blake2b("\0".join(tokens).encode(), digest_size=8).digest()) for tokens in rows.tokens)
+    return np.fromiter(prints, np.uint64, len(rows))
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
@@ -553,12 +597,12 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
     if "features" in splits.vocab:
         about = tr("the class whose mean over all frames is nearest: knows no order")
         return [always, Baseline(tr("mean spectrum"), _as_metrics(_by_spectrum(train, tested, size), tested), about)]
-    bag = NgramClassifier([row.tokens for row in train.rows], train.targets, size)
+    bag = NgramClassifier(train.rows.tokens, train.targets, size)
     return [
         always,
         Baseline(
             tr("n-grams"),
-            _as_metrics(bag.log_chances([row.tokens for row in tested.rows]), tested),
+            _as_metrics(bag.log_chances(tested.rows.tokens), tested),
             tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(config.data.tokens)),
         ),
     ]
@@ -675,7 +719,7 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     settings = _settings(vocab)
     if settings is not None and config.data.sound is not None:
         return _read_sound_part(config, config.data.sound, vocab, settings, path)
-    rows = list(_rows(config, path, skipped, notes))
+    rows = Rows.of(_rows(config, path, skipped, notes))
     if skipped.count:
         notes.append(skipped.sentence())
     part = _part(config, name_of(path), rows, vocab, notes)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.ragged import Gathering, Ragged
+from rnncli.data.ragged import Gathering, GatheringPlaces, Numbering, Ragged
 
 ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "cc", None, ""]), max_size=6), max_size=12)
 
@@ -40,3 +40,31 @@ def test_rows_lengths_and_counts(rows: list[list[str | None]], data: st.DataObje
 def test_a_value_for_every_type() -> None:
     with pytest.raises(ValueError, match="1 values for 2 types"):
         gathered([["a", "b"]]).as_values([1])
+
+
+PLACES = ["a:1", "a:27", "b", "b:0", "b:007", ":3", "c:x", "d:" + "9" * 30, "a:b:4", "12"]
+
+
+@given(names=st.lists(st.sampled_from(PLACES)))
+def test_places(names: list[str]) -> None:
+    gathering = GatheringPlaces()
+    for name in names:
+        gathering.add(name)
+    places = gathering.done()
+    assert list(places) == names
+    assert list(places[::-1]) == names[::-1]
+    assert list(places.chosen(range(1, len(names)))) == names[1:]
+
+
+@pytest.mark.parametrize("kinds", [3, 300, 70_000])
+def test_numbers_take_no_more_bytes_than_they_need(monkeypatch: pytest.MonkeyPatch, kinds: int) -> None:
+    monkeypatch.setattr("rnncli.data.ragged.BLOCK", 100)
+    numbering = Numbering()
+    values = [i % kinds for i in range(2 * kinds + 9)]
+    for value in values:
+        numbering.extend((value,))
+    few = numbering.done()
+    assert list(few) == values
+    assert few[7] == values[7]
+    assert list(few[3:9]) == values[3:9]
+    assert few.numbers.itemsize == {3: 1, 300: 2, 70_000: 4}[kinds]
