@@ -34,6 +34,8 @@ VARIABLES = {
     "one.verdict": "bench/recipes.py",
     "part": ("bench/recipes.py", "training/summary.py", "pages/learning.py"),
     "what": "training/summary.py",
+    "plan.metric": "sweep/pages.py",
+    "on": "sweep/pages.py",
 }
 
 

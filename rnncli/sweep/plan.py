@@ -17,13 +17,6 @@ from rnncli.tasks import Recipe, load_recipe
 
 MOST_RUNS = 10_000
 LONGEST_NAME = 100
-# Keys that make trials incomparable where they vary, and what to write instead.
-_FIXED = {
-    "task": "one sweep per task",
-    "format": "leave it out",
-    "train.seed": "--seeds 5, counted up from --seed",
-    "train.best_by": "--set train.best_by=..., the same for every trial",
-}
 # A sweep compares its own trials: no run trains a second network beside the first, unless it is asked for.
 _ALONE: dict[str, Any] = {"train.control": False, "train.compare": []}
 Flags = Mapping[str, tuple[str, Any]]
@@ -160,11 +153,15 @@ def _by_key(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def _check_keys(keys: Sequence[str], typed: set[str], match_params: int | None) -> None:
+    fixed = {  # what would make trials incomparable
+        "task": tr("one sweep for each task"),
+        "format": tr("leave it out"),
+        "train.seed": tr("instead: --seeds 5, counted up from --seed"),
+        "train.best_by": tr("instead: --set train.best_by=METRIC, the same for every trial"),
+    }
     for key in keys:
-        if key in _FIXED:
-            raise UsageError(
-                tr("{key} cannot vary within a sweep", key=key), todo=tr("instead: {text}", text=_FIXED[key])
-            )
+        if key in fixed:
+            raise UsageError(tr("{key} cannot vary within a sweep", key=key), todo=fixed[key])
         if key in typed:
             raise UsageError(tr("{key} is set, and varies", key=key), todo=tr("leave one out"))
         if any(other.startswith(f"{key}.") for other in keys):

@@ -3,7 +3,7 @@
 Words are those of Chinese courses on PyTorch: 隐藏状态, 序列长度, 批, 词元, 梯度消失. Every text fits GBK.
 """
 
-from rnncli.locale.zh import base, bench, cli, data, demo, pages, recipe, report, tasks, training, views, words
+from rnncli.locale.zh import base, bench, cli, data, demo, pages, recipe, report, sweep, tasks, training, views, words
 
 TEXTS: dict[str, str] = {
     **base.TEXTS,
@@ -14,6 +14,7 @@ TEXTS: dict[str, str] = {
     **pages.TEXTS,
     **recipe.TEXTS,
     **report.TEXTS,
+    **sweep.TEXTS,
     **tasks.TEXTS,
     **training.TEXTS,
     **views.TEXTS,
