@@ -20,6 +20,8 @@ from torch import Tensor
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json
+from rnncli.training.fits import after_a_step, check_carry, fitting, number
+from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
 
 FORMAT = 1
@@ -79,13 +81,14 @@ def _of(rank: int) -> str:
     return f"process.{rank}." if rank else ""
 
 
-def load_checkpoint(path: Path, state: TrainState, rank: int = 0) -> dict[str, Json]:
-    """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns what `extra` was.
-    rank: of the process whose own part is taken.
+def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, Json]:
+    """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns what `extra` was. Of
+    several processes each takes its own part.
 
-    Raises DataError: a file that is missing, cut, changed, or of another model.
+    Raises DataError: a file that is missing, cut, changed, or of another recipe.
     """
     try:
+        fresh = after_a_step(state.optimizer)
         with safe_open(path, framework="pt") as file:
             document = json.loads((file.metadata() or {})["rnncli"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -93,16 +96,25 @@ def load_checkpoint(path: Path, state: TrainState, rank: int = 0) -> dict[str, J
             raise DataError(tr("a checkpoint of format {n}", n=document["format"]), where=str(path))
         for name in PLAIN:
             setattr(state, name, _as_before(name, getattr(state, name), document["state"][name]))
-        state.total = tensors["total"]
-        state.model.load_state_dict(_under(tensors, "model."))
+        state.total = fitting(state.total, tensors["total"], "total")
         device = next(state.model.parameters()).device
-        state.best_weights = {name: tensor.to(device) for name, tensor in _under(tensors, "best.").items()}
-        own = _under(tensors, _of(rank))
+        weights = dict(state.model.state_dict())
+        state.model.load_state_dict(fitting(weights, _under(tensors, "model."), "model"))
+        best = _under(tensors, "best.")
+        if best:  # an epoch has ended
+            fitting(weights, best, "best")
+        state.best_weights = {name: tensor.to(device) for name, tensor in best.items()}
+        own = _under(tensors, _of(job.rank))
         carry = _under(own, "carry.")
         state.carry = tuple(carry[str(i)].to(device) for i in range(len(carry))) if document["has_carry"] else None
-        _load_optimizer(state.optimizer, document["optimizer"], _under(tensors, "optimizer."))
+        check_carry(job, state)
+        _load_optimizer(state.optimizer, fresh, document["optimizer"], _under(tensors, "optimizer."))
         if state.schedule is not None:
-            state.schedule.load_state_dict(_from_json(document["schedule"]))
+            before = _to_json(state.schedule.state_dict())
+            state.schedule.load_state_dict(_from_json(fitting(before, document["schedule"], "schedule")))
+        extra: dict[str, Json] = document["extra"]
+        if not all(isinstance(size, int) and size >= 0 for size in extra["logs"].values()):
+            raise ValueError(f"logs are {extra['logs']!r:.60}")
         torch.set_rng_state(own["random.cpu"])
         if device.type == "cuda" and "random.cuda.0" in own:
             torch.cuda.set_rng_state(own["random.cuda.0"])
@@ -124,17 +136,21 @@ def load_checkpoint(path: Path, state: TrainState, rank: int = 0) -> dict[str, J
             where=str(path),
             todo=tr("its best weights may still be whole: rnncli evaluate, or train --init-from"),
         ) from error
-    extra: dict[str, Json] = document["extra"]
     return extra
 
 
 def _as_before(name: str, fresh: Any, value: Any) -> Any:
-    """The value, of the type that a fresh state has at that name. Raises TypeError."""
-    kinds = (float, int, type(None)) if name == "best" else (float, int) if isinstance(fresh, float) else type(fresh)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}")
-    if isinstance(value, int) and value < 0 and isinstance(fresh, int):
-        raise ValueError(f"{name} is {value}")
+    """The value, of the type that a fresh state has at that name. Raises ValueError."""
+    if name == "best_metrics":
+        fits = isinstance(value, dict) and all(number(figure) for figure in value.values())
+    elif name == "best":
+        fits = value is None or number(value)
+    elif isinstance(fresh, int):  # a count
+        fits = isinstance(value, int) and number(value) and value >= 0
+    else:
+        fits = number(value) if isinstance(fresh, float) else isinstance(value, type(fresh))
+    if not fits:
+        raise ValueError(f"{name} is {value!r:.40}")
     return value
 
 
@@ -142,17 +158,19 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, document: Any, tensors: dict[str, Tensor]) -> None:
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, fresh: dict[str, Any], document: Any, tensors: dict[str, Tensor]
+) -> None:
+    """fresh: the optimizer's own state_dict after an update; a parameter that has had none has no state."""
     found: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in document["state"].items()}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
-        shape = parameters[int(index)].shape
-        if tensor.dim() and (
-            tensor.dim() != len(shape) or any(n not in (1, m) for n, m in zip(tensor.shape, shape, strict=True))
-        ):
-            raise ValueError(f"optimizer.{name} is {tuple(tensor.shape)}")
         found.setdefault(int(index), {})[key] = tensor
+    for number_of, values in found.items():
+        fitting(fresh["state"][number_of], values, f"optimizer.{number_of}")
+    fitting(fresh["param_groups"], document["groups"], "optimizer")
+    if [group["params"] for group in document["groups"]] != [group["params"] for group in fresh["param_groups"]]:
+        raise ValueError("its optimizer has other parameters")
     optimizer.load_state_dict({"state": found, "param_groups": document["groups"]})
 
 

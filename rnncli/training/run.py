@@ -159,7 +159,7 @@ def _train(
     if resume and writer is not None:
         writer.resume(state)
     elif resume:
-        load_checkpoint(Path(kept) / CHECKPOINT, state, job.rank)
+        load_checkpoint(Path(kept) / CHECKPOINT, job, state)
     elif kept:
         _save(job, state, None if writer is None else writer.begin)
 

@@ -118,8 +118,8 @@ class Writer:
         for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
             inside(self.folder, name)
         check_manifest(self.folder)
-        extra = load_checkpoint(self.folder / CHECKPOINT, state)
-        sizes = {name: int(extra["logs"][name]) for name in LOGS}
+        extra = load_checkpoint(self.folder / CHECKPOINT, self.job, state)
+        sizes: dict[str, int] = {name: extra["logs"].get(name, 0) for name in LOGS}
         self.manifest.load()
         self.manifest.release(["result.json", *LOGS])
         try:

@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_one_message(tmp_path: Path, damage: str) -> Non
     else:
         job = job_of("hello", "model.hidden_size=9")
     with pytest.raises(DataError) as error:
-        load_checkpoint(path, start(job))
+        load_checkpoint(path, job, start(job))
     assert str(path) in str(error.value)
 
 
