@@ -146,7 +146,7 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(place.parent, error) from error
-        lock = yield from _alone(place.parent, text.name)
+        lock = yield from _alone(place.parent, text.short)
         try:
             if not _usable(text, place):  # another process may have made it meanwhile
                 yield from _write(text, kind, place)
@@ -182,7 +182,7 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
     for beside in place.parent.glob(".*.tmp"):
         beside.unlink(missing_ok=True)  # of a process that was killed: this one has the lock
     numbers = _Numbers(text, kind)
-    what, total = tr("encoding {name}", name=text.name), bytes_of(text.source)
+    what, total = tr("encoding {name}", name=text.short), bytes_of(text.source)
     said = tr("encoding {name} once, into {file}", name=text.name, file=shown(place))
     yield Reading(what, 0, total, said)
     with writing(place) as file:
@@ -288,7 +288,7 @@ def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Me
         except (ValueError, IndexError) as error:  # a number that no type has
             raise _damaged(text.place or Path(text.name)) from error
         if text.place is not None:
-            yield Reading(tr("counting {name}", name=text.name), at - start, stop - start)
+            yield Reading(tr("counting {name}", name=Path(text.name).name), at - start, stop - start)
     return Measured(counts, int(counts @ lengths) + spaces)
 
 

@@ -36,6 +36,11 @@ class Text:
     def name(self) -> str:
         return self.files[0][0] if len(self.files) == 1 else tr("{n} files", n=len(self.files))
 
+    @property
+    def short(self) -> str:
+        """For a line that has little room."""
+        return Path(self.name).name
+
     def pieces(self) -> Iterator[str]:
         """The text in pieces of about a megabyte: every line ends in \n, no BOM. Raises DataError: a file that is not
         what it was."""
@@ -105,7 +110,7 @@ def scan(source: Source | Sequence[Source]) -> Generator[Reading, None, Text]:
 
     names = [shown(file) for file in text_files(source)]
     lengths = [0] * len(names)
-    what, total = tr("reading {name}", name=names[0]), bytes_of(source)
+    what, total = tr("reading {name}", name=Path(names[0]).name), bytes_of(source)
     digest, done, blank = hashlib.sha256(), 0, True
     seen = np.zeros(sys.maxunicode + 1, dtype=bool)
     held: list[str] | None = []
