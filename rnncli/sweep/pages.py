@@ -267,4 +267,5 @@ def _title(plan: Plan) -> str:
 
 
 def _config(plan: Plan, folder: Path | None) -> dict[str, Json]:
-    return {**settings_of(plan), "folder": None if folder is None else str(folder), "metric": plan.metric}
+    settings = {key: value for key, value in settings_of(plan).items() if key != "schema"}
+    return {**settings, "folder": None if folder is None else str(folder), "metric": plan.metric}
