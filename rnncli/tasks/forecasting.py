@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"mae": "lower", "rmse": "lower", "mase": "lower", "loss": "lower"}
 INPUT: Literal["text", "path"] = "path"
+STRETCH = 1 << 12  # origins whose baseline is made at a time
 SHOWN_STEPS = 12  # of the forecast that closes a run
 
 
@@ -101,12 +102,12 @@ class Config(RecipeConfig):
 
 class Part(NamedTuple):
     """Windows of one series. values: (T, I) float32, scaled, targets first, then past and future columns. truth: (T, N)
-    float32, scaled, NaN where the file has no value. origins: of each window, the last row that is looked at."""
+    float32, scaled, NaN where the file has no value. origins: of each window, the last row looked at, (windows,)."""
 
     series: RegularSeries
     values: Tensor
     truth: Tensor
-    origins: Sequence[int]
+    origins: Any
 
 
 def read(config: Config) -> Splits:
@@ -129,8 +130,9 @@ def read(config: Config) -> Splits:
                 ranges[name] = (series, range(len(series)))
         how = tr("separate files")
     vocab = _scales(config, *ranges["train"])
+    scaled = {id(series): _scaled(series, vocab) for series, _ in ranges.values()}
     found = {
-        name: _part(config, series, rows, vocab, name, every=1 if name == "train" else data.stride)
+        name: _part(config, series, scaled[id(series)], rows, name, every=1 if name == "train" else data.stride)
         for name, (series, rows) in ranges.items()
     }
     return Splits(
@@ -170,7 +172,8 @@ def _scales(config: Config, series: RegularSeries, rows: range) -> Vocabulary:
     import numpy as np
 
     season, N = config.data.season, len(config.data.targets())
-    values = np.where(series.known, series.values, np.nan)[rows.start : rows.stop]  # (T, I)
+    inside = slice(rows.start, rows.stop)
+    values = np.where(series.known[inside], series.values[inside], np.nan)  # (T, I)
     if len(values) <= season:
         raise DataError(
             tr("the training part has {n} steps, not more than a season, {season}", n=len(values), season=season),
@@ -195,29 +198,39 @@ def _scales(config: Config, series: RegularSeries, rows: range) -> Vocabulary:
     }
 
 
-def _part(config: Config, series: RegularSeries, rows: range, vocab: Vocabulary, name: str, every: int) -> Part:
-    """The windows whose forecast lies inside `rows`; what they look at may lie before. every: steps between origins."""
+def _scaled(series: RegularSeries, vocab: Vocabulary) -> tuple[Tensor, Tensor]:
+    """values and truth of a Part, which parts of one series share. A column at a time, so that little is held twice."""
     import numpy as np
     import torch
 
-    data, N = config.data, vocab["targets"]
+    N = vocab["targets"]
+    values = np.empty(series.values.shape, np.float32)
+    for i, (mean, std) in enumerate(zip(vocab["mean"], vocab["std"], strict=True)):
+        values[:, i] = (series.values[:, i] - mean) / std
+    truth = values[:, :N].copy()
+    truth[~series.known[:, :N]] = np.nan
+    return torch.from_numpy(values), torch.from_numpy(truth)
+
+
+def _part(
+    config: Config, series: RegularSeries, scaled: tuple[Tensor, Tensor], rows: range, name: str, every: int
+) -> Part:
+    """The windows whose forecast lies inside `rows`; what they look at may lie before. every: steps between origins."""
+    import numpy as np
+
+    data, N = config.data, scaled[1].shape[1]
     first = max(rows.start, data.window) - 1
-    scaled = (series.values - np.array(vocab["mean"])) / np.array(vocab["std"])  # (T, I)
-    truth = np.where(series.known, scaled, np.nan)[:, :N]
-    origins = [
-        origin
-        for origin in range(first, rows.stop - data.horizon, every)
-        if series.known[origin + 1 : origin + 1 + data.horizon, :N].any()
-    ]
-    if not origins:
+    known = np.concatenate(([0], np.cumsum(series.known[:, :N].any(axis=1))))  # rows before each that have a truth
+    origins = np.arange(first, max(first, rows.stop - data.horizon), every)
+    origins = origins[known[origins + 1 + data.horizon] > known[origins + 1]]
+    if not len(origins):
         needed = data.horizon + (data.window if rows.start == 0 else max(0, data.window - rows.start))
         raise DataError(
             tr("{part} has {n} steps; a window and its forecast need {needed}", part=name, n=len(rows), needed=needed),
             where=series.name,
             todo=tr("lower data.window or data.horizon, or give {part} a larger share", part=name),
         )
-    as_tensor = [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in (scaled, truth)]
-    return Part(series, as_tensor[0], as_tensor[1], origins)
+    return Part(series, *scaled, origins)
 
 
 def build(config: Config, vocab: Vocabulary) -> nn.Module:
@@ -238,15 +251,15 @@ def names(config: Config, vocab: Vocabulary) -> Names:
 def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
     where = order or Order(0, 0)
     for rows in index_batches(len(part.origins), config.train.batch_size, where, shuffle=order is not None):
-        yield _batch(config, part, [part.origins[row] for row in rows], rows)
+        yield _batch(config, part, part.origins[rows], rows)
 
 
-def _batch(config: Config, part: Part, origins: Sequence[int], rows: Sequence[int]) -> Batch:
+def _batch(config: Config, part: Part, origins: Any, rows: Sequence[int]) -> Batch:
     """inputs (window, B, I); targets (horizon, B, N), NaN where there is no truth; extra future (horizon, B, F)."""
     import torch
 
     data = config.data
-    now = torch.tensor(origins, dtype=torch.int64)  # (B,)
+    now = torch.as_tensor(origins, dtype=torch.int64)  # (B,)
     seen = now + torch.arange(1 - data.window, 1)[:, None]  # (window, B)
     ahead = now + torch.arange(1, data.horizon + 1)[:, None]  # (horizon, B)
     F = len(data.future)
@@ -314,39 +327,39 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
     return _as_metrics(config, _forecasts(config, model, part), part, vocab)
 
 
-def _forecasts(config: Config, model: Any, part: Part) -> Tensor:
-    """Scaled, (horizon, origins, N), on the CPU."""
-    import torch
-
+def _forecasts(config: Config, model: Any, part: Part) -> Iterator[Tensor]:
+    """Scaled, (horizon, origins, N), some origins at a time, on the CPU."""
     from rnncli.nn.evaluate import outputs_of
 
-    return torch.cat([found.scores.float().cpu() for _, found in outputs_of(model, batches(config, part, None))], dim=1)
+    for _, outputs in outputs_of(model, batches(config, part, None)):
+        yield outputs.scores.float().cpu()
 
 
-def _truth(config: Config, part: Part) -> Tensor:
-    """Scaled, (horizon, origins, N), NaN where the file has none."""
+def _as_metrics(config: Config, forecasts: Iterable[Tensor], part: Part, vocab: Vocabulary) -> Metrics:
+    """forecasts: of all origins, in order, some at a time: (horizon, origins, N), scaled."""
     import torch
 
-    return part.truth[torch.tensor(part.origins) + torch.arange(1, config.data.horizon + 1)[:, None]]
-
-
-def _as_metrics(config: Config, forecast: Tensor, part: Part, vocab: Vocabulary) -> Metrics:
-    """forecast: (horizon, origins, N), scaled."""
-    import torch
-
-    truth = _truth(config, part)
-    found = _loss(config, forecast, truth)
     std = torch.tensor(vocab["std"][: vocab["targets"]], dtype=torch.float64)
-    missed = (forecast.double() - truth.double()).flatten(0, 1) * std  # (horizon·origins, N)
-    mae = missed.abs().nanmean(0)  # (N,)
-    rmse = missed.square().nanmean(0).sqrt()
-    naive = vocab["naive"]
-    mase = [float(error) / unit if unit > 0 else nan for error, unit in zip(mae, naive, strict=True)]
+    ahead = torch.arange(1, config.data.horizon + 1)[:, None]
+    absolute, squares, known = (torch.zeros(len(std), dtype=torch.float64) for _ in range(3))  # (N,) each
+    loss, count, at = 0.0, 0.0, 0
+    for forecast in forecasts:
+        origins = torch.as_tensor(part.origins[at : at + forecast.shape[1]])
+        at += len(origins)
+        truth = part.truth[origins + ahead]  # (horizon, origins, N), NaN where the file has none
+        found = _loss(config, forecast, truth)
+        loss, count = loss + float(found.total), count + found.count
+        missed = (forecast.double() - truth.double()).flatten(0, 1) * std  # (horizon·origins, N)
+        absolute += missed.abs().nansum(0)
+        squares += missed.square().nansum(0)
+        known += (~missed.isnan()).sum(0)
+    mae = absolute / known  # NaN for a target without any truth
+    mase = [float(error) / unit if unit > 0 else nan for error, unit in zip(mae, vocab["naive"], strict=True)]
     return {
         "mae": float(mae.nanmean()),
-        "rmse": float(rmse.nanmean()),
+        "rmse": float((squares / known).sqrt().nanmean()),
         "mase": sum(mase) / len(mase),
-        "loss": float(found.total) / found.count,
+        "loss": loss / count,
     }
 
 
@@ -363,14 +376,15 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
     ]
 
 
-def _repeated(config: Config, part: Part, lag: int) -> Tensor:
-    """The last `lag` values at each origin, over and over: (horizon, origins, N), scaled."""
+def _repeated(config: Config, part: Part, lag: int) -> Iterator[Tensor]:
+    """The last `lag` values at each origin, over and over: (horizon, origins, N), scaled, some origins at a time."""
     import torch
 
     N = part.truth.shape[1]
     steps = torch.arange(config.data.horizon) % lag + 1 - lag  # (horizon,)
-    rows = torch.tensor(part.origins) + steps[:, None]  # (horizon, origins)
-    return part.values[:, :N][rows.clamp(min=0)]
+    for start in range(0, len(part.origins), STRETCH):
+        rows = torch.as_tensor(part.origins[start : start + STRETCH]) + steps[:, None]  # (horizon, origins)
+        yield part.values[:, :N][rows.clamp(min=0)]
 
 
 def watch(config: Config, model: Any, splits: Splits) -> str:
@@ -381,9 +395,9 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     """The forecast from the last origin of the part, as a table and as a curve, of the first target."""
     tested: Part = splits.part(part)
     one = tested._replace(origins=tested.origins[-1:])
-    data, origin, series = config.data, tested.origins[-1], tested.series
+    data, origin, series = config.data, int(tested.origins[-1]), tested.series
     vocab = splits.vocab
-    forecast = (_forecasts(config, model, one)[:, 0, 0].double() * vocab["std"][0] + vocab["mean"][0]).tolist()
+    forecast = (next(_forecasts(config, model, one))[:, 0, 0].double() * vocab["std"][0] + vocab["mean"][0]).tolist()
     ahead = range(origin + 1, origin + 1 + data.horizon)
     truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
     season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
@@ -425,7 +439,7 @@ def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Reco
     blank = [nan] * (len(curve.x) - config.data.horizon)
     lags = {tr("last value"): 1} | ({tr("seasonal naive"): config.data.season} if config.data.season > 1 else {})
     naive = {
-        name: (_repeated(config, one, lag)[:, 0, 0].double() * splits.vocab["std"][0] + splits.vocab["mean"][0])
+        name: (next(_repeated(config, one, lag))[:, 0, 0].double() * splits.vocab["std"][0] + splits.vocab["mean"][0])
         for name, lag in lags.items()
     }
     return [replace(curve, lines={**curve.lines, **{name: blank + line.tolist() for name, line in naive.items()}})]
@@ -463,7 +477,8 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     """A new file as one part, scaled as the run's training part was; and notes on it. Raises DataError."""
     notes: list[str] = []
     series = _series(config, path, notes)
-    return _part(config, series, range(len(series)), vocab, series.name, config.data.stride), notes
+    scaled = _scaled(series, vocab)
+    return _part(config, series, scaled, range(len(series)), series.name, config.data.stride), notes
 
 
 def fill(path: str) -> dict[str, Json]:
