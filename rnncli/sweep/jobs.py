@@ -110,6 +110,7 @@ def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
             _hear(work, worker, event)
             if event["event"] == "died":
                 workers.remove(worker)
+                _stop([worker])
             yield
     finally:
         _stop(workers)
@@ -187,6 +188,7 @@ class Worker:
     log: Path
     run: RunState | None = None
     process: subprocess.Popen[str] = field(init=False)
+    listener: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
@@ -201,11 +203,13 @@ class Worker:
                 start_new_session=True,  # Ctrl-C reaches the sweep alone, which tells its workers
             )
         assert self.process.stdout is not None
-        threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
+        self.listener.start()
 
     def _listen(self, lines: IO[str]) -> None:
-        for line in lines:
-            self.events.put((self, json.loads(line)))
+        with lines:
+            for line in lines:
+                self.events.put((self, json.loads(line)))
         code = self.process.wait()
         what = f"its process ended with signal {-code}" if code < 0 else f"its process ended with code {code}"
         self.events.put((self, {"event": "died", "what": what}))
@@ -240,3 +244,4 @@ def _stop(workers: list[Worker]) -> None:
         for worker in workers:
             worker.process.kill()
             worker.process.wait()
+            worker.listener.join()
