@@ -16,7 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from inspect import signature
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rnncli.training.job import Job
 
 PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
-GRACE = timedelta(seconds=2)  # for process 0 to say what went wrong on all
+GRACE = 2.0  # seconds for process 0 to say what went wrong on all
 _GROUPS = itertools.count()
 # A model's buffers never change: they need not be sent before every step. torch 2.13 renamed what says so.
 _NAME = "forward_sync_buffers"
@@ -240,9 +240,9 @@ def first_to_say() -> bool:
     key = "rnncli/said"
     try:
         store = _store()
-        if this_process().rank:
-            with suppress(RuntimeError):  # process 0 has nothing to say
-                store.wait([key], GRACE)
+        began = time.monotonic()
+        while this_process().rank and not store.check([key]) and time.monotonic() - began < GRACE:
+            time.sleep(0.05)
         return bool(store.add(key, 1) == 1)
     except (RuntimeError, Missing):  # process 0 kept the store and is gone
         return True

@@ -50,6 +50,8 @@ def header(job: Job) -> records.Page:
         records.Message(counts_line(job.splits), "note"),
         *(records.Message(note, "note") for note in job.splits.notes),
     ]
+    if job.world > 1:
+        lines.append(records.Message(tr("{n} processes share the rows of every batch", n=job.world)))
     return _page(job, f"{job.recipe.name}   {config.task}", lines, "rnncli/train/1")
 
 

@@ -1,0 +1,160 @@
+"""Run folders of several processes: stopped, killed, gone on with, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from team import environments, made
+from torch.distributed import HashStore
+
+from rnncli import cli
+from rnncli.device import Process
+from rnncli.errors import UsageError
+from rnncli.files import check_manifest
+from rnncli.recipe import resolved_yaml
+from rnncli.tasks import load_recipe
+from rnncli.training.distributed import _check_same
+from rnncli.training.resume import check_same
+from rnncli.training.run import CHECKPOINT
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rnncli", "train"]
+PLAIN = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, small_lm: dict[str, Any]) -> str:
+    """A language model with dropout and a carried state, long enough to be met while it is trained."""
+    train = {"epochs": 10, "checkpoint_every": 20, "threads": 1}
+    path = tmp_path / "small.yaml"
+    path.write_text(resolved_yaml(load_recipe(small_lm | {"train": small_lm["train"] | train}).config))
+    return str(path)
+
+
+def directly(folder: Path, *words: str) -> None:
+    """Two processes without torchrun: the first of them keeps the store."""
+    started = [
+        subprocess.Popen([sys.executable, "-m", "rnncli", "-q", "train", *words], cwd=folder, env=env)
+        for env in environments()
+    ]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
+
+
+def under_torchrun(
+    folder: Path, words: list[str], when: Callable[[], bool], strike: Callable[[int], None]
+) -> tuple[str, str]:
+    """What torchrun and its processes write to standard output and error. strike: called with torchrun's process number
+    as soon as `when` is so."""
+    given, said = folder / "given.txt", folder / "said.txt"
+    with given.open("wb") as out, said.open("wb") as stream:
+        process = subprocess.Popen([*TORCHRUN, *words], cwd=folder, stdout=out, stderr=stream, env=PLAIN)
+        try:
+            until = time.monotonic() + 200
+            while not when() and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.01)
+            assert process.poll() is None, said.read_text()
+            strike(process.pid)
+            assert process.wait(timeout=100) != 0
+        finally:
+            process.kill()
+    return given.read_text(), said.read_text()
+
+
+def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe: str) -> None:
+    """Ctrl-C at torchrun, then SIGKILL of the process that writes; gone on with each time. The weights and the log are
+    those of a run that was left alone, to the last bit: every process had its own dropout and its own carried state."""
+    directly(tmp_path, recipe, "--out", "whole")
+    cut, log = tmp_path / "cut", tmp_path / "cut" / "metrics.jsonl"
+
+    def lines() -> int:
+        return log.read_text().count("\n") if log.exists() else 0
+
+    given, said = under_torchrun(
+        tmp_path, [recipe, "--out", "cut", "--json"], lambda: lines() > 1, lambda pid: os.kill(pid, signal.SIGINT)
+    )
+    assert [json.loads(line)["epoch"] for line in given.splitlines()] == list(range(1, lines() + 1))
+    assert said.count("stopped; everything so far is in cut") == 1
+    assert "next:  torchrun --nproc-per-node 2 -m rnncli train --resume cut" in said
+    check_manifest(cut)
+    stopped = lines()
+
+    def killed(_: int) -> None:
+        os.kill(int((cut / ".lock").read_text()), signal.SIGKILL)
+
+    _, said = under_torchrun(tmp_path, ["--resume", "cut"], lambda: lines() > stopped + 1, killed)
+    assert said.count("error:") == 1
+    assert "one of the 2 processes that train together has ended, or cannot be reached" in said
+    assert "go on from the last checkpoint: torchrun --nproc-per-node 2 -m rnncli train --resume cut" in said
+    assert "Signal 9 (SIGKILL)" in said  # torchrun's own report
+
+    directly(tmp_path, "--resume", "cut")
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "whole" / name).read_bytes() == (cut / name).read_bytes()
+    results = [json.loads((folder / "result.json").read_text()) | {"run": ""} for folder in (tmp_path / "whole", cut)]
+    assert results[0] == results[1]
+    assert json.loads((cut / "environment.json").read_text())["processes"] == 2
+    with pytest.raises(UsageError, match="another number of processes: 2, now 1") as refused:
+        check_same(json.loads((cut / "environment.json").read_text()), made(recipe, []), cut)
+    assert refused.value.exit_code == 2
+    assert refused.value.todo == f"torchrun --nproc-per-node 2 -m rnncli train --resume {cut}"
+    assert (cut / CHECKPOINT).exists()
+
+
+def test_an_error_that_all_have_is_said_once(tmp_path: Path) -> None:
+    words = ["hello", "--set", "train.nonlinearity=relu"]
+    ended = subprocess.run([*TORCHRUN, *words], cwd=tmp_path, capture_output=True, text=True, env=PLAIN, timeout=300)
+    assert ended.stderr.count("error:") == 1
+    assert ended.stderr.count("train.nonlinearity") == 1
+    assert "exitcode  : 2" in ended.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: dict[str, Any]) -> None:
+    store = HashStore()
+    _check_same(made(small_lm, []), Process(0, 2, 0, 2), store)
+    _check_same(made(small_lm, ["train.threads=2"]), Process(1, 2, 1, 2), store)
+    with pytest.raises(UsageError, match="not the same as in process 0: the recipe"):
+        _check_same(made(small_lm, ["train.lr=0.5"]), Process(1, 2, 1, 2), store)
+    other = tmp_path / "other.txt"
+    other.write_text(Path(small_lm["data"]["path"]).read_text() + "more\n")
+    with pytest.raises(UsageError, match="not the same as in process 0: the data") as refused:
+        _check_same(made(small_lm | {"data": small_lm["data"] | {"path": str(other)}}, []), Process(1, 2, 1, 2), store)
+    assert "process 1 of 2 on " in refused.value.where
+
+
+def test_what_is_not_training_is_done_by_one(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    for rank in (0, 1):
+        for name, value in environments()[rank].items():
+            if name.startswith(("RANK", "LOCAL_", "WORLD_", "MASTER_")):
+                monkeypatch.setenv(name, value)
+        assert cli.run(["train", "hello", "--print-config"]) == 0
+        said = capsys.readouterr()
+        assert ("train.epochs" in said.out) == (rank == 0)
+        assert ("one of 2 does this alone" in said.err) == (rank == 0)
+    monkeypatch.delenv("LOCAL_RANK")
+    assert cli.run(["train", "hello"]) == 2
+    assert "LOCAL_RANK" in capsys.readouterr().err
+
+
+def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnncli.training.job.usable_cores", lambda: 8)
+    large = ["model.hidden_size=1200", "model.cell=gru", "model.engine=torch"]
+    before = torch.get_num_threads()
+    try:
+        assert made("hello", large).config.train.threads == 8
+        for name, value in environments()[0].items():
+            if name.startswith(("RANK", "LOCAL_", "WORLD_", "MASTER_")):
+                monkeypatch.setenv(name, value)
+        job = made("hello", large)
+        assert job.config.train.threads == 4
+    finally:
+        torch.set_num_threads(before)
