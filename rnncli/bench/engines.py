@@ -283,7 +283,8 @@ def _contest(
     mine = times[winner.engine, winner.threads]
     second = ranked[1] if len(ranked) > 1 else None
     ratio = paired_ratio(times[second.engine, second.threads], mine) if second is not None else None
-    automatic = choose_engine(spec_of_row(row), setting.dtype, setting.device.type)
+    train = setting.what == "train"
+    automatic = choose_engine(spec_of_row(row), setting.dtype, setting.device.type, T=row.T, gradients=train)
     other = times.get((automatic, winner.threads)) if automatic != winner.engine else None
     return Contest(
         row,

@@ -16,7 +16,7 @@ from rnncli.cells import CELLS, CoreSpec, State
 from rnncli.errors import CheckFailed, RnncliError
 from rnncli.locale import tr
 from rnncli.names import GATES
-from rnncli.nn.recurrent import Core, make_core, run
+from rnncli.nn.recurrent import Core, make_core, run_by
 
 # Largest difference allowed between two ways to do the same work, as a share of the largest number in it.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9, torch.bfloat16: 1e-1}
@@ -51,17 +51,17 @@ class Made:
                 for parameter in self.core.parameters():
                     parameter.grad = None
                 self.x.grad = None
-                output, last = run(self.core, self.x, engine=engine)
+                output, last = run_by(engine, self.core, self.x)
                 output.backward(self.d_output)  # type: ignore[no-untyped-call]
                 gradients = [parameter.grad for parameter in (*self.core.parameters(), self.x)]
                 result = (output, *last, *(gradient for gradient in gradients if gradient is not None))
             case "forward":
                 with torch.no_grad():
-                    output, last = run(self.core, self.x, engine=engine)
+                    output, last = run_by(engine, self.core, self.x)
                 result = (output, *last)
             case "step":
                 with torch.no_grad():
-                    output, self.state = run(self.core, self.x, state=self.state, engine=engine)
+                    output, self.state = run_by(engine, self.core, self.x, state=self.state)
                 result = (output, *self.state)
         synchronize(self.setting.device)
         return result

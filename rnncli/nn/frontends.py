@@ -6,12 +6,35 @@ Each takes a Batch and returns x and the lengths that go with it (a front end ma
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnncli.data.batch import Batch, mask
+from rnncli.replay import is_recording
+
+
+@dataclass(frozen=True)
+class Rows:
+    """x (T, B, I) as rows of a table, x[t, b] = table[numbers[t, b]]: what is linear in x can be computed for the
+    table, and looked up. table: (V, I), None for the identity. numbers: (T, B). like: of x's dtype and device."""
+
+    table: Tensor | None
+    numbers: Tensor
+    num_rows: int
+    like: Tensor
+
+    def look_up(self, table: Tensor) -> Tensor:
+        """table: (V, .), computed from this table row by row. Returns (T, B, .)."""
+        return table.index_select(0, self.numbers.flatten()).view(*self.numbers.shape, -1)
+
+    def tensor(self) -> Tensor:
+        """x itself, (T, B, I)."""
+        if self.table is None:
+            return F.one_hot(self.numbers, self.num_rows).to(self.like)
+        return F.embedding(self.numbers, self.table)
 
 
 class OneHot(nn.Module):
@@ -22,9 +45,13 @@ class OneHot(nn.Module):
         self.num_tokens = num_tokens
         self.register_buffer("like", torch.zeros(()), persistent=False)  # carries dtype and device
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def rows(self, batch: Batch) -> tuple[Rows, Tensor | None]:
         assert isinstance(self.like, Tensor)
-        return F.one_hot(batch.inputs, self.num_tokens).to(self.like), batch.lengths
+        return Rows(None, batch.inputs, self.num_tokens, self.like), batch.lengths
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        rows, lengths = self.rows(batch)
+        return rows.tensor(), lengths
 
     def extra_repr(self) -> str:
         return str(self.num_tokens)
@@ -33,8 +60,22 @@ class OneHot(nn.Module):
 class TokenEmbedding(nn.Embedding):
     """Token numbers (T, B) -> learned word vectors, (T, B, embedding_size)."""
 
+    def rows(self, batch: Batch) -> tuple[Rows, Tensor | None]:
+        return Rows(self.weight, batch.inputs, self.num_embeddings, self.weight), batch.lengths
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
         return super().forward(batch.inputs), batch.lengths
+
+
+def rows_of(front: nn.Module, batch: Batch) -> tuple[Tensor | Rows, Tensor | None]:
+    """What `front` gives, as rows of its table where that is the smaller: fewer tokens than steps in the batch. Only in
+    training: what reads or replays a model (trace, hooks) calls the front end itself."""
+    if isinstance(front, (OneHot, TokenEmbedding)) and torch.is_grad_enabled() and not is_recording():
+        rows, lengths = front.rows(batch)
+        if rows.num_rows < batch.inputs.numel():
+            return rows, lengths
+    found: tuple[Tensor, Tensor | None] = front(batch)
+    return found
 
 
 class AsGiven(nn.Module):

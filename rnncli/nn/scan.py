@@ -1,30 +1,36 @@
 """The scan engine: backpropagation through time, written out over the whole sequence.
 
 torch's own nn.RNN and nn.GRU let autograd walk back through every small operation of every step. Here one
-autograd.Function per cell holds the whole sequence, and does what can be done for all steps at once outside the loop:
+autograd.Function per cell holds the recurrence alone, over all steps; the rest is done for all steps at once:
 
-- forward: the input's part of every sum, W_ih x_t + b for all t, is one product, (T·B, I) x (I, G·H), written into
-  the buffer in which the loop then adds W_hh h_(t-1) and applies the nonlinearity in place.
+- before it: the input's part of every sum, W_ih x_t + b for all t, is one product. Where the x are rows of a table
+  (the vectors of letters or words), it is a product of that table, and a look-up.
+- forward: the loop adds W_hh h_(t-1) and applies the nonlinearity, in place.
 - backward: the factors that do not depend on dL/dh_t (derivatives of the nonlinearities) are computed for all t at
   once; the loop only carries dL/dh back: scale, multiply by W_hh, add. Each weight's gradient is one product after it.
 
-Notation: `d_h` is dL/dh. T steps, B rows, I inputs, H units. Rows of different lengths are padded: the loop runs over
-the padding too, what it makes there is set to 0, and no gradient comes from there. Werbos 1990, "Backpropagation
-through time: what it does and how to do it"; the cells are those of rnncli.cells, where each equation has its source.
+tanh(a) = 2 σ(2a) - 1, and on a CPU torch's sigmoid is several times as fast as its tanh. So the loops of rnn and gru
+carry s = (h + 1) / 2, for which W h = 2 W s - W 1: W 1 is taken off once, for all steps, and nothing is left of the
+change in the loop.
+
+Notation: `d_h` is dL/dh. T steps, B rows, I inputs, H units, G gates. Werbos 1990, "Backpropagation through time: what
+it does and how to do it"; the cells are those of rnncli.cells, where each equation has its source.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnncli.cells import CoreSpec, State, weights_of
+from rnncli.cells import CoreSpec, State, Weights, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.nn.frontends import Rows
 from rnncli.replay import initial_state
 
 
@@ -38,82 +44,261 @@ class Span:
     order: Tensor
 
     @classmethod
-    def of(cls, lengths: Tensor, x: Tensor) -> Span:
-        """lengths: (B,), each at least 1. x: (T, B, .), for dtype and device."""
-        T, B = x.shape[:2]
+    def of(cls, lengths: Tensor, T: int, like: Tensor) -> Span:
+        """lengths: (B,), each at least 1. like: for dtype and device."""
+        B = len(lengths)
         t, b = torch.arange(T).unsqueeze(1), torch.arange(B).unsqueeze(0)
         inside = t < lengths  # (T, B)
         order = torch.where(inside, lengths - 1 - t, t) * B + b
-        return cls(inside.unsqueeze(2).to(x), (lengths - 1).to(x.device), order.flatten().to(x.device))
-
-    def reverse(self, x: Tensor) -> Tensor:
-        """Each row from its end to its start, its padding left where it is. (T, B, .); its own inverse."""
-        return x.flatten(0, 1).index_select(0, self.order).view_as(x)
+        return cls(inside.unsqueeze(2).to(like), (lengths - 1).to(like.device), order.flatten().to(like.device))
 
     def last(self, h: Tensor) -> Tensor:
-        """(B, .): every row's h at its last step."""
+        """(B, H): every row's h at its last step. h: (T, B, H)."""
         return h[self.ends, torch.arange(h.shape[1], device=h.device)]
 
 
 def scan(
-    module: torch.nn.Module, spec: CoreSpec, x: Tensor, lengths: Tensor | None, state: State | None, dropout: float
+    module: torch.nn.Module,
+    spec: CoreSpec,
+    x: Tensor | Rows,
+    lengths: Tensor | None,
+    state: State | None,
+    dropout: float,
 ) -> tuple[Tensor, State]:
-    """A core over a batch. Arguments and results as `rnncli.nn.recurrent.run` has them."""
-    state = initial_state(spec, x.shape[1], x) if state is None else state
-    span = None if lengths is None else Span.of(lengths, x)
+    """A core over a batch. Arguments and results as `rnncli.nn.recurrent.run_by` has them; x may be rows of a table."""
+    T, B = x.numbers.shape if isinstance(x, Rows) else x.shape[:2]
+    like = weights_of(module).weight_ih
+    half = torch.is_autocast_enabled(like.device.type)
+    state = initial_state(spec, B, like) if state is None else state
+    span = None if lengths is None else Span.of(lengths, T, like)
     last: list[State] = []
     for layer in range(spec.num_layers):
         outputs: list[Tensor] = []
         for direction in range(spec.num_directions):
             row = layer * spec.num_directions + direction
-            w = weights_of(module, layer, direction)
             before = tuple(tensor[row] for tensor in state)
-            assert w.weight_hh is not None
-            arguments = (x, *before, w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh)
-            how = How(span, direction == 1, spec.nonlinearity == "relu")
-            output, *after = FUNCTIONS[spec.cell].apply(*arguments, how)
-            outputs.append(output)
-            last.append(tuple(after))
+            w = weights_of(module, layer, direction)
+            sums = _sums(spec, w, _turned(x, span) if direction else x).to(like.dtype)
+            with torch.autocast(like.device.type, enabled=False):
+                steps = _states(spec, w, sums, before, half)  # h, and c of an lstm, (T, B, H) each
+            last.append(tuple(part[-1] if span is None else span.last(part) for part in steps))
+            output = steps[0] if span is None else steps[0] * span.inside
+            outputs.append(_turned(output, span) if direction else output)
         x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
         if dropout and layer < spec.num_layers - 1:
             x = F.dropout(x, dropout)
+    assert isinstance(x, Tensor)
     return x, tuple(torch.stack(rows) for rows in zip(*last, strict=True))
 
 
-@dataclass(frozen=True)
-class How:
-    """What a scan needs beside tensors. span: None where every row has T steps."""
+def _turned(x: Any, span: Span | None) -> Any:
+    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .), or Rows."""
+    if isinstance(x, Rows):
+        return replace(x, numbers=_turned(x.numbers.unsqueeze(2), span).squeeze(2))
+    return x.flip(0) if span is None else _TURN(x, span.order)
 
-    span: Span | None
-    reverse: bool
-    relu: bool = False
 
-    def turn(self, x: Tensor) -> Tensor:
-        """x as the loop reads it: as it is, or from the end to the start. Its own inverse. (T, B, .)"""
-        if not self.reverse:
-            return x
-        return x.flip(0) if self.span is None else self.span.reverse(x)
+class _Turn(torch.autograd.Function):
+    """A permutation of the (t, b) that is its own inverse: its gradient is turned back by the same look-up."""
 
-    def ended(self, h: Tensor) -> Tensor:
-        """h with 0 behind every row's end, in place. (T, B, .)"""
-        return h if self.span is None else h.mul_(self.span.inside)
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
+        ctx.order = order
+        return x.flatten(0, 1).index_select(0, order).view_as(x)
 
-    def last(self, h: Tensor) -> Tensor:
-        return h[-1].clone() if self.span is None else self.span.last(h)
+    @staticmethod
+    def backward(ctx: Any, d_x: Tensor) -> tuple[Tensor, None]:
+        return d_x.flatten(0, 1).index_select(0, ctx.order).view_as(d_x), None
 
-    def gradient(self, d_output: Tensor | None, d_last: Tensor | None, like: Tensor) -> Tensor:
-        """dL/dh of every step as far as it comes from outside the loop, (T, B, H): a buffer of its own."""
-        if d_output is None:
-            d_h = torch.zeros_like(like)
+
+def _sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
+    """The input's part of every gate's sum and the biases, (T, B, G·H), in memory of its own. A gru's b_hn stays out:
+    it is inside the brackets of r ⊙ (W_hn h + b_hn)."""
+    bias = w.bias_ih
+    if bias is not None and w.bias_hh is not None:
+        H = spec.hidden_size
+        bias = bias + (F.pad(w.bias_hh[: 2 * H], (0, H)) if spec.cell == "gru" else w.bias_hh)
+    if not isinstance(x, Rows):
+        return F.linear(x, w.weight_ih, bias)
+    if x.table is not None:
+        return x.look_up(F.linear(x.table, w.weight_ih, bias))
+    return x.look_up(w.weight_ih.t() if bias is None else w.weight_ih.t() + bias)
+
+
+def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
+    """The states after every step, (T, B, H) each. half: products in bfloat16."""
+    assert w.weight_hh is not None
+    if spec.cell == "rnn":
+        return (_RNN(sums, *before, w.weight_hh, spec.nonlinearity == "relu", half),)
+    if spec.cell == "gru":
+        H = spec.hidden_size
+        b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
+        return (_GRU(sums, *before, w.weight_hh, b_n, half),)
+    return tuple(_LSTM(sums, *before, w.weight_hh, half))
+
+
+class RnnScan(torch.autograd.Function):
+    """h_t = tanh(sum_t + W h_(t-1)), or relu."""
+
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool, half: bool) -> Tensor:
+        """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
+        if relu:
+            h, add, h_before = sums, adder(W, len(h_0), half), h_0
+            for h_t in h.unbind(0):
+                add(h_t, h_before)
+                h_before = h_t.clamp_min_(0)
         else:
-            d_h = self.turn(d_output)
-            d_h = d_h.clone(memory_format=torch.contiguous_format) if d_h is d_output else d_h
-            d_h = self.ended(d_h)
-        if d_last is not None and self.span is None:
-            d_h[-1] += d_last
-        elif d_last is not None and self.span is not None:
-            d_h[self.span.ends, torch.arange(d_h.shape[1], device=d_h.device)] += d_last
-        return d_h
+            s, add, s_before = sums.sub_(W.sum(1)).mul_(2), adder(4 * W, len(h_0), half), (h_0 + 1) / 2
+            for s_t in s.unbind(0):
+                add(s_t, s_before)
+                s_before = s_t.sigmoid_()
+            h = s.mul_(2).sub_(1)
+        ctx.mark_dirty(sums)
+        ctx.save_for_backward(h_0, W, h)
+        ctx.relu, ctx.half = relu, half
+        return h
+
+    @staticmethod
+    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+        _first_derivative_only()
+        h_0, W, h = ctx.saved_tensors
+        slope = (h > 0).to(h) if ctx.relu else torch.addcmul(h.new_ones(()), h, h, value=-1)  # (T, B, H)
+        d_a = d_output.clone(memory_format=torch.contiguous_format)  # dL/dh, and in the loop dL/dsum
+        add = adder(W.t(), len(h_0), ctx.half)
+        after = None
+        for d_a_t, slope_t in zip(reversed(d_a.unbind(0)), reversed(slope.unbind(0)), strict=True):
+            if after is not None:
+                add(d_a_t, after)
+            after = d_a_t.mul_(slope_t)
+        return d_a, d_a[0] @ W, _weight_gradient(d_a, h, h_0, ctx.half), None, None
+
+
+class GruScan(torch.autograd.Function):
+    """r, z = σ(sum + W h_(t-1)); n = tanh(sum_n + r ⊙ q), q = W_n h_(t-1) + b_n; h_t = (1 - z) ⊙ n + z ⊙ h_(t-1)."""
+
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
+        """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
+        T, B, H = *sums.shape[:2], h_0.shape[1]
+        # q | r | z | n, q and n doubled: h has a part in q r z, x in r z n. At the end n's place holds (n + 1) / 2
+        gates = sums.new_empty(T, B, 4 * H)
+        doubled = sums.new_tensor((2, 1, 1)).repeat_interleave(H)  # (3H,), for q r z
+        W, ones = _q_first(W) * doubled.unsqueeze(1), W.sum(1)
+        torch.addcmul(F.pad(-ones[: 2 * H], (0, H)), sums, doubled.flip(0), out=gates[:, :, H:])
+        gates[:, :, :H] = 2 * (b_n - ones[2 * H :])
+        q_r_z, r_z = (gates[:, :, a * H : b * H].unbind(0) for a, b in ((0, 3), (1, 3)))
+        q, r, z, n = (part.unbind(0) for part in torch.split(gates, H, dim=2))
+        s = sums.new_empty(T, B, H)
+        s_before = (h_0 + 1) / 2
+        add = adder(2 * W, B, half)
+        for t, s_t in enumerate(s.unbind(0)):
+            add(q_r_z[t], s_before)
+            r_z[t].sigmoid_()
+            n[t].addcmul_(r[t], q[t]).sigmoid_()
+            s_before = torch.lerp(n[t], s_before, z[t], out=s_t)
+        h = s.mul_(2).sub_(1)
+        ctx.save_for_backward(h_0, W, gates, h)
+        ctx.half = half
+        return h
+
+    @staticmethod
+    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+        _first_derivative_only()
+        h_0, W, gates, h = ctx.saved_tensors
+        T, B, H = h.shape
+        q, r, z, s_n = torch.split(gates, H, dim=2)  # each (T, B, H), q doubled
+        n = (s_n * 2).sub_(1)
+        # d_a = d_h ⊙ slope, for the sums of q (doubled), r, z and n; slope does not depend on d_h
+        d_a = torch.empty_like(gates)  # (T, B, 4H), first the slopes
+        slope_q, slope_r, slope_z, slope_n = torch.split(d_a, H, dim=2)
+        torch.mul(1 - z, torch.addcmul(n.new_ones(()), n, n, value=-1), out=slope_n)
+        torch.mul(slope_n, r, out=slope_q).mul_(0.5)
+        torch.mul(slope_q * q, 1 - r, out=slope_r)
+        torch.sub(h_0, n[0], out=slope_z[0])
+        torch.sub(h[:-1], n[1:], out=slope_z[1:])
+        slope_z.mul_(torch.addcmul(z, z, z, value=-1))
+        d_h = d_output.clone(memory_format=torch.contiguous_format)  # (T, B, H)
+        add = adder(W.t(), len(h_0), ctx.half)
+        d_hs, columns, gates_of = d_h.unbind(0), d_h.unsqueeze(2).unbind(0), d_a.view(T, B, 4, H).unbind(0)
+        q_r_z, kept = d_a[:, :, : 3 * H].unbind(0), z.unbind(0)
+        for t in range(T - 1, -1, -1):
+            gates_of[t].mul_(columns[t])
+            if t:
+                add(d_hs[t - 1].addcmul_(d_hs[t], kept[t]), q_r_z[t])
+        d_h_0 = torch.addmm(d_h[0] * z[0], q_r_z[0], W)
+        d_W = _weight_gradient(d_a[:, :, : 3 * H], h, h_0, ctx.half)  # q | r | z
+        d_W, d_b_n = torch.cat((d_W[H:], 2 * d_W[:H])), 2 * d_a[:, :, :H].sum((0, 1))
+        return d_a[:, :, H:], d_h_0, d_W, d_b_n, None
+
+
+def _q_first(W: Tensor) -> Tensor:
+    """The rows r, z, n of a gru's W_hh as n, r, z: what h has a part in then lies together, and what x has one in."""
+    H = W.shape[1]
+    return torch.cat((W[2 * H :], W[: 2 * H]))
+
+
+class LstmScan(torch.autograd.Function):
+    """i, f, o = σ(sum + W h_(t-1)); g = tanh(...); c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t)."""
+
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor, half: bool) -> tuple[Tensor, Tensor]:
+        """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
+        T, B, H = *sums.shape[:2], h_0.shape[1]
+        gates = sums.detach()  # the same memory: it is this function's own
+        gates[:, :, 2 * H : 3 * H] *= 2
+        doubled = sums.new_tensor((1, 1, 2, 1)).repeat_interleave(H).unsqueeze(1)  # (4H, 1)
+        c = sums.new_empty(T, B, H)
+        tanh_c, h = torch.empty_like(c), torch.empty_like(c)
+        one = torch.ones_like(h_0)
+        minus_one = -one
+        i, f, g, o = (part.unbind(0) for part in torch.split(gates, H, dim=2))
+        add = adder(doubled * W, B, half)
+        h_before, c_before = h_0, c_0
+        steps = zip(gates.unbind(0), c.unbind(0), tanh_c.unbind(0), h.unbind(0), strict=True)
+        for t, (gates_t, c_t, tanh_c_t, h_t) in enumerate(steps):
+            add(gates_t, h_before)
+            gates_t.sigmoid_()
+            torch.lerp(minus_one, one, g[t], out=g[t])
+            torch.mul(f[t], c_before, out=c_t).addcmul_(i[t], g[t])
+            torch.lerp(minus_one, one, torch.mul(c_t, 2, out=tanh_c_t).sigmoid_(), out=tanh_c_t)
+            h_before, c_before = torch.mul(o[t], tanh_c_t, out=h_t), c_t
+        ctx.save_for_backward(h_0, c_0, W, gates, c, tanh_c, h)
+        ctx.half = half
+        ctx.set_materialize_grads(False)
+        return h, c
+
+    @staticmethod
+    def backward(ctx: Any, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
+        _first_derivative_only()
+        h_0, c_0, W, gates, c, tanh_c, h = ctx.saved_tensors
+        T, B, H = h.shape
+        i, f, g, o = torch.split(gates, H, dim=2)  # each (T, B, H)
+        # d_c = d_h ⊙ through_h + what comes from the next step; d_a = (d_c, d_c, d_c, d_h) ⊙ slope
+        through_h = torch.addcmul(o.new_ones(()), tanh_c, tanh_c, value=-1).mul_(o)
+        d_a = torch.empty_like(gates)  # (T, B, 4H), first the slopes
+        slope_i, slope_f, slope_g, slope_o = torch.split(d_a, H, dim=2)
+        torch.mul(g * i, 1 - i, out=slope_i)
+        torch.mul(c_0 * f[0], 1 - f[0], out=slope_f[0])
+        torch.mul(c[:-1] * f[1:], 1 - f[1:], out=slope_f[1:])
+        torch.mul(i, torch.addcmul(g.new_ones(()), g, g, value=-1), out=slope_g)
+        torch.mul(tanh_c * o, 1 - o, out=slope_o)
+        d_h, d_c = (
+            torch.zeros_like(h) if d is None else d.clone(memory_format=torch.contiguous_format)
+            for d in (d_output, d_c_output)
+        )
+        d_hs, d_cs, columns = d_h.unbind(0), d_c.unbind(0), d_c.unsqueeze(2).unbind(0)
+        i_f_g, outs, d_as = d_a.view(T, B, 4, H)[:, :, :3].unbind(0), slope_o.unbind(0), d_a.unbind(0)
+        forget, opened = f.unbind(0), through_h.unbind(0)
+        add = adder(W.t(), len(h_0), ctx.half)
+        for t in range(T - 1, -1, -1):
+            d_cs[t].addcmul_(d_hs[t], opened[t])
+            i_f_g[t].mul_(columns[t])
+            outs[t].mul_(d_hs[t])
+            if t:
+                d_cs[t - 1].addcmul_(d_cs[t], forget[t])
+                add(d_hs[t - 1], d_as[t])
+        return d_a, d_a[0] @ W, d_c[0] * f[0], _weight_gradient(d_a, h, h_0, ctx.half), None
 
 
 def _first_derivative_only() -> None:
@@ -124,219 +309,52 @@ def _first_derivative_only() -> None:
         )
 
 
-def _sum_of_biases(b_ih: Tensor | None, b_hh: Tensor | None, like: Tensor) -> Tensor:
-    return like.new_zeros(like.shape[0]) if b_ih is None or b_hh is None else b_ih + b_hh
+def adder(W: Tensor, rows: int, half: bool) -> Callable[[Tensor, Tensor], object]:
+    """`add(into, x)`: into += x Wᵀ, in place, for the same W (N, K) and number of rows at every step.
+
+    For a few rows and a large W oneDNN, given W once to lay out as it likes, is faster than mm, which lays it out anew
+    at every step, and twice as fast in bfloat16; for a small W (up to some 256 x 256) its calls cost more than that.
+    Its operators are not in torch's documentation, so they are asked for first.
+    """
+    W_t = W.t()
+    if W.device.type != "cpu":
+        return (lambda into, x: into.add_(x.bfloat16() @ W_t.bfloat16())) if half else _plain(W_t)
+    if W.numel() < ONEDNN_FROM or rows < 8 or not _has_onednn(W, half):
+        return _plain(W_t)
+    packed = torch.ops.mkldnn._reorder_linear_weight((W.bfloat16() if half else W).contiguous())
+    dtype, linear = packed.dtype, torch.ops.mkldnn._linear_pointwise
+    return lambda into, x: into.add_(linear(x.to(dtype), packed, None, "none", [], ""))
 
 
-def _before(h: Tensor, h_0: Tensor, d: Tensor) -> Tensor:
-    """sum over t of d_t' h_(t-1), (rows of d, H): a weight's gradient as one product, without shifting a copy of h."""
-    found = d[0].t() @ h_0
+ONEDNN_FROM = 512 * 512  # elements of W
+
+
+def _plain(W_t: Tensor) -> Callable[[Tensor, Tensor], object]:
+    return lambda into, x: into.addmm_(x, W_t)
+
+
+def _has_onednn(W: Tensor, half: bool) -> bool:
+    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+    if W.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
+        return False
+    return not half or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _weight_gradient(d_a: Tensor, h: Tensor, h_0: Tensor, half: bool) -> Tensor:
+    """sum over t of d_a_tᵀ h_(t-1), (rows of W, H): one product, without shifting a copy of h."""
+    found = d_a[0].t() @ h_0
     if len(h) > 1:
-        found.addmm_(d[1:].flatten(0, 1).t(), h[:-1].flatten(0, 1))
+        later, before = d_a[1:].flatten(0, 1).t(), h[:-1].flatten(0, 1)
+        if half:
+            found += later.bfloat16() @ before.bfloat16()
+        else:
+            found.addmm_(later, before)
     return found
 
 
-class RnnScan(torch.autograd.Function):
-    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, h_0: Tensor, W_ih: Tensor, W_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, how: How
-    ) -> tuple[Tensor, Tensor]:
-        """x: (T, B, I); h_0: (B, H). Returns output (T, B, H) and the last h (B, H)."""
-        x = how.turn(x)
-        T, B, _ = x.shape
-        # tanh(a) = 2 sigmoid(2a) - 1: on a CPU torch's sigmoid is several times as fast as its tanh.
-        double = 1 if how.relu else 2
-        b = _sum_of_biases(b_ih, b_hh, W_ih)
-        h = torch.addmm(b, x.flatten(0, 1), W_ih.t(), beta=double, alpha=double).view(T, B, -1)  # (T, B, H)
-        W, h_before, minus_one, one = W_hh.t(), h_0, -torch.ones_like(h_0), torch.ones_like(h_0)
-        for h_t in h.unbind(0):
-            h_t.addmm_(h_before, W, alpha=double)
-            if how.relu:
-                h_t.clamp_min_(0)
-            else:
-                torch.lerp(minus_one, one, h_t.sigmoid_(), out=h_t)
-            h_before = h_t
-        h = how.ended(h)
-        ctx.save_for_backward(x, h_0, W_ih, W_hh, h)
-        ctx.how, ctx.has_bias = how, b_ih is not None
-        ctx.set_materialize_grads(False)
-        return how.turn(h), how.last(h)
-
-    @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, d_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        _first_derivative_only()
-        x, h_0, W_ih, W_hh, h = ctx.saved_tensors
-        how = ctx.how
-        slope = (h > 0).to(h) if how.relu else 1 - h * h  # of the nonlinearity, by its value, (T, B, H)
-        d_a = how.gradient(d_output, d_last, h)  # dL/dh, and in the loop dL/da, a the sum inside
-        steps = list(zip(d_a.unbind(0), slope.unbind(0), strict=True))
-        for t in range(len(steps) - 1, -1, -1):
-            d_a_t, slope_t = steps[t]
-            d_a_t.mul_(slope_t)
-            if t:
-                steps[t - 1][0].addmm_(d_a_t, W_hh)
-        flat = d_a.flatten(0, 1)  # (T·B, H)
-        needs = ctx.needs_input_grad
-        d_x = how.turn((flat @ W_ih).view_as(x)) if needs[0] else None
-        d_h_0 = d_a[0] @ W_hh if needs[1] else None
-        d_W_ih = flat.t() @ x.flatten(0, 1) if needs[2] else None
-        d_W_hh = _before(h, h_0, d_a) if needs[3] else None
-        d_b = flat.sum(0) if ctx.has_bias else None
-        return d_x, d_h_0, d_W_ih, d_W_hh, d_b, d_b, None
-
-
-class GruScan(torch.autograd.Function):
-    """r, z = sigmoid(...); n = tanh(W_in x_t + b_in + r ⊙ (W_hn h_(t-1) + b_hn)); h_t = (1 - z) ⊙ n + z ⊙ h_(t-1)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, h_0: Tensor, W_ih: Tensor, W_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, how: How
-    ) -> tuple[Tensor, Tensor]:
-        """x: (T, B, I); h_0: (B, H). Returns output (T, B, H) and the last h (B, H)."""
-        x = how.turn(x)
-        T, B, _ = x.shape
-        H = h_0.shape[1]
-        flat = x.flatten(0, 1)  # (T·B, I)
-        b = _sum_of_biases(b_ih, b_hh, W_ih)
-        gates = x.new_empty(T, B, 3 * H)  # r | z | q
-        torch.addmm(b[: 2 * H], flat, W_ih[: 2 * H].t(), out=gates.flatten(0, 1)[:, : 2 * H])
-        gates[:, :, 2 * H :] = 0 if b_hh is None else b_hh[2 * H :]
-        # n is kept doubled until its tanh, 2 sigmoid(2a) - 1: see RnnScan
-        b_in = x.new_zeros(H) if b_ih is None else b_ih[2 * H :]
-        n = torch.addmm(b_in, flat, W_ih[2 * H :].t(), beta=2, alpha=2).view(T, B, H)
-        h = torch.empty_like(n)
-        W, h_before, minus_one, one = W_hh.t(), h_0, -torch.ones_like(h_0), torch.ones_like(h_0)
-        sigmoids = gates[:, :, : 2 * H].unbind(0)
-        r, z, q = (part.unbind(0) for part in torch.split(gates, H, dim=2))
-        for t, (gates_t, n_t, h_t) in enumerate(zip(gates.unbind(0), n.unbind(0), h.unbind(0), strict=True)):
-            gates_t.addmm_(h_before, W)
-            sigmoids[t].sigmoid_()
-            n_t.addcmul_(r[t], q[t], value=2)
-            torch.lerp(minus_one, one, n_t.sigmoid_(), out=n_t)
-            torch.lerp(n_t, h_before, z[t], out=h_t)
-            h_before = h_t
-        h = how.ended(h)
-        ctx.save_for_backward(x, h_0, W_ih, W_hh, gates, n, h)
-        ctx.how, ctx.has_bias = how, b_ih is not None
-        ctx.set_materialize_grads(False)
-        return how.turn(h), how.last(h)
-
-    @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, d_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        _first_derivative_only()
-        x, h_0, W_ih, W_hh, gates, n, h = ctx.saved_tensors
-        how = ctx.how
-        T, B, H = h.shape
-        r, z, q = torch.split(gates, H, dim=2)  # each (T, B, H)
-        h_before = torch.cat((h_0.unsqueeze(0), h[:-1]))
-        # d_a = d_h ⊙ slope, for the sums inside r, z and (as W_hh sees it) n; slope does not depend on d_h
-        slope_n = (1 - z) * (1 - n * n)
-        d_a = torch.empty_like(gates)  # (T, B, 3H), first the slopes
-        torch.mul(slope_n * q, r * (1 - r), out=d_a[:, :, :H])
-        torch.mul(h_before - n, z * (1 - z), out=d_a[:, :, H : 2 * H])
-        torch.mul(slope_n, r, out=d_a[:, :, 2 * H :])
-        d_h = how.gradient(d_output, d_last, h)  # (T, B, H)
-        wide, kept = d_a.view(T, B, 3, H).unbind(0), z.unbind(0)
-        steps = list(zip(d_h.unbind(0), d_h.unsqueeze(2).unbind(0), d_a.unbind(0), strict=True))
-        for t in range(T - 1, -1, -1):
-            d_h_t, column, d_a_t = steps[t]
-            wide[t].mul_(column)
-            if t:
-                steps[t - 1][0].addcmul_(d_h_t, kept[t]).addmm_(d_a_t, W_hh)
-        needs = ctx.needs_input_grad
-        d_h_0 = torch.addmm(d_h[0] * z[0], d_a[0], W_hh) if needs[1] else None
-        d_W_hh = _before(h, h_0, d_a) if needs[3] else None
-        d_b_hh = d_a.sum((0, 1)) if ctx.has_bias else None
-        torch.mul(d_h, slope_n, out=d_a[:, :, 2 * H :])  # what W_ih sees of n has no r before it
-        flat = d_a.flatten(0, 1)  # (T·B, 3H)
-        d_x = how.turn((flat @ W_ih).view_as(x)) if needs[0] else None
-        d_W_ih = flat.t() @ x.flatten(0, 1) if needs[2] else None
-        d_b_ih = flat.sum(0) if ctx.has_bias else None
-        return d_x, d_h_0, d_W_ih, d_W_hh, d_b_ih, d_b_hh, None
-
-
-class LstmScan(torch.autograd.Function):
-    """i, f, o = sigmoid(...); g = tanh(...); c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        h_0: Tensor,
-        c_0: Tensor,
-        W_ih: Tensor,
-        W_hh: Tensor,
-        b_ih: Tensor | None,
-        b_hh: Tensor | None,
-        how: How,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """x: (T, B, I); h_0, c_0: (B, H). Returns output (T, B, H), the last h and the last c (B, H)."""
-        x = how.turn(x)
-        T, B, _ = x.shape
-        H = h_0.shape[1]
-        b = _sum_of_biases(b_ih, b_hh, W_ih)
-        gates = torch.addmm(b, x.flatten(0, 1), W_ih.t()).view(T, B, 4 * H)  # i | f | g | o
-        c = x.new_empty(T, B, H)
-        tanh_c, h = torch.empty_like(c), torch.empty_like(c)
-        W, h_before, c_before = W_hh.t(), h_0, c_0
-        i, f, g, o = (part.unbind(0) for part in torch.split(gates, H, dim=2))
-        i_f = gates[:, :, : 2 * H].unbind(0)
-        buffers = zip(gates.unbind(0), c.unbind(0), tanh_c.unbind(0), h.unbind(0), strict=True)
-        for t, (gates_t, c_t, tanh_c_t, h_t) in enumerate(buffers):
-            gates_t.addmm_(h_before, W)
-            i_f[t].sigmoid_()
-            g[t].tanh_()
-            o[t].sigmoid_()
-            torch.mul(f[t], c_before, out=c_t).addcmul_(i[t], g[t])
-            torch.tanh(c_t, out=tanh_c_t)
-            torch.mul(o[t], tanh_c_t, out=h_t)
-            h_before, c_before = h_t, c_t
-        h = how.ended(h)
-        ctx.save_for_backward(x, h_0, c_0, W_ih, W_hh, gates, c, tanh_c, h)
-        ctx.how, ctx.has_bias = how, b_ih is not None
-        ctx.set_materialize_grads(False)
-        return how.turn(h), how.last(h), how.last(c)
-
-    @staticmethod
-    def backward(
-        ctx: Any, d_output: Tensor | None, d_last: Tensor | None, d_last_c: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
-        _first_derivative_only()
-        x, h_0, c_0, W_ih, W_hh, gates, c, tanh_c, h = ctx.saved_tensors
-        how = ctx.how
-        T, B, H = h.shape
-        i, f, g, o = torch.split(gates, H, dim=2)  # each (T, B, H)
-        c_before = torch.cat((c_0.unsqueeze(0), c[:-1]))
-        # d_c = d_h ⊙ through_h + what comes from the next step; d_a = (d_c, d_c, d_c, d_h) ⊙ slope
-        through_h = o * (1 - tanh_c * tanh_c)
-        d_a = torch.empty_like(gates)  # (T, B, 4H), first the slopes
-        torch.mul(g * i, 1 - i, out=d_a[:, :, :H])
-        torch.mul(c_before * f, 1 - f, out=d_a[:, :, H : 2 * H])
-        torch.mul(i, 1 - g * g, out=d_a[:, :, 2 * H : 3 * H])
-        torch.mul(tanh_c * o, 1 - o, out=d_a[:, :, 3 * H :])
-        d_h = how.gradient(d_output, d_last, h)  # (T, B, H)
-        d_c = how.gradient(None, d_last_c, h)  # (T, B, H)
-        i_f_g = d_a.view(T, B, 4, H)[:, :, :3].unbind(0)
-        outs, forget, opened = d_a[:, :, 3 * H :].unbind(0), f.unbind(0), through_h.unbind(0)
-        d_hs, d_cs, columns, d_as = d_h.unbind(0), d_c.unbind(0), d_c.unsqueeze(2).unbind(0), d_a.unbind(0)
-        for t in range(T - 1, -1, -1):
-            d_cs[t].addcmul_(d_hs[t], opened[t])
-            i_f_g[t].mul_(columns[t])
-            outs[t].mul_(d_hs[t])
-            if t:
-                d_cs[t - 1].addcmul_(d_cs[t], forget[t])
-                d_hs[t - 1].addmm_(d_as[t], W_hh)
-        flat = d_a.flatten(0, 1)  # (T·B, 4H)
-        needs = ctx.needs_input_grad
-        d_x = how.turn((flat @ W_ih).view_as(x)) if needs[0] else None
-        d_h_0 = d_a[0] @ W_hh if needs[1] else None
-        d_c_0 = d_c[0] * f[0] if needs[2] else None
-        d_W_ih = flat.t() @ x.flatten(0, 1) if needs[3] else None
-        d_W_hh = _before(h, h_0, d_a) if needs[4] else None
-        d_b = flat.sum(0) if ctx.has_bias else None
-        return d_x, d_h_0, d_c_0, d_W_ih, d_W_hh, d_b, d_b, None
-
-
-FUNCTIONS: dict[str, Any] = {"rnn": RnnScan, "gru": GruScan, "lstm": LstmScan}
+_TURN: Any = _Turn.apply  # torch leaves it without types
+_RNN: Any = RnnScan.apply
+_GRU: Any = GruScan.apply
+_LSTM: Any = LstmScan.apply

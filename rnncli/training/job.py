@@ -65,10 +65,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one training step takes. T, B: the shape of a batch. memory: bytes, an estimate from the sizes alone."""
+    """What one training step takes. T, B: the shape of a batch, padded: whether its rows differ in length. memory:
+    bytes, an estimate from the sizes alone."""
 
     T: int
     B: int
+    padded: bool
     parameters: int
     memory: int
 
@@ -92,7 +94,7 @@ def prepare(recipe: Recipe) -> Job:
     together = this_process().local_world if device.type == "cpu" else 1
     todo = tr("lower hidden_size or batch_size")
     require_memory(together * cost.memory, tr("training this model"), where="model", todo=todo)
-    config = _resolved(config, specs, device, cost.B)
+    config = _resolved(config, specs, device, cost)
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
@@ -149,7 +151,7 @@ def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, li
     require_memory(weights, tr("training this model"), where="model", todo=tr("lower hidden_size or embedding_size"))
     batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0, world=this_process().world))))
     T, B = batch.inputs.shape[:2]
-    return Cost(T, B, parameters, weights + activations(shape, specs, batch)), specs
+    return Cost(T, B, batch.lengths is not None, parameters, weights + activations(shape, specs, batch)), specs
 
 
 def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
@@ -164,13 +166,13 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
     return 4 * numbers
 
 
-def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, batch_size: int) -> RecipeConfig:
+def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:
     """The config with `auto` engine, device and threads replaced by what they mean here."""
     engine, threads = config.model.engine, config.train.threads
     if engine == "auto" and specs:
-        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type)
+        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, padded=cost.padded)
     if threads == "auto":
-        threads = threads_of(specs, batch_size, max(1, usable_cores() // this_process().local_world))
+        threads = threads_of(specs, cost.B, max(1, usable_cores() // this_process().local_world))
     model = config.model.model_copy(update={"engine": engine})
     train = config.train.model_copy(update={"threads": threads, "device": device.type})
     resolved: RecipeConfig = config.model_copy(update={"model": model, "train": train})

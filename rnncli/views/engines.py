@@ -13,7 +13,7 @@ from rnncli.cells import CoreSpec, State
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.names import ENGINES
-from rnncli.nn.recurrent import Core, PlainCore, check_engine, run
+from rnncli.nn.recurrent import Core, PlainCore, check_engine, run_by
 from rnncli.records import Check, Checks, Column, Message, Record, Table
 from rnncli.replay import CoreTrace, tolerance
 from rnncli.views import BATCH, Options
@@ -50,7 +50,7 @@ def engines_for(core: Core, spec: CoreSpec) -> list[str]:
             check_engine(spec, engine)
             with torch.no_grad():
                 x = torch.zeros(1, 1, spec.input_size).to(next(core.parameters()))
-                run(core, x, engine=engine)
+                run_by(engine, core, x)
         except (UsageError, ValueError):
             continue
         found.append(engine)
@@ -100,7 +100,7 @@ def _everything(
     dropout, module.dropout = module.dropout, 0.0
     try:
         with torch.enable_grad():
-            output, last = run(module, x, lengths, state, engine=engine)
+            output, last = run_by(engine, module, x, lengths, state)
             generator = torch.Generator().manual_seed(0)
             weights: Callable[[Tensor], Tensor] = lambda t: torch.randn(t.shape, generator=generator).to(t)  # noqa: E731
             loss = torch.stack([(weights(part) * part).sum() for part in (output, *last)]).sum()

@@ -61,13 +61,13 @@ def test_no_torch_engine_for_a_cell_without_torch_class() -> None:
 
 
 def test_a_wrong_arm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = work.run
+    run_by = work.run_by
 
-    def wrong(core: Any, x: Any, lengths: Any = None, state: Any = None, *, engine: str) -> Any:
-        output, last = run(core, x, lengths, state, engine=engine)
+    def wrong(engine: str, core: Any, x: Any, lengths: Any = None, state: Any = None) -> Any:
+        output, last = run_by(engine, core, x, lengths, state)
         return (output * 1.001 if engine == "torch" else output), last
 
-    monkeypatch.setattr(work, "run", wrong)
+    monkeypatch.setattr(work, "run_by", wrong)
     with pytest.raises(CheckFailed, match="torch computes something else"):
         quick(engines=["cell", "torch"])
 

@@ -98,10 +98,10 @@ def test_plain_cores_train(cell: str) -> None:
 
 
 def test_auto_is_a_pure_function() -> None:
-    assert choose_engine(CoreSpec("feedforward", "tanh", 2, 2), torch.float32, "cpu") == "cell"
-    assert choose_engine(CoreSpec("rnn", "none", 2, 2), torch.float32, "cpu") == "cell"
+    assert choose_engine(CoreSpec("feedforward", "tanh", 2, 2), torch.float32, "cpu", T=20) == "cell"
+    assert choose_engine(CoreSpec("rnn", "none", 2, 2), torch.float32, "cpu", T=20) == "cell"
     for cell in ("rnn", "gru", "lstm"):
-        assert choose_engine(CoreSpec(cell, "tanh", 2, 2), torch.float32, "cpu") in ("torch", "scan")
+        assert choose_engine(CoreSpec(cell, "tanh", 2, 2), torch.float32, "cpu", T=20) in ("torch", "scan")
 
 
 def test_what_cannot_be_run_is_said() -> None:

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
-from rnncli.nn.recurrent import make_core, run
-from rnncli.nn.scan import FUNCTIONS, How, Span
+from rnncli.nn.frontends import Rows
+from rnncli.nn.recurrent import choose_engine, make_core, run, run_by
 
 D64 = torch.float64
 KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")]
@@ -20,22 +20,26 @@ KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")]
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("lengths", [None, [4, 2, 1]])
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
-def test_gradcheck(cell: str, nonlinearity: str, reverse: bool, lengths: list[int] | None, bias: bool) -> None:
-    generator = torch.Generator().manual_seed(2)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=D64).requires_grad_()
-
+def test_gradcheck(cell: str, nonlinearity: str, bidirectional: bool, lengths: list[int] | None, bias: bool) -> None:
+    torch.manual_seed(2)
     T, B, I, H = 4, 3, 2, 3  # noqa: E741
-    rows = {"rnn": 1, "gru": 3, "lstm": 4}[cell] * H
-    states = [draw(B, H) for _ in CELLS[cell].states]
-    biases = [draw(rows), draw(rows)] if bias else [None, None]
-    x = draw(T, B, I)
-    span = None if lengths is None else Span.of(torch.tensor(lengths), x)
-    arguments = (x, *states, draw(rows, I), draw(rows, H), *biases, How(span, reverse, nonlinearity == "relu"))
-    assert torch.autograd.gradcheck(FUNCTIONS[cell].apply, arguments)
+    spec = CoreSpec(cell, nonlinearity, I, H, 2, bidirectional, bias=bias)
+    core = make_core(spec).double()
+    rows = spec.num_layers * spec.num_directions
+    state = [torch.randn(rows, B, H, dtype=D64, requires_grad=True) for _ in CELLS[cell].states]
+    x = torch.randn(T, B, I, dtype=D64, requires_grad=True)
+    names, weights = zip(*core.named_parameters(), strict=True)
+    sizes = None if lengths is None else torch.tensor(lengths)
+
+    def outputs(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        states, given = rest[: len(state)], dict(zip(names, rest[len(state) :], strict=True))
+        with torch.nn.utils.stateless._reparametrize_module(core, given):
+            output, last = run_by("scan", core, x, sizes, states)
+        return (output, *last)
+
+    assert torch.autograd.gradcheck(outputs, (x, *state, *weights))
 
 
 @settings(max_examples=60)
@@ -68,7 +72,7 @@ def test_equals_torch_at_any_size(
     found = []
     for engine in ("scan", "torch"):
         given_x = x.clone().requires_grad_()
-        output, last = run(core, given_x, sizes, engine=engine)
+        output, last = run_by(engine, core, given_x, sizes)
         loss = output.square().sum() + sum(state.sum() for state in last)
         found.append([output, *last, *torch.autograd.grad(loss, [given_x, *core.parameters()])])
     for ours, theirs in zip(*found, strict=True):
@@ -80,7 +84,7 @@ def test_a_second_derivative_is_refused(cell: str, nonlinearity: str) -> None:
     """A gradient penalty, with a constant upstream gradient: the case in which a silent wrong number is possible."""
     core = make_core(CoreSpec(cell, nonlinearity, 2, 3)).double()
     x = torch.randn(4, 2, 2, dtype=D64, requires_grad=True)
-    output, _ = run(core, x, engine="scan")
+    output, _ = run_by("scan", core, x)
     with pytest.raises(UsageError, match="second derivative"):
         torch.autograd.grad(output.sum(), x, create_graph=True)
 
@@ -94,7 +98,7 @@ def train(cell: str, nonlinearity: str, engine: str, steps: int) -> list[float]:
     ids = torch.randint(11, (12, 5), generator=torch.Generator().manual_seed(1))
     losses, state = [], None
     for _ in range(steps):
-        output, state = run(core, embedding(ids[:-1]), None, state, engine=engine)
+        output, state = run_by(engine, core, embedding(ids[:-1]), None, state)
         state = tuple(part.detach() for part in state)
         loss = F.cross_entropy(head(output).flatten(0, 1), ids[1:].flatten())
         optimizer.zero_grad()
@@ -116,14 +120,94 @@ def test_without_gradients_and_on_bfloat16() -> None:
     core = make_core(CoreSpec("gru", "tanh", 4, 6, 2, True))
     x = torch.randn(5, 3, 4)
     with torch.no_grad():
-        torch.testing.assert_close(run(core, x, engine="scan")[0], run(core, x, engine="torch")[0])
-        half = run(core.bfloat16(), x.bfloat16(), engine="scan")[0]
-        torch.testing.assert_close(half.float(), run(core.float(), x, engine="torch")[0], rtol=0.05, atol=0.05)
+        torch.testing.assert_close(run_by("scan", core, x)[0], run_by("torch", core, x)[0])
+        half = run_by("scan", core.bfloat16(), x.bfloat16())[0]
+        torch.testing.assert_close(half.float(), run_by("torch", core.float(), x)[0], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("lengths", [None, [6, 2, 1]])
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
+def test_rows_of_a_table(
+    cell: str, nonlinearity: str, one_hot: bool, lengths: list[int] | None, bidirectional: bool
+) -> None:
+    """x given as token numbers and a table gives what x itself gives, its gradients too."""
+    torch.manual_seed(1)
+    V, T, B = 5, 6, 3
+    core = make_core(CoreSpec(cell, nonlinearity, V if one_hot else 4, 6, 2, bidirectional)).double()
+    table = None if one_hot else torch.randn(V, 4, dtype=D64, requires_grad=True)
+    rows = Rows(table, torch.randint(V, (T, B)), V, torch.zeros((), dtype=D64))
+    sizes = None if lengths is None else torch.tensor(lengths)
+    found = []
+    for x in (rows, rows.tensor()):
+        output, last = run_by("scan", core, x, sizes)
+        loss = output.square().sum() + sum(state.sum() for state in last)
+        asked = [*core.parameters(), *([] if table is None else [table])]
+        found.append([output, *last, *torch.autograd.grad(loss, asked)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
+def test_large_layers_by_onednn(cell: str, nonlinearity: str, half: bool) -> None:
+    """Sizes at which the steps' products are oneDNN's, in float32 and, under autocast, in bfloat16."""
+    torch.manual_seed(0)
+    core = make_core(CoreSpec(cell, nonlinearity, 24, 512))
+    x, d_output = torch.randn(5, 9, 24), torch.randn(5, 9, 512)
+    found = []
+    for engine in ("scan", "torch"):
+        core.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half and engine == "scan"):
+            output, _ = run_by(engine, core, x)
+        output.backward(d_output)
+        found.append([output.detach(), *(weight.grad for weight in core.parameters())])
+    assert found[0][0].dtype == torch.float32
+    for ours, theirs in zip(*found, strict=True):
+        apart = (ours - theirs).norm() / theirs.norm()
+        assert apart < (0.05 if half else 1e-5)
+        assert not half or apart > 1e-5  # bfloat16 did something
+
+
+def test_a_model_scans_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not without gradients, not over a few steps: there torch's module is faster."""
+    from rnncli.nn import scan as module
+
+    seen: list[int] = []
+    real = module.scan
+    monkeypatch.setattr(
+        module, "scan", lambda core, spec, x, *rest: (seen.append(len(x)), real(core, spec, x, *rest))[1]
+    )
+    core = make_core(CoreSpec("gru", "tanh", 2, 3))
+    for engine in ("scan", "auto"):
+        run(core, torch.zeros(12, 1, 2), engine=engine)
+        run(core, torch.zeros(9, 1, 2), engine=engine)
+        with torch.no_grad():
+            run(core, torch.zeros(12, 1, 2), engine=engine)
+    assert seen == [12, 12]
+
+
+def test_what_auto_means() -> None:
+    def chosen(
+        cell: str, dtype: torch.dtype = torch.float32, device: str = "cpu", padded: bool = False, T: int = 10
+    ) -> str:
+        return choose_engine(CoreSpec(cell, "tanh", 4, 6), dtype, device, T=T, padded=padded)
+
+    assert [chosen("rnn"), chosen("gru"), chosen("lstm")] == ["scan", "scan", "torch"]
+    assert [chosen("rnn", T=9), chosen("gru", T=9)] == ["torch", "torch"]
+    assert chosen("gru", T=99, gradients=False) == "torch"
+    assert [chosen("lstm", D64), chosen("lstm", padded=True)] == ["scan", "scan"]
+    assert [chosen(cell, device="cuda") for cell in ("rnn", "gru", "lstm")] == ["torch"] * 3
+    assert choose_engine(CoreSpec("lstm", "tanh", 4, 6, proj_size=2), D64, "cpu", T=99) == "torch"
+    assert choose_engine(CoreSpec("feedforward", "tanh", 4, 6), D64, "cpu", T=99) == "cell"
 
 
 def test_what_it_is_not_written_for_is_said() -> None:
     core = make_core(CoreSpec("lstm", "tanh", 4, 6, proj_size=2))
     with pytest.raises(UsageError, match="projections"):
+        run_by("scan", core, torch.zeros(2, 1, 4))
+    with pytest.raises(UsageError, match="projections"):
         run(core, torch.zeros(2, 1, 4), engine="scan")
     with pytest.raises(ValueError, match="no steps"):
-        run(make_core(CoreSpec("gru", "tanh", 4, 6)), torch.zeros(2, 2, 4), torch.tensor([2, 0]), engine="scan")
+        run_by("scan", make_core(CoreSpec("gru", "tanh", 4, 6)), torch.zeros(2, 2, 4), torch.tensor([2, 0]))

@@ -275,13 +275,13 @@ def test_states_say_that_output_is_not_the_joined_last_states(make: Make) -> Non
 
 
 def test_engines_show_a_broken_engine(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = engines_view.run
+    real = engines_view.run_by
 
-    def broken(core: Any, x: Tensor, *rest: Any, engine: str) -> Any:
-        output, last = real(core, x, *rest, engine=engine)
+    def broken(engine: str, core: Any, x: Tensor, *rest: Any) -> Any:
+        output, last = real(engine, core, x, *rest)
         return (output + 1e-4, last) if engine == "torch" else (output, last)
 
-    monkeypatch.setattr(engines_view, "run", broken)
+    monkeypatch.setattr(engines_view, "run_by", broken)
     checks = {check.name: check.ok for check in views.page("engines", make("lstm")).checks()}
     assert checks["rnn-torch"] is False
     assert checks["rnn-cell"] is True
