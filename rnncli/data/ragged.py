@@ -103,6 +103,29 @@ class Places(Sequence[str]):
         return Places(self._files.chosen(rows), self._lines[np.asarray(rows, np.int64)])
 
 
+class Texts(Sequence[str]):
+    """Texts of rows that differ, in UTF-8 one after the other."""
+
+    def __init__(self, data: bytes | bytearray, ends: Any, rows: Any) -> None:
+        """Text i of the file ends at data[ends[i + 1]]. rows: which texts of the file these are, in order."""
+        self._data, self._ends, self._rows = data, ends, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return Texts(self._data, self._ends, self._rows[i])
+        row = self._rows[i]
+        return self._data[self._ends[row] : self._ends[row + 1]].decode("utf-8")
+
+    def chosen(self, rows: Sequence[int]) -> Texts:
+        """These of them, in this order."""
+        import numpy as np
+
+        return Texts(self._data, self._ends, self._rows[np.asarray(rows, np.int64)])
+
+
 class Numbering:
     """Takes values one after the other; `done` gives them all, in as few bytes as their different ones allow."""
 
@@ -128,6 +151,23 @@ class Numbering:
 
         self._pack()
         return Few(list(self._number), np.concatenate(self._packed))
+
+
+class GatheringTexts:
+    """Takes texts one after the other."""
+
+    def __init__(self) -> None:
+        self._data, self._ends = bytearray(), array("q", [0])
+
+    def add(self, text: str) -> None:
+        self._data += text.encode("utf-8")
+        self._ends.append(len(self._data))
+
+    def done(self) -> Texts:
+        import numpy as np
+
+        ends = np.array(self._ends, np.int64)
+        return Texts(self._data, ends, np.arange(len(ends) - 1))
 
 
 class GatheringPlaces:

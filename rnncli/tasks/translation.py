@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.pairs import Pair, read_pairs, read_parallel
+from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Places, Ragged, Texts
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
@@ -96,12 +97,48 @@ class Config(RecipeConfig):
     train: Train
 
 
+class Pairs(Sequence[Pair]):
+    """Pairs of a file: their texts in one piece, their tokens as numbers; a pair is made when asked for.
+
+    target_tokens: with the end sign."""
+
+    def __init__(self, places: Places, texts: tuple[Texts, Texts], tokens: tuple[Ragged, Ragged]) -> None:
+        self._places, self._texts = places, texts
+        self.source_tokens, self.target_tokens = tokens
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair], kinds: tuple[Kind, Kind]) -> Pairs:
+        places = GatheringPlaces()
+        sources, targets, source_tokens, target_tokens = GatheringTexts(), GatheringTexts(), Gathering(), Gathering()
+        for pair in pairs:
+            places.add(pair.where)
+            sources.add(pair.source)
+            targets.add(pair.target)
+            source_tokens.add(tokenize(pair.source, kinds[0]))
+            target_tokens.add([*tokenize(pair.target, kinds[1]), EOS])
+        return cls(places.done(), (sources.done(), targets.done()), (source_tokens.done(), target_tokens.done()))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return self.chosen(range(*i.indices(len(self))))
+        return Pair(self._places[i], self._texts[0][i], self._texts[1][i])
+
+    def chosen(self, rows: Sequence[int]) -> Pairs:
+        """These of them, in this order."""
+        texts = self._texts[0].chosen(rows), self._texts[1].chosen(rows)
+        tokens = self.source_tokens.chosen(rows), self.target_tokens.chosen(rows)
+        return Pairs(self._places.chosen(rows), texts, tokens)
+
+
 class Part(NamedTuple):
     """Pairs, and the same as numbers, the target's end sign among them."""
 
-    pairs: Sequence[Pair]
-    sources: Sequence[list[int]]
-    targets: Sequence[list[int]]
+    pairs: Pairs
+    sources: Ragged
+    targets: Ragged
 
 
 def read(config: Config) -> Splits:
@@ -109,16 +146,7 @@ def read(config: Config) -> Splits:
     notes: list[str] = []
     if data.path is not None:
         pairs = _pairs(data.path, data, notes)
-        # equal sources stay together, or a sentence would be judged that was learned
-        sources = list(dict.fromkeys(pair.source for pair in pairs))
-        split = split_random(len(sources), data.split.fractions(), config.train.seed)
-        home = {sources[row]: name for name, rows in split.parts.items() for row in rows}
-        parts: dict[str, list[Pair]] = {name: [] for name in split.parts}
-        for pair in pairs:
-            parts[home[pair.source]].append(pair)
-        how = split.how
-        if len(sources) < len(pairs):
-            how += tr("; {n} sources, equal ones in one part", n=f"{len(sources):,}")
+        parts, how = _split(config, pairs)
         files = _files(data.path)
     else:
         named = {name: getattr(data, name) for name in ("train", "validation", "test")}
@@ -139,8 +167,8 @@ def read(config: Config) -> Splits:
         counts={
             name: {
                 "pairs": len(part.pairs),
-                "source tokens": sum(map(len, part.sources)),
-                "target tokens": sum(map(len, part.targets)) - len(part.targets),
+                "source tokens": int(part.sources.lengths.sum()),
+                "target tokens": int(part.targets.lengths.sum()) - len(part.targets),
             }
             for name, part in found.items()
         },
@@ -150,48 +178,67 @@ def read(config: Config) -> Splits:
     )
 
 
+def _split(config: Config, pairs: Pairs) -> tuple[dict[str, Pairs], str]:
+    """The parts, and how they were drawn. Equal sources stay together, or a sentence would be judged that was
+    learned."""
+    import numpy as np
+
+    numbering = Numbering()
+    for pair in pairs:
+        numbering.extend((sha256(pair.source.encode()).digest()[:16],))
+    sources = numbering.done()
+    split = split_random(len(sources.types), config.data.split.fractions(), config.train.seed)
+    home = np.zeros(len(sources.types), np.int8)
+    for number, rows in enumerate(split.parts.values()):
+        home[np.asarray(rows, np.int64)] = number
+    of_pair = home[sources.numbers]
+    parts = {name: pairs.chosen(np.flatnonzero(of_pair == k).tolist()) for k, name in enumerate(split.parts)}
+    how = split.how
+    if len(sources.types) < len(pairs):
+        how += tr("; {n} sources, equal ones in one part", n=f"{len(sources.types):,}")
+    return parts, how
+
+
 def _files(source: str | list[str]) -> list[str]:
     return [source] if isinstance(source, str) else source
 
 
-def _pairs(source: str | list[str], data: Data, notes: list[str]) -> list[Pair]:
+def _pairs(source: str | list[str], data: Data, notes: list[str]) -> Pairs:
     skipped = Skipped(data.on_bad, tr("pairs"))
     if isinstance(source, str):
-        found = list(read_pairs(source, skipped, (data.columns[0], data.columns[1])))
+        read = read_pairs(source, skipped, (data.columns[0], data.columns[1]))
     else:
-        found = list(read_parallel(source[0], source[1], skipped))
+        read = read_parallel(source[0], source[1], skipped)
+    found = Pairs.of(read, (data.source_tokens, data.target_tokens))
     notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
     return found
 
 
-def _vocab(pairs: Sequence[Pair], data: Data) -> Vocabulary:
+def _vocab(pairs: Pairs, data: Data) -> Vocabulary:
     """The tokens of both sides, their kinds, and the longest target, by which the length of translations is bounded."""
     limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
-    source = Counter(token for pair in pairs for token in tokenize(pair.source, data.source_tokens))
-    targets = [tokenize(pair.target, data.target_tokens) for pair in pairs]
-    target = Counter(token for tokens in targets for token in tokens)
     return {
-        "source": Vocab.from_counts(source, specials=(UNK,), **limits).to_json(),
-        "target": Vocab.from_counts(target, specials=(UNK, BOS, EOS), **limits).to_json(),
+        "source": Vocab.from_counts(pairs.source_tokens.counts(), specials=(UNK,), **limits).to_json(),
+        "target": Vocab.from_counts(pairs.target_tokens.counts(), specials=(UNK, BOS, EOS), **limits).to_json(),
         "source_tokens": data.source_tokens,
         "target_tokens": data.target_tokens,
-        "longest": max(map(len, targets)),
+        "longest": int(pairs.target_tokens.lengths.max()) - 1,
     }
 
 
-def _part(pairs: Sequence[Pair], vocab: Vocabulary) -> Part:
+def _part(pairs: Pairs, vocab: Vocabulary) -> Part:
     source, target = Vocab.from_json(vocab["source"]), Vocab.from_json(vocab["target"])
     return Part(
         pairs,
-        [source.encode(tokenize(pair.source, vocab["source_tokens"])) for pair in pairs],
-        [[*target.encode(tokenize(pair.target, vocab["target_tokens"])), target.id(EOS)] for pair in pairs],
+        pairs.source_tokens.as_values(source.encode(pairs.source_tokens.types)),
+        pairs.target_tokens.as_values(target.encode(pairs.target_tokens.types)),
     )
 
 
 def _unknown(name: str, part: Part, vocab: Vocabulary) -> Iterator[str]:
-    for side, rows in (("source", part.sources), ("target", part.targets)):
-        unk = Vocab.from_json(vocab[side]).id(UNK)
-        n = sum(row.count(unk) for row in rows)
+    for side, rows in (("source", part.pairs.source_tokens), ("target", part.pairs.target_tokens)):
+        known = Vocab.from_json(vocab[side])
+        n = sum(n for token, n in rows.counts().items() if token not in known or token == UNK)
         if n:
             yield tr(
                 "{n} {side} tokens of {part} are not in the vocabulary and read as <unk>",
@@ -235,7 +282,7 @@ def names(config: Config, vocab: Vocabulary) -> Names:
 def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
     """inputs (T_in, B); extra["given"] (T_out, B): the begin sign, then the target without its last token; targets
     (T_out, B): the target. Sources of similar length share a training batch."""
-    lengths = [len(row) for row in part.sources] if order is not None else None
+    lengths = part.sources.lengths if order is not None else None
     where = order or Order(0, 0)
     size = config.train.batch_size
     for rows in index_batches(len(part.sources), size, where, shuffle=order is not None, lengths=lengths):
@@ -372,7 +419,7 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     from rnncli.nn.evaluate import outputs_of
 
     rows: Part = splits.part(part)
-    shown = min(range(len(rows.pairs)), key=lambda row: abs(len(rows.sources[row]) - 8))  # neither trivial nor wide
+    shown = int(abs(rows.sources.lengths - 8).argmin())  # neither trivial nor wide
     pair = rows.pairs[shown]
     target = Vocab.from_json(splits.vocab["target"])
     _, outputs = next(outputs_of(model, [encode(config, splits.vocab, [pair.source])]))

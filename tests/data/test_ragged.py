@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.ragged import Gathering, GatheringPlaces, Numbering, Ragged
+from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Ragged
 
 ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "cc", None, ""]), max_size=6), max_size=12)
 
@@ -68,3 +68,15 @@ def test_numbers_take_no_more_bytes_than_they_need(monkeypatch: pytest.MonkeyPat
     assert few[7] == values[7]
     assert list(few[3:9]) == values[3:9]
     assert few.numbers.itemsize == {3: 1, 300: 2, 70_000: 4}[kinds]
+
+
+@given(texts=st.lists(st.text(max_size=8)))
+def test_texts(texts: list[str]) -> None:
+    gathering = GatheringTexts()
+    texts = [text for text in texts if text.isprintable()]
+    for text in texts:
+        gathering.add(text)
+    found = gathering.done()
+    assert list(found) == texts
+    assert list(found[::2]) == texts[::2]
+    assert list(found.chosen(range(len(texts) - 1, -1, -1))) == texts[::-1]

@@ -80,7 +80,7 @@ def test_two_files_line_by_line_are_the_same_pairs(tsv: str, tmp_path: Path) -> 
         (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in PAIRS), encoding="utf-8")
     both = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
     found = translation.read(recipe(both).config)
-    assert found.train.sources == translation.read(recipe(tsv).config).train.sources
+    assert list(found.train.sources) == list(translation.read(recipe(tsv).config).train.sources)
     apart = load_recipe(
         {
             "task": "translation",
