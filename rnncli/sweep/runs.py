@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,7 @@ def find_runs(folder: Path) -> list[Path]:
         what = tr("is a file, and a folder is wanted here") if os.path.exists(folder) else tr("there is no such folder")
         raise DataError(what, where=shown(folder), todo=tr("name the folder that holds the runs"))
     try:
-        next(os.scandir(folder), None)
+        os.listdir(folder)
     except OSError as error:
         raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=shown(folder)) from error
     return list(_below(folder, DEPTH))
@@ -65,7 +66,8 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
     if depth == 0:
         return
     try:
-        inner = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+        with os.scandir(folder) as entries:
+            inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:  # a folder that nobody lets us see holds nothing for us
         return
     for name in inner:
@@ -85,11 +87,14 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         settings = read_recipe(folder)
         result = read_json(folder / "result.json") if (folder / "result.json").exists() else {}
         ended = read_json(folder / ENDED) if (folder / ENDED).exists() else {}
-        epochs = _log(folder / "metrics.jsonl") if curves or not result else []
-        timing = _log(folder / "timing.jsonl")
-        on, metrics, best = _figures(result, epochs, settings)
-        seconds = float(timing[-1]["seconds"]) if timing else None
-    except (RnncliError, ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
+        with _blaming("metrics.jsonl"):
+            epochs = _log(folder / "metrics.jsonl") if curves or not result else []
+        with _blaming("timing.jsonl"):
+            timing = _log(folder / "timing.jsonl")
+            seconds = float(timing[-1]["seconds"]) if timing else None
+        with _blaming("result.json" if result else "metrics.jsonl"):
+            on, metrics, best = _figures(result, epochs)
+    except RnncliError as error:
         if holder(folder):  # it has just begun
             return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=holder(folder)))
         return RunSummary(folder, "broken", settings, note=_why(error), modified=modified)
@@ -105,13 +110,21 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
     return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified)
 
 
-def _why(error: Exception) -> str:
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """What goes wrong with a file's values becomes a DataError that names the file."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(tr("this file is damaged: {why}", why=why), where=name) from error
+
+
+def _why(error: RnncliError) -> str:
     """Which file, and what is wrong with it."""
-    if not isinstance(error, RnncliError):
-        return tr("this file is damaged: {why}", why=f"{type(error).__name__}: {error}")
-    faults = error.faults if isinstance(error, RecipeError) else []
-    where = os.path.basename(error.where)
-    return ": ".join(part for part in (where, faults[0].what if faults else error.what) if part)
+    fault = error.faults[0] if isinstance(error, RecipeError) and error.faults else None
+    where = os.path.basename(error.where or (fault.where if fault else ""))
+    return ": ".join(part for part in (where, fault.what if fault else error.what) if part)
 
 
 def _dated(folder: Path) -> list[str]:
@@ -129,9 +142,7 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     return dict(leaves(values))
 
 
-def _figures(
-    result: Mapping[str, Any], epochs: list[Mapping[str, Any]], settings: Mapping[str, Any]
-) -> tuple[str, dict[str, float], int]:
+def _figures(result: Mapping[str, Any], epochs: list[Mapping[str, Any]]) -> tuple[str, dict[str, float], int]:
     """(part, metrics, epoch): of the result, or of the last epoch of a run that has none yet."""
     if result:
         return str(result["on"]), _numbers(result["metrics"]), int(result["best_epoch"])
