@@ -14,8 +14,7 @@ from importlib import resources
 import pytest
 
 from rnncli.errors import Missing
-from rnncli.records import CoreSteps, HeatMap, Message, Recording, Section, Series, Table, WebPage
-from rnncli.records import Column as C
+from rnncli.records import Column, CoreSteps, HeatMap, Message, Recording, Section, Series, Table, WebPage
 from rnncli.report import html
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- ]]> \u2028 \x1b[2J \u202e &amp;"
@@ -27,7 +26,7 @@ def page_of(text: str) -> WebPage:
     records = [
         Series("s", [1, 2], {text: [0.1, math.nan], "b": [1.0, 2.0]}, text, text, text, marks={text: 1.0}),
         HeatMap("m", [[0.1, -0.2], [math.inf, 3]], [text, "b"], [text, "d"], text, text, text),
-        Table("t", [C("a", text, "text"), C("b", text, "code")], [[text, text]], title=text, caption=text),
+        Table("t", [Column("a", text, "text"), Column("b", text, "code")], [[text, text]], title=text, caption=text),
         Message(text),
         Message(text, "code"),
     ]

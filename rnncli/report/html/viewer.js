@@ -1,6 +1,7 @@
 // The viewer: one recording at a time, every step of one core, as heat map, curves and coloured text.
 
-const chosen = { target: 0, sample: 0, core: 0, layer: 0, direction: "fwd", quantity: "h", unit: 0, step: 0 };
+const chosen = { target: 0, sample: 0, core: 0, layer: -1, direction: "fwd", quantity: "h", unit: 0, step: 0 };
+// layer -1: none yet, so the top one
 const CONTROLS = ["target", "sample", "core", "layer", "direction", "quantity", "unit"];
 const unpacked = new Map();
 
@@ -45,6 +46,7 @@ function makeViewer() {
   const cores = samples()[0].cores;  // first the one that answers, or reads tokens
   chosen.core = Math.max(0, cores.findIndex((one) => one.answers), cores.findIndex((one) => one.tokens));
   document.getElementById("panels").addEventListener("keydown", moveByKey);
+  document.getElementById("heat").addEventListener("click", chooseByClick);
 }
 
 function fillControls() {
@@ -57,6 +59,14 @@ function fillControls() {
     select.parentElement.hidden = name === "target" && offered.length < 2;
   }
   chosen.step = Math.min(chosen.step, valuesOf(chosen.quantity).length - 1);
+}
+
+function chooseByClick(event) {
+  const heat = document.getElementById("heat"), box = heat.getBoundingClientRect(), { xaxis, yaxis } = heat._fullLayout;
+  const step = Math.round(xaxis.p2l(event.clientX - box.left - xaxis._offset));
+  const unit = Math.round(yaxis.p2l(event.clientY - box.top - yaxis._offset));
+  const rows = valuesOf(chosen.quantity);
+  if (step >= 0 && step < rows.length && unit >= 0 && unit < rows[0].length) choose(step, unit);
 }
 
 function moveByKey(event) {
@@ -95,7 +105,6 @@ function readout(step, unit) {
   if (answer) parts.push(`  ${words.answers} ${answer[0]} (p = ${number(answer[1])})` + (answer[2] ? `, ${words.asked} ${answer[2]}` : ""));
   const line = document.createElement("div"), numbers = document.createElement("div");
   line.append(...parts);
-  line.style.whiteSpace = "pre-wrap";
   for (const quantity of quantities()) {
     const values = valuesOf(quantity)[step];
     if (unit >= values.length) continue;  // a projected h has fewer units than c and the gates
@@ -157,10 +166,8 @@ function drawHeat() {
   }), { displayModeBar: false });
   place.removeAllListeners("plotly_hover");
   place.removeAllListeners("plotly_unhover");
-  place.removeAllListeners("plotly_click");
   place.on("plotly_hover", (event) => readout(Math.round(event.points[0].x), Math.round(event.points[0].y)));
   place.on("plotly_unhover", () => readout(chosen.step, chosen.unit));
-  place.on("plotly_click", (event) => choose(Math.round(event.points[0].x), Math.round(event.points[0].y)));
   drawScale(low, high);
   const one = core(), cut = [];
   if (steps < one.num_steps) cut.push(words.cut_steps.replace("{n}", steps).replace("{all}", one.num_steps));
