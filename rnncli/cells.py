@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnncli.locale import tr
+
 State = tuple[Tensor, ...]  # (h,) or, for lstm, (h, c)
 Gates = dict[str, Tensor]
 
@@ -74,7 +76,8 @@ def gru_step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     h_rz, q = torch.split(F.linear(h, w.weight_hh, w.bias_hh), [2 * H, H], dim=1)
     r, z = torch.sigmoid(x_rz + h_rz).chunk(2, dim=1)  # each (B, H)
     n = torch.tanh(x_n + r * q)
-    return (torch.lerp(n, h, z),), {"r": r, "z": z, "n": n, "q": q}  # h_t = (1 - z) ⊙ n + z ⊙ h
+    # h_t = (1 - z) ⊙ n + z ⊙ h; under autocast gates are bfloat16 and h is not
+    return (torch.lerp(n.type_as(h), h, z.type_as(h)),), {"r": r, "z": z, "n": n, "q": q}
 
 
 def gru_step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
@@ -203,13 +206,13 @@ class CoreSpec:
         name = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU", "feedforward": "Feedforward"}[self.cell]
         parts = [str(self.input_size), str(self.hidden_size)]
         if self.num_layers > 1:
-            parts.append(f"{self.num_layers} layers")
+            parts.append(tr("{n} layers", n=self.num_layers))
         if self.bidirectional:
             parts.append("bidirectional")
         if self.proj_size:
             parts.append(f"proj_size {self.proj_size}")
         if not self.bias:
-            parts.append("no bias")
+            parts.append(tr("no bias"))
         shown = f"{name}({', '.join(parts)})"
         return f"{shown} {self.nonlinearity}" if len(CELLS[self.cell].nonlinearities) > 1 else shown
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from rnncli import records
 from rnncli.cells import spec_of
+from rnncli.data.batch import Order
 from rnncli.locale import tr
 from rnncli.tasks import Metrics, Splits
 from rnncli.training.evaluation import Evaluation
@@ -50,9 +51,28 @@ def header(job: Job) -> records.Page:
         records.Message(counts_line(job.splits), "note"),
         *(records.Message(note, "note") for note in job.splits.notes),
     ]
+    if config.train.precision == "bf16":
+        half, full = first_losses(job)
+        lines.append(
+            records.Message(
+                tr("precision bf16: the first batch's loss is {half}, in float32 {full}", half=half, full=full)
+            )
+        )
     if job.world > 1:
         lines.append(records.Message(tr("{n} processes share the rows of every batch", n=job.world)))
     return _page(job, f"{job.recipe.name}   {config.task}", lines, "rnncli/train/1")
+
+
+def first_losses(job: Job) -> tuple[str, str]:
+    """The loss of the first batch before any update, its products in bfloat16 and all of it in float32; six digits."""
+    batch = next(iter(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)))).to(job.device)
+    found = []
+    job.model.eval()  # without dropout
+    for half in (True, False):
+        with torch.random.fork_rng(), torch.autocast(job.device.type, torch.bfloat16, enabled=half):
+            loss = job.task.loss(job.config, job.model, batch, None)
+        found.append(f"{float(loss.total.detach()) / loss.count:.6g}")
+    return found[0], found[1]
 
 
 def counts_line(splits: Splits) -> str:

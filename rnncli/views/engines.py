@@ -39,7 +39,13 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         records.append(table)
         checks += found
     note = tr("each number: the largest difference from the cell loop in float64, relative where numbers exceed 1")
-    return [*records, Message(note, "note", name="how"), Checks([*checks, replay_check(made)])]
+    where = tr(
+        "to read: the cell loop is {loop}; scan, backpropagation through time written out, is {scan}",
+        loop="rnncli/cells.py",
+        scan="rnncli/nn/scan.py",
+    )
+    notes = [Message(note, "note", name="how"), Message(where, "note", name="where")]
+    return [*records, *notes, Checks([*checks, replay_check(made)])]
 
 
 def engines_for(core: Core, spec: CoreSpec) -> list[str]:

@@ -6,6 +6,7 @@ TEXTS: dict[str, str] = {
     "torchrun --nproc-per-node {found}, or --device cpu": "torchrun --nproc-per-node {found}，或 --device cpu",
     "one of the {n} processes that train together has ended, or cannot be reached": "一起训练的 {n} 个进程中有一个已经结束，或者联系不上",
     "go on from the last checkpoint: {command}": "从最近的检查点继续：{command}",
+    "precision bf16: the first batch's loss is {half}, in float32 {full}": "精度 bf16：第一个批次的损失是 {half}，用 float32 则是 {full}",
     "{n} processes share the rows of every batch": "{n} 个进程分担每个批次的行",
     "start it again": "重新启动",
     "process {rank} of {n} on {host}": "{n} 个进程中的第 {rank} 个，在 {host} 上",

@@ -1,6 +1,10 @@
 """Chinese: rnncli/views."""
 
 TEXTS: dict[str, str] = {
+    "to read: the cell loop is {loop}; scan, backpropagation through time written out, is {scan}": "源码：逐步循环在 {loop}；scan（写明的沿时间反向传播）在 {scan}",
+    "{name} at t={step}": "t={step} 处的 {name}",
+    "{n} layers": "{n} 层",
+    "no bias": "无 bias",
     "there is no view {name!r}": "没有视图 {name!r}",
     "the view {view} does not read --{option}": "视图 {view} 不读取 --{option}",
     "{first}   beside   {second}": "{first}   对照   {second}",
