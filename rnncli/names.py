@@ -66,7 +66,7 @@ TORCH_HABITS: dict[str, str] = {
 }
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like `name`, or "" where nothing is near."""
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name most like `name`, or "" where none is as like it as `cutoff`, between 0 and 1."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""

@@ -14,6 +14,8 @@ from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rnncli.tasks import Asked, Prediction
     from rnncli.training.run import Run
 
@@ -52,11 +54,7 @@ def predict(
     elif "-" in given:
         raise UsageError(tr("- stands for standard input, alone"), where="rnncli predict")
     elif bool(given) == (file is not None):
-        raise UsageError(
-            tr("give TEXT, or --file FILE, or - for standard input"),
-            where="rnncli predict",
-            todo=tr("such as: rnncli predict {target} hello", target=target),
-        )
+        raise _no_input(target, folder)
     from rnncli.tasks import Asked
     from rnncli.training.run import open_run
 
@@ -66,23 +64,32 @@ def predict(
     _write(predictions, json)
 
 
+def _no_input(target: str, folder: Path) -> UsageError:
+    """Which input the run's task takes, and in what way."""
+    from rnncli.tasks import input_kind, load_recipe
+
+    recipe = load_recipe(str(folder / "recipe.yaml"))
+    path = input_kind(recipe.task, recipe.config) == "path"
+    return UsageError(
+        tr("give a FILE, or several") if path else tr("give TEXT, or --file FILE, or - for standard input"),
+        where="rnncli predict",
+        todo=tr("such as: rnncli predict {target} {input}", target=target, input="FILE" if path else "hello"),
+    )
+
+
 def _one_source(file: str | None) -> str:
     if file not in (None, "-"):
         raise UsageError(tr("- and --file are both given"), where="--file", todo=tr("leave one out"))
     return "-"
 
 
-def _input_kind(run: Run) -> str:
-    """`text` or `path`: the task's INPUT, unless that depends on the recipe."""
-    of_recipe = getattr(run.task, "input_kind", None)
-    return str(run.task.INPUT if of_recipe is None else of_recipe(run.config))
-
-
 def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Prediction]:
     """Each argument's answer; a line end behind each text."""
     from dataclasses import replace
 
-    if _input_kind(run) == "text" and not settings.quiet:
+    from rnncli.tasks import input_kind
+
+    if input_kind(run.task, run.config) == "text" and not settings.quiet:
         for text in given:
             if os.path.isfile(text):
                 note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
@@ -94,7 +101,9 @@ def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Predicti
 def _of_lines(run: Run, file: str, asked: Asked) -> Iterator[Prediction]:
     from dataclasses import replace
 
-    if _input_kind(run) == "path" and file != "-":
+    from rnncli.tasks import input_kind
+
+    if input_kind(run.task, run.config) == "path" and file != "-":
         raise UsageError(
             tr("this task takes files as arguments"), where="--file", todo=tr("rnncli predict RUN {file}", file=file)
         )

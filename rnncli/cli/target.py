@@ -72,7 +72,7 @@ def _by_name(word: str) -> Target:
     if os.path.isfile(word):
         raise _unknown_kind(word)
     names = [path.name for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
-    near = nearest(word, [*recipes, *names, "last"])
+    near = nearest(word, [*recipes, *names, "last"], cutoff=0.75)  # words of a language are like each other
     raise UsageError(
         tr("no recipe, run or file is called {name!r}", name=word),
         where="TARGET",

@@ -243,7 +243,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
                 tr("next"),
                 [
                     (f"rnncli inspect {_short(folder)}", tr("look inside it")),
-                    (f"rnncli predict {_short(folder)} ...", tr("use it on new input")),
+                    (f"rnncli predict {_short(folder)} {_input(job)}", tr("use it on new input")),
                 ],
             ),
         ]
@@ -252,6 +252,13 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
     from dataclasses import replace
 
     report.show(replace(page, records=shown), ascii=settings.ascii)
+
+
+def _input(job: Job) -> str:
+    """What `predict` takes for this recipe."""
+    from rnncli.tasks import input_kind
+
+    return "FILE" if input_kind(job.task, job.config) == "path" else "TEXT"
 
 
 def _short(folder: Path) -> str:

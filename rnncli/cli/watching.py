@@ -44,7 +44,9 @@ class Lines:
             self.begun = True
             total = self.job.config.train.epochs * self.steps
             limit = self.job.config.train.max_steps
-            self.live.update(progress.step, min(total, limit) if limit else total, lambda: self._fields(progress))
+            self.live.update(
+                progress.step, min(total, limit) if limit else total, lambda: self._fields(progress), tr("update")
+            )
         elif progress.event == "epoch":
             changed = progress.watch != self.watch
             regular = not progress.watch and progress.epoch % self.every == 0
@@ -58,7 +60,7 @@ class Lines:
 
     def _fields(self, progress: Progress) -> dict[str, str]:
         speed = progress.counted / progress.seconds if progress.seconds else 0.0
-        return {"epoch": str(progress.epoch), "loss": number(progress.loss), tr("steps/s"): f"{speed:,.0f}"}
+        return {tr("epoch"): str(progress.epoch), tr("loss"): number(progress.loss), tr("steps/s"): f"{speed:,.0f}"}
 
     def _line(self, progress: Progress) -> None:
         self.pending = None

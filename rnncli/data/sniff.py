@@ -14,17 +14,20 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 
 ROWS = 2000  # looked at
+ODD = 20  # a column of numbers has at most one cell in so many that is none; but one in any case
 
 
 @dataclass(frozen=True)
 class ColumnGuess:
-    """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells."""
+    """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line and
+    cell of the first that is no number, where nearly all others are."""
 
     name: str
     kind: Literal["number", "date", "text"]
     missing: int
     distinct: int
     mean_length: float
+    odd: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def sniff_table(source: Source) -> TableGuess:
     """What the first rows show. Guesses are for a recipe that a person then reads; training never guesses."""
     header = _has_header(open_table(source, header=False))
     table = open_table(source, header=header)
-    rows = [row for _, row in islice(table.rows(Skipped("skip")), ROWS)]
+    numbered = list(islice(table.rows(Skipped("skip")), ROWS))
+    rows, lines = [row for _, row in numbered], [line for line, _ in numbered]
     if not rows:
         raise DataError(tr("no row has as many columns as the first line"), where=table.name)
     cells = [[row[place].strip() for row in rows] for place in range(len(table.columns))]
@@ -72,7 +76,8 @@ def sniff_table(source: Source) -> TableGuess:
         kind = "date" if found is not None else "number" if _numeric(column, decimal) else "text"
         missing = sum(cell.lower() in MISSING for cell in column)
         length = sum(map(len, column)) / len(column)
-        columns.append(ColumnGuess(name, kind, missing, len(set(column)), length))
+        odd = _odd_cell(column, lines) if kind == "text" else None
+        columns.append(ColumnGuess(name, kind, missing, len(set(column)), length, odd))
     label = _label(columns, len(rows))
     others = [column for column in columns if column.kind == "text" and column.name != label]
     text = max(others, key=lambda column: column.mean_length).name if others else None
@@ -105,6 +110,15 @@ def _numeric(cells: list[str] | tuple[str, ...], decimal: str) -> bool:
     """All cells are numbers or missing, and at least one is a number."""
     present = [cell for cell in cells if cell.lower() not in MISSING]
     return bool(present) and all(number(cell, decimal) is not None for cell in present)
+
+
+def _odd_cell(cells: list[str], lines: list[int]) -> tuple[int, str] | None:
+    """(line, cell) of the first cell that is no number, in a column where nearly all others are."""
+    for decimal in (".", ","):
+        odd = [i for i, cell in enumerate(cells) if number(cell, decimal) is None]
+        if 1 <= len(odd) <= max(1, len(cells) // ODD) and len(cells) > 2:
+            return lines[odd[0]], cells[odd[0]]
+    return None
 
 
 def _date_step(cells: list[str] | tuple[str, ...]) -> tuple[Step | None] | None:

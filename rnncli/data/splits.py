@@ -162,4 +162,4 @@ def _split(n: int, parts: Mapping[str, list[int]], how: str) -> Split:
 
 
 def _counts(parts: Mapping[str, Sequence[int]]) -> str:
-    return ", ".join(tr("{n} {part}", n=f"{len(rows):,}", part=name) for name, rows in parts.items()) + ": "
+    return ", ".join(tr("{n} {part}", n=f"{len(rows):,}", part=tr(part)) for part, rows in parts.items()) + ": "

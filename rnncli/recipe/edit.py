@@ -14,6 +14,8 @@ from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
 
+_PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
+
 
 def edited(text: str, changes: Mapping[str, Any]) -> str:
     """The text with these dotted keys set, in turn. Raises UsageError where one cannot be set in place."""
@@ -40,10 +42,30 @@ def for_file(text: str, name: str, file: str) -> str:
     return re.sub(rf"(rnncli \w+ ){re.escape(name)}(?=\s|$)", lambda found: found[1] + file, first) + newline + rest
 
 
+def without_result(text: str) -> str:
+    """The comment on top without its `Result:`, which is not the result of a copy that is yet to be trained."""
+    lines = text.splitlines(keepends=True)
+    kept: list[str] = []
+    within = False
+    for i, line in enumerate(lines):
+        if not line.startswith("#"):
+            return "".join(kept + lines[i:])
+        if line.startswith("# Result"):
+            within = True
+            _, _, rest = line.partition(".  ")  # two blanks: what stands behind it on its line
+            if rest:
+                kept.append(f"# {rest}")
+        elif within and _PARAGRAPH.match(line):
+            within = False
+        if not within:
+            kept.append(line)
+    return "".join(kept)
+
+
 def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
     """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay.
 
-    A relative path is rewritten to mean the same file from there, and line 1 runs `file`.
+    A relative path is rewritten to mean the same file from there, line 1 runs `file`, and the result is not copied.
     """
 
     def moved(path: str, folder: str) -> str:
@@ -58,7 +80,9 @@ def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
         for key in keys if isinstance(keys, dict) else ():
             if keys[key] != old[section][key] and f"{section}.{key}" not in changes:
                 changes[f"{section}.{key}"] = keys[key]
-    return for_file(edited(document.text, changes), os.path.splitext(os.path.basename(document.name))[0], file)
+    return for_file(
+        edited(without_result(document.text), changes), os.path.splitext(os.path.basename(document.name))[0], file
+    )
 
 
 def _at(values: Any, key: str) -> Any:

@@ -46,7 +46,7 @@ def find_recipe(target: str) -> tuple[Path, str]:
         local = next((name for name in (target, f"{target}.yaml") if os.path.exists(name)), "")
         note = tr("{name} is the packaged recipe; the file here is ./{file}", name=target, file=local) if local else ""
         return recipe_folder() / f"{target}.yaml", note
-    near = names.nearest(target, known)
+    near = names.nearest(target, known, cutoff=0.75)
     todo = tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
     if os.path.exists(target):
         todo = tr("data of your own: rnncli train RECIPE --data {name}; a recipe here: ./{name}", name=target)

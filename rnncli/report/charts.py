@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from string import ascii_letters
 
 from rnncli.locale import tr
 from rnncli.records import ColouredText, HeatMap, Series
@@ -79,6 +80,10 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
     columns = [view.fit(label_of(record.column_labels, k)) for k in range(count)]
     cell = 3 if signed else 2
     label_width = max((cells(label) for label in columns), default=0)
+    if count * (label_width + 1) > room and count * cell <= room - 2 and _same(record):
+        # a letter for each row and for its column
+        labels = [f"{letter} {label}" for letter, label in zip(ascii_letters, labels, strict=False)]
+        columns, label_width, indent, room = list(ascii_letters[:count]), 1, indent + 2, room - 2
     if count * max(cell, label_width + 1) <= room:
         cell = max(cell, label_width + 1)
     elif count * cell > room:
@@ -113,6 +118,13 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
     if notes:
         remarks.append(tr("{what}   (--full shows all)", what="; ".join(notes)))
     return lines + [[(text, "note")] for remark in remarks for text in wrap(view.fit(remark), view.width)]
+
+
+def _same(record: HeatMap) -> bool:
+    """Whether rows and columns are the same things, as in a confusion matrix, and few enough for a letter each."""
+    rows, columns = record.row_labels, record.column_labels
+    few = len(rows) == len(columns) <= len(ascii_letters)
+    return few and all(row.startswith(column) for row, column in zip(rows, columns, strict=True))
 
 
 def _cut_note(axis: str, last: int, following: int, end: int, n: int) -> str:

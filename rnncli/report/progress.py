@@ -58,8 +58,8 @@ class LiveProgress:
         self._erase()
         self._file.flush()
 
-    def update(self, done: int, total: int | None, fields: Fields | Callable[[], Fields]) -> None:
-        """Show `done` of `total` and the fields, if it is time. A callable is called only then."""
+    def update(self, done: int, total: int | None, fields: Fields | Callable[[], Fields], what: str = "") -> None:
+        """Show `done` of `total` and the fields, if it is time. A callable is called only then. what: is counted."""
         now = self._clock()
         if now < self._next:
             if self._begun is None:
@@ -68,7 +68,7 @@ class LiveProgress:
         if self._begun is None:
             self._begun = now, done
         self._next = now + self._interval
-        self._draw(done, total, fields() if callable(fields) else fields, now)
+        self._draw(done, total, fields() if callable(fields) else fields, now, f"{what} " if what else "")
 
     def line(self, text: str) -> None:
         """Print a line that stays, above the live one."""
@@ -79,12 +79,12 @@ class LiveProgress:
             self._write_live(live)
         self._file.flush()
 
-    def _draw(self, done: int, total: int | None, fields: Fields, now: float) -> None:
+    def _draw(self, done: int, total: int | None, fields: Fields, now: float, what: str) -> None:
         parts = [f"{key} {value}" for key, value in fields.items()]
         left = self._seconds_left(done, total, now)
         if left is not None:
             parts.append(tr("{time} left", time=numbers.seconds(left)))
-        head = f"{done:,}" if not total else f"{done:,}/{total:,}"
+        head = what + (f"{done:,}" if not total else f"{done:,}/{total:,}")
         if not self._live:
             self._file.write(symbols.fit("  ".join([head, *parts]), self._encoding) + "\n")
         else:

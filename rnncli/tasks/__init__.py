@@ -226,6 +226,12 @@ PROTOCOL: tuple[str, ...] = (
 )
 
 
+def input_kind(task: Task, config: RecipeConfig) -> str:
+    """What `predict` takes, "text" or "path": the task's INPUT, unless that depends on the recipe."""
+    of_recipe = getattr(task, "input_kind", None)
+    return str(task.INPUT if of_recipe is None else of_recipe(config))
+
+
 @cache
 def task_names() -> list[str]:
     """The names a recipe's `task:` may have: the files of this folder."""

@@ -15,7 +15,7 @@ from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.series import RegularSeries, read_regular
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
-from rnncli.data.source import fingerprint_of
+from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import split_in_order
 from rnncli.data.table import open_table
 from rnncli.errors import DataError
@@ -485,10 +485,20 @@ def fill(path: str) -> dict[str, Json]:
     """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
 
     The target is the first column of numbers, or the one called like a target; the others become columns known up to
-    now, which is true of any: whoever reads the recipe moves those known ahead. Raises DataError: not to be read.
+    now, which is true of any: whoever reads the recipe moves those known ahead. Raises DataError: not to be read, or a
+    column that might have been the target but for a cell.
     """
     found = sniff_table(path)
     numbers = found.numbers()
+    before = [column.name for column in found.columns]
+    for column in found.columns:
+        if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
+            line, cell = column.odd
+            raise DataError(
+                tr("{cell} in column {name} is no number", cell=repr(cell[:40]), name=repr(column.name)),
+                where=f"{name_of(path)}:{line}",
+                todo=tr("mend it, or empty it: a missing value can be filled in (data.missing)"),
+            )
     if not numbers:
         raise DataError(tr("there is no column of numbers in it"), where=path)
     target = next((name for name in numbers if name.lower() in ("target", "value", "y", "ot")), numbers[0])

@@ -19,13 +19,13 @@ from rnncli.views import shapes
 
 
 def dry_run(job: Job) -> records.Page:
-    """Counts, vocabulary, one batch's shapes, parameters, steps per epoch, estimated memory and time. The job is left
+    """Counts, vocabulary, one batch's shapes, parameters, updates per epoch, estimated memory and time. The job is left
     as it was: the two updates that are timed are made on a copy of the model."""
     page = header(job)
     steps, train = job.steps_per_epoch(), job.config.train
     seconds = step_seconds(job) * steps * train.epochs
     rows = [
-        (tr("steps per epoch"), f"{steps:,}"),
+        (tr("updates per epoch"), f"{steps:,}"),
         (tr("vocabulary"), vocabulary(job)),
     ]
     columns = [records.Column("name", "", "text"), records.Column("value", "", "text")]

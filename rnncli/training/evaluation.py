@@ -101,6 +101,15 @@ def _own(run: Run, split: str | None) -> Evaluation:
         notes.append(tr("the data has changed since this run was trained"))
     there = [name for name in PARTS if splits.part(name) is not None]
     on = there[0] if split is None else split
+    if split is None and on != splits.held_out:
+        notes.append(
+            tr(
+                "measured on the {part} part, which training never saw; training showed the {other} part: {option}",
+                part=tr(on),
+                other=tr(splits.held_out),
+                option=f"--split {splits.held_out}",
+            )
+        )
     if on not in there:
         raise UsageError(
             tr("this run's data has no part {name}", name=on),

@@ -323,7 +323,7 @@ def _first_bad_gradient(model: nn.Module) -> str:
 
 def _diverged(job: Job, state: TrainState, what: str, first: str) -> Diverged:
     norms = ", ".join(f"{float(norm):.4g}" for norm in state.norms)
-    parts = [tr("{what} at step {step}", what=what, step=state.step + 1)]
+    parts = [tr("{what} at update {step}", what=what, step=state.step + 1)]
     if first:
         parts.append(tr("first bad: {name}", name=first))
     if norms:

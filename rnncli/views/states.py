@@ -86,10 +86,16 @@ def _identities(made: Trace, core: CoreTrace) -> list[Check]:
             at = h[0] if direction else h[ends, rows]
             k = layer * D + direction
             step = "0" if direction else "T-1"
-            equal(f"row-{k}", f"h_n[{k}] = {place(layer, direction)}.h at t={step}", h_n[k], at)
+            equal(
+                f"row-{k}",
+                f"h_n[{k}] = " + tr("{name} at t={step}", name=f"{place(layer, direction)}.h", step=step),
+                h_n[k],
+                at,
+            )
     if len(CELLS[spec.cell].states) == 2:
         c = made[f"{prefix}{place(L - 1, 0)}.c"][ends, rows]
-        equal("c_n", f"c_n[{(L - 1) * D}] = {place(L - 1, 0)}.c at t=T-1", last[1].detach()[(L - 1) * D], c)
+        text = tr("{name} at t={step}", name=f"{place(L - 1, 0)}.c", step="T-1")
+        equal("c_n", f"c_n[{(L - 1) * D}] = {text}", last[1].detach()[(L - 1) * D], c)
     if D == 2 and bool((ends > 0).any()):
         joined = torch.cat([h_n[-2], h_n[-1]], dim=1)
         apart = _apart(output[ends, rows], joined)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rnncli.recipe import RecipeConfig, packaged_recipes, recipe_folder
+from rnncli.recipe.edit import without_result
 from rnncli.tasks import config_class, load_recipe, task_names
 
 
@@ -51,7 +52,7 @@ def test_copy(rnncli, tmp_path: Path) -> None:
     )
     assert (found.returncode, found.stderr) == (0, "")
     assert "rnncli train mine.yaml" in found.stdout
-    old = (recipe_folder() / "language-model.yaml").read_text("utf-8").splitlines()
+    old = without_result((recipe_folder() / "language-model.yaml").read_text("utf-8")).splitlines()
     new = (tmp_path / "mine.yaml").read_text("utf-8").splitlines()
     assert len(new) == len(old)
     changed = [after for before, after in zip(old, new, strict=True) if before != after]

@@ -36,7 +36,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(tmp_pa
         run_in(tmp_path / "run", job)
     said = str(stopped.value)
     assert stopped.value.exit_code == 4
-    assert "at step 4" in said
+    assert "at update 4" in said
     assert f"first bad: the gradient of {name}" in said
     norms = said.split("before it: ")[1].split("\n")[0].split(", ")
     assert len(norms) == 3

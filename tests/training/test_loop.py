@@ -234,7 +234,7 @@ def test_a_loss_that_is_no_number_stops_or_is_skipped(monkeypatch: pytest.Monkey
 
     job = job_of("hello")
     spoil(job, {3})
-    with pytest.raises(Diverged, match="step 3") as raised:
+    with pytest.raises(Diverged, match="update 3") as raised:
         list(fit(job))
     assert raised.value.exit_code == 4
     monkeypatch.undo()

@@ -1,6 +1,7 @@
 """Chinese: what screens say of themselves."""
 
 TEXTS: dict[str, str] = {
+    "{n} bytes": "{n} 字节",
     "{axis} {first}-{last} ... {next}-{end} of {n}": "{axis} {first}-{last} ... {next}-{end}，共 {n}",
     "digits 0-9: 9 is {high}": "数字 0-9：9 是 {high}",
     "# from {half}   + from {tenth}   . near 0": "# 从 {half} 起   + 从 {tenth} 起   . 接近 0",

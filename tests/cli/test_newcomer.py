@@ -1,0 +1,122 @@
+"""Small things that stopped somebody who came anew."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rnncli.recipe.edit import without_result
+from rnncli.recipe.locate import recipe_folder
+
+
+@pytest.mark.parametrize("path", sorted(recipe_folder().glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_copied_recipe_does_not_claim_the_result_of_the_one_that_was_shipped(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    copy = without_result(text)
+    assert "Result" in text
+    assert "Result" not in copy
+    lines, kept = text.splitlines(), copy.splitlines()
+    head = lines.index("")
+    assert kept[kept.index("") :] == lines[head:], "below the comment on top nothing changes"
+    for line in lines[:head]:
+        if re.match(r"# (Then|Your own|See it):", line):
+            assert line in kept
+    for figure in ("seeds 0", "(seed 0)", "under a second", "beside"):
+        assert figure not in "\n".join(kept[: kept.index("")]), figure
+
+
+def test_what_stood_behind_the_result_on_its_line_stays(typed) -> None:
+    assert typed("recipes", "copy", "hello", "mine.yaml")[0] == 0
+    text = Path("mine.yaml").read_text()
+    assert "# Then: rnncli inspect last steps\n" in text
+    assert text.startswith("# rnncli train mine.yaml\n")
+
+
+def test_far_fetched_names_are_not_suggested(typed) -> None:
+    code, _, said = typed("inspect", "nothing")
+    assert code == 2
+    assert "did you mean" not in said
+    assert "hello-cell" in said  # all there are, then
+    for word, near in (("helo", "hello"), ("langauge-model", "language-model"), ("conting", "counting")):
+        assert f"did you mean {near}?" in typed("inspect", word)[2]
+        assert f"did you mean {near}?" in typed("train", word)[2]
+
+
+def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed) -> None:
+    train = ("train", "acceptability", "--max-time", "1s", "--set", "train.control=false", "--out", "run")
+    assert typed(*train)[0] == 0
+    code, shown, _ = typed("evaluate", "./run")
+    assert code == 0
+    assert "result on test" in shown
+    assert "training showed the validation part: --split validation" in " ".join(shown.split())
+    assert "training showed" not in typed("evaluate", "./run", "--split", "validation")[1]
+
+
+def test_updates_are_called_updates(typed) -> None:
+    _, shown, said = typed("train", "hello", "--dry-run")
+    assert "updates per epoch  1" in shown
+    _, _, said = typed("train", "hello", "--lr", "1e30", "--set", "model.nonlinearity=relu")
+    assert "at update" in said
+
+
+@pytest.mark.parametrize("name", ["forecasting", "transcription", "image-sequences"])
+def test_predict_asks_for_a_file_where_the_task_takes_files(typed, name: str) -> None:
+    made = typed("train", name, "--set", "train.max_steps=1", "--set", "train.control=false", "--out", "run")
+    assert made[0] == 0, made[2]
+    assert "rnncli predict run FILE" in made[1]
+    code, _, said = typed("predict", "./run")
+    assert code == 2
+    assert "give a FILE" in said
+    assert "rnncli predict ./run FILE" in said
+
+
+def test_predict_asks_for_text_where_it_takes_text(typed) -> None:
+    assert "rnncli predict run TEXT" in typed("train", "hello", "--epochs", "1", "--out", "run")[1]
+    assert "rnncli predict ./run hello" in typed("predict", "./run")[2]
+
+
+def test_one_bad_cell_in_a_column_to_forecast_is_named(typed) -> None:
+    rows = [f"2024-01-{day:02d},{3 * day},{day}" for day in range(1, 29)]
+    rows[6] = "2024-01-07,n.a.!,7"
+    for columns in (3, 2):  # with a column of good numbers behind it, and without
+        text = "\n".join(",".join(row.split(",")[:columns]) for row in ["date,sales,temperature", *rows])
+        Path("bad.csv").write_text(text + "\n")
+        code, _, said = typed("recipes", "copy", "forecasting", "x.yaml", "--data", "bad.csv")
+        assert code == 3
+        assert "'n.a.!' in column 'sales' is no number" in said
+        assert "bad.csv:8" in said
+        assert not Path("x.yaml").exists()
+    rows[6] = "2024-01-07,,7"
+    Path("bad.csv").write_text("\n".join(["date,sales,temperature", *rows]) + "\n")
+    assert typed("recipes", "copy", "forecasting", "x.yaml", "--data", "bad.csv")[0] == 0
+
+
+def test_chinese_is_not_mixed_with_english(typed) -> None:
+    _, shown, _ = typed("--lang", "zh", "train", "hello", "--dry-run", "--set", "model.num_layers=2")
+    assert "2 层" in shown
+    assert "字节" in shown
+    assert "bytes" not in shown
+    assert "layers" not in shown
+    _, shown, _ = typed("--lang", "zh", "inspect", "hello", "states", "--set", "model.num_layers=2")
+    assert "t=T-1 处" in shown
+    assert " at t=" not in shown
+
+
+def test_the_columns_of_a_confusion_matrix_are_labelled(typed) -> None:
+    words = ("train", "names", "--fast-dev-run", "--set", "model.engine=torch")
+    lines = typed(*words)[1].splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("true class"))
+    letters = lines[head].split()[-20:]
+    rows = [line.split()[0] for line in lines[head + 1 : head + 21]]
+    assert letters == rows == list("abcdefghijklmnopqrst")
+    column = lines[head].rindex("d")
+    assert lines[head + 4][column].isdigit(), "a letter stands above its column"
+
+
+def test_what_the_live_line_counts_is_said(typed) -> None:
+    said = typed("train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run")[2]
+    assert re.search(r"^update [0-9,]+/100,000  epoch [0-9]+  loss ", said, re.MULTILINE)
+    said = typed("--lang", "zh", "train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run2")[2]
+    assert re.search(r"^更新 [0-9,]+/100,000  轮 [0-9]+  损失 ", said, re.MULTILINE)
