@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
 LONGEST = 3  # tokens in an n-gram
 PENALTY = 1e-5  # on the squared weights; chosen on validation parts among 1e-5, 1e-4 and 1e-3
 ITERATIONS = 60
+MOST = 2_000_000  # n-grams that are fitted to, all held at once: about 200 MB
+STRETCH = 4096  # texts judged at a time
 
 
 def ngrams(tokens: Sequence[str]) -> list[tuple[str, ...]]:
     """All runs of 1 to LONGEST tokens; the ends of the text are tokens too (`""`), so beginnings and endings count."""
     ended = ["", *tokens, ""]
     return [tuple(ended[i : i + n]) for n in range(1, LONGEST + 1) for i in range(len(ended) - n + 1)]
+
+
+def thinned(tokens: int) -> int:
+    """One text in how many a classifier is fitted to, of texts that have so many tokens together."""
+    return max(1, -(-LONGEST * tokens // MOST))
 
 
 class NgramClassifier:
@@ -49,21 +57,22 @@ class NgramClassifier:
         import torch
 
         with torch.no_grad():
-            return self._scores(self._bags(texts)).log_softmax(1)
+            parts = [texts[start : start + STRETCH] for start in range(0, max(1, len(texts)), STRETCH)]
+            return torch.cat([self._scores(self._bags(part)).log_softmax(1) for part in parts])
 
     def _bags(self, texts: Sequence[Sequence[str]]) -> tuple[Any, Any, Any]:
         """(numbers of the known n-grams of all texts in a row, where each text begins there, weight of each)."""
+        import numpy as np
         import torch
 
-        numbers: list[int] = []
-        starts: list[int] = []
-        weights: list[float] = []
+        numbers, starts, weights = array("q"), array("q"), array("f")
         for tokens in texts:
             known = [self._ids[gram] for gram in ngrams(tokens) if gram in self._ids]
             starts.append(len(numbers))
-            numbers += known
-            weights += [max(1, len(known)) ** -0.5] * len(known)
-        return torch.tensor(numbers, dtype=torch.int64), torch.tensor(starts), torch.tensor(weights)
+            numbers.extend(known)
+            weights.extend([max(1, len(known)) ** -0.5] * len(known))
+        of_all, of_texts, of_each = (torch.from_numpy(np.array(values)) for values in (numbers, starts, weights))
+        return of_all, of_texts, of_each
 
     def _scores(self, bags: tuple[Any, Any, Any]) -> Any:
         from torch.nn import functional as F

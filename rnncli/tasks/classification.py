@@ -13,7 +13,7 @@ from pydantic import Field
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
-from rnncli.data.ngrams import LONGEST, NgramClassifier
+from rnncli.data.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.pictures import confusion, spectrogram
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.skipped import Skipped
@@ -597,15 +597,12 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
     if "features" in splits.vocab:
         about = tr("the class whose mean over all frames is nearest: knows no order")
         return [always, Baseline(tr("mean spectrum"), _as_metrics(_by_spectrum(train, tested, size), tested), about)]
-    bag = NgramClassifier(train.rows.tokens, train.targets, size)
-    return [
-        always,
-        Baseline(
-            tr("n-grams"),
-            _as_metrics(bag.log_chances(tested.rows.tokens), tested),
-            tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(config.data.tokens)),
-        ),
-    ]
+    every = thinned(sum(train.lengths()))
+    bag = NgramClassifier(train.rows.tokens[::every], train.targets[::every], size)
+    about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(config.data.tokens))
+    if every > 1:
+        about = tr("{about}, fitted to one training text in {n}", about=about, n=every)
+    return [always, Baseline(tr("n-grams"), _as_metrics(bag.log_chances(tested.rows.tokens), tested), about)]
 
 
 def _by_spectrum(train: Part, tested: Part, num_classes: int) -> Tensor:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from rnncli.data.ngrams import NgramClassifier, ngrams
+from rnncli.data.ngrams import LONGEST, MOST, NgramClassifier, ngrams, thinned
 
 
 def test_ngrams_by_hand():
@@ -33,3 +33,17 @@ def test_it_is_the_same_on_every_run():
     texts, labels = [list(word) for word in ("anna", "otto", "hannah", "bob")], [0, 1, 0, 1]
     first, second = (NgramClassifier(texts, labels, 2).log_chances(texts) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_texts_are_judged_a_stretch_at_a_time(monkeypatch):
+    texts, labels = [list(word) for word in ("anna", "otto", "hannah", "bob", "x")], [0, 1, 0, 1, 1]
+    bag = NgramClassifier(texts, labels, 2)
+    whole = bag.log_chances(texts)
+    monkeypatch.setattr("rnncli.data.ngrams.STRETCH", 2)
+    torch.testing.assert_close(bag.log_chances(texts), whole)
+
+
+def test_so_many_texts_that_memory_suffices():
+    assert thinned(10) == thinned(MOST // LONGEST) == 1
+    assert thinned(MOST // LONGEST + 1) == 2
+    assert thinned(10**9) * MOST >= LONGEST * 10**9

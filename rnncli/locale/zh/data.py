@@ -191,6 +191,7 @@ TEXTS: dict[str, str] = {
     "encoding {name}": "正在编码 {name}",
     "encoding {name} once, into {file}": "{name} 只编码一次，存入 {file}",
     "waiting for another process that encodes {name}": "另一个进程正在编码 {name}，等待中",
+    "{about}, fitted to one training text in {n}": "{about}，每 {n} 条训练文本取一条拟合",
     "million:": "百万：",
     "stopped while {what}; nothing of that is kept": "已中止：{what}；没有留下任何内容",
     "counting {name}": "正在统计 {name}",
