@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -27,24 +28,39 @@ CHINESE = (
     "SimHei",
 )
 
-# Rich's own template links its font from a CDN; this one links nothing and names fonts that are already there.
+# Rich's own template links its font from a CDN; this one links nothing and names fonts that are already there. Nor does
+# it clip the whole, which would cut the tails off the last line's letters.
 _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; white-space: pre; }}
 {styles}
 </style>
-<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
-</clipPath>{lines}</defs>
-<rect width="100%" height="100%" fill="#ffffff"/>
-<g transform="translate({terminal_x}, 12)" clip-path="url(#{unique_id}-clip-terminal)">{backgrounds}
+<defs>{lines}</defs>
+<rect class="paper" width="100%" height="100%" fill="#ffffff"/>
+<g transform="translate({terminal_x}, 12)">{backgrounds}
 <g class="{unique_id}-matrix">{matrix}</g></g>
 </svg>
 """
 
 
+# Where the reader's system is dark, so is the picture: colour on white -> colour on this paper.
+_DARK_PAPER = "#16191c"
+_DARK = {
+    "#1c1c1c": "#e6e6e6",
+    "#767676": "#a0a5ab",  # dim
+    "#5a5a5a": "#a9adb2",
+    "#b3261e": "#ff8a80",
+    "#1a7f37": "#5fc77d",
+    "#7a5a00": "#e3b341",
+    "#2166ac": "#7db8ee",
+    "#8e248c": "#d99ad8",
+    "#006e78": "#56c8d8",
+}
+
+
 def svg(page: Page) -> str:
-    """The screen, 100 cells wide, in colour on white."""
+    """The screen, 100 cells wide, in colour on white; on black where the reader's system is dark."""
     from rich.console import Console
     from rich.terminal_theme import TerminalTheme
 
@@ -56,7 +72,18 @@ def svg(page: Page) -> str:
     draw(lines, console)
     ansi = [(0, 0, 0), (179, 38, 30), (26, 127, 55), (122, 90, 0), (33, 102, 172), (142, 36, 140), (0, 110, 120)]
     theme = TerminalTheme((255, 255, 255), (28, 28, 28), [*ansi, (90, 90, 90)], [*ansi, (90, 90, 90)])
-    return console.export_svg(title="", theme=theme, code_format=_SVG, unique_id="rnncli", font_aspect_ratio=0.61)
+    drawn = console.export_svg(title="", theme=theme, code_format=_SVG, unique_id="rnncli", font_aspect_ratio=0.61)
+    return drawn.replace("</style>", f"{_dark_rules(drawn)}</style>", 1)
+
+
+def _dark_rules(drawn: str) -> str:
+    """The same styles for a dark system. Text on a colour of its own is plain black or white, and stays so."""
+    rules = "".join(
+        f".rnncli-{name} {{ fill: {_DARK[colour]} }}\n"
+        for name, colour in re.findall(r"\.rnncli-(r\d+) \{ fill: (#[0-9a-f]{6})", drawn)
+        if colour in _DARK
+    )
+    return f"@media (prefers-color-scheme: dark) {{\n.paper {{ fill: {_DARK_PAPER} }}\n{rules}}}\n"
 
 
 def png(page: Page) -> bytes:
