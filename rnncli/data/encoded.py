@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import sys
 import time
@@ -23,7 +24,7 @@ from typing import Any, Protocol
 from rnncli.data.progress import Reading
 from rnncli.data.text import Text, bytes_of
 from rnncli.data.vocab import UNK, Kind, Vocab, gaps, tokenize
-from rnncli.errors import DataError, UsageError
+from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import FolderLock, cache_folder, cannot_write, shown, writing
 from rnncli.locale import tr
 
@@ -182,6 +183,8 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
     for beside in place.parent.glob(".*.tmp"):
         beside.unlink(missing_ok=True)  # of a process that was killed: this one has the lock
     numbers = _Numbers(text, kind)
+    if kind == "characters":
+        _require_room(place.parent, text.characters * numbers.dtype.itemsize)
     what, total = tr("encoding {name}", name=text.short), bytes_of(text.source)
     said = tr("encoding {name} once, into {file}", name=text.name, file=shown(place))
     yield Reading(what, 0, total, said)
@@ -198,6 +201,22 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
         about = {"kind": kind, "dtype": numbers.dtype.str, "size": size + len(rest), "types": list(numbers.types)}
         raw = json.dumps(about).encode("ascii")
         file.write(raw + _END.pack(_MARK, len(raw)))
+
+
+def _require_room(folder: Path, needed: int) -> None:
+    """CannotWrite before anything is written, rather than once the disk is full for everybody."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if free < needed:
+        raise CannotWrite(
+            tr(
+                "the encoded text takes {needed} MB, and {free} MB are free", needed=needed // 10**6, free=free // 10**6
+            ),
+            where=shown(folder),
+            todo=tr("make room, or choose another folder for such files: RNNCLI_CACHE=FOLDER"),
+        )
 
 
 class _Numbers:

@@ -48,7 +48,7 @@ class Text:
             yield from self.held
             return
         digest = hashlib.sha256()
-        for _, piece in _pieces(self.source):
+        for _, piece in text_pieces(self.source):
             digest.update(piece.encode("utf-8"))
             yield piece
         if digest.hexdigest() != self.fingerprint:
@@ -89,7 +89,7 @@ def text_chunks(source: Source) -> Iterator[str]:
         yield from read_chunks(source)
 
 
-def _pieces(source: Source | Sequence[Source]) -> Iterator[tuple[int, str]]:
+def text_pieces(source: Source | Sequence[Source]) -> Iterator[tuple[int, str]]:
     """(number of the file, piece of it), one file after the other, a line end between where the first lacks one."""
     last = "\n"
     for number, file in enumerate(text_files(source)):
@@ -114,7 +114,7 @@ def scan(source: Source | Sequence[Source]) -> Generator[Reading, None, Text]:
     digest, done, blank = hashlib.sha256(), 0, True
     seen = np.zeros(sys.maxunicode + 1, dtype=bool)
     held: list[str] | None = []
-    for number, piece in _pieces(source):
+    for number, piece in text_pieces(source):
         raw = piece.encode("utf-8")
         digest.update(raw)
         done += len(raw)

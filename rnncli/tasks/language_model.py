@@ -12,7 +12,7 @@ from rnncli.data.batch import Batch, Order, pad, stream_batches, stream_steps
 from rnncli.data.bigrams import bigram_losses
 from rnncli.data.encoded import Encoded, Tokens, counted, encode_text, measure
 from rnncli.data.progress import Reading, follow
-from rnncli.data.text import Text, read_text, scan
+from rnncli.data.text import Text, read_text, scan, text_pieces
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -214,10 +214,13 @@ def _read_part(vocab: Vocabulary, path: str) -> Generator[Reading, None, tuple[P
 
 def fill(path: str) -> dict[str, Json]:
     """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
-    length = read_text(path).characters
-    if length >= 64 * 32 * ENOUGH:
-        return {}
-    window, streams = _small(length, 64, 32)
+    window, streams = 64, 32
+    length = 0
+    for _, piece in text_pieces(path):
+        length += len(piece)
+        if length >= window * streams * ENOUGH:
+            return {}
+    window, streams = _small(read_text(path).characters, window, streams)
     return {"data.window": window, "train.batch_size": streams}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,21 @@ def test_a_full_disk(tmp_path: Path, streamed: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(CannotWrite, match="the disk is full") as caught:
         tasks.load_task("language-model").read(recipe(path))
     assert caught.value.exit_code == 6
+    assert files_under(streamed) == []
+
+
+def test_too_little_room_is_said_before_anything_is_written(
+    tmp_path: Path, streamed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("ab" * 3_000_000)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("rnncli.files.CHUNK", 1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5_500_000))
+    with pytest.raises(CannotWrite, match="takes 6 MB, and 5 MB are free") as caught:
+        encoded(path, "characters")
+    assert str(streamed) in caught.value.where
+    assert "RNNCLI_CACHE" in caught.value.todo
     assert files_under(streamed) == []
 
 

@@ -192,6 +192,8 @@ TEXTS: dict[str, str] = {
     "encoding {name} once, into {file}": "{name} 只编码一次，存入 {file}",
     "waiting for another process that encodes {name}": "另一个进程正在编码 {name}，等待中",
     "{about}, fitted to one training text in {n}": "{about}，每 {n} 条训练文本取一条拟合",
+    "the encoded text takes {needed} MB, and {free} MB are free": "编码后的文本需要 {needed} MB，剩余空间 {free} MB",
+    "make room, or choose another folder for such files: RNNCLI_CACHE=FOLDER": "请腾出空间，或为这类文件另选文件夹：RNNCLI_CACHE=文件夹",
     "million:": "百万：",
     "stopped while {what}; nothing of that is kept": "已中止：{what}；没有留下任何内容",
     "counting {name}": "正在统计 {name}",
