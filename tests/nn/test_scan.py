@@ -189,10 +189,8 @@ def test_a_model_scans_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_auto_means() -> None:
-    def chosen(
-        cell: str, dtype: torch.dtype = torch.float32, device: str = "cpu", padded: bool = False, T: int = 10
-    ) -> str:
-        return choose_engine(CoreSpec(cell, "tanh", 4, 6), dtype, device, T=T, padded=padded)
+    def chosen(cell: str, dtype: torch.dtype = torch.float32, device: str = "cpu", T: int = 10, **rest: bool) -> str:
+        return choose_engine(CoreSpec(cell, "tanh", 4, 6), dtype, device, T=T, **rest)
 
     assert [chosen("rnn"), chosen("gru"), chosen("lstm")] == ["scan", "scan", "torch"]
     assert [chosen("rnn", T=9), chosen("gru", T=9)] == ["torch", "torch"]
