@@ -15,8 +15,8 @@ const COLOURS = {
 };
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up"];
-const CONFIG = { responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover",
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"] };
+// Named one by one: among the library's own there is a button that sends a chart to its maker's servers.
+const CONFIG = { responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtons: [["toImage", "resetScale2d"]] };
 
 function colours() { return dark.matches ? COLOURS.dark : COLOURS.light; }
 
@@ -127,8 +127,8 @@ function drawHeatMap(place, figure) {
     hovertemplate: "%{customdata}<br>%{z:.4f}<extra></extra>", text: written, texttemplate: written ? "%{text}" : undefined, hoverongaps: false,
     colorbar: { thickness: 10, outlinewidth: 0, len: 1 }, showscale: width > 500,
   }], layoutOf({
-    width, height: Math.max(90, down * figure.values.rows) + 40 + (!many && longestName > 2 ? 80 : 24),
-    margin: { l: 40, r: 8, t: 12, b: 30 },
+    width, height: Math.max(90, down * figure.values.rows) + 40 + (!many && longestName > 2 ? 80 : 24) + (coarse ? 0 : 18),
+    margin: { l: 40, r: 8, t: coarse ? 12 : 30, b: 30 },
     xaxis: { title: { text: label(figure.column_axis) }, tickvals: shownColumns, ticktext: shownColumns.map((k) => label(names[k])), ...(many ? { tickangle: 0 } : {}), showgrid: false, zeroline: false,
       constrain: "domain" },
     yaxis: { title: { text: label(figure.row_axis) }, autorange: "reversed", tickvals: shownRows, ticktext: shownRows.map((k) => label(figure.row_labels[k] ?? "")), showgrid: false, zeroline: false,
