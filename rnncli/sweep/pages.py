@@ -194,7 +194,7 @@ def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
     open_ = [row for row in ranked if row.verdict == "inconclusive"]
     if min(len(row.scores) for row in ranked) < FEWEST:
         lines.append(
-            tr("inconclusive: {n} seeds decide nothing; the test needs {fewest}", n=len(plan.seeds), fewest=FEWEST)
+            tr("inconclusive: the test needs {fewest} seeds at least; there are {n}", n=len(plan.seeds), fewest=FEWEST)
         )
     elif open_:
         lines.append(

@@ -21,11 +21,12 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rnncli.errors import CannotWrite, DataError, Missing, RnncliError
+from rnncli.errors import CannotWrite, DataError, Missing, RnncliError, UsageError
 from rnncli.files import FolderLock, cannot_write
 from rnncli.locale import tr
 from rnncli.sweep.jobs import RunState
@@ -137,19 +138,15 @@ class Search:
         self.study.sampler = sampler(self.plan, len(before), shared=bool(self.storage))
         trial = self.study.ask()
         # Another process may have asked at the same moment: of those beyond the number that is wanted, the later go.
-        earlier = [one for one in self.study.get_trials(deepcopy=False) if one.number < trial.number]
-        if sum(one.state.name != "FAIL" for one in earlier) >= self.plan.trials:
+        others = [one for one in self.study.get_trials(deepcopy=False) if one.number != trial.number]
+        others = [one for one in others if one.state.name != "FAIL"]
+        rank = sum(one.number < trial.number for one in others)
+        if rank >= self.plan.trials:
             self._fail(trial.number)
             return None
         settings = {key: rounded(self._suggest(trial, key), space) for key, space in self.plan.search.items()}
-        name = trial.user_attrs.get("name") or f"trial-{trial.number:04d}"
-        folder = self.folder / str(name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        lock = FolderLock(folder)
-        lock.__enter__()
+        name, lock = self._folder_of(trial, rank, {one.user_attrs.get("name") for one in others})
+        folder = self.folder / name
         trial.set_user_attr("name", name)
         trial.set_user_attr("settings", settings)
         trial.set_user_attr("alive", time.time())
@@ -159,6 +156,27 @@ class Search:
         self.going.append(going)
         self._plan_runs(going)
         return going
+
+    def _folder_of(self, trial: Any, rank: int, taken: set[Any]) -> tuple[str, FolderLock]:
+        """(name, the lock on its folder): the name that a trial put in line again had, else the first that is free."""
+        if "name" in trial.user_attrs:
+            return trial.user_attrs["name"], self._lock(trial.user_attrs["name"])
+        for number in count(rank):
+            name = f"trial-{number:04d}"
+            if name not in taken:
+                with suppress(UsageError):  # another process has asked at this moment, and has it
+                    return name, self._lock(name)
+        raise AssertionError("numbers do not end")
+
+    def _lock(self, name: str) -> FolderLock:
+        folder = self.folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        lock = FolderLock(folder)
+        lock.__enter__()
+        return lock
 
     def _plan_runs(self, going: Going) -> None:
         fixed: dict[str, str] = {}
@@ -287,13 +305,13 @@ def host() -> str:
     return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def sampler(plan: Plan, count: int, *, shared: bool) -> Any:
+def sampler(plan: Plan, before: int, *, shared: bool) -> Any:
     """Optuna's TPE. Seeded by the recipe's seed and the number of trials before, so that a search that was cut proposes
     what one in a single piece does; by the process, too, where several share a study and begin at the same moment."""
     from optuna.samplers import TPESampler
 
     own = f"{host()} {os.getpid()}" if shared else ""
-    digest = hashlib.sha256(f"{plan.seeds[0]} {count} {own}".encode()).digest()
+    digest = hashlib.sha256(f"{plan.seeds[0]} {before} {own}".encode()).digest()
     return TPESampler(seed=int.from_bytes(digest[:4], "big"), constant_liar=True)
 
 

@@ -103,7 +103,7 @@ def test_the_closing_table_names_its_test() -> None:
     assert "inconclusive: 1 of 2 trials may be as good as the best" in text
     assert max(map(len, lines)) <= 80
     few = text_of(closing(plan, judged(rows_of([5.0], [1.0]), lower=True), Path("s"), "train"))
-    assert "the test needs 3" in few
+    assert "the test needs 3 seeds at least" in few
 
 
 def test_the_command_for_the_best_settings_is_one() -> None:

@@ -88,7 +88,7 @@ def test_a_sweep_is_its_runs(capfd: pytest.CaptureFixture[str]) -> None:
     assert shown.err.count("error") == 1  # that of --quiet
 
 
-COMMAND = ["--grid", "model.cell=rnn,gru", "--seeds", "3", "--epochs", "80", "--set", "train.checkpoint_every=7"]
+COMMAND = ["--grid", "model.cell=rnn,gru", "--seeds", "2", "--epochs", "80", "--set", "train.checkpoint_every=7"]
 
 
 def started(*words: str) -> subprocess.Popen[str]:
@@ -128,7 +128,7 @@ def test_killed_stopped_and_gone_on_with() -> None:
     assert out == ""
     after_stop = stamps(cut)
     assert after_kill.items() <= after_stop.items()
-    assert len(after_stop) < 6
+    assert len(after_stop) < 4
     assert not any(read_run(path.parent).state == "running" for path in cut.rglob("recipe.yaml"))
 
     process, other = started("--out", "cut", "--jobs", "2"), started("--out", "whole")
@@ -137,7 +137,7 @@ def test_killed_stopped_and_gone_on_with() -> None:
         assert one.returncode == 0
     assert after_stop.items() <= stamps(cut).items()
     assert contents(cut) == contents(whole)
-    assert len(stamps(cut)) == len(stamps(whole)) == 6
+    assert len(stamps(cut)) == len(stamps(whole)) == 4
 
 
 def test_a_run_that_another_process_holds_is_waited_for(capfd: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ TEXTS: dict[str, str] = {
     "by seed": "各种子",
     "{metric} on {part}, mean over seeds, best first": "{part}上的 {metric}，对种子取平均，最好的在前",
     "spread: standard deviation over seeds; p: paired t-test over the same seeds against the best, two-sided, corrected for {n} comparisons (Holm); worse: p < {alpha}": "离散度：各种子的标准差；p：与最好的试验在相同种子上做双侧配对 t 检验，对 {n} 次比较做 Holm 校正；较差：p < {alpha}",
-    "inconclusive: {n} seeds decide nothing; the test needs {fewest}": "无定论：{n} 个种子什么也说明不了；检验需要 {fewest} 个",
+    "inconclusive: the test needs {fewest} seeds at least; there are {n}": "无定论：检验至少需要 {fewest} 个种子；现在有 {n} 个",
     "inconclusive: {n} of {all} trials may be as good as the best": "无定论：{all} 个试验里有 {n} 个可能和最好的一样好",
     "and {n} more": "还有 {n} 个",
     "the data changed between these runs: they are not comparable": "这些运行之间数据变了：不能互相比较",
