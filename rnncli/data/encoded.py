@@ -30,6 +30,7 @@ from rnncli.locale import tr
 
 BLOCK = 1 << 20  # tokens counted or written at a time
 LONGEST = 16 << 20  # characters of one word; more is no text made of words
+WAIT = 1.0  # seconds between two looks at whether another process is done
 FILE = "tokens.bin"
 _END = struct.Struct("<8sQ")  # behind the numbers and their JSON: a mark, and how many bytes of JSON
 _MARK = b"rnncli-1"
@@ -173,7 +174,7 @@ def _alone(folder: Path, name: str) -> Generator[Reading, None, FolderLock]:
             lock.__enter__()
         except UsageError:
             yield Reading(tr("waiting for another process that encodes {name}", name=name), waited, 0)
-            time.sleep(1.0)
+            time.sleep(WAIT)
             waited += 1
         else:
             return lock

@@ -337,8 +337,9 @@ def test_a_text_that_changes_between_two_readings(tmp_path: Path, streamed: Path
     assert files_under(streamed) == []
 
 
-def test_two_processes_make_one_file(tmp_path: Path, streamed: Path) -> None:
+def test_two_processes_make_one_file(tmp_path: Path, streamed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """This one waits while the other has the folder, and then finds the file made."""
+    monkeypatch.setattr("rnncli.data.encoded.WAIT", 0.0)
     path = tmp_path / "x.txt"
     path.write_text(prose(2000), encoding="utf-8")
     made = encoded(path, "characters")
