@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from rnncli.training.job import Job
 
 PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
-GRACE = 2.0  # seconds for process 0 to say what went wrong on all
+GRACE = 2.0  # seconds for a machine's first process to say what went wrong on all
+ENDED = "rnncli/ended"  # a key of the store: some process has ended before its time
 _GROUPS = itertools.count()
 # A model's buffers never change: they need not be sent before every step. torch 2.13 renamed what says so.
 _NAME = "forward_sync_buffers"
@@ -205,9 +206,8 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
         tr("the recipe"): hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         tr("the data"): job.splits.fingerprint,
     }
-    store.set_timeout(PATIENCE)
-    store.set(str(process.rank), json.dumps(mine))
-    first = json.loads(store.get("0"))
+    _wait_for_all(process, store, "job", json.dumps(mine))
+    first = json.loads(store.get("job 0"))
     differing = [name for name, value in mine.items() if first[name] != value]
     if differing:
         raise UsageError(
@@ -215,6 +215,18 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
             where=_place(process),
             todo=tr("give every machine the same files and versions"),
         )
+    _wait_for_all(process, store, "same", "yes")
+
+
+def _wait_for_all(process: Process, store: Store, name: str, text: str) -> None:
+    """Write a text under this name, and go on when each process has. Raises Missing where one has ended instead: on
+    another machine, no torchrun tells this one."""
+    store.set(f"{name} {process.rank}", text)
+    began = time.monotonic()
+    while not store.check([f"{name} {rank}" for rank in range(process.world)]):
+        if _store().check([ENDED]) or time.monotonic() - began > PATIENCE.total_seconds():
+            raise _lost(Team(process))
+        time.sleep(0.05)
 
 
 @cache
@@ -232,16 +244,18 @@ def _store() -> Store:
 
 
 def first_to_say() -> bool:
-    """Whether this process is to say what went wrong: one does, process 0 where it can, and the others keep silent.
+    """Whether this process is to say what went wrong: one does on each machine, its first where it can, and the others
+    keep silent.
 
     From here on SIGTERM is not heard: torchrun sends it to all as soon as one has ended, and one may be speaking.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    key = "rnncli/said"
     try:
-        store = _store()
+        store, process = _store(), this_process()
+        store.add(ENDED, 1)
+        key = f"rnncli/said/{process.rank - process.local_rank}"
         began = time.monotonic()
-        while this_process().rank and not store.check([key]) and time.monotonic() - began < GRACE:
+        while process.local_rank and not store.check([key]) and time.monotonic() - began < GRACE:
             time.sleep(0.05)
         return bool(store.add(key, 1) == 1)
     except (RuntimeError, Missing):  # process 0 kept the store and is gone

@@ -19,10 +19,11 @@ from torch.distributed import HashStore
 
 from rnncli import cli
 from rnncli.device import Process
-from rnncli.errors import UsageError
+from rnncli.errors import Missing, UsageError
 from rnncli.files import check_manifest
 from rnncli.recipe import resolved_yaml
 from rnncli.tasks import load_recipe
+from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.resume import check_same
 from rnncli.training.run import CHECKPOINT
@@ -120,6 +121,8 @@ def test_an_error_that_all_have_is_said_once(tmp_path: Path) -> None:
 
 def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: dict[str, Any]) -> None:
     store = HashStore()
+    for name in ("job 1", "same 0", "same 1"):
+        store.set(name, "yes")  # of the other
     _check_same(made(small_lm, []), Process(0, 2, 0, 2), store)
     _check_same(made(small_lm, ["train.threads=2"]), Process(1, 2, 1, 2), store)
     with pytest.raises(UsageError, match="not the same as in process 0: the recipe"):
@@ -129,6 +132,18 @@ def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: d
     with pytest.raises(UsageError, match="not the same as in process 0: the data") as refused:
         _check_same(made(small_lm | {"data": small_lm["data"] | {"path": str(other)}}, []), Process(1, 2, 1, 2), store)
     assert "process 1 of 2 on " in refused.value.where
+
+
+def test_a_process_that_ends_before_training_begins_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, small_lm: dict[str, Any]
+) -> None:
+    """On another machine, where no torchrun tells this one."""
+    store = HashStore()
+    monkeypatch.setattr(distributed, "_store", lambda: store)
+    store.add(distributed.ENDED, 1)
+    with pytest.raises(Missing, match="one of the 2 processes that train together has ended") as ended:
+        _check_same(made(small_lm, []), Process(0, 2, 0, 1), store)
+    assert ended.value.exit_code == 5
 
 
 def test_what_is_not_training_is_done_by_one(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
