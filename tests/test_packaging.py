@@ -47,7 +47,9 @@ def test_the_wheel_holds_every_recipe_and_no_tests(wheel: Path) -> None:
             assert archive.read(f"rnncli/recipes/{name}.yaml") == (ROOT / "recipes" / f"{name}.yaml").read_bytes()
         (entry_points,) = [name for name in held if name.endswith("entry_points.txt")]
         assert "rnncli = rnncli.cli:main" in archive.read(entry_points).decode()
-    source = {str(path.relative_to(ROOT)) for path in (ROOT / "rnncli").rglob("*.py")}
+    files = [path for path in (ROOT / "rnncli").rglob("*") if path.suffix in (".py", ".css", ".js")]
+    source = {str(path.relative_to(ROOT)) for path in files}
+    assert "rnncli/report/html/viewer.js" in source
     assert source <= held
     assert not [name for name in held if name.startswith("tests")]
     assert [name for name in held if name.endswith("licenses/LICENSE")]

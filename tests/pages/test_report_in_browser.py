@@ -69,12 +69,18 @@ def show(browser: Any, file: Path, width: int, scheme: str) -> None:
 
     phone = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    prefer(browser, scheme)
     browser.get_log("performance")
     browser.get_log("browser")
     browser.get(file.as_uri())
     WebDriverWait(browser, 30).until(lambda b: run(b, "return document.documentElement.dataset.ready") == "yes")
+
+
+def prefer(browser: Any, scheme: str) -> None:
+    """The system's colours; and nothing that still scrolls when a test goes on."""
+    wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+    features = [{"name": name, "value": value} for name, value in wanted.items()]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def run(browser: Any, script: str, *values: Any) -> Any:
@@ -229,8 +235,7 @@ def test_dark_and_light_follow_the_system(browser: Any, hostile_page: Path) -> N
     ink = "return getComputedStyle(document.querySelector('#heat .xtick text')).fill"
     paper = "return getComputedStyle(document.body).backgroundColor"
     for scheme in ("light", "dark", "light"):
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        prefer(browser, scheme)
         wait(browser, lambda b, before=seen[-1:]: not before or run(b, ink) != before[0][0])
         seen.append((run(browser, ink), run(browser, paper)))
     assert seen[0] == seen[2] != seen[1]
