@@ -95,3 +95,16 @@ def test_this_machine_answers() -> None:
     assert 1 <= device.usable_cores() <= (os.cpu_count() or 1)
     memory = device.memory_available()
     assert memory is None or 0 < memory < 2**60
+
+
+@pytest.mark.parametrize("said", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}, {"KMP_BLOCKTIME": "200"}])
+def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(monkeypatch, said: dict[str, str]) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    device.share_cores()
+    found = {name: value for name, value in os.environ.items() if name in said or name == "OMP_WAIT_POLICY"}
+    assert found == (said or {"OMP_WAIT_POLICY": "passive"})
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)

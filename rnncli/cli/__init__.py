@@ -296,4 +296,7 @@ def _bad_value(name: str, error: Any) -> tuple[str, str]:
 
 def main() -> NoReturn:
     """The console script."""
+    from rnncli.device import share_cores
+
+    share_cores()
     raise SystemExit(run(sys.argv[1:]))

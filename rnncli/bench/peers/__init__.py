@@ -142,7 +142,8 @@ def environment(threads: int, folder: Path) -> dict[str, str]:
     """Of a peer's process. Every library reads its thread count from its own place, most of them at import."""
     count = str(threads)
     found = {
-        **os.environ,
+        # Each library waits in its own way, not in the one that rnncli has chosen for itself.
+        **{name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "NPROC": count,  # JAX's pool of workers
