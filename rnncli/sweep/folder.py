@@ -9,6 +9,7 @@ refused. A sweep may grow (more seeds, values or trials); nothing else may chang
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -135,7 +136,7 @@ def _changed(key: str, old: Any, new: Any) -> str:
 
 def read_settings(folder: Path) -> dict[str, Any] | None:
     """sweep.json of a folder; None where it has none. Raises DataError: no sweep.json of ours."""
-    if not (folder / FILE).is_file():
+    if not os.path.isfile(folder / FILE):  # does not raise for a name that no file can have
         return None
     found = read_json(folder / FILE)
     kinds = {"base": dict, "grid": dict, "search": dict, "seeds": list, "trials": int}

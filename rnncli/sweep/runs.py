@@ -60,7 +60,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    if any((folder / name).is_file() for name in ("recipe.yaml", MANIFEST)):
+    if any(os.path.isfile(folder / name) for name in ("recipe.yaml", MANIFEST)):
         yield folder
         return
     if depth == 0:
@@ -85,8 +85,8 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
     settings: dict[str, Any] = {}
     try:
         settings = read_recipe(folder)
-        result = read_json(folder / "result.json") if (folder / "result.json").exists() else {}
-        ended = read_json(folder / ENDED) if (folder / ENDED).exists() else {}
+        result = read_json(folder / "result.json") if os.path.exists(folder / "result.json") else {}
+        ended = read_json(folder / ENDED) if os.path.exists(folder / ENDED) else {}
         with _blaming("metrics.jsonl"):
             epochs = _log(folder / "metrics.jsonl") if curves or not result else []
         with _blaming("timing.jsonl"):
@@ -128,7 +128,7 @@ def _why(error: RnncliError) -> str:
 
 
 def _dated(folder: Path) -> list[str]:
-    return [name for name in ("recipe.yaml", "metrics.jsonl", "result.json") if (folder / name).exists()]
+    return [name for name in ("recipe.yaml", "metrics.jsonl", "result.json") if os.path.exists(folder / name)]
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _numbers(metrics: Any) -> dict[str, float]:
 
 def _log(path: Path) -> list[Mapping[str, Any]]:
     """The whole lines of a log; one that is being written, or was cut by a kill, is left out."""
-    if not path.exists():
+    if not os.path.exists(path):
         return []
     lines = [line for _, line in read_lines(path, raw=True) if line.endswith("\n")]
     found = [json.loads(line) for line in lines]
