@@ -91,6 +91,12 @@ TARGETS: dict[tuple[str, ...], list[list[str]]] = {
     ("export",): [["tag", "exported"]],
     ("report",): [["tag"], ["hello"]],
     ("bench",): [["nothing"]],  # without a recipe it measures for a minute
+    ("sweep",): [
+        ["hello", "--grid", "model.cell=rnn,gru", "--dry-run"],
+        ["hello", "--search", "train.lr=0.1..0.2", "--dry-run"],
+    ],
+    ("runs", "list"): [["runs"]],
+    ("runs", "compare"): [["tag", "lm"]],
     ("recipes", "show"): [["hello"]],
     ("recipes", "copy"): [["hello", "./copy.yaml"], ["forecasting", "./copy.yaml"]],
     ("recipes", "validate"): [["./r.yaml"]],
