@@ -158,7 +158,7 @@ function drawHeat() {
   Plotly.react(place, [{
     type: "heatmap", z: drawable(byUnit), zmin: low, zmax: high, colorscale: colourScale(low < 0), showscale: false, hoverongaps: true,
     customdata: text, hovertemplate: "%{customdata}%{y}] %{z:.4f}<extra></extra>", xgap: across > 12 ? 1 : 0, ygap: down > 12 ? 1 : 0,
-    text: byUnit.map((row) => row.map((value) => (value >= 0 ? "+" : "") + value.toFixed(2))), texttemplate: written ? "%{text}" : undefined,
+    text: byUnit.map((row) => row.map((value) => (Number.isFinite(value) ? (value >= 0 ? "+" : "") + value.toFixed(2) : number(value)))), texttemplate: written ? "%{text}" : undefined,
   }], layoutOf({
     width, height: down * units + MARGIN.t + below, margin: { ...MARGIN, b: below }, dragmode: false, hovermode: "closest",
     xaxis: stepAxis(true), shapes: cursor(true),
