@@ -10,8 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,16 @@ Jobs = Sequence[tuple[str, Any, Sequence[str]]]
 
 
 def figures(job: Job) -> dict[str, Any]:
-    """Loss and count of every step, the metrics of every epoch, and what the weights add up to in the end."""
+    """Loss, count and time of every step, the metrics of every epoch, and what the weights add up to in the end."""
     state = start(job)
-    losses, counts, epochs, total, count = [], [], [], 0.0, 0.0
+    losses, counts, seconds, epochs, total, count = [], [], [], [], 0.0, 0.0
     for progress in fit(job, state):
         if progress.event == "step":
             if state.next_batch == 1:
                 total, count = 0.0, 0.0
             losses.append((float(state.total) - total) / max(1e-9, state.count - count))  # 0: the batch was skipped
             counts.append(state.count - count)
+            seconds.append(progress.seconds)
             total, count = float(state.total), state.count
         elif progress.event == "epoch":
             epochs.append(progress.metrics)
@@ -45,6 +45,7 @@ def figures(job: Job) -> dict[str, Any]:
     return {
         "losses": losses,
         "counts": counts,
+        "seconds": seconds,
         "epochs": epochs,
         "best": [state.best_epoch, state.best_metrics],
         "waited": state.waited,
@@ -95,24 +96,38 @@ def environments(world: int = 2) -> list[dict[str, str]]:
     return [os.environ | common | {name: str(n) for name, n in one.items()} for one in numbers]
 
 
-def both(jobs: Jobs, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The figures of one process, and of two, which work beside it."""
+def begun(jobs: Jobs, folder: Path, world: int = 2) -> Callable[[], dict[str, Any]]:
+    """Processes that train the jobs together. What is returned waits for their figures."""
     file, said = folder / "figures.json", folder / "said.txt"
     words = [sys.executable, __file__, json.dumps(jobs), str(file)]
-    with said.open("wb") as stream, ExitStack() as stack:
-        processes = []
-        for env in environments():
-            process = stack.enter_context(subprocess.Popen(words, env=env, stdout=stream, stderr=stream))
-            stack.callback(process.kill)
-            processes.append(process)
+    with said.open("wb") as stream:
+        processes = [subprocess.Popen(words, env=env, stdout=stream, stderr=stream) for env in environments(world)]
+
+    def ended() -> dict[str, Any]:
+        try:
+            for process in processes:
+                assert process.wait(timeout=600) == 0, said.read_text()
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        found: dict[str, Any] = json.loads(file.read_text())
+        return found
+
+    return ended
+
+
+def both(jobs: Jobs, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The figures of one process, and of two, which work beside it."""
+    two = begun(jobs, folder)
+    try:
         one = alone(jobs)
-        for process in processes:
-            assert process.wait(timeout=600) == 0, said.read_text()
-    return one, json.loads(file.read_text())
+    finally:
+        found = two()
+    return one, found
 
 
 def main() -> None:
-    torch.set_num_threads(1)
     found = {}
     for name, recipe, sets in json.loads(sys.argv[1]):
         job = made(recipe, sets)
