@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.pages.target import Target
 from rnncli.records import Json, Message, Record, Series
+from rnncli.tasks import Metrics
 from rnncli.training.summary import metrics_table
 
+Row = tuple[str, Metrics, str]  # a way to answer: its name, its metrics, a few words
 OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a line that `_values` reads in its own way
 
 
@@ -20,7 +24,8 @@ def curves(targets: Sequence[Target]) -> list[Record]:
     marks: dict[str, float] = {}
     for target in targets:
         head = f"{target.name}: " if len(targets) > 1 else ""
-        log = [(int(line["epoch"]), _values(line, target.task.METRICS)) for line in target.log()]
+        with _readable(target, "metrics.jsonl"):
+            log = [(int(line["epoch"]), _values(line, target.task.METRICS)) for line in target.log()]
         for epoch, values in log:
             for (chart, curve), value in values.items():
                 found.setdefault(chart, {}).setdefault(f"{head}{curve}" if curve else target.name, {})[epoch] = value
@@ -28,6 +33,17 @@ def curves(targets: Sequence[Target]) -> list[Record]:
         if best and len(log) > 1 and len(targets) == 1:
             marks[tr("kept")] = float(best)
     return [_chart(name, lines, marks) for name, lines in found.items()]
+
+
+@contextmanager
+def _readable(target: Target, name: str) -> Iterator[None]:
+    """DataError where a file of the run is JSON, but not what training writes."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        assert target.run is not None
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(tr("this file is damaged: {why}", why=why), where=str(target.run.folder / name)) from error
 
 
 def _values(line: Mapping[str, Json], known: Mapping[str, str]) -> dict[tuple[str, str], float]:
@@ -66,29 +82,34 @@ def _chart(name: str, lines: Mapping[str, Mapping[int, float]], marks: Mapping[s
 
 def results(targets: Sequence[Target]) -> list[Record]:
     """Metrics of the epoch that was kept, those of the same recipe without memory, and baselines."""
-    rows: list[tuple[str, Mapping[str, Any], str]] = []
-    below: list[tuple[str, Mapping[str, Any], str]] = []
+    rows: list[Row] = []
+    below: list[Row] = []
     for target in targets:
-        result = target.result()
-        if not result:
-            continue
-        part, epoch = result["on"], result["best_epoch"]
-        about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
-        rows.append((target.name, result["metrics"], about))
-        head = f"{target.name}: " if len(targets) > 1 else ""
-        for name, metrics in (result.get("compared") or {}).items():
-            without = tr("without memory") if name == "feedforward" else name
-            below.append((without, metrics, head + tr("the same recipe, cell {name}", name=name)))
-        below += [
-            (tr(name), metrics, head + tr("baseline")) for name, metrics in (result.get("baselines") or {}).items()
-        ]
+        if target.result():
+            with _readable(target, "result.json"):
+                own, others = _result(target, f"{target.name}: " if len(targets) > 1 else "")
+            rows.append(own)
+            below += others
     if not rows:
         return []
     said = [row[:2] for row in below]
     distinct = [row for k, row in enumerate(below) if said[k] not in said[:k]]  # runs on the same data share theirs
-    table = metrics_table([(name, _numbers(metrics), about) for name, metrics, about in (*rows, *distinct)])
-    return [table]
+    return [metrics_table([*rows, *distinct])]
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def _result(target: Target, head: str) -> tuple[Row, list[Row]]:
+    """What the run reached; and what others reach on its data. head: before each of those."""
+    result = target.result()
+    part, epoch = str(result["on"]), int(result["best_epoch"])
+    about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
+    others: list[Row] = []
+    for name, metrics in (result.get("compared") or {}).items():
+        without = tr("without memory") if name == "feedforward" else name
+        others.append((without, _numbers(metrics), head + tr("the same recipe, cell {name}", name=name)))
+    for name, metrics in (result.get("baselines") or {}).items():
+        others.append((tr(name), _numbers(metrics), head + tr("baseline")))
+    return (target.name, _numbers(result["metrics"]), about), others
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Metrics:
     return {name: _number(value) for name, value in metrics.items() if value is not None}

@@ -39,7 +39,7 @@ def _with_origins(target: Target) -> Table:
     origins = target.environment().get("origins")
     if not isinstance(origins, dict):  # a run of a version that did not keep them: its own recipe.yaml says them all
         return table
-    return replace(table, rows=[[key, value, origins.get(key, DEFAULT)] for key, value, _ in table.rows])
+    return replace(table, rows=[[key, value, str(origins.get(key, DEFAULT))] for key, value, _ in table.rows])
 
 
 def environments(targets: Sequence[Target]) -> list[Record]:

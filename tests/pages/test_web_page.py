@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rnncli.errors import UsageError
+from rnncli.errors import DataError, UsageError
 from rnncli.files import Manifest
 from rnncli.pages import Target, of_recipe, of_run, recordings, web_page
 from rnncli.pages.recordings import subject
@@ -236,6 +236,32 @@ def test_a_run_that_has_not_ended(moved: tuple[Path, Path], tmp_path: Path) -> N
     loss = record(page, "curve-loss")
     assert loss.lines["train"][1] != loss.lines["train"][1]  # nan
     assert record(page, "curve-gradient norm").lines["open"][-1] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("result.json", '{"metrics": []}'),
+        ("result.json", '{"on": "train", "best_epoch": "x", "metrics": {}}'),
+        ("result.json", '{"on": "train", "best_epoch": 1, "metrics": {"loss": [1]}, "baselines": 3}'),
+        ("metrics.jsonl", '{"epoch": 1}\n'),
+        ("metrics.jsonl", '{"epoch": 1, "loss": {}, "train": 7}\n'),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_by_name(
+    name: str, content: str, hostile: list[Target], tmp_path: Path
+) -> None:
+    assert hostile[0].run is not None
+    folder = tmp_path / "run"
+    shutil.copytree(hostile[0].run.folder, folder)
+    manifest = Manifest(folder)
+    manifest.load()
+    manifest.release([name])
+    manifest.write({name: content})
+    target = of_run(folder, "run")
+    with pytest.raises(DataError, match="damaged") as error:
+        web_page([target])
+    assert error.value.where.endswith(name)
 
 
 def test_views_are_shown_too(hostile: list[Target]) -> None:
