@@ -15,7 +15,7 @@ IDENTITY = ("processor", "cores", "system", "machine")  # what must agree before
 def machine() -> dict[str, Json]:
     """processor: its model. cores: those this process may use. machine: a hash of its name, not the name itself."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": usable_cores(),
         "system": platform.system(),
         "machine": hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12],
@@ -23,7 +23,8 @@ def machine() -> dict[str, Json]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its model, as the system names it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -195,6 +195,9 @@ def _unexpected(error: Exception) -> int:
     text = str(error)
     if type(error).__name__ == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
         return say(Missing(tr("there is not enough memory"), todo=_smaller()), error)
+    if isinstance(error, ImportError):
+        todo = tr("find out which: {command}", command="python -m rnncli.doctor")
+        return say(Missing(tr("a package that rnncli needs is missing or broken: {text}", text=text), todo=todo), error)
     what = tr("something went wrong inside rnncli: {kind}: {text}", kind=type(error).__name__, text=text)
     todo = "" if settings.debug else tr("please report it; the same command with --debug shows where")
     return say(RnncliError(" ".join(what.split())[:500], todo=todo), error)

@@ -186,3 +186,18 @@ def _in_colour(lines: list[Line], width: int, system: Any) -> str:
     )
     draw(lines, console)
     return file.getvalue()
+
+
+def abilities(stream: Any) -> dict[str, Any]:
+    """What `show` would find out about a stream: encoding, whether a terminal reads it, width, colours, symbols."""
+    from rich.console import Console
+
+    console = Console(file=stream)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return {
+        "encoding": encoding,
+        "terminal": console.is_terminal,
+        "width": console.width,
+        "colours": None if console.no_color else console.color_system,
+        "symbols": View(encoding=encoding).fit("─█·") == "─█·",
+    }

@@ -3,7 +3,22 @@
 Words are those of Chinese courses on PyTorch: 隐藏状态, 序列长度, 批, 词元, 梯度消失. Every text fits GBK.
 """
 
-from rnncli.locale.zh import base, bench, cli, data, demo, pages, recipe, report, sweep, tasks, training, views, words
+from rnncli.locale.zh import (
+    base,
+    bench,
+    cli,
+    data,
+    demo,
+    doctor,
+    pages,
+    recipe,
+    report,
+    sweep,
+    tasks,
+    training,
+    views,
+    words,
+)
 
 TEXTS: dict[str, str] = {
     **base.TEXTS,
@@ -11,6 +26,7 @@ TEXTS: dict[str, str] = {
     **cli.TEXTS,
     **data.TEXTS,
     **demo.TEXTS,
+    **doctor.TEXTS,
     **pages.TEXTS,
     **recipe.TEXTS,
     **report.TEXTS,

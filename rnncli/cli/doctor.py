@@ -1,0 +1,42 @@
+"""`rnncli doctor`: is this installation all right?"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rnncli.cli.deliver import AsJson, Save, deliver
+from rnncli.cli.settings import settings
+from rnncli.locale import set_language
+
+if TYPE_CHECKING:
+    from rnncli.records import Page
+
+
+def doctor(json: AsJson = False, save: Save = None) -> None:
+    """Check this installation, with a self-test of some seconds; to paste when you ask for help."""
+    from rnncli.doctor import examine
+
+    if not _rich_works():
+        set_language("en")
+    deliver(examine, json=json, save=save, draw=_draw)
+
+
+def _draw(page: Page) -> None:
+    """At most 79 columns wide, to be pasted; by Python alone where Rich is what is broken."""
+    from rnncli import report
+
+    if _rich_works():
+        from rich.console import Console
+
+        report.show(page, ascii=settings.ascii, width=min(79, Console().width))
+    else:
+        sys.stdout.write(report.to_text(page, width=79, ascii=True))
+
+
+def _rich_works() -> bool:
+    try:
+        import rich.console  # noqa: F401
+    except Exception:  # whatever a broken package raises
+        return False
+    return True

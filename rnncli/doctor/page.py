@@ -1,0 +1,246 @@
+"""The doctor's page: what is here, what was tried, and what to do about what does not work.
+
+It is made to be pasted: under 80 columns, the home folder as ~, no host name.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnncli import __version__
+from rnncli.bench.machine import processor
+from rnncli.doctor import packages, system
+from rnncli.doctor.child import Answers, self_test
+from rnncli.locale import language, tr
+from rnncli.records import Check, Checks, Column, Json, Message, Page, Table
+from rnncli.report.numbers import size
+
+LITTLE_DISK = 1 << 30
+LITTLE_MEMORY = 1 << 30
+NOT_EXTRAS = ("test", "dev")  # for who works on rnncli itself
+
+
+@dataclass
+class _Findings:
+    """rows: (key, label, value as shown). problems: (key, what, what to do). facts: for programs."""
+
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    facts: dict[str, Json] = field(default_factory=dict)
+
+    def row(self, name: str, label: str, value: str) -> None:
+        self.rows.append((name, label, system.without_home(value)))
+
+    def problem(self, name: str, what: str, todo: str) -> None:
+        self.problems.append((name, system.without_home(what), system.without_home(todo)))
+
+    def check(self, name: str, text: str, whys: Sequence[str], todo: str, **numbers: float | None) -> None:
+        """A check that holds where there is nothing in `whys`; else also a problem."""
+        self.checks.append(Check(name, not whys, text, **numbers))
+        if whys:
+            self.problem(name, "; ".join(whys), todo)
+
+
+def examine() -> Page:
+    """Everything `rnncli doctor` shows; takes some seconds. Raises nothing: what is broken is on the page."""
+    found = _Findings()
+    needed = _needs(found)
+    tested = self_test(_modules(needed))
+    torch = tested.facts.get("torch", {})
+    _python(found, needed)
+    _packages(found, needed, tested)
+    _machine(found, torch)
+    _terminal(found)
+    _folders(found)
+    _self_test(found, tested)
+    columns = (Column("name", "", "text"), Column("value", "", "text"))
+    shown = Table("installation", columns, [(label, value) for _, label, value in found.rows])
+    found.facts["problems"] = [{"name": name, "what": what, "todo": todo} for name, what, todo in found.problems]
+    notes = [Message(f"{what}\n  -> {todo}" if todo else what, "warning") for _, what, todo in found.problems]
+    good = Message(tr("everything works here"), "note")
+    return Page(
+        "rnncli/doctor/1",
+        f"rnncli {__version__}",
+        [shown, Checks(found.checks), *(notes or [good])],
+        config=found.facts,
+        torch=str(torch.get("version", "")),
+    )
+
+
+def _needs(found: _Findings) -> packages.Needs:
+    try:
+        return packages.needs()
+    except (ImportError, LookupError, OSError, ValueError) as error:
+        why = tr("rnncli's own metadata cannot be read: {why}", why=error)
+        found.problem(
+            "metadata", why, tr("install it again: {command}", command="pip install --force-reinstall rnncli")
+        )
+        return packages.Needs([], {}, "")
+
+
+def _modules(needed: packages.Needs) -> list[str]:
+    """What the self-test imports: torch last of what is required, then what the extras that are here add."""
+    required = sorted(needed.required, key=lambda one: one.name == "torch") or []
+    extra = [one for name, some in needed.extras.items() if name not in NOT_EXTRAS for one in some]
+    names = [packages.module(one.name) for one in [*required, *extra] if one.found]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _python(found: _Findings, needed: packages.Needs) -> None:
+    here = system.python()
+    place = tr("virtual environment") if here["virtual_environment"] else tr("no virtual environment")
+    found.row("python", "python", f"{here['version']}, {here['system']} {here['machine']}, {place}")
+    found.facts["python"] = here
+    found.facts["versions"] = {"rnncli": __version__, **{one.name: one.found for one in needed.required}}
+    if needed.python and not packages.within(str(here["version"]), needed.python):
+        what = tr("rnncli wants Python {wanted}, this is {found}", wanted=needed.python, found=here["version"])
+        found.check(
+            "python", tr("this Python is new enough"), [what], tr("make a virtual environment with a newer one")
+        )
+
+
+def _packages(found: _Findings, needed: packages.Needs, tested: Answers) -> None:
+    found.row("packages", tr("packages"), " · ".join(f"{one.name} {one.found or '-'}" for one in needed.required))
+    wrong = [one.missing for one in needed.required if not one.fits]
+    broken = _broken(needed.required, tested)
+    names = [one.name for one in needed.required if one.missing in wrong or packages.module(one.name) in broken]
+    found.check(
+        "packages",
+        tr("all required packages are here, and can be imported"),
+        [*(tr("missing: {what}", what=what) if " " not in what else what for what in wrong), *broken.values()],
+        "pip install --upgrade --force-reinstall {}".format(" ".join(names)),
+    )
+    extras = {name: [one for one in some if not one.fits] for name, some in needed.extras.items()}
+    found.facts["extras"] = {name: {"missing": [one.missing for one in lacks]} for name, lacks in extras.items()}
+    here = [name for name, lacks in extras.items() if not lacks]
+    found.row("extras", tr("extras"), " · ".join(here) or tr("none"))
+    absent = [f"{name} ({', '.join(one.missing for one in lacks)})" for name, lacks in extras.items() if lacks]
+    if absent:
+        found.row("missing", tr("not here"), ", ".join(absent) + "; pip install 'rnncli[NAME]'")
+    for name, some in needed.extras.items():
+        if name in NOT_EXTRAS:
+            continue
+        bad = _broken(some, tested)
+        if bad:
+            text = tr("what the extra {name} adds can be imported", name=name)
+            names = [one.name for one in some if packages.module(one.name) in bad]
+            found.check(f"extra {name}", text, list(bad.values()), f"pip install --force-reinstall {' '.join(names)}")
+
+
+def _broken(some: Sequence[packages.Requirement], tested: Answers) -> dict[str, str]:
+    """Module -> why it cannot be imported, of the packages that are here."""
+    modules = [packages.module(one.name) for one in some if one.found]
+    answers = {name: tested.checks.get(f"import {name}") for name in modules}
+    return {name: f"import {name}: {said['why']}" for name, said in answers.items() if said and not said["ok"]}
+
+
+def _machine(found: _Findings, torch: dict[str, Any]) -> None:
+    features = system.features()
+    found.row("processor", tr("processor"), " · ".join([processor(), " ".join(features)]).strip(" ·"))
+    if torch:
+        built = [name for name, key in (("oneDNN", "onednn"), ("MKL", "mkl"), ("OpenMP", "openmp")) if torch[key]]
+        lacks = [name for name in ("oneDNN", "OpenMP") if name not in built]
+        found.row("kernels", "torch", tr("kernels for {what}", what=torch["kernels"]) + f" · {' · '.join(built)}")
+        if lacks:
+            what = tr("torch is built without {names}: recurrent layers are slow", names=", ".join(lacks))
+            found.problem("kernels", what, tr("install torch as its own site says"))
+        found.row("devices", tr("devices"), _devices(found, torch))
+    cores, set_ = system.cores(), system.settings()
+    limits = [
+        f"{label} {cores[key]}"
+        for label, key in ((tr("cores"), "machine"), (tr("of them ours"), "affinity"), (tr("quota"), "quota"))
+        if cores[key] is not None
+    ]
+    taken = tr("small models take 1, large ones {n}", n=cores["usable"])
+    found.row("threads", tr("threads"), "; ".join([", ".join(limits), taken]))
+    if set_:
+        found.row("settings", tr("settings"), " ".join(f"{name}={value}" for name, value in set_.items()))
+    memory = system.memory()
+    if memory is not None:
+        found.row("memory", tr("memory"), tr("{size} available", size=size(memory)))
+        if memory < LITTLE_MEMORY:
+            what = tr("only {size} of memory are available", size=size(memory))
+            found.problem("memory", what, tr("close other programs; --set train.batch_size=8 needs less"))
+    found.facts |= {
+        "processor": processor(),
+        "features": features,
+        "torch": torch,
+        "cores": cores,
+        "settings": set_,
+        "memory": memory,
+    }
+
+
+def _devices(found: _Findings, torch: dict[str, Any]) -> str:
+    gpus = [f"cuda: {gpu['name']}, {size(gpu['memory'])}" for gpu in torch["gpus"]]
+    if torch["cuda_built"] and not gpus:
+        gpus = [tr("no GPU is seen, though torch is built for {what}", what=torch["cuda_built"])]
+    return " · ".join(["cpu", *gpus, *(["mps"] if torch["mps"] else [])])
+
+
+def _terminal(found: _Findings) -> None:
+    try:
+        from rnncli.report import terminal
+
+        can = terminal.abilities(sys.stdout)
+    except Exception as error:  # rich is missing, or broken
+        found.row("terminal", tr("terminal"), tr("unknown: {why}", why=error))
+        return
+    parts = [
+        str(can["encoding"]),
+        tr("{n} columns", n=can["width"]),
+        tr("colours: {what}", what=can["colours"] or tr("none")),
+        tr("symbols") if can["symbols"] else tr("ASCII only"),
+        *([] if can["terminal"] else [tr("no terminal: a pipe or file")]),
+        language(),
+    ]
+    found.row("terminal", tr("terminal"), " · ".join(parts))
+    found.facts["terminal"] = {**can, "language": language()}
+    if not can["symbols"]:
+        what = tr("the encoding {name} has no lines and blocks: ASCII stands in their place", name=can["encoding"])
+        found.problem("terminal", what, tr("set a UTF-8 locale, or PYTHONUTF8=1"))
+
+
+def _folders(found: _Findings) -> None:
+    folders = system.folders()
+    labels = {"runs": tr("runs"), "cache": tr("cache"), "temporary": tr("temporary")}
+    for folder in folders:
+        free = tr("{size} free", size=size(folder.free)) if folder.free is not None else tr("cannot be written")
+        found.row(folder.name, labels[folder.name], f"{folder.shown} · {free}")
+        if folder.free is not None and folder.free < LITTLE_DISK:
+            what = tr("{folder}: only {size} are free", folder=folder.shown, size=size(folder.free))
+            found.problem(folder.name, what, tr("make room, or choose another folder"))
+    bad = [f"{folder.shown}: {folder.why}" for folder in folders if folder.why]
+    found.check(
+        "folders",
+        tr("files can be written where runs, caches and temporary files go"),
+        bad,
+        tr("go to a folder of yours, or use --out DIR; RNNCLI_CACHE and TMPDIR move the others"),
+    )
+    found.facts["folders"] = [vars(folder) for folder in folders]
+
+
+def _self_test(found: _Findings, tested: Answers) -> None:
+    """The parts that were reached, and any that ended the process; imports are told elsewhere."""
+    texts = {
+        "proofs": tr("the proofs of rnncli demo hold for every cell"),
+        "engines": tr("the engines cell, torch and scan agree, gradients too"),
+        "training": tr("the recipe hello learns ohlol"),
+        "reopening": tr("its run folder opens again, with the same loss"),
+    }
+    whole = all(check.ok for check in found.checks if check.name == "packages")
+    again = tr("install torch again; if it stays so, report it with this page") if whole else ""
+    for name, said in tested.checks.items():
+        if name.startswith("import "):
+            continue
+        why = [] if said["ok"] else [str(said["why"] or tr("the numbers differ"))]
+        text = texts.get(name, tr("the self-test runs"))
+        found.check(name, text, why, again, diff=_number(said["diff"]), tol=_number(said["tol"]))
+
+
+def _number(value: Json) -> float | None:
+    return None if value is None else float(value)

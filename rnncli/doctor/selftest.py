@@ -1,0 +1,148 @@
+"""The self-test, a process of its own: `python -m rnncli.doctor.selftest MODULE ...` writes JSON lines.
+
+{"trying": NAME} before each part; then {"fact": NAME, "value": ...}, or {"check": NAME, "ok": ..., "diff", "tol",
+"why"}. Who reads knows from a last "trying" without an answer what ended the process. MODULE: to be imported as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rnncli.training.run import Outcome
+
+Measured = tuple[float, float]  # the largest difference, and what is allowed
+
+
+def torch_facts() -> dict[str, Any]:
+    """What torch was built with and what it sees here."""
+    import torch
+
+    found: dict[str, Any] = {
+        "version": str(torch.__version__),
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+        "mkl": torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call]
+        "openmp": torch.backends.openmp.is_available(),  # type: ignore[no-untyped-call]
+        "threads": torch.get_num_threads(),
+        "cuda_built": torch.version.cuda or torch.version.hip,
+        "mps": torch.backends.mps.is_available(),
+        "gpus": [],
+    }
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(number)
+            found["gpus"].append({"name": about.name, "memory": about.total_memory})
+        found["cudnn"] = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return found
+
+
+def proofs() -> Measured:
+    """The proofs of `rnncli demo --proofs`, for every cell; the worst of them against its tolerance."""
+    from rnncli.demo.page import demo_page
+    from rnncli.demo.settings import Settings, Shown
+    from rnncli.names import CELLS
+
+    worst = (0.0, 1.0)
+    for cell in CELLS:
+        page = demo_page(Settings(cell=cell, seed=0), Shown(proofs=True))
+        for check in page.checks():
+            if not check.ok:
+                raise AssertionError(f"{cell}: {check.name}: {check.text}")
+            if check.tol and check.diff is not None and check.diff / check.tol > worst[0] / worst[1]:
+                worst = (check.diff, check.tol)
+    return worst
+
+
+def engines() -> Measured:
+    """rnn, gru and lstm by the engines cell, torch and scan: outputs and gradients towards x, in float64."""
+    import torch
+
+    from rnncli.cells import CoreSpec
+    from rnncli.nn.recurrent import make_core, run_by
+    from rnncli.replay import difference
+
+    worst = 0.0
+    for cell in ("rnn", "gru", "lstm"):
+        torch.manual_seed(0)
+        core = make_core(CoreSpec(cell, "tanh", 3, 5, 2, True, 0, True)).double()
+        x = torch.randn(12, 4, 3, dtype=torch.float64)  # (T, B, I)
+        found = []
+        for engine in ("cell", "torch", "scan"):
+            ours = x.clone().requires_grad_()
+            output, _ = run_by(engine, core, ours, torch.tensor([12, 9, 5, 1]), None)
+            found.append((output, torch.autograd.grad((output * output).sum(), ours)[0]))
+        first, *others = found
+        worst = max(worst, *(difference(a, b) for other in others for a, b in zip(first, other, strict=True)))
+    return worst, 1e-11
+
+
+def training(folder: Path) -> Outcome:
+    """The recipe `hello` into a run folder. Raises AssertionError where it does not learn ohlol."""
+    from rnncli.tasks import load_recipe
+    from rnncli.training.job import prepare
+    from rnncli.training.run import run_training
+
+    outcome = run_training(prepare(load_recipe("hello", ["train.device=cpu"])), folder, baselines=False)
+    if outcome.metrics["accuracy"] != 1.0:
+        raise AssertionError(f"accuracy {outcome.metrics['accuracy']:.4f} after {outcome.epochs} epochs, 1.0 expected")
+    return outcome
+
+
+def reopening(folder: Path, outcome: Outcome) -> Measured:
+    """The run folder opened again: its weights answer with the loss that training measured."""
+    from rnncli.training.evaluation import evaluate
+    from rnncli.training.run import open_run
+
+    found = evaluate(open_run(folder), None, outcome.on)
+    return abs(found.metrics["loss"] - outcome.metrics["loss"]), 1e-6
+
+
+def main(modules: list[str], to: TextIO) -> None:
+    def say(**line: Any) -> None:
+        to.write(json.dumps(line) + "\n")
+        to.flush()
+
+    def check(name: str, what: Callable[[], Any]) -> Any:
+        """What it returns; None where it failed. A broken library may raise anything."""
+        say(trying=name)
+        try:
+            found = what()
+        except Exception as error:
+            say(check=name, ok=False, why=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            return None
+        diff, tol = found if isinstance(found, tuple) else (None, None)
+        say(check=name, ok=diff is None or diff <= tol, diff=diff, tol=tol)
+        return True if found is None else found
+
+    imported = {name: bool(check(f"import {name}", partial(import_module, name))) for name in modules}
+    if not imported.get("torch", True):
+        say(trying="")
+        return
+    say(trying="torch")
+    facts = torch_facts()
+    say(fact="torch", value=facts)
+    check("proofs", proofs)
+    check("engines", engines)
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = check("training", lambda: training(Path(folder)))
+        if outcome is not None:
+            check("reopening", lambda: reopening(Path(folder), outcome))
+    say(trying="")
+
+
+if __name__ == "__main__":
+    # What libraries print goes to stderr; the lines alone to where stdout was.
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with tempfile.TemporaryDirectory() as own:  # libraries write settings and caches when they are imported
+        os.environ |= {"KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"), "KERAS_HOME": own, "MPLCONFIGDIR": own}
+        main(sys.argv[1:], lines)

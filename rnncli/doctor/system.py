@@ -1,0 +1,121 @@
+"""What the machine and the terminal offer, and where files may be written. No torch here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnncli.device import cpu_quota, memory_available, usable_cores
+from rnncli.files import cache_folder, cannot_write
+from rnncli.records import Json
+from rnncli.training.folder import RUNS
+
+# What torch's kernels are written for, in the order of their age; /proc/cpuinfo names others by the hundred.
+_FEATURES = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "asimd",
+    "bf16",
+    "sve",
+)
+SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RNNCLI_CACHE")
+
+
+def without_home(text: str) -> str:
+    """The text with the home folder as ~: what is pasted somewhere names nobody."""
+    with contextlib.suppress(RuntimeError):
+        home = str(Path.home())
+        if len(home) > 1:
+            return text.replace(home, "~")
+    return text
+
+
+def python() -> dict[str, Json]:
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "virtual_environment": sys.prefix != sys.base_prefix,
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+    }
+
+
+def features() -> list[str]:
+    """What the processor can do, of what matters here; empty where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    words = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return [name for name in _FEATURES if name in words]
+
+
+def cores() -> dict[str, Json]:
+    """machine: all there are. affinity: those this process may run on. quota: of the container. usable: the least."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {"machine": os.cpu_count(), "affinity": affinity, "quota": cpu_quota(), "usable": usable_cores()}
+
+
+def settings() -> dict[str, str]:
+    """Environment variables that change how rnncli runs, those that are set."""
+    return {name: without_home(os.environ[name]) for name in SETTINGS if os.environ.get(name)}
+
+
+def memory() -> int | None:
+    return memory_available()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A place where rnncli writes. shown: as a person may read it. free: bytes, None where unknown. why, todo: "" where
+    a file could be written there and removed again."""
+
+    name: str
+    shown: str
+    free: int | None
+    why: str = ""
+    todo: str = ""
+
+
+def folders() -> list[Folder]:
+    """Where runs, caches and temporary files go, each tried with a file that is removed again."""
+    found = [_tried("runs", Path(RUNS), f"{RUNS}/"), _tried("cache", cache_folder())]
+    try:
+        return [*found, _tried("temporary", Path(tempfile.gettempdir()))]
+    except OSError as error:  # no place for temporary files at all
+        return [*found, Folder("temporary", "TMPDIR", None, without_home(error.strerror or str(error)))]
+
+
+def _tried(name: str, folder: Path, shown: str = "") -> Folder:
+    shown = shown or without_home(str(folder))
+    made: list[Path] = []
+    try:
+        for path in reversed([folder, *folder.parents]):
+            if not path.exists():
+                path.mkdir()
+                made.append(path)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".rnncli-doctor-") as file:
+            file.write(b"probe" * 1000)
+            file.flush()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        refused = cannot_write(shown, error)
+        return Folder(name, shown, None, without_home(refused.what), without_home(refused.todo))
+    finally:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                path.rmdir()
+    return Folder(name, shown, free)
