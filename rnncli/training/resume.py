@@ -62,7 +62,13 @@ def _differences(prefix: str, before: Any, after: Any) -> list[tuple[str, Any, A
 
 def check_same(run_environment: dict[str, Any], job: Job, folder: Path) -> list[str]:
     """Sentences on what makes the continuation not bit-exact; UsageError where the data is another, or the number of
-    processes is."""
+    processes is.
+
+    On one CPU the same recipe, seed, engine, threads and torch give the same bits. Other threads cut sums into other
+    pieces; another processor or torch takes other instructions; a GPU's recurrent kernels and atomic sums need not
+    repeat themselves at all. Engines differ by rounding, but a resumed run keeps its engine. A change of processor
+    under the same torch is not seen here.
+    """
     if run_environment.get("data_sha256") != job.splits.fingerprint:
         raise UsageError(
             tr("the data has changed since this run began"),
