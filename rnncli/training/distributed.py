@@ -203,12 +203,13 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
     mine = {
         "rnncli": __version__,
         "torch": torch.__version__,
-        tr("the recipe"): hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
-        tr("the data"): job.splits.fingerprint,
+        "recipe": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "data": job.splits.fingerprint,
     }
     _wait_for_all(process, store, "job", json.dumps(mine))
     first = json.loads(store.get("job 0"))
-    differing = [name for name, value in mine.items() if first[name] != value]
+    spoken = {"recipe": tr("the recipe"), "data": tr("the data")}  # each process has a language of its own
+    differing = [spoken.get(name, name) for name, value in mine.items() if first[name] != value]
     if differing:
         raise UsageError(
             tr("not the same as in process 0: {names}", names=", ".join(differing)),
