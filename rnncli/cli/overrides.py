@@ -25,7 +25,7 @@ Epochs = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="train.batch_size.", rich_help_panel=_PANEL)]
 Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate: train.lr.", rich_help_panel=_PANEL)]
-Seed = Annotated[int | None, typer.Option("--seed", help="The first seed: train.seed.", rich_help_panel=_PANEL)]
+Seed = Annotated[int | None, typer.Option("--seed", help="train.seed; of a sweep, the first.", rich_help_panel=_PANEL)]
 Device = Annotated[
     str | None,
     typer.Option("--device", metavar="auto|cpu|cuda|mps", help="train.device.", rich_help_panel=_PANEL),

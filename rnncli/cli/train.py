@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
 from rnncli.cli.processes import only_one_process
 from rnncli.cli.settings import settings
@@ -24,24 +25,16 @@ def train(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
     ] = "",
-    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Your file or folder: data.path.")] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as model.hidden_size=64. Repeatable."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data: train.epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="train.batch_size.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate: train.lr.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="train.seed.")] = None,
-    device: Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="train.device.")] = None,
-    threads: Annotated[str | None, typer.Option("--threads", metavar="auto|N", help="train.threads.")] = None,
-    max_time: Annotated[
-        str | None, typer.Option("--max-time", metavar="TIME", help="Stop after 90, 90s, 5m or 1h: train.max_time.")
-    ] = None,
-    on_nan: Annotated[
-        str | None,
-        typer.Option("--on-nan", metavar="stop|skip", help="A loss or gradient that is no number: train.on_nan."),
-    ] = None,
+    data: overrides.Data = None,
+    sets: overrides.Sets = None,
+    epochs: overrides.Epochs = None,
+    batch_size: overrides.BatchSize = None,
+    lr: overrides.Lr = None,
+    seed: overrides.Seed = None,
+    device: overrides.Device = None,
+    threads: overrides.Threads = None,
+    max_time: overrides.MaxTime = None,
+    on_nan: overrides.OnNan = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="DIR", help="The run folder, empty or new. [default: runs/NAME-001]")
     ] = None,
@@ -74,22 +67,9 @@ def train(
     rank = this_process().rank
     if rank:  # process 0 writes and speaks
         settings.quiet = True
-    flags: dict[str, tuple[str, Any]] = {
-        key: (flag, value)
-        for key, flag, value in (
-            ("data.path", "--data", data),
-            ("train.epochs", "--epochs", epochs),
-            ("train.batch_size", "--batch-size", batch_size),
-            ("train.lr", "--lr", lr),
-            ("train.seed", "--seed", seed),
-            ("train.device", "--device", device),
-            ("train.threads", "--threads", threads),
-            ("train.max_time", "--max-time", max_time),
-            ("train.on_nan", "--on-nan", on_nan),
-            ("train.overfit_batches", "--overfit-batches", overfit_batches),
-        )
-        if value is not None
-    }
+    flags = overrides.flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
+    if overfit_batches is not None:
+        flags["train.overfit_batches"] = ("--overfit-batches", overfit_batches)
     if fast_dev_run:
         flags |= {
             "train.max_steps": ("--fast-dev-run", 2),
