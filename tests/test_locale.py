@@ -32,12 +32,11 @@ VARIABLES = {
     "best.bound.by": "bench/pages.py",
     "figure.bound.by": "bench/pages.py",
     "one.verdict": "bench/recipes.py",
-    "on": "training/evaluation.py",
+    "on": ("training/evaluation.py", "sweep/pages.py"),
     "splits.held_out": "training/evaluation.py",
     "part": ("data/splits.py", "bench/recipes.py", "training/summary.py", "pages/learning.py"),
     "what": "training/summary.py",
     "plan.metric": "sweep/pages.py",
-    "on": "sweep/pages.py",
 }
 
 
