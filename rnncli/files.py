@@ -215,6 +215,23 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
+def write_output(path: str | Path, data: bytes) -> None:
+    """`data` to where a person said. What a symbolic link leads to is written, not the link; a device or a pipe
+    (/dev/stdout, /dev/null) is written to as it stands, for no file may take its place. Raises CannotWrite.
+
+    Files inside a run folder go through atomic_write, which follows no link that somebody may have left there.
+    """
+    place = Path(os.path.realpath(path))
+    if not os.path.exists(path) or os.path.isfile(place) or os.path.isdir(place):
+        atomic_write(place if os.path.islink(path) else path, data)
+        return
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cache_folder() -> Path:
     """Where files lie that can be made again: RNNCLI_CACHE, else the folder that the system has for such files."""
     if chosen := os.environ.get("RNNCLI_CACHE"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rnncli.errors import CannotWrite, DataError, UsageError
-from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest
+from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest, write_output
 
 
 def test_atomic_write(tmp_path: Path) -> None:
@@ -40,6 +40,38 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, m
     assert caught.value.where == str(path)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.txt").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "a.txt")
+    write_output(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "a.txt").read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["link", "there"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(path, b"said")
+    assert os.read(reader, 10) == b"said"
+    os.close(reader)
+    assert path.is_fifo()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    """By a link of the test's own: were it to be replaced, it would be that."""
+    link = tmp_path / "full"
+    link.symlink_to("/dev/full")
+    with pytest.raises(CannotWrite, match="the disk is full"):
+        write_output(link, b"x")
+    assert link.is_symlink()
+    assert link.is_char_device()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def deliver(
 def write(file: Path, page: Page) -> None:
     """A page into a file, whose ending chooses the format; said on stderr. Raises UsageError, Missing, CannotWrite."""
     from rnncli import report
-    from rnncli.files import atomic_write
+    from rnncli.files import write_output
 
-    atomic_write(file, report.render_file(page, file.suffix))
+    write_output(file, report.render_file(page, file.suffix))
     if not settings.quiet:
         print(tr("wrote {file}", file=file), file=sys.stderr)

@@ -43,7 +43,7 @@ def report(
 ) -> None:
     """Write one web page: curves, metrics, answers, and every step to look at. It needs no network."""
     from rnncli import views
-    from rnncli.files import atomic_write
+    from rnncli.files import write_output
     from rnncli.report import html
 
     file = out or DEFAULT
@@ -56,7 +56,7 @@ def report(
     opened = [_open(word, sets or ()) for word in targets]
     page = web_page(opened, samples=samples, view_names=view or (), say=_say)
     text = html.render(page)
-    atomic_write(file, text.encode("utf-8"))
+    write_output(file, text.encode("utf-8"))
     print(file)
 
 

@@ -376,7 +376,7 @@ def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Reco
             [float(length) for length in data.test_lengths],
             lines,
             _problem(data).size,
-            tr(name),
+            tr("accuracy") if name == "accuracy" else name,
             tr("how far it reaches"),
             marks={tr("longest in training"): float(data.max_length)},
         )
