@@ -99,11 +99,11 @@ function drawSeries(place, figure) {
   const whole = figure.x.every(Number.isInteger) && figure.x.at(-1) - figure.x[0] <= 8;
   Plotly.react(place, traces, layoutOf({
     height: 300 + 20 * named, hovermode: "x unified", showlegend: traces.length > 1,
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, margin: { l: 56, r: 16, t: 14 + 20 * named, b: 48 },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, margin: { l: 56, r: 16, t: 30 + 20 * named, b: 48 },
     xaxis: { title: { text: label(figure.x_label) }, ...(whole ? { dtick: 1 } : {}) },
     yaxis: { title: { text: label(figure.y_label) }, type: figure.log_y ? "log" : "linear" },
     shapes: marks.map(([, x]) => ({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: dim, dash: "dot", width: 1 } })),
-    annotations: marks.map(([name, x]) => ({ x, yref: "paper", y: 1, yanchor: "top", xanchor: "left", showarrow: false, text: label(name), font: { color: dim } })),
+    annotations: marks.map(([name, x]) => ({ x, yref: "paper", y: 0, yanchor: "bottom", xanchor: x > (figure.x[0] + figure.x.at(-1)) / 2 ? "right" : "left", showarrow: false, text: label(name), font: { color: dim } })),
   }), CONFIG);
 }
 
