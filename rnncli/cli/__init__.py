@@ -156,7 +156,12 @@ def _run(args: list[str]) -> int:
     words = _take_globals(args)
     try:
         with shown():
-            result = typer.main.get_command(make_app()).main(args=words, prog_name="rnncli", standalone_mode=False)
+            command = typer.main.get_command(make_app())
+            if "_RNNCLI_COMPLETE" in os.environ:  # a shell asks, by Typer's script
+                from rnncli.cli import completion
+
+                completion.prepare(command, os.environ)
+            result = command.main(args=words, prog_name="rnncli", standalone_mode=False)
     except SystemExit as stop:  # completion ends so, and a termination
         if isinstance(stop.__context__, BrokenPipeError):  # typer and rich make exit code 1 of a reader that left
             raise stop.__context__ from None

@@ -56,7 +56,7 @@ def list_(json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A packaged recipe, or a path.")],
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A packaged recipe, or a path.")],
 ) -> None:
     """Print a recipe as it stands, with its comments."""
     from rnncli.recipe.locate import find_recipe, recipe_text
@@ -69,8 +69,8 @@ def show(
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A packaged recipe, or a path.")],
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; NAME.yaml here by default.")] = None,
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A packaged recipe, or a path.")],
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; RECIPE.yaml here by default.")] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="Your data: looked into, and filled in under data:.")
     ] = None,
@@ -99,7 +99,7 @@ def copy(
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recipes: packaged names, or paths.")],
+    files: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Recipes: packaged names, or paths.")],
     sets: Sets = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:

@@ -61,7 +61,7 @@ def _by_name(word: str) -> Target:
 
     run = Path(RUNS) / word
     if word == "last":
-        from rnncli.training.run import find_run
+        from rnncli.training.folder import find_run
 
         return Target("run", str(find_run(word)))
     if os.path.isfile(run / "recipe.yaml"):

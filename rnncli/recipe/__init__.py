@@ -13,6 +13,8 @@ from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
 from rnncli.recipe.edit import copied as copied
 from rnncli.recipe.edit import edited as edited
+from rnncli.recipe.keys import Key as Key
+from rnncli.recipe.keys import keys as keys
 from rnncli.recipe.locate import find_recipe as find_recipe
 from rnncli.recipe.locate import is_path as is_path
 from rnncli.recipe.locate import packaged_recipes as packaged_recipes

@@ -267,7 +267,7 @@ def _words(config: type[RecipeConfig], key: str, detail: ErrorDetails, node: Nod
     if detail["type"] == "format":
         return str(detail["ctx"]["text"]), tr("a newer rnncli may read this recipe")
     text = tr("nothing") if node is None or node.content is None else _short(node)
-    choices = _choices(hint)
+    choices = choices_of(hint)
     near = names.nearest(text, choices) if choices else ""
     return (
         tr("expected {expected}, got {value}", expected=describe(hint), value=text),
@@ -294,17 +294,22 @@ def _description(config: type[RecipeConfig], key: str) -> str:
 
 def known_keys(config: type[RecipeConfig]) -> list[str]:
     """Every dotted key that a recipe of this task can hold, sections' own names included."""
+    return [key for key, _ in known_fields(config)]
 
-    def walk(section: type[Section], prefix: str) -> Iterator[str]:
+
+def known_fields(config: type[RecipeConfig]) -> Iterator[tuple[str, FieldInfo]]:
+    """The dotted keys of known_keys, each with its field."""
+
+    def walk(section: type[Section], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
         for name, field in section.model_fields.items():
-            yield prefix + name
+            yield prefix + name, field
             hint = _peel(field.annotation)[0]
             arms = get_args(hint) if _is_union(hint) else (hint,)
             for arm in arms:
                 if _is_section(arm):
                     yield from walk(_peel(arm)[0], f"{prefix}{name}.")
 
-    return list(walk(config, ""))
+    return walk(config, "")
 
 
 def _nearest_key(config: type[RecipeConfig], key: str) -> str:
@@ -323,11 +328,12 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
     return tr("there are {names}", names=", ".join(beside)) if beside else ""
 
 
-def _choices(hint: Any) -> list[str]:
+def choices_of(hint: Any) -> list[str]:
+    """The words that a value of this type can be; none where it can be any."""
     hint = _peel(hint)[0]
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
-    return [choice for arm in get_args(hint) for choice in _choices(arm)] if _is_union(hint) else []
+    return [choice for arm in get_args(hint) for choice in choices_of(arm)] if _is_union(hint) else []
 
 
 def describe(hint: Any) -> str:

@@ -1,0 +1,54 @@
+"""The dotted keys that can be set in a recipe of a task, and what they take: for whoever offers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from rnncli import names
+from rnncli.recipe.check import choices_of, known_fields
+from rnncli.recipe.sections import IsPath, RecipeConfig
+
+
+@dataclass(frozen=True)
+class Key:
+    """name: dotted. about: one line. choices: the words it can be, none where any will do. is_path: of a file."""
+
+    name: str
+    about: str
+    choices: list[str]
+    is_path: bool
+
+
+def keys(config: type[RecipeConfig]) -> list[Key]:
+    """Every key with a value of its own, in the order of the schema."""
+    fields = list(known_fields(config))
+    sections = {name.rpartition(".")[0] for name, _ in fields}
+    return [
+        Key(
+            name,
+            field.description or "",
+            _words(name, field.annotation),
+            any(_paths([field.annotation, *field.metadata])),
+        )
+        for name, field in fields
+        if name not in sections
+    ]
+
+
+def _words(name: str, hint: Any) -> list[str]:
+    if name == "train.optimizer":
+        return list(names.OPTIMIZERS)
+    if name == "train.schedule":
+        return ["none", *names.SCHEDULES]
+    found = choices_of(hint)
+    return ["true", "false"] if hint is bool else [] if found == ["auto"] else found
+
+
+def _paths(hints: Any) -> list[bool]:
+    """Whether each type, or any part of it, is a path."""
+    return [isinstance(hint, IsPath) or any(_paths(_parts(hint))) for hint in hints]
+
+
+def _parts(hint: Any) -> list[Any]:
+    return [*get_args(hint), *getattr(hint, "__metadata__", ())]
