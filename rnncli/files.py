@@ -215,6 +215,14 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """For open: a pipe that nobody reads is an error, and not waited for."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def write_output(path: str | Path, data: bytes) -> None:
     """`data` to where a person said. What a symbolic link leads to is written, not the link; a device or a pipe
     (/dev/stdout, /dev/null) is written to as it stands, for no file may take its place. Raises CannotWrite.
@@ -226,7 +234,7 @@ def write_output(path: str | Path, data: bytes) -> None:
         atomic_write(place if os.path.islink(path) else path, data)
         return
     try:
-        with open(path, "wb") as file:
+        with open(path, "wb", opener=_without_waiting) as file:
             file.write(data)
     except OSError as error:
         raise cannot_write(path, error) from error

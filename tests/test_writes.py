@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hostile import bounded
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest, write_output
@@ -196,3 +197,10 @@ def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="leads out"), FolderLock(tmp_path / "run"):
         pass
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with bounded(), pytest.raises(CannotWrite):
+        write_output(tmp_path / "pipe", b"said")

@@ -38,7 +38,7 @@ def predict(
         float | None, typer.Option("--temperature", min=0.0, help="Below 1 safer, above 1 wilder; 0: the likeliest.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of what is drawn; the run's own by default.")
+        int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Of what is drawn; the run's own by default.")
     ] = None,
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Width of the beam search; 1 is greedy.")] = None,
     length: Annotated[int | None, typer.Option("--length", min=0, help="How many tokens to write.")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def list_(
     from rnncli.training.folder import RUNS
 
     root = Path(RUNS) if folder is None else folder
-    found = find_runs(root) if folder is not None or root.exists() else []
+    found = find_runs(root) if folder is not None or os.path.exists(root) else []
     runs = [read_run(path, curves=False) for path in found]
     deliver(lambda: list_page(runs, root), json=json, save=save, full=full)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -303,7 +304,7 @@ def _by_name(source: Source, skipped: Skipped, pattern: NamePattern, text: str, 
 
 def _table_of(path: Path) -> Path:
     """The path itself, or the single table in a folder."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return path
     found = files_in(path, TABLES, Skipped())
     if len(found) != 1:

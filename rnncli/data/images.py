@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -157,7 +158,7 @@ def list_films(
     path = Path(source)
     if path.suffix.lower() == ".npz":
         return _archive(path, skipped, frames, labels, lengths, None if by is None else str(by))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         if path.suffix.lower() not in (".tsv", ".csv", ".tab"):
             with open_binary(path):  # says first what is wrong with the path
                 pass
@@ -255,12 +256,12 @@ def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) 
 
 def read_film(path: Path) -> Any:
     """One film, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. DataError otherwise."""
-    if path.suffix.lower() in ARRAYS and not path.is_dir():
+    if path.suffix.lower() in ARRAYS and not os.path.isdir(path):
         arrays = read_arrays(path)
         if len(arrays) != 1:
             raise DataError(tr("holds {n} arrays; a film is one array", n=len(arrays)), where=shown(path))
         return _as_film(next(iter(arrays.values())), shown(path))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         with open_binary(path):
             pass
         raise DataError(tr("is no film: a folder of frames, .npy or .npz is wanted"), where=shown(path))

@@ -12,10 +12,10 @@ file, line and key: DataError.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rnncli import names
@@ -80,7 +80,7 @@ def read(path: str) -> File:
     """The file's tensors and settings. Raises DataError."""
     name = shown(path)
     try:
-        if Path(path).is_file() and Path(path).stat().st_size > MAX_BYTES:
+        if os.path.isfile(path) and os.path.getsize(path) > MAX_BYTES:
             raise DataError(tr("is too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
         text = "".join(read_chunks(path))
         most = MAX_NODES_WITH_ALIASES if "*" in text else MAX_NODES

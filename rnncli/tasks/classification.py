@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -333,7 +334,7 @@ def _settings(vocab: Vocabulary) -> LogMel | None:
 
 
 def _is_folder(source: str) -> bool:
-    return not is_builtin(source) and Path(source).is_dir()
+    return not is_builtin(source) and os.path.isdir(source)
 
 
 def _rows(config: Config, source: str, skipped: Skipped, notes: list[str]) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -228,7 +229,7 @@ def _given(vocab: Vocabulary, path: str) -> Iterator[tuple[str, Any]]:
 
     shape = tuple(vocab["frame"])
     file = Path(path)
-    if file.is_dir() or file.suffix.lower() not in ARRAYS:
+    if os.path.isdir(file) or file.suffix.lower() not in ARRAYS:
         films = [(path, read_film(file))]
     else:
         # a film has T in front of a frame's shape, several have N and T

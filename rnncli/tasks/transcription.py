@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
@@ -462,7 +463,7 @@ def fill(path: str) -> dict[str, Json]:
 
     folder = Path(path)
     tables = [folder]
-    if folder.is_dir():
+    if os.path.isdir(folder):
         tables = files_in(folder, TABLES, Skipped())
         if not tables:
             pattern = pattern_of_folder(folder, "text")

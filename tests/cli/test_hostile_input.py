@@ -153,6 +153,7 @@ def test_a_recipe_of_a_hundred_megabytes_is_refused_unread(tmp_path: Path) -> No
         ["inspect", "hello", "--with", "x" * 3000],  # a name that the system refuses to look for
         ["train", "--resume", "x" * 3000],
         ["inspect", "hello", "--batch-size", "9" * 30],  # no 64 bits hold it
+        ["predict", "hello", "x", "--seed", "9" * 30],
     ],
 )
 def test_finds(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,3 +258,18 @@ def test_files_of_a_run_that_hold_something_else(tmp_path: Path, capsys: pytest.
             (folder / name).write_text(junk)
         code = tally(["evaluate", "./run"])
         assert code in (2, 3) or (code == 0 and name in ("result.json", "environment.json"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["demo", "--from", "x" * 3000],
+        ["runs", "list", "x" * 3000],
+        ["recipes", "copy", "forecasting", "y.yaml", "--data", "x" * 3000],
+        *(["train", name, "--data", "x" * 3000] for name in ("names", "transcription", "image-sequences")),
+        ["train", "image-sequences", "--data", "x" * 3000 + ".npy"],
+    ],
+    ids=lambda line: " ".join(line)[:30],
+)
+def test_names_that_no_file_can_have(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert Tally(capsys)(line) in (2, 3)

@@ -91,6 +91,7 @@ TARGETS: dict[tuple[str, ...], list[list[str]]] = {
     ("export",): [["tag", "exported"]],
     ("report",): [["tag"], ["hello"]],
     ("bench",): [["nothing"]],  # without a recipe it measures for a minute
+    ("doctor",): [["nothing"]],  # it tries everything out, for some seconds
     ("sweep",): [
         ["hello", "--grid", "model.cell=rnn,gru", "--dry-run"],
         ["hello", "--search", "train.lr=0.1..0.2", "--dry-run"],
