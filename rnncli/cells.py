@@ -130,15 +130,38 @@ class Cell:
     records: tuple[str, ...] = ()
     states: tuple[str, ...] = ("h",)
     nonlinearities: tuple[str, ...] = ("tanh",)
+    equation: str = ""  # how h follows, a line under the steps that `inspect` shows
     torch_class: type[nn.RNNBase] | None = None  # the module with the same weights, or none
     has_memory: bool = True  # has W_hh
 
 
 CELLS: dict[str, Cell] = {
-    "rnn": Cell(rnn_step, nonlinearities=("tanh", "relu", "none"), torch_class=nn.RNN),
-    "lstm": Cell(lstm_step, gates=("i", "f", "g", "o"), states=("h", "c"), torch_class=nn.LSTM),
-    "gru": Cell(gru_step, gates=("r", "z", "n"), records=("q",), torch_class=nn.GRU),
-    "feedforward": Cell(feedforward_step, nonlinearities=("tanh", "relu", "none"), has_memory=False),
+    "rnn": Cell(
+        rnn_step,
+        nonlinearities=("tanh", "relu", "none"),
+        equation="h_t = tanh(W_ih·x_t + b_ih + W_hh·h_(t-1) + b_hh)",
+        torch_class=nn.RNN,
+    ),
+    "lstm": Cell(
+        lstm_step,
+        gates=("i", "f", "g", "o"),
+        states=("h", "c"),
+        equation="c_t = f⊙c_(t-1) + i⊙g; h_t = o⊙tanh(c_t)",
+        torch_class=nn.LSTM,
+    ),
+    "gru": Cell(
+        gru_step,
+        gates=("r", "z", "n"),
+        records=("q",),
+        equation="q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)",
+        torch_class=nn.GRU,
+    ),
+    "feedforward": Cell(
+        feedforward_step,
+        nonlinearities=("tanh", "relu", "none"),
+        equation="h_t = tanh(W_ih·x_t + b_ih + b_hh)",
+        has_memory=False,
+    ),
 }
 
 
@@ -203,7 +226,8 @@ class CoreSpec:
 
     def __str__(self) -> str:
         """Such as `LSTM(32, 64, 2 layers, bidirectional)`."""
-        name = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU", "feedforward": "Feedforward"}[self.cell]
+        kind = CELLS[self.cell].torch_class
+        name = self.cell.capitalize() if kind is None else kind.__name__
         parts = [str(self.input_size), str(self.hidden_size)]
         if self.num_layers > 1:
             parts.append(tr("{n} layers", n=self.num_layers))

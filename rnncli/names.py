@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal, get_args
 
-CELLS = ("rnn", "lstm", "gru", "feedforward")
+CellName = Literal["rnn", "lstm", "gru", "feedforward"]
+CELLS: tuple[str, ...] = get_args(CellName)
 GATES = {"rnn": 1, "lstm": 4, "gru": 3, "feedforward": 1}
+IN_TORCH = ("rnn", "lstm", "gru")  # torch has a module for them
 NONLINEARITIES = ("tanh", "relu", "none")
 ENGINES = ("auto", "cell", "torch", "scan")
 DEVICES = ("auto", "cpu", "cuda", "mps")

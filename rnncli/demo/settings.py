@@ -12,6 +12,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 
 WITH_INPUT_HIDDEN = 4  # --input: the hidden size of the recipe `hello`, so that its numbers are the same
+CELLS = (*names.IN_TORCH, "feedforward")  # whose sums explain.py and proofs.py write out
 _MOST = 2**63 - 1  # the largest size torch can be asked for
 _SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
 
@@ -49,7 +50,7 @@ class Settings:
                     else tr("{option} is too large: no machine holds that", option=option(name))
                 )
         for name, known in (
-            ("cell", names.CELLS),
+            ("cell", CELLS),
             ("nonlinearity", names.NONLINEARITIES),
             ("dtype", names.DTYPES),
             ("device", names.DEVICES),

@@ -48,8 +48,7 @@ def torch_facts() -> dict[str, Any]:
 def proofs() -> Measured:
     """The proofs of `rnncli demo --proofs`, for every cell; the worst of them against its tolerance."""
     from rnncli.demo.page import demo_page
-    from rnncli.demo.settings import Settings, Shown
-    from rnncli.names import CELLS
+    from rnncli.demo.settings import CELLS, Settings, Shown
 
     worst = (0.0, 1.0)
     for cell in CELLS:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from rnncli import names
 from rnncli.cells import CoreSpec, State, parameter_name, quiet_projections, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -145,7 +146,7 @@ def check_engine(spec: CoreSpec, engine: str) -> None:
             tr("engine scan is not written for {what}", what=what), todo=tr("take engine: auto or engine: cell")
         )
     if engine == "torch" and spec.torch_class is None:
-        what = "feedforward" if spec.cell == "feedforward" else tr("a nonlinearity of none")
+        what = tr("a nonlinearity of none") if spec.cell in names.IN_TORCH else spec.cell
         raise UsageError(
             tr("engine torch has no module for {what}", what=what), todo=tr("take engine: auto or engine: cell")
         )

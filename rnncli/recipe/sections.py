@@ -168,9 +168,7 @@ class DataSection(Section):
 class CoreSection(Section):
     """`model:`, its recurrent part."""
 
-    cell: Literal["rnn", "lstm", "gru", "feedforward"] = Field(
-        "rnn", description="the recurrent cell; feedforward is the rnn cell without memory"
-    )
+    cell: names.CellName = Field("rnn", description="the recurrent cell; feedforward is the rnn cell without memory")
     engine: Literal["auto", "cell", "torch", "scan"] = Field(
         "auto", description="how the steps are computed: cell is a Python loop, torch its own kernels, scan in parallel"
     )
@@ -184,7 +182,7 @@ class CoreSection(Section):
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        if self.nonlinearity != "tanh" and self.cell in ("lstm", "gru"):
+        if self.nonlinearity != "tanh" and names.GATES[self.cell] > 1:
             yield Clash(
                 ("nonlinearity", "cell"),
                 tr("{cell} has its own nonlinearities", cell=self.cell),
@@ -203,7 +201,7 @@ class CoreSection(Section):
                 ("proj_size", "hidden_size"),
                 tr("proj_size must be smaller than hidden_size, {n}", n=self.hidden_size),
             )
-        if self.engine == "torch" and (self.cell == "feedforward" or self.nonlinearity == "none"):
+        if self.engine == "torch" and (self.cell not in names.IN_TORCH or self.nonlinearity == "none"):
             yield Clash(
                 ("engine", "cell", "nonlinearity"),
                 tr("torch has no module for this cell"),

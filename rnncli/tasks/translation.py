@@ -18,6 +18,7 @@ from rnncli.data.splits import split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
+from rnncli.names import CellName
 from rnncli.recipe import Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
 from rnncli.tasks import (
@@ -72,9 +73,7 @@ class Data(DataSection):
 
 
 class Model(CoreSection):
-    cell: Literal["rnn", "lstm", "gru", "feedforward"] = Field(
-        "lstm", description="of encoder and decoder; feedforward is the rnn cell without memory"
-    )
+    cell: CellName = Field("lstm", description="of encoder and decoder; feedforward is the rnn cell without memory")
     bidirectional: bool = Field(True, description="the encoder reads both ways; the decoder has as many units as both")
     embedding_size: Annotated[int, Field(ge=1)] = Field(64, description="length of the vector of a token, both sides")
     attention: Literal["general", "dot", "additive"] = Field(

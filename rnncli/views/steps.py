@@ -33,12 +33,6 @@ ROWS = 1
 
 TOP = 3  # answers shown at a step; 2 where gates take the room
 SHOWN = 12  # steps before the table is cut
-EQUATIONS = {
-    "rnn": "h_t = tanh(W_ih·x_t + b_ih + W_hh·h_(t-1) + b_hh)",
-    "feedforward": "h_t = tanh(W_ih·x_t + b_ih + b_hh)",
-    "gru": "q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)",
-    "lstm": "c_t = f⊙c_(t-1) + i⊙g; h_t = o⊙tanh(c_t)",
-}
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -66,7 +60,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _equation(core: CoreTrace) -> str:
-    text = EQUATIONS[core.spec.cell]
+    text = CELLS[core.spec.cell].equation
     if core.spec.nonlinearity == "relu":
         return text.replace("tanh", "relu")
     if core.spec.nonlinearity == "none":
