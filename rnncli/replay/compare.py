@@ -28,7 +28,7 @@ def tolerance(dtype: torch.dtype, width: int, scale: float = 1.0) -> float:
 def compare(core: CoreTrace) -> list[records.Check]:
     """Replay against the torch module: outputs and last states of every call, gradients over the first steps."""
     module, spec = core.module, core.spec
-    other = f"nn.{type(module).__name__}" if isinstance(module, (nn.RNNBase, nn.RNNCellBase)) else tr("the closed form")
+    other = _name_of_reference(module, spec)
     where = f"{core.path}: " if core.path else ""
     width = spec.hidden_size + spec.input_size
     with torch.no_grad(), _exact_cudnn(), _trainable(module):
@@ -54,6 +54,16 @@ def compare(core: CoreTrace) -> list[records.Check]:
         records.Check(f"{prefix}replay-{name}", diff <= allowed, text, diff, allowed)
         for name, (text, diff, allowed) in texts.items()
     ]
+
+
+def _name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        return f"nn.{type(module).__name__}"
+    return tr("the closed form") if _has_closed_form(spec) else tr("the loop unrecorded")
+
+
+def _has_closed_form(spec: CoreSpec) -> bool:
+    return not CELLS[spec.cell].has_memory or (spec.cell == "rnn" and spec.nonlinearity == "none")
 
 
 def _joined(core: CoreTrace) -> list[Call]:
@@ -87,14 +97,16 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
 def _reference(
     module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """The same function by something that is not this loop: torch's own module, or a closed form where it has none."""
+    """The same function by something that is not this loop: torch's own module, or a closed form. A cell that has
+    neither is held against the loop without a recording; its equations are held against others by its tests."""
     if isinstance(module, nn.RNNCellBase):
         hx = tuple(tensor[0] for tensor in state)
         out = module(x[0], hx if spec.cell == "lstm" else hx[0])
         last: State = tuple(out) if isinstance(out, tuple) else (out,)
         return last[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last)
     if not isinstance(module, nn.RNNBase):
-        return closed_form(module, spec, x, state, lengths)
+        compute = closed_form if _has_closed_form(spec) else _unrecorded
+        return compute(module, spec, x, state, lengths)
     hx_ = state if spec.cell == "lstm" else state[0]
     with _batch_first(module, False), quiet_projections(spec):
         if lengths is None:
@@ -104,6 +116,12 @@ def _reference(
             output, after = module(packed, hx_)
             output, _ = pad_packed_sequence(output, total_length=x.shape[0])
     return output, (tuple(after) if isinstance(after, tuple) else (after,))
+
+
+def _unrecorded(
+    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    return run_core(module, x, state, lengths)
 
 
 def closed_form(

@@ -50,6 +50,7 @@ TEXTS: dict[str, str] = {
     "engine scan has no second derivative": "引擎 scan 没有二阶导数",
     "take engine: torch, or cell": "用 engine: torch 或 cell",
     "the closed form": "闭式解",
+    "the loop unrecorded": "不记录的循环",
     "{where}replay = {other}: outputs": "{where}重放 = {other}：输出",
     "{where}replay = {other}: last states": "{where}重放 = {other}：最后的状态",
     "{where}replay = {other}: gradients ({n} steps)": "{where}重放 = {other}：梯度（{n} 步）",
