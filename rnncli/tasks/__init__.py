@@ -270,6 +270,10 @@ def load_recipe(
 
     sets: `a.b=value` texts, as after --set. flags: dotted key -> (the flag as typed, value). Raises RecipeError with
     every fault, UsageError (unknown name), DataError (a file that cannot be read). Reads no data, imports no torch.
+
+    >>> recipe = load_recipe("hello", ["model.cell=gru"])
+    >>> recipe.config.model.cell, recipe.config.train.epochs
+    ('gru', 30)
     """
     if isinstance(target, str):
         document = read_document(target, sets, flags)

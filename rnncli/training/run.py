@@ -322,7 +322,15 @@ class Run:
 
 
 def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
-    """Open a run folder. Raises UsageError (no such run), DataError (a file of it that cannot be used)."""
+    """Open a run folder: its recipe, vocabulary and best weights, on the CPU, in eval mode.
+
+    path: a folder, a name under runs/, or `last`. sets: `a.b=value` texts, as after --set; the weights must still fit.
+    Raises UsageError (no such run), DataError (a file of it that cannot be used).
+
+    >>> run = open_run("last")
+    >>> run.result()["metrics"]["accuracy"], run.model.training
+    (1.0, False)
+    """
     folder = find_run(str(path))
     for name in (*OPENED, *LOGS):
         inside(folder, name)
@@ -370,9 +378,16 @@ def _text(path: Path) -> str:
 
 
 def train(recipe: Recipe | str | Mapping[str, Any], *, out: str | None = None, sets: tuple[str, ...] = ()) -> Run:
-    """Train a recipe into a new run folder and open it: `rnncli.train("hello")`.
+    """Train a recipe into a new run folder and open it.
 
-    recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default.
+    recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default. sets: `a.b=value`
+    texts, as after --set. Prints nothing. Raises what load_recipe raises, UsageError (a folder that is not empty),
+    DataError (data that cannot be used), Diverged (the loss is no number), Missing (device, memory), CannotWrite; and
+    StoppedBySignal after Ctrl-C, when everything so far is saved.
+
+    >>> run = train("hello", sets=["train.control=false"])
+    >>> run.folder.name, run.result()["metrics"]["accuracy"]
+    ('hello-001', 1.0)
     """
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, sets)
     job = prepare(loaded)
