@@ -22,7 +22,6 @@ from rnncli.cells import CELLS, CoreSpec, parameter_name
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # Names under which training programs put a state_dict, and what wrappers put before every name of it.
 _ENVELOPES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")

@@ -11,6 +11,7 @@ import torch
 
 from rnncli.bench.ceilings import Ceiling, call_seconds, serial_ceiling, square_ceiling
 from rnncli.bench.measure import (
+    ROUNDS,
     Interval,
     Verdict,
     Watch,
@@ -47,7 +48,7 @@ class Plan:
     dtype: str = "float32"
     device: str = "cpu"
     threads: Sequence[int] = (1,)
-    rounds: int = 21
+    rounds: int = ROUNDS
     budget: float = 4.0
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 Verdict = Literal["faster", "slower", "inconclusive"]
 
-ROUNDS = 21
+ROUNDS = 21  # of each row, unless told
 FEWEST = 5  # rounds: with five, the interval still reaches from the smallest ratio to the largest
 DRAWS = 2000  # of the bootstrap
 SHORTEST = 0.01  # seconds: a shorter run is repeated until one timing is at least this long

@@ -15,6 +15,7 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import (
+    ROUNDS,
     WIDE,
     Arm,
     Interval,
@@ -178,7 +179,7 @@ class Profile:
     per_update: float  # what the loss counts, in one update
 
 
-def profile(recipe: Recipe, report: Report, *, rounds: int = 21, budget: float = 10.0) -> Profile:
+def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: float = 10.0) -> Profile:
     """Measure a recipe. report: what `rnncli train` does at every Progress; its time is the part `reporting`.
 
     budget: seconds for the rounds of each of the two comparisons. Raises what `prepare` raises, Diverged, CheckFailed.

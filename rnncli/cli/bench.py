@@ -199,9 +199,10 @@ def _rows(
 
     from rnncli.bench import pages
     from rnncli.bench.engines import Plan, measure_rows
+    from rnncli.bench.measure import ROUNDS
     from rnncli.report.progress import LiveProgress
 
-    plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or 21, 4.0 if budget is None else budget)
+    plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or ROUNDS, 4.0 if budget is None else budget)
     with LiveProgress(ascii=settings.ascii) as live:
         measured = measure_rows(plan, _told(live))
     document = pages.document(measured)
@@ -225,6 +226,7 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
     note = found.note or recipe.note
     if note and not settings.quiet:
         print(note, file=sys.stderr)
+    from rnncli.bench.measure import ROUNDS
     from rnncli.bench.recipes import page, profile
     from rnncli.cli.watching import Lines
     from rnncli.report.progress import LiveProgress
@@ -233,7 +235,7 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
     with LiveProgress(io.StringIO(), live=True, ascii=settings.ascii) as drawn:
         # what a person's terminal would be sent while this trains, drawn into nothing
         lines = Lines(prepare(recipe), drawn)
-        found_profile = profile(recipe, lines, rounds=rounds or 21, budget=10.0 if budget is None else budget)
+        found_profile = profile(recipe, lines, rounds=rounds or ROUNDS, budget=10.0 if budget is None else budget)
     made = page(found_profile, target)
     return made, made
 

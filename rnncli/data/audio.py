@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from rnncli.data import builtin, speech
-from rnncli.data.folder import NamePattern, files_in
+from rnncli.data.folder import NamePattern, files_in, with_fields
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
@@ -288,13 +288,8 @@ def _by_name(source: Source, skipped: Skipped, pattern: NamePattern, text: str, 
     pattern.need(text)
     if by is not None:
         pattern.need(by)
-    clips = []
-    for path in files_in(source, ENDINGS, skipped):
-        fields = pattern.match(path.name)
-        if fields is None:
-            skipped.bad(shown(path), tr("the name does not fit {pattern}", pattern=pattern.pattern))
-        else:
-            clips.append(Clip(shown(path), path, fields[text], "" if by is None else fields[by]))
+    found = with_fields(files_in(source, ENDINGS, skipped), pattern, skipped)
+    clips = [Clip(shown(path), path, fields[text], "" if by is None else fields[by]) for path, fields in found]
     if not clips and not skipped.count:
         raise DataError(
             tr("holds no sound files"), where=name_of(source), todo=tr("known: {endings}", endings=" ".join(ENDINGS))

@@ -82,11 +82,6 @@ def generator(*numbers: int) -> Any:
     return np.random.RandomState(words)
 
 
-def batch_count(n: int, batch_size: int) -> int:
-    """How many batches an epoch of n rows has; the last may be smaller."""
-    return -(-n // batch_size)
-
-
 def index_batches(
     n: int, batch_size: int, order: Order, *, shuffle: bool, lengths: Sequence[int] | None = None
 ) -> Iterator[list[int]]:

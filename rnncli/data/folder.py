@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,18 +134,14 @@ def class_folder_fingerprint(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
-def read_named_files(
-    folder: str | Path, pattern: NamePattern, endings: tuple[str, ...], skipped: Skipped
-) -> Iterator[tuple[Path, dict[str, str]]]:
-    """(file, the fields of its name); a name that does not fit the pattern is a bad record."""
-    for path in files_in(folder, endings, skipped):
+def with_fields(paths: Iterable[Path], pattern: NamePattern, skipped: Skipped) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Each path with the fields of its name; one whose name does not fit the pattern is a bad record."""
+    for path in paths:
         fields = pattern.match(path.name)
         if fields is None:
             skipped.bad(shown(path), tr("the name does not fit {pattern}", pattern=pattern.pattern))
         else:
-            skipped.good()
             yield path, fields
-    skipped.finish(shown(folder))
 
 
 def _entries(folder: str | Path) -> list[Path]:

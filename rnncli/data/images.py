@@ -20,7 +20,7 @@ import numpy as np
 
 from rnncli.data import builtin, shapes
 from rnncli.data.arrays import read_arrays
-from rnncli.data.folder import NamePattern
+from rnncli.data.folder import NamePattern, with_fields
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
@@ -225,15 +225,8 @@ def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: s
     for name in (label, by):
         if name is not None:
             pattern.need(name)
-    films = []
-    for entry in _entries(path):
-        if not _is_film(entry):
-            continue
-        fields = pattern.match(entry.name)
-        if fields is None:
-            skipped.bad(shown(entry), tr("the name does not fit {pattern}", pattern=pattern.pattern))
-        else:
-            films.append(Film(shown(entry), fields[label], "" if by is None else fields[by], entry))
+    found = with_fields(filter(_is_film, _entries(path)), pattern, skipped)
+    films = [Film(shown(entry), fields[label], "" if by is None else fields[by], entry) for entry, fields in found]
     if not films and not skipped.count:
         raise DataError(tr("holds no films: no folders, no .npy, no .npz"), where=shown(path))
     return films

@@ -12,7 +12,7 @@ from rnncli.data.batch import permutation
 from rnncli.errors import DataError
 from rnncli.locale import tr
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
+TRAIN = "train"
 
 
 @dataclass(frozen=True)

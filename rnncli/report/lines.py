@@ -54,10 +54,6 @@ def plain(line: Line) -> str:
     return "".join(text for text, _ in line).rstrip()
 
 
-def width_of(line: Line) -> int:
-    return cells(plain(line))
-
-
 def strip(line: Line) -> Line:
     """Without white space at the end."""
     line = list(line)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.folder import NamePattern, class_folder_fingerprint, read_class_folder, read_named_files
+from rnncli.data.folder import NamePattern, class_folder_fingerprint, read_class_folder, with_fields
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 
@@ -87,6 +87,6 @@ def test_named_files(tmp_path: Path) -> None:
     for name in ("1_ann_0.wav", "2_bob_0.WAV", "odd.wav"):
         (tmp_path / name).touch()
     skipped = Skipped("skip", "files")
-    found = list(read_named_files(tmp_path, NamePattern("{label}_{speaker}_*"), (".wav",), skipped))
+    found = list(with_fields(sorted(tmp_path.iterdir()), NamePattern("{label}_{speaker}_*"), skipped))
     assert [fields for _, fields in found] == [{"label": "1", "speaker": "ann"}, {"label": "2", "speaker": "bob"}]
     assert skipped.first == [(f"{tmp_path}/odd.wav", "the name does not fit {label}_{speaker}_*")]
