@@ -17,7 +17,8 @@ from typing import Any
 
 from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
-from rnncli.cli.target import RECIPES, RUNS, WEIGHTS
+from rnncli.cli.target import RECIPES, WEIGHTS
+from rnncli.training.folder import runs_here
 
 VARIABLE = "_RNNCLI_COMPLETE"  # set by the shells' scripts
 Offers = Iterator[tuple[str, str]]  # (word, what it is)
@@ -104,10 +105,10 @@ def _recipes(context: Any, incomplete: str) -> Offers:
 
 
 def _runs(context: Any, incomplete: str) -> Offers:
-    runs = [path for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
+    runs = runs_here()
     if runs:
         yield "last", "the newest run"
-    yield from ((path.name, "") for path in sorted(runs))
+    yield from ((path.name, "") for path in runs)
 
 
 def _targets(context: Any, incomplete: str) -> Offers:

@@ -15,8 +15,8 @@ from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.names import nearest
+from rnncli.training.folder import RUNS, find_run, runs_here
 
-RUNS = "runs"
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 RECIPES = (".yaml", ".yml")
 
@@ -61,8 +61,6 @@ def _by_name(word: str) -> Target:
 
     run = Path(RUNS) / word
     if word == "last":
-        from rnncli.training.folder import find_run
-
         return Target("run", str(find_run(word)))
     if os.path.isfile(run / "recipe.yaml"):
         return Target("run", str(run), _hidden(word))
@@ -71,7 +69,7 @@ def _by_name(word: str) -> Target:
         return Target("recipe", word)
     if os.path.isfile(word):
         raise _unknown_kind(word)
-    names = [path.name for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
+    names = [path.name for path in runs_here()]
     near = nearest(word, [*recipes, *names, "last"], cutoff=0.75)  # words of a language are like each other
     raise UsageError(
         tr("no recipe, run or file is called {name!r}", name=word),

@@ -11,10 +11,15 @@ from rnncli.locale import tr
 RUNS = "runs"
 
 
+def runs_here() -> list[Path]:
+    """The run folders under runs/, by name."""
+    return sorted(path for path in Path(RUNS).glob("*") if os.path.isfile(path / "recipe.yaml"))
+
+
 def find_run(name: str) -> Path:
     """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError."""
     if name == "last":
-        runs = [path for path in Path(RUNS).glob("*") if (path / "recipe.yaml").is_file()]
+        runs = runs_here()
         if not runs:
             raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
         return max(runs, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
