@@ -31,10 +31,10 @@ VARIABLES = {
     "name": ("training/summary.py", "pages/learning.py"),
     "best.bound.by": "bench/pages.py",
     "figure.bound.by": "bench/pages.py",
-    "one.verdict": "bench/recipes.py",
+    "one.verdict": "bench/recipes_page.py",
     "on": ("training/evaluation.py", "sweep/pages.py"),
     "splits.held_out": "training/evaluation.py",
-    "part": ("data/splits.py", "bench/recipes.py", "training/summary.py", "pages/learning.py"),
+    "part": ("data/splits.py", "bench/recipes_page.py", "training/summary.py", "pages/learning.py"),
     "what": "training/summary.py",
     "plan.metric": "sweep/pages.py",
 }
@@ -69,7 +69,7 @@ def leaves(node: ast.expr) -> list[ast.expr]:
 
 def through_variables() -> set[str]:
     """Every text that reaches tr through one of VARIABLES."""
-    from rnncli.bench.recipes import _about
+    from rnncli.bench.recipes_page import _about
     from rnncli.recipe import sections
 
     found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}

@@ -227,7 +227,8 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
     if note and not settings.quiet:
         print(note, file=sys.stderr)
     from rnncli.bench.measure import ROUNDS
-    from rnncli.bench.recipes import page, profile
+    from rnncli.bench.recipes import profile
+    from rnncli.bench.recipes_page import page
     from rnncli.cli.watching import Lines
     from rnncli.report.progress import LiveProgress
     from rnncli.training.job import prepare
@@ -257,7 +258,8 @@ def _against(
         raise UsageError(tr("--against names no library"), todo=tr("one of {names}", names=", ".join(PEERS)))
     require(peers)
     cells = tuple(_known("--cell", cell or [], sizes.CELLS)) or sizes.CELLS
-    from rnncli.bench.versus import Versus, measure_peers, peers_page
+    from rnncli.bench.versus import Versus, measure_peers
+    from rnncli.bench.versus_page import peers_page
     from rnncli.report.progress import LiveProgress
 
     given = [sizes.parse_size(text) for text in size or []]

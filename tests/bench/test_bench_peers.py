@@ -17,6 +17,7 @@ from rnncli.bench.peers import ALL, OURS, PEERS, PeerFailed, Process, environmen
 from rnncli.bench.peers.torch_ import Torch
 from rnncli.bench.sizes import Row
 from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, updates_of
+from rnncli.bench.versus_page import peers_page
 from rnncli.errors import CheckFailed, Missing, UsageError
 
 ROW = Row("gru", 6, 3, 5)
@@ -186,7 +187,7 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
     assert [s.arm for s in found.standings] == list(OURS)
     assert found.standings[0].ratio is None
     assert found.standings[1].ratio is not None
-    document = versus.peers_page(found)
+    document = peers_page(found)
     from rnncli import report
 
     rows = [row for row in report.to_json(document)["rows"] if row["table"] == "against"]

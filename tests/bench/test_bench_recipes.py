@@ -8,7 +8,8 @@ import pytest
 
 from rnncli import report
 from rnncli.bench import recipes
-from rnncli.bench.recipes import PARTS, Candidate, page, profile
+from rnncli.bench.recipes import PARTS, Candidate, profile
+from rnncli.bench.recipes_page import page
 from rnncli.errors import CheckFailed
 from rnncli.records import Table
 from rnncli.tasks import load_recipe

@@ -12,7 +12,8 @@ import pytest
 from rnncli import report
 from rnncli.bench.peers import PEERS, missing
 from rnncli.bench.sizes import CELLS
-from rnncli.bench.versus import Versus, measure_peers, peers_page
+from rnncli.bench.versus import Versus, measure_peers
+from rnncli.bench.versus_page import peers_page
 
 FILE = Path(__file__).with_name("bench_peers.json")
 
