@@ -274,7 +274,7 @@ def _foreign(word: str, asked: Asked) -> Subject:
 
 def _features(inputs: tuple[str, ...], size: int, rows: int) -> tuple[int, Batch | None]:
     """Steps of a random sequence, or numbers of a file."""
-    from rnncli.views._subject import features_of_file, random_steps, with_rows
+    from rnncli.views._inputs import features_of_file, random_steps, with_rows
 
     if len(inputs) > 1:
         raise UsageError(tr("one --input goes with a weight file"), where="--input")

@@ -10,9 +10,9 @@ from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Column
-from rnncli.replay import CoreTrace, Trace
+from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.views import Options
-from rnncli.views._subject import DIRECTIONS, Subject
+from rnncli.views._subject import Subject
 
 
 def place(layer: int, direction: int) -> str:

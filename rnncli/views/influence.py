@@ -17,8 +17,9 @@ from rnncli.locale import tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
 from rnncli.views import BATCH, Options
+from rnncli.views._inputs import with_rows
 from rnncli.views._show import about, name_of
-from rnncli.views._subject import Subject, with_rows
+from rnncli.views._subject import Subject
 
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core", "variant"}

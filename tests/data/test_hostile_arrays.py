@@ -21,7 +21,7 @@ from rnncli.data.audio import LogMel, read_sound
 from rnncli.data.images import list_films, read_film, read_films
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
-from rnncli.views._subject import features_of_file
+from rnncli.views._inputs import features_of_file
 
 NUMBERS = [
     struct.pack(kind, value)

@@ -31,7 +31,7 @@ from rnncli.data.sniff import sniff_table
 from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
-from rnncli.views._subject import features_of_file
+from rnncli.views._inputs import features_of_file
 
 MIB = 1 << 20
 

@@ -1,0 +1,96 @@
+"""Batches that come from no task: random ones, numbers of a file, rows again and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rnncli.data.arrays import read_arrays
+from rnncli.data.batch import Batch
+from rnncli.errors import DataError, UsageError
+from rnncli.files import read_lines, shown
+from rnncli.locale import tr
+
+
+def random_steps(text: str) -> int:
+    """random:64 -> 64. Raises UsageError."""
+    number = text.removeprefix("random:")
+    if not number.isdecimal() or not 1 <= int(number) <= 10_000_000:
+        raise UsageError(tr("random:T takes a number of steps"), where="--input", todo="--input random:64")
+    return int(number)
+
+
+def random_features(steps: int, rows: int, shape: tuple[int, ...], seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.randn(steps, rows, *shape, generator=generator))
+
+
+def with_rows(batch: Batch, rows: int) -> Batch:
+    """A batch of at least `rows` rows: those there are, again from the first where they are too few."""
+    B = batch.size
+    if rows <= B:
+        return batch
+    index = torch.arange(rows) % B
+
+    def widened(tensor: Tensor) -> Tensor:
+        return tensor[index] if tensor.dim() == 1 else tensor[:, index]
+
+    try:
+        return Batch(
+            batch.inputs[:, index],
+            None if batch.lengths is None else batch.lengths[index],
+            None if batch.targets is None else widened(batch.targets),
+            {name: widened(tensor) for name, tensor in batch.extra.items()},
+            tuple(batch.rows[i] for i in index.tolist()) if len(batch.rows) else (),
+        )
+    except IndexError as error:
+        raise UsageError(tr("there are only {n} rows", n=B), where="--batch-size") from error
+
+
+def features_of_file(path: str, size: int) -> Batch:
+    """Numbers of a .npy file, (T, I) or (T, B, I), or of a .csv file, a step a line, its header line skipped.
+
+    size: I. Raises DataError: no such file, no numbers, or another width.
+    """
+    numbers = _npy(path) if Path(path).suffix.lower() == ".npy" else _csv(path)
+    if numbers.dim() == 2:
+        numbers = numbers.unsqueeze(1)
+    if numbers.dim() != 3 or numbers.shape[2] != size or not numbers.numel():
+        raise DataError(
+            tr("{shape} numbers, and x_t has {size}", shape=tuple(numbers.shape), size=size),
+            where=path,
+            todo=tr("(T, I) or (T, B, I) with I={size} is wanted", size=size),
+        )
+    return Batch(numbers)
+
+
+def _npy(path: str) -> Tensor:
+    import numpy as np
+
+    array = read_arrays(path)["array"]
+    if array.dtype.kind not in "uifb":
+        raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=path)
+    return torch.from_numpy(np.asarray(array, dtype=np.float64))
+
+
+def _csv(path: str) -> Tensor:
+    rows: list[list[float]] = []
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        cells = [cell.strip().strip('"') for cell in line.split(",")]
+        try:
+            rows.append([float(cell) for cell in cells])
+        except ValueError as error:
+            if number > 1:
+                raise DataError(
+                    tr("no number: {text}", text=", ".join(cells)[:80]), where=f"{shown(path)}:{number}"
+                ) from error
+        if rows and len(rows[-1]) != len(rows[0]):
+            raise DataError(
+                tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])),
+                where=f"{shown(path)}:{number}",
+            )
+    return torch.tensor(rows, dtype=torch.float64)
