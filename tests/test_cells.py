@@ -107,3 +107,25 @@ def test_no_core_has_no_spec() -> None:
     assert str(CoreSpec("lstm", "tanh", 4, 3, 2, True, 2, False)) == (
         "LSTM(4, 3, 2 layers, bidirectional, proj_size 2, no bias)"
     )
+
+
+def test_a_cell_of_two_states_that_torch_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs and traces from its row alone: here with the LSTM's own step, so that nn.LSTM says what is right."""
+    from rnncli.cells import CELLS, Cell
+    from rnncli.nn.recurrent import make_core, run
+    from rnncli.replay import trace
+
+    monkeypatch.setitem(CELLS, "twin", Cell(CELLS["lstm"].step, gates=("i", "f", "g", "o"), states=("h", "c")))
+    torch.manual_seed(0)
+    core = make_core(CoreSpec("twin", "tanh", 3, 4, 2, True)).double()
+    theirs = torch.nn.LSTM(3, 4, 2, bidirectional=True).double()
+    theirs.load_state_dict(core.state_dict())
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    state = (torch.randn(4, 2, 4, dtype=torch.float64), torch.randn(4, 2, 4, dtype=torch.float64))
+    expected, (h_n, c_n) = theirs(x, state)
+    made = trace(core, call=lambda: run(core, x, None, state))
+    for output, (h, c) in (run(core, x, None, state), core(x, state), made.result):
+        torch.testing.assert_close(output, expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close((h, c), (h_n, c_n), rtol=0, atol=1e-12)
+    assert all(check.ok for check in made.checks)
+    assert str(core.spec).startswith("Twin(3, 4")

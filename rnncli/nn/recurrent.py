@@ -44,10 +44,10 @@ class PlainCore(nn.Module):
                     parameter = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
                     self.register_parameter(parameter_name(name, layer, direction), parameter)
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H)."""
-        output, (h_n,) = run_core(self, x, None if hx is None else (hx,))
-        return output, h_n
+    def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
+        """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H); of a cell with several states, all."""
+        output, last = run_core(self, x, (hx,) if isinstance(hx, Tensor) else hx)
+        return output, last if len(last) > 1 else last[0]
 
 
 Core = nn.RNNBase | PlainCore
@@ -208,7 +208,7 @@ def run_by(
 def _call(core: Core, spec: CoreSpec, x: Tensor, lengths: Tensor | None, state: State | None) -> tuple[Tensor, State]:
     """The core's own forward: the fused torch module, or, inside `trace`, the loop that stands in for it."""
     T = x.shape[0]
-    hx = None if state is None else (state if spec.cell == "lstm" else state[0])
+    hx = None if state is None else (state if len(state) > 1 else state[0])
     with quiet_projections(spec):
         if lengths is None:
             output, last = core(x, hx)

@@ -333,7 +333,7 @@ def _core_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..
             output = output[:, 0]
         elif batch_first:
             output = output.transpose(0, 1)
-        return output, (last if core.spec.cell == "lstm" else last[0])
+        return output, (last if len(last) > 1 else last[0])
 
     return forward
 
