@@ -25,7 +25,8 @@ class Outputs(NamedTuple):
 class SequenceModel(nn.Module):
     """front: Batch -> x (T, B, I), lengths. rnn: the core. head: (output (T, B, D·H), last state, lengths) -> scores.
 
-    The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes no number.
+    The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes
+    numbers by rounding only.
     """
 
     def __init__(self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto") -> None:

@@ -10,8 +10,7 @@ autograd.Function per cell holds the recurrence alone, over all steps; the rest 
   once; the loop only carries dL/dh back: scale, multiply by W_hh, add. Each weight's gradient is one product after it.
 
 tanh(a) = 2 σ(2a) - 1, and on a CPU torch's sigmoid is several times as fast as its tanh. So the loops of rnn and gru
-carry s = (h + 1) / 2, for which W h = 2 W s - W 1: W 1 is taken off once, for all steps, and nothing is left of the
-change in the loop.
+carry h/2 = σ(2a) - 1/2, with W_hh doubled.
 
 Notation: `d_h` is dL/dh. T steps, B rows, I inputs, H units, G gates. Werbos 1990, "Backpropagation through time: what
 it does and how to do it"; the cells are those of rnncli.cells, where each equation has its source.
@@ -76,7 +75,7 @@ def scan(
         outputs: list[Tensor] = []
         for direction in range(spec.num_directions):
             row = layer * spec.num_directions + direction
-            before = tuple(tensor[row] for tensor in state)
+            before = tuple(tensor[row].to(like.dtype) for tensor in state)  # under autocast torch's may be bfloat16
             w = weights_of(module, layer, direction)
             sums = _sums(spec, w, _turned(x, span) if direction else x).to(like.dtype)
             with torch.autocast(like.device.type, enabled=False):
@@ -149,11 +148,11 @@ class RnnScan(torch.autograd.Function):
                 add(h_t, h_before)
                 h_before = h_t.clamp_min_(0)
         else:
-            s, add, s_before = sums.sub_(W.sum(1)).mul_(2), adder(4 * W, len(h_0), half), (h_0 + 1) / 2
-            for s_t in s.unbind(0):
-                add(s_t, s_before)
-                s_before = s_t.sigmoid_()
-            h = s.mul_(2).sub_(1)
+            half_h, add, half_h_before = sums.mul_(2), adder(4 * W, len(h_0), half), h_0 / 2
+            for half_h_t in half_h.unbind(0):
+                add(half_h_t, half_h_before)
+                half_h_before = half_h_t.sigmoid_().sub_(0.5)
+            h = half_h.mul_(2)
         ctx.mark_dirty(sums)
         ctx.save_for_backward(h_0, W, h)
         ctx.relu, ctx.half = relu, half
@@ -181,23 +180,23 @@ class GruScan(torch.autograd.Function):
     def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
-        # q | r | z | n, q and n doubled: h has a part in q r z, x in r z n. At the end n's place holds (n + 1) / 2
+        # q | r | z | n, sums of q and n doubled: h has a part in q r z, x in r z n. At the end n's place holds n / 2
         gates = sums.new_empty(T, B, 4 * H)
         doubled = sums.new_tensor((2, 1, 1)).repeat_interleave(H)  # (3H,), for q r z
-        W, ones = _q_first(W) * doubled.unsqueeze(1), W.sum(1)
-        torch.addcmul(F.pad(-ones[: 2 * H], (0, H)), sums, doubled.flip(0), out=gates[:, :, H:])
-        gates[:, :, :H] = 2 * (b_n - ones[2 * H :])
+        W = _q_first(W) * doubled.unsqueeze(1)
+        torch.mul(sums, doubled.flip(0), out=gates[:, :, H:])
+        gates[:, :, :H] = 2 * b_n
         q_r_z, r_z = (gates[:, :, a * H : b * H].unbind(0) for a, b in ((0, 3), (1, 3)))
         q, r, z, n = (part.unbind(0) for part in torch.split(gates, H, dim=2))
-        s = sums.new_empty(T, B, H)
-        s_before = (h_0 + 1) / 2
+        half_h = sums.new_empty(T, B, H)
+        half_h_before = h_0 / 2
         add = adder(2 * W, B, half)
-        for t, s_t in enumerate(s.unbind(0)):
-            add(q_r_z[t], s_before)
+        for t, half_h_t in enumerate(half_h.unbind(0)):
+            add(q_r_z[t], half_h_before)
             r_z[t].sigmoid_()
-            n[t].addcmul_(r[t], q[t]).sigmoid_()
-            s_before = torch.lerp(n[t], s_before, z[t], out=s_t)
-        h = s.mul_(2).sub_(1)
+            n[t].addcmul_(r[t], q[t]).sigmoid_().sub_(0.5)
+            half_h_before = torch.lerp(n[t], half_h_before, z[t], out=half_h_t)
+        h = half_h.mul_(2)
         ctx.save_for_backward(h_0, W, gates, h)
         ctx.half = half
         return h
@@ -207,8 +206,8 @@ class GruScan(torch.autograd.Function):
         _first_derivative_only()
         h_0, W, gates, h = ctx.saved_tensors
         T, B, H = h.shape
-        q, r, z, s_n = torch.split(gates, H, dim=2)  # each (T, B, H), q doubled
-        n = (s_n * 2).sub_(1)
+        q, r, z, half_n = torch.split(gates, H, dim=2)  # each (T, B, H), q doubled
+        n = half_n * 2
         # d_a = d_h ⊙ slope, for the sums of q (doubled), r, z and n; slope does not depend on d_h
         d_a = torch.empty_like(gates)  # (T, B, 4H), first the slopes
         slope_q, slope_r, slope_z, slope_n = torch.split(d_a, H, dim=2)

@@ -64,12 +64,13 @@ def after_a_step(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def check_carry(job: Job, state: TrainState) -> None:
-    """What the next batch is given from the batch before has the shapes that the model gives on."""
+    """What the next batch is given from the batch before has the shapes that the model gives on. Computed with
+    gradients, as in training: without, another engine may run, which under autocast gives another type on."""
     batch = next(epoch_batches(job, state), None)
     if state.carry is None or batch is None:
         return
     bf16 = torch.autocast(job.device.type, torch.bfloat16, enabled=job.config.train.precision == "bf16")
-    with torch.no_grad(), torch.random.fork_rng(), bf16:
+    with torch.random.fork_rng(), bf16:
         wanted = job.task.loss(job.config, job.model.eval(), batch.to(job.device), None).carry
     fitting(_listed(wanted), _listed(state.carry), "carry")
 

@@ -170,7 +170,9 @@ def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, cost: Co
     """The config with `auto` engine, device and threads replaced by what they mean here."""
     engine, threads = config.model.engine, config.train.threads
     if engine == "auto" and specs:
-        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, padded=cost.padded)
+        # of several cores some may not be given padded rows (a decoder)
+        padded = cost.padded and len(specs) == 1
+        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, padded=padded)
     if threads == "auto":
         threads = threads_of(specs, cost.B, max(1, usable_cores() // this_process().local_world))
     model = config.model.model_copy(update={"engine": engine})

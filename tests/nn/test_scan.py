@@ -170,6 +170,29 @@ def test_large_layers_by_onednn(cell: str, nonlinearity: str, half: bool) -> Non
         assert not half or apart > 1e-5  # bfloat16 did something
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_rows_of_weights_with_large_sums(cell: str, half: bool) -> None:
+    """Near float64, also where the rows of W_hh do not sum to about 0, which a shifted state would feel."""
+    torch.manual_seed(0)
+    H = 512
+    core = make_core(CoreSpec(cell, "tanh", 8, H))
+    with torch.no_grad():
+        core.weight_hh_l0 += 10 / H * torch.randn(len(core.weight_hh_l0), 1).sign()
+    x = torch.randn(12, 16, 8)
+    double = make_core(CoreSpec(cell, "tanh", 8, H)).double()
+    double.load_state_dict(core.state_dict())
+    exact = run_by("torch", double, x.double())[0]
+    apart = {}
+    for engine in ("scan", "torch"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            apart[engine] = float(
+                (run_by(engine, core, x)[0].detach().double() - exact.detach()).square().mean().sqrt()
+            )
+    # a sigmoid is right to 6e-8 near 1/2, where torch's tanh near 0 is right in every digit
+    assert apart["scan"] < (3 * apart["torch"] if half else 1.5e-7)
+
+
 def test_a_model_scans_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not without gradients, not over a few steps: there torch's module is faster."""
     from rnncli.nn import scan as module

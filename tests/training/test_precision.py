@@ -1,12 +1,17 @@
 """train.precision: bf16: every engine trains every cell under autocast, and its effect on the loss is shown."""
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
 
+from rnncli.cli import run as cli
 from rnncli.data.batch import Order
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import start, update
+from rnncli.training.run import run_training
 from rnncli.training.summary import first_losses, header
 
 
@@ -29,6 +34,36 @@ def test_three_updates_stay_near_those_of_float32(cell: str, engine: str) -> Non
         found[precision] = float(state.total) / state.count
     assert found["bf16"] == pytest.approx(found["float32"], rel=0.02)
     assert found["bf16"] != found["float32"]
+
+
+def test_a_bf16_run_that_carries_state_resumes(tmp_path: Path) -> None:
+    """Its carry is what the scan gave on in training, not what torch's module would."""
+    text = tmp_path / "text.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog. " * 150, "utf-8")
+    sets = [f"data.path={text}", "data.window=16", "train.batch_size=4", "train.precision=bf16", "train.threads=1"]
+    sets += ["model.cell=rnn", "model.hidden_size=8", "train.epochs=2", "train.sample.length=0"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for out, limit in ((whole, 30), (cut, 7)):
+        out.mkdir()
+        run_training(prepare(load_recipe("language-model", [*sets, f"train.max_steps={limit}"])), out)
+    assert "engine: scan" in (cut / "recipe.yaml").read_text("utf-8")
+    assert cli(["train", "--resume", str(cut), "--set", "train.max_steps=30"]) == 0
+    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("engine", ["cell", "torch", "scan"])
+def test_a_short_source_and_a_long_target(tmp_path: Path, cell: str, engine: str) -> None:
+    """The encoder has too few steps for a scan, the decoder enough: what torch gives on is bfloat16 under autocast."""
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"a{i % 7} b c{i % 3}\t{'x y z u v ' * 3}{i % 5}\n" for i in range(80)), "utf-8")
+    sets = [f"data.path={pairs}", "train.precision=bf16", "train.threads=1", "train.epochs=1", "train.max_steps=2"]
+    job = prepare(load_recipe("translation", [*sets, f"model.cell={cell}", f"model.engine={engine}"]))
+    state = start(job)
+    batch = next(iter(job.task.batches(job.config, job.splits.train, Order(0, 1))))
+    assert len(batch.inputs) < 10
+    update(job, state, batch)
+    assert math.isfinite(float(state.total))
 
 
 def test_the_effect_on_the_loss_is_shown() -> None:
