@@ -108,7 +108,8 @@ def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
                 yield
                 continue
             _hear(work, worker, event)
-            if event["event"] == "died":
+            # One that a signal stopped is about to end, and takes no run; that it died is heard later, of no use.
+            if event["event"] in ("stopped", "died") and worker in workers:
                 workers.remove(worker)
                 _stop([worker])
             yield
@@ -154,7 +155,7 @@ def _hand_out(
 
 def _hear(work: Work, worker: Worker, event: dict[str, Any]) -> None:
     run, kind = worker.run, event["event"]
-    if run is None:  # a worker that ended while it had nothing to do
+    if run is None:  # a worker that ended while it had nothing to do, or has told why before
         return
     if kind == "begin":
         run.epochs = event["epochs"]

@@ -158,6 +158,20 @@ def test_a_run_that_another_process_holds_is_waited_for(capfd: pytest.CaptureFix
     assert [run.status for run in made.runs] == ["done", "done"]
 
 
+def test_a_run_whose_worker_a_signal_stops_is_gone_on_with() -> None:
+    plan = make_plan("hello", ("train.epochs=300",), {}, grid=["model.cell=rnn"])
+    made = begin(plan, "s", jobs=1)
+    (run,) = made.runs
+    workers = set()
+    for _ in made.go():
+        if run.status == "running" and run.epoch and not workers:
+            workers.add(int((run.folder / FolderLock.NAME).read_text()))
+            os.kill(*workers, signal.SIGTERM)
+    assert (run.status, run.what) == ("done", "")
+    assert len((run.folder / "metrics.jsonl").read_text().splitlines()) == 300
+    assert workers
+
+
 def test_a_full_disk_ends_a_sweep_and_other_failures_do_not(tmp_path: Path) -> None:
     runs = [RunState("t", {}, seed, tmp_path / str(seed)) for seed in range(3)]
     grid = Grid(runs)
