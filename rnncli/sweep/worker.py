@@ -20,6 +20,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -146,19 +147,20 @@ def main() -> None:
         out.write(json.dumps(strict({"event": event, **values})) + "\n")
         out.flush()
 
-    while line := sys.stdin.readline():
-        try:
-            work(json.loads(line), tell, sys.stdin)
-        except (StoppedBySignal, KeyboardInterrupt, BrokenPipeError):
-            return
-        except RnncliError as error:
-            tell("failed", code=error.exit_code, what=f"{error.where}: {error.what}" if error.where else error.what)
-        except MemoryError:
-            tell("failed", code=Missing.exit_code, what="there is not enough memory")
-        except Exception as error:
-            traceback.print_exc()
-            text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            tell("failed", code=Missing.exit_code if "memory" in text else 1, what=text)
+    with suppress(StoppedBySignal, KeyboardInterrupt, BrokenPipeError):  # in a run, or between two
+        while line := sys.stdin.readline():
+            try:
+                work(json.loads(line), tell, sys.stdin)
+            except (StoppedBySignal, BrokenPipeError):
+                raise
+            except RnncliError as error:
+                tell("failed", code=error.exit_code, what=f"{error.where}: {error.what}" if error.where else error.what)
+            except MemoryError:
+                tell("failed", code=Missing.exit_code, what="there is not enough memory")
+            except Exception as error:
+                traceback.print_exc()
+                text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                tell("failed", code=Missing.exit_code if "memory" in text else 1, what=text)
 
 
 if __name__ == "__main__":

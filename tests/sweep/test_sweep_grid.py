@@ -172,6 +172,26 @@ def test_a_run_whose_worker_a_signal_stops_is_gone_on_with() -> None:
     assert workers
 
 
+def test_ctrl_c_ends_an_idle_worker_without_a_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "rnncli.sweep.worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+    ) as worker:  # fmt: skip
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        done = Path("done")
+        done.mkdir()
+        (done / "result.json").write_text("{}")
+        worker.stdin.write(json.dumps({"folder": str(done)}) + "\n")
+        worker.stdin.flush()
+        assert json.loads(worker.stdout.readline()) == {"event": "done"}
+        while (done / Claim.NAME).read_bytes():  # let go of last
+            time.sleep(0.01)
+        worker.send_signal(signal.SIGINT)
+        assert worker.communicate(timeout=60) == ("", "")
+    assert worker.returncode == 0
+
+
 def test_a_full_disk_ends_a_sweep_and_other_failures_do_not(tmp_path: Path) -> None:
     runs = [RunState("t", {}, seed, tmp_path / str(seed)) for seed in range(3)]
     grid = Grid(runs)
