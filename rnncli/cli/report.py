@@ -89,14 +89,19 @@ def _say(text: str) -> None:
 
 
 def _not_somebody_elses(file: Path, chosen: bool) -> None:
-    """Raises UsageError: a file that nobody named, and that is no report, would be written over."""
+    """Raises UsageError: a file that nobody named, and that is no report, would be written over. CannotWrite: nobody may
+    see whether it would."""
+    from rnncli.files import cannot_write
     from rnncli.report.html import GENERATOR
 
     if chosen or not file.is_file():
         return
-    with open(file, "rb") as opened:
-        if GENERATOR.encode() in opened.read(4096):
-            return
+    try:
+        with open(file, "rb") as opened:
+            if GENERATOR.encode() in opened.read(4096):
+                return
+    except OSError as error:
+        raise cannot_write(file, error) from error
     raise UsageError(
         tr("there is a file of that name, and it is no report"), where=str(file), todo=tr("choose another: -o FILE")
     )

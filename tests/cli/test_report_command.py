@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_its_own_page_is_written_over_and_nobody_elses(typed: Typed, tmp_path: P
     assert "it is no report" in err
     assert mine.read_text(encoding="utf-8") == "<p>my own</p>"
     assert typed("report", "hello", "-o", "report.html")[0] == 0
+
+
+def test_a_file_in_its_place_that_may_not_be_read(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.html").write_text("somebody's", encoding="utf-8")
+
+    def refused(file: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr("rnncli.cli.report.open", refused, raising=False)  # root may read whatever its mode says
+    code, out, err = typed("report", "hello")
+    assert (code, out) == (6, "")
+    assert "may not be written: permission denied\nwhere: report.html" in err
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "somebody's"
 
 
 def test_settings_of_a_recipe(typed: Typed, tmp_path: Path) -> None:
