@@ -89,8 +89,8 @@ def _say(text: str) -> None:
 
 
 def _not_somebody_elses(file: Path, chosen: bool) -> None:
-    """Raises UsageError: a file that nobody named, and that is no report, would be written over. CannotWrite: nobody may
-    see whether it would."""
+    """Raises UsageError: a file that nobody named, and that is no report, would be written over. CannotWrite: it may
+    not be read, to see whether it is one."""
     from rnncli.files import cannot_write
     from rnncli.report.html import GENERATOR
 
