@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import sys
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from rnncli.locale import tr
 CHUNK = 1 << 20  # bytes read at a time
 MOST_TIMES = 100  # its packed size: what text and tables hardly ever exceed; a file of repetitions reaches 1,000 times
 UNPACKED = 4 << 20  # bytes to which anything may unpack
+TRIES, MOMENT = 5, 0.02  # for a lock, and seconds after each
 MAX_LINE = 16 << 20  # characters in one line of a file that is read line by line; more is not such a file
 
 
@@ -288,7 +290,7 @@ class FolderLock:
             file = open(self.path, "a+b")  # held open for as long as the lock is
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        if not _lock(file):
+        if not self._lock(file):
             file.seek(0)
             holder = file.read(20).decode("ascii", "replace").strip() or "?"
             file.close()
@@ -312,9 +314,30 @@ class FolderLock:
         self.file.close()
         self.file = None
 
+    @staticmethod
+    def _lock(file: IO[bytes]) -> bool:
+        """Several tries: whoever asks for the holder has the lock for a moment."""
+        for _ in range(TRIES):
+            if _lock(file):
+                return True
+            time.sleep(MOMENT)
+        return False
 
-def _lock(file: IO[bytes]) -> bool:
-    """Take the operating system's lock on an open file without waiting; False where another process has it."""
+    @classmethod
+    def holder(cls, folder: str | Path) -> str:
+        """The process that works in a folder, "" where none does. A number that a killed process left behind is none.
+        Nothing is written, and who asks stands in nobody's way."""
+        try:
+            with open(Path(folder) / cls.NAME, "rb") as file:
+                found = file.read(20).decode("ascii", "replace").strip()
+                return found if found and not _lock(file, shared=True) else ""
+        except OSError:  # may not be read: then nobody of ours works there
+            return ""
+
+
+def _lock(file: IO[bytes], shared: bool = False) -> bool:
+    """Take the operating system's lock on an open file without waiting; False where another process has it. shared:
+    others may have it, too, if they share it (Windows knows no such lock)."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -328,7 +351,7 @@ def _lock(file: IO[bytes]) -> bool:
     import fcntl
 
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

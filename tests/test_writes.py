@@ -119,6 +119,27 @@ def test_the_second_holder_hears_the_first_one_s_number(tmp_path: Path) -> None:
         pass
 
 
+def test_who_holds_a_folder_is_asked_without_standing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert FolderLock.holder(tmp_path) == ""
+    lock = tmp_path / FolderLock.NAME
+    lock.write_text("999999")  # of a process that was killed
+    assert FolderLock.holder(tmp_path) == ""
+    assert lock.read_text() == "999999"
+    with FolderLock(tmp_path):
+        assert FolderLock.holder(tmp_path) == str(os.getpid())
+        assert lock.read_text() == str(os.getpid())
+    fcntl = pytest.importorskip("fcntl")
+    lock.write_text("999999")
+    with open(lock, "rb") as another:  # asks at this moment, and is done a moment later
+        fcntl.flock(another, fcntl.LOCK_SH)
+        assert FolderLock.holder(tmp_path) == ""
+        monkeypatch.setattr("rnncli.files.time.sleep", lambda _: fcntl.flock(another, fcntl.LOCK_UN))
+        with FolderLock(tmp_path):
+            assert lock.read_text() == str(os.getpid())
+
+
 def test_manifest(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     manifest = Manifest(tmp_path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rnncli.errors import DataError, RecipeError, RnncliError, UsageError
+from rnncli.errors import DataError, RecipeError, RnncliError
 from rnncli.files import MANIFEST, FolderLock, atomic_write, read_json, read_lines, shown
 from rnncli.locale import tr
 from rnncli.recipe.parse import parse
@@ -95,14 +95,14 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         with _blaming("result.json" if result else "metrics.jsonl"):
             on, metrics, best = _figures(result, epochs)
     except RnncliError as error:
-        if holder(folder):  # it has just begun
-            return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=holder(folder)))
+        if pid := FolderLock.holder(folder):  # it has just begun
+            return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=pid))
         return RunSummary(folder, "broken", settings, note=_why(error), modified=modified)
     note = ""
     if result:
         state: State = "finished"
-    elif holder(folder):
-        state, note = "running", tr("process {pid}", pid=holder(folder))
+    elif pid := FolderLock.holder(folder):
+        state, note = "running", tr("process {pid}", pid=pid)
     elif ended.get("state") in ("diverged", "pruned"):
         state, note = ended["state"], str(ended.get("what", ""))
     else:
@@ -184,24 +184,6 @@ def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
             except ValueError:
                 continue
     return found
-
-
-def holder(folder: Path, lock: type[FolderLock] = FolderLock) -> str:
-    """The process that works in a folder, "" where none does. A number that a killed process left behind is none."""
-    path = folder / lock.NAME
-    try:
-        found = path.read_bytes()[:20].decode("ascii", "replace").strip()
-    except OSError:
-        return ""
-    if not found:
-        return ""
-    try:
-        with lock(folder):
-            return ""
-    except UsageError:
-        return found
-    except RnncliError:  # may not be written: then nobody of ours works there
-        return ""
 
 
 def end_early(folder: Path, state: State, what: str) -> None:

@@ -32,7 +32,6 @@ from rnncli.locale import tr
 from rnncli.sweep.jobs import RunState
 from rnncli.sweep.matching import Matcher
 from rnncli.sweep.plan import Plan, Space, value_text
-from rnncli.sweep.runs import holder
 
 JOURNAL = "study.journal"
 ALIVE = 30.0  # seconds between two heartbeats
@@ -295,7 +294,7 @@ def is_stale(trial: Any) -> bool:
     """Whether a running trial's process has gone."""
     attributes = trial.user_attrs
     if attributes.get("host") == host():
-        return not holder(Path(attributes["folder"]))
+        return not FolderLock.holder(Path(attributes["folder"]))
     began = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
     return bool(time.time() - attributes.get("alive", began) > STALE)
 

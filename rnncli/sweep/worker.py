@@ -27,7 +27,7 @@ from typing import IO, Any
 from rnncli.errors import Diverged, Missing, RnncliError, UsageError
 from rnncli.files import FolderLock, cannot_write, read_json
 from rnncli.report.documents import strict
-from rnncli.sweep.runs import end_early, holder
+from rnncli.sweep.runs import end_early
 from rnncli.tasks import load_recipe
 
 Tell = Callable[..., None]
@@ -80,7 +80,7 @@ def work(request: dict[str, Any], tell: Tell, answers: IO[str]) -> None:
         tell("busy")
         return
     try:
-        if holder(folder):
+        if FolderLock.holder(folder):
             tell("busy")
         elif (folder / "result.json").exists():
             tell("done")

@@ -219,13 +219,3 @@ def test_data_that_cannot_be_read_fails_every_run_with_its_code(capfd: pytest.Ca
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, cores: int, n: int, each: int) -> None:
     monkeypatch.setattr(jobs, "usable_cores", lambda: cores)
     assert threads_each(n) == each
-
-
-def test_a_stale_lock_is_no_process(tmp_path: Path) -> None:
-    from rnncli.sweep.runs import holder
-
-    assert holder(tmp_path) == ""
-    (tmp_path / FolderLock.NAME).write_text("999999")
-    assert holder(tmp_path) == ""
-    with FolderLock(tmp_path):
-        assert holder(tmp_path) == str(os.getpid())
