@@ -13,11 +13,13 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from rnncli import __version__, names
 from rnncli.cli.processes import may_speak, only_one_process
@@ -33,8 +35,45 @@ _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 _GLOBAL_FLAGS = ("--debug", "--ascii")  # taken before and after the command
 
 
+@contextmanager
+def _placed(context: Any) -> Iterator[None]:
+    """A complaint about options knows its command: the parser itself does not say it of a missing value."""
+    try:
+        yield
+    except _ParserError as error:
+        complaint: Any = error
+        complaint.ctx = getattr(complaint, "ctx", None) or context
+        raise
+
+
+def _without_type(parameters: list[Any]) -> list[Any]:
+    """A switch takes no value: its help shows none."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) or getattr(parameter, "count", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command whose errors name it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _placed(ctx):
+            return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_type(super().get_params(ctx))
+
+
 class Commands(TyperGroup):
     """A group of commands that knows the nearest name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _placed(ctx):
+            return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_type(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
@@ -57,9 +96,11 @@ def make_app() -> typer.Typer:
         for name, _ in lines:
             module = import_module(f"rnncli.cli.{name}")
             if hasattr(module, "app"):  # a command with commands of its own
+                for inner in module.app.registered_commands:
+                    inner.cls = Command
                 app.add_typer(module.app, name=name, cls=Commands, rich_help_panel=group)
             else:
-                app.command(name, rich_help_panel=group)(getattr(module, name))
+                app.command(name, cls=Command, rich_help_panel=group)(getattr(module, name))
     return app
 
 
@@ -247,7 +288,7 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a value"}
 _LIMITS = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
 _SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<"}
 
@@ -269,7 +310,7 @@ def _usage_error(error: Any) -> UsageError:
     elif kind == "MissingParameter":
         what = tr("{name} is missing", name=name)
     elif kind == "BadOptionUsage":
-        what = tr("{name} is used wrongly: it takes a value, or takes none", name=name)
+        what = _no_value(name, context)
     elif kind == "BadParameter" and name:
         what, near = _bad_value(name, error)
         todo = tr("did you mean {name}?", name=near) if near else todo
@@ -278,6 +319,17 @@ def _usage_error(error: Any) -> UsageError:
     else:
         what = message
     return UsageError(what, where=where, todo=todo)
+
+
+def _no_value(name: str, context: Any) -> str:
+    """An option without its value, or a switch with one."""
+    parameters = context.command.get_params(context) if context is not None else []
+    parameter: Any = next((one for one in parameters if name in (*one.opts, *one.secondary_opts)), None)
+    if getattr(parameter, "is_flag", False):
+        return tr("{name} takes no value", name=name)
+    kind = "" if parameter is None else str(parameter.display_type(context) or "").strip("<>")
+    expected = _KINDS.get(kind, _KINDS["str"])
+    return tr("{name} needs {expected}", name=name, expected=tr(expected))
 
 
 def _bad_value(name: str, error: Any) -> tuple[str, str]:

@@ -161,10 +161,10 @@ def demo(
     _unread("--classic", classic, drawn)
     _unread("--explain", explain, {"--steps": steps})
     _unread("--explain-backward", explain_backward, {"--steps": steps})
-    for flag, given in (("--blanks", blanks), ("--check", check)):
+    for flag, given in (("--blanks", blanks), (f"--check {check}", check)):
         if given and not sums:
             raise UsageError(
-                tr("{flag} goes with --explain or --explain-backward", flag=flag),
+                tr("{flag} goes with --explain or --explain-backward", flag=flag.partition(" ")[0]),
                 todo=tr("such as: rnncli demo --nice --explain all {flag}", flag=flag),
             )
     if tolerance is not None and not check:

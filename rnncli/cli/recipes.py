@@ -13,7 +13,7 @@ from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
 
-app = typer.Typer(help="List, show, copy and check the starting points.", no_args_is_help=False)
+app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
 
 Sets = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as model.hidden_size=64. Repeatable.")
@@ -88,7 +88,9 @@ def copy(
             tr("a recipe's file name ends in .yaml"), where=target, todo=tr("such as {name}.yaml", name=target)
         )
     if os.path.lexists(target) and not force:
-        raise CannotWrite(tr("is there already"), where=target, todo=tr("choose another name, or add --force"))
+        raise CannotWrite(
+            tr("a file of this name is there already"), where=target, todo=tr("choose another name, or add --force")
+        )
     recipe = load_recipe(name, sets, _from_data(name, data, sets) if data is not None else {})
     _note(recipe.note)
     atomic_write(target, copied(recipe.document, type(recipe.config), target))

@@ -21,7 +21,7 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
         (
             tr("Work"),
             [
-                ("recipes", tr("list, show, copy and check the starting points")),
+                ("recipes", tr("list, show, copy and validate the starting points")),
                 ("train", tr("a recipe -> a run folder")),
                 ("predict", tr("use a run on new input")),
                 ("evaluate", tr("score a run, beside its baselines")),

@@ -86,7 +86,7 @@ class Outcome:
 def new_folder(name: str, out: str | None = None) -> Path:
     """`runs/NAME-001`, counting up, or `out`, which must be empty or not there yet. Raises UsageError, CannotWrite."""
     if out is not None:
-        return make_folder(out)
+        return make_folder(out, resumable=True)
     try:
         Path(RUNS).mkdir(exist_ok=True)
         number = 1 + max((_number(path, name) for path in Path(RUNS).iterdir()), default=0)
@@ -101,15 +101,17 @@ def new_folder(name: str, out: str | None = None) -> Path:
         raise _not_made(RUNS, error) from error
 
 
-def make_folder(out: str) -> Path:
-    """The folder `out`, made if need be, which must be empty. Raises UsageError, CannotWrite."""
+def make_folder(out: str, *, resumable: bool = False) -> Path:
+    """The folder `out`, made if need be, which must be empty. resumable: a run in it could be gone on with instead.
+    Raises UsageError, CannotWrite."""
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(
-                tr("this folder is not empty"), where=out, todo=tr("choose another, or --resume it if it is a run")
-            )
+            todo = tr("choose another")
+            if resumable and (folder / "recipe.yaml").is_file():
+                todo = tr("choose another, or go on with this run: {command}", command=f"rnncli train --resume {out}")
+            raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
     except OSError as error:
         raise _not_made(out, error) from error
     return folder

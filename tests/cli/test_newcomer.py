@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rnncli.errors import UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
+from rnncli.training.run import make_folder, new_folder
 
 
 @pytest.mark.parametrize("path", sorted(recipe_folder().glob("*.yaml")), ids=lambda path: path.stem)
@@ -120,3 +122,58 @@ def test_what_the_live_line_counts_is_said(typed) -> None:
     assert re.search(r"^update [0-9,]+/100,000  epoch [0-9]+  loss ", said, re.MULTILINE)
     said = typed("--lang", "zh", "train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run2")[2]
     assert re.search(r"^更新 [0-9,]+/100,000  轮 [0-9]+  损失 ", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "command"),
+    [
+        ("train hello --epochs", "--epochs needs a whole number", "rnncli train"),
+        ("train hello --lr", "--lr needs a number", "rnncli train"),
+        ("train hello --data", "--data needs a value", "rnncli train"),
+        ("train hello --json=3", "--json takes no value", "rnncli train"),
+        ("runs list --json=3", "--json takes no value", "rnncli runs list"),
+    ],
+)
+def test_an_option_without_its_value_says_what_it_needs(typed, words: str, what: str, command: str) -> None:
+    assert typed(*words.split()) == (2, "", f"error: {what}\nwhere: {command}\nnext:  see: {command} --help\n")
+
+
+@pytest.mark.parametrize("words", [(), ("train",), ("recipes", "copy")])
+def test_help_shows_no_type_of_a_switch(typed, words: tuple[str, ...]) -> None:
+    code, out, _ = typed(*words, "--help")
+    assert code == 0
+    assert "--help" in out
+    assert "<bool>" not in out
+
+
+def test_what_recipes_can_do_is_said_in_the_words_of_its_commands(typed) -> None:
+    words = typed()[1].partition("recipes ")[2].splitlines()[0]
+    assert all(command in words for command in ("list", "show", "copy", "validate"))
+
+
+def test_a_sheet_to_check_stands_in_the_hint(typed) -> None:
+    _, _, err = typed("demo", "--check", "mine.csv")
+    assert "rnncli demo --nice --explain all --check mine.csv\n" in err
+
+
+def test_a_file_that_is_there_already_is_named_as_one(typed) -> None:
+    assert typed("recipes", "copy", "hello", "my.yaml")[0] == 0
+    code, _, err = typed("recipes", "copy", "hello", "my.yaml")
+    assert code == 6
+    assert err.startswith("error: a file of this name is there already\nwhere: my.yaml\n")
+
+
+def test_only_train_speaks_of_going_on_and_only_with_a_run(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder in (run, other):
+        folder.mkdir()
+        (folder / "recipe.yaml" if folder == run else folder / "x").touch()
+    for folder, make, hint in (
+        (run, lambda: new_folder("hello", str(run)), f"rnncli train --resume {run}"),
+        (other, lambda: new_folder("hello", str(other)), ""),
+        (run, lambda: make_folder(str(run)), ""),
+    ):
+        with pytest.raises(UsageError, match="not empty") as error:
+            make()
+        assert error.value.where == str(folder)
+        assert error.value.todo.partition(": ")[2] == hint
