@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
 GRACE = 2.0  # seconds for a machine's first process to say what went wrong on all
 ENDED = "rnncli/ended"  # a key of the store: some process has ended before its time
+PATHS = ("path", "train", "validation", "test")  # keys of a recipe's data that each machine may have its own way
 _GROUPS = itertools.count()
 # A model's buffers never change: they need not be sent before every step. torch 2.13 renamed what says so.
 _NAME = "forward_sync_buffers"
@@ -199,12 +200,15 @@ def _place(process: Process) -> str:
 def _check_same(job: Job, process: Process, store: Store) -> None:
     """UsageError where this process is about to train something else than process 0."""
     config = plain(job.config)
-    del config["data"], config["train"]["threads"]  # paths and cores may differ from machine to machine
+    del config["train"]["threads"]  # cores may differ from machine to machine, and paths
+    config["data"] = {name: value for name, value in config["data"].items() if name not in PATHS}
+    # Means and deviations in a vocabulary differ by their rounding from processor to processor.
+    vocab = json.loads(json.dumps(job.splits.vocab), parse_float=lambda text: "")
     mine = {
         "rnncli": __version__,
         "torch": torch.__version__,
-        "recipe": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
-        "data": job.splits.fingerprint,
+        "recipe": _digest(config),
+        "data": _digest([job.splits.fingerprint, job.splits.counts, vocab]),
     }
     _wait_for_all(process, store, "job", json.dumps(mine))
     first = json.loads(store.get("job 0"))
@@ -217,6 +221,10 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
             todo=tr("give every machine the same files and versions"),
         )
     _wait_for_all(process, store, "same", "yes")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _wait_for_all(process: Process, store: Store, name: str, text: str) -> None:

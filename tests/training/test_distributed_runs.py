@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from rnncli.tasks import load_recipe
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.resume import check_same
-from rnncli.training.run import CHECKPOINT
+from rnncli.training.writer import CHECKPOINT
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rnncli", "train"]
 PLAIN = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"OMP_NUM_THREADS": "1"}
@@ -132,6 +133,30 @@ def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: d
     with pytest.raises(UsageError, match="not the same as in process 0: the data") as refused:
         _check_same(made(small_lm | {"data": small_lm["data"] | {"path": str(other)}}, []), Process(1, 2, 1, 2), store)
     assert "process 1 of 2 on " in refused.value.where
+
+
+def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: dict[str, Any]) -> None:
+    """The same file cut into other batches; a copy of it elsewhere is the same; what was read of it is compared, too,
+    but for how its means are rounded."""
+    store = HashStore()
+    for name in ("job 1", "same 0", "same 1"):
+        store.set(name, "yes")
+    _check_same(made(small_lm, []), Process(0, 2, 0, 2), store)
+    with pytest.raises(UsageError, match="not the same as in process 0: the recipe"):
+        _check_same(made(small_lm, ["data.window=7"]), Process(1, 2, 1, 2), store)
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(Path(small_lm["data"]["path"]).read_bytes())
+    _check_same(made(small_lm, [f"data.path={copy}"]), Process(1, 2, 1, 2), store)
+    changes: list[dict[str, Any]] = [{"vocab": {"tokens": []}}, {"counts": {"train": {"steps": 1}}}]
+    for change in changes:
+        job = made(small_lm, [])
+        job.splits = replace(job.splits, **change)
+        with pytest.raises(UsageError, match="not the same as in process 0: the data"):
+            _check_same(job, Process(1, 2, 1, 2), store)
+    for rank, mean in enumerate((0.1, 0.1 + 2**-55)):
+        job = made(small_lm, [])
+        job.splits = replace(job.splits, vocab={"mean": mean})
+        _check_same(job, Process(rank, 2, rank, 2), store)
 
 
 def test_a_process_that_ends_before_training_begins_is_noticed(
