@@ -75,7 +75,7 @@ class Work(Protocol):
         ...
 
     def told(self, run: RunState, event: dict[str, Any]) -> str:
-        """A run's event, already written into it; what to answer where it asks: go or prune."""
+        """A run's event, already written into it; what to answer where it asks: go, prune or stop."""
         ...
 
     def tick(self) -> None:

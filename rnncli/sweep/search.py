@@ -99,10 +99,16 @@ class Search:
     def told(self, run: RunState, event: dict[str, Any]) -> str:
         if run.status == "failed" and run.code == CannotWrite.exit_code:
             raise CannotWrite(run.what)  # a full disk is the next run's, too
-        going = next(going for going in self.going if run in going.runs)
+        going = next((going for going in self.going if run in going.runs), None)
+        if going is None:  # its trial was left to another process
+            return "stop"
         if event["event"] == "epoch" and run.ask:
-            going.trial.report(run.score, step=run.epoch)
-            return "prune" if going.trial.should_prune() else "go"
+            try:
+                going.trial.report(run.score, step=run.epoch)
+                return "prune" if going.trial.should_prune() else "go"
+            except RuntimeError:  # failed by another process, which took this one for dead
+                self._leave(going)
+                return "stop"
         self._settle(going)
         return "go"
 
@@ -215,8 +221,7 @@ class Search:
             going.trial.set_user_attr("status", "done" if ended is None else ended.status)
             going.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
             self._tell(going, ended)
-        self.going.remove(going)
-        going.lock.__exit__()
+        self._leave(going)
         return True
 
     def _tell(self, going: Going, ended: RunState | None) -> None:
@@ -232,9 +237,12 @@ class Search:
 
     def stop(self) -> None:
         """Leave what is going on to whoever goes on with the study: failed and in line again when that begins."""
-        for going in self.going:
-            going.lock.__exit__()
-        self.going = []
+        for going in list(self.going):
+            self._leave(going)
+
+    def _leave(self, going: Going) -> None:
+        self.going.remove(going)
+        going.lock.__exit__()
 
     # ------------------------------------------------------------------------------------------------ other processes
 

@@ -9,7 +9,8 @@ folder stays locked.
              {"event": "done"}  {"event": "busy"}  {"event": "stopped"}  {"event": "pruned"}
              {"event": "failed", "code", "what"}
 
-After an epoch's event, where the request says `ask`, one more line is read: "go" or "prune".
+After an epoch's event, where the request says `ask`, one more line is read: "go", "prune", or "stop": then training
+saves its state, and this process ends.
 """
 
 from __future__ import annotations
@@ -62,8 +63,11 @@ class Watch:
         except OSError:  # the sweep has gone
             signal.raise_signal(signal.SIGTERM)
             return
-        if self.answers is not None and self.answers.readline().strip() == "prune":
+        answer = self.answers.readline().strip() if self.answers is not None else "go"
+        if answer == "prune":
             raise Pruned
+        if answer == "stop":
+            signal.raise_signal(signal.SIGTERM)
 
 
 def work(request: dict[str, Any], tell: Tell, answers: IO[str]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from rnncli.cli import run as command
 from rnncli.errors import DataError, Missing
 from rnncli.sweep import search as module
+from rnncli.sweep.conduct import begin
 from rnncli.sweep.jobs import RunState
 from rnncli.sweep.plan import Plan, Space, make_plan
 from rnncli.sweep.rows import judged, rows_of_study
@@ -197,6 +198,29 @@ def test_hopeless_trials_are_given_up() -> None:
     assert len(answers[6]) < 10
     assert all(answer == ["go"] * 10 for k, answer in enumerate(answers) if k != 6)
     assert [found.status for found in search.found()].count("pruned") == 1
+
+
+def test_a_trial_that_another_machine_took_for_dead_is_left_to_it() -> None:
+    """With a real worker: the trial is failed in the middle of its run, which is stopped, and taken up again later."""
+    made = begin(make_plan("hello", ("train.epochs=60",), {}, search=SPACE[:1], trials=1), "s", jobs=1)
+    search = made.search
+    assert search is not None
+    OPENED.append(search)
+    seen: list[RunState] = []
+    for _ in made.go():
+        runs = [run for going in search.going for run in going.runs]
+        if not seen and any(run.epoch >= 3 for run in runs):
+            seen += runs
+            elsewhere = open_study(made.plan, Path("s"), "", None)
+            elsewhere.tell(0, state=optuna.trial.TrialState.FAIL)
+            elsewhere.enqueue_trial(elsewhere.trials[0].params, user_attrs={"name": seen[0].trial})
+    assert [trial.state.name for trial in search.study.trials] == ["FAIL", "COMPLETE"]
+    assert seen[0].status == "waiting"
+    (row,) = made.rows()
+    (run,) = row.runs
+    assert row.name == seen[0].trial
+    epochs = [json.loads(line)["epoch"] for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, 61))
 
 
 def test_a_trial_that_diverges_has_the_worst_score() -> None:
