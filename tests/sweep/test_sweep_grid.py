@@ -162,14 +162,14 @@ def test_a_run_whose_worker_a_signal_stops_is_gone_on_with() -> None:
     plan = make_plan("hello", ("train.epochs=300",), {}, grid=["model.cell=rnn"])
     made = begin(plan, "s", jobs=1)
     (run,) = made.runs
-    workers = set()
+    worker = ""
     for _ in made.go():
-        if run.status == "running" and run.epoch and not workers:
-            workers.add(int((run.folder / FolderLock.NAME).read_text()))
-            os.kill(*workers, signal.SIGTERM)
+        if run.status == "running" and run.epoch and not worker:
+            worker = FolderLock.holder(run.folder)
+            os.kill(int(worker), signal.SIGTERM)
     assert (run.status, run.what) == ("done", "")
     assert len((run.folder / "metrics.jsonl").read_text().splitlines()) == 300
-    assert workers
+    assert worker
 
 
 def test_ctrl_c_ends_an_idle_worker_without_a_traceback() -> None:
