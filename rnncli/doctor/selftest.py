@@ -143,5 +143,6 @@ if __name__ == "__main__":
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as own:  # libraries write settings and caches when they are imported
-        os.environ |= {"KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"), "KERAS_HOME": own, "MPLCONFIGDIR": own}
+        os.environ |= dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KERAS_HOME", "MPLCONFIGDIR"), own)
+        os.environ.setdefault("KERAS_BACKEND", "jax")
         main(sys.argv[1:], lines)
