@@ -33,10 +33,11 @@ from rnncli import __version__
 from rnncli.cells import State
 from rnncli.data.batch import Batch, generator
 from rnncli.device import Process, this_process
-from rnncli.errors import Missing, UsageError
+from rnncli.errors import Missing, RnncliError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.show import plain
 from rnncli.tasks import Loss
+from rnncli.training.run import StoppedBySignal
 
 if TYPE_CHECKING:
     from rnncli.training.job import Job
@@ -174,7 +175,13 @@ def together(job: Job) -> Iterator[None]:
         if not _is_lost(error):
             raise
         raise _lost(job.team) from error
-    distributed.destroy_process_group()
+    except (RnncliError, StoppedBySignal):  # found between two exchanges: nothing is under way that could hang here
+        distributed.destroy_process_group()
+        raise
+    else:
+        distributed.destroy_process_group()
+    finally:
+        job.team = None
 
 
 def _is_lost(error: RuntimeError) -> bool:

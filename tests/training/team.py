@@ -61,9 +61,16 @@ def done(name: str, job: Job) -> dict[str, Any]:
         return run_training(job, None).to_json()
     if name.startswith("poisoned"):
         job.model.front.register_forward_hook(poison)  # type: ignore[operator, union-attr]
+    return figures(job)
+
+
+def tried(name: str, job: Job) -> dict[str, Any]:
+    """The same, by all processes that there are. They part when training fails, too, and can then train again."""
     try:
-        return figures(job)
+        with with_others(job):
+            return done(name, job)
     except Diverged as error:
+        assert job.team is None
         return {"error": str(error)}
 
 
@@ -77,7 +84,7 @@ def made(recipe: Any, sets: Sequence[str]) -> Job:
 
 
 def alone(jobs: Jobs) -> dict[str, Any]:
-    return {name: done(name, made(recipe, sets)) for name, recipe, sets in jobs}
+    return {name: tried(name, made(recipe, sets)) for name, recipe, sets in jobs}
 
 
 def free_port() -> int:
@@ -130,9 +137,7 @@ def both(jobs: Jobs, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def main() -> None:
     found = {}
     for name, recipe, sets in json.loads(sys.argv[1]):
-        job = made(recipe, sets)
-        with with_others(job):
-            found[name] = done(name, job)
+        found[name] = tried(name, made(recipe, sets))
     if this_process().rank == 0:
         Path(sys.argv[2]).write_text(json.dumps(found))
 
