@@ -41,9 +41,7 @@ def find_target(word: str) -> Target:
         if (path / "recipe.yaml").is_file():
             return Target("run", word, _hidden(word) if not forced else "")
         if forced:
-            raise DataError(
-                tr("this folder is no run: it has no recipe.yaml"), where=word, todo=tr("see: ls {folder}", folder=word)
-            )
+            raise DataError(tr("this folder is no run: it has no recipe.yaml"), where=word, todo=_runs_below(path))
     elif os.path.exists(path):
         if word.endswith(WEIGHTS):
             return Target("weights", word)
@@ -54,6 +52,17 @@ def find_target(word: str) -> Target:
     elif forced:
         raise DataError(tr("there is no such file or folder"), where=word, todo=tr("check the path"))
     return _by_name(word)
+
+
+def _runs_below(folder: Path) -> str:
+    """What to name instead of a folder that is no run: the runs of a sweep or of a folder of runs, if it is one."""
+    found = sorted(folder.glob("*/seed-*/recipe.yaml")) or sorted(folder.glob("*/recipe.yaml"))
+    if not found:
+        return tr("see: ls {folder}", folder=folder)
+    run = found[0].parent
+    if run.parent != folder:  # of a sweep: the same seed of every trial
+        return tr("the runs of this sweep: {runs}", runs=folder / "*" / run.name)
+    return tr("name one of the runs in it, such as {run}", run=run)
 
 
 def _by_name(word: str) -> Target:

@@ -23,7 +23,7 @@ STYLE = """
 .rnncli .meta,.rnncli .note{color:#5a5a5a}.rnncli tr.total td{border-top:1px solid #ccc;font-weight:bold}
 .rnncli .ok{color:#1a7f37}.rnncli .failed{color:#b3261e;font-weight:bold}
 .rnncli .warning{color:#8a3c00;font-weight:bold}
-.rnncli .sheet td:empty{min-width:7em;border-bottom:1px solid #888}.rnncli .sheet td{padding:.35em 1em .35em 0}
+.rnncli .sheet td.blank{min-width:7em;border-bottom:1px solid #888}.rnncli .sheet td{padding:.35em 1em .35em 0}
 .rnncli .sheet td{white-space:normal}
 @media print{.rnncli .sheet tr{break-inside:avoid}.rnncli .sheet+.sheet{break-before:page}@page{margin:15mm}}
 .rnncli pre{overflow-x:auto}.rnncli .tokens{font-family:ui-monospace,Consolas,monospace;white-space:pre-wrap}
@@ -169,13 +169,18 @@ def _html_table(table: Table) -> str:
             body.append("<tr>" + "<td>...</td>" * len(columns) + "</tr>")
         total = table.total is not None and row == len(columns[0].texts) - 1
         cells = "".join(
-            f'<td class="{_align(column)}">{escaping.escape(column.texts[row])}</td>'  # already fitted
-            for column in columns
+            f'<td class="{_align(column)}{_blank(table, column, row)}">{escaping.escape(column.texts[row])}</td>'
+            for column in columns  # whose texts are already fitted
         )
         body.append(f'<tr class="total">{cells}</tr>' if total else f"<tr>{cells}</tr>")
     notes = "".join(f'<p class="note">{_html(text)}</p>' for text in (cut, table.caption) if text)
     drawn = f"{_html_title(table.title)}<table><tr>{head}</tr>{''.join(body)}</table>{notes}"
     return f'<div class="sheet">{drawn}</div>' if table.sheet else drawn
+
+
+def _blank(table: Table, cells: Cells, row: int) -> str:
+    """Where a sheet asks for an answer: a line to write on."""
+    return " blank" if table.sheet and cells.column.name == "value" and not cells.texts[row] else ""
 
 
 def _align(cells: Cells) -> str:

@@ -134,7 +134,7 @@ def closing(plan: Plan, rows: Sequence[Row], folder: Path, on: str) -> Page:
     """The closing table, best first: mean and spread over seeds, the test against the best, and what it says."""
     shown: list[Record] = [_table(plan, rows, on), *_said(plan, rows)]
     shown += [Message(text, "warning") for text in [*_failures(rows), *_changed_data(plan, rows)]]
-    commands = _next(plan, rows)
+    commands = _next(plan, rows, folder)
     if commands:
         shown.append(Commands(tr("next"), commands))
     return Page(SCHEMA, _title(plan), shown, _config(plan, folder))
@@ -224,7 +224,7 @@ def _changed_data(plan: Plan, rows: Sequence[Row]) -> list[str]:
     return [tr("the data changed between these runs: they are not comparable")] if len(found) > 1 else []
 
 
-def _next(plan: Plan, rows: Sequence[Row]) -> list[tuple[str, str]]:
+def _next(plan: Plan, rows: Sequence[Row], folder: Path) -> list[tuple[str, str]]:
     ranked = [row for row in rows if row.ranked]
     if not ranked:
         return []
@@ -235,6 +235,8 @@ def _next(plan: Plan, rows: Sequence[Row]) -> list[tuple[str, str]]:
     if len(with_runs) > 1:
         pair = " ".join(shlex.quote(run) for run in with_runs[:2])
         commands.append((f"rnncli runs compare {pair}", tr("the two best, curve by curve")))
+        every = f"{shlex.quote(str(folder))}/*/{Path(with_runs[0]).name}"
+        commands.append((f"rnncli report {every}", tr("a web page of all trials")))
     return commands
 
 

@@ -24,7 +24,8 @@ State = Literal["finished", "running", "stopped", "diverged", "pruned", "broken"
 @dataclass(frozen=True)
 class RunSummary:
     """settings: dotted key -> value. metrics: of the best epoch, on the part `on`. epochs: the lines of metrics.jsonl.
-    seconds: of training. note: why it is broken, or ended early. modified: when, in Unix seconds."""
+    seconds: of training. note: why it is broken, or ended early. modified: when, in Unix seconds. last_epoch: of
+    training."""
 
     folder: Path
     state: State
@@ -36,6 +37,7 @@ class RunSummary:
     seconds: float | None = None
     note: str = ""
     modified: float = 0.0
+    last_epoch: int = 0
 
     @property
     def best_by(self) -> str:
@@ -94,6 +96,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
             seconds = float(timing[-1]["seconds"]) if timing else None
         with _blaming("result.json" if result else "metrics.jsonl"):
             on, metrics, best = _figures(result, epochs)
+            last = int(result["epochs"]) if result else best
     except RnncliError as error:
         if pid := FolderLock.holder(folder):  # it has just begun
             return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=pid))
@@ -107,7 +110,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         state, note = ended["state"], str(ended.get("what", ""))
     else:
         state = "stopped"
-    return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified)
+    return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified, last)
 
 
 @contextmanager

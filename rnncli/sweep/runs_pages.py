@@ -78,9 +78,13 @@ def model_words(run: RunSummary) -> str:
 
 
 def _epochs(run: RunSummary) -> str:
-    """The best epoch of how many; of a run without a result, the last one."""
+    """The last epoch of how many, and which was the best; of a run without a result only the last is known."""
     planned = run.settings.get("train.epochs")
-    return f"{run.best_epoch}/{planned}" if run.best_epoch and planned else ""
+    if not run.best_epoch or not planned:
+        return ""
+    if run.state != "finished":
+        return f"{run.best_epoch}/{planned}"
+    return tr("{n}/{planned}, best {best}", n=run.last_epoch, planned=planned, best=run.best_epoch)
 
 
 def state_words(run: RunSummary) -> str:

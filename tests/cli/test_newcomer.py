@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rnncli.errors import UsageError
+from rnncli.cli.target import find_target
+from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
+from rnncli.sweep.runs import RunSummary
+from rnncli.sweep.runs_pages import list_page
 from rnncli.training.run import make_folder, new_folder
 
 
@@ -177,3 +180,40 @@ def test_only_train_speaks_of_going_on_and_only_with_a_run(tmp_path: Path) -> No
             make()
         assert error.value.where == str(folder)
         assert error.value.todo.partition(": ")[2] == hint
+
+
+def test_a_folder_of_runs_names_the_runs_in_it(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweeps" / "hello-001"
+    for run in ("cell=gru/seed-3", "cell=gru/seed-4", "cell=rnn/seed-3"):
+        (sweep / run).mkdir(parents=True)
+        (sweep / run / "recipe.yaml").touch()
+    for folder, hint in (
+        (sweep, f"the runs of this sweep: {sweep}/*/seed-3"),
+        (sweep / "cell=gru", f"name one of the runs in it, such as {sweep}/cell=gru/seed-3"),
+        (tmp_path, f"see: ls {tmp_path}"),
+    ):
+        with pytest.raises(DataError) as error:
+            find_target(str(folder))
+        assert error.value.todo == hint
+
+
+def test_a_printed_sheet_has_lines_only_where_an_answer_is_asked_for(typed) -> None:
+    typed("demo", "--nice", "--explain", "all", "--blanks", "--save", "sheet.html")
+    cells = re.findall("<td([^>]*)>([^<]*)</td>", Path("sheet.html").read_text(encoding="utf-8"))
+    rows = [cells[at : at + 4] for at in range(0, len(cells), 4)]  # unit, term, written out, value
+    for _, term, written, value in rows:
+        assert ("blank" in value[0]) == (value[1] == "") == (not term[1].startswith("b_"))
+        assert "blank" not in written[0]
+    assert len(rows) == 36
+    assert "td.blank{" in Path("sheet.html").read_text(encoding="utf-8")
+
+
+def test_the_list_of_runs_tells_the_last_epoch_from_the_best(tmp_path: Path) -> None:
+    settings = {"train.epochs": 15}
+    for run, shown in (
+        (RunSummary(tmp_path, "finished", settings, best_epoch=3, last_epoch=15), "15/15, best 3"),
+        (RunSummary(tmp_path, "finished", settings, best_epoch=3, last_epoch=6), "6/15, best 3"),
+        (RunSummary(tmp_path, "running", settings, best_epoch=4, last_epoch=4), "4/15"),
+    ):
+        table = list_page([run], tmp_path).records[0]
+        assert table.rows[0][[column.name for column in table.columns].index("epochs")] == shown

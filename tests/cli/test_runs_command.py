@@ -52,7 +52,7 @@ def test_list(typed: Typed, three: list[Outcome]) -> None:
         assert row["seconds"] == pytest.approx(outcome.seconds, abs=0.5)
         assert (row["task"], row["state"], row["metric"]) == ("tagging", "finished", "loss")
     assert found["hello-002"]["model"] == "gru 4"
-    assert found["deep/er/hello-003"]["epochs"] == "5/5"
+    assert found["deep/er/hello-003"]["epochs"] == "5/5, best 5"
     code, out, _ = typed("runs", "list", "runs/deep")
     assert code == 0
     assert "er/hello-003" in out

@@ -1,6 +1,8 @@
 """Chinese: rnncli/sweep, and its commands."""
 
 TEXTS: dict[str, str] = {
+    "{n}/{planned}, best {best}": "{n}/{planned}，最好 {best}",
+    "a web page of all trials": "所有试验的一个网页",
     # sweep: what was typed
     "--storage and --no-prune belong to --search": "--storage 和 --no-prune 属于 --search",
     "leave them out": "请去掉它们",
