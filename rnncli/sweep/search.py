@@ -37,6 +37,7 @@ JOURNAL = "study.journal"
 ALIVE = 30.0  # seconds between two heartbeats
 STALE = 180.0  # seconds without one after which a trial's process has gone
 LOOK = 1.0  # seconds between two looks at what others do
+HELD = 30.0  # seconds until a trial is begun, where one in line has a folder that is locked
 STARTUP = 5  # trials that nothing is pruned before
 
 
@@ -76,6 +77,7 @@ class Search:
         epochs = plan.recipe.config.train.epochs
         self.study = open_study(plan, folder, storage, max(1, epochs // 10) if prune else None)
         self.prune = prune
+        self._not_before = 0.0  # on time.monotonic's clock
         self._looked = 0.0
         self._others = False
 
@@ -88,7 +90,7 @@ class Search:
                 run = next((run for run in going.runs if not run.ended), None)
                 if run is not None and run.not_before <= now:
                     return run
-        while len(self.going) < self.jobs:
+        while len(self.going) < self.jobs and self._not_before <= now:
             began = self._begin()
             if began is None:
                 return None
@@ -150,7 +152,12 @@ class Search:
             self._fail(trial.number)
             return None
         settings = {key: rounded(self._suggest(trial, key), space) for key, space in self.plan.search.items()}
-        name, lock = self._folder_of(trial, rank, {one.user_attrs.get("name") for one in others})
+        try:
+            name, lock = self._folder_of(trial, rank, {one.user_attrs.get("name") for one in others})
+        except UsageError:  # a process that another machine took for dead still works there
+            self._retry(trial)
+            self._not_before = time.monotonic() + HELD
+            return None
         folder = self.folder / name
         trial.set_user_attr("name", name)
         trial.set_user_attr("settings", settings)
@@ -250,14 +257,14 @@ class Search:
         """Fail the trials whose process has gone, and put their settings in line again."""
         mine = {going.trial.number for going in self.going}
         for trial in self.study.get_trials(deepcopy=False):
-            if (
-                trial.state.name == "RUNNING"
-                and trial.number not in mine
-                and is_stale(trial)
-                and self._fail(trial.number)
-            ):
-                name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
-                self.study.enqueue_trial(trial.params, user_attrs={"name": name})
+            if trial.state.name == "RUNNING" and trial.number not in mine and is_stale(trial):
+                self._retry(trial)
+
+    def _retry(self, trial: Any) -> None:
+        """Fail a trial and put its settings in line again, under its old name."""
+        if self._fail(trial.number):
+            name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
+            self.study.enqueue_trial(trial.params, user_attrs={"name": name})
 
     def _fail(self, number: int) -> bool:
         """Whether this process was the one to fail it."""

@@ -14,6 +14,7 @@ import pytest
 
 from rnncli.cli import run as command
 from rnncli.errors import DataError, Missing
+from rnncli.files import FolderLock
 from rnncli.sweep import search as module
 from rnncli.sweep.conduct import begin
 from rnncli.sweep.jobs import RunState
@@ -221,6 +222,23 @@ def test_a_trial_that_another_machine_took_for_dead_is_left_to_it() -> None:
     assert row.name == seen[0].trial
     epochs = [json.loads(line)["epoch"] for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
     assert epochs == list(range(1, 61))
+
+
+def test_a_trial_in_line_whose_folder_is_locked_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(trials=1, seeds=1)
+    search = search_of(plan)
+    settings = {"train.lr": 0.01, "model.cell": "gru", "model.hidden_size": 8}
+    search.study.enqueue_trial(settings, user_attrs={"name": "trial-0000"})
+    held = Path("s/trial-0000")
+    held.mkdir()
+    with FolderLock(held):
+        assert [search.take() for _ in range(5)] == [None] * 5
+        assert not search.over()
+        assert [trial.state.name for trial in search.study.trials] == ["FAIL", "WAITING"]  # asked for once, not again
+    monkeypatch.setattr(search, "_not_before", 0.0)
+    (run,) = drive(search)
+    assert (run.trial, run.settings["train.lr"]) == ("trial-0000", "0.01")
+    assert [trial.state.name for trial in search.study.trials] == ["FAIL", "COMPLETE"]
 
 
 def test_a_trial_that_diverges_has_the_worst_score() -> None:
