@@ -79,6 +79,10 @@ class Team:
         """The task's loss, whose backward pass averages the gradients over all processes. Process 0 gives its weights
         to the others. From here on each draws dropout of its own; process 0 as it would alone."""
         shared = DistributedDataParallel(_Step(job), gradient_as_bucket_view=True, **_KEEP_BUFFERS)
+        # Gradients are packed anew, in the order they came in, after the first backward pass; and from three processes
+        # on, the place of a number decides in which order theirs are added up. A pass without data fixes the places
+        # before the first update, so that those of a resumed run are the same.
+        shared(None, None).total.backward()
         if self.process.rank:
             torch.manual_seed(int(generator(job.config.train.seed, self.process.rank).randint(2**31)))
         return shared
@@ -142,11 +146,11 @@ class _Step(nn.Module):
         self.job = job
         self.model = job.model
 
-    def forward(self, batch: Batch, carry: State | None) -> Loss:
-        if batch.size:
+    def forward(self, batch: Batch | None, carry: State | None) -> Loss:
+        if batch is not None and batch.size:
             return self.job.task.loss(self.job.config, self.model, batch, carry)
         nothing = torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
-        return Loss(nothing, 0, carry)  # the last batch had fewer rows than there are processes
+        return Loss(nothing, 0, carry)  # no data, or the last batch had fewer rows than there are processes
 
 
 @contextmanager

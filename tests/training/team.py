@@ -23,6 +23,7 @@ from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare, with_others
 from rnncli.training.loop import fit, start
 from rnncli.training.run import run_training
+from rnncli.training.writer import CHECKPOINT
 
 Jobs = Sequence[tuple[str, Any, Sequence[str]]]
 
@@ -56,9 +57,11 @@ def figures(job: Job) -> dict[str, Any]:
 
 def done(name: str, job: Job) -> dict[str, Any]:
     """What a name asks for: the figures of a task; `poisoned`: the same where one row gives no number; `outcome`: the
-    closing figures, of other cells, too."""
+    closing figures, of other cells, too; a path: those of the run kept in that folder, which goes on where it was."""
     if name == "outcome":
         return run_training(job, None).to_json()
+    if Path(name).is_absolute():
+        return run_training(job, Path(name), resume=(Path(name) / CHECKPOINT).exists()).to_json()
     if name.startswith("poisoned"):
         job.model.front.register_forward_hook(poison)  # type: ignore[operator, union-attr]
     return figures(job)

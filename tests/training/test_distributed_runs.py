@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from team import environments, made
+from team import begun, environments, made
 from torch.distributed import HashStore
 
 from rnncli import cli
@@ -109,6 +109,16 @@ def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe:
     assert refused.value.exit_code == 2
     assert refused.value.todo == f"torchrun --nproc-per-node 2 -m rnncli train --resume {cut}"
     assert (cut / CHECKPOINT).exists()
+
+
+def test_three_processes_go_on_to_the_last_bit(tmp_path: Path, small_lm: dict[str, Any]) -> None:
+    """Of two numbers the order does not matter; three are added up in the order of their place in a message."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    jobs = [(str(folder), small_lm, [f"train.max_steps={n}"]) for folder, n in ((whole, 6), (cut, 3), (cut, 6))]
+    assert begun(jobs, tmp_path, 3)()[str(cut)]["steps"] == 6
+    assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
 
 
 def test_an_error_that_all_have_is_said_once(tmp_path: Path) -> None:
