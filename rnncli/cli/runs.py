@@ -34,9 +34,9 @@ def list_(
     from rnncli.training.folder import RUNS
 
     root = Path(RUNS) if folder is None else folder
-    found = find_runs(root) if folder is not None or os.path.exists(root) else []
+    found, whole = find_runs(root) if folder is not None or os.path.exists(root) else ([], True)
     runs = [read_run(path, curves=False) for path in found]
-    deliver(lambda: list_page(runs, root), json=json, save=save, full=full)
+    deliver(lambda: list_page(runs, root, whole), json=json, save=save, full=full)
 
 
 @app.command()

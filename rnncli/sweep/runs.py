@@ -17,6 +17,7 @@ from rnncli.recipe.parse import parse
 from rnncli.sweep.plan import leaves
 
 DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
+MOST_FOLDERS = 10_000  # looked into that are no run
 ENDED = "ended.json"  # in a run that a sweep ended before its result: why
 State = Literal["finished", "running", "stopped", "diverged", "pruned", "broken"]
 
@@ -49,8 +50,9 @@ class RunSummary:
         return self.metrics.get(self.best_by)
 
 
-def find_runs(folder: Path) -> list[Path]:
-    """Every run folder at or below `folder`, by name. Raises DataError: no such folder, none that can be read."""
+def find_runs(folder: Path) -> tuple[list[Path], bool]:
+    """(every run folder at or below `folder`, by name; whether that is all: where MOST_FOLDERS folders are none, those
+    further down are not looked into). Raises DataError: no such folder, none that can be read."""
     if not os.path.isdir(folder):
         what = tr("is a file, and a folder is wanted here") if os.path.exists(folder) else tr("there is no such folder")
         raise DataError(what, where=shown(folder), todo=tr("name the folder that holds the runs"))
@@ -58,23 +60,31 @@ def find_runs(folder: Path) -> list[Path]:
         os.listdir(folder)
     except OSError as error:
         raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=shown(folder)) from error
-    return list(_below(folder, DEPTH))
+    found: list[Path] = []
+    level, looked = [folder], 0
+    for depth in range(DEPTH + 1):
+        below: list[Path] = []
+        for one in level:
+            if any(os.path.isfile(one / name) for name in ("recipe.yaml", MANIFEST)):
+                found.append(one)
+                continue
+            if looked == MOST_FOLDERS:
+                return sorted(found), False
+            looked += 1
+            if depth < DEPTH:
+                below += _inner(one)
+        level = below
+    return sorted(found), True
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    if any(os.path.isfile(folder / name) for name in ("recipe.yaml", MANIFEST)):
-        yield folder
-        return
-    if depth == 0:
-        return
+def _inner(folder: Path) -> list[Path]:
+    """The folders in it, by name, links and hidden ones left out."""
     try:
         with os.scandir(folder) as entries:
             inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:  # a folder that nobody lets us see holds nothing for us
-        return
-    for name in inner:
-        if not name.startswith("."):
-            yield from _below(folder / name, depth - 1)
+        return []
+    return [folder / name for name in inner if not name.startswith(".")]
 
 
 def read_run(folder: Path, *, curves: bool = True) -> RunSummary:

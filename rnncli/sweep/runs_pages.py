@@ -13,15 +13,16 @@ from rnncli.locale import tr
 from rnncli.recipe.parse import flow_text
 from rnncli.records import Column, Commands, Message, Page, Record, Series, Table
 from rnncli.sweep.plan import labels_of
-from rnncli.sweep.runs import RunSummary, curve
+from rnncli.sweep.runs import MOST_FOLDERS, RunSummary, curve
 
 MOST_ROWS = 40  # on the screen; --full and every file have all
 DECADES = 100.0  # between the smallest and the largest loss from which on the axis is logarithmic
 HARDLY_SETTINGS = ("format", "train.device", "train.threads", "model.engine")  # differ by machine, not by intent
 
 
-def list_page(runs: Sequence[RunSummary], folder: Path) -> Page:
-    """One line per run, the newest last; of each what it is, how far it came and how good it was."""
+def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> Page:
+    """One line per run, the newest last; of each what it is, how far it came and how good it was. whole: whether every
+    folder was looked into."""
     columns = [
         Column("run", tr("run"), "text"),
         Column("task", tr("task"), "text", optional=True),
@@ -54,6 +55,10 @@ def list_page(runs: Sequence[RunSummary], folder: Path) -> Page:
         shown.append(Message(tr("and {n} more", n=len(broken) - 5), "warning"))
     if not runs:
         shown = [Message(tr("no run lies under {folder}/", folder=folder))]
+    if not whole:
+        n = f"{MOST_FOLDERS:,}"
+        text = tr("{n} folders were looked into, and there are more: name one nearer to the runs", n=n)
+        shown.append(Message(text, "warning"))
     commands = [("rnncli runs compare RUN RUN", tr("settings, metrics and curves side by side"))]
     if not runs:
         commands = [("rnncli train hello", tr("make one"))]

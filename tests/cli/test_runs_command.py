@@ -159,6 +159,20 @@ def test_nothing_there(typed: Typed) -> None:
     assert typed("runs", "list", "empty")[0] == 0
 
 
+def test_a_walk_that_does_not_end_is_cut_and_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnncli.sweep.runs.MOST_FOLDERS", 50)
+    for k in range(49):
+        Path(f"runs/a/{k}").mkdir(parents=True)
+    make("runs/b")  # near the top: it is found before what is deep below its neighbour
+    out = typed("runs", "list")[1]
+    assert "b" in rows(typed("runs", "list", "--json")[1])
+    assert "there are more" in out  # runs/, a and 48 below it are 50
+    Path("runs/a/48").rmdir()
+    assert "there are more" not in typed("runs", "list")[1]
+    make("runs/a/47/deep")
+    assert "a/47/deep" in rows(typed("runs", "list", "--json")[1])
+
+
 def test_names_are_as_short_as_tells_them_apart() -> None:
     folders = [Path(path) for path in ("s/a/seed-0", "s/a/seed-1", "s/b/seed-0")]
     assert short_names(folders) == ["a/seed-0", "a/seed-1", "b/seed-0"]

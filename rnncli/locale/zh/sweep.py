@@ -91,6 +91,7 @@ TEXTS: dict[str, str] = {
     "process {pid}": "进程 {pid}",
     "runs under {folder}": "{folder} 下的运行",
     "no run lies under {folder}/": "{folder}/ 下没有运行",
+    "{n} folders were looked into, and there are more: name one nearer to the runs": "已查看 {n} 个文件夹，还有更多：请写出离运行更近的文件夹",
     "make one": "做一个",
     "task": "任务",
     "model": "模型",
