@@ -21,6 +21,7 @@ PACKAGE = Path(rnncli.__file__).parent
 VARIABLES = {
     "text": "report/__init__.py",  # hands its own argument on
     "expected": "cli/__init__.py",
+    "self.counted": "cli/watching.py",
     "names.TORCH_HABITS[key]": "recipe/check.py",
     "mark.text": "recipe/check.py",
     "_KIND_WORDS[types[key]]": "recipe/sections.py",

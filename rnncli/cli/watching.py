@@ -34,6 +34,9 @@ class Lines:
         self.headed = False
         self.begun = False
         self.pending: Progress | None = None
+        self.best = 0  # the best epoch so far
+        self.shown: set[int] = set()
+        self.counted = getattr(job.task, "COUNTED", "steps")  # what the speed is of
 
     def __call__(self, progress: Progress) -> None:
         if progress.event == "step":
@@ -48,6 +51,7 @@ class Lines:
                 progress.step, min(total, limit) if limit else total, lambda: self._fields(progress), tr("update")
             )
         elif progress.event == "epoch":
+            self.best = progress.epoch if progress.improved else self.best
             changed = progress.watch != self.watch
             regular = not progress.watch and progress.epoch % self.every == 0
             if progress.epoch == 1 or changed or regular:
@@ -55,15 +59,23 @@ class Lines:
             else:
                 self.pending = progress
             self.watch = progress.watch
-        elif self.pending is not None:
-            self._line(self.pending)
+        else:
+            if self.pending is not None:
+                self._line(self.pending)
+            if self.best and self.best not in self.shown:
+                self.live.line(tr("not every epoch is shown; the best was epoch {n}", n=self.best))
 
     def _fields(self, progress: Progress) -> dict[str, str]:
         speed = progress.counted / progress.seconds if progress.seconds else 0.0
-        return {tr("epoch"): str(progress.epoch), tr("loss"): number(progress.loss), tr("steps/s"): f"{speed:,.0f}"}
+        return {
+            tr("epoch"): str(progress.epoch),
+            tr("loss"): number(progress.loss),
+            tr("{what}/s", what=tr(self.counted)): f"{speed:,.0f}",
+        }
 
     def _line(self, progress: Progress) -> None:
         self.pending = None
+        self.shown.add(progress.epoch)
         held_out = self.job.splits.held_out
         # a task may measure more than its METRICS (accuracy by length): that is for the closing table
         shown = {name: value for name, value in progress.metrics.items() if name in self.job.task.METRICS}

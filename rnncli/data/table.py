@@ -28,6 +28,10 @@ Key = str | int  # a column by name, or by number from 0
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
+class NoColumn(DataError):
+    """A table has not the column that was asked for."""
+
+
 @dataclass(frozen=True)
 class Table:
     """How to read one file. columns: the header's names, or "0", "1" ... without one; header_line: 0 without one."""
@@ -63,7 +67,7 @@ class Table:
         todo += tr("columns: {columns}", columns=listed)
         if self.header_line and any(number(column) is not None for column in some if column):
             todo += tr("; if that is a row of data, set header: false")
-        raise DataError(
+        raise NoColumn(
             tr("there is no column {name}", name=repr(name)), where=f"{self.name}:{self.header_line or 1}", todo=todo
         )
 

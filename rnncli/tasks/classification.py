@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"macro-f1": "higher", "accuracy": "higher", "loss": "lower"}
 INPUT: Literal["text", "path"] = "text"
+COUNTED = "rows"  # by `loss`: what the speed is of
 SHOWN_PREFIXES = 12  # of the example that closes a run
 SHOWN_CLASSES = 24  # in the confusion matrix; more classes: the commonest mistakes as a table
 

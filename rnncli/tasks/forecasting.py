@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import nan
@@ -17,10 +19,11 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import split_in_order
-from rnncli.data.table import open_table
+from rnncli.data.table import NoColumn, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, TrainSection
+from rnncli.recipe.parse import flow_text
 from rnncli.records import Column, Json, Record, Series, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
 
@@ -116,7 +119,7 @@ def read(config: Config) -> Splits:
     if data.path is not None:
         assert isinstance(data.path, str)
         sources = [data.path]
-        whole = _series(config, data.path, notes)
+        whole = _first_series(config, data.path, notes)
         split = split_in_order(len(whole), data.split.fractions())
         ranges = {name: (whole, range(rows[0], rows[-1] + 1)) for name, rows in split.parts.items()}
         how = split.how
@@ -126,7 +129,7 @@ def read(config: Config) -> Splits:
         ranges = {}
         for name, source in given.items():
             if source is not None:
-                series = _series(config, source, notes)
+                series = _first_series(config, source, notes)
                 ranges[name] = (series, range(len(series)))
         how = tr("separate files")
     vocab = _scales(config, *ranges["train"])
@@ -145,6 +148,35 @@ def read(config: Config) -> Splits:
         how=how,
         notes=notes,
     )
+
+
+def _first_series(config: Config, source: str, notes: list[str]) -> RegularSeries:
+    """A series that a recipe names. Where its columns are called otherwise, the error says what would fit."""
+    try:
+        return _series(config, source, notes)
+    except NoColumn as error:
+        columns = open_table(source, header=config.data.header, decimal=config.data.decimal).columns
+        try:
+            found = fill(source)
+        except DataError:
+            raise error from None
+        missing: dict[str, list[Any]] = {"data.date": [config.data.date], "data.target": config.data.targets()}
+        sets = [
+            shlex.join(["--set", f"{key}={flow_text(found[key])}"])
+            for key, named in missing.items()
+            if not all(name in (None, *columns) for name in named)
+        ]
+        if not sets or not config.data.header:
+            raise
+        copying = shlex.join(["rnncli", "recipes", "copy", "forecasting", "my.yaml", "--data", _short(source)])
+        todo = tr("{sets}, or {command}", sets=" ".join(sets), command=copying)
+        raise DataError(error.what, where=error.where, todo=todo) from error
+
+
+def _short(path: str) -> str:
+    """As one would type it here."""
+    beside = os.path.relpath(path)
+    return path if beside.startswith(os.pardir) else beside
 
 
 def _series(config: Config, source: str, notes: list[str]) -> RegularSeries:

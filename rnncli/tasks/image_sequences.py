@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"accuracy": "higher", "loss": "lower"}
 INPUT: Literal["text", "path"] = "path"
+COUNTED = "rows"  # by `loss`: what the speed is of
 SHADES = " .:-=+*#%@"  # of a frame shown as text, from its darkest point to its brightest
 SHOWN_FRAMES = 4  # as pictures
 SHOWN_POINTS = 16  # rows and columns of such a picture

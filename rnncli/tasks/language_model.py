@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"loss": "lower", "perplexity": "lower", "bits": "lower"}
 INPUT: Literal["text", "path"] = "text"
+COUNTED = "tokens"  # by `loss`: what the speed is of
 PIECE = 1024  # tokens of a prompt read at once, and of a written text given out at once
 ENOUGH = 20  # windows of every stream that a text should have: fewer, and an epoch is a handful of updates
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"cer": "lower", "wer": "lower", "loss": "lower"}
 INPUT: Literal["text", "path"] = "path"
+COUNTED = "tokens"  # by `loss`: what the speed is of
 BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
 SHOWN_FRAMES = 50  # on one line of the example that closes a run
 

@@ -46,6 +46,7 @@ METRICS: Mapping[str, Literal["lower", "higher"]] = {
     "chrf": "higher",
 }
 INPUT: Literal["text", "path"] = "text"
+COUNTED = "tokens"  # by `loss`: what the speed is of
 SHARED = 2_000_000  # pairs of a source and a target word that the dictionary baseline learns from, at most
 
 Paths = DataPath | Annotated[list[DataPath], Field(min_length=2, max_length=2), Expected("[source file, target file]")]

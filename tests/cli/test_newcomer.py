@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from rnncli.cli.target import find_target
+from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
 from rnncli.sweep.runs import RunSummary
 from rnncli.sweep.runs_pages import list_page
+from rnncli.tasks import load_recipe, load_task, task_names
+from rnncli.training.job import prepare
+from rnncli.training.loop import Progress
 from rnncli.training.run import make_folder, new_folder
 
 
@@ -217,3 +222,60 @@ def test_the_list_of_runs_tells_the_last_epoch_from_the_best(tmp_path: Path) -> 
     ):
         table = list_page([run], tmp_path).records[0]
         assert table.rows[0][[column.name for column in table.columns].index("epochs")] == shown
+
+
+def test_other_column_names_come_with_the_options_that_fit(typed) -> None:
+    days = [f"2024-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
+    rows = "".join(f"{day},{20 + k % 7}\n" for k, day in enumerate(days))
+    Path("my series.csv").write_text("day,outside temp\n" + rows, encoding="utf-8")
+    code, _, err = typed("train", "forecasting", "--data", "my series.csv", "--fast-dev-run")
+    assert code == 3
+    assert "there is no column" in err
+    hint = "--set data.date=day --set 'data.target=outside temp'"
+    assert f"next:  {hint}, or rnncli recipes copy forecasting my.yaml --data 'my series.csv'\n" in err
+    code, _, err = typed("train", "forecasting", "--data", "my series.csv", "--dry-run", *shlex.split(hint))
+    assert "there is no column" not in err
+
+
+def lines_of(recipe: str, *sets: str) -> tuple[Lines, list[str]]:
+    """What stays on the screen while a recipe trains."""
+    said: list[str] = []
+
+    class Live:
+        def line(self, text: str) -> None:
+            said.append(text)
+
+        def update(self, *fields: object) -> None:
+            pass
+
+    return Lines(prepare(load_recipe(recipe, sets)), Live()), said
+
+
+def test_the_speed_is_counted_in_the_word_of_the_data() -> None:
+    now = Progress("step", 1, 1, read_loss=lambda: 1.0, lr=0.1, seconds=2.0, counted=2048.0)
+    lines, _ = lines_of("language-model", "data.path=" + str(recipe_folder() / "language-model.yaml"), "data.window=2")
+    assert lines._fields(now)["tokens/s"] == "1,024"
+    lines, _ = lines_of("hello")
+    assert lines._fields(now)["steps/s"] == "1,024"
+    assert {getattr(load_task(name), "COUNTED", "steps") for name in task_names()} == {"tokens", "rows", "steps"}
+
+
+def test_the_best_epoch_is_named_where_its_line_is_left_out() -> None:
+    for best, said_last in ((13, "not every epoch is shown; the best was epoch 13"), (12, "")):
+        lines, said = lines_of("hello", "train.epochs=45")
+        for epoch in range(1, 46):
+            lines(
+                Progress(
+                    "epoch",
+                    epoch,
+                    epoch,
+                    read_loss=lambda: 1.0,
+                    lr=0.1,
+                    seconds=1.0,
+                    counted=1.0,
+                    improved=epoch == best,
+                )
+            )
+        lines(Progress("end", 45, 45, read_loss=lambda: 1.0, lr=0.1, seconds=1.0, counted=1.0))
+        assert (said[-1] == said_last) == bool(said_last)
+        assert sum("best" in line for line in said) == bool(said_last)

@@ -1,6 +1,7 @@
 """Chinese: rnncli/tasks."""
 
 TEXTS: dict[str, str] = {
+    "{sets}, or {command}": "{sets}，或者 {command}",
     "mend it, or empty it: a missing value can be filled in (data.missing)": "改正它，或清空它：缺失值可以填补（data.missing）",
     "this task does not read {option}": "这个任务不读取 {option}",
     "it reads {options}": "它读取 {options}",
