@@ -110,7 +110,7 @@ def test_a_trial_whose_process_has_gone_is_taken_up_again() -> None:
     done = going.runs[0]
     done.folder.mkdir(parents=True)
     (done.folder / "recipe.yaml").write_text("model: {}\ntrain: {best_by: loss}\n")
-    result = {"on": "train", "metrics": {"loss": done.score}, "best_epoch": 1}
+    result = {"on": "train", "metrics": {"loss": done.score}, "best_epoch": 1, "epochs": 1}
     (done.folder / "result.json").write_text(json.dumps(result))
 
     second = search_of(plan)
