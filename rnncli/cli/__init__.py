@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -126,7 +127,8 @@ def _root(
     if context.invoked_subcommand != "train":
         only_one_process()
     if context.invoked_subcommand is None:
-        print(start_screen())
+        lines = start_screen().split("\n")
+        print("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
 
 
 def _take_globals(args: list[str]) -> list[str]:
@@ -275,10 +277,31 @@ def say(error: RnncliError, cause: Exception | None = None) -> int:
             sys.stdout.flush()
         if settings.debug:
             traceback.print_exception(cause or error)
-        print(_printable("\n".join(lines)), file=sys.stderr, flush=True)
+        lines = _printable("\n".join(lines)).split("\n")
+        print("\n".join(_to_fit(lines) if sys.stderr.isatty() else lines), file=sys.stderr, flush=True)
     except OSError:
         _drop_output()
     return error.exit_code
+
+
+_HEAD = re.compile(r"(.*\S {2,}|\w+[:：] ?|\s+)(?=\S)")  # of a line: what its text goes on beside
+
+
+def _to_fit(lines: list[str]) -> list[str]:
+    """Broken between words where a terminal would break inside one; but a command stays as it can be copied."""
+    from rnncli.report.lines import cells, wrap
+
+    width, fitted = shutil.get_terminal_size().columns, []
+    for line in lines:
+        if cells(line) <= width or re.search(r": +rnncli ", line):
+            fitted.append(line)
+            continue
+        found = _HEAD.match(line)
+        head = found[0] if found is not None and cells(found[0]) <= width - 16 else ""
+        indent = cells(head) if head else 6
+        first, *others = wrap(line[len(head) :], width - indent)
+        fitted += [head + first, *(" " * indent + other for other in others)]
+    return fitted
 
 
 def _printable(text: str) -> str:

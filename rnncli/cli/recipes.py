@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from rnncli.tasks import Recipe
+
+SMALL = 1_000_000  # bytes of data that are read to say whether they will do
 
 app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
 
@@ -91,10 +96,13 @@ def copy(
         raise CannotWrite(
             tr("a file of this name is there already"), where=target, todo=tr("choose another name, or add --force")
         )
-    recipe = load_recipe(name, sets, _from_data(name, data, sets) if data is not None else {})
+    found = _from_data(name, data, sets) if data is not None else {}
+    recipe = load_recipe(name, sets, found)
     _note(recipe.note)
     atomic_write(target, copied(recipe.document, type(recipe.config), target))
     print(tr("wrote {file}", file=target))
+    if data is not None and not settings.quiet:
+        _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, recipe)
     if not settings.quiet:
         print(tr("next") + f"  rnncli train {target}")
 
@@ -151,6 +159,19 @@ def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, ob
     found = {} if fill is None else fill(path)
     typed = {text.partition("=")[0].strip() for text in sets}
     return {key: ("--data", value) for key, value in ({"data.path": path} | found).items() if key not in typed}
+
+
+def _say_of(path: str, filled: dict[str, object], recipe: Recipe) -> None:
+    """What the data changed; and of a small file, which is read quickly, whether it can be trained on."""
+    from rnncli.recipe.parse import flow_text
+
+    if filled:
+        print(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
+    if os.path.isfile(path) and os.path.getsize(path) <= SMALL:
+        try:
+            recipe.task.read(recipe.config)
+        except RnncliError as error:
+            _note(tr("it cannot be trained on as it is: {why}", why=error.what))
 
 
 def _note(text: str) -> None:

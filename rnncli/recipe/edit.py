@@ -44,13 +44,18 @@ def for_file(text: str, name: str, file: str) -> str:
 
 def without_result(text: str) -> str:
     """The comment on top without its `Result:`, which is not the result of a copy that is yet to be trained."""
+    return _without(text, "# Result")
+
+
+def _without(text: str, begin: str) -> str:
+    """The comment on top without the paragraph that begins so."""
     lines = text.splitlines(keepends=True)
     kept: list[str] = []
     within = False
     for i, line in enumerate(lines):
         if not line.startswith("#"):
             return "".join(kept + lines[i:])
-        if line.startswith("# Result"):
+        if line.startswith(begin):
             within = True
             _, _, rest = line.partition(".  ")  # two blanks: what stands behind it on its line
             if rest:
@@ -65,7 +70,8 @@ def without_result(text: str) -> str:
 def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
     """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay.
 
-    A relative path is rewritten to mean the same file from there, line 1 runs `file`, and the result is not copied.
+    A relative path is rewritten to mean the same file from there, line 1 runs `file`, and the result is not copied; nor
+    is what the comment says of other data where `document` has been given its own.
     """
 
     def moved(path: str, folder: str) -> str:
@@ -80,9 +86,11 @@ def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
         for key in keys if isinstance(keys, dict) else ():
             if keys[key] != old[section][key] and f"{section}.{key}" not in changes:
                 changes[f"{section}.{key}"] = keys[key]
-    return for_file(
-        edited(without_result(document.text), changes), os.path.splitext(os.path.basename(document.name))[0], file
-    )
+    text = without_result(document.text)
+    if "data.path" in document.typed:  # it has its data: no word on where else that comes from
+        first, newline, rest = _without(text, "# Without --data").partition("\n")
+        text = re.sub(r" --data \S+", "", first) + newline + rest
+    return for_file(edited(text, changes), os.path.splitext(os.path.basename(document.name))[0], file)
 
 
 def _at(values: Any, key: str) -> Any:

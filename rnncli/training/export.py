@@ -146,7 +146,8 @@ number = {{token: i for i, token in enumerate(tokens)}}
 ids = torch.tensor([[{unknown}] for token in {"text.split()" if words else "text"}])  # (T, B=1)
 output, state = net["rnn"]({x})  # (T, B, D*H)
 scores = {scores}  # (T, B, C)
-print(*(answers[i] for i in scores[:, 0].argmax(1)), sep={'" "' if words else '""'})
+predicted = {'" "' if words else '""'}.join(answers[i] for i in scores[:, 0].argmax(1))  # at every step
+print(f"input {{text!r}} -> predicted {{predicted!r}}")
 '''
     )
 

@@ -74,7 +74,7 @@ def test_the_script_gives_the_same_scores_without_rnncli(tmp_path: Path, sets: l
         wanted = run.model(run.task.encode(run.config, run.vocab, ["hello"])).scores[:, 0]
     torch.testing.assert_close(torch.tensor(json.loads(scores), dtype=wanted.dtype), wanted, rtol=0, atol=1e-6)
     (predicted,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], rnncli_asked())
-    assert answer == predicted.text
+    assert answer == f"input 'hello' -> predicted {predicted.text!r}"
 
 
 def rnncli_asked():
@@ -91,7 +91,8 @@ def test_words_and_a_default_text(tmp_path: Path) -> None:
     run = rnncli.train("language-model", out=str(tmp_path / "run"), sets=sets)
     export(run, str(tmp_path / "out"))
     assert run_without_rnncli(tmp_path / "out").strip()
-    assert len(run_without_rnncli(tmp_path / "out", "the unicorn the").split()) == 3
+    _, predicted = run_without_rnncli(tmp_path / "out", "the unicorn the").split(" -> predicted ")
+    assert len(predicted.split()) == 3
 
 
 def test_a_model_of_several_parts_exports_its_cores(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rnncli import cli
+from rnncli.cli.start import start_screen
 from rnncli.cli.target import find_target
 from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
@@ -279,3 +281,45 @@ def test_the_best_epoch_is_named_where_its_line_is_left_out() -> None:
         lines(Progress("end", 45, 45, read_loss=lambda: 1.0, lr=0.1, seconds=1.0, counted=1.0))
         assert (said[-1] == said_last) == bool(said_last)
         assert sum("best" in line for line in said) == bool(said_last)
+
+
+@pytest.mark.parametrize("name", ["language-model", "word-language-model"])
+def test_a_copy_with_its_own_data_runs_without_data_and_says_what_changed(typed, name: str) -> None:
+    Path("my.txt").write_text("a small text for a small model, " * 40, encoding="utf-8")
+    code, out, err = typed("recipes", "copy", name, "mine.yaml", "--data", "my.txt")
+    assert (code, err) == (0, "")
+    top = Path("mine.yaml").read_text(encoding="utf-8").partition("\ntask:")[0]
+    assert top.splitlines()[0] == "# rnncli train mine.yaml"
+    assert "--data" not in top
+    assert "Python's own documentation" not in top
+    assert "Predict the next" in top
+    assert re.search("from my.txt:  data.window: [0-9]+  train.batch_size: [0-9]+\n", out)
+    assert typed("train", "mine.yaml", "--dry-run")[0] == 0
+
+
+def test_a_copy_says_at_once_that_its_text_is_too_short(typed) -> None:
+    Path("my.txt").write_text("ab", encoding="utf-8")
+    code, _, err = typed("recipes", "copy", "language-model", "mine.yaml", "--data", "my.txt")
+    assert code == 0
+    assert err.startswith("note: it cannot be trained on as it is: ")
+    assert "too few to learn from" in err
+
+
+def test_long_lines_break_between_words_and_commands_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    command = "next:  such as: rnncli train hello --set train.lr=0.01 --epochs 100"
+    assert cli._to_fit(
+        [
+            "error: too short: train has 1,000 tokens, and 2,049 are needed",
+            "Work       predict   " + "word " * 6,
+            command,
+        ]
+    ) == [
+        "error: too short: train has 1,000",
+        "       tokens, and 2,049 are needed",
+        "Work       predict   word word word word",
+        "                     word word",
+        command,
+    ]
+    for line in cli._to_fit(start_screen().split("\n")):
+        assert len(line) <= 40 or "--data my.txt" in line

@@ -19,6 +19,8 @@ TEXTS: dict[str, str] = {
     "there is no language {name!r}": "没有语言 {name!r}",
     "there is not enough memory": "内存不够",
     "a value": "一个值",
+    "from {file}:": "取自 {file}：",
+    "it cannot be trained on as it is: {why}": "现在这样还不能训练：{why}",
     "the runs of this sweep: {runs}": "这次扫描的各个运行：{runs}",
     "name one of the runs in it, such as {run}": "请写出其中的一个运行，例如 {run}",
     "{name} needs {expected}": "{name} 需要{expected}",
