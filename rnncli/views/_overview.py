@@ -11,10 +11,11 @@ from rnncli.nn.evaluate import evaluating
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.records import Checks, Column, Commands, Message, Page, Record, Table
 from rnncli.replay import CoreTrace
+from rnncli.report import symbols
 from rnncli.report.numbers import number, size
 from rnncli.views import Options
 from rnncli.views import shapes as shapes_view
-from rnncli.views._page import paged
+from rnncli.views._page import applies, paged
 from rnncli.views._show import cells_of, joined, label_cell, label_column, name_of, place, replay_check
 from rnncli.views._subject import Subject
 
@@ -45,7 +46,10 @@ def overview(subject: Subject) -> Page:
     records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
     records.append(Checks([replay_check(made)]))
     width = max(cells_of(title) for title, _ in groups()) + 2
-    lines = [(title + " " * (width - cells_of(title)) + "  ".join(names), "") for title, names in groups()]
+    lines = [
+        (title + " " * (width - cells_of(title)) + "  ".join(name for name in names if applies(name, subject)), "")
+        for title, names in groups()
+    ]
     records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
     return paged("overview", subject, Options(), records)
 
@@ -67,7 +71,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
         parts[0] += " -> " + joined([answers[i] for i in ids if 0 <= i < len(answers)], SAMPLE)
     known = subject.names.inputs
     if known is not None and all(len(token) == 1 for token in known) and len(known) <= 8:
-        parts.append(tr("letters: {letters}", letters=" ".join(known)))
+        parts.append(tr("letters: {letters}", letters=" ".join(map(symbols.token, known))))
     loss = _loss(subject)
     return "   ".join([*parts, loss] if loss else parts)
 

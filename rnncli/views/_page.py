@@ -23,6 +23,16 @@ def page(name: str, subject: Subject, options: Options | None = None) -> Page:
     return paged(name, subject, options, view.compute(subject, options))
 
 
+def applies(name: str, subject: Subject) -> bool:
+    """Whether the subject has what the view needs."""
+    try:
+        for need in load_view(name).NEEDS:
+            _require(need, name, subject)
+    except UsageError:
+        return False
+    return True
+
+
 def paged(name: str, subject: Subject, options: Options, shown: list[Record]) -> Page:
     """Records under the header of their subject."""
     notes: list[Record] = [Message(note, "note", name="unknown") for note in subject.notes]

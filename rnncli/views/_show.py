@@ -11,6 +11,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Column
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
+from rnncli.report import symbols
 from rnncli.views import Options
 from rnncli.views._subject import Subject
 
@@ -79,9 +80,9 @@ def cells_of(text: str) -> int:
 
 
 def joined(tokens: Sequence[str], most: int) -> str:
-    """Tokens as running text: words with blanks between, white space as one blank, cut to `most` characters."""
+    """Tokens as running text: words with blanks between, white space in them made visible, cut to `most` characters."""
     between = " " if any(len(token) > 1 for token in tokens) else ""
-    text = " ".join(between.join(tokens).split())
+    text = between.join(symbols.token(token) for token in tokens)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

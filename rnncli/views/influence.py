@@ -46,6 +46,15 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             name="changed",
         )
     ]
+    said = [tr("A core is a recurrent module of the model: its nn.RNN, nn.LSTM, nn.GRU.")]
+    if batch is not subject.batch:
+        said.append(
+            tr(
+                "The sample is one row, read {n} times side by side: so a leak shows.",
+                n=batch.size,
+            )
+        )
+    records.append(Message(" ".join(said), "note", name="about"))
     checks: list[Check] = []
     before = trace(subject.model, batch, check=False)
     after = trace(subject.model, changed, check=False)

@@ -12,6 +12,7 @@ from rnncli.locale import tr
 from rnncli.nn.frontends import OneHot
 from rnncli.records import Checks, Column, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace, trace
+from rnncli.report import symbols
 from rnncli.report.numbers import number
 from rnncli.views import BATCH, Options
 from rnncli.views._show import (
@@ -128,7 +129,7 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
     rows: list[list[Any]] = []
     for t in steps:
         indices, values = best.indices[t].tolist(), best.values[t].tolist()
-        others = [f"{names[i]} {p:.4f}" for i, p in zip(indices[1:], values[1:], strict=True)]
+        others = [f"{symbols.token(names[i])} {p:.4f}" for i, p in zip(indices[1:], values[1:], strict=True)]
         rows.append([names[indices[0]], values[0], *others])
     if has_targets:
         assert targets is not None
