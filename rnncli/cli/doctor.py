@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from rnncli.cli.deliver import AsJson, Save, deliver
+from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
-from rnncli.locale import set_language
+from rnncli.locale import set_language, tr
 
 if TYPE_CHECKING:
     from rnncli.records import Page
@@ -19,7 +20,12 @@ def doctor(json: AsJson = False, save: Save = None) -> None:
 
     if not _rich_works():
         set_language("en")
-    deliver(examine, json=json, save=save, draw=_draw)
+
+    def make() -> Page:
+        with waiting(tr("measuring, some seconds ..."), quiet=json):
+            return examine()
+
+    deliver(make, json=json, save=save, draw=_draw)
 
 
 def _draw(page: Page) -> None:

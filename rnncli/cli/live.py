@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rnncli.cli.settings import settings
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from rnncli.records import Page
 
 REDRAW = 0.25  # seconds between two drawings
+
+
+@contextmanager
+def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
+    """A line on a terminal for as long as there is nothing else to say; nothing of it stays. None in a script."""
+    from rnncli.report.progress import LiveProgress
+
+    if settings.quiet or quiet or sys.stderr is None:  # closed by the caller
+        yield
+        return
+    with LiveProgress(ascii=settings.ascii) as live:
+        live.wait(text)
+        yield
 
 
 class LivePage:

@@ -9,6 +9,7 @@ import typer
 
 from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
+from rnncli.cli.live import waiting
 from rnncli.cli.processes import only_one_process
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -103,7 +104,8 @@ def train(
 
         sys.stdout.write(script.code(loaded))
         return
-    from rnncli.training.job import prepare, with_others
+    with waiting(tr("loading torch ..."), quiet=json):
+        from rnncli.training.job import prepare, with_others
 
     job = prepare(loaded)
     if init_from and rank == 0:  # the others are given its weights
@@ -207,7 +209,8 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
         if folder is not None and not resume:
             _remove_if_empty(folder)
         raise
-    page = closing(job, outcome)
+    with waiting(tr("measuring one example ...")):
+        page = closing(job, outcome)
     shown = list(page.records)
     if kept:
         shown += [

@@ -64,6 +64,7 @@ class Lines:
                 self._line(self.pending)
             if self.best and self.best not in self.shown:
                 self.live.line(tr("not every epoch is shown; the best was epoch {n}", n=self.best))
+            self.live.wait(tr("measuring the baselines ..."))
 
     def _fields(self, progress: Progress) -> dict[str, str]:
         speed = progress.counted / progress.seconds if progress.seconds else 0.0

@@ -70,6 +70,13 @@ class LiveProgress:
         self._next = now + self._interval
         self._draw(done, total, fields() if callable(fields) else fields, now, f"{what} " if what else "")
 
+    def wait(self, text: str) -> None:
+        """Show what is waited for, where the line is live: there is nothing to count."""
+        if self._live:
+            text = symbols.fit(text, self._encoding)
+            self._write_live(text if cells(text) < _columns(self._file) else "")
+            self._file.flush()
+
     def line(self, text: str) -> None:
         """Print a line that stays, above the live one."""
         live = self._last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from pathlib import Path
@@ -15,12 +16,14 @@ from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
+from rnncli.report.progress import LiveProgress
 from rnncli.sweep.runs import RunSummary
 from rnncli.sweep.runs_pages import list_page
 from rnncli.tasks import load_recipe, load_task, task_names
 from rnncli.training.job import prepare
 from rnncli.training.loop import Progress
 from rnncli.training.run import make_folder, new_folder
+from rnncli.views import view_names
 
 
 @pytest.mark.parametrize("path", sorted(recipe_folder().glob("*.yaml")), ids=lambda path: path.stem)
@@ -250,6 +253,9 @@ def lines_of(recipe: str, *sets: str) -> tuple[Lines, list[str]]:
         def update(self, *fields: object) -> None:
             pass
 
+        def wait(self, text: str) -> None:
+            pass
+
     return Lines(prepare(load_recipe(recipe, sets)), Live()), said
 
 
@@ -323,3 +329,39 @@ def test_long_lines_break_between_words_and_commands_not_at_all(monkeypatch: pyt
     ]
     for line in cli._to_fit(start_screen().split("\n")):
         assert len(line) <= 40 or "--data my.txt" in line
+
+
+def test_white_space_is_marked_wherever_a_token_is_shown(typed) -> None:
+    Path("my.txt").write_text("a b " * 100, encoding="utf-8")
+    words = ("language-model", "--set", "data.path=my.txt", "--set", "data.window=6", "--set", "train.batch_size=2")
+    assert "language-model: a␣b␣a␣ -> ␣b␣a␣b" in typed("inspect", *words)[1]
+    out = typed("inspect", *words, "steps")[1]
+    assert "6 steps: a␣b␣a␣" in out
+    others = re.findall("second +(\\S+) 0", out)
+    assert len(others) == out.count("second") > 0
+    assert set(others) <= {"a", "b", "␣"}
+
+
+def test_the_overview_names_the_views_that_work_on_it(typed) -> None:
+    def named(target: str) -> set[str]:
+        words = set(typed("inspect", target)[1].partition(f"rnncli inspect {target} VIEW")[2].split())
+        return words & set(view_names())
+
+    assert named("hello") == set(view_names()) - {"attention"}
+    assert named("forecasting") == set(view_names()) - {"attention", "embeddings"}
+    assert typed("inspect", "forecasting", "embeddings")[0] == 2
+
+
+def test_influence_says_what_its_rows_and_a_core_are(typed) -> None:
+    out = " ".join(typed("inspect", "hello", "influence")[1].split())
+    assert "A core is a recurrent module" in out
+    assert "read 4 times side by side" in out
+
+
+def test_what_is_waited_for_stands_on_a_terminal_only_and_goes_again() -> None:
+    for live in (True, False):
+        file = io.StringIO()
+        with LiveProgress(file, live=live) as progress:
+            progress.wait("loading ...")
+            assert file.getvalue() == ("\rloading ..." if live else "")
+        assert file.getvalue().endswith("\r" + " " * len("loading ...") + "\r") == live
