@@ -127,6 +127,11 @@ def _read(config: Config) -> Generator[Reading, None, Splits]:
         vocab = Vocab.from_counts(counts["train"], specials=(UNK,), **limits)
         about += [_unknown_note(name, n) for name, n in unknown.items() if n]
     about += _places(stretches.values())
+    sample = config.train.sample
+    if sample.length and sample.prompt and not _prompt(sample, vocab, data.tokens):
+        about.append(
+            tr("the sample will begin with a line end: the text lacks words of {prompt!r}", prompt=sample.prompt)
+        )
     found = {name: Part(Tokens.of(*stretch, vocab), measured[name].characters) for name, stretch in stretches.items()}
     return Splits(
         train=found["train"],
@@ -141,6 +146,11 @@ def _read(config: Config) -> Generator[Reading, None, Splits]:
         how=how,
         notes=about,
     )
+
+
+def _prompt(sample: Sample, vocab: Vocab, kind: Kind) -> str:
+    """What the text written at the end begins with: nothing where the training text lacks a token of it."""
+    return "" if vocab.unknown(tokenize(sample.prompt, kind, newlines=True)) else sample.prompt
 
 
 def _unknown_note(part: str, n: int) -> str:
@@ -339,9 +349,10 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     sample = config.train.sample
     if sample.length:
         kind, seed = splits.vocab["kind"], config.train.seed
-        pieces = write(model, tokens, kind, sample.prompt, sample.length, sample.temperature, None, seed)
+        prompt = _prompt(sample, tokens, kind)
+        pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
         title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.vocab["kind"], t=sample.temperature)
-        records += [Message(title, "note"), Message(sample.prompt + "".join(pieces), "code", name="text")]
+        records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
     return records
 
 

@@ -11,7 +11,9 @@ import torch
 
 from rnncli.data.vocab import Vocab, tokenize
 from rnncli.nn.evaluate import outputs_of
+from rnncli.records import Message
 from rnncli.tasks import Asked, Recipe, language_model, load_recipe
+from rnncli.training.job import prepare
 
 TEXT = "the cat (a red one) sat on the mat, and the dog ran.\n" * 30
 
@@ -73,3 +75,18 @@ def test_inputs_are_answered_as_they_come(loaded: tuple[Recipe, Any, Any]) -> No
     found = recipe.task.predict(recipe.config, model, vocab, prompts(), Asked(length=3))
     next(found)
     assert taken == ["the"]
+
+
+def test_a_sample_whose_prompt_the_text_lacks_begins_with_a_line_end(tmp_path: Path) -> None:
+    """Said before training, and no end of it."""
+    text = tmp_path / "text.txt"
+    text.write_text("one two three four five six seven eight nine ten " * 60, "utf-8")
+    sets = [f"data.path={text}", "data.window=5", "train.batch_size=2", "train.max_steps=1", "train.sample.length=4"]
+    job = prepare(load_recipe("word-language-model", [*sets, "train.threads=1", "train.control=false"]))
+    assert any("the text lacks words of 'The'" in note for note in job.splits.notes)
+    shown = job.task.show(job.config, job.model, job.splits, "validation")
+    (written,) = [record for record in shown if record.name == "text"]
+    assert isinstance(written, Message)
+    assert not written.text.startswith("The")
+    known = prepare(load_recipe("word-language-model", [*sets, "train.sample.prompt=two", "train.threads=1"]))
+    assert not any("the text lacks" in note for note in known.splits.notes)

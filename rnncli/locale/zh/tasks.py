@@ -1,6 +1,7 @@
 """Chinese: rnncli/tasks."""
 
 TEXTS: dict[str, str] = {
+    "the sample will begin with a line end: the text lacks words of {prompt!r}": "样例将从换行开始：文本里没有 {prompt!r} 中的词",
     "{sets}, or {command}": "{sets}，或者 {command}",
     "mend it, or empty it: a missing value can be filled in (data.missing)": "改正它，或清空它：缺失值可以填补（data.missing）",
     "this task does not read {option}": "这个任务不读取 {option}",
