@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -179,7 +180,10 @@ def together(job: Job) -> Iterator[None]:
         if not _is_lost(error):
             raise
         raise _lost(job.team) from error
-    except (RnncliError, StoppedBySignal):  # found between two exchanges: nothing is under way that could hang here
+    except (RnncliError, StoppedBySignal) as error:  # found between two exchanges: nothing is under way
+        # DistributedDataParallel, which the error's frames still hold, has to go before the group: the last to hold it
+        # waits for its threads, and would keep Python's lock, which they may want to end their last exchange.
+        traceback.clear_frames(error.__traceback__)
         distributed.destroy_process_group()
         raise
     else:
