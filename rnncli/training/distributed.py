@@ -156,9 +156,12 @@ class _Step(nn.Module):
 
 @contextmanager
 def together(job: Job) -> Iterator[None]:
-    """The job belongs to all processes that torchrun started, from here to the end.
+    """The job belongs to all processes that torchrun started, from here to the end, however that comes: job.team is
+    None again. The group of processes ends with it, unless one was lost or failed amid an exchange, which others may
+    wait in: then this process can train no more with others.
 
-    Raises UsageError where they have different recipes or data, Missing where one of them ends before its time.
+    Raises UsageError, in every process, where they have different versions, recipes or data; Missing where one of them
+    ends before its time, or cannot be reached.
     """
     process = this_process()
     store = PrefixStore(f"rnncli/{next(_GROUPS)}", _store())
@@ -201,19 +204,19 @@ def _lost(team: Team) -> Missing:
     process = team.process
     return Missing(
         tr("one of the {n} processes that train together has ended, or cannot be reached", n=process.world),
-        where=_place(process),
+        where=_place(process.rank, process.world, socket.gethostname()),
         todo=tr("go on from the last checkpoint: {command}", command=team.resume_command())
         if team.folder and Path(team.folder).exists()
         else tr("start it again"),
     )
 
 
-def _place(process: Process) -> str:
-    return tr("process {rank} of {n} on {host}", rank=process.rank, n=process.world, host=socket.gethostname())
+def _place(rank: int, n: int, host: str) -> str:
+    return tr("process {rank} of {n} on {host}", rank=rank, n=n, host=host)
 
 
 def _check_same(job: Job, process: Process, store: Store) -> None:
-    """UsageError where this process is about to train something else than process 0."""
+    """UsageError in every process where one is about to train something else than process 0."""
     config = plain(job.config)
     del config["train"]["threads"]  # cores may differ from machine to machine, and paths
     config["data"] = {name: value for name, value in config["data"].items() if name not in PATHS}
@@ -225,32 +228,36 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
         "recipe": _digest(config),
         "data": _digest([job.splits.fingerprint, job.splits.counts, vocab]),
     }
-    _wait_for_all(process, store, "job", json.dumps(mine))
-    first = json.loads(store.get("job 0"))
     spoken = {"recipe": tr("the recipe"), "data": tr("the data")}  # each process has a language of its own
-    differing = [spoken.get(name, name) for name, value in mine.items() if first[name] != value]
-    if differing:
-        raise UsageError(
-            tr("not the same as in process 0: {names}", names=", ".join(differing)),
-            where=_place(process),
-            todo=tr("give every machine the same files and versions"),
-        )
-    _wait_for_all(process, store, "same", "yes")
+    first, *others = _from_all(process, store, json.dumps([socket.gethostname(), mine]))
+    for rank, (host, theirs) in enumerate(map(json.loads, others), 1):
+        differing = [spoken.get(name, name) for name in mine if theirs[name] != json.loads(first)[1][name]]
+        if differing:
+            raise UsageError(
+                tr("not the same as in process 0: {names}", names=", ".join(differing)),
+                where=_place(rank, process.world, host),
+                todo=tr("give every machine the same files and versions"),
+            )
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _wait_for_all(process: Process, store: Store, name: str, text: str) -> None:
-    """Write a text under this name, and go on when each process has. Raises Missing where one has ended instead: on
+def _from_all(process: Process, store: Store, text: str) -> list[str]:
+    """The text of each process, as soon as all have given theirs. Raises Missing where one has ended instead: on
     another machine, no torchrun tells this one."""
-    store.set(f"{name} {process.rank}", text)
+    keys = [f"job {rank}" for rank in range(process.world)]
     began = time.monotonic()
-    while not store.check([f"{name} {rank}" for rank in range(process.world)]):
-        if _store().check([ENDED]) or time.monotonic() - began > PATIENCE.total_seconds():
-            raise _lost(Team(process))
-        time.sleep(0.05)
+    try:
+        store.set(f"job {process.rank}", text)
+        while not store.check(keys):
+            if _store().check([ENDED]) or time.monotonic() - began > PATIENCE.total_seconds():
+                raise _lost(Team(process))
+            time.sleep(0.05)
+        return [store.get(key).decode() for key in keys]
+    except distributed.DistError as error:  # process 0 kept the store and is gone
+        raise _lost(Team(process)) from error
 
 
 @cache

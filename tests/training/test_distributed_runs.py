@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from team import begun, environments, made
-from torch.distributed import HashStore
+from torch.distributed import DistNetworkError, HashStore
 
 from rnncli import cli
 from rnncli.device import Process
@@ -26,6 +27,7 @@ from rnncli.recipe import resolved_yaml
 from rnncli.tasks import load_recipe
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
+from rnncli.training.job import Job
 from rnncli.training.resume import check_same
 from rnncli.training.writer import CHECKPOINT
 
@@ -130,43 +132,50 @@ def test_an_error_that_all_have_is_said_once(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: dict[str, Any]) -> None:
-    store = HashStore()
-    for name in ("job 1", "same 0", "same 1"):
-        store.set(name, "yes")  # of the other
-    _check_same(made(small_lm, []), Process(0, 2, 0, 2), store)
-    _check_same(made(small_lm, ["train.threads=2"]), Process(1, 2, 1, 2), store)
-    with pytest.raises(UsageError, match="not the same as in process 0: the recipe"):
-        _check_same(made(small_lm, ["train.lr=0.5"]), Process(1, 2, 1, 2), store)
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, Job], str]:
+    """What two processes that have these jobs are told, "" where they may train together."""
+
+    def compare(*jobs: Job) -> str:
+        store = HashStore()
+        monkeypatch.setattr(distributed, "_store", lambda: store)
+        with ThreadPoolExecutor(2) as pool:
+            tasks = [pool.submit(_check_same, job, Process(rank, 2, rank, 2), store) for rank, job in enumerate(jobs)]
+        errors = [task.exception() for task in tasks]
+        assert all(error is None or isinstance(error, UsageError) for error in errors)
+        said = {"" if error is None else f"{error}" for error in errors}
+        assert len(said) == 1  # all know, so whichever speaks says it
+        return said.pop()
+
+    return compare
+
+
+def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: dict[str, Any], refused: Any) -> None:
+    first = made(small_lm, [])
+    assert refused(first, made(small_lm, ["train.threads=2"])) == ""
+    assert "not the same as in process 0: the recipe" in refused(first, made(small_lm, ["train.lr=0.5"]))
     other = tmp_path / "other.txt"
     other.write_text(Path(small_lm["data"]["path"]).read_text() + "more\n")
-    with pytest.raises(UsageError, match="not the same as in process 0: the data") as refused:
-        _check_same(made(small_lm | {"data": small_lm["data"] | {"path": str(other)}}, []), Process(1, 2, 1, 2), store)
-    assert "process 1 of 2 on " in refused.value.where
+    said = refused(first, made(small_lm, [f"data.path={other}"]))
+    assert "not the same as in process 0: the data" in said
+    assert "process 1 of 2 on " in said
 
 
-def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: dict[str, Any]) -> None:
+def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: dict[str, Any], refused: Any) -> None:
     """The same file cut into other batches; a copy of it elsewhere is the same; what was read of it is compared, too,
     but for how its means are rounded."""
-    store = HashStore()
-    for name in ("job 1", "same 0", "same 1"):
-        store.set(name, "yes")
-    _check_same(made(small_lm, []), Process(0, 2, 0, 2), store)
-    with pytest.raises(UsageError, match="not the same as in process 0: the recipe"):
-        _check_same(made(small_lm, ["data.window=7"]), Process(1, 2, 1, 2), store)
+    first = made(small_lm, [])
+    assert "not the same as in process 0: the recipe" in refused(first, made(small_lm, ["data.window=7"]))
     copy = tmp_path / "copy.txt"
     copy.write_bytes(Path(small_lm["data"]["path"]).read_bytes())
-    _check_same(made(small_lm, [f"data.path={copy}"]), Process(1, 2, 1, 2), store)
-    changes: list[dict[str, Any]] = [{"vocab": {"tokens": []}}, {"counts": {"train": {"steps": 1}}}]
-    for change in changes:
-        job = made(small_lm, [])
-        job.splits = replace(job.splits, **change)
-        with pytest.raises(UsageError, match="not the same as in process 0: the data"):
-            _check_same(job, Process(1, 2, 1, 2), store)
-    for rank, mean in enumerate((0.1, 0.1 + 2**-55)):
-        job = made(small_lm, [])
-        job.splits = replace(job.splits, vocab={"mean": mean})
-        _check_same(job, Process(rank, 2, rank, 2), store)
+    assert refused(first, made(small_lm, [f"data.path={copy}"])) == ""
+
+    def read(**other: Any) -> Job:
+        return replace(first, splits=replace(first.splits, **other))
+
+    assert "not the same as in process 0: the data" in refused(first, read(vocab={"tokens": []}))
+    assert "not the same as in process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
+    assert refused(read(vocab={"mean": 0.1}), read(vocab={"mean": 0.1 + 2**-55})) == ""
 
 
 def test_a_process_that_ends_before_training_begins_is_noticed(
@@ -179,6 +188,13 @@ def test_a_process_that_ends_before_training_begins_is_noticed(
     with pytest.raises(Missing, match="one of the 2 processes that train together has ended") as ended:
         _check_same(made(small_lm, []), Process(0, 2, 0, 1), store)
     assert ended.value.exit_code == 5
+
+    class Gone(HashStore):
+        def check(self, keys: list[str]) -> bool:
+            raise DistNetworkError
+
+    with pytest.raises(Missing, match="one of the 2 processes that train together has ended"):
+        _check_same(made(small_lm, []), Process(0, 2, 0, 1), Gone())
 
 
 def test_what_is_not_training_is_done_by_one(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
