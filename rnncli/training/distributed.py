@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,11 +33,10 @@ from rnncli import __version__
 from rnncli.cells import State
 from rnncli.data.batch import Batch, generator
 from rnncli.device import Process, this_process
-from rnncli.errors import Missing, RnncliError, UsageError
+from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.show import plain
 from rnncli.tasks import Loss
-from rnncli.training.run import StoppedBySignal
 
 if TYPE_CHECKING:
     from rnncli.training.job import Job
@@ -157,8 +155,8 @@ class _Step(nn.Module):
 @contextmanager
 def together(job: Job) -> Iterator[None]:
     """The job belongs to all processes that torchrun started, from here to the end, however that comes: job.team is
-    None again. The group of processes ends with it, unless one was lost or failed amid an exchange, which others may
-    wait in: then this process can train no more with others.
+    None again. The group of processes ends with it; after an error it is kept, since ending it waits for what is under
+    way, and the next job of this process goes on with it.
 
     Raises UsageError, in every process, where they have different versions, recipes or data; Missing where one of them
     ends before its time, or cannot be reached.
@@ -168,14 +166,15 @@ def together(job: Job) -> Iterator[None]:
     _check_same(job, process, store)
     cuda = job.device.type == "cuda"
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-    distributed.init_process_group(
-        backend,
-        store=store,
-        rank=process.rank,
-        world_size=process.world,
-        timeout=PATIENCE,
-        device_id=torch.device("cuda", process.local_rank) if cuda else None,
-    )
+    if not distributed.is_initialized():
+        distributed.init_process_group(
+            backend,
+            store=store,
+            rank=process.rank,
+            world_size=process.world,
+            timeout=PATIENCE,
+            device_id=torch.device("cuda", process.local_rank) if cuda else None,
+        )
     job.team = Team(process)
     try:
         yield
@@ -183,12 +182,6 @@ def together(job: Job) -> Iterator[None]:
         if not _is_lost(error):
             raise
         raise _lost(job.team) from error
-    except (RnncliError, StoppedBySignal) as error:  # found between two exchanges: nothing is under way
-        # DistributedDataParallel, which the error's frames still hold, has to go before the group: the last to hold it
-        # waits for its threads, and would keep Python's lock, which they may want to end their last exchange.
-        traceback.clear_frames(error.__traceback__)
-        distributed.destroy_process_group()
-        raise
     else:
         distributed.destroy_process_group()
     finally:
