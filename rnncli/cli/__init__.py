@@ -278,7 +278,8 @@ def say(error: RnncliError, cause: Exception | None = None) -> int:
         if settings.debug:
             traceback.print_exception(cause or error)
         lines = _printable("\n".join(lines)).split("\n")
-        print("\n".join(_to_fit(lines) if sys.stderr.isatty() else lines), file=sys.stderr, flush=True)
+        seen = sys.stderr is not None and sys.stderr.isatty()
+        print("\n".join(_to_fit(lines) if seen else lines), file=sys.stderr, flush=True)
     except OSError:
         _drop_output()
     return error.exit_code
