@@ -135,7 +135,7 @@ def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
                         offset=offset + error.start,
                     ),
                     where=f"{where}:{line + before.count(chr(10))}",
-                    todo=tr("convert it, for instance: iconv -f LATIN1 -t UTF-8 {name} > utf8.txt", name=where),
+                    todo=tr("convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt", code=_likely(data), name=where),
                 ) from error
             nul = text.find("\0")
             if nul >= 0:
@@ -157,6 +157,15 @@ def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
                 yield text
             if not block:
                 return
+
+
+def _likely(data: bytes) -> str:
+    """What text that is not UTF-8 may be, as iconv calls it: Chinese, where its bytes are such pairs, else Latin."""
+    try:
+        codecs.getincrementaldecoder("gb2312")().decode(data)
+    except UnicodeDecodeError:
+        return "LATIN1"
+    return "GB18030"
 
 
 def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, str]]:

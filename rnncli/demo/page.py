@@ -10,6 +10,7 @@ from rnncli import records
 from rnncli.demo import backward, explain, proofs, screen, sheet
 from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings, Shown, letters
+from rnncli.locale import speaking
 from rnncli.replay import Trace, trace
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def _body(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
 
 def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     """The sums of some steps; or a sheet without its results; or a filled sheet, marked."""
-    if shown.explain is not None:
-        found, by_hand = explain.explanations(net, made, shown)
-    else:
-        found, by_hand = backward.explanations(net, made, shown)
-    tables = [record for record in found if isinstance(record, records.Table)]
+    explanations = explain.explanations if shown.explain is not None else backward.explanations
+    found, by_hand = explanations(net, made, shown)
     if shown.check is not None:
-        return sheet.marked(tables, shown.check, shown.tolerance)
+        with speaking("en"):  # as a saved sheet names its rows
+            saved, _ = explanations(net, made, shown)
+        tables, named = ([r for r in page if isinstance(r, records.Table)] for page in (found, saved))
+        return sheet.marked(tables, named, shown.check, shown.tolerance)
     if shown.blanks:
         return [sheet.blank(record) if isinstance(record, records.Table) else record for record in found]
     words = [screen.explain_words(net)] if shown.explain is not None else []

@@ -22,14 +22,18 @@ from rnncli.locale import tr
 MAX_BYTES = 10_000_000
 
 
-def marked(tables: Sequence[records.Table], path: str, tolerance: float) -> list[records.Record]:
-    """A table of the wrong cells, and one check: how many are right. tables: with their values. Raises DataError.
+def marked(
+    tables: Sequence[records.Table], named: Sequence[records.Table], path: str, tolerance: float
+) -> list[records.Record]:
+    """A table of the wrong cells, and one check: how many are right. tables: with their values; named: the same with
+    the English names that a saved sheet has. Raises DataError.
 
     Rows that give their value in the sheet (a bias) are not marked.
     """
     wanted = [
         (table, dict(zip([c.name for c in table.columns], row, strict=True))) for table in tables for row in table.rows
     ]
+    terms = [str(row[[c.name for c in table.columns].index("term")]) for table in named for row in table.rows]
     answers = _answers(path)
     name = shown(path)
     if len(answers) != len(wanted):
@@ -40,9 +44,9 @@ def marked(tables: Sequence[records.Table], path: str, tolerance: float) -> list
         )
     wrong: list[list[Any]] = []
     asked, largest = 0, 0.0
-    for (line, answer), (table, row) in zip(answers, wanted, strict=True):
-        for key in ("unit", "term"):
-            if _letters(answer.get(key, "")) != _letters(str(row[key])):
+    for (line, answer), (table, row), term in zip(answers, wanted, terms, strict=True):
+        for key, names in (("unit", [str(row["unit"])]), ("term", [term, str(row["term"])])):
+            if _letters(answer.get(key, "")) not in map(_letters, names):
                 raise DataError(
                     tr("this row is not {term} of unit {unit}", term=row["term"], unit=row["unit"]),
                     where=f"{name}:{line}",

@@ -103,6 +103,16 @@ def test_columns_line_up_under_two_cell_headings(typed):
     assert cell_len(head[: head.index("项")]) == cell_len(row[: row.index("b_ih")])
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_a_saved_sheet_is_marked_in_either_language(cell, typed):
+    """Step 0 too, whose sums name the state at the start."""
+    sheet = ["demo", "--nice", "--cell", cell, "--num-layers", "2", "--explain", "all"]
+    assert typed("--lang", "zh", *sheet, "--save", "key.csv")[0] == 0
+    for lang in ("zh", "en"):
+        code, _out, err = typed("--lang", lang, *sheet, "--check", "key.csv")
+        assert code == 0, err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -40,7 +40,7 @@ TEXTS: dict[str, str] = {
     "wait for it, or end it: kill {pid}": "等它结束，或结束它：kill {pid}",
     "convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.txt": "转换：iconv -f UTF-16 -t UTF-8 {name} > utf8.txt",
     "byte {byte} at offset {offset} is not UTF-8": "偏移 {offset} 处的字节 {byte} 不是 UTF-8",
-    "convert it, for instance: iconv -f LATIN1 -t UTF-8 {name} > utf8.txt": "先转换，例如：iconv -f LATIN1 -t UTF-8 {name} > utf8.txt",
+    "convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt": "先转换：iconv -f {code} -t UTF-8 {name} > utf8.txt",
     "projections": "投影",
     "{cell} without memory or nonlinearity": "没有记忆或没有非线性的 {cell}",
     "engine scan is not written for {what}": "引擎 scan 没有实现{what}",
