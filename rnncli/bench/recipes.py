@@ -275,7 +275,6 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
     carried: list[Any] = [None]
     wait = _waiter(job)
     clip = job.config.train.clip_grad_norm
-    bf16 = job.config.train.precision == "bf16"
 
     def run() -> None:
         for _ in range(updates):
@@ -283,7 +282,7 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
             if batch is here[0]:
                 carried[0] = None
             optimizer.zero_grad()
-            with torch.autocast(job.device.type, torch.bfloat16, enabled=bf16):
+            with job.autocast():
                 loss = job.task.loss(job.config, model, batch, carried[0])
             (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
             if clip:
@@ -360,7 +359,7 @@ def _thread_setter(threads: int) -> Callable[[], None]:
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
     """The first batch's loss without dropout, before any update."""
     model = copy.deepcopy(job.model).eval()
-    with torch.no_grad(), torch.autocast(job.device.type, torch.bfloat16, enabled=job.config.train.precision == "bf16"):
+    with torch.no_grad(), job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)
     return [(loss.total / loss.count).detach().cpu().reshape(1)]
 

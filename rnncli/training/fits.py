@@ -69,8 +69,7 @@ def check_carry(job: Job, state: TrainState) -> None:
     batch = next(epoch_batches(job, state), None)
     if state.carry is None or batch is None:
         return
-    bf16 = torch.autocast(job.device.type, torch.bfloat16, enabled=job.config.train.precision == "bf16")
-    with torch.random.fork_rng(), bf16:
+    with torch.random.fork_rng(), job.autocast():
         wanted = job.task.loss(job.config, job.model.eval(), batch.to(job.device), None).carry
     fitting(_listed(wanted), _listed(state.carry), "carry")
 

@@ -47,6 +47,10 @@ class Job:
     def world(self) -> int:
         return 1 if self.team is None else self.team.process.world
 
+    def autocast(self) -> torch.autocast:
+        """The precision in which the recipe has its loss computed, as a context."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
+
     def steps_per_epoch(self) -> int:
         """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
         find its end, and not every one."""

@@ -217,7 +217,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     gradient is no number moves on without an update, and the next goes on from the carry before it."""
     train = job.config.train
     batch = batch.to(job.device)
-    with torch.autocast(job.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+    with job.autocast():
         loss = state.loss(batch, state.carry)
     total, count = loss.total.detach(), loss.count
     if job.team is not None:
