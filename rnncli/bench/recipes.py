@@ -357,9 +357,10 @@ def _thread_setter(threads: int) -> Callable[[], None]:
 
 
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
-    """The first batch's loss without dropout, before any update."""
+    """The first batch's loss without dropout, before any update. With gradients, as in training: without, torch's module
+    would stand in for the scan."""
     model = copy.deepcopy(job.model).eval()
-    with torch.no_grad(), job.autocast():
+    with job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)
     return [(loss.total / loss.count).detach().cpu().reshape(1)]
 

@@ -11,6 +11,7 @@ from rnncli.bench import recipes
 from rnncli.bench.recipes import PARTS, Candidate, profile
 from rnncli.bench.recipes_page import page
 from rnncli.errors import CheckFailed
+from rnncli.nn import scan as scan_module
 from rnncli.records import Table
 from rnncli.tasks import load_recipe
 
@@ -89,3 +90,17 @@ def test_an_engine_with_another_loss_is_refused(monkeypatch: pytest.MonkeyPatch)
     )
     with pytest.raises(CheckFailed, match="engine cell"):
         profile(load_recipe("hello"), lambda progress: None, rounds=5, budget=0.0)
+
+
+def test_a_scan_with_another_loss_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first loss is computed as in training: without gradients torch's module would stand in for the scan."""
+    scan = scan_module.scan
+
+    def wrong(*args: Any) -> Any:
+        output, last = scan(*args)
+        return output * 1.5, last
+
+    monkeypatch.setattr(scan_module, "scan", wrong)
+    recipe = load_recipe("parity", ["model.cell=gru", "model.hidden_size=8", "model.engine=torch"])
+    with pytest.raises(CheckFailed, match="engine scan"):
+        profile(recipe, lambda progress: None, rounds=5, budget=0.0)
