@@ -9,8 +9,9 @@ import torch
 
 from rnncli.bench.engines import Contest, Figure, Measured
 from rnncli.bench.machine import machine
-from rnncli.bench.measure import WIDE, Interval
+from rnncli.bench.measure import WIDE, Interval, Watch
 from rnncli.bench.sizes import Axis
+from rnncli.device import usable_cores
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Series, Table
 
@@ -274,22 +275,28 @@ def _verdicts(measured: Measured) -> list[list[str]]:
         if len(measured.plan.threads) > 1:
             rows.append([tr("threads"), _threads(measured)])
     rows.append([tr("steady") if not measured.moved else tr("! moved"), _steady(measured)])
-    worst = max((figure.spread for figure in measured.figures), default=0.0)
-    if worst > WIDE:
-        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(worst * 100))
-        rows.append([tr("! spread"), text])
-    about = machine()
-    cores = about["cores"] if isinstance(about["cores"], int) else 1
-    if measured.watch.busy(cores, max(measured.plan.threads)):
-        rows.append([tr("! busy"), _busy(measured, cores)])
+    widest = max((figure.spread for figure in measured.figures), default=0.0)
+    rows += noise(widest, measured.watch, max(measured.plan.threads))
     bound = {figure.bound.by for figure in measured.figures}
     if "elements" in bound:
         rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory")])
     return rows
 
 
-def _busy(measured: Measured, cores: int) -> str:
-    load, got = measured.watch.load, measured.watch.got
+def noise(widest: float, watch: Watch, threads: int) -> list[list[str]]:
+    """What makes figures doubtful, a row each: how far the times of an arm spread, and other work on the machine."""
+    rows: list[list[str]] = []
+    if widest > WIDE:
+        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(widest * 100))
+        rows.append([tr("! spread"), text])
+    cores = usable_cores()
+    if watch.busy(cores, threads):
+        rows.append([tr("! busy"), _busy(watch, cores)])
+    return rows
+
+
+def _busy(watch: Watch, cores: int) -> str:
+    load, got = watch.load, watch.got
     parts = []
     if load is not None:
         parts.append(tr("load {load} on {cores} cores before it began", load=f"{load:.1f}", cores=cores))

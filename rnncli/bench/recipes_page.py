@@ -6,7 +6,7 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, paired_ratio, spread_of
-from rnncli.bench.pages import SCHEMA, VERDICTS
+from rnncli.bench.pages import SCHEMA, VERDICTS, noise
 from rnncli.bench.recipes import Candidate, Profile, Tried
 from rnncli.bench.work import TOLERANCE
 from rnncli.locale import tr
@@ -66,14 +66,7 @@ def page(found: Profile, name: str) -> Page:
     for engine, precision, why in dict.fromkeys((c.engine, c.precision, why) for c, why in found.failed.items()):
         verdicts.append([tr("left out"), f"{engine} {precision}: {why}"])
     widest = max(spread_of(found.loop), spread_of(found.bare), *(one.spread for one in found.tried))
-    if widest > WIDE:
-        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(widest * 100))
-        verdicts.append([tr("! spread"), text])
-    about = machine()
-    cores = about["cores"] if isinstance(about["cores"], int) else 1
-    if found.watch.busy(cores, own.threads):
-        load = f"{found.watch.load:.1f}"
-        verdicts.append([tr("! busy"), tr("load {load} on {cores} cores before it began", load=load, cores=cores)])
+    verdicts += noise(widest, found.watch, own.threads)
     checks = [
         Check(
             f"engines-agree-{precision}",
@@ -99,7 +92,7 @@ def page(found: Profile, name: str) -> Page:
         f"{name}   {job.config.task}",
         shown,
         config={
-            "machine": about,
+            "machine": machine(),
             "load": found.watch.load,
             "recipe": name,
             "own": vars(own),

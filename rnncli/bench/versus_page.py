@@ -6,7 +6,7 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
-from rnncli.bench.pages import SCHEMA, VERDICTS
+from rnncli.bench.pages import SCHEMA, VERDICTS, noise
 from rnncli.bench.sizes import CHARACTER
 from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, updates_of
 from rnncli.locale import tr
@@ -124,14 +124,6 @@ def _summary(found: Compared) -> list[list[str]]:
         one, other = f"{found.first.value:.2f}", f"{found.first_after.value:.2f}"
         text += "; " + tr("first row: {before} -> {after}", before=one, after=other)
     rows.append([tr("! moved") if found.moved else tr("steady"), text])
-    worst = max((s.spread for s in found.standings), default=0.0)
-    if worst > WIDE:
-        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(worst * 100))
-        rows.append([tr("! spread"), text])
-    about = machine()
-    cores = about["cores"] if isinstance(about["cores"], int) else 1
-    if found.watch.busy(cores, 1):
-        load = f"{found.watch.load:.1f}"
-        rows.append([tr("! busy"), tr("load {load} on {cores} cores before it began", load=load, cores=cores)])
+    rows += noise(max((s.spread for s in found.standings), default=0.0), found.watch, 1)
     rows.append([tr("versions"), ", ".join(f"{name} {version}" for name, version in found.versions.items())])
     return rows
