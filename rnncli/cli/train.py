@@ -109,7 +109,8 @@ def train(
 
     job = prepare(loaded)
     if init_from and rank == 0:  # the others are given its weights
-        from rnncli.training.run import find_run, load_weights
+        from rnncli.training.folder import find_run
+        from rnncli.training.run import load_weights
 
         load_weights(job.model, find_run(init_from) / "model.safetensors")
     if dry_run:
@@ -130,9 +131,10 @@ def train(
 
 def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], out: str | None, json: bool) -> None:
     from rnncli.device import this_process
+    from rnncli.training.folder import find_run
     from rnncli.training.job import prepare, with_others
     from rnncli.training.resume import check_same, is_finished, recipe_of
-    from rnncli.training.run import find_run, open_run
+    from rnncli.training.run import open_run
 
     if out is not None:
         raise UsageError(tr("a resumed run stays in its folder"), where="--out", todo=tr("leave --out away"))

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from rnncli.errors import DataError, UsageError
-from rnncli.files import FolderLock, atomic_write, cannot_write, read_json
+from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
 from rnncli.records import Json
 from rnncli.report.documents import strict
 from rnncli.sweep.plan import Plan
+from rnncli.training.folder import not_made, number_of
 
 SWEEPS = "sweeps"
 FILE = "sweep.json"
@@ -50,10 +51,8 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
     root = Path(SWEEPS) if out is None else Path(out)
     try:
         root.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(tr("this is a file, not a folder"), where=str(root)) from error
     except OSError as error:
-        raise cannot_write(root, error) from error
+        raise not_made(str(root), error) from error
     with _alone(root):
         if out is not None:
             return _given(root, wanted)
@@ -62,7 +61,7 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
             if found is not None and not differences(found, wanted):
                 atomic_write(folder / FILE, _text(wanted))
                 return folder, True
-        number = 1 + max((_number(folder) for folder in _numbered(root, plan.recipe.name)), default=0)
+        number = 1 + max((number_of(path, plan.recipe.name) for path in root.iterdir()), default=0)
         folder = root / f"{plan.recipe.name}-{number:03d}"
         folder.mkdir()
         atomic_write(folder / FILE, _text(wanted))
@@ -153,13 +152,7 @@ def _text(settings: Mapping[str, Json]) -> str:
 
 def _numbered(root: Path, name: str) -> list[Path]:
     """sweeps/NAME-001 and so on, by number."""
-    found = [path for path in root.glob("*-*") if path.name.rpartition("-")[0] == name and _number(path)]
-    return sorted(found, key=_number)
-
-
-def _number(folder: Path) -> int:
-    number = folder.name.rpartition("-")[2]
-    return int(number) if number.isdigit() else 0
+    return sorted((path for path in root.glob("*-*") if number_of(path, name)), key=lambda path: number_of(path, name))
 
 
 @contextmanager

@@ -1,11 +1,12 @@
-"""Where runs lie. No torch here: `rnncli runs` only reads what stands in their files."""
+"""Where runs lie, and how folders are numbered. No torch here: `rnncli runs` only reads what stands in their files."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from rnncli.errors import UsageError
+from rnncli.errors import RnncliError, UsageError
+from rnncli.files import cannot_write
 from rnncli.locale import tr
 
 RUNS = "runs"
@@ -14,6 +15,19 @@ RUNS = "runs"
 def runs_here() -> list[Path]:
     """The run folders under runs/, by name."""
     return sorted(path for path in Path(RUNS).glob("*") if os.path.isfile(path / "recipe.yaml"))
+
+
+def number_of(folder: Path, name: str) -> int:
+    """7 of NAME-007; 0 of what is not called so."""
+    start, _, number = folder.name.rpartition("-")
+    return int(number) if start == name and number.isdigit() else 0
+
+
+def not_made(folder: str, error: OSError) -> RnncliError:
+    """Why the folder could not be made."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UsageError(tr("this is a file, not a folder"), where=folder)
+    return cannot_write(folder, error)
 
 
 def find_run(name: str) -> Path:

@@ -23,15 +23,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rnncli.device import dtype_of, usable_cores
-from rnncli.errors import DataError, RnncliError, UsageError
-from rnncli.files import MANIFEST, cannot_write, check_manifest, inside, read_json
+from rnncli.errors import DataError, UsageError
+from rnncli.files import MANIFEST, check_manifest, inside, read_json
 from rnncli.locale import english, tr
 from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
 from rnncli.training.checkpoint import load_checkpoint, own_part
-from rnncli.training.folder import RUNS as RUNS
-from rnncli.training.folder import find_run as find_run
+from rnncli.training.folder import RUNS, find_run, not_made, number_of
 from rnncli.training.job import Job, cores_of, prepare, threads_of, with_others
 from rnncli.training.loop import Progress, TrainState, cell_name, fit, require_finite, start, with_cell
 from rnncli.training.writer import CHECKPOINT, LOGS, WEIGHTS, Writer
@@ -89,7 +88,7 @@ def new_folder(name: str, out: str | None = None) -> Path:
         return make_folder(out, resumable=True)
     try:
         Path(RUNS).mkdir(exist_ok=True)
-        number = 1 + max((_number(path, name) for path in Path(RUNS).iterdir()), default=0)
+        number = 1 + max((number_of(path, name) for path in Path(RUNS).iterdir()), default=0)
         while True:
             folder = Path(RUNS) / f"{name}-{number:03d}"
             try:
@@ -98,7 +97,7 @@ def new_folder(name: str, out: str | None = None) -> Path:
             except FileExistsError:  # another process took it
                 number += 1
     except OSError as error:
-        raise _not_made(RUNS, error) from error
+        raise not_made(RUNS, error) from error
 
 
 def make_folder(out: str, *, resumable: bool = False) -> Path:
@@ -113,19 +112,8 @@ def make_folder(out: str, *, resumable: bool = False) -> Path:
                 todo = tr("choose another, or go on with this run: {command}", command=f"rnncli train --resume {out}")
             raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
     except OSError as error:
-        raise _not_made(out, error) from error
+        raise not_made(out, error) from error
     return folder
-
-
-def _not_made(folder: str, error: OSError) -> RnncliError:
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        return UsageError(tr("this is a file, not a folder"), where=folder)
-    return cannot_write(folder, error)
-
-
-def _number(path: Path, name: str) -> int:
-    start, _, number = path.name.rpartition("-")
-    return int(number) if start == name and number.isdigit() else 0
 
 
 def run_training(

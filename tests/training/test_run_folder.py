@@ -17,7 +17,8 @@ import rnncli
 from rnncli.errors import DataError, Diverged, Missing, UsageError
 from rnncli.files import Manifest
 from rnncli.tasks import Asked, load_recipe
-from rnncli.training.run import find_run, make_folder, new_folder, open_run, run_training
+from rnncli.training.folder import find_run
+from rnncli.training.run import make_folder, new_folder, open_run, run_training
 
 FILES = {
     "recipe.yaml",
