@@ -128,9 +128,14 @@ def choose_engine(
     """
     if spec.torch_class is None:
         return "cell"
-    if device != "cpu" or not can_scan(spec) or T < SHORTEST_SCAN or not gradients:
+    if device != "cpu" or not can_scan(spec) or not _long_training(T, gradients):
         return "torch"
     return "scan" if spec.cell != "lstm" or padded or dtype == torch.float64 else "torch"
+
+
+def _long_training(T: int, gradients: bool) -> bool:
+    """Where the scan engine can be faster than torch's module."""
+    return T >= SHORTEST_SCAN and gradients
 
 
 def can_scan(spec: CoreSpec) -> bool:
@@ -164,7 +169,7 @@ def run(
     if engine == "auto":
         padded = lengths is not None
         engine = choose_engine(spec, like.dtype, like.device.type, T=T, padded=padded, gradients=gradients)
-    if engine == "scan" and can_scan(spec) and (T < SHORTEST_SCAN or not gradients):
+    if engine == "scan" and can_scan(spec) and not _long_training(T, gradients):
         engine = "torch"
     return run_by(engine, core, x, lengths, state)
 
