@@ -357,8 +357,8 @@ def _thread_setter(threads: int) -> Callable[[], None]:
 
 
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
-    """The first batch's loss without dropout, before any update. With gradients, as in training: without, torch's module
-    would stand in for the scan."""
+    """The first batch's loss without dropout, before any update. With gradients, as in training: without them torch's
+    module would stand in for the scan."""
     model = copy.deepcopy(job.model).eval()
     with job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)
