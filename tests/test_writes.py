@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile import bounded
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest, write_output
+from tests.hostile import bounded
 
 
 def test_atomic_write(tmp_path: Path) -> None:

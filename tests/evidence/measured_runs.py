@@ -3,11 +3,10 @@
 import time
 from typing import Any
 
-from evidence_runs import SEEDS, summary
-
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import fit, with_cell
+from tests.evidence.evidence_runs import SEEDS, summary
 
 
 def figures_on_test(

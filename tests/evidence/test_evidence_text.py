@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from evidence_runs import SEEDS, figures, write
-from measured_runs import figures_on_test
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +23,8 @@ from rnncli.report.progress import LiveProgress
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import Progress, fit
+from tests.evidence.evidence_runs import SEEDS, figures, write
+from tests.evidence.measured_runs import figures_on_test
 
 pytestmark = pytest.mark.evidence
 

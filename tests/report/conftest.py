@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fixed_pages import PAGES
 
 from rnncli.records import Page
+from tests.report.fixed_pages import PAGES
 
 
 @pytest.fixture(params=PAGES, ids=str)

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import team
-from team import made
 
 from rnncli import tasks
 from rnncli.data import speech
 from rnncli.data.batch import Batch, Order
 from rnncli.device import Process, this_process
 from rnncli.errors import UsageError
+from tests.training import team
+from tests.training.team import made
 
 # 31 rows to train on in most: batches of 5, and a last one of 1, which leaves a process without rows
 ROWS, BATCH = 39, 5

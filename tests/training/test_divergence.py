@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import job_of, run_in
 
 from rnncli.errors import Diverged
 from rnncli.training.loop import bad_tensor, fit
 from rnncli.training.run import open_run
+from tests.training.training_runs import job_of, run_in
 
 PAIRS: dict[str, Any] = {
     "task": "tagging",

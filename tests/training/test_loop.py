@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from training_runs import epochs, job_of
 
 from rnncli import names
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
 from rnncli.training.loop import Progress, epoch_batches, fit, start
+from tests.training.training_runs import epochs, job_of
 
 HELLO = [1.5635, 1.2524]  # the losses of plain torch at seed 0, as the design has them
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 
 from rnncli import names
 from rnncli.errors import DataError, UsageError
@@ -21,6 +20,7 @@ from rnncli.training.loop import start
 from rnncli.training.resume import check_same, is_finished, recipe_of
 from rnncli.training.run import StoppedBySignal, open_run
 from rnncli.training.writer import CHECKPOINT
+from tests.training.training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 
 PAIRS: dict[str, Any] = {
     "task": "tagging",
