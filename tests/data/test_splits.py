@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, given
@@ -24,7 +25,11 @@ def whole(split: Split, n: int) -> None:
 
 @given(st.integers(0, 300), FRACTIONS, st.integers(0, 9))
 def test_random_and_in_order(n: int, fractions: dict[str, float], seed: int) -> None:
-    for split_of in (lambda: split_random(n, fractions, seed), lambda: split_in_order(n, fractions)):
+    ways: tuple[Callable[[], Split], ...] = (
+        lambda: split_random(n, fractions, seed),
+        lambda: split_in_order(n, fractions),
+    )
+    for split_of in ways:
         if min(n * f for f in fractions.values() if f) < 0.499999:
             with pytest.raises(DataError, match="too few"):
                 split_of()
