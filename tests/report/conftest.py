@@ -10,4 +10,5 @@ from tests.report.fixed_pages import PAGES
 
 @pytest.fixture(params=PAGES, ids=str)
 def page(request: pytest.FixtureRequest) -> Page:
-    return PAGES[request.param]()
+    name: str = request.param
+    return PAGES[name]()
