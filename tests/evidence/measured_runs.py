@@ -20,7 +20,7 @@ def figures_on_test(
         *_, last = fit(job)
         seconds = time.process_time() - began
         cell = job.config.model.cell
-        rows = {cell: _on_test(job)}
+        rows: dict[str, dict[str, float]] = {cell: _on_test(job)}
         for other in job.config.train.compared():
             compared = with_cell(job, other)
             *_, _ = fit(compared)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.distributed import DistNetworkError, HashStore
+from torch.distributed import DistNetworkError, HashStore  # type: ignore[attr-defined]
 
 from rnncli import cli
 from rnncli.device import Process

@@ -19,7 +19,8 @@ from safetensors.torch import save
 
 from rnncli.errors import DataError
 from rnncli.files import Manifest
-from rnncli.training.run import CHECKPOINT, StoppedBySignal
+from rnncli.training.run import StoppedBySignal
+from rnncli.training.writer import CHECKPOINT
 from tests.hostile import Tally, counts, record
 from tests.training.training_runs import job_of, run_in, stop_after
 

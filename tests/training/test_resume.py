@@ -72,13 +72,14 @@ def test_every_optimizer(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("step", [3, 5])
 @pytest.mark.parametrize("name", names.SCHEDULES)
 def test_every_schedule(tmp_path: Path, name: str, step: int) -> None:
-    arguments = {
+    of_schedules: dict[str, dict[str, Any]] = {
         "exponential": {"gamma": 0.5},
         "step": {"step_size": 2},
         "multistep": {"milestones": [1, 3]},
         "cosine-restarts": {"T_0": 2},
         "plateau": {"patience": 0, "threshold": 0.9},
-    }.get(name, {})
+    }
+    arguments = of_schedules.get(name, {})
     recipe = PAIRS | {"train": PAIRS["train"] | {"schedule": {"name": name, **arguments}}}
     run_in(tmp_path / "whole", job_of(recipe))
     interrupted_then_resumed(tmp_path / "cut", lambda: job_of(recipe), step)
