@@ -27,7 +27,9 @@ def test_atomic_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, monkeypatch, at: str) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 
