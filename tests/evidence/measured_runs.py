@@ -6,8 +6,8 @@ from typing import Any
 from evidence_runs import SEEDS, summary
 
 from rnncli.tasks import load_recipe
-from rnncli.training.job import Job, prepare
-from rnncli.training.loop import fit, with_cell
+from rnncli.training.job import Job, prepare, with_cell
+from rnncli.training.loop import fit
 
 
 def figures_on_test(
