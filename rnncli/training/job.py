@@ -89,7 +89,7 @@ def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
 def prepare(recipe: Recipe) -> Job:
     """Read the data and build the model: all that can be refused is refused here, before a run folder exists.
 
-    Sets torch's thread count and seed, and flushes denormals, which can slow a product twentyfold. Raises DataError
+    Sets torch's thread count and seed, and flushes denormals, which slow a product down. Raises DataError
     (the data), Missing (device, memory, an extra that the recipe needs), UsageError.
     """
     task, config = recipe.task, recipe.config
