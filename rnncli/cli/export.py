@@ -31,6 +31,6 @@ def export(
     shown: list[Record] = [
         Message(tr("{dir}: {files}", dir=done.folder, files=", ".join(done.files))),
         *([Checks(done.checks)] if done.checks else []),
-        Commands(tr("next"), [(f"python {done.folder / 'load.py'}", tr("run {what} with torch alone", what=what))]),
+        Commands(tr("next"), [(f"python {done.folder / 'load.py'}", tr("run {what} with torch and safetensors", what=what))]),
     ]
     report.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)

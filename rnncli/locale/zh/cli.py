@@ -57,7 +57,7 @@ TEXTS: dict[str, str] = {
     "its recurrent cores": "它的循环核心",
     "{dir}: {files}": "{dir}：{files}",
     "exported {run}": "已导出 {run}",
-    "run {what} with torch alone": "只用 torch 运行{what}",
+    "run {what} with torch and safetensors": "只用 torch 和 safetensors 运行{what}",
     "this model": "这个模型",
     "two views: {first} and {second}": "两个视图：{first} 和 {second}",
     "--sample and --input do not go together": "--sample 和 --input 不能同时用",
