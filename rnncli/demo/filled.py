@@ -15,8 +15,8 @@ from rnncli.locale import tr
 
 MAX_BYTES = 10_000_000
 _SEPARATOR = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)  # Excel's own first line
-_MINUS = dict.fromkeys(map(ord, "‐‑‒–—−"), "-")
-_MARKS = {ord("⁄"): "/", ord("。"): ".", ord("٫"): ".", ord("’"): None, ord("'"): None}
+_MINUS: dict[int, str | None] = dict.fromkeys(map(ord, "‐‑‒–—−"), "-")
+_MARKS: dict[int, str | None] = {ord("⁄"): "/", ord("。"): ".", ord("٫"): ".", ord("’"): None, ord("'"): None}
 _GROUPED = re.compile(
     r"[+-]?[0-9]{1,3}(?P<mark>[.,])[0-9]{3}(?:(?P=mark)[0-9]{3})*(?P<decimals>(?!(?P=mark))[.,][0-9]*)?"
 )

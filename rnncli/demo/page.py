@@ -75,7 +75,8 @@ def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
 
 
 def _explanations(net: Network, made: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
-    return (explain if shown.explain is not None else backward).explanations(net, made, shown)
+    explanations = explain.explanations if shown.explain is not None else backward.explanations
+    return explanations(net, made, shown)
 
 
 def _forms(net: Network, made: Trace, shown: Shown) -> list[sheet.Tables]:
