@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+import shlex
 import signal
 import socket
 import time
@@ -134,7 +135,7 @@ class Team:
         """What goes on with this run."""
         process = self.process
         options = f"--nproc-per-node {process.local_world}" if process.world == process.local_world else "..."
-        return f"torchrun {options} -m rnncli train --resume {self.folder}"
+        return f"torchrun {options} -m rnncli train --resume {shlex.quote(self.folder)}"
 
 
 class _Step(nn.Module):

@@ -1,0 +1,67 @@
+"""How training ended: the figures, and what they advise."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rnncli.locale import english
+from rnncli.records import Json
+from rnncli.tasks import Baseline, Metrics
+
+RUN = "{run}"  # in a command, in place of the run
+
+
+@dataclass(frozen=True)
+class Advice:
+    """about: what was noticed. text: one sentence. command: what to type, RUN in place of the run, or ""."""
+
+    about: Literal["still falling", "worse than a baseline", "empty answers"]
+    text: str
+    command: str = ""
+
+    def typed(self, run: str) -> str:
+        """The command for a run, which is given as one types it."""
+        return self.command.replace(RUN, run)
+
+    def to_json(self, folder: Path | None) -> Json:
+        run = "RUN" if folder is None else shlex.quote(str(folder))
+        return {"about": self.about, "text": english(self.text), "command": self.typed(run)}
+
+
+@dataclass
+class Outcome:
+    """How training ended. metrics: of the best epoch, on the part that `on` names; compared: cell -> metrics of
+    the same recipe with that cell, feedforward being the control without memory."""
+
+    metrics: Metrics
+    on: str
+    best_epoch: int
+    epochs: int
+    steps: int
+    seconds: float
+    counted: float
+    stopped: str
+    baselines: list[Baseline] = field(default_factory=list)
+    compared: dict[str, Metrics] = field(default_factory=dict)
+    folder: Path | None = None
+    advice: list[Advice] = field(default_factory=list)
+
+    def to_json(self) -> Json:
+        """The last line of `train --json`, and result.json."""
+        return {
+            "schema": "rnncli/result/1",
+            "run": None if self.folder is None else str(self.folder),
+            "metrics": self.metrics,
+            "on": self.on,
+            "best_epoch": self.best_epoch,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "stopped": english(self.stopped),
+            "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
+            "control": self.compared.get("feedforward"),
+            "compared": self.compared,
+            "advice": [one.to_json(self.folder) for one in self.advice],
+        }
