@@ -238,7 +238,7 @@ def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
     words: list[Record] = [Message(tr("note: {text}", text=one.text)) for one in advice if not one.command]
     why = tr("saved {run} ({seconds} s, {why})", run=folder, seconds=f"{outcome.seconds:.1f}", why=outcome.stopped)
     commands = [
-        *((one.typed(run), str(one.text)) for one in advice if one.command),
+        *((one.typed(run, folder), str(one.text)) for one in advice if one.command),
         (f"rnncli inspect {run}", tr("look inside it")),
         (f"rnncli predict {run} {_input(job)}", tr("use it on new input")),
     ]

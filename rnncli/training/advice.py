@@ -4,7 +4,6 @@ with what to try. Sentences and commands; nothing is printed here."""
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -77,11 +76,10 @@ def _going_on(job: Job, outcome: Outcome) -> str:
     else:
         return ""
     name = train.schedule if isinstance(train.schedule, str) else train.schedule.get("name")
-    if name in SCHEDULES_BY_EPOCHS and outcome.folder is not None:  # it cannot be resumed for longer
-        return f"rnncli train {shlex.quote(str(outcome.folder / 'recipe.yaml'))} {options}"
-    if job.team is None:
-        return f"rnncli train --resume {RUN} {options}"
-    return f"{job.team.resume_command()} {options}"
+    if name in SCHEDULES_BY_EPOCHS:  # it cannot be resumed for longer
+        return f"rnncli train {RUN}/recipe.yaml {options}"
+    command = f"rnncli train --resume {RUN}" if job.team is None else job.team.resume_command(RUN)
+    return f"{command} {options}"
 
 
 def _empty(job: Job, part: str) -> tuple[int, int]:

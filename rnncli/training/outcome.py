@@ -11,24 +11,24 @@ from rnncli.locale import english
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics
 
-RUN = "{run}"  # in a command, in place of the run
+RUN = "RUN"  # in a command, in place of the run: a folder may be moved, and is typed in several ways
 
 
 @dataclass(frozen=True)
 class Advice:
-    """about: what was noticed. text: one sentence. command: what to type, RUN in place of the run, or ""."""
+    """about: what was noticed. text: one sentence. command: what to type, with RUN in place of the run, or ""."""
 
     about: Literal["still falling", "worse than a baseline", "empty answers"]
     text: str
     command: str = ""
 
-    def typed(self, run: str) -> str:
-        """The command for a run, which is given as one types it."""
-        return self.command.replace(RUN, run)
+    def typed(self, run: str, folder: Path) -> str:
+        """The command for a run: as one types it after --resume, and its folder."""
+        of_files = self.command.replace(f"{RUN}/recipe.yaml", shlex.quote(str(folder / "recipe.yaml")))
+        return of_files.replace(RUN, run) if of_files == self.command else of_files
 
-    def to_json(self, folder: Path | None) -> Json:
-        run = "RUN" if folder is None else shlex.quote(str(folder))
-        return {"about": self.about, "text": english(self.text), "command": self.typed(run)}
+    def to_json(self) -> Json:
+        return {"about": self.about, "text": english(self.text), "command": self.command}
 
 
 @dataclass
@@ -63,5 +63,5 @@ class Outcome:
             "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
             "control": self.compared.get("feedforward"),
             "compared": self.compared,
-            "advice": [one.to_json(self.folder) for one in self.advice],
+            "advice": [one.to_json() for one in self.advice],
         }
