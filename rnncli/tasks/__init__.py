@@ -207,6 +207,8 @@ class Task(Protocol):
     # pictures(config, model, splits, part) -> list[Record]: what a web page has room for beside `show` (a confusion
     #   matrix, a spectrogram); a record of a name that `show` has too stands in its place.
     # require(config): raises Missing where training by this recipe needs an extra that is not installed.
+    # answers(config, model, part, vocab) -> Iterator[str]: what the model writes for the rows of a part, in order,
+    #   where answers are texts; `train` says so where they are empty.
     # COUNTED: what `loss` counts, where that is not steps: "tokens", "rows".
     # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 

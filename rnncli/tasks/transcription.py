@@ -285,6 +285,13 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
     return _as_metrics(pairs) | {"loss": total / count}
 
 
+def answers(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Iterator[str]:
+    from rnncli.nn.evaluate import outputs_of
+
+    for _, outputs in outputs_of(model, batches(config, part, None)):
+        yield from _greedy(outputs, vocab)
+
+
 def _as_metrics(pairs: Iterable[tuple[str, str]]) -> Metrics:
     cer, wer = error_rates(pairs)
     return {"cer": cer, "wer": wer}

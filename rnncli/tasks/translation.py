@@ -328,6 +328,17 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
     return {**_judged(answers, part, vocab["target_tokens"]), "loss": total / count}
 
 
+def answers(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Iterator[str]:
+    from rnncli.nn.evaluate import device_of, evaluating
+
+    target = Vocab.from_json(vocab["target"])
+    for batch in batches(config, part, None):
+        with evaluating(model):
+            memory, state = model.encode(batch.to(device_of(model)))
+            written = model.written(model.greedy(memory, state))
+        yield from (join(target.decode(row), vocab["target_tokens"]) for row in written)
+
+
 def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
     """exact-match; and bleu and chrf, 0 to 100, where sacrebleu is installed: of the answers as `predict` writes them,
     against the targets as they are in the file. BLEU's tokens are characters where the target's are, else its 13a."""
