@@ -30,11 +30,10 @@ from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
 from rnncli.tasks import Recipe, Task, Vocabulary, load_recipe
 from rnncli.training.advice import advice
-from rnncli.training.best import unmoved
 from rnncli.training.checkpoint import load_checkpoint, own_part
 from rnncli.training.folder import RUNS, find_run, not_made, number_of
 from rnncli.training.job import Job, cell_name, cores_of, prepare, threads_of, with_cell, with_others
-from rnncli.training.loop import Progress, TrainState, fit, require_finite, start
+from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, require_finite, start
 from rnncli.training.outcome import Outcome
 from rnncli.training.writer import CHECKPOINT, LOGS, WEIGHTS, Writer
 
@@ -154,7 +153,7 @@ def _train(
         seconds=state.seconds,
         counted=state.counted,
         stopped=last.stopped,
-        notes=_notes(job, state),
+        notes=notes_on_best(job, state),
         folder=folder,
     )
     if baselines:
@@ -168,14 +167,6 @@ def _train(
     if writer is not None:
         writer.finish(state, outcome.to_json())
     return outcome
-
-
-def _notes(job: Job, state: TrainState) -> list[str]:
-    """What should be said of the epochs that were measured; one alone shows no movement."""
-    if state.epoch < 3 or not state.best_metrics:
-        return []
-    said = unmoved(state.best_metrics, job.config.train.best_by, state.moved)
-    return [said] if said else []
 
 
 def _kept_in(job: Job, folder: Path | None) -> str:
