@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,21 @@ def test_a_file_of_another_shape_is_refused_by_name(
 def test_views_are_shown_too(hostile: list[Target]) -> None:
     page = web_page(hostile[:1], view_names=["saturation"])
     assert "saturation" in [section.name for section in page.sections]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its file names have no quotes and angle brackets")
+def test_names_of_runs_and_files_in_settings_are_text(train_run: Callable[..., Target], tmp_path: Path) -> None:
+    pages = []
+    for name in ("harmless", "<script>alert('1')<!--\"><img src=x onerror=alert(2)>&amp;\u202e"):
+        data = tmp_path / f"{name}.tsv"
+        data.write_text("a\tX\nb\tY\n\nb\tY\na\tX\n\na\tX\na\tX\n", encoding="utf-8")
+        words = {
+            "task": "tagging",
+            "data": {"format": "tsv", "min_count": 1, "train": str(data)},
+            "model": {"cell": "gru"},
+        }
+        pages.append(html.render(web_page([train_run(tmp_path / name, words, *SMALL, baselines=False)])))
+    (harmless, tags), (evil, evil_tags) = ((text, re.findall(r"<[a-z][^\s>]*", text)) for text in pages)
+    assert tags == evil_tags
+    assert harmless.count("harmless.tsv") == evil.count("onerror=alert(2)&gt;&amp;amp;\\u202e.tsv") > 0
+    assert "\u202e" not in evil
