@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from rnncli.data.algorithms import PROBLEMS
 from rnncli.data.batch import Order
+from rnncli.data.made.algorithms import PROBLEMS
 from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.nn.evaluate import outputs_of
 from rnncli.tasks import Asked, Recipe, algorithms, load_recipe

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from rnncli import tasks
-from rnncli.data import speech
 from rnncli.data.batch import Batch, Order
+from rnncli.data.made import speech
 from rnncli.device import Process, this_process
 from rnncli.errors import UsageError
 from tests.training import team
