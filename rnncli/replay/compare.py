@@ -29,6 +29,7 @@ from rnncli.replay.rounding import Found, ratio, worst_of
 GRADIENT_STEPS = 64  # the gradient check replays at most the first so many steps: its cost stays bounded
 GRADIENT_ROWS = 512  # steps times rows of the batch, of the same check
 TELLING = 1e-4  # a share of the largest gradient: where rounding may cost more, fewer steps say more
+STEPS_CHECKED = 1024  # single steps compared, evenly over a longer sequence: a wrong gate or weight is wrong at all
 CHUNK = 2**22  # numbers held at once while single steps are compared
 
 
@@ -153,8 +154,10 @@ def _steps(core: CoreTrace) -> tuple[Found | None, Floor | None]:
                 found.append(one)
                 floor.states = [max(a, rounding.largest(b)) for a, b in zip(floor.states, costs, strict=True)]
                 if len(core.calls) == 1:
-                    for step, cost in zip(chunk, rounding.by_first(costs[0].view(len(chunk), -1)), strict=True):
-                        floor.steps[step.t] = max(floor.steps.get(step.t, 0.0), float(cost))
+                    for step, cost in zip(
+                        chunk, rounding.by_first(costs[0].view(len(chunk), -1)).tolist(), strict=True
+                    ):
+                        floor.steps[step.t] = max(floor.steps.get(step.t, 0.0), cost)
     if not found:
         return None, None
     left = _left(core)
@@ -190,7 +193,8 @@ def _single(alone: nn.Module, spec: CoreSpec, chunk: list[_Step], eps: float) ->
 
 
 def _step_rows(core: CoreTrace, layer: int, direction: int) -> Iterator[_Step]:
-    """Every recorded step whose state before is known."""
+    """The recorded steps whose state before is known, at most about STEPS_CHECKED of them, first and last included."""
+    between = max(1, core.num_steps // STEPS_CHECKED)
     row = layer * core.spec.num_directions + direction
     for call in core.calls:
         T = call.x.shape[0]
@@ -199,10 +203,10 @@ def _step_rows(core: CoreTrace, layer: int, direction: int) -> Iterator[_Step]:
         before: State | None = tuple(tensor[row] for tensor in call.initial)
         due = T - 1 if direction else 0
         for t, after, _ in call.layers[layer, direction].made:
-            x = torch.cat([states[t] for states in below], dim=1) if layer else call.x[t]
-            if layer and mask is not None:
-                x = x * mask[t]
-            if t == due and before is not None:
+            if t == due and before is not None and (t % between == 0 or t == T - 1):
+                x = torch.cat([states[t] for states in below], dim=1) if layer else call.x[t]
+                if layer and mask is not None:
+                    x = x * mask[t]
                 yield _Step(t, x, before, after, None if mask is None else mask[t])
             before, due = after, t - 1 if direction else t + 1
 
@@ -216,12 +220,16 @@ def _left(core: CoreTrace) -> float:
             continue
         mask = length_mask(call.lengths, T, call.output)
         tops = [call.layers[core.spec.num_layers - 1, d].steps["h"] for d in range(D)]
-        for t in range(T):
-            whole = torch.cat([top[t] for top in tops], dim=1)
-            off = max(off, rounding.most_apart(call.output[t], whole if mask is None else whole * mask[t]))
+        at_once = max(1, CHUNK // call.output[0].numel())
+        for start in range(0, T, at_once):
+            part = range(start, min(T, start + at_once))
+            whole = torch.cat([torch.stack([top[t] for t in part]) for top in tops], dim=2)  # (T', B, D·H)
+            if mask is not None:
+                whole = whole * torch.stack([mask[t] for t in part])
+            off = max(off, rounding.most_apart(call.output[part.start : part.stop], whole), key=lambda d: (d != d, d))
         for (layer, direction), steps in made.items():
-            for part, recorded in zip(call.last, steps[-1][1], strict=True):
-                off = max(off, rounding.most_apart(part[layer * D + direction], recorded))
+            for state, recorded in zip(call.last, steps[-1][1], strict=True):
+                off = max(off, rounding.most_apart(state[layer * D + direction], recorded), key=lambda d: (d != d, d))
     return off
 
 

@@ -42,11 +42,13 @@ def ratio(found: Found) -> float:
 def worst_of(off: Tensor, cost: Tensor) -> Found:
     """Of differences and what rounding may cost each: the pair that is furthest beyond. Infinite costs are left out."""
     told = cost.isfinite()
-    if not bool(told.any()):
+    if not bool(told.all()):
+        off, cost = off[told], cost[told]
+    if not cost.numel():
         return 0.0, 0.0
-    off, cost = off[told], cost[told].to(off.device)
-    beside = torch.where(off.isnan(), torch.inf, torch.where(off == 0, -1 / (1 + cost), off / cost))
-    k = int(beside.argmax())
+    off, cost = off.flatten(), cost.to(off.device).flatten()
+    k = int((off / cost.clamp(min=torch.finfo(torch.float64).tiny)).argmax())  # NaN counts as the largest
+    k = k if float(off[k]) != 0 else int(cost.argmax())
     return float(off[k]), float(cost[k])
 
 
@@ -65,7 +67,10 @@ def largest(tensor: Tensor) -> float:
 def apart(ours: Tensor, theirs: Tensor) -> Tensor:
     """|ours - theirs| in float64; 0 where both are NaN or the same infinity, NaN where only one is NaN."""
     a, b = ours.detach().double(), theirs.detach().double()
-    return (a - b).abs().masked_fill(a.isnan() & b.isnan() | (a == b), 0.0)
+    off = (a - b).abs()
+    if bool(off.isnan().any()):
+        off = off.masked_fill(a.isnan() & b.isnan() | (a == b), 0.0)
+    return off
 
 
 def off_by_first(ours: Tensor, theirs: Tensor) -> Tensor:
@@ -92,7 +97,9 @@ def step_rounding(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: flo
         a = a + _norms(w.weight_hh, H) * before[0].double().norm(dim=1, keepdim=True)
     for bias in (w.bias_ih, w.bias_hh):
         a = a if bias is None else a + bias.detach().double().abs().view(-1, H).amax(0)
-    a = a.nan_to_num(nan=math.inf).masked_fill(a > torch.finfo(x.dtype).max, math.inf)  # partial sums may overflow
+    within = a <= torch.finfo(x.dtype).max
+    if not bool(within.all()):
+        a = a.masked_fill(~within, math.inf)  # partial sums may overflow
     if not CELLS[spec.cell].gates:
         return [FACTOR * eps * a for _ in before]
     kept = sum((state.double().abs() for state in before if state.shape[1] == H), torch.zeros_like(a))
