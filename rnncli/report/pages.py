@@ -90,7 +90,6 @@ def _fenced(text: str) -> str:
 
 
 def difference(check: Check) -> str:
-    """`9e-08 (tol 1e-06)`, or as much of it as there is."""
-    diff = numbers.diff(check.diff) if check.diff is not None else ""
-    tol = f"(tol {numbers.diff(check.tol)})" if check.tol is not None else ""
-    return f"{diff} {tol}".strip()
+    """`9.0e-08 (tol 1.0e-06)`, or as much of it as there is."""
+    shown, allowed = numbers.beside(check.diff, check.tol)
+    return f"{shown} (tol {allowed})".lstrip() if allowed else shown
