@@ -38,7 +38,6 @@ def inspect(
             "engines padding influence. Without one: an overview.",
         ),
     ] = "",
-    view_: Annotated[str, typer.Option("--view", metavar="VIEW", help="The same as VIEW.", rich_help_panel=_WHAT)] = "",
     other: Annotated[
         str | None,
         typer.Option("--with", metavar="TARGET", help="A second target, side by side.", rich_help_panel=_WHAT),
@@ -111,21 +110,18 @@ def inspect(
     """Look inside a recurrent network: any tensor, any step, of a recipe, a run, or anybody's weights."""
     from rnncli.views import load_view, refuse_unread, view_names
 
-    if view and view_ and view != view_:
-        raise UsageError(tr("two views: {first} and {second}", first=view, second=view_), where="--view")
-    name = view or view_
     options = _options(steps, units, layer, direction, core, loss, variant)
     batch = {"sample": sample, "input": inputs or None, "batch_size": batch_size}
     given = [*options.given(), *(key for key, value in batch.items() if value is not None)]
     if sample is not None and inputs:
         raise UsageError(tr("--sample and --input do not go together"), where="--sample")
-    if name:
-        if name not in view_names():
-            load_view(name)  # says which there are
+    if view:
+        if view not in view_names():
+            load_view(view)  # says which there are
         given = (
-            [key for key in given if key != "core" or "core" in load_view(name).OPTIONS] if _weights(target) else given
+            [key for key in given if key != "core" or "core" in load_view(view).OPTIONS] if _weights(target) else given
         )
-        refuse_unread(name, given)
+        refuse_unread(view, given)
     elif any(key in given for key in ("steps", "units", "layer", "direction", "loss", "variant")):
         first = next(key for key in given if key in ("steps", "units", "layer", "direction", "loss", "variant"))
         raise UsageError(
@@ -136,7 +132,7 @@ def inspect(
     import torch
 
     torch.set_num_threads(1)
-    asked = Asked(name, options, sample, batch_size, tuple(inputs or ()), tuple(sets or ()), seed, cell, nonlinearity)
+    asked = Asked(view, options, sample, batch_size, tuple(inputs or ()), tuple(sets or ()), seed, cell, nonlinearity)
 
     def make() -> Page:
         page = _page(target, asked)

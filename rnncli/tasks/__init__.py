@@ -213,24 +213,6 @@ class Task(Protocol):
     # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 
 
-PROTOCOL: tuple[str, ...] = (
-    "METRICS",
-    "INPUT",
-    "Config",
-    "read",
-    "build",
-    "names",
-    "batches",
-    "encode",
-    "loss",
-    "metrics",
-    "baselines",
-    "watch",
-    "show",
-    "predict",
-)
-
-
 def input_kind(task: Task, config: RecipeConfig) -> str:
     """What `predict` takes, "text" or "path": the task's INPUT, unless that depends on the recipe."""
     of_recipe = getattr(task, "input_kind", None)

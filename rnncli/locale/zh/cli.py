@@ -59,7 +59,6 @@ TEXTS: dict[str, str] = {
     "exported {run}": "已导出 {run}",
     "run {what} with torch and safetensors": "只用 torch 和 safetensors 运行{what}",
     "this model": "这个模型",
-    "two views: {first} and {second}": "两个视图：{first} 和 {second}",
     "--sample and --input do not go together": "--sample 和 --input 不能同时用",
     "lower hidden_size or batch_size: --set model.hidden_size=64": "减小 hidden_size 或 batch_size：--set model.hidden_size=64",
     "--seed draws fresh weights; a run has its own": "--seed 用来抽取新权重；运行有自己的权重",
