@@ -17,7 +17,7 @@ from typing import Any
 from rnncli import records
 from rnncli.errors import DataError
 from rnncli.files import open_binary, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 MAX_BYTES = 10_000_000
 
@@ -38,7 +38,12 @@ def marked(
     name = shown(path)
     if len(answers) != len(wanted):
         raise DataError(
-            tr("has {n} rows, and this sheet has {m}", n=len(answers), m=len(wanted)),
+            trn(
+                "has {n} row, and this sheet has {m}",
+                "has {n} rows, and this sheet has {m}",
+                n=len(answers),
+                m=len(wanted),
+            ),
             where=name,
             todo=tr("check it with the options that made it: --seed, --explain and all others"),
         )
@@ -71,7 +76,8 @@ def marked(
         records.Column("answer", tr("answer"), "text"),
         records.Column("value", tr("right is")),
     ]
-    text = tr("{right} of {n} cells are right", right=asked - len(wrong), n=asked)
+    cells = trn("{n} cell", "{n} cells", n=asked)
+    text = trn("{n} of {cells} is right", "{n} of {cells} are right", n=asked - len(wrong), cells=cells)
     check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
     found: list[records.Record] = [records.Table("wrong", columns, wrong, title=tr("wrong cells"))] if wrong else []
     return [*found, records.Checks([check])]

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnncli import records
 from rnncli.cells import CELLS, NONLINEARITIES, CoreSpec, State, quiet_projections, weights_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.replay.loop import Call, CoreTrace, run_core, run_layer
 
 GRADIENT_STEPS = 64  # the gradient check replays at most the first so many steps: its cost stays bounded
@@ -45,7 +45,13 @@ def compare(core: CoreTrace) -> list[records.Check]:
         "outputs": (tr("{where}replay = {other}: outputs", where=where, other=other), max(outputs), tol),
         "states": (tr("{where}replay = {other}: last states", where=where, other=other), max(states), tol),
         "gradients": (
-            tr("{where}replay = {other}: gradients ({n} steps)", where=where, other=other, n=steps),
+            trn(
+                "{where}replay = {other}: gradients ({n} step)",
+                "{where}replay = {other}: gradients ({n} steps)",
+                where=where,
+                other=other,
+                n=steps,
+            ),
             gradients,
             10 * tol,
         ),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, State, weights_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Message, Record, Series, Table
 from rnncli.replay import CoreTrace, Trace, run_core, tolerance
 from rnncli.replay.loop import LayerRecord
@@ -183,12 +183,14 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
         return tr("memory 0 steps: without W_hh only the present x counts")
     share = percent(SHARE)
     if memory == longest:
-        return tr(
+        return trn(
+            "memory at least {n} step, all there is: x counts at lag {n} by {share} of the peak or more",
             "memory at least {n} steps, all there are: x counts at lag {n} by {share} of the peak or more",
             n=memory,
             share=share,
         )
-    return tr(
+    return trn(
+        "memory {n} step of {longest}: from lag {next} on x counts less than {share} of the peak",
         "memory {n} steps of {longest}: from lag {next} on x counts less than {share} of the peak",
         n=memory,
         longest=longest,
@@ -216,7 +218,8 @@ def _closed_form(made: Trace, core: CoreTrace, layer: int, direction: int, curve
         after = after @ by_state
     diff = max(abs(a - b) for a, b in zip(closed, curve.first, strict=False)) / max(1.0, curve.peak)
     tol = tolerance(core.calls[0].x.dtype, H + core.spec.input_size)
-    text = tr(
+    text = trn(
+        "{core} {home}: product of the steps' own Jacobians = autograd ({n} lag)",
         "{core} {home}: product of the steps' own Jacobians = autograd ({n} lags)",
         core=name_of(core),
         home=place(layer, direction),
