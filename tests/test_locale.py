@@ -23,7 +23,7 @@ from rnncli import cli, locale, names, tasks
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
 
-pofile = pytest.importorskip("babel.messages.pofile", reason="the languages are checked with the extra dev (babel)")
+pofile = pytest.importorskip("babel.messages.pofile", reason="needs babel: pip install -e '.[test]'")
 
 PACKAGE = Path(rnncli.__file__).parent
 OTHERS = locale.LANGUAGES[1:]

@@ -121,7 +121,7 @@ def test_a_missing_and_an_old_package(tested: Answers, monkeypatch: pytest.Monke
         "" if name in versions else real(name)))  # fmt: skip
     ok, text = examined()
     assert not ok
-    assert "! torch 2.1.0, >=2.10,<2.14; missing: rich" in text
+    assert "! torch 2.1.0, >=2.10,<2.15; missing: rich" in text
     assert "pip install --upgrade --force-reinstall torch rich" in text
     assert "sweep (optuna)" in " ".join(text.split())
 
