@@ -1,13 +1,14 @@
 """Property tests draw the same examples on every run, and none is judged by its time."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from rnncli import locale
+from tests.fixture_types import AsKept, Golden
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
 settings.load_profile("rnncli")
@@ -18,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def as_kept(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+def as_kept(request: pytest.FixtureRequest) -> AsKept:
     """Fails where a text is not that of the file that keeps it. With --rewrite-golden it writes the file."""
 
     def check(file: Path, text: str) -> None:
@@ -30,10 +31,14 @@ def as_kept(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 
 
 @pytest.fixture
-def golden(as_kept: Callable[[Path, str], None]) -> Callable[[str, str], None]:
+def golden(as_kept: AsKept) -> Golden:
     """Compares a screen with tests/golden/NAME.txt."""
     folder = Path(__file__).parent / "golden"
-    return lambda name, text: as_kept(folder / f"{name}.txt", text)
+
+    def check(name: str, text: str) -> None:
+        as_kept(folder / f"{name}.txt", text)
+
+    return check
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,17 @@ import rnncli
 from rnncli import cli, locale, names, tasks
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
+from tests.fixture_types import AsKept
+from tests.narrowed import of_kind
 
-pofile = pytest.importorskip("babel.messages.pofile", reason="needs babel: pip install -e '.[test]'")
+pytest.importorskip("babel", reason="needs babel: pip install -e '.[test]'")
+pofile, mofile, forms_of = (import_module(f"babel.messages.{name}") for name in ("pofile", "mofile", "plurals"))
 
 PACKAGE = Path(rnncli.__file__).parent
 OTHERS = locale.LANGUAGES[1:]
 
 # Where `tr` or `trn` is given a variable: the expression, as it is written -> the module and what its values are.
-VARIABLES = {
+VARIABLES: dict[str, str | tuple[str, ...]] = {
     "text": "report/__init__.py",  # hands its own argument on
     "expected": "cli/__init__.py",
     "self.counted": "cli/watching.py",
@@ -72,7 +76,7 @@ def literals() -> dict[str, str]:
         for call in calls(tree, "tr", "_tr"):
             for leaf in leaves(call.args[0]):
                 if isinstance(leaf, ast.Constant) and leaf.value:
-                    found.setdefault(leaf.value, name)
+                    found.setdefault(of_kind(str, leaf.value), name)
     return found
 
 
@@ -81,17 +85,20 @@ def plurals() -> set[tuple[str, str]]:
     """The two texts of every trn."""
     from rnncli.training.summary import _COUNTED
 
-    pairs = [
-        [argument for argument in call.args if isinstance(argument, ast.Constant)]
-        for call in [call for _, tree in modules() for call in calls(tree, "trn")]
-    ]
-    return {*_COUNTED.values(), *((one.value, many.value) for one, many in filter(None, pairs))}
+    found = set(_COUNTED.values())
+    for call in [call for _, tree in modules() for call in calls(tree, "trn")]:
+        texts = [of_kind(str, leaf.value) for leaf in call.args if isinstance(leaf, ast.Constant)]
+        if texts:
+            one, many = texts
+            found.add((one, many))
+    return found
 
 
 @cache
 def wanted() -> set[str | tuple[str, str]]:
     """What a language translates: texts, and pairs of texts of a number."""
-    return {*literals(), *plurals(), *through_variables()} - SAME
+    found: set[str | tuple[str, str]] = {*literals(), *plurals(), *through_variables()}
+    return found - SAME
 
 
 def leaves(node: ast.expr) -> list[ast.expr]:
@@ -113,8 +120,7 @@ def through_variables() -> set[str]:
         found |= {*task.METRICS, getattr(task, "COUNTED", "steps")}
     for _, tree in modules():
         for call in calls(tree, "Expected"):
-            assert isinstance(call.args[0], ast.Constant)
-            found.add(call.args[0].value)
+            found.add(of_kind(str, of_kind(ast.Constant, call.args[0]).value))
     return found
 
 
@@ -152,9 +158,7 @@ def test_arguments_of_tr_are_literals() -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_the_file_has_the_texts_of_the_code_as_babel_writes_them(
-    language: str, as_kept: Callable[[Path, str], None]
-) -> None:
+def test_the_file_has_the_texts_of_the_code_as_babel_writes_them(language: str, as_kept: AsKept) -> None:
     """--rewrite-golden adds the new ones, still without a translation, and drops those that the code no longer has."""
     catalog, kept = catalogue(language), translations(language)
     for key in set(kept) - wanted():
@@ -189,21 +193,17 @@ def test_placeholders_match(language: str) -> None:
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_babel_finds_no_fault(language: str) -> None:
-    from babel.messages.plurals import get_plural
-
     catalog = catalogue(language)
     for message in catalog:
         message.flags.discard("python-format")  # babel's guess at "{n}% of": here nothing is filled in by %
     assert [(message.id, fault) for message, faults in catalog.check() for fault in faults] == []
-    assert (str(catalog.locale), catalog.num_plurals) == (language, get_plural(language).num_plurals)
+    assert (str(catalog.locale), catalog.num_plurals) == (language, forms_of.get_plural(language).num_plurals)
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_the_package_reads_a_file_as_babel_does(language: str) -> None:
-    from babel.messages.mofile import write_mo
-
     made = BytesIO()
-    write_mo(made, catalogue(language))
+    mofile.write_mo(made, catalogue(language))
     theirs = gettext.GNUTranslations(BytesIO(made.getvalue()))
     ours = gettext.GNUTranslations(BytesIO(compiled(file_of(language).read_text("utf-8"))))
     for key, forms in translations(language).items():

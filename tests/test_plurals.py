@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -13,7 +13,8 @@ import pytest
 
 from rnncli import cli
 from rnncli.data.batch import Order, stream_batches
-from rnncli.data.series import read_regular
+from rnncli.data.encoded import InMemory
+from rnncli.data.series import Missing, read_regular
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.locale import language, speaking
@@ -51,11 +52,11 @@ def sizes(n: int, folder: Path) -> str:
 @say("too short: 1 token for 3 streams in parallel", "2 tokens for 3 streams", "{n} 个词元不够分成并行的 3 条流")
 def streams(n: int, folder: Path) -> str:
     with pytest.raises(DataError) as caught:
-        next(iter(stream_batches(np.zeros(n, np.int64), 5, 3, Order(0, 1))))
+        next(iter(stream_batches(InMemory("", "characters", [], np.zeros(n, np.int64)), 5, 3, Order(0, 1))))
     return caught.value.what
 
 
-def series(folder: Path, text: str, missing: str) -> list[str]:
+def series(folder: Path, text: str, missing: Missing) -> Sequence[str]:
     (folder / "s.csv").write_text(f"date,value\n{text}", "utf-8")
     return read_regular(str(folder / "s.csv"), "date", ("value",), (), Skipped("stop", "rows"), missing=missing).notes
 

@@ -334,7 +334,7 @@ def _plain(W_t: Tensor) -> Callable[[Tensor, Tensor], object]:
 
 def _has_onednn(W: Tensor, half: bool) -> bool:
     names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
-    if W.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if W.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in names):
         return False

@@ -229,7 +229,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
         raise _diverged(job, state, tr("the loss became {loss}", loss=float(total)), _first_bad(job, state, batch))
     if not bad:
         state.optimizer.zero_grad(set_to_none=True)
-        (loss.total / (count / job.world)).backward()  # type: ignore[no-untyped-call]
+        (loss.total / (count / job.world)).backward()
         gradients = [p.grad for p in job.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)  # ()
         bad = look and not math.isfinite(float(norm))

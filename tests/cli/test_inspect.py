@@ -17,6 +17,7 @@ from rnncli.cli.inspect import _steps, _units
 from rnncli.cli.target import find_target
 from rnncli.errors import DataError, UsageError
 from rnncli.views import view_names
+from tests.fixture_types import Golden
 
 
 class Answer(NamedTuple):
@@ -100,7 +101,7 @@ def test_each_question_is_answered_on_the_screen(question: str, inspect: Inspect
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("view", ["", *(name for name in view_names() if name != "attention")])
-def test_screens(view: str, columns: int, inspect: Inspect, golden: Callable[[str, str], None]) -> None:
+def test_screens(view: str, columns: int, inspect: Inspect, golden: Golden) -> None:
     """After a wanted change: pytest tests/cli --rewrite-golden. Differences by rounding are not compared."""
     import re
 
