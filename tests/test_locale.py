@@ -188,7 +188,7 @@ def test_placeholders_match(language: str) -> None:
         one, many = (key, key) if isinstance(key, str) else key
         assert fields(one) <= fields(many)
         allowed = [fields(many)] if len(forms) == 1 else [fields(one), fields(many)]
-        assert all(fields(form) in allowed for form in forms), key
+        assert all(fields(form) in allowed for form in forms if form), key
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -328,7 +328,7 @@ def test_another_language_is_one_more_file(fourth: Callable[..., str]) -> None:
     assert "Help" in screen  # not yet sure
     assert fourth("-m", "rnncli", LC_ALL="qaa_SI.UTF-8") == screen
     assert "从这里开始" in fourth("-m", "rnncli", "--lang", "zh")
-    assert "en|qaa|zh" in fourth("-m", "rnncli", "--help")
+    assert "|".join(["en", *sorted([*OTHERS, "qaa"])]) in fourth("-m", "rnncli", "--help")
     asked = {"_RNNCLI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": "rnncli --lang q"}
     assert "qaa" in fourth("-m", "rnncli", _TYPER_COMPLETE_FISH_ACTION="get-args", **asked)
 
