@@ -53,6 +53,15 @@ def test_the_screen_of_hello(typed: Typed) -> None:
     assert all(len(line) <= 80 for line in (out + err).splitlines())
 
 
+def test_the_logged_rate_is_the_one_of_the_epochs_updates(typed: Typed) -> None:
+    schedule = "train.schedule={name: exponential, gamma: 0.5}"
+    flags = ["--set", "train.optimizer=sgd", "--lr", "0.1", "--set", schedule, "--epochs", "4"]
+    _, out, _ = typed("train", "hello", *flags, "--json")
+    assert [json.loads(line)["lr"] for line in out.splitlines()[:-1]] == [0.1, 0.05, 0.025, 0.0125]
+    log = Path("runs/hello-001/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["lr"] for line in log] == [0.1, 0.05, 0.025, 0.0125]
+
+
 def test_json_is_one_document_a_line_and_ends_with_the_result(typed: Typed) -> None:
     code, out, err = typed("train", "hello", "--json", "--epochs", "4")
     lines = [json.loads(line) for line in out.splitlines()]

@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from rnncli.tasks import load_recipe
-from rnncli.training.job import Job, prepare
-from rnncli.training.loop import fit, with_cell
+from rnncli.training.job import Job, prepare, with_cell
+from rnncli.training.loop import fit
 from tests.evidence.evidence_runs import SEEDS, summary
 
 

@@ -104,6 +104,14 @@ def test_best_first_and_verdicts() -> None:
     assert judged(rows, lower=False)[0].name == "worse"
 
 
+def test_trials_of_equal_scores_are_ordered_by_their_losses() -> None:
+    rows = [row("a", 0.0, 0.0), row("b", 0.0, 0.0), row("c", 0.0, 0.0), row("d", 0.5, 0.0)]
+    for one, loss in zip(rows, (2.0, 1.0, None, 9.0), strict=True):
+        one.loss = loss
+    assert [one.name for one in judged(rows, lower=False)] == ["d", "b", "a", "c"]
+    assert [one.name for one in judged(rows, lower=True)] == ["b", "a", "c", "d"]
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_few_seeds_are_inconclusive(n: int) -> None:
     found = judged([row("a", *[1.0] * n), row("b", *[9.0] * n)], lower=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rnncli.data.batch import Order
+from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError, RnncliError
 from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table
@@ -181,6 +182,48 @@ def test_baselines_are_measured_on_the_part(tsv: str) -> None:
     copying, words = translation.baselines(config, translation.read(config), "train")
     assert copying.metrics["exact-match"] == 0
     assert words.metrics["exact-match"] == 1
+
+
+UNEASY = [  # spacing that splitting and joining does not give back
+    ("one two three four", 'he said: "well-known", didn\'t he?'),
+    ("five six seven", "a  state-of-the-art $5.00 (50 %) idea!"),
+    ("eight nine", "l'eau -- qu'est-ce que c'est ?"),
+    ("ten", "this is plain and easy text."),
+]
+
+
+def test_the_text_metrics_are_those_of_the_written_output_and_the_file(tmp_path: Path) -> None:
+    """What sacrebleu's corpus scores say of what `predict` writes, against the target column as it is in the file."""
+    sacrebleu = pytest.importorskip("sacrebleu")
+    path, written = tmp_path / "pairs.tsv", tmp_path / "written.txt"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in UNEASY), encoding="utf-8")
+    job = prepare(recipe(str(path), epochs=150, batch_size=4))
+    list(fit(job))
+    sources = [line.split("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()]
+    targets = [line.split("\t")[1] for line in path.read_text(encoding="utf-8").splitlines()]
+    answers = translation.predict(own(job.config), job.model, job.splits.vocab, sources, Asked())
+    written.write_text("".join(answer.text + "\n" for answer in answers), encoding="utf-8")
+    lines = written.read_text(encoding="utf-8").splitlines()
+    found = translation.metrics(own(job.config), job.model, job.splits.train, job.splits.vocab)
+    assert found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(lines, [targets]).score)
+    assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(lines, [targets]).score)
+    assert found["exact-match"] == sum(map(str.__eq__, lines, targets)) / len(lines) == 0.25
+    joined = [join(tokenize(target, "words"), "words") for target in targets]
+    assert lines == joined, "it has learned every token: only the spacing differs"
+    assert found["bleu"] < 99 < sacrebleu.corpus_bleu(lines, [joined]).score
+
+    copying, by_word = translation.baselines(own(job.config), job.splits, "train")
+    assert copying.metrics["chrf"] == pytest.approx(sacrebleu.corpus_chrf(sources, [targets]).score)
+    assert by_word.metrics["bleu"] < 99
+
+
+def test_an_exact_match_that_stays_at_0_leaves_the_choice_to_the_loss(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in UNEASY[:3]), encoding="utf-8")
+    job = prepare(recipe(str(path), epochs=6, early_stopping=1, best_by="exact-match"))
+    outcome = run_training(job, None, baselines=False)
+    assert (outcome.metrics["exact-match"], outcome.best_epoch, outcome.epochs) == (0, 6, 6)
+    assert outcome.notes[0].startswith("exact-match was 0 at every epoch")
 
 
 def test_without_sacrebleu_its_metrics_are_missing_and_that_is_said(tsv: str, monkeypatch: pytest.MonkeyPatch) -> None:
