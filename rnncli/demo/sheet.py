@@ -81,16 +81,13 @@ def _require_rows(
     """DataError where the sheet's rows are not those that are wanted, by unit and term."""
     todo = tr("check it with the options that made it: --seed, --explain and all others")
     if len(answers) != len(wanted):
-        raise DataError(
-            trn(
-                "has {n} row, and this sheet has {m}",
-                "has {n} rows, and this sheet has {m}",
-                n=len(answers),
-                m=len(wanted),
-            ),
-            where=name,
-            todo=todo,
+        what = trn(
+            "has {n} row, and this sheet has {m}",
+            "has {n} rows, and this sheet has {m}",
+            n=len(answers),
+            m=len(wanted),
         )
+        raise DataError(what, where=name, todo=todo)
     for (line, answer), row, term in zip(answers, wanted, terms, strict=True):
         for key, names in (("unit", [str(row["unit"])]), ("term", [term, str(row["term"])])):
             if _letters(answer.get(key, "")) not in map(_letters, names):
