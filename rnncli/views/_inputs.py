@@ -12,7 +12,7 @@ from rnncli.data.batch import Batch
 from rnncli.data.table import open_table, records
 from rnncli.errors import DataError, UsageError
 from rnncli.files import shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 
 def random_steps(text: str) -> int:
@@ -47,7 +47,7 @@ def with_rows(batch: Batch, rows: int) -> Batch:
             tuple(batch.rows[i] for i in index.tolist()) if len(batch.rows) else (),
         )
     except IndexError as error:
-        raise UsageError(tr("there are only {n} rows", n=B), where="--batch-size") from error
+        raise UsageError(trn("there is only {n} row", "there are only {n} rows", n=B), where="--batch-size") from error
 
 
 def features_of_file(path: str, size: int) -> Batch:
@@ -89,5 +89,13 @@ def _csv(path: str) -> Tensor:
             if line > 1:
                 raise DataError(tr("no number: {text}", text=", ".join(cells)[:80]), where=where) from error
         if rows and len(rows[-1]) != len(rows[0]):
-            raise DataError(tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])), where=where)
+            raise DataError(
+                trn(
+                    "{n} number, the lines above have {m}",
+                    "{n} numbers, the lines above have {m}",
+                    n=len(rows[-1]),
+                    m=len(rows[0]),
+                ),
+                where=where,
+            )
     return torch.tensor(rows, dtype=torch.float64)
