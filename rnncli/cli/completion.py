@@ -18,7 +18,7 @@ from typing import Any
 from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
 from rnncli.cli.target import RECIPES, WEIGHTS
-from rnncli.training.folder import runs_here
+from rnncli.runs.folder import runs_here
 
 VARIABLE = "_RNNCLI_COMPLETE"  # set by the shells' scripts
 Offers = Iterator[tuple[str, str]]  # (word, what it is)

@@ -47,9 +47,9 @@ def evaluate(
         )
     folder = run_folder(target)
     from rnncli import report
-    from rnncli.training import evaluation
-    from rnncli.training.run import open_run
-    from rnncli.training.summary import evaluation_page
+    from rnncli.runs import evaluation
+    from rnncli.runs.open import open_run
+    from rnncli.runs.summary import evaluation_page
 
     run = open_run(folder)
     known = evaluation.metric_names(run.task.METRICS)

@@ -23,8 +23,8 @@ def export(
     folder = run_folder(target)
     from rnncli import report
     from rnncli.records import Checks, Commands, Message, Page, Record
-    from rnncli.training.export import export
-    from rnncli.training.run import open_run
+    from rnncli.runs.export import export
+    from rnncli.runs.open import open_run
 
     done = export(open_run(folder).with_threads(1), out, onnx=onnx)
     what = tr("the whole model") if done.whole else tr("its recurrent cores")

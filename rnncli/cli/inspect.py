@@ -233,7 +233,7 @@ def _enough_memory(recipe: Recipe, needed: int) -> None:
 
 def _of_run(path: str, word: str, asked: Asked, chosen: dict[str, Any]) -> Subject:
     from rnncli import views
-    from rnncli.training.run import open_run
+    from rnncli.runs.open import open_run
 
     if asked.seed is not None:
         raise UsageError(tr("--seed draws fresh weights; a run has its own"), where="--seed")

@@ -16,8 +16,8 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rnncli.runs.open import Run
     from rnncli.tasks import Asked, Prediction
-    from rnncli.training.run import Run
 
 MOST_NOTES = 10  # printed; more are counted
 
@@ -55,8 +55,8 @@ def predict(
         raise UsageError(tr("- stands for standard input, alone"), where="rnncli predict")
     elif bool(given) == (file is not None):
         raise _no_input(target, folder)
+    from rnncli.runs.open import open_run
     from rnncli.tasks import Asked
-    from rnncli.training.run import open_run
 
     run = open_run(folder).with_threads(1)
     asked = Asked(top_k, temperature, seed, beam, length)

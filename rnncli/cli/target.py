@@ -15,7 +15,7 @@ from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.names import nearest
-from rnncli.training.folder import RUNS, find_run, runs_here
+from rnncli.runs.folder import RUNS, find_run, runs_here
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 RECIPES = (".yaml", ".yml")

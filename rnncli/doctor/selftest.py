@@ -86,9 +86,9 @@ def engines() -> Measured:
 
 def training(folder: Path) -> Outcome:
     """The recipe `hello` into a run folder. Raises AssertionError where it does not learn ohlol."""
+    from rnncli.runs.train import run_training
     from rnncli.tasks import load_recipe
     from rnncli.training.job import prepare
-    from rnncli.training.run import run_training
 
     outcome = run_training(prepare(load_recipe("hello", ["train.device=cpu"])), folder, baselines=False)
     if outcome.metrics["accuracy"] != 1.0:
@@ -98,8 +98,8 @@ def training(folder: Path) -> Outcome:
 
 def reopening(folder: Path, outcome: Outcome) -> Measured:
     """The run folder opened again: its weights answer with the loss that training measured."""
-    from rnncli.training.evaluation import evaluate
-    from rnncli.training.run import open_run
+    from rnncli.runs.evaluation import evaluate
+    from rnncli.runs.open import open_run
 
     found = evaluate(open_run(folder), None, outcome.on)
     return abs(found.metrics["loss"] - outcome.metrics["loss"]), 1e-6

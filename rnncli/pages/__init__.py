@@ -18,7 +18,7 @@ from rnncli.pages.recordings import record, subject
 from rnncli.pages.settings import defaults, environments, settings
 from rnncli.pages.target import Target, of_recipe, of_run
 from rnncli.records import Commands, Message, Record, Recording, Section, WebPage
-from rnncli.training.summary import counts_line, model_line
+from rnncli.runs.summary import counts_line, model_line
 
 SAMPLES = 4  # recorded for the viewer, unless somebody asks for more or fewer
 

@@ -10,8 +10,8 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.pages.target import Target
 from rnncli.records import Json, Message, Record, Series
+from rnncli.runs.summary import metrics_table
 from rnncli.tasks import Metrics
-from rnncli.training.summary import metrics_table
 
 Row = tuple[str, Metrics, str]  # a way to answer: its name, its metrics, a few words
 OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a line that `_values` reads in its own way

@@ -14,9 +14,9 @@ from rnncli.device import dtype_of, require_memory
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json
+from rnncli.runs.open import Run, open_run
 from rnncli.tasks import Recipe, Splits, Task, Vocabulary, load_recipe
 from rnncli.training.job import estimate
-from rnncli.training.run import Run, open_run
 
 
 @dataclass

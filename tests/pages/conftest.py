@@ -14,9 +14,9 @@ import pytest
 
 from rnncli.pages import Target, of_run, web_page
 from rnncli.report import html
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import run_training
 
 HOSTILE = ["</script><img/src=x/onerror=window.hacked=1>", "<b>bold</b>", "&lt;", "%{y}", "'\"`", "普通"]
 SENTENCES = [[*zip(HOSTILE, ["a", "b", "a", "b", "a", "</title>"], strict=True)]]

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from rnncli.errors import DataError, UsageError
-from rnncli.files import Manifest
 from rnncli.pages import Target, of_recipe, of_run, recordings, web_page
 from rnncli.pages.recordings import subject
 from rnncli.recipe import packaged_recipes
 from rnncli.records import HeatMap, Series, Table, WebPage
 from rnncli.report import html
+from rnncli.runs.manifest import Manifest
 from rnncli.tasks import load_recipe, task_names
 
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}

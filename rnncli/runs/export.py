@@ -26,8 +26,9 @@ from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.nn.heads import NoHead, PerStep
 from rnncli.nn.model import SequenceModel
 from rnncli.records import Check
+from rnncli.runs.folder import make_folder
+from rnncli.runs.open import Run
 from rnncli.training.job import cores_of
-from rnncli.training.run import Run, make_folder
 
 TOLERANCE = 1e-4  # of onnxruntime's scores, which its own kernels compute
 
