@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from rnncli.device import dtype_of, usable_cores
+from rnncli.device import dtype_of
 from rnncli.errors import DataError
 from rnncli.files import inside, read_json
 from rnncli.locale import tr
@@ -21,7 +20,7 @@ from rnncli.runs.manifest import MANIFEST, check_manifest
 from rnncli.runs.read import read_log
 from rnncli.runs.writer import LOGS, WEIGHTS
 from rnncli.tasks import Recipe, Task, Vocabulary, load_recipe
-from rnncli.training.job import cores_of, threads_of
+from rnncli.training.job import set_threads
 
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 
@@ -37,7 +36,7 @@ class Run:
 
     def with_threads(self, batch_size: int) -> Run:
         """Itself, torch's CPU threads set for batches of that size: one, unless the model is large."""
-        torch.set_num_threads(threads_of(list(cores_of(self.model).values()), batch_size, usable_cores()))
+        set_threads(self.model, batch_size)
         return self
 
     @property

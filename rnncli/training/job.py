@@ -181,6 +181,11 @@ def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
     )
 
 
+def set_threads(model: nn.Module, batch_size: int) -> None:
+    """torch's CPU threads for batches of that size: one, unless the model is large."""
+    torch.set_num_threads(threads_of(list(cores_of(model).values()), batch_size, usable_cores()))
+
+
 def with_cell(job: Job, name: str) -> Job:
     """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
     config = job.config
