@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnncli.errors import DataError
 from rnncli.files import atomic_write, inside, read_json, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 MANIFEST = "manifest.json"
 _State = tuple[int, str] | None  # size and sha256 of a file as it lies on the disk; None: it is not there
@@ -91,7 +91,12 @@ def _fault(path: Path, states: list[_State]) -> DataError | None:
         return DataError(tr("this file of the folder is missing"), where=shown(path), todo=copy)
     sizes = [state[0] for state in states if state is not None]
     if found[0] not in sizes:
-        what = tr("has {found} bytes, and had {size} when it was written", found=found[0], size=max(sizes, default=0))
+        what = trn(
+            "has {n} byte, and had {size} when it was written",
+            "has {n} bytes, and had {size} when it was written",
+            n=found[0],
+            size=max(sizes, default=0),
+        )
         return DataError(what, where=shown(path), todo=copy)
     what = tr("has changed since it was written: its sha256 is not that of {manifest}", manifest=MANIFEST)
     return DataError(what, where=shown(path), todo=copy)

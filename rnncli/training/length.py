@@ -16,7 +16,7 @@ from math import ceil
 import torch
 
 from rnncli.data.batch import Order
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.tasks import Recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import start, update
@@ -50,16 +50,17 @@ def length(updates: int, seconds: float, *, validated: bool) -> Length:
     """
     wanted = ceil(UPDATES / updates)
     epochs = min(max(wanted, LEAST), MOST)
-    why = tr("{n} updates each: {total} in all", n=f"{updates:,}", total=f"{updates * epochs:,}")
+    each = trn("{n} update", "{n} updates", n=updates)
+    why = tr("{updates} each: {total} in all", updates=each, total=f"{updates * epochs:,}")
     if wanted < LEAST:
-        why = tr("{n} updates each; at least {epochs} epochs", n=f"{updates:,}", epochs=LEAST)
+        why = tr("{updates} each; at least {epochs} epochs", updates=each, epochs=LEAST)
     elif wanted > MOST:
-        why = tr("{n} updates each; at most {epochs} epochs", n=f"{updates:,}", epochs=MOST)
+        why = tr("{updates} each; at most {epochs} epochs", updates=each, epochs=MOST)
     affordable = int(SECONDS / max(seconds * updates, 1e-9))
     if affordable < epochs:
         epochs = max(1, affordable)
-        minutes = max(1, round(seconds * updates * epochs / 60))
-        why = tr("{n} updates each: about {minutes} minutes in all", n=f"{updates:,}", minutes=f"{minutes:,}")
+        minutes = trn("{n} minute", "{n} minutes", n=max(1, round(seconds * updates * epochs / 60)))
+        why = tr("{updates} each: about {minutes} in all", updates=each, minutes=minutes)
     return Length(epochs, max(SHORTEST, epochs // PATIENCE) if validated else None, why)
 
 
