@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from rnncli.cli import run as run_line
-from rnncli.cli.inspect import _steps, _units
-from rnncli.cli.target import find_target
 from rnncli.errors import DataError, UsageError
+from rnncli.targets import find_target
 from rnncli.views import view_names
+from rnncli.views._options import _steps, _units
 from tests.fixture_types import Golden
 
 
