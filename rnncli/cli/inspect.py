@@ -239,7 +239,7 @@ def _of_run(path: str, word: str, asked: Asked, chosen: dict[str, Any]) -> Subje
         raise UsageError(tr("--seed draws fresh weights; a run has its own"), where="--seed")
     run = open_run(path, asked.sets)
     name = Path(path).name if word == "last" else word
-    return views.subject_of_trained(run.recipe, run.model, run.vocab, title=name, origin=tr("run, trained"), **chosen)
+    return views.subject_of_trained(run.recipe, run.model, run.fitted, title=name, origin=tr("run, trained"), **chosen)
 
 
 def _foreign(word: str, asked: Asked) -> Subject:

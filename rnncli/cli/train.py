@@ -241,9 +241,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
 
 def _input(job: Job) -> str:
     """What `predict` takes for this recipe."""
-    from rnncli.tasks import input_kind
-
-    return "FILE" if input_kind(job.task, job.config) == "path" else "TEXT"
+    return "FILE" if job.task.input_kind(job.config) == "path" else "TEXT"
 
 
 def _short(folder: Path) -> str:

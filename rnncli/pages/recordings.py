@@ -30,7 +30,7 @@ def subject(target: Target, sample: int) -> Subject:
     seed = target.config.train.seed
     origin = tr("recipe, untrained") if target.run is None else tr("run, trained")
     return Subject(
-        target.name, origin, target.model, batch, seed, target.typed, target.task, target.config, target.vocab
+        target.name, origin, target.model, batch, seed, target.typed, target.task, target.config, target.fitted
     )
 
 

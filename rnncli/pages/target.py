@@ -14,7 +14,7 @@ from rnncli.device import dtype_of, require_memory
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json
-from rnncli.tasks import Recipe, Splits, Task, Vocabulary, load_recipe
+from rnncli.tasks import AnySplits, AnyTask, FittedState, Recipe, load_recipe
 from rnncli.training.job import estimate
 from rnncli.training.run import Run, open_run
 
@@ -27,9 +27,9 @@ class Target:
     name: str
     typed: str
     recipe: Recipe
-    vocab: Vocabulary
+    fitted: FittedState
     model: nn.Module
-    splits: Splits | None
+    splits: AnySplits | None
     run: Run | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Target:
         return self.recipe.config
 
     @property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         return self.recipe.task
 
     def log(self) -> list[dict[str, Json]]:
@@ -62,10 +62,10 @@ def of_run(path: str | Path, typed: str) -> Target:
     splits = _data_of(run, notes)
     if not run.result():
         notes.append(tr("training has not ended: there is no result yet"))
-    return Target(run.folder.name or typed, typed, run.recipe, run.vocab, run.model, splits, run, notes)
+    return Target(run.folder.name or typed, typed, run.recipe, run.fitted, run.model, splits, run, notes)
 
 
-def _data_of(run: Run, notes: list[str]) -> Splits | None:
+def _data_of(run: Run, notes: list[str]) -> AnySplits | None:
     try:
         splits = run.task.read(run.config)
     except DataError as error:
@@ -75,7 +75,7 @@ def _data_of(run: Run, notes: list[str]) -> Splits | None:
     if run.environment().get("data_sha256") == splits.fingerprint:
         return splits
     notes.append(tr("the data has changed since this run was trained"))
-    return splits if splits.vocab == run.vocab else None
+    return splits if splits.fitted == run.fitted else None
 
 
 def of_recipe(path: str, typed: str, sets: Sequence[str] = ()) -> Target:
@@ -87,6 +87,6 @@ def of_recipe(path: str, typed: str, sets: Sequence[str] = ()) -> Target:
     require_memory(cost.memory, tr("this model"), where="model", todo=tr("lower hidden_size or batch_size"))
     torch.set_num_threads(1)
     torch.manual_seed(config.train.seed)
-    model = task.build(config, splits.vocab).to(dtype_of(config.train.dtype)).eval()
+    model = task.build(config, splits.fitted).to(dtype_of(config.train.dtype)).eval()
     notes = [recipe.note] if recipe.note else []
-    return Target(recipe.name, typed, recipe, splits.vocab, model, splits, notes=[*notes, *splits.notes])
+    return Target(recipe.name, typed, recipe, splits.fitted, model, splits, notes=[*notes, *splits.notes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -19,7 +20,19 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
-from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
+from rnncli.tasks.base import (
+    Baseline,
+    Better,
+    FittedState,
+    InputKind,
+    Loss,
+    Metrics,
+    Names,
+    Prediction,
+    PredictOptions,
+    Splits,
+    Task,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,9 +40,6 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.data.images import Film, Films
 
-METRICS: Mapping[str, Literal["lower", "higher"]] = {"accuracy": "higher", "loss": "lower"}
-INPUT: Literal["text", "path"] = "path"
-COUNTED = "rows"  # by `loss`: what the speed is of
 SHADES = " .:-=+*#%@"  # of a frame shown as text, from its darkest point to its brightest
 SHOWN_FRAMES = 4  # as pictures
 SHOWN_POINTS = 16  # rows and columns of such a picture
@@ -75,6 +85,16 @@ class Config(RecipeConfig):
     train: Train
 
 
+@dataclass(frozen=True)
+class Fitted(FittedState):
+    """frame: (height, width, channels). mean, std: of each channel."""
+
+    labels: Vocab
+    frame: list[int]
+    mean: list[float]
+    std: list[float]
+
+
 class Part(NamedTuple):
     """rows: of `films`, which all parts share. targets: the class of each."""
 
@@ -83,64 +103,225 @@ class Part(NamedTuple):
     targets: Sequence[int]
 
 
-def read(config: Config) -> Splits:
-    from rnncli.data.images import read_films
+class ImageSequences(Task[Config, Fitted, Part]):
+    METRICS: Mapping[str, Better] = {"accuracy": "higher", "loss": "lower"}
+    COUNTED = "rows"
+    config_class = Config
+    fitted_class = Fitted
 
-    data = config.data
-    skipped = Skipped(data.on_bad, tr("films"))
-    given = {name: source for name in ("train", "validation", "test") if (source := getattr(data, name)) is not None}
-    if data.path is not None:
-        sources = [data.path] if isinstance(data.path, str) else data.path
-    else:
-        sources = list(given.values())
-    listed = {source: _films(data, source, skipped) for source in sources}
-    films = read_films([film for source in sources for film in listed[source]], skipped)
-    found = films.films
-    notes: list[str] = []
-    if data.path is not None:
-        skipped.finish(", ".join(map(name_of, sources)))
-        shares, seed = data.split.fractions(), config.train.seed
-        if data.split.by is None:
-            split = split_by_class([film.label for film in found], shares, seed)
+    def input_kind(self, config: Config) -> InputKind:
+        return "path"
+
+    def read(self, config: Config) -> Splits[Fitted, Part]:
+        from rnncli.data.images import read_films
+
+        data = config.data
+        skipped = Skipped(data.on_bad, tr("films"))
+        given = {
+            name: source for name in ("train", "validation", "test") if (source := getattr(data, name)) is not None
+        }
+        if data.path is not None:
+            sources = [data.path] if isinstance(data.path, str) else data.path
         else:
-            split = split_by_group([film.group for film in found], shares, seed, by=str(data.split.by))
-        rows: Mapping[str, Sequence[int]] = split.parts
-        how = split.how
-    else:
-        owner = {id(film): name for name, source in given.items() for film in listed[source]}
-        rows = {name: [i for i, film in enumerate(found) if owner[id(film)] == name] for name in given}
-        how = tr("separate files")
-    labels = Vocab(tuple(sorted({found[i].label for i in rows["train"]}, key=_by_number)))
-    kept = {name: _known(films, part, labels, skipped) for name, part in rows.items()}
-    skipped.finish(", ".join(map(name_of, sources)))
-    for name, part in kept.items():
-        if not part:
+            sources = list(given.values())
+        listed = {source: _films(data, source, skipped) for source in sources}
+        films = read_films([film for source in sources for film in listed[source]], skipped)
+        found = films.films
+        notes: list[str] = []
+        if data.path is not None:
+            skipped.finish(", ".join(map(name_of, sources)))
+            shares, seed = data.split.fractions(), config.train.seed
+            if data.split.by is None:
+                split = split_by_class([film.label for film in found], shares, seed)
+            else:
+                split = split_by_group([film.group for film in found], shares, seed, by=str(data.split.by))
+            rows: Mapping[str, Sequence[int]] = split.parts
+            how = split.how
+        else:
+            owner = {id(film): name for name, source in given.items() for film in listed[source]}
+            rows = {name: [i for i, film in enumerate(found) if owner[id(film)] == name] for name in given}
+            how = tr("separate files")
+        labels = Vocab(tuple(sorted({found[i].label for i in rows["train"]}, key=_by_number)))
+        kept = {name: _known(films, part, labels, skipped) for name, part in rows.items()}
+        skipped.finish(", ".join(map(name_of, sources)))
+        for name, part in kept.items():
+            if not part:
+                raise DataError(
+                    tr("no usable film is left for {part}", part=name), where=name_of(given.get(name, sources[0]))
+                )
+        if len(labels) < 2:
             raise DataError(
-                tr("no usable film is left for {part}", part=name), where=name_of(given.get(name, sources[0]))
+                tr("the training part has one class only, {label}", label=repr(labels.tokens[0])),
+                where=name_of(sources[0]),
             )
-    if len(labels) < 2:
-        raise DataError(
-            tr("the training part has one class only, {label}", label=repr(labels.tokens[0])),
-            where=name_of(sources[0]),
+        if skipped.count:
+            notes.append(skipped.sentence())
+        mean, std = films.moments(kept["train"])
+        fitted = Fitted(labels, list(films.shape), mean, std)
+        parts = {name: Part(films, part, [labels.id(found[i].label) for i in part]) for name, part in kept.items()}
+        return Splits(
+            parts=parts,
+            fitted=fitted,
+            counts={
+                name: {"films": len(part.rows), "frames": sum(films.lengths[i] for i in part.rows)}
+                for name, part in parts.items()
+            },
+            fingerprint=films.fingerprint,
+            how=tr("{how}; {n} classes", how=how, n=len(labels)),
+            notes=[*notes, *skipped.notes],
         )
-    if skipped.count:
-        notes.append(skipped.sentence())
-    mean, std = films.moments(kept["train"])
-    vocab = {"labels": labels.to_json(), "frame": list(films.shape), "mean": mean, "std": std}
-    parts = {name: Part(films, part, [labels.id(found[i].label) for i in part]) for name, part in kept.items()}
-    return Splits(
-        train=parts["train"],
-        validation=parts.get("validation"),
-        test=parts.get("test"),
-        vocab=vocab,
-        counts={
-            name: {"films": len(part.rows), "frames": sum(films.lengths[i] for i in part.rows)}
-            for name, part in parts.items()
-        },
-        fingerprint=films.fingerprint,
-        how=tr("{how}; {n} classes", how=how, n=len(labels)),
-        notes=[*notes, *skipped.notes],
-    )
+
+    def build(self, config: Config, fitted: Fitted) -> nn.Module:
+        from rnncli.nn.heads import LastState
+        from rnncli.nn.model import SequenceModel
+        from rnncli.nn.recurrent import core_of_section
+
+        rnn, spec = core_of_section(config.model, config.model.frame_size)
+        head = LastState(spec.output_size, len(fitted.labels.tokens))
+        return SequenceModel(_front(config, fitted), rnn, head, config.model.engine)
+
+    def label_names(self, config: Config, fitted: Fitted) -> Names:
+        return Names(None, fitted.labels.tokens)
+
+    def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
+        """Inputs: (T, B, height, width, C) in the type they are stored in. In training, films of like length share
+        one."""
+        import torch
+
+        lengths = [part.films.lengths[row] for row in part.rows] if order is not None else None
+        where = order or Order(0, 0)
+        shuffle = order is not None
+        for rows in index_batches(len(part.rows), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
+            batch = _batch([part.films[part.rows[row]] for row in rows])
+            batch.targets, batch.rows = torch.tensor([part.targets[row] for row in rows], dtype=torch.int64), rows
+            yield batch
+
+    def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
+        return _batch([film for path in inputs for _, film in _given(fitted, path)])
+
+    def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
+        from torch.nn import functional as F
+
+        assert batch.targets is not None
+        return Loss(F.cross_entropy(model(batch).scores, batch.targets, reduction="sum"), batch.size)
+
+    def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
+        from rnncli.nn.evaluate import outputs_of
+
+        found = [
+            (outputs.scores.float().log_softmax(1).cpu(), batch.targets.cpu())
+            for batch, outputs in outputs_of(model, self.batches(config, part, None))
+            if batch.targets is not None
+        ]
+        return _as_metrics(found)
+
+    def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
+        """The commonest class; and a net of the same convolutions that is trained on, and options about, single
+        frames."""
+        import torch
+
+        train, tested = splits.train, splits.part(part)
+        size = len(splits.fitted.labels.tokens)
+        shares = torch.bincount(torch.tensor(train.targets), minlength=size).double()
+        majority = (shares / shares.sum()).log().float().expand(len(tested.rows), size)
+        label = splits.fitted.labels.tokens[int(shares.argmax())]
+        return [
+            Baseline(
+                tr("majority"),
+                _as_metrics([(majority, torch.tensor(tested.targets))]),
+                tr("always {label}", label=label),
+            ),
+            Baseline(
+                tr("single frame"),
+                _single_frame(config, splits, tested),
+                tr("the same convolutions, one frame of each film: where it does as well, order is not needed"),
+            ),
+        ]
+
+    def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
+        """The first film: some frames as small pictures, and what the model answers after every frame."""
+        rows: Part = splits.part(part)
+        labels = splits.fitted.labels.tokens
+        film, target = rows.films[rows.rows[0]], rows.targets[0]
+        chances = _after_each_frame(model, film)  # (T, C)
+        best, which = chances.max(1)
+        table = [[t, labels[int(which[t])], float(best[t]), float(chances[t, target])] for t in range(len(film))]
+        columns = [
+            Column("t", "t", "count"),
+            Column("predicted", tr("answer so far"), "text"),
+            Column("p", "p"),
+            Column("p_target", tr("p of {label}", label=labels[target])),
+        ]
+        title = tr("an example: {label}", label=labels[target])
+        return [
+            Message(_pictures(film), "code", name="frames"),
+            Table("sample", columns, table, title=title, cut_rows=12),
+        ]
+
+    def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
+        """The frames of the example, and which class was taken for which."""
+        from rnncli.nn.evaluate import outputs_of
+
+        rows: Part = splits.part(part)
+        labels = splits.fitted.labels.tokens
+        counts = [[0] * len(labels) for _ in labels]
+        for batch, outputs in outputs_of(model, self.batches(config, rows, None)):
+            assert batch.targets is not None
+            for target, answer in zip(batch.targets.tolist(), outputs.scores.argmax(1).tolist(), strict=True):
+                counts[target][answer] += 1
+        return [drawn.film(rows.films[rows.rows[0]]), drawn.confusion(counts, labels)]
+
+    def predict(
+        self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
+    ) -> Iterator[Prediction]:
+        """`film<TAB>label<TAB>p` for each film, with top_k the next likeliest classes behind it in the same way."""
+        from rnncli.nn.evaluate import outputs_of
+
+        options.only("top_k")
+        labels = fitted.labels.tokens
+        for path in inputs:
+            for name, film in _given(fitted, path):
+                _, outputs = next(outputs_of(model, [_batch([film])]))
+                best = outputs.scores[0].float().softmax(0).topk(min(options.top_k or 1, len(labels)))
+                top = [(labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+                cells = [cell for label, p in top for cell in (label, f"{p:.4f}")]
+                json = {"film": name, "label": top[0][0], "top": [{"label": label, "p": p} for label, p in top]}
+                yield Prediction("\t".join([name, *cells]), json)
+
+    def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
+        """A new source of labelled films as one part, in a run's classes; and notes on it. Raises DataError."""
+        from rnncli.data.images import read_films
+
+        skipped = Skipped(config.data.on_bad, tr("films"))
+        labels = fitted.labels
+        height, width, channels = fitted.frame
+        films = read_films(_films(config.data, path, skipped), skipped, (height, width, channels))
+        rows = _known(films, range(len(films.films)), labels, skipped)
+        skipped.finish(name_of(path))
+        notes = [skipped.sentence()] if skipped.count else []
+        return Part(films, rows, [labels.id(films.films[row].label) for row in rows]), [*notes, *skipped.notes]
+
+    def suggest_settings(self, path: str) -> dict[str, Json]:
+        """What a recipe should say of the data at `path`, dotted key -> value: the arrays of an .npz. Raises
+        DataError."""
+        from rnncli.data.arrays import read_arrays
+
+        file = Path(path)
+        if file.suffix.lower() != ".npz":
+            return {}
+        arrays = read_arrays(file)
+        films = [name for name, array in arrays.items() if array.ndim >= 4]
+        if len(films) != 1:
+            return {}
+        N = len(arrays[films[0]])
+        found: dict[str, Json] = {"data.frames": films[0]}
+        flat = [name for name, array in arrays.items() if array.shape == (N,) and array.dtype.kind in "uibSU"]
+        for key, hint in (("lengths", "len"), ("labels", "")):
+            name = next((name for name in flat if hint in name.lower()), None)
+            if name is not None:
+                found[f"data.{key}"] = name
+                flat.remove(name)
+        return found
 
 
 def _films(data: Data, source: str, skipped: Skipped) -> list[Film]:
@@ -177,39 +358,12 @@ def _known(films: Films, rows: Sequence[int], labels: Vocab, skipped: Skipped) -
     return known
 
 
-def build(config: Config, vocab: Vocabulary) -> nn.Module:
-    from rnncli.nn.heads import LastState
-    from rnncli.nn.model import SequenceModel
-    from rnncli.nn.recurrent import core_of_section
-
-    rnn, spec = core_of_section(config.model, config.model.frame_size)
-    head = LastState(spec.output_size, len(vocab["labels"]["tokens"]))
-    return SequenceModel(_front(config, vocab), rnn, head, config.model.engine)
-
-
-def _front(config: Config, vocab: Vocabulary) -> nn.Module:
+def _front(config: Config, fitted: Fitted) -> nn.Module:
     from rnncli.nn.frontends import ConvFrames
 
-    height, width, _ = vocab["frame"]
+    height, width, _ = fitted.frame
     model = config.model
-    return ConvFrames(height, width, vocab["mean"], vocab["std"], model.channels, model.frame_size)
-
-
-def names(config: Config, vocab: Vocabulary) -> Names:
-    return Names(None, vocab["labels"]["tokens"])
-
-
-def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
-    """Inputs: (T, B, height, width, C) in the type they are stored in. In training, films of like length share one."""
-    import torch
-
-    lengths = [part.films.lengths[row] for row in part.rows] if order is not None else None
-    where = order or Order(0, 0)
-    shuffle = order is not None
-    for rows in index_batches(len(part.rows), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
-        batch = _batch([part.films[part.rows[row]] for row in rows])
-        batch.targets, batch.rows = torch.tensor([part.targets[row] for row in rows], dtype=torch.int64), rows
-        yield batch
+    return ConvFrames(height, width, fitted.mean, fitted.std, model.channels, model.frame_size)
 
 
 def _batch(films: Sequence[Any]) -> Batch:
@@ -219,16 +373,13 @@ def _batch(films: Sequence[Any]) -> Batch:
     return Batch(*pad([torch.from_numpy(np.ascontiguousarray(film, dtype=np.float32)) for film in films]))
 
 
-def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
-    return _batch([film for path in inputs for _, film in _given(vocab, path)])
-
-
-def _given(vocab: Vocabulary, path: str) -> Iterator[tuple[str, Any]]:
+def _given(fitted: Fitted, path: str) -> Iterator[tuple[str, Any]]:
     """(name, film) of each film at a path: an .npy or .npz of one film or of many, or a folder of frames."""
     from rnncli.data.arrays import read_arrays
     from rnncli.data.images import ARRAYS, frames_fault, read_film
 
-    shape = tuple(vocab["frame"])
+    height, width, channels = fitted.frame
+    shape = (height, width, channels)
     file = Path(path)
     if os.path.isdir(file) or file.suffix.lower() not in ARRAYS:
         films = [(path, read_film(file))]
@@ -258,24 +409,6 @@ def _given(vocab: Vocabulary, path: str) -> Iterator[tuple[str, Any]]:
         yield name, film
 
 
-def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
-    from torch.nn import functional as F
-
-    assert batch.targets is not None
-    return Loss(F.cross_entropy(model(batch).scores, batch.targets, reduction="sum"), batch.size)
-
-
-def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
-    from rnncli.nn.evaluate import outputs_of
-
-    found = [
-        (outputs.scores.float().log_softmax(1).cpu(), batch.targets.cpu())
-        for batch, outputs in outputs_of(model, batches(config, part, None))
-        if batch.targets is not None
-    ]
-    return _as_metrics(found)
-
-
 def _as_metrics(found: Sequence[tuple[Tensor, Tensor]]) -> Metrics:
     """Of (log chances (B, C), targets (B,)) pairs."""
     from torch.nn import functional as F
@@ -287,32 +420,9 @@ def _as_metrics(found: Sequence[tuple[Tensor, Tensor]]) -> Metrics:
     }
 
 
-def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
-    """The commonest class; and a net of the same convolutions that is trained on, and asked about, single frames."""
-    import torch
-
-    train, tested = splits.train, splits.part(part)
-    size = len(splits.vocab["labels"]["tokens"])
-    shares = torch.bincount(torch.tensor(train.targets), minlength=size).double()
-    majority = (shares / shares.sum()).log().float().expand(len(tested.rows), size)
-    label = splits.vocab["labels"]["tokens"][int(shares.argmax())]
-    return [
-        Baseline(
-            tr("majority"),
-            _as_metrics([(majority, torch.tensor(tested.targets))]),
-            tr("always {label}", label=label),
-        ),
-        Baseline(
-            tr("single frame"),
-            _single_frame(config, splits, tested),
-            tr("the same convolutions, one frame of each film: where it does as well, order is not needed"),
-        ),
-    ]
-
-
-def _single_frame(config: Config, splits: Splits, tested: Part) -> Metrics:
+def _single_frame(config: Config, splits: Splits[Fitted, Part], tested: Part) -> Metrics:
     """Trained for as many epochs as the recipe has, 20 at most, on one frame of each film drawn anew in each epoch;
-    asked about the middle one. Torch's random state is left as it was."""
+    options about the middle one. Torch's random state is left as it was."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -324,8 +434,8 @@ def _single_frame(config: Config, splits: Splits, tested: Part) -> Metrics:
     seed, batch_size = config.train.seed, config.train.batch_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        front = _front(config, splits.vocab)
-        net = nn.Linear(config.model.frame_size, len(splits.vocab["labels"]["tokens"]))
+        front = _front(config, splits.fitted)
+        net = nn.Linear(config.model.frame_size, len(splits.fitted.labels.tokens))
     both = nn.ModuleList([front, net])
     optimizer = torch.optim.Adam(both.parameters(), lr=min(config.train.lr, 0.01))
 
@@ -352,33 +462,8 @@ def _single_frame(config: Config, splits: Splits, tested: Part) -> Metrics:
     return _as_metrics(found)
 
 
-def watch(config: Config, model: Any, splits: Splits) -> str:
-    return ""
-
-
-def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
-    """The first film: some frames as small pictures, and what the model answers after every frame."""
-    rows: Part = splits.part(part)
-    labels = splits.vocab["labels"]["tokens"]
-    film, target = rows.films[rows.rows[0]], rows.targets[0]
-    chances = _after_each_frame(model, film)  # (T, C)
-    best, which = chances.max(1)
-    table = [[t, labels[int(which[t])], float(best[t]), float(chances[t, target])] for t in range(len(film))]
-    columns = [
-        Column("t", "t", "count"),
-        Column("predicted", tr("answer so far"), "text"),
-        Column("p", "p"),
-        Column("p_target", tr("p of {label}", label=labels[target])),
-    ]
-    title = tr("an example: {label}", label=labels[target])
-    return [
-        Message(_pictures(film), "code", name="frames"),
-        Table("sample", columns, table, title=title, cut_rows=12),
-    ]
-
-
-def _after_each_frame(model: Any, film: Any) -> Tensor:
-    """The chances after 1, 2 ... T frames, each asked as a film of its own: (T, C)."""
+def _after_each_frame(model: nn.Module, film: Any) -> Tensor:
+    """The chances after 1, 2 ... T frames, each options as a film of its own: (T, C)."""
     import torch
 
     from rnncli.nn.evaluate import outputs_of
@@ -403,67 +488,4 @@ def _pictures(film: Any) -> str:
     return "\n".join([head, *lines])
 
 
-def pictures(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
-    """The frames of the example, and which class was taken for which."""
-    from rnncli.nn.evaluate import outputs_of
-
-    rows: Part = splits.part(part)
-    labels = splits.vocab["labels"]["tokens"]
-    counts = [[0] * len(labels) for _ in labels]
-    for batch, outputs in outputs_of(model, batches(config, rows, None)):
-        assert batch.targets is not None
-        for target, answer in zip(batch.targets.tolist(), outputs.scores.argmax(1).tolist(), strict=True):
-            counts[target][answer] += 1
-    return [drawn.film(rows.films[rows.rows[0]]), drawn.confusion(counts, labels)]
-
-
-def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
-    """`film<TAB>label<TAB>p` for each film, with top_k the next likeliest classes behind it in the same way."""
-    from rnncli.nn.evaluate import outputs_of
-
-    asked.only("top_k")
-    labels = vocab["labels"]["tokens"]
-    for path in inputs:
-        for name, film in _given(vocab, path):
-            _, outputs = next(outputs_of(model, [_batch([film])]))
-            best = outputs.scores[0].float().softmax(0).topk(min(asked.top_k or 1, len(labels)))
-            top = [(labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
-            cells = [cell for label, p in top for cell in (label, f"{p:.4f}")]
-            json = {"film": name, "label": top[0][0], "top": [{"label": label, "p": p} for label, p in top]}
-            yield Prediction("\t".join([name, *cells]), json)
-
-
-def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[str]]:
-    """A new source of labelled films as one part, in a run's classes; and notes on it. Raises DataError."""
-    from rnncli.data.images import read_films
-
-    skipped = Skipped(config.data.on_bad, tr("films"))
-    labels = Vocab.from_json(vocab["labels"])
-    height, width, channels = vocab["frame"]
-    films = read_films(_films(config.data, path, skipped), skipped, (height, width, channels))
-    rows = _known(films, range(len(films.films)), labels, skipped)
-    skipped.finish(name_of(path))
-    notes = [skipped.sentence()] if skipped.count else []
-    return Part(films, rows, [labels.id(films.films[row].label) for row in rows]), [*notes, *skipped.notes]
-
-
-def fill(path: str) -> dict[str, Json]:
-    """What a recipe should say of the data at `path`, dotted key -> value: the arrays of an .npz. Raises DataError."""
-    from rnncli.data.arrays import read_arrays
-
-    file = Path(path)
-    if file.suffix.lower() != ".npz":
-        return {}
-    arrays = read_arrays(file)
-    films = [name for name, array in arrays.items() if array.ndim >= 4]
-    if len(films) != 1:
-        return {}
-    N = len(arrays[films[0]])
-    found: dict[str, Json] = {"data.frames": films[0]}
-    flat = [name for name, array in arrays.items() if array.shape == (N,) and array.dtype.kind in "uibSU"]
-    for key, hint in (("lengths", "len"), ("labels", "")):
-        name = next((name for name in flat if hint in name.lower()), None)
-        if name is not None:
-            found[f"data.{key}"] = name
-            flat.remove(name)
-    return found
+TASK = ImageSequences()

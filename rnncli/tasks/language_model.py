@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -18,16 +19,24 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
-from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
+from rnncli.tasks.base import (
+    Baseline,
+    Better,
+    FittedState,
+    Loss,
+    Metrics,
+    Names,
+    Prediction,
+    PredictOptions,
+    Splits,
+    Task,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
 
-METRICS: Mapping[str, Literal["lower", "higher"]] = {"loss": "lower", "perplexity": "lower", "bits": "lower"}
-INPUT: Literal["text", "path"] = "text"
-COUNTED = "tokens"  # by `loss`: what the speed is of
 PIECE = 1024  # tokens of a prompt read at once, and of a written text given out at once
 ENOUGH = 20  # windows of every stream that a text should have: fewer, and an epoch is a handful of updates
 
@@ -84,6 +93,12 @@ class Config(RecipeConfig):
     train: Train
 
 
+@dataclass(frozen=True)
+class Fitted(FittedState):
+    tokens: Vocab
+    kind: Kind
+
+
 class Part(NamedTuple):
     """A text as token numbers, and how many characters it has, the spaces between words included."""
 
@@ -91,11 +106,159 @@ class Part(NamedTuple):
     characters: int
 
 
-def read(config: Config) -> Splits:
-    return follow(_read(config))
+class LanguageModel(Task[Config, Fitted, Part]):
+    METRICS: Mapping[str, Better] = {"loss": "lower", "perplexity": "lower", "bits": "lower"}
+    COUNTED = "tokens"
+    config_class = Config
+    fitted_class = Fitted
+
+    def read(self, config: Config) -> Splits[Fitted, Part]:
+        return follow(_read(config))
+
+    def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
+        """A text in terms of a run's vocabulary. Raises DataError: a token that it lacks, where it has no <unk>."""
+        return follow(_read_part(fitted, path))
+
+    def suggest_settings(self, path: str) -> dict[str, Json]:
+        """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
+        window, streams = 64, 32
+        length = 0
+        for _, piece in text_pieces(path):
+            length += len(piece)
+            if length >= window * streams * ENOUGH:
+                return {}
+        window, streams = _small(read_text(path).characters, window, streams)
+        return {"data.window": window, "train.batch_size": streams}
+
+    def build(self, config: Config, fitted: Fitted) -> nn.Module:
+        from rnncli.nn.frontends import OneHot, TokenEmbedding
+        from rnncli.nn.heads import PerStep
+        from rnncli.nn.model import SequenceModel
+        from rnncli.nn.recurrent import core_of_section
+
+        model = config.model
+        size = len(fitted.tokens.tokens)
+        one_hot = model.input == "one-hot"
+        front = OneHot(size) if one_hot else TokenEmbedding(size, model.embedding_size)
+        rnn, spec = core_of_section(model, size if one_hot else model.embedding_size)
+        return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine)
+
+    def label_names(self, config: Config, fitted: Fitted) -> Names:
+        return Names(fitted.tokens.tokens, fitted.tokens.tokens)
+
+    def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
+        """Windows of parallel streams. Held-out text (order None) is one stream, so that every token but the first
+        counts; a long one is read in as many streams as keep each at 1,000 windows, which leaves out a few tokens at
+        most."""
+        streams = config.train.batch_size
+        if order is None:
+            streams = max(1, min(streams, len(part.ids) // (1000 * config.data.window)))
+            order = Order(0, 0)
+        for inputs, targets in stream_batches(part.ids, config.data.window, streams, order):
+            yield Batch(inputs, None, targets)
+
+    def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
+        tokens = fitted.tokens
+        ids, lengths = pad([tokens.encode(tokenize(text, fitted.kind, newlines=True)) for text in inputs])
+        return Batch(ids, lengths)
+
+    def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
+        from torch.nn import functional as F
+
+        assert batch.targets is not None
+        outputs = model(batch, carry)
+        total = F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+        return Loss(total, batch.targets.numel(), tuple(state.detach() for state in outputs.state))
+
+    def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
+        from torch.nn import functional as F
+
+        from rnncli.nn.evaluate import outputs_of
+
+        total, steps = 0.0, 0
+        for batch, outputs in outputs_of(model, self.batches(config, part, None), carry=True):
+            assert batch.targets is not None
+            total += float(F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum"))
+            steps += batch.targets.numel()
+        return _as_metrics(total / steps, part)
+
+    def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
+        """Unigram and bigram frequencies of the training part; add-one, the bigram backing off to the unigram."""
+        size, tested = len(splits.fitted.tokens.tokens), splits.part(part)
+        unigram, bigram = follow(bigram_losses(splits.train.ids, tested.ids, size))
+        return [
+            Baseline(tr("unigram"), _as_metrics(unigram, tested), tr("how often each token is: knows no context")),
+            Baseline(
+                tr("bigram"),
+                _as_metrics(bigram, tested),
+                tr("what follows each token: one token of context, as a net without memory has"),
+            ),
+        ]
+
+    def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
+        import torch
+
+        from rnncli.nn.evaluate import outputs_of
+
+        tokens = splits.fitted.tokens
+        whole: Tokens = splits.part(part).ids
+        ids = torch.from_numpy(whole.read(0, min(9, len(whole))))
+        _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
+        chances = outputs.scores[:, 0].softmax(1)  # (T, V)
+        best, which = chances.max(1)
+        rows: list[list[Any]] = []
+        for t, (given, target) in enumerate(zip(tokens.decode(ids[:-1]), tokens.decode(ids[1:]), strict=True)):
+            guess = tokens.decode([int(which[t])])[0]
+            rows.append([t, given, target, guess, float(best[t]), float(chances[t, ids[t + 1]])])
+        columns = [
+            Column("t", "t", "count"),
+            Column("in", tr("in"), "code"),
+            Column("target", tr("target"), "code"),
+            Column("predicted", tr("predicted"), "code"),
+            Column("p", "p"),
+            Column("p_target", tr("p of target")),
+        ]
+        records: list[Record] = [Table("sample", columns, rows)]
+        sample = config.train.sample
+        if sample.length:
+            kind, seed = splits.fitted.kind, config.train.seed
+            prompt = _prompt(sample, tokens, kind)
+            pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
+            title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.fitted.kind, t=sample.temperature)
+            records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
+        return records
+
+    def predict(
+        self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
+    ) -> Iterator[Prediction]:
+        """The prompt and what is written after it, of which a long text comes in pieces."""
+        options.only("top_k", "temperature", "seed", "length")
+        tokens, kind = fitted.tokens, fitted.kind
+        sample = config.train.sample
+        for prompt in inputs:
+            unknown = tokens.unknown(tokenize(prompt, kind, newlines=True))
+            notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
+            pieces = write(
+                model,
+                tokens,
+                kind,
+                prompt,
+                sample.length if options.length is None else options.length,
+                sample.temperature if options.temperature is None else options.temperature,
+                options.top_k,
+                config.train.seed if options.seed is None else options.seed,
+            )
+            written = [next(pieces, "")]
+            space = " " if kind == "words" and prompt and not prompt[-1].isspace() and written[0][:1].isalnum() else ""
+            shown = prompt + space + written[0]
+            for piece in pieces:
+                yield Prediction(shown, None, more=True)
+                written.append(piece)
+                shown = piece
+            yield Prediction(shown, {"prompt": prompt, "text": "".join(written)}, notes)
 
 
-def _read(config: Config) -> Generator[Reading, None, Splits]:
+def _read(config: Config) -> Generator[Reading, None, Splits[Fitted, Part]]:
     data = config.data
     texts: dict[str, Text] = {}
     stretches: dict[str, tuple[Encoded, int, int]] = {}  # part -> text, first token, behind the last
@@ -134,10 +297,8 @@ def _read(config: Config) -> Generator[Reading, None, Splits]:
         )
     found = {name: Part(Tokens.of(*stretch, vocab), measured[name].characters) for name, stretch in stretches.items()}
     return Splits(
-        train=found["train"],
-        validation=found.get("validation"),
-        test=found.get("test"),
-        vocab={"tokens": vocab.to_json(), "kind": data.tokens},
+        parts=found,
+        fitted=Fitted(vocab, data.tokens),
         counts={
             name: {"tokens": len(part.ids), "steps": stream_steps(len(part.ids), config.train.batch_size)}
             for name, part in found.items()
@@ -201,18 +362,13 @@ def _long_enough(config: Config, sizes: Mapping[str, int]) -> None:
         )
 
 
-def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[str]]:
-    """A text in terms of a run's vocabulary. Raises DataError: a token that it lacks, where it has no <unk>."""
-    return follow(_read_part(vocab, path))
-
-
-def _read_part(vocab: Vocabulary, path: str) -> Generator[Reading, None, tuple[Part, list[str]]]:
+def _read_part(fitted: Fitted, path: str) -> Generator[Reading, None, tuple[Part, list[str]]]:
     text = yield from scan(path)
-    encoded = yield from encode_text(text, vocab["kind"])
+    encoded = yield from encode_text(text, fitted.kind)
     n = len(encoded)
     if n < 2:
         raise DataError(tr("{part} has {n} tokens, too few to learn from", part=path, n=n))
-    known = Vocab.from_json(vocab["tokens"])
+    known = fitted.tokens
     measured = yield from measure(encoded, 0, n)
     new = sum(n for token, n in counted(encoded, measured.counts).items() if token not in known)
     ids = Tokens.of(encoded, 0, n, known)
@@ -223,79 +379,10 @@ def _read_part(vocab: Vocabulary, path: str) -> Generator[Reading, None, tuple[P
     return Part(ids, measured.characters), notes
 
 
-def fill(path: str) -> dict[str, Json]:
-    """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
-    window, streams = 64, 32
-    length = 0
-    for _, piece in text_pieces(path):
-        length += len(piece)
-        if length >= window * streams * ENOUGH:
-            return {}
-    window, streams = _small(read_text(path).characters, window, streams)
-    return {"data.window": window, "train.batch_size": streams}
-
-
 def _small(n: int, window: int, streams: int) -> tuple[int, int]:
     """Window and streams lowered until n tokens have ENOUGH windows in every stream, or at least one."""
     small = max(2, min(window, int((n / ENOUGH) ** 0.5)))
     return small, max(1, min(streams, n // (small * ENOUGH)))
-
-
-def build(config: Config, vocab: Vocabulary) -> nn.Module:
-    from rnncli.nn.frontends import OneHot, TokenEmbedding
-    from rnncli.nn.heads import PerStep
-    from rnncli.nn.model import SequenceModel
-    from rnncli.nn.recurrent import core_of_section
-
-    model = config.model
-    size = len(vocab["tokens"]["tokens"])
-    one_hot = model.input == "one-hot"
-    front = OneHot(size) if one_hot else TokenEmbedding(size, model.embedding_size)
-    rnn, spec = core_of_section(model, size if one_hot else model.embedding_size)
-    return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine)
-
-
-def names(config: Config, vocab: Vocabulary) -> Names:
-    return Names(vocab["tokens"]["tokens"], vocab["tokens"]["tokens"])
-
-
-def batches(config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
-    """Windows of parallel streams. Held-out text (order None) is one stream, so that every token but the first counts;
-    a long one is read in as many streams as keep each at 1,000 windows, which leaves out a few tokens at most."""
-    streams = config.train.batch_size
-    if order is None:
-        streams = max(1, min(streams, len(part.ids) // (1000 * config.data.window)))
-        order = Order(0, 0)
-    for inputs, targets in stream_batches(part.ids, config.data.window, streams, order):
-        yield Batch(inputs, None, targets)
-
-
-def encode(config: Config, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
-    tokens = Vocab.from_json(vocab["tokens"])
-    ids, lengths = pad([tokens.encode(tokenize(text, vocab["kind"], newlines=True)) for text in inputs])
-    return Batch(ids, lengths)
-
-
-def loss(config: Config, model: Any, batch: Batch, carry: State | None) -> Loss:
-    from torch.nn import functional as F
-
-    assert batch.targets is not None
-    outputs = model(batch, carry)
-    total = F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum")
-    return Loss(total, batch.targets.numel(), tuple(state.detach() for state in outputs.state))
-
-
-def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
-    from torch.nn import functional as F
-
-    from rnncli.nn.evaluate import outputs_of
-
-    total, steps = 0.0, 0
-    for batch, outputs in outputs_of(model, batches(config, part, None), carry=True):
-        assert batch.targets is not None
-        total += float(F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum"))
-        steps += batch.targets.numel()
-    return _as_metrics(total / steps, part)
 
 
 def _as_metrics(nats: float, part: Part) -> Metrics:
@@ -304,60 +391,15 @@ def _as_metrics(nats: float, part: Part) -> Metrics:
     return {"loss": nats, "perplexity": exp(min(nats, 700.0)), "bits": nats / log(2) * tokens_per_character}
 
 
-def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
-    """Unigram and bigram frequencies of the training part; add-one, the bigram backing off to the unigram."""
-    size, tested = len(splits.vocab["tokens"]["tokens"]), splits.part(part)
-    unigram, bigram = follow(bigram_losses(splits.train.ids, tested.ids, size))
-    return [
-        Baseline(tr("unigram"), _as_metrics(unigram, tested), tr("how often each token is: knows no context")),
-        Baseline(
-            tr("bigram"),
-            _as_metrics(bigram, tested),
-            tr("what follows each token: one token of context, as a net without memory has"),
-        ),
-    ]
-
-
-def watch(config: Config, model: Any, splits: Splits) -> str:
-    return ""
-
-
-def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
-    import torch
-
-    from rnncli.nn.evaluate import outputs_of
-
-    tokens = Vocab.from_json(splits.vocab["tokens"])
-    whole: Tokens = splits.part(part).ids
-    ids = torch.from_numpy(whole.read(0, min(9, len(whole))))
-    _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
-    chances = outputs.scores[:, 0].softmax(1)  # (T, V)
-    best, which = chances.max(1)
-    rows: list[list[Any]] = []
-    for t, (given, target) in enumerate(zip(tokens.decode(ids[:-1]), tokens.decode(ids[1:]), strict=True)):
-        guess = tokens.decode([int(which[t])])[0]
-        rows.append([t, given, target, guess, float(best[t]), float(chances[t, ids[t + 1]])])
-    columns = [
-        Column("t", "t", "count"),
-        Column("in", tr("in"), "code"),
-        Column("target", tr("target"), "code"),
-        Column("predicted", tr("predicted"), "code"),
-        Column("p", "p"),
-        Column("p_target", tr("p of target")),
-    ]
-    records: list[Record] = [Table("sample", columns, rows)]
-    sample = config.train.sample
-    if sample.length:
-        kind, seed = splits.vocab["kind"], config.train.seed
-        prompt = _prompt(sample, tokens, kind)
-        pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
-        title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.vocab["kind"], t=sample.temperature)
-        records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
-    return records
-
-
 def write(
-    model: Any, vocab: Vocab, kind: Kind, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
+    model: nn.Module,
+    vocab: Vocab,
+    kind: Kind,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
 ) -> Iterator[str]:
     """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces.
 
@@ -397,29 +439,4 @@ def write(
             before, written = written[-1], []
 
 
-def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str], asked: Asked) -> Iterator[Prediction]:
-    """The prompt and what is written after it, of which a long text comes in pieces."""
-    asked.only("top_k", "temperature", "seed", "length")
-    tokens, kind = Vocab.from_json(vocab["tokens"]), vocab["kind"]
-    sample = config.train.sample
-    for prompt in inputs:
-        unknown = tokens.unknown(tokenize(prompt, kind, newlines=True))
-        notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
-        pieces = write(
-            model,
-            tokens,
-            kind,
-            prompt,
-            sample.length if asked.length is None else asked.length,
-            sample.temperature if asked.temperature is None else asked.temperature,
-            asked.top_k,
-            config.train.seed if asked.seed is None else asked.seed,
-        )
-        written = [next(pieces, "")]
-        space = " " if kind == "words" and prompt and not prompt[-1].isspace() and written[0][:1].isalnum() else ""
-        shown = prompt + space + written[0]
-        for piece in pieces:
-            yield Prediction(shown, None, more=True)
-            written.append(piece)
-            shown = piece
-        yield Prediction(shown, {"prompt": prompt, "text": "".join(written)}, notes)
+TASK = LanguageModel()

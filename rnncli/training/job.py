@@ -18,7 +18,7 @@ from rnncli.errors import Missing
 from rnncli.locale import tr
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import RecipeConfig
-from rnncli.tasks import Recipe, Splits, Task
+from rnncli.tasks import AnySplits, AnyTask, Recipe
 
 if TYPE_CHECKING:
     from rnncli.training.distributed import Team
@@ -31,8 +31,8 @@ class Job:
 
     recipe: Recipe
     config: RecipeConfig
-    task: Task
-    splits: Splits
+    task: AnyTask
+    splits: AnySplits
     model: nn.Module
     device: torch.device
     cost: Cost
@@ -47,6 +47,10 @@ class Job:
     def world(self) -> int:
         return 1 if self.team is None else self.team.process.world
 
+    def batches(self, order: Order) -> Iterator[Batch]:
+        """Of the training part."""
+        return self.task.batches(self.config, self.splits.train, order)
+
     def autocast(self) -> torch.autocast:
         """The precision in which the recipe has its loss computed, as a context."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
@@ -57,7 +61,7 @@ class Job:
 
         def ended(n: int) -> bool:
             order = Order(self.config.train.seed, 0, next_batch=n)
-            return next(self.task.batches(self.config, self.splits.train, order), None) is None
+            return next(self.batches(order), None) is None
 
         limit = self.config.train.overfit_batches
         beyond = 1
@@ -102,7 +106,7 @@ def prepare(recipe: Recipe) -> Job:
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
-    model = task.build(config, splits.vocab).to(device=device, dtype=dtype_of(config.train.dtype))
+    model = task.build(config, splits.fitted).to(device=device, dtype=dtype_of(config.train.dtype))
     return Job(recipe, config, task, splits, model, device, cost)
 
 
@@ -137,11 +141,11 @@ def _own_device(config: RecipeConfig) -> torch.device:
     return device
 
 
-def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, list[CoreSpec]]:
+def estimate(task: AnyTask, config: RecipeConfig, splits: AnySplits) -> tuple[Cost, list[CoreSpec]]:
     """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken."""
     try:
         with torch.device("meta"):
-            shape = task.build(config, splits.vocab)
+            shape = task.build(config, splits.fitted)
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model, todo = config.model, tr("lower hidden_size or embedding_size")

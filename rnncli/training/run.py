@@ -28,7 +28,7 @@ from rnncli.files import MANIFEST, check_manifest, inside, read_json
 from rnncli.locale import english, tr
 from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
-from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
+from rnncli.tasks import AnyTask, Baseline, FittedState, Metrics, Recipe, load_recipe
 from rnncli.training.checkpoint import load_checkpoint, own_part
 from rnncli.training.folder import RUNS, find_run, not_made, number_of
 from rnncli.training.job import Job, cores_of, prepare, threads_of, with_others
@@ -277,7 +277,7 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    vocab: Vocabulary
+    fitted: FittedState
     model: nn.Module
 
     def with_threads(self, batch_size: int) -> Run:
@@ -290,7 +290,7 @@ class Run:
         return self.recipe.config
 
     @property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         return self.recipe.task
 
     def metrics(self) -> list[dict[str, Json]]:
@@ -328,16 +328,15 @@ def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
         raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
     check_manifest(folder, (*OPENED, *LOGS))
     recipe = load_recipe(str(folder / "recipe.yaml"), sets)
-    vocab = read_json(folder / "vocab.json")
+    vocab = folder / "vocab.json"
+    fitted = recipe.task.fitted_from_json(recipe.config, read_json(vocab), where=str(vocab))
     try:
-        model = recipe.task.build(recipe.config, vocab).to(dtype_of(recipe.config.train.dtype))
+        model = recipe.task.build(recipe.config, fitted).to(dtype_of(recipe.config.train.dtype))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise DataError(
-            tr("this file does not fit the run's recipe: {why}", why=why), where=str(folder / "vocab.json")
-        ) from error
+        raise DataError(tr("this file does not fit the run's recipe: {why}", why=why), where=str(vocab)) from error
     load_weights(model, folder / WEIGHTS)
-    return Run(folder, recipe, vocab, model.eval())
+    return Run(folder, recipe, fitted, model.eval())
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -12,7 +12,7 @@ from rnncli import records
 from rnncli.cells import spec_of
 from rnncli.data.batch import Order
 from rnncli.locale import tr
-from rnncli.tasks import Metrics, Splits
+from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
 from rnncli.training.run import Outcome, Run
@@ -65,7 +65,7 @@ def header(job: Job) -> records.Page:
 
 def first_losses(job: Job) -> tuple[str, str]:
     """The loss of the first batch before any update, its products in bfloat16 and all of it in float32; six digits."""
-    batch = next(iter(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)))).to(job.device)
+    batch = next(job.batches(Order(job.config.train.seed, 1))).to(job.device)
     found = []
     job.model.eval()  # without dropout
     for half in (True, False):
@@ -75,7 +75,7 @@ def first_losses(job: Job) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def counts_line(splits: Splits) -> str:
+def counts_line(splits: AnySplits) -> str:
     """`train: 1,525 texts, 10,473 steps; validation: ... (how they were chosen)`."""
     rows = [
         f"{tr(part)}: " + ", ".join(f"{n:,} {tr(what)}" for what, n in counts.items())
@@ -86,7 +86,7 @@ def counts_line(splits: Splits) -> str:
 
 def closing(job: Job, outcome: Outcome) -> records.Page:
     """One example step by step, then the network beside its baselines and the control without memory."""
-    shown = job.task.show(job.config, job.model, job.splits, outcome.on)
+    shown = job.task.summarize(job.config, job.model, job.splits, outcome.on)
     return _page(
         job, tr("result on {part}", part=tr(outcome.on)), [*shown, result_table(job, outcome)], "rnncli/closing/1"
     )

@@ -71,16 +71,16 @@ def test_the_script_gives_the_same_scores_without_rnncli(tmp_path: Path, sets: l
     assert load_file(tmp_path / "out" / "model.safetensors").keys() == keys
     answer, scores = run_without_rnncli(tmp_path / "out", "hello", after=SCORES).splitlines()
     with torch.no_grad():
-        wanted = run.model(run.task.encode(run.config, run.vocab, ["hello"])).scores[:, 0]
+        wanted = run.model(run.task.encode(run.config, run.fitted, ["hello"])).scores[:, 0]
     torch.testing.assert_close(torch.tensor(json.loads(scores), dtype=wanted.dtype), wanted, rtol=0, atol=1e-6)
-    (predicted,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], rnncli_asked())
+    (predicted,) = run.task.predict(run.config, run.model, run.fitted, ["hello"], rnncli_asked())
     assert answer == f"input 'hello' -> predicted {predicted.text!r}"
 
 
 def rnncli_asked():
-    from rnncli.tasks import Asked
+    from rnncli.tasks import PredictOptions
 
-    return Asked()
+    return PredictOptions()
 
 
 def test_words_and_a_default_text(tmp_path: Path) -> None:

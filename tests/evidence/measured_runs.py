@@ -36,4 +36,4 @@ def figures_on_test(
 
 
 def _on_test(job: Job) -> dict[str, float]:
-    return job.task.metrics(job.config, job.model, job.splits.test, job.splits.vocab)
+    return job.task.metrics(job.config, job.model, job.splits.test, job.splits.fitted)

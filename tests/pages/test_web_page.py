@@ -82,7 +82,7 @@ def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) ->
     assert target.run is not None
     weights = load_file(target.run.folder / "model.safetensors")
     core = {name.removeprefix("rnn."): tensor for name, tensor in weights.items() if name.startswith("rnn.")}
-    tokens = target.vocab["tokens"]["tokens"]
+    tokens = target.fitted.tokens.tokens
     plain = torch.nn.LSTM(len(tokens), 3, num_layers=2, bidirectional=True)
     plain.load_state_dict(core)
     for recording in web_page([target]).recordings:

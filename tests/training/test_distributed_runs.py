@@ -20,11 +20,12 @@ from team import begun, environments, made
 from torch.distributed import DistNetworkError, HashStore
 
 from rnncli import cli
+from rnncli.data.vocab import Vocab
 from rnncli.device import Process
 from rnncli.errors import Missing, UsageError
 from rnncli.files import check_manifest
 from rnncli.recipe import resolved_yaml
-from rnncli.tasks import load_recipe
+from rnncli.tasks import forecasting, language_model, load_recipe
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
@@ -173,9 +174,15 @@ def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: d
     def read(**other: Any) -> Job:
         return replace(first, splits=replace(first.splits, **other))
 
-    assert "not the same as in process 0: the data" in refused(first, read(vocab={"tokens": []}))
+    assert "not the same as in process 0: the data" in refused(
+        first, read(fitted=language_model.Fitted(Vocab(("a",)), "characters"))
+    )
     assert "not the same as in process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
-    assert refused(read(vocab={"mean": 0.1}), read(vocab={"mean": 0.1 + 2**-55})) == ""
+
+    def scaled(mean: float) -> Job:
+        return read(fitted=forecasting.Fitted(["value"], 1, [mean], [1.0], [1.0]))
+
+    assert refused(scaled(0.1), scaled(0.1 + 2**-55)) == ""
 
 
 def test_a_process_that_ends_before_training_begins_is_noticed(

@@ -174,4 +174,8 @@ TEXTS: dict[str, str] = {
     "one pair a line: source, a tab, target": "每行一对：源句、制表符、目标句",
     "source and target are the same column": "源和目标是同一列",
     "columns: [0, 1]": "columns: [0, 1]",
+    "task {name} is defined by several packages: {packages}": "任务 {name} 由多个包定义：{packages}",
+    "uninstall all of them but one": "只保留其中一个，卸载其余的",
+    "task {name} of {package} cannot be loaded: {why}": "{package} 的任务 {name} 无法加载：{why}",
+    "task {name} of {package} is {value}, not a Task": "{package} 的任务 {name} 是 {value}，不是 Task",
 }
