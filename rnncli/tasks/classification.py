@@ -138,7 +138,7 @@ class Row(NamedTuple):
 
 
 class Rows(Sequence[Row]):
-    """Labelled texts as numbers of few different words, labels and groups; a row is made when options for."""
+    """Labelled texts as numbers of few different words, labels and groups; a row is made when asked for."""
 
     def __init__(self, places: Places, tokens: Ragged, labels: Few, groups: Few) -> None:
         self.places, self.tokens, self.labels, self.groups = places, tokens, labels, groups

@@ -216,7 +216,7 @@ class ImageSequences(Task[Config, Fitted, Part]):
         return _as_metrics(found)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The commonest class; and a net of the same convolutions that is trained on, and options about, single
+        """The commonest class; and a net of the same convolutions that is trained on, and asked about, single
         frames."""
         import torch
 
@@ -422,7 +422,7 @@ def _as_metrics(found: Sequence[tuple[Tensor, Tensor]]) -> Metrics:
 
 def _single_frame(config: Config, splits: Splits[Fitted, Part], tested: Part) -> Metrics:
     """Trained for as many epochs as the recipe has, 20 at most, on one frame of each film drawn anew in each epoch;
-    options about the middle one. Torch's random state is left as it was."""
+    asked about the middle one. Torch's random state is left as it was."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -463,7 +463,7 @@ def _single_frame(config: Config, splits: Splits[Fitted, Part], tested: Part) ->
 
 
 def _after_each_frame(model: nn.Module, film: Any) -> Tensor:
-    """The chances after 1, 2 ... T frames, each options as a film of its own: (T, C)."""
+    """The chances after 1, 2 ... T frames, each asked as a film of its own: (T, C)."""
     import torch
 
     from rnncli.nn.evaluate import outputs_of

@@ -134,7 +134,7 @@ class Row(NamedTuple):
 
 
 class Rows(Sequence[Row]):
-    """Sequences of a file: tokens and labels as numbers of few different ones, a row made when options for."""
+    """Sequences of a file: tokens and labels as numbers of few different ones, a row made when asked for."""
 
     def __init__(self, tokens: Ragged, labels: Ragged) -> None:
         self.tokens, self.labels = tokens, labels
@@ -679,7 +679,7 @@ def _precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float
 def _tagged(
     model: nn.Module, fitted: Fitted, steps: Sequence[str], options: PredictOptions
 ) -> tuple[list[str], dict[str, Json], list[str]]:
-    """The likeliest label of each token; the same as JSON, with top_k choices if options; what should be said."""
+    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; what should be said."""
     from rnncli.nn.evaluate import outputs_of
 
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}

@@ -93,7 +93,7 @@ class Config(RecipeConfig):
 
 
 class Pairs(Sequence[Pair]):
-    """Pairs of a file: their texts in one piece, their tokens as numbers; a pair is made when options for.
+    """Pairs of a file: their texts in one piece, their tokens as numbers; a pair is made when asked for.
 
     target_tokens: with the end sign."""
 
