@@ -19,7 +19,7 @@ from rnncli.recipe import Document, RecipeConfig, document_of, read_document, ta
 from rnncli.tasks.base import AnyTask, Task
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
-SHARED = ("base", "registry")  # files of this folder that are no tasks
+SHARED = ("base", "labels", "one_label", "registry")  # files of this folder that are no tasks
 
 
 @cache

@@ -679,7 +679,8 @@ def _precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float
 def _tagged(
     model: nn.Module, fitted: Fitted, steps: Sequence[str], options: PredictOptions
 ) -> tuple[list[str], dict[str, Json], list[str]]:
-    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; what should be said."""
+    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; what should be
+    said."""
     from rnncli.nn.evaluate import outputs_of
 
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}
