@@ -1,6 +1,7 @@
 """The steps of cells.py against torch's own cells, in float64, and the counts against torch's parameters."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from rnncli.cells import CELLS, CoreSpec, gru_step_cho, quiet_projections, spec_of, weights_of
 
-TORCH_CELLS = {
+TORCH_CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
     "rnn-tanh": lambda: nn.RNNCell(4, 3, nonlinearity="tanh"),
     "rnn-relu": lambda: nn.RNNCell(4, 3, nonlinearity="relu"),
     "rnn-nobias": lambda: nn.RNNCell(4, 3, bias=False),

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.narrowed import some
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S))
@@ -48,7 +50,7 @@ def put_in(section: str, source: Path) -> list[Path]:
     touched = []
     for kind, block in FENCE.findall(SECTIONS[section]):
         if kind == "diff":
-            name, change = re.fullmatch(r"--- (\S+)\n(.*)", block, re.S).groups()
+            name, change = some(re.fullmatch(r"--- (\S+)\n(.*)", block, re.S)).groups()
             lines = change.splitlines(keepends=True)
             before = "".join(line[1:] for line in lines if line[0] in "- ")
             after = "".join(line[1:] for line in lines if line[0] in "+ ")

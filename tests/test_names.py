@@ -25,9 +25,10 @@ def test_optimizer_arguments(name: str) -> None:
     theirs = inspect.signature(getattr(torch.optim, kind).__init__).parameters
     assert set(types) == set(theirs) - ELSEWHERE - IMPLEMENTATION
     assert (name in names.NO_WEIGHT_DECAY) == ("weight_decay" not in theirs)
+    kinds: dict[type, type | tuple[type, ...]] = {float: (int, float), list: tuple, bool: bool, int: int}
     for argument, expected in types.items():
         default = theirs[argument].default
-        assert isinstance(default, {float: (int, float), list: tuple, bool: bool, int: int}[expected]), argument
+        assert isinstance(default, kinds[expected]), argument
 
 
 @pytest.mark.parametrize("name", names.SCHEDULES)
@@ -42,7 +43,7 @@ def test_schedule_arguments(name: str) -> None:
 
 def test_gates_are_torch_s() -> None:
     for cell, module in (("rnn", torch.nn.RNN), ("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)):
-        assert module(3, 5).weight_ih_l0.shape[0] == names.GATES[cell] * 5
+        assert module(3, 5).get_parameter("weight_ih_l0").shape[0] == names.GATES[cell] * 5
     assert set(names.GATES) == set(names.CELLS)
 
 

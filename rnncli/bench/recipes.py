@@ -291,7 +291,7 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
             optimizer.zero_grad()
             with job.autocast():
                 loss = job.task.loss(job.config, model, batch, carried[0])
-            (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+            (loss.total / loss.count).backward()
             if clip:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()

@@ -52,7 +52,7 @@ class Made:
                     parameter.grad = None
                 self.x.grad = None
                 output, last = run_by(engine, self.core, self.x)
-                output.backward(self.d_output)  # type: ignore[no-untyped-call]
+                output.backward(self.d_output)
                 gradients = [parameter.grad for parameter in (*self.core.parameters(), self.x)]
                 result = (output, *last, *(gradient for gradient in gradients if gradient is not None))
             case "forward":
@@ -134,7 +134,7 @@ def path_of(row: Row, setting: Setting, engine: str) -> str:
     if engine != "torch":
         return engine
     if setting.device.type == "cuda":
-        cudnn: bool = torch.backends.cudnn.is_available()  # type: ignore[no-untyped-call]
+        cudnn: bool = torch.backends.cudnn.is_available()
         return "cuDNN" if cudnn and torch.backends.cudnn.enabled else "native"
     fused = row.cell == "lstm" and setting.dtype in (torch.float32, torch.bfloat16)
     return "oneDNN" if fused and has_one_dnn(setting.device) else "native"

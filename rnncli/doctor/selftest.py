@@ -29,9 +29,9 @@ def torch_facts() -> dict[str, Any]:
     found: dict[str, Any] = {
         "version": str(torch.__version__),
         "kernels": torch.backends.cpu.get_cpu_capability(),
-        "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
-        "mkl": torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call]
-        "openmp": torch.backends.openmp.is_available(),  # type: ignore[no-untyped-call]
+        "onednn": torch.backends.mkldnn.is_available(),
+        "mkl": torch.backends.mkl.is_available(),
+        "openmp": torch.backends.openmp.is_available(),
         "threads": torch.get_num_threads(),
         "cuda_built": torch.version.cuda or torch.version.hip,
         "mps": torch.backends.mps.is_available(),
@@ -41,7 +41,7 @@ def torch_facts() -> dict[str, Any]:
         for number in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(number)
             found["gpus"].append({"name": about.name, "memory": about.total_memory})
-        found["cudnn"] = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        found["cudnn"] = torch.backends.cudnn.version()
     return found
 
 

@@ -120,11 +120,13 @@ def choose_engine(
 ) -> str:
     """What `engine: auto` means: a pure function of the core's spec, dtype, the device's type, the steps of a sequence,
     whether the rows of a batch differ in length, and whether gradients are wanted (without, torch's module has less to
-    do than in training, and scan has not). From measurements of training on a CPU, against torch's module:
+    do than in training, and scan has not). In training on a CPU, against torch's module:
 
-    - rnn, gru: scan is 1.0 to 2.9 times as fast. torch has no fused kernel for them.
-    - lstm: torch's is oneDNN's, 1.2 to 5 times as fast as scan; but not in float64 (scan: 1.2 times as fast), nor for
-      rows of different lengths, which it packs (scan: 1.0 to 1.5).
+    - rnn, gru: scan is faster. torch has no fused kernel for them.
+    - lstm: torch's is oneDNN's, and faster than scan; but not in float64, nor for rows of different lengths, which it
+      packs.
+
+    `rnncli bench` measures the engines on this machine.
     """
     if spec.torch_class is None:
         return "cell"

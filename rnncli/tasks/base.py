@@ -205,7 +205,8 @@ class Names:
 class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     """A task. A file of one ends in `TASK = ...()`, which the registry finds.
 
-    METRICS: name -> which way is better; the first decides which epoch is kept unless `train.best_by` says otherwise.
+    METRICS: name -> which way is better, "loss" among them; `train.best_by` names the one that decides which epoch is
+    kept. Tables show the first.
     COUNTED: what `loss` counts, and the speed is of. config_class, fitted_class: those of the type parameters.
     """
 
@@ -277,6 +278,9 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         bare = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
         for found in self.predict(config, model, fitted, bare, options):
             yield found if found.more else replace(found, text=found.text + "\n")
+
+    def require(self, config: ConfigT) -> None:
+        """Raises Missing where training by this recipe needs an extra that is not installed."""
 
     def input_kind(self, config: ConfigT) -> InputKind:
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""

@@ -5,7 +5,7 @@ Names are known without importing anything; a task is imported when it is first 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from rnncli.errors import Missing, UsageError
+from rnncli.errors import Fault, Missing, RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
 from rnncli.tasks.base import AnyTask, Task
@@ -114,5 +114,14 @@ def load_recipe(
         name = Path(target).stem
     else:
         document, name = document_of(target, "recipe", sets, flags), str(target.get("task", "recipe"))
-    config = validate(document, config_class(task_name(document, task_names())))
+    task = load_task(task_name(document, task_names()))
+    config: RecipeConfig = validate(document, task.config_class)
+    if config.train.best_by not in task.METRICS:  # of a task that lets any text stand there
+        raise _no_metric(document, config.train.best_by, task.METRICS)
     return Recipe(name, config, document, document.note)
+
+
+def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
+    what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
+    fault = Fault(document.mark("train.best_by"), "train.best_by", what)
+    return RecipeError(tr("1 fault in the recipe"), [fault], where=document.name)

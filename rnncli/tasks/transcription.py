@@ -204,7 +204,8 @@ class Transcription(Task[Config, Fitted, Part]):
         return _loss(model(batch), batch)
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
-        """Error rates of the greedy answers, all edits over all characters or words; the loss of a token."""
+        """Error rates of the greedy answers, as `predict` writes them, against the texts as they are in the data: all
+        edits over all characters or words. The loss of a token."""
         from rnncli.nn.evaluate import outputs_of
 
         total, count = 0.0, 0.0
@@ -214,16 +215,16 @@ class Transcription(Task[Config, Fitted, Part]):
             total += float(found.total)
             count += found.count
             answers = _greedy(outputs, fitted)
-            pairs += [(answer, _right(part.clip(row), fitted)) for answer, row in zip(answers, batch.rows, strict=True)]
+            pairs += [(answer, part.clip(row).text) for answer, row in zip(answers, batch.rows, strict=True)]
         return _as_metrics(pairs) | {"loss": total / count}
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The commonest text of the training part as the answer to everything."""
         train: Part = splits.train
         tested: Part = splits.part(part)
-        counts = Counter(_right(train.clip(i), splits.fitted) for i in range(len(train.rows)))
+        counts = Counter(train.clip(i).text for i in range(len(train.rows)))
         often = min(counts, key=lambda text: (-counts[text], text))
-        pairs = [(often, _right(tested.clip(i), splits.fitted)) for i in range(len(tested.rows))]
+        pairs = [(often, tested.clip(i).text) for i in range(len(tested.rows))]
         return [Baseline(tr("commonest text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
@@ -244,7 +245,7 @@ class Transcription(Task[Config, Fitted, Part]):
         clip = rows.clip(0)
         heard = [
             [tr("clip"), clip.where],
-            [tr("target"), _right(clip, fitted)],
+            [tr("target"), clip.text],
             [tr("decoded"), _greedy(outputs, fitted)[0]],
         ]
         best = outputs.scores[:, 0].argmax(1).tolist()
@@ -445,11 +446,6 @@ def _loss(outputs: Any, batch: Batch) -> Loss:
 def _as_metrics(pairs: Iterable[tuple[str, str]]) -> Metrics:
     cer, wer = error_rates(pairs)
     return {"cer": cer, "wer": wer}
-
-
-def _right(clip: Clip, fitted: Fitted) -> str:
-    """The text of a clip, spaced as answers are."""
-    return join(tokenize(clip.text, fitted.kind), fitted.kind)
 
 
 def _greedy(outputs: Any, fitted: Fitted) -> list[str]:

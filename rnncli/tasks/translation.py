@@ -17,7 +17,7 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, join, tokenize
-from rnncli.errors import DataError
+from rnncli.errors import DataError, Missing
 from rnncli.locale import tr
 from rnncli.names import CellName
 from rnncli.recipe import Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
@@ -80,8 +80,8 @@ class Model(CoreSection):
 
 
 class Train(TrainSection):
-    best_by: Literal["exact-match", "loss"] = Field(
-        "exact-match", description="the metric that decides which epoch is kept"
+    best_by: Literal["exact-match", "loss", "bleu", "chrf"] = Field(
+        "loss", description="the metric that decides which epoch is kept; bleu and chrf need rnncli[translation]"
     )
 
 
@@ -156,6 +156,17 @@ class Translation(Task[Config, Fitted, Part]):
     COUNTED = "tokens"
     config_class = Config
     fitted_class = Fitted
+
+    def require(self, config: Config) -> None:
+        """Raises Missing where an epoch is to be chosen by a metric that sacrebleu measures, and it is not
+        installed."""
+        by = config.train.best_by
+        if by in ("bleu", "chrf") and not _has_sacrebleu():
+            raise Missing(
+                tr("{metric} needs sacrebleu", metric=by),
+                where="train.best_by",
+                todo=tr("pip install 'rnncli[translation]', or best_by: loss"),
+            )
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
         data = config.data
@@ -278,7 +289,7 @@ class Translation(Task[Config, Fitted, Part]):
                 for i, token in zip(ids, tokens, strict=True)
             ]
             by_word.append(join(words, kind))
-        copies = [join(tokenize(pair.source, kind), kind) for pair in rows.pairs]
+        copies = [pair.source for pair in rows.pairs]
         return [
             Baseline(tr("copying"), _judged(copies, rows, kind), tr("the source as it is")),
             Baseline(
@@ -436,9 +447,9 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
 
 
 def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
-    """exact-match, white space aside; and bleu and chrf, 0 to 100, where sacrebleu is installed. BLEU's tokens are
-    characters where the target's are, else those of its 13a."""
-    wanted = [join(tokenize(pair.target, kind), kind) for pair in part.pairs]
+    """exact-match; and bleu and chrf, 0 to 100, where sacrebleu is installed: of the answers as `predict` writes them,
+    against the targets as they are in the file. BLEU's tokens are characters where the target's are, else its 13a."""
+    wanted = [pair.target for pair in part.pairs]
     right = sum(answer == target for answer, target in zip(answers, wanted, strict=True))
     found: Metrics = {"exact-match": right / len(wanted)}
     if _has_sacrebleu():

@@ -29,10 +29,11 @@ from rnncli.locale import english, tr
 from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
 from rnncli.tasks import AnyTask, Baseline, FittedState, Metrics, Recipe, load_recipe
+from rnncli.training.best import unmoved
 from rnncli.training.checkpoint import load_checkpoint, own_part
 from rnncli.training.folder import RUNS, find_run, not_made, number_of
-from rnncli.training.job import Job, cores_of, prepare, threads_of, with_others
-from rnncli.training.loop import Progress, TrainState, cell_name, fit, require_finite, start, with_cell
+from rnncli.training.job import Job, cell_name, cores_of, prepare, threads_of, with_cell, with_others
+from rnncli.training.loop import Progress, TrainState, fit, require_finite, start
 from rnncli.training.writer import CHECKPOINT, LOGS, WEIGHTS, Writer
 
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
@@ -51,7 +52,8 @@ class StoppedBySignal(Exception):
 @dataclass
 class Outcome:
     """How training ended. metrics: of the best epoch, on the part that `on` names; compared: cell -> metrics of
-    the same recipe with that cell, feedforward being the control without memory."""
+    the same recipe with that cell, feedforward being the control without memory. notes: sentences on how the best
+    epoch was chosen."""
 
     metrics: Metrics
     on: str
@@ -63,6 +65,7 @@ class Outcome:
     stopped: str
     baselines: list[Baseline] = field(default_factory=list)
     compared: dict[str, Metrics] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     folder: Path | None = None
 
     def to_json(self) -> Json:
@@ -79,6 +82,7 @@ class Outcome:
             "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
             "control": self.compared.get("feedforward"),
             "compared": self.compared,
+            "notes": [english(note) for note in self.notes],
         }
 
 
@@ -185,6 +189,7 @@ def _train(
         seconds=state.seconds,
         counted=state.counted,
         stopped=last.stopped,
+        notes=_notes(job, state),
         folder=folder,
     )
     if baselines:
@@ -196,6 +201,14 @@ def _train(
     if writer is not None:
         writer.finish(state, outcome.to_json())
     return outcome
+
+
+def _notes(job: Job, state: TrainState) -> list[str]:
+    """What should be said of the epochs that were measured; one alone shows no movement."""
+    if state.epoch < 3 or not state.best_metrics:
+        return []
+    said = unmoved(state.best_metrics, job.config.train.best_by, state.moved)
+    return [said] if said else []
 
 
 def _kept_in(job: Job, folder: Path | None) -> str:

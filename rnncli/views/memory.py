@@ -241,5 +241,5 @@ def _step_jacobians(made: Trace, core: CoreTrace, layer: int, direction: int, t:
         after, _ = cell.step(x, tuple(part.unsqueeze(0) for part in torch.split(state, sizes)), weights)
         return torch.cat([part[0] for part in after])
 
-    by_state, by_x = torch.autograd.functional.jacobian(step, (flat, x))  # type: ignore[no-untyped-call]
+    by_state, by_x = torch.autograd.functional.jacobian(step, (flat, x))
     return by_state.detach(), by_x[:, 0].detach()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile import Tally, bounded, counts, record
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from rnncli.recipe.parse import MAX_NODES, parse
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.run import open_run, run_training
+from tests.hostile import Tally, bounded, counts, record
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import typer
-from hostile import Tally, counts, record
 from safetensors.torch import save_file
 
 from rnncli.cli import make_app
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.run import run_training
+from tests.hostile import Tally, counts, record
 
 NUMBERS = [
     "-1", "0", "1.5", "nan", "inf", "-inf", "1e999", "-1e999", "9" * 30, "-" + "9" * 30, "9" * 5000, "0x10", "1_0",

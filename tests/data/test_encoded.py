@@ -24,7 +24,7 @@ from rnncli.data.text import read_text
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import CannotWrite, DataError
 from rnncli.files import FolderLock
-from rnncli.tasks import Splits, load_recipe
+from rnncli.tasks import AnySplits, load_recipe
 
 WORDS = "the cat sat on a mat 中文 don't, stop! naïve (see 3.5) — «да» हिन्दी \u3000 x_1\n"
 
@@ -81,7 +81,7 @@ def test_the_tokens_of_the_whole_text(
             assert counts == Counter(expected[start:stop])
 
 
-def by_hand(content: str, kind: Kind, sets: dict[str, int], fractions: dict[str, float]) -> tuple[Vocab, Any]:
+def by_hand(content: str, kind: Kind, sets: dict[str, Any], fractions: dict[str, float]) -> tuple[Vocab, Any]:
     """The vocabulary and the parts as this was done in memory: one list of all tokens, cut, counted and numbered."""
     tokens = tokenize(content, kind, newlines=True)
     sizes = {name: int(len(tokens) * share) for name, share in fractions.items()}
@@ -184,7 +184,7 @@ def test_a_token_that_a_run_does_not_know(tmp_path: Path, streamed: Path) -> Non
     (tmp_path / "b.txt").write_text("ab" * 100 + "ca")
     task = tasks.load_task("language-model")
     config = recipe(tmp_path / "a.txt")
-    splits: Splits = task.read(config)
+    splits: AnySplits = task.read(config)
     with pytest.raises(DataError, match=r"'c' \(number 201 of 202\) is not among the 2 known tokens") as caught:
         task.read_part(config, splits.fitted, str(tmp_path / "b.txt"))
     assert caught.value.where == str(tmp_path / "b.txt")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hostile import bounded, counts, mutated, record
 from PIL import Image
 
 from rnncli.data.audio import LogMel, read_sound
@@ -22,6 +21,7 @@ from rnncli.data.images import list_sequences, read_sequence, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
+from tests.hostile import bounded, counts, mutated, record
 
 NUMBERS = [
     struct.pack(kind, value)

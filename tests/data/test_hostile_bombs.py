@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile import GIB, bounded
 
 from rnncli.data.arrays import read_arrays
 from rnncli.data.audio import LogMel, Sound, read_sound, resample
 from rnncli.data.conllu import read_conllu, read_tagged_tsv
-from rnncli.data.images import read_film
+from rnncli.data.images import read_sequence
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
@@ -32,6 +31,7 @@ from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
+from tests.hostile import GIB, bounded
 
 MIB = 1 << 20
 
@@ -109,7 +109,7 @@ def _cells(path: Path) -> object:
 
 
 def _frames(path: Path) -> object:
-    return read_film(path.parent)
+    return read_sequence(path.parent)
 
 
 def _conllu(path: Path) -> object:

@@ -1,4 +1,4 @@
-"""Sequences of frames from every source against the arrays they were written from; what must be refused."""
+"""Films from every source against the arrays they were written from; what must be refused."""
 
 import sys
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_names_of_arrays(tmp_path: Path) -> None:
         ({"by": "who"}, "split.by"),
     ):
         with pytest.raises(DataError, match=f"set data.{key}"):
-            list_sequences(path, Skipped(), **options)  # type: ignore[arg-type]
+            list_sequences(path, Skipped(), **options)
 
 
 def test_arrays_are_those_that_numpy_saved(tmp_path: Path) -> None:

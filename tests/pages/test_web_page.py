@@ -20,6 +20,7 @@ from rnncli.recipe import packaged_recipes
 from rnncli.records import HeatMap, Series, Table, WebPage
 from rnncli.report import html
 from rnncli.tasks import load_recipe, task_names
+from tests.narrowed import some
 
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}
 SMALL = (
@@ -82,7 +83,7 @@ def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) ->
     assert target.run is not None
     weights = load_file(target.run.folder / "model.safetensors")
     core = {name.removeprefix("rnn."): tensor for name, tensor in weights.items() if name.startswith("rnn.")}
-    tokens = target.fitted.tokens.tokens
+    tokens = some(target.task.label_names(target.config, target.fitted).inputs)
     plain = torch.nn.LSTM(len(tokens), 3, num_layers=2, bidirectional=True)
     plain.load_state_dict(core)
     for recording in web_page([target]).recordings:
@@ -91,7 +92,7 @@ def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) ->
         x = torch.nn.functional.one_hot(torch.tensor([tokens.index(token) for token in steps.tokens]), len(tokens))
         output = plain(x.float().unsqueeze(1))[0][:, 0].detach()  # (T, 2 H)
         both = [
-            values[0] + values[1] for values in zip(steps.values["l1.fwd.h"], steps.values["l1.bwd.h"], strict=True)
+            [*values[0], *values[1]] for values in zip(steps.values["l1.fwd.h"], steps.values["l1.bwd.h"], strict=True)
         ]
         torch.testing.assert_close(torch.tensor(both), output, atol=1e-6, rtol=0)
         assert steps.answers is not None

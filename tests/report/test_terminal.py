@@ -33,7 +33,7 @@ def test_no_line_is_wider_than_the_screen(page: Page, width: int, ascii: bool) -
 
 @pytest.mark.parametrize("name", ["demo", "inspect", "train", "bench"])
 def test_main_screens_fit_a_projector(name: str, request: pytest.FixtureRequest) -> None:
-    from fixed_pages import PAGES
+    from tests.report.fixed_pages import PAGES
 
     assert len(to_text(PAGES[name](), width=80).splitlines()) <= 24
 

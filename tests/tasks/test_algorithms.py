@@ -67,7 +67,7 @@ def test_growth_makes_the_first_epochs_short() -> None:
 def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
     job = prepare(recipe(problem))
     config: Any = job.config
-    rows = job.splits.validation.groups[""]
+    rows = job.splits.part("validation").groups[""]
     good, total, count = [], 0.0, 0
     for row in rows:
         _, outputs = next(outputs_of(job.model, [algorithms._batch(config, [row])]))
@@ -89,7 +89,7 @@ def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
             good.append(float(((scores > 0).numpy() == (row.targets > 0)).all()))
         else:
             good += [float(scores[t].argmax() == row.targets[t]) for t in range(row.scored, len(row.targets))]
-    found = algorithms.TASK.metrics(config, job.model, job.splits.validation, job.splits.fitted)
+    found = algorithms.TASK.metrics(config, job.model, job.splits.part("validation"), job.splits.fitted)
     assert found["loss"] == pytest.approx(total / count, rel=1e-5)
     assert found["mse" if problem == "adding" else "accuracy"] == pytest.approx(sum(good) / len(good), rel=1e-5)
 

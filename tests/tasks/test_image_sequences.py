@@ -11,6 +11,7 @@ from rnncli.data.batch import Order
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
 from rnncli.tasks import PredictOptions, image_sequences, load_recipe
+from rnncli.tasks.inputs.frames import FrameFitted, numbers_first
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 
@@ -48,7 +49,7 @@ def test_motion_is_learned_and_a_single_frame_is_not_enough(tmp_path: Path) -> N
     pictures, sample = job.task.summarize(job.config, job.model, job.splits, "validation")
     assert pictures.text.count("@") == 4  # type: ignore[union-attr]
     assert [row[0] for row in sample.rows] == [0, 1, 2, 3]  # type: ignore[union-attr]
-    film = job.splits.validation.films[job.splits.validation.rows[0]]
+    film = job.splits.part("validation").inputs[0]
     np.save(tmp_path / "one.npy", film[..., 0])
     answers = list(
         job.task.predict(job.config, job.model, job.splits.fitted, [str(tmp_path / "one.npy")], PredictOptions())
@@ -77,7 +78,7 @@ def test_the_single_frame_net_finds_what_one_frame_tells(tmp_path: Path) -> None
 def test_groups_and_classes(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.npz", True)
     splits = image_sequences.TASK.read(recipe(path, "data.split.by=who").config)
-    groups = [{splits.train.films.films[row].group for row in part.rows} for part in (splits.train, splits.validation)]
+    groups = [{one.group for one in part.rows.listed} for part in splits.parts.values()]
     assert not groups[0] & groups[1]
     with np.load(path) as arrays:
         frames = arrays["frames"]
@@ -87,8 +88,8 @@ def test_groups_and_classes(tmp_path: Path) -> None:
         image_sequences.TASK.read(recipe(path, *sets).config)
     splits = image_sequences.TASK.read(recipe(path, *sets, "data.on_bad=skip").config)
     assert splits.counts["validation"]["films"] == 2
-    assert splits.notes[0].startswith("2 of 84 films cannot be used")
-    assert sorted(["10", "9", "b", "a"], key=image_sequences._by_number) == ["a", "b", "9", "10"]
+    assert splits.notes[0].startswith("2 of 4 films cannot be used")
+    assert sorted(["10", "9", "b", "a"], key=numbers_first) == ["a", "b", "9", "10"]
 
 
 def test_batches_are_a_function_of_integers(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_fill_and_files_of_other_frames(tmp_path: Path) -> None:
         "data.lengths": "len_of",
         "data.labels": "y",
     }
-    fitted = image_sequences.Fitted(Vocab(("0", "1")), [6, 6, 1], [0.0], [1.0])
+    fitted = FrameFitted(Vocab(("0", "1")), [6, 6, 1], [0.0], [1.0])
     np.save(tmp_path / "c.npy", np.zeros((3, 9, 9)))
     with pytest.raises(DataError, match="holds 0 arrays of frames"):
         image_sequences.TASK.encode(recipe(tmp_path / "a.npz").config, fitted, [str(tmp_path / "c.npy")])

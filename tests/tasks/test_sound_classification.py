@@ -11,6 +11,7 @@ from rnncli.data import speech
 from rnncli.data.batch import Order
 from rnncli.errors import DataError
 from rnncli.tasks import PredictOptions, classification, load_recipe
+from rnncli.tasks.inputs.sound import by_mean_spectrum
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 
@@ -37,17 +38,17 @@ def recipe(path: Path, *sets: str) -> Any:
 
 def test_from_files_to_answers(tmp_path: Path) -> None:
     job = prepare(recipe(recordings(tmp_path)))
-    train, held_out = job.splits.train, job.splits.validation
-    assert not {row.group for row in train.rows} & {row.group for row in held_out.rows}
+    train, held_out = job.splits.train, job.splits.part("validation")
+    assert not {clip.group for clip in train.rows.clips} & {clip.group for clip in held_out.rows.clips}
     *_, end = fit(job)
     assert end.metrics["accuracy"] > 0.9
     majority, spectrum = job.task.baselines(job.config, job.splits, "validation")
     assert majority.metrics["accuracy"] == 0.5
     assert spectrum.metrics["accuracy"] > 0.5
     assert len(job.task.summarize(job.config, job.model, job.splits, "validation")) == 2
-    paths = [row.where for row in held_out.rows]
+    paths = [clip.where for clip in held_out.rows.clips]
     found = list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions()))
-    right = sum(one.json["label"] == row.label for one, row in zip(found, held_out.rows, strict=True))
+    right = sum(one.json["label"] == clip.text for one, clip in zip(found, held_out.rows.clips, strict=True))
     assert right / len(paths) == pytest.approx(end.metrics["accuracy"])
     part, _ = job.task.read_part(job.config, job.splits.fitted, str(tmp_path))
     assert len(part.rows) == 48
@@ -60,9 +61,9 @@ def test_spectra_know_no_order(tmp_path: Path) -> None:
     """The nearest mean is that of the frames turned around, too."""
     splits = classification.TASK.read(recipe(recordings(tmp_path)).config)
     train = splits.train
-    plain = classification._by_spectrum(train, train, 2)
-    turned = train._replace(inputs=[row.flip(0) for row in train.inputs])
-    assert torch.allclose(plain, classification._by_spectrum(turned, turned, 2))
+    plain = by_mean_spectrum(train.inputs, train.targets, train.inputs, 2)
+    turned = [row.flip(0) for row in train.inputs]
+    assert torch.allclose(plain, by_mean_spectrum(turned, train.targets, turned, 2))
     assert torch.allclose(plain.exp().sum(1), torch.ones(len(train.rows), dtype=torch.float64))
 
 

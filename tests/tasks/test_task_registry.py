@@ -45,7 +45,7 @@ def test_every_task_is_one(name: str) -> None:
     task = load_task(name)
     assert isinstance(task, Task)
     assert next(iter(task.METRICS)) in task.METRICS
-    assert task.config_class.model_fields["task"].annotation.__args__ == (name,)  # type: ignore[union-attr]
+    assert task.config_class.model_fields["task"].annotation.__args__ == (name,)
 
 
 def test_a_task_of_another_package_trains(tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ import rnncli
 from rnncli.data.batch import Order
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.nn.characters import WordsAndCharacters
-from rnncli.tasks import PredictOptions, load_recipe
+from rnncli.recipe import RecipeConfig
+from rnncli.records import Table
+from rnncli.tasks import PredictOptions, Recipe, Splits, load_recipe
 from rnncli.tasks import tagging as task
-from rnncli.tasks.tagging import IGNORED
+from rnncli.tasks.base import IGNORED
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
+from tests.narrowed import of_kind, some
 
 SENTENCES = [
     [("The", "DET", "DT", "_"), ("cats", "NOUN", "NNS", "Number=Plur"), ("sleep", "VERB", "VB", "Number=Plur")],
@@ -41,7 +44,7 @@ def conllu(rows: Any = SENTENCES, *, extra: bool = True) -> str:
     return "\n".join(text) + "\n"
 
 
-def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None):
+def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None) -> Recipe:
     return load_recipe(
         {
             "task": "tagging",
@@ -52,8 +55,12 @@ def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dic
     )
 
 
-def read(**data: Any):
-    return task.TASK.read(recipe(data).config)
+def own(config: RecipeConfig) -> task.Config:
+    return of_kind(task.Config, config)
+
+
+def read(**data: Any) -> Splits[task.Fitted, task.Part]:
+    return task.TASK.read(own(recipe(data).config))
 
 
 def pairs_of(part: task.Part) -> Iterator[tuple[str, str | None]]:
@@ -103,14 +110,14 @@ def test_parts_of_their_own_and_what_is_said_of_them(tmp_path: Path) -> None:
     assert splits.test is None
     assert splits.held_out == "validation"
     unk = splits.fitted.tokens.tokens.index("<unk>")
-    assert [ids == unk for ids in splits.validation.inputs[0]] == [True, True, False]
-    assert splits.validation.targets[0][1] == IGNORED
+    assert [ids == unk for ids in splits.part("validation").inputs[0]] == [True, True, False]
+    assert splits.part("validation").targets[0][1] == IGNORED
     assert any("2 of 3 words of validation were never seen in training" in note for note in splits.notes)
     assert any("SYM (1)" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "train.conllu"), "validation": str(tmp_path / "dev.conllu")}))
-    metrics = task.TASK.metrics(job.config, job.model, splits.validation, splits.fitted)
+    metrics = task.TASK.metrics(own(job.config), job.model, splits.part("validation"), splits.fitted)
     assert metrics["accuracy"] in (0.0, 1 / 3, 2 / 3), "the tag that training never saw counts as wrong"
-    (baseline,) = task.TASK.baselines(job.config, splits, "validation")
+    (baseline,) = task.TASK.baselines(own(job.config), splits, "validation")
     assert baseline.metrics["accuracy"] == pytest.approx(2 / 3), "Dogs: the commonest tag, NOUN; !: wrong; The: DET"
 
 
@@ -118,7 +125,7 @@ def test_min_count(tmp_path: Path) -> None:
     rows = [[("rare", "X", "_", "_"), ("twice", "X", "_", "_"), ("twice", "X", "_", "_")], *SENTENCES]
     (tmp_path / "a.conllu").write_text(conllu(rows, extra=False))
     for n, known in ((1, {"rare", "twice"}), (2, {"twice"}), (3, set())):
-        splits = task.TASK.read(recipe({"train": str(tmp_path / "a.conllu"), "min_count": n}).config)
+        splits = task.TASK.read(own(recipe({"train": str(tmp_path / "a.conllu"), "min_count": n}).config))
         assert {"rare", "twice"} & set(splits.fitted.tokens.tokens) == known
 
 
@@ -130,8 +137,8 @@ def test_words_without_a_tag_do_not_count(tmp_path: Path) -> None:
     assert splits.train.targets[0].count(IGNORED) == 1
     assert any("3 words" in note and "a.tsv" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "a.tsv")}))
-    (batch,) = task.TASK.batches(job.config, splits.train, None)
-    assert task.TASK.loss(job.config, job.model, batch, None).count == 8
+    (batch,) = task.TASK.batches(own(job.config), splits.train, None)
+    assert task.TASK.loss(own(job.config), job.model, batch, None).count == 8
     (tmp_path / "b.tsv").write_text("no\ntags\n\nat\nall\n")
     with pytest.raises(DataError, match="no word has a tag"):
         read(train=str(tmp_path / "b.tsv"))
@@ -198,7 +205,8 @@ def by_hand(model: WordsAndCharacters, batch: Any, row: int) -> torch.Tensor:
         h_n = last[0] if isinstance(last, tuple) else last
         words.append(torch.cat([model.words(batch.inputs[t, row]), h_n[-2, 0], h_n[-1, 0]]))
     output, _ = model.rnn(torch.stack(words).unsqueeze(1))
-    return model.head(output, (), None)[:, 0]
+    scores: torch.Tensor = model.head(output, (), None)
+    return scores[:, 0]
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -207,12 +215,12 @@ def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str)
     sets = recipe({"path": "builtin:treebank"}, CHARACTERS | {"cell": cell, "engine": engine}, {"dtype": "float64"})
     job = prepare(sets)
     texts = ["We light a fire every evening.", "She", "They can open the can."]
-    batch = task.TASK.encode(job.config, job.splits.fitted, texts)
+    batch = task.TASK.encode(own(job.config), job.splits.fitted, texts)
     scores = job.model(batch).scores
     loss, alone = torch.zeros(()), torch.zeros(())
     parameters = list(job.model.parameters())
-    for row, length in enumerate(batch.lengths.tolist()):
-        wanted = by_hand(job.model, batch, row)
+    for row, length in enumerate(some(batch.lengths).tolist()):
+        wanted = by_hand(of_kind(WordsAndCharacters, job.model), batch, row)
         torch.testing.assert_close(scores[:length, row], wanted, rtol=0, atol=1e-12)
         loss, alone = loss + scores[:length, row].square().sum(), alone + wanted.square().sum()
     for found, wanted in zip(
@@ -223,9 +231,9 @@ def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str)
 
 def test_trace_shows_both_cores() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS))
-    batch = next(task.TASK.batches(job.config, job.splits.train, Order(0, 1)))
+    batch = next(task.TASK.batches(own(job.config), job.splits.train, Order(0, 1)))
     found = rnncli.trace(job.model, batch)
-    words = int(batch.lengths.sum())
+    words = int(some(batch.lengths).sum())
     longest = batch.extra["characters"].shape[2]
     assert found["characters.l0.fwd.h"].shape == (longest, words, 4)
     assert found["characters.l0.bwd.gate.f"].shape == (longest, words, 4)
@@ -243,7 +251,7 @@ def test_the_control_without_memory_runs() -> None:
 def test_letters_tell_unknown_words_apart() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS, {"epochs": 1, "lr": 0.02}))
     list(fit(job))
-    batch = task.TASK.encode(job.config, job.splits.fitted, ["zzzing", "zzzly"])
+    batch = task.TASK.encode(own(job.config), job.splits.fitted, ["zzzing", "zzzly"])
     assert batch.inputs.tolist() == [[0, 0]], "both are <unk>"
     scores = job.model(batch).scores
     assert not torch.equal(scores[0, 0], scores[0, 1])
@@ -252,14 +260,16 @@ def test_letters_tell_unknown_words_apart() -> None:
 def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS, {"epochs": 3, "lr": 0.02}))
     list(fit(job))
-    part = job.splits.validation
-    sample, table, *_ = task.TASK.summarize(job.config, job.model, job.splits, "validation")
+    part = job.splits.part("validation")
+    sample, table, *_ = task.TASK.summarize(own(job.config), job.model, job.splits, "validation")
+    assert isinstance(sample, Table)
+    assert isinstance(table, Table)
     assert len(sample.rows) >= 4
-    guesses = [i for row in task.TASK._answers(job.config, job.model, part) for i in row]
+    guesses = [i for row in task.TASK._answers(own(job.config), job.model, part) for i in row]
     labels = job.splits.fitted.labels.tokens
     found = [(label, labels[i]) for (_, label), i in zip(pairs_of(part), guesses, strict=True)]
     right = sum(label == guess for label, guess in found)
-    metrics = task.TASK.metrics(job.config, job.model, part, job.splits.fitted)
+    metrics = task.TASK.metrics(own(job.config), job.model, part, job.splits.fitted)
     assert metrics["accuracy"] == pytest.approx(right / len(found))
     for tag, words, precision, recall, f1 in table.rows:
         hits = sum(label == guess == tag for label, guess in found)
@@ -273,7 +283,7 @@ def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
 def test_read_part_of_a_run_on_pairs_is_refused() -> None:
     job = prepare(load_recipe("hello"))
     with pytest.raises(UsageError, match="inline pairs"):
-        task.TASK.read_part(job.config, job.splits.fitted, "x.tsv")
+        task.TASK.read_part(own(job.config), job.splits.fitted, "x.tsv")
 
 
 def test_predictions_do_not_depend_on_what_stands_beside_them() -> None:
@@ -283,9 +293,9 @@ def test_predictions_do_not_depend_on_what_stands_beside_them() -> None:
     one = [
         p.text
         for t in texts
-        for p in task.TASK.predict(job.config, job.model, job.splits.fitted, [t], PredictOptions())
+        for p in task.TASK.predict(own(job.config), job.model, job.splits.fitted, [t], PredictOptions())
     ]
-    all_ = [p.text for p in task.TASK.predict(job.config, job.model, job.splits.fitted, texts, PredictOptions())]
+    all_ = [p.text for p in task.TASK.predict(own(job.config), job.model, job.splits.fitted, texts, PredictOptions())]
     assert one == all_
     assert one[2] == ""
 
@@ -295,14 +305,14 @@ def test_two_column_files_come_back_as_they_were(tmp_path: Path) -> None:
     job = prepare(recipe({"path": str(tmp_path / "a.tsv")}, None, {"epochs": 20, "lr": 0.1}))
     list(fit(job))
     lines = ["the\tX\r\n", "cat\tX\r\n", "\r\n", "the\tX"]
-    found = task.TASK.predict_lines(job.config, job.model, job.splits.fitted, lines, PredictOptions())
+    found = task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions())
     assert "".join(p.text for p in found) == "the\tDET\r\ncat\tNOUN\r\n\r\nthe\tDET"
 
 
 def test_plain_lines_are_texts() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}))
     lines = ["We light\r\n", "\n", "# a remark\n", "She"]
-    found = list(task.TASK.predict_lines(job.config, job.model, job.splits.fitted, lines, PredictOptions()))
+    found = list(task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions()))
     assert [p.text.count("\n") for p in found] == [1, 1, 1, 1]
     assert found[0].text.startswith("We/")
     assert found[1].text == "\n"

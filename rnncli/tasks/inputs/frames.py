@@ -211,7 +211,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
                 frames = [n % learned.lengths[row] for n, row in zip(of_row, rows, strict=True)]
                 scores = scores_of(learned, rows, frames)
                 optimizer.zero_grad(set_to_none=True)
-                F.cross_entropy(scores, torch.tensor([learned.targets[row] for row in rows])).backward()  # type: ignore[no-untyped-call]
+                F.cross_entropy(scores, torch.tensor([learned.targets[row] for row in rows])).backward()
                 optimizer.step()
         found = []
         for rows in index_batches(len(tested.rows), size, Order(0, 0), shuffle=False):
