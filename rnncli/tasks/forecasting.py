@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import nan
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from rnncli.data.batch import Batch, Order, index_batches
-from rnncli.data.series import RegularSeries, read_regular
-from rnncli.data.skipped import Skipped
-from rnncli.data.sniff import sniff_table
-from rnncli.data.source import fingerprint_of, name_of
-from rnncli.data.splits import split_in_order
-from rnncli.data.table import NoColumn, open_table
-from rnncli.errors import DataError
+from rnncli.data.table import open_table
 from rnncli.locale import tr
-from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, TrainSection
-from rnncli.recipe.parse import flow_text
+from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, Json, Record, Series, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
-    FittedState,
     InputKind,
     Loss,
     Metrics,
@@ -36,6 +26,17 @@ from rnncli.tasks.base import (
     PredictOptions,
     Splits,
     Task,
+)
+from rnncli.tasks.inputs.series import (
+    Data,
+    Fitted,
+    Part,
+    last_window,
+    read_new_series,
+    read_series,
+    series_of,
+    suggest_columns,
+    windows,
 )
 
 if TYPE_CHECKING:
@@ -45,44 +46,6 @@ if TYPE_CHECKING:
 
 STRETCH = 1 << 12  # origins whose baseline is made at a time
 SHOWN_STEPS = 12  # of the forecast that closes a run
-
-
-class Data(DataSection):
-    date: str | int | None = Field(
-        "date", description="column of dates, by name, or by number from 0; null: the file has none"
-    )
-    target: str | int | list[str | int] = Field("value", description="what is forecast: a column, or a list of them")
-    past: list[str | int] = Field([], description="further columns, known up to now")
-    future: list[str | int] = Field([], description="further columns, known ahead as well: holidays, prices")
-    header: bool = Field(True, description="the first row names the columns")
-    decimal: Literal[".", ","] = Field(".", description="the mark in numbers")
-    missing: Literal["stop", "interpolate", "previous"] = Field(
-        "stop",
-        description="a value or a date left out: stop, a straight line between its neighbours, or the one before",
-    )
-    window: Annotated[int, Field(ge=1)] = Field(48, description="steps looked at")
-    horizon: Annotated[int, Field(ge=1)] = Field(12, description="steps forecast")
-    season: Annotated[int, Field(ge=1)] = Field(
-        1, description="steps after which the series repeats, for seasonal naive and MASE; 1: it does not"
-    )
-    stride: Annotated[int, Field(ge=1)] = Field(
-        1, description="steps between the origins that are judged: 24 is one a day of hourly data; training uses all"
-    )
-
-    def targets(self) -> list[str | int]:
-        return self.target if isinstance(self.target, list) else [self.target]
-
-    def clashes(self) -> Iterator[Clash]:
-        yield from super().clashes()
-        if isinstance(self.path, list):
-            yield Clash(("path",), tr("a series is one file"), tr("several series: one file with a column for each"))
-        if not self.targets():
-            yield Clash(("target",), tr("the list of targets is empty"))
-        columns = [str(key) for key in (*self.targets(), *self.past, *self.future)]
-        for name in dict.fromkeys(name for name in columns if columns.count(name) > 1):
-            yield Clash(("target", "past", "future"), tr("column {name} is named twice", name=repr(name)))
-        if self.date is not None and str(self.date) in columns:
-            yield Clash(("date",), tr("the column of dates is also a column of numbers"))
 
 
 class Model(CoreSection):
@@ -112,28 +75,6 @@ class Config(RecipeConfig):
     train: Train
 
 
-@dataclass(frozen=True)
-class Fitted(FittedState):
-    """Of every column, targets first: its name, mean and standard deviation. targets: how many of the columns are.
-    naive: of each target, what seasonal naive misses by on the training part, the unit of MASE."""
-
-    columns: list[str]
-    targets: int
-    mean: list[float]
-    std: list[float]
-    naive: list[float]
-
-
-class Part(NamedTuple):
-    """Windows of one series. values: (T, I) float32, scaled, targets first, then past and future columns. truth: (T, N)
-    float32, scaled, NaN where the file has no value. origins: of each window, the last row looked at, (windows,)."""
-
-    series: RegularSeries
-    values: Tensor
-    truth: Tensor
-    origins: Any
-
-
 class Forecasting(Task[Config, Fitted, Part]):
     METRICS: Mapping[str, Better] = {"mae": "lower", "rmse": "lower", "mase": "lower", "loss": "lower"}
     config_class = Config
@@ -143,62 +84,13 @@ class Forecasting(Task[Config, Fitted, Part]):
         return "path"
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
-        data = config.data
-        notes: list[str] = []
-        if data.path is not None:
-            assert isinstance(data.path, str)
-            sources = [data.path]
-            whole = self._first_series(config, data.path, notes)
-            split = split_in_order(len(whole), data.split.fractions())
-            ranges = {name: (whole, range(rows[0], rows[-1] + 1)) for name, rows in split.parts.items()}
-            how = split.how
-        else:
-            given = {name: getattr(data, name) for name in ("train", "validation", "test")}
-            sources = [source for source in given.values() if source is not None]
-            ranges = {}
-            for name, source in given.items():
-                if source is not None:
-                    series = self._first_series(config, source, notes)
-                    ranges[name] = (series, range(len(series)))
-            how = tr("separate files")
-        fitted = _scales(config, *ranges["train"])
-        scaled = {id(series): _scaled(series, fitted) for series, _ in ranges.values()}
-        found = {
-            name: _part(config, series, scaled[id(series)], rows, name, every=1 if name == "train" else data.stride)
-            for name, (series, rows) in ranges.items()
-        }
-        return Splits(
-            parts=found,
-            fitted=fitted,
-            counts={
-                name: {"windows": len(found[name].origins), "steps": len(rows)} for name, (_, rows) in ranges.items()
-            },
-            fingerprint=fingerprint_of(sources),
-            how=how,
-            notes=notes,
-        )
+        return read_series(config.data)
 
-    def _first_series(self, config: Config, source: str, notes: list[str]) -> RegularSeries:
-        """A series that a recipe names. Where its columns are called otherwise, the error says what would fit."""
-        try:
-            return _series(config, source, notes)
-        except NoColumn as error:
-            columns = open_table(source, header=config.data.header, decimal=config.data.decimal).columns
-            try:
-                found = self.suggest_settings(source)
-            except DataError:
-                raise error from None
-            missing: dict[str, list[Any]] = {"data.date": [config.data.date], "data.target": config.data.targets()}
-            sets = [
-                shlex.join(["--set", f"{key}={flow_text(found[key])}"])
-                for key, named in missing.items()
-                if not all(name in (None, *columns) for name in named)
-            ]
-            if not sets or not config.data.header:
-                raise
-            copying = shlex.join(["rnncli", "recipes", "copy", "forecasting", "my.yaml", "--data", _short(source)])
-            todo = tr("{sets}, or {command}", sets=" ".join(sets), command=copying)
-            raise DataError(error.what, where=error.where, todo=todo) from error
+    def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
+        return read_new_series(config.data, fitted, path)
+
+    def suggest_settings(self, path: str) -> dict[str, Json]:
+        return suggest_columns(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         from rnncli.nn.forecast import Forecaster, Relative
@@ -213,13 +105,13 @@ class Forecasting(Task[Config, Fitted, Part]):
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         where = order or Order(0, 0)
         for rows in index_batches(len(part.origins), config.train.batch_size, where, shuffle=order is not None):
-            yield _batch(config, part, part.origins[rows], rows)
+            yield windows(config.data, part, part.origins[rows], rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
         """The last window of each file."""
         import torch
 
-        found = [_last_window(config, fitted, _series(config, path, [])) for path in inputs]
+        found = [last_window(config.data, fitted, series_of(config.data, path, [])) for path in inputs]
         extra = {"future": torch.cat([one.extra["future"] for one in found], dim=1)} if config.data.future else {}
         return Batch(torch.cat([one.inputs for one in found], dim=1), extra=extra)
 
@@ -318,8 +210,8 @@ class Forecasting(Task[Config, Fitted, Part]):
         mean, std = fitted.mean[:N], fitted.std[:N]
         for path in inputs:
             notes: list[str] = []
-            series = _series(config, path, notes)
-            _, outputs = next(outputs_of(model, [_last_window(config, fitted, series)]))
+            series = series_of(config.data, path, notes)
+            _, outputs = next(outputs_of(model, [last_window(config.data, fitted, series)]))
             scaled = outputs.scores[:, 0].double().cpu().tolist()  # horizon lists of N
             values = [[x * s + m for x, s, m in zip(row, std, mean, strict=True)] for row in scaled]
             dates = [series.date(len(series) + k) for k in range(data.horizon)]
@@ -335,183 +227,6 @@ class Forecasting(Task[Config, Fitted, Part]):
             yield Prediction(
                 text.getvalue().removesuffix("\n"), {"input": path, "dates": dates, "forecast": forecast}, notes
             )
-
-    def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-        """A new file as one part, scaled as the run's training part was; and notes on it. Raises DataError."""
-        notes: list[str] = []
-        series = _series(config, path, notes)
-        scaled = _scaled(series, fitted)
-        return _part(config, series, scaled, range(len(series)), series.name, config.data.stride), notes
-
-    def suggest_settings(self, path: str) -> dict[str, Json]:
-        """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
-
-        The target is the first column of numbers, or the one called like a target; the others become columns known up
-        to now, which is true of any: whoever reads the recipe moves those known ahead. Raises DataError: not to be
-        read, or a column that might have been the target but for a cell.
-        """
-        found = sniff_table(path)
-        numbers = found.numbers()
-        before = [column.name for column in found.columns]
-        for column in found.columns:
-            if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
-                line, cell = column.odd
-                raise DataError(
-                    tr("{cell} in column {name} is no number", cell=repr(cell[:40]), name=repr(column.name)),
-                    where=f"{name_of(path)}:{line}",
-                    todo=tr("mend it, or empty it: a missing value can be filled in (data.missing)"),
-                )
-        if not numbers:
-            raise DataError(tr("there is no column of numbers in it"), where=path)
-        target = next((name for name in numbers if name.lower() in ("target", "value", "y", "ot")), numbers[0])
-        filled: dict[str, Json] = {
-            "data.date": found.date,
-            "data.target": target,
-            "data.past": [name for name in numbers if name != target],
-            "data.future": [],
-            "data.header": found.header,
-            "data.decimal": found.decimal,
-            "data.season": found.season,
-        }
-        if any(column.missing for column in found.columns if column.name in numbers):
-            filled["data.missing"] = "interpolate"
-        if found.season > 1 and found.rows >= 10 * found.season:
-            filled |= {"data.window": 2 * found.season, "data.horizon": found.season}
-        return filled
-
-
-def _short(path: str) -> str:
-    """As one would type it here."""
-    beside = os.path.relpath(path)
-    return path if beside.startswith(os.pardir) else beside
-
-
-def _series(config: Config, source: str, notes: list[str]) -> RegularSeries:
-    data = config.data
-    skipped = Skipped(data.on_bad, tr("rows"))
-    series = read_regular(
-        source,
-        data.date,
-        data.targets(),
-        [*data.past, *data.future],
-        skipped,
-        missing=data.missing,
-        header=data.header,
-        decimal=data.decimal,
-    )
-    notes += [*series.notes, *skipped.notes]
-    if skipped.count:
-        notes.append(skipped.sentence())
-    return series
-
-
-def _scales(config: Config, series: RegularSeries, rows: range) -> Fitted:
-    """Mean and standard deviation of every column, and what seasonal naive misses by (the unit of MASE), all of the
-    training part's known values only."""
-    import numpy as np
-
-    season, N = config.data.season, len(config.data.targets())
-    inside = slice(rows.start, rows.stop)
-    values = np.where(series.known[inside], series.values[inside], np.nan)  # (T, I)
-    if len(values) <= season:
-        raise DataError(
-            tr("the training part has {n} steps, not more than a season, {season}", n=len(values), season=season),
-            where=series.name,
-            todo=tr("lower data.season, or give a longer file"),
-        )
-    empty = np.isnan(values).all(axis=0)
-    if empty.any():
-        raise DataError(
-            tr("column {name} has no value in the training part", name=repr(series.columns[int(empty.argmax())])),
-            where=series.name,
-        )
-    spread = np.nanstd(values, axis=0)
-    repeats = np.abs(values[season:, :N] - values[:-season, :N])  # (T - season, N)
-    misses = [float(np.nanmean(column)) if not np.isnan(column).all() else 0.0 for column in repeats.T]
-    return Fitted(
-        columns=list(series.columns),
-        targets=N,
-        mean=np.nanmean(values, axis=0).tolist(),
-        std=np.where(spread > 0, spread, 1.0).tolist(),
-        naive=misses,
-    )
-
-
-def _scaled(series: RegularSeries, fitted: Fitted) -> tuple[Tensor, Tensor]:
-    """values and truth of a Part, which parts of one series share. A column at a time, so that little is held twice."""
-    import numpy as np
-    import torch
-
-    N = fitted.targets
-    values = np.empty(series.values.shape, np.float32)
-    for i, (mean, std) in enumerate(zip(fitted.mean, fitted.std, strict=True)):
-        values[:, i] = (series.values[:, i] - mean) / std
-    truth = values[:, :N].copy()
-    truth[~series.known[:, :N]] = np.nan
-    return torch.from_numpy(values), torch.from_numpy(truth)
-
-
-def _part(
-    config: Config, series: RegularSeries, scaled: tuple[Tensor, Tensor], rows: range, name: str, every: int
-) -> Part:
-    """The windows whose forecast lies inside `rows`; what they look at may lie before. every: steps between origins."""
-    import numpy as np
-
-    data, N = config.data, scaled[1].shape[1]
-    first = max(rows.start, data.window) - 1
-    known = np.concatenate(([0], np.cumsum(series.known[:, :N].any(axis=1))))  # rows before each that have a truth
-    origins = np.arange(first, max(first, rows.stop - data.horizon), every)
-    origins = origins[known[origins + 1 + data.horizon] > known[origins + 1]]
-    if not len(origins):
-        needed = data.horizon + (data.window if rows.start == 0 else max(0, data.window - rows.start))
-        raise DataError(
-            tr("{part} has {n} steps; a window and its forecast need {needed}", part=name, n=len(rows), needed=needed),
-            where=series.name,
-            todo=tr("lower data.window or data.horizon, or give {part} a larger share", part=name),
-        )
-    return Part(series, *scaled, origins)
-
-
-def _batch(config: Config, part: Part, origins: Any, rows: Sequence[int]) -> Batch:
-    """inputs (window, B, I); targets (horizon, B, N), NaN where there is no truth; extra future (horizon, B, F)."""
-    import torch
-
-    data = config.data
-    now = torch.as_tensor(origins, dtype=torch.int64)  # (B,)
-    seen = now + torch.arange(1 - data.window, 1)[:, None]  # (window, B)
-    ahead = now + torch.arange(1, data.horizon + 1)[:, None]  # (horizon, B)
-    F = len(data.future)
-    extra = {"future": part.values[ahead][..., -F:]} if F else {}
-    return Batch(part.values[seen], None, part.truth[ahead], extra, rows)
-
-
-def _last_window(config: Config, fitted: Fitted, series: RegularSeries) -> Batch:
-    """The window before the file's end, (window, 1, I), and what the rows after it say of the horizon."""
-    import numpy as np
-    import torch
-
-    data, F = config.data, len(config.data.future)
-    if len(series) < data.window:
-        raise DataError(
-            tr("has {n} steps; the model looks at {window}", n=len(series), window=data.window), where=series.name
-        )
-    mean, std = np.array(fitted.mean), np.array(fitted.std)
-    inputs = ((series.values[-data.window :] - mean) / std).astype(np.float32)
-    extra = {}
-    if F:
-        ahead = ((series.ahead[: data.horizon] - mean) / std)[:, -F:].astype(np.float32)
-        if len(ahead) < data.horizon or np.isnan(ahead).any():
-            raise DataError(
-                tr(
-                    "the next {n} steps of {columns} are not in the file",
-                    n=data.horizon,
-                    columns=", ".join(map(str, data.future)),
-                ),
-                where=series.name,
-                todo=tr("add rows after the last one, with these columns filled in and the target empty"),
-            )
-        extra = {"future": torch.from_numpy(ahead)[:, None]}  # (horizon, 1, F)
-    return Batch(torch.from_numpy(inputs)[:, None], extra=extra)
 
 
 def _loss(config: Config, forecast: Tensor, targets: Tensor | None) -> Loss:

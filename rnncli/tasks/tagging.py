@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from rnncli.data.batch import Batch, Order, index_batches, pad
-from rnncli.data.conllu import (
-    Broken,
-    check_field,
-    conllu_blocks,
-    conllu_with_tags,
-    read_conllu,
-    read_tagged_tsv,
-    tsv_blocks,
-    tsv_with_tags,
-)
+from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.data.conllu import Broken
 from rnncli.data.pictures import confusion
-from rnncli.data.ragged import Gathering, Ragged
-from rnncli.data.skipped import Skipped
-from rnncli.data.source import fingerprint_of, lines_of, name_of
-from rnncli.data.splits import split_random
-from rnncli.data.vocab import PAD, UNK, Kind, Vocab, join, tokenize
-from rnncli.errors import DataError, UsageError
+from rnncli.data.vocab import join, tokenize
+from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.recipe import Clash, CoreSection, DataSection, Expected, RecipeConfig, Section, TrainSection
+from rnncli.recipe import CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks.base import (
-    IGNORED,
     Baseline,
     Better,
-    FittedState,
     Loss,
     Metrics,
     Names,
@@ -46,57 +28,17 @@ from rnncli.tasks.base import (
     Task,
     loss_of_steps,
 )
+from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
+from rnncli.tasks.inputs.tokens import not_known, token_front
+from rnncli.tasks.labels import most_frequent, precision_recall_f1
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from rnncli.cells import CoreSpec, State
 
-
-FileFormat = Literal["conllu", "tsv"]
-
-
-class Data(DataSection):
-    SOURCES: ClassVar[tuple[str, ...]] = (*DataSection.SOURCES, "pairs")
-
-    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2), Expected("[input, labels]")]] | None = Field(
-        None, description="inline data: [input, labels], equally long; both sides share one alphabet"
-    )
-    tokens: Literal["characters", "words"] = Field("characters", description="what one step of an inline pair is")
-    format: Literal["auto", "conllu", "tsv"] = Field(
-        "auto", description="of files: CoNLL-U, or lines of word, tab, tag; auto looks at the first line"
-    )
-    tag: str = Field("upos", description="CoNLL-U: upos, xpos, lemma, deprel, or a feature such as Number")
-    min_count: Annotated[int, Field(ge=1)] = Field(
-        2, description="a word seen less often in the training files is <unk>; inline pairs keep all"
-    )
-
-    def clashes(self) -> Iterator[Clash]:
-        yield from super().clashes()
-        if self.pairs is not None and not self.pairs:
-            yield Clash(("pairs",), tr("the list of pairs is empty"), tr("pairs: [[hello, ohlol]]"))
-        if self.pairs is not None and (self.path is not None or self.train is not None):
-            yield Clash(("pairs", "path"), tr("pairs and a path are both given"), tr("remove one of them"))
-        for number, (given, wanted) in enumerate(self.pairs or []):
-            steps, labels = tokenize(given, self.tokens), tokenize(wanted, self.tokens)
-            if not steps:
-                yield Clash((f"pairs.{number}",), tr("an input without steps"), tr("remove the pair"))
-            elif len(steps) != len(labels):
-                yield Clash(
-                    (f"pairs.{number}",),
-                    tr(
-                        "{given!r} has {n} steps and {wanted!r} has {m}",
-                        given=given,
-                        n=len(steps),
-                        wanted=wanted,
-                        m=len(labels),
-                    ),
-                    tr("one label for every step"),
-                )
-        try:
-            check_field(self.tag)
-        except DataError as error:
-            yield Clash(("tag",), error.what, error.todo)
+SHOWN = 16  # steps of the example, and tags of the table, that a closing screen shows
+SHOWN_LABELS = 40  # in the confusion matrix
 
 
 class Characters(Section):
@@ -126,130 +68,34 @@ class Config(RecipeConfig):
     train: Train
 
 
-class Row(NamedTuple):
-    """One sequence: its tokens, and one label for each; None where the file has none."""
-
-    tokens: Sequence[str]
-    labels: Sequence[str | None]
-
-
-class Rows(Sequence[Row]):
-    """Sequences of a file: tokens and labels as numbers of few different ones, a row made when asked for."""
-
-    def __init__(self, tokens: Ragged, labels: Ragged) -> None:
-        self.tokens, self.labels = tokens, labels
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, i: Any) -> Any:
-        if isinstance(i, slice):
-            return Rows(self.tokens[i], self.labels[i])
-        return Row(self.tokens[i], self.labels[i])
-
-    def chosen(self, rows: Sequence[int]) -> Rows:
-        return Rows(self.tokens.chosen(rows), self.labels.chosen(rows))
-
-
-class Gathered:
-    """Takes rows one after the other; `done` gives them all."""
-
-    def __init__(self) -> None:
-        self._tokens, self._labels = Gathering(), Gathering()
-
-    def add(self, tokens: Sequence[str], labels: Sequence[str | None]) -> None:
-        self._tokens.add(tokens)
-        self._labels.add(labels)
-
-    def done(self) -> Rows:
-        return Rows(self._tokens.done(), self._labels.done())
-
-
-@dataclass(frozen=True)
-class Fitted(FittedState):
-    """kind: what a step is. format: of the data, which answers come back in. tag: the column of CoNLL-U, None for
-    inline pairs. characters: the letters of words, where the model reads them."""
-
-    tokens: Vocab
-    labels: Vocab
-    kind: Kind
-    format: Literal["pairs", "conllu", "tsv"]
-    tag: str | None = None
-    characters: Vocab | None = None
-
-
-class Part(NamedTuple):
-    """Rows, and the same as numbers. targets: IGNORED for a label that is missing, or that training never saw.
-    letters: of each token, numbers from 1, where the model reads them."""
-
-    rows: Rows
-    inputs: Ragged
-    targets: Ragged
-    letters: Ragged | None = None
-
-
-SHOWN = 16  # steps of the example, and tags of the table, that a closing screen shows
-
-
-SHOWN_LABELS = 40  # in the confusion matrix
-
-
 class Tagging(Task[Config, Fitted, Part]):
     METRICS: Mapping[str, Better] = {"accuracy": "higher", "loss": "lower"}
     config_class = Config
     fitted_class = Fitted
 
+    def input(self, config: Config) -> SentenceInput:
+        return SentenceInput(config.data, config.model.input == "embedding + characters")
+
     def read(self, config: Config) -> Splits[Fitted, Part]:
-        return _read_files(config) if config.data.pairs is None else _read_pairs(config, config.data.pairs)
+        return self.input(config).read(config.train.seed)
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-        """A file of sentences in terms of a run's vocabulary. Raises DataError: no tag of it is one that the run
-        knows."""
-        if fitted.format == "pairs":
-            raise UsageError(
-                tr("this run was trained on inline pairs, which no file holds"),
-                where="--data",
-                todo=tr("leave it away"),
-            )
-        notes: list[str] = []
-        rows = _sentences([path], config.data, notes)[1]
-        known = fitted.labels
-        tags = [tag for tag in rows.labels.counts() if tag is not None]
-        if not any(tag in known for tag in tags):
-            raise DataError(
-                tr("none of its tags is one that this run knows: {tags}", tags=", ".join(sorted(tags)[:8])),
-                where=name_of(path),
-                todo=tr("it knows {tags}", tags=", ".join(known.tokens[:20])),
-            )
-        tokens, words = fitted.tokens, rows.tokens.counts()
-        new = sum(n for token, n in words.items() if token not in tokens)
-        if new:
-            total = f"{sum(words.values()):,}"
-            notes.append(tr("{n} of {all} words are not in the vocabulary", n=f"{new:,}", all=total))
-        return _part(rows, fitted), notes + list(_strange_tags(name_of(path), rows, known.tokens))
+        return self.input(config).read_part(fitted, path)
 
     def suggest_settings(self, path: str) -> dict[str, Json]:
-        """The tag to learn: upos, or xpos where the file has no upos. Nothing to say of two-column files."""
-        if _format(path) == "tsv":
-            return {}
-        for tag in ("upos", "xpos"):
-            if any(any(sentence.tags) for sentence in islice(read_conllu(path, Skipped("skip"), tag), 100)):
-                return {"data.tag": tag}
-        raise DataError(tr("neither upos nor xpos holds a tag"), where=name_of(path))
+        return suggest_tag(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
-        from rnncli.nn.frontends import OneHot, TokenEmbedding
         from rnncli.nn.heads import NoHead, PerStep
         from rnncli.nn.model import SequenceModel
         from rnncli.nn.recurrent import core_of_section
 
         model = config.model
-        num_tokens, num_labels = len(fitted.tokens.tokens), len(fitted.labels.tokens)
+        num_labels = len(fitted.labels)
         if model.input == "embedding + characters":
             return _with_characters(config, fitted)
-        one_hot = model.input == "one-hot"
-        front = OneHot(num_tokens) if one_hot else TokenEmbedding(num_tokens, model.embedding_size)
-        rnn, spec = core_of_section(model, num_tokens if one_hot else model.embedding_size)
+        front, size = token_front(model.input, len(fitted.tokens), model.embedding_size)
+        rnn, spec = core_of_section(model, size)
         _fits(model, spec, num_labels)
         head = NoHead() if model.head == "none" else PerStep(spec.output_size, num_labels)
         return SequenceModel(front, rnn, head, model.engine)
@@ -263,13 +109,10 @@ class Tagging(Task[Config, Fitted, Part]):
         where = order or Order(0, 0)
         shuffle = order is not None
         for rows in index_batches(len(lengths), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
-            inputs, sizes = pad([part.inputs[row] for row in rows])
-            targets, _ = pad([part.targets[row] for row in rows], IGNORED)
-            extra = {} if part.letters is None else {"characters": _spelled([part.letters[row] for row in rows])}
-            yield Batch(inputs, sizes, targets, extra, rows)
+            yield batch_of(part, rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
-        return _encoded(fitted, [tokenize(text, fitted.kind) for text in inputs])
+        return encoded(fitted, [tokenize(text, fitted.kind) for text in inputs])
 
     def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
         return loss_of_steps(model(batch).scores, batch.targets)
@@ -293,8 +136,8 @@ class Tagging(Task[Config, Fitted, Part]):
         for token, label in _pairs(splits.train):
             seen[token][label] += 1
             overall[label] += 1
-        often = _first(overall)
-        best = {token: _first(labels) for token, labels in seen.items()}
+        often = most_frequent(overall)
+        best = {token: most_frequent(labels) for token, labels in seen.items()}
         tested: Part = splits.part(part)
         right = sum(best.get(token, often) == label for token, label in _pairs(tested))
         if part == "train":
@@ -375,7 +218,7 @@ class Tagging(Task[Config, Fitted, Part]):
                 of[0] += label == answer
                 of[1] += 1
         rows = [
-            [label, n, *_precision_recall_f1(right[label], predicted[label], n)] for label, n in target.most_common()
+            [label, n, *precision_recall_f1(right[label], predicted[label], n)] for label, n in target.most_common()
         ]
         columns = [
             Column("tag", tr("tag"), "code"),
@@ -430,177 +273,19 @@ class Tagging(Task[Config, Fitted, Part]):
         """CoNLL-U and, for a run that learnt from one, two-column TSV come back as they were, with the tags in place;
         other lines are texts."""
         options.only("top_k")
-        lines = iter(lines)
-        head: list[str] = []
-        for line in lines:
-            head.append(line)
-            if not _passed_over(line):
-                break
-        first = head[-1] if head else ""
-        form = _format_of_line(first) if "\t" in first else "text"
-        whole = chain(head, lines)
-        if fitted.format == "pairs" or form == "text" or (form == "tsv" and fitted.format != "tsv"):
-            texts = (line.removeprefix("\ufeff").rstrip("\r\n") for line in whole)
-            for found in self.predict(config, model, fitted, texts, options):
-                yield replace(found, text=found.text + "\n")
+        given = Lines(lines)
+        if fitted.format == "pairs" or given.format is None or (given.format == "tsv" and fitted.format != "tsv"):
+            yield from super().predict_lines(config, model, fitted, given, options)
             return
-        numbered = enumerate(whole, 1)
         tag = fitted.tag or "upos"
-        blocks = conllu_blocks("-", tag, numbered) if form == "conllu" else tsv_blocks("-", numbered)
-        for block in blocks:
+        for block in given.blocks(tag):
             if isinstance(block, Broken):
                 yield Prediction(
                     "".join(block.raw), None, [tr("left as it is: {where}: {why}", where=block.where, why=block.why)]
                 )
                 continue
             tags, json, notes = _tagged(model, fitted, block.tokens, options)
-            written = conllu_with_tags(block, tags, tag) if form == "conllu" else tsv_with_tags(block, tags)
-            yield Prediction(written, json if block.tokens else None, notes)
-
-
-def _read_pairs(config: Config, pairs: Sequence[Sequence[str]]) -> Splits[Fitted, Part]:
-    kind = config.data.tokens
-    gathered = Gathered()
-    for given, wanted in pairs:
-        gathered.add(tokenize(given, kind), tokenize(wanted, kind))
-    rows = gathered.done()
-    # One alphabet for both sides, so that a letter has the same number as input and as answer.
-    shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(rows.labels.counts()))
-    fitted = Fitted(shared, shared, kind, "pairs", characters=_alphabet(config, rows.tokens.counts()))
-    counts = {"train": {"sequences": len(rows), "steps": int(rows.tokens.lengths.sum())}}
-    fingerprint = sha256(repr([(row.tokens, row.labels) for row in rows]).encode()).hexdigest()
-    return Splits({"train": _part(rows, fitted)}, fitted, counts, fingerprint, how=tr("inline pairs, all for training"))
-
-
-def _alphabet(config: Config, words: Iterable[str]) -> Vocab | None:
-    """The letters of the words, where the model reads them. <pad> is number 0, which stands behind a word's end."""
-    if config.model.input != "embedding + characters":
-        return None
-    return Vocab.from_tokens((letter for word in words for letter in word), specials=(PAD, UNK))
-
-
-def _read_files(config: Config) -> Splits[Fitted, Part]:
-    data = config.data
-    notes: list[str] = []
-    if data.path is not None:
-        sources = data.path if isinstance(data.path, list) else [data.path]
-        form, rows = _sentences(sources, data, notes)
-        split = split_random(len(rows), data.split.fractions(), config.train.seed)
-        parts = {name: rows.chosen(numbers) for name, numbers in split.parts.items()}
-        how = split.how
-    else:
-        assert data.train is not None
-        sources = [source for source in (data.train, data.validation, data.test) if source is not None]
-        form, train = _sentences([data.train], data, notes)
-        parts, how = {"train": train}, tr("separate files")
-        for name in ("validation", "test"):
-            source = getattr(data, name)
-            if source is not None:
-                parts[name] = _sentences([source], data, notes)[1]
-    words = parts["train"].tokens.counts()
-    labels = {label: n for label, n in parts["train"].labels.counts().items() if label is not None}
-    fitted = Fitted(
-        tokens=Vocab.from_counts(words, specials=(UNK,), min_count=data.min_count),
-        labels=Vocab.from_counts(labels),
-        kind="words",
-        format=form,
-        tag=data.tag,
-        characters=_alphabet(config, words),
-    )
-    found = {name: _part(rows, fitted) for name, rows in parts.items()}
-    for name, part in found.items():
-        notes += _strange(name, part.rows, words, labels)
-    counts = {name: {"sentences": len(rows), "words": int(rows.tokens.lengths.sum())} for name, rows in parts.items()}
-    return Splits(
-        parts=found,
-        fitted=fitted,
-        counts=counts,
-        fingerprint=fingerprint_of(sources),
-        how=how,
-        notes=notes,
-    )
-
-
-def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[FileFormat, Rows]:
-    """(format, rows) of files of one kind. Sentences without any tag are bad records; what was skipped is noted."""
-    form = _format(sources[0]) if data.format == "auto" else data.format
-    gathered = Gathered()
-    for source in sources:
-        skipped = Skipped(data.on_bad, tr("sentences"))
-        read = read_conllu(source, skipped, data.tag) if form == "conllu" else read_tagged_tsv(source, skipped)
-        missing, tagged = 0, False
-        bare = partly = ""  # where the first sentence without any tag stands, and the first without some
-        for sentence in read:
-            missing += sentence.tags.count(None)
-            if any(sentence.tags):
-                tagged = True
-                gathered.add(sentence.tokens, sentence.tags)
-                partly = partly or (sentence.where if None in sentence.tags else "")
-            else:
-                bare = bare or sentence.where
-        if not tagged:
-            raise DataError(
-                tr("no word has a tag here"), where=name_of(source), todo=tr("another column? --set data.tag=xpos")
-            )
-        if missing:
-            notes.append(
-                tr(
-                    "{n} words of {name} have no tag and do not count; first: {where}",
-                    n=f"{missing:,}",
-                    name=name_of(source),
-                    where=bare or partly,
-                )
-            )
-        notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
-    return form, gathered.done()
-
-
-def _format(source: str) -> FileFormat:
-    """conllu or tsv, by the first line that is neither blank nor a comment."""
-    return _format_of_line(next((line for _, line in lines_of(source) if not _passed_over(line)), ""))
-
-
-def _passed_over(line: str) -> bool:
-    return not line.strip() or line.startswith("#")
-
-
-def _format_of_line(line: str) -> FileFormat:
-    return "conllu" if line.count("\t") > 1 else "tsv"
-
-
-def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str]) -> Iterator[str]:
-    """Notes on the words and tags that a part has and training had not."""
-    found = rows.tokens.counts()
-    new = sum(n for token, n in found.items() if token not in words)
-    if new:
-        n, total = f"{new:,}", f"{sum(found.values()):,}"
-        yield tr("{n} of {all} words of {part} were never seen in training", n=n, all=total, part=name)
-    yield from _strange_tags(name, rows, labels)
-
-
-def _strange_tags(name: str, rows: Rows, labels: Container[str]) -> Iterator[str]:
-    tags = Counter({tag: n for tag, n in rows.labels.counts().items() if tag is not None and tag not in labels})
-    if tags:
-        yield tr(
-            "tags of {part} that training never saw count as wrong: {tags}",
-            part=name,
-            tags=", ".join(f"{tag} ({n})" for tag, n in tags.most_common(5)),
-        )
-
-
-def _part(rows: Rows, fitted: Fitted) -> Part:
-    tokens, labels = fitted.tokens, fitted.labels
-    numbers: dict[str | None, int] = {label: i for i, label in enumerate(labels.tokens)}
-    letters = None
-    if fitted.characters is not None:
-        alphabet = fitted.characters
-        letters = rows.tokens.as_values([alphabet.encode(token) for token in rows.tokens.types])
-    return Part(
-        rows,
-        rows.tokens.as_values(tokens.encode(rows.tokens.types)),
-        rows.labels.as_values([numbers.get(label, IGNORED) for label in rows.labels.types]),
-        letters,
-    )
+            yield Prediction(given.with_tags(block, tags, tag), json if block.tokens else None, notes)
 
 
 def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:
@@ -633,28 +318,6 @@ def _with_characters(config: Config, fitted: Fitted) -> nn.Module:
     return WordsAndCharacters(words, letters, characters, rnn, head, model.engine)
 
 
-def _spelled(rows: Sequence[Sequence[list[int]]]) -> Tensor:
-    """(T, B, longest word): the letters of every token of every row, 0 behind the ends."""
-    import torch
-
-    longest = max((len(word) for row in rows for word in row), default=0)
-    padded = torch.zeros(max(map(len, rows), default=0), len(rows), longest, dtype=torch.int64)
-    for b, row in enumerate(rows):
-        padded[: len(row), b] = torch.tensor([word + [0] * (longest - len(word)) for word in row])
-    return padded
-
-
-def _encoded(fitted: Fitted, rows: Sequence[Sequence[str]]) -> Batch:
-    tokens = fitted.tokens
-    ids, lengths = pad([tokens.encode(row) for row in rows])
-    alphabet = fitted.characters
-    if alphabet is None:
-        return Batch(ids, lengths)
-    return Batch(
-        ids, lengths, extra={"characters": _spelled([[alphabet.encode(word) for word in row] for row in rows])}
-    )
-
-
 def _labelled(part: Part) -> int:
     return sum(n for label, n in part.rows.labels.counts().items() if label is not None)
 
@@ -664,16 +327,6 @@ def _pairs(part: Part) -> Iterator[tuple[str, str]]:
         for token, label in zip(row.tokens, row.labels, strict=True):
             if label is not None:
                 yield token, label
-
-
-def _first(counts: Counter[str]) -> str:
-    """The commonest; of equals, the first in the alphabet."""
-    return min(counts, key=lambda label: (-counts[label], label))
-
-
-def _precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
-    """0 where there is nothing to divide by."""
-    return right / predicted if predicted else 0.0, right / target if target else 0.0, 2 * right / (predicted + target)
 
 
 def _tagged(
@@ -686,8 +339,8 @@ def _tagged(
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}
     if not steps:
         return [], json if options.top_k is None else json | {"steps": []}, []
-    tokens, labels = fitted.tokens, fitted.labels
-    _, outputs = next(outputs_of(model, [_encoded(fitted, [steps])]))
+    labels = fitted.labels
+    _, outputs = next(outputs_of(model, [encoded(fitted, [steps])]))
     scores = outputs.scores[:, 0].float()  # (T, C)
     found = labels.decode(scores.argmax(1).tolist())
     json["labels"] = found
@@ -700,9 +353,7 @@ def _tagged(
             }
             for token, which, ps in zip(steps, top.indices.tolist(), top.values.tolist(), strict=True)
         ]
-    unknown = tokens.unknown(steps)
-    notes = [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
-    return found, json, notes
+    return found, json, not_known(fitted.tokens, steps)
 
 
 def _choices_line(step: Mapping[str, Any]) -> str:

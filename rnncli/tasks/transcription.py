@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -16,12 +17,10 @@ from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.edits import error_rates
 from rnncli.data.pictures import spectrogram
 from rnncli.data.skipped import Skipped
-from rnncli.data.source import name_of
-from rnncli.data.splits import split_by_group, split_random
+from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
-from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
+from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import ColouredText, Column, Json, Record, Table
 from rnncli.tasks.base import (
     Baseline,
@@ -36,25 +35,26 @@ from rnncli.tasks.base import (
     Splits,
     Task,
 )
-from rnncli.tasks.inputs.sound import LogMelSettings
+from rnncli.tasks.inputs.sound import LogMelSettings, SoundSection, read_clips, read_new_clips
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, sources, split_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
-    from rnncli.data.audio import Clip, Features
+    from rnncli.data.audio import ChosenFeatures, Clip
 
 BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
 SHOWN_FRAMES = 50  # on one line of the example that closes a run
 
 
-class Split(SplitSection):
+class Split(GroupedSplit):
     by: str | int | None = Field(
         None, description="clips that agree here stay in one part: a field of pattern, or a column of the table"
     )
 
 
-class Data(DataSection):
+class Data(GroupedData, SoundSection):
     split: Split = Field(Split(), description="with path: the parts, as shares of the clips")
     pattern: str | None = Field(
         None, description="a folder whose file names say what is said: {text}_{speaker}_{take}.wav"
@@ -64,17 +64,9 @@ class Data(DataSection):
     place: str = Field("{file}", description="table: where a file lies beside it: clips/{file}, wavs/{file}.wav")
     header: bool = Field(True, description="table: the first row names the columns")
     tokens: Literal["characters", "words"] = Field("characters", description="what the answer is spelled in")
-    sample_rate: Annotated[int, Field(ge=0)] = Field(
-        0, description="Hz that all clips are brought to; 0 is the rate of the first"
-    )
-    mels: Annotated[int, Field(ge=1, le=512)] = Field(40, description="mel bands, the features of a frame")
-    window: Annotated[float, Field(gt=0, le=1000)] = Field(25.0, description="milliseconds that a frame looks at")
-    hop: Annotated[float, Field(gt=0, le=1000)] = Field(10.0, description="milliseconds from a frame to the next")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        if self.split.by is not None and self.train is not None:
-            yield Clash(("split.by", "train"), tr("separate files are not split"), tr("remove data.split"))
         if "{file}" not in self.place:
             yield Clash(("place",), tr("{{file}} does not stand in it, so all clips would be one file"))
 
@@ -107,14 +99,10 @@ class Fitted(FittedState):
 
 
 class Part(NamedTuple):
-    """rows: of `features`, which all parts share. targets: the text of each as token numbers."""
+    """targets: the text of each clip as token numbers."""
 
-    features: Features
-    rows: Sequence[int]
+    rows: ChosenFeatures
     targets: Sequence[list[int]]
-
-    def clip(self, i: int) -> Clip:
-        return self.features.clips[self.rows[i]]
 
 
 class Transcription(Task[Config, Fitted, Part]):
@@ -127,47 +115,25 @@ class Transcription(Task[Config, Fitted, Part]):
         return "path"
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
-        from rnncli.data.audio import LogMel, first_rate, read_features
-
-        data = config.data
+        data, given = config.data, sources(config.data)
         skipped = Skipped(data.on_bad, tr("clips"))
-        given = {
-            name: source for name in ("train", "validation", "test") if (source := getattr(data, name)) is not None
-        }
-        if data.path is not None:
-            sources = [data.path] if isinstance(data.path, str) else data.path
-        else:
-            sources = list(given.values())
-        listed = {source: _clips(data, source, skipped) for source in sources}
-        clips = [clip for source in sources for clip in listed[source]]
-        settings = LogMel(data.sample_rate or first_rate(clips), data.mels, data.window, data.hop)
-        features = read_features(clips, settings, skipped, lambda clip, T: _misfit(config, clip.text, T))
-        skipped.finish(", ".join(map(name_of, sources)))
-        found = features.clips
-        if data.path is not None:
-            shares, seed = data.split.fractions(), config.train.seed
-            if data.split.by is None:
-                split = split_random(len(found), shares, seed)
-            else:
-                split = split_by_group([clip.group for clip in found], shares, seed, by=str(data.split.by))
-            rows, how = split.parts, split.how
-        else:
-            owner = {id(clip): name for name, source in given.items() for clip in listed[source]}
-            rows = {name: [i for i, clip in enumerate(found) if owner[id(clip)] == name] for name in given}
-            how = tr("separate files")
-            for name, part in rows.items():
-                if not part:
-                    raise DataError(tr("there are no usable clips in it"), where=name_of(given[name]))
-        fitted = _vocab(config, features, rows)
-        parts = {name: Part(features, part, _targets(fitted, features, part)) for name, part in rows.items()}
-        notes = [skipped.sentence()] if skipped.count else []
+
+        def split(whole: ChosenFeatures) -> Parts:
+            return split_rows(data.split, config.train.seed, [clip.group for clip in whole.clips])
+
+        rows, how, scaling = read_clips(
+            given, partial(_clips, data), data, lambda clip, T: _misfit(config, clip.text, T), skipped, split
+        )
+        fitted = Fitted(_vocab(data, rows), data.tokens, scaling.features, scaling.mean, scaling.std)
+        parts = {name: Part(part, _targets(fitted, part)) for name, part in rows.items()}
+        notes = [note for note in (skipped.sentence(), *skipped.notes) if note]
         return Splits(
             parts=parts,
             fitted=fitted,
             counts={name: _counts(part) for name, part in parts.items()},
-            fingerprint=features.fingerprint,
+            fingerprint=rows["train"].features.fingerprint,
             how=how,
-            notes=[*notes, *skipped.notes, *_unknown_notes(fitted, parts)],
+            notes=[*notes, *_unknown_notes(fitted, parts)],
         )
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
@@ -188,11 +154,11 @@ class Transcription(Task[Config, Fitted, Part]):
         """Targets: (S, B), the texts, padded with the blank. In training, clips of like length share a batch."""
         import torch
 
-        lengths = [part.features.lengths[row] for row in part.rows] if order is not None else None
+        lengths = part.rows.lengths if order is not None else None
         where = order or Order(0, 0)
         shuffle = order is not None
         for rows in index_batches(len(part.rows), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
-            inputs, sizes = pad([part.features[part.rows[row]] for row in rows])
+            inputs, sizes = pad([part.rows[row] for row in rows])
             targets, target_sizes = pad([part.targets[row] for row in rows])
             yield Batch(inputs, sizes, targets, {"target_lengths": target_sizes.to(torch.int64)}, rows)
 
@@ -210,21 +176,22 @@ class Transcription(Task[Config, Fitted, Part]):
 
         total, count = 0.0, 0.0
         pairs: list[tuple[str, str]] = []
+        clips = part.rows.clips
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
             found = _loss(outputs, batch)
             total += float(found.total)
             count += found.count
             answers = _greedy(outputs, fitted)
-            pairs += [(answer, part.clip(row).text) for answer, row in zip(answers, batch.rows, strict=True)]
+            pairs += [(answer, clips[row].text) for answer, row in zip(answers, batch.rows, strict=True)]
         return _as_metrics(pairs) | {"loss": total / count}
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The commonest text of the training part as the answer to everything."""
         train: Part = splits.train
         tested: Part = splits.part(part)
-        counts = Counter(train.clip(i).text for i in range(len(train.rows)))
+        counts = Counter(clip.text for clip in train.rows.clips)
         often = min(counts, key=lambda text: (-counts[text], text))
-        pairs = [(often, tested.clip(i).text) for i in range(len(tested.rows))]
+        pairs = [(often, clip.text) for clip in tested.rows.clips]
         return [Baseline(tr("commonest text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
@@ -242,7 +209,7 @@ class Transcription(Task[Config, Fitted, Part]):
         rows: Part = splits.part(part)
         fitted = splits.fitted
         _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
-        clip = rows.clip(0)
+        clip = rows.rows.clips[0]
         heard = [
             [tr("clip"), clip.where],
             [tr("target"), clip.text],
@@ -250,7 +217,7 @@ class Transcription(Task[Config, Fitted, Part]):
         ]
         best = outputs.scores[:, 0].argmax(1).tolist()
         tokens = fitted.tokens.tokens
-        settings = rows.features.settings
+        settings = rows.rows.features.settings
         step_seconds = settings.samples[1] / settings.rate * config.model.subsampling
         lines: list[list[Any]] = []
         if fitted.kind == "characters":
@@ -284,7 +251,7 @@ class Transcription(Task[Config, Fitted, Part]):
         title = tr("the likeliest token of each step, coloured by its probability; - is the blank")
         separator = "" if splits.fitted.kind == "characters" else " "
         return [
-            spectrogram(rows.features[rows.rows[0]], rows.features.settings.hop / 1000),
+            spectrogram(rows.rows[0], rows.rows.features.settings.hop / 1000),
             ColouredText("heard", heard, chances.tolist(), 0.0, 1.0, title, separator),
         ]
 
@@ -306,8 +273,6 @@ class Transcription(Task[Config, Fitted, Part]):
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         """A new table or folder of clips as one part, in a run's vocabulary; and notes on it. Raises DataError."""
-        from rnncli.data.audio import read_features
-
         skipped = Skipped(config.data.on_bad, tr("clips"))
         tokens = fitted.tokens
 
@@ -319,11 +284,9 @@ class Transcription(Task[Config, Fitted, Part]):
                 )
             return _misfit(config, clip.text, T)
 
-        features = read_features(_clips(config.data, path, skipped), fitted.features.log_mel(), skipped, misfit)
-        skipped.finish(name_of(path))
-        rows = range(len(features.clips))
+        rows = read_new_clips(path, partial(_clips, config.data), fitted.features, misfit, skipped)
         notes = [skipped.sentence()] if skipped.count else []
-        return Part(features, rows, _targets(fitted, features, rows)), [*notes, *skipped.notes]
+        return Part(rows, _targets(fitted, rows)), [*notes, *skipped.notes]
 
     def suggest_settings(self, path: str) -> dict[str, Json]:
         """What a recipe should say of the data at `path`, dotted key -> value, as far as its names show it.
@@ -389,32 +352,22 @@ def _misfit(config: Config, text: str, T: int) -> str:
     )
 
 
-def _vocab(config: Config, features: Features, rows: Mapping[str, Sequence[int]]) -> Fitted:
-    data, clips = config.data, features.clips
-    counts = Counter(token for row in rows["train"] for token in tokenize(clips[row].text, data.tokens))
-    held_out = [token for part in rows.values() for row in part for token in tokenize(clips[row].text, data.tokens)]
-    specials = (BLANK, UNK) if any(token not in counts for token in held_out) else (BLANK,)
-    mean, std = features.moments(rows["train"])
-    settings = features.settings
-    return Fitted(
-        tokens=Vocab.from_counts(counts, specials=specials),
-        kind=data.tokens,
-        features=LogMelSettings(settings.rate, settings.mels, settings.window, settings.hop),
-        mean=mean,
-        std=std,
-    )
+def _vocab(data: Data, rows: Mapping[str, ChosenFeatures]) -> Vocab:
+    """The tokens of the training part; <unk> where another part has further ones."""
+    counts = {
+        name: Counter(t for clip in part.clips for t in tokenize(clip.text, data.tokens)) for name, part in rows.items()
+    }
+    strange = any(token not in counts["train"] for found in counts.values() for token in found)
+    return Vocab.from_counts(counts["train"], specials=(BLANK, UNK) if strange else (BLANK,))
 
 
-def _targets(fitted: Fitted, features: Features, rows: Iterable[int]) -> list[list[int]]:
-    tokens = fitted.tokens
-    return [
-        tokens.encode(tokenize(features.clips[row].text, fitted.kind), where=features.clips[row].where) for row in rows
-    ]
+def _targets(fitted: Fitted, rows: ChosenFeatures) -> list[list[int]]:
+    return [fitted.tokens.encode(tokenize(clip.text, fitted.kind), where=clip.where) for clip in rows.clips]
 
 
 def _counts(part: Part) -> dict[str, int]:
-    settings = part.features.settings
-    seconds = sum(part.features.lengths[row] for row in part.rows) * settings.samples[1] / settings.rate
+    settings = part.rows.features.settings
+    seconds = sum(part.rows.lengths) * settings.samples[1] / settings.rate
     return {"clips": len(part.rows), "seconds": round(seconds), "tokens": sum(map(len, part.targets))}
 
 
@@ -494,7 +447,7 @@ def _beam(chances: Tensor, width: int) -> list[int]:
 
 
 def _first(part: Part) -> Part:
-    return Part(part.features, part.rows[:1], part.targets[:1])
+    return Part(part.rows[:1], part.targets[:1])
 
 
 TASK = Transcription()

@@ -15,7 +15,7 @@ import pytest
 from rnncli.errors import DataError, Missing, UsageError
 from rnncli.tasks import load_task, registry, task_names
 from rnncli.tasks.base import Task
-from rnncli.tasks.tagging import Fitted
+from rnncli.tasks.inputs.sentences import Fitted
 
 ROOT = Path(__file__).parents[2]
 

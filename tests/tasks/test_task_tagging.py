@@ -19,6 +19,7 @@ from rnncli.records import Table
 from rnncli.tasks import PredictOptions, Recipe, Splits, load_recipe
 from rnncli.tasks import tagging as task
 from rnncli.tasks.base import IGNORED
+from rnncli.tasks.inputs.sentences import Fitted, Part
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind, some
@@ -59,11 +60,11 @@ def own(config: RecipeConfig) -> task.Config:
     return of_kind(task.Config, config)
 
 
-def read(**data: Any) -> Splits[task.Fitted, task.Part]:
+def read(**data: Any) -> Splits[Fitted, Part]:
     return task.TASK.read(own(recipe(data).config))
 
 
-def pairs_of(part: task.Part) -> Iterator[tuple[str, str | None]]:
+def pairs_of(part: Part) -> Iterator[tuple[str, str | None]]:
     for row in part.rows:
         yield from zip(row.tokens, row.labels, strict=True)
 

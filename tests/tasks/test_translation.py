@@ -12,6 +12,7 @@ from rnncli.errors import DataError, RnncliError
 from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table
 from rnncli.tasks import PredictOptions, Recipe, load_recipe, translation
+from rnncli.tasks.inputs.pairs import BEGIN, END
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from rnncli.training.run import run_training
@@ -140,11 +141,11 @@ def test_batches_give_the_decoder_the_words_before(tsv: str) -> None:
     config: Any = recipe(tsv).config
     splits = translation.TASK.read(config)
     tokens = splits.fitted.target.tokens
-    assert (tokens.index("<bos>"), tokens.index("<eos>")) == (translation.BEGIN, translation.END)
+    assert (tokens.index("<bos>"), tokens.index("<eos>")) == (BEGIN, END)
     (batch, *_) = list(translation.TASK.batches(config, splits.train, None))
     assert batch.targets is not None
     assert batch.rows == [0, 1]
-    assert (batch.extra["given"][0] == translation.BEGIN).all()
+    assert (batch.extra["given"][0] == BEGIN).all()
     assert torch.equal(batch.extra["given"][1:], batch.targets[:-1])
     shuffled = [batch.rows for batch in translation.TASK.batches(config, splits.train, Order(0, 1))]
     assert sorted(row for rows in shuffled for row in rows) == list(range(6))

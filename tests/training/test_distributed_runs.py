@@ -24,7 +24,8 @@ from rnncli.device import Process
 from rnncli.errors import Missing, UsageError
 from rnncli.files import check_manifest
 from rnncli.recipe import resolved_yaml
-from rnncli.tasks import forecasting, language_model, load_recipe
+from rnncli.tasks import load_recipe
+from rnncli.tasks.inputs import series, stream
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
@@ -175,12 +176,12 @@ def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: d
         return replace(first, splits=replace(first.splits, **other))
 
     assert "not the same as in process 0: the data" in refused(
-        first, read(fitted=language_model.Fitted(Vocab(("a",)), "characters"))
+        first, read(fitted=stream.Fitted(Vocab(("a",)), "characters"))
     )
     assert "not the same as in process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
 
     def scaled(mean: float) -> Job:
-        return read(fitted=forecasting.Fitted(["value"], 1, [mean], [1.0], [1.0]))
+        return read(fitted=series.Fitted(["value"], 1, [mean], [1.0], [1.0]))
 
     assert refused(scaled(0.1), scaled(0.1 + 2**-55)) == ""
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split
+from rnncli.data.vocab import Vocab
 from rnncli.locale import tr
 from rnncli.recipe import Section, TrainSection
 from rnncli.records import Json, Record
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.data.audio import ChosenFeatures, Clip, LogMel
-    from rnncli.data.vocab import Vocab
 
 ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source, their sound not read yet
 Misfit = Callable[["Clip", int], str]  # (clip, its T frames) -> why it cannot be used, or ""
