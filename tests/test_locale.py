@@ -28,7 +28,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "_KIND_WORDS[types[key]]": "recipe/sections.py",
     "config.data.tokens": "tasks/",
     "side": "tasks/translation.py",
-    "outcome.on": "training/summary.py",
+    "outcome.on": "training/",
     "found.on": "training/summary.py",
     "name": ("training/summary.py", "pages/learning.py"),
     "best.bound.by": "bench/pages.py",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rnncli.training.run import Outcome
+    from rnncli.training.outcome import Outcome
 
 Measured = tuple[float, float]  # the largest difference, and what is allowed
 

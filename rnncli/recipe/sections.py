@@ -170,7 +170,9 @@ class CoreSection(Section):
 
     cell: names.CellName = Field("rnn", description="the recurrent cell; feedforward is the rnn cell without memory")
     engine: Literal["auto", "cell", "torch", "scan"] = Field(
-        "auto", description="how the steps are computed: cell is a Python loop, torch its own kernels, scan in parallel"
+        "auto",
+        description="how the steps are computed: cell is a Python loop, torch its own kernels, scan a loop over the "
+        "steps with backpropagation through time written out",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")

@@ -282,6 +282,11 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def require(self, config: ConfigT) -> None:
         """Raises Missing where training by this recipe needs an extra that is not installed."""
 
+    def answers(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Iterator[str]:
+        """What the model writes for the rows of a part, in order, where answers are texts: `train` says so where they
+        are empty. None at all where they are not."""
+        yield from ()
+
     def input_kind(self, config: ConfigT) -> InputKind:
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""
         return "text"

@@ -185,6 +185,12 @@ class Transcription(Task[Config, Fitted, Part]):
             pairs += [(answer, clips[row].text) for answer, row in zip(answers, batch.rows, strict=True)]
         return _as_metrics(pairs) | {"loss": total / count}
 
+    def answers(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Iterator[str]:
+        from rnncli.nn.evaluate import outputs_of
+
+        for _, outputs in outputs_of(model, self.batches(config, part, None)):
+            yield from _greedy(outputs, fitted)
+
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The commonest text of the training part as the answer to everything."""
         train: Part = splits.train

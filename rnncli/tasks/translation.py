@@ -150,6 +150,17 @@ class Translation(Task[Config, Fitted, Part]):
         answers = [join(target.decode(row), fitted.target_tokens) for row in written]
         return {**_judged(answers, part, fitted.target_tokens), "loss": total / count}
 
+    def answers(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Iterator[str]:
+        from rnncli.nn.evaluate import device_of, evaluating
+        from rnncli.nn.seq2seq import Seq2Seq
+
+        assert isinstance(model, Seq2Seq)
+        for batch in self.batches(config, part, None):
+            with evaluating(model):
+                memory, state = model.encode(batch.to(device_of(model)))
+                written = model.written(model.greedy(memory, state))
+            yield from (join(fitted.target.decode(row), fitted.target_tokens) for row in written)
+
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The source as it is; and each word by the likeliest word of a dictionary learned from the training pairs."""
         rows: Part = splits.part(part)

@@ -21,7 +21,7 @@ from rnncli.errors import Diverged
 from rnncli.locale import tr
 from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
-from rnncli.training.best import is_better, moved
+from rnncli.training.best import is_better, moved, unmoved
 from rnncli.training.job import Job
 
 PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every update; all others once an epoch
@@ -177,6 +177,14 @@ def keep_if_best(job: Job, state: TrainState, metrics: Metrics) -> bool:
     state.best_epoch, state.best_metrics, state.waited = state.epoch, metrics, 0
     state.best_weights = {name: tensor.detach().clone() for name, tensor in job.model.state_dict().items()}
     return True
+
+
+def notes_on_best(job: Job, state: TrainState) -> list[str]:
+    """Sentences on how the best epoch was chosen; one epoch alone shows no movement."""
+    if state.epoch < 3 or not state.best_metrics:
+        return []
+    said = unmoved(state.best_metrics, job.config.train.best_by, state.moved)
+    return [said] if said else []
 
 
 def _clock(job: Job, state: TrainState) -> Callable[[], float]:

@@ -15,7 +15,8 @@ from rnncli.locale import tr
 from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
-from rnncli.training.run import Outcome, Run
+from rnncli.training.outcome import Outcome
+from rnncli.training.run import Run
 
 
 def model_line(model: nn.Module) -> str:

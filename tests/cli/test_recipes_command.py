@@ -61,7 +61,13 @@ def test_copy(rnncli: Run, tmp_path: Path) -> None:
     assert len(new) == len(old)
     changed = [after for before, after in zip(old, new, strict=True) if before != after]
     assert changed[0] == "# rnncli train mine.yaml"
-    assert [line.split("#")[0].strip() for line in changed[1:]] == ["path: my data.txt", "hidden_size: 8"]
+    assert [line.split("#")[0].strip() for line in changed[1:]] == [
+        "path: my data.txt",
+        "hidden_size: 8",
+        "epochs: 23",
+        "early_stopping: 4",
+    ]
+    assert any("# 88 updates each: 2,024 in all" in line for line in changed)  # 180,000 characters / (64 x 32)
     assert rnncli("recipes", "validate", "mine.yaml").returncode == 0
 
 

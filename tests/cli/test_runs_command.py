@@ -16,7 +16,8 @@ from rnncli.sweep.runs import read_run
 from rnncli.sweep.runs_pages import short_names
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import Outcome, run_training
+from rnncli.training.outcome import Outcome
+from rnncli.training.run import run_training
 from tests.fixture_types import Typed
 
 

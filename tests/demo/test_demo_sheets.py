@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from rnncli import records
 from rnncli.cli import run
+from rnncli.demo.filled import number_in
 from rnncli.demo.stage import stages
 from tests.fixture_types import Demo, Document
 from tests.narrowed import of_kind, some
@@ -270,3 +272,110 @@ def test_explain_says_what_the_article_leaves_open(demo: Demo) -> None:
     assert "Shared: every step uses the same W and b" in out
     assert "Two biases" not in demo("--explain", "1", "--no-bias")[1]
     assert "r multiplies b_hn and not b_in" in " ".join(demo("--explain", "1", "--cell", "gru")[1].split())
+
+
+SAME = {  # one right answer, as it may be typed; | between forms
+    "0.4707": "0,4707|0.47|0,47|+0,47|.4707|,4707|0,47\u00a0|\u202f0,47|47\u00a0%|47,07%|47,07\u202f%|47 %|8/17"
+    "|8\u204417|\uff10\uff0e\uff14\uff17\uff10\uff17|0\u30024707|\uff10\uff0c\uff14\uff17|4,707e-1|4.707E-01|'0,47|\u22480,47|0\u066b47",
+    "-1.9854": "-1,9854|\u22121,9854|\u20131.99|\u20111,99|\uff0d\uff11\uff0e\uff19\uff19|- 1,99|-198,54%|-1,9854E+00",
+    "1234.5": "1.234,5|1,234.5|1\u202f234,5|1\u2019234.5|1'234,5|1\u00a0234.5|1234,5",
+}
+
+
+@pytest.mark.parametrize("right", SAME)
+def test_numbers_as_people_of_several_countries_write_them(right: str) -> None:
+    for form in SAME[right].split("|"):
+        assert number_in(form) == pytest.approx(float(right), abs=0.006), form
+
+
+@pytest.mark.parametrize("text", ["", "x", "0,4,7x", "1_0", "1/0", "-", ",", "0.4.7,", "#NAME?", "h_0"])
+def test_what_is_no_number_is_nan(text: str) -> None:
+    assert number_in(text) != number_in(text)
+
+
+def comma(text: str) -> str:
+    return text.replace(".", ",")
+
+
+EXCEL = [  # encoding, delimiter, quoting, line end, first line
+    ("cp1252", ";", csv.QUOTE_MINIMAL, "\r\n", ""),  # German and French Excel
+    ("utf-8-sig", ";", csv.QUOTE_MINIMAL, "\r\n", ""),  # "CSV UTF-8"
+    ("mac_roman", ";", csv.QUOTE_MINIMAL, "\r", ""),  # Excel for Mac
+    ("utf-16", "\t", csv.QUOTE_MINIMAL, "\r\n", ""),  # "Unicode text"
+    ("utf-8", ",", csv.QUOTE_ALL, "\n", ""),
+    ("utf-8", ",", csv.QUOTE_MINIMAL, "\n", ""),  # "0,47" in quotes
+    ("cp1252", ";", csv.QUOTE_MINIMAL, "\r\n", "sep=;\r\n"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "delimiter", "quoting", "end", "first"), EXCEL)
+def test_a_sheet_with_decimal_commas(
+    encoding: str, delimiter: str, quoting: Literal[0, 1, 2, 3], end: str, first: str, sheet: Sheet, demo: Demo
+) -> None:
+    words = ("--nice", "--explain", "1", "--cell", "lstm")
+    rows, path = sheet(*words)
+    for row in rows:
+        row["value"] = comma(row["value"]).replace("-", "−") if encoding.startswith("utf") else comma(row["value"])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes((first + text.getvalue()).encode(encoding))
+    code, out, err = demo(*words, "--check", str(path))
+    assert code == 0, out + err
+    rows[0]["value"] = "77,5"
+    text.seek(0)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes((first + text.getvalue()).encode(encoding))
+    code, out, _ = demo(*words, "--check", str(path))
+    assert code == 1
+    assert "77,5" in out
+
+
+def test_a_decimal_comma_typed_between_commas(sheet: Sheet, demo: Demo) -> None:
+    """In a text editor nobody quotes 0,47: the row has a cell too many, and still one answer."""
+    words = ("--nice", "--explain", "1")
+    rows, path = sheet(*words)
+    lines = [",".join(rows[0])]
+    for row in rows:
+        assert "," not in row["written"]
+        lines.append(",".join([*list(row.values())[:-1], comma(row["value"])]))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert demo(*words, "--check", str(path))[0] == 0
+    path.write_text("\n".join([*lines[:3], f"{lines[3]},5,6", *lines[4:]]), encoding="utf-8")
+    code, _, err = demo(*words, "--check", str(path))
+    assert (code, "filled.csv:4" in err, "quotes" in err) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    ("made", "checked", "said"),
+    [
+        ("--nice --seed 7 --explain 1", "--nice --explain 1", "--nice --seed 7:"),
+        ("--seed 7 --explain 1 --cell gru", "--seed 8 --explain 1 --cell gru", "--seed 7:"),
+        ("--nice --seed 7 --explain all", "--explain all", "--nice --seed 7:"),
+        ("--seed 7 --explain 1", "--nice --seed 7 --explain 1", "--seed 7 and without --nice:"),
+        ("--seed 2026 --explain 1", "--explain 1", "--seed, --explain and all others"),
+        ("--seed 7 --explain-backward 1", "--explain-backward 1", "--seed 7:"),
+    ],
+)
+def test_a_sheet_of_another_seed_is_known_by_its_sums(
+    made: str, checked: str, said: str, sheet: Sheet, demo: Demo
+) -> None:
+    rows, path = sheet(*made.split())
+    for form in (rows, [row | {"value": ""} for row in rows]):
+        save(form, path, "cp1252", ";")
+        code, out, err = demo(*checked.split(), "--check", str(path))
+        assert (code, out) == (3, "")
+        assert "this sheet has other numbers" in err
+        assert said in err
+    assert demo(*made.split(), "--check", str(path))[0] == 1  # its own seed, and empty
+
+
+def test_a_few_spoilt_sums_are_not_another_seed(sheet: Sheet, demo: Demo) -> None:
+    words = ("--nice", "--explain", "1")
+    rows, path = sheet(*words)
+    rows[0]["written"] = "#NAME?"
+    rows[1]["written"] = "9·9"
+    save(rows, path)
+    assert demo(*words, "--check", str(path))[0] == 0
