@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -20,7 +17,7 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.locale import tr
-from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
+from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import ColouredText, Column, Json, Record, Table
 from rnncli.tasks.base import (
     Baseline,
@@ -35,40 +32,22 @@ from rnncli.tasks.base import (
     Splits,
     Task,
 )
-from rnncli.tasks.inputs.sound import LogMelSettings, SoundSection, read_clips, read_new_clips
-from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, sources, split_rows
+from rnncli.tasks.inputs.sound import LogMelSettings, SpokenData, read_clips, read_new_clips, suggest_speech
+from rnncli.tasks.inputs.sources import sources, split_rows
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from rnncli.cells import State
     from rnncli.data.audio import ChosenFeatures, Clip
+    from rnncli.nn.model import Outputs
 
 BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
 SHOWN_FRAMES = 50  # on one line of the example that closes a run
 
 
-class Split(GroupedSplit):
-    by: str | int | None = Field(
-        None, description="clips that agree here stay in one part: a field of pattern, or a column of the table"
-    )
-
-
-class Data(GroupedData, SoundSection):
-    split: Split = Field(Split(), description="with path: the parts, as shares of the clips")
-    pattern: str | None = Field(
-        None, description="a folder whose file names say what is said: {text}_{speaker}_{take}.wav"
-    )
-    text: str | int = Field("text", description="what is said: the column of the table, or the field of pattern")
-    file: str | int = Field("file", description="table: the column of file names")
-    place: str = Field("{file}", description="table: where a file lies beside it: clips/{file}, wavs/{file}.wav")
-    header: bool = Field(True, description="table: the first row names the columns")
+class Data(SpokenData):
     tokens: Literal["characters", "words"] = Field("characters", description="what the answer is spelled in")
-
-    def clashes(self) -> Iterator[Clash]:
-        yield from super().clashes()
-        if "{file}" not in self.place:
-            yield Clash(("place",), tr("{{file}} does not stand in it, so all clips would be one file"))
 
 
 class Model(CoreSection):
@@ -122,7 +101,7 @@ class Transcription(Task[Config, Fitted, Part]):
             return split_rows(data.split, config.train.seed, [clip.group for clip in whole.clips])
 
         rows, how, scaling = read_clips(
-            given, partial(_clips, data), data, lambda clip, T: _misfit(config, clip.text, T), skipped, split
+            given, data.clips, data, lambda clip, T: _misfit(config, clip.text, T), skipped, split
         )
         fitted = Fitted(_vocab(data, rows), data.tokens, scaling.features, scaling.mean, scaling.std)
         parts = {name: Part(part, _targets(fitted, part)) for name, part in rows.items()}
@@ -135,6 +114,9 @@ class Transcription(Task[Config, Fitted, Part]):
             how=how,
             notes=[*notes, *_unknown_notes(fitted, parts)],
         )
+
+    def suggest_settings(self, path: str) -> dict[str, Json]:
+        return suggest_speech(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         from rnncli.nn.frontends import ConvSubsampling
@@ -265,6 +247,7 @@ class Transcription(Task[Config, Fitted, Part]):
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
         """One line of text for each sound file; with beam, the best of a beam search of that width."""
+        from rnncli.nn.ctc import beam_search
         from rnncli.nn.evaluate import outputs_of
 
         options.only("beam")
@@ -274,7 +257,7 @@ class Transcription(Task[Config, Fitted, Part]):
             if options.beam is None or options.beam == 1:
                 text = _greedy(outputs, fitted)[0]
             else:
-                text = _text(_beam(outputs.scores[:, 0].float().log_softmax(1), options.beam), fitted)
+                text = _text(beam_search(outputs.scores[:, 0].float().log_softmax(1), options.beam), fitted)
             yield Prediction(text, {"file": path, "text": text})
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
@@ -290,51 +273,9 @@ class Transcription(Task[Config, Fitted, Part]):
                 )
             return _misfit(config, clip.text, T)
 
-        rows = read_new_clips(path, partial(_clips, config.data), fitted.features, misfit, skipped)
+        rows = read_new_clips(path, config.data.clips, fitted.features, misfit, skipped)
         notes = [skipped.sentence()] if skipped.count else []
         return Part(rows, _targets(fitted, rows)), [*notes, *skipped.notes]
-
-    def suggest_settings(self, path: str) -> dict[str, Json]:
-        """What a recipe should say of the data at `path`, dotted key -> value, as far as its names show it.
-
-        A table: which columns hold files and texts. A folder without a table: the pattern of its first file's name,
-        such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
-        """
-        from rnncli.data.audio import TABLES, pattern_of_folder
-        from rnncli.data.folder import files_in
-        from rnncli.data.table import open_table
-
-        folder = Path(path)
-        tables = [folder]
-        if os.path.isdir(folder):
-            tables = files_in(folder, TABLES, Skipped())
-            if not tables:
-                pattern = pattern_of_folder(folder, "text")
-                if pattern is None:
-                    return {}
-                return {"data.pattern": pattern, "data.split.by": "speaker" if "{speaker}" in pattern else None}
-        columns = open_table(tables[0]).columns
-        found: dict[str, Json] = {"data.path": str(tables[0])} if len(tables) > 1 else {}
-        for key, known in (
-            ("file", ("file", "path", "filename", "audio", "wav")),
-            ("text", ("text", "sentence", "transcript")),
-        ):
-            for name in known:
-                if name in columns:
-                    found[f"data.{key}"] = name
-                    break
-        # The recipe's own `by` names a column that this table may not have.
-        found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
-        return found
-
-
-def _clips(data: Data, source: str, skipped: Skipped) -> list[Clip]:
-    from rnncli.data.audio import list_clips
-
-    by = data.split.by
-    if data.pattern is not None:
-        return list_clips(source, skipped, pattern=data.pattern, text=data.text, by=by)
-    return list_clips(source, skipped, text=data.text, file=data.file, place=data.place, by=by, header=data.header)
 
 
 def _misfit(config: Config, text: str, T: int) -> str:
@@ -390,16 +331,14 @@ def _unknown_notes(fitted: Fitted, parts: Mapping[str, Part]) -> Iterator[str]:
                 )
 
 
-def _loss(outputs: Any, batch: Batch) -> Loss:
-    """CTC: minus the logarithm of the probability of all ways to spell the text (Graves et al. 2006, eq. 3 and 8),
-    summed over the clips; counted in tokens, so that the mean loss is that of a token. scores: (T, B, V)."""
-    from torch.nn import functional as F
+def _loss(outputs: Outputs, batch: Batch) -> Loss:
+    """Counted in tokens, so that the mean loss is that of a token."""
+    from rnncli.nn.ctc import ctc_loss
 
     assert batch.targets is not None
-    chances = outputs.scores.float().log_softmax(2)
+    assert outputs.lengths is not None
     sizes = batch.extra["target_lengths"]
-    total = F.ctc_loss(chances, batch.targets.t(), outputs.lengths, sizes, blank=0, reduction="sum")
-    return Loss(total, int(sizes.sum()))
+    return Loss(ctc_loss(outputs.scores, outputs.lengths, batch.targets, sizes), int(sizes.sum()))
 
 
 def _as_metrics(pairs: Iterable[tuple[str, str]]) -> Metrics:
@@ -407,49 +346,16 @@ def _as_metrics(pairs: Iterable[tuple[str, str]]) -> Metrics:
     return {"cer": cer, "wer": wer}
 
 
-def _greedy(outputs: Any, fitted: Fitted) -> list[str]:
-    """The likeliest token of every step; equal neighbours are one, blanks none (Graves et al. 2006, section 3.2)."""
-    best = outputs.scores.argmax(2).t().tolist()  # B lists of T
-    return [
-        _text([token for token, _ in groupby(row[:length]) if token], fitted)
-        for row, length in zip(best, outputs.lengths.tolist(), strict=True)
-    ]
+def _greedy(outputs: Outputs, fitted: Fitted) -> list[str]:
+    """The text that the likeliest tokens spell, row by row."""
+    from rnncli.nn.ctc import best_path
+
+    assert outputs.lengths is not None
+    return [_text(ids, fitted) for ids in best_path(outputs.scores, outputs.lengths)]
 
 
 def _text(ids: Sequence[int], fitted: Fitted) -> str:
     return join(fitted.tokens.decode(ids), fitted.kind)
-
-
-def _beam(chances: Tensor, width: int) -> list[int]:
-    """The likeliest text among those that a beam of `width` prefixes keeps (Hannun et al. 2014, algorithm 1, without a
-    language model). chances: (T, V), logarithms. For every prefix: the log probability of all ways to it that end in a
-    blank, and of those that end in its last token."""
-    from math import exp, inf, log1p
-
-    def plus(a: float, b: float) -> float:
-        high, low = max(a, b), min(a, b)
-        return high if low == -inf else high + log1p(exp(low - high))
-
-    beam: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -inf)}
-    for step in chances.tolist():
-        new: dict[tuple[int, ...], tuple[float, float]] = {}
-
-        def add(prefix: tuple[int, ...], blank: float, token: float, new: dict[Any, Any] = new) -> None:
-            before = new.get(prefix, (-inf, -inf))
-            new[prefix] = (plus(before[0], blank), plus(before[1], token))
-
-        for prefix, (blank, token) in beam.items():
-            either = plus(blank, token)
-            add(prefix, either + step[0], -inf)
-            for v in range(1, len(step)):
-                if prefix and v == prefix[-1]:
-                    add(prefix, -inf, token + step[v])
-                    add((*prefix, v), -inf, blank + step[v])
-                else:
-                    add((*prefix, v), -inf, either + step[v])
-        best = sorted(new.items(), key=lambda item: (-plus(*item[1]), item[0]))
-        beam = dict(best[:width])
-    return list(next(iter(beam)))
 
 
 def _first(part: Part) -> Part:

@@ -10,6 +10,7 @@ from rnncli.data.batch import Order
 from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.nn.evaluate import outputs_of
 from rnncli.tasks import PredictOptions, Recipe, algorithms, load_recipe
+from rnncli.tasks.inputs import made
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from rnncli.training.run import run_training
@@ -43,7 +44,7 @@ def test_every_problem_trains_and_its_closing_page_has_every_length(problem: str
 
 def test_batches_are_a_function_of_seed_epoch_and_batch() -> None:
     config: Any = recipe("parity").config
-    part = algorithms.Part({})
+    part = made.Part({})
     whole = list(algorithms.TASK.batches(config, part, Order(0, 1)))
     assert len(whole) == 3
     resumed = list(algorithms.TASK.batches(config, part, Order(0, 1, next_batch=2)))
@@ -56,7 +57,7 @@ def test_batches_are_a_function_of_seed_epoch_and_batch() -> None:
 
 def test_growth_makes_the_first_epochs_short() -> None:
     config: Any = recipe("parity", data={"max_length": 41, "growth": 10, "batches": 50}).config
-    part = algorithms.Part({})
+    part = made.Part({})
     longest = [max(len(b.inputs) for b in algorithms.TASK.batches(config, part, Order(0, e))) for e in (1, 5, 20)]
     assert longest[0] <= 5
     assert longest[1] <= 21
@@ -70,7 +71,7 @@ def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
     rows = job.splits.part("validation").groups[""]
     good, total, count = [], 0.0, 0
     for row in rows:
-        _, outputs = next(outputs_of(job.model, [algorithms._batch(config, [row])]))
+        _, outputs = next(outputs_of(job.model, [made.batch_of(config.data, [row])]))
         scores = outputs.scores[:, 0]
         for t in range(len(row.counted)):
             target = torch.as_tensor(row.targets[t])
@@ -96,7 +97,7 @@ def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
 
 def test_last_sees_only_the_judged_answers() -> None:
     config: Any = recipe("parity", data={"answers": "last"}).config
-    for batch in algorithms.TASK.batches(config, algorithms.Part({}), Order(0, 1)):
+    for batch in algorithms.TASK.batches(config, made.Part({}), Order(0, 1)):
         assert batch.extra["counted"].sum(0).tolist() == [1] * batch.size
         assert torch.equal(batch.extra["counted"], batch.extra["scored"])
 
@@ -151,4 +152,4 @@ def test_recipes_that_do_not_fit(problem: str, data: dict[str, Any], train: dict
 
 
 def test_the_problems_with_a_number_for_an_answer_are_those_that_have_mse() -> None:
-    assert {name for name, problem in PROBLEMS.items() if problem.kind == "number"} == set(algorithms.NUMBERS)
+    assert {name for name, problem in PROBLEMS.items() if problem.kind == "number"} == set(made.NUMBERS)

@@ -13,6 +13,7 @@ from rnncli.data.batch import Batch, Order
 from rnncli.data.edits import error_rates
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError, UsageError
+from rnncli.nn.ctc import beam_search
 from rnncli.nn.model import Outputs
 from rnncli.tasks import PredictOptions, load_recipe, transcription
 from rnncli.tasks.inputs.sound import LogMelSettings
@@ -50,7 +51,7 @@ def test_greedy_and_beam() -> None:
     chances = torch.tensor([[0.6, 0.4, 1e-6], [0.6, 0.4, 1e-6]])
     outputs = Outputs(chances.log().unsqueeze(1), None, torch.tensor([2]))
     assert transcription._greedy(outputs, FITTED) == [""]
-    assert transcription._beam(chances.log(), 4) == [1]
+    assert beam_search(chances.log(), 4) == [1]
 
 
 def test_a_wide_beam_finds_the_best_of_all_texts() -> None:
@@ -60,7 +61,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts() -> None:
         for path in itertools.product(range(3), repeat=5):
             p = float(torch.stack([chances[t, v] for t, v in enumerate(path)]).prod())
             sums[spelled(path)] = sums.get(spelled(path), 0.0) + p
-        assert tuple(transcription._beam(chances.log(), 200)) == max(sums, key=lambda text: sums[text])
+        assert tuple(beam_search(chances.log(), 200)) == max(sums, key=lambda text: sums[text])
 
 
 def recordings(folder: Path) -> Path:

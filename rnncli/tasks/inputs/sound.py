@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -13,7 +15,7 @@ from rnncli.data.source import name_of
 from rnncli.data.splits import Split
 from rnncli.data.vocab import Vocab
 from rnncli.locale import tr
-from rnncli.recipe import Section, TrainSection
+from rnncli.recipe import Clash, Section, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Splits
 from rnncli.tasks.inputs.labelled import (
@@ -25,7 +27,7 @@ from rnncli.tasks.inputs.labelled import (
     answers_so_far,
     log_probs,
 )
-from rnncli.tasks.inputs.sources import divide, files_of, names_of, sources, split_rows
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
 from rnncli.tasks.inputs.texts import TextData
 from rnncli.tasks.labels import known_rows, label_vocab
 
@@ -53,6 +55,38 @@ class NamedSound(SoundSection):
     """`data.sound:`, a folder of sound files in place of texts."""
 
     pattern: str = Field(description="how file names say the class: {label}_{speaker}_{take}.wav")
+
+
+class SpokenSplit(GroupedSplit):
+    by: str | int | None = Field(
+        None, description="clips that agree here stay in one part: a field of pattern, or a column of the table"
+    )
+
+
+class SpokenData(GroupedData, SoundSection):
+    """Clips with what is said in each: a table, or a folder whose file names say it."""
+
+    split: SpokenSplit = Field(SpokenSplit(), description="with path: the parts, as shares of the clips")
+    pattern: str | None = Field(
+        None, description="a folder whose file names say what is said: {text}_{speaker}_{take}.wav"
+    )
+    text: str | int = Field("text", description="what is said: the column of the table, or the field of pattern")
+    file: str | int = Field("file", description="table: the column of file names")
+    place: str = Field("{file}", description="table: where a file lies beside it: clips/{file}, wavs/{file}.wav")
+    header: bool = Field(True, description="table: the first row names the columns")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if "{file}" not in self.place:
+            yield Clash(("place",), tr("{{file}} does not stand in it, so all clips would be one file"))
+
+    def clips(self, source: str, skipped: Skipped) -> list[Clip]:
+        from rnncli.data.audio import list_clips
+
+        by = self.split.by
+        if self.pattern is not None:
+            return list_clips(source, skipped, pattern=self.pattern, text=self.text, by=by)
+        return list_clips(source, skipped, text=self.text, file=self.file, place=self.place, by=by, header=self.header)
 
 
 @dataclass(frozen=True)
@@ -239,3 +273,37 @@ def by_mean_spectrum(
     classes = torch.tensor(targets)
     centres = torch.stack([points[classes == c].mean(0) for c in range(num_classes)])  # (C, mels)
     return (-0.5 * torch.cdist(asked / spread, centres / spread).square()).log_softmax(1)
+
+
+def suggest_speech(path: str) -> dict[str, Json]:
+    """What a recipe should say of the data at `path`, dotted key -> value, as far as its names show it.
+
+    A table: which columns hold files and texts. A folder without a table: the pattern of its first file's name,
+    such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
+    """
+    from rnncli.data.audio import TABLES, pattern_of_folder
+    from rnncli.data.folder import files_in
+    from rnncli.data.table import open_table
+
+    folder = Path(path)
+    tables = [folder]
+    if os.path.isdir(folder):
+        tables = files_in(folder, TABLES, Skipped())
+        if not tables:
+            pattern = pattern_of_folder(folder, "text")
+            if pattern is None:
+                return {}
+            return {"data.pattern": pattern, "data.split.by": "speaker" if "{speaker}" in pattern else None}
+    columns = open_table(tables[0]).columns
+    found: dict[str, Json] = {"data.path": str(tables[0])} if len(tables) > 1 else {}
+    for key, known in (
+        ("file", ("file", "path", "filename", "audio", "wav")),
+        ("text", ("text", "sentence", "transcript")),
+    ):
+        for name in known:
+            if name in columns:
+                found[f"data.{key}"] = name
+                break
+    # The recipe's own `by` names a column that this table may not have.
+    found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
+    return found
