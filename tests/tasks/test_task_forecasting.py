@@ -165,10 +165,10 @@ def test_past_and_future_columns_and_several_targets(tmp_path: Path, cell: str, 
     data = {"path": write(tmp_path / "s.csv", columns), "target": ["a", "b"], "past": ["warm"], "future": ["sale"]}
     job = prepare(recipe(data, {"cell": cell}, {"dtype": dtype, "loss": "mse"}))
     batch = next(task.TASK.batches(own(job.config), job.splits.train, None))
-    vocab = job.splits.fitted
-    assert vocab["columns"] == ["a", "b", "warm", "sale"]
+    fitted = job.splits.fitted
+    assert fitted.columns == ["a", "b", "warm", "sale"]
     assert batch.inputs.shape[2] == 4
-    sale = batch.extra["future"][:, 0, 0].double() * vocab["std"][3] + vocab["mean"][3]
+    sale = batch.extra["future"][:, 0, 0].double() * fitted.std[3] + fitted.mean[3]
     np.testing.assert_allclose(sale, [(W + k) % 3 for k in range(H)], atol=1e-5)
     loss = task.TASK.loss(own(job.config), job.model, batch, None)
     scores = job.model(batch).scores

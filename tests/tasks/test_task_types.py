@@ -28,6 +28,8 @@ FAULTS = {
 SETTINGS = """[mypy]
 strict = True
 plugins = pydantic.mypy
+[mypy-rnncli.*]
+follow_imports = silent
 [mypy-torch.*,numpy.*]
 follow_imports = skip
 """

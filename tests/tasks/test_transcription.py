@@ -86,7 +86,7 @@ def recipe(path: Path, *sets: str) -> Any:
 def test_from_files_to_answers(tmp_path: Path) -> None:
     job = prepare(recipe(recordings(tmp_path), "train.epochs=30", "train.lr=0.01", "train.batch_size=6"))
     speakers = {
-        name: {clip.where.split("_")[-2] for clip in (part.clip(i) for i in range(len(part.rows)))}
+        name: {clip.where.split("_")[-2] for clip in part.rows.clips}
         for name, part in (("train", job.splits.train), ("validation", job.splits.part("validation")))
     }
     assert not speakers["train"] & speakers["validation"]
@@ -136,7 +136,7 @@ def test_error_rates_are_of_the_texts_as_they_are_in_the_data(tmp_path: Path) ->
             scores = torch.full((T, batch.size, len(tokens)), -9.0)
             scores[:, :, 0] = 0.0
             for b, row in enumerate(batch.rows):
-                for t, token in enumerate(ids if "one" in part.clip(row).text else [tokens.index("six")]):
+                for t, token in enumerate(ids if "one" in part.rows.clips[row].text else [tokens.index("six")]):
                     scores[2 * t, b, token] = 9.0
             yield batch, Outputs(scores, None, batch.lengths)
 
