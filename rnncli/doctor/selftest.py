@@ -68,6 +68,7 @@ def engines() -> Measured:
     from rnncli.cells import CoreSpec
     from rnncli.nn.recurrent import make_core, run_by
     from rnncli.replay import difference
+    from rnncli.replay.rounding import SAFE_EXACT, unit
 
     worst = 0.0
     for cell in ("rnn", "gru", "lstm"):
@@ -81,7 +82,7 @@ def engines() -> Measured:
             found.append((output, torch.autograd.grad((output * output).sum(), ours)[0]))
         first, *others = found
         worst = max(worst, *(difference(a, b) for other in others for a, b in zip(first, other, strict=True)))
-    return worst, 1e-11
+    return worst, SAFE_EXACT * unit(torch.float64)
 
 
 def training(folder: Path) -> Outcome:
@@ -98,11 +99,15 @@ def training(folder: Path) -> Outcome:
 
 def reopening(folder: Path, outcome: Outcome) -> Measured:
     """The run folder opened again: its weights answer with the loss that training measured."""
+    import torch
+
+    from rnncli.replay.rounding import FACTOR, unit
     from rnncli.training.evaluation import evaluate
     from rnncli.training.run import open_run
 
     found = evaluate(open_run(folder), None, outcome.on)
-    return abs(found.metrics["loss"] - outcome.metrics["loss"]), 1e-6
+    loss = outcome.metrics["loss"]
+    return abs(found.metrics["loss"] - loss), FACTOR * unit(torch.float32) * max(1.0, loss)
 
 
 def main(modules: list[str], to: TextIO) -> None:

@@ -79,7 +79,7 @@ READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-@counts(300, 1000)
+@counts(150, 1000)
 def test_mutated_files(tmp_path: Path, name: str, count: int) -> None:
     seed, read = READERS[name]
     rng = random.Random(name)

@@ -30,8 +30,7 @@ SCREENS = {
 
 def steady(text: str) -> str:
     """Without what a machine or a torch version changes: rounding differences and the version."""
-    text = re.sub(r"(?:\S+)( +\(tol )", r"DIFF\1", text)
-    text = re.sub(r"DIFF +\(tol", "DIFF  (tol", text)
+    text = re.sub(r"\S+ +\(tol [^)]+\)", "DIFF  (tol TOL)", text)
     text = re.sub(r" {2,}DIFF", "  DIFF", text)
     return re.sub(r" +seed 0 · cpu · float32 · torch [\d.]+", "  META", text)
 

@@ -33,8 +33,13 @@ def test_the_script_has_the_losses_of_the_run(
     assert run(["train", *options, "--code"]) == 0
     script = capsys.readouterr().out
     assert "rnncli" not in script
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True)
-    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]
+    if words == "hello":
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True)
+        said = done.stdout
+    else:  # nothing of ours is in it: another process would only load torch once more
+        exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+        said = capsys.readouterr().out
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", said)]
     assert run(["-q", "train", *options, "--out", "out", "--set", "train.control=false"]) == 0
     ours = [json.loads(line)["loss"] for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert len(losses) == len(ours) > 10

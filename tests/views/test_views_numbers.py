@@ -46,6 +46,11 @@ def _run(core: nn.RNNBase, x: Tensor) -> tuple[Tensor, Tensor]:
     return output, last[0] if isinstance(last, tuple) else last
 
 
+def _states(core: nn.RNNBase, x: Tensor) -> tuple[Tensor, ...]:
+    last = core(x)[1]
+    return last if isinstance(last, tuple) else (last,)
+
+
 # gradients
 
 
@@ -213,15 +218,17 @@ def test_padding_equals_torchs_own_packing(cell: str, both: bool, make: Make) ->
     (table,) = _tables(padding_view.compute(subject))
     x = subject.batch.inputs.clone()
     x[3:, 1] = 0
-    alone, alone_h = _run(core, x[:3, 1:2])
-    padded, padded_h = _run(core, x)
-    row = list(table.rows)[1]
-    assert row[:3] == [1, 3, 3]
-    assert row[3] == pytest.approx(0, abs=1e-12)
-    assert row[5] == pytest.approx(float((padded[:3, 1] - alone[:, 0]).abs().max().detach()), abs=1e-12)
-    if cell != "lstm":
-        assert row[6] == pytest.approx(float((padded_h[:, 1] - alone_h[:, 0]).abs().max().detach()))
-    assert row[6] > 1e-3
+    alone, padded = core(x[:3, 1:2])[0], core(x)[0]
+    row = dict(zip([column.name for column in table.columns], list(table.rows)[1], strict=True))
+    assert (row["row"], row["steps"], row["padding"]) == (1, 3, 3)
+    assert row["packed_output"] == pytest.approx(0, abs=1e-12)
+    apart = float((padded[:3, 1] - alone[:, 0]).abs().max().detach())
+    assert row["padded_output"] == pytest.approx(apart, abs=1e-12)
+    names = ["h_n", "c_n"] if cell == "lstm" else ["h_n"]
+    assert [name for name in row if name.startswith("padded_")] == ["padded_output", *(f"padded_{n}" for n in names)]
+    for name, all_rows, one in zip(names, _states(core, x), _states(core, x[:3, 1:2]), strict=True):
+        assert row[f"padded_{name}"] == pytest.approx(float((all_rows[:, 1] - one[:, 0]).abs().max().detach()))
+        assert row[f"padded_{name}"] > 1e-3
 
 
 class Swapped(nn.Module):

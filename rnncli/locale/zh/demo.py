@@ -65,7 +65,7 @@ TEXTS: dict[str, str] = {
     "{n} stacked {name} on {what} give the same h": "{n} 个叠起来的 {name} 作用于 {what}，给出相同的 h",
     "output[-1] = h_n[{row}] = h_{t}": "output[-1] = h_n[{row}] = h_{t}",
     "{name} cloned for each step: the gradients add up": "每步复制一份 {name}：各步梯度相加就是总梯度",
-    "without W_hh: equal x_{t}, equal h_{t}, whatever came before": "没有 W_hh：x_{t} 相同则 h_{t} 相同，与之前无关",
+    "without W_hh, equal x_{t} gives equal h_{t}, any past": "没有 W_hh：x_{t} 相同则 h_{t} 相同，与之前无关",
     "one Linear a layer and direction gives the same h": "每层每方向一个 Linear，给出相同的 h",
     "one {name} on {what} gives the same h": "一个 {name} 作用于 {what}，给出相同的 h",
     "{name} with these weights gives the same {what}": "{name} 用这些权重给出相同的 {what}",
