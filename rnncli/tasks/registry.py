@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnncli.errors import Fault, Missing, RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
 from rnncli.tasks.base import AnyTask, Task
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
 SHARED = ("base", "labels", "one_label", "registry")  # files of this folder that are no tasks
@@ -32,6 +34,8 @@ def _own() -> dict[str, str]:
 @cache
 def _added() -> dict[str, list[EntryPoint]]:
     """Name -> who gives it, of the tasks of other packages."""
+    from importlib.metadata import entry_points  # not for those who only want to know what a task is
+
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
         found.setdefault(entry.name, []).append(entry)

@@ -107,7 +107,7 @@ def test_from_files_to_answers(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--top-k"):
         list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions(top_k=2)))
     batch = job.task.encode(job.config, job.splits.fitted, paths)
-    features = job.splits.train.rows
+    features = job.splits.train.rows.features
     assert [clip.where for clip in features.clips] == paths
     for row in (0, 23):
         assert torch.equal(batch.inputs[: features.lengths[row], row], features[row])

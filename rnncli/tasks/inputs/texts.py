@@ -24,7 +24,7 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, TrainSection
 from rnncli.records import Json, Record
-from rnncli.tasks.base import InputKind, Splits
+from rnncli.tasks.base import Splits
 from rnncli.tasks.inputs.labelled import (
     SHOWN_PREFIXES,
     Given,
@@ -137,7 +137,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
     front_kind: Literal["one-hot", "embedding"]
     embedding_size: int
     fitted_class = TextFitted
-    kind: InputKind = "text"
+    kind = "text"
 
     def read(self, seed: int) -> Splits[TextFitted, Part]:
         data, given = self.data, sources(self.data)
