@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rnncli.errors import CannotWrite, DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 CHUNK = 1 << 20  # bytes read at a time
 MOST_TIMES = 100  # its packed size: what text and tables hardly ever exceed; a file of repetitions reaches 1,000 times
@@ -446,7 +446,12 @@ def _fault(path: Path, states: list[_State]) -> DataError | None:
         return DataError(tr("this file of the folder is missing"), where=shown(path), todo=copy)
     sizes = [state[0] for state in states if state is not None]
     if found[0] not in sizes:
-        what = tr("has {found} bytes, and had {size} when it was written", found=found[0], size=max(sizes, default=0))
+        what = trn(
+            "has {n} byte, and had {size} when it was written",
+            "has {n} bytes, and had {size} when it was written",
+            n=found[0],
+            size=max(sizes, default=0),
+        )
         return DataError(what, where=shown(path), todo=copy)
     what = tr("has changed since it was written: its sha256 is not that of {manifest}", manifest=MANIFEST)
     return DataError(what, where=shown(path), todo=copy)

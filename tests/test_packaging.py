@@ -51,6 +51,7 @@ def test_the_wheel_holds_every_recipe_and_no_tests(wheel: Path) -> None:
     source = {str(path.relative_to(ROOT)) for path in files}
     assert "rnncli/report/html/viewer.js" in source
     assert source <= held
+    assert {name for name in held if name.endswith((".po", ".mo"))} == {"rnncli/locale/zh/LC_MESSAGES/rnncli.mo"}
     assert not [name for name in held if name.startswith("tests")]
     assert [name for name in held if name.endswith("licenses/LICENSE")]
 
@@ -65,6 +66,10 @@ def test_an_installed_package_finds_the_recipes_inside_itself(wheel: Path, tmp_p
     assert out.split() == [str(site / "rnncli" / "recipes"), *NAMES]
     out = run(sys.executable, "-m", "rnncli", "recipes", "validate", *NAMES, cwd=elsewhere, PYTHONPATH=str(site))
     assert len(out.splitlines()) == len(NAMES)
+    source = run(sys.executable, "-m", "rnncli", "--lang", "zh", cwd=elsewhere, PYTHONPATH=str(ROOT), PYTHONUTF8="1")
+    assert "从这里开始" in source
+    out = run(sys.executable, "-m", "rnncli", "--lang", "zh", cwd=elsewhere, PYTHONPATH=str(site), PYTHONUTF8="1")
+    assert out == source
 
 
 @pytest.mark.evidence
@@ -88,3 +93,4 @@ def test_in_a_clean_environment(wheel: Path, tmp_path: Path, editable: bool) -> 
     out = run(str(scripts / "rnncli"), "recipes", "validate", "hello", "language-model", cwd=elsewhere)
     assert len(out.splitlines()) == 2
     assert "hello" in run(str(scripts / "rnncli"), "recipes", "list", cwd=elsewhere)
+    assert "从这里开始" in run(str(scripts / "rnncli"), "--lang", "zh", cwd=elsewhere, PYTHONUTF8="1")

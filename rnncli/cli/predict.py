@@ -11,7 +11,7 @@ import typer
 
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,4 +148,4 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
             if said <= MOST_NOTES and not settings.quiet:
                 print(tr("note: {text}", text=note), file=sys.stderr)
     if said > MOST_NOTES and not settings.quiet:
-        print(tr("and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)
+        print(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)

@@ -26,7 +26,7 @@ from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
 from rnncli.errors import DataError, Missing
 from rnncli.files import open_binary, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
 ARRAYS = (".npy", ".npz")
@@ -391,7 +391,8 @@ def _archive(
         array = arrays[name]
         if array.shape != (N,) or array.dtype.kind not in ("ui" if name == lengths else "uibSU"):
             raise DataError(
-                tr(
+                trn(
+                    "array {name} is {kind} of shape {shape}; wanted is one {what} for the {n} film",
                     "array {name} is {kind} of shape {shape}; wanted is one {what} for each of the {n} films",
                     name=repr(name),
                     kind=array.dtype,
@@ -406,7 +407,15 @@ def _archive(
     found = []
     for n, (end, value) in enumerate(zip(ends, arrays[labels].tolist(), strict=True)):
         if not 1 <= end <= T:
-            skipped.bad(f"{where}[{n}]", tr("a length of {n}, and there are {T} frames", n=end, T=T))
+            skipped.bad(
+                f"{where}[{n}]",
+                trn(
+                    "a length of {length}, and there is {n} frame",
+                    "a length of {length}, and there are {n} frames",
+                    length=end,
+                    n=T,
+                ),
+            )
         else:
             found.append(FrameSequence(f"{where}[{n}]", _name(value), groups[n], frames=films[n, :end]))
     return found

@@ -14,7 +14,7 @@ from rnncli.data.dates import DateColumn, Dates
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import nearest
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/a"})  # in lower case
@@ -84,7 +84,10 @@ class Table:
             if isinstance(cells, str):
                 skipped.bad(where, cells)
             elif len(cells) != width:
-                skipped.bad(where, tr("has {n} columns, not {wanted}", n=len(cells), wanted=width))
+                skipped.bad(
+                    where,
+                    trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=width),
+                )
             else:
                 yield line, cells
 

@@ -22,7 +22,7 @@ from rnncli import names
 from rnncli.demo.settings import Asked, Settings, option, with_values
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.files import read_chunks, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe.parse import Node, parse
 
 MAX_BYTES = 20_000_000
@@ -351,7 +351,12 @@ class _Sizes:
         if name == "c_0" and self.settings.cell != "lstm":
             raise DataError(tr("only an lstm has a c"), where=given.where, todo=tr("add a line  cell: lstm"))
         if len(given.shape) == 3 and given.shape[0] != rows:
-            raise DataError(tr("has {n} rows; wanted L·D = {rows}", n=given.shape[0], rows=rows), where=given.where)
+            raise DataError(
+                trn(
+                    "has {n} row; wanted L·D = {rows}", "has {n} rows; wanted L·D = {rows}", n=given.shape[0], rows=rows
+                ),
+                where=given.where,
+            )
         if len(given.shape) > 1:
             self.note("batch_size", given.shape[-2], given.where)
         self.note("hidden_size", given.shape[-1], given.where)
@@ -372,7 +377,13 @@ class _Sizes:
         self.want(given, shapes, 1 if bias else 2)
         if given.shape[0] % self.gates:
             raise DataError(
-                tr("has {n} rows; {cell} needs {gates}·H", n=given.shape[0], cell=self.settings.cell, gates=self.gates),
+                trn(
+                    "has {n} row; {cell} needs {gates}·H",
+                    "has {n} rows; {cell} needs {gates}·H",
+                    n=given.shape[0],
+                    cell=self.settings.cell,
+                    gates=self.gates,
+                ),
                 where=given.where,
             )
         self.note("hidden_size", given.shape[0] // self.gates, given.where)
@@ -389,5 +400,11 @@ class _Sizes:
             size = directions * self.found["hidden_size"][0]
             if given.shape[1] != size:
                 raise DataError(
-                    tr("has {n} columns; wanted D·H = {size}", n=given.shape[1], size=size), where=given.where
+                    trn(
+                        "has {n} column; wanted D·H = {size}",
+                        "has {n} columns; wanted D·H = {size}",
+                        n=given.shape[1],
+                        size=size,
+                    ),
+                    where=given.where,
                 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from rnncli import views
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.pages.learning import curves, results
 from rnncli.pages.recordings import record, subject
 from rnncli.pages.settings import defaults, environments, settings
@@ -93,7 +93,7 @@ def _about(target: Target, several: bool) -> list[Message]:
     """What it is, in a line; that its weights are fresh, where they are; and what should be known of its data."""
     head = f"{target.name}: " if several else ""
     parameters = sum(parameter.numel() for parameter in target.model.parameters())
-    what = tr("{task}, {n} parameters", task=target.config.task, n=f"{parameters:,}")
+    what = trn("{task}, {n} parameter", "{task}, {n} parameters", task=target.config.task, n=parameters)
     lines = [Message(f"{head}{what}: {model_line(target.model)}")]
     if target.run is None:
         seed = target.config.train.seed

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.pages.target import Target
 from rnncli.recipe.show import print_config
 from rnncli.records import Column, Json, Record, Table
@@ -22,7 +22,7 @@ def settings(targets: Sequence[Target]) -> list[Record]:
         {str(key): str(value) for key, value, _ in print_config(target.recipe.document, target.config).rows}
         for target in targets
     ]
-    return [_side_by_side("settings", targets, found, tr("{n} other settings are the same"))]
+    return [_side_by_side("settings", targets, found, _other_settings)]
 
 
 def defaults(target: Target) -> Table:
@@ -51,18 +51,28 @@ def environments(targets: Sequence[Target]) -> list[Record]:
     if len(runs) == 1:
         columns = [Column("key", "", "text"), Column("value", "", "text")]
         return [Table("environment", columns, [list(pair) for pair in found[0].items()])]
-    return [_side_by_side("environment", runs, found, tr("{n} other entries are the same"))]
+    return [_side_by_side("environment", runs, found, _other_entries)]
+
+
+def _other_settings(n: int) -> str:
+    return trn("{n} other setting is the same", "{n} other settings are the same", n=n)
+
+
+def _other_entries(n: int) -> str:
+    return trn("{n} other entry is the same", "{n} other entries are the same", n=n)
 
 
 def _shown(value: Json) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def _side_by_side(name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: str) -> Table:
+def _side_by_side(
+    name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: Callable[[int], str]
+) -> Table:
     """Keys in which the targets differ, a column for each target."""
     keys = list(dict.fromkeys(key for values in found for key in values))
     differing = [key for key in keys if len({values.get(key) for values in found}) > 1]
     columns = [Column("key", tr("key"), "text")]
     columns += [Column(f"target{k}", target.name, "text") for k, target in enumerate(targets)]
     rows = [[key, *(values.get(key, "") for values in found)] for key in differing]
-    return Table(name, columns, rows, caption=same.format(n=len(keys) - len(differing)))
+    return Table(name, columns, rows, caption=same(len(keys) - len(differing)))

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from rnncli import names
 from rnncli.errors import Fault, RecipeError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import Expected, IsPath, RecipeConfig, Section
@@ -76,7 +76,7 @@ def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
     n = len(unique)
     if n > MOST_FAULTS:
         unique = [*unique[:MOST_FAULTS], Fault("", "", tr(" and {n} more", n=n - MOST_FAULTS).strip())]
-    what = tr("1 fault in the recipe") if n == 1 else tr("{n} faults in the recipe", n=n)
+    what = trn("{n} fault in the recipe", "{n} faults in the recipe", n=n)
     return RecipeError(what, unique, where=document.name)
 
 

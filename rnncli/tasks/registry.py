@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnncli.errors import Fault, Missing, RecipeError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
 from rnncli.tasks.base import AnyTask, Task
 
@@ -128,4 +128,4 @@ def load_recipe(
 def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
     what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
     fault = Fault(document.mark("train.best_by"), "train.best_by", what)
-    return RecipeError(tr("1 fault in the recipe"), [fault], where=document.name)
+    return RecipeError(trn("{n} fault in the recipe", "{n} faults in the recipe", n=1), [fault], where=document.name)

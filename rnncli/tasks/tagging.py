@@ -13,7 +13,7 @@ from rnncli.data.conllu import Broken
 from rnncli.data.pictures import confusion
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks.base import (
@@ -230,10 +230,11 @@ class Tagging(Task[Config, Fitted, Part]):
         table = Table("by-tag", columns, rows, cut_rows=SHOWN)
         if not new[1] or part is splits.train:
             return [table]
-        text = tr(
+        text = trn(
+            "accuracy on words seen in training {known}, on the {n} other {new}",
             "accuracy on words seen in training {known}, on the {n} others {new}",
             known=f"{known[0] / max(1, known[1]):.4f}",
-            n=f"{new[1]:,}",
+            n=new[1],
             new=f"{new[0] / new[1]:.4f}",
         )
         return [table, Message(text, "note")]
@@ -292,7 +293,12 @@ def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:
     """DataError where h_t is to be the score and has another length."""
     if model.head == "none" and spec.output_size != num_labels:
         raise DataError(
-            tr("head: none scores {n} labels with an output of {size}", n=num_labels, size=spec.output_size),
+            trn(
+                "head: none scores {n} label with an output of {size}",
+                "head: none scores {n} labels with an output of {size}",
+                n=num_labels,
+                size=spec.output_size,
+            ),
             where="model.head",
             todo=tr("--set model.hidden_size={n}, or model.head=linear", n=num_labels // spec.num_directions),
         )

@@ -16,7 +16,7 @@ from rnncli.data.pictures import spectrogram
 from rnncli.data.skipped import Skipped
 from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import ColouredText, Column, Json, Record, Table
 from rnncli.tasks.base import (
@@ -290,11 +290,10 @@ def _misfit(config: Config, text: str, T: int) -> str:
     if needed <= steps:
         return ""
     return tr(
-        "CTC cannot spell {n} {kind} in {steps} steps; it needs {needed} (shorter text, lower data.hop or "
-        "model.subsampling)",
+        "CTC cannot spell {n} {kind} in {steps}; it needs {needed} (shorter text, lower data.hop or model.subsampling)",
         n=len(tokens),
         kind=tr(config.data.tokens),
-        steps=steps,
+        steps=trn("{n} step", "{n} steps", n=steps),
         needed=needed,
     )
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import CellName
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
@@ -234,7 +234,13 @@ class Translation(Task[Config, Fitted, Part]):
                 memory, state = model.encode(self.encode(config, fitted, [text]).to(device_of(model)))
                 best = model.beam(memory, state, options.beam or 1)[0]
             if not best.ended:
-                notes.append(tr("cut at {n} tokens, twice the longest target of the training", n=len(best.tokens)))
+                notes.append(
+                    trn(
+                        "cut at {n} token, twice the longest target of the training",
+                        "cut at {n} tokens, twice the longest target of the training",
+                        n=len(best.tokens),
+                    )
+                )
             words = target.decode(best.tokens)
             answer = join(words, fitted.target_tokens)
             yield Prediction(

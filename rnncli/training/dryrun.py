@@ -12,7 +12,7 @@ from rnncli import records
 from rnncli.data.batch import Batch, Order
 from rnncli.data.vocab import Vocab
 from rnncli.device import memory_available
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.training.job import Job
 from rnncli.training.loop import start, update
 from rnncli.training.summary import header
@@ -38,7 +38,7 @@ def dry_run(job: Job) -> records.Page:
             records.Column("available", tr("available"), "bytes"),
             records.Column("seconds", tr("time"), "seconds"),
         ],
-        [[tr("{n} epochs", n=train.epochs), job.cost.memory, memory_available(), seconds]],
+        [[trn("{n} epoch", "{n} epochs", n=train.epochs), job.cost.memory, memory_available(), seconds]],
     )
     plan = records.Table("plan", columns, [list(row) for row in rows])
     shown = [*page.records, plan, shapes.table(shapes.stages(job.model, first_batch(job))), estimates]

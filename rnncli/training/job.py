@@ -16,7 +16,7 @@ from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
 from rnncli.errors import Missing
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
@@ -135,7 +135,11 @@ def _own_device(config: RecipeConfig) -> torch.device:
         found = torch.cuda.device_count()
         if process.local_world > found:
             raise Missing(
-                tr("{n} processes on this machine and {found} GPUs", n=process.local_world, found=found),
+                tr(
+                    "{processes} on this machine and {gpus}",
+                    processes=trn("{n} process", "{n} processes", n=process.local_world),
+                    gpus=trn("{n} GPU", "{n} GPUs", n=found),
+                ),
                 where="train.device",
                 todo=tr("torchrun --nproc-per-node {found}, or --device cpu", found=found),
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.tasks import Recipe
 from rnncli.training.dryrun import step_seconds
 from rnncli.training.job import prepare
@@ -44,16 +44,17 @@ def length(updates: int, seconds: float, *, validated: bool) -> Length:
     """
     wanted = ceil(UPDATES / updates)
     epochs = min(max(wanted, LEAST), MOST)
-    why = tr("{n} updates each: {total} in all", n=f"{updates:,}", total=f"{updates * epochs:,}")
+    each = trn("{n} update", "{n} updates", n=updates)
+    why = tr("{updates} each: {total} in all", updates=each, total=f"{updates * epochs:,}")
     if wanted < LEAST:
-        why = tr("{n} updates each; at least {epochs} epochs", n=f"{updates:,}", epochs=LEAST)
+        why = tr("{updates} each; at least {epochs} epochs", updates=each, epochs=LEAST)
     elif wanted > MOST:
-        why = tr("{n} updates each; at most {epochs} epochs", n=f"{updates:,}", epochs=MOST)
+        why = tr("{updates} each; at most {epochs} epochs", updates=each, epochs=MOST)
     affordable = int(SECONDS / max(seconds * updates, 1e-9))
     if affordable < epochs:
         epochs = max(1, affordable)
-        minutes = max(1, round(seconds * updates * epochs / 60))
-        why = tr("{n} updates each: about {minutes} minutes in all", n=f"{updates:,}", minutes=f"{minutes:,}")
+        minutes = trn("{n} minute", "{n} minutes", n=max(1, round(seconds * updates * epochs / 60)))
+        why = tr("{updates} each: about {minutes} in all", updates=each, minutes=minutes)
     return Length(epochs, max(SHORTEST, epochs // PATIENCE) if validated else None, why)
 
 

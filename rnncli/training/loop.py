@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
 from rnncli.training.best import is_better, moved, unmoved
@@ -211,7 +211,7 @@ def stop_reason(train: TrainSection, state: TrainState) -> str:
     if train.max_time and state.seconds >= train.max_time:
         return tr("max_time reached")
     if train.early_stopping and state.next_batch == 0 and state.waited >= train.early_stopping:
-        return tr("no better for {n} epochs", n=state.waited)
+        return trn("no better for {n} epoch", "no better for {n} epochs", n=state.waited)
     return ""
 
 

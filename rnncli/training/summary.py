@@ -11,7 +11,7 @@ from torch import nn
 from rnncli import records
 from rnncli.cells import spec_of
 from rnncli.data.batch import Order
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
@@ -41,10 +41,11 @@ def header(job: Job) -> records.Page:
     config = job.config
     lines = [
         records.Message(
-            tr(
+            trn(
+                "{model}   {n} parameter · engine {engine} · threads {threads}",
                 "{model}   {n} parameters · engine {engine} · threads {threads}",
                 model=model_line(job.model),
-                n=f"{job.cost.parameters:,}",
+                n=job.cost.parameters,
                 engine=config.model.engine,
                 threads=config.train.threads,
             )
@@ -76,10 +77,36 @@ def first_losses(job: Job) -> tuple[str, str]:
     return found[0], found[1]
 
 
+# What the parts of the tasks' data count.
+_COUNTED = {
+    "clips": ("{n} clip", "{n} clips"),
+    "films": ("{n} film", "{n} films"),
+    "frames": ("{n} frame", "{n} frames"),
+    "pairs": ("{n} pair", "{n} pairs"),
+    "rows": ("{n} row", "{n} rows"),
+    "rows an epoch": ("{n} row an epoch", "{n} rows an epoch"),
+    "seconds": ("{n} second", "{n} seconds"),
+    "sentences": ("{n} sentence", "{n} sentences"),
+    "sequences": ("{n} sequence", "{n} sequences"),
+    "source tokens": ("{n} source token", "{n} source tokens"),
+    "steps": ("{n} step", "{n} steps"),
+    "target tokens": ("{n} target token", "{n} target tokens"),
+    "texts": ("{n} text", "{n} texts"),
+    "tokens": ("{n} token", "{n} tokens"),
+    "windows": ("{n} window", "{n} windows"),
+    "words": ("{n} word", "{n} words"),
+}
+
+
+def counted(n: int, what: str) -> str:
+    """`1 text`, `1,525 texts`; what a task of another package counts stands as it says it."""
+    return trn(*_COUNTED[what], n=n) if what in _COUNTED else f"{n:,} {tr(what)}"
+
+
 def counts_line(splits: AnySplits) -> str:
     """`train: 1,525 texts, 10,473 steps; validation: ... (how they were chosen)`."""
     rows = [
-        f"{tr(part)}: " + ", ".join(f"{n:,} {tr(what)}" for what, n in counts.items())
+        f"{tr(part)}: " + ", ".join(counted(n, what) for what, n in counts.items())
         for part, counts in splits.counts.items()
     ]
     return "; ".join(rows) + (f" ({splits.how})" if splits.how else "")

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from rnncli import __version__
 from rnncli.errors import DataError
 from rnncli.files import FolderLock, Manifest, cannot_write, check_manifest, inside, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import print_config, resolved_yaml
 from rnncli.records import Json
 from rnncli.report.documents import strict
@@ -138,7 +138,12 @@ def _cut(path: Path, size: int) -> None:
     found = path.stat().st_size if path.exists() else 0
     if found < size:
         raise DataError(
-            tr("has {found} bytes, and had {size} when it was written", found=found, size=size),
+            trn(
+                "has {n} byte, and had {size} when it was written",
+                "has {n} bytes, and had {size} when it was written",
+                n=found,
+                size=size,
+            ),
             where=shown(path),
             todo=tr("bring the file back from a copy"),
         )

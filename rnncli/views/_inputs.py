@@ -11,7 +11,7 @@ from rnncli.data.arrays import read_arrays
 from rnncli.data.batch import Batch
 from rnncli.errors import DataError, UsageError
 from rnncli.files import read_lines, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 
 def random_steps(text: str) -> int:
@@ -46,7 +46,7 @@ def with_rows(batch: Batch, rows: int) -> Batch:
             tuple(batch.rows[i] for i in index.tolist()) if len(batch.rows) else (),
         )
     except IndexError as error:
-        raise UsageError(tr("there are only {n} rows", n=B), where="--batch-size") from error
+        raise UsageError(trn("there is only {n} row", "there are only {n} rows", n=B), where="--batch-size") from error
 
 
 def features_of_file(path: str, size: int) -> Batch:
@@ -90,7 +90,12 @@ def _csv(path: str) -> Tensor:
                 ) from error
         if rows and len(rows[-1]) != len(rows[0]):
             raise DataError(
-                tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])),
+                trn(
+                    "{n} number, the lines above have {m}",
+                    "{n} numbers, the lines above have {m}",
+                    n=len(rows[-1]),
+                    m=len(rows[0]),
+                ),
                 where=f"{shown(path)}:{number}",
             )
     return torch.tensor(rows, dtype=torch.float64)

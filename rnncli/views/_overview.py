@@ -6,17 +6,18 @@ import math
 from typing import Any
 
 from rnncli.cells import CoreSpec, spec_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.records import Checks, Column, Commands, Message, Page, Record, Table
 from rnncli.replay import CoreTrace
 from rnncli.report import symbols
+from rnncli.report.lines import cells, pad
 from rnncli.report.numbers import number, size
 from rnncli.views import Options
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
-from rnncli.views._show import cells_of, joined, label_cell, label_column, name_of, place, replay_check
+from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check
 from rnncli.views._subject import Subject
 
 ROWS = 10  # of stages and steps together, on one screen
@@ -45,9 +46,9 @@ def overview(subject: Subject) -> Page:
     steps = _steps(subject, core, ROWS - taken)
     records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
     records.append(Checks([replay_check(made)]))
-    width = max(cells_of(title) for title, _ in groups()) + 2
+    width = max(cells(title) for title, _ in groups()) + 2
     lines = [
-        (title + " " * (width - cells_of(title)) + "  ".join(name for name in names if applies(name, subject)), "")
+        (pad(title, width) + "  ".join(name for name in names if applies(name, subject)), "")
         for title, names in groups()
     ]
     records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
@@ -62,7 +63,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
     if B > 1:
         parts[0] += ", " + tr("{n} samples", n=B)
     if labels is None:
-        parts[0] += ", " + tr("{n} steps", n=core.num_steps)
+        parts[0] += ", " + trn("{n} step", "{n} steps", n=core.num_steps)
     else:
         parts[0] += ": " + joined(labels, SAMPLE)
     answers, targets = subject.names.answers, subject.batch.targets

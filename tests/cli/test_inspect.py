@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,7 @@ from rnncli.cli.inspect import _steps, _units
 from rnncli.cli.target import find_target
 from rnncli.errors import DataError, UsageError
 from rnncli.views import view_names
-
-GOLDEN = Path(__file__).parents[1] / "golden"
+from tests.fixture_types import Golden
 
 
 class Answer(NamedTuple):
@@ -103,8 +101,8 @@ def test_each_question_is_answered_on_the_screen(question: str, inspect: Inspect
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("view", ["", *(name for name in view_names() if name != "attention")])
-def test_screens(view: str, columns: int, inspect: Inspect) -> None:
-    """After a wanted change: RNNCLI_UPDATE_GOLDEN=1 pytest tests/cli. Differences by rounding are not compared."""
+def test_screens(view: str, columns: int, inspect: Inspect, golden: Golden) -> None:
+    """After a wanted change: pytest tests/cli --rewrite-golden. Differences by rounding are not compared."""
     import re
 
     found = inspect("hello", *([view] if view else []), columns=columns)
@@ -115,10 +113,7 @@ def test_screens(view: str, columns: int, inspect: Inspect) -> None:
     if view in ("engines", "padding"):  # tables of rounding
         text = re.sub(r"\b(\de-\d\d|0)\b", "?", text)
         text = re.sub(r" +", " ", text)
-    path = GOLDEN / f"inspect-{view or 'overview'}-{columns}.txt"
-    if os.environ.get("RNNCLI_UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+    golden(f"inspect-{view or 'overview'}-{columns}", text)
     assert all(len(line) <= columns for line in found.out.splitlines())
     if not view:
         assert len(found.out.splitlines()) <= 24

@@ -17,7 +17,7 @@ from rnncli.data.source import name_of
 from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks.base import Splits
@@ -110,7 +110,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
             fitted=FrameFitted(labels, list(read.shape), mean, std),
             counts={name: {"films": len(part.rows), "frames": sum(part.lengths)} for name, part in parts.items()},
             fingerprint=read.fingerprint,
-            how=tr("{how}; {n} classes", how=how, n=len(labels)),
+            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
             notes=notes,
         )
 

@@ -18,7 +18,7 @@ from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import Split, split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataPath, DataSection, Expected
 from rnncli.records import Json
 from rnncli.tasks.base import IGNORED, FittedState, Splits
@@ -214,9 +214,10 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
     for side, rows, known in sides:
         n = sum(n for token, n in rows.counts().items() if token not in known or token == UNK)
         if n:
-            yield tr(
+            yield trn(
+                "{n} {side} token of {part} is not in the vocabulary and is read as <unk>",
                 "{n} {side} tokens of {part} are not in the vocabulary and read as <unk>",
-                n=f"{n:,}",
+                n=n,
                 side=tr(side),
                 part=name,
             )

@@ -29,7 +29,7 @@ from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
 from rnncli.data.vocab import PAD, UNK, Kind, Vocab, tokenize
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection, Expected
 from rnncli.records import Json
 from rnncli.tasks.base import IGNORED, FittedState, Splits
@@ -70,7 +70,8 @@ class Data(DataSection):
             elif len(steps) != len(labels):
                 yield Clash(
                     (f"pairs.{number}",),
-                    tr(
+                    trn(
+                        "{given!r} has {n} step and {wanted!r} has {m}",
                         "{given!r} has {n} steps and {wanted!r} has {m}",
                         given=given,
                         n=len(steps),
@@ -234,8 +235,15 @@ class SentenceInput:
         tokens, words = fitted.tokens, rows.tokens.counts()
         new = sum(n for token, n in words.items() if token not in tokens)
         if new:
-            total = f"{sum(words.values()):,}"
-            notes.append(tr("{n} of {all} words are not in the vocabulary", n=f"{new:,}", all=total))
+            total = trn("{n} word", "{n} words", n=sum(words.values()))
+            notes.append(
+                trn(
+                    "{n} of {words} is not in the vocabulary",
+                    "{n} of {words} are not in the vocabulary",
+                    n=new,
+                    words=total,
+                )
+            )
         return _part(rows, fitted), notes + list(_strange_tags(name_of(path), rows, known.tokens))
 
 
@@ -262,9 +270,10 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Fi
             )
         if missing:
             notes.append(
-                tr(
+                trn(
+                    "{n} word of {name} has no tag and does not count; first: {where}",
                     "{n} words of {name} have no tag and do not count; first: {where}",
-                    n=f"{missing:,}",
+                    n=missing,
                     name=name_of(source),
                     where=bare or partly,
                 )
@@ -291,8 +300,13 @@ def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str
     found = rows.tokens.counts()
     new = sum(n for token, n in found.items() if token not in words)
     if new:
-        n, total = f"{new:,}", f"{sum(found.values()):,}"
-        yield tr("{n} of {all} words of {part} were never seen in training", n=n, all=total, part=name)
+        yield trn(
+            "{n} of {words} of {part} was never seen in training",
+            "{n} of {words} of {part} were never seen in training",
+            n=new,
+            words=trn("{n} word", "{n} words", n=sum(found.values())),
+            part=name,
+        )
     yield from _strange_tags(name, rows, labels)
 
 

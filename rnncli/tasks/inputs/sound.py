@@ -14,7 +14,7 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split
 from rnncli.data.vocab import Vocab
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, Section, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Splits
@@ -182,7 +182,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
             fitted=fitted,
             counts={name: {"clips": len(part.rows), "frames": sum(part.lengths)} for name, part in parts.items()},
             fingerprint=rows["train"].features.fingerprint,
-            how=tr("{how}; {n} classes", how=how, n=len(labels)),
+            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
             notes=notes,
         )
 

@@ -15,7 +15,7 @@ from rnncli.data.splits import Split
 from rnncli.data.text import Text, read_text, scan, text_pieces
 from rnncli.data.vocab import UNK, Kind, Vocab, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection
 from rnncli.records import Json
 from rnncli.tasks.base import FittedState, Splits
@@ -129,7 +129,12 @@ def encoded(fitted: Fitted, texts: Sequence[str]) -> Batch:
 
 
 def _unknown_note(part: str, n: int) -> str:
-    return tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{n:,}", part=part)
+    return trn(
+        "{n} token of {part} is not in the vocabulary and is read as <unk>",
+        "{n} tokens of {part} are not in the vocabulary and read as <unk>",
+        n=n,
+        part=part,
+    )
 
 
 def _places(texts: Iterable[Encoded]) -> list[str]:
@@ -160,16 +165,16 @@ def _long_enough(window: int, streams: int, sizes: Mapping[str, int]) -> None:
         small, few = _small(size, window, streams)
         if name != "train" or size < small * few + 1:
             raise DataError(
-                tr("{part} has {n} tokens, too few to learn from", part=name, n=size),
+                _too_few(name, size),
                 todo=tr("take a longer text, or change data.split"),
             )
         raise DataError(
             tr(
-                "too short: {part} has {n} tokens; {streams} streams of one window of {window} need {needed}",
+                "too short: {part} has {tokens}; {needed} are needed for {streams} of one window of {window}",
                 part=name,
-                n=f"{size:,}",
+                tokens=trn("{n} token", "{n} tokens", n=size),
                 needed=f"{needed:,}",
-                streams=streams,
+                streams=trn("{n} stream", "{n} streams", n=streams),
                 window=window,
             ),
             todo=tr("try --set data.window={window} --set train.batch_size={streams}", window=small, streams=few),
@@ -181,7 +186,7 @@ def _read_part(fitted: Fitted, path: str) -> Generator[Reading, None, tuple[Part
     encoded = yield from encode_text(text, fitted.kind)
     n = len(encoded)
     if n < 2:
-        raise DataError(tr("{part} has {n} tokens, too few to learn from", part=path, n=n))
+        raise DataError(_too_few(path, n))
     known = fitted.tokens
     measured = yield from measure(encoded, 0, n)
     new = sum(n for token, n in counted(encoded, measured.counts).items() if token not in known)
@@ -191,6 +196,15 @@ def _read_part(fitted: Fitted, path: str) -> Generator[Reading, None, tuple[Part
         raise known.lacks(token, place, n, path)
     notes = [text.about(), *([_unknown_note(path, new)] if new else []), *_places([encoded])]
     return Part(ids, measured.characters), notes
+
+
+def _too_few(part: str, n: int) -> str:
+    return trn(
+        "{part} has {n} token, too few to learn from",
+        "{part} has {n} tokens, too few to learn from",
+        part=part,
+        n=n,
+    )
 
 
 def _small(n: int, window: int, streams: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.table import Key, read_cells
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Splits
@@ -161,7 +161,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
             fitted=fitted,
             counts={name: {"texts": len(part.rows), "steps": sum(part.lengths)} for name, part in parts.items()},
             fingerprint=_fingerprint(files_of(given)),
-            how=tr("{how}; {n} classes", how=how, n=len(labels)),
+            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
             notes=notes,
         )
 
@@ -188,8 +188,8 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
                 cut += 1
             yield Row(where, tokens, data.class_of(label), group)
         if cut:
-            n, size = f"{cut:,}", data.max_length
-            notes.append(tr("{n} texts of {file} cut after {size} tokens", n=n, file=name_of(source), size=size))
+            texts, length = trn("{n} text", "{n} texts", n=cut), trn("{n} token", "{n} tokens", n=data.max_length)
+            notes.append(tr("{texts} of {file} cut after {tokens}", texts=texts, file=name_of(source), tokens=length))
 
     def _part(self, name: str, rows: TextRows, fitted: TextFitted, notes: list[str]) -> Part:
         """The rows of a part as numbers. A class that training does not have is a bad record."""
