@@ -90,10 +90,8 @@ def _going_on(job: Job, outcome: Outcome) -> str:
 def _empty(job: Job, part: str) -> tuple[int, int]:
     """Of the answers to the first rows of a part: how many are empty, and how many there are; (0, 0) for a task whose
     answers are no texts."""
-    answers = getattr(job.task, "answers", None)
-    if answers is None:
-        return 0, 0
-    found = list(islice(answers(job.config, job.model, job.splits.part(part), job.splits.vocab), ANSWERS))
+    splits = job.splits
+    found = list(islice(job.task.answers(job.config, job.model, splits.part(part), splits.fitted), ANSWERS))
     return sum(not answer.strip() for answer in found), len(found)
 
 
