@@ -11,7 +11,7 @@ from rnncli.data.pictures import confusion
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Better, Splits
-from rnncli.tasks.inputs.frames import FrameData, FrameInput
+from rnncli.tasks.inputs.frames import FrameData, FrameFitted, FrameInput
 from rnncli.tasks.inputs.labelled import LabelledFitted
 from rnncli.tasks.one_label import AnyPart, OneLabel
 
@@ -43,6 +43,17 @@ class ImageSequences(OneLabel[Config]):
 
     def input(self, config: Config) -> FrameInput:
         return FrameInput(config.data, config.model.channels, config.model.frame_size)
+
+    def build(self, config: Config, fitted: LabelledFitted) -> nn.Module:
+        """The convolutions' weights are drawn last, after the core's and the head's, as they always were."""
+        from rnncli.nn.model import SequenceModel
+        from rnncli.nn.recurrent import core_of_section
+
+        rnn, spec = core_of_section(config.model, config.model.frame_size)
+        head = self.head(config, spec.output_size, len(fitted.labels))
+        assert isinstance(fitted, FrameFitted)
+        front, _ = self.input(config).front(fitted)
+        return SequenceModel(front, rnn, head, config.model.engine)
 
     def pictures(
         self, config: Config, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
