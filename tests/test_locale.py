@@ -43,17 +43,17 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "config.data.tokens": "tasks/",
     "self.data.tokens": "tasks/inputs/texts.py",
     "side": "tasks/inputs/pairs.py",
-    "outcome.on": "training/",
-    "found.on": "training/summary.py",
-    "name": ("training/summary.py", "pages/learning.py"),
+    "outcome.on": ("training/advice.py", "runs/summary.py"),
+    "found.on": "runs/summary.py",
+    "name": ("runs/summary.py", "pages/learning.py"),
     "best.bound.by": "bench/pages.py",
     "figure.bound.by": "bench/pages.py",
     "one.verdict": "bench/recipes_page.py",
-    "on": ("training/evaluation.py", "sweep/pages.py"),
-    "splits.held_out": "training/evaluation.py",
-    "*_COUNTED[what]": "training/summary.py",
-    "part": ("data/splits.py", "bench/recipes_page.py", "training/summary.py", "pages/learning.py"),
-    "what": "training/summary.py",
+    "on": ("runs/evaluation.py", "sweep/pages.py"),
+    "splits.held_out": "runs/evaluation.py",
+    "*_COUNTED[what]": "runs/summary.py",
+    "part": ("data/splits.py", "bench/recipes_page.py", "runs/summary.py", "pages/learning.py"),
+    "what": "runs/summary.py",
     "plan.metric": "sweep/pages.py",
 }
 
@@ -84,7 +84,7 @@ def literals() -> dict[str, str]:
 @cache
 def plurals() -> set[tuple[str, str]]:
     """The two texts of every trn."""
-    from rnncli.training.summary import _COUNTED
+    from rnncli.runs.summary import _COUNTED
 
     found = set(_COUNTED.values())
     for call in [call for _, tree in modules() for call in calls(tree, "trn")]:

@@ -20,10 +20,10 @@ from rnncli.errors import DataError
 from rnncli.locale import language, speaking
 from rnncli.report import to_text
 from rnncli.report.numbers import size
+from rnncli.runs.summary import counted
 from rnncli.sweep.pages import closing, opening
 from rnncli.sweep.plan import make_plan
 from rnncli.sweep.rows import Row, judged
-from rnncli.training.summary import counted
 
 Say = Callable[[int, Path], str]
 CASES: list[Any] = []

@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnncli.data import builtin, speech
+from rnncli.data import builtin
 from rnncli.data.folder import NamePattern, files_in, with_fields
+from rnncli.data.made import speech
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table

@@ -1,4 +1,4 @@
-"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the films of shapes.py.
+"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the films of made/shapes.py.
 
 Frames stay in the type they were stored in (uint8 mostly). What a source holds beyond KEEP bytes is read again whenever
 a batch needs it, except an .npz of all films, which numpy can only read whole: it must fit into memory.
@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.data import builtin, shapes
+from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
 from rnncli.data.folder import NamePattern, with_fields
+from rnncli.data.made import shapes
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table

@@ -77,7 +77,7 @@ class Table:
         Good rows are for the caller to count (`skipped.good()`): what is in the cells may be bad yet. So is `finish`.
         """
         width = len(self.columns)
-        for line, cells in _records(self.source, self.delimiter):
+        for line, cells in records(self.source, self.delimiter):
             if line == self.header_line:
                 continue
             where = f"{self.name}:{line}"
@@ -106,7 +106,7 @@ def open_table(source: Source, *, header: bool = True, delimiter: str | None = N
         delimiter = _delimiter(name, head)
         if delimiter == decimal == "," and any(";" in line for line in head[:1]):
             delimiter = ";"  # 1;2,5 without a header
-    first = next(_records(source, delimiter), None)
+    first = next(records(source, delimiter), None)
     if first is None:
         raise DataError(tr("the file is empty"), where=name)
     line, cells = first
@@ -220,8 +220,10 @@ def read_series(
     )
 
 
-def _records(source: Source, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """(number of the first line, cells) of each record, or the reason in place of cells where it cannot be cut."""
+def records(source: Source, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """(number of the first line, cells) of each record, or the reason in place of cells where it cannot be cut.
+
+    The header is one of them; the delimiter is that of `open_table`."""
     if delimiter == "\t":
         for line, text in lines_of(source):
             if text.strip(" "):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncli.locale import tr, trn
-from rnncli.pages.target import Target
 from rnncli.recipe.show import print_config
 from rnncli.records import Column, Json, Record, Table
+from rnncli.targets import Target
 
 DEFAULT = "default"  # the origin that a document names
 
@@ -34,7 +34,7 @@ def defaults(target: Target) -> Table:
 
 def _with_origins(target: Target) -> Table:
     table = print_config(target.recipe.document, target.config)
-    if target.run is None:
+    if target.kind == "recipe":
         return table
     origins = target.environment().get("origins")
     if not isinstance(origins, dict):  # a run of a version that did not keep them: its own recipe.yaml says them all
@@ -44,7 +44,7 @@ def _with_origins(target: Target) -> Table:
 
 def environments(targets: Sequence[Target]) -> list[Record]:
     """Versions, machine, hash of the data, of each run."""
-    runs = [target for target in targets if target.run is not None]
+    runs = [target for target in targets if target.kind == "run"]
     found = [{key: _shown(value) for key, value in run.environment().items() if key != "origins"} for run in runs]
     if not runs:
         return []

@@ -11,10 +11,11 @@ from rnncli.device import usable_cores
 from rnncli.errors import RnncliError
 from rnncli.files import read_json
 from rnncli.locale import tr, trn
+from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Json, Message, Page, Record, Table
 from rnncli.sweep.folder import settings_of
 from rnncli.sweep.jobs import threads_each
-from rnncli.sweep.plan import Plan, labels_of
+from rnncli.sweep.plan import Plan
 from rnncli.sweep.rows import Row
 from rnncli.sweep.statistics import ALPHA, FEWEST
 

@@ -84,8 +84,7 @@ def _going_on(job: Job, outcome: Outcome) -> str:
     name = train.schedule if isinstance(train.schedule, str) else train.schedule.get("name")
     if name in SCHEDULES_BY_EPOCHS:  # it cannot be resumed for longer
         return f"rnncli train {RUN}/recipe.yaml {options}"
-    command = f"rnncli train --resume {RUN}" if job.team is None else job.team.resume_command(RUN)
-    return f"{command} {options}"
+    return f"{job.group.resume_command(RUN)} {options}"
 
 
 def _empty(job: Job, part: str) -> tuple[int, int]:

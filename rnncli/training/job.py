@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,15 +19,13 @@ from rnncli.locale import tr, trn
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
-
-if TYPE_CHECKING:
-    from rnncli.training.distributed import Team
+from rnncli.training.process_group import Alone, ProcessGroup
 
 
 @dataclass
 class Job:
     """A recipe ready to train. config: `auto` values resolved (engine, device, threads), as the run folder keeps it.
-    team: the processes that train it together, None where this one does alone."""
+    group: the processes that train it."""
 
     recipe: Recipe
     config: RecipeConfig
@@ -37,16 +34,16 @@ class Job:
     model: nn.Module
     device: torch.device
     cost: Cost
-    team: Team | None = None
+    group: ProcessGroup = field(default_factory=Alone)
 
     @property
     def rank(self) -> int:
         """0 is the process that writes and speaks."""
-        return 0 if self.team is None else self.team.process.rank
+        return self.group.rank
 
     @property
     def world(self) -> int:
-        return 1 if self.team is None else self.team.process.world
+        return self.group.world
 
     def batches(self, order: Order) -> Iterator[Batch]:
         """Of the training part."""
@@ -110,18 +107,6 @@ def prepare(recipe: Recipe) -> Job:
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.fitted).to(device=device, dtype=dtype_of(config.train.dtype))
     return Job(recipe, config, task, splits, model, device, cost)
-
-
-@contextmanager
-def with_others(job: Job) -> Iterator[None]:
-    """Train the job with the other processes that torchrun started, where it did."""
-    if this_process().world == 1:
-        yield
-        return
-    from rnncli.training.distributed import together  # one process needs none of it
-
-    with together(job):
-        yield
 
 
 def _own_device(config: RecipeConfig) -> torch.device:
@@ -201,6 +186,11 @@ def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
         (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
         default=1,
     )
+
+
+def set_threads(model: nn.Module, batch_size: int) -> None:
+    """torch's CPU threads for batches of that size: one, unless the model is large."""
+    torch.set_num_threads(threads_of(list(cores_of(model).values()), batch_size, usable_cores()))
 
 
 def with_cell(job: Job, name: str) -> Job:

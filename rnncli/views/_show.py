@@ -95,7 +95,12 @@ def cut_note(core: CoreTrace, T: int) -> list[Record]:
     """That a check covers T steps only, where it does."""
     if core.num_steps == T:
         return []
-    text = tr("{core}: the first {n} steps; rounding alone changes the results of more", core=name_of(core), n=T)
+    text = trn(
+        "{core}: the first {n} step; rounding alone changes the results of more",
+        "{core}: the first {n} steps; rounding alone changes the results of more",
+        core=name_of(core),
+        n=T,
+    )
     return [Message(text, "note", name=f"{name_of(core)}.cut_steps")]
 
 

@@ -94,7 +94,7 @@ CASES = [
     (["inspect", "nam"], ["names-002", "names"]),
     (["inspect", "weights"], ["weights.pt"]),
     (["inspect", "last", "sa"], ["saturation"]),
-    (["inspect", "last", "--view", "neu"], ["neurons"]),
+    (["report", "last", "--view", "neu"], ["neurons"]),
     (["inspect", "hello", "--with", "las"], ["last"]),
     (["runs", "compare", "hello-001", "na"], ["names-002"]),
     (["train", "--resume", "la"], ["last"]),

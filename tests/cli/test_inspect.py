@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from rnncli.cli import run as run_line
-from rnncli.cli.inspect import _steps, _units
-from rnncli.cli.target import find_target
 from rnncli.errors import DataError, UsageError
+from rnncli.targets import find_target
 from rnncli.views import view_names
+from rnncli.views._options import _steps, _units
 from tests.fixture_types import Golden
 
 
@@ -198,6 +198,10 @@ def test_input_files(inspect: Inspect, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
     found = inspect("w.pt", "steps", "--layer", "0", "--direction", "fwd", "--input", "x.csv", "--json")
     assert [row["x"] for row in json.loads(found.out)["rows"]] == [[1, 2, 3], [4, 5, 6]]
+    for text in ('1;"2";3\n\n4;5;6\n', "# two steps\n1, 2, 3\n4, 5, 6\n"):
+        (tmp_path / "again.csv").write_text(text)
+        again = inspect("w.pt", "steps", "--layer", "0", "--direction", "fwd", "--input", "again.csv", "--json")
+        assert json.loads(again.out)["rows"] == json.loads(found.out)["rows"]
     (tmp_path / "bad.csv").write_text("1,2,3\n4,x,6\n")
     bad = inspect("w.pt", "steps", "--input", "bad.csv")
     assert (bad.code, "bad.csv:2" in bad.err) == (3, True)
@@ -268,10 +272,6 @@ def test_what_is_not_read_is_refused(words: list[str], inspect: Inspect) -> None
     assert found.code == 2, found
     assert found.err.startswith("error:")
     assert "Traceback" not in found.err
-
-
-def test_view_may_be_an_option(inspect: Inspect) -> None:
-    assert inspect("hello", "--view", "states").out == inspect("hello", "states").out
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv", ".npz", ".md", ".svg", ".yaml"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rnncli.cli import run as rnncli
-from rnncli.training.run import open_run
+from rnncli.runs.open import open_run
 
 HOME = Path(__file__).parents[1] / "data" / "v01-tasks"
 EXPECTED = json.loads((HOME / "expected.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Rows made by rule (data/algorithms.py): new ones in every batch of training, fixed ones at each length to be
+"""Rows made by rule (data/made/algorithms.py): new ones in every batch of training, fixed ones at each length to be
 judged."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnncli.tasks.base import FittedState, Splits
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rnncli.data.algorithms import Problem, Row
+    from rnncli.data.made.algorithms import Problem, Row
 
 NUMBERS = ("adding",)  # problems whose answer is a number: they have mse, the others accuracy
 SHOWN = 8  # steps of a row that fits a screen
@@ -27,7 +27,7 @@ SHOWN = 8  # steps of a row that fits a screen
 
 class Data(Section):
     problem: Literal["adding", "copy", "parity", "even-pairs", "modular-arithmetic", "anbn", "anbncn", "dyck"] = Field(
-        description="what is computed; each is described where it is made, rnncli/data/algorithms.py"
+        description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py"
     )
     min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
     max_length: Annotated[int, Field(ge=1)] = Field(
@@ -48,7 +48,7 @@ class Data(Section):
 
     @property
     def rule(self) -> Problem:
-        from rnncli.data.algorithms import PROBLEMS
+        from rnncli.data.made.algorithms import PROBLEMS
 
         return PROBLEMS[self.problem]
 
@@ -133,7 +133,7 @@ def batches(data: Data, part: Part, seed: int, size: int, order: Order | None) -
 
 
 def _make(data: Data, length: int, random: Any) -> Row:
-    from rnncli.data.algorithms import copy
+    from rnncli.data.made.algorithms import copy
 
     return copy(length, random, data.symbols) if data.problem == "copy" else data.rule.make(length, random)
 

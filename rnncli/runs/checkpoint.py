@@ -20,7 +20,7 @@ from torch import Tensor
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json
-from rnncli.training.fits import after_a_step, check_carry, fitting, number
+from rnncli.runs.checkpoint_schema import after_a_step, check_carry, fitting, number
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
 

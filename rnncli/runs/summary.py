@@ -12,11 +12,11 @@ from rnncli import records
 from rnncli.cells import spec_of
 from rnncli.data.batch import Order
 from rnncli.locale import tr, trn
+from rnncli.runs.evaluation import Evaluation
+from rnncli.runs.open import Run
 from rnncli.tasks import AnySplits, Metrics
-from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
 from rnncli.training.outcome import Outcome
-from rnncli.training.run import Run
 
 
 def model_line(model: nn.Module) -> str:

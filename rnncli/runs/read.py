@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from rnncli.errors import DataError, RecipeError, RnncliError
-from rnncli.files import MANIFEST, FolderLock, atomic_write, read_json, read_lines, shown
+from rnncli.files import FolderLock, atomic_write, read_json, read_lines, shown
 from rnncli.locale import tr
 from rnncli.recipe.parse import parse
-from rnncli.sweep.plan import leaves
+from rnncli.recipe.show import leaves
+from rnncli.records import Json
+from rnncli.runs.manifest import MANIFEST
 
 DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
 MOST_FOLDERS = 10_000  # looked into that are no run
@@ -34,7 +36,7 @@ class RunSummary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     on: str = ""
     best_epoch: int = 0
-    epochs: list[Mapping[str, Any]] = field(default_factory=list)
+    epochs: Sequence[Mapping[str, Any]] = field(default_factory=list)
     seconds: float | None = None
     note: str = ""
     modified: float = 0.0
@@ -99,10 +101,9 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         settings = read_recipe(folder)
         result = read_json(folder / "result.json") if os.path.exists(folder / "result.json") else {}
         ended = read_json(folder / ENDED) if os.path.exists(folder / ENDED) else {}
-        with _blaming("metrics.jsonl"):
-            epochs = _log(folder / "metrics.jsonl") if curves or not result else []
+        epochs = read_log(folder / "metrics.jsonl") if curves or not result else []
+        timing = read_log(folder / "timing.jsonl")
         with _blaming("timing.jsonl"):
-            timing = _log(folder / "timing.jsonl")
             seconds = float(timing[-1]["seconds"]) if timing else None
         with _blaming("result.json" if result else "metrics.jsonl"):
             on, metrics, best = _figures(result, epochs)
@@ -155,7 +156,7 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     return dict(leaves(values))
 
 
-def _figures(result: Mapping[str, Any], epochs: list[Mapping[str, Any]]) -> tuple[str, dict[str, float], int]:
+def _figures(result: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, float], int]:
     """(part, metrics, epoch): of the result, or of the last epoch of a run that has none yet."""
     if result:
         return str(result["on"]), _numbers(result["metrics"]), int(result["best_epoch"])
@@ -173,12 +174,15 @@ def _numbers(metrics: Any) -> dict[str, float]:
     return {str(name): float(value) for name, value in metrics.items()}
 
 
-def _log(path: Path) -> list[Mapping[str, Any]]:
-    """The whole lines of a log; one that is being written, or was cut by a kill, is left out."""
+def read_log(path: Path) -> list[dict[str, Json]]:
+    """The lines of metrics.jsonl or timing.jsonl; one that is being written, or was cut by a kill, is left out. Raises
+    DataError: a damaged file."""
     if not os.path.exists(path):
         return []
-    lines = [line for _, line in read_lines(path, raw=True) if line.endswith("\n")]
-    found = [json.loads(line) for line in lines]
+    try:
+        found = [json.loads(line) for _, line in read_lines(path, raw=True) if line.endswith("\n")]
+    except (ValueError, RecursionError) as error:
+        raise DataError(tr("this file is damaged: {why}", why=error), where=shown(path)) from error
     if not all(isinstance(line, dict) for line in found):
         raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
     return found

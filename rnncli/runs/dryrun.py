@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import time
-from itertools import islice
-
-import torch
-
 from rnncli import records
 from rnncli.data.batch import Batch, Order
 from rnncli.data.vocab import Vocab
 from rnncli.device import memory_available
 from rnncli.locale import tr, trn
+from rnncli.runs.summary import header
 from rnncli.training.job import Job
-from rnncli.training.loop import start, update
-from rnncli.training.summary import header
+from rnncli.training.length import step_seconds
 from rnncli.views import shapes
 
 
@@ -68,19 +62,3 @@ def vocabulary(job: Job) -> str:
             first = " ".join(repr(token)[1:-1] for token in tokens[:12])
             parts.append(f"{name} {len(tokens):,}: {first}{' ...' if len(tokens) > 12 else ''}")
     return "; ".join(parts) or tr("none")
-
-
-def step_seconds(job: Job) -> float:
-    """Seconds of an update: the second of two, so that what torch does once is not counted."""
-    probe = copy.copy(job)
-    probe.model = copy.deepcopy(job.model)
-    state = start(probe)
-    before = torch.get_rng_state()
-    batches = list(islice(job.batches(Order(job.config.train.seed, 1)), 2))
-    seconds = 0.0
-    for batch in batches:
-        began = time.perf_counter()
-        update(probe, state, batch)
-        seconds = time.perf_counter() - began
-    torch.set_rng_state(before)
-    return seconds

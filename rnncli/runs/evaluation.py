@@ -10,8 +10,8 @@ from rnncli import names
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Json
+from rnncli.runs.open import Run
 from rnncli.tasks import AnySplits, Baseline, Metrics
-from rnncli.training.run import Run
 
 PARTS = ("test", "validation", "train")
 

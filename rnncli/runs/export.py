@@ -27,8 +27,9 @@ from rnncli.nn.heads import NoHead, PerStep
 from rnncli.nn.model import SequenceModel
 from rnncli.records import Check
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
+from rnncli.runs.folder import make_folder
+from rnncli.runs.open import Run
 from rnncli.training.job import cores_of
-from rnncli.training.run import Run, make_folder
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from rnncli.locale import tr
 from rnncli.names import SCHEDULES_BY_EPOCHS
 from rnncli.recipe import RecipeConfig
 from rnncli.recipe.show import plain
+from rnncli.runs.open import Run
 from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.job import Job
-from rnncli.training.run import Run
 
 BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
 HARMLESS = ("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample")

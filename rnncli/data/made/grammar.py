@@ -69,7 +69,6 @@ _ADJECTIVES = ["old", "new", "small", "big", "red", "quiet", "happy", "young", "
 _ADVERBS = ["often", "never", "always", "sometimes", "rarely"]
 _VERBS = ["see", "find", "like", "know", "help", "remember"]
 _NAMES = ["Anna", "Tom", "Maria", "Peter", "Rome", "London", "Paris", "Oslo"]
-_DETERMINERS = (("the", "DET"), ("this", "DET"), ("that", "DET"), ("her", "PRON"), ("his", "PRON"), ("my", "PRON"))
 _PREPOSITIONS = ["in", "near", "behind", "under", "before", "after"]
 
 Tagged = list[tuple[str, str]]

@@ -13,17 +13,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from rnncli import __version__
 from rnncli.errors import DataError
-from rnncli.files import FolderLock, Manifest, cannot_write, check_manifest, inside, shown
+from rnncli.files import FolderLock, cannot_write, inside, shown
 from rnncli.locale import tr, trn
 from rnncli.recipe import print_config, resolved_yaml
 from rnncli.records import Json
 from rnncli.report.documents import strict
+from rnncli.runs.checkpoint import checkpoint, load_checkpoint
+from rnncli.runs.manifest import Manifest, check_manifest
 from rnncli.tasks import Recipe
-from rnncli.training.checkpoint import checkpoint, load_checkpoint
 from rnncli.training.job import Job
 from rnncli.training.loop import Progress, TrainState
+from rnncli.version import __version__
 
 CHECKPOINT = "resume/state.safetensors"
 WEIGHTS = "model.safetensors"

@@ -11,9 +11,9 @@ from typing import Any
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.recipe.parse import flow_text
+from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Message, Page, Record, Series, Table
-from rnncli.sweep.plan import labels_of
-from rnncli.sweep.runs import MOST_FOLDERS, RunSummary, curve
+from rnncli.runs.read import MOST_FOLDERS, RunSummary, curve
 
 MOST_ROWS = 40  # on the screen; --full and every file have all
 DECADES = 100.0  # between the smallest and the largest loss from which on the axis is logarithmic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 from rnncli.errors import RnncliError, UsageError
@@ -50,3 +51,46 @@ def typed_run(folder: Path) -> str:
         return "last"
     path = str(folder)
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def new_folder(name: str, out: str | None = None) -> Path:
+    """`runs/NAME-001`, counting up, or `out`, which must be empty or not there yet. Raises UsageError, CannotWrite."""
+    if out is not None:
+        return make_folder(out, resumable=True)
+    try:
+        Path(RUNS).mkdir(exist_ok=True)
+        number = 1 + max((number_of(path, name) for path in Path(RUNS).iterdir()), default=0)
+        while True:
+            folder = Path(RUNS) / f"{name}-{number:03d}"
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:  # another process took it
+                number += 1
+    except OSError as error:
+        raise not_made(RUNS, error) from error
+
+
+def make_folder(out: str, *, resumable: bool = False) -> Path:
+    """The folder `out`, made if need be, which must be empty. resumable: a run in it could be gone on with instead.
+    Raises UsageError, CannotWrite."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            todo = tr("choose another")
+            if resumable and (folder / "recipe.yaml").is_file():
+                todo = tr("choose another, or go on with this run: {command}", command=f"rnncli train --resume {out}")
+            raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
+    except OSError as error:
+        raise not_made(out, error) from error
+    return folder
+
+
+def remove_if_not_begun(folder: Path) -> None:
+    """A run that failed before its first epoch, and before a checkpoint later than the one it began with, leaves no
+    folder behind. The recipe is written right after that first checkpoint."""
+    recipe, state = folder / "recipe.yaml", folder / "resume" / "state.safetensors"
+    went_on = recipe.exists() and state.exists() and state.stat().st_mtime_ns > recipe.stat().st_mtime_ns
+    if not went_on and not (folder / "metrics.jsonl").exists():
+        shutil.rmtree(folder, ignore_errors=True)
