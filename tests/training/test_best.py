@@ -173,7 +173,7 @@ def test_a_wrong_name_gives_the_list() -> None:
 
 
 def test_a_task_whose_config_takes_any_text_refuses_a_wrong_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tagging, "METRICS", {"accuracy": "higher"})
+    monkeypatch.setattr(tagging.TASK, "METRICS", {"accuracy": "higher"})
     with pytest.raises(RecipeError) as refused:
         load_recipe("hello")
     assert refused.value.faults[0].what == "expected one of accuracy, got 'loss'"

@@ -1,4 +1,4 @@
-"""Rows made by rule (data/algorithms.py): new ones in every batch of training, fixed ones at each length to be
+"""Rows made by rule (data/made/algorithms.py): new ones in every batch of training, fixed ones at each length to be
 judged."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOWN = 8  # steps of a row that fits a screen
 
 class Data(Section):
     problem: Literal["adding", "copy", "parity", "even-pairs", "modular-arithmetic", "anbn", "anbncn", "dyck"] = Field(
-        description="what is computed; each is described where it is made, rnncli/data/algorithms.py"
+        description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py"
     )
     min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
     max_length: Annotated[int, Field(ge=1)] = Field(
