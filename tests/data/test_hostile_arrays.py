@@ -120,7 +120,7 @@ SEEDS: dict[str, tuple[list[bytes], list[bytes], Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("name", SEEDS)
-@counts(150, 1000)
+@counts(300, 1000)
 def test_mutated_files(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, count: int) -> None:
     seeds, pieces, read = SEEDS[name]
     rng = random.Random(name)
