@@ -110,6 +110,7 @@ def wait_for(folder: Path, results: int, process: subprocess.Popen[str]) -> None
     raise AssertionError("the sweep does not come on")
 
 
+@pytest.mark.evidence
 def test_killed_stopped_and_gone_on_with() -> None:
     """SIGKILL, then Ctrl-C, then to the end: what was done is not touched, and all equals a sweep that was not cut."""
     cut, whole = Path("cut"), Path("whole")
