@@ -98,6 +98,16 @@ def holds(*files: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def suite(source: Path, *files: str) -> None:
+    """The suite's own tests over a registry, with the changed package in the place of ours."""
+    names = [str(ROOT / "tests" / file) for file in files]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *names], cwd=source.parent,
+        env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_cell(copy: Path) -> None:
     files = put_in("A cell", copy)
     views = [
@@ -115,6 +125,7 @@ def test_a_cell(copy: Path) -> None:
             assert all(check["ok"] for check in json.loads(out)["checks"]), line
     assert '"mgu"' in said["rnncli recipes schema"]
     holds(*files)
+    suite(copy, "test_every_cell.py", "test_names.py", "test_locale.py")
     script = """
 import torch
 from rnncli.cells import CELLS, CoreSpec, Weights
@@ -126,7 +137,7 @@ x = torch.randn(5, 2, 3, dtype=torch.float64)
 output, _ = run_by("cell", core, x)
 w, h = weights_of(core), torch.zeros(2, 4, dtype=torch.float64)
 for t in range(5):  # written with explicit matrices, row by row
-    W_f, W_n, R_f, R_n = w.weight_ih[:4], w.weight_ih[4:], w.weight_hh[:4], w.weight_hh[4:]
+    W_f, W_n, R_f, R_n = w.weight_ih[:4], w.weight_ih[4:], w["weight_hh"][:4], w["weight_hh"][4:]
     f = 1 / (1 + torch.exp(-(x[t] @ W_f.T + w.bias_ih[:4] + h @ R_f.T + w.bias_hh[:4])))
     h = h + f * (torch.tanh(x[t] @ W_n.T + w.bias_ih[4:] + (f * h) @ R_n.T + w.bias_hh[4:]) - h)
     assert (h - output[t]).abs().max() < 1e-12

@@ -13,6 +13,7 @@ import pytest
 
 import rnncli
 from rnncli import cli, locale, names, tasks
+from rnncli.cells import CELLS
 from rnncli.locale import english, speaking, tr
 
 PACKAGE = Path(rnncli.__file__).parent
@@ -38,6 +39,7 @@ VARIABLES = {
     "part": ("data/splits.py", "bench/recipes_page.py", "training/summary.py", "pages/learning.py"),
     "what": "training/summary.py",
     "plan.metric": "sweep/pages.py",
+    "about[key]": "pages/recordings.py",
 }
 
 
@@ -76,6 +78,7 @@ def through_variables() -> set[str]:
     found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= COUNTED
+    found |= {text for name in CELLS for text in CELLS[name].about.values()}
     found |= {"faster", "slower", "inconclusive", "calls", "products", "elements"}
     for name in tasks.task_names():
         found |= set(tasks.load_task(name).METRICS)

@@ -15,7 +15,6 @@ from rnncli.bench.sizes import Pass, Row
 from rnncli.cells import CELLS, CoreSpec, State
 from rnncli.errors import CheckFailed, RnncliError
 from rnncli.locale import tr
-from rnncli.names import GATES
 from rnncli.nn.recurrent import Core, make_core, run_by
 
 # Largest difference allowed between two ways to do the same work, as a share of the largest number in it.
@@ -183,9 +182,9 @@ def bounds(made: Made, engines: Sequence[str], rounds: int, budget: float) -> di
 def products_alone(row: Row, setting: Setting) -> Callable[[], None]:
     """The matrix products of a row and nothing else, by the faster implementation: the input's product for all steps at
     once, the state's step by step, and in training their gradients in the same way."""
-    B, H, inputs, rows = row.B, row.H, row.inputs, GATES[row.cell] * row.H
+    B, H, inputs, rows = row.B, row.H, row.inputs, CELLS[row.cell].num_gates * row.H
     T = 1 if setting.what == "step" else row.T
-    steps = T if CELLS[row.cell].has_memory else 0
+    steps = T if CELLS[row.cell].recurrent_weight else 0
 
     def numbers(*shape: int) -> Tensor:
         return torch.randn(*shape, device=setting.device).to(setting.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -277,7 +278,7 @@ def _told(live: LiveProgress) -> Told:
     return told
 
 
-def _known(option: str, given: list[str], known: tuple[str, ...]) -> list[str]:
+def _known(option: str, given: list[str], known: Collection[str]) -> list[str]:
     """The given names, each once. UsageError with the nearest for one that is not known."""
     for name in given:
         if name not in known:

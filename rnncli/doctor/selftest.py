@@ -48,7 +48,8 @@ def torch_facts() -> dict[str, Any]:
 def proofs() -> Measured:
     """The proofs of `rnncli demo --proofs`, for every cell; the worst of them against its tolerance."""
     from rnncli.demo.page import demo_page
-    from rnncli.demo.settings import CELLS, Settings, Shown
+    from rnncli.demo.settings import Settings, Shown
+    from rnncli.names import CELLS
 
     worst = (0.0, 1.0)
     for cell in CELLS:
@@ -66,11 +67,12 @@ def engines() -> Measured:
     import torch
 
     from rnncli.cells import CoreSpec
+    from rnncli.names import torch_cells
     from rnncli.nn.recurrent import make_core, run_by
     from rnncli.replay import difference
 
     worst = 0.0
-    for cell in ("rnn", "gru", "lstm"):
+    for cell in torch_cells():
         torch.manual_seed(0)
         core = make_core(CoreSpec(cell, "tanh", 3, 5, 2, True, 0, True)).double()
         x = torch.randn(12, 4, 3, dtype=torch.float64)  # (T, B, I)

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnncli import names
-from rnncli.cells import CoreSpec, State, parameter_name, quiet_projections, spec_of
+from rnncli.cells import CELLS, CoreSpec, State, parameter_name, parameter_of, quiet_projections, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.frontends import Rows
@@ -28,20 +27,20 @@ if TYPE_CHECKING:  # pydantic comes with it, and demo needs none
 
 
 class PlainCore(nn.Module):
-    """A core that torch has no module for: feedforward, or an rnn without nonlinearity. Only `cell` runs it.
-
-    Parameters have torch's names and are drawn as torch draws them, from uniform(-1/sqrt(H), 1/sqrt(H)).
-    """
+    """A core that torch has no module for: any cell but rnn, lstm and gru, or an rnn without nonlinearity. Only `cell`
+    runs it. Parameters have the cell's names with torch's endings, `_l0`, and are drawn as the cell says."""
 
     def __init__(self, spec: CoreSpec, dropout: float = 0.0) -> None:
         super().__init__()
         self.spec = spec
         self.dropout = dropout
-        bound = spec.hidden_size**-0.5
+        draw = CELLS[spec.cell].draw
         for layer in range(spec.num_layers):
             for direction in range(spec.num_directions):
                 for name, shape in spec.parameter_shapes(layer).items():
-                    parameter = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+                    parameter = nn.Parameter(torch.empty(shape))
+                    with torch.no_grad():
+                        draw(name, parameter, spec)
                     self.register_parameter(parameter_name(name, layer, direction), parameter)
 
     def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
@@ -59,17 +58,18 @@ def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
         return PlainCore(spec, dropout)
     # torch warns where dropout cannot act; the recipe refuses that already
     dropout = dropout if spec.num_layers > 1 else 0.0
-    common = {
-        "num_layers": spec.num_layers,
-        "bias": spec.bias,
-        "dropout": dropout,
-        "bidirectional": spec.bidirectional,
-    }
-    if spec.cell == "rnn":
-        return nn.RNN(spec.input_size, spec.hidden_size, nonlinearity=spec.nonlinearity, **common)
-    if spec.cell == "lstm":
-        return nn.LSTM(spec.input_size, spec.hidden_size, proj_size=spec.proj_size, **common)
-    return nn.GRU(spec.input_size, spec.hidden_size, **common)
+    options: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
+    if spec.proj_size:
+        options["proj_size"] = spec.proj_size
+    return spec.torch_class(
+        spec.input_size,
+        spec.hidden_size,
+        num_layers=spec.num_layers,
+        bias=spec.bias,
+        dropout=dropout,
+        bidirectional=spec.bidirectional,
+        **options,
+    )
 
 
 def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSpec]:
@@ -94,21 +94,13 @@ def spec_of_section(section: CoreSection, input_size: int) -> CoreSpec:
 
 @torch.no_grad()
 def keep_state(core: Core) -> None:
-    """Fresh weights changed so that each state is kept at first, and gradients reach far back.
-
-    rnn: W_hh the identity, biases 0 (Le, Jaitly, Hinton 2015, arXiv:1504.00941, for relu). lstm: the forget gate's bias
-    1 (Gers et al. 2000; Jozefowicz et al. 2015), gru: the update gate's, which keeps h where it is near 1.
-    """
+    """Fresh weights changed as the cell has it so that each state is kept at first, and gradients reach far back."""
     spec = spec_of(core)
     assert spec is not None
-    gate = {"lstm": 1, "gru": 1}.get(spec.cell)  # i f g o; r z n
-    for name, parameter in core.named_parameters():
-        if spec.cell == "rnn" and name.startswith("weight_hh"):
-            nn.init.eye_(parameter)
-        elif spec.cell == "rnn" and name.startswith("bias"):
-            parameter.zero_()
-        elif gate is not None and name.startswith("bias_ih"):
-            parameter[gate * spec.hidden_size : (gate + 1) * spec.hidden_size] = 1.0
+    for layer in range(spec.num_layers):
+        for direction in range(spec.num_directions):
+            for name in spec.parameter_shapes(layer):
+                CELLS[spec.cell].keep(name, parameter_of(core, name, layer, direction), spec)
 
 
 # Steps from which on the scan engine is faster than torch's modules: what it does before and after its loop costs some.
@@ -151,7 +143,7 @@ def check_engine(spec: CoreSpec, engine: str) -> None:
             tr("engine scan is not written for {what}", what=what), todo=tr("take engine: auto or engine: cell")
         )
     if engine == "torch" and spec.torch_class is None:
-        what = tr("a nonlinearity of none") if spec.cell in names.IN_TORCH else spec.cell
+        what = spec.cell if CELLS[spec.cell].torch_class is None else tr("a nonlinearity of none")
         raise UsageError(
             tr("engine torch has no module for {what}", what=what), todo=tr("take engine: auto or engine: cell")
         )
@@ -181,8 +173,8 @@ def run_by(
 
     x: (T, B, I), or rows of a table. lengths: (B,) where rows differ, each at least 1; outputs after a row's end are 0,
     and its last state is that of its last step (of its first, in the reverse direction). state: h_0 (L·D, B, H or P)
-    and, for lstm, c_0 (L·D, B, H); zeros if None. Returns output (T, B, D·H or D·P), and h_n (and c_n) shaped like the
-    initial state. While a trace records, its own loop stands in for every engine.
+    and the cell's other states, such as an lstm's c_0; zeros if None. Returns output (T, B, D·H or D·P), and the last
+    states, shaped like the initial ones. While a trace records, its own loop stands in for every engine.
     """
     spec = spec_of(core)
     assert spec is not None
@@ -252,13 +244,12 @@ def _layer_by_layer(
 def _fused(core: nn.RNNBase, spec: CoreSpec, layer: int, x: Tensor | PackedSequence, hx: State) -> tuple[Tensor, State]:
     """One layer of torch's kernel. x: (T, B, in), or packed, which comes back as packed data."""
     weights = [
-        getattr(core, parameter_name(name, layer, direction))
+        parameter_of(core, name, layer, direction)
         for direction in range(spec.num_directions)
         for name in spec.parameter_shapes(layer)
     ]
-    name = f"rnn_{spec.nonlinearity}" if spec.cell == "rnn" else spec.cell
-    kernel: Callable[..., Any] = getattr(torch, name)  # torch.lstm, gru, rnn_tanh, rnn_relu: what nn.LSTM ... call
-    states = hx if spec.cell == "lstm" else hx[0]
+    kernel: Callable[..., Any] = getattr(torch, core.mode.lower())  # torch.lstm, gru, rnn_tanh, rnn_relu
+    states = hx if len(hx) > 1 else hx[0]
     if isinstance(x, PackedSequence):
         found = kernel(x.data, x.batch_sizes, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional)
     else:

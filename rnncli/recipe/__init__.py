@@ -19,6 +19,7 @@ from rnncli.recipe.locate import find_recipe as find_recipe
 from rnncli.recipe.locate import is_path as is_path
 from rnncli.recipe.locate import packaged_recipes as packaged_recipes
 from rnncli.recipe.locate import recipe_folder as recipe_folder
+from rnncli.recipe.sections import CellName as CellName
 from rnncli.recipe.sections import Clash as Clash
 from rnncli.recipe.sections import CoreSection as CoreSection
 from rnncli.recipe.sections import DataPath as DataPath

@@ -19,7 +19,7 @@ from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node
-from rnncli.recipe.sections import Expected, IsPath, RecipeConfig, Section
+from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
 
 MOST_FAULTS = 50  # shown of one recipe
 _MOST_DETAILS = 1000  # of pydantic's that are looked at in one try
@@ -330,7 +330,10 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
 
 def choices_of(hint: Any) -> list[str]:
     """The words that a value of this type can be; none where it can be any."""
-    hint = _peel(hint)[0]
+    hint, marks = _peel(hint)
+    for mark in marks:
+        if isinstance(mark, OneOf):
+            return mark.choices()
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
     return [choice for arm in get_args(hint) for choice in choices_of(arm)] if _is_union(hint) else []
@@ -342,6 +345,8 @@ def describe(hint: Any) -> str:
     for mark in marks:
         if isinstance(mark, Expected):
             return tr(mark.text)
+        if isinstance(mark, OneOf):
+            return tr("one of {names}", names=", ".join(mark.choices()))
     limits = tr(" and").join(_limit(mark) for mark in marks if _limit(mark))
     origin, arguments = get_origin(hint), get_args(hint)
     if _is_union(hint):

@@ -63,7 +63,7 @@ def _name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
 
 
 def _has_closed_form(spec: CoreSpec) -> bool:
-    return not CELLS[spec.cell].has_memory or (spec.cell == "rnn" and spec.nonlinearity == "none")
+    return spec.nonlinearity in CELLS[spec.cell].closed_form
 
 
 def _joined(core: CoreTrace) -> list[Call]:
@@ -101,13 +101,13 @@ def _reference(
     neither is held against the loop without a recording; its equations are held against others by its tests."""
     if isinstance(module, nn.RNNCellBase):
         hx = tuple(tensor[0] for tensor in state)
-        out = module(x[0], hx if spec.cell == "lstm" else hx[0])
+        out = module(x[0], hx if len(hx) > 1 else hx[0])
         last: State = tuple(out) if isinstance(out, tuple) else (out,)
         return last[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last)
     if not isinstance(module, nn.RNNBase):
         compute = closed_form if _has_closed_form(spec) else _unrecorded
         return compute(module, spec, x, state, lengths)
-    hx_ = state if spec.cell == "lstm" else state[0]
+    hx_ = state if len(state) > 1 else state[0]
     with _batch_first(module, False), quiet_projections(spec):
         if lengths is None:
             output, after = module(x, hx_)

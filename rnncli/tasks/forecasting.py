@@ -22,6 +22,7 @@ from rnncli.data.splits import split_in_order
 from rnncli.data.table import NoColumn, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
+from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, TrainSection
 from rnncli.recipe.parse import flow_text
 from rnncli.records import Column, Json, Record, Series, Table
@@ -85,7 +86,7 @@ class Model(CoreSection):
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        if self.bidirectional and self.cell == "feedforward":
+        if self.bidirectional and not CELLS[self.cell].stateful:
             yield Clash(("bidirectional", "cell"), tr("without memory a window has no two directions"))
 
 

@@ -18,8 +18,7 @@ from rnncli.data.splits import split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.names import CellName
-from rnncli.recipe import Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
+from rnncli.recipe import CellName, Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
 from rnncli.tasks import (
     IGNORED,

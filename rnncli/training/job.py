@@ -145,7 +145,7 @@ def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, li
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model, todo = config.model, tr("lower hidden_size or embedding_size")
-        gates = max(1, len(CELLS[model.cell].gates))
+        gates = CELLS[model.cell].num_gates
         least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone, as below
         require_memory(max(least, 1 << 60), tr("training this model"), where="model", todo=todo)
         raise

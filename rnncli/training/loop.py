@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import State
+from rnncli.cells import CELLS, State
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
 from rnncli.locale import tr
@@ -373,14 +373,15 @@ def _progress(
 def with_cell(job: Job, name: str) -> Job:
     """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
     config = job.config
-    cell, _, nonlinearity = name.partition("-")
-    kept = config.model.nonlinearity if cell == "feedforward" else "tanh"
+    variant, nonlinearity = (name, "") if name in CELLS else name.rsplit("-", 1)
+    cell = CELLS[variant]
+    kept = config.model.nonlinearity if config.model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
     model = config.model.model_copy(
         update={
-            "cell": cell,
+            "cell": variant,
             "nonlinearity": nonlinearity or kept,
-            "engine": "cell" if cell == "feedforward" else "auto",
-            "proj_size": config.model.proj_size if cell == "lstm" else 0,
+            "engine": "auto",
+            "proj_size": config.model.proj_size if cell.projected else 0,
         }
     )
     other: Any = config.model_copy(update={"model": model})
@@ -393,4 +394,4 @@ def with_cell(job: Job, name: str) -> Job:
 
 def cell_name(model: CoreSection) -> str:
     """What `compare` calls this cell."""
-    return f"{model.cell}-{model.nonlinearity}" if model.cell == "rnn" else model.cell
+    return f"{model.cell}-{model.nonlinearity}" if CELLS[model.cell].compared else model.cell

@@ -26,6 +26,7 @@ from rnncli.device import dtype_of, usable_cores
 from rnncli.errors import DataError, UsageError
 from rnncli.files import MANIFEST, check_manifest, inside, read_json
 from rnncli.locale import english, tr
+from rnncli.names import CONTROL
 from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
@@ -77,7 +78,7 @@ class Outcome:
             "steps": self.steps,
             "stopped": english(self.stopped),
             "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
-            "control": self.compared.get("feedforward"),
+            "control": self.compared.get(CONTROL),
             "compared": self.compared,
         }
 

@@ -95,10 +95,9 @@ def _stages(subject: Subject) -> Table:
                 formula = stage.formula if len(stage.formula) <= ROOM else tr("see the view params")
                 rows.append([name, what, dims, stage.parameters, formula])
             else:
-                if what == "c_n":  # shaped like h_n, but for a projection
-                    rows[-1][1] = "h_n, c_n" if rows[-1][2] == dims else rows[-1][1]
-                    if rows[-1][1] == "h_n, c_n":
-                        continue
+                if k and rows[-1][1].endswith("_n") and what.endswith("_n") and rows[-1][2] == dims:
+                    rows[-1][1] += f", {what}"  # an LSTM's c_n is shaped like h_n, but for a projection
+                    continue
                 rows.append([name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""])
     columns = [
         Column("stage", tr("stage"), "text", once=True),

@@ -115,10 +115,8 @@ def _everything(
     finally:
         module.train(training)
         module.dropout = dropout
-    found = {"output": output, "h_n": last[0]}
-    if len(last) > 1:
-        found["c_n"] = last[1]
-    keys = ["dx", "dh_0", *(["dc_0"] if len(last) > 1 else []), *(f"d{name}" for name in names)]
+    found = {"output": output, **{f"{name}_n": tensor for name, tensor in zip(spec.states, last, strict=True)}}
+    keys = ["dx", *(f"d{name}_0" for name in spec.states), *(f"d{name}" for name in names)]
     for key, tensor, grad in zip(keys, wanted, grads, strict=True):
         found[key] = torch.zeros_like(tensor) if grad is None else grad
     return {key: value.detach() for key, value in found.items()}

@@ -103,12 +103,13 @@ def _whole_sequences(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]
     """
     call = core.calls[0]
     T, B, size = call.x.shape
-    per_chunk = max(1, CHUNK // max(1, T * B * (size + core.spec.hidden_size * (core.spec.num_gates + 2))))
+    kept = core.spec.hidden_size * (core.spec.num_gates + 1) + sum(map(math.prod, core.spec.states.values()))
+    per_chunk = max(1, CHUNK // max(1, T * B * (size + kept)))
     found: list[Tensor] = []
     for part in torch.split(vectors.to(call.x), per_chunk):
         n = len(part)
         x = call.x.detach().repeat(1, n, 1).requires_grad_()  # (T, n·B, I)
-        state = tuple(tensor.detach().repeat(1, n, 1) for tensor in call.initial)
+        state = tuple(tensor.detach().repeat(1, n, *[1] * (tensor.dim() - 2)) for tensor in call.initial)
         lengths = None if call.lengths is None else call.lengths.repeat(n)
         with torch.enable_grad():
             _, last = run_core(core.module, x, state, lengths)
@@ -179,7 +180,7 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
     memory, longest = curve.memory, len(curve.norms) - 1
     if memory is None:
         return tr("no memory can be told: the gradients are 0 or no finite numbers")
-    if not CELLS[core.spec.cell].has_memory:
+    if not CELLS[core.spec.cell].stateful:
         return tr("memory 0 steps: without W_hh only the present x counts")
     share = percent(SHARE)
     if memory == longest:
@@ -208,7 +209,7 @@ def _closed_form(made: Trace, core: CoreTrace, layer: int, direction: int, curve
     T = core.num_steps
     lags = min(CHECKED, T)
     closed: list[float] = []
-    start = torch.eye(H + (core.spec.hidden_size if len(CELLS[core.spec.cell].states) == 2 else 0))[:H]
+    start = torch.eye(sum(map(math.prod, core.spec.states.values())))[:H]
     after = start.to(core.calls[0].x)  # dh_T / d(state after step T-k): (H, states)
     for k in range(lags):
         by_state, by_x = _step_jacobians(made, core, layer, direction, k if direction else T - 1 - k, 0)
@@ -232,14 +233,16 @@ def _step_jacobians(made: Trace, core: CoreTrace, layer: int, direction: int, t:
     record: LayerRecord = core.calls[0].layers[layer, direction]
     before = t + 1 if direction else t - 1
     outside = before < 0 or before >= core.num_steps
-    states: State = record.initial if outside else tuple(record.steps[name][before] for name in cell.states)
+    states: State = record.initial if outside else tuple(record.steps[name][before] for name in spec.states)
     x = core.calls[0].x[t, b : b + 1].detach()
-    flat = torch.cat([state[b].detach() for state in states])
-    sizes = [spec.state_size, spec.hidden_size][: len(cell.states)]
+    flat = torch.cat([state[b].detach().flatten() for state in states])
+    shapes = list(spec.states.values())
 
     def step(state: Tensor, x: Tensor) -> Tensor:
-        after, _ = cell.step(x, tuple(part.unsqueeze(0) for part in torch.split(state, sizes)), weights)
-        return torch.cat([part[0] for part in after])
+        parts = torch.split(state, [math.prod(shape) for shape in shapes])
+        given = tuple(part.view(1, *shape) for part, shape in zip(parts, shapes, strict=True))
+        after, _ = cell.step(x, given, weights)
+        return torch.cat([part[0].flatten() for part in after])
 
     by_state, by_x = torch.autograd.functional.jacobian(step, (flat, x))  # type: ignore[no-untyped-call]
     return by_state.detach(), by_x[:, 0].detach()

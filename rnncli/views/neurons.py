@@ -39,7 +39,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                     where="--variant",
                     todo=tr("one of {names}", names=", ".join(_recorded(core))),
                 )
-            h = made[name][:, 0].double()[steps]  # (T, H)
+            h = made.vectors(name)[:, 0].double()[steps]  # (T, H)
             if options.units is not None:
                 units = unit_numbers(options, h.shape[1])
             else:
@@ -47,7 +47,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 units = sorted(spread.topk(min(MOST, len(spread))).indices.tolist())
             for unit in units:
                 values = h[:, unit].tolist()
-                low, high = _range(values, core.spec.nonlinearity == "tanh" and state == "h")
+                low, high = _range(values, core.spec.is_bounded and state == "h")
                 records.append(
                     ColouredText(
                         f"{name_of(core)}.{place(layer, direction)}.{unit}",
@@ -72,8 +72,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _recorded(core: CoreTrace) -> list[str]:
-    cell = CELLS[core.spec.cell]
-    return [*cell.states, *(f"gate.{gate}" for gate in cell.gates)]
+    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
 def _range(values: list[float], bounded: bool) -> tuple[float, float]:

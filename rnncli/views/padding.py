@@ -121,7 +121,7 @@ def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
         "Unpacked, out[len_b-1] and forward h_n are up to {d} apart: h_n has read the padding too.",
         d=f"{at_end_padded:.4f}",
     )
-    if not CELLS[spec.cell].has_memory:
+    if not CELLS[spec.cell].stateful:
         text = tr("Unpacked, h_n is that of a padding step: up to {d} from out[len_b-1].", d=f"{at_end_padded:.4f}")
     shown: list[Record] = [
         Table(f"{name}.padding", columns, rows, cut_rows=SHOWN),

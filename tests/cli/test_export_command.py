@@ -117,12 +117,16 @@ def test_the_command(typed) -> None:
     assert not Path("new").exists()
 
 
-def test_a_cell_that_torch_lacks_is_refused(typed) -> None:
+def test_a_cell_that_torch_lacks_is_exported_by_name(typed) -> None:
     typed("train", "hello", "--set", "model.cell=feedforward", "--epochs", "1")
-    code, _, err = typed("export", "last", "out")
+    code, _, err = typed("export", "last", "out", "--onnx")
     assert code == 2
     assert "torch has no module" in err
     assert not Path("out").exists()
+    assert typed("export", "last", "out")[0] == 0
+    said = run_without_rnncli(Path("out").absolute())
+    assert "rnn.weight_ih_l0 (4, 4) torch.float32" in said
+    assert "torch has no module" in Path("out/load.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,9 @@ def test_a_corrupted_weight_in_the_loop_fails_and_exits_1(cell, demo, monkeypatc
     def wrong(x, state, w):
         weight = w.weight_hh.clone()
         weight[0, 0] += 0.01
-        return right(x, state, replace(w, weight_hh=weight))
+        return right(x, state, w.replaced(weight_hh=weight))
 
-    monkeypatch.setitem(CELLS, cell, replace(CELLS[cell], step=wrong))
+    monkeypatch.setitem(CELLS.loaded, cell, replace(CELLS[cell], step=wrong))
     code, out, err = demo("--cell", cell)
     assert (code, err) == (1, "")
     starts = [
@@ -127,7 +127,7 @@ def test_weights_that_change_between_steps_fail(demo, monkeypatch):
 
     def wrong(step, weights, *args, **more):
         def cloning(x, state, w):
-            return step(x, state, replace(w, weight_hh=w.weight_hh.clone()))
+            return step(x, state, w.replaced(weight_hh=w.weight_hh.clone()))
 
         return right(cloning, weights, *args, **more)
 
@@ -139,10 +139,10 @@ def test_weights_that_change_between_steps_fail(demo, monkeypatch):
 
 def test_a_control_that_remembers_fails(demo, monkeypatch):
     def wrong(x, state, w):
-        (after,), gates = CELLS["rnn"].step(x, state, replace(w, weight_hh=torch.eye(2) / 10))
+        (after,), gates = CELLS["rnn"].step(x, state, w.replaced(weight_hh=torch.eye(2) / 10))
         return (after,), gates
 
-    monkeypatch.setitem(CELLS, "feedforward", replace(CELLS["feedforward"], step=wrong))
+    monkeypatch.setitem(CELLS.loaded, "feedforward", replace(CELLS["feedforward"], step=wrong))
     code, out, _ = demo("--proofs")
     assert code == 1
     assert ["without W_hh" in line for line in failed(out)] == [True]

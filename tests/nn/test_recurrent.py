@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnncli.cells import CELLS, CoreSpec
+from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
 from rnncli.nn.recurrent import can_scan, check_engine, choose_engine, make_core, run
 
@@ -44,8 +44,7 @@ def test_engines_agree(
     x = torch.randn(6, 3, 4, dtype=D64)
     lengths = torch.tensor([3, 6, 1]) if padded else None
     rows = layers * spec.num_directions
-    sizes = [spec.state_size, 5][: len(CELLS[cell].states)]
-    state = tuple(torch.randn(rows, 3, size, dtype=D64) for size in sizes)
+    state = tuple(torch.randn(rows, 3, *shape, dtype=D64) for shape in spec.states.values())
     (theirs, their_gradients), *others = (
         everything(core, x, lengths, state, e) for e in ENGINES if e != "scan" or can_scan(spec)
     )

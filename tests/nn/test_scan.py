@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnncli.cells import CELLS, CoreSpec
+from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
 from rnncli.nn.frontends import Rows
 from rnncli.nn.recurrent import choose_engine, make_core, run, run_by
@@ -28,7 +28,7 @@ def test_gradcheck(cell: str, nonlinearity: str, bidirectional: bool, lengths: l
     spec = CoreSpec(cell, nonlinearity, I, H, 2, bidirectional, bias=bias)
     core = make_core(spec).double()
     rows = spec.num_layers * spec.num_directions
-    state = [torch.randn(rows, B, H, dtype=D64, requires_grad=True) for _ in CELLS[cell].states]
+    state = [torch.randn(rows, B, H, dtype=D64, requires_grad=True) for _ in spec.states]
     x = torch.randn(T, B, I, dtype=D64, requires_grad=True)
     names, weights = zip(*core.named_parameters(), strict=True)
     sizes = None if lengths is None else torch.tensor(lengths)

@@ -46,7 +46,6 @@ TEXTS: dict[str, str] = {
     "torch has no module for the cell of {path}: {spec}": "torch 没有 {path} 处循环单元的模块：{spec}",
     "ONNX needs the extra onnx: {name} is not installed": "ONNX 需要附加组件 onnx：没有安装 {name}",
     "leave --onnx away: the weights and the script hold every model": "去掉 --onnx：权重和脚本适用于所有模型",
-    "the run's own model.safetensors holds its weights": "运行自己的 model.safetensors 就是它的权重",
     "torch cannot write this model as ONNX: {why}": "torch 不能把这个模型写成 ONNX：{why}",
     "training this model": "训练这个模型",
     "lower hidden_size or batch_size": "减小 hidden_size 或 batch_size",
