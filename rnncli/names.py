@@ -42,7 +42,8 @@ def _cell(module: ModuleType) -> CellFacts:
 CELLS: Registry[CellFacts] = Registry("rnncli.cells", _cell)
 CONTROL = "feedforward"  # the cell without memory that `train.control` compares with
 NONLINEARITIES = ("tanh", "relu", "none")
-ENGINES = ("auto", "cell", "torch", "scan")
+ENGINES: Registry[ModuleType] = Registry("rnncli.nn.engines", lambda module: module)  # beside auto
+ENGINE_ALIASES = {"cell": "loop", "scan": "bptt"}  # what 0.1 called them
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -98,6 +99,11 @@ TORCH_HABITS: dict[str, str] = {
     "model.num_directions": "write bidirectional: true or false",
     "train.learning_rate": "torch's name is lr",
 }
+
+
+def engines() -> list[str]:
+    """What `model.engine` takes."""
+    return ["auto", *ENGINES]
 
 
 def torch_cells() -> list[str]:

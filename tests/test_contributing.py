@@ -134,7 +134,7 @@ from rnncli.cells import weights_of
 torch.manual_seed(0)
 core = make_core(CoreSpec("mgu", "tanh", 3, 4)).double()
 x = torch.randn(5, 2, 3, dtype=torch.float64)
-output, _ = run_by("cell", core, x)
+output, _ = run_by("loop", core, x)
 w, h = weights_of(core), torch.zeros(2, 4, dtype=torch.float64)
 for t in range(5):  # written with explicit matrices, row by row
     W_f, W_n, R_f, R_n = w.weight_ih[:4], w.weight_ih[4:], w["weight_hh"][:4], w["weight_hh"][4:]

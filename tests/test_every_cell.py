@@ -67,7 +67,7 @@ def test_padding_and_replay(cell: str, nonlinearity: str) -> None:
     x, lengths, state = torch.randn(5, 3, 3, dtype=D64), torch.tensor([5, 1, 3]), states_of(spec, 3)
     output, last = run(core, x, lengths, state)
     for b, n in enumerate(lengths.tolist()):
-        alone, own = run_by("cell", core, x[:n, b : b + 1], None, tuple(part[:, b : b + 1] for part in state))
+        alone, own = run_by("loop", core, x[:n, b : b + 1], None, tuple(part[:, b : b + 1] for part in state))
         torch.testing.assert_close(output[:n, b : b + 1], alone, rtol=0, atol=1e-12)
         torch.testing.assert_close([part[:, b : b + 1] for part in last], list(own), rtol=0, atol=1e-12)
         assert not output[n:, b].any()
@@ -83,7 +83,7 @@ def test_the_state_before_counts_where_it_says_so(cell: str) -> None:
     spec = CoreSpec(cell, "tanh", 3, 4)
     core = make_core(spec).double()
     x = torch.randn(4, 1, 3, dtype=D64)
-    one, other = (run_by("cell", core, x, None, states_of(spec, 1))[0] for _ in range(2))
+    one, other = (run_by("loop", core, x, None, states_of(spec, 1))[0] for _ in range(2))
     assert bool((one[-1] - other[-1]).abs().max() > 0) == CELLS[cell].stateful
     assert ("weight_hh" in spec.parameter_shapes(0)) == CELLS[cell].recurrent_weight
 

@@ -61,7 +61,7 @@ def bench(
     ] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option("--engine", metavar="cell|torch|scan", help="All by default. Repeat it.", rich_help_panel=_WITH),
+        typer.Option("--engine", metavar="loop|torch|bptt", help="All by default. Repeat it.", rich_help_panel=_WITH),
     ] = None,
     dtype: Annotated[
         str | None,
@@ -172,7 +172,7 @@ def _rows(
     from rnncli.bench import sizes
 
     cells = tuple(_known("--cell", cell or [], names.CELLS)) or sizes.CELLS
-    engines = _known("--engine", engine or [], names.ENGINES[1:])
+    engines = _known("--engine", [names.ENGINE_ALIASES.get(name, name) for name in engine or []], names.ENGINES)
     chosen_pass = _pass(what or "train")
     dtype = _known("--dtype", [dtype or "float32"], names.DTYPES)[0]
     device = _known("--device", [device or "cpu"], names.DEVICES)[0]

@@ -63,7 +63,7 @@ def proofs() -> Measured:
 
 
 def engines() -> Measured:
-    """rnn, gru and lstm by the engines cell, torch and scan: outputs and gradients towards x, in float64."""
+    """rnn, gru and lstm by the engines loop, torch and bptt: outputs and gradients towards x, in float64."""
     import torch
 
     from rnncli.cells import CoreSpec
@@ -77,7 +77,7 @@ def engines() -> Measured:
         core = make_core(CoreSpec(cell, "tanh", 3, 5, 2, True, 0, True)).double()
         x = torch.randn(12, 4, 3, dtype=torch.float64)  # (T, B, I)
         found = []
-        for engine in ("cell", "torch", "scan"):
+        for engine in ("loop", "torch", "bptt"):
             ours = x.clone().requires_grad_()
             output, _ = run_by(engine, core, ours, torch.tensor([12, 9, 5, 1]), None)
             found.append((output, torch.autograd.grad((output * output).sum(), ours)[0]))

@@ -6,6 +6,7 @@ config = validate(document, config_class(task_name(document, task_names())))
 
 from rnncli.recipe.check import describe as describe
 from rnncli.recipe.check import known_keys as known_keys
+from rnncli.recipe.check import renamed as renamed
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
 from rnncli.recipe.document import Document as Document

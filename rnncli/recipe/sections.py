@@ -50,10 +50,12 @@ class IsPath:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Beside `str`: one of these names, which are looked up when a value is checked. aliases: old name -> name."""
+    """Beside `str`: one of these names, which are looked up when a value is checked. aliases: old name -> name;
+    misleading: those that are better not written any more."""
 
     known: Callable[[], Collection[str]]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    misleading: tuple[str, ...] = ()
 
     def choices(self) -> list[str]:
         return list(self.known())
@@ -202,8 +204,10 @@ class CoreSection(Section):
     """`model:`, its recurrent part."""
 
     cell: CellName = Field("rnn", description="the recurrent cell; feedforward is the rnn cell without memory")
-    engine: Literal["auto", "cell", "torch", "scan"] = Field(
-        "auto", description="how the steps are computed: cell is a Python loop, torch its own kernels, scan in parallel"
+    engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
+        "auto",
+        description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt the backward pass "
+        "written out",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")

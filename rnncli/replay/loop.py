@@ -1,4 +1,4 @@
-"""The one loop over cells' steps: the `cell` engine, and what it records."""
+"""The one loop over cells' steps: the `loop` engine, and what it records."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def run_core(
     keep: Keep | None = None,
     step: Step | None = None,
 ) -> tuple[Tensor, State]:
-    """All layers and directions of a core by the loop: the `cell` engine.
+    """All layers and directions of a core by the loop: the `loop` engine.
 
     module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and the
     cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None where all are T. dropout: between layers,

@@ -201,7 +201,7 @@ class _Plain(nn.Module):
     def __init__(self, model: SequenceModel) -> None:
         super().__init__()
         self.model = copy.copy(model)
-        self.model.engine = "torch"  # one operator for all steps; the loop of `cell` would be of one length for good
+        self.model.engine = "torch"  # one operator for all steps; the loop of `loop` would be of one length for good
 
     def forward(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(Batch(inputs), state)

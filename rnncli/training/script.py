@@ -14,7 +14,7 @@ from rnncli.tasks import Recipe
 def code(recipe: Recipe) -> str:
     """A script that draws the recipe's weights, trains them as `train` does, and prints each epoch's loss.
 
-    For tagging with inline pairs of one length in one batch, as the hello recipes have: engine: cell becomes a loop
+    For tagging with inline pairs of one length in one batch, as the hello recipes have: engine: loop becomes a loop
     over torch.nn.RNNCell, every other engine torch.nn.RNN and its sisters. Raises UsageError for any other.
     """
     config: Any = recipe.config
@@ -77,7 +77,7 @@ def _model(config: Any) -> str:
     output = "hidden_size * 2" if model.bidirectional else "hidden_size"
     head = f"        self.fc = torch.nn.Linear({output}, num_class)\n" if model.head == "linear" else ""
     result = "self.fc(output)" if model.head == "linear" else "output  # h_t is the score"
-    if model.engine == "cell" and model.num_layers == 1 and not model.bidirectional:
+    if model.engine == "loop" and model.num_layers == 1 and not model.bidirectional:
         core = f"        self.cell = torch.nn.{kind}Cell(input_size, hidden_size{options})\n"
         zeros = "torch.zeros(inputs.shape[1], hidden_size)"
         state = f"({zeros}, {zeros})" if several else zeros

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from rnncli.cells import CoreSpec, State
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import ENGINES
-from rnncli.nn.recurrent import Core, PlainCore, check_engine, run_by
+from rnncli.nn.engines import ENGINES
+from rnncli.nn.recurrent import Core, PlainCore, run_by
 from rnncli.records import Check, Checks, Column, Message, Record, Table
 from rnncli.replay import CoreTrace, tolerance
 from rnncli.views import BATCH, Options
@@ -24,6 +24,7 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core"}
 ROWS = 4
 
+LOOP = "loop"  # what the others are compared with
 SHOWN = 24
 
 
@@ -40,9 +41,9 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         checks += found
     note = tr("each number: the largest difference from the cell loop in float64, relative where numbers exceed 1")
     where = tr(
-        "to read: the cell loop is {loop}; scan, backpropagation through time written out, is {scan}",
-        loop="rnncli/cells.py",
-        scan="rnncli/nn/scan.py",
+        "to read: the cell loop is {loop}; bptt, backpropagation through time written out, is {bptt}",
+        loop="rnncli/cells/",
+        bptt="rnncli/nn/engines/bptt.py",
     )
     notes = [Message(note, "note", name="how"), Message(where, "note", name="where")]
     return [*records, *notes, Checks([*checks, replay_check(made)])]
@@ -51,9 +52,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 def engines_for(core: Core, spec: CoreSpec) -> list[str]:
     """The engines that can run this core, the cell loop first."""
     found = []
-    for engine in sorted(set(ENGINES) - {"auto"}, key=lambda name: (name != "cell", name)):
+    for engine in sorted(ENGINES, key=lambda name: (name != LOOP, name)):
         try:
-            check_engine(spec, engine)
             with torch.no_grad():
                 x = torch.zeros(1, 1, spec.input_size).to(next(core.parameters()))
                 run_by(engine, core, x)
@@ -68,7 +68,7 @@ def _table(core: CoreTrace, module: Core) -> tuple[Table, list[Check]]:
     x, lengths = core.calls[0].x.detach(), core.lengths
     exact = copy.deepcopy(module).double()
     exact.__dict__.pop("forward", None)
-    reference = _everything(exact, spec, x.double(), lengths, core.calls[0].initial, "cell")
+    reference = _everything(exact, spec, x.double(), lengths, core.calls[0].initial, LOOP)
     engines = engines_for(module, spec)
     found = {engine: _everything(module, spec, x, lengths, core.calls[0].initial, engine) for engine in engines}
     tol = tolerance(x.dtype, spec.hidden_size + spec.input_size)
@@ -91,7 +91,7 @@ def _table(core: CoreTrace, module: Core) -> tuple[Table, list[Check]]:
 
 
 def _label(engine: str, module: Core) -> str:
-    return {"cell": tr("cell loop"), "torch": f"nn.{type(module).__name__}"}.get(engine, engine)
+    return {LOOP: tr("cell loop"), "torch": f"nn.{type(module).__name__}"}.get(engine, engine)
 
 
 def _everything(

@@ -58,7 +58,7 @@ SCORES = "\nimport json\nprint(json.dumps(scores[:, 0].tolist()))"
             {f"rnn.weight_{part}_l{layer}{end}" for part in ("ih", "hh", "hr") for layer in (0, 1)
              for end in ("", "_reverse")} | {"front.weight", "head.weight", "head.bias"},
         ),
-        (["model.nonlinearity=relu", "model.head=none", "model.engine=cell"],
+        (["model.nonlinearity=relu", "model.head=none", "model.engine=loop"],
          {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"}),
     ],
     ids=["rnn", "lstm", "no head"],
@@ -134,7 +134,7 @@ def test_a_cell_that_torch_lacks_is_exported_by_name(typed) -> None:
     [
         [],
         ["model.cell=lstm", "model.num_layers=2", "model.bidirectional=true"],
-        ["model.cell=gru", "model.engine=cell"],
+        ["model.cell=gru", "model.engine=loop"],
     ],
 )
 def test_onnx_gives_the_same_scores_and_carries_its_state(tmp_path: Path, sets: list[str]) -> None:

@@ -266,7 +266,7 @@ def test_choices_are_those_of_names() -> None:
         return typing.get_args(section.model_fields[name].annotation)
 
     assert choices_of(Annotated[str, *CoreSection.model_fields["cell"].metadata]) == list(names.CELLS)
-    assert choices(CoreSection, "engine") == names.ENGINES
+    assert choices_of(Annotated[str, *CoreSection.model_fields["engine"].metadata]) == names.engines()
     assert choices(CoreSection, "nonlinearity") == names.NONLINEARITIES
     assert choices(TrainSection, "device") == names.DEVICES
     assert choices(TrainSection, "dtype") == names.DTYPES

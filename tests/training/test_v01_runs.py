@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def test_a_run_of_0_1_resumes(name: str, tmp_path: Path, capsys: pytest.CaptureF
     folder = tmp_path / name
     shutil.copytree(V01 / name, folder)
     assert rnncli(["train", "--resume", str(folder), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    out, err = capsys.readouterr()
+    result = json.loads(out.splitlines()[-1])
+    assert err.count("scan is called bptt now") == ("scan" in name)
     ours, theirs = load_file(folder / "model.safetensors"), load_file(V01 / f"{name}.safetensors")
     assert ours.keys() == theirs.keys()
     if (EXPECTED["torch"], EXPECTED["processor"]) == (torch.__version__, processor()):
@@ -54,3 +57,12 @@ def test_a_run_of_0_1_opens(name: str, tmp_path: Path, capsys: pytest.CaptureFix
         command, *more = words
         assert rnncli([command, str(folder), *more, "--json"]) == 0, words
         assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("old", "now"), [("cell", "loop"), ("scan", "bptt")])
+def test_engines_by_their_former_names(old: str, now: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "hello", "--set", f"model.engine={old}", "--print-config"]
+    assert rnncli(words) == 0
+    out, err = capsys.readouterr()
+    assert re.search(rf"^model.engine +{now} +--set", out, re.M)
+    assert err.count("model.engine: scan is called bptt now") == (old == "scan")

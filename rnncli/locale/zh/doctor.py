@@ -47,7 +47,7 @@ TEXTS: dict[str, str] = {
     "files can be written where runs, caches and temporary files go": "运行、缓存和临时文件的位置都能写",
     "go to a folder of yours, or use --out DIR; RNNCLI_CACHE and TMPDIR move the others": "换到自己的文件夹，或用 --out DIR；RNNCLI_CACHE 和 TMPDIR 改变另外两个位置",
     "the proofs of rnncli demo hold for every cell": "rnncli demo 的证明对每种单元都成立",
-    "the engines cell, torch and scan agree, gradients too": "引擎 cell、torch 和 scan 一致，梯度也一致",
+    "the engines loop, torch and bptt agree, gradients too": "引擎 loop、torch 和 bptt 一致，梯度也一致",
     "the recipe hello learns ohlol": "配方 hello 学会了 ohlol",
     "its run folder opens again, with the same loss": "它的运行文件夹能再打开，损失相同",
     "install torch again; if it stays so, report it with this page": "重装 torch；若仍如此，请附上本页报告问题",

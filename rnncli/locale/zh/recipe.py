@@ -1,6 +1,7 @@
 """Chinese: rnncli/recipe."""
 
 TEXTS: dict[str, str] = {
+    "{key}: {old} is called {new} now": "{key}：{old} 现在叫 {new}",
     "no task is called {name!r}": "没有叫 {name!r} 的任务",
     "1 fault in the recipe": "配方中有 1 处错误",
     "{n} faults in the recipe": "配方中有 {n} 处错误",

@@ -4,7 +4,7 @@ TEXTS: dict[str, str] = {
     "rows of {state}_t": "{state}_t 的各行",
     "The sample is one row, read {n} times side by side: so a leak shows.": "样本只有一行：把它并排读 {n} 遍，行与行之间若有泄漏才看得出来。",
     "A core is a recurrent module of the model: its nn.RNN, nn.LSTM, nn.GRU.": "核心指模型里的循环模块：nn.RNN、nn.LSTM 或 nn.GRU。",
-    "to read: the cell loop is {loop}; scan, backpropagation through time written out, is {scan}": "源码：逐步循环在 {loop}；scan（写明的沿时间反向传播）在 {scan}",
+    "to read: the cell loop is {loop}; bptt, backpropagation through time written out, is {bptt}": "源码：逐步循环在 {loop}；bptt（写明的沿时间反向传播）在 {bptt}",
     "{name} at t={step}": "t={step} 处的 {name}",
     "{n} layers": "{n} 层",
     "no bias": "无 bias",
