@@ -11,6 +11,8 @@ folder does not have the name. No torch here.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
@@ -64,6 +66,18 @@ class Registry(Mapping[str, T]):
                 module = _imported(self.added[name])
             self.loaded[name] = self.read(module)
         return self.loaded[name]
+
+    def constants(self, name: str) -> dict[str, str]:
+        """The texts that the file of that name assigns before its first function, by their names; read, not imported,
+        since the file may import torch."""
+        spec = find_spec(f"{self.package}.{name}" if name in self.files else self.added[name].value)
+        text = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
+        head = re.split(r"^(?:def|class|@)", text, maxsplit=1, flags=re.MULTILINE)[0]
+        found: dict[str, str] = {}
+        for node in ast.parse(head).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                found |= {target.id: str(node.value.value) for target in node.targets if isinstance(target, ast.Name)}
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self.files, *sorted(self.added)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rnncli
-from rnncli import cli, locale, names, tasks
+from rnncli import cli, locale, names, tasks, views
 from rnncli.cells import CELLS
 from rnncli.locale import english, speaking, tr
 
@@ -40,6 +40,7 @@ VARIABLES = {
     "what": "training/summary.py",
     "plan.metric": "sweep/pages.py",
     "about[key]": "pages/recordings.py",
+    "group": "views/_overview.py",
 }
 
 
@@ -78,6 +79,7 @@ def through_variables() -> set[str]:
     found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= COUNTED
+    found |= set(views.GROUPS)
     found |= {text for name in CELLS for text in CELLS[name].about.values()}
     found |= {"faster", "slower", "inconclusive", "calls", "products", "elements"}
     for name in tasks.task_names():

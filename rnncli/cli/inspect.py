@@ -13,6 +13,7 @@ from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
+from rnncli.views import about_views
 
 if TYPE_CHECKING:
     from rnncli.data.batch import Batch
@@ -34,8 +35,10 @@ def inspect(
         str,
         typer.Argument(
             metavar="VIEW",
-            help="shapes params embeddings | steps states saturation neurons attention | gradients memory | "
-            "engines padding influence. Without one: an overview.",
+            help="\n\n".join(
+                ["One of these; without one, an overview."]
+                + [f"{name}: {line}." for listed in about_views().values() for name, line in listed]
+            ),
         ),
     ] = "",
     view_: Annotated[str, typer.Option("--view", metavar="VIEW", help="The same as VIEW.", rich_help_panel=_WHAT)] = "",

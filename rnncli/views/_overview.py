@@ -13,7 +13,7 @@ from rnncli.records import Checks, Column, Commands, Message, Page, Record, Tabl
 from rnncli.replay import CoreTrace
 from rnncli.report import symbols
 from rnncli.report.numbers import number, size
-from rnncli.views import Options
+from rnncli.views import Options, about_views
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
 from rnncli.views._show import cells_of, joined, label_cell, label_column, name_of, place, replay_check
@@ -26,16 +26,6 @@ MOST = 4  # numbers of h: more would take the room of the answers
 ROOM = 26  # characters for a formula
 
 
-def groups() -> list[tuple[str, list[str]]]:
-    """The views by what they answer."""
-    return [
-        (tr("what is in it"), ["shapes", "params", "embeddings"]),
-        (tr("what it does"), ["steps", "states", "saturation", "neurons", "attention"]),
-        (tr("how far back"), ["gradients", "memory"]),
-        (tr("is it right"), ["engines", "padding", "influence"]),
-    ]
-
-
 def overview(subject: Subject) -> Page:
     made = subject.trace()
     core = subject.main(made)
@@ -45,10 +35,11 @@ def overview(subject: Subject) -> Page:
     steps = _steps(subject, core, ROWS - taken)
     records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
     records.append(Checks([replay_check(made)]))
-    width = max(cells_of(title) for title, _ in groups()) + 2
+    groups = {tr(group): [name for name, _ in listed] for group, listed in about_views().items()}
+    width = max(map(cells_of, groups)) + 2
     lines = [
         (title + " " * (width - cells_of(title)) + "  ".join(name for name in names if applies(name, subject)), "")
-        for title, names in groups()
+        for title, names in groups.items()
     ]
     records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
     return paged("overview", subject, Options(), records)

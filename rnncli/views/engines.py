@@ -20,6 +20,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "is it right"
+ABOUT = "every engine against the cell loop in float64: outputs, states, gradients"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core"}
 ROWS = 4

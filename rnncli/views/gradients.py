@@ -25,6 +25,8 @@ from rnncli.views._show import (
 )
 from rnncli.views._subject import Question, Subject, ask
 
+GROUP = "how far back"
+ABOUT = "how much of a loss reaches each earlier step"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "layer", "direction", "core", "loss"}
 ROWS = 1

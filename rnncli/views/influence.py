@@ -21,6 +21,8 @@ from rnncli.views._inputs import with_rows
 from rnncli.views._show import about, name_of
 from rnncli.views._subject import Subject
 
+GROUP = "is it right"
+ABOUT = "change one input and see which rows and steps move"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core", "variant"}
 ROWS = 4

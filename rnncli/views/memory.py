@@ -19,6 +19,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "how far back"
+ABOUT = "the norm of dh_T/dx_(T-k) against the lag k"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"layer", "direction", "core"}
 ROWS = 4

@@ -17,6 +17,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of
 from rnncli.views._subject import Subject
 
+GROUP = "is it right"
+ABOUT = "the same sequences alone, padded and packed"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core"}
 ROWS = 4

@@ -15,6 +15,8 @@ from rnncli.views import Options
 from rnncli.views._show import formula, place, places
 from rnncli.views._subject import Subject
 
+GROUP = "what is in it"
+ABOUT = "every weight by layer, direction and gate; spectral radius; the count as a formula"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = frozenset({"layer", "direction", "core"})
 ROWS = 1

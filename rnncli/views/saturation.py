@@ -16,6 +16,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "gates that are shut or open, tanh at its ends, dead units, NaN"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core"}
 ROWS = 8

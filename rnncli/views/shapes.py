@@ -25,6 +25,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import formula
 from rnncli.views._subject import Subject
 
+GROUP = "what is in it"
+ABOUT = "every stage from input to head: sizes, parameters, bytes, FLOPs"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH
 ROWS = 1

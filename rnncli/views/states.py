@@ -14,6 +14,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, replay_check, unit_numbers
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "which row of h_n is which layer and direction, and where it is in output"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"units", "core"}
 ROWS = 1

@@ -28,6 +28,8 @@ from rnncli.views._show import (
 )
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "the per-step table: token, x_t, gates, c_t, h_t, answer"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
