@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
-# Multiplications in one step's matrix products below which a second thread gains little or costs. Two threads against
-# one, training over 32 steps on 2 idle cores: at 4 million rnn 1.1, gru 1.0, lstm 1.7 times as fast; at a quarter of
-# that gru falls to 0.8. Beside other work a second thread loses far more than that.
+# Multiplications in one step's matrix products below which a second thread gains little or costs. Next to other work a
+# second thread loses far more than it gains on idle cores.
 _WORK_FOR_A_THREAD = 4_000_000
 
 
@@ -133,9 +132,8 @@ def _read(path: Path) -> str:
 def share_cores() -> None:
     """Let torch's threads sleep when they wait for each other, in place of the spinning that OpenMP begins with.
 
-    For a process before it imports torch. Beside other work, spinning takes the cores from the very threads that are
-    waited for: two threads each, on two cores at a load of 7, did a fiftieth of what one thread did, and sleeping ones
-    three quarters. What the environment already says stays.
+    For a process before it imports torch. Next to other work, spinning takes the cores from the very threads that are
+    waited for: two spinning threads then do far less than one. What the environment already says stays.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
         os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # GNU's: some microseconds

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from rnncli.cli import run
+from tests.narrowed import some
 
 EVIDENCE = Path(__file__).parent / "evidence" / "hostile-input.json"
 SECONDS = 10.0
@@ -39,7 +40,7 @@ def bounded(memory: int = 2 * GIB, seconds: float = SECONDS) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = _address_space() + memory
     handler = signal.signal(signal.SIGALRM, stop)
-    faulthandler.dump_traceback_later(3 * seconds, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(3 * seconds, exit=True, file=some(sys.__stderr__))
     signal.setitimer(signal.ITIMER_REAL, seconds)
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     try:
@@ -56,7 +57,7 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def counts(fast: int, whole: int) -> Any:
+def counts(fast: int, whole: int) -> pytest.MarkDecorator:
     """So many inputs with a fixed seed in the fast tier, so many as evidence."""
     return pytest.mark.parametrize("count", [fast, pytest.param(whole, marks=pytest.mark.evidence)])
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from added_package import Typed, install
 from safetensors.torch import load_file
 
 from rnncli import views
+from tests.added_package import Typed, install
 
 MINLRU = '''
 """minlru: h_t = (1 - z) h_(t-1) + z v; z and v read x alone. minGRU of Feng et al. 2024 (arXiv:2410.01201)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from added_package import Typed, install
+from tests.added_package import Typed, install
 
 LENGTHS = """
 import torch

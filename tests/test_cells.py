@@ -1,6 +1,7 @@
 """The steps of cells/ against torch's own cells, in float64, and the counts against torch's parameters."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from rnncli.cells import CELLS, CoreSpec, quiet_projections, spec_of, weights_of
 from rnncli.cells.gru import step_cho
 
-TORCH_CELLS = {
+TORCH_CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
     "rnn-tanh": lambda: nn.RNNCell(4, 3, nonlinearity="tanh"),
     "rnn-relu": lambda: nn.RNNCell(4, 3, nonlinearity="relu"),
     "rnn-nobias": lambda: nn.RNNCell(4, 3, bias=False),

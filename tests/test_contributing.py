@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.narrowed import some
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S))
@@ -48,7 +50,7 @@ def put_in(section: str, source: Path) -> list[Path]:
     touched = []
     for kind, block in FENCE.findall(SECTIONS[section]):
         if kind == "diff":
-            name, change = re.fullmatch(r"--- (\S+)\n(.*)", block, re.S).groups()
+            name, change = some(re.fullmatch(r"--- (\S+)\n(.*)", block, re.S)).groups()
             lines = change.splitlines(keepends=True)
             before = "".join(line[1:] for line in lines if line[0] in "- ")
             after = "".join(line[1:] for line in lines if line[0] in "+ ")
@@ -98,11 +100,11 @@ def holds(*files: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def suite(source: Path, *files: str) -> None:
+def suite(source: Path, *words: str) -> None:
     """The suite's own tests over a registry, with the changed package in the place of ours."""
-    names = [str(ROOT / "tests" / file) if file.endswith(".py") else file for file in files]
+    shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__", "evidence"))
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *names], cwd=source.parent,
+        [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words], cwd=source,
         env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -125,7 +127,7 @@ def test_a_cell(copy: Path) -> None:
             assert all(check["ok"] for check in json.loads(out)["checks"]), line
     assert '"mgu"' in said["rnncli recipes schema"]
     holds(*files)
-    suite(copy, "test_every_cell.py", "test_names.py", "test_locale.py")
+    suite(copy, "tests/test_every_cell.py", "tests/test_names.py")
     script = """
 import torch
 from rnncli.cells import CELLS, CoreSpec, Weights
@@ -179,7 +181,7 @@ print(json.dumps([float((made["l0.fwd.h"][t, 0] ** 2).sum().sqrt()) for t in ran
     assert [row["norm"] for row in first["rows"]] == pytest.approx(json.loads(done.stdout), rel=1e-6)
     assert "|h_t|" in (copy.parent / "work" / "report.html").read_text("utf-8")
     holds(*files)
-    suite(copy, "views/test_views_all.py", "-k", "norms or overview")
+    suite(copy, "tests/views/test_views_all.py", "-k", "norms or overview")
 
 
 def test_a_peer(copy: Path) -> None:

@@ -10,7 +10,7 @@ from rnncli import device, names
 from rnncli.errors import Missing
 
 
-def test_devices_that_are_not_here_are_named_with_those_that_are(monkeypatch) -> None:
+def test_devices_that_are_not_here_are_named_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert device.pick_device("auto") == torch.device("cpu")
@@ -20,7 +20,7 @@ def test_devices_that_are_not_here_are_named_with_those_that_are(monkeypatch) ->
     assert "cpu" in caught.value.todo
 
 
-def test_auto_takes_the_accelerator(monkeypatch) -> None:
+def test_auto_takes_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert device.pick_device("auto").type == "cuda"
@@ -54,7 +54,7 @@ def test_quota_of_an_older_container(tmp_path: Path) -> None:
         assert device._cpu_quota(tmp_path) == cores
 
 
-def test_usable_cores_obeys_affinity_and_quota(monkeypatch) -> None:
+def test_usable_cores_obeys_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     for quota, cores in ((None, 8), (3, 3), (16, 8)):
         monkeypatch.setattr(device, "_cpu_quota", lambda _, quota=quota: quota)
@@ -68,7 +68,7 @@ def test_small_models_get_one_thread() -> None:
     assert device.threads_for(128, 512, 512, 4, cores=1) == 1
 
 
-def test_memory_of_a_container(tmp_path: Path, monkeypatch) -> None:
+def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("400000\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100000\n")
@@ -79,7 +79,7 @@ def test_memory_of_a_container(tmp_path: Path, monkeypatch) -> None:
     assert device.memory_available() == 10**12
 
 
-def test_memory_is_asked_for_before_it_is_taken(monkeypatch) -> None:
+def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "memory_available", lambda: 2**30)
     device.require_memory(2**30, "this model")
     with pytest.raises(Missing) as caught:
@@ -98,7 +98,9 @@ def test_this_machine_answers() -> None:
 
 
 @pytest.mark.parametrize("said", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}, {"KMP_BLOCKTIME": "200"}])
-def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(monkeypatch, said: dict[str, str]) -> None:
+def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, str]
+) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in said.items():

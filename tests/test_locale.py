@@ -15,11 +15,12 @@ import rnncli
 from rnncli import cli, locale, names, tasks, views
 from rnncli.cells import CELLS
 from rnncli.locale import english, speaking, tr
+from tests.narrowed import of_kind
 
 PACKAGE = Path(rnncli.__file__).parent
 
 # Where `tr` is given a variable: the expression, as it is written -> the module and what its values are.
-VARIABLES = {
+VARIABLES: dict[str, str | tuple[str, ...]] = {
     "text": "report/__init__.py",  # hands its own argument on
     "expected": "cli/__init__.py",
     "self.counted": "cli/watching.py",
@@ -28,7 +29,7 @@ VARIABLES = {
     "_KIND_WORDS[types[key]]": "recipe/sections.py",
     "config.data.tokens": "tasks/",
     "side": "tasks/translation.py",
-    "outcome.on": "training/summary.py",
+    "outcome.on": "training/",
     "found.on": "training/summary.py",
     "name": ("training/summary.py", "pages/learning.py"),
     "best.bound.by": "bench/pages.py",
@@ -62,7 +63,7 @@ def literals() -> dict[str, str]:
         for call in calls(tree, "tr", "_tr"):
             for leaf in leaves(call.args[0]):
                 if isinstance(leaf, ast.Constant):
-                    found.setdefault(leaf.value, name)
+                    found.setdefault(of_kind(str, leaf.value), name)
     return found
 
 
@@ -86,8 +87,7 @@ def through_variables() -> set[str]:
         found |= set(tasks.load_task(name).METRICS)
     for _, tree in modules():
         for call in calls(tree, "Expected"):
-            assert isinstance(call.args[0], ast.Constant)
-            found.add(call.args[0].value)
+            found.add(of_kind(str, of_kind(ast.Constant, call.args[0]).value))
     return found
 
 

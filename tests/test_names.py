@@ -26,9 +26,10 @@ def test_optimizer_arguments(name: str) -> None:
     theirs = inspect.signature(getattr(torch.optim, kind).__init__).parameters
     assert set(types) == set(theirs) - ELSEWHERE - IMPLEMENTATION
     assert (name in names.NO_WEIGHT_DECAY) == ("weight_decay" not in theirs)
+    kinds: dict[type, type | tuple[type, ...]] = {float: (int, float), list: tuple, bool: bool, int: int}
     for argument, expected in types.items():
         default = theirs[argument].default
-        assert isinstance(default, {float: (int, float), list: tuple, bool: bool, int: int}[expected]), argument
+        assert isinstance(default, kinds[expected]), argument
 
 
 @pytest.mark.parametrize("name", names.SCHEDULES)
@@ -45,7 +46,7 @@ def test_gates_are_torch_s() -> None:
     assert names.torch_cells() == ["gru", "lstm", "rnn"]
     for cell, module in (("rnn", torch.nn.RNN), ("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)):
         assert names.CELLS[cell].torch_class == module.__name__
-        assert module(3, 5).weight_ih_l0.shape[0] == CELLS[cell].num_gates * 5
+        assert module(3, 5).get_parameter("weight_ih_l0").shape[0] == CELLS[cell].num_gates * 5
 
 
 def test_what_compare_takes() -> None:

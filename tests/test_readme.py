@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import readme_table
 import torch
 
 from rnncli.cli import run
+from tests import readme_table
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
@@ -58,6 +58,11 @@ def shortened(line: str) -> str:
     return line
 
 
+def slow(line: str) -> bool:
+    """Whether it starts processes, or needs what such a line made."""
+    return line.startswith("for ") or " sweep " in line or "sweeps" in line
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_the_commands_run_in_order(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = lines_of(name)
@@ -69,8 +74,10 @@ def test_the_commands_run_in_order(name: str, folder: Path, monkeypatch: pytest.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for line in lines:
+        if name != "README.md" and line.replace("--lang zh ", "") in lines_of("README.md") and slow(line):
+            continue  # the same, but for the language
         if "|" in line or line.startswith(("for ", "printf ")):
-            line = line.replace("seq 1 40", "seq 1 2")
+            line = line.replace("seq 1 40", "seq 1 1")
             if "jq" not in line or shutil.which("jq") is not None:
                 done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], capture_output=True, text=True)
                 assert done.returncode == 0, (line, done.stderr)
@@ -117,11 +124,13 @@ def test_both_readmes_install_alike_and_name_the_cpu_wheels_first() -> None:
         assert set(re.findall(r"https?://[^\s)`]+", text)) == {"https://download.pytorch.org/whl/cpu"}
 
 
-def test_the_python_example_runs(folder: Path) -> None:
+def test_the_python_example_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "torch.Size([5, 1, 3])" in done.stdout
+    monkeypatch.chdir(folder)
+    exec(compile(code, "example.py", "exec"), {"__name__": "__main__"})
+    assert "torch.Size([5, 1, 3])" in capsys.readouterr().out
 
 
 def test_the_table_is_what_the_evidence_says() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_tanh_or_relu_is_said_to_be_unknown() -> None:
     assert gru.unknown == []
 
 
-NESTED = {
+NESTED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "state_dict": lambda s: {"state_dict": s},
     "model": lambda s: {"model": s, "epoch": 3},
     "lightning": lambda s: {

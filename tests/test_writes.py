@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile import bounded
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest, write_output
+from tests.hostile import bounded
 
 
 def test_atomic_write(tmp_path: Path) -> None:
@@ -27,7 +27,9 @@ def test_atomic_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, monkeypatch, at: str) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 

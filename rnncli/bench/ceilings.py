@@ -28,7 +28,7 @@ class Ceiling:
 
 
 def has_one_dnn(device: torch.device) -> bool:
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    available: bool = torch.backends.mkldnn.is_available()
     return available and device.type == "cpu"
 
 

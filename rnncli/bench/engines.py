@@ -32,6 +32,7 @@ from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.recurrent import choose_engine
+from rnncli.replay.rounding import Found, ratio
 
 BOUND_ROUNDS = 7
 
@@ -106,7 +107,7 @@ class Measured:
     first: Interval | None
     first_after: Interval | None
     watch: Watch
-    difference: float  # the largest between engines, relative
+    difference: Found  # the largest between engines, as a share, and what rounding may make
 
     @property
     def moved(self) -> list[str]:
@@ -142,13 +143,13 @@ def measure_rows(plan: Plan, told: Told = nothing) -> Measured:
         ceilings = _ceilings(plan, setting)
         figures: list[Figure] = []
         contests: list[Contest] = []
-        difference = 0.0
+        difference: Found = (0.0, 0.0)
         for k, row in enumerate(plan.rows):
             told(f"{row.cell} {row.sizes}", k, len(plan.rows))
             found, contest, apart = _measure(row, plan, setting, ceilings, watch)
             figures += found
             contests.append(contest)
-            difference = max(difference, apart)
+            difference = max(apart, difference, key=ratio)
         told(tr("the first row again"), len(plan.rows), len(plan.rows))
         first = next((figure.ratio for figure in figures if figure.ratio is not None), None)
         after = None
@@ -196,7 +197,7 @@ def _engines(row: Row, plan: Plan, setting: Setting) -> list[str]:
 
 def _measure(
     row: Row, plan: Plan, setting: Setting, ceilings: dict[int, Ceiling], watch: Watch
-) -> tuple[list[Figure], Contest, float]:
+) -> tuple[list[Figure], Contest, Found]:
     """All engines and thread counts of one row, in turn; the winner; the largest difference between engines."""
     made = make(row, setting)
     torch.set_num_threads(plan.threads[0])

@@ -25,10 +25,11 @@ from rnncli.bench.measure import (
     verdict_of,
     warm_up,
 )
-from rnncli.bench.work import TOLERANCE, in_order, require_equal
+from rnncli.bench.work import allowed, in_order, require_equal
 from rnncli.data.batch import Batch, Order
 from rnncli.device import usable_cores
 from rnncli.errors import CheckFailed, RnncliError
+from rnncli.replay.rounding import Found
 from rnncli.tasks import Loss, Recipe, Task
 from rnncli.training.job import Job, cores_of, prepare
 from rnncli.training.loop import Progress, TrainState, fit, start, update
@@ -170,7 +171,7 @@ class Profile:
     best: Tried | None
     rounds: int
     watch: Watch
-    differences: dict[str, float]  # the largest between engines, by precision
+    differences: dict[str, Found]  # the largest between engines and what rounding may make, by precision
     per_update: float  # what the loss counts, in one update
 
 
@@ -284,7 +285,7 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
             optimizer.zero_grad()
             with job.autocast():
                 loss = job.task.loss(job.config, model, batch, carried[0])
-            (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]
+            (loss.total / loss.count).backward()
             if clip:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
@@ -314,14 +315,14 @@ def _job_with(job: Job, candidate: Candidate) -> Job:
 
 def _try_all(
     job: Job, own: Candidate, batches: list[Batch], rounds: int, budget: float
-) -> tuple[list[Tried], dict[Candidate, str], dict[str, float]]:
+) -> tuple[list[Tried], dict[Candidate, str], dict[str, Found]]:
     """Every candidate's update in turn with the recipe's own; why some cannot run; the largest difference
     of a first loss, by precision."""
     arms: dict[Candidate, Arm] = {}
     losses: dict[Candidate, float] = {}
     failed: dict[Candidate, str] = {}
     expected: dict[str, list[torch.Tensor]] = {}
-    differences: dict[str, float] = {}
+    differences: dict[str, Found] = {}
     for candidate in dict.fromkeys((own, *candidates(job))):
         try:
             found = _job_with(job, candidate)
@@ -333,9 +334,10 @@ def _try_all(
             continue
         losses[candidate] = float(result[0])
         reference = expected.setdefault(candidate.precision, result)
-        tolerance = TOLERANCE[torch.bfloat16 if candidate.precision == "bf16" else next(job.model.parameters()).dtype]
+        tolerance = _allowed(job, batches[0], candidate.precision)
         apart = require_equal(reference, result, f"engine {candidate.engine}", tolerance)
-        differences[candidate.precision] = max(apart, differences.get(candidate.precision, 0.0))
+        largest = max(apart, differences.get(candidate.precision, (0.0, tolerance))[0])
+        differences[candidate.precision] = (largest, tolerance)
         arms[candidate] = Arm(str(candidate), _updater(found, batches), _thread_setter(candidate.threads))
     warm_up(list(arms.values()))
     done = take_turns(list(arms.values()), rounds, budget)
@@ -354,6 +356,13 @@ def _thread_setter(threads: int) -> Callable[[], None]:
         torch.set_num_threads(threads)
 
     return before
+
+
+def _allowed(job: Job, batch: Batch, precision: str) -> float:
+    """What rounding may make of the first loss, as a share of it."""
+    dtype = torch.bfloat16 if precision == "bf16" else next(job.model.parameters()).dtype
+    width = max(spec.input_size + spec.hidden_size for spec in cores_of(job.model).values())
+    return allowed(dtype, batch.inputs.shape[0], width)
 
 
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:

@@ -8,7 +8,6 @@ from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, paired_ratio, spread_of
 from rnncli.bench.pages import SCHEMA, VERDICTS, noise
 from rnncli.bench.recipes import Candidate, Profile, Tried
-from rnncli.bench.work import TOLERANCE
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Commands, Message, Page, Record, Table
 
@@ -72,8 +71,7 @@ def page(found: Profile, name: str) -> Page:
             f"engines-agree-{precision}",
             True,
             tr("all engines give the same first loss in {precision}", precision=precision),
-            difference,
-            TOLERANCE[torch.bfloat16 if precision == "bf16" else next(job.model.parameters()).dtype],
+            *difference,
         )
         for precision, difference in found.differences.items()
     ]

@@ -17,9 +17,9 @@ from rnncli.errors import CheckFailed, RnncliError
 from rnncli.locale import tr
 from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, make_core, run_by
+from rnncli.replay.rounding import FACTOR, Found, unit
 
-# Largest difference allowed between two ways to do the same work, as a share of the largest number in it.
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9, torch.bfloat16: 1e-1}
+ROUNDED = 16  # units in the last place by which two sound results may differ however short the sums are
 ORDER = ("loop", "torch", "bptt")
 TINY = 2  # H of the run whose products cost nothing: what is left of its time is the cost of the calls
 
@@ -53,7 +53,7 @@ class Made:
                     parameter.grad = None
                 self.x.grad = None
                 output, last = run_by(engine, self.core, self.x)
-                output.backward(self.d_output)  # type: ignore[no-untyped-call]
+                output.backward(self.d_output)
                 gradients = [parameter.grad for parameter in (*self.core.parameters(), self.x)]
                 result = (output, *last, *(gradient for gradient in gradients if gradient is not None))
             case "forward":
@@ -102,20 +102,33 @@ def engines_here(cell: str, setting: Setting) -> list[str]:
     return found
 
 
-def agree(made: Made, engines: Sequence[str]) -> float:
-    """The largest difference of any engine's results from the first one's, as a share of the largest number there.
+def allowed(dtype: torch.dtype, steps: int, width: int) -> float:
+    """The largest difference that rounding may make between two ways to do the same work, as a share of the largest
+    number in it: over so many time steps, with sums of `width` products, which low precision adds up in float32.
 
-    Raises CheckFailed, naming the engine, where it is more than TOLERANCE: a wrong result is not worth timing.
+    For weights as they are drawn, which do not amplify a difference from step to step.
     """
+    added = torch.float64 if dtype == torch.float64 else torch.float32
+    return ROUNDED * unit(dtype) + FACTOR * unit(added) * (steps + width)
+
+
+def agree(made: Made, engines: Sequence[str]) -> Found:
+    """The largest difference of any engine's results from the first one's, as a share of the largest number there, and
+    what rounding may make.
+
+    Raises CheckFailed, naming the engine, where it is more: a wrong result is not worth timing.
+    """
+    row = made.row
+    tolerance = allowed(made.setting.dtype, row.T, row.inputs + row.H)
     expected: list[Tensor] = []
     largest = 0.0
     for engine in engines:
         made.state = None
         found = [tensor.detach().double().cpu() for tensor in made.once(engine)]
         expected = expected or found
-        largest = max(largest, require_equal(expected, found, engine, TOLERANCE[made.setting.dtype]))
+        largest = max(largest, require_equal(expected, found, engine, tolerance))
     made.state = None
-    return largest
+    return largest, tolerance
 
 
 def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str, tolerance: float) -> float:
@@ -130,7 +143,7 @@ def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str
     if difference > tolerance:
         raise CheckFailed(
             tr("{name} computes something else: results differ by {diff} of the largest", name=name, diff=difference),
-            todo=tr("allowed is {tol}; a wrong result is not timed", tol=tolerance),
+            todo=tr("allowed is {tol}; a wrong result is not timed", tol=f"{tolerance:.1e}"),
         )
     return difference
 
@@ -140,7 +153,7 @@ def path_of(row: Row, setting: Setting, engine: str) -> str:
     if engine != "torch":
         return engine
     if setting.device.type == "cuda":
-        cudnn: bool = torch.backends.cudnn.is_available()  # type: ignore[no-untyped-call]
+        cudnn: bool = torch.backends.cudnn.is_available()
         return "cuDNN" if cudnn and torch.backends.cudnn.enabled else "native"
     fused = spec_of_row(row).torch_class is torch.nn.LSTM and setting.dtype in (torch.float32, torch.bfloat16)
     return "oneDNN" if fused and has_one_dnn(setting.device) else "native"

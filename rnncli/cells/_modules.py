@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
 
@@ -52,9 +52,11 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
     )
 
 
-def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> nn.Parameter:
-    """One parameter of a core; a *Cell of torch has one layer and no number in its names."""
-    return module.get_parameter(name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction))
+def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:
+    """One weight of a core, as it computes with it now; a *Cell of torch has one layer and no number in its names."""
+    own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
+    found: Tensor = getattr(module, own)  # a parametrized weight is no parameter
+    return found
 
 
 @contextmanager

@@ -119,11 +119,10 @@ def _root(
     lang: Annotated[str, typer.Option("--lang", metavar="|".join(LANGUAGES), help="Language of the screen.")] = "",
     ascii: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results only: no progress, no notes.")] = False,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more of what is done.")] = 0,
     debug: Annotated[bool, typer.Option("--debug", help="On an error, show where in the code it happened.")] = False,
 ) -> None:
     """Look inside recurrent networks from the shell: run a cell by hand, train from a recipe, inspect any tensor."""
-    settings.quiet, settings.verbose = quiet, verbose
+    settings.quiet = quiet
     if context.invoked_subcommand != "train":
         only_one_process()
     if context.invoked_subcommand is None:

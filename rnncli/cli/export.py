@@ -28,9 +28,10 @@ def export(
 
     done = export(open_run(folder).with_threads(1), out, onnx=onnx)
     what = tr("the whole model") if done.whole else tr("its recurrent cores")
+    about = tr("run {what} with torch and safetensors", what=what)
     shown: list[Record] = [
         Message(tr("{dir}: {files}", dir=done.folder, files=", ".join(done.files))),
         *([Checks(done.checks)] if done.checks else []),
-        Commands(tr("next"), [(f"python {done.folder / 'load.py'}", tr("run {what} with torch alone", what=what))]),
+        Commands(tr("next"), [(f"python {done.folder / 'load.py'}", about)]),
     ]
     report.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
@@ -16,7 +20,7 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from rnncli.tasks import Recipe
 
-SMALL = 1_000_000  # bytes of data that are read to say whether they will do
+LARGE = 200_000_000  # bytes of data; more is not read to fit epochs to it
 
 app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
 
@@ -99,12 +103,19 @@ def copy(
     found = _from_data(name, data, sets) if data is not None else {}
     recipe = load_recipe(name, sets, found)
     _note(recipe.note)
-    atomic_write(target, copied(recipe.document, type(recipe.config), target))
+    fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
+    recipe = fit.recipe
+    atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments))
     print(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
-        _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, recipe)
-    if not settings.quiet:
-        print(tr("next") + f"  rnncli train {target}")
+        _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
+    todo = f"rnncli train {shlex.quote(target)}"
+    if fit.fault is not None:
+        where = f" ({fit.fault.where})" if fit.fault.where else ""
+        _note(tr("it cannot be trained on as it is: {why}", why=fit.fault.what + where))
+        todo = fit.fault.todo
+    if todo and not settings.quiet:
+        print(tr("next") + f"  {todo}")
 
 
 @app.command()
@@ -157,21 +168,64 @@ def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, ob
 
     fill = getattr(load_recipe(name).task, "fill", None)
     found = {} if fill is None else fill(path)
+    return _unless_typed({"data.path": path} | found, sets)
+
+
+def _unless_typed(values: Mapping[str, object], sets: list[str]) -> dict[str, tuple[str, object]]:
+    """The values with the flag that they come from, but those of keys that --set sets."""
     typed = {text.partition("=")[0].strip() for text in sets}
-    return {key: ("--data", value) for key, value in ({"data.path": path} | found).items() if key not in typed}
+    return {key: ("--data", value) for key, value in values.items() if key not in typed}
 
 
-def _say_of(path: str, filled: dict[str, object], recipe: Recipe) -> None:
-    """What the data changed; and of a small file, which is read quickly, whether it can be trained on."""
+@dataclass(frozen=True)
+class Fit:
+    """A recipe with epochs that fit its data. comments: dotted key -> a comment for the copy. length: a sentence on the
+    epochs. fault: why it cannot be trained on this data."""
+
+    recipe: Recipe
+    comments: Mapping[str, str] = field(default_factory=dict)
+    length: str = ""
+    fault: RnncliError | None = None
+
+
+def _fitted(name: str, path: str, sets: list[str], found: dict[str, tuple[str, object]], recipe: Recipe) -> Fit:
+    """The recipe with epochs from the number of updates. The data is read for that, unless there is a lot of it."""
+    from rnncli.tasks import load_recipe
+
+    if _bytes(path) > LARGE:
+        about = tr("the data is larger than {n} MB and was not read: epochs are the recipe's", n=LARGE // 10**6)
+        return Fit(recipe, length=about)
+    with waiting(tr("reading the data ...")):
+        from rnncli.training.length import length_of
+
+        try:
+            fits = length_of(recipe)
+        except RnncliError as error:
+            return Fit(recipe, fault=error)
+    settled = _unless_typed(fits.settings(), sets)
+    comments = {"train.epochs": fits.why} if "train.epochs" in settled else {}
+    if "train.early_stopping" in settled:
+        comments["train.early_stopping"] = tr("epochs without improvement; 0 = never")
+    said = "  ".join(f"{key}: {value}" for key, (_, value) in settled.items()) + (f"  ({fits.why})" if comments else "")
+    return Fit(load_recipe(name, sets, found | settled), comments, said)
+
+
+def _bytes(path: str) -> int:
+    """Of a file, or of all files in a folder; 0 for what is neither."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    found = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sum(os.path.getsize(file) for file in found if os.path.isfile(file))
+
+
+def _say_of(path: str, filled: dict[str, object], length: str) -> None:
+    """What the data changed."""
     from rnncli.recipe.parse import flow_text
 
     if filled:
         print(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
-    if os.path.isfile(path) and os.path.getsize(path) <= SMALL:
-        try:
-            recipe.task.read(recipe.config)
-        except RnncliError as error:
-            _note(tr("it cannot be trained on as it is: {why}", why=error.what))
+    if length:
+        print(length)
 
 
 def _note(text: str) -> None:

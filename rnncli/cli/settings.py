@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Settings:
-    """ascii: True draws with ASCII only, None goes by the output's encoding. verbose: how many -v."""
+    """ascii: True draws with ASCII only, None goes by the output's encoding."""
 
     ascii: bool | None = None
     quiet: bool = False
-    verbose: int = 0
     debug: bool = False
 
 

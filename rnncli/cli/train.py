@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +19,10 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rnncli.records import Record
     from rnncli.tasks import Recipe
     from rnncli.training.job import Job
+    from rnncli.training.outcome import Outcome
 
 
 def train(
@@ -192,7 +195,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
     """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent."""
     from rnncli import report
     from rnncli.cli.watching import JsonLines, Lines
-    from rnncli.records import Commands, Message
+    from rnncli.records import Message
     from rnncli.report.progress import LiveProgress
     from rnncli.training.run import StoppedBySignal, run_training
     from rnncli.training.summary import closing, header
@@ -213,7 +216,9 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
             outcome = run_training(job, folder, watching, resume=resume)
     except StoppedBySignal as stop:
         if job.rank == 0:
-            command = f"rnncli train --resume {folder}" if job.team is None else job.team.resume_command()
+            command = (
+                f"rnncli train --resume {shlex.quote(str(folder))}" if job.team is None else job.team.resume_command()
+            )
             print(tr("stopped; everything so far is in {run}", run=folder), file=sys.stderr)
             print(tr("next:  {todo}", todo=command), file=sys.stderr)
         raise typer.Exit(stop.code) from None
@@ -225,23 +230,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
         page = closing(job, outcome)
     shown = list(page.records)
     if kept:
-        shown += [
-            Message(
-                tr(
-                    "saved {run} ({seconds} s, {why})",
-                    run=folder,
-                    seconds=f"{outcome.seconds:.1f}",
-                    why=outcome.stopped,
-                )
-            ),
-            Commands(
-                tr("next"),
-                [
-                    (f"rnncli inspect {_short(folder)}", tr("look inside it")),
-                    (f"rnncli predict {_short(folder)} {_input(job)}", tr("use it on new input")),
-                ],
-            ),
-        ]
+        shown += _closing_words(job, outcome, folder)
     else:
         shown.append(Message(tr("fast development run: all parts work, nothing is kept"), "note"))
     from dataclasses import replace
@@ -249,15 +238,28 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
     report.show(replace(page, records=shown), ascii=settings.ascii)
 
 
+def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
+    """What the run says of itself, where it was saved, and what to type next."""
+    from rnncli.records import Commands, Message
+    from rnncli.training.folder import typed_run
+
+    run = typed_run(folder)
+    advice = [] if settings.quiet else outcome.advice
+    words: list[Record] = [Message(tr("note: {text}", text=one.text)) for one in advice if not one.command]
+    why = tr("saved {run} ({seconds} s, {why})", run=folder, seconds=f"{outcome.seconds:.1f}", why=outcome.stopped)
+    commands = [
+        *((one.typed(run, folder), str(one.text)) for one in advice if one.command),
+        (f"rnncli inspect {run}", tr("look inside it")),
+        (f"rnncli predict {run} {_input(job)}", tr("use it on new input")),
+    ]
+    return [*words, Message(why), Commands(tr("next"), commands)]
+
+
 def _input(job: Job) -> str:
     """What `predict` takes for this recipe."""
     from rnncli.tasks import input_kind
 
     return "FILE" if input_kind(job.task, job.config) == "path" else "TEXT"
-
-
-def _short(folder: Path) -> str:
-    return "last" if folder.parent.name == "runs" else str(folder)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -219,7 +219,7 @@ def _by_soundfile(path: str | Path) -> Sound:
             todo=tr("unpack it first: gunzip {name}", name=name),
         )
     try:
-        import soundfile  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import soundfile
     except (ImportError, OSError) as error:  # OSError: the package is there and its library is not
         raise Missing(
             tr("is no PCM or float WAV; other sound files are read through the extra: audio"),

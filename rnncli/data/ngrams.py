@@ -47,10 +47,10 @@ class NgramClassifier:
         def closure() -> Any:
             optimizer.zero_grad()
             error = F.cross_entropy(self._scores(bags), targets) + PENALTY * self._weight.square().sum()
-            error.backward()  # type: ignore[no-untyped-call]
+            error.backward()
             return error
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
 
     def log_chances(self, texts: Sequence[Sequence[str]]) -> Any:
         """Each class's log probability, a tensor (texts, C). N-grams that training never saw are left out."""

@@ -12,19 +12,19 @@ added up in plain Python floats, and compared with what autograd finds through t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnncli import records
-from rnncli.demo.explain import UNITS, Term, apart, explained_table, products
+from rnncli.demo.explain import UNITS, Term, explained_table, products
 from rnncli.demo.network import Network, detached
-from rnncli.demo.proofs import fused, states_before, tolerance_of
+from rnncli.demo.proofs import check, states_before
 from rnncli.demo.settings import Shown, choose
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.replay import Trace
+from rnncli.replay import Trace, exact_copy, run_reference
+from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
 from rnncli.report.numbers import number
 
 _ROWS = 20_000
@@ -62,7 +62,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
     if chain.first < last:
         title = tr("the weights, over steps {first} to {last}", first=chain.first, last=last)
     tables.append(explained_table(net, "backward.weights", title, weights))
-    diff, tol = chain.difference(), 10 * tolerance_of(net)
+    found = chain.difference()
     loss = records.Message(
         tr(
             "L = the sum of the last h: dL/dh_{t} = 1 for every unit. a_t is what stands inside the nonlinearity.",
@@ -75,9 +75,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
         ),
         name="loss",
     )
-    return [loss, *tables], records.Check(
-        "backward-by-hand", diff <= tol, tr("these gradients are autograd's"), diff, tol
-    )
+    return [loss, *tables], check("backward-by-hand", tr("these gradients are autograd's"), [found])
 
 
 class _Chain:
@@ -144,31 +142,35 @@ class _Chain:
         labels = [f"{name}_{t}" for t in steps] if steps is not None else [f"{name}[{k}]" for k in range(len(hidden))]
         return products(numbers, labels, self.full)
 
-    def difference(self) -> float:
-        """The largest difference from autograd through torch's module over the same steps."""
-        found = [0.0]
-        for t in range(self.first, self.T - 1):
-            truth = self.gradients(t + 1)[0].tolist()
-            found += [apart(a, b) for a, b in zip(self.dh[t], truth, strict=True)]
-        weights = self.gradients(self.first, of_weights=True)[1]
-        mine = {"weight_hh_l0": self.before, "weight_ih_l0": self.x}
+    def difference(self) -> Found:
+        """The worst difference from autograd through torch's module over the same steps, and what rounding may cost."""
+        truth = self.gradients(self.net.core, self.net.x, self.before_all)
+        mine = [torch.tensor(self.dh[t], dtype=torch.float64) for t in range(self.first, self.T - 1)]
+        vectors = {"weight_hh_l0": self.before, "weight_ih_l0": self.x}
         steps = range(self.first, self.T)
-        for name, gradient in weights.items():
-            vectors = mine.get(name, [[1.0]] * self.T)  # a bias multiplies 1
-            for j, row in enumerate(gradient.reshape(self.H, -1).tolist()):
-                ours = [sum(self.da[t][j] * vectors[t][k] for t in steps) for k in range(len(row))]
-                found += [apart(a, b) for a, b in zip(ours, row, strict=True)]
-        return max(found, key=lambda d: (d != d, d))
+        for name, parameter in self.net.core.named_parameters():
+            of = vectors.get(name, [[1.0]] * self.T)  # a bias multiplies 1
+            width = range(len(of[0]))
+            sums = [[sum(self.da[t][j] * of[t][k] for t in steps) for k in width] for j in range(self.H)]
+            mine.append(torch.tensor(sums, dtype=torch.float64).view(parameter.shape))
+        exact = exact_copy(self.net.core)
+        inputs = [tensor.detach().to(next(exact.parameters())) for tensor in (self.net.x, self.before_all)]
+        costs = function_rounding(self.gradients, exact, inputs, unit(self.net.x.dtype))
+        off = [most_apart(ours, theirs.cpu()) for ours, theirs in zip(mine, truth, strict=True)]
+        return max(zip(off, costs, strict=True), key=ratio)
 
-    def gradients(self, t: int, of_weights: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
-        """Autograd from L to h_(t-1) and, if asked, the weights, through torch's module over the steps from t on."""
-        start = self.before_all[t].detach().clone().unsqueeze(0).requires_grad_()  # (1, B, H)
+    def gradients(self, core: nn.Module, x: Tensor, before: Tensor) -> list[Tensor]:
+        """Autograd from L of the first sample, through torch's module: towards h_t for every step but the last, by the
+        steps after it, then towards the weights. x: (T, B, I); before: (T, B, H), h_(t-1)."""
+        found = []
         with torch.enable_grad():
-            net = replace(self.net, x=self.net.x[t:], state=(start,))
-            loss = fused(net)[0][-1, 0].sum()
-            named = dict(net.core.named_parameters()) if of_weights else {}
-            state, *rest = torch.autograd.grad(loss, [start, *named.values()])
-        return state[0, 0], dict(zip(named, rest, strict=True))
+            for t in range(self.first, self.T - 1):
+                start = before[t + 1].detach().clone().unsqueeze(0).requires_grad_()  # (1, B, H)
+                loss = run_reference(core, self.net.spec, x[t + 1 :], (start,), None)[0][-1, 0].sum()
+                found.append(torch.autograd.grad(loss, start)[0][0, 0])
+            start = before[self.first].detach().unsqueeze(0)
+            loss = run_reference(core, self.net.spec, x[self.first :], (start,), None)[0][-1, 0].sum()
+            return [*found, *torch.autograd.grad(loss, list(core.parameters()))]
 
 
 def _in_brackets(value: float) -> str:

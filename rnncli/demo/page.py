@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,11 +13,14 @@ from rnncli import records
 from rnncli.demo import backward, explain, proofs, screen, sheet
 from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings, Shown, letters
-from rnncli.locale import speaking
+from rnncli.locale import speaking, tr
 from rnncli.replay import Trace, trace
 
 if TYPE_CHECKING:
     from rnncli.demo.given import File
+
+SEEDS = 100  # among which that of another sheet is looked for
+SECONDS = 5.0  # for that
 
 
 def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, whole: bool = False) -> records.Page:
@@ -23,7 +29,7 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
     Schema rnncli/trace/1. Raises UsageError for steps or units that are not there, Missing for a device or memory.
     """
     net = build(settings, file)
-    made = trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0])
+    made = _traced(net)
     config = settings.config()
     return records.Page(
         schema="rnncli/trace/1",
@@ -31,7 +37,7 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
         records=[
             screen.head_lines(net),
             *screen.warnings_of(net),
-            *_body(net, made, shown),
+            *_body(net, made, shown, file),
         ],
         config=config if settings.input is None else {**config, "letters": letters(settings.input)},
         tensors=_tensors(net, made) if whole else (),
@@ -42,10 +48,14 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
     )
 
 
-def _body(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
+def _traced(net: Network) -> Trace:
+    return trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0])
+
+
+def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[records.Record]:
     """The tables and the checks: of every step, or the sums of some, or the proofs."""
     if shown.explain is not None or shown.explain_backward is not None:
-        return _explained(net, made, shown)
+        return _explained(net, made, shown) if shown.check is None else _checked(net, made, shown, file)
     if shown.proofs:
         shares, memory = proofs.gradient_shares(net), proofs.no_memory(net)
         checks = records.Checks(proofs.all_checks(net, made, shares, memory))
@@ -56,18 +66,50 @@ def _body(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
 
 
 def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
-    """The sums of some steps; or a sheet without its results; or a filled sheet, marked."""
-    explanations = explain.explanations if shown.explain is not None else backward.explanations
-    found, by_hand = explanations(net, made, shown)
-    if shown.check is not None:
-        with speaking("en"):  # as a saved sheet names its rows
-            saved, _ = explanations(net, made, shown)
-        tables, named = ([r for r in page if isinstance(r, records.Table)] for page in (found, saved))
-        return sheet.marked(tables, named, shown.check, shown.tolerance)
+    """The sums of some steps; or a sheet without its results."""
+    found, by_hand = _explanations(net, made, shown)
     if shown.blanks:
         return [sheet.blank(record) if isinstance(record, records.Table) else record for record in found]
     words = [screen.explain_words(net)] if shown.explain is not None else []
     return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *words]
+
+
+def _explanations(net: Network, made: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
+    explanations = explain.explanations if shown.explain is not None else backward.explanations
+    return explanations(net, made, shown)
+
+
+def _forms(net: Network, made: Trace, shown: Shown) -> list[sheet.Tables]:
+    """The tables of a sheet: as it is filled in, and as a key has them."""
+    pages = [_explanations(net, made, replace(shown, blanks=blanks))[0] for blanks in (True, False)]
+    return [[record for record in page if isinstance(record, records.Table)] for page in pages]
+
+
+def _checked(net: Network, made: Trace, shown: Shown, file: File | None) -> list[records.Record]:
+    """A filled sheet, marked."""
+    assert shown.check is not None
+    with speaking("en"):  # as a saved sheet names its rows
+        named = _forms(net, made, shown)
+
+    def other(written: Sequence[str]) -> str:
+        return _options_of(written, net.settings, shown, file)
+
+    return sheet.marked(_forms(net, made, shown), named, shown.check, shown.tolerance, other)
+
+
+def _options_of(written: Sequence[str], settings: Settings, shown: Shown, file: File | None) -> str:
+    """The seed, and --nice, whose sheet has these sums, as options; "" where it is none of the first SEEDS, or the
+    sheets are so large that looking for it takes more than SECONDS."""
+    began = time.monotonic()
+    for nice in (settings.nice,) if file is not None else (settings.nice, not settings.nice):
+        for seed in range(SEEDS):
+            if time.monotonic() - began > SECONDS:
+                return ""
+            net = build(replace(settings, seed=seed, nice=nice), file)
+            if sheet.same_numbers(written, _forms(net, _traced(net), shown)):
+                options = f"--nice --seed {seed}" if nice else f"--seed {seed}"
+                return tr("{options} and without --nice", options=options) if settings.nice > nice else options
+    return ""
 
 
 def _tensors(net: Network, made: Trace) -> list[records.Tensor]:

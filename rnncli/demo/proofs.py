@@ -6,16 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnncli import records
-from rnncli.cells import CELLS, NONLINEARITIES, Gates, State, Step, Weights
+from rnncli.cells import CELLS, NONLINEARITIES, Gates, State, Step, Weights, weights_of
 from rnncli.demo.network import Network, Place, is_linear
 from rnncli.locale import tr
 from rnncli.names import CONTROL
 from rnncli.nn.recurrent import make_core
-from rnncli.replay import GRADIENT_STEPS, Trace, closed_form, difference, run_core, tolerance
+from rnncli.replay import GRADIENT_STEPS, Trace, closed_form, eps_of, exact_copy, run_core, run_reference
+from rnncli.replay.rounding import (
+    Found,
+    apart,
+    function_rounding,
+    most_apart,
+    ratio,
+    sequence_rounding,
+    step_rounding,
+    unit,
+    worst_of,
+)
 
 LENGTHS = (3, 30, 300)
 
@@ -39,8 +50,18 @@ def all_checks(net: Network, trace: Trace, shares: Shares, memory: Memory | None
     ]
 
 
-def tolerance_of(net: Network) -> float:
-    return tolerance(net.x.dtype, net.spec.hidden_size + net.spec.input_size)
+def step_cost(net: Network, trace: Trace, place: Place) -> list[Tensor]:
+    """What rounding may cost each state of a layer in one step: (T, B, H) each."""
+    x, before = inputs_of(net, trace, place), states_before(net, trace, place)
+    rows = tuple(tensor.flatten(0, 1) for tensor in before)
+    costs = step_rounding(net.spec, net.weights(place), x.flatten(0, 1), rows, eps_of(trace.core()))
+    return [cost.view(*before[0].shape[:2], *cost.shape[1:]) for cost in costs]
+
+
+def check(name: str, text: str, found: list[Found]) -> records.Check:
+    """The pair that is furthest beyond its tolerance, as a check."""
+    diff, tol = max(found, key=ratio)
+    return records.Check(name, diff <= tol, text, diff, tol)
 
 
 # --- one linear layer on [x; h]
@@ -49,15 +70,14 @@ def tolerance_of(net: Network) -> float:
 def one_linear(net: Network, trace: Trace) -> list[records.Check]:
     """Every h_t from its own x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once; for the
     cells that are written out so here."""
-    linear, diff = _LINEAR.get(net.settings.cell), 0.0
+    linear, found = _LINEAR.get(net.settings.cell), []
     if linear is None:
         return []
     for place in net.places():
         x, before = inputs_of(net, trace, place), states_before(net, trace, place)
         after = linear(x, before, net.weights(place))
-        diff = max(diff, difference(trace[f"{place.name}h"], after))
-    tol = tolerance_of(net)
-    return [records.Check("one-linear", diff <= tol, _linear_text(net), diff, tol)]
+        found.append(worst_of(apart(trace[f"{place.name}h"], after), step_cost(net, trace, place)[0]))
+    return [check("one-linear", _linear_text(net), found)]
 
 
 def linear_parameters(net: Network) -> int:
@@ -155,8 +175,7 @@ def states_before(net: Network, trace: Trace, place: Place) -> State:
 
 def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
     """What the trace found comparing itself with torch's module: values of every step and last states; gradients."""
-    outputs, states, gradients = trace.checks
-    diff = max((outputs.diff or 0.0, states.diff or 0.0), key=lambda d: (d != d, d))
+    *values, gradients = trace.checks
     what = "output" if len(net.places()) > 1 else "h"
     if net.spec.torch_class is not None:
         name = f"nn.{net.spec.torch_class.__name__}"
@@ -172,9 +191,15 @@ def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
     else:
         told = tr("the same gradients through time")
     return [
-        records.Check("cell-equals-module", outputs.ok and states.ok, text, diff, outputs.tol),
-        records.Check("gradients-equal-module", gradients.ok, told, gradients.diff, gradients.tol),
+        check("cell-equals-module", text, [_found(value) for value in values]),
+        check("gradients-equal-module", told, [_found(gradients)]),
     ]
+
+
+def _found(check: records.Check) -> Found:
+    assert check.diff is not None
+    assert check.tol is not None
+    return check.diff, check.tol
 
 
 def fused(net: Network) -> tuple[Tensor, State]:
@@ -191,20 +216,26 @@ def last_states(net: Network, trace: Trace) -> records.Check:
     H, T = net.spec.hidden_size, net.settings.seq_len
     with torch.no_grad():
         output, last = fused(net)
-    diffs = []
+    found: list[Found] = []
+    costs: list[Tensor] | None = None
     for place in net.places():
         end = 0 if place.direction else T - 1
-        for name, h_n in zip(net.spec.states, last, strict=True):
-            diffs.append(difference(h_n[place.row], trace[f"{place.name}{name}"][end]))
+        for k, (name, h_n) in enumerate(zip(net.spec.states, last, strict=True)):
+            diff = most_apart(trace[f"{place.name}{name}"][end], h_n[place.row])
+            cost = float(step_cost(net, trace, place)[k][end].max())
+            if not diff <= cost:  # the sequence may amplify what rounding costs one step
+                if costs is None:
+                    costs = sequence_rounding(net.core, net.spec, net.x, net.state, None, eps_of(trace.core()))
+                cost = max(cost, float(costs[1 + k][place.row]))
+            found.append((diff, cost))
         if place.layer == net.spec.num_layers - 1:
             part = output[end, :, place.direction * H : (place.direction + 1) * H]
-            diffs.append(difference(part, last[0][place.row]))
-    tol, diff = tolerance_of(net), max(diffs, key=lambda d: (d != d, d))
+            found.append((most_apart(part, last[0][place.row]), 0.0))
     top = len(net.places()) - net.spec.num_directions
     text = tr("output[-1] = h_n[{row}] = h_{t}", row=top, t=T - 1)
     if net.spec.bidirectional:
         text = tr("output[-1, :, :H] = h_n[{row}], output[0, :, H:] = h_n[{next}]", row=top, next=top + 1)
-    return records.Check("last-states", diff <= tol, text, diff, tol)
+    return check("last-states", text, found)
 
 
 # --- the same weights at every step
@@ -277,11 +308,24 @@ def gradient_shares(net: Network) -> Shares:
     T = net.settings.seq_len
     grads = [torch.zeros_like(clone) if g is None else g for clone, g in zip(flat, found, strict=True)]
     by_step = [torch.stack(grads[k * T : (k + 1) * T]) for k in range(len(own))]  # each (T, G·H, H)
-    diff = max(difference(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True))
-    tol = 10 * tolerance_of(net)
     name = {"weight_ih": "W_ih", "weight_hh": "W_hh"}.get(attribute, attribute)
     text = tr("{name} cloned for each step: the gradients add up", name=name)
-    return Shares(name, by_step[0], shared[0], records.Check("gradients-add-up", diff <= tol, text, diff, tol))
+    off = [most_apart(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True)]
+    pairs = list(zip(off, _shared_costs(net, attribute), strict=True))
+    return Shares(name, by_step[0], shared[0], check("gradients-add-up", text, pairs))
+
+
+def _shared_costs(net: Network, attribute: str) -> list[float]:
+    """What rounding may cost the gradient of each layer and direction's shared weight, by the module in float64."""
+
+    def gradients(core: nn.Module, x: Tensor, *state: Tensor) -> list[Tensor]:
+        with torch.enable_grad():
+            own = [weights_of(core, place.layer, place.direction)[attribute] for place in net.places()]
+            return list(torch.autograd.grad(run_reference(core, net.spec, x, state, None)[0][-1].sum(), own))
+
+    exact = exact_copy(net.core)
+    inputs = [tensor.detach().to(next(exact.parameters())) for tensor in (net.x, *net.state)]
+    return function_rounding(gradients, exact, inputs, unit(net.x.dtype))
 
 
 # --- an ordinary network cannot do this
@@ -309,10 +353,10 @@ def no_memory(net: Network) -> Memory | None:
         other, _ = run_core(control.core, other_x, other_state[:1])
         shown, _ = run_core(net.core, net.x, net.state)
         moved, _ = run_core(net.core, other_x, other_state)
-    diff = difference(ours[last], other[last])
-    text = tr("without W_hh: equal x_{t}, equal h_{t}, whatever came before", t=last)
-    check = records.Check("no-memory-without-W_hh", diff == 0, text, diff, 0.0)
-    return Memory(check, float((shown[last] - moved[last]).abs().max()))
+    diff = most_apart(ours[last], other[last])
+    text = tr("without W_hh, equal x_{t} gives equal h_{t}, any past", t=last)
+    same = records.Check("no-memory-without-W_hh", diff == 0, text, diff, 0.0)
+    return Memory(same, float((shown[last] - moved[last]).abs().max()))
 
 
 def _without_memory(net: Network) -> Network | None:

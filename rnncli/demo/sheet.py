@@ -6,63 +6,63 @@ a person fills it. `--check sheet.csv` with the same options marks it. Rows stay
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnncli import records
+from rnncli.demo.filled import number_in, numbers_alone, rows_of
 from rnncli.errors import DataError
-from rnncli.files import open_binary, shown
+from rnncli.files import shown
 from rnncli.locale import tr
 
-MAX_BYTES = 10_000_000
+Tables = Sequence[records.Table]
 
 
 def marked(
-    tables: Sequence[records.Table], named: Sequence[records.Table], path: str, tolerance: float
+    forms: Sequence[Tables],
+    named: Sequence[Tables],
+    path: str,
+    tolerance: float,
+    other: Callable[[Sequence[str]], str],
 ) -> list[records.Record]:
-    """A table of the wrong cells, and one check: how many are right. tables: with their values; named: the same with
-    the English names that a saved sheet has. Raises DataError.
+    """A table of the wrong cells, and one check: how many are right.
 
-    Rows that give their value in the sheet (a bias) are not marked.
+    Args:
+        forms: the sheet's tables with their values, as they are filled in and as a key has them.
+        named: the same with the English names that a saved sheet has.
+        other: from the sheet's column `written`, the options of the sheet that has these numbers, or "".
+
+    Raises DataError: not to be read, or the sheet of other options. Rows that give their value in the sheet (a bias)
+    are not marked.
     """
-    wanted = [
-        (table, dict(zip([c.name for c in table.columns], row, strict=True))) for table in tables for row in table.rows
-    ]
-    terms = [str(row[[c.name for c in table.columns].index("term")]) for table in named for row in table.rows]
-    answers = _answers(path)
-    name = shown(path)
-    if len(answers) != len(wanted):
-        raise DataError(
-            tr("has {n} rows, and this sheet has {m}", n=len(answers), m=len(wanted)),
-            where=name,
-            todo=tr("check it with the options that made it: --seed, --explain and all others"),
-        )
+    answers = rows_of(path)
+    wanted = [(table, row) for table in forms[0] for row in _dicts([table])]
+    _require_rows(answers, [row for _, row in wanted], [str(row["term"]) for row in _dicts(named[0])], shown(path))
+    written = [answer.get("written", "") for _, answer in answers]
+    if not same_numbers(written, named):
+        raise _of_other_numbers(shown(path), other(written))
     wrong: list[list[Any]] = []
     asked, largest = 0, 0.0
-    for (line, answer), (table, row), term in zip(answers, wanted, terms, strict=True):
-        for key, names in (("unit", [str(row["unit"])]), ("term", [term, str(row["term"])])):
-            if _letters(answer.get(key, "")) not in map(_letters, names):
-                raise DataError(
-                    tr("this row is not {term} of unit {unit}", term=row["term"], unit=row["unit"]),
-                    where=f"{name}:{line}",
-                    todo=tr("check it with the options that made it: --seed, --explain and all others"),
-                )
+    for (line, answer), (table, row) in zip(answers, wanted, strict=True):
         if given(str(row["term"])):
             continue
         asked += 1
         text = answer["value"].strip()
-        value = _number(text)
+        value = number_in(text)
         diff = abs(value - row["value"])
         if diff <= tolerance or (math.isnan(value) and math.isnan(row["value"]) and text):
             largest = max(largest, diff)
             continue
         where = table.title + (f", b={row['sample']}" if "sample" in row else "")
         wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), row["value"]])
+    text = tr("{right} of {n} cells are right", right=asked - len(wrong), n=asked)
+    check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
+    return [*([_wrong_table(wrong)] if wrong else []), records.Checks([check])]
+
+
+def _wrong_table(rows: list[list[Any]]) -> records.Table:
     columns = [
         records.Column("line", tr("line"), "count"),
         records.Column("step", "", "text", once=True),
@@ -71,10 +71,61 @@ def marked(
         records.Column("answer", tr("answer"), "text"),
         records.Column("value", tr("right is")),
     ]
-    text = tr("{right} of {n} cells are right", right=asked - len(wrong), n=asked)
-    check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
-    found: list[records.Record] = [records.Table("wrong", columns, wrong, title=tr("wrong cells"))] if wrong else []
-    return [*found, records.Checks([check])]
+    return records.Table("wrong", columns, rows, title=tr("wrong cells"))
+
+
+def _require_rows(
+    answers: Sequence[tuple[int, dict[str, str]]], wanted: Sequence[dict[str, Any]], terms: Sequence[str], name: str
+) -> None:
+    """DataError where the sheet's rows are not those that are wanted, by unit and term."""
+    todo = tr("check it with the options that made it: --seed, --explain and all others")
+    if len(answers) != len(wanted):
+        raise DataError(
+            tr("has {n} rows, and this sheet has {m}", n=len(answers), m=len(wanted)), where=name, todo=todo
+        )
+    for (line, answer), row, term in zip(answers, wanted, terms, strict=True):
+        for key, names in (("unit", [str(row["unit"])]), ("term", [term, str(row["term"])])):
+            if _letters(answer.get(key, "")) not in map(_letters, names):
+                raise DataError(
+                    tr("this row is not {term} of unit {unit}", term=row["term"], unit=row["unit"]),
+                    where=f"{name}:{line}",
+                    todo=todo,
+                )
+
+
+def same_numbers(written: Sequence[str], forms: Sequence[Tables]) -> bool:
+    """Whether the sums on a sheet are those of these tables, in one of their forms.
+
+    Most rows decide: a spreadsheet may have spoilt a cell. Rows without numbers say nothing.
+    """
+    of_forms = [[numbers_alone(str(row["written"])) for row in _dicts(form)] for form in forms]
+    compared = [
+        any(_close(found, row) for row in rows)
+        for text, rows in zip(written, zip(*of_forms, strict=True), strict=True)
+        if (found := numbers_alone(text))
+    ]
+    return 2 * sum(compared) >= len(compared)
+
+
+def _close(found: Sequence[float], wanted: Sequence[float]) -> bool:
+    """The same numbers, but for the last digit of four decimals."""
+    return len(found) == len(wanted) and all(
+        abs(a - b) <= 2e-4 * max(1.0, abs(b)) for a, b in zip(found, wanted, strict=True)
+    )
+
+
+def _of_other_numbers(name: str, options: str) -> DataError:
+    return DataError(
+        tr("this sheet has other numbers than these options draw: its column `written` says so"),
+        where=name,
+        todo=tr("it was made with {options}: check it with that", options=options)
+        if options
+        else tr("check it with the options that made it: --seed, --explain and all others"),
+    )
+
+
+def _dicts(tables: Tables) -> list[dict[str, Any]]:
+    return [dict(zip([c.name for c in table.columns], row, strict=True)) for table in tables for row in table.rows]
 
 
 def given(term: str) -> bool:
@@ -92,51 +143,6 @@ def blank(table: records.Table) -> records.Table:
     return replace(table, rows=rows, sheet=True)
 
 
-def _answers(path: str) -> list[tuple[int, dict[str, str]]]:
-    """(line, cells by column) of the file, as a spreadsheet saves it: UTF-8 or GBK, with commas, semicolons or tabs."""
-    name = shown(path)
-    with open_binary(Path(path)) as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise DataError(tr("is too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
-    text = None
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    if text is None or "\0" in text:
-        raise DataError(tr("is neither UTF-8 nor GBK text"), where=name)
-    head = text.partition("\n")[0]
-    mark = max(",;\t", key=head.count)
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
-        rows = [(reader.line_num, {k: v or "" for k, v in row.items() if isinstance(k, str)}) for row in reader]
-    except csv.Error as error:
-        raise DataError(tr("cannot be read: {why}", why=error), where=name) from error
-    missing = [column for column in ("unit", "term", "value") if column not in (reader.fieldnames or ())]
-    if missing:
-        raise DataError(
-            tr("there is no column {name}", name=missing[0]),
-            where=f"{name}:1",
-            todo=tr("a sheet is what --explain STEP --blanks --save sheet.csv writes"),
-        )
-    return [(line, row) for line, row in rows if any(cell.strip() for cell in row.values())]
-
-
 def _letters(text: str) -> str:
     """What of a name survives a spreadsheet of another encoding."""
     return re.sub(r"[^A-Za-z0-9_]+", "", text)
-
-
-def _number(text: str) -> float:
-    """0.5, -1, 1/2, 50%; what is no number is nan."""
-    text = text.replace("−", "-").replace(" ", "")
-    over, slash, under = text.partition("/")
-    try:
-        if text.endswith("%"):
-            return float(text[:-1]) / 100
-        return float(over) / float(under) if slash else float(text)
-    except (ValueError, ZeroDivisionError):
-        return math.nan

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rnncli.training.run import Outcome
+    from rnncli.training.outcome import Outcome
 
 Measured = tuple[float, float]  # the largest difference, and what is allowed
 
@@ -29,9 +29,9 @@ def torch_facts() -> dict[str, Any]:
     found: dict[str, Any] = {
         "version": str(torch.__version__),
         "kernels": torch.backends.cpu.get_cpu_capability(),
-        "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
-        "mkl": torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call]
-        "openmp": torch.backends.openmp.is_available(),  # type: ignore[no-untyped-call]
+        "onednn": torch.backends.mkldnn.is_available(),
+        "mkl": torch.backends.mkl.is_available(),
+        "openmp": torch.backends.openmp.is_available(),
         "threads": torch.get_num_threads(),
         "cuda_built": torch.version.cuda or torch.version.hip,
         "mps": torch.backends.mps.is_available(),
@@ -41,7 +41,7 @@ def torch_facts() -> dict[str, Any]:
         for number in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(number)
             found["gpus"].append({"name": about.name, "memory": about.total_memory})
-        found["cudnn"] = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        found["cudnn"] = torch.backends.cudnn.version()
     return found
 
 
@@ -70,6 +70,7 @@ def engines() -> Measured:
     from rnncli.names import torch_cells
     from rnncli.nn.recurrent import make_core, run_by
     from rnncli.replay import difference
+    from rnncli.replay.rounding import SAFE_EXACT, unit
 
     worst = 0.0
     for cell in torch_cells():
@@ -83,7 +84,7 @@ def engines() -> Measured:
             found.append((output, torch.autograd.grad((output * output).sum(), ours)[0]))
         first, *others = found
         worst = max(worst, *(difference(a, b) for other in others for a, b in zip(first, other, strict=True)))
-    return worst, 1e-11
+    return worst, SAFE_EXACT * unit(torch.float64)
 
 
 def training(folder: Path) -> Outcome:
@@ -100,11 +101,15 @@ def training(folder: Path) -> Outcome:
 
 def reopening(folder: Path, outcome: Outcome) -> Measured:
     """The run folder opened again: its weights answer with the loss that training measured."""
+    import torch
+
+    from rnncli.replay.rounding import FACTOR, unit
     from rnncli.training.evaluation import evaluate
     from rnncli.training.run import open_run
 
     found = evaluate(open_run(folder), None, outcome.on)
-    return abs(found.metrics["loss"] - outcome.metrics["loss"]), 1e-6
+    loss = outcome.metrics["loss"]
+    return abs(found.metrics["loss"] - loss), FACTOR * unit(torch.float32) * max(1.0, loss)
 
 
 def main(modules: list[str], to: TextIO) -> None:

@@ -14,6 +14,7 @@ from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
 
+COLUMN = 30  # where the packaged recipes' comments begin
 _PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
 
 
@@ -34,6 +35,24 @@ def edited(text: str, changes: Mapping[str, Any]) -> str:
                 tr("{key} cannot be changed in place", key=key), todo=tr("copy the recipe without it and edit the copy")
             )
     return text
+
+
+def commented(text: str, key: str, comment: str) -> str:
+    """The text with this comment behind the value of a dotted key, in place of the comment there.
+
+    Nothing changes where the value has no line of its own to be commented on ({a: 1, b: 2}).
+    """
+    node = parse(text, "", lines=False)[0]
+    for depth, part in enumerate(key.split(".")):
+        if not isinstance(node.content, dict) or (node.flow and depth) or part not in node.content:
+            return text
+        node = node.content[part]
+    found = re.compile(r"[^\r\n]*").match(text, node.end)
+    rest = found[0] if found else ""
+    if rest.strip() and not rest.lstrip().startswith("#"):
+        return text
+    column = node.end - text.rfind("\n", 0, node.end) - 1
+    return text[: node.end] + " " * max(2, COLUMN - column) + f"# {comment}" + text[node.end + len(rest) :]
 
 
 def for_file(text: str, name: str, file: str) -> str:
@@ -67,8 +86,9 @@ def _without(text: str, begin: str) -> str:
     return "".join(kept)
 
 
-def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
-    """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay.
+def copied(document: Document, config: type[RecipeConfig], file: str, comments: Mapping[str, str] | None = None) -> str:
+    """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay but for
+    those of the dotted keys in `comments`.
 
     A relative path is rewritten to mean the same file from there, line 1 runs `file`, and the result is not copied; nor
     is what the comment says of other data where `document` has been given its own.
@@ -90,7 +110,10 @@ def copied(document: Document, config: type[RecipeConfig], file: str) -> str:
     if "data.path" in document.typed:  # it has its data: no word on where else that comes from
         first, newline, rest = _without(text, "# Without --data").partition("\n")
         text = re.sub(r" --data \S+", "", first) + newline + rest
-    return for_file(edited(text, changes), os.path.splitext(os.path.basename(document.name))[0], file)
+    text = edited(text, changes)
+    for key, comment in (comments or {}).items():
+        text = commented(text, key, comment)
+    return for_file(text, os.path.splitext(os.path.basename(document.name))[0], file)
 
 
 def _at(values: Any, key: str) -> Any:

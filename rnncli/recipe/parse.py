@@ -255,6 +255,8 @@ def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or "\\t" in problem:
         return tr("a tab; YAML indents with spaces")
+    if "nesting depth" in problem:  # libyaml reads on to the end of a bracket's line, and may be the first to see it
+        return tr("nested too deeply: at most {n} levels", n=MAX_DEPTH)
     if "mapping values are not allowed" in problem:
         return tr("a second `:` in one line, or a line indented too far; text with `: ` in it needs quotes")
     if "alias" in problem:

@@ -206,8 +206,8 @@ class CoreSection(Section):
     cell: CellName = Field("rnn", description="the recurrent cell; feedforward is the rnn cell without memory")
     engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
         "auto",
-        description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt the backward pass "
-        "written out",
+        description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt a loop over the "
+        "steps with backpropagation through time written out",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")

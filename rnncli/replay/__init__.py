@@ -3,11 +3,13 @@
 `run_layer` is the `loop` engine: a Python loop over a step function of `cells/`. `trace(model, batch)` puts that
 loop, recording, in place of every recurrent core of a model for one forward pass, so that front end, attention and
 head stay in the graph and gradients through time are the true ones. Every Trace compares itself with the torch modules
-it stood in for. Whatever shows a per-step value reads a Trace.
+it stood in for (compare.py); the tolerances come from what rounding costs (rounding.py). Whatever shows a per-step
+value reads a Trace.
 """
 
-from rnncli.replay.compare import GRADIENT_STEPS, closed_form, difference, tolerance
+from rnncli.replay.compare import GRADIENT_STEPS, difference, eps_of, functional_gradients
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, initial_state, is_recording, run_core, run_layer
+from rnncli.replay.reference import closed_form, exact_copy, plain_copy, run_reference
 from rnncli.replay.tracing import Trace, trace
 
 __all__ = [
@@ -17,10 +19,14 @@ __all__ = [
     "Trace",
     "closed_form",
     "difference",
+    "eps_of",
+    "exact_copy",
+    "functional_gradients",
     "initial_state",
     "is_recording",
+    "plain_copy",
     "run_core",
     "run_layer",
-    "tolerance",
+    "run_reference",
     "trace",
 ]

@@ -1,74 +1,112 @@
-"""A replay against the torch module it stood in for, or against a closed form where torch has no such module."""
+"""A replay against the torch module it stood in for, or against a closed form where torch has no such module.
+
+Four comparisons, each with a tolerance from what rounding costs there (rounding.py):
+
+- outputs and last states of the whole sequence. Two sound float32 computations may be far apart at the end of a long
+  sequence, where the network amplifies what rounding did at its start;
+- each step from the recorded state before it, where nothing is amplified: this finds a wrong gate, weight or hold
+  after a sequence's end in any network. With the initial states, which are the module's, it holds the whole replay;
+- gradients, loop against module, both in float64.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnncli import records
-from rnncli.cells import CELLS, NONLINEARITIES, CoreSpec, State, quiet_projections, weights_of
+from rnncli.cells import CELLS, CoreSpec, State, spec_of, weights_of
 from rnncli.locale import tr
-from rnncli.replay.loop import Call, CoreTrace, run_core, run_layer
+from rnncli.replay import reference, rounding
+from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core, run_layer
+from rnncli.replay.rounding import Found, ratio, worst_of
 
 GRADIENT_STEPS = 64  # the gradient check replays at most the first so many steps: its cost stays bounded
+GRADIENT_ROWS = 512  # steps times rows of the batch, of the same check
+TELLING = 1e-4  # a share of the largest gradient: where rounding may cost more, fewer steps say more
+STEPS_CHECKED = 1024  # single steps compared, evenly over a longer sequence: a wrong gate or weight is wrong at all
+CHUNK = 2**22  # numbers held at once while single steps are compared
 
 
-def tolerance(dtype: torch.dtype, width: int, scale: float = 1.0) -> float:
-    """What rounding may differ by, for sums of `width` terms of size about `scale`: 1e-6 for small float32 cores."""
-    base = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 2e-2, torch.float16: 4e-3}[dtype]
-    return base * max(1.0, math.sqrt(width / 64)) * max(1.0, scale)
+def compare(core: CoreTrace, keep: Keep = Keep()) -> list[records.Check]:
+    """Replay against the torch module: outputs and last states of every call, single steps, gradients.
 
-
-def compare(core: CoreTrace) -> list[records.Check]:
-    """Replay against the torch module: outputs and last states of every call, gradients over the first steps."""
+    keep: what the recording kept; without all units, single steps are not compared.
+    """
     module, spec = core.module, core.spec
-    other = _name_of_reference(module, spec)
-    where = f"{core.path}: " if core.path else ""
-    width = spec.hidden_size + spec.input_size
-    with torch.no_grad(), _exact_cudnn(), _trainable(module):
-        outputs, states = [0.0], [0.0]
-        for call in _joined(core):
-            output, last = _reference(module, spec, call.x.detach(), call.initial, call.lengths)
-            outputs.append(difference(call.output, output))
-            states += [difference(a, b) for a, b in zip(call.last, last, strict=True)]
-    with _exact_cudnn():
-        gradients, steps = _gradient_difference(core)
-    tol = tolerance(core.calls[0].x.dtype, width)
-    prefix = f"{core.path}-" if core.path else ""
-    texts = {
-        "outputs": (tr("{where}replay = {other}: outputs", where=where, other=other), max(outputs), tol),
-        "states": (tr("{where}replay = {other}: last states", where=where, other=other), max(states), tol),
+    other = reference.name_of_reference(module, spec)
+    where, prefix = (f"{core.path}: ", f"{core.path}-") if core.path else ("", "")
+    with torch.inference_mode(False), torch.no_grad(), reference.exact_cudnn():
+        steps, floor = _steps(core) if keep.units is None else (None, None)
+        outputs, states = _sequences(core, floor)
+        gradients, n = _gradients(core)
+    texts: dict[str, tuple[str, Found | None]] = {
+        "outputs": (tr("{where}replay = {other}: outputs", where=where, other=other), outputs),
+        "states": (tr("{where}replay = {other}: last states", where=where, other=other), states),
+        "steps": (tr("{where}replay = {other}: each step from the state before it", where=where, other=other), steps),
         "gradients": (
-            tr("{where}replay = {other}: gradients ({n} steps)", where=where, other=other, n=steps),
+            tr("{where}replay = {other}: gradients in float64 ({n} steps)", where=where, other=other, n=n),
             gradients,
-            10 * tol,
         ),
     }
     return [
-        records.Check(f"{prefix}replay-{name}", diff <= allowed, text, diff, allowed)
-        for name, (text, diff, allowed) in texts.items()
+        records.Check(f"{prefix}replay-{name}", found[0] <= found[1], text, *found)
+        for name, (text, found) in texts.items()
+        if found is not None
     ]
 
 
-def _name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
-    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-        return f"nn.{type(module).__name__}"
-    return tr("the closed form") if _has_closed_form(spec) else tr("the loop unrecorded")
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference of two tensors, relative to the largest number where that is above 1. NaN equals NaN."""
+    return rounding.most_apart(ours, theirs) / max(1.0, rounding.largest(theirs))
 
 
-def _has_closed_form(spec: CoreSpec) -> bool:
-    return spec.nonlinearity in CELLS[spec.cell].closed_form
+def eps_of(core: CoreTrace) -> float:
+    """The spacing of numbers near 1 in what this core was computed in."""
+    call = core.calls[0]
+    dtypes, device = [call.x.dtype, call.output.dtype], call.x.device.type
+    if torch.is_autocast_enabled(device):
+        dtypes.append(torch.get_autocast_dtype(device))
+    tf32 = device == "cuda" and call.x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
+    return max(rounding.unit(*dtypes), 2.0**-10 if tf32 else 0.0)
+
+
+# Whole sequences
+
+
+def _sequences(core: CoreTrace, floor: Floor | None) -> tuple[Found, Found]:
+    """Outputs and last states of every call, at full length. floor: what a single step may cost each state: only where
+    the difference is larger is it measured what the sequence makes of that."""
+    module, spec, eps = core.module, core.spec, eps_of(core)
+    outputs, states = [], []
+    for call in _joined(core):
+        given = (module, spec, call.x.detach(), call.initial, call.lengths)
+        result = reference.run_reference(*given)
+        theirs = rounding.flat(result)
+        off = [rounding.off_by_first(a, b) for a, b in zip((call.output, *call.last), theirs, strict=True)]
+        if floor is None:
+            costs = [rounding.FACTOR * eps * rounding.by_first(tensor) for tensor in theirs]
+        else:
+            costs = [
+                floor.by_step(call.x.shape[0]),
+                *(torch.full((len(t),), c) for t, c in zip(off[1:], floor.states, strict=True)),
+            ]
+        if any(bool((~(diff <= cost)).any()) for diff, cost in zip(off, costs, strict=True)):
+            more = rounding.sequence_rounding(*given, eps)
+            costs = [torch.maximum(*pair) for pair in zip(costs, more, strict=True)]
+        outputs.append(worst_of(off[0], costs[0]))
+        states += [worst_of(*pair) for pair in zip(off[1:], costs[1:], strict=True)]
+    return max(outputs, key=ratio), max(states, key=ratio)
 
 
 def _joined(core: CoreTrace) -> list[Call]:
-    """The calls of a cell as one batch of B·T single steps, so that torch's cell runs once; else the calls."""
-    if not isinstance(core.module, nn.RNNCellBase):
+    """The calls of a cell, or of a core that was called for one step at a time, as one batch of single steps."""
+    if len(core.calls) == 1 or any(call.x.shape[0] != 1 or call.lengths is not None for call in core.calls):
         return core.calls
     return [
         Call(
@@ -83,156 +121,177 @@ def _joined(core: CoreTrace) -> list[Call]:
     ]
 
 
-def difference(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference of two tensors, relative to the largest number where that is above 1. NaN equals NaN."""
-    if ours.numel() == 0:
-        return 0.0
-    apart = (ours.detach() - theirs.detach()).abs()
-    apart = apart.masked_fill(ours.isnan() & theirs.isnan() | (ours.detach() == theirs.detach()), 0.0)
-    finite = theirs.detach().abs()
-    scale = float(finite[finite.isfinite()].max()) if bool(finite.isfinite().any()) else 1.0
-    return float(apart.max()) / max(1.0, scale)
+# Single steps
 
 
-def _reference(
-    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    """The same function by something that is not this loop: torch's own module, or a closed form. A cell that has
-    neither is held against the loop without a recording; its equations are held against others by its tests."""
-    if isinstance(module, nn.RNNCellBase):
-        hx = tuple(tensor[0] for tensor in state)
-        out = module(x[0], hx if len(hx) > 1 else hx[0])
-        last: State = tuple(out) if isinstance(out, tuple) else (out,)
-        return last[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last)
-    if not isinstance(module, nn.RNNBase):
-        compute = closed_form if _has_closed_form(spec) else _unrecorded
-        return compute(module, spec, x, state, lengths)
-    hx_ = state if len(state) > 1 else state[0]
-    with _batch_first(module, False), quiet_projections(spec):
-        if lengths is None:
-            output, after = module(x, hx_)
-        else:
-            packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
-            output, after = module(packed, hx_)
-            output, _ = pad_packed_sequence(output, total_length=x.shape[0])
-    return output, (tuple(after) if isinstance(after, tuple) else (after,))
+@dataclass
+class Floor:
+    """What rounding may cost in one step: each state in any step, and the output by step where there is one call."""
+
+    states: list[float]
+    steps: dict[int, float]
+
+    def by_step(self, T: int) -> Tensor:
+        """(T,); a step that was not kept is like the costliest."""
+        return torch.tensor([self.steps.get(t, self.states[0]) for t in range(T)], dtype=torch.float64)
 
 
-def _unrecorded(
-    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    return run_core(module, x, state, lengths)
-
-
-def closed_form(
-    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
-) -> tuple[Tensor, State]:
-    """Cores that no torch module computes, without a loop over steps: all steps at once.
-
-    feedforward: tanh(W_ih x + b) on all T·B rows together. rnn without nonlinearity: h_t = W^t h_0 + sum_k W^(t-k) a_k,
-    a_k = W_ih x_k + b, by powers of W = W_hh. x: (T, B, I); returns output (T, B, D·H) and h (L·D, B, H).
-    """
-    T, B = x.shape[:2]
-    lengths = torch.full((B,), T) if lengths is None else lengths.cpu()
-    inside = (torch.arange(T).unsqueeze(1) < lengths.unsqueeze(0)).unsqueeze(2).to(x.device)  # (T, B, 1)
-    last: list[Tensor] = []
+def _steps(core: CoreTrace) -> tuple[Found | None, Floor | None]:
+    """Each recorded step from the recorded state before it, by the reference over one layer and one step; what comes
+    out of the loop, by the recorded states. Also what one step may cost. None: no step was kept."""
+    spec, eps = core.spec, eps_of(core)
+    found: list[Found] = []
+    floor = Floor([0.0] * len(spec.states), {})
     for layer in range(spec.num_layers):
-        outputs: list[Tensor] = []
         for direction in range(spec.num_directions):
-            w = weights_of(module, layer, direction)
-            h0 = state[0][layer * spec.num_directions + direction]  # (B, H)
-            a = F.linear(x, w.weight_ih, w.bias_ih)
-            a = a if w.bias_hh is None else a + w.bias_hh  # (T, B, H)
-            a = a * inside
-            if w.weight_hh is None:
-                h = NONLINEARITIES[spec.nonlinearity](a) * inside
-                end = h[0] if direction else h[lengths - 1, torch.arange(B)]
-            else:
-                a = a.flip(0) if direction else a
-                powers = [torch.eye(spec.hidden_size, dtype=x.dtype, device=x.device)]
-                for _ in range(T):
-                    powers.append(w.weight_hh @ powers[-1])
-                W = torch.stack(powers)  # (T+1, H, H): W^0 ... W^T
-                lag = torch.arange(T).unsqueeze(1) - torch.arange(T).unsqueeze(0)  # (T, T): t - k
-                M = W[lag.clamp(min=0)] * (lag >= 0)[:, :, None, None].to(x.device, x.dtype)  # (T, T, H, H)
-                h = torch.einsum("tkij,kbj->tbi", M, a)
-                # h_0 counts from the first step that was really made: step T - length in reverse, 0 otherwise
-                start = (T - lengths) if direction else torch.zeros(B, dtype=torch.long)
-                since = torch.arange(T).unsqueeze(1) - start.unsqueeze(0) + 1  # (T, B) steps made so far
-                h = h + torch.einsum("tbij,bj->tbi", W[since.clamp(min=0)], h0)
-                h = h.flip(0) if direction else h
-                end = h[0] if direction else h[lengths - 1, torch.arange(B)]
-                h = h * inside
-            outputs.append(h)
-            last.append(end)
-        x = torch.cat(outputs, dim=2)
-    return x, (torch.stack(last),)
+            alone = reference.one_layer(core.module, layer, direction)
+            own = spec_of(alone)
+            assert own is not None
+            rows = _step_rows(core, layer, direction)
+            B, widest = core.calls[0].x.shape[1], max(own.input_size, own.num_gates * own.hidden_size)
+            while chunk := list(islice(rows, max(1, CHUNK // (B * widest)))):
+                one, costs = _single(alone, own, chunk, eps)
+                found.append(one)
+                floor.states = [max(a, rounding.largest(b)) for a, b in zip(floor.states, costs, strict=True)]
+                if len(core.calls) == 1:
+                    for step, cost in zip(
+                        chunk, rounding.by_first(costs[0].view(len(chunk), -1)).tolist(), strict=True
+                    ):
+                        floor.steps[step.t] = max(floor.steps.get(step.t, 0.0), cost)
+    if not found:
+        return None, None
+    left = _left(core)
+    return (max(found, key=ratio) if left == 0 else (left, 0.0)), floor
 
 
-def _gradient_difference(core: CoreTrace) -> tuple[float, int]:
-    """The largest relative difference of d(random functional)/d(x, h_0, c_0, weights), and over how many steps."""
-    module, spec, call = core.module, core.spec, core.calls[0]
-    if isinstance(module, nn.RNNCellBase):
-        call = _joined(core)[0]
+class _Step(NamedTuple):
+    """x: (B, I). before, after: (B, size) each. inside: (B, 1), None where every row is."""
+
+    t: int
+    x: Tensor
+    before: State
+    after: State
+    inside: Tensor | None
+
+
+def _single(alone: nn.Module, spec: CoreSpec, chunk: list[_Step], eps: float) -> tuple[Found, list[Tensor]]:
+    """N steps of B rows at once. Returns the worst difference, and what each state may cost, (N·B, size)."""
+    x = torch.cat([step.x.detach() for step in chunk])  # (N·B, I)
+    before = [torch.cat(parts).detach() for parts in zip(*(step.before for step in chunk), strict=True)]
+    after = [torch.cat(parts).detach() for parts in zip(*(step.after for step in chunk), strict=True)]
+    masks = [step.inside for step in chunk if step.inside is not None]
+    inside = torch.cat(masks) if masks else None  # (N·B, 1)
+    _, last = reference.run_reference(alone, spec, x.unsqueeze(0), tuple(t.unsqueeze(0) for t in before), None)
+    costs = rounding.step_rounding(spec, weights_of(alone), x, tuple(before), eps)
+    found = []
+    for start, end, wanted, cost in zip(before, after, last, costs, strict=True):
+        expected = wanted[0]
+        if inside is not None:
+            here = as_wide(inside, start)
+            expected, cost = torch.where(here, expected, start), cost.masked_fill(~here, 0.0)
+        found.append(worst_of(rounding.apart(end, expected), cost))
+    return max(found, key=ratio), costs
+
+
+def _step_rows(core: CoreTrace, layer: int, direction: int) -> Iterator[_Step]:
+    """The recorded steps whose state before is known, at most about STEPS_CHECKED of them, first and last included."""
+    between = max(1, core.num_steps // STEPS_CHECKED)
+    row = layer * core.spec.num_directions + direction
+    for call in core.calls:
+        T = call.x.shape[0]
+        mask = length_mask(call.lengths, T, call.output)
+        below = [call.layers[layer - 1, d].steps["h"] for d in range(core.spec.num_directions)] if layer else []
+        before: State | None = tuple(tensor[row] for tensor in call.initial)
+        due = T - 1 if direction else 0
+        for t, after, _ in call.layers[layer, direction].made:
+            if t == due and before is not None and (t % between == 0 or t == T - 1):
+                x = torch.cat([states[t] for states in below], dim=1) if layer else call.x[t]
+                if layer and mask is not None:
+                    x = x * mask[t]
+                yield _Step(t, x, before, after, None if mask is None else mask[t])
+            before, due = after, t - 1 if direction else t + 1
+
+
+def _left(core: CoreTrace) -> float:
+    """How far output and last states are from the recorded states that they are made of: exactly 0, where all are."""
+    D, off = core.spec.num_directions, 0.0
+    for call in core.calls:
+        T, made = call.x.shape[0], {key: record.made for key, record in call.layers.items()}
+        if any(len(steps) != T for steps in made.values()):
+            continue
+        mask = length_mask(call.lengths, T, call.output)
+        tops = [call.layers[core.spec.num_layers - 1, d].steps["h"] for d in range(D)]
+        at_once = max(1, CHUNK // call.output[0].numel())
+        for start in range(0, T, at_once):
+            part = range(start, min(T, start + at_once))
+            whole = torch.cat([torch.stack([top[t] for t in part]) for top in tops], dim=2)  # (T', B, D·H)
+            if mask is not None:
+                whole = whole * torch.stack([mask[t] for t in part])
+            off = max(off, rounding.most_apart(call.output[part.start : part.stop], whole), key=lambda d: (d != d, d))
+        for (layer, direction), steps in made.items():
+            for state, recorded in zip(call.last, steps[-1][1], strict=True):
+                off = max(off, rounding.most_apart(state[layer * D + direction], recorded), key=lambda d: (d != d, d))
+    return off
+
+
+# Gradients
+
+
+def _gradients(core: CoreTrace) -> tuple[Found, int]:
+    """The largest difference of d(random functional)/d(x, h_0, c_0, weights) as a share of the largest number of each,
+    loop against reference in float64, and over how many steps: fewer where the network is so unstable that rounding in
+    float64 would cost all digits."""
+    call = _joined(core)[0] if isinstance(core.module, nn.RNNCellBase) else core.calls[0]
+    exact = reference.exact_copy(core.module)
+    device = next(exact.parameters()).device
     T = min(call.x.shape[0], GRADIENT_STEPS)
-    lengths = None if call.lengths is None else call.lengths.clamp(max=T)
+    n = min(call.x.shape[1], max(1, GRADIENT_ROWS // T))
+    rows = torch.linspace(0, call.x.shape[1] - 1, n).long()
+    x, *state = [t.detach()[:, rows.to(t.device)].to(device, torch.float64) for t in (call.x, *call.initial)]
+    lengths = None if call.lengths is None else call.lengths.cpu()[rows]
+    eps = rounding.unit(torch.float64)
+    width = core.spec.hidden_size + core.spec.input_size
+    with torch.enable_grad():
+        while True:
+            cut = None if lengths is None else lengths.clamp(max=T)
+            ours = functional_gradients(exact, core.spec, x[:T], tuple(state), cut, _loop)
+            theirs = functional_gradients(exact, core.spec, x[:T], tuple(state), cut, reference.run_reference)
+            diff, tol = rounding.relative(ours, theirs), rounding.FACTOR * eps * T * width
+            if not diff <= tol:
+                tol += _relative_rounding(exact, core.spec, x[:T], tuple(state), cut, theirs, eps)
+            if T == 1 or tol <= TELLING:
+                return (diff, tol), call.x.shape[1] if T == 1 else T
+            T //= 2
+
+
+def _relative_rounding(
+    exact: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None, true: list[Tensor], eps: float
+) -> float:
+    def gradients(module: nn.Module, x: Tensor, *state: Tensor) -> list[Tensor]:
+        return functional_gradients(module, spec, x, state, lengths, reference.run_reference)
+
+    costs = rounding.function_rounding(gradients, exact, (x, *state), eps, rounding.SAFE_EXACT)
+    return max(cost / (rounding.largest(tensor) or 1.0) for cost, tensor in zip(costs, true, strict=True))
+
+
+def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """The recording loop's own steps, over a cell too."""
+    if not isinstance(module, nn.RNNCellBase):
+        return run_core(module, x, state, lengths)
+    outs, after = run_layer(CELLS[spec.cell].step, weights_of(module), [x[0]], tuple(t[0] for t in state))
+    return outs[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in after)
+
+
+def functional_gradients(
+    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None, run: reference.Run
+) -> list[Tensor]:
+    """Gradients of one fixed random functional of outputs and last states, towards x, the states and the weights."""
+    x = x.detach().clone().requires_grad_()
+    state = tuple(t.detach().clone().requires_grad_() for t in state)
     generator = torch.Generator().manual_seed(0)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    found: list[tuple[Tensor, ...]] = []
-    weights: list[Tensor] = []
-    with _trainable(module), torch.enable_grad():
-        for ours in (True, False):
-            x = call.x[:T].detach().clone().requires_grad_()
-            state = tuple(t.detach().clone().requires_grad_() for t in call.initial)
-            if not ours:
-                output, last = _reference(module, spec, x, state, lengths)
-            elif isinstance(module, nn.RNNCellBase):
-                flat = tuple(t[0] for t in state)
-                outs, after = run_layer(CELLS[spec.cell].step, weights_of(module), [x[0]], flat)
-                output, last = outs[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in after)
-            else:
-                output, last = run_core(module, x, state, lengths)
-            if not weights:
-                weights = [torch.randn(t.shape, generator=generator).to(t) for t in (output, *last)]
-            loss = sum((w * t).sum() for w, t in zip(weights, (output, *last), strict=True))
-            assert isinstance(loss, Tensor)
-            wanted = [x, *state, *parameters]
-            grads = torch.autograd.grad(loss, wanted, allow_unused=True)
-            found.append(tuple(torch.zeros_like(t) if g is None else g for t, g in zip(wanted, grads, strict=True)))
-    return max(difference(a, b) for a, b in zip(*found, strict=True)), call.x.shape[1] if T == 1 else T
-
-
-@contextmanager
-def _trainable(module: nn.Module) -> Iterator[None]:
-    """Training mode without dropout: cuDNN refuses a backward pass in eval mode."""
-    training, dropout = module.training, getattr(module, "dropout", None)
-    module.training = True
-    if dropout is not None:
-        module.dropout = 0.0  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        module.training = training
-        if dropout is not None:
-            module.dropout = dropout
-
-
-@contextmanager
-def _batch_first(module: nn.RNNBase, value: bool) -> Iterator[None]:
-    before = module.batch_first
-    module.batch_first = value
-    try:
-        yield
-    finally:
-        module.batch_first = before
-
-
-@contextmanager
-def _exact_cudnn() -> Iterator[None]:
-    """cuDNN computes recurrent layers in TF32 by default, three digits; the comparison wants all of float32."""
-    with ExitStack() as stack:
-        if torch.cuda.is_available():
-            before = torch.backends.cudnn.allow_tf32
-            torch.backends.cudnn.allow_tf32 = False
-            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", before)
-        yield
+    with torch.enable_grad():
+        output, last = run(module, spec, x, state, lengths)
+        parts = [(torch.randn(t.shape, generator=generator).to(t) * t).sum() for t in (output, *last)]
+        wanted = [x, *state, *module.parameters()]
+        grads = torch.autograd.grad(torch.stack(parts).sum(), wanted, allow_unused=True)
+    return [torch.zeros_like(t) if g is None else g for t, g in zip(wanted, grads, strict=True)]

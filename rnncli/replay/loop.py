@@ -105,7 +105,7 @@ def run_layer(
             state, outputs[t] = new, new[0]
         else:
             state = tuple(
-                torch.where(_like(mask[t], after), after, before) for after, before in zip(new, state, strict=True)
+                torch.where(as_wide(mask[t], after), after, before) for after, before in zip(new, state, strict=True)
             )
             outputs[t] = state[0] * mask[t]  # from `state`, the recorded tensor: gradients must pass through it
         if record is not None and keep is not None and keep.step(t):
@@ -113,7 +113,7 @@ def run_layer(
     return outputs, state
 
 
-def _like(mask: Tensor, state: Tensor) -> Tensor:
+def as_wide(mask: Tensor, state: Tensor) -> Tensor:
     """mask (B, 1) with as many dimensions as the state, (B, ...)."""
     return mask if state.dim() == 2 else mask.view(-1, *[1] * (state.dim() - 1))
 

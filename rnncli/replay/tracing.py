@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.utils._pytree import tree_map
 
 from rnncli import records
 from rnncli.cells import CELLS, State, Step, parameter_of, spec_of, weights_of
@@ -211,7 +212,10 @@ def trace(
     call: what to run in place of model(*inputs), where a model is called by something else, such as a loss of it.
     The model is left as it was: its mode, its forwards, its parameters' gradients.
 
-    Raises UsageError where the model has no recurrent core, or none of its cores was called.
+    Under torch.no_grad and torch.inference_mode too; with gradients=True the graph is kept all the same.
+
+    Raises UsageError where the model has no recurrent core, none of its cores was called, its weights have no numbers
+    (the meta device), or gradients are wanted of weights that were made in inference mode.
 
     >>> import torch
     >>> made = trace(torch.nn.GRU(4, 2), torch.randn(3, 1, 4))  # x (T, B, I)
@@ -228,17 +232,50 @@ def trace(
             cores[path] = CoreTrace(path, module, spec)
     if not cores:
         raise UsageError(tr("no recurrent core in this model"), todo=tr("rnncli traces RNN, LSTM, GRU and their cells"))
-    replaced = _replaced(model, list(cores.values()), keep, step)
-    with recording(), _uncollected(), replaced, torch.set_grad_enabled(gradients):
-        result = model(*inputs, **kwargs) if call is None else call()
-    called = [part for core in cores.values() if core.calls for part in _by_sequence(core)]
-    if not called:
-        raise UsageError(tr("no recurrent core of this model was called"))
-    made = Trace(model, called, result, keep)
-    if check and step is None:
-        for core in called:
-            made.checks += compare(core)
+    _require_numbers(model, gradients)
+    with _evaluating(model):
+        with recording(), _uncollected(), _replaced(list(cores.values()), keep, step), _graph(gradients):
+            if gradients:
+                inputs, kwargs = tree_map(_usable, inputs), tree_map(_usable, kwargs)
+            result = model(*inputs, **kwargs) if call is None else call()
+        called = [part for core in cores.values() if core.calls for part in _by_sequence(core)]
+        if not called:
+            raise UsageError(tr("no recurrent core of this model was called"))
+        made = Trace(model, called, result, keep)
+        if check and step is None:
+            for core in called:
+                made.checks += compare(core, keep)
     return made
+
+
+def _require_numbers(model: nn.Module, gradients: bool) -> None:
+    """UsageError where a model has no numbers to trace, or none that a graph can be made of."""
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(tensor.is_meta for tensor in tensors):
+        raise UsageError(
+            tr("this model is on the meta device: its weights have no numbers"),
+            todo=tr("give it weights first: model.to_empty(device='cpu'), then load_state_dict"),
+        )
+    if gradients and any(tensor.is_inference() for tensor in model.parameters()):
+        raise UsageError(
+            tr("this model was made in inference mode: it has no gradients"),
+            todo=tr("make it outside torch.inference_mode, or trace it without gradients"),
+        )
+
+
+@contextmanager
+def _graph(gradients: bool) -> Iterator[None]:
+    """With a graph, in inference mode too; or without, in whatever mode this is."""
+    with ExitStack() as stack:
+        if gradients:
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(gradients))
+        yield
+
+
+def _usable(value: Any) -> Any:
+    """A tensor that was made in inference mode, as one that a graph can hold."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 @contextmanager
@@ -255,11 +292,22 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(model: nn.Module, cores: list[CoreTrace], keep: Keep, step: Step | None) -> Iterator[None]:
-    """Every core's forward is the recording loop, and the model is in eval mode; both undone whatever happens."""
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode, every module's own mode afterwards. A spectral norm counts on each look at its weight in
+    training mode, so the checks are in here too."""
     modes = {module: module.training for module in model.modules()}
     try:
         model.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def _replaced(cores: list[CoreTrace], keep: Keep, step: Step | None) -> Iterator[None]:
+    """Every core's forward is the recording loop; undone whatever happens."""
+    try:
         for core in cores:
             if isinstance(core.module, nn.RNNCellBase):
                 core.module.forward = _cell_forward(core, keep, step)
@@ -269,8 +317,6 @@ def _replaced(model: nn.Module, cores: list[CoreTrace], keep: Keep, step: Step |
     finally:
         for core in cores:
             core.module.__dict__.pop("forward", None)
-        for module, training in modes.items():
-            module.training = training
 
 
 def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, keep: Keep, step: Step | None) -> Call:

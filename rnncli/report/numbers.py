@@ -27,11 +27,20 @@ def number(value: float) -> str:
     return text
 
 
-def diff(value: float) -> str:
+def diff(value: float, decimals: int = 0) -> str:
     """A difference, one digit: 9e-08; exactly none is 0."""
     if not math.isfinite(value):
         return _word(value)
-    return "0" if value == 0 else f"{value:.0e}"
+    return "0" if value == 0 else f"{value:.{decimals}e}"
+
+
+def beside(value: float | None, tolerance: float | None) -> tuple[str, str]:
+    """A difference and what is allowed, 2.1e-06 and 8.0e-06: two digits, or more where unequal ones look equal."""
+    for decimals in range(1, 17):
+        texts = ["" if number is None else diff(number, decimals) for number in (value, tolerance)]
+        if texts[0] != texts[1] or value == tolerance:
+            break
+    return texts[0], texts[1]
 
 
 def count(value: float) -> str:

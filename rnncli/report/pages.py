@@ -104,8 +104,8 @@ def _fenced(text: str) -> str:
 
 
 def _difference(diff: float | None, tol: float | None) -> str:
-    parts = [numbers.diff(diff) if diff is not None else "", f"(tol {numbers.diff(tol)})" if tol is not None else ""]
-    text = " ".join(part for part in parts if part)
+    shown, allowed = numbers.beside(diff, tol)
+    text = " ".join(part for part in (shown, f"(tol {allowed})" if allowed else "") if part)
     return f": {text}" if text else ""
 
 

@@ -82,8 +82,9 @@ def _checks_lines(record: Checks, view: View) -> list[Line]:
     lines: list[Line] = [[(view.fit(record.title), "title")]] if record.title else []
     failed = tr("FAILED")
     marks = ["ok" if check.ok else failed for check in record.checks]
-    diffs = ["" if check.diff is None else numbers.diff(check.diff) for check in record.checks]
-    tols = ["" if check.tol is None else f"(tol {numbers.diff(check.tol)})" for check in record.checks]
+    figures = [numbers.beside(check.diff, check.tol) for check in record.checks]
+    diffs = [diff for diff, _ in figures]
+    tols = [f"(tol {tol})" if tol else "" for _, tol in figures]
     mark_width = max(map(cells, marks), default=0)
     diff_width = max(map(cells, diffs), default=0)
     tail_width = max((cells(tol) for tol in tols), default=0) + (diff_width + 4 if diff_width else 0)

@@ -31,8 +31,8 @@ ENDS = ("done", "diverged", "failed", "pruned")
 
 @dataclass
 class RunState:
-    """One run of a sweep. score: of the best epoch, once done; of the last one before. ask: whether its worker waits
-    for an answer after every epoch."""
+    """One run of a sweep. score: of the best epoch, once done; of the last one before. loss: held-out, of the best
+    epoch, once done. ask: whether its worker waits for an answer after every epoch."""
 
     trial: str
     settings: dict[str, str]
@@ -42,6 +42,7 @@ class RunState:
     epoch: int = 0
     epochs: int = 0
     score: float | None = None
+    loss: float | None = None
     seconds: float | None = None
     what: str = ""
     code: int = 0
@@ -60,6 +61,7 @@ class RunState:
         self.seconds = found.seconds
         if found.state == "finished":
             self.status, self.score, self.epoch = "done", found.score, found.best_epoch
+            self.loss = found.metrics.get("loss")
             if self.score is None or self.score != self.score:
                 self.status, self.what = "diverged", "no epoch has a score that is a number"
         elif found.state in ("diverged", "pruned"):

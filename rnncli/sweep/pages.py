@@ -88,8 +88,7 @@ def space_listing(plan: Plan, folder: Path | None) -> Page:
 def board(plan: Plan, rows: Sequence[Row], limit: int) -> Page:
     """How it goes: what runs first, then the best so far; no more rows than `limit`."""
     order = {"running": 0, "elsewhere": 1, "done": 2, "waiting": 4}
-    sign = 1 if plan.lower else -1
-    best = sorted(rows, key=lambda row: (order.get(row.status, 3), sign * (row.mean if row.mean is not None else 0.0)))
+    best = sorted(rows, key=lambda row: (order.get(row.status, 3), row.place(lower=plan.lower)))
     columns = [
         *_setting_columns(plan),
         Column("done", tr("seeds"), "text"),

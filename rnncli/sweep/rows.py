@@ -21,7 +21,8 @@ Verdict = Literal["best", "worse", "inconclusive", "equal", ""]
 @dataclass
 class Row:
     """One trial. status: done once every seed is; else what goes on, or how it ended. scores: by seed, those that are
-    done. p: of the paired test against the best, corrected; None where too few pairs decide nothing."""
+    done. loss: the mean of their held-out losses, which orders trials of equal scores; None where a study of rnncli 0.1
+    has none. p: of the paired test against the best, corrected; None where too few pairs decide nothing."""
 
     name: str
     settings: Mapping[str, str]
@@ -31,6 +32,7 @@ class Row:
     hidden_size: int | None = None
     parameters: int | None = None
     seconds: float | None = None
+    loss: float | None = None
     what: str = ""
     epoch: int = 0
     epochs: int = 0
@@ -51,6 +53,11 @@ class Row:
     def ranked(self) -> bool:
         """Whether it has a score on every seed, and so a place in the table."""
         return self.status == "done" and self.mean is not None and math.isfinite(self.mean)
+
+    def place(self, *, lower: bool) -> tuple[float, float]:
+        """What trials are ordered by, the smaller the better: the mean score, then the mean loss."""
+        score = math.inf if self.mean is None else self.mean if lower else -self.mean
+        return score, math.inf if self.loss is None or math.isnan(self.loss) else self.loss
 
 
 def rows_of_runs(plan: Plan, runs: Sequence[RunState], matches: Mapping[str, Match]) -> list[Row]:
@@ -74,6 +81,7 @@ def rows_of_runs(plan: Plan, runs: Sequence[RunState], matches: Mapping[str, Mat
                 match.hidden_size if match else None,
                 match.parameters if match else None,
                 _mean([run.seconds for run in done]),
+                _mean([run.loss for run in done]),
                 f"seed {bad.seed}: {bad.what}" if bad is not None and bad.what else "",
                 active.epoch if active else 0,
                 active.epochs if active else 0,
@@ -112,6 +120,7 @@ def rows_of_study(plan: Plan, found: Sequence[Found], going: Sequence[RunState],
                 len(plan.seeds),
                 parameters=trial.parameters,
                 seconds=seconds,
+                loss=trial.loss,
                 what=trial.what,
                 runs=[str(run) for seed in plan.seeds if (run := folder / trial.name / f"seed-{seed}").is_dir()],
             )
@@ -127,7 +136,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def judged(rows: Sequence[Row], *, lower: bool) -> list[Row]:
     """Best first, then those without a score; every ranked row compared with the best."""
     ranked = [row for row in rows if row.ranked]
-    ranked.sort(key=lambda row: (row.mean or 0.0) * (1 if lower else -1))
+    ranked.sort(key=lambda row: row.place(lower=lower))
     rest = [row for row in rows if not row.ranked]
     if not ranked:
         return rest

@@ -56,12 +56,14 @@ class Going:
 
 @dataclass(frozen=True)
 class Found:
-    """A trial of the study, whoever ran it. status: as of a run, or elsewhere. scores: by seed."""
+    """A trial of the study, whoever ran it. status: as of a run, or elsewhere. scores: by seed. loss: its mean over
+    them."""
 
     name: str
     settings: Mapping[str, str]
     status: str
     scores: Mapping[int, float]
+    loss: float | None
     seconds: float | None
     what: str
     parameters: int | None
@@ -221,9 +223,12 @@ class Search:
         ended = next((run for run in going.runs if run.status in ("diverged", "failed", "pruned")), None)
         if ended is None and not all(run.status == "done" for run in going.runs):
             return False
-        scores = {str(run.seed): run.score for run in going.runs if run.status == "done"}
+        done = [run for run in going.runs if run.status == "done"]
+        scores = {str(run.seed): run.score for run in done}
+        losses = [run.loss for run in done if run.loss is not None]
         with suppress(RuntimeError, ValueError):  # failed by another process, which took this one for dead
             going.trial.set_user_attr("scores", scores)
+            going.trial.set_user_attr("loss", fmean(losses) if losses else None)
             going.trial.set_user_attr("seconds", sum(run.seconds or 0.0 for run in going.runs))
             going.trial.set_user_attr("status", "done" if ended is None else ended.status)
             going.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
@@ -299,6 +304,7 @@ def found_of(trial: Any) -> Found:
         settings,
         running or attributes.get("status", "done"),
         {int(seed): float(score) for seed, score in attributes.get("scores", {}).items()},
+        attributes.get("loss"),
         attributes.get("seconds"),
         attributes.get("what", ""),
         attributes.get("parameters"),

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from rnncli.errors import UsageError
+from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
 from rnncli.records import Json, Record
@@ -142,7 +142,8 @@ class Names:
 class Task(Protocol):
     """What a task file holds, in this order.
 
-    METRICS: name -> which way is better; the first decides which epoch is kept unless `train.best_by` says otherwise.
+    METRICS: name -> which way is better, "loss" among them; `train.best_by` names the one that decides which epoch is
+    kept. Tables show the first.
     INPUT: what `predict` takes: "text" (literal text, --file or -), or "path" (files).
     """
 
@@ -205,6 +206,9 @@ class Task(Protocol):
     # input_kind(config) -> "text" or "path": where what `predict` takes depends on the recipe, in place of INPUT.
     # pictures(config, model, splits, part) -> list[Record]: what a web page has room for beside `show` (a confusion
     #   matrix, a spectrogram); a record of a name that `show` has too stands in its place.
+    # require(config): raises Missing where training by this recipe needs an extra that is not installed.
+    # answers(config, model, part, vocab) -> Iterator[str]: what the model writes for the rows of a part, in order,
+    #   where answers are texts; `train` says so where they are empty.
     # COUNTED: what `loss` counts, where that is not steps: "tokens", "rows".
     # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 
@@ -281,5 +285,14 @@ def load_recipe(
         name = Path(target).stem
     else:
         document, name = document_of(target, "recipe", sets, flags), str(target.get("task", "recipe"))
-    config = validate(document, config_class(task_name(document, task_names())))
+    task = load_task(task_name(document, task_names()))
+    config = validate(document, task.Config)
+    if config.train.best_by not in task.METRICS:  # of a task that lets any text stand there
+        raise _no_metric(document, config.train.best_by, task.METRICS)
     return Recipe(name, config, document, document.note)
+
+
+def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
+    what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
+    fault = Fault(document.mark("train.best_by"), "train.best_by", what)
+    return RecipeError(tr("1 fault in the recipe"), [fault], where=document.name)

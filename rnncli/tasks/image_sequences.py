@@ -341,7 +341,7 @@ def _single_frame(config: Config, splits: Splits, tested: Part) -> Metrics:
             frames = [int(draw[row % len(draw)]) % train.films.lengths[train.rows[row]] for row in rows]
             scores, targets = batch_of(train, rows, frames)
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(scores, targets).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(scores, targets).backward()
             optimizer.step()
     found = []
     for rows in index_batches(len(tested.rows), batch_size, Order(0, 0), shuffle=False):

@@ -270,7 +270,8 @@ def _loss(outputs: Any, batch: Batch) -> Loss:
 
 
 def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metrics:
-    """Error rates of the greedy answers, all edits over all characters or words; the loss of a token."""
+    """Error rates of the greedy answers, as `predict` writes them, against the texts as they are in the data: all edits
+    over all characters or words. The loss of a token."""
     from rnncli.nn.evaluate import outputs_of
 
     total, count = 0.0, 0.0
@@ -280,18 +281,20 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
         total += float(found.total)
         count += found.count
         answers = _greedy(outputs, vocab)
-        pairs += [(answer, _right(part.clip(row), vocab)) for answer, row in zip(answers, batch.rows, strict=True)]
+        pairs += [(answer, part.clip(row).text) for answer, row in zip(answers, batch.rows, strict=True)]
     return _as_metrics(pairs) | {"loss": total / count}
+
+
+def answers(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Iterator[str]:
+    from rnncli.nn.evaluate import outputs_of
+
+    for _, outputs in outputs_of(model, batches(config, part, None)):
+        yield from _greedy(outputs, vocab)
 
 
 def _as_metrics(pairs: Iterable[tuple[str, str]]) -> Metrics:
     cer, wer = error_rates(pairs)
     return {"cer": cer, "wer": wer}
-
-
-def _right(clip: Clip, vocab: Vocabulary) -> str:
-    """The text of a clip, spaced as answers are."""
-    return join(tokenize(clip.text, vocab["kind"]), vocab["kind"])
 
 
 def _greedy(outputs: Any, vocab: Vocabulary) -> list[str]:
@@ -343,9 +346,9 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
     """The commonest text of the training part as the answer to everything."""
     train: Part = splits.train
     tested: Part = splits.part(part)
-    counts = Counter(_right(train.clip(i), splits.vocab) for i in range(len(train.rows)))
+    counts = Counter(train.clip(i).text for i in range(len(train.rows)))
     often = min(counts, key=lambda text: (-counts[text], text))
-    pairs = [(often, _right(tested.clip(i), splits.vocab)) for i in range(len(tested.rows))]
+    pairs = [(often, tested.clip(i).text) for i in range(len(tested.rows))]
     return [Baseline(tr("commonest text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
 
@@ -372,7 +375,7 @@ def show(config: Config, model: Any, splits: Splits, part: str) -> list[Record]:
     clip = rows.clip(0)
     heard = [
         [tr("clip"), clip.where],
-        [tr("target"), _right(clip, vocab)],
+        [tr("target"), clip.text],
         [tr("decoded"), _greedy(outputs, vocab)[0]],
     ]
     best = outputs.scores[:, 0].argmax(1).tolist()

@@ -16,7 +16,7 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, join, tokenize
-from rnncli.errors import DataError
+from rnncli.errors import DataError, Missing
 from rnncli.locale import tr
 from rnncli.recipe import CellName, Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
@@ -84,8 +84,8 @@ class Model(CoreSection):
 
 
 class Train(TrainSection):
-    best_by: Literal["exact-match", "loss"] = Field(
-        "exact-match", description="the metric that decides which epoch is kept"
+    best_by: Literal["exact-match", "loss", "bleu", "chrf"] = Field(
+        "loss", description="the metric that decides which epoch is kept; bleu and chrf need rnncli[translation]"
     )
 
 
@@ -327,10 +327,21 @@ def metrics(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Metric
     return {**_judged(answers, part, vocab["target_tokens"]), "loss": total / count}
 
 
+def answers(config: Config, model: Any, part: Part, vocab: Vocabulary) -> Iterator[str]:
+    from rnncli.nn.evaluate import device_of, evaluating
+
+    target = Vocab.from_json(vocab["target"])
+    for batch in batches(config, part, None):
+        with evaluating(model):
+            memory, state = model.encode(batch.to(device_of(model)))
+            written = model.written(model.greedy(memory, state))
+        yield from (join(target.decode(row), vocab["target_tokens"]) for row in written)
+
+
 def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
-    """exact-match, white space aside; and bleu and chrf, 0 to 100, where sacrebleu is installed. BLEU's tokens are
-    characters where the target's are, else those of its 13a."""
-    wanted = [join(tokenize(pair.target, kind), kind) for pair in part.pairs]
+    """exact-match; and bleu and chrf, 0 to 100, where sacrebleu is installed: of the answers as `predict` writes them,
+    against the targets as they are in the file. BLEU's tokens are characters where the target's are, else its 13a."""
+    wanted = [pair.target for pair in part.pairs]
     right = sum(answer == target for answer, target in zip(answers, wanted, strict=True))
     found: Metrics = {"exact-match": right / len(wanted)}
     if _has_sacrebleu():
@@ -341,6 +352,17 @@ def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
         found["bleu"] = float(bleu.corpus_score(list(answers), [wanted]).score)
         found["chrf"] = float(CHRF().corpus_score(list(answers), [wanted]).score)
     return found
+
+
+def require(config: Config) -> None:
+    """Raises Missing where an epoch is to be chosen by a metric that sacrebleu measures, and it is not installed."""
+    by = config.train.best_by
+    if by in ("bleu", "chrf") and not _has_sacrebleu():
+        raise Missing(
+            tr("{metric} needs sacrebleu", metric=by),
+            where="train.best_by",
+            todo=tr("pip install 'rnncli[translation]', or best_by: loss"),
+        )
 
 
 def _has_sacrebleu() -> bool:
@@ -364,7 +386,7 @@ def baselines(config: Config, splits: Splits, part: str) -> list[Baseline]:
             for i, token in zip(ids, tokens, strict=True)
         ]
         by_word.append(join(words, kind))
-    copies = [join(tokenize(pair.source, kind), kind) for pair in rows.pairs]
+    copies = [pair.source for pair in rows.pairs]
     return [
         Baseline(tr("copying"), _judged(copies, rows, kind), tr("the source as it is")),
         Baseline(

@@ -33,9 +33,10 @@ PLAIN = (
     "counted",
     "seconds",
     "watch",
-    "best",
+    "lr",
     "best_epoch",
     "best_metrics",
+    "moved",
     "waited",
 )
 
@@ -94,8 +95,9 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, Json]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if document["format"] != FORMAT:
             raise DataError(tr("a checkpoint of format {n}", n=document["format"]), where=str(path))
+        values = {**_unknown_to_old_ones(job, document), **document["state"]}
         for name in PLAIN:
-            setattr(state, name, _as_before(name, getattr(state, name), document["state"][name]))
+            setattr(state, name, _as_before(name, getattr(state, name), values[name]))
         state.total = fitting(state.total, tensors["total"], "total")
         device = next(state.model.parameters()).device
         weights = dict(state.model.state_dict())
@@ -139,12 +141,18 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, Json]:
     return extra
 
 
+def _unknown_to_old_ones(job: Job, document: Any) -> dict[str, Json]:
+    """What checkpoints of rnncli 0.1 do not hold: the rate of the last update, which a schedule may have changed since;
+    and which metrics have moved, so that none is said not to have."""
+    return {"lr": document["optimizer"]["groups"][0]["lr"], "moved": list(job.task.METRICS)}
+
+
 def _as_before(name: str, fresh: Any, value: Any) -> Any:
     """The value, of the type that a fresh state has at that name. Raises ValueError."""
     if name == "best_metrics":
         fits = isinstance(value, dict) and all(number(figure) for figure in value.values())
-    elif name == "best":
-        fits = value is None or number(value)
+    elif name == "moved":
+        fits = isinstance(value, list) and all(isinstance(metric, str) for metric in value)
     elif isinstance(fresh, int):  # a count
         fits = isinstance(value, int) and number(value) and value >= 0
     else:

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+import shlex
 import signal
 import socket
 import time
@@ -130,11 +131,11 @@ class Team:
         distributed.all_gather(all_of_them, mine)
         return [bytes(one[: int(n)].numpy()) for one, n in zip(all_of_them, sizes, strict=True)]
 
-    def resume_command(self) -> str:
-        """What goes on with this run."""
+    def resume_command(self, run: str = "") -> str:
+        """What goes on with this run, or with `run`, as one types it."""
         process = self.process
         options = f"--nproc-per-node {process.local_world}" if process.world == process.local_world else "..."
-        return f"torchrun {options} -m rnncli train --resume {self.folder}"
+        return f"torchrun {options} -m rnncli train --resume {run or shlex.quote(self.folder)}"
 
 
 class _Step(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from rnncli.errors import RnncliError, UsageError
@@ -41,3 +42,11 @@ def find_run(name: str) -> Path:
         if os.path.isfile(folder / "recipe.yaml"):  # does not raise for a name that no file can have
             return folder
     raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
+
+
+def typed_run(folder: Path) -> str:
+    """A run as one types it in a shell from here: `last` where it is the newest under runs/, else its path."""
+    if runs_here() and find_run("last").resolve() == folder.resolve():
+        return "last"
+    path = str(folder)
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from rnncli.device import dtype_of, pick_device, require_memory, this_process, t
 from rnncli.errors import Missing
 from rnncli.locale import tr
 from rnncli.nn.recurrent import choose_engine
-from rnncli.recipe import RecipeConfig
+from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import Recipe, Splits, Task
 
 if TYPE_CHECKING:
@@ -88,10 +89,13 @@ def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
 def prepare(recipe: Recipe) -> Job:
     """Read the data and build the model: all that can be refused is refused here, before a run folder exists.
 
-    Sets torch's thread count and seed, and flushes denormals, which can slow a product twentyfold. Raises DataError
-    (the data), Missing (device, memory), UsageError.
+    Sets torch's thread count and seed, and flushes denormals, which slow a product down. Raises DataError
+    (the data), Missing (device, memory, an extra that the recipe needs), UsageError.
     """
     task, config = recipe.task, recipe.config
+    require = getattr(task, "require", None)
+    if require is not None:
+        require(config)
     device = _own_device(config)
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)
@@ -191,3 +195,30 @@ def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
         (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
         default=1,
     )
+
+
+def with_cell(job: Job, name: str) -> Job:
+    """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
+    config = job.config
+    variant, nonlinearity = (name, "") if name in CELLS else name.rsplit("-", 1)
+    cell = CELLS[variant]
+    kept = config.model.nonlinearity if config.model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
+    model = config.model.model_copy(
+        update={
+            "cell": variant,
+            "nonlinearity": nonlinearity or kept,
+            "engine": "auto",
+            "proj_size": config.model.proj_size if cell.projected else 0,
+        }
+    )
+    other: Any = config.model_copy(update={"model": model})
+    torch.manual_seed(config.train.seed)
+    built = job.task.build(other, job.splits.vocab).to(next(job.model.parameters()))
+    made = copy.copy(job)
+    made.config, made.model = other, built
+    return made
+
+
+def cell_name(model: CoreSection) -> str:
+    """What `compare` calls this cell."""
+    return f"{model.cell}-{model.nonlinearity}" if CELLS[model.cell].compared else model.cell

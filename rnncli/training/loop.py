@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 import warnings
@@ -16,12 +15,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, State
+from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
 from rnncli.locale import tr
-from rnncli.recipe import CoreSection, TrainSection
+from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
+from rnncli.training.best import is_better, moved, unmoved
 from rnncli.training.job import Job
 
 PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every update; all others once an epoch
@@ -33,7 +33,8 @@ class Progress:
 
     loss: mean over the epoch so far, read only when asked for (on a GPU, reading waits for it). metrics: of the
     held-out part, at `epoch` and `end`. watch: the task's few words on what it answers, before the epoch. counted: what
-    the loss counts (steps, rows), since the beginning. stopped: why, at `end` and at the `step` that reached a limit.
+    the loss counts (steps, rows), since the beginning. lr: of the last update. stopped: why, at `end` and at the `step`
+    that reached a limit.
     """
 
     event: Literal["step", "epoch", "end"]
@@ -77,10 +78,11 @@ class TrainState:
     counted: float = 0.0  # steps or rows since the beginning, for the speed
     seconds: float = 0.0
     watch: str = ""
-    best: float | None = None
+    lr: float = 0.0  # of the last update
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_metrics: Metrics = field(default_factory=dict)
+    moved: list[str] = field(default_factory=list)  # metrics that have had two values or more
     waited: int = 0  # epochs since the best one
     norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # of all gradients, at the last updates
 
@@ -90,7 +92,8 @@ def start(job: Job) -> TrainState:
     train = job.config.train
     optimizer = make_optimizer(train, job.model)
     loss = partial(job.task.loss, job.config, job.model) if job.team is None else job.team.loss_of(job)
-    return TrainState(job.model, loss, optimizer, make_schedule(train, optimizer, job))
+    schedule = make_schedule(train, optimizer, job)
+    return TrainState(job.model, loss, optimizer, schedule, lr=optimizer.param_groups[0]["lr"])
 
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
@@ -133,7 +136,6 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     """
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
-    lower = task.METRICS[train.best_by] == "lower"
     clock = _clock(job, state)
     why = stop_reason(train, state)
     while state.epoch <= train.epochs and not why:
@@ -150,16 +152,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
             yield step
         _require_an_update(job, state)
         metrics = measured(job)
-        score = metrics[train.best_by]
-        improved = math.isfinite(score) and (
-            state.best is None or (score < state.best if lower else score > state.best)
-        )
-        if improved:
-            state.best, state.best_epoch, state.waited = score, state.epoch, 0
-            state.best_weights = {name: tensor.detach().clone() for name, tensor in job.model.state_dict().items()}
-            state.best_metrics = metrics
-        else:
-            state.waited += 1
+        improved = keep_if_best(job, state, metrics)
         _step_schedule(state, metrics["loss"])
         state.seconds = clock()
         epoch = _progress("epoch", state, metrics, improved)
@@ -171,6 +164,27 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     yield end
     if state.best_weights:
         job.model.load_state_dict(state.best_weights)
+
+
+def keep_if_best(job: Job, state: TrainState, metrics: Metrics) -> bool:
+    """Whether this epoch is the best one so far, by `train.best_by` and, where that is equal, by the loss; if so its
+    weights are kept. metrics: of the held-out part, after the epoch."""
+    by, known = job.config.train.best_by, job.task.METRICS
+    state.moved = moved(state.moved, known, metrics, state.best_metrics or metrics)
+    if not is_better(metrics, state.best_metrics, by, known[by]):
+        state.waited += 1
+        return False
+    state.best_epoch, state.best_metrics, state.waited = state.epoch, metrics, 0
+    state.best_weights = {name: tensor.detach().clone() for name, tensor in job.model.state_dict().items()}
+    return True
+
+
+def notes_on_best(job: Job, state: TrainState) -> list[str]:
+    """Sentences on how the best epoch was chosen; one epoch alone shows no movement."""
+    if state.epoch < 3 or not state.best_metrics:
+        return []
+    said = unmoved(state.best_metrics, job.config.train.best_by, state.moved)
+    return [said] if said else []
 
 
 def _clock(job: Job, state: TrainState) -> Callable[[], float]:
@@ -216,6 +230,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     """One update: loss, gradients, clipping, optimizer; the state moves on. With on_nan: skip, a batch whose loss or
     gradient is no number moves on without an update, and the next goes on from the carry before it."""
     train = job.config.train
+    state.lr = state.optimizer.param_groups[0]["lr"]
     batch = batch.to(job.device)
     with job.autocast():
         loss = state.loss(batch, state.carry)
@@ -229,7 +244,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
         raise _diverged(job, state, tr("the loss became {loss}", loss=float(total)), _first_bad(job, state, batch))
     if not bad:
         state.optimizer.zero_grad(set_to_none=True)
-        (loss.total / (count / job.world)).backward()  # type: ignore[no-untyped-call]
+        (loss.total / (count / job.world)).backward()
         gradients = [p.grad for p in job.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)  # ()
         bad = look and not math.isfinite(float(norm))
@@ -362,36 +377,9 @@ def _progress(
         step=state.step,
         counted=state.counted,
         seconds=state.seconds,
-        lr=state.optimizer.param_groups[0]["lr"],
+        lr=state.lr,
         read_loss=lambda: float(total) / max(count, 1.0),
         metrics=metrics or {},
         watch=state.watch,
         improved=improved,
     )
-
-
-def with_cell(job: Job, name: str) -> Job:
-    """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
-    config = job.config
-    variant, nonlinearity = (name, "") if name in CELLS else name.rsplit("-", 1)
-    cell = CELLS[variant]
-    kept = config.model.nonlinearity if config.model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
-    model = config.model.model_copy(
-        update={
-            "cell": variant,
-            "nonlinearity": nonlinearity or kept,
-            "engine": "auto",
-            "proj_size": config.model.proj_size if cell.projected else 0,
-        }
-    )
-    other: Any = config.model_copy(update={"model": model})
-    torch.manual_seed(config.train.seed)
-    built = job.task.build(other, job.splits.vocab).to(next(job.model.parameters()))
-    made = copy.copy(job)
-    made.config, made.model = other, built
-    return made
-
-
-def cell_name(model: CoreSection) -> str:
-    """What `compare` calls this cell."""
-    return f"{model.cell}-{model.nonlinearity}" if CELLS[model.cell].compared else model.cell

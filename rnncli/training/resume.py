@@ -10,6 +10,7 @@ import torch
 from rnncli.device import this_process
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.names import SCHEDULES_BY_EPOCHS
 from rnncli.recipe import RecipeConfig
 from rnncli.recipe.show import plain
 from rnncli.tasks import Recipe, load_recipe
@@ -18,7 +19,6 @@ from rnncli.training.run import Run
 
 BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
 HARMLESS = ("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample")
-DEPENDENT = ("cosine", "one-cycle", "linear", "polynomial", "constant")  # schedules made for a number of epochs
 
 
 def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Any) -> Recipe:
@@ -27,7 +27,7 @@ def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Any) -> Rec
     after = load_recipe(str(folder / "recipe.yaml"), sets, flags)
     schedule = before.config.train.schedule
     schedule_name = schedule if isinstance(schedule, str) else str(schedule.get("name"))
-    allowed = HARMLESS if schedule_name in DEPENDENT else (*BUDGETS, *HARMLESS)
+    allowed = HARMLESS if schedule_name in SCHEDULES_BY_EPOCHS else (*BUDGETS, *HARMLESS)
     differing = [
         (key, old, new)
         for key, old, new in differences(before.config, after.config)

@@ -13,7 +13,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ from torch import nn
 from rnncli.device import dtype_of, usable_cores
 from rnncli.errors import DataError, UsageError
 from rnncli.files import MANIFEST, check_manifest, inside, read_json
-from rnncli.locale import english, tr
-from rnncli.names import CONTROL
+from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig, TrainSection
 from rnncli.records import Json
-from rnncli.tasks import Baseline, Metrics, Recipe, Task, Vocabulary, load_recipe
+from rnncli.tasks import Recipe, Task, Vocabulary, load_recipe
+from rnncli.training.advice import advice
 from rnncli.training.checkpoint import load_checkpoint, own_part
 from rnncli.training.folder import RUNS, find_run, not_made, number_of
-from rnncli.training.job import Job, cores_of, prepare, threads_of, with_others
-from rnncli.training.loop import Progress, TrainState, cell_name, fit, require_finite, start, with_cell
+from rnncli.training.job import Job, cell_name, cores_of, prepare, threads_of, with_cell, with_others
+from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, require_finite, start
+from rnncli.training.outcome import Outcome
 from rnncli.training.writer import CHECKPOINT, LOGS, WEIGHTS, Writer
 
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
@@ -47,40 +48,6 @@ class StoppedBySignal(Exception):
         super().__init__(str(folder))
         self.folder = folder
         self.code = code
-
-
-@dataclass
-class Outcome:
-    """How training ended. metrics: of the best epoch, on the part that `on` names; compared: cell -> metrics of
-    the same recipe with that cell, feedforward being the control without memory."""
-
-    metrics: Metrics
-    on: str
-    best_epoch: int
-    epochs: int
-    steps: int
-    seconds: float
-    counted: float
-    stopped: str
-    baselines: list[Baseline] = field(default_factory=list)
-    compared: dict[str, Metrics] = field(default_factory=dict)
-    folder: Path | None = None
-
-    def to_json(self) -> Json:
-        """The last line of `train --json`, and result.json."""
-        return {
-            "schema": "rnncli/result/1",
-            "run": None if self.folder is None else str(self.folder),
-            "metrics": self.metrics,
-            "on": self.on,
-            "best_epoch": self.best_epoch,
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "stopped": english(self.stopped),
-            "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
-            "control": self.compared.get(CONTROL),
-            "compared": self.compared,
-        }
 
 
 def new_folder(name: str, out: str | None = None) -> Path:
@@ -186,6 +153,7 @@ def _train(
         seconds=state.seconds,
         counted=state.counted,
         stopped=last.stopped,
+        notes=notes_on_best(job, state),
         folder=folder,
     )
     if baselines:
@@ -194,6 +162,8 @@ def _train(
         for name in job.config.train.compared():
             if name != cell_name(job.config.model):
                 outcome.compared[name] = [progress.metrics for progress in fit(with_cell(job, name))][-1]
+    if writer is not None and baselines:
+        outcome.advice = advice(job, outcome, _epochs(writer.folder))
     if writer is not None:
         writer.finish(state, outcome.to_json())
     return outcome
@@ -296,12 +266,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Json]]:
         """The lines of metrics.jsonl; one that is being written, or was cut by a kill, is left out."""
-        path = inside(self.folder, "metrics.jsonl")
-        lines = _text(path).splitlines(keepends=True)
-        try:
-            return [json.loads(line) for line in lines if line.endswith("\n")]
-        except (ValueError, RecursionError) as error:
-            raise DataError(tr("this file is damaged: {why}", why=error), where=str(path)) from error
+        return _epochs(self.folder)
 
     def result(self) -> dict[str, Json]:
         """result.json; empty where training has not ended."""
@@ -357,6 +322,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if wrong:
         why = f"{wrong[0]}: {tensors[wrong[0]].dtype}"
         raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
+
+
+def _epochs(folder: Path) -> list[dict[str, Json]]:
+    path = inside(folder, "metrics.jsonl")
+    lines = _text(path).splitlines(keepends=True)
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except (ValueError, RecursionError) as error:
+        raise DataError(tr("this file is damaged: {why}", why=error), where=str(path)) from error
 
 
 def _text(path: Path) -> str:

@@ -16,7 +16,8 @@ from rnncli.names import CONTROL
 from rnncli.tasks import Metrics, Splits
 from rnncli.training.evaluation import Evaluation
 from rnncli.training.job import Job
-from rnncli.training.run import Outcome, Run
+from rnncli.training.outcome import Outcome
+from rnncli.training.run import Run
 
 
 def model_line(model: nn.Module) -> str:
@@ -87,10 +88,9 @@ def counts_line(splits: Splits) -> str:
 
 def closing(job: Job, outcome: Outcome) -> records.Page:
     """One example step by step, then the network beside its baselines and the control without memory."""
-    shown = job.task.show(job.config, job.model, job.splits, outcome.on)
-    return _page(
-        job, tr("result on {part}", part=tr(outcome.on)), [*shown, result_table(job, outcome)], "rnncli/closing/1"
-    )
+    shown = [*job.task.show(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
+    shown += [records.Message(note, "note") for note in outcome.notes]
+    return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "rnncli/closing/1")
 
 
 def result_table(job: Job, outcome: Outcome) -> records.Table:

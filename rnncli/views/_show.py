@@ -10,8 +10,9 @@ from typing import Any
 from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.records import Check, Column
+from rnncli.records import Check, Column, Message, Record
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
+from rnncli.replay.rounding import ratio
 from rnncli.report import symbols
 from rnncli.views import Options
 from rnncli.views._subject import Subject
@@ -113,8 +114,17 @@ def label_cell(labels: Sequence[str] | None, t: int) -> list[Any]:
     return [] if labels is None else [labels[t] if t < len(labels) else ""]
 
 
+def cut_note(core: CoreTrace, T: int) -> list[Record]:
+    """That a check covers T steps only, where it does."""
+    if core.num_steps == T:
+        return []
+    text = tr("{core}: the first {n} steps; rounding alone changes the results of more", core=name_of(core), n=T)
+    return [Message(text, "note", name=f"{name_of(core)}.cut_steps")]
+
+
 def replay_check(made: Trace) -> Check:
     """All comparisons of the replay with the torch modules as one line: the largest difference beside its tolerance."""
-    worst = max(made.checks, key=lambda check: (check.diff or 0.0) / (check.tol or 1.0))
+    worst = max(made.checks, key=lambda check: ratio((check.diff or 0.0, check.tol or 0.0)))
     ok = all(check.ok for check in made.checks)
-    return Check("replay", ok, tr("replay = torch module: outputs, states, gradients"), worst.diff, worst.tol)
+    text = tr("replay = torch module: values and gradients")
+    return Check("replay", ok, text, worst.diff, worst.tol)

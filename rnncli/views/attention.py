@@ -6,6 +6,7 @@ from typing import Any
 
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, HeatMap, Record, Table
+from rnncli.replay.rounding import FACTOR, unit
 from rnncli.views import BATCH, Options
 from rnncli.views._show import replay_check
 from rnncli.views._subject import Subject
@@ -38,7 +39,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         Column("weight", tr("weight"), "bar"),
     ]
     sums = float((weights.sum(1) - 1).abs().max())
-    tol = 1e-5 if subject.dtype.itemsize < 8 else 1e-12
+    # a softmax divides by a sum of T terms: its rounding grows like their root (Higham, Mary 2019)
+    tol = FACTOR * unit(outputs.attention.dtype, subject.dtype) * (1 + weights.shape[1] ** 0.5)
     check = Check("sum", sums <= tol, tr("the weights of every written word add up to 1"), sums, tol)
     return [
         HeatMap(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +13,11 @@ from rnncli.locale import tr
 from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, PlainCore, run_by
 from rnncli.records import Check, Checks, Column, Message, Record, Table
-from rnncli.replay import CoreTrace, tolerance
+from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
+from rnncli.replay.reference import Run
+from rnncli.replay.rounding import TELLING, function_rounding, largest, most_apart, ratio
 from rnncli.views import BATCH, Options
-from rnncli.views._show import about, name_of, replay_check
+from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 
 GROUP = "is it right"
@@ -38,10 +38,12 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         if len(core.calls) > 1 or not isinstance(core.module, (nn.RNNBase, PlainCore)):
             continue  # a step at a time: the replay's own check compares those with torch's cell
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
-        table, found = _table(core, core.module)
-        records.append(table)
+        shown, found = _table(core, core.module)
+        records += shown
         checks += found
-    note = tr("each number: the largest difference from the cell loop in float64, relative where numbers exceed 1")
+    note = tr(
+        "each number: the largest difference from the cell loop in float64, as a share of the largest number there"
+    )
     where = tr(
         "to read: the cell loop is {loop}; bptt, backpropagation through time written out, is {bptt}",
         loop="rnncli/cells/",
@@ -65,19 +67,20 @@ def engines_for(core: Core, spec: CoreSpec) -> list[str]:
     return found
 
 
-def _table(core: CoreTrace, module: Core) -> tuple[Table, list[Check]]:
+def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     spec, name = core.spec, name_of(core)
-    x, lengths = core.calls[0].x.detach(), core.lengths
-    exact = copy.deepcopy(module).double()
-    exact.__dict__.pop("forward", None)
-    reference = _everything(exact, spec, x.double(), lengths, core.calls[0].initial, LOOP)
+    T, exact, costs = _costs(core, module)
+    x, initial = core.calls[0].x.detach()[:T], core.calls[0].initial
+    lengths = None if core.lengths is None else core.lengths.clamp(max=T)
+    like = next(exact.parameters())
+    true = _everything(exact, spec, x.to(like), lengths, initial, _loop)
     engines = engines_for(module, spec)
-    found = {engine: _everything(module, spec, x, lengths, core.calls[0].initial, engine) for engine in engines}
-    tol = tolerance(x.dtype, spec.hidden_size + spec.input_size)
+    found = {engine: _everything(module, spec, x, lengths, initial, _engine(engine)) for engine in engines}
     rows: list[list[Any]] = []
-    for key in reference:
-        allowed = tol if not key.startswith("d") else 10 * tol
-        rows.append([key, *[_relative(found[engine][key], reference[key]) for engine in engines], allowed])
+    for key, cost in zip(_keys(exact, spec), costs, strict=True):
+        size = largest(true[key]) or 1.0
+        shares = [most_apart(found[engine][key].to(like.device), true[key]) / size for engine in engines]
+        rows.append([key, *shares, cost / size])
     columns = [
         Column("what", tr("what"), "text"),
         *[Column(engine, _label(engine, module), "diff") for engine in engines],
@@ -85,48 +88,72 @@ def _table(core: CoreTrace, module: Core) -> tuple[Table, list[Check]]:
     ]
     checks = []
     for k, engine in enumerate(engines, 1):
-        worst = max(rows, key=lambda row: row[k] / row[-1])
-        ok = all(row[k] <= row[-1] for row in rows)
+        worst = max(rows, key=lambda row: ratio((row[k], row[-1])))
         text = tr("{core}: engine {engine} = the cell loop in float64", core=name, engine=engine)
-        checks.append(Check(f"{name}-{engine}", ok, text, worst[k], worst[-1]))
-    return Table(f"{name}.engines", columns, rows, cut_rows=SHOWN), checks
+        checks.append(Check(f"{name}-{engine}", worst[k] <= worst[-1], text, worst[k], worst[-1]))
+    return [*cut_note(core, T), Table(f"{name}.engines", columns, rows, cut_rows=SHOWN)], checks
+
+
+def _costs(core: CoreTrace, module: Core) -> tuple[int, nn.Module, list[float]]:
+    """Over how many steps to compare, the core in float64, and what rounding in its dtype may cost each result, by
+    torch's module (or a closed form) in float64. Fewer steps than all where rounding alone would change the results."""
+    spec, call = core.spec, core.calls[0]
+    exact, T = exact_copy(module), call.x.shape[0]
+    like = next(exact.parameters())
+    while True:
+        lengths = None if core.lengths is None else core.lengths.clamp(max=T)
+
+        def results(module: nn.Module, x: Tensor, *state: Tensor) -> list[Tensor]:
+            return list(_everything(module, spec, x, lengths, state, run_reference).values())  # noqa: B023
+
+        inputs = [tensor.detach().to(like) for tensor in (call.x[:T], *call.initial)]
+        costs = function_rounding(results, exact, inputs, eps_of(core))
+        sizes = [largest(tensor) for tensor in results(exact, inputs[0], *inputs[1:])]
+        if T == 1 or all(cost <= TELLING * size for cost, size in zip(costs, sizes, strict=True)):
+            return T, exact, costs
+        T //= 2
 
 
 def _label(engine: str, module: Core) -> str:
     return {LOOP: tr("cell loop"), "torch": f"nn.{type(module).__name__}"}.get(engine, engine)
 
 
+def _engine(name: str) -> Run:
+    def run(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return run_by(name, cast(Core, module), x, lengths, state)
+
+    return run
+
+
+def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    return run_core(module, x, state, lengths)
+
+
+def _keys(module: nn.Module, spec: CoreSpec) -> list[str]:
+    states = spec.states
+    parameters = [f"d{name}" for name, _ in module.named_parameters()]
+    return ["output", *(f"{name}_n" for name in states), "dx", *(f"d{name}_0" for name in states), *parameters]
+
+
 def _everything(
-    module: Core, spec: CoreSpec, x: Tensor, lengths: Tensor | None, initial: State, engine: str
+    module: nn.Module, spec: CoreSpec, x: Tensor, lengths: Tensor | None, initial: State, run: Run
 ) -> dict[str, Tensor]:
     """Outputs, last states, and the gradients of one fixed random functional of them towards all there is."""
-    names = [name for name, _ in module.named_parameters()]
-    x = x.clone().requires_grad_()
-    state = tuple(tensor.detach().to(x.dtype).clone().requires_grad_() for tensor in initial)
-    training = module.training
-    module.train()  # cuDNN refuses a backward pass in eval mode; no dropout: there is none inside a core's own kernel
-    dropout, module.dropout = module.dropout, 0.0
+    results: list[Tensor] = []
+
+    def running(*given: Any) -> tuple[Tensor, State]:
+        output, last = run(*given)
+        results[:] = [output, *last]
+        return output, last
+
+    training, dropout = module.training, getattr(module, "dropout", 0.0)
+    module.train()  # cuDNN refuses a backward pass in eval mode
+    module.dropout = 0.0  # type: ignore[assignment]
     try:
-        with torch.enable_grad():
-            output, last = run_by(engine, module, x, lengths, state)
-            generator = torch.Generator().manual_seed(0)
-            weights: Callable[[Tensor], Tensor] = lambda t: torch.randn(t.shape, generator=generator).to(t)  # noqa: E731
-            loss = torch.stack([(weights(part) * part).sum() for part in (output, *last)]).sum()
-            wanted = [x, *state, *module.parameters()]
-            grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+        state = tuple(tensor.detach().to(x) for tensor in initial)
+        gradients = functional_gradients(module, spec, x, state, lengths, running)
     finally:
         module.train(training)
-        module.dropout = dropout
-    found = {"output": output, **{f"{name}_n": tensor for name, tensor in zip(spec.states, last, strict=True)}}
-    keys = ["dx", *(f"d{name}_0" for name in spec.states), *(f"d{name}" for name in names)]
-    for key, tensor, grad in zip(keys, wanted, grads, strict=True):
-        found[key] = torch.zeros_like(tensor) if grad is None else grad
-    return {key: value.detach() for key, value in found.items()}
-
-
-def _relative(ours: Tensor, theirs: Tensor) -> float:
-    if not ours.numel():
-        return 0.0
-    difference = (ours.double() - theirs).abs().masked_fill(ours.isnan() & theirs.isnan(), 0.0)
-    finite = theirs[theirs.isfinite()].abs()
-    return float(difference.max()) / max(1.0, float(finite.max()) if finite.numel() else 1.0)
+        module.dropout = dropout  # type: ignore[assignment]
+    values = [tensor.detach() for tensor in (*results, *gradients)]
+    return dict(zip(_keys(module, spec), values, strict=True))

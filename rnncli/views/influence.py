@@ -18,7 +18,7 @@ from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
 from rnncli.views import BATCH, Options
 from rnncli.views._inputs import with_rows
-from rnncli.views._show import about, name_of
+from rnncli.views._show import about, name_of, replay_check
 from rnncli.views._subject import Subject
 
 GROUP = "is it right"
@@ -58,7 +58,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         )
     records.append(Message(" ".join(said), "note", name="about"))
     checks: list[Check] = []
-    before = trace(subject.model, batch, check=False)
+    before = subject.trace() if batch is subject.batch else trace(subject.model, batch)
     after = trace(subject.model, changed, check=False)
     for one in subject.cores(before, options.core):
         two = next((core for core in after.cores if core.path == one.path), None)
@@ -90,7 +90,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             records.append(Message(text, "warning", name=f"{name_of(one)}.leak"))
         else:
             checks += _checks(one, moved, moves(_whole(one, "x"), _whole(two, "x")), b)
-    return [*records, Checks(checks)] if checks else records
+    return [*records, Checks([*checks, replay_check(before)])]
 
 
 def perturbed(inputs: Tensor, t: int, b: int, tokens: object) -> Tensor:

@@ -7,14 +7,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnncli.cells import CELLS, State
+from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.recurrent import Core, PlainCore, run
 from rnncli.records import Check, Checks, Column, Message, Record, Table
-from rnncli.replay import CoreTrace, tolerance
+from rnncli.replay import CoreTrace, eps_of, initial_state
+from rnncli.replay.rounding import (
+    TELLING,
+    Found,
+    flat,
+    largest,
+    most_apart,
+    off_by_first,
+    ratio,
+    sequence_rounding,
+    worst_of,
+)
 from rnncli.views import BATCH, Options
-from rnncli.views._show import about, name_of
+from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 
 GROUP = "is it right"
@@ -41,7 +52,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         checks += found
     if not checks:
         raise UsageError(tr("no core of this model reads whole sequences: nothing is padded"))
-    return [*records, Checks(checks)]
+    return [*records, Checks([*checks, replay_check(made)])]
 
 
 def lengths_for(core: CoreTrace) -> tuple[Tensor, bool]:
@@ -54,70 +65,45 @@ def lengths_for(core: CoreTrace) -> tuple[Tensor, bool]:
 
 def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     spec, name = core.spec, name_of(core)
-    x = core.calls[0].x.detach()  # (T, B, I)
-    lengths, invented = lengths_for(core)
-    if x.shape[1] == 1:  # one row: a longer twin beside it, so that there is something to pad
-        x, lengths = torch.cat([x, x], dim=1), torch.tensor([int(lengths[0]), max(1, int(lengths[0]) // 2)])
-        invented = True
-    T, B = x.shape[:2]
-    H = spec.state_size
-    x = x * (torch.arange(T).unsqueeze(1) < lengths.unsqueeze(0)).unsqueeze(2)  # what padding looks like: zeros
+    x, lengths, invented = _batch(core)
+    T, costs = _costs(core, module, x, lengths)
+    x, lengths = x[:T], lengths.clamp(max=T)
+    B, H = x.shape[1], spec.state_size
     with torch.no_grad():
         padded, padded_last = run(module, x)
         packed, packed_last = run(module, x, lengths)
         alone = [run(module, x[: int(n), b : b + 1]) for b, n in enumerate(lengths)]
     rows: list[list[Any]] = []
-    worst = {"packed": 0.0, "packed_h": 0.0}
-    forward = (spec.num_layers - 1) * spec.num_directions
+    outputs, states = [], []
     for b, n in enumerate(lengths.tolist()):
         output, last = alone[b]
-        values = [
-            _apart(packed[:n, b], output[:, 0]),
-            _states_apart(packed_last, last, b),
-            _apart(padded[:n, b], output[:, 0]),
-            _states_apart(padded_last, last, b),
-        ]
-        worst["packed"] = max(worst["packed"], values[0])
-        worst["packed_h"] = max(worst["packed_h"], values[1])
-        rows.append([b, n, T - n, *values])
-    columns = [
-        Column("row", tr("row"), "count"),
-        Column("steps", tr("steps"), "count"),
-        Column("padding", tr("padding"), "count"),
-        Column("packed_output", tr("output"), "diff", group=tr("packed - alone")),
-        Column("packed_h_n", "h_n", "diff", group=tr("packed - alone")),
-        Column("padded_output", tr("output"), "diff", group=tr("padded - alone")),
-        Column("padded_h_n", "h_n", "diff", group=tr("padded - alone")),
-    ]
-    tol = tolerance(x.dtype, spec.hidden_size + spec.input_size)
-    ends = lengths - 1
-    index = torch.arange(B)
-    h_packed = packed_last[0][forward]
-    h_padded = padded_last[0][forward]
-    at_end_packed = _apart(packed[ends, index, :H], h_packed)
-    at_end_padded = _apart(padded[ends, index, :H], h_padded)
+        pairs = list(zip(last, packed_last, padded_last, strict=True))  # of each state, (L·D, B, .)
+        outputs.append(worst_of(off_by_first(packed[:n, b], output[:, 0]), costs[0][:n]))
+        ends = [off_by_first(one[:, b], own[:, 0]) for own, one, _ in pairs]
+        states += [worst_of(end, cost) for end, cost in zip(ends, costs[1:], strict=True)]
+        rows.append(
+            [
+                *(b, n, T - n),
+                *(
+                    most_apart(packed[:n, b], output[:, 0]),
+                    *(most_apart(one[:, b], own[:, 0]) for own, one, _ in pairs),
+                ),
+                *(
+                    most_apart(padded[:n, b], output[:, 0]),
+                    *(most_apart(two[:, b], own[:, 0]) for own, _, two in pairs),
+                ),
+            ]
+        )
+    forward, index = (spec.num_layers - 1) * spec.num_directions, torch.arange(B)
+    at_end_packed, at_end_padded = (
+        most_apart(output[lengths - 1, index, :H], last[0][forward])
+        for output, last in ((packed, packed_last), (padded, padded_last))
+    )
+    end = tr("{core}: packed, out[len_b-1] = forward h_n", core=name)
     checks = [
-        Check(
-            f"{name}-outputs",
-            worst["packed"] <= tol,
-            tr("{core}: packed rows give the outputs of each alone", core=name),
-            worst["packed"],
-            tol,
-        ),
-        Check(
-            f"{name}-states",
-            worst["packed_h"] <= tol,
-            tr("{core}: packed rows give the last states of each alone", core=name),
-            worst["packed_h"],
-            tol,
-        ),
-        Check(
-            f"{name}-end",
-            at_end_packed == 0,
-            tr("{core}: packed, out[len_b-1] = forward h_n", core=name),
-            at_end_packed,
-            0.0,
-        ),
+        _check(f"{name}-outputs", tr("{core}: packed rows give the outputs of each alone", core=name), outputs),
+        _check(f"{name}-states", tr("{core}: packed rows give the last states of each alone", core=name), states),
+        Check(f"{name}-end", at_end_packed == 0, end, at_end_packed, 0.0),
     ]
     text = tr(
         "Unpacked, out[len_b-1] and forward h_n are up to {d} apart: h_n has read the padding too.",
@@ -126,7 +112,8 @@ def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     if not CELLS[spec.cell].stateful:
         text = tr("Unpacked, h_n is that of a padding step: up to {d} from out[len_b-1].", d=f"{at_end_padded:.4f}")
     shown: list[Record] = [
-        Table(f"{name}.padding", columns, rows, cut_rows=SHOWN),
+        *cut_note(core, T),
+        Table(f"{name}.padding", _columns(spec), rows, cut_rows=SHOWN),
         Message(text, name=f"{name}.unpacked"),
     ]
     if invented:
@@ -134,9 +121,43 @@ def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     return shown, checks
 
 
-def _apart(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().masked_fill(a.isnan() & b.isnan() | (a == b), 0.0).max()) if a.numel() else 0.0
+def _batch(core: CoreTrace) -> tuple[Tensor, Tensor, bool]:
+    """x (T, B, I), with what padding looks like in it, zeros; lengths (B,); and whether they were made."""
+    x = core.calls[0].x.detach()
+    lengths, invented = lengths_for(core)
+    if x.shape[1] == 1:  # one row: a longer twin beside it, so that there is something to pad
+        x, lengths = torch.cat([x, x], dim=1), torch.tensor([int(lengths[0]), max(1, int(lengths[0]) // 2)])
+        invented = True
+    inside = torch.arange(x.shape[0]).unsqueeze(1) < lengths.unsqueeze(0)
+    return x * inside.unsqueeze(2).to(x.device), lengths, invented
 
 
-def _states_apart(batch: State, alone: State, b: int) -> float:
-    return max(_apart(one[:, b], two[:, 0]) for one, two in zip(batch, alone, strict=True))
+def _costs(core: CoreTrace, module: Core, x: Tensor, lengths: Tensor) -> tuple[int, list[Tensor]]:
+    """Over how many steps to compare, and what rounding may cost outputs, (T,), and each last state, (L·D,): fewer
+    steps than all where rounding alone would change the results."""
+    T, eps = x.shape[0], eps_of(core)
+    state = initial_state(core.spec, x.shape[1], x)
+    while True:
+        costs = sequence_rounding(module, core.spec, x[:T], state, lengths.clamp(max=T), eps)
+        with torch.no_grad():
+            sizes = [largest(tensor) for tensor in flat(run(module, x[:T], lengths.clamp(max=T)))]
+        if T == 1 or all(float(cost.max()) <= TELLING * size for cost, size in zip(costs, sizes, strict=True)):
+            return T, costs
+        T //= 2
+
+
+def _check(name: str, text: str, found: list[Found]) -> Check:
+    diff, tol = max(found, key=ratio)
+    return Check(name, diff <= tol, text, diff, tol)
+
+
+def _columns(spec: CoreSpec) -> list[Column]:
+    columns = [
+        Column("row", tr("row"), "count"),
+        Column("steps", tr("steps"), "count"),
+        Column("padding", tr("padding"), "count"),
+    ]
+    for key, group in (("packed", tr("packed - alone")), ("padded", tr("padded - alone"))):
+        columns.append(Column(f"{key}_output", tr("output"), "diff", group=group))
+        columns += [Column(f"{key}_{s}_n", f"{s}_n", "diff", group=group) for s in spec.states]
+    return columns

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, spec_of, weights_of
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Message, Record, Table
-from rnncli.replay import run_core, tolerance
+from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
 from rnncli.views import Options
 from rnncli.views._show import formula, place, places
 from rnncli.views._subject import Subject
@@ -162,28 +162,25 @@ def _merged_rows(spec: CoreSpec) -> Tensor:
 
 
 def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
-    """The same core with b_ih + b_hh in the place of b_ih, and no b_hh (but that of a GRU's n), on a random input."""
+    """torch's module, or a closed form, on a random input, against the loop with b_ih + b_hh in place of b_ih and
+    no b_hh (but that of a GRU's n)."""
     if isinstance(module, nn.RNNCellBase):
         return []
     generator = torch.Generator().manual_seed(0)
     own = next(module.parameters())
     x = torch.randn(5, 2, spec.input_size, generator=generator).to(own)
-    merged = _merged_rows(spec)
-    before = {key: parameter.detach().clone() for key, parameter in module.named_parameters()}
+    merged, state = _merged_rows(spec), initial_state(spec, 2, x)
     with torch.no_grad():
-        whole, _ = run_core(module, x)
-        try:
-            for layer in range(spec.num_layers):
-                for direction in range(spec.num_directions):
-                    b_ih, b_hh = (parameter_of(module, key, layer, direction) for key in ("bias_ih", "bias_hh"))
-                    b_ih[merged] += b_hh[merged]
-                    b_hh[merged] = 0
-            once, _ = run_core(module, x)
-        finally:
-            for key, parameter in module.named_parameters():
-                parameter.copy_(before[key])
-    diff = float((whole - once).abs().max())
-    tol = tolerance(own.dtype, spec.hidden_size + spec.input_size)
+        whole, _ = run_reference(module, spec, x, state, None)
+        single = plain_copy(module)
+        for layer in range(spec.num_layers):
+            for direction in range(spec.num_directions):
+                b_ih, b_hh = (parameter_of(single, key, layer, direction) for key in ("bias_ih", "bias_hh"))
+                b_ih[merged] += b_hh[merged]
+                b_hh[merged] = 0
+        once, _ = run_core(single, x, state)
+    costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
+    diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])
     text = tr("{core}: b_ih + b_hh in one bias gives the same outputs", core=name)
     if CELLS[spec.cell].two_biases:
         text = tr("{core}: b_ih + b_hh in one bias for r and z gives the same outputs", core=name)

@@ -4,12 +4,11 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.fixture_types import Run, Typed
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def rnncli(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
     """Runs `rnncli WORDS` in this process, in an empty folder; returns (exit code, stdout, stderr).
 
     input: bytes on standard input. For commands that import torch, which a process of their own would do anew.

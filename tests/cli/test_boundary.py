@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,11 +24,14 @@ class Colour(StrEnum):
     blue = "blue"
 
 
+Boundary = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
-def boundary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def boundary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Boundary:
     """Runs an app whose one command does what it is given; returns (exit code, stdout, stderr)."""
 
-    def run(action, *words: str) -> tuple[int, str, str]:
+    def run(action: Callable[[], None], *words: str) -> tuple[int, str, str]:
         def make_app() -> typer.Typer:
             app = typer.Typer(cls=cli.Commands, add_completion=False)
             app.callback(invoke_without_command=True)(cli._root)
@@ -52,7 +56,7 @@ def boundary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
-def raising(error: BaseException):
+def raising(error: BaseException) -> Callable[[], None]:
     def action() -> None:
         raise error
 
@@ -70,20 +74,22 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("family", "code"), FAMILIES)
-def test_every_family_has_its_code_and_three_parts(boundary, family, code: int) -> None:
+def test_every_family_has_its_code_and_three_parts(
+    boundary: Boundary, family: type[errors.RnncliError], code: int
+) -> None:
     found = boundary(raising(family("it broke", where="a.txt:3", todo="mend it")))
     assert found == (code, "", "error: it broke\nwhere: a.txt:3\nnext:  mend it\n")
 
 
 def test_every_kind_of_error_has_a_family() -> None:
-    def children(kind: type) -> list[type]:
+    def children(kind: type[Exception]) -> list[type[Exception]]:
         return [kind, *(grandchild for child in kind.__subclasses__() for grandchild in children(child))]
 
     families = tuple(kind for kind, _ in FAMILIES)
     assert all(issubclass(kind, families) for kind in children(errors.RnncliError)[1:])
 
 
-def test_faults_are_listed(boundary) -> None:
+def test_faults_are_listed(boundary: Boundary) -> None:
     faults = [errors.Fault("r.yaml:3", "model.cell", "unknown", "did you mean gru?"), errors.Fault("--set", "a", "no")]
     code, _, err = boundary(raising(errors.RecipeError("2 faults", faults, where="r.yaml")))
     assert code == 2
@@ -115,14 +121,14 @@ class OutOfMemoryError(RuntimeError):
         (EOFError(), 130),
     ],
 )
-def test_what_python_raises(boundary, error: BaseException, code: int) -> None:
+def test_what_python_raises(boundary: Boundary, error: BaseException, code: int) -> None:
     found, out, err = boundary(raising(error))
     assert found == code
     assert out == ""
     assert "Traceback" not in err
 
 
-def test_the_unexpected_asks_for_debug_and_debug_shows_it(boundary, monkeypatch) -> None:
+def test_the_unexpected_asks_for_debug_and_debug_shows_it(boundary: Boundary, monkeypatch: pytest.MonkeyPatch) -> None:
     action = raising(ValueError("odd\nlines"))
     code, _, err = boundary(action)
     assert code == 1
@@ -140,13 +146,13 @@ def test_the_unexpected_asks_for_debug_and_debug_shows_it(boundary, monkeypatch)
     assert "Traceback" not in boundary(action)[2]
 
 
-def test_a_terminal_is_not_fooled_by_what_a_file_holds(boundary) -> None:
+def test_a_terminal_is_not_fooled_by_what_a_file_holds(boundary: Boundary) -> None:
     _, _, err = boundary(raising(errors.DataError("bad \x1b[31m\x07 value")))
     assert err == "error: bad \\x1b[31m\\x07 value\n"
 
 
-def test_global_options_after_the_command(boundary) -> None:
-    seen = {}
+def test_global_options_after_the_command(boundary: Boundary) -> None:
+    seen: dict[str, object] = {}
 
     def action() -> None:
         from rnncli.locale import language
@@ -177,7 +183,7 @@ def test_global_options_after_the_command(boundary) -> None:
         (("--wrong",), ("there is no option --wrong",)),
     ],
 )
-def test_wrong_usage_in_our_words(boundary, words: tuple[str, ...], parts: tuple[str, ...]) -> None:
+def test_wrong_usage_in_our_words(boundary: Boundary, words: tuple[str, ...], parts: tuple[str, ...]) -> None:
     code, out, err = boundary(lambda: None, *words)
     assert code == 2
     assert out == ""

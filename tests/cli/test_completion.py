@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import typer
-from typer.core import CompletionItem
+from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
 from rnncli import cli, tasks
 from rnncli.cli import completion
 from rnncli.recipe import keys, known_keys
+from tests.fixture_types import Run
 
 ROOT = Path(__file__).parents[2]
 LIGHT = """
@@ -187,7 +188,7 @@ def test_nothing_changes_where_no_shell_asks() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_of_each_shell(shell: str, rnncli) -> None:
+def test_the_script_of_each_shell(shell: str, rnncli: Run) -> None:
     found = rnncli("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert found.returncode == 0, found.stderr
     assert f"complete_{shell}" in found.stdout

@@ -10,6 +10,7 @@ import pytest
 import rnncli
 from rnncli.data.builtin import builtin_text
 from rnncli.training.evaluation import requirement
+from tests.fixture_types import Typed
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_part_that_was_kept_for_the_last_word(typed, home: Path) -> None:
+def test_the_part_that_was_kept_for_the_last_word(typed: Typed, home: Path) -> None:
     code, out, _ = typed("evaluate", f"{home}/tags", "--json")
     found = json.loads(out)
     assert code == 0
@@ -37,7 +38,7 @@ def test_the_part_that_was_kept_for_the_last_word(typed, home: Path) -> None:
     assert json.loads(typed("evaluate", f"{home}/hello", "--json")[1])["on"] == "train"
 
 
-def test_new_data_is_measured_whole_beside_baselines_of_the_old(typed, home: Path) -> None:
+def test_new_data_is_measured_whole_beside_baselines_of_the_old(typed: Typed, home: Path) -> None:
     code, out, _ = typed("evaluate", f"{home}/tags", "--data", f"{home}/new.conllu", "--json")
     found = json.loads(out)
     assert code == 0
@@ -60,7 +61,7 @@ def test_new_data_is_measured_whole_beside_baselines_of_the_old(typed, home: Pat
     assert found["metrics"]["accuracy"] > right / len(lines)
 
 
-def test_baselines_need_the_old_data(typed, home: Path, tmp_path: Path) -> None:
+def test_baselines_need_the_old_data(typed: Typed, home: Path, tmp_path: Path) -> None:
     bank = home / "bank.conllu"
     text = bank.read_text()
     try:
@@ -96,14 +97,14 @@ def test_baselines_need_the_old_data(typed, home: Path, tmp_path: Path) -> None:
         ("", 2),
     ],
 )
-def test_require(typed, home: Path, expression: str, code: int) -> None:
+def test_require(typed: Typed, home: Path, expression: str, code: int) -> None:
     found, out, err = typed("evaluate", f"{home}/tags", "--require", expression)
     assert found == code, err
     assert bool(out) == (code != 2), "the table is shown where the expression is one"
     assert bool(err) == (code != 0)
 
 
-def test_every_requirement_must_hold(typed, home: Path) -> None:
+def test_every_requirement_must_hold(typed: Typed, home: Path) -> None:
     code, out, err = typed("evaluate", f"{home}/tags", "--require", "accuracy>0.5", "--require", "loss<0", "--json")
     assert code == 1
     assert json.loads(out)["require"] == [
@@ -130,7 +131,7 @@ def test_no_number_holds_no_requirement() -> None:
         (["hello", "--data", "other.tsv"], 2, "inline pairs"),
     ],
 )
-def test_what_is_wrong_is_one_message(typed, home: Path, words: list[str], code: int, said: str) -> None:
+def test_what_is_wrong_is_one_message(typed: Typed, home: Path, words: list[str], code: int, said: str) -> None:
     Path("other.tsv").write_text("the\tNN1\ncat\tNN2\n\n")
     found, out, err = typed("evaluate", f"{home}/{words[0]}", *words[1:])
     assert found == code, err

@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 
 import rnncli
 from rnncli.data.batch import Batch
+from rnncli.tasks import Asked
 from rnncli.training.export import export
+from tests.fixture_types import Typed
 
 # Put before a script: rnncli cannot be imported, from wherever it may be installed.
 BLOCK = """
@@ -73,14 +75,8 @@ def test_the_script_gives_the_same_scores_without_rnncli(tmp_path: Path, sets: l
     with torch.no_grad():
         wanted = run.model(run.task.encode(run.config, run.vocab, ["hello"])).scores[:, 0]
     torch.testing.assert_close(torch.tensor(json.loads(scores), dtype=wanted.dtype), wanted, rtol=0, atol=1e-6)
-    (predicted,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], rnncli_asked())
+    (predicted,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], Asked())
     assert answer == f"input 'hello' -> predicted {predicted.text!r}"
-
-
-def rnncli_asked():
-    from rnncli.tasks import Asked
-
-    return Asked()
 
 
 def test_words_and_a_default_text(tmp_path: Path) -> None:
@@ -105,7 +101,7 @@ def test_a_model_of_several_parts_exports_its_cores(tmp_path: Path) -> None:
     core.load_state_dict({k.removeprefix("characters."): v for k, v in weights.items() if k.startswith("characters.")})
 
 
-def test_the_command(typed) -> None:
+def test_the_command(typed: Typed) -> None:
     typed("train", "hello")
     code, out, err = typed("export", "last", "out")
     assert (code, err) == (0, "")
@@ -117,7 +113,7 @@ def test_the_command(typed) -> None:
     assert not Path("new").exists()
 
 
-def test_a_cell_that_torch_lacks_is_exported_by_name(typed) -> None:
+def test_a_cell_that_torch_lacks_is_exported_by_name(typed: Typed) -> None:
     typed("train", "hello", "--set", "model.cell=feedforward", "--epochs", "1")
     code, _, err = typed("export", "last", "out", "--onnx")
     assert code == 2
@@ -155,7 +151,7 @@ def test_onnx_gives_the_same_scores_and_carries_its_state(tmp_path: Path, sets: 
         torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=0, atol=1e-5)
 
 
-def test_onnx_says_what_it_lacks(typed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_says_what_it_lacks(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     typed("train", "pos-tagging", "--fast-dev-run")
     typed("train", "hello", "--epochs", "1")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

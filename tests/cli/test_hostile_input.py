@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile import Tally, bounded, counts, record
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from rnncli.recipe.parse import MAX_NODES, parse
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.run import open_run, run_training
+from tests.hostile import Tally, bounded, counts, record
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def mutated_text(text: str, rng: random.Random) -> str:
     return "\n".join(lines)
 
 
-@counts(300, 5000)
+@counts(200, 5000)
 def test_mutated_recipes(tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int) -> None:
     rng, tally = random.Random(0), Tally(capsys)
     seeds = [path.read_text(encoding="utf-8") for path in sorted(recipe_folder().glob("*.yaml"))]
@@ -197,7 +197,7 @@ def mutated_state(state: dict[str, torch.Tensor], rng: random.Random) -> dict[st
     return made
 
 
-@counts(300, 500)
+@counts(100, 500)
 def test_mutated_state_dicts(tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int) -> None:
     """As anybody's file, safetensors and .pt, and as the weights of a run whose manifest agrees."""
     rng, tally = random.Random(1), Tally(capsys)

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import typer
-from hostile import Tally, counts, record
 from safetensors.torch import save_file
 
 from rnncli.cli import make_app
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.run import run_training
+from tests.hostile import Tally, counts, record
 
 NUMBERS = [
     "-1", "0", "1.5", "nan", "inf", "-inf", "1e999", "-1e999", "9" * 30, "-" + "9" * 30, "9" * 5000, "0x10", "1_0",
@@ -170,7 +170,7 @@ def line(place: Place, value: str, needed: int, rng: random.Random) -> list[str]
     return [*place.words, *given, *target] if kind == 4 else [*place.words, *target, *given]
 
 
-@counts(300, 2500)
+@counts(170, 2500)
 def test_every_option_with_hostile_values(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, made: Path, count: int
 ) -> None:

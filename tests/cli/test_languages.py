@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
+from tests.fixture_types import Run, Typed
+
 TIMES = ("seconds", "per_second", "run", "steps_per_second", "counted_per_second")
 
 
-def without_times(text):
+def without_times(text: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in text.splitlines()]
     return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
@@ -31,7 +35,7 @@ def without_times(text):
         "train hello --dry-run",
     ],
 )
-def test_json_never_changes_with_the_language(words, typed):
+def test_json_never_changes_with_the_language(words: str, typed: Typed) -> None:
     found = []
     for lang in ("en", "zh"):
         code, out, _ = typed("--lang", lang, *words.split(), "--json")
@@ -46,7 +50,7 @@ def test_json_never_changes_with_the_language(words, typed):
 
 @pytest.mark.parametrize("ending", ["json", "yaml", "csv"])
 @pytest.mark.parametrize("words", ["demo --explain 0", "inspect hello params"])
-def test_saved_data_never_changes_with_the_language(words, ending, typed, tmp_path):
+def test_saved_data_never_changes_with_the_language(words: str, ending: str, typed: Typed, tmp_path: Path) -> None:
     texts = []
     for lang in ("en", "zh"):
         code, out, _ = typed("--lang", lang, *words.split(), "--save", f"{lang}.{ending}")
@@ -56,7 +60,7 @@ def test_saved_data_never_changes_with_the_language(words, ending, typed, tmp_pa
     assert texts[0] == texts[1]
 
 
-def test_a_run_folder_never_changes_with_the_language(typed, tmp_path):
+def test_a_run_folder_never_changes_with_the_language(typed: Typed, tmp_path: Path) -> None:
     for lang in ("en", "zh"):
         assert typed("--lang", lang, "-q", "train", "hello", "--epochs", "2", "--out", lang)[0] == 0
     for name in ("recipe.yaml", "vocab.json", "metrics.jsonl", "model.safetensors"):
@@ -83,7 +87,7 @@ def test_a_run_folder_never_changes_with_the_language(typed, tmp_path):
         "train hello --epochs 2",
     ],
 )
-def test_screens_are_chinese_and_fit(words, typed):
+def test_screens_are_chinese_and_fit(words: str, typed: Typed) -> None:
     code, out, err = typed("--lang", "zh", *words.split())
     assert code == 0
     assert any("一" <= c <= "鿿" for c in out)
@@ -93,7 +97,7 @@ def test_screens_are_chinese_and_fit(words, typed):
     )
 
 
-def test_columns_line_up_under_two_cell_headings(typed):
+def test_columns_line_up_under_two_cell_headings(typed: Typed) -> None:
     """Cells of a table's column end or begin at the same cell of the screen as their heading."""
     _, out, _ = typed("--lang", "zh", "demo", "--nice", "--explain", "0", "--units", "0")
     lines = out.splitlines()
@@ -104,7 +108,7 @@ def test_columns_line_up_under_two_cell_headings(typed):
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_a_saved_sheet_is_marked_in_either_language(cell, typed):
+def test_a_saved_sheet_is_marked_in_either_language(cell: str, typed: Typed) -> None:
     """Step 0 too, whose sums name the state at the start."""
     sheet = ["demo", "--nice", "--cell", cell, "--num-layers", "2", "--explain", "all"]
     assert typed("--lang", "zh", *sheet, "--save", "key.csv")[0] == 0
@@ -126,20 +130,20 @@ def test_a_saved_sheet_is_marked_in_either_language(cell, typed):
         "train hello --data none.txt",
     ],
 )
-def test_errors_are_chinese(words, typed):
+def test_errors_are_chinese(words: str, typed: Typed) -> None:
     code, _, err = typed("--lang", "zh", *words.split())
     assert code in (2, 3)
     if "xx" not in words:
         assert err.startswith("错误：")
 
 
-def test_a_gbk_terminal_shows_it(rnncli):
+def test_a_gbk_terminal_shows_it(rnncli: Run) -> None:
     done = rnncli("--lang", "zh", "demo", "--explain", "1", PYTHONIOENCODING="gbk", PYTHONUTF8="0")
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
 
 
-def test_a_chinese_locale_is_enough(rnncli):
+def test_a_chinese_locale_is_enough(rnncli: Run) -> None:
     done = rnncli(LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1")
     assert "从这里开始" in done.stdout
     assert "从这里开始" not in rnncli("--lang", "en", LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
+from rnncli.records import Table
 from rnncli.report.progress import LiveProgress
 from rnncli.sweep.runs import RunSummary
 from rnncli.sweep.runs_pages import list_page
@@ -24,6 +26,8 @@ from rnncli.training.job import prepare
 from rnncli.training.loop import Progress
 from rnncli.training.run import make_folder, new_folder
 from rnncli.views import view_names
+from tests.fixture_types import Typed
+from tests.narrowed import of_kind
 
 
 @pytest.mark.parametrize("path", sorted(recipe_folder().glob("*.yaml")), ids=lambda path: path.stem)
@@ -42,14 +46,14 @@ def test_a_copied_recipe_does_not_claim_the_result_of_the_one_that_was_shipped(p
         assert figure not in "\n".join(kept[: kept.index("")]), figure
 
 
-def test_what_stood_behind_the_result_on_its_line_stays(typed) -> None:
+def test_what_stood_behind_the_result_on_its_line_stays(typed: Typed) -> None:
     assert typed("recipes", "copy", "hello", "mine.yaml")[0] == 0
     text = Path("mine.yaml").read_text()
     assert "# Then: rnncli inspect last steps\n" in text
     assert text.startswith("# rnncli train mine.yaml\n")
 
 
-def test_far_fetched_names_are_not_suggested(typed) -> None:
+def test_far_fetched_names_are_not_suggested(typed: Typed) -> None:
     code, _, said = typed("inspect", "nothing")
     assert code == 2
     assert "did you mean" not in said
@@ -59,7 +63,7 @@ def test_far_fetched_names_are_not_suggested(typed) -> None:
         assert f"did you mean {near}?" in typed("train", word)[2]
 
 
-def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed) -> None:
+def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed: Typed) -> None:
     train = ("train", "acceptability", "--max-time", "1s", "--set", "train.control=false", "--out", "run")
     assert typed(*train)[0] == 0
     code, shown, _ = typed("evaluate", "./run")
@@ -69,7 +73,7 @@ def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed)
     assert "training showed" not in typed("evaluate", "./run", "--split", "validation")[1]
 
 
-def test_updates_are_called_updates(typed) -> None:
+def test_updates_are_called_updates(typed: Typed) -> None:
     _, shown, said = typed("train", "hello", "--dry-run")
     assert "updates per epoch  1" in shown
     _, _, said = typed("train", "hello", "--lr", "1e30", "--set", "model.nonlinearity=relu")
@@ -77,7 +81,7 @@ def test_updates_are_called_updates(typed) -> None:
 
 
 @pytest.mark.parametrize("name", ["forecasting", "transcription", "image-sequences"])
-def test_predict_asks_for_a_file_where_the_task_takes_files(typed, name: str) -> None:
+def test_predict_asks_for_a_file_where_the_task_takes_files(typed: Typed, name: str) -> None:
     made = typed("train", name, "--set", "train.max_steps=1", "--set", "train.control=false", "--out", "run")
     assert made[0] == 0, made[2]
     assert "rnncli predict run FILE" in made[1]
@@ -87,12 +91,12 @@ def test_predict_asks_for_a_file_where_the_task_takes_files(typed, name: str) ->
     assert "rnncli predict ./run FILE" in said
 
 
-def test_predict_asks_for_text_where_it_takes_text(typed) -> None:
+def test_predict_asks_for_text_where_it_takes_text(typed: Typed) -> None:
     assert "rnncli predict run TEXT" in typed("train", "hello", "--epochs", "1", "--out", "run")[1]
     assert "rnncli predict ./run hello" in typed("predict", "./run")[2]
 
 
-def test_one_bad_cell_in_a_column_to_forecast_is_named(typed) -> None:
+def test_one_bad_cell_in_a_column_to_forecast_is_named(typed: Typed) -> None:
     rows = [f"2024-01-{day:02d},{3 * day},{day}" for day in range(1, 29)]
     rows[6] = "2024-01-07,n.a.!,7"
     for columns in (3, 2):  # with a column of good numbers behind it, and without
@@ -108,7 +112,7 @@ def test_one_bad_cell_in_a_column_to_forecast_is_named(typed) -> None:
     assert typed("recipes", "copy", "forecasting", "x.yaml", "--data", "bad.csv")[0] == 0
 
 
-def test_chinese_is_not_mixed_with_english(typed) -> None:
+def test_chinese_is_not_mixed_with_english(typed: Typed) -> None:
     _, shown, _ = typed("--lang", "zh", "train", "hello", "--dry-run", "--set", "model.num_layers=2")
     assert "2 层" in shown
     assert "字节" in shown
@@ -119,7 +123,7 @@ def test_chinese_is_not_mixed_with_english(typed) -> None:
     assert " at t=" not in shown
 
 
-def test_the_columns_of_a_confusion_matrix_are_labelled(typed) -> None:
+def test_the_columns_of_a_confusion_matrix_are_labelled(typed: Typed) -> None:
     words = ("train", "names", "--fast-dev-run", "--set", "model.engine=torch")
     lines = typed(*words)[1].splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("true class"))
@@ -130,7 +134,7 @@ def test_the_columns_of_a_confusion_matrix_are_labelled(typed) -> None:
     assert lines[head + 4][column].isdigit(), "a letter stands above its column"
 
 
-def test_what_the_live_line_counts_is_said(typed) -> None:
+def test_what_the_live_line_counts_is_said(typed: Typed) -> None:
     said = typed("train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run")[2]
     assert re.search(r"^update [0-9,]+/100,000  epoch [0-9]+  loss ", said, re.MULTILINE)
     said = typed("--lang", "zh", "train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run2")[2]
@@ -147,29 +151,29 @@ def test_what_the_live_line_counts_is_said(typed) -> None:
         ("runs list --json=3", "--json takes no value", "rnncli runs list"),
     ],
 )
-def test_an_option_without_its_value_says_what_it_needs(typed, words: str, what: str, command: str) -> None:
+def test_an_option_without_its_value_says_what_it_needs(typed: Typed, words: str, what: str, command: str) -> None:
     assert typed(*words.split()) == (2, "", f"error: {what}\nwhere: {command}\nnext:  see: {command} --help\n")
 
 
 @pytest.mark.parametrize("words", [(), ("train",), ("recipes", "copy")])
-def test_help_shows_no_type_of_a_switch(typed, words: tuple[str, ...]) -> None:
+def test_help_shows_no_type_of_a_switch(typed: Typed, words: tuple[str, ...]) -> None:
     code, out, _ = typed(*words, "--help")
     assert code == 0
     assert "--help" in out
     assert "<bool>" not in out
 
 
-def test_what_recipes_can_do_is_said_in_the_words_of_its_commands(typed) -> None:
+def test_what_recipes_can_do_is_said_in_the_words_of_its_commands(typed: Typed) -> None:
     words = typed()[1].partition("recipes ")[2].splitlines()[0]
     assert all(command in words for command in ("list", "show", "copy", "validate"))
 
 
-def test_a_sheet_to_check_stands_in_the_hint(typed) -> None:
+def test_a_sheet_to_check_stands_in_the_hint(typed: Typed) -> None:
     _, _, err = typed("demo", "--check", "mine.csv")
     assert "rnncli demo --nice --explain all --check mine.csv\n" in err
 
 
-def test_a_file_that_is_there_already_is_named_as_one(typed) -> None:
+def test_a_file_that_is_there_already_is_named_as_one(typed: Typed) -> None:
     assert typed("recipes", "copy", "hello", "my.yaml")[0] == 0
     code, _, err = typed("recipes", "copy", "hello", "my.yaml")
     assert code == 6
@@ -181,11 +185,12 @@ def test_only_train_speaks_of_going_on_and_only_with_a_run(tmp_path: Path) -> No
     for folder in (run, other):
         folder.mkdir()
         (folder / "recipe.yaml" if folder == run else folder / "x").touch()
-    for folder, make, hint in (
+    cases: tuple[tuple[Path, Callable[[], Path], str], ...] = (
         (run, lambda: new_folder("hello", str(run)), f"rnncli train --resume {run}"),
         (other, lambda: new_folder("hello", str(other)), ""),
         (run, lambda: make_folder(str(run)), ""),
-    ):
+    )
+    for folder, make, hint in cases:
         with pytest.raises(UsageError, match="not empty") as error:
             make()
         assert error.value.where == str(folder)
@@ -207,7 +212,7 @@ def test_a_folder_of_runs_names_the_runs_in_it(tmp_path: Path) -> None:
         assert error.value.todo == hint
 
 
-def test_a_printed_sheet_has_lines_only_where_an_answer_is_asked_for(typed) -> None:
+def test_a_printed_sheet_has_lines_only_where_an_answer_is_asked_for(typed: Typed) -> None:
     typed("demo", "--nice", "--explain", "all", "--blanks", "--save", "sheet.html")
     cells = re.findall("<td([^>]*)>([^<]*)</td>", Path("sheet.html").read_text(encoding="utf-8"))
     rows = [cells[at : at + 4] for at in range(0, len(cells), 4)]  # unit, term, written out, value
@@ -225,11 +230,11 @@ def test_the_list_of_runs_tells_the_last_epoch_from_the_best(tmp_path: Path) -> 
         (RunSummary(tmp_path, "finished", settings, best_epoch=3, last_epoch=6), "6/15, best 3"),
         (RunSummary(tmp_path, "running", settings, best_epoch=4, last_epoch=4), "4/15"),
     ):
-        table = list_page([run], tmp_path).records[0]
+        table = of_kind(Table, list_page([run], tmp_path).records[0])
         assert table.rows[0][[column.name for column in table.columns].index("epochs")] == shown
 
 
-def test_other_column_names_come_with_the_options_that_fit(typed) -> None:
+def test_other_column_names_come_with_the_options_that_fit(typed: Typed) -> None:
     days = [f"2024-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
     rows = "".join(f"{day},{20 + k % 7}\n" for k, day in enumerate(days))
     Path("my series.csv").write_text("day,outside temp\n" + rows, encoding="utf-8")
@@ -246,7 +251,7 @@ def lines_of(recipe: str, *sets: str) -> tuple[Lines, list[str]]:
     """What stays on the screen while a recipe trains."""
     said: list[str] = []
 
-    class Live:
+    class Live(LiveProgress):
         def line(self, text: str) -> None:
             said.append(text)
 
@@ -290,7 +295,7 @@ def test_the_best_epoch_is_named_where_its_line_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["language-model", "word-language-model"])
-def test_a_copy_with_its_own_data_runs_without_data_and_says_what_changed(typed, name: str) -> None:
+def test_a_copy_with_its_own_data_runs_without_data_and_says_what_changed(typed: Typed, name: str) -> None:
     Path("my.txt").write_text("a small text for a small model, " * 40, encoding="utf-8")
     code, out, err = typed("recipes", "copy", name, "mine.yaml", "--data", "my.txt")
     assert (code, err) == (0, "")
@@ -303,7 +308,7 @@ def test_a_copy_with_its_own_data_runs_without_data_and_says_what_changed(typed,
     assert typed("train", "mine.yaml", "--dry-run")[0] == 0
 
 
-def test_a_copy_says_at_once_that_its_text_is_too_short(typed) -> None:
+def test_a_copy_says_at_once_that_its_text_is_too_short(typed: Typed) -> None:
     Path("my.txt").write_text("ab", encoding="utf-8")
     code, _, err = typed("recipes", "copy", "language-model", "mine.yaml", "--data", "my.txt")
     assert code == 0
@@ -331,7 +336,7 @@ def test_long_lines_break_between_words_and_commands_not_at_all(monkeypatch: pyt
         assert len(line) <= 40 or "--data my.txt" in line
 
 
-def test_white_space_is_marked_wherever_a_token_is_shown(typed) -> None:
+def test_white_space_is_marked_wherever_a_token_is_shown(typed: Typed) -> None:
     Path("my.txt").write_text("a b " * 100, encoding="utf-8")
     words = ("language-model", "--set", "data.path=my.txt", "--set", "data.window=6", "--set", "train.batch_size=2")
     assert "language-model: a␣b␣a␣ -> ␣b␣a␣b" in typed("inspect", *words)[1]
@@ -342,7 +347,7 @@ def test_white_space_is_marked_wherever_a_token_is_shown(typed) -> None:
     assert set(others) <= {"a", "b", "␣"}
 
 
-def test_the_overview_names_the_views_that_work_on_it(typed) -> None:
+def test_the_overview_names_the_views_that_work_on_it(typed: Typed) -> None:
     def named(target: str) -> set[str]:
         words = set(typed("inspect", target)[1].partition(f"rnncli inspect {target} VIEW")[2].split())
         return words & set(view_names())
@@ -352,7 +357,7 @@ def test_the_overview_names_the_views_that_work_on_it(typed) -> None:
     assert typed("inspect", "forecasting", "embeddings")[0] == 2
 
 
-def test_influence_says_what_its_rows_and_a_core_are(typed) -> None:
+def test_influence_says_what_its_rows_and_a_core_are(typed: Typed) -> None:
     out = " ".join(typed("inspect", "hello", "influence")[1].split())
     assert "A core is a recurrent module" in out
     assert "read 4 times side by side" in out

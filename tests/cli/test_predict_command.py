@@ -12,6 +12,7 @@ import pytest
 
 import rnncli
 from rnncli.data.builtin import builtin_text
+from tests.fixture_types import Typed
 
 ROOT = Path(__file__).parents[2]
 FAST = ("train.epochs=3", "train.control=false")
@@ -30,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_literal_text(typed, home: Path) -> None:
+def test_literal_text(typed: Typed, home: Path) -> None:
     assert typed("predict", f"{home}/hello", "hello") == (0, "ohlol\n", "")
     assert typed("predict", f"{home}/hello", "hello", "he")[1].splitlines()[0] == "ohlol"
     code, out, err = typed("predict", f"{home}/tags", "We light a fire.")
@@ -38,7 +39,7 @@ def test_literal_text(typed, home: Path) -> None:
     assert "fire" in err, "seen once in training: said to be unknown"
 
 
-def test_a_name_of_a_file_is_text_and_said_so(typed, home: Path) -> None:
+def test_a_name_of_a_file_is_text_and_said_so(typed: Typed, home: Path) -> None:
     Path("hello").write_text("x")
     code, out, err = typed("predict", f"{home}/hello", "hello")
     assert (code, out) == (0, "ohlol\n")
@@ -46,7 +47,7 @@ def test_a_name_of_a_file_is_text_and_said_so(typed, home: Path) -> None:
     assert typed("-q", "predict", f"{home}/hello", "hello")[2] == ""
 
 
-def test_lines_of_a_file_and_of_standard_input(typed, home: Path) -> None:
+def test_lines_of_a_file_and_of_standard_input(typed: Typed, home: Path) -> None:
     text = b"\xef\xbb\xbfhello\r\n\r\nhe\n"
     Path("lines.txt").write_bytes(text)
     for found in (
@@ -59,14 +60,14 @@ def test_lines_of_a_file_and_of_standard_input(typed, home: Path) -> None:
         assert len(found[1].splitlines()) == 3
 
 
-def test_an_empty_file_gives_nothing(typed, home: Path) -> None:
+def test_an_empty_file_gives_nothing(typed: Typed, home: Path) -> None:
     Path("empty.txt").touch()
     for run in ("hello", "tags", "lm"):
         assert typed("predict", f"{home}/{run}", "--file", "empty.txt") == (0, "", "")
         assert typed("predict", f"{home}/{run}", "-") == (0, "", "")
 
 
-def test_conllu_comes_back_as_it_was_but_for_the_tags(typed, home: Path) -> None:
+def test_conllu_comes_back_as_it_was_but_for_the_tags(typed: Typed, home: Path) -> None:
     whole = builtin_text("treebank").split("\n\n")[:20]
     text = "\n\n".join(whole).replace("1\t", "1-2\tmulti\t_\t_\t_\t_\t_\t_\t_\t_\n1\t", 1) + "\n\n"
     lines = text.replace("\n", "\r\n").split("\r\n")
@@ -92,7 +93,7 @@ def test_conllu_comes_back_as_it_was_but_for_the_tags(typed, home: Path) -> None
     assert piped[1] == out
 
 
-def test_a_sentence_that_breaks_the_format_stays_as_it_is(typed, home: Path) -> None:
+def test_a_sentence_that_breaks_the_format_stays_as_it_is(typed: Typed, home: Path) -> None:
     broken = "1\tOne\t_\t_\t_\t_\t_\t_\t_\t_\n3\tthree\t_\t_\t_\t_\t_\t_\t_\t_\n\n"
     good = "1\tShe\t_\t_\t_\t_\t_\t_\t_\t_\n\n"
     Path("in.conllu").write_text(broken + good)
@@ -102,7 +103,7 @@ def test_a_sentence_that_breaks_the_format_stays_as_it_is(typed, home: Path) -> 
     assert "word 3 stands where word 2 belongs" in err
 
 
-def test_json_lines_and_top_k(typed, home: Path) -> None:
+def test_json_lines_and_top_k(typed: Typed, home: Path) -> None:
     _, out, _ = typed("predict", f"{home}/tags", "We light it", "She", "--json", "--top-k", "3")
     first, second = (json.loads(line) for line in out.splitlines())
     assert first["tokens"] == ["We", "light", "it"]
@@ -117,7 +118,7 @@ def test_json_lines_and_top_k(typed, home: Path) -> None:
     assert out.startswith("She\tPRON 0.")
 
 
-def test_the_language_model_goes_on(typed, home: Path) -> None:
+def test_the_language_model_goes_on(typed: Typed, home: Path) -> None:
     def write(*words: str) -> str:
         code, out, err = typed("predict", f"{home}/lm", "the cat", *words)
         assert code == 0, err
@@ -148,7 +149,7 @@ def test_the_language_model_goes_on(typed, home: Path) -> None:
         (["nowhere", "x"], 3, "no such file or folder"),
     ],
 )
-def test_what_is_wrong_is_one_message(typed, home: Path, words: list[str], code: int, said: str) -> None:
+def test_what_is_wrong_is_one_message(typed: Typed, home: Path, words: list[str], code: int, said: str) -> None:
     found, out, err = typed("predict", f"{home}/{words[0]}", *words[1:])
     assert found == code, err
     assert said in err
@@ -156,13 +157,13 @@ def test_what_is_wrong_is_one_message(typed, home: Path, words: list[str], code:
     assert "Traceback" not in err
 
 
-def test_a_recipe_has_no_trained_weights(typed) -> None:
+def test_a_recipe_has_no_trained_weights(typed: Typed) -> None:
     code, _, err = typed("predict", "hello", "hello")
     assert code == 2
     assert "rnncli train hello" in err
 
 
-def test_input_that_is_no_utf8(typed, home: Path) -> None:
+def test_input_that_is_no_utf8(typed: Typed, home: Path) -> None:
     Path("latin1.txt").write_bytes("hello\nça\n".encode("latin1"))
     assert typed("predict", f"{home}/hello", "--file", "latin1.txt")[0] == 3
     code, _, err = typed("predict", f"{home}/hello", "-", input="hello\nça\n".encode("latin1"))

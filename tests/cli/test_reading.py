@@ -14,6 +14,7 @@ from rnncli.cli.reading import Shown
 from rnncli.data.progress import Reading
 from rnncli.files import FolderLock
 from rnncli.report.progress import LiveProgress
+from tests.fixture_types import Typed
 
 TEXT = "the cat sat on the mat and the dog ran\n" * 60
 TRAIN = ("train", "language-model", "--data", "x.txt", "--set", "data.window=8", "--set", "train.batch_size=4")
@@ -34,7 +35,7 @@ def files(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.rglob("*") if path.is_file() and path.name != FolderLock.NAME)
 
 
-def test_where_a_text_is_encoded_is_said_once(typed, cache: Path) -> None:
+def test_where_a_text_is_encoded_is_said_once(typed: Typed, cache: Path) -> None:
     code, out, err = typed(*TRAIN, *SMALL)
     assert code == 0, err
     assert f"x.txt once, into {cache}" in err
@@ -49,7 +50,7 @@ def test_where_a_text_is_encoded_is_said_once(typed, cache: Path) -> None:
     assert json.loads(out)["on"] == "validation"
 
 
-def test_quiet_and_json(typed, cache: Path) -> None:
+def test_quiet_and_json(typed: Typed, cache: Path) -> None:
     assert typed("-q", *TRAIN, *SMALL)[2] == ""
     code, out, _ = typed(*TRAIN, *SMALL, "--json", "--set", "data.tokens=words")
     assert code == 0
@@ -57,7 +58,7 @@ def test_quiet_and_json(typed, cache: Path) -> None:
 
 
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
-def test_broken_off(typed, cache: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, code: int) -> None:
+def test_broken_off(typed: Typed, cache: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, code: int) -> None:
     from rnncli.data import encoded
 
     first = encoded._Numbers.of
@@ -76,7 +77,7 @@ def test_broken_off(typed, cache: Path, monkeypatch: pytest.MonkeyPatch, stop: B
     assert not Path("runs").exists()
 
 
-def test_a_full_disk(typed, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(typed: Typed, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -89,7 +90,7 @@ def test_a_full_disk(typed, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert files(cache) == []
 
 
-def test_a_bad_byte_keeps_its_line(typed, cache: Path) -> None:
+def test_a_bad_byte_keeps_its_line(typed: Typed, cache: Path) -> None:
     Path("x.txt").write_bytes(TEXT.encode() + b"\xff\n")
     code, _, err = typed(*TRAIN)
     assert code == 3

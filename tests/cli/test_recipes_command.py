@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from rnncli.recipe import RecipeConfig, packaged_recipes, recipe_folder
 from rnncli.recipe.edit import without_result
 from rnncli.tasks import config_class, load_recipe, task_names
+from tests.fixture_types import Run
 
 
-def test_list(rnncli) -> None:
+def test_list(rnncli: Run) -> None:
     found = rnncli("recipes", "list")
     assert found.returncode == 0
     assert all(name in found.stdout for name in packaged_recipes())
@@ -30,7 +32,7 @@ def test_every_shipped_recipe_is_valid_and_says_how_to_run_it(name: str) -> None
     assert name in first.split()
 
 
-def test_show(rnncli, tmp_path: Path) -> None:
+def test_show(rnncli: Run, tmp_path: Path) -> None:
     text = (recipe_folder() / "hello.yaml").read_text("utf-8")
     assert rnncli("recipes", "show", "hello").stdout == text
     (tmp_path / "hello.yaml").write_text("mine\n")
@@ -45,7 +47,7 @@ def test_show(rnncli, tmp_path: Path) -> None:
     assert rnncli("recipes", "show", "nothing/here").returncode == 3
 
 
-def test_copy(rnncli, tmp_path: Path) -> None:
+def test_copy(rnncli: Run, tmp_path: Path) -> None:
     (tmp_path / "my data.txt").write_text("long enough for the recipe's own window\n" * 5000)
     found = rnncli(
         "recipes", "copy", "language-model", "mine.yaml", "--data", "my data.txt", "--set", "model.hidden_size=8"
@@ -59,11 +61,17 @@ def test_copy(rnncli, tmp_path: Path) -> None:
     assert len(new) == len(old)
     changed = [after for before, after in zip(old, new, strict=True) if before != after]
     assert changed[0] == "# rnncli train mine.yaml"
-    assert [line.split("#")[0].strip() for line in changed[1:]] == ["path: my data.txt", "hidden_size: 8"]
+    assert [line.split("#")[0].strip() for line in changed[1:]] == [
+        "path: my data.txt",
+        "hidden_size: 8",
+        "epochs: 23",
+        "early_stopping: 4",
+    ]
+    assert any("# 88 updates each: 2,024 in all" in line for line in changed)  # 180,000 characters / (64 x 32)
     assert rnncli("recipes", "validate", "mine.yaml").returncode == 0
 
 
-def test_copy_refuses_to_overwrite(rnncli, tmp_path: Path) -> None:
+def test_copy_refuses_to_overwrite(rnncli: Run, tmp_path: Path) -> None:
     assert rnncli("recipes", "copy", "hello").returncode == 0
     before = (tmp_path / "hello.yaml").read_bytes()
     again = rnncli("recipes", "copy", "hello", "--set", "train.lr=0.5")
@@ -83,14 +91,14 @@ def test_copy_refuses_to_overwrite(rnncli, tmp_path: Path) -> None:
         (("helo", "mine.yaml"), 2),
     ],
 )
-def test_copy_that_cannot_be_leaves_nothing(rnncli, tmp_path: Path, words: tuple[str, ...], code: int) -> None:
+def test_copy_that_cannot_be_leaves_nothing(rnncli: Run, tmp_path: Path, words: tuple[str, ...], code: int) -> None:
     found = rnncli("recipes", "copy", *words)
     assert found.returncode == code
     assert "Traceback" not in found.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_validate(rnncli, tmp_path: Path) -> None:
+def test_validate(rnncli: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("task: tagging\nmodel: {cell: grru, batch_first: true}\n")
     found = rnncli("recipes", "validate", "hello", "bad.yaml", "missing.yaml")
     assert found.returncode == 2
@@ -109,7 +117,7 @@ def test_validate(rnncli, tmp_path: Path) -> None:
     assert "model.cell" in [fault["key"] for fault in document["rows"][1]["faults"]]
 
 
-def test_schema(rnncli) -> None:
+def test_schema(rnncli: Run) -> None:
     document = json.loads(rnncli("recipes", "schema").stdout)
     assert document["properties"]["task"]["enum"] == task_names()
     assert len(document["allOf"]) == len(task_names())
@@ -117,12 +125,12 @@ def test_schema(rnncli) -> None:
 
 @pytest.mark.parametrize("name", task_names())
 def test_every_key_of_every_task_is_described(name: str) -> None:
-    def undescribed(section) -> list[str]:
+    def undescribed(section: type[BaseModel]) -> list[str]:
         found = []
         for key, field in section.model_fields.items():
             if not field.description and key not in RecipeConfig.model_fields:
                 found.append(key)
-            if hasattr(field.annotation, "model_fields"):
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 found += [f"{key}.{inner}" for inner in undescribed(field.annotation)]
         return found
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from rnncli.report import html
-
-Typed = Callable[..., tuple[int, str, str]]
+from tests.fixture_types import Typed
 
 
 def test_a_recipe_and_a_run_become_a_page(typed: Typed, tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_without_the_extra(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Non
         raise ModuleNotFoundError(name)
 
     html._library.cache_clear()
-    monkeypatch.setattr(html.resources, "files", missing)
+    monkeypatch.setattr(resources, "files", missing)
     code, out, err = typed("report", "hello")
     assert (code, out) == (5, "")
     assert "pip install 'rnncli[report]'" in err

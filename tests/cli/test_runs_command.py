@@ -16,9 +16,9 @@ from rnncli.sweep.runs import read_run
 from rnncli.sweep.runs_pages import short_names
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import Outcome, run_training
-
-Typed = Callable[..., tuple[int, str, str]]
+from rnncli.training.outcome import Outcome
+from rnncli.training.run import run_training
+from tests.fixture_types import Typed
 
 
 def make(folder: str, *sets: str) -> Outcome:

@@ -14,6 +14,7 @@ import typer
 from rnncli import __version__, cli
 from rnncli.cli.start import groups, start_screen
 from rnncli.locale import set_language
+from tests.fixture_types import Run
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "rnncli" / "cli"
@@ -31,7 +32,7 @@ def every_command() -> Iterator[tuple[tuple[str, ...], Any]]:
     yield from walk((), typer.main.get_command(cli.make_app()))
 
 
-def test_the_start_screen_shows_what_there_is(rnncli) -> None:
+def test_the_start_screen_shows_what_there_is(rnncli: Run) -> None:
     found = rnncli()
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout == start_screen() + "\n"
@@ -45,25 +46,25 @@ def test_the_start_screen_shows_what_there_is(rnncli) -> None:
     assert {words[0] for words, _ in every_command() if words} == listed
 
 
-def test_in_chinese(rnncli) -> None:
+def test_in_chinese(rnncli: Run) -> None:
     assert "English: rnncli --lang en" in rnncli("--lang", "zh").stdout
     assert "English: rnncli --lang en" in rnncli(LC_ALL="zh_CN.UTF-8").stdout
     set_language("en")
 
 
-def test_terminals_that_know_few_letters(rnncli) -> None:
+def test_terminals_that_know_few_letters(rnncli: Run) -> None:
     for encoding in ("ascii", "gbk", "latin-1", "utf-8"):
         for words in ((), ("--help",), ("recipes", "list"), ("--ascii", "recipes")):
             found = rnncli(*words, PYTHONIOENCODING=f"{encoding}:strict", PYTHONUTF8="0")
             assert found.returncode == 0, found.stderr
 
 
-def test_version(rnncli) -> None:
+def test_version(rnncli: Run) -> None:
     found = rnncli("--version")
     assert (found.returncode, found.stdout) == (0, f"rnncli {__version__}\n")
 
 
-def test_an_unknown_command_names_the_nearest(rnncli) -> None:
+def test_an_unknown_command_names_the_nearest(rnncli: Run) -> None:
     found = rnncli("recipe")
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr == "error: there is no command 'recipe'\nwhere: rnncli\nnext:  did you mean recipes?\n"

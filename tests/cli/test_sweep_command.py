@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ from rnncli.records import Column, Page, Table
 from rnncli.sweep.pages import board, closing, command
 from rnncli.sweep.plan import make_plan
 from rnncli.sweep.rows import Row, judged
+from tests.fixture_types import Typed
 
-Typed = Callable[..., tuple[int, str, str]]
 GRID = ("--grid", "model.cell=rnn,gru,lstm", "--grid", "model.hidden_size=16,64", "--seeds", "5")
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from rnncli.recipe import packaged_recipes
+from tests.fixture_types import Typed
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_every_shipped_recipe_runs_for_two_steps(typed, name: str) -> None:
+def test_every_shipped_recipe_runs_for_two_steps(typed: Typed, name: str) -> None:
     code, out, err = typed("train", name, "--fast-dev-run")
     assert code == 0, err
     assert "fast development run" in out
@@ -26,7 +27,7 @@ def test_every_shipped_recipe_runs_for_two_steps(typed, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["hello", "hello-cell", "hello-embedding"])
-def test_the_hello_family_learns_ohlol(typed, name: str) -> None:
+def test_the_hello_family_learns_ohlol(typed: Typed, name: str) -> None:
     code, out, err = typed("train", name)
     assert code == 0, err
     assert err.splitlines()[-1].split()[-1] == "ohlol"
@@ -36,7 +37,7 @@ def test_the_hello_family_learns_ohlol(typed, name: str) -> None:
     assert typed("predict", "last", "hello")[:2] == (0, "ohlol\n")
 
 
-def test_the_screen_of_hello(typed) -> None:
+def test_the_screen_of_hello(typed: Typed) -> None:
     _, out, err = typed("train", "hello")
     assert "OneHot(4) -> RNN(4, 4) tanh -> Linear(4, 4)   60 parameters" in err
     table = [line for line in err.splitlines() if line.split() and line.split()[0].isdigit()]
@@ -52,7 +53,16 @@ def test_the_screen_of_hello(typed) -> None:
     assert all(len(line) <= 80 for line in (out + err).splitlines())
 
 
-def test_json_is_one_document_a_line_and_ends_with_the_result(typed) -> None:
+def test_the_logged_rate_is_the_one_of_the_epochs_updates(typed: Typed) -> None:
+    schedule = "train.schedule={name: exponential, gamma: 0.5}"
+    flags = ["--set", "train.optimizer=sgd", "--lr", "0.1", "--set", schedule, "--epochs", "4"]
+    _, out, _ = typed("train", "hello", *flags, "--json")
+    assert [json.loads(line)["lr"] for line in out.splitlines()[:-1]] == [0.1, 0.05, 0.025, 0.0125]
+    log = Path("runs/hello-001/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["lr"] for line in log] == [0.1, 0.05, 0.025, 0.0125]
+
+
+def test_json_is_one_document_a_line_and_ends_with_the_result(typed: Typed) -> None:
     code, out, err = typed("train", "hello", "--json", "--epochs", "4")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -65,13 +75,13 @@ def test_json_is_one_document_a_line_and_ends_with_the_result(typed) -> None:
     assert lines[-1] == json.loads(Path("runs/hello-001/result.json").read_text())
 
 
-def test_quiet_shows_the_result_alone(typed) -> None:
+def test_quiet_shows_the_result_alone(typed: Typed) -> None:
     code, out, err = typed("-q", "train", "hello")
     assert (code, err) == (0, "")
     assert "result on train" in out
 
 
-def test_print_config_says_where_each_value_is_from(typed) -> None:
+def test_print_config_says_where_each_value_is_from(typed: Typed) -> None:
     code, out, _ = typed("train", "hello", "--print-config", "--json", "--lr", "0.5", "--set", "model.hidden_size=8")
     rows = {row["key"]: (row["value"], row["origin"]) for row in json.loads(out)["rows"]}
     assert code == 0
@@ -83,7 +93,7 @@ def test_print_config_says_where_each_value_is_from(typed) -> None:
     assert not Path("runs").exists()
 
 
-def test_dry_run_counts_and_trains_nothing(typed) -> None:
+def test_dry_run_counts_and_trains_nothing(typed: Typed) -> None:
     code, out, _ = typed("train", "hello", "--dry-run")
     assert code == 0
     assert "(T=5, B=1)" in out
@@ -91,7 +101,7 @@ def test_dry_run_counts_and_trains_nothing(typed) -> None:
     assert not Path("runs").exists()
 
 
-def test_out_refuses_a_folder_that_is_not_empty(typed) -> None:
+def test_out_refuses_a_folder_that_is_not_empty(typed: Typed) -> None:
     Path("mine").mkdir()
     assert typed("train", "hello", "--out", "mine", "--epochs", "1")[0] == 0
     before = Path("mine/result.json").read_bytes()
@@ -117,7 +127,9 @@ def test_out_refuses_a_folder_that_is_not_empty(typed) -> None:
         (["--resume", "last"], 2, "there is no run yet"),
     ],
 )
-def test_what_is_wrong_is_one_message_and_leaves_no_folder(typed, words: list[str], code: int, said: str) -> None:
+def test_what_is_wrong_is_one_message_and_leaves_no_folder(
+    typed: Typed, words: list[str], code: int, said: str
+) -> None:
     found, out, err = typed("train", *words)
     assert found == code, err
     assert said in err
@@ -126,7 +138,7 @@ def test_what_is_wrong_is_one_message_and_leaves_no_folder(typed, words: list[st
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
 
 
-def test_resume_of_a_finished_run_says_so_and_goes_on_with_more(typed) -> None:
+def test_resume_of_a_finished_run_says_so_and_goes_on_with_more(typed: Typed) -> None:
     typed("train", "hello", "--epochs", "10")
     code, out, _ = typed("train", "--resume", "last")
     assert code == 0
@@ -140,14 +152,14 @@ def test_resume_of_a_finished_run_says_so_and_goes_on_with_more(typed) -> None:
     assert "train.lr: 0.1 -> 0.2" in err
 
 
-def test_init_from_begins_with_the_weights_of_a_run(typed) -> None:
+def test_init_from_begins_with_the_weights_of_a_run(typed: Typed) -> None:
     typed("train", "hello")
     _, out, _ = typed("train", "hello", "--init-from", "last", "--epochs", "1", "--json")
     assert json.loads(out.splitlines()[0])["loss"] < 0.02
     assert typed("train", "hello-embedding", "--init-from", "hello-001")[0] == 3
 
 
-def test_a_run_that_diverges_exits_with_4(typed) -> None:
+def test_a_run_that_diverges_exits_with_4(typed: Typed) -> None:
     words = ["--lr", "1e30", "--set", "train.optimizer=sgd", "--set", "model.nonlinearity=relu"]
     code, out, err = typed("train", "hello", *words)
     assert code == 4, err

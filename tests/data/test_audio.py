@@ -197,7 +197,7 @@ def test_lists_of_clips(tmp_path: Path) -> None:
 def test_features_count_bad_clips_and_forget_what_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.RandomState(0)
     for n, rate in enumerate((8000, 8000, 16000)):
-        write(tmp_path / f"{n}.wav", draw.randint(-9000, 9000, 4000), rate)
+        write(tmp_path / f"{n}.wav", draw.randint(-9000, 9000, 4000, np.int16), rate)
     clips = [Clip(f"{n}", tmp_path / f"{n}.wav", "x") for n in range(4)]
     assert first_rate(clips[3:] + clips) == 8000
     skipped = Skipped("skip", "clips")

@@ -81,7 +81,7 @@ def test_the_tokens_of_the_whole_text(
             assert counts == Counter(expected[start:stop])
 
 
-def by_hand(content: str, kind: Kind, sets: dict[str, int], fractions: dict[str, float]) -> tuple[Vocab, Any]:
+def by_hand(content: str, kind: Kind, sets: dict[str, Any], fractions: dict[str, float]) -> tuple[Vocab, Any]:
     """The vocabulary and the parts as this was done in memory: one list of all tokens, cut, counted and numbered."""
     tokens = tokenize(content, kind, newlines=True)
     sizes = {name: int(len(tokens) * share) for name, share in fractions.items()}

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hostile import bounded, counts, mutated, record
 from PIL import Image
 
 from rnncli.data.audio import LogMel, read_sound
@@ -22,6 +21,7 @@ from rnncli.data.images import list_films, read_film, read_films
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
+from tests.hostile import bounded, counts, mutated, record
 
 NUMBERS = [
     struct.pack(kind, value)
@@ -120,7 +120,7 @@ SEEDS: dict[str, tuple[list[bytes], list[bytes], Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("name", SEEDS)
-@counts(300, 1000)
+@counts(150, 1000)
 def test_mutated_files(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, count: int) -> None:
     seeds, pieces, read = SEEDS[name]
     rng = random.Random(name)

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile import GIB, bounded
 
 from rnncli.data.arrays import read_arrays
 from rnncli.data.audio import LogMel, Sound, read_sound, resample
@@ -32,6 +31,7 @@ from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
+from tests.hostile import GIB, bounded
 
 MIB = 1 << 20
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile import bounded, counts, mutated, record
 
 from rnncli.data.conllu import (
     Sentence,
@@ -25,6 +24,7 @@ from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.files import MAX_LINE
+from tests.hostile import bounded, counts, mutated, record
 
 CONLLU = (
     "# text = al mar\n1-2\tal\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\ta\tADP\t_\t_\t2\tcase\t_\t_\n"
@@ -79,7 +79,7 @@ READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-@counts(300, 1000)
+@counts(150, 1000)
 def test_mutated_files(tmp_path: Path, name: str, count: int) -> None:
     seed, read = READERS[name]
     rng = random.Random(name)

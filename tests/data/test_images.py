@@ -70,7 +70,7 @@ def test_names_of_arrays(tmp_path: Path) -> None:
         ({"by": "who"}, "split.by"),
     ):
         with pytest.raises(DataError, match=f"set data.{key}"):
-            list_films(path, Skipped(), **options)  # type: ignore[arg-type]
+            list_films(path, Skipped(), **options)
 
 
 def test_arrays_are_those_that_numpy_saved(tmp_path: Path) -> None:

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from rnncli.data.series import read_regular
-from rnncli.data.skipped import Skipped
+from rnncli.data.series import Missing, RegularSeries, read_regular
+from rnncli.data.skipped import OnBad, Skipped
 from rnncli.errors import DataError
 
 MONTHS = "date,value,price\n2020-01,1,5\n2020-02,,6\n2020-05,4,\n2020-06,6,8\n2020-07,,9\n"  # March, April left out
 
 
-def read(tmp_path, text, missing="interpolate", targets=("value",), others=("price",), date="date", on_bad="stop"):
+def read(
+    tmp_path: Path, text: str, missing: Missing = "interpolate", *, date: str | None = "date", on_bad: OnBad = "stop"
+) -> RegularSeries:
     path = tmp_path / "s.csv"
     path.write_text(text, "utf-8")
-    return read_regular(str(path), date, targets, others, Skipped(on_bad, "rows"), missing=missing)
+    return read_regular(str(path), date, ("value",), ("price",), Skipped(on_bad, "rows"), missing=missing)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +27,7 @@ def read(tmp_path, text, missing="interpolate", targets=("value",), others=("pri
         ("previous", [1, 1, 1, 1, 4, 6], [5, 6, 6, 6, 6, 8]),
     ],
 )
-def test_gaps_are_opened_and_filled(tmp_path, missing, value, price):
+def test_gaps_are_opened_and_filled(tmp_path: Path, missing: Missing, value: list[float], price: list[float]) -> None:
     series = read(tmp_path, MONTHS, missing)
     np.testing.assert_allclose(series.values, np.array([value, price]).T)
     assert series.known[:, 0].tolist() == [True, False, False, False, True, True]
@@ -36,7 +40,7 @@ def test_gaps_are_opened_and_filled(tmp_path, missing, value, price):
     assert "rows after the last value of the target: 1" in said
 
 
-def test_stop_names_the_line(tmp_path):
+def test_stop_names_the_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="column 'value' has no value; such values: 6") as caught:
         read(tmp_path, MONTHS, "stop")
     assert caught.value.where.endswith("s.csv:3")
@@ -45,7 +49,7 @@ def test_stop_names_the_line(tmp_path):
     assert caught.value.where.endswith("s.csv:5")
 
 
-def test_ends_repeat_the_nearest_value(tmp_path):
+def test_ends_repeat_the_nearest_value(tmp_path: Path) -> None:
     text = "date,value,price\n2020-01,1,\n2020-02,2,\n2020-03,3,7\n"
     for missing in ("interpolate", "previous"):
         assert read(tmp_path, text, missing).values[:, 1].tolist() == [7, 7, 7]
@@ -61,22 +65,22 @@ def test_ends_repeat_the_nearest_value(tmp_path):
         ("date,value,price\n2020-01,1,1\n2020-01,2,1\n2020-02,2,1\n", "does not come after"),
     ],
 )
-def test_series_that_cannot_be_used(tmp_path, text, said):
+def test_series_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         read(tmp_path, text)
 
 
-def test_a_skipped_row_is_a_gap(tmp_path):
+def test_a_skipped_row_is_a_gap(tmp_path: Path) -> None:
     text = "date,value,price\n2020-01,1,1\n2020-02,2,1\n2020-03,x,1\n2020-04,4,1\n2020-05,5,1\n"
     assert read(tmp_path, text, on_bad="skip").values[:, 0].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_without_dates_rows_are_steps(tmp_path):
+def test_without_dates_rows_are_steps(tmp_path: Path) -> None:
     series = read(tmp_path, "value,price\n1,2\n3,4\n", "stop", date=None)
     assert [series.date(i) for i in range(4)] == ["0", "1", "+1", "+2"]
 
 
-def test_dates_without_a_step_are_taken_as_they_are(tmp_path):
+def test_dates_without_a_step_are_taken_as_they_are(tmp_path: Path) -> None:
     text = "date,value,price\n2020-01-01,1,1\n2020-01-04,2,1\n2020-01-05,3,1\n2020-03-09,4,1\n"
     series = read(tmp_path, text, "stop")
     assert len(series) == 4

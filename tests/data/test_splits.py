@@ -1,7 +1,8 @@
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rnncli.data.splits import Split, split_by_class, split_by_group, split_in_order, split_random
@@ -23,10 +24,20 @@ def whole(split: Split, n: int) -> None:
 
 
 @given(st.integers(0, 300), FRACTIONS, st.integers(0, 9))
+@example(2, {"validation": 0.25, "test": 0.33}, 0)
 def test_random_and_in_order(n: int, fractions: dict[str, float], seed: int) -> None:
-    for split_of in (lambda: split_random(n, fractions, seed), lambda: split_in_order(n, fractions)):
-        if min(n * f for f in fractions.values() if f) < 0.499999:
-            with pytest.raises(DataError, match="too few"):
+    ways: tuple[Callable[[], Split], ...] = (
+        lambda: split_random(n, fractions, seed),
+        lambda: split_in_order(n, fractions),
+    )
+    why = ""
+    if min(n * f for f in fractions.values() if f) < 0.499999:
+        why = "too few"
+    elif sum(int(n * f + 0.500001) for f in fractions.values()) >= n:
+        why = "leave none for training"
+    for split_of in ways:
+        if why:
+            with pytest.raises(DataError, match=why):
                 split_of()
             continue
         split = split_of()

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-Demo = Callable[..., tuple[int, str, str]]
+from tests.fixture_types import Demo, Document
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def document(demo: Demo) -> Callable[..., dict[str, Any]]:
+def document(demo: Demo) -> Document:
     """The JSON document of `rnncli demo WORDS --json`; tensors by name under "named"."""
 
     def call(*words: str) -> dict[str, Any]:

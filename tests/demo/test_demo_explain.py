@@ -7,12 +7,14 @@ import re
 
 import pytest
 
+from tests.fixture_types import Demo, Document
+
 NUMBER = r"-?(?:\d+\.\d+(?:e[+-]\d+)?|\d+)"
 
 
-def terms(out):
+def terms(out: str) -> list[tuple[int, str, str, float]]:
     """[(unit, term, written, value)] of the printed table; a sum that goes on below is joined."""
-    rows: list[list] = []
+    rows: list[tuple[int, str, str, float]] = []
     unit = 0
     lines = out.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("unit"))
@@ -24,27 +26,29 @@ def terms(out):
             unit = int(line[:4])
         name, written, value = line[6:where].strip(), line[where : end - 3].strip(), line[end - 3 :].strip()
         if name:
-            rows.append([unit, name, written, float(value)])
+            rows.append((unit, name, written, float(value)))
         else:
-            rows[-1][2] += " " + written
+            unit, name, before, total = rows[-1]
+            rows[-1] = (unit, name, f"{before} {written}", total)
     return rows
 
 
-def computed(written):
+def computed(written: str) -> float:
     """The value of `a·b + c·(-d)`, by hand."""
     total = 0.0
     for part in written.split(" + "):
-        a, b = re.fullmatch(rf"({NUMBER})·\(?({NUMBER})\)?", part).groups()
-        total += float(a) * float(b)
+        product = re.fullmatch(rf"({NUMBER})·\(?({NUMBER})\)?", part)
+        assert product is not None, part
+        total += float(product[1]) * float(product[2])
     return total
 
 
-def sigmoid(a):
+def sigmoid(a: float) -> float:
     return 1 / (1 + math.exp(-a))
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_rnn_sums(step, demo, document):
+def test_rnn_sums(step: int, demo: Demo, document: Document) -> None:
     code, out, _ = demo("--explain", str(step))
     assert code == 0
     rows = terms(out)
@@ -61,7 +65,7 @@ def test_rnn_sums(step, demo, document):
     assert len(rows) == 12
 
 
-def test_lstm_sums(demo, document):
+def test_lstm_sums(demo: Demo, document: Document) -> None:
     rows = terms(demo("--cell", "lstm", "--explain", "1")[1])
     named = document("--cell", "lstm")["named"]
     for unit in (0, 1):
@@ -79,7 +83,7 @@ def test_lstm_sums(demo, document):
         assert mine["h_1"][3] == pytest.approx(gates["o"] * math.tanh(c), abs=3e-4)
 
 
-def test_gru_sums(demo, document):
+def test_gru_sums(demo: Demo, document: Document) -> None:
     rows = terms(demo("--cell", "gru", "--explain", "2")[1])
     named = document("--cell", "gru")["named"]
     for unit in (0, 1):
@@ -93,7 +97,7 @@ def test_gru_sums(demo, document):
         assert value["h_2"] == pytest.approx(named["l0.fwd.h"][2][0][unit], abs=5e-5)
 
 
-def test_all_explains_every_step_of_every_layer_and_direction(document):
+def test_all_explains_every_step_of_every_layer_and_direction(document: Document) -> None:
     found = document("--num-layers", "2", "--bidirectional", "--explain", "all", "--dtype", "float64")
     tables = {row["table"] for row in found["rows"]}
     assert len(tables) == 3 * 2 * 2
@@ -103,7 +107,7 @@ def test_all_explains_every_step_of_every_layer_and_direction(document):
             assert row["value"] == pytest.approx(found["named"][f"{place}.h"][int(t)][0][row["unit"]], abs=1e-12)
 
 
-def test_in_reverse_the_state_before_is_the_step_after(demo):
+def test_in_reverse_the_state_before_is_the_step_after(demo: Demo) -> None:
     out = demo("--bidirectional", "--explain", "1")[1]
     assert "step 1, layer 0, backwards" in out
     assert "W_hh·h_2" in out
@@ -111,7 +115,7 @@ def test_in_reverse_the_state_before_is_the_step_after(demo):
     assert "W_hh·h_start" in demo("--bidirectional", "--explain", "2")[1]
 
 
-def test_large_steps_are_cut_and_said(demo):
+def test_large_steps_are_cut_and_said(demo: Demo) -> None:
     out = demo("--input-size", "50", "--hidden-size", "20", "--batch-size", "3", "--explain", "1")[1]
     assert "... 44 more ..." in out
     assert "sample 0 of 3, 8 of 20 units   (--full shows all)" in out
@@ -123,13 +127,13 @@ def test_large_steps_are_cut_and_said(demo):
 @pytest.mark.parametrize(
     "words", ["--explain 3", "--explain -1", "--explain x", "--explain 0 --steps 0:1", "--explain ,"]
 )
-def test_a_step_that_is_not_there(words, demo):
+def test_a_step_that_is_not_there(words: str, demo: Demo) -> None:
     code, out, err = demo(*words.split())
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
 
 
-def test_too_much_to_explain_is_refused(demo):
+def test_too_much_to_explain_is_refused(demo: Demo) -> None:
     code, _, err = demo("--seq-len", "1000", "--hidden-size", "50", "--explain", "all", "--full")
     assert code == 2
     assert "lines" in err

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rnncli.demo.settings import Asked, Settings, choose
 from rnncli.errors import UsageError
+from tests.fixture_types import Demo
 
 REFUSED = {
     "--seq-len 0": 2,
@@ -46,7 +49,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("words", REFUSED)
-def test_refused_with_one_message(words, demo, monkeypatch, tmp_path):
+def test_refused_with_one_message(words: str, demo: Demo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = demo(*words.split())
     assert code == REFUSED[words], err
@@ -56,36 +59,36 @@ def test_refused_with_one_message(words, demo, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_memory_is_said_before_anything_is_allocated(demo):
+def test_memory_is_said_before_anything_is_allocated(demo: Demo) -> None:
     _, _, err = demo("--hidden-size", "30000000")
     assert "needs" in err
     assert "are available" in err
 
 
-def test_the_nearest_name_is_offered(demo):
+def test_the_nearest_name_is_offered(demo: Demo) -> None:
     assert "did you mean lstm" in demo("--cell", "lsmt")[2]
     assert "--hidden-size" in demo("--hiden-size", "3")[2]
 
 
-def test_empty_input(demo):
+def test_empty_input(demo: Demo) -> None:
     code, _, err = demo("--input", "")
     assert code == 2
     assert "--input is empty" in err
 
 
 @pytest.mark.parametrize("text", ["a", "汉字汉", "\u200bx\x1b[31m", "🙂🙂", "tab\tline\n", " ", "\udc80"])
-def test_any_text_is_read_letter_by_letter(text, demo):
+def test_any_text_is_read_letter_by_letter(text: str, demo: Demo) -> None:
     code, out, _ = demo("--input", text)
     assert code == 0
     assert "\x1b" not in out
     assert demo("--input", text, "--ascii")[1].isascii()
 
 
-def test_input_may_repeat_what_it_says(demo):
+def test_input_may_repeat_what_it_says(demo: Demo) -> None:
     assert demo("--input", "hello", "--seq-len", "5", "--input-size", "4", "--batch-size", "1")[0] == 0
 
 
-def test_choose():
+def test_choose() -> None:
     assert choose(None, 3, "--units") == [0, 1, 2]
     assert choose("0-2", 9, "--units") == [0, 1, 2]
     assert choose("0:2", 9, "--steps") == [0, 1]
@@ -98,7 +101,7 @@ def test_choose():
             choose(text, 9, "--units")
 
 
-def test_the_command_line_of_a_demo_says_only_what_differs():
+def test_the_command_line_of_a_demo_says_only_what_differs() -> None:
     assert Settings().command() == "rnncli demo"
     assert (
         Settings(cell="gru", bias=False, seed=3).command("--code") == "rnncli demo --cell gru --no-bias --seed 3 --code"
@@ -107,7 +110,7 @@ def test_the_command_line_of_a_demo_says_only_what_differs():
     assert Settings(source="a b.yaml", hidden_size=9, cell="lstm").command() == "rnncli demo --from 'a b.yaml'"
 
 
-def test_help_is_short_and_complete(demo):
+def test_help_is_short_and_complete(demo: Demo) -> None:
     from rnncli.demo.settings import Asked
 
     _, out, _ = demo("--help")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, Gates, State, Step, Weights
 from rnncli.demo import proofs
-from rnncli.demo.network import build
+from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings
-from rnncli.replay import loop, trace
+from rnncli.replay import Trace, loop, trace
+from tests.fixture_types import Demo
+from tests.narrowed import some
 
 SETTINGS = [
     Settings(),
@@ -27,13 +32,13 @@ SETTINGS = [
 ]
 
 
-def made(settings):
+def made(settings: Settings) -> tuple[Network, Trace]:
     net = build(settings)
     return net, trace(net.core, net.x, net.state if len(net.state) == 2 else net.state[0])
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_every_proof_holds(settings):
+def test_every_proof_holds(settings: Settings) -> None:
     net, t = made(settings)
     checks = proofs.all_checks(net, t, proofs.gradient_shares(net), proofs.no_memory(net))
     assert [check.name for check in checks] == [
@@ -48,7 +53,7 @@ def test_every_proof_holds(settings):
     assert [check.name for check in checks if not check.ok] == []
 
 
-def test_sixteen_against_fourteen():
+def test_sixteen_against_fourteen() -> None:
     assert build(Settings()).spec.num_parameters() == 16
     assert (
         proofs.linear_parameters(build(Settings())) == 14 == sum(p.numel() for p in torch.nn.Linear(6, 2).parameters())
@@ -60,10 +65,10 @@ def test_sixteen_against_fourteen():
     assert proofs.linear_parameters(build(Settings(bias=False))) == 12
 
 
-def test_the_shares_are_the_chain_rule_by_hand():
+def test_the_shares_are_the_chain_rule_by_hand() -> None:
     """dL/dW_hh from step t is the outer product of dL/da_t and h_(t-1); dL/da_t from a loop written here."""
     net, t = made(Settings(dtype="float64", seq_len=4))
-    W = net.core.weight_hh_l0.detach()
+    W = net.core.get_parameter("weight_hh_l0").detach()
     h = torch.cat([torch.zeros(1, 2, dtype=torch.float64), t["l0.fwd.h"][:, 0]])  # h_(-1) .. h_3
     shares = proofs.gradient_shares(net)
     dh = torch.ones(2, dtype=torch.float64)
@@ -75,27 +80,29 @@ def test_the_shares_are_the_chain_rule_by_hand():
     assert shares.share(0) == 0  # h starts at zeros
 
 
-def test_feedforward_learns_from_the_last_step_only():
+def test_feedforward_learns_from_the_last_step_only() -> None:
     shares = proofs.gradient_shares(build(Settings(cell="feedforward")))
     assert shares.name == "W_ih"
     assert [shares.share(t) for t in range(3)] == pytest.approx([0, 0, 1])
 
 
-def test_a_network_with_memory_moves_and_one_without_does_not():
-    assert proofs.no_memory(build(Settings())).moved > 0.01
-    assert proofs.no_memory(build(Settings(cell="feedforward"))).moved == 0
+def test_a_network_with_memory_moves_and_one_without_does_not() -> None:
+    assert some(proofs.no_memory(build(Settings()))).moved > 0.01
+    assert some(proofs.no_memory(build(Settings(cell="feedforward")))).moved == 0
 
 
-def failed(out):
+def failed(out: str) -> list[str]:
     return [line for line in out.splitlines() if line.startswith("FAILED")]
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_a_corrupted_weight_in_the_loop_fails_and_exits_1(cell, demo, monkeypatch):
+def test_a_corrupted_weight_in_the_loop_fails_and_exits_1(
+    cell: str, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = CELLS[cell].step
 
-    def wrong(x, state, w):
-        weight = w.weight_hh.clone()
+    def wrong(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+        weight = some(w.weight_hh).clone()
         weight[0, 0] += 0.01
         return right(x, state, w.replaced(weight_hh=weight))
 
@@ -122,14 +129,16 @@ def test_a_corrupted_weight_in_the_loop_fails_and_exits_1(cell, demo, monkeypatc
     assert '"ok": false' in out
 
 
-def test_weights_that_change_between_steps_fail(demo, monkeypatch):
+def test_weights_that_change_between_steps_fail(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     right = loop.run_layer
 
-    def wrong(step, weights, *args, **more):
-        def cloning(x, state, w):
-            return step(x, state, w.replaced(weight_hh=w.weight_hh.clone()))
+    def wrong(
+        step: Step, weights: Weights, xs: Sequence[Tensor], state: State, **more: Any
+    ) -> tuple[list[Tensor], State]:
+        def cloning(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+            return step(x, state, w.replaced(weight_hh=some(w.weight_hh).clone()))
 
-        return right(cloning, weights, *args, **more)
+        return right(cloning, weights, xs, state, **more)
 
     monkeypatch.setattr(loop, "run_layer", wrong)
     code, out, _ = demo()
@@ -137,8 +146,8 @@ def test_weights_that_change_between_steps_fail(demo, monkeypatch):
     assert failed(out) == ["FAILED  the steps use 24, 132, 1212 parameters at T = 3, 30 and 300"]
 
 
-def test_a_control_that_remembers_fails(demo, monkeypatch):
-    def wrong(x, state, w):
+def test_a_control_that_remembers_fails(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
         (after,), gates = CELLS["rnn"].step(x, state, w.replaced(weight_hh=torch.eye(2) / 10))
         return (after,), gates
 
@@ -148,7 +157,7 @@ def test_a_control_that_remembers_fails(demo, monkeypatch):
     assert ["without W_hh" in line for line in failed(out)] == [True]
 
 
-def test_last_states_that_are_not_the_modules_fail(demo, monkeypatch):
+def test_last_states_that_are_not_the_modules_fail(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     right = proofs.fused
     monkeypatch.setattr(proofs, "fused", lambda net: (right(net)[0], (right(net)[1][0] + 0.001,)))
     code, out, _ = demo("--proofs")

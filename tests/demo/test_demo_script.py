@@ -8,12 +8,16 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.fixture_types import Demo, Document
 
-def article(cell="RNNCell", seed=0, T=3, B=1, I=4, H=2, **more):  # noqa: E741
+
+def article(cell: str = "RNNCell", seed: int = 0, T: int = 3, B: int = 1, I: int = 4, H: int = 2, **more: Any) -> str:  # noqa: E741
     """The article's loop, its prints as it has them."""
     torch.manual_seed(seed)
     module = getattr(torch.nn, cell)(I, H, **more)
@@ -34,7 +38,7 @@ def article(cell="RNNCell", seed=0, T=3, B=1, I=4, H=2, **more):  # noqa: E741
     return printed.getvalue()
 
 
-def test_classic_prints_the_articles_text_and_nothing_else(demo):
+def test_classic_prints_the_articles_text_and_nothing_else(demo: Demo) -> None:
     code, out, err = demo("--classic")
     assert code == 0
     assert out == (
@@ -57,7 +61,7 @@ def test_classic_prints_the_articles_text_and_nothing_else(demo):
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 12345, -3])
 @pytest.mark.parametrize("sizes", [(3, 1, 4, 2), (1, 1, 1, 1), (7, 3, 5, 6), (2, 20, 40, 30)])
-def test_classic_is_byte_for_byte_the_plain_script(seed, sizes, demo):
+def test_classic_is_byte_for_byte_the_plain_script(seed: int, sizes: tuple[int, int, int, int], demo: Demo) -> None:
     T, B, I, H = sizes  # noqa: E741
     words = f"--seed {seed} --seq-len {T} --batch-size {B} --input-size {I} --hidden-size {H} --classic"
     assert demo(*words.split())[1] == article("RNNCell", seed, T, B, I, H)
@@ -72,12 +76,12 @@ def test_classic_is_byte_for_byte_the_plain_script(seed, sizes, demo):
         ("--nonlinearity relu", {"nonlinearity": "relu"}),
     ],
 )
-def test_classic_of_other_cells(words, more, demo):
+def test_classic_of_other_cells(words: str, more: dict[str, Any], demo: Demo) -> None:
     assert demo(*words.split(), "--classic")[1] == article(**more)
 
 
 @pytest.mark.parametrize("words", ["", "--seed 3 --cell lstm --hidden-size 5 --seq-len 4", "--dtype float64"])
-def test_the_printed_script_runs_alone_and_prints_what_classic_prints(words, demo, tmp_path):
+def test_the_printed_script_runs_alone_and_prints_what_classic_prints(words: str, demo: Demo, tmp_path: Path) -> None:
     _, script, err = demo(*words.split(), "--code")
     assert err == ""
     assert "rnncli" not in script
@@ -89,8 +93,8 @@ def test_the_printed_script_runs_alone_and_prints_what_classic_prints(words, dem
     assert alone.stdout == demo(*words.split(), "--classic")[1]
 
 
-def executed(script):
-    scope: dict[str, object] = {}
+def executed(script: str) -> tuple[dict[str, Any], str]:
+    scope: dict[str, Any] = {}
     with redirect_stdout(io.StringIO()) as printed:
         exec(compile(script, "demo.py", "exec"), scope)
     return scope, printed.getvalue()
@@ -98,7 +102,7 @@ def executed(script):
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "feedforward"])
 @pytest.mark.parametrize("more", ["", "--no-bias", "--batch-size 2 --dtype float64", "--nonlinearity none"])
-def test_the_scripts_values_are_the_demos(cell, more, demo, document):
+def test_the_scripts_values_are_the_demos(cell: str, more: str, demo: Demo, document: Document) -> None:
     if "none" in more and cell in ("lstm", "gru"):
         pytest.skip("their nonlinearities are part of them")
     words = ["--cell", cell, *more.split(), "--seed", "4"]
@@ -115,7 +119,7 @@ def test_the_scripts_values_are_the_demos(cell, more, demo, document):
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("more", ["--num-layers 2", "--bidirectional", "--num-layers 3 --bidirectional"])
-def test_the_script_of_a_stack_is_the_module(cell, more, demo, document):
+def test_the_script_of_a_stack_is_the_module(cell: str, more: str, demo: Demo, document: Document) -> None:
     words = ["--cell", cell, *more.split()]
     scope, _ = executed(demo(*words, "--code")[1])
     output = torch.tensor(document(*words)["named"]["output"])
@@ -138,12 +142,12 @@ def test_the_script_of_a_stack_is_the_module(cell, more, demo, document):
         "--code --classic",
     ],
 )
-def test_what_has_no_script_is_said_and_exits_2(words, demo):
+def test_what_has_no_script_is_said_and_exits_2(words: str, demo: Demo) -> None:
     code, out, err = demo(*words.split())
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
 
 
-def test_code_needs_no_torch():
+def test_code_needs_no_torch() -> None:
     program = "import sys; from rnncli.cli import run; run(['demo', '--code']); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

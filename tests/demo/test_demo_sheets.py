@@ -7,20 +7,29 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from rnncli import records
 from rnncli.cli import run
+from rnncli.demo.filled import number_in
 from rnncli.demo.stage import stages
+from tests.fixture_types import Demo, Document
+from tests.narrowed import of_kind, some
+
+Rows = list[dict[str, str]]
+Sheet = Callable[..., tuple[Rows, Path]]
 
 
-def rows_of(text):
+def rows_of(text: str) -> Rows:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def save(rows, path, encoding="utf-8", delimiter=","):
+def save(rows: Rows, path: Path, encoding: str = "utf-8", delimiter: str = ",") -> None:
     with open(path, "w", encoding=encoding, newline="") as file:
         writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
         writer.writeheader()
@@ -28,10 +37,10 @@ def save(rows, path, encoding="utf-8", delimiter=","):
 
 
 @pytest.fixture
-def sheet(demo, tmp_path):
+def sheet(demo: Demo, tmp_path: Path) -> Sheet:
     """The command words, and the filled sheet's rows and path."""
 
-    def make(*words):
+    def make(*words: str) -> tuple[Rows, Path]:
         blank, key = tmp_path / "sheet.csv", tmp_path / "key.csv"
         assert demo(*words, "--blanks", "--save", str(blank))[0] == 0
         assert demo(*words, "--save", str(key))[0] == 0
@@ -46,7 +55,7 @@ def sheet(demo, tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "feedforward"])
-def test_nice_numbers_are_halves(cell, document):
+def test_nice_numbers_are_halves(cell: str, document: Document) -> None:
     named = document("--nice", "--cell", cell, "--seed", "5")["named"]
     for name in ("x", "h_0", "l0.fwd.weight_ih", "l0.fwd.bias_ih"):
         values = torch.tensor(named[name])
@@ -67,11 +76,11 @@ def test_nice_numbers_are_halves(cell, document):
         "--explain 1 --batch-size 2 --full",
     ],
 )
-def test_a_rightly_filled_sheet_passes_and_every_wrong_cell_is_named(words, sheet, demo):
-    words = ["--nice", "--seed", "3", *words.split()]
-    rows, path = sheet(*words)
+def test_a_rightly_filled_sheet_passes_and_every_wrong_cell_is_named(words: str, sheet: Sheet, demo: Demo) -> None:
+    line = ["--nice", "--seed", "3", *words.split()]
+    rows, path = sheet(*line)
     save(rows, path)
-    code, out, err = demo(*words, "--check", str(path))
+    code, out, err = demo(*line, "--check", str(path))
     assert code == 0, out + err
     asked = [k for k, row in enumerate(rows) if not row["term"].startswith("b_")]
     assert f"{len(asked)} of {len(asked)} cells are right" in out
@@ -80,14 +89,14 @@ def test_a_rightly_filled_sheet_passes_and_every_wrong_cell_is_named(words, shee
         for wrong in (str(float(old) + 0.02), "", "x"):
             rows[k]["value"] = wrong
             save(rows, path)
-            code, out, _ = demo(*words, "--check", str(path))
+            code, out, _ = demo(*line, "--check", str(path))
             assert code == 1
             assert f"{len(asked) - 1} of {len(asked)} cells are right" in out
             assert rows[k]["term"] in out
         rows[k]["value"] = old
 
 
-def test_a_spreadsheet_may_save_it_in_its_own_way(sheet, demo):
+def test_a_spreadsheet_may_save_it_in_its_own_way(sheet: Sheet, demo: Demo) -> None:
     words = ("--nice", "--explain", "1")
     rows, path = sheet(*words)
     for encoding, delimiter in (("utf-8-sig", ","), ("gbk", ";"), ("utf-8", "\t")):
@@ -99,7 +108,7 @@ def test_a_spreadsheet_may_save_it_in_its_own_way(sheet, demo):
     assert demo(*words, "--check", str(path), "--tolerance", "1e-9")[0] == 1
 
 
-def test_another_sheet_is_refused_with_its_line(sheet, demo, tmp_path):
+def test_another_sheet_is_refused_with_its_line(sheet: Sheet, demo: Demo, tmp_path: Path) -> None:
     rows, path = sheet("--nice", "--explain", "1")
     save(rows, path)
     code, _, err = demo("--nice", "--explain", "2", "--check", str(path))
@@ -115,7 +124,7 @@ def test_another_sheet_is_refused_with_its_line(sheet, demo, tmp_path):
         assert demo(*words)[0] == 2
 
 
-def test_a_sheet_does_not_give_its_answers_away(demo, document):
+def test_a_sheet_does_not_give_its_answers_away(demo: Demo, document: Document) -> None:
     """No result of the page stands anywhere on it, written as the key writes it."""
     words = ("--seed", "2", "--cell", "gru", "--explain", "1:3")
     out = demo(*words, "--blanks")[1]
@@ -125,7 +134,7 @@ def test_a_sheet_does_not_give_its_answers_away(demo, document):
     assert not [number for number in shown if number in out]
 
 
-def test_the_backward_sheet_is_autograd_written_out(document):
+def test_the_backward_sheet_is_autograd_written_out(document: Document) -> None:
     """Against a loop of torch operations written here."""
     found = document("--explain-backward", "0", "--nonlinearity", "tanh", "--dtype", "float64", "--seed", "4")
     named = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["named"].items()}
@@ -141,12 +150,12 @@ def test_the_backward_sheet_is_autograd_written_out(document):
     for row in found["rows"]:
         unit, term, value = row["unit"], row["term"], row["value"]
         if term.startswith("dL/dh_"):
-            wanted = states[int(term[-1])].grad[unit]
+            wanted = some(states[int(term[-1])].grad)[unit]
         elif term.startswith("dL/dW"):
             i, j = map(int, term[term.index("[") + 1 : -1].split(","))
-            wanted = (W_hh if "W_hh" in term else W_ih).grad[i, j]
+            wanted = some((W_hh if "W_hh" in term else W_ih).grad)[i, j]
         elif term.startswith("dL/db"):
-            wanted = b.grad[unit]
+            wanted = some(b.grad)[unit]
         else:
             continue
         seen += 1
@@ -156,7 +165,7 @@ def test_the_backward_sheet_is_autograd_written_out(document):
 
 
 @pytest.mark.parametrize("words", ["--nonlinearity relu", "--nonlinearity none", "--no-bias", "--batch-size 3 --nice"])
-def test_backward_of_other_kinds(words, demo):
+def test_backward_of_other_kinds(words: str, demo: Demo) -> None:
     code, out, _ = demo("--explain-backward", "1", *words.split())
     assert code == 0
     assert "ok  these gradients are autograd's" in out
@@ -164,13 +173,13 @@ def test_backward_of_other_kinds(words, demo):
     assert "Steps before 1 are left out" in out
 
 
-def test_backward_is_for_one_rnn(demo):
+def test_backward_is_for_one_rnn(demo: Demo) -> None:
     for words in (["--cell", "lstm"], ["--num-layers", "2"], ["--explain", "1"], ["--steps", "1"]):
         assert demo("--explain-backward", "1", *words)[0] == 2
 
 
 @pytest.mark.parametrize("ending", ["html", "md"])
-def test_sheets_print_a_page_an_exercise_and_link_nothing(ending, demo, tmp_path):
+def test_sheets_print_a_page_an_exercise_and_link_nothing(ending: str, demo: Demo, tmp_path: Path) -> None:
     file = tmp_path / f"sheet.{ending}"
     assert demo("--nice", "--explain", "all", "--blanks", "--save", str(file))[0] == 0
     text = file.read_text(encoding="utf-8")
@@ -181,7 +190,7 @@ def test_sheets_print_a_page_an_exercise_and_link_nothing(ending, demo, tmp_path
         assert ".sheet+.sheet{break-before:page}" in text
 
 
-def test_forty_sheets_and_their_keys_by_a_shell_loop(tmp_path):
+def test_forty_sheets_and_their_keys_by_a_shell_loop(tmp_path: Path) -> None:
     loop = (
         "for s in 1 2; do python -m rnncli -q demo --nice --seed $s --explain all --blanks --save sheet-$s.csv; "
         "python -m rnncli -q demo --nice --seed $s --explain all --save key-$s.csv; "
@@ -194,7 +203,7 @@ def test_forty_sheets_and_their_keys_by_a_shell_loop(tmp_path):
     assert (tmp_path / "sheet-1.csv").read_text() != (tmp_path / "sheet-2.csv").read_text()
 
 
-def test_without_a_nonlinearity_all_steps_are_one_matrix(document, demo):
+def test_without_a_nonlinearity_all_steps_are_one_matrix(document: Document, demo: Demo) -> None:
     found = document("--nonlinearity", "none", "--no-bias", "--nice", "--dtype", "float64", "--proofs", "--seed", "1")
     named = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["named"].items()}
     rows = [row for row in found["rows"] if row["table"] == "collapse"]
@@ -207,7 +216,7 @@ def test_without_a_nonlinearity_all_steps_are_one_matrix(document, demo):
     assert "one linear map, however many steps" in demo("--nonlinearity", "none")[1]
 
 
-def test_cells_side_by_side_read_the_same_x(document, demo):
+def test_cells_side_by_side_read_the_same_x(document: Document, demo: Demo) -> None:
     found = document("--cell", "rnn,gru,lstm", "--seed", "7")
     named = found["named"]
     assert {name.partition(".")[0] for name in named} == {"x", "rnn", "gru", "lstm"}
@@ -225,23 +234,28 @@ def test_cells_side_by_side_read_the_same_x(document, demo):
     assert demo("--cell", "rnn,nope")[0] == 2
 
 
-def test_stages_show_every_row_once():
+def test_stages_show_every_row_once() -> None:
     columns = [records.Column("t", "t", "count"), records.Column("h", "h")]
     table = records.Table("steps", columns, [[0, 0.5], [0, 0.6], [1, 0.7]])
     page = records.Page("s/1", "title", [records.Message("head"), table, records.Checks([])], seed=0)
     parts = stages(page)
     assert [part.title for part in parts] == ["title", "", "", ""]
-    assert [len(part.records[0].rows) for part in parts[1:3]] == [2, 1]
+    assert [len(of_kind(records.Table, part.records[0]).rows) for part in parts[1:3]] == [2, 1]
     assert parts[3].records == [records.Checks([])]
 
 
-def test_pause_waits_for_enter_in_a_terminal_only(demo, monkeypatch, capsys):
+def test_pause_waits_for_enter_in_a_terminal_only(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain = demo("--seed", "1")[1]
     assert demo("--seed", "1", "--pause")[1] == plain  # no terminal: no pause
-    read = []
-    monkeypatch.setattr(
-        "sys.stdin", type("Terminal", (), {"isatty": lambda s: True, "readline": lambda s: read.append(1) or "\n"})()
-    )
+    read: list[int] = []
+
+    def readline(_: object) -> str:
+        read.append(1)
+        return "\n"
+
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda s: True, "readline": readline})())
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert run(["demo", "--seed", "1", "--pause"]) == 0
     out = capsys.readouterr().out
@@ -250,7 +264,7 @@ def test_pause_waits_for_enter_in_a_terminal_only(demo, monkeypatch, capsys):
     assert all(" ".join(line.split()) in shown for line in plain.splitlines())
 
 
-def test_explain_says_what_the_article_leaves_open(demo):
+def test_explain_says_what_the_article_leaves_open(demo: Demo) -> None:
     out = " ".join(demo("--explain", "1", "--batch-size", "2")[1].split())
     assert "prints as [2, 4]: torch keeps a row for every sample" in out
     assert "calls h the output because" in out
@@ -258,3 +272,110 @@ def test_explain_says_what_the_article_leaves_open(demo):
     assert "Shared: every step uses the same W and b" in out
     assert "Two biases" not in demo("--explain", "1", "--no-bias")[1]
     assert "r multiplies b_hn and not b_in" in " ".join(demo("--explain", "1", "--cell", "gru")[1].split())
+
+
+SAME = {  # one right answer, as it may be typed; | between forms
+    "0.4707": "0,4707|0.47|0,47|+0,47|.4707|,4707|0,47\u00a0|\u202f0,47|47\u00a0%|47,07%|47,07\u202f%|47 %|8/17"
+    "|8\u204417|\uff10\uff0e\uff14\uff17\uff10\uff17|0\u30024707|\uff10\uff0c\uff14\uff17|4,707e-1|4.707E-01|'0,47|\u22480,47|0\u066b47",
+    "-1.9854": "-1,9854|\u22121,9854|\u20131.99|\u20111,99|\uff0d\uff11\uff0e\uff19\uff19|- 1,99|-198,54%|-1,9854E+00",
+    "1234.5": "1.234,5|1,234.5|1\u202f234,5|1\u2019234.5|1'234,5|1\u00a0234.5|1234,5",
+}
+
+
+@pytest.mark.parametrize("right", SAME)
+def test_numbers_as_people_of_several_countries_write_them(right: str) -> None:
+    for form in SAME[right].split("|"):
+        assert number_in(form) == pytest.approx(float(right), abs=0.006), form
+
+
+@pytest.mark.parametrize("text", ["", "x", "0,4,7x", "1_0", "1/0", "-", ",", "0.4.7,", "#NAME?", "h_0"])
+def test_what_is_no_number_is_nan(text: str) -> None:
+    assert number_in(text) != number_in(text)
+
+
+def comma(text: str) -> str:
+    return text.replace(".", ",")
+
+
+EXCEL = [  # encoding, delimiter, quoting, line end, first line
+    ("cp1252", ";", csv.QUOTE_MINIMAL, "\r\n", ""),  # German and French Excel
+    ("utf-8-sig", ";", csv.QUOTE_MINIMAL, "\r\n", ""),  # "CSV UTF-8"
+    ("mac_roman", ";", csv.QUOTE_MINIMAL, "\r", ""),  # Excel for Mac
+    ("utf-16", "\t", csv.QUOTE_MINIMAL, "\r\n", ""),  # "Unicode text"
+    ("utf-8", ",", csv.QUOTE_ALL, "\n", ""),
+    ("utf-8", ",", csv.QUOTE_MINIMAL, "\n", ""),  # "0,47" in quotes
+    ("cp1252", ";", csv.QUOTE_MINIMAL, "\r\n", "sep=;\r\n"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "delimiter", "quoting", "end", "first"), EXCEL)
+def test_a_sheet_with_decimal_commas(
+    encoding: str, delimiter: str, quoting: Literal[0, 1, 2, 3], end: str, first: str, sheet: Sheet, demo: Demo
+) -> None:
+    words = ("--nice", "--explain", "1", "--cell", "lstm")
+    rows, path = sheet(*words)
+    for row in rows:
+        row["value"] = comma(row["value"]).replace("-", "−") if encoding.startswith("utf") else comma(row["value"])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes((first + text.getvalue()).encode(encoding))
+    code, out, err = demo(*words, "--check", str(path))
+    assert code == 0, out + err
+    rows[0]["value"] = "77,5"
+    text.seek(0)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes((first + text.getvalue()).encode(encoding))
+    code, out, _ = demo(*words, "--check", str(path))
+    assert code == 1
+    assert "77,5" in out
+
+
+def test_a_decimal_comma_typed_between_commas(sheet: Sheet, demo: Demo) -> None:
+    """In a text editor nobody quotes 0,47: the row has a cell too many, and still one answer."""
+    words = ("--nice", "--explain", "1")
+    rows, path = sheet(*words)
+    lines = [",".join(rows[0])]
+    for row in rows:
+        assert "," not in row["written"]
+        lines.append(",".join([*list(row.values())[:-1], comma(row["value"])]))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert demo(*words, "--check", str(path))[0] == 0
+    path.write_text("\n".join([*lines[:3], f"{lines[3]},5,6", *lines[4:]]), encoding="utf-8")
+    code, _, err = demo(*words, "--check", str(path))
+    assert (code, "filled.csv:4" in err, "quotes" in err) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    ("made", "checked", "said"),
+    [
+        ("--nice --seed 7 --explain 1", "--nice --explain 1", "--nice --seed 7:"),
+        ("--seed 7 --explain 1 --cell gru", "--seed 8 --explain 1 --cell gru", "--seed 7:"),
+        ("--nice --seed 7 --explain all", "--explain all", "--nice --seed 7:"),
+        ("--seed 7 --explain 1", "--nice --seed 7 --explain 1", "--seed 7 and without --nice:"),
+        ("--seed 2026 --explain 1", "--explain 1", "--seed, --explain and all others"),
+        ("--seed 7 --explain-backward 1", "--explain-backward 1", "--seed 7:"),
+    ],
+)
+def test_a_sheet_of_another_seed_is_known_by_its_sums(
+    made: str, checked: str, said: str, sheet: Sheet, demo: Demo
+) -> None:
+    rows, path = sheet(*made.split())
+    for form in (rows, [row | {"value": ""} for row in rows]):
+        save(form, path, "cp1252", ";")
+        code, out, err = demo(*checked.split(), "--check", str(path))
+        assert (code, out) == (3, "")
+        assert "this sheet has other numbers" in err
+        assert said in err
+    assert demo(*made.split(), "--check", str(path))[0] == 1  # its own seed, and empty
+
+
+def test_a_few_spoilt_sums_are_not_another_seed(sheet: Sheet, demo: Demo) -> None:
+    words = ("--nice", "--explain", "1")
+    rows, path = sheet(*words)
+    rows[0]["written"] = "#NAME?"
+    rows[1]["written"] = "9·9"
+    save(rows, path)
+    assert demo(*words, "--check", str(path))[0] == 0

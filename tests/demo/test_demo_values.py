@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.fixture_types import Demo, Document
+
 CLASSES = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 
 
-def drawn(cell, seed=0, T=3, B=1, I=4, H=2, dtype=torch.float32, **more):  # noqa: E741
+def drawn(
+    cell: str,
+    seed: int,
+    T: int,
+    B: int,
+    I: int,  # noqa: E741
+    H: int,
+    dtype: torch.dtype,
+    **more: Any,
+) -> tuple[torch.nn.RNNBase, torch.Tensor]:
     torch.manual_seed(seed)
     module = CLASSES[cell](I, H, **more).to(dtype)
     x = torch.randn(T, B, I).to(dtype)
@@ -21,7 +34,7 @@ def drawn(cell, seed=0, T=3, B=1, I=4, H=2, dtype=torch.float32, **more):  # noq
 @pytest.mark.parametrize("cell", CLASSES)
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_float64_is_the_module(cell, layers, bidirectional, document):
+def test_float64_is_the_module(cell: str, layers: int, bidirectional: bool, document: Document) -> None:
     words = f"--cell {cell} --num-layers {layers} --dtype float64 --seq-len 5 --batch-size 2 --hidden-size 3 --seed 7"
     found = document(*words.split(), *["--bidirectional"] * bidirectional)["named"]
     module, x = drawn(cell, 7, 5, 2, 4, 3, torch.float64, num_layers=layers, bidirectional=bidirectional)
@@ -41,14 +54,14 @@ def test_float64_is_the_module(cell, layers, bidirectional, document):
             torch.testing.assert_close(h[end], h_n[layer * (1 + bidirectional) + d], rtol=0, atol=1e-12)
 
 
-def test_float32_draws_the_same_network_as_float64(document):
+def test_float32_draws_the_same_network_as_float64(document: Document) -> None:
     one, two = document()["named"], document("--dtype", "float64")["named"]
     for name in ("x", "l0.fwd.weight_ih", "l0.fwd.weight_hh", "l0.fwd.bias_ih", "l0.fwd.bias_hh"):
         assert one[name] == two[name]
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", ""), ("lstm", "ifgo"), ("gru", "rzn"), ("feedforward", "")])
-def test_the_document_holds_what_it_promises(cell, gates, document):
+def test_the_document_holds_what_it_promises(cell: str, gates: str, document: Document) -> None:
     found = document("--cell", cell)
     G = max(1, len(gates))
     assert found["schema"] == "rnncli/trace/1"
@@ -74,7 +87,7 @@ def test_the_document_holds_what_it_promises(cell, gates, document):
     assert all(check["ok"] and set(check) == {"name", "ok", "max_abs_diff", "tol"} for check in found["checks"])
 
 
-def test_feedforward_is_tanh_of_one_linear(document):
+def test_feedforward_is_tanh_of_one_linear(document: Document) -> None:
     found = document("--cell", "feedforward", "--dtype", "float64")["named"]
     t = {name: torch.tensor(values, dtype=torch.float64) for name, values in found.items()}
     bias = t["l0.fwd.bias_ih"] + t["l0.fwd.bias_hh"]
@@ -82,7 +95,7 @@ def test_feedforward_is_tanh_of_one_linear(document):
     torch.testing.assert_close(t["l0.fwd.h"], expected, rtol=0, atol=1e-12)
 
 
-def test_none_is_the_sum_written_out(document):
+def test_none_is_the_sum_written_out(document: Document) -> None:
     found = document("--nonlinearity", "none", "--dtype", "float64", "--seq-len", "4")["named"]
     x, W_ih, W_hh = (found[name] for name in ("x", "l0.fwd.weight_ih", "l0.fwd.weight_hh"))
     h = [0.0, 0.0]
@@ -97,7 +110,7 @@ def test_none_is_the_sum_written_out(document):
         assert found["l0.fwd.h"][t][0] == pytest.approx(h, abs=1e-12)
 
 
-def test_input_reads_letters_and_predicts_with_an_untrained_head(document):
+def test_input_reads_letters_and_predicts_with_an_untrained_head(document: Document) -> None:
     found = document("--input", "hello")
     torch.manual_seed(0)
     cell, head = torch.nn.RNN(4, 4), torch.nn.Linear(4, 4)
@@ -111,7 +124,7 @@ def test_input_reads_letters_and_predicts_with_an_untrained_head(document):
     assert found["rows"][0]["top"].startswith("e 0.3815")
 
 
-def test_the_lazy_rows_of_a_long_demo_are_all_in_the_data(document):
+def test_the_lazy_rows_of_a_long_demo_are_all_in_the_data(document: Document) -> None:
     found = document("--seq-len", "200", "--batch-size", "2")
     assert len(found["rows"]) == 400
     for row in (found["rows"][0], found["rows"][123], found["rows"][-1]):
@@ -121,11 +134,11 @@ def test_the_lazy_rows_of_a_long_demo_are_all_in_the_data(document):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "feedforward"])
-def test_every_dtype_holds_its_checks(cell, dtype, demo):
+def test_every_dtype_holds_its_checks(cell: str, dtype: str, demo: Demo) -> None:
     assert demo("--cell", cell, "--dtype", dtype, "--proofs")[0] == 0
 
 
-def test_saved_data_is_the_document(demo, tmp_path):
+def test_saved_data_is_the_document(demo: Demo, tmp_path: Path) -> None:
     code, out, err = demo("--json", "--save", str(tmp_path / "x.json"))
     assert (code, err) == (0, f"wrote {tmp_path / 'x.json'}\n")
     assert json.loads(out) == json.loads((tmp_path / "x.json").read_text("utf-8"))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
 from rnncli import __version__, doctor, report
-from rnncli.doctor import child, page, system
+from rnncli.device import usable_cores
+from rnncli.doctor import child, packages, page, system
 from rnncli.doctor.child import Answers
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +53,7 @@ def test_json(tmp_path: Path) -> None:
     assert found["schema"] == "rnncli/doctor/1"
     config = found["config"]
     assert config["versions"]["torch"] == torch.__version__
-    assert config["cores"]["usable"] == system.usable_cores()
+    assert config["cores"]["usable"] == usable_cores()
     assert [folder["name"] for folder in config["folders"]] == ["runs", "cache", "temporary"]
     assert config["torch"]["gpus"] == [] or torch.cuda.is_available()
     assert {check["name"]: check["ok"] for check in found["checks"]} == dict.fromkeys(
@@ -115,13 +118,13 @@ def examined() -> tuple[bool, str]:
 
 
 def test_a_missing_and_an_old_package(tested: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = page.packages.metadata.version
+    real = metadata.version
     versions = {"torch": "2.1.0", "rich": "", "optuna": ""}
-    monkeypatch.setattr(page.packages.metadata, "version", lambda name: versions.get(name) or (
+    monkeypatch.setattr(metadata, "version", lambda name: versions.get(name) or (
         "" if name in versions else real(name)))  # fmt: skip
     ok, text = examined()
     assert not ok
-    assert "! torch 2.1.0, >=2.10,<2.14; missing: rich" in text
+    assert "! torch 2.1.0, >=2.10,<2.15; missing: rich" in text
     assert "pip install --upgrade --force-reinstall torch rich" in text
     assert "sweep (optuna)" in " ".join(text.split())
 
@@ -146,7 +149,7 @@ def test_metadata_that_cannot_be_read(tested: Answers, monkeypatch: pytest.Monke
     def gone() -> None:
         raise LookupError("project")
 
-    monkeypatch.setattr(page.packages, "needs", gone)
+    monkeypatch.setattr(packages, "needs", gone)
     _, text = examined()
     assert "rnncli's own metadata cannot be read" in text
 
@@ -162,8 +165,8 @@ def test_a_folder_that_cannot_be_written(tested: Answers, monkeypatch: pytest.Mo
 
 
 def test_little_room_and_a_poor_terminal(tested: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system.shutil, "disk_usage", lambda path: _Usage())
-    monkeypatch.setattr(page.system, "memory", lambda: 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage())
+    monkeypatch.setattr(system, "memory", lambda: 1000)
     monkeypatch.setattr("sys.stdout", _Ascii())
     ok, text = examined()
     assert ok  # to be known, and no fault

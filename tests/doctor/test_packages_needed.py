@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def test_installed_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
 
     lines = ["torch<2.14,>=2.10", "matplotlib>=3.9; extra == 'plot'"]
     monkeypatch.setattr(packages, "_PROJECT", Path("nowhere"))
-    monkeypatch.setattr(packages.metadata, "metadata", lambda name: Headers({"Requires-Python": ">=3.11"}))
-    monkeypatch.setattr(packages.metadata, "requires", lambda name: lines)
+    monkeypatch.setattr(metadata, "metadata", lambda name: Headers({"Requires-Python": ">=3.11"}))
+    monkeypatch.setattr(metadata, "requires", lambda name: lines)
     needed = packages.needs()
     assert [(one.name, one.wanted) for one in needed.required] == [("torch", "<2.14,>=2.10")]
     assert {name: [one.name for one in some] for name, some in needed.extras.items()} == {

@@ -3,11 +3,10 @@
 import time
 from typing import Any
 
-from evidence_runs import SEEDS, summary
-
 from rnncli.tasks import load_recipe
-from rnncli.training.job import Job, prepare
-from rnncli.training.loop import fit, with_cell
+from rnncli.training.job import Job, prepare, with_cell
+from rnncli.training.loop import fit
+from tests.evidence.evidence_runs import SEEDS, summary
 
 
 def figures_on_test(
@@ -21,7 +20,7 @@ def figures_on_test(
         *_, last = fit(job)
         seconds = time.process_time() - began
         cell = job.config.model.cell
-        rows = {cell: _on_test(job)}
+        rows: dict[str, dict[str, float]] = {cell: _on_test(job)}
         for other in job.config.train.compared():
             compared = with_cell(job, other)
             *_, _ = fit(compared)

@@ -1,7 +1,8 @@
 """What the recipes of algorithms reach over seeds 0 to 4, every cell and length."""
 
 import pytest
-from evidence_runs import figures, write
+
+from tests.evidence.evidence_runs import figures, write
 
 pytestmark = pytest.mark.evidence
 

@@ -6,8 +6,9 @@ The folder of names is not shipped: RNNCLI_NAMES=FOLDER (one .txt a language, as
 import os
 
 import pytest
-from evidence_runs import write
-from measured_runs import figures_on_test
+
+from tests.evidence.evidence_runs import write
+from tests.evidence.measured_runs import figures_on_test
 
 pytestmark = pytest.mark.evidence
 

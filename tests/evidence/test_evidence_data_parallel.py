@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,13 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-import team
-
 from rnncli import tasks
 from rnncli.device import usable_cores
 from rnncli.recipe import packaged_recipes
 from rnncli.tasks import load_recipe
+from tests.training import team
 
 FILE = Path(__file__).parent / "data-parallel.json"
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())} | {"tagging": "pos-tagging"}

@@ -7,8 +7,9 @@ import os
 from typing import Any
 
 import pytest
-from evidence_runs import write
-from measured_runs import figures_on_test
+
+from tests.evidence.evidence_runs import write
+from tests.evidence.measured_runs import figures_on_test
 
 pytestmark = pytest.mark.evidence
 

@@ -1,8 +1,9 @@
 """Films of a moving shape at full size, seeds 0 to 4: a single frame must say nothing of how it moves."""
 
 import pytest
-from evidence_runs import write
-from measured_runs import figures_on_test
+
+from tests.evidence.evidence_runs import write
+from tests.evidence.measured_runs import figures_on_test
 
 pytestmark = pytest.mark.evidence
 

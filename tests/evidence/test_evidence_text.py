@@ -15,28 +15,41 @@ from typing import Any
 
 import pytest
 import torch
-from evidence_runs import SEEDS, figures, write
-from measured_runs import figures_on_test
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnncli.cli.watching import Lines
 from rnncli.report.progress import LiveProgress
-from rnncli.tasks import load_recipe
-from rnncli.training.job import Job, prepare
+from rnncli.tasks import language_model, load_recipe
+from rnncli.training.job import Job, prepare, with_cell
 from rnncli.training.loop import Progress, fit
+from tests.evidence.evidence_runs import SEEDS, figures, write
+from tests.evidence.measured_runs import figures_on_test
+from tests.narrowed import of_kind
 
 pytestmark = pytest.mark.evidence
 
 
 def test_the_hello_family_reaches_ohlol_for_every_seed() -> None:
-    found = []
+    found: list[dict[str, Any]] = []
     for name in ("hello", "hello-cell", "hello-embedding"):
-        runs = []
+        runs: list[dict[str, Any]] = []
         for seed in SEEDS:
-            epochs = [p for p in fit(prepare(load_recipe(name, (f"train.seed={seed}",)))) if p.event == "epoch"]
+            job = prepare(load_recipe(name, (f"train.seed={seed}",)))
+            epochs = [p for p in fit(job) if p.event == "epoch"]
             first = next(p.epoch for p in epochs if p.watch == "ohlol")
-            runs.append({"seed": seed, "answer": epochs[-1].watch, "first_right": first, "loss": epochs[-1].loss})
+            control = with_cell(job, "feedforward")
+            *_, last = fit(control)
+            runs.append(
+                {
+                    "seed": seed,
+                    "answer": epochs[-1].watch,
+                    "letters": sum(map(str.__eq__, epochs[-1].watch, "ohlol")),
+                    "first_right": first,
+                    "without_memory": round(5 * last.metrics["accuracy"]),
+                    "loss": epochs[-1].loss,
+                }
+            )
         found.append({"recipe": name, "runs": runs})
     write("hello", found)
     assert all(run["answer"] == "ohlol" for recipe in found for run in recipe["runs"])
@@ -139,7 +152,7 @@ def test_the_progress_display_costs_less_than_three_hundredths() -> None:
             if number >= 2:  # the first rounds warm up
                 seconds[name].append(time.process_time() - began)
     ratios = [b / r for r, b in zip(seconds["rnncli"], seconds["bare"], strict=True)]
-    tokens = CHUNK * job.config.data.window * job.config.train.batch_size
+    tokens = CHUNK * of_kind(language_model.Config, job.config).data.window * job.config.train.batch_size
     run = {
         "rounds": ROUNDS,
         "tokens_per_second": tokens / median(seconds["rnncli"]),

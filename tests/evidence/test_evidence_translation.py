@@ -1,7 +1,8 @@
 """What the recipe translation reaches over seeds 0 to 4, both directions."""
 
 import pytest
-from evidence_runs import figures, write
+
+from tests.evidence.evidence_runs import figures, write
 
 pytestmark = pytest.mark.evidence
 

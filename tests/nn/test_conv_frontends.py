@@ -5,6 +5,7 @@ import torch
 
 from rnncli.data.batch import Batch, pad
 from rnncli.nn.frontends import ConvFrames, ConvSubsampling, subsampled
+from tests.narrowed import of_kind, some
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
@@ -29,10 +30,10 @@ def test_subsampling_is_a_sum_over_five_steps() -> None:
     found, _ = front(Batch(x))
     standard = torch.cat([torch.zeros(2, 2), (x[:, 0] - torch.tensor([1.0, -1.0])) / torch.tensor([2.0, 0.5])])
     standard = torch.cat([standard, torch.zeros(2, 2)])
-    conv = front.convs[0]
+    conv = of_kind(torch.nn.Conv1d, front.convs[0])
     for step in range(4):
         window = standard[2 * step : 2 * step + 5]  # (5, 2)
-        wanted = torch.einsum("kf,cfk->c", window, conv.weight) + conv.bias
+        wanted = torch.einsum("kf,cfk->c", window, conv.weight) + some(conv.bias)
         assert torch.allclose(found[step, 0], wanted.clamp(min=0), atol=1e-6)
 
 

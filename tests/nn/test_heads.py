@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from rnncli.nn.heads import DirectHorizon, LastState, MaxPool, MeanPool
@@ -12,7 +14,10 @@ from rnncli.nn.heads import DirectHorizon, LastState, MaxPool, MeanPool
 LENGTHS = [5, 1, 3]
 
 
-def ragged(cell: type[nn.RNNBase] = nn.GRU):
+Cell = type[nn.GRU | nn.LSTM | nn.RNN]
+
+
+def ragged(cell: Cell = nn.GRU) -> tuple[list[Tensor], Tensor, tuple[Tensor, ...], nn.RNNBase]:
     """A two-layer bidirectional core over packed rows: rows, output (T, B, 2H), state, and the core."""
     torch.manual_seed(0)
     core = cell(2, 3, num_layers=2, bidirectional=True)
@@ -23,7 +28,7 @@ def ragged(cell: type[nn.RNNBase] = nn.GRU):
 
 
 @pytest.mark.parametrize("cell", [nn.GRU, nn.LSTM, nn.RNN])
-def test_last_state_of_a_padded_row_is_that_of_the_row_alone(cell):
+def test_last_state_of_a_padded_row_is_that_of_the_row_alone(cell: Cell) -> None:
     rows, output, state, core = ragged(cell)
     head = LastState(6, 4)
     scores = head(output, state, torch.tensor(LENGTHS))  # (B, C)
@@ -37,7 +42,7 @@ def test_last_state_of_a_padded_row_is_that_of_the_row_alone(cell):
 @pytest.mark.parametrize(
     ("head", "pool"), [(MeanPool, lambda steps: steps.mean(0)), (MaxPool, lambda steps: steps.max(0).values)]
 )
-def test_pools_see_no_padding(head, pool):
+def test_pools_see_no_padding(head: type[MeanPool | MaxPool], pool: Callable[[Tensor], Tensor]) -> None:
     _, output, state, _ = ragged()
     # whatever stands behind a row's end, large or small, changes nothing
     for filler in (0.0, 9.0, -9.0):
@@ -52,7 +57,7 @@ def test_pools_see_no_padding(head, pool):
     torch.testing.assert_close(whole, made(output[:, :1], state, torch.tensor([5])))
 
 
-def test_direct_horizon_gives_step_k_of_series_n_from_its_own_rows_of_weight():
+def test_direct_horizon_gives_step_k_of_series_n_from_its_own_rows_of_weight() -> None:
     _, output, state, _ = ragged()
     head = DirectHorizon(6, horizon=4, num_targets=2, known_ahead=1)
     future = torch.randn(4, 3, 1)

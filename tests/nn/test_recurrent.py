@@ -82,9 +82,9 @@ def test_same_seed_same_weights_as_a_bare_script() -> None:
     torch.manual_seed(3)
     plain = make_core(CoreSpec("rnn", "none", 4, 5, 2, True))
     torch.manual_seed(3)
-    theirs = nn.RNN(4, 5, 2, bidirectional=True)
-    assert [*plain.state_dict()] == [*theirs.state_dict()]
-    assert all(map(torch.equal, plain.parameters(), theirs.parameters()))
+    bare = nn.RNN(4, 5, 2, bidirectional=True)
+    assert [*plain.state_dict()] == [*bare.state_dict()]
+    assert all(map(torch.equal, plain.parameters(), bare.parameters()))
 
 
 @pytest.mark.parametrize("cell", ["feedforward", "rnn"])

@@ -10,6 +10,7 @@ import rnncli
 from rnncli.cells import CoreSpec
 from rnncli.data.batch import Batch
 from rnncli.nn.seq2seq import Attention, Memory, Seq2Seq, Signs
+from tests.narrowed import some
 
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh"), ("feedforward", "tanh")]
 KINDS = ["general", "dot", "additive"]
@@ -34,6 +35,7 @@ def batch(lengths: tuple[int, ...] = (5, 3, 1), T_out: int = 4) -> Batch:
 def test_attention_is_its_equation_word_for_word(kind: Any) -> None:
     torch.manual_seed(0)
     attention = Attention(kind, 3, 3)
+    W = {name.removesuffix(".weight"): weight for name, weight in attention.named_parameters()}
     h, m = torch.randn(2, 2, 3), torch.randn(4, 2, 3)
     inside = torch.tensor([[True, True], [True, True], [True, False], [True, False]])
     contexts, weights = attention(h, Memory(m, attention.key(m), inside))
@@ -44,12 +46,9 @@ def test_attention_is_its_equation_word_for_word(kind: Any) -> None:
             if kind == "dot":
                 scores.append(h[o, b] @ m[i, b])
             elif kind == "general":
-                scores.append(h[o, b] @ (attention.key.weight @ m[i, b]))
+                scores.append(h[o, b] @ (W["key"] @ m[i, b]))
             else:
-                scores.append(
-                    attention.v.weight[0]
-                    @ torch.tanh(attention.query.weight @ h[o, b] + attention.key.weight @ m[i, b])
-                )
+                scores.append(W["v"][0] @ torch.tanh(W["query"] @ h[o, b] + W["key"] @ m[i, b]))
         a = torch.stack(scores).softmax(0)
         torch.testing.assert_close(weights[o, b, :n], a)
         assert (weights[o, b, n:] == 0).all()
@@ -63,7 +62,7 @@ def test_a_row_in_a_padded_batch_is_the_row_alone(cell: str, nonlinearity: str, 
     whole = net(both)
     assert whole.attention.shape == (4, 3, 5)
     torch.testing.assert_close(whole.attention.sum(2), torch.ones(4, 3))
-    for b, length in enumerate(both.lengths.tolist()):
+    for b, length in enumerate(some(both.lengths).tolist()):
         alone = net(Batch(both.inputs[:length, b : b + 1], None, extra={"given": both.extra["given"][:, b : b + 1]}))
         torch.testing.assert_close(whole.scores[:, b], alone.scores[:, 0], atol=1e-5, rtol=1e-5)
         assert (whole.attention[:, b, length:] == 0).all()
@@ -73,7 +72,8 @@ def test_the_bridge_puts_both_directions_side_by_side() -> None:
     net = model(num_layers=2)
     given = batch()
     _, (h, c) = net.encode(given)
-    packed = torch.nn.utils.rnn.pack_padded_sequence(net.source(given.inputs), given.lengths, enforce_sorted=False)
+    x = net.source(given.inputs)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, some(given.lengths), enforce_sorted=False)
     _, (h_n, c_n) = net.encoder(packed)
     for layer in range(2):
         torch.testing.assert_close(h[layer], torch.cat([h_n[2 * layer], h_n[2 * layer + 1]], dim=1))
@@ -150,7 +150,7 @@ def test_a_beam_of_one_is_greedy_and_both_stop_at_the_limit(seed: int) -> None:
             parameter.copy_(2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
     given = Batch(batch().inputs, batch().lengths)
     rows = net.written(net(given))
-    for b, length in enumerate(given.lengths.tolist()):
+    for b, length in enumerate(some(given.lengths).tolist()):
         memory, state = net.encode(Batch(given.inputs[:length, b : b + 1], torch.tensor([length])))
         written = net.beam(memory, state, 1)[0]
         assert written.tokens == rows[b]

@@ -63,7 +63,8 @@ def embedded(text: str) -> dict[str, Any]:
     """The JSON of a page."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     assert found is not None
-    return json.loads(found[1])
+    document: dict[str, Any] = json.loads(found[1])
+    return document
 
 
 def numbers(packed: dict[str, Any]) -> list[list[float]]:

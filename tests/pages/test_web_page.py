@@ -91,7 +91,7 @@ def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) ->
         x = torch.nn.functional.one_hot(torch.tensor([tokens.index(token) for token in steps.tokens]), len(tokens))
         output = plain(x.float().unsqueeze(1))[0][:, 0].detach()  # (T, 2 H)
         both = [
-            values[0] + values[1] for values in zip(steps.values["l1.fwd.h"], steps.values["l1.bwd.h"], strict=True)
+            [*values[0], *values[1]] for values in zip(steps.values["l1.fwd.h"], steps.values["l1.bwd.h"], strict=True)
         ]
         torch.testing.assert_close(torch.tensor(both), output, atol=1e-6, rtol=0)
         assert steps.answers is not None

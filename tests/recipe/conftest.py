@@ -12,6 +12,7 @@ from rnncli.recipe import (
     Clash,
     CoreSection,
     DataPath,
+    Document,
     RecipeConfig,
     Section,
     TrainSection,
@@ -68,7 +69,7 @@ class Recipes:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "r.yaml"
 
-    def read(self, text: str, *sets: str, **flags: tuple[str, object]):
+    def read(self, text: str, *sets: str, **flags: tuple[str, object]) -> Document:
         self.path.write_text(text, "utf-8")
         return read_document(str(self.path), sets, {key.replace("__", "."): value for key, value in flags.items()})
 

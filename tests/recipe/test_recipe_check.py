@@ -24,9 +24,10 @@ from rnncli.recipe import (
     validate,
 )
 from rnncli.recipe.check import choices_of
+from tests.recipe.conftest import Config, Recipes
 
 
-def test_every_fault_at_once_in_file_order(recipes) -> None:
+def test_every_fault_at_once_in_file_order(recipes: Recipes) -> None:
     text = """task: toy
 data: {path: 1, tokens: wrds, pairs: [[a, 12], [no, b, c]], foo: 1, split: {a: x}}
 model:
@@ -109,7 +110,7 @@ modle: 3
         ("  dropout: 1e999", "model.dropout", "got 1e999"),
     ],
 )
-def test_clashes_and_types(recipes, base: str, line: str, key: str, part: str) -> None:
+def test_clashes_and_types(recipes: Recipes, base: str, line: str, key: str, part: str) -> None:
     names_of = {entry.split(":")[0].strip() for entry in line.splitlines()}
     kept = [old for old in base.splitlines() if old.split(":")[0].strip() not in names_of]
     kept.insert(kept.index("model:") + 1, line)
@@ -118,29 +119,31 @@ def test_clashes_and_types(recipes, base: str, line: str, key: str, part: str) -
     assert part in faults[0][2]
 
 
-def test_a_clash_with_a_faulty_key_is_no_news(recipes, base: str) -> None:
+def test_a_clash_with_a_faulty_key_is_no_news(recipes: Recipes, base: str) -> None:
     faults = recipes.faults(base.replace("cell: rnn", "num_layers: x\n  dropout: 0.5"))
     assert [fault[1] for fault in faults] == ["model.num_layers"]
 
 
-def test_clashes_between_sections_come_with_the_faults_of_sections(recipes, base: str) -> None:
+def test_clashes_between_sections_come_with_the_faults_of_sections(recipes: Recipes, base: str) -> None:
     text = base.replace("{path: a.txt}", "{pairs: [[a, b]]}").replace("hidden_size: 4", "hidden_size: 5\n  head: none")
     assert [fault[1] for fault in recipes.faults(text + "  epochs: 0\n")] == ["model.hidden_size", "train.epochs"]
 
 
-def test_whole_sections_missing_or_wrong(recipes) -> None:
+def test_whole_sections_missing_or_wrong(recipes: Recipes) -> None:
     assert [fault[1] for fault in recipes.faults("task: toy\n")] == ["data", "model", "train"]
     faults = recipes.faults("task: toy\ndata: 3\nmodel: [1]\ntrain: words\n")
     assert [fault[1] for fault in faults] == ["data", "model", "train"]
     assert faults[0][2].startswith("expected a section with path, text")
 
 
-def test_format(recipes, base: str) -> None:
+def test_format(recipes: Recipes, base: str) -> None:
     assert recipes.config("format: 1\n" + base).format == 1
     assert recipes.faults("format: 2\n" + base)[0][1:3] == ("format", "this rnncli reads format 1")
 
 
-def test_text_is_taken_verbatim_and_the_rest_is_yaml(recipes, base: str, tmp_path, monkeypatch) -> None:
+def test_text_is_taken_verbatim_and_the_rest_is_yaml(
+    recipes: Recipes, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for value in ("2024", "no", "[draft].txt", "a=b", "1e-3", "x #y", "*star", "it's", "true"):
         config = recipes.config(base, f"data.path={value}", f"train.sample.prompt={value}")
@@ -159,7 +162,9 @@ def test_text_is_taken_verbatim_and_the_rest_is_yaml(recipes, base: str, tmp_pat
     )
 
 
-def test_paths_are_relative_to_where_they_were_written(recipes, base: str, tmp_path, monkeypatch) -> None:
+def test_paths_are_relative_to_where_they_were_written(
+    recipes: Recipes, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -170,7 +175,7 @@ def test_paths_are_relative_to_where_they_were_written(recipes, base: str, tmp_p
     assert recipes.config(base, "data.path=/x/../y").data.path == "/y"
 
 
-def test_precedence_and_origins(recipes, base: str, toy) -> None:
+def test_precedence_and_origins(recipes: Recipes, base: str, toy: type[Config]) -> None:
     document = recipes.read(base, "train.lr=1", "train.lr=2", "model.bias=false", train__seed=("--seed", 7))
     config = validate(document, toy)
     assert (config.train.lr, config.train.seed, config.model.bias) == (2.0, 7, False)
@@ -182,29 +187,29 @@ def test_precedence_and_origins(recipes, base: str, toy) -> None:
     assert rows["train.sample.length"] == ("300", "default")
 
 
-def test_a_flag_and_a_set_that_disagree(recipes, base: str) -> None:
+def test_a_flag_and_a_set_that_disagree(recipes: Recipes, base: str) -> None:
     assert recipes.config(base, "train.seed=7", train__seed=("--seed", 7)).train.seed == 7
     with pytest.raises(UsageError, match=r"--seed and --set train\.seed"):
         recipes.config(base, "train.seed=1", train__seed=("--seed", 7))
 
 
 @pytest.mark.parametrize("text", ["train.lr", "=3", "train..lr=3", ".=1", ""])
-def test_set_without_a_key_or_value(recipes, base: str, text: str) -> None:
+def test_set_without_a_key_or_value(recipes: Recipes, base: str, text: str) -> None:
     with pytest.raises(UsageError, match="KEY=VALUE"):
         recipes.config(base, text)
 
 
-def test_set_below_a_single_value(recipes, base: str) -> None:
+def test_set_below_a_single_value(recipes: Recipes, base: str) -> None:
     faults = recipes.faults(base.replace("lr: 0.1", "optimizer: adam"), "train.optimizer.momentum=0.9")
     assert [fault[:2] for fault in faults] == [("--set", "train.optimizer.momentum")]
 
 
-def test_durations(recipes, base: str) -> None:
+def test_durations(recipes: Recipes, base: str) -> None:
     for text, seconds in (("90", 90.0), ("30s", 30.0), ("1.5m", 90.0), ("2h", 7200.0)):
         assert recipes.config(base, f"train.max_time={text}").train.max_time == seconds
 
 
-def test_resolved_yaml_reads_back_equal(recipes, base: str, tmp_path) -> None:
+def test_resolved_yaml_reads_back_equal(recipes: Recipes, base: str, tmp_path: Path) -> None:
     config = recipes.config(
         base, "train.optimizer={name: adam, betas: [0.9, 0.99]}", "data.pairs=[[a, '1']]", "train.max_time=5m"
     )
@@ -214,7 +219,7 @@ def test_resolved_yaml_reads_back_equal(recipes, base: str, tmp_path) -> None:
     assert validate(read_document(str(other)), type(config)) == config
 
 
-def test_a_recipe_made_in_python(toy) -> None:
+def test_a_recipe_made_in_python(toy: type[Config]) -> None:
     values = {"task": "toy", "data": {"pairs": [["a", "1"]]}, "model": {"hidden_size": 4}, "train": {"lr": 1e-3}}
     assert validate(document_of(values, "mine"), toy).data.pairs == [("a", "1")]
     with pytest.raises(RecipeError) as caught:
@@ -222,7 +227,7 @@ def test_a_recipe_made_in_python(toy) -> None:
     assert [fault.key for fault in caught.value.faults] == ["model.hidden_size"]
 
 
-def test_task_name(recipes, base: str) -> None:
+def test_task_name(recipes: Recipes, base: str) -> None:
     assert task_name(recipes.read(base), ["toy"]) == "toy"
     with pytest.raises(RecipeError) as caught:
         task_name(recipes.read(base.replace("toy", "taging")), ["tagging", "language-model"])
@@ -235,7 +240,7 @@ def test_task_name(recipes, base: str) -> None:
         assert caught.value.faults[0].what == "the key is missing"
 
 
-def test_optimizers_and_schedules_by_name(recipes, base: str) -> None:
+def test_optimizers_and_schedules_by_name(recipes: Recipes, base: str) -> None:
     torch = pytest.importorskip("torch")
     parameter = torch.nn.Parameter(torch.zeros(2, 2))
     for name in names.OPTIMIZERS:
@@ -272,7 +277,7 @@ def test_choices_are_those_of_names() -> None:
     assert choices(TrainSection, "dtype") == names.DTYPES
 
 
-def test_json_schema_has_every_key(toy) -> None:
+def test_json_schema_has_every_key(toy: type[Config]) -> None:
     schema = json_schema({"toy": toy})
     assert schema["properties"]["task"] == {"enum": ["toy"]}
     model = schema["$defs"]["Model"]

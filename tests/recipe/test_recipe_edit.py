@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rnncli.recipe import copied, edited, packaged_recipes, read_document, recipe_folder
 from rnncli.recipe.parse import parse
+from tests.recipe.conftest import Config, Recipes
 
 
 def values(text: str) -> object:
@@ -58,7 +61,7 @@ def test_an_equal_value_changes_nothing() -> None:
 def test_only_the_key_changes(key: str, value: object, crlf: bool) -> None:
     text = TEXT.replace("\n", "\r\n") if crlf else TEXT
     new = edited(text, {key: value})
-    expected: dict = values(text)  # type: ignore[assignment]
+    expected: dict[str, Any] = values(text)  # type: ignore[assignment]
     place = expected
     *parents, last = key.split(".")
     for part in parents:
@@ -79,14 +82,16 @@ def test_a_new_key_goes_below_the_comment_of_the_last() -> None:
 @pytest.mark.parametrize("name", packaged_recipes())
 def test_shipped_recipes_can_be_edited_at_every_key(name: str) -> None:
     text = (recipe_folder() / f"{name}.yaml").read_text("utf-8")
-    found: dict = values(text)  # type: ignore[assignment]
+    found: dict[str, Any] = values(text)  # type: ignore[assignment]
     for section in ("data", "model", "train"):
         for key in found[section]:
-            new: dict = values(edited(text, {f"{section}.{key}": "changed"}))  # type: ignore[assignment]
+            new: dict[str, Any] = values(edited(text, {f"{section}.{key}": "changed"}))  # type: ignore[assignment]
             assert new == found | {section: found[section] | {key: "changed"}}
 
 
-def test_a_copy_means_the_same_files_and_runs_itself(recipes, base: str, toy, tmp_path, monkeypatch) -> None:
+def test_a_copy_means_the_same_files_and_runs_itself(
+    recipes: Recipes, base: str, toy: type[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
     document = recipes.read(f"# rnncli train r --data X\n{base}", "train.lr=0.5", "train.sample.prompt=no")

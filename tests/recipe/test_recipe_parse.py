@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.errors import DataError, RecipeError
+from rnncli.errors import DataError, RecipeError, RnncliError
 from rnncli.recipe import read_document
 from rnncli.recipe.parse import dump, flow_text, parse, resolve
 
@@ -122,8 +123,8 @@ def test_what_is_no_recipe_is_refused_at_its_line(text: str, line: int, word: st
     assert "expected '" not in fault.what
 
 
-def test_files_that_cannot_be_used(tmp_path) -> None:
-    def refused(data: bytes | None) -> Exception:
+def test_files_that_cannot_be_used(tmp_path: Path) -> None:
+    def refused(data: bytes | None) -> RnncliError:
         path = tmp_path / "r.yaml"
         if data is not None:
             path.write_bytes(data)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from fixed_pages import PAGES
 
 from rnncli.records import Page
+from tests.report.fixed_pages import PAGES
 
 
 @pytest.fixture(params=PAGES, ids=str)
 def page(request: pytest.FixtureRequest) -> Page:
-    return PAGES[request.param]()
+    name: str = request.param
+    return PAGES[name]()

@@ -67,7 +67,7 @@ def demo() -> Page:
 
 
 def inspect() -> Page:
-    stages = [
+    stages: list[list[object]] = [
         ["input", "one-hot", "(T=5, B=1, I=4)", 0, ""],
         ["rnn", "output", "(T=5, B=1, D·H=4)", 40, "4·4 + 4·4 + 2·4"],
         ["rnn", "h_n", "(L·D=1, B=1, H=4)", None, "h_n[0] = output[-1]"],

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from fixed_pages import NASTY, PAGES
 
 from rnncli.errors import Missing, UsageError
 from rnncli.records import Column, Page, Table, Tensor
 from rnncli.report import DATA, PICTURES, dump_json, render_file, to_html, to_json
+from tests.report.fixed_pages import NASTY, PAGES
 
 
 def refuse(constant: str) -> Any:

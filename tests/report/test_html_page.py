@@ -14,7 +14,7 @@ from importlib import resources
 import pytest
 
 from rnncli.errors import Missing
-from rnncli.records import Column, CoreSteps, HeatMap, Message, Recording, Section, Series, Table, WebPage
+from rnncli.records import Column, CoreSteps, HeatMap, Message, Record, Recording, Section, Series, Table, WebPage
 from rnncli.report import html
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- ]]> \u2028 \x1b[2J \u202e &amp;"
@@ -23,7 +23,7 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- ]]> 
 def page_of(text: str) -> WebPage:
     """A page that says `text` wherever a text can stand."""
     core = CoreSteps(text, text, {"l0.fwd.h": [[0.5], [math.nan]]}, 2, 1, [text, "b"], [(text, 0.5, text)] * 2)
-    records = [
+    records: list[Record] = [
         Series("s", [1, 2], {text: [0.1, math.nan], "b": [1.0, 2.0]}, text, text, text, marks={text: 1.0}),
         HeatMap("m", [[0.1, -0.2], [math.inf, 3]], [text, "b"], [text, "d"], text, text, text),
         Table("t", [Column("a", text, "text"), Column("b", text, "code")], [[text, text]], title=text, caption=text),
@@ -124,7 +124,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError(name)
 
     html._library.cache_clear()
-    monkeypatch.setattr(html.resources, "files", missing)
+    monkeypatch.setattr(resources, "files", missing)
     with pytest.raises(Missing, match="plotly") as error:
         html.require_library()
     assert error.value.exit_code == 5

@@ -93,3 +93,14 @@ def test_wrap_keeps_every_character_and_the_width(text: str, width: int) -> None
     lines = wrap(text, width)
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert all(cells(line) <= width for line in lines)
+
+
+def test_a_difference_and_its_tolerance_look_different_where_they_are() -> None:
+    assert numbers.beside(2.1e-6, 8.0e-6) == ("2.1e-06", "8.0e-06")
+    assert numbers.beside(2.11e-6, 2.09e-6) == ("2.11e-06", "2.09e-06")
+    assert numbers.beside(1.00000001e-6, 1e-6) == ("1.00000001e-06", "1.00000000e-06")
+    assert numbers.beside(1e-6, 1e-6) == ("1.0e-06", "1.0e-06")
+    assert numbers.beside(0.0, 0.0) == ("0", "0")
+    assert numbers.beside(math.nan, 1e-6) == ("nan", "1.0e-06")
+    assert numbers.beside(None, 0.01) == ("", "1.0e-02")
+    assert numbers.beside(0.25, None) == ("2.5e-01", "")

@@ -33,7 +33,7 @@ def test_no_line_is_wider_than_the_screen(page: Page, width: int, ascii: bool) -
 
 @pytest.mark.parametrize("name", ["demo", "inspect", "train", "bench"])
 def test_main_screens_fit_a_projector(name: str, request: pytest.FixtureRequest) -> None:
-    from fixed_pages import PAGES
+    from tests.report.fixed_pages import PAGES
 
     assert len(to_text(PAGES[name](), width=80).splitlines()) <= 24
 
@@ -83,7 +83,7 @@ def test_markup_in_data_is_text() -> None:
 
 def test_failed_check_says_so_without_colour() -> None:
     text = screen(Checks([Check("a", True, "fine", 0.0, 1e-6), Check("b", False, "broken", 0.5, 1e-6)]))
-    assert text == "ok      fine    0      (tol 1e-06)\nFAILED  broken  5e-01  (tol 1e-06)\n"
+    assert text == "ok      fine    0        (tol 1.0e-06)\nFAILED  broken  5.0e-01  (tol 1.0e-06)\n"
 
 
 def test_chinese_columns_line_up() -> None:

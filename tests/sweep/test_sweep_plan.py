@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.sweep.folder import find_folder, open_folder
-from rnncli.sweep.plan import combinations, grid_values, make_plan, parse_space, trial_name
+from rnncli.sweep.plan import Plan, combinations, grid_values, make_plan, parse_space, trial_name
 
 CELLS = ("rnn", "gru", "lstm")
 SIZES = ("4", "8")
@@ -118,7 +119,7 @@ def test_spaces_that_are_none(text: str) -> None:
         ({"grid": ["train.lr=" + ",".join(map(str, range(1, 200)))], "seeds": 1000}, "more than 10,000 runs"),
     ],
 )
-def test_what_is_refused(options: dict, said: str) -> None:
+def test_what_is_refused(options: dict[str, Any], said: str) -> None:
     sets = options.pop("sets", ())
     with pytest.raises(UsageError, match=said):
         make_plan("hello", sets, {}, **options)
@@ -137,13 +138,13 @@ def test_faults_of_every_trial_at_once() -> None:
         make_plan("hello", (), {}, search=["model.hidden_size=int:0..8"])
 
 
-def plan_of(**changed) -> object:
-    options = {"grid": TASK, "seeds": 2, "match_params": None} | changed
+def plan_of(**changed: Any) -> Plan:
+    options: dict[str, Any] = {"grid": TASK, "seeds": 2, "match_params": None} | changed
     sets = options.pop("sets", ())
     return make_plan("hello", sets, {}, **options)
 
 
-def test_the_same_sweep_goes_on_and_another_has_its_own_folder(tmp_path: Path, monkeypatch) -> None:
+def test_the_same_sweep_goes_on_and_another_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_folder(plan_of(), None) is None
     assert open_folder(plan_of(), None) == (Path("sweeps/hello-001"), False)
@@ -166,7 +167,7 @@ def test_the_same_sweep_goes_on_and_another_has_its_own_folder(tmp_path: Path, m
         ({"grid": ["model.cell=rnn,gru,lstm"], "match_params": 100}, "--match-params: nothing -> 100"),
     ],
 )
-def test_another_sweeps_folder_is_refused_with_what_differs(tmp_path: Path, changed: dict, said: str) -> None:
+def test_another_sweeps_folder_is_refused_with_what_differs(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     out = str(tmp_path / "mine")
     assert open_folder(plan_of(), out) == (Path(out), False)
     assert open_folder(plan_of(), out) == (Path(out), True)

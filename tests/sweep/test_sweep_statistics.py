@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
@@ -16,7 +18,7 @@ from rnncli.sweep.rows import Row, judged
 from rnncli.sweep.statistics import holm, paired_t_test, spread, t_two_sided
 
 # P(|T| >= t) where Student's distribution has a formula.
-CLOSED = {
+CLOSED: dict[int, Callable[[float], float]] = {
     1: lambda t: 1 - 2 / math.pi * math.atan(t),
     2: lambda t: 1 - t / math.sqrt(2 + t * t),
     4: lambda t: 1 - t * (t * t + 6) / (t * t + 4) ** 1.5,
@@ -54,7 +56,8 @@ def test_too_few_pairs_and_differences_without_spread() -> None:
     same = {0: 1.0, 1: 2.0, 2: 3.0}
     assert paired_t_test(same, same) == 1.0
     assert paired_t_test(same, {seed: value + 0.1 for seed, value in same.items()}) == 0.0
-    assert (spread([1.0]), spread([1.0, 3.0])) == (None, pytest.approx(math.sqrt(2)))
+    assert spread([1.0]) is None
+    assert spread([1.0, 3.0]) == pytest.approx(math.sqrt(2))
 
 
 def test_of_equal_trials_one_in_twenty_is_called_different() -> None:
@@ -101,13 +104,21 @@ def test_best_first_and_verdicts() -> None:
     assert judged(rows, lower=False)[0].name == "worse"
 
 
+def test_trials_of_equal_scores_are_ordered_by_their_losses() -> None:
+    rows = [row("a", 0.0, 0.0), row("b", 0.0, 0.0), row("c", 0.0, 0.0), row("d", 0.5, 0.0)]
+    for one, loss in zip(rows, (2.0, 1.0, None, 9.0), strict=True):
+        one.loss = loss
+    assert [one.name for one in judged(rows, lower=False)] == ["d", "b", "a", "c"]
+    assert [one.name for one in judged(rows, lower=True)] == ["b", "a", "c", "d"]
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_few_seeds_are_inconclusive(n: int) -> None:
     found = judged([row("a", *[1.0] * n), row("b", *[9.0] * n)], lower=True)
     assert [one.verdict for one in found] == ["best", "inconclusive"]
 
 
-def test_every_status_has_a_place(tmp_path) -> None:
+def test_every_status_has_a_place(tmp_path: Path) -> None:
     from rnncli.sweep.pages import status_word
     from rnncli.sweep.rows import _status
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from rnncli.data.batch import Order
+from rnncli.data.batch import Batch, Order
 from rnncli.errors import DataError, RecipeError
-from rnncli.tasks import Asked, load_recipe
+from rnncli.recipe import RecipeConfig
+from rnncli.records import Series, Table
+from rnncli.tasks import Asked, Recipe, load_recipe
 from rnncli.tasks import forecasting as task
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
+from tests.narrowed import of_kind, some
 
 W, H, M = 6, 3, 4  # window, horizon, season
+Values = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None):
+def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None) -> Recipe:
     return load_recipe(
         {
             "task": "forecasting",
@@ -31,22 +36,29 @@ def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dic
     )
 
 
+def own(config: RecipeConfig) -> task.Config:
+    return of_kind(task.Config, config)
+
+
 def months(n: int) -> list[str]:
     return [f"{2000 + i // 12}-{i % 12 + 1:02d}" for i in range(n)]
 
 
-def write(path: Path, columns: dict[str, list[Any]], mark=",", header=True) -> str:
+def write(path: Path, columns: dict[str, list[Any]], mark: str = ",", header: bool = True) -> str:
     lines = [list(columns)] if header else []
     lines += [[str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
     path.write_text("".join(mark.join(line) + "\n" for line in lines), "utf-8")
     return str(path)
 
 
-def bumpy(n: int) -> np.ndarray:
-    return np.round(10 + 0.3 * np.arange(n) + np.tile([0, 3, -2, 1], n)[:n] + np.random.RandomState(0).randn(n), 3)
+def bumpy(n: int) -> Values:
+    values: Values = np.round(
+        10 + 0.3 * np.arange(n) + np.tile([0, 3, -2, 1], n)[:n] + np.random.RandomState(0).randn(n), 3
+    )
+    return values
 
 
-def by_hand(y: np.ndarray, origins: list[int], forecast, train: int) -> dict[str, float]:
+def by_hand(y: Values, origins: list[int], forecast: Callable[[int, int], float], train: int) -> dict[str, float]:
     """mae, rmse, mase of forecast(origin, k), the slow way."""
     missed = [y[o + k] - forecast(o, k) for o in origins for k in range(1, H + 1) if not math.isnan(y[o + k])]
     naive = np.nanmean([abs(y[t] - y[t - M]) for t in range(M, train)])
@@ -54,10 +66,10 @@ def by_hand(y: np.ndarray, origins: list[int], forecast, train: int) -> dict[str
     return {"mae": mae, "rmse": float(np.sqrt(np.mean(np.square(missed)))), "mase": mae / float(naive)}
 
 
-def test_windows_and_origins_are_those_of_a_loop(tmp_path):
+def test_windows_and_origins_are_those_of_a_loop(tmp_path: Path) -> None:
     y = bumpy(50)  # 30 train, 10 validation, 10 test
     path = write(tmp_path / "s.csv", {"date": months(50), "value": y.tolist()})
-    config = recipe({"path": path, "stride": 2}).config
+    config = own(recipe({"path": path, "stride": 2}).config)
     splits = task.read(config)
     mean, std = y[:30].mean(), y[:30].std()
     expected = {
@@ -71,7 +83,7 @@ def test_windows_and_origins_are_those_of_a_loop(tmp_path):
             for b, row in enumerate(batch.rows):
                 o = origins[row]
                 np.testing.assert_allclose(batch.inputs[:, b, 0], (y[o - W + 1 : o + 1] - mean) / std, atol=1e-5)
-                np.testing.assert_allclose(batch.targets[:, b, 0], (y[o + 1 : o + 1 + H] - mean) / std, atol=1e-5)
+                np.testing.assert_allclose(some(batch.targets)[:, b, 0], (y[o + 1 : o + 1 + H] - mean) / std, atol=1e-5)
                 seen.append(row)
         assert seen == list(range(len(origins)))
         assert splits.counts[name]["windows"] == len(origins)
@@ -80,20 +92,24 @@ def test_windows_and_origins_are_those_of_a_loop(tmp_path):
     assert shuffled != sorted(shuffled)
 
 
-def test_what_comes_after_the_training_part_teaches_nothing(tmp_path):
+def test_what_comes_after_the_training_part_teaches_nothing(tmp_path: Path) -> None:
     y = bumpy(50)
-    first = task.read(recipe({"path": write(tmp_path / "a.csv", {"date": months(50), "value": y.tolist()})}).config)
+    first = task.read(
+        own(recipe({"path": write(tmp_path / "a.csv", {"date": months(50), "value": y.tolist()})}).config)
+    )
     y[30:] *= 100
-    second = task.read(recipe({"path": write(tmp_path / "b.csv", {"date": months(50), "value": y.tolist()})}).config)
+    second = task.read(
+        own(recipe({"path": write(tmp_path / "b.csv", {"date": months(50), "value": y.tolist()})}).config)
+    )
     assert first.vocab == second.vocab
     assert torch.equal(
-        torch.cat([b.targets for b in task.batches(recipe({"path": "a"}).config, first.train, None)], 1),
-        torch.cat([b.targets for b in task.batches(recipe({"path": "a"}).config, second.train, None)], 1),
+        torch.cat([some(b.targets) for b in task.batches(own(recipe({"path": "a"}).config), first.train, None)], 1),
+        torch.cat([some(b.targets) for b in task.batches(own(recipe({"path": "a"}).config), second.train, None)], 1),
     )
 
 
 @pytest.mark.parametrize("holes", [[], [32, 33, 45]])
-def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path, holes):
+def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path: Path, holes: list[int]) -> None:
     y = bumpy(50)
     filled = y.copy()
     cells: list[Any] = y.tolist()
@@ -102,7 +118,7 @@ def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path,
         filled[i] = filled[i - 1]
         y[i] = math.nan
     path = write(tmp_path / "s.csv", {"date": months(50), "value": cells})
-    config = recipe({"path": path, "missing": "previous"}).config
+    config = own(recipe({"path": path, "missing": "previous"}).config)
     splits = task.read(config)
     for part, origins in (("validation", range(29, 37)), ("test", range(39, 47))):
         last, seasonal = task.baselines(config, splits, part)
@@ -112,65 +128,67 @@ def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path,
         assert {key: seasonal.metrics[key] for key in wanted} == pytest.approx(wanted, rel=1e-5)
 
 
-def test_metrics_of_a_model_in_the_data_s_units(tmp_path):
+def test_metrics_of_a_model_in_the_data_s_units(tmp_path: Path) -> None:
     y = bumpy(50)
     job = prepare(recipe({"path": write(tmp_path / "s.csv", {"date": months(50), "value": y.tolist()})}))
-    found = task.metrics(job.config, job.model, job.splits.test, job.splits.vocab)
+    found = task.metrics(own(job.config), job.model, job.splits.test, job.splits.vocab)
     mean, std = job.splits.vocab["mean"][0], job.splits.vocab["std"][0]
     answers = {}
     for o in range(39, 47):
         window = torch.tensor((y[o - W + 1 : o + 1] - mean) / std, dtype=torch.float32)[:, None, None]
         with torch.no_grad():
-            answers[o] = job.model(task.Batch(window)).scores[:, 0, 0].numpy() * std + mean
+            answers[o] = job.model(Batch(window)).scores[:, 0, 0].numpy() * std + mean
     wanted = by_hand(y, list(range(39, 47)), lambda o, k: answers[o][k - 1], 30)
     assert {key: found[key] for key in wanted} == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize(("relative", "stretch"), [("last", 1.0), ("window", 1.0), ("window", 3.0)])
-def test_a_forecast_moves_with_its_window(tmp_path, relative, stretch):
+def test_a_forecast_moves_with_its_window(tmp_path: Path, relative: str, stretch: float) -> None:
     path = write(tmp_path / "s.csv", {"date": months(50), "value": bumpy(50).tolist()})
     job = prepare(recipe({"path": path}, {"relative": relative}))
     x = torch.randn(W, 2, 1)
-    here = job.model(task.Batch(x)).scores
-    there = job.model(task.Batch(x * stretch + 5)).scores
+    here = job.model(Batch(x)).scores
+    there = job.model(Batch(x * stretch + 5)).scores
     torch.testing.assert_close(there, here * stretch + 5, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "feedforward"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_past_and_future_columns_and_several_targets(tmp_path, cell, dtype):
+def test_past_and_future_columns_and_several_targets(tmp_path: Path, cell: str, dtype: str) -> None:
     n = 50
-    columns = {"date": months(n), "a": bumpy(n).tolist(), "b": (bumpy(n) * 100).tolist()}
+    columns: dict[str, list[Any]] = {"date": months(n), "a": bumpy(n).tolist(), "b": (bumpy(n) * 100).tolist()}
     columns |= {"warm": np.arange(n).tolist(), "sale": (np.arange(n) % 3).tolist()}
     data = {"path": write(tmp_path / "s.csv", columns), "target": ["a", "b"], "past": ["warm"], "future": ["sale"]}
     job = prepare(recipe(data, {"cell": cell}, {"dtype": dtype, "loss": "mse"}))
-    batch = next(task.batches(job.config, job.splits.train, None))
+    batch = next(task.batches(own(job.config), job.splits.train, None))
     vocab = job.splits.vocab
     assert vocab["columns"] == ["a", "b", "warm", "sale"]
     assert batch.inputs.shape[2] == 4
     sale = batch.extra["future"][:, 0, 0].double() * vocab["std"][3] + vocab["mean"][3]
     np.testing.assert_allclose(sale, [(W + k) % 3 for k in range(H)], atol=1e-5)
-    loss = task.loss(job.config, job.model, batch, None)
+    loss = task.loss(own(job.config), job.model, batch, None)
     scores = job.model(batch).scores
     torch.testing.assert_close(loss.total / loss.count, ((scores - batch.targets) ** 2).mean())
     loss.total.backward()
-    last, _ = task.baselines(job.config, job.splits, "test")
+    last, _ = task.baselines(own(job.config), job.splits, "test")
     single = []
     for name in "ab":
-        config = recipe({**data, "target": name, "past": [], "future": []}).config
+        config = own(recipe({**data, "target": name, "past": [], "future": []}).config)
         single.append(task.baselines(config, task.read(config), "test")[0].metrics["mase"])
     assert last.metrics["mase"] == pytest.approx(np.mean(single), rel=1e-5)
 
 
-def test_it_learns_a_season_with_a_trend(tmp_path):
+def test_it_learns_a_season_with_a_trend(tmp_path: Path) -> None:
     t = np.arange(120)
     y = 0.5 * t + np.tile([0, 6, -4, 2], 30)
     path = write(tmp_path / "s.csv", {"date": months(120), "value": y.tolist()})
     job = prepare(recipe({"path": path}, {"relative": "last"}, {"epochs": 60, "lr": 0.02}))
     *_, last = fit(job)
-    for baseline in task.baselines(job.config, job.splits, "validation"):
+    for baseline in task.baselines(own(job.config), job.splits, "validation"):
         assert last.metrics["mae"] < 0.5 * baseline.metrics["mae"]
-    table, curve = task.show(job.config, job.model, job.splits, "validation")
+    table, curve = task.show(own(job.config), job.model, job.splits, "validation")
+    assert isinstance(table, Table)
+    assert isinstance(curve, Series)
     assert [row[0] for row in table.rows] == months(120)[93:96]
     assert [row[1] for row in table.rows] == y[93:96].tolist()
     assert all(len(line) == len(curve.x) for line in curve.lines.values())
@@ -187,13 +205,15 @@ def test_it_learns_a_season_with_a_trend(tmp_path):
         ),
     ],
 )
-def test_predict_gives_the_next_dates_in_the_file_s_own_form(tmp_path, dates, following):
+def test_predict_gives_the_next_dates_in_the_file_s_own_form(
+    tmp_path: Path, dates: list[str], following: list[str]
+) -> None:
     if "02-27" in dates[0]:
         dates = dates[:48]  # until 2020-02-28 23:00, in a leap year
     n = len(dates)
     path = write(tmp_path / "s.csv", {"day": dates, "value": bumpy(n).tolist()})
     job = prepare(recipe({"path": path, "date": "day"}))
-    (answer,) = task.predict(job.config, job.model, job.splits.vocab, [path], Asked())
+    (answer,) = task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked())
     rows = list(csv.reader(io.StringIO(answer.text)))
     assert rows[0] == ["day", "value"]
     assert [row[0] for row in rows[1:]][: len(following)] == following
@@ -202,39 +222,39 @@ def test_predict_gives_the_next_dates_in_the_file_s_own_form(tmp_path, dates, fo
     assert answer.json["dates"] == [row[0] for row in rows[1:]]
 
 
-def test_predict_follows_separator_decimal_mark_and_missing_header(tmp_path):
+def test_predict_follows_separator_decimal_mark_and_missing_header(tmp_path: Path) -> None:
     values = [str(v).replace(".", ",") for v in bumpy(50)]
     path = write(tmp_path / "s.csv", {"date": months(50), "value": values}, mark=";", header=False)
     job = prepare(recipe({"path": path, "header": False, "date": 0, "target": 1, "decimal": ","}))
-    (answer,) = task.predict(job.config, job.model, job.splits.vocab, [path], Asked())
+    (answer,) = task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked())
     first = answer.text.splitlines()[0].split(";")
     assert first[0] == "2004-03"
     assert float(first[1].replace(",", ".")) == pytest.approx(answer.json["forecast"]["1"][0], rel=1e-4)
 
 
-def test_columns_known_ahead_must_be_known_ahead(tmp_path):
+def test_columns_known_ahead_must_be_known_ahead(tmp_path: Path) -> None:
     n = 50
     columns: dict[str, list[Any]] = {"date": months(n), "value": bumpy(n).tolist(), "sale": [i % 2 for i in range(n)]}
     path = write(tmp_path / "s.csv", columns)
     job = prepare(recipe({"path": path, "future": ["sale"]}))
     with pytest.raises(DataError, match="next 3 steps of sale are not in the file"):
-        next(task.predict(job.config, job.model, job.splits.vocab, [path], Asked()))
+        next(task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked()))
     columns = {"date": months(n + H), "value": [*bumpy(n).tolist(), *[""] * H], "sale": [i % 2 for i in range(n + H)]}
     path = write(tmp_path / "more.csv", columns)
-    (answer,) = task.predict(job.config, job.model, job.splits.vocab, [path], Asked())
+    (answer,) = task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked())
     assert answer.json["dates"] == months(n + H)[n:]
-    assert task.encode(job.config, job.splits.vocab, [path, path]).extra["future"].shape == (H, 2, 1)
+    assert task.encode(own(job.config), job.splits.vocab, [path, path]).extra["future"].shape == (H, 2, 1)
 
 
-def test_separate_files(tmp_path):
+def test_separate_files(tmp_path: Path) -> None:
     paths = {}
     for name, n in (("train", 40), ("validation", 20), ("test", 15)):
         paths[name] = write(tmp_path / f"{name}.csv", {"date": months(n), "value": bumpy(n).tolist()})
-    splits = task.read(recipe({**paths, "split": {}}).config)
+    splits = task.read(own(recipe({**paths, "split": {}}).config))
     assert {name: found["windows"] for name, found in splits.counts.items()} == {
         name: n - W - H + 1 for name, n in (("train", 40), ("validation", 20), ("test", 15))
     }
-    part, notes = task.read_part(recipe({"path": "x"}).config, splits.vocab, paths["test"])
+    part, notes = task.read_part(own(recipe({"path": "x"}).config), splits.vocab, paths["test"])
     assert len(part.origins) == 15 - W - H + 1
     assert any("monthly" in note for note in notes)
 
@@ -252,14 +272,14 @@ def test_separate_files(tmp_path):
         ("date,value\n" + "".join(f"{m},inf\n" for m in months(20)), "no number"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path, text, said):
+def test_files_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "s.csv"
     path.write_text(text, "utf-8")
     with pytest.raises(DataError, match=said):
-        task.read(recipe({"path": str(path)}).config)
+        task.read(own(recipe({"path": str(path)}).config))
 
 
-def test_a_series_that_never_changes_trains_and_has_no_mase(tmp_path):
+def test_a_series_that_never_changes_trains_and_has_no_mase(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", {"date": months(50), "value": [7] * 50})
     job = prepare(recipe({"path": path}, {"relative": "window"}))
     *_, last = fit(job)
@@ -267,13 +287,13 @@ def test_a_series_that_never_changes_trains_and_has_no_mase(tmp_path):
     assert math.isnan(last.metrics["mase"])
 
 
-def test_clashes_are_told_before_any_data():
+def test_clashes_are_told_before_any_data() -> None:
     with pytest.raises(RecipeError) as caught:
         recipe({"path": ["a.csv", "b.csv"], "target": ["x", "x"], "date": "x"})
     assert {fault.key for fault in caught.value.faults} == {"data.path", "data.target", "data.date"}
 
 
-def test_fill_reads_the_columns_off_the_file(tmp_path):
+def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", {"date": months(150), "warm": bumpy(150).tolist(), "OT": [*bumpy(149), ""]})
     assert task.fill(path) == {
         "data.date": "date",

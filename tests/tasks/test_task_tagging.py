@@ -14,11 +14,13 @@ import rnncli
 from rnncli.data.batch import Order
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.nn.characters import WordsAndCharacters
-from rnncli.tasks import Asked, load_recipe
+from rnncli.recipe import RecipeConfig
+from rnncli.records import Table
+from rnncli.tasks import IGNORED, Asked, Recipe, Splits, load_recipe
 from rnncli.tasks import tagging as task
-from rnncli.tasks.tagging import IGNORED
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
+from tests.narrowed import of_kind, some
 
 SENTENCES = [
     [("The", "DET", "DT", "_"), ("cats", "NOUN", "NNS", "Number=Plur"), ("sleep", "VERB", "VB", "Number=Plur")],
@@ -41,7 +43,7 @@ def conllu(rows: Any = SENTENCES, *, extra: bool = True) -> str:
     return "\n".join(text) + "\n"
 
 
-def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None):
+def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dict[str, Any] | None = None) -> Recipe:
     return load_recipe(
         {
             "task": "tagging",
@@ -52,8 +54,12 @@ def recipe(data: dict[str, Any], model: dict[str, Any] | None = None, train: dic
     )
 
 
-def read(**data: Any):
-    return task.read(recipe(data).config)
+def own(config: RecipeConfig) -> task.Config:
+    return of_kind(task.Config, config)
+
+
+def read(**data: Any) -> Splits:
+    return task.read(own(recipe(data).config))
 
 
 def pairs_of(part: task.Part) -> Iterator[tuple[str, str | None]]:
@@ -108,9 +114,9 @@ def test_parts_of_their_own_and_what_is_said_of_them(tmp_path: Path) -> None:
     assert any("2 of 3 words of validation were never seen in training" in note for note in splits.notes)
     assert any("SYM (1)" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "train.conllu"), "validation": str(tmp_path / "dev.conllu")}))
-    metrics = task.metrics(job.config, job.model, splits.validation, splits.vocab)
+    metrics = task.metrics(own(job.config), job.model, splits.validation, splits.vocab)
     assert metrics["accuracy"] in (0.0, 1 / 3, 2 / 3), "the tag that training never saw counts as wrong"
-    (baseline,) = task.baselines(job.config, splits, "validation")
+    (baseline,) = task.baselines(own(job.config), splits, "validation")
     assert baseline.metrics["accuracy"] == pytest.approx(2 / 3), "Dogs: the commonest tag, NOUN; !: wrong; The: DET"
 
 
@@ -118,7 +124,7 @@ def test_min_count(tmp_path: Path) -> None:
     rows = [[("rare", "X", "_", "_"), ("twice", "X", "_", "_"), ("twice", "X", "_", "_")], *SENTENCES]
     (tmp_path / "a.conllu").write_text(conllu(rows, extra=False))
     for n, known in ((1, {"rare", "twice"}), (2, {"twice"}), (3, set())):
-        splits = task.read(recipe({"train": str(tmp_path / "a.conllu"), "min_count": n}).config)
+        splits = task.read(own(recipe({"train": str(tmp_path / "a.conllu"), "min_count": n}).config))
         assert {"rare", "twice"} & set(splits.vocab["tokens"]["tokens"]) == known
 
 
@@ -130,8 +136,8 @@ def test_words_without_a_tag_do_not_count(tmp_path: Path) -> None:
     assert splits.train.targets[0].count(IGNORED) == 1
     assert any("3 words" in note and "a.tsv" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "a.tsv")}))
-    (batch,) = task.batches(job.config, splits.train, None)
-    assert task.loss(job.config, job.model, batch, None).count == 8
+    (batch,) = task.batches(own(job.config), splits.train, None)
+    assert task.loss(own(job.config), job.model, batch, None).count == 8
     (tmp_path / "b.tsv").write_text("no\ntags\n\nat\nall\n")
     with pytest.raises(DataError, match="no word has a tag"):
         read(train=str(tmp_path / "b.tsv"))
@@ -198,7 +204,8 @@ def by_hand(model: WordsAndCharacters, batch: Any, row: int) -> torch.Tensor:
         h_n = last[0] if isinstance(last, tuple) else last
         words.append(torch.cat([model.words(batch.inputs[t, row]), h_n[-2, 0], h_n[-1, 0]]))
     output, _ = model.rnn(torch.stack(words).unsqueeze(1))
-    return model.head(output, (), None)[:, 0]
+    scores: torch.Tensor = model.head(output, (), None)
+    return scores[:, 0]
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -207,12 +214,12 @@ def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str)
     sets = recipe({"path": "builtin:treebank"}, CHARACTERS | {"cell": cell, "engine": engine}, {"dtype": "float64"})
     job = prepare(sets)
     texts = ["We light a fire every evening.", "She", "They can open the can."]
-    batch = task.encode(job.config, job.splits.vocab, texts)
+    batch = task.encode(own(job.config), job.splits.vocab, texts)
     scores = job.model(batch).scores
     loss, alone = torch.zeros(()), torch.zeros(())
     parameters = list(job.model.parameters())
-    for row, length in enumerate(batch.lengths.tolist()):
-        wanted = by_hand(job.model, batch, row)
+    for row, length in enumerate(some(batch.lengths).tolist()):
+        wanted = by_hand(of_kind(WordsAndCharacters, job.model), batch, row)
         torch.testing.assert_close(scores[:length, row], wanted, rtol=0, atol=1e-12)
         loss, alone = loss + scores[:length, row].square().sum(), alone + wanted.square().sum()
     for found, wanted in zip(
@@ -223,9 +230,9 @@ def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str)
 
 def test_trace_shows_both_cores() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS))
-    batch = next(task.batches(job.config, job.splits.train, Order(0, 1)))
+    batch = next(task.batches(own(job.config), job.splits.train, Order(0, 1)))
     found = rnncli.trace(job.model, batch)
-    words = int(batch.lengths.sum())
+    words = int(some(batch.lengths).sum())
     longest = batch.extra["characters"].shape[2]
     assert found["characters.l0.fwd.h"].shape == (longest, words, 4)
     assert found["characters.l0.bwd.gate.f"].shape == (longest, words, 4)
@@ -243,7 +250,7 @@ def test_the_control_without_memory_runs() -> None:
 def test_letters_tell_unknown_words_apart() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS, {"epochs": 1, "lr": 0.02}))
     list(fit(job))
-    batch = task.encode(job.config, job.splits.vocab, ["zzzing", "zzzly"])
+    batch = task.encode(own(job.config), job.splits.vocab, ["zzzing", "zzzly"])
     assert batch.inputs.tolist() == [[0, 0]], "both are <unk>"
     scores = job.model(batch).scores
     assert not torch.equal(scores[0, 0], scores[0, 1])
@@ -253,13 +260,15 @@ def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS, {"epochs": 3, "lr": 0.02}))
     list(fit(job))
     part = job.splits.validation
-    sample, table, *_ = task.show(job.config, job.model, job.splits, "validation")
+    sample, table, *_ = task.show(own(job.config), job.model, job.splits, "validation")
+    assert isinstance(sample, Table)
+    assert isinstance(table, Table)
     assert len(sample.rows) >= 4
-    guesses = [i for row in task._answers(job.config, job.model, part) for i in row]
+    guesses = [i for row in task._answers(own(job.config), job.model, part) for i in row]
     labels = job.splits.vocab["labels"]["tokens"]
     found = [(label, labels[i]) for (_, label), i in zip(pairs_of(part), guesses, strict=True)]
     right = sum(label == guess for label, guess in found)
-    metrics = task.metrics(job.config, job.model, part, job.splits.vocab)
+    metrics = task.metrics(own(job.config), job.model, part, job.splits.vocab)
     assert metrics["accuracy"] == pytest.approx(right / len(found))
     for tag, words, precision, recall, f1 in table.rows:
         hits = sum(label == guess == tag for label, guess in found)
@@ -273,15 +282,15 @@ def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
 def test_read_part_of_a_run_on_pairs_is_refused() -> None:
     job = prepare(load_recipe("hello"))
     with pytest.raises(UsageError, match="inline pairs"):
-        task.read_part(job.config, job.splits.vocab, "x.tsv")
+        task.read_part(own(job.config), job.splits.vocab, "x.tsv")
 
 
 def test_predictions_do_not_depend_on_what_stands_beside_them() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS))
     job.model.eval()
     texts = ["We light a fire.", "She", "", "They can open the can."]
-    one = [p.text for t in texts for p in task.predict(job.config, job.model, job.splits.vocab, [t], Asked())]
-    all_ = [p.text for p in task.predict(job.config, job.model, job.splits.vocab, texts, Asked())]
+    one = [p.text for t in texts for p in task.predict(own(job.config), job.model, job.splits.vocab, [t], Asked())]
+    all_ = [p.text for p in task.predict(own(job.config), job.model, job.splits.vocab, texts, Asked())]
     assert one == all_
     assert one[2] == ""
 
@@ -291,14 +300,14 @@ def test_two_column_files_come_back_as_they_were(tmp_path: Path) -> None:
     job = prepare(recipe({"path": str(tmp_path / "a.tsv")}, None, {"epochs": 20, "lr": 0.1}))
     list(fit(job))
     lines = ["the\tX\r\n", "cat\tX\r\n", "\r\n", "the\tX"]
-    found = task.predict_lines(job.config, job.model, job.splits.vocab, lines, Asked())
+    found = task.predict_lines(own(job.config), job.model, job.splits.vocab, lines, Asked())
     assert "".join(p.text for p in found) == "the\tDET\r\ncat\tNOUN\r\n\r\nthe\tDET"
 
 
 def test_plain_lines_are_texts() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}))
     lines = ["We light\r\n", "\n", "# a remark\n", "She"]
-    found = list(task.predict_lines(job.config, job.model, job.splits.vocab, lines, Asked()))
+    found = list(task.predict_lines(own(job.config), job.model, job.splits.vocab, lines, Asked()))
     assert [p.text.count("\n") for p in found] == [1, 1, 1, 1]
     assert found[0].text.startswith("We/")
     assert found[1].text == "\n"

@@ -16,6 +16,7 @@ from rnncli.nn.model import Outputs
 from rnncli.tasks import Asked, load_recipe, transcription
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
+from tests.narrowed import of_kind, some
 
 VOCAB: dict[str, Any] = {"tokens": {"specials": ["<blank>"], "tokens": ["<blank>", "a", "b"]}, "kind": "characters"}
 
@@ -108,6 +109,46 @@ def test_from_files_to_answers(tmp_path: Path) -> None:
     part, notes = job.task.read_part(job.config, job.splits.vocab, str(tmp_path))  # type: ignore[attr-defined]
     assert len(part.rows) == 24
     assert notes == []
+
+
+def test_error_rates_are_of_the_texts_as_they_are_in_the_data(tmp_path: Path) -> None:
+    """Spelled in words, an answer has its own spacing: what predict writes is compared with what the table says."""
+    recordings(tmp_path)
+    said = {"one": "a well-known  one", "six": "six"}
+    rows = [f"{path.name}\t{said[path.name[:3]]}\n" for path in sorted(tmp_path.glob("*.wav"))]
+    (tmp_path / "list.tsv").write_text("file\ttext\n" + "".join(rows), encoding="utf-8")
+    sets = ["model.hidden_size=16", "model.channels=16", "train.control=false", "train.threads=1", "train.epochs=1"]
+    table = [f"data.path={tmp_path / 'list.tsv'}", "data.tokens=words", "data.split={validation: 0}"]
+    job = prepare(load_recipe("transcription", [*table, *sets]))
+    tokens = job.splits.vocab["tokens"]["tokens"]
+    ids = [tokens.index(token) for token in ("a", "well", "-", "known", "one")]
+    part = job.splits.train
+
+    def heard(*_: Any) -> Any:
+        """The right tokens of every clip, whatever the model is."""
+        for batch in transcription.batches(of_kind(transcription.Config, job.config), part, None):
+            T = int(some(batch.lengths).max())
+            scores = torch.full((T, batch.size, len(tokens)), -9.0)
+            scores[:, :, 0] = 0.0
+            for b, row in enumerate(batch.rows):
+                for t, token in enumerate(ids if "one" in part.clip(row).text else [tokens.index("six")]):
+                    scores[2 * t, b, token] = 9.0
+            yield batch, Outputs(scores, None, batch.lengths)
+
+    found = _metrics_with(heard, job)
+    answers = {"one": "a well - known one", "six": "six"}
+    wanted = error_rates((answers[row[:3]], said[row[:3]]) for row in rows)
+    assert (found["cer"], found["wer"]) == pytest.approx(wanted)
+    assert found["wer"] == pytest.approx(3 / 4)  # `well - known` for `well-known`: three edits in three words and one
+    baseline = job.task.baselines(job.config, job.splits, "train")[0]
+    often = min(said.values())  # both are said twelve times
+    assert baseline.metrics["wer"] == pytest.approx(error_rates((often, text) for text in said.values())[1])
+
+
+def _metrics_with(outputs_of: Any, job: Any) -> dict[str, float]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnncli.nn.evaluate.outputs_of", outputs_of)
+        return transcription.metrics(job.config, job.model, job.splits.train, job.splits.vocab)
 
 
 def test_clips_that_ctc_cannot_spell_are_named(tmp_path: Path) -> None:

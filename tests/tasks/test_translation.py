@@ -7,12 +7,16 @@ import pytest
 import torch
 
 from rnncli.data.batch import Order
+from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError, RnncliError
+from rnncli.recipe import RecipeConfig
+from rnncli.records import HeatMap, Table
 from rnncli.tasks import Asked, Recipe, load_recipe, translation
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from rnncli.training.run import run_training
 from rnncli.training.summary import closing
+from tests.narrowed import of_kind
 
 PAIRS = [
     ("the dog runs", "le chien court"),
@@ -37,6 +41,10 @@ def recipe(
     )
 
 
+def own(config: RecipeConfig) -> translation.Config:
+    return of_kind(translation.Config, config)
+
+
 @pytest.fixture
 def tsv(tmp_path: Path) -> str:
     path = tmp_path / "pairs.tsv"
@@ -53,24 +61,25 @@ def test_it_learns_a_small_file_and_translates(tsv: str) -> None:
         assert "bleu" in end.metrics  # 0 here: BLEU counts runs of four words
     answers = list(
         translation.predict(
-            job.config, job.model, job.splits.vocab, ["the horse runs", "", "the unicorn runs"], Asked(beam=3)
+            own(job.config), job.model, job.splits.vocab, ["the horse runs", "", "the unicorn runs"], Asked(beam=3)
         )
     )
     assert answers[0].text == "le cheval court"
     assert answers[0].json["tokens"] == ["le", "cheval", "court"]
     assert answers[1].text == ""
     assert "unicorn" in answers[2].notes[0]
-    sample, heat = translation.show(job.config, job.model, job.splits, "train")
-    assert [row[1] for row in sample.rows] == ["the dog runs", "le chien court", "le chien court"]
+    sample, heat = translation.show(own(job.config), job.model, job.splits, "train")
+    assert isinstance(heat, HeatMap)
+    assert [row[1] for row in of_kind(Table, sample).rows] == ["the dog runs", "le chien court", "le chien court"]
     assert heat.row_labels == ["le", "chien", "court", "<eos>"]
     assert heat.column_labels == ["the", "dog", "runs"]
     assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in heat.values)
 
 
 def test_further_columns_are_said_and_columns_turn_the_direction(tsv: str) -> None:
-    there = translation.read(recipe(tsv).config)
+    there = translation.read(own(recipe(tsv).config))
     assert any("columns 0 and 1 of 3" in note for note in there.notes)
-    back = translation.read(recipe(tsv, data={"columns": [1, 0]}).config)
+    back = translation.read(own(recipe(tsv, data={"columns": [1, 0]}).config))
     assert [(pair.target, pair.source) for pair in back.train.pairs] == [tuple(pair) for pair in PAIRS]
     assert back.vocab["source"]["tokens"][1:] == there.vocab["target"]["tokens"][3:]
 
@@ -79,8 +88,8 @@ def test_two_files_line_by_line_are_the_same_pairs(tsv: str, tmp_path: Path) -> 
     for name, side in (("a.txt", 0), ("b.txt", 1)):
         (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in PAIRS), encoding="utf-8")
     both = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
-    found = translation.read(recipe(both).config)
-    assert list(found.train.sources) == list(translation.read(recipe(tsv).config).train.sources)
+    found = translation.read(own(recipe(both).config))
+    assert list(found.train.sources) == list(translation.read(own(recipe(tsv).config)).train.sources)
     apart = load_recipe(
         {
             "task": "translation",
@@ -89,16 +98,16 @@ def test_two_files_line_by_line_are_the_same_pairs(tsv: str, tmp_path: Path) -> 
             "train": {"batch_size": 2},
         }
     )
-    assert len(translation.read(apart.config).validation.pairs) == 6
+    assert len(translation.read(own(apart.config)).validation.pairs) == 6
     (tmp_path / "b.txt").write_text("un\n", encoding="utf-8")
     with pytest.raises(DataError, match="has 6 lines"):
-        translation.read(recipe(both).config)
+        translation.read(own(recipe(both).config))
 
 
 def test_equal_sources_are_never_in_two_parts(tmp_path: Path) -> None:
     path = tmp_path / "many.tsv"
     path.write_text("".join(f"word{i % 20}\tmot{i}\n" for i in range(100)), encoding="utf-8")
-    found = translation.read(recipe(str(path), data={"split": {"validation": 0.2, "test": 0.2}}).config)
+    found = translation.read(own(recipe(str(path), data={"split": {"validation": 0.2, "test": 0.2}}).config))
     sides = [{pair.source for pair in part.pairs} for part in (found.train, found.validation, found.test)]
     assert [len(side) for side in sides] == [12, 4, 4]
     assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
@@ -110,13 +119,13 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.tsv"
     path.write_text("a\tb\nno tab here\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        translation.read(recipe(str(path)).config)
+        translation.read(own(recipe(str(path)).config))
     assert "bad.tsv:2" in str(caught.value)
-    found = translation.read(recipe(str(path), data={"on_bad": "skip"}).config)
+    found = translation.read(own(recipe(str(path), data={"on_bad": "skip"}).config))
     assert any("1 of 2" in note for note in found.notes)
     path.write_text("", encoding="utf-8")
     with pytest.raises(DataError):
-        translation.read(recipe(str(path)).config)
+        translation.read(own(recipe(str(path)).config))
     with pytest.raises(RnncliError, match="same column"):
         recipe(str(path), data={"columns": [1, 1]})
 
@@ -145,7 +154,7 @@ def test_every_cell_and_attention_trains_through_all_of_it(tsv: str, cell: str, 
 
 
 def test_the_dictionary_is_ibm_model_1_as_a_double_loop_has_it(tsv: str) -> None:
-    part = translation.read(recipe(tsv).config).train
+    part = translation.read(own(recipe(tsv).config)).train
     pairs = [(source, target[:-1]) for source, target in zip(part.sources, part.targets, strict=True)]
     chance = {(f, e): 1.0 for source, target in pairs for f in source for e in target}
     for _ in range(5):
@@ -161,7 +170,7 @@ def test_the_dictionary_is_ibm_model_1_as_a_double_loop_has_it(tsv: str) -> None
         chance = {(f, e): n / sums[f] for (f, e), n in counts.items()}
     wanted = {f: max((p, -e) for (g, e), p in chance.items() if g == f)[1] * -1 for f in sums}
     assert translation.dictionary(part) == wanted
-    vocab = translation.read(recipe(tsv).config).vocab
+    vocab = translation.read(own(recipe(tsv).config)).vocab
     by_word = {vocab["source"]["tokens"][f]: vocab["target"]["tokens"][e] for f, e in wanted.items()}
     assert by_word == {
         "the": "le", "dog": "chien", "cat": "chat", "horse": "cheval", "runs": "court", "sleeps": "dort",
@@ -169,17 +178,59 @@ def test_the_dictionary_is_ibm_model_1_as_a_double_loop_has_it(tsv: str) -> None
 
 
 def test_baselines_are_measured_on_the_part(tsv: str) -> None:
-    config = recipe(tsv).config
+    config = own(recipe(tsv).config)
     copying, words = translation.baselines(config, translation.read(config), "train")
     assert copying.metrics["exact-match"] == 0
     assert words.metrics["exact-match"] == 1
+
+
+UNEASY = [  # spacing that splitting and joining does not give back
+    ("one two three four", 'he said: "well-known", didn\'t he?'),
+    ("five six seven", "a  state-of-the-art $5.00 (50 %) idea!"),
+    ("eight nine", "l'eau -- qu'est-ce que c'est ?"),
+    ("ten", "this is plain and easy text."),
+]
+
+
+def test_the_text_metrics_are_those_of_the_written_output_and_the_file(tmp_path: Path) -> None:
+    """What sacrebleu's corpus scores say of what `predict` writes, against the target column as it is in the file."""
+    sacrebleu = pytest.importorskip("sacrebleu")
+    path, written = tmp_path / "pairs.tsv", tmp_path / "written.txt"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in UNEASY), encoding="utf-8")
+    job = prepare(recipe(str(path), epochs=150, batch_size=4))
+    list(fit(job))
+    sources = [line.split("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()]
+    targets = [line.split("\t")[1] for line in path.read_text(encoding="utf-8").splitlines()]
+    answers = translation.predict(own(job.config), job.model, job.splits.vocab, sources, Asked())
+    written.write_text("".join(answer.text + "\n" for answer in answers), encoding="utf-8")
+    lines = written.read_text(encoding="utf-8").splitlines()
+    found = translation.metrics(own(job.config), job.model, job.splits.train, job.splits.vocab)
+    assert found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(lines, [targets]).score)
+    assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(lines, [targets]).score)
+    assert found["exact-match"] == sum(map(str.__eq__, lines, targets)) / len(lines) == 0.25
+    joined = [join(tokenize(target, "words"), "words") for target in targets]
+    assert lines == joined, "it has learned every token: only the spacing differs"
+    assert found["bleu"] < 99 < sacrebleu.corpus_bleu(lines, [joined]).score
+
+    copying, by_word = translation.baselines(own(job.config), job.splits, "train")
+    assert copying.metrics["chrf"] == pytest.approx(sacrebleu.corpus_chrf(sources, [targets]).score)
+    assert by_word.metrics["bleu"] < 99
+
+
+def test_an_exact_match_that_stays_at_0_leaves_the_choice_to_the_loss(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in UNEASY[:3]), encoding="utf-8")
+    job = prepare(recipe(str(path), epochs=6, early_stopping=1, best_by="exact-match"))
+    outcome = run_training(job, None, baselines=False)
+    assert (outcome.metrics["exact-match"], outcome.best_epoch, outcome.epochs) == (0, 6, 6)
+    assert outcome.notes[0].startswith("exact-match was 0 at every epoch")
 
 
 def test_without_sacrebleu_its_metrics_are_missing_and_that_is_said(tsv: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translation, "_has_sacrebleu", lambda: False)
     job = prepare(recipe(tsv))
     assert any("rnncli[translation]" in note for note in job.splits.notes)
-    found = translation.metrics(job.config, job.model, job.splits.train, job.splits.vocab)
+    found = translation.metrics(own(job.config), job.model, job.splits.train, job.splits.vocab)
     assert set(found) == {"exact-match", "loss"}
 
 
@@ -202,9 +253,9 @@ def test_columns_and_kinds_are_read_off_a_file(tmp_path: Path, tsv: str) -> None
 
 
 def test_a_new_file_as_a_part(tsv: str, tmp_path: Path) -> None:
-    splits = translation.read(recipe(tsv).config)
+    splits = translation.read(own(recipe(tsv).config))
     path = tmp_path / "new.tsv"
     path.write_text("the unicorn runs\tla licorne court\n", encoding="utf-8")
-    part, notes = translation.read_part(recipe(tsv).config, splits.vocab, str(path))
+    part, notes = translation.read_part(own(recipe(tsv).config), splits.vocab, str(path))
     assert len(part.pairs) == 1
     assert any("<unk>" in note for note in notes)

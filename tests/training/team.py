@@ -59,12 +59,14 @@ def done(name: str, job: Job) -> dict[str, Any]:
     """What a name asks for: the figures of a task; `poisoned`: the same where one row gives no number; `outcome`: the
     closing figures, of other cells, too; a path: those of the run kept in that folder, which goes on where it was."""
     if name == "outcome":
-        return run_training(job, None).to_json()
-    if Path(name).is_absolute():
-        return run_training(job, Path(name), resume=(Path(name) / CHECKPOINT).exists()).to_json()
-    if name.startswith("poisoned"):
-        job.model.front.register_forward_hook(poison)  # type: ignore[operator, union-attr]
-    return figures(job)
+        found: dict[str, Any] = run_training(job, None).to_json()
+    elif Path(name).is_absolute():
+        found = run_training(job, Path(name), resume=(Path(name) / CHECKPOINT).exists()).to_json()
+    else:
+        if name.startswith("poisoned"):
+            job.model.get_submodule("front").register_forward_hook(poison)
+        found = figures(job)
+    return found
 
 
 def tried(name: str, job: Job) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import job_of
+
+from tests.training.training_runs import job_of
 
 
 def test_unigram_and_bigram_against_a_brute_force_count(small_lm: dict[str, Any]) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import team
-from team import made
 
 from rnncli import tasks
 from rnncli.data import speech
 from rnncli.data.batch import Batch, Order
 from rnncli.device import Process, this_process
 from rnncli.errors import UsageError
+from tests.training import team
+from tests.training.team import made
 
 # 31 rows to train on in most: batches of 5, and a last one of 1, which leaves a process without rows
 ROWS, BATCH = 39, 5
@@ -145,18 +145,18 @@ def both(jobs: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str,
 def test_two_processes_train_what_one_trains(both: tuple[dict[str, Any], dict[str, Any]], task: str) -> None:
     one, two = both[0][task], both[1][task]
     # CTC is computed in float32 whatever the weights are
-    near = {"rel": 1e-4 if task == "transcription" else 1e-9, "abs": 1e-6 if task == "transcription" else 1e-11}
+    rel, abs = (1e-4, 1e-6) if task == "transcription" else (1e-9, 1e-11)
     assert two["counts"] == pytest.approx(one["counts"], rel=1e-12)  # what was counted, weighed or not: the same rows
-    assert two["losses"] == pytest.approx(one["losses"], **near)
+    assert two["losses"] == pytest.approx(one["losses"], rel=rel, abs=abs)
     assert len(one["losses"]) == 50 or one["waited"] == TRAIN["early_stopping"]
     assert len(one["epochs"]) > 2
     assert len(two["epochs"]) == len(one["epochs"])
     for mine, theirs in zip(two["epochs"], one["epochs"], strict=True):
-        assert mine == pytest.approx(theirs, **near)
+        assert mine == pytest.approx(theirs, rel=rel, abs=abs)
     assert two["best"][0] == one["best"][0]
-    assert two["best"][1] == pytest.approx(one["best"][1], **near)
-    assert two["norms"] == pytest.approx(one["norms"], **near)
-    assert two["weights"] == pytest.approx(one["weights"], **near)
+    assert two["best"][1] == pytest.approx(one["best"][1], rel=rel, abs=abs)
+    assert two["norms"] == pytest.approx(one["norms"], rel=rel, abs=abs)
+    assert two["weights"] == pytest.approx(one["weights"], rel=rel, abs=abs)
 
 
 def test_a_row_that_gives_no_number_ends_or_skips_for_all(both: tuple[dict[str, Any], dict[str, Any]]) -> None:

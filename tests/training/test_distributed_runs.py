@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from team import begun, environments, made
-from torch.distributed import DistNetworkError, HashStore
+from torch.distributed import DistNetworkError, HashStore  # type: ignore[attr-defined]
 
 from rnncli import cli
 from rnncli.device import Process
@@ -30,6 +29,7 @@ from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
 from rnncli.training.resume import check_same
 from rnncli.training.writer import CHECKPOINT
+from tests.training.team import begun, environments, made
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rnncli", "train"]
 PLAIN = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"OMP_NUM_THREADS": "1"}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import job_of, run_in
 
 from rnncli.errors import Diverged
 from rnncli.training.loop import bad_tensor, fit
 from rnncli.training.run import open_run
+from tests.training.training_runs import job_of, run_in
 
 PAIRS: dict[str, Any] = {
     "task": "tagging",
@@ -51,7 +51,7 @@ def test_a_bad_gradient_is_skipped() -> None:
     spoil_gradient(job, next(iter(dict(job.model.named_parameters()))), 4)
     for progress in fit(job):
         if progress.event == "step" and progress.step in (3, 4):
-            before.append(job.model.head.weight.detach().clone())
+            before.append(job.model.get_parameter("head.weight").detach().clone())
     assert torch.equal(before[0], before[1])
     assert bad_tensor(job.model) == ""
 
@@ -61,7 +61,7 @@ def test_the_first_bad_tensor_of_a_bad_loss_is_named() -> None:
 
     def poison(progress: Any) -> None:
         with torch.no_grad():
-            job.model.head.bias[0] = float("nan")
+            job.model.get_parameter("head.bias")[0] = float("nan")
 
     with pytest.raises(Diverged, match=r"first bad: head\.bias"):
         list(map(poison, fit(job)))
@@ -74,7 +74,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path) -> None:
     def poison(progress: Any) -> None:
         if progress.step == 3:
             with torch.no_grad():
-                job.model.head.bias[0] = float("inf")
+                job.model.get_parameter("head.bias")[0] = float("inf")
 
     with pytest.raises(Diverged):
         run_in(tmp_path / "run", job, watch=poison)

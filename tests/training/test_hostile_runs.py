@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-from hostile import Tally, counts, record
 from safetensors import safe_open
 from safetensors.torch import save
-from training_runs import job_of, run_in, stop_after
 
 from rnncli.errors import DataError
 from rnncli.files import Manifest
-from rnncli.training.run import CHECKPOINT, StoppedBySignal
+from rnncli.training.run import StoppedBySignal
+from rnncli.training.writer import CHECKPOINT
+from tests.hostile import Tally, counts, record
+from tests.training.training_runs import job_of, run_in, stop_after
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n" * 8
 
@@ -173,7 +174,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@counts(300, 1000)
+@counts(100, 1000)
 def test_mutated_run_folders(
     tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], count: int
 ) -> None:

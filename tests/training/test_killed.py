@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import job_of, run_in, stop_after
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import MANIFEST, FolderLock, check_manifest
@@ -26,6 +25,7 @@ from rnncli.recipe import resolved_yaml
 from rnncli.tasks import load_recipe
 from rnncli.training.run import StoppedBySignal, make_folder, open_run, run_training
 from rnncli.training.writer import CHECKPOINT, LOGS
+from tests.training.training_runs import job_of, run_in, stop_after
 
 NAMES = "name,label\n" + "".join(f"{'abcdefg'[i % 7] * (i % 5 + 1)},{'xy'[i % 2]}\n" for i in range(60))
 PAIRS = "".join(f"a{'bcd'[i % 3]} {'efg'[i % 2]}\t{'fed'[i % 3]} {'ba'[i % 2]}\n" for i in range(40))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import job_of, run_in, stop_after
 
 from rnncli.training.run import StoppedBySignal
 from rnncli.training.writer import LOGS
+from tests.training.training_runs import job_of, run_in, stop_after
 
 
 def test_logs_are_appended_to_and_never_written_anew(tmp_path: Path) -> None:

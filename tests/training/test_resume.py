@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 
 from rnncli import names
 from rnncli.errors import DataError, UsageError
@@ -21,6 +20,7 @@ from rnncli.training.loop import start
 from rnncli.training.resume import check_same, is_finished, recipe_of
 from rnncli.training.run import StoppedBySignal, open_run
 from rnncli.training.writer import CHECKPOINT
+from tests.training.training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 
 PAIRS: dict[str, Any] = {
     "task": "tagging",
@@ -72,13 +72,14 @@ def test_every_optimizer(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("step", [3, 5])
 @pytest.mark.parametrize("name", names.SCHEDULES)
 def test_every_schedule(tmp_path: Path, name: str, step: int) -> None:
-    arguments = {
+    of_schedules: dict[str, dict[str, Any]] = {
         "exponential": {"gamma": 0.5},
         "step": {"step_size": 2},
         "multistep": {"milestones": [1, 3]},
         "cosine-restarts": {"T_0": 2},
         "plateau": {"patience": 0, "threshold": 0.9},
-    }.get(name, {})
+    }
+    arguments = of_schedules.get(name, {})
     recipe = PAIRS | {"train": PAIRS["train"] | {"schedule": {"name": name, **arguments}}}
     run_in(tmp_path / "whole", job_of(recipe))
     interrupted_then_resumed(tmp_path / "cut", lambda: job_of(recipe), step)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import job_of, run_in
 
 import rnncli
 from rnncli.errors import DataError, Diverged, Missing, UsageError
@@ -19,6 +18,7 @@ from rnncli.files import Manifest
 from rnncli.tasks import Asked, load_recipe
 from rnncli.training.folder import find_run
 from rnncli.training.run import make_folder, new_folder, open_run, run_training
+from tests.training.training_runs import job_of, run_in
 
 FILES = {
     "recipe.yaml",

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import interrupted_then_resumed, job_of, run_in
 
 from rnncli.data.encoded import FILE
 from rnncli.training.evaluation import evaluate
 from rnncli.training.run import open_run
+from tests.training.training_runs import interrupted_then_resumed, job_of, run_in
 
 
 @pytest.mark.parametrize("kind", ["characters", "words"])

@@ -14,8 +14,9 @@ from rnncli import trace, views
 from rnncli.cells import CoreSpec
 from rnncli.data.batch import Batch
 from rnncli.errors import UsageError
+from rnncli.nn import recurrent
 from rnncli.nn.model import Outputs
-from rnncli.records import Checks, ColouredText, HeatMap, Series, Table
+from rnncli.records import Checks, ColouredText, HeatMap, Message, Series, Table
 from rnncli.tasks import load_recipe
 from rnncli.views import Options, Subject, embeddings, gradients, memory, neurons, params, saturation, shapes, states
 from rnncli.views import attention as attention_view
@@ -23,7 +24,9 @@ from rnncli.views import engines as engines_view
 from rnncli.views import influence as influence_view
 from rnncli.views import padding as padding_view
 from rnncli.views import steps as steps_view
+from rnncli.views._show import formula
 from rnncli.views._subject import ask, subject_of_model
+from tests.narrowed import some
 
 Make = Callable[..., Subject]
 CELLS = ["rnn", "gru", "lstm"]
@@ -42,6 +45,11 @@ def _column(table: Table, name: str) -> list[Any]:
 def _run(core: nn.RNNBase, x: Tensor) -> tuple[Tensor, Tensor]:
     output, last = core(x)
     return output, last[0] if isinstance(last, tuple) else last
+
+
+def _states(core: nn.RNNBase, x: Tensor) -> tuple[Tensor, ...]:
+    last = core(x)[1]
+    return last if isinstance(last, tuple) else (last,)
 
 
 # gradients
@@ -82,8 +90,8 @@ def test_gradients_of_h_equal_an_unrolled_cell_and_direct_equals_output_grad(mak
         cs.append(c)
     h.sum().backward()
     (table,) = _tables(gradients.compute(subject, Options(loss="last")))
-    assert _column(table, "h") == pytest.approx([float(h.grad.norm()) for h in hs])  # type: ignore[union-attr]
-    assert _column(table, "c") == pytest.approx([float(c.grad.norm()) for c in cs])  # type: ignore[union-attr]
+    assert _column(table, "h") == pytest.approx([float(h.grad.norm()) for h in hs])
+    assert _column(table, "c") == pytest.approx([float(c.grad.norm()) for c in cs])
     # the trap: what a fused module's output.grad holds
     output, _ = core(subject.batch.inputs)
     output.retain_grad()
@@ -100,7 +108,8 @@ def test_verdict_of_a_linear_network_is_its_factor(scale: float, word: str, make
     asked = ask(subject, "last")
     values = gradients.norms(asked.trace.gradient(asked.loss, "l0.fwd.h"), 9)
     assert gradients.growth(values, backward=False) == pytest.approx(scale)
-    shown = [record.text for record in gradients.compute(subject) if getattr(record, "name", "").endswith("verdict")]
+    records = gradients.compute(subject)
+    shown = [record.text for record in records if isinstance(record, Message) and record.name.endswith("verdict")]
     assert shown[0].startswith(word)
 
 
@@ -140,7 +149,7 @@ def test_memory_equals_the_jacobian_of_torchs_module(
             n = T if lengths is None else lengths[b]
             x = subject.batch.inputs[:n, b : b + 1]
             row = (layers - 1) * (1 + both) + direction
-            full: Any = torch.autograd.functional.jacobian(lambda x, row=row: _run(core, x)[1][row, 0], x)  # type: ignore[no-untyped-call]
+            full: Any = torch.autograd.functional.jacobian(lambda x, row=row: _run(core, x)[1][row, 0], x)
             for t in range(n):
                 by_lag[t if direction else n - 1 - t].append(float(full[:, t].norm()))
         found = memory.jacobian_curve(subject.trace().cores[0], layers - 1, direction)
@@ -151,7 +160,7 @@ def test_memory_equals_the_jacobian_of_torchs_module(
 def test_memory_by_probes_is_within_its_error(make: Make) -> None:
     subject = make("gru", H=80, T=6, B=1)
     core: Any = subject.model.rnn
-    full: Any = torch.autograd.functional.jacobian(lambda x: _run(core, x)[1][0, 0], subject.batch.inputs)  # type: ignore[no-untyped-call]
+    full: Any = torch.autograd.functional.jacobian(lambda x: _run(core, x)[1][0, 0], subject.batch.inputs)
     exact = [float(full[:, t].norm()) for t in range(5, -1, -1)]
     found = memory.jacobian_curve(subject.trace().cores[0], 0, 0)
     assert found.errors is not None
@@ -187,7 +196,7 @@ def test_memory_of_a_core_in_a_loop_goes_through_the_graph() -> None:
     x = torch.randn(4, 1, 2).double()
     model = Loop()
     subject = subject_of_model(model, x)
-    full: Any = torch.autograd.functional.jacobian(lambda x: model(x)[0], x)  # type: ignore[no-untyped-call]
+    full: Any = torch.autograd.functional.jacobian(lambda x: model(x)[0], x)
     (table,) = _tables(memory.compute(subject))
     assert _column(table, "norm") == pytest.approx([float(full[:, t].norm()) for t in range(3, -1, -1)])
 
@@ -210,15 +219,17 @@ def test_padding_equals_torchs_own_packing(cell: str, both: bool, make: Make) ->
     (table,) = _tables(padding_view.compute(subject))
     x = subject.batch.inputs.clone()
     x[3:, 1] = 0
-    alone, alone_h = _run(core, x[:3, 1:2])
-    padded, padded_h = _run(core, x)
-    row = list(table.rows)[1]
-    assert row[:3] == [1, 3, 3]
-    assert row[3] == pytest.approx(0, abs=1e-12)
-    assert row[5] == pytest.approx(float((padded[:3, 1] - alone[:, 0]).abs().max().detach()), abs=1e-12)
-    if cell != "lstm":
-        assert row[6] == pytest.approx(float((padded_h[:, 1] - alone_h[:, 0]).abs().max().detach()))
-    assert row[6] > 1e-3
+    alone, padded = core(x[:3, 1:2])[0], core(x)[0]
+    row = dict(zip([column.name for column in table.columns], list(table.rows)[1], strict=True))
+    assert (row["row"], row["steps"], row["padding"]) == (1, 3, 3)
+    assert row["packed_output"] == pytest.approx(0, abs=1e-12)
+    apart = float((padded[:3, 1] - alone[:, 0]).abs().max().detach())
+    assert row["padded_output"] == pytest.approx(apart, abs=1e-12)
+    names = ["h_n", "c_n"] if cell == "lstm" else ["h_n"]
+    assert [name for name in row if name.startswith("padded_")] == ["padded_output", *(f"padded_{n}" for n in names)]
+    for name, all_rows, one in zip(names, _states(core, x), _states(core, x[:3, 1:2]), strict=True):
+        assert row[f"padded_{name}"] == pytest.approx(float((all_rows[:, 1] - one[:, 0]).abs().max().detach()))
+        assert row[f"padded_{name}"] > 1e-3
 
 
 class Swapped(nn.Module):
@@ -275,7 +286,7 @@ def test_states_say_that_output_is_not_the_joined_last_states(make: Make) -> Non
 
 
 def test_engines_show_a_broken_engine(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = engines_view.run_by
+    real = recurrent.run_by
 
     def broken(engine: str, core: Any, x: Tensor, *rest: Any) -> Any:
         output, last = real(engine, core, x, *rest)
@@ -296,7 +307,7 @@ def test_engines_show_a_broken_engine(make: Make, monkeypatch: pytest.MonkeyPatc
 def test_formula_counts_torchs_parameters(layers: int, both: bool, bias: bool, proj: int) -> None:
     spec = CoreSpec("lstm", "tanh", 3, 5, layers, both, proj, bias)
     module = nn.LSTM(3, 5, layers, bias=bias, bidirectional=both, proj_size=proj)
-    assert eval(shapes.formula(spec).replace("·", "*")) == sum(p.numel() for p in module.parameters())
+    assert eval(formula(spec).replace("·", "*")) == sum(p.numel() for p in module.parameters())
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -458,7 +469,7 @@ def test_saturation_finds_dead_double_and_shut(make: Make) -> None:
 def test_saturation_says_nan(make: Make) -> None:
     subject = make()
     with torch.no_grad():
-        subject.model.rnn.weight_ih_l0[0, 0] = float("nan")  # type: ignore[union-attr,index]
+        some(subject.model).get_parameter("rnn.weight_ih_l0")[0, 0] = float("nan")
     found = views.page("saturation", subject)
     assert not next(check for check in found.checks() if check.name.endswith("finite")).ok
 

@@ -38,7 +38,7 @@ class Layer(Work):
         self.x.grad = None
         self.core.zero_grad()
         self.output = self.run()
-        self.output.backward(self.d_output)  # type: ignore[no-untyped-call]
+        self.output.backward(self.d_output)
 
     def results(self) -> Arrays:
         self.once()
@@ -96,7 +96,7 @@ class Loop(Work):
             scores = self.model(inputs)
             loss = F.cross_entropy(scores.flatten(0, 1), targets.flatten())
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.optimizer.step()
             losses.append(loss.item())
         return losses

@@ -54,7 +54,16 @@ TEXTS: dict[str, str] = {
     "the loop unrecorded": "不记录的循环",
     "{where}replay = {other}: outputs": "{where}重放 = {other}：输出",
     "{where}replay = {other}: last states": "{where}重放 = {other}：最后的状态",
-    "{where}replay = {other}: gradients ({n} steps)": "{where}重放 = {other}：梯度（{n} 步）",
+    "{where}replay = {other}: each step from the state before it": "{where}重放 = {other}：从前一状态出发的每一步",
+    "{where}replay = {other}: gradients in float64 ({n} steps)": "{where}重放 = {other}：float64 下的梯度（{n} 步）",
+    "this model is on the meta device: its weights have no numbers": "这个模型在 meta 设备上：它的权重没有数值",
+    "give it weights first: model.to_empty(device='cpu'), then load_state_dict": (
+        "先给它权重：model.to_empty(device='cpu')，再 load_state_dict"
+    ),
+    "this model was made in inference mode: it has no gradients": "这个模型是在推理模式下创建的：它没有梯度",
+    "make it outside torch.inference_mode, or trace it without gradients": (
+        "在 torch.inference_mode 之外创建它，或不带梯度地 trace"
+    ),
     "no core {name!r} in this model": "这个模型没有核心 {name!r}",
     "this file defines no CELL": "这个文件没有定义 CELL",
     "an entry point names a module, not something inside it": "入口点应指向一个模块，而不是模块里的东西",

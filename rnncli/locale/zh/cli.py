@@ -57,7 +57,7 @@ TEXTS: dict[str, str] = {
     "its recurrent cores": "它的循环核心",
     "{dir}: {files}": "{dir}：{files}",
     "exported {run}": "已导出 {run}",
-    "run {what} with torch alone": "只用 torch 运行{what}",
+    "run {what} with torch and safetensors": "只用 torch 和 safetensors 运行{what}",
     "this model": "这个模型",
     "two views: {first} and {second}": "两个视图：{first} 和 {second}",
     "--sample and --input do not go together": "--sample 和 --input 不能同时用",
@@ -160,4 +160,7 @@ TEXTS: dict[str, str] = {
     "going on in epoch {epoch}, after update {n}": "从第 {epoch} 轮继续，已完成 {n} 次更新",
     "a recipe and --resume are both given": "同时给了配方和 --resume",
     "leave the recipe out: the run has its own": "去掉配方：运行文件夹里有自己的配方",
+    "reading the data ...": "正在读取数据 ...",
+    "the data is larger than {n} MB and was not read: epochs are the recipe's": "数据超过 {n} MB，没有读取：轮数仍是配方里的",
+    "epochs without improvement; 0 = never": "没有进步的轮数；0 = 不提前停止",
 }

@@ -34,7 +34,10 @@ TEXTS: dict[str, str] = {
     "such as rnncli inspect translation attention": "例如 rnncli inspect translation attention",
     "1 step": "1 步",
     "writes": "写出",
-    "replay = torch module: outputs, states, gradients": "重放 = torch 模块：输出、状态、梯度",
+    "replay = torch module: values and gradients": "重放 = torch 模块：数值和梯度",
+    "{core}: the first {n} steps; rounding alone changes the results of more": (
+        "{core}：只比前 {n} 步；步数再多，仅舍入就会改变结果"
+    ),
     "there is no layer {n}": "没有第 {n} 层",
     "this core reads in one direction: fwd": "这个核心只读一个方向：fwd",
     "there are steps 0 to {last}": "时间步是 0 到 {last}",
@@ -78,7 +81,9 @@ TEXTS: dict[str, str] = {
     "({n} tokens had no room)": "（有 {n} 个词元放不下）",
     "columns of {core}.weight_ih_l0": "{core}.weight_ih_l0 的各列",
     "there is no token {n}": "没有第 {n} 号词元",
-    "each number: the largest difference from the cell loop in float64, relative where numbers exceed 1": "每个数：与 float64 的逐步循环的最大差，数大于 1 时取相对差",
+    "each number: the largest difference from the cell loop in float64, as a share of the largest number there": (
+        "每个数：与 float64 的逐步循环的最大差，占该处最大数的比例"
+    ),
     "{core}: engine {engine} = the cell loop in float64": "{core}：引擎 {engine} = float64 的逐步循环",
     "what": "内容",
     "tolerance": "容差",

@@ -59,8 +59,8 @@ class Engine:
     run: a core over a sequence -> output (T, B, D·H or D·P), 0 behind a row's end, and the last states, shaped like the
         initial ones; of a row, at its own last step (its first, in the reverse direction).
     refuses: why it cannot run a core, "" where it can.
-    faster: from measurements, how many times as fast as torch's module (or as the loop, where torch has none) it
-        trains; `engine: auto` takes the fastest, and 0 is never taken.
+    faster: its rank by measurements of training: torch's module (or the loop, where torch has none) is 1, an engine
+        that is faster above. `engine: auto` takes the highest. No figure: `rnncli bench` measures them.
     worth: whether it can gain at all on some work; where not, torch's module runs instead.
     reads_tables: whether x may be rows of a table. needs: modules that must be installed.
     """

@@ -9,7 +9,7 @@ autograd.Function per cell holds the recurrence alone, over all steps; the rest 
 - backward: the factors that do not depend on dL/dh_t (derivatives of the nonlinearities) are computed for all t at
   once; the loop only carries dL/dh back: scale, multiply by W_hh, add. Each weight's gradient is one product after it.
 
-tanh(a) = 2 σ(2a) - 1, and on a CPU torch's sigmoid is several times as fast as its tanh. So the loops of rnn and gru
+tanh(a) = 2 σ(2a) - 1, and on a CPU torch's sigmoid is faster than its tanh. So the loops of rnn and gru
 carry h/2 = σ(2a) - 1/2, with W_hh doubled.
 
 Notation: `d_h` is dL/dh. T steps, B rows, I inputs, H units, G gates. Werbos 1990, "Backpropagation through time: what
@@ -101,17 +101,16 @@ def refuses(spec: CoreSpec) -> str:
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """The middle of what was measured in training on a CPU, against torch's module:
+    """In training on a CPU, beside torch's module:
 
-    - rnn, gru: 1.0 to 2.9 times as fast. torch has no fused kernel for them.
-    - lstm: torch's is oneDNN's, so 0.2 to 0.8; but in float64 1.2, and for rows of different lengths, which torch
-      packs, 1.0 to 1.5.
+    - rnn, gru: faster. torch has no fused kernel for them.
+    - lstm: torch's is oneDNN's, and faster; but not in float64, nor for rows of different lengths, which it packs.
     """
     if work.device != "cpu" or not worth(work):
         return 0.0
     if spec.torch_class is not torch.nn.LSTM:
-        return 1.9
-    return 1.2 if work.padded or work.dtype == torch.float64 else 0.5
+        return 2.0
+    return 2.0 if work.padded or work.dtype == torch.float64 else 0.5
 
 
 def _turned(x: Any, span: Span | None) -> Any:
@@ -336,7 +335,7 @@ def adder(W: Tensor, rows: int, half: bool) -> Callable[[Tensor, Tensor], object
     """`add(into, x)`: into += x Wᵀ, in place, for the same W (N, K) and number of rows at every step.
 
     For a few rows and a large W oneDNN, given W once to lay out as it likes, is faster than mm, which lays it out anew
-    at every step, and twice as fast in bfloat16; for a small W (up to some 256 x 256) its calls cost more than that.
+    at every step, and in bfloat16 more so; for a small W (up to some 256 x 256) its calls cost more than that.
     Its operators are not in torch's documentation, so they are asked for first.
     """
     W_t = W.t()
@@ -358,7 +357,7 @@ def _plain(W_t: Tensor) -> Callable[[Tensor, Tensor], object]:
 
 def _has_onednn(W: Tensor, half: bool) -> bool:
     names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
-    if W.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if W.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in names):
         return False

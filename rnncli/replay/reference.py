@@ -1,0 +1,213 @@
+"""What a replay is held against: torch's own module with the same weights, or a closed form where torch has none.
+
+Copies are plain: the weights that a module computes with now, whatever hook, parametrization or mask made them, as
+parameters of a fresh module, so that float64 and one layer alone run by the same code, and the model is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnncli.cells import CELLS, NONLINEARITIES, CoreSpec, State, parameter_name, quiet_projections, spec_of, weights_of
+from rnncli.locale import tr
+from rnncli.replay.loop import run_core
+
+# module, spec, x (T, B, I), initial states, lengths -> output, last states
+Run = Callable[[nn.Module, CoreSpec, Tensor, State, Tensor | None], tuple[Tensor, State]]
+
+
+class Bare(nn.Module):
+    """Weights by torch's names, and the spec that says what they are: a core that torch has no module for."""
+
+    def __init__(self, spec: CoreSpec, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.spec = spec
+        for name, tensor in tensors.items():
+            self.register_parameter(name, nn.Parameter(tensor))
+
+
+def name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
+    """`nn.LSTM`, the closed form, or this loop without a recording."""
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        return f"nn.{_torch_type(module).__name__}"
+    return tr("the closed form") if _has_closed_form(spec) else tr("the loop unrecorded")
+
+
+def _torch_type(module: nn.Module) -> type[nn.Module]:
+    """nn.LSTM of a subclass of it; parametrizations make one."""
+    return next(kind for kind in type(module).__mro__ if kind.__module__ == "torch.nn.modules.rnn")
+
+
+def _has_closed_form(spec: CoreSpec) -> bool:
+    return spec.nonlinearity in CELLS[spec.cell].closed_form
+
+
+def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+    """A core with the weights that `module` computes with now, as parameters of its own, on its device."""
+    spec = spec_of(module)
+    assert spec is not None
+    if isinstance(module, nn.RNNCellBase):
+        tensors = {name: _own(getattr(module, name), dtype) for name in spec.parameter_shapes(0)}
+        more = {"nonlinearity": spec.nonlinearity} if isinstance(module, nn.RNNCell) else {}
+        with torch.device("meta"):
+            made: nn.Module = _torch_type(module)(spec.input_size, spec.hidden_size, bias=spec.bias, **more)
+        made.load_state_dict(tensors, assign=True)
+        return made
+    names = [
+        parameter_name(name, layer, direction)
+        for layer in range(spec.num_layers)
+        for direction in range(spec.num_directions)
+        for name in spec.parameter_shapes(layer)
+    ]
+    return _filled(spec, {name: _own(getattr(module, name), dtype) for name in names})
+
+
+def exact_copy(module: nn.Module) -> nn.Module:
+    """The same in float64; on the CPU where the device has no float64."""
+    return plain_copy(module, torch.float64)
+
+
+def one_layer(module: nn.Module, layer: int, direction: int) -> nn.Module:
+    """One layer in one direction of a core as a core of its own, forwards, in the module's dtype."""
+    spec, w = spec_of(module), weights_of(module, layer, direction)
+    assert spec is not None
+    alone = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, bidirectional=False)
+    return _filled(alone, {parameter_name(name, 0, 0): _own(tensor) for name, tensor in w.items()})
+
+
+def _own(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    return tensor.detach().to(exact_device(tensor.device) if dtype == torch.float64 else None, dtype, copy=True)
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Where float64 is computed: there, or on the CPU where that device has none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _filled(spec: CoreSpec, tensors: Mapping[str, Tensor]) -> nn.Module:
+    if spec.torch_class is None:
+        return Bare(spec, tensors)
+    kind: Callable[..., nn.RNNBase] = spec.torch_class
+    more: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
+    more |= {"proj_size": spec.proj_size} if spec.proj_size else {}
+    with torch.device("meta"), quiet_projections(spec):
+        made = kind(
+            spec.input_size,
+            spec.hidden_size,
+            num_layers=spec.num_layers,
+            bias=spec.bias,
+            bidirectional=spec.bidirectional,
+            **more,
+        )
+    made.load_state_dict(dict(tensors), assign=True)
+    return made
+
+
+@torch.no_grad()
+def perturb_(tensor: Tensor, size: float, generator: torch.Generator) -> None:
+    """Every number moved by `size` of itself, up or down."""
+    signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
+    tensor.mul_(1 + size * signs.to(tensor))
+
+
+def run_reference(
+    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """The same function by something that is not this loop: torch's own module, or a closed form. A cell that has
+    neither is held against the loop without a recording; its equations are held against others by its tests.
+
+    x: (T, B, I). The module's forward is called without its hooks, which have run already: x is what they made of it.
+    Returns output (T, B, D·H) and the last states.
+    """
+    if isinstance(module, nn.RNNCellBase):
+        hx = tuple(tensor[0] for tensor in state)
+        out = module.forward(x[0], hx if len(hx) > 1 else hx[0])
+        last: State = tuple(out) if isinstance(out, tuple) else (out,)
+        return last[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last)
+    if not isinstance(module, nn.RNNBase):
+        if _has_closed_form(spec):
+            return closed_form(module, spec, x, state, lengths)
+        return run_core(module, x, state, lengths)
+    hx_ = state if len(state) > 1 else state[0]
+    with batch_first_as(module, False), quiet_projections(spec):
+        if lengths is None:
+            output, after = module.forward(x, hx_)
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+            output, after = module.forward(packed, hx_)
+            output, _ = pad_packed_sequence(output, total_length=x.shape[0])
+    return output, (tuple(after) if isinstance(after, tuple) else (after,))
+
+
+def closed_form(
+    module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """Cores that no torch module computes, without a loop over steps: all steps at once.
+
+    feedforward: tanh(W_ih x + b) on all T·B rows together. rnn without nonlinearity: h_t = W^t h_0 + sum_k W^(t-k) a_k,
+    a_k = W_ih x_k + b, by powers of W = W_hh. x: (T, B, I); returns output (T, B, D·H) and h (L·D, B, H).
+    """
+    T, B = x.shape[:2]
+    lengths = torch.full((B,), T) if lengths is None else lengths.cpu()
+    inside = (torch.arange(T).unsqueeze(1) < lengths.unsqueeze(0)).unsqueeze(2).to(x.device)  # (T, B, 1)
+    last: list[Tensor] = []
+    for layer in range(spec.num_layers):
+        outputs: list[Tensor] = []
+        for direction in range(spec.num_directions):
+            w = weights_of(module, layer, direction)
+            h0 = state[0][layer * spec.num_directions + direction]  # (B, H)
+            a = F.linear(x, w.weight_ih, w.bias_ih)
+            a = a if w.bias_hh is None else a + w.bias_hh  # (T, B, H)
+            a = a * inside
+            if w.weight_hh is None:
+                h = NONLINEARITIES[spec.nonlinearity](a) * inside
+                end = h[0] if direction else h[lengths - 1, torch.arange(B)]
+            else:
+                a = a.flip(0) if direction else a
+                powers = [torch.eye(spec.hidden_size, dtype=x.dtype, device=x.device)]
+                for _ in range(T):
+                    powers.append(w.weight_hh @ powers[-1])
+                W = torch.stack(powers)  # (T+1, H, H): W^0 ... W^T
+                lag = torch.arange(T).unsqueeze(1) - torch.arange(T).unsqueeze(0)  # (T, T): t - k
+                M = W[lag.clamp(min=0)] * (lag >= 0)[:, :, None, None].to(x.device, x.dtype)  # (T, T, H, H)
+                h = torch.einsum("tkij,kbj->tbi", M, a)
+                # h_0 counts from the first step that was really made: step T - length in reverse, 0 otherwise
+                start = (T - lengths) if direction else torch.zeros(B, dtype=torch.long)
+                since = torch.arange(T).unsqueeze(1) - start.unsqueeze(0) + 1  # (T, B) steps made so far
+                h = h + torch.einsum("tbij,bj->tbi", W[since.clamp(min=0)], h0)
+                h = h.flip(0) if direction else h
+                end = h[0] if direction else h[lengths - 1, torch.arange(B)]
+                h = h * inside
+            outputs.append(h)
+            last.append(end)
+        x = torch.cat(outputs, dim=2)
+    return x, (torch.stack(last),)
+
+
+@contextmanager
+def batch_first_as(module: nn.RNNBase, value: bool) -> Iterator[None]:
+    before = module.batch_first
+    module.batch_first = value
+    try:
+        yield
+    finally:
+        module.batch_first = before
+
+
+@contextmanager
+def exact_cudnn() -> Iterator[None]:
+    """cuDNN computes recurrent layers in TF32 by default, three digits; the comparison wants all of float32."""
+    with ExitStack() as stack:
+        if torch.cuda.is_available():
+            before = torch.backends.cudnn.allow_tf32
+            torch.backends.cudnn.allow_tf32 = False
+            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", before)
+        yield

@@ -1,0 +1,128 @@
+"""What a finished run says of itself: it was still improving, a simpler method is better, its answers are empty; each
+with what to try. Sentences and commands; nothing is printed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from rnncli.locale import tr
+from rnncli.names import SCHEDULES_BY_EPOCHS
+from rnncli.tasks import Baseline, Metrics
+from rnncli.training.job import Job
+from rnncli.training.outcome import RUN, Advice, Outcome
+
+FALLING = 0.01  # the share by which the last tenth of the epochs must have lowered the validation loss
+EMPTY = 0.5  # the share of empty answers from which on that is said
+ANSWERS = 100  # rows that are answered to find out
+BY_HEART = 0.7  # a training loss below this share of the validation loss: more training does not help
+History = Sequence[Mapping[str, Any]]  # the lines of metrics.jsonl
+
+
+def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
+    """What there is to say of a run that ended. history: its epochs. The job's model has the kept weights."""
+    losses = [line[outcome.on]["loss"] for line in history]
+    falling = outcome.on == "validation" and not _perfect(job, outcome) and still_falling(losses)
+    command = _going_on(job, outcome) if falling else ""
+    found = [Advice("still falling", tr("go on: the loss was still falling"), command)] if command else []
+    empty, answered = _empty(job, outcome.on)
+    if answered and empty >= EMPTY * answered:
+        what = tr("{n} of {m} answers on {part} are empty", n=empty, m=answered, part=tr(outcome.on))
+        todo = tr("train longer") if command else tr("try a larger train.lr, or more data")
+        found.append(Advice("empty answers", tr("{what}: {todo}", what=what, todo=todo)))
+    better = better_baseline(job, outcome)
+    if better:
+        todo = tr("train longer") if command else _remedy(outcome, history)
+        found.append(Advice("worse than a baseline", tr("{what}: {todo}", what=better, todo=todo)))
+    return found
+
+
+def still_falling(losses: Sequence[Any]) -> bool:
+    """Whether the last tenth of the epochs, one at least, lowered the loss by a hundredth or more.
+
+    >>> still_falling([3.0, 2.0, 1.5]), still_falling([3.0, 1.5, 1.6])
+    (True, False)
+    """
+    numbers = [loss if isinstance(loss, int | float) else math.inf for loss in losses]  # "nan" in the log
+    last = max(1, len(numbers) // 10)
+    if len(numbers) <= last:
+        return False
+    before, after = min(numbers[:-last]), min(numbers[-last:])
+    return before - after > FALLING * abs(before) if math.isfinite(before) else math.isfinite(after)
+
+
+def _perfect(job: Job, outcome: Outcome) -> bool:
+    """Whether the metric that decides is as good as it can be. A loss never is."""
+    name = job.config.train.best_by
+    if name == "loss" or name not in outcome.metrics:
+        name = next((name for name in job.task.METRICS if name != "loss" and name in outcome.metrics), "loss")
+    value = outcome.metrics.get(name, math.nan)
+    if name in ("accuracy", "macro-f1", "exact-match"):
+        return value >= 1.0
+    return name in ("cer", "wer") and value <= 0.0
+
+
+def _going_on(job: Job, outcome: Outcome) -> str:
+    """The command that trains on with twice the budget that ended the run; "" where early stopping ended it."""
+    train = job.config.train
+    if outcome.epochs >= train.epochs:
+        options = f"--epochs {2 * train.epochs}"
+    elif train.max_steps and outcome.steps >= train.max_steps:
+        options = f"--set train.max_steps={2 * train.max_steps}"
+    elif train.max_time and outcome.seconds >= train.max_time:
+        options = f"--max-time {2 * train.max_time:g}"
+    else:
+        return ""
+    name = train.schedule if isinstance(train.schedule, str) else train.schedule.get("name")
+    if name in SCHEDULES_BY_EPOCHS:  # it cannot be resumed for longer
+        return f"rnncli train {RUN}/recipe.yaml {options}"
+    command = f"rnncli train --resume {RUN}" if job.team is None else job.team.resume_command(RUN)
+    return f"{command} {options}"
+
+
+def _empty(job: Job, part: str) -> tuple[int, int]:
+    """Of the answers to the first rows of a part: how many are empty, and how many there are; (0, 0) for a task whose
+    answers are no texts."""
+    answers = getattr(job.task, "answers", None)
+    if answers is None:
+        return 0, 0
+    found = list(islice(answers(job.config, job.model, job.splits.part(part), job.splits.vocab), ANSWERS))
+    return sum(not answer.strip() for answer in found), len(found)
+
+
+def better_baseline(job: Job, outcome: Outcome) -> str:
+    """`letter n-grams is better: macro-f1 0.7740 against 0.7330`, of the best baseline or the same network without
+    memory; "" where none is better. The metric that decides is compared, then, where all are level, the next."""
+    rivals = list(outcome.baselines)
+    if "feedforward" in outcome.compared:
+        rivals.append(Baseline(tr("without memory"), outcome.compared["feedforward"]))
+    for name in dict.fromkeys((job.config.train.best_by, *job.task.METRICS)):
+        lower = job.task.METRICS.get(name, "lower") == "lower"
+        there = [rival for rival in rivals if _is_number(rival.metrics, name)]
+        if not there or not _is_number(outcome.metrics, name):
+            continue
+        best = (min if lower else max)(there, key=lambda rival: rival.metrics[name])
+        theirs, ours = best.metrics[name], outcome.metrics[name]
+        if theirs == ours:
+            continue
+        if (theirs < ours) != lower:
+            return ""
+        values = {"metric": name, "theirs": f"{theirs:.4f}", "ours": f"{ours:.4f}"}
+        return tr("{baseline} is better: {metric} {theirs}, this network {ours}", baseline=best.name, **values)
+    return ""
+
+
+def _is_number(metrics: Metrics, name: str) -> bool:
+    return math.isfinite(metrics.get(name, math.nan))
+
+
+def _remedy(outcome: Outcome, history: History) -> str:
+    """What to try where more epochs are not it: whether it fits its training part tells what is missing."""
+    last = history[-1] if history else {}
+    trained, held_out = last.get("loss"), last.get(outcome.on, {}).get("loss")
+    both = isinstance(trained, int | float) and isinstance(held_out, int | float) and outcome.on != "train"
+    if both and trained < BY_HEART * held_out:
+        return tr("it knows its training part by heart; try more data, dropout or a smaller model")
+    return tr("it has not learned its training part either; try another train.lr or a larger model")

@@ -1,0 +1,64 @@
+"""How long to train on data of one's own: one rule for every task.
+
+What a model has learned goes by updates, not by passes over the data: 8 epochs of a long text are thousands of updates,
+8 epochs of a short one are too few to learn its words. So epochs follow from updates, and where there is a validation
+part early stopping ends what no longer helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from rnncli.locale import tr
+from rnncli.tasks import Recipe
+from rnncli.training.dryrun import step_seconds
+from rnncli.training.job import prepare
+
+UPDATES = 2000  # of the packaged recipes the slowest to learn takes about a thousand; small data must have enough
+LEAST, MOST = 20, 300  # epochs: early stopping ends large data sooner, and small data has been seen often enough
+PATIENCE = 5  # early stopping waits for a fifth of the epochs,
+SHORTEST = 3  # but never fewer than these
+SECONDS = 1800.0  # an estimate beyond half an hour lowers the epochs
+
+
+@dataclass(frozen=True)
+class Length:
+    """early_stopping: None where there is no validation part to judge by. why: of the epochs, in a few words."""
+
+    epochs: int
+    early_stopping: int | None
+    why: str
+
+    def settings(self) -> dict[str, int]:
+        """Dotted key -> value, for a recipe."""
+        found = {"train.epochs": self.epochs}
+        return found if self.early_stopping is None else found | {"train.early_stopping": self.early_stopping}
+
+
+def length(updates: int, seconds: float, *, validated: bool) -> Length:
+    """The rule. updates: in one epoch. seconds: that one update takes. validated: whether there is a validation part.
+
+    >>> length(23, 0.01, validated=True).settings()
+    {'train.epochs': 87, 'train.early_stopping': 17}
+    """
+    wanted = ceil(UPDATES / updates)
+    epochs = min(max(wanted, LEAST), MOST)
+    why = tr("{n} updates each: {total} in all", n=f"{updates:,}", total=f"{updates * epochs:,}")
+    if wanted < LEAST:
+        why = tr("{n} updates each; at least {epochs} epochs", n=f"{updates:,}", epochs=LEAST)
+    elif wanted > MOST:
+        why = tr("{n} updates each; at most {epochs} epochs", n=f"{updates:,}", epochs=MOST)
+    affordable = int(SECONDS / max(seconds * updates, 1e-9))
+    if affordable < epochs:
+        epochs = max(1, affordable)
+        minutes = max(1, round(seconds * updates * epochs / 60))
+        why = tr("{n} updates each: about {minutes} minutes in all", n=f"{updates:,}", minutes=f"{minutes:,}")
+    return Length(epochs, max(SHORTEST, epochs // PATIENCE) if validated else None, why)
+
+
+def length_of(recipe: Recipe) -> Length:
+    """The rule for a recipe and its data, which is read; two updates are timed. Raises DataError, UsageError, Missing,
+    Diverged: whatever would keep it from being trained."""
+    job = prepare(recipe)
+    return length(job.steps_per_epoch(), step_seconds(job), validated=job.splits.validation is not None)
