@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from rnncli.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from rnncli.replay import Trace as Trace
     from rnncli.replay import trace as trace
+    from rnncli.runs.open import open_run as open_run
+    from rnncli.runs.train import train as train
     from rnncli.tasks import load_recipe as load_recipe
-    from rnncli.training.run import open_run as open_run
-    from rnncli.training.run import train as train
 
 _HOMES = {
     "Trace": "rnncli.replay",
     "trace": "rnncli.replay",
     "load_recipe": "rnncli.tasks",
-    "open_run": "rnncli.training.run",
-    "train": "rnncli.training.run",
+    "open_run": "rnncli.runs.open",
+    "train": "rnncli.runs.train",
 }
 
 __all__ = ["Trace", "__version__", "load_recipe", "open_run", "trace", "train"]

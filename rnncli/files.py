@@ -14,7 +14,7 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -366,92 +366,6 @@ def _lock(file: IO[bytes], shared: bool = False) -> bool:
     return True
 
 
-MANIFEST = "manifest.json"
-_State = tuple[int, str] | None  # size and sha256 of a file as it lies on the disk; None: it is not there
-
-
-class Manifest:
-    """Writes files of a folder and keeps, in manifest.json, size and sha256 of each.
-
-    A file that is about to be replaced is listed as it is and as it will be, so a process killed at any moment leaves a
-    folder that `check_manifest` accepts. Names are relative to the folder, with /. Every method raises CannotWrite.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.states: dict[str, list[_State]] = {}
-
-    def load(self) -> None:
-        """Go on with what the folder's own manifest lists. Raises DataError."""
-        self.states = _read_manifest(self.folder)
-
-    def write(self, files: Mapping[str, bytes | str]) -> None:
-        """Replace these files, each whole or not at all, in this order."""
-        raw = {name: data.encode("utf-8") if isinstance(data, str) else data for name, data in files.items()}
-        new: dict[str, _State] = {
-            name: (len(data), hashlib.sha256(data, usedforsecurity=False).hexdigest()) for name, data in raw.items()
-        }
-        for name, state in new.items():
-            self.states[name] = list(dict.fromkeys([*self.states.get(name, [None]), state]))
-        self._save()
-        for name, data in raw.items():
-            atomic_write(self.folder / name, data)
-        fresh = any(None in self.states[name] for name in new)
-        self.states |= {name: [state] for name, state in new.items()}
-        if fresh:  # from here on they must be there
-            self._save()
-
-    def seal(self, names: Iterable[str]) -> None:
-        """List files that were written otherwise, as they lie there now; they must not change before `release`."""
-        for name in names:
-            self.states[name] = [_state(self.folder / name)]
-        self._save()
-
-    def release(self, names: Iterable[str]) -> None:
-        """List these no more: they may change or go."""
-        for name in names:
-            self.states.pop(name, None)
-        self._save()
-
-    def _save(self) -> None:
-        files = {
-            name: [None if state is None else {"size": state[0], "sha256": state[1]} for state in states]
-            for name, states in sorted(self.states.items())
-        }
-        atomic_write(self.folder / MANIFEST, json.dumps({"format": 1, "files": files}, indent=1) + "\n")
-
-
-def check_manifest(folder: str | Path, names: Iterable[str] | None = None) -> list[str]:
-    """The files of a folder that are what its manifest says: those of `names` that it lists, all of them if None.
-
-    Raises DataError: no manifest, or a file that is missing, cut short, changed, or leads out of the folder.
-    """
-    while True:
-        listed = _read_manifest(Path(folder))
-        checked = [name for name in (listed if names is None else names) if name in listed]
-        faults = (fault for name in checked if (fault := _fault(inside(folder, name), listed[name])) is not None)
-        fault = next(faults, None)
-        if fault is None:
-            return checked
-        if _read_manifest(Path(folder)) == listed:  # else a process that trains here has just written
-            raise fault
-
-
-def _fault(path: Path, states: list[_State]) -> DataError | None:
-    found = _state(path)
-    if found in states:
-        return None
-    copy = tr("bring the file back from a copy")
-    if found is None:
-        return DataError(tr("this file of the folder is missing"), where=shown(path), todo=copy)
-    sizes = [state[0] for state in states if state is not None]
-    if found[0] not in sizes:
-        what = tr("has {found} bytes, and had {size} when it was written", found=found[0], size=max(sizes, default=0))
-        return DataError(what, where=shown(path), todo=copy)
-    what = tr("has changed since it was written: its sha256 is not that of {manifest}", manifest=MANIFEST)
-    return DataError(what, where=shown(path), todo=copy)
-
-
 def inside(folder: str | Path, name: str) -> Path:
     """folder/name. Raises DataError where that lies outside the folder: by `..`, an absolute name or a link."""
     path = Path(folder) / name
@@ -464,18 +378,6 @@ def inside(folder: str | Path, name: str) -> Path:
     return path
 
 
-def _read_manifest(folder: Path) -> dict[str, list[_State]]:
-    where = folder / MANIFEST
-    entries = read_json(inside(folder, MANIFEST)).get("files")
-    try:
-        return {
-            name: [None if state is None else (int(state["size"]), str(state["sha256"])) for state in states]
-            for name, states in entries.items()  # type: ignore[union-attr]  # AttributeError is caught
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DataError(tr("is damaged: it does not list files"), where=shown(where)) from error
-
-
 def read_json(path: str | Path) -> dict[str, Any]:
     """The object that a JSON file holds. Raises DataError: no such file, no JSON, no object, nested too deeply."""
     try:
@@ -486,15 +388,3 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
     return value
-
-
-def _state(path: Path) -> _State:
-    """Of the file as it lies on the disk, .gz or not."""
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=shown(path)) from error

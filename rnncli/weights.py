@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rnncli.cells import CELLS, CoreSpec, parameter_name
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 # Names under which training programs put a state_dict, and what wrappers put before every name of it.
 _ENVELOPES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
@@ -177,16 +177,23 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     fitting = {name: size for name, size in sizes.items() if size}
     if not fitting:
         raise DataError(
-            tr(
-                "weight_ih has {rows} rows and h has {size} numbers: rnn has H rows, gru 3·H, lstm 4·H",
+            trn(
+                "weight_ih has {rows} rows and h has {n} number: rnn has H rows, gru 3·H, lstm 4·H",
+                "weight_ih has {rows} rows and h has {n} numbers: rnn has H rows, gru 3·H, lstm 4·H",
                 rows=rows,
-                size=hidden_size,
+                n=hidden_size,
             ),
             where=place,
         )
     if cell is not None and cell not in fitting:
         raise UsageError(
-            tr("these weights are no {cell}: {rows} rows are {n}·H", cell=cell, rows=rows, n=rows // hidden_size),
+            trn(
+                "these weights are no {cell}: {n} row is {gates}·H",
+                "these weights are no {cell}: {n} rows are {gates}·H",
+                n=rows,
+                cell=cell,
+                gates=rows // hidden_size,
+            ),
             where=place,
             todo=tr("they fit {cells}", cells=", ".join(fitting)),
         )

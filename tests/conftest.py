@@ -2,14 +2,43 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from rnncli import locale
+from tests.fixture_types import AsKept, Golden
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
 settings.load_profile("rnncli")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write tests/golden and the .po files anew")
+
+
+@pytest.fixture
+def as_kept(request: pytest.FixtureRequest) -> AsKept:
+    """Fails where a text is not that of the file that keeps it. With --rewrite-golden it writes the file."""
+
+    def check(file: Path, text: str) -> None:
+        if request.config.getoption("--rewrite-golden"):
+            file.write_text(text, encoding="utf-8")
+        assert text == file.read_text(encoding="utf-8"), f"{file.name}: if that is wanted: pytest --rewrite-golden"
+
+    return check
+
+
+@pytest.fixture
+def golden(as_kept: AsKept) -> Golden:
+    """Compares a screen with tests/golden/NAME.txt."""
+    folder = Path(__file__).parent / "golden"
+
+    def check(name: str, text: str) -> None:
+        as_kept(folder / f"{name}.txt", text)
+
+    return check
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -28,3 +29,15 @@ class Document(Protocol):
     """`document`: what `rnncli demo WORDS --json` prints, tensors by name under "named"."""
 
     def __call__(self, *words: str) -> dict[str, Any]: ...
+
+
+class AsKept(Protocol):
+    """`as_kept`: fails where a text is not that of the file that keeps it; --rewrite-golden writes the file."""
+
+    def __call__(self, file: Path, text: str) -> None: ...
+
+
+class Golden(Protocol):
+    """`golden`: compares a screen with tests/golden/NAME.txt."""
+
+    def __call__(self, name: str, text: str) -> None: ...

@@ -47,10 +47,11 @@ def test_the_wheel_holds_every_recipe_and_no_tests(wheel: Path) -> None:
             assert archive.read(f"rnncli/recipes/{name}.yaml") == (ROOT / "recipes" / f"{name}.yaml").read_bytes()
         (entry_points,) = [name for name in held if name.endswith("entry_points.txt")]
         assert "rnncli = rnncli.cli:main" in archive.read(entry_points).decode()
-    files = [path for path in (ROOT / "rnncli").rglob("*") if path.suffix in (".py", ".css", ".js")]
+    files = [path for path in (ROOT / "rnncli").rglob("*") if path.suffix in (".py", ".css", ".js", ".html")]
     source = {str(path.relative_to(ROOT)) for path in files}
-    assert "rnncli/report/html/viewer.js" in source
+    assert {f"rnncli/report/html/{name}" for name in ("viewer.js", "page.css", "page.html", "table.html")} <= source
     assert source <= held
+    assert {name for name in held if name.endswith((".po", ".mo"))} == {"rnncli/locale/zh/LC_MESSAGES/rnncli.mo"}
     assert not [name for name in held if name.startswith("tests")]
     assert [name for name in held if name.endswith("licenses/LICENSE")]
 
@@ -65,6 +66,12 @@ def test_an_installed_package_finds_the_recipes_inside_itself(wheel: Path, tmp_p
     assert out.split() == [str(site / "rnncli" / "recipes"), *NAMES]
     out = run(sys.executable, "-m", "rnncli", "recipes", "validate", *NAMES, cwd=elsewhere, PYTHONPATH=str(site))
     assert len(out.splitlines()) == len(NAMES)
+    code = "from rnncli import records, report; print(report.to_html(records.Page('', '', [records.Message('<')])))"
+    assert '<p class="plain">&lt;</p>' in run(sys.executable, "-c", code, cwd=elsewhere, PYTHONPATH=str(site))
+    source = run(sys.executable, "-m", "rnncli", "--lang", "zh", cwd=elsewhere, PYTHONPATH=str(ROOT), PYTHONUTF8="1")
+    assert "从这里开始" in source
+    out = run(sys.executable, "-m", "rnncli", "--lang", "zh", cwd=elsewhere, PYTHONPATH=str(site), PYTHONUTF8="1")
+    assert out == source
 
 
 @pytest.mark.evidence
@@ -88,3 +95,4 @@ def test_in_a_clean_environment(wheel: Path, tmp_path: Path, editable: bool) -> 
     out = run(str(scripts / "rnncli"), "recipes", "validate", "hello", "language-model", cwd=elsewhere)
     assert len(out.splitlines()) == 2
     assert "hello" in run(str(scripts / "rnncli"), "recipes", "list", cwd=elsewhere)
+    assert "从这里开始" in run(str(scripts / "rnncli"), "--lang", "zh", cwd=elsewhere, PYTHONUTF8="1")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from rnncli.errors import CannotWrite, DataError, UsageError
-from rnncli.files import MANIFEST, FolderLock, Manifest, atomic_write, cannot_write, check_manifest, write_output
+from rnncli.files import FolderLock, atomic_write, cannot_write, write_output
+from rnncli.runs.manifest import MANIFEST, Manifest, check_manifest
 from tests.hostile import bounded
 
 

@@ -12,7 +12,7 @@ from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, Interval, Watch
 from rnncli.bench.sizes import Axis
 from rnncli.device import usable_cores
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Series, Table
 
 SCHEMA = "rnncli/bench/1"
@@ -40,7 +40,9 @@ def page_of(measured: Measured, records: Sequence[Record], title: str) -> Page:
     """The envelope. device: cores and load of this machine, which belong to every figure."""
     plan, about = measured.plan, machine()
     load = measured.watch.load
-    here = tr("{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}")
+    here = trn(
+        "{n} core, load {load}", "{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}"
+    )
     return Page(
         SCHEMA,
         title,
@@ -133,9 +135,8 @@ def screen(measured: Measured) -> Page:
     """The table of rates, what is fastest, what was noisy, and what to do next."""
     plan = measured.plan
     threads = ", ".join(map(str, plan.threads))
-    title = f"{pass_name(plan.what)}, {plan.dtype}, " + (
-        tr("1 thread") if threads == "1" else tr("{n} threads", n=threads)
-    )
+    words = trn("{threads} thread", "{threads} threads", n=plan.threads[-1], threads=threads)
+    title = f"{pass_name(plan.what)}, {plan.dtype}, {words}"
     shown: list[Record] = [
         Message(
             tr(
@@ -153,7 +154,8 @@ def screen(measured: Measured) -> Page:
 
 def _rounds(measured: Measured) -> str:
     found = sorted({figure.rounds for figure in measured.figures})
-    return tr("{n} rounds", n=found[0] if len(found) == 1 else f"{found[0]}-{found[-1]}")
+    rounds = found[0] if len(found) == 1 else f"{found[0]}-{found[-1]}"
+    return trn("{rounds} round", "{rounds} rounds", n=found[-1], rounds=rounds)
 
 
 def _ceilings(measured: Measured) -> str:
@@ -294,7 +296,14 @@ def _busy(watch: Watch, cores: int) -> str:
     load, got = watch.load, watch.got
     parts = []
     if load is not None:
-        parts.append(tr("load {load} on {cores} cores before it began", load=f"{load:.1f}", cores=cores))
+        parts.append(
+            trn(
+                "load {load} on {n} core before it began",
+                "load {load} on {n} cores before it began",
+                load=f"{load:.1f}",
+                n=cores,
+            )
+        )
     if got is not None and got < 0.9:
         parts.append(tr("this process had its core {n}% of the time", n=round(got * 100)))
     return "; ".join(parts)
@@ -367,7 +376,10 @@ def _threads(measured: Measured) -> str:
     for contest in measured.contests:
         if contest.verdict == "faster":
             counts[contest.winner.threads] = counts.get(contest.winner.threads, 0) + 1
-    parts = [tr("{threads} surely fastest in {n} rows", threads=t, n=n) for t, n in sorted(counts.items())]
+    parts = [
+        trn("{threads} surely fastest in {n} row", "{threads} surely fastest in {n} rows", threads=t, n=n)
+        for t, n in sorted(counts.items())
+    ]
     return ", ".join(parts) if parts else tr("no count is surely fastest in any row")
 
 
@@ -416,7 +428,7 @@ def scaling(measured: Measured, axis: Axis) -> Page:
             {engine: [y for _, y in points] for engine, points in curves.items()},
             x_label=axis,
             y_label=tr("ms"),
-            title=f"{cell}" + (f", {tr('{n} threads', n=threads)}" if several else ""),
+            title=f"{cell}, {trn('{n} thread', '{n} threads', n=threads)}" if several else cell,
         )
         for (cell, threads), curves in charts.items()
     ]

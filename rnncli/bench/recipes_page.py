@@ -8,7 +8,7 @@ from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, paired_ratio, spread_of
 from rnncli.bench.pages import SCHEMA, VERDICTS, noise
 from rnncli.bench.recipes import Candidate, Profile, Tried
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Message, Page, Record, Table
 
 
@@ -76,7 +76,7 @@ def page(found: Profile, name: str) -> Page:
         for precision, difference in found.differences.items()
     ]
     shown: list[Record] = [
-        Message(tr("as it is: engine {engine}, {threads} threads, {precision}", **vars(own))),
+        Message(_as_it_is(own)),
         split,
         tried,
         Table("verdicts", VERDICTS, verdicts),
@@ -115,6 +115,11 @@ def _about() -> dict[str, str]:
         "optimizer": "",
         "reporting": tr("progress on the screen, counting"),
     }
+
+
+def _as_it_is(own: Candidate) -> str:
+    threads = trn("{n} thread", "{n} threads", n=own.threads)
+    return tr("as it is: engine {engine}, {threads}, {precision}", **{**vars(own), "threads": threads})
 
 
 def _remark(one: Tried, own: Candidate) -> str:

@@ -9,7 +9,7 @@ from rnncli.bench.measure import WIDE
 from rnncli.bench.pages import SCHEMA, VERDICTS, noise
 from rnncli.bench.sizes import CHARACTER
 from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, updates_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Table
 
 
@@ -90,7 +90,9 @@ def peers_page(found: Compared) -> Page:
     if plan.loop:
         config["model"] = {"layers": LAYERS, "B": B, "T": T, "V": V, "embedding_size": "H", "lr": LEARNING_RATE}
         config["updates"] = {f"{row.cell} {row.sizes}": updates_of(row) for row in plan.rows}
-    here = tr("{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}")
+    here = trn(
+        "{n} core, load {load}", "{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}"
+    )
     torch_version = torch.__version__.split("+")[0]
     return Page(SCHEMA, title, shown, config=config, device=here, dtype="float32", torch=torch_version)
 
@@ -109,7 +111,8 @@ def _summary(found: Compared) -> list[list[str]]:
             rows.append(
                 [
                     arm,
-                    tr(
+                    trn(
+                        "rnncli is faster in {faster} of {n} row, undecided in {open}, slower in {slower}",
                         "rnncli is faster in {faster} of {n} rows, undecided in {open}, slower in {slower}",
                         faster=counts["faster"],
                         n=len(mine),

@@ -216,17 +216,10 @@ def _rows(
 
 
 def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | None) -> tuple[Page, Page]:
-    from rnncli.cli.target import find_target
+    from rnncli.cli.target import target_named
     from rnncli.tasks import load_recipe
 
-    found = find_target(target)
-    if found.kind == "weights":
-        raise UsageError(tr("this file is no recipe and no run"), where=target, todo=tr("such as: rnncli bench hello"))
-    name = str(Path(found.path) / "recipe.yaml") if found.kind == "run" else found.path
-    recipe = load_recipe(name, sets)
-    note = found.note or recipe.note
-    if note and not settings.quiet:
-        print(note, file=sys.stderr)
+    recipe = load_recipe(target_named(target).recipe_source, sets)
     from rnncli.bench.measure import ROUNDS
     from rnncli.bench.recipes import profile
     from rnncli.bench.recipes_page import page

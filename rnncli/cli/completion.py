@@ -17,8 +17,8 @@ from typing import Any
 
 from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
-from rnncli.cli.target import RECIPES, WEIGHTS
-from rnncli.training.folder import runs_here
+from rnncli.runs.folder import runs_here
+from rnncli.targets import RECIPES, WEIGHTS, find_target
 
 VARIABLE = "_RNNCLI_COMPLETE"  # set by the shells' scripts
 Offers = Iterator[tuple[str, str]]  # (word, what it is)
@@ -179,13 +179,10 @@ def _paths(context: Any, incomplete: str) -> Offers:
 
 def _recipe_of(context: Any) -> str:
     """The recipe that the command line names before: a packaged name, a path, or that of a run."""
-    from rnncli.cli.target import find_target
-
     given = [context.params.get(name) for name in ("recipe", "target", "name", "files", "targets")]
     # behind an option that has no value yet the parser has not come to name its arguments
     named = next(word for word in (*given, context.args) if word)
-    target = find_target(named if isinstance(named, str) else named[0])
-    return str(Path(target.path) / "recipe.yaml") if target.kind == "run" else target.path
+    return find_target(named if isinstance(named, str) else named[0]).recipe_source
 
 
 _OFFERS: dict[str, Callable[[Any, str], Offers]] = {

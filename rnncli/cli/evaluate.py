@@ -30,7 +30,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure a run again, beside its baselines."""
-    from rnncli.cli.target import run_folder
+    from rnncli.cli.target import target_named
 
     if split is not None and split not in ("test", "validation", "train"):
         raise UsageError(
@@ -45,13 +45,11 @@ def evaluate(
         raise UsageError(
             tr("new data has no parts: it is measured whole"), where="--split", todo=tr("leave --split away")
         )
-    folder = run_folder(target)
+    run = target_named(target).run
     from rnncli import report
-    from rnncli.training import evaluation
-    from rnncli.training.run import open_run
-    from rnncli.training.summary import evaluation_page
+    from rnncli.runs import evaluation
+    from rnncli.runs.summary import evaluation_page
 
-    run = open_run(folder)
     known = evaluation.metric_names(run.task.METRICS)
     required = [evaluation.requirement(text, known) for text in require or ()]
     found = evaluation.evaluate(run.with_threads(run.config.train.batch_size), data, split)

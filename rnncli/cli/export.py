@@ -18,15 +18,15 @@ def export(
     ] = False,
 ) -> None:
     """Write a run's weights by torch's own names, and a short script that loads them without rnncli."""
-    from rnncli.cli.target import run_folder
+    from rnncli.cli.target import target_named
 
-    folder = run_folder(target)
+    found = target_named(target)
+    folder = found.folder
     from rnncli import report
     from rnncli.records import Checks, Commands, Message, Page, Record
-    from rnncli.training.export import export
-    from rnncli.training.run import open_run
+    from rnncli.runs.export import export
 
-    done = export(open_run(folder).with_threads(1), out, onnx=onnx)
+    done = export(found.run.with_threads(1), out, onnx=onnx)
     what = tr("the whole model") if done.whole else tr("its recurrent cores")
     about = tr("run {what} with torch and safetensors", what=what)
     shown: list[Record] = [

@@ -11,13 +11,13 @@ import typer
 
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rnncli.runs.open import Run
     from rnncli.tasks import Asked, Prediction
-    from rnncli.training.run import Run
 
 MOST_NOTES = 10  # printed; more are counted
 
@@ -45,9 +45,10 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
 ) -> None:
     """Use a run on new input: continue, tag, classify, forecast, transcribe, translate."""
-    from rnncli.cli.target import run_folder
+    from rnncli.cli.target import target_named
 
-    folder = run_folder(target)
+    found = target_named(target)
+    folder = found.folder
     given = list(inputs or ())
     if given == ["-"]:
         given, file = [], _one_source(file)
@@ -56,9 +57,8 @@ def predict(
     elif bool(given) == (file is not None):
         raise _no_input(target, folder)
     from rnncli.tasks import Asked
-    from rnncli.training.run import open_run
 
-    run = open_run(folder).with_threads(1)
+    run = found.run.with_threads(1)
     asked = Asked(top_k, temperature, seed, beam, length)
     predictions = _of_arguments(run, given, asked) if file is None else _of_lines(run, file, asked)
     _write(predictions, json)
@@ -163,4 +163,4 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
             if said <= MOST_NOTES and not settings.quiet:
                 print(tr("note: {text}", text=note), file=sys.stderr)
     if said > MOST_NOTES and not settings.quiet:
-        print(tr("and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)
+        print(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)

@@ -44,6 +44,6 @@ def may_speak() -> bool:
             return True
     except UsageError:
         return True
-    from rnncli.training.distributed import first_to_say
+    from rnncli.training.distributed import should_report_error
 
-    return first_to_say()
+    return should_report_error()

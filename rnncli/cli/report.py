@@ -14,7 +14,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
-    from rnncli.pages import Target
+    from rnncli.targets import Target
 
 DEFAULT = Path("report.html")
 
@@ -61,25 +61,20 @@ def report(
 
 
 def _open(word: str, sets: Sequence[str]) -> Target:
-    from rnncli.cli.target import find_target
+    from rnncli.cli.target import target_named
 
-    target = find_target(word)
-    if target.note:
-        _say(tr("note: {text}", text=target.note))
+    target = target_named(word, sets=sets)
     if target.kind == "weights":
         raise UsageError(
             tr("a weight file has no task, data or curves to report"),
             where=word,
             todo=tr("look inside it: rnncli inspect {file}", file=word),
         )
-    from rnncli.pages import of_recipe, of_run
-
-    _say(tr("{name}: its data", name=word))
-    if target.kind == "recipe":
-        return of_recipe(target.path, word, sets)
-    if sets:
+    if target.kind == "run" and sets:
         raise UsageError(tr("--set is for recipes: a run has its own settings"), where=word)
-    return of_run(target.path, word)
+    _say(tr("{name}: its data", name=word))
+    target.open()
+    return target
 
 
 def _say(text: str) -> None:

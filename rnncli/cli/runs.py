@@ -29,9 +29,9 @@ def list_(
     full: Full = False,
 ) -> None:
     """List the run folders under FOLDER: model, epochs, score, state; broken and running ones are shown as such."""
-    from rnncli.sweep.runs import find_runs, read_run
-    from rnncli.sweep.runs_pages import list_page
-    from rnncli.training.folder import RUNS
+    from rnncli.runs.folder import RUNS
+    from rnncli.runs.listing import list_page
+    from rnncli.runs.read import find_runs, read_run
 
     root = Path(RUNS) if folder is None else folder
     found, whole = find_runs(root) if folder is not None or os.path.exists(root) else ([], True)
@@ -47,9 +47,9 @@ def compare(
     full: Full = False,
 ) -> None:
     """Runs beside each other: settings that differ, metrics, time, loss curves."""
-    from rnncli.sweep.runs import read_run
-    from rnncli.sweep.runs_pages import compare_page
-    from rnncli.training.folder import find_run
+    from rnncli.runs.folder import find_run
+    from rnncli.runs.listing import compare_page
+    from rnncli.runs.read import read_run
 
     read = [read_run(find_run(name)) for name in runs]
     deliver(lambda: compare_page(read), json=json, save=save, full=full)

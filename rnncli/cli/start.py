@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from rnncli import __version__
 from rnncli.locale import language, tr
+from rnncli.report.lines import pad
 
 
 def groups() -> list[tuple[str, list[tuple[str, str]]]]:
@@ -63,11 +64,6 @@ def start_screen() -> str:
         text += [tr("Start here"), *(f"  {line:<30}  {about}" for line, about in shown), ""]
     for group, lines in groups():
         for place, (name, about) in enumerate(lines):
-            text.append(_pad(group if place == 0 else "", 11) + f"{name:<10}{about}")
+            text.append(pad(group if place == 0 else "", 11) + f"{name:<10}{about}")
     last = ["rnncli COMMAND --help", *(["rnncli recipes list"] if "recipes" in commands else [])]
     return "\n".join([*text, "", "     ".join(last)])
-
-
-def _pad(text: str, width: int) -> str:
-    """Filled with spaces to terminal cells; a Chinese character takes two."""
-    return text + " " * (width - sum(2 if ord(letter) > 0x2E7F else 1 for letter in text))

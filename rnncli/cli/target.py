@@ -1,125 +1,18 @@
-"""TARGET of inspect, predict, evaluate and report: what a word on the command line stands for.
-
-An existing path, then `last` or a name under runs/, then a packaged recipe; `./x` is always a path.
-"""
+"""TARGET of a command, with a note on how the word was read."""
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
 
 from rnncli.cli.settings import settings
-from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
-from rnncli.names import nearest
-from rnncli.training.folder import RUNS, find_run, runs_here
-
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-RECIPES = (".yaml", ".yml")
+from rnncli.targets import Target, find_target
 
 
-@dataclass(frozen=True)
-class Target:
-    """kind: what it is. path: of the run folder or the weight file; for a recipe what `load_recipe` takes.
-    note: something a person should know about how the word was read, or ""."""
-
-    kind: Literal["run", "weights", "recipe"]
-    path: str
-    note: str = ""
-
-
-def find_target(word: str) -> Target:
-    """What `word` means. Raises UsageError (nothing of that name) and DataError (a file of no known kind)."""
-    if not word:
-        raise UsageError(tr("an empty name"), where="TARGET", todo=tr("name a recipe, a run or a file of weights"))
-    path = Path(word)
-    forced = os.sep in word or "/" in word or word.endswith((*WEIGHTS, *RECIPES))
-    if os.path.isdir(path):  # os.path, unlike pathlib, does not raise for a name that no file can have
-        if (path / "recipe.yaml").is_file():
-            return Target("run", word, _hidden(word) if not forced else "")
-        if forced:
-            raise DataError(tr("this folder is no run: it has no recipe.yaml"), where=word, todo=_runs_below(path))
-    elif os.path.exists(path):
-        if word.endswith(WEIGHTS):
-            return Target("weights", word)
-        if word.endswith(RECIPES):
-            return Target("recipe", word)
-        if forced:
-            raise _unknown_kind(word)
-    elif forced:
-        raise DataError(tr("there is no such file or folder"), where=word, todo=tr("check the path"))
-    return _by_name(word)
-
-
-def _runs_below(folder: Path) -> str:
-    """What to name instead of a folder that is no run: the runs of a sweep or of a folder of runs, if it is one."""
-    found = sorted(folder.glob("*/seed-*/recipe.yaml")) or sorted(folder.glob("*/recipe.yaml"))
-    if not found:
-        return tr("see: ls {folder}", folder=folder)
-    run = found[0].parent
-    if run.parent != folder:  # of a sweep: the same seed of every trial
-        return tr("the runs of this sweep: {runs}", runs=folder / "*" / run.name)
-    return tr("name one of the runs in it, such as {run}", run=run)
-
-
-def _by_name(word: str) -> Target:
-    from rnncli.recipe.locate import packaged_recipes
-
-    run = Path(RUNS) / word
-    if word == "last":
-        return Target("run", str(find_run(word)))
-    if os.path.isfile(run / "recipe.yaml"):
-        return Target("run", str(run), _hidden(word))
-    recipes = packaged_recipes()
-    if word in recipes:
-        return Target("recipe", word)
-    if os.path.isfile(word):
-        raise _unknown_kind(word)
-    names = [path.name for path in runs_here()]
-    near = nearest(word, [*recipes, *names, "last"], cutoff=0.75)  # words of a language are like each other
-    raise UsageError(
-        tr("no recipe, run or file is called {name!r}", name=word),
-        where="TARGET",
-        todo=tr("did you mean {name}?", name=near)
-        if near
-        else tr("recipes: {recipes}; runs lie under {folder}/", recipes=", ".join(recipes), folder=RUNS),
-    )
-
-
-def _unknown_kind(word: str) -> DataError:
-    return DataError(
-        tr("what kind of file is this?"),
-        where=word,
-        todo=tr("weights end in {weights}, recipes in .yaml", weights=" ".join(WEIGHTS)),
-    )
-
-
-def _hidden(word: str) -> str:
-    """Said where a run stands before a packaged recipe of its name."""
-    from rnncli.recipe.locate import packaged_recipes
-
-    return (
-        tr("{name} is the run here; the packaged recipe has the same name", name=word)
-        if (word in packaged_recipes())
-        else ""
-    )
-
-
-def run_folder(word: str) -> Path:
-    """The run that TARGET names, for commands that need trained weights. Raises UsageError for anything else."""
-    target = find_target(word)
+def target_named(word: str, *, sets: Sequence[str] = (), seed: int | None = None) -> Target:
+    """What find_target finds; its note goes to stderr."""
+    target = find_target(word, sets=sets, seed=seed)
     if target.note and not settings.quiet:
         print(tr("note: {text}", text=target.note), file=sys.stderr)
-    if target.kind == "run":
-        return Path(target.path)
-    if target.kind == "recipe":
-        raise UsageError(
-            tr("{name} is a recipe, which has no trained weights", name=word),
-            todo=tr("first: rnncli train {name}; then `last` is its run", name=word),
-        )
-    raise UsageError(
-        tr("this file is no run"), where=word, todo=tr("a run is a folder that rnncli train made; see: rnncli inspect")
-    )
+    return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,17 +103,18 @@ def train(
         _print_config(loaded, json)
         return
     if code:
-        from rnncli.training import script
+        from rnncli.runs import script
 
         sys.stdout.write(script.code(loaded))
         return
     with waiting(tr("loading torch ..."), quiet=json):
-        from rnncli.training.job import prepare, with_others
+        from rnncli.training.job import prepare
+        from rnncli.training.session import distributed_session
 
     job = prepare(loaded)
     if init_from and rank == 0:  # the others are given its weights
-        from rnncli.training.folder import find_run
-        from rnncli.training.run import load_weights
+        from rnncli.runs.folder import find_run
+        from rnncli.runs.open import load_weights
 
         load_weights(job.model, find_run(init_from) / "model.safetensors")
     if dry_run:
@@ -124,21 +124,22 @@ def train(
         import tempfile
         from pathlib import Path
 
-        with tempfile.TemporaryDirectory() as folder, with_others(job):
+        with tempfile.TemporaryDirectory() as folder, distributed_session(job):
             _run(job, Path(folder), json, kept=False)
         return
-    from rnncli.training.run import new_folder
+    from rnncli.runs.folder import new_folder
 
-    with with_others(job):
+    with distributed_session(job):
         _run(job, None if rank else new_folder(loaded.name, out), json)
 
 
 def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], out: str | None, json: bool) -> None:
     from rnncli.device import this_process
-    from rnncli.training.folder import find_run
-    from rnncli.training.job import prepare, with_others
-    from rnncli.training.resume import check_same, is_finished, recipe_of
-    from rnncli.training.run import open_run
+    from rnncli.runs.folder import find_run
+    from rnncli.runs.open import open_run
+    from rnncli.runs.resume import check_same, is_finished, recipe_of
+    from rnncli.training.job import prepare
+    from rnncli.training.session import distributed_session
 
     if out is not None:
         raise UsageError(tr("a resumed run stays in its folder"), where="--out", todo=tr("leave --out away"))
@@ -165,7 +166,7 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
     if rank == 0:
         for sentence in sentences:
             print(sentence, file=sys.stderr)
-    with with_others(job):
+    with distributed_session(job):
         _run(job, folder, json, resume=True)
 
 
@@ -186,7 +187,7 @@ def _print_config(recipe: Recipe, json: bool) -> None:
 
 
 def _dry_run(job: Job, json: bool) -> None:
-    from rnncli.training.dryrun import dry_run
+    from rnncli.runs.dryrun import dry_run
 
     deliver(lambda: dry_run(job), json=json)
 
@@ -197,8 +198,9 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Message
     from rnncli.report.progress import LiveProgress
-    from rnncli.training.run import StoppedBySignal, run_training
-    from rnncli.training.summary import closing, header
+    from rnncli.runs.folder import remove_if_not_begun
+    from rnncli.runs.summary import closing, header
+    from rnncli.runs.train import StoppedBySignal, run_training
 
     try:
         if job.rank:
@@ -216,15 +218,12 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
             outcome = run_training(job, folder, watching, resume=resume)
     except StoppedBySignal as stop:
         if job.rank == 0:
-            command = (
-                f"rnncli train --resume {shlex.quote(str(folder))}" if job.team is None else job.team.resume_command()
-            )
             print(tr("stopped; everything so far is in {run}", run=folder), file=sys.stderr)
-            print(tr("next:  {todo}", todo=command), file=sys.stderr)
+            print(tr("next:  {todo}", todo=job.group.resume_command()), file=sys.stderr)
         raise typer.Exit(stop.code) from None
     except Exception:
         if folder is not None and not resume:
-            _remove_if_empty(folder)
+            remove_if_not_begun(folder)
         raise
     with waiting(tr("measuring one example ...")):
         page = closing(job, outcome)
@@ -241,7 +240,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
 def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
     """What the run says of itself, where it was saved, and what to type next."""
     from rnncli.records import Commands, Message
-    from rnncli.training.folder import typed_run
+    from rnncli.runs.folder import typed_run
 
     run = typed_run(folder)
     advice = [] if settings.quiet else outcome.advice
@@ -260,14 +259,3 @@ def _input(job: Job) -> str:
     from rnncli.tasks import input_kind
 
     return "FILE" if input_kind(job.task, job.config) == "path" else "TEXT"
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """A run that failed before its first epoch, and before a checkpoint later than the one it began with, leaves no
-    folder behind. The recipe is written right after that first checkpoint."""
-    import shutil
-
-    recipe, state = folder / "recipe.yaml", folder / "resume" / "state.safetensors"
-    went_on = recipe.exists() and state.exists() and state.stat().st_mtime_ns > recipe.stat().st_mtime_ns
-    if not went_on and not (folder / "metrics.jsonl").exists():
-        shutil.rmtree(folder, ignore_errors=True)

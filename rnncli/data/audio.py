@@ -18,14 +18,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnncli.data import builtin, speech
+from rnncli.data import builtin
 from rnncli.data.folder import NamePattern, files_in, with_fields
+from rnncli.data.made import speech
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
 from rnncli.errors import DataError, Missing
 from rnncli.files import open_binary, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -494,10 +495,11 @@ def read_features(
     others = sum(n for rate, n in rates.items() if rate != settings.rate)
     if others:
         skipped.note(
-            tr(
-                "{n} of {total} clips have another rate and are resampled to {rate} Hz",
-                n=f"{others:,}",
-                total=f"{len(found.clips):,}",
+            trn(
+                "{n} of {clips} has another rate and is resampled to {rate} Hz",
+                "{n} of {clips} have another rate and are resampled to {rate} Hz",
+                n=others,
+                clips=trn("{n} clip", "{n} clips", n=len(found.clips)),
                 rate=f"{settings.rate:,}",
             )
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
     import torch
@@ -175,13 +175,22 @@ def stream_batches(text: LongText, window: int, batch_size: int, order: Order) -
         raise ValueError("window and batch_size are at least 1")
     if batch_size < order.world:
         raise UsageError(
-            tr("{streams} streams cannot be shared by {world} processes", streams=batch_size, world=order.world),
+            trn(
+                "{n} stream cannot be shared by {world} processes",
+                "{n} streams cannot be shared by {world} processes",
+                n=batch_size,
+                world=order.world,
+            ),
             todo=tr("raise train.batch_size, or use fewer processes"),
         )
     steps = stream_steps(len(text), batch_size)
     if steps < 1:
         raise DataError(
-            tr("{n} tokens are too few for {streams} parallel streams", n=len(text), streams=batch_size),
+            tr(
+                "too short: {tokens} for {streams} in parallel",
+                tokens=trn("{n} token", "{n} tokens", n=len(text)),
+                streams=trn("{n} stream", "{n} streams", n=batch_size),
+            ),
             todo=tr("lower train.batch_size, or take a longer text"),
         )
     mine = range(order.rank, batch_size, order.world)

@@ -6,14 +6,13 @@ way through the program.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from rnncli.data import grammar
+from rnncli.data.made import grammar, shop
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import nearest
@@ -139,38 +138,14 @@ def _monthly() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _daily() -> str:
-    """Three years of a made-up shop: sales = trend + year + week + a promotion known ahead + the weather so far.
-
-    Columns: date, sales, promotion (0 or 1, known ahead), temperature (known up to the day). Sales of a day depend on
-    yesterday's temperature, so that a model that reads both beats one that reads only sales.
-    """
-    import numpy as np
-
-    draw = np.random.RandomState(3)  # frozen for good (NEP 19); figures are rounded far above the last bits of sin
-    rows = ["date,sales,promotion,temperature"]
-    promotion, warmth = 0, 0.0
-    for day in range(3 * 365 + 1):
-        before = warmth
-        if draw.randint(10) == 0:
-            promotion = 1 - promotion
-        year = math.sin(2 * math.pi * (day - 110) / 365.25)
-        warmth = 0.7 * before + (draw.randint(-500, 501)) / 200
-        week = (0, -4, -6, -2, 6, 18, -12)[day % 7]
-        sales = 100 + 0.03 * day + 8 * year + week + 15 * promotion + 2 * before + draw.randint(-300, 301) / 100
-        date = np.datetime64("2021-01-04") + day  # a Monday
-        rows.append(f"{date},{sales:.1f},{promotion},{12 + 9 * year + warmth:.1f}")
-    return "\n".join(rows) + "\n"
-
-
 def _digits() -> str:
-    from rnncli.data import speech  # here, as numpy is: every task imports this module
+    from rnncli.data.made import speech  # here, as numpy is: every task imports this module
 
     return speech.transcripts()
 
 
 def _moving_shapes() -> str:
-    from rnncli.data import shapes
+    from rnncli.data.made import shapes
 
     return shapes.listing()
 
@@ -183,7 +158,7 @@ BUILTINS: dict[str, Builtin] = {
         Builtin("sentences", "table", "4,000 well-formed and broken English sentences: sentence, label", _sentences),
         Builtin("treebank", "conllu", "600 short English sentences with parts of speech", _treebank),
         Builtin("monthly", "table", "airline passengers a month, 1949 to 1960: date, value", _monthly),
-        Builtin("daily", "table", "three years of a made-up shop: date, sales, promotion, temperature", _daily),
+        Builtin("daily", "table", "three years of a made-up shop: date, sales, promotion, temperature", shop.daily),
         Builtin("numbers", "pairs", "0 to 9999 in English words and Chinese numerals", _numbers),
         Builtin("digits", "sound", "1,200 clips of a synthesizer that speaks digits in 24 voices", _digits),
         Builtin("moving-shapes", "frames", "2,400 films of a shape that moves, by kind of motion", _moving_shapes),

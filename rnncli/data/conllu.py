@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import nearest
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -130,7 +130,15 @@ def tsv_blocks(source: Source, lines: Lines | None = None) -> Iterator[Sentence 
             cells = text.split("\t")
             where = f"{name_of(source)}:{first + i}"
             if len(cells) > 2:
-                fault = Broken(where, tr("has {n} tab-separated columns, not 2 (word, tag)", n=len(cells)), raw)
+                fault = Broken(
+                    where,
+                    trn(
+                        "has {n} tab-separated column, not 2 (word, tag)",
+                        "has {n} tab-separated columns, not 2 (word, tag)",
+                        n=len(cells),
+                    ),
+                    raw,
+                )
                 break
             if not all(cell.strip() for cell in cells):
                 fault = Broken(where, tr("the word or the tag is empty"), raw)
@@ -186,7 +194,7 @@ def _bare(line: str) -> str:
 def _faulty(cells: list[str], words: int, range_end: int) -> str:
     """Why a line is not the next one after `words` words, or ""."""
     if len(cells) != len(FIELDS):
-        return tr("has {n} tab-separated columns, not 10", n=len(cells))
+        return trn("has {n} tab-separated column, not 10", "has {n} tab-separated columns, not 10", n=len(cells))
     number = cells[0]
     if _WORD.match(number):
         if int(number) != words + 1:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -99,8 +99,9 @@ class Dates:
             )
         first = min((*self.backwards, *self.duplicates))
         raise DataError(
-            tr(
-                "{date} does not come after {before}; such places: {n}",
+            trn(
+                "{date} does not come after {before} ({n} occurrence)",
+                "{date} does not come after {before} ({n} occurrences)",
                 date=self.write(int(self.values[first])),
                 before=self.write(int(self.values[first - 1])),
                 n=len(self.backwards) + len(self.duplicates),
@@ -112,9 +113,10 @@ class Dates:
     def report(self) -> list[str]:
         """Sentences: the step, then gaps, duplicates and disorder with their lines."""
         said = [
-            tr(
+            trn(
+                "{n} date from {first} to {last}, {step}",
                 "{n} dates from {first} to {last}, {step}",
-                n=f"{len(self.values):,}",
+                n=len(self.values),
                 first=self.write(int(self.values[0])),
                 last=self.write(int(self.values[-1])),
                 step=self.step.name if self.step else tr("no regular step"),
@@ -123,9 +125,9 @@ class Dates:
         if self.gaps:
             said.append(
                 tr(
-                    "{n} gaps, {missing} steps missing, before {lines}",
-                    n=len(self.gaps),
-                    missing=sum(missing for _, missing in self.gaps),
+                    "{gaps}, {steps} missing, before {lines}",
+                    gaps=trn("{n} gap", "{n} gaps", n=len(self.gaps)),
+                    steps=trn("{n} step", "{n} steps", n=sum(missing for _, missing in self.gaps)),
                     lines=self._at([index for index, _ in self.gaps]),
                 )
             )

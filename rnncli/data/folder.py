@@ -11,7 +11,7 @@ from pathlib import Path
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.files import fingerprint, read_chunks, read_lines, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 ENDINGS = (".txt", ".txt.gz")
 MAX_SAMPLE = 16 << 20  # characters in one file that is one sample
@@ -79,7 +79,8 @@ def files_in(folder: str | Path, endings: tuple[str, ...], skipped: Skipped) -> 
     found = [entry for entry in entries if entry.name.lower().endswith(endings)]
     if len(found) < len(entries):
         skipped.note(
-            tr(
+            trn(
+                "{folder}: {n} file that is not {endings} is not read",
                 "{folder}: {n} files that are not {endings} are not read",
                 folder=shown(folder),
                 n=len(entries) - len(found),

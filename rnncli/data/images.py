@@ -1,4 +1,4 @@
-"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the films of shapes.py.
+"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the films of made/shapes.py.
 
 Frames stay in the type they were stored in (uint8 mostly). What a source holds beyond KEEP bytes is read again whenever
 a batch needs it, except an .npz of all films, which numpy can only read whole: it must fit into memory.
@@ -18,15 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.data import builtin, shapes
+from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
 from rnncli.data.folder import NamePattern, with_fields
+from rnncli.data.made import shapes
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
 from rnncli.errors import DataError, Missing
 from rnncli.files import open_binary, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
 ARRAYS = (".npy", ".npz")
@@ -357,7 +358,8 @@ def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: st
         array = arrays[name]
         if array.shape != (N,) or array.dtype.kind not in ("ui" if name == lengths else "uibSU"):
             raise DataError(
-                tr(
+                trn(
+                    "array {name} is {kind} of shape {shape}; wanted is one {what} for the {n} film",
                     "array {name} is {kind} of shape {shape}; wanted is one {what} for each of the {n} films",
                     name=repr(name),
                     kind=array.dtype,
@@ -372,7 +374,15 @@ def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: st
     found = []
     for n, (end, value) in enumerate(zip(ends, arrays[labels].tolist(), strict=True)):
         if not 1 <= end <= T:
-            skipped.bad(f"{where}[{n}]", tr("a length of {n}, and there are {T} frames", n=end, T=T))
+            skipped.bad(
+                f"{where}[{n}]",
+                trn(
+                    "a length of {length}, and there is {n} frame",
+                    "a length of {length}, and there are {n} frames",
+                    length=end,
+                    n=T,
+                ),
+            )
         else:
             found.append(Film(f"{where}[{n}]", _name(value), groups[n], frames=films[n, :end]))
     return found

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,15 @@ def read_pairs(source: Source, skipped: Skipped, columns: tuple[int, int] = (0, 
         most = max(most, len(cells))
         where = f"{name}:{number}"
         if len(cells) <= max(columns):
-            skipped.bad(where, tr("has {n} tab-separated columns, not {wanted}", n=len(cells), wanted=max(columns) + 1))
+            skipped.bad(
+                where,
+                trn(
+                    "has {n} tab-separated column, not {wanted}",
+                    "has {n} tab-separated columns, not {wanted}",
+                    n=len(cells),
+                    wanted=max(columns) + 1,
+                ),
+            )
             continue
         yield from _pair(where, cells[columns[0]], cells[columns[1]], skipped)
     unread = most - len(set(columns))
@@ -68,7 +76,13 @@ def read_parallel(source: Source, target: Source, skipped: Skipped) -> Iterator[
             yield from _pair(f"{lines[0]}:{one[0]}", one[1], two[1], skipped)
     if counts[0] != counts[1]:
         raise DataError(
-            tr("has {n} lines, but {other} has {m}", n=counts[0], other=lines[1], m=counts[1]),
+            trn(
+                "has {n} line, but {other} has {m}",
+                "has {n} lines, but {other} has {m}",
+                n=counts[0],
+                other=lines[1],
+                m=counts[1],
+            ),
             where=lines[0],
             todo=tr("line n of one file must be the translation of line n of the other"),
         )

@@ -11,7 +11,7 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
 from rnncli.data.table import Key, read_series
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 Missing = Literal["stop", "interpolate", "previous"]
 
@@ -96,10 +96,11 @@ def read_regular(
             name = repr(file.columns[column])
             before = tr("a date is left out before this line")
             raise DataError(
-                tr(
-                    "{what}; such values: {n}",
+                trn(
+                    "{what} ({n} value is missing)",
+                    "{what} ({n} values are missing)",
                     what=before if opened[row] else tr("column {name} has no value", name=name),
-                    n=f"{int((~known).sum()):,}",
+                    n=int((~known).sum()),
                 ),
                 where=where,
                 todo=tr("--set data.missing=interpolate, or previous"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rnncli.data.batch import permutation
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 TRAIN = "train"
 
@@ -77,9 +77,10 @@ def split_by_group(groups: Sequence[Hashable], fractions: Mapping[str, float], s
         members.setdefault(group, []).append(row)
     if len(members) < len(sizes) + 1:
         raise DataError(
-            tr(
-                "{groups} different values of {by} cannot be shared out to {parts} parts",
-                groups=len(members),
+            trn(
+                "{n} value of {by} cannot be shared out to {parts} parts",
+                "{n} different values of {by} cannot be shared out to {parts} parts",
+                n=len(members),
                 by=by,
                 parts=len(sizes) + 1,
             ),
@@ -138,14 +139,24 @@ def _sizes(n: int, fractions: Mapping[str, float]) -> dict[str, int]:
             raise _too_few(name, n, wanted[name])
     if n - sum(sizes.values()) < 1:
         raise DataError(
-            tr("{n} rows leave none for training after the split", n=n),
+            trn(
+                "{n} row leaves none for training after the split",
+                "{n} rows leave none for training after the split",
+                n=n,
+            ),
             todo=tr("give more rows or smaller shares under data.split"),
         )
     return sizes
 
 
 def _too_few(name: str, n: int, fraction: float, why: str = "") -> DataError:
-    what = tr("{n} rows are too few: a share of {share} for {part} is no row", n=n, share=f"{fraction:g}", part=name)
+    what = trn(
+        "{n} row is too few: a share of {share} for {part} is no row",
+        "{n} rows are too few: a share of {share} for {part} is no row",
+        n=n,
+        share=f"{fraction:g}",
+        part=name,
+    )
     if why:
         what += f" ({why})"
     todo = tr("give more rows, or a separate file for {part}", part=name)

@@ -14,7 +14,7 @@ from rnncli.data.dates import DateColumn, Dates
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import nearest
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/a"})  # in lower case
@@ -77,14 +77,17 @@ class Table:
         Good rows are for the caller to count (`skipped.good()`): what is in the cells may be bad yet. So is `finish`.
         """
         width = len(self.columns)
-        for line, cells in _records(self.source, self.delimiter):
+        for line, cells in records(self.source, self.delimiter):
             if line == self.header_line:
                 continue
             where = f"{self.name}:{line}"
             if isinstance(cells, str):
                 skipped.bad(where, cells)
             elif len(cells) != width:
-                skipped.bad(where, tr("has {n} columns, not {wanted}", n=len(cells), wanted=width))
+                skipped.bad(
+                    where,
+                    trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=width),
+                )
             else:
                 yield line, cells
 
@@ -103,7 +106,7 @@ def open_table(source: Source, *, header: bool = True, delimiter: str | None = N
         delimiter = _delimiter(name, head)
         if delimiter == decimal == "," and any(";" in line for line in head[:1]):
             delimiter = ";"  # 1;2,5 without a header
-    first = next(_records(source, delimiter), None)
+    first = next(records(source, delimiter), None)
     if first is None:
         raise DataError(tr("the file is empty"), where=name)
     line, cells = first
@@ -217,8 +220,10 @@ def read_series(
     )
 
 
-def _records(source: Source, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """(number of the first line, cells) of each record, or the reason in place of cells where it cannot be cut."""
+def records(source: Source, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """(number of the first line, cells) of each record, or the reason in place of cells where it cannot be cut.
+
+    The header is one of them; the delimiter is that of `open_table`."""
     if delimiter == "\t":
         for line, text in lines_of(source):
             if text.strip(" "):

@@ -13,7 +13,7 @@ from rnncli.data.progress import Reading, follow
 from rnncli.data.source import Source
 from rnncli.errors import DataError
 from rnncli.files import read_chunks, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 HELD = 8 << 20  # characters of a text that stays in memory; a longer one is encoded into a file
 ENDINGS = (".txt", ".txt.gz")
@@ -56,8 +56,13 @@ class Text:
 
     def about(self) -> str:
         """One line: where the text is from, its length and its hash."""
-        n, start = f"{self.characters:,}", self.fingerprint[:12]
-        return tr("{names}: {n} characters, sha256 {hash}", names=self.name, n=n, hash=start)
+        return trn(
+            "{names}: {n} character, sha256 {hash}",
+            "{names}: {n} characters, sha256 {hash}",
+            names=self.name,
+            n=self.characters,
+            hash=self.fingerprint[:12],
+        )
 
 
 def text_files(source: Source | Sequence[Source]) -> list[Source]:

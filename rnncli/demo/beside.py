@@ -13,7 +13,7 @@ from rnncli.demo.network import Network, build
 from rnncli.demo.proofs import same_as_module
 from rnncli.demo.screen import ROWS, WIDE_ROWS
 from rnncli.demo.settings import Settings, Shown, choose
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.replay import Trace, trace
 
 
@@ -24,7 +24,10 @@ def side_page(asked: Sequence[Settings], shown: Shown) -> records.Page:
     traces = [trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0]) for net in nets]
     first = asked[0]
     pairs = list(zip(nets, traces, strict=True))
-    words = [tr("{core}, {n} parameters", core=str(net.spec), n=f"{net.spec.num_parameters():,}") for net in nets]
+    words = [
+        trn("{core}, {n} parameter", "{core}, {n} parameters", core=str(net.spec), n=net.spec.num_parameters())
+        for net in nets
+    ]
     sizes = f"x (T={first.seq_len}, B={first.batch_size}, I={first.input_size})   "
     words.append(sizes + tr("the same x for all; each cell has weights of its own"))
     checks = [

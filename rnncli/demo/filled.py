@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnncli.errors import DataError
 from rnncli.files import open_binary, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 MAX_BYTES = 10_000_000
 _SEPARATOR = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)  # Excel's own first line
@@ -61,7 +61,7 @@ def _named(head: list[str], cells: list[str], where: str) -> dict[str, str]:
         cells = [*cells[:-2], f"{cells[-2]},{cells[-1]}"]
     if len(cells) > wide:
         raise DataError(
-            tr("has {n} columns, not {wanted}", n=len(cells), wanted=wide),
+            trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=wide),
             where=where,
             todo=tr("put quotes around a cell that contains a separator"),
         )

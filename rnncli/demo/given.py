@@ -23,7 +23,7 @@ from rnncli.cells import CELLS, CoreSpec
 from rnncli.demo.settings import Asked, Settings, option, with_values
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.files import read_chunks, shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe.parse import Node, parse
 
 MAX_BYTES = 20_000_000
@@ -367,7 +367,12 @@ class _Sizes:
                 todo=tr("add a line  cell: {cell}", cell=next(other for other in CELLS if state in _states(other))),
             )
         if len(given.shape) == 3 and given.shape[0] != rows:
-            raise DataError(tr("has {n} rows; wanted L·D = {rows}", n=given.shape[0], rows=rows), where=given.where)
+            raise DataError(
+                trn(
+                    "has {n} row; wanted L·D = {rows}", "has {n} rows; wanted L·D = {rows}", n=given.shape[0], rows=rows
+                ),
+                where=given.where,
+            )
         if len(given.shape) > 1:
             self.note("batch_size", given.shape[-2], given.where)
         self.note("hidden_size", given.shape[-1], given.where)
@@ -390,7 +395,13 @@ class _Sizes:
         self.want(given, shapes, 1 if bias else 2)
         if given.shape[0] % self.gates:
             raise DataError(
-                tr("has {n} rows; {cell} needs {gates}·H", n=given.shape[0], cell=self.settings.cell, gates=self.gates),
+                trn(
+                    "has {n} row; {cell} needs {gates}·H",
+                    "has {n} rows; {cell} needs {gates}·H",
+                    n=given.shape[0],
+                    cell=self.settings.cell,
+                    gates=self.gates,
+                ),
                 where=given.where,
             )
         self.note("hidden_size", given.shape[0] // self.gates, given.where)
@@ -407,5 +418,11 @@ class _Sizes:
             size = directions * self.found["hidden_size"][0]
             if given.shape[1] != size:
                 raise DataError(
-                    tr("has {n} columns; wanted D·H = {size}", n=given.shape[1], size=size), where=given.where
+                    trn(
+                        "has {n} column; wanted D·H = {size}",
+                        "has {n} columns; wanted D·H = {size}",
+                        n=given.shape[1],
+                        size=size,
+                    ),
+                    where=given.where,
                 )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from rnncli import records
 from rnncli.cells import CELLS, NONLINEARITIES, Gates, State, Step, Weights, weights_of
 from rnncli.demo.network import Network, Place, is_linear
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
 from rnncli.nn.recurrent import make_core
 from rnncli.replay import GRADIENT_STEPS, Trace, closed_form, eps_of, exact_copy, run_core, run_reference
@@ -257,7 +257,11 @@ def same_weights(net: Network) -> records.Check:
         counts.append(sum(tensor.numel() for tensor in tensors.values()))
     ok = set(counts) == {net.spec.num_parameters()}
     if ok:
-        text = tr("same weights at every step: {n} parameters at T = 3, 30 and 300", n=f"{counts[0]:,}")
+        text = trn(
+            "same weights at every step: {n} parameter at T = 3, 30 and 300",
+            "same weights at every step: {n} parameters at T = 3, 30 and 300",
+            n=counts[0],
+        )
     else:
         text = tr("the steps use {counts} parameters at T = 3, 30 and 300", counts=", ".join(map(str, counts)))
     return records.Check("same-weights", ok, text)

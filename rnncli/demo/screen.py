@@ -14,7 +14,7 @@ from rnncli.cells import CELLS
 from rnncli.demo.network import Network, Place, is_linear
 from rnncli.demo.proofs import Memory, Shares, linear_parameters, states_before
 from rnncli.demo.settings import Settings, Shown, choose, letters
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.replay import Trace
 from rnncli.report.numbers import number
 
@@ -50,7 +50,7 @@ def title(net: Network) -> str:
     if not net.settings.single:
         return str(net.spec)
     core = str(net.spec) if CELLS[net.settings.cell].torch_class is None else str(net.spec).replace("(", "Cell(", 1)
-    return tr("{core}, {n} parameters", core=core, n=f"{net.spec.num_parameters():,}")
+    return trn("{core}, {n} parameter", "{core}, {n} parameters", core=core, n=net.spec.num_parameters())
 
 
 def head_lines(net: Network) -> records.Message:
@@ -62,7 +62,7 @@ def head_lines(net: Network) -> records.Message:
     lines = [
         f"x (T={s.seq_len}, B={s.batch_size}, I={s.input_size})   "
         f"h ({first}B={s.batch_size}, H={s.hidden_size}), {start}",
-        tr("{n} parameters = {sum}", n=f"{net.spec.num_parameters():,}", sum=_count(net)),
+        trn("{n} parameter = {sum}", "{n} parameters = {sum}", n=net.spec.num_parameters(), sum=_count(net)),
     ]
     if s.input is not None:
         vocabulary = letters(s.input)
@@ -276,7 +276,14 @@ def _grid_words(net: Network) -> records.Message:
     s, D = net.settings, net.spec.num_directions
     sizes = f"{s.seq_len}·{s.num_layers}·{D}"
     n = s.seq_len * s.num_layers * D
-    lines = [tr("T·L·D = {sizes} = {n} cell steps: num_layers stacks cells, T is the length", sizes=sizes, n=f"{n:,}")]
+    lines = [
+        trn(
+            "T·L·D = {sizes} = {n} cell step: num_layers stacks cells, T is the length",
+            "T·L·D = {sizes} = {n} cell steps: num_layers stacks cells, T is the length",
+            sizes=sizes,
+            n=n,
+        )
+    ]
     more = []
     if s.num_layers > 1:
         more.append(tr("layer 1 reads both h of layer 0") if s.bidirectional else tr("layer 1 reads the h of layer 0"))
@@ -302,7 +309,13 @@ def shares_table(net: Network, shares: Shares) -> records.Table:
         records.Column("share", tr("share"), "percent"),
     ]
     total = [None, shares.shared.flatten().tolist(), round(sum(shares.share(t) for t in range(T)), 9)]
-    title = tr("one {name}{where}, used {n} times; L = the sum of the last h", name=shares.name, where=where, n=T)
+    title = trn(
+        "one {name}{where}, used once; L = the sum of the last h",
+        "one {name}{where}, used {n} times; L = the sum of the last h",
+        name=shares.name,
+        where=where,
+        n=T,
+    )
     return records.Table("shares", columns, Rows(T, make), title=title, total=total, cut_rows=ROWS)
 
 
@@ -337,8 +350,9 @@ def explain_words(net: Network) -> records.Message:
     s = net.settings
     lines = [
         tr(
-            "x_t is a column of {I} numbers on paper and prints as [{B}, {I}]: torch keeps a row for every sample, so "
+            "x_t is a column of {numbers} on paper and prints as [{B}, {I}]: torch keeps a row for every sample, so "
             "it computes x_t·W^T, the same numbers lying down.",
+            numbers=trn("{n} number", "{n} numbers", n=s.input_size),
             I=s.input_size,
             B=s.batch_size,
         ),

@@ -15,7 +15,7 @@ from rnncli import records
 from rnncli.demo.filled import number_in, numbers_alone, rows_of
 from rnncli.errors import DataError
 from rnncli.files import shown
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 
 Tables = Sequence[records.Table]
 
@@ -57,7 +57,8 @@ def marked(
             continue
         where = table.title + (f", b={row['sample']}" if "sample" in row else "")
         wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), row["value"]])
-    text = tr("{right} of {n} cells are right", right=asked - len(wrong), n=asked)
+    cells = trn("{n} cell", "{n} cells", n=asked)
+    text = trn("{n} of {cells} is right", "{n} of {cells} are right", n=asked - len(wrong), cells=cells)
     check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
     return [*([_wrong_table(wrong)] if wrong else []), records.Checks([check])]
 
@@ -80,9 +81,13 @@ def _require_rows(
     """DataError where the sheet's rows are not those that are wanted, by unit and term."""
     todo = tr("check it with the options that made it: --seed, --explain and all others")
     if len(answers) != len(wanted):
-        raise DataError(
-            tr("has {n} rows, and this sheet has {m}", n=len(answers), m=len(wanted)), where=name, todo=todo
+        what = trn(
+            "has {n} row, and this sheet has {m}",
+            "has {n} rows, and this sheet has {m}",
+            n=len(answers),
+            m=len(wanted),
         )
+        raise DataError(what, where=name, todo=todo)
     for (line, answer), row, term in zip(answers, wanted, terms, strict=True):
         for key, names in (("unit", [str(row["unit"])]), ("term", [term, str(row["term"])])):
             if _letters(answer.get(key, "")) not in map(_letters, names):

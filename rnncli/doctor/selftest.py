@@ -89,9 +89,9 @@ def engines() -> Measured:
 
 def training(folder: Path) -> Outcome:
     """The recipe `hello` into a run folder. Raises AssertionError where it does not learn ohlol."""
+    from rnncli.runs.train import run_training
     from rnncli.tasks import load_recipe
     from rnncli.training.job import prepare
-    from rnncli.training.run import run_training
 
     outcome = run_training(prepare(load_recipe("hello", ["train.device=cpu"])), folder, baselines=False)
     if outcome.metrics["accuracy"] != 1.0:
@@ -104,8 +104,8 @@ def reopening(folder: Path, outcome: Outcome) -> Measured:
     import torch
 
     from rnncli.replay.rounding import FACTOR, unit
-    from rnncli.training.evaluation import evaluate
-    from rnncli.training.run import open_run
+    from rnncli.runs.evaluation import evaluate
+    from rnncli.runs.open import open_run
 
     found = evaluate(open_run(folder), None, outcome.on)
     loss = outcome.metrics["loss"]

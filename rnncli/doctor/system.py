@@ -14,7 +14,7 @@ from pathlib import Path
 from rnncli.device import cpu_quota, memory_available, usable_cores
 from rnncli.files import cache_folder, cannot_write
 from rnncli.records import Json
-from rnncli.training.folder import RUNS
+from rnncli.runs.folder import RUNS
 
 # What torch's kernels are written for, in the order of their age; /proc/cpuinfo names others by the hundred.
 _FEATURES = (

@@ -1,9 +1,10 @@
 """The words of the screen, in the reader's language.
 
-English stands in the code, as `tr("same weights at every step: {n} parameters", n=16)`; a dictionary of another
-language (`zh/`) maps that text, placeholders included, to its own. A test reads every `tr(...)` of the package and
-fails where a dictionary lacks one or its placeholders differ. JSON, file formats and names of the field never change
-with the language: what becomes data is made with `speaking("en")`, or asks a text for its `english`.
+English is in the code: `tr("engine {name}", name="cell")`, and `trn("{n} token", "{n} tokens", n=n)` where a number
+decides the form. Another language is a file, `LANGUAGE/LC_MESSAGES/rnncli.po`, in gettext's format, which maps that
+text, placeholders included, to its own. Tests read every call in the package and fail where a language lacks one or its
+placeholders differ. JSON, file formats and names of the field never change with the language: what becomes data is made
+with `speaking("en")`, or asks a text for its `english`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
+from gettext import GNUTranslations
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
-LANGUAGES = ("en", "zh")
+_FOLDER = Path(__file__).parent
+LANGUAGES = ("en", *sorted({file.parts[-3] for file in _FOLDER.glob("*/LC_MESSAGES/rnncli.[mp]o")}))
 _language = "en"
 
 
@@ -48,27 +52,50 @@ def speaking(name: str) -> Iterator[None]:
 
 
 def language_of_environment() -> str:
-    """`zh` where the locale is Chinese, else `en`. The first of LC_ALL, LC_MESSAGES, LANG that is set decides."""
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(name, "")
-        if value:
-            return "zh" if value.lower().startswith("zh") else "en"
-    return "en"
+    """The language of the locale, where there is one: for zh_TW.UTF-8 zh_TW or zh, else en. The first of LC_ALL,
+    LC_MESSAGES, LANG that is set decides."""
+    value = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    place = value.partition(".")[0].partition("@")[0].replace("-", "_").lower()
+    named = {name.lower(): name for name in LANGUAGES}
+    return named.get(place) or named.get(place.partition("_")[0], "en")
 
 
 @cache
-def _dictionary(name: str) -> dict[str, str]:
-    texts: dict[str, str] = import_module(f"rnncli.locale.{name}").TEXTS
-    return texts
+def _translations(name: str) -> GNUTranslations:
+    """From the `.po` file where there is one, so that an edited text shows at once; an installation has the `.mo`."""
+    file = _FOLDER / name / "LC_MESSAGES" / "rnncli.po"
+    if not file.is_file():
+        return GNUTranslations(BytesIO(file.with_suffix(".mo").read_bytes()))
+    from rnncli.locale.po import compiled
+
+    try:
+        return GNUTranslations(BytesIO(compiled(file.read_text(encoding="utf-8"))))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def tr(text: str, /, **values: Any) -> str:
     """`text` in the current language, its {placeholders} filled in. An untranslated text stays English."""
-    if _language == "en":
+    if _language == "en" or not text:  # gettext keeps a file's head under the empty text
         return text.format(**values) if values else text
-    theirs = _dictionary(_language).get(text, text)
+    return _filled(_translations(_language).gettext(text), text, values)
+
+
+def trn(one: str, many: str, /, *, n: int, **values: Any) -> str:
+    """`tr` of a text with a number n in it: `one` for 1, else `many`; other languages have forms of their own.
+
+    {n} is filled in with thousands separated: 12,345.
+    """
+    english_form = one if n == 1 else many
+    values["n"] = f"{n:,}"
+    if _language == "en":
+        return english_form.format(**values)
+    return _filled(_translations(_language).ngettext(one, many, n), english_form, values)
+
+
+def _filled(theirs: str, ours: str, values: dict[str, Any]) -> Text:
     found = Text(theirs.format(**values) if values else theirs)
-    found.english = text.format(**{key: english(value) for key, value in values.items()}) if values else text
+    found.english = ours.format(**{key: english(value) for key, value in values.items()}) if values else ours
     return found
 
 

@@ -1,8 +1,9 @@
 """What a web page of a run, or of several side by side, shows: gathered here as records, drawn by rnncli.report.html.
 
-from rnncli.pages import of_run, web_page
+from rnncli.pages import web_page
 from rnncli.report import html
-text = html.render(web_page([of_run("runs/hello-001", "hello-001")]))
+from rnncli.targets import find_target
+text = html.render(web_page([find_target("hello-001")]))
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 
 from rnncli import views
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.pages.learning import curves, results
-from rnncli.pages.recordings import record, subject
+from rnncli.pages.recordings import record
 from rnncli.pages.settings import defaults, environments, settings
-from rnncli.pages.target import Target, of_recipe, of_run
 from rnncli.records import Commands, Message, Record, Recording, Section, WebPage
-from rnncli.training.summary import counts_line, model_line
+from rnncli.runs.summary import counts_line, model_line
+from rnncli.targets import Target
 
 SAMPLES = 4  # recorded for the viewer, unless somebody asks for more or fewer
 
@@ -68,10 +69,10 @@ def web_page(
 def pictures(target: Target) -> list[Record]:
     """What a task shows of its answers: what closes a training run, and what only a page has room for. Of two records
     of one name, the page's own."""
-    if target.splits is None:
+    if target.data is None:
         return []
-    part = target.splits.held_out
-    given = (target.config, target.model, target.splits, part)
+    part = target.data.held_out
+    given = (target.config, target.model, target.data, part)
     larger: Any = getattr(target.task, "pictures", None)
     own: list[Record] = larger(*given) if larger is not None else []
     known = {one.name for one in own}
@@ -79,12 +80,12 @@ def pictures(target: Target) -> list[Record]:
 
 
 def _of_view(target: Target, name: str) -> Sequence[Record]:
-    if target.splits is None:
+    if target.data is None:
         raise UsageError(
             tr("the view {view} needs the data of {name}, which cannot be read", view=name, name=target.name),
             where="--view",
         )
-    return views.page(name, subject(target, 0)).records
+    return views.page(name, target.subject(title=target.name)).records
 
 
 def _section(name: str, title: str, records: Sequence[Record]) -> list[Section]:
@@ -95,21 +96,21 @@ def _about(target: Target, several: bool) -> list[Message]:
     """What it is, in a line; that its weights are fresh, where they are; and what should be known of its data."""
     head = f"{target.name}: " if several else ""
     parameters = sum(parameter.numel() for parameter in target.model.parameters())
-    what = tr("{task}, {n} parameters", task=target.config.task, n=f"{parameters:,}")
+    what = trn("{task}, {n} parameter", "{task}, {n} parameters", task=target.config.task, n=parameters)
     lines = [Message(f"{head}{what}: {model_line(target.model)}")]
-    if target.run is None:
+    if target.kind == "recipe":
         seed = target.config.train.seed
         text = tr("not trained: a recipe, its weights fresh from seed {seed}; no curves and no result", seed=seed)
         lines.append(Message(head + text, "warning"))
-    if target.splits is not None:
-        lines.append(Message(head + counts_line(target.splits), "note"))
+    if target.data is not None:
+        lines.append(Message(head + counts_line(target.data), "note"))
     return [*lines, *(Message(head + note, "note") for note in target.notes)]
 
 
 def _next(targets: Sequence[Target]) -> Commands:
-    run = targets[0].run
-    name = targets[0].typed if run is None else str(run.folder)  # `last` will be another one tomorrow
-    if run is None:
+    first = targets[0]
+    name = first.typed if first.kind == "recipe" else first.path  # `last` will be another one tomorrow
+    if first.kind == "recipe":
         return Commands(tr("next"), [(f"rnncli train {name}", tr("a recipe -> a run folder"))])
     return Commands(
         tr("next"),
@@ -128,4 +129,4 @@ def _name_apart(targets: Sequence[Target]) -> None:
             target.name = f"{names[k]} ({names[: k + 1].count(names[k])})"
 
 
-__all__ = ["SAMPLES", "Target", "of_recipe", "of_run", "pictures", "web_page"]
+__all__ = ["SAMPLES", "Target", "pictures", "web_page"]

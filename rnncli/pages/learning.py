@@ -9,10 +9,10 @@ from typing import Any
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import CONTROL
-from rnncli.pages.target import Target
 from rnncli.records import Json, Message, Record, Series
+from rnncli.runs.summary import metrics_table
+from rnncli.targets import Target
 from rnncli.tasks import Metrics
-from rnncli.training.summary import metrics_table
 
 Row = tuple[str, Metrics, str]  # a way to answer: its name, its metrics, a few words
 OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a line that `_values` reads in its own way
@@ -42,9 +42,8 @@ def _readable(target: Target, name: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        assert target.run is not None
         why = f"{type(error).__name__}: {error}"
-        raise DataError(tr("this file is damaged: {why}", why=why), where=str(target.run.folder / name)) from error
+        raise DataError(tr("this file is damaged: {why}", why=why), where=str(target.folder / name)) from error
 
 
 def _values(line: Mapping[str, Json], known: Mapping[str, str]) -> dict[tuple[str, str], float]:

@@ -9,37 +9,26 @@ from torch import Tensor
 from rnncli.cells import CELLS
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.pages.target import Target
 from rnncli.records import CoreSteps, Recording
 from rnncli.replay import CoreTrace, Trace
+from rnncli.targets import Target
 from rnncli.views import Options
 from rnncli.views._show import joined, name_of, place, places
-from rnncli.views._subject import Subject, sample_batch
+from rnncli.views._subject import Subject
 
 UNITS = 64  # of a core, the first ones
 STEPS = 256  # of a sample, the first ones
 NUMBERS = 500_000  # of all recordings of a page: 2.5 MiB of it
 
 
-def subject(target: Target, sample: int) -> Subject:
-    """One sample of the held-out part. Raises UsageError: there is no such sample."""
-    assert target.splits is not None
-    batch = sample_batch(target.task, target.config, target.splits, sample, 1)
-    if batch.inputs.is_floating_point():
-        batch.inputs = batch.inputs.to(next(target.model.parameters()).dtype)
-    seed = target.config.train.seed
-    origin = tr("recipe, untrained") if target.run is None else tr("run, trained")
-    return Subject(
-        target.name, origin, target.model, batch, seed, target.typed, target.task, target.config, target.vocab
-    )
-
-
 def record(target: Target, samples: int, of: int = 1) -> list[Recording]:
     """The first samples of the held-out part, fewer where there are fewer. of: how many targets share the page."""
     found: list[Recording] = []
-    for k in range(samples if target.splits is not None else 0):
+    for k in range(samples if target.data is not None else 0):
         try:
-            found.append(_recording(subject(target, k), target.name, k, NUMBERS // max(1, samples * of)))
+            found.append(
+                _recording(target.subject(title=target.name, sample=k), target.name, k, NUMBERS // max(1, samples * of))
+            )
         except UsageError:
             if k == 0:
                 raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from rnncli.locale import tr
-from rnncli.pages.target import Target
+from rnncli.locale import tr, trn
 from rnncli.recipe.show import print_config
 from rnncli.records import Column, Json, Record, Table
+from rnncli.targets import Target
 
 DEFAULT = "default"  # the origin that a document names
 
@@ -22,7 +22,7 @@ def settings(targets: Sequence[Target]) -> list[Record]:
         {str(key): str(value) for key, value, _ in print_config(target.recipe.document, target.config).rows}
         for target in targets
     ]
-    return [_side_by_side("settings", targets, found, tr("{n} other settings are the same"))]
+    return [_side_by_side("settings", targets, found, _other_settings)]
 
 
 def defaults(target: Target) -> Table:
@@ -34,7 +34,7 @@ def defaults(target: Target) -> Table:
 
 def _with_origins(target: Target) -> Table:
     table = print_config(target.recipe.document, target.config)
-    if target.run is None:
+    if target.kind == "recipe":
         return table
     origins = target.environment().get("origins")
     if not isinstance(origins, dict):  # a run of a version that did not keep them: its own recipe.yaml says them all
@@ -44,25 +44,35 @@ def _with_origins(target: Target) -> Table:
 
 def environments(targets: Sequence[Target]) -> list[Record]:
     """Versions, machine, hash of the data, of each run."""
-    runs = [target for target in targets if target.run is not None]
+    runs = [target for target in targets if target.kind == "run"]
     found = [{key: _shown(value) for key, value in run.environment().items() if key != "origins"} for run in runs]
     if not runs:
         return []
     if len(runs) == 1:
         columns = [Column("key", "", "text"), Column("value", "", "text")]
         return [Table("environment", columns, [list(pair) for pair in found[0].items()])]
-    return [_side_by_side("environment", runs, found, tr("{n} other entries are the same"))]
+    return [_side_by_side("environment", runs, found, _other_entries)]
+
+
+def _other_settings(n: int) -> str:
+    return trn("{n} other setting is the same", "{n} other settings are the same", n=n)
+
+
+def _other_entries(n: int) -> str:
+    return trn("{n} other entry is the same", "{n} other entries are the same", n=n)
 
 
 def _shown(value: Json) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def _side_by_side(name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: str) -> Table:
+def _side_by_side(
+    name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: Callable[[int], str]
+) -> Table:
     """Keys in which the targets differ, a column for each target."""
     keys = list(dict.fromkeys(key for values in found for key in values))
     differing = [key for key in keys if len({values.get(key) for values in found}) > 1]
     columns = [Column("key", tr("key"), "text")]
     columns += [Column(f"target{k}", target.name, "text") for k, target in enumerate(targets)]
     rows = [[key, *(values.get(key, "") for values in found)] for key in differing]
-    return Table(name, columns, rows, caption=same.format(n=len(keys) - len(differing)))
+    return Table(name, columns, rows, caption=same(len(keys) - len(differing)))

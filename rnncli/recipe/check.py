@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from rnncli import names
 from rnncli.errors import Fault, RecipeError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
@@ -88,7 +88,7 @@ def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
     n = len(unique)
     if n > MOST_FAULTS:
         unique = [*unique[:MOST_FAULTS], Fault("", "", tr(" and {n} more", n=n - MOST_FAULTS).strip())]
-    what = tr("1 fault in the recipe") if n == 1 else tr("{n} faults in the recipe", n=n)
+    what = trn("{n} fault in the recipe", "{n} faults in the recipe", n=n)
     return RecipeError(what, unique, where=document.name)
 
 
@@ -143,7 +143,8 @@ def _peel(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
-def _hint(field: FieldInfo) -> Any:
+def hint_of(field: FieldInfo) -> Any:
+    """The whole type of a field, what stands beside it included."""
     hint: Any = field.annotation
     return Annotated[hint, *field.metadata] if field.metadata else hint
 
@@ -151,7 +152,7 @@ def _hint(field: FieldInfo) -> Any:
 def _inside(hint: Any, part: str | int) -> Any:
     """The type of what stands at a key or place inside a value of type `hint`; Any where it has none."""
     if isinstance(hint, type) and issubclass(hint, Section):
-        return _hint(hint.model_fields[part]) if part in hint.model_fields else Any
+        return hint_of(hint.model_fields[part]) if part in hint.model_fields else Any
     arguments = get_args(hint)
     if get_origin(hint) is dict and isinstance(part, str):
         return arguments[1]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from rnncli import records
 from rnncli.cells import CELLS, CoreSpec, State, spec_of, weights_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.replay import reference, rounding
 from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core, run_layer
 from rnncli.replay.rounding import Found, ratio, worst_of
@@ -50,7 +50,13 @@ def compare(core: CoreTrace, keep: Keep = Keep()) -> list[records.Check]:
         "states": (tr("{where}replay = {other}: last states", where=where, other=other), states),
         "steps": (tr("{where}replay = {other}: each step from the state before it", where=where, other=other), steps),
         "gradients": (
-            tr("{where}replay = {other}: gradients in float64 ({n} steps)", where=where, other=other, n=n),
+            trn(
+                "{where}replay = {other}: gradients in float64 ({n} step)",
+                "{where}replay = {other}: gradients in float64 ({n} steps)",
+                where=where,
+                other=other,
+                n=n,
+            ),
             gradients,
         ),
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from rnncli.replay.loop import (
     run_core,
     run_layer,
 )
+from rnncli.replay.modes import evaluating, graph, require_numbers, uncollected, usable
 
 
 class Trace:
@@ -232,11 +232,11 @@ def trace(
             cores[path] = CoreTrace(path, module, spec)
     if not cores:
         raise UsageError(tr("no recurrent core in this model"), todo=tr("rnncli traces RNN, LSTM, GRU and their cells"))
-    _require_numbers(model, gradients)
-    with _evaluating(model):
-        with recording(), _uncollected(), _replaced(list(cores.values()), keep, step), _graph(gradients):
+    require_numbers(model, gradients)
+    with evaluating(model):
+        with recording(), uncollected(), _replaced(list(cores.values()), keep, step), graph(gradients):
             if gradients:
-                inputs, kwargs = tree_map(_usable, inputs), tree_map(_usable, kwargs)
+                inputs, kwargs = tree_map(usable, inputs), tree_map(usable, kwargs)
             result = model(*inputs, **kwargs) if call is None else call()
         called = [part for core in cores.values() if core.calls for part in _by_sequence(core)]
         if not called:
@@ -246,62 +246,6 @@ def trace(
             for core in called:
                 made.checks += compare(core, keep)
     return made
-
-
-def _require_numbers(model: nn.Module, gradients: bool) -> None:
-    """UsageError where a model has no numbers to trace, or none that a graph can be made of."""
-    tensors = [*model.parameters(), *model.buffers()]
-    if any(tensor.is_meta for tensor in tensors):
-        raise UsageError(
-            tr("this model is on the meta device: its weights have no numbers"),
-            todo=tr("give it weights first: model.to_empty(device='cpu'), then load_state_dict"),
-        )
-    if gradients and any(tensor.is_inference() for tensor in model.parameters()):
-        raise UsageError(
-            tr("this model was made in inference mode: it has no gradients"),
-            todo=tr("make it outside torch.inference_mode, or trace it without gradients"),
-        )
-
-
-@contextmanager
-def _graph(gradients: bool) -> Iterator[None]:
-    """With a graph, in inference mode too; or without, in whatever mode this is."""
-    with ExitStack() as stack:
-        if gradients:
-            stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.set_grad_enabled(gradients))
-        yield
-
-
-def _usable(value: Any) -> Any:
-    """A tensor that was made in inference mode, as one that a graph can hold."""
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: each step adds a few objects and none are cycles, but their number makes the
-    collector walk all of torch's, which costs as much as a sixth of a long loop."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, every module's own mode afterwards. A spectral norm counts on each look at its weight in
-    training mode, so the checks are in here too."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @contextmanager

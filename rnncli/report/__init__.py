@@ -51,9 +51,9 @@ def dump_json(page: Page | Mapping[str, Any] | list[Any], file: IO[str]) -> None
 
 def to_html(page: Page) -> str:
     """A self-contained HTML fragment, for a notebook."""
-    from rnncli.report import pages
+    from rnncli.report.html import records
 
-    return pages.fragment(page)
+    return records.fragment(page)
 
 
 def render_file(page: Page, suffix: str) -> bytes:
@@ -74,6 +74,7 @@ def render_file(page: Page, suffix: str) -> bytes:
 
 def _writers() -> dict[str, Callable[[Page], str | bytes]]:
     from rnncli.report import documents, pages, pictures
+    from rnncli.report.html import records
 
     return {
         ".json": documents.json_text,
@@ -83,7 +84,7 @@ def _writers() -> dict[str, Callable[[Page], str | bytes]]:
         ".svg": pictures.svg,
         ".png": pictures.png,
         ".md": pages.markdown,
-        ".html": pages.html,
+        ".html": records.document,
     }
 
 

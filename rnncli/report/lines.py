@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -100,7 +99,7 @@ def _pieces(text: str) -> Iterator[str]:
             continue
         piece = ""
         for character in word:
-            wide = unicodedata.east_asian_width(character) in "WF"
+            wide = cells(character) == 2
             if wide and piece.strip() and character not in "，。、；：？！）】》”’":
                 yield piece
                 piece = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rnncli.locale import tr
+from rnncli.locale import trn
 
 EDGE = 3  # numbers kept at either end of a vector that is cut
 
@@ -92,7 +92,7 @@ def size(value: float) -> str:
     if not math.isfinite(value):
         return _word(value)
     if abs(value) < 1024:
-        return tr("{n} bytes", n=f"{value:z.0f}")
+        return trn("{n} byte", "{n} bytes", n=round(value))
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         value /= 1024
         if abs(value) < 1023.95:

@@ -2,7 +2,7 @@
 
 A trial is its settings; its seeds are run folders, each trained by a worker process (worker.py) as `rnncli train`
 would; its score is their mean. plan.py says what there is to run, folder.py keeps it, jobs.py hands it to the workers,
-grid.py and search.py decide what is next, statistics.py and pages.py what came out. runs.py reads any run folder.
+grid.py and search.py decide what is next, statistics.py and pages.py what came out.
 
 No torch here but in worker.py and matching.py: the process that conducts a sweep stays small.
 """

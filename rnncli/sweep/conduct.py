@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnncli.runs.read import read_run
 from rnncli.sweep import jobs as workers
 from rnncli.sweep.folder import find_folder, open_folder
 from rnncli.sweep.grid import Grid, runs_of
@@ -14,7 +15,6 @@ from rnncli.sweep.jobs import RunState
 from rnncli.sweep.matching import Match, Matcher
 from rnncli.sweep.plan import Plan
 from rnncli.sweep.rows import Row, judged, rows_of_runs, rows_of_study
-from rnncli.sweep.runs import read_run
 from rnncli.sweep.search import JOURNAL, Search, storage_errors
 
 

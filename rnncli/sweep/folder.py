@@ -21,8 +21,8 @@ from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
 from rnncli.records import Json
 from rnncli.report.documents import strict
+from rnncli.runs.folder import not_made, number_of
 from rnncli.sweep.plan import Plan
-from rnncli.training.folder import not_made, number_of
 
 SWEEPS = "sweeps"
 FILE = "sweep.json"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 from rnncli.device import usable_cores
+from rnncli.runs.read import read_run
 from rnncli.sweep.plan import Plan
-from rnncli.sweep.runs import read_run
 
 TICK = 0.5  # seconds between two looks at the clock while nothing is told
 RETRY = 1.0  # seconds until a run that another process holds is asked for again

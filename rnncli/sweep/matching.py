@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import RecipeConfig
 from rnncli.recipe.show import plain
 from rnncli.sweep.plan import Plan, described
@@ -52,7 +52,12 @@ class Matcher:
         found = nearest(parameters, self.target, 1 + recipe.config.model.proj_size)
         if found is None:
             raise UsageError(
-                tr("{trial}: the smallest model has {n} parameters", trial=described(settings), n=f"{parameters(1):,}"),
+                trn(
+                    "{trial}: the smallest model has {n} parameter",
+                    "{trial}: the smallest model has {n} parameters",
+                    trial=described(settings),
+                    n=parameters(1),
+                ),
                 where=f"--match-params {self.target}",
                 todo=tr("match more of them"),
             )

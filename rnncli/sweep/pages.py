@@ -10,11 +10,12 @@ from typing import Any
 from rnncli.device import usable_cores
 from rnncli.errors import RnncliError
 from rnncli.files import read_json
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
+from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Json, Message, Page, Record, Table
 from rnncli.sweep.folder import settings_of
 from rnncli.sweep.jobs import threads_each
-from rnncli.sweep.plan import Plan, labels_of
+from rnncli.sweep.plan import Plan
 from rnncli.sweep.rows import Row
 from rnncli.sweep.statistics import ALPHA, FEWEST
 
@@ -30,21 +31,28 @@ def opening(plan: Plan, folder: Path, went_on: bool, jobs: int) -> Page:
     lines: list[Record] = [
         Message(
             tr(
-                "{trials} trials x {seeds} seeds = {runs} runs · {jobs} at a time, "
-                "threads of each: at most {threads} ({cores} cores)",
-                trials=f"{trials:,}",
-                seeds=len(plan.seeds),
-                runs=f"{runs:,}",
+                "{trials} x {seeds} = {runs} · {jobs} at a time, threads of each: at most {threads} ({cores})",
+                trials=trn("{n} trial", "{n} trials", n=trials),
+                seeds=trn("{n} seed", "{n} seeds", n=len(plan.seeds)),
+                runs=trn("{n} run", "{n} runs", n=runs),
                 jobs=jobs,
                 threads=threads_each(jobs),
-                cores=usable_cores(),
+                cores=trn("{n} core", "{n} cores", n=usable_cores()),
             )
         ),
         Message(tr("goes on in {folder}", folder=folder) if went_on else tr("into {folder}", folder=folder), "note"),
     ]
     if jobs > usable_cores():
         lines.append(
-            Message(tr("{jobs} jobs on {cores} cores wait for each other", jobs=jobs, cores=usable_cores()), "warning")
+            Message(
+                trn(
+                    "{jobs} jobs on {n} core wait for each other",
+                    "{jobs} jobs on {n} cores wait for each other",
+                    jobs=jobs,
+                    n=usable_cores(),
+                ),
+                "warning",
+            )
         )
     return Page(SCHEMA, _title(plan), lines)
 
@@ -67,7 +75,15 @@ def listing(plan: Plan, rows: Sequence[Row], folder: Path | None) -> Page:
         for row in rows
     ]
     left = sum(row.seeds - len(row.scores) for row in rows if row.status not in ("diverged", "pruned"))
-    said = [Message(tr("{n} runs to make; nothing has been trained now", n=f"{left:,}"))]
+    said = [
+        Message(
+            trn(
+                "{n} run to make; nothing has been trained now",
+                "{n} runs to make; nothing has been trained now",
+                n=left,
+            )
+        )
+    ]
     if folder is not None:
         said.append(Message(tr("goes on in {folder}", folder=folder), "note"))
     table = Table("trials", columns, cells, cut_rows=MOST_ROWS)
@@ -78,7 +94,11 @@ def space_listing(plan: Plan, folder: Path | None) -> Page:
     """`--dry-run` of a search: the space."""
     columns = [Column("key", tr("key"), "text"), Column("space", tr("values"), "text")]
     table = Table("space", columns, [[key, space.text] for key, space in plan.search.items()])
-    count = tr("{n} trials x {seeds} seeds at most", n=f"{plan.trials:,}", seeds=len(plan.seeds))
+    count = tr(
+        "{trials} x {seeds} at most",
+        trials=trn("{n} trial", "{n} trials", n=plan.trials),
+        seeds=trn("{n} seed", "{n} seeds", n=len(plan.seeds)),
+    )
     said: list[Record] = [table, Message(count)]
     if folder is not None:
         said.append(Message(tr("goes on in {folder}", folder=folder), "note"))
@@ -185,19 +205,28 @@ def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
     lines = [
         tr(
             "spread: standard deviation over seeds; p: paired t-test over the same seeds against the best, two-sided, "
-            "corrected for {n} comparisons (Holm); worse: p < {alpha}",
-            n=len(ranked) - 1,
+            "corrected for {comparisons} (Holm); worse: p < {alpha}",
+            comparisons=trn("{n} comparison", "{n} comparisons", n=len(ranked) - 1),
             alpha=ALPHA,
         )
     ]
     open_ = [row for row in ranked if row.verdict == "inconclusive"]
     if min(len(row.scores) for row in ranked) < FEWEST:
         lines.append(
-            tr("inconclusive: the test needs {fewest} seeds at least; there are {n}", n=len(plan.seeds), fewest=FEWEST)
+            trn(
+                "inconclusive: the test needs {fewest} seeds at least; there is {n}",
+                "inconclusive: the test needs {fewest} seeds at least; there are {n}",
+                n=len(plan.seeds),
+                fewest=FEWEST,
+            )
         )
     elif open_:
         lines.append(
-            tr("inconclusive: {n} of {all} trials may be as good as the best", n=len(open_), all=len(ranked) - 1)
+            tr(
+                "inconclusive: {n} of {trials} may be as good as the best",
+                n=len(open_),
+                trials=trn("{n} trial", "{n} trials", n=len(ranked) - 1),
+            )
         )
     return [Message(line, "note") for line in lines]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
-from rnncli.recipe.show import plain
+from rnncli.recipe.show import labels_of, leaves, plain
 from rnncli.tasks import Recipe, load_recipe
 
 MOST_RUNS = 10_000
@@ -288,21 +288,6 @@ def described(settings: Mapping[str, str]) -> str:
     """`cell=lstm,hidden_size=16`: keys by their last part where that is enough."""
     labels = labels_of(tuple(settings))
     return ",".join(f"{labels[key]}={value}" for key, value in settings.items())
-
-
-def labels_of(keys: Sequence[str]) -> dict[str, str]:
-    """Dotted key -> its last part, or all of it where another key ends alike."""
-    ends = [key.rpartition(".")[2] for key in keys]
-    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of nested dicts."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _under(key: str, keys: set[str]) -> bool:

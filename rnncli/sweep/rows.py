@@ -36,7 +36,6 @@ class Row:
     what: str = ""
     epoch: int = 0
     epochs: int = 0
-    now: float | None = None
     p: float | None = None
     verdict: Verdict = ""
     runs: list[str] = field(default_factory=list)

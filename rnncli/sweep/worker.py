@@ -28,7 +28,7 @@ from typing import IO, Any
 from rnncli.errors import Diverged, Missing, RnncliError, UsageError
 from rnncli.files import FolderLock, cannot_write, read_json
 from rnncli.report.documents import strict
-from rnncli.sweep.runs import end_early
+from rnncli.runs.read import end_early
 from rnncli.tasks import load_recipe
 
 Tell = Callable[..., None]
@@ -95,7 +95,7 @@ def work(request: dict[str, Any], tell: Tell, answers: IO[str]) -> None:
 
 
 def _train(request: dict[str, Any], folder: Path, tell: Tell, answers: IO[str]) -> None:
-    from rnncli.training.run import StoppedBySignal, run_training
+    from rnncli.runs.train import StoppedBySignal, run_training
 
     try:
         job, resume = _job(request, folder)
@@ -120,8 +120,8 @@ def _job(request: dict[str, Any], folder: Path) -> tuple[Any, bool]:
     """(the job, whether it goes on with what the folder holds)."""
     import torch
 
+    from rnncli.runs.resume import check_same, recipe_of
     from rnncli.training.job import prepare
-    from rnncli.training.resume import check_same, recipe_of
 
     resume = (folder / "recipe.yaml").is_file()
     if resume:
@@ -142,7 +142,7 @@ def _job(request: dict[str, Any], folder: Path) -> tuple[Any, bool]:
 
 def main() -> None:
     """Until standard input ends."""
-    from rnncli.training.run import StoppedBySignal
+    from rnncli.runs.train import StoppedBySignal
 
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no event

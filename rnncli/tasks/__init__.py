@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from rnncli.errors import Fault, RecipeError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
 from rnncli.records import Json, Record
 
@@ -213,24 +213,6 @@ class Task(Protocol):
     # fill(path) -> dict: dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`.
 
 
-PROTOCOL: tuple[str, ...] = (
-    "METRICS",
-    "INPUT",
-    "Config",
-    "read",
-    "build",
-    "names",
-    "batches",
-    "encode",
-    "loss",
-    "metrics",
-    "baselines",
-    "watch",
-    "show",
-    "predict",
-)
-
-
 def input_kind(task: Task, config: RecipeConfig) -> str:
     """What `predict` takes, "text" or "path": the task's INPUT, unless that depends on the recipe."""
     of_recipe = getattr(task, "input_kind", None)
@@ -295,4 +277,4 @@ def load_recipe(
 def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
     what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
     fault = Fault(document.mark("train.best_by"), "train.best_by", what)
-    return RecipeError(tr("1 fault in the recipe"), [fault], where=document.name)
+    return RecipeError(trn("{n} fault in the recipe", "{n} faults in the recipe", n=1), [fault], where=document.name)

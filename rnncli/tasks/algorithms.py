@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
-    from rnncli.data.algorithms import Problem, Row
+    from rnncli.data.made.algorithms import Problem, Row
 
 METRICS: Mapping[str, Literal["lower", "higher"]] = {"loss": "lower", "accuracy": "higher", "mse": "lower"}
 INPUT: Literal["text", "path"] = "text"
@@ -29,7 +29,7 @@ SHOWN = 8  # steps of a row that fits a screen
 
 class Data(Section):
     problem: Literal["adding", "copy", "parity", "even-pairs", "modular-arithmetic", "anbn", "anbncn", "dyck"] = Field(
-        description="what is computed; each is described where it is made, rnncli/data/algorithms.py"
+        description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py"
     )
     min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
     max_length: Annotated[int, Field(ge=1)] = Field(
@@ -136,13 +136,13 @@ def read(config: Config) -> Splits:
 
 
 def _problem(data: Data) -> Problem:
-    from rnncli.data.algorithms import PROBLEMS
+    from rnncli.data.made.algorithms import PROBLEMS
 
     return PROBLEMS[data.problem]
 
 
 def _make(data: Data, length: int, random: Any) -> Row:
-    from rnncli.data.algorithms import copy
+    from rnncli.data.made.algorithms import copy
 
     return copy(length, random, data.symbols) if data.problem == "copy" else _problem(data).make(length, random)
 

@@ -24,7 +24,7 @@ from rnncli.data.splits import split_by_class, split_by_group
 from rnncli.data.table import Key, read_cells
 from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, SplitSection, TrainSection
 from rnncli.records import Column, Json, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
@@ -225,7 +225,7 @@ def read(config: Config) -> Splits:
         vocab=vocab,
         counts={name: {"texts": len(part.rows), "steps": sum(part.lengths())} for name, part in found.items()},
         fingerprint=_fingerprint(sources),
-        how=tr("{how}; {n} classes", how=how, n=len(labels)),
+        how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
         notes=notes,
     )
 
@@ -279,7 +279,7 @@ def _read_sounds(config: Config, sound: Sound) -> Splits:
         vocab=vocab,
         counts={name: {"clips": len(part.rows), "frames": sum(part.lengths())} for name, part in parts.items()},
         fingerprint=features.fingerprint,
-        how=tr("{how}; {n} classes", how=how, n=len(labels)),
+        how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
         notes=notes,
     )
 
@@ -350,7 +350,12 @@ def _rows(config: Config, source: str, skipped: Skipped, notes: list[str]) -> It
         yield Row(where, tokens, _class_of(data, label), group)
     if cut:
         notes.append(
-            tr("{n} texts of {file} cut after {size} tokens", n=f"{cut:,}", file=name_of(source), size=data.max_length)
+            tr(
+                "{texts} of {file} cut after {tokens}",
+                texts=trn("{n} text", "{n} texts", n=cut),
+                file=name_of(source),
+                tokens=trn("{n} token", "{n} tokens", n=data.max_length),
+            )
         )
 
 

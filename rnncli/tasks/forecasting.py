@@ -21,7 +21,7 @@ from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import split_in_order
 from rnncli.data.table import NoColumn, open_table
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, TrainSection
 from rnncli.recipe.parse import flow_text
@@ -209,7 +209,12 @@ def _scales(config: Config, series: RegularSeries, rows: range) -> Vocabulary:
     values = np.where(series.known[inside], series.values[inside], np.nan)  # (T, I)
     if len(values) <= season:
         raise DataError(
-            tr("the training part has {n} steps, not more than a season, {season}", n=len(values), season=season),
+            trn(
+                "the training part has {n} step, not more than a season, {season}",
+                "the training part has {n} steps, not more than a season, {season}",
+                n=len(values),
+                season=season,
+            ),
             where=series.name,
             todo=tr("lower data.season, or give a longer file"),
         )
@@ -259,7 +264,13 @@ def _part(
     if not len(origins):
         needed = data.horizon + (data.window if rows.start == 0 else max(0, data.window - rows.start))
         raise DataError(
-            tr("{part} has {n} steps; a window and its forecast need {needed}", part=name, n=len(rows), needed=needed),
+            trn(
+                "{part} has {n} step; a window and its forecast need {needed}",
+                "{part} has {n} steps; a window and its forecast need {needed}",
+                part=name,
+                n=len(rows),
+                needed=needed,
+            ),
             where=series.name,
             todo=tr("lower data.window or data.horizon, or give {part} a larger share", part=name),
         )
@@ -317,7 +328,13 @@ def _last_window(config: Config, vocab: Vocabulary, series: RegularSeries) -> Ba
     data, F = config.data, len(config.data.future)
     if len(series) < data.window:
         raise DataError(
-            tr("has {n} steps; the model looks at {window}", n=len(series), window=data.window), where=series.name
+            trn(
+                "has {n} step; the model looks at {window}",
+                "has {n} steps; the model looks at {window}",
+                n=len(series),
+                window=data.window,
+            ),
+            where=series.name,
         )
     mean, std = np.array(vocab["mean"]), np.array(vocab["std"])
     inputs = ((series.values[-data.window :] - mean) / std).astype(np.float32)
@@ -326,7 +343,8 @@ def _last_window(config: Config, vocab: Vocabulary, series: RegularSeries) -> Ba
         ahead = ((series.ahead[: data.horizon] - mean) / std)[:, -F:].astype(np.float32)
         if len(ahead) < data.horizon or np.isnan(ahead).any():
             raise DataError(
-                tr(
+                trn(
+                    "the next {n} step of {columns} is not in the file",
                     "the next {n} steps of {columns} are not in the file",
                     n=data.horizon,
                     columns=", ".join(map(str, data.future)),

@@ -16,7 +16,7 @@ from rnncli.data.source import name_of
 from rnncli.data.splits import split_by_class, split_by_group
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
@@ -138,7 +138,7 @@ def read(config: Config) -> Splits:
             for name, part in parts.items()
         },
         fingerprint=films.fingerprint,
-        how=tr("{how}; {n} classes", how=how, n=len(labels)),
+        how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
         notes=[*notes, *skipped.notes],
     )
 

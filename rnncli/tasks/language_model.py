@@ -15,7 +15,7 @@ from rnncli.data.progress import Reading, follow
 from rnncli.data.text import Text, read_text, scan, text_pieces
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
@@ -154,7 +154,12 @@ def _prompt(sample: Sample, vocab: Vocab, kind: Kind) -> str:
 
 
 def _unknown_note(part: str, n: int) -> str:
-    return tr("{n} tokens of {part} are not in the vocabulary and read as <unk>", n=f"{n:,}", part=part)
+    return trn(
+        "{n} token of {part} is not in the vocabulary and is read as <unk>",
+        "{n} tokens of {part} are not in the vocabulary and read as <unk>",
+        n=n,
+        part=part,
+    )
 
 
 def _places(stretches: Iterable[tuple[Encoded, int, int]]) -> list[str]:
@@ -185,16 +190,21 @@ def _long_enough(config: Config, sizes: Mapping[str, int]) -> None:
         small, few = _small(size, window, streams)
         if name != "train" or size < small * few + 1:
             raise DataError(
-                tr("{part} has {n} tokens, too few to learn from", part=name, n=size),
+                trn(
+                    "{part} has {n} token, too few to learn from",
+                    "{part} has {n} tokens, too few to learn from",
+                    part=name,
+                    n=size,
+                ),
                 todo=tr("take a longer text, or change data.split"),
             )
         raise DataError(
             tr(
-                "too short: {part} has {n} tokens; {streams} streams of one window of {window} need {needed}",
+                "too short: {part} has {tokens}; {needed} are needed for {streams} of one window of {window}",
                 part=name,
-                n=f"{size:,}",
+                tokens=trn("{n} token", "{n} tokens", n=size),
                 needed=f"{needed:,}",
-                streams=streams,
+                streams=trn("{n} stream", "{n} streams", n=streams),
                 window=window,
             ),
             todo=tr("try --set data.window={window} --set train.batch_size={streams}", window=small, streams=few),
@@ -211,7 +221,14 @@ def _read_part(vocab: Vocabulary, path: str) -> Generator[Reading, None, tuple[P
     encoded = yield from encode_text(text, vocab["kind"])
     n = len(encoded)
     if n < 2:
-        raise DataError(tr("{part} has {n} tokens, too few to learn from", part=path, n=n))
+        raise DataError(
+            trn(
+                "{part} has {n} token, too few to learn from",
+                "{part} has {n} tokens, too few to learn from",
+                part=path,
+                n=n,
+            )
+        )
     known = Vocab.from_json(vocab["tokens"])
     measured = yield from measure(encoded, 0, n)
     new = sum(n for token, n in counted(encoded, measured.counts).items() if token not in known)

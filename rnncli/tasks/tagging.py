@@ -29,7 +29,7 @@ from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
 from rnncli.data.vocab import PAD, UNK, Vocab, join, tokenize
 from rnncli.errors import DataError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, CoreSection, DataSection, Expected, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
 from rnncli.tasks import (
@@ -82,7 +82,8 @@ class Data(DataSection):
             elif len(steps) != len(labels):
                 yield Clash(
                     (f"pairs.{number}",),
-                    tr(
+                    trn(
+                        "{given!r} has {n} step and {wanted!r} has {m}",
                         "{given!r} has {n} steps and {wanted!r} has {m}",
                         given=given,
                         n=len(steps),
@@ -266,9 +267,10 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[st
             )
         if missing:
             notes.append(
-                tr(
+                trn(
+                    "{n} word of {name} has no tag and does not count; first: {where}",
                     "{n} words of {name} have no tag and do not count; first: {where}",
-                    n=f"{missing:,}",
+                    n=missing,
                     name=name_of(source),
                     where=bare or partly,
                 )
@@ -295,8 +297,13 @@ def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str
     found = rows.tokens.counts()
     new = sum(n for token, n in found.items() if token not in words)
     if new:
-        n, total = f"{new:,}", f"{sum(found.values()):,}"
-        yield tr("{n} of {all} words of {part} were never seen in training", n=n, all=total, part=name)
+        yield trn(
+            "{n} of {words} of {part} was never seen in training",
+            "{n} of {words} of {part} were never seen in training",
+            n=new,
+            words=trn("{n} word", "{n} words", n=sum(found.values())),
+            part=name,
+        )
     yield from _strange_tags(name, rows, labels)
 
 
@@ -329,8 +336,15 @@ def read_part(config: Config, vocab: Vocabulary, path: str) -> tuple[Part, list[
     tokens, words = Vocab.from_json(vocab["tokens"]), rows.tokens.counts()
     new = sum(n for token, n in words.items() if token not in tokens)
     if new:
-        total = f"{sum(words.values()):,}"
-        notes.append(tr("{n} of {all} words are not in the vocabulary", n=f"{new:,}", all=total))
+        total = trn("{n} word", "{n} words", n=sum(words.values()))
+        notes.append(
+            trn(
+                "{n} of {words} is not in the vocabulary",
+                "{n} of {words} are not in the vocabulary",
+                n=new,
+                words=total,
+            )
+        )
     return _part(rows, vocab), notes + list(_strange_tags(name_of(path), rows, known.tokens))
 
 
@@ -381,7 +395,12 @@ def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:
     """DataError where h_t is to be the score and has another length."""
     if model.head == "none" and spec.output_size != num_labels:
         raise DataError(
-            tr("head: none scores {n} labels with an output of {size}", n=num_labels, size=spec.output_size),
+            trn(
+                "head: none scores {n} label with an output of {size}",
+                "head: none scores {n} labels with an output of {size}",
+                n=num_labels,
+                size=spec.output_size,
+            ),
             where="model.head",
             todo=tr("--set model.hidden_size={n}, or model.head=linear", n=num_labels // spec.num_directions),
         )
@@ -587,10 +606,11 @@ def _by_tag(config: Config, model: Any, splits: Splits, part: Part) -> list[Reco
     table = Table("by-tag", columns, rows, cut_rows=SHOWN)
     if not new[1] or part is splits.train:
         return [table]
-    text = tr(
+    text = trn(
+        "accuracy on words seen in training {known}, on the {n} other {new}",
         "accuracy on words seen in training {known}, on the {n} others {new}",
         known=f"{known[0] / max(1, known[1]):.4f}",
-        n=f"{new[1]:,}",
+        n=new[1],
         new=f"{new[0] / new[1]:.4f}",
     )
     return [table, Message(text, "note")]

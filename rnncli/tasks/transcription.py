@@ -19,7 +19,7 @@ from rnncli.data.source import name_of
 from rnncli.data.splits import split_by_group, split_random
 from rnncli.data.vocab import UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, CoreSection, DataSection, RecipeConfig, SplitSection, TrainSection
 from rnncli.records import ColouredText, Column, Json, Record, Table
 from rnncli.tasks import Asked, Baseline, Loss, Metrics, Names, Prediction, Splits, Vocabulary
@@ -161,11 +161,10 @@ def _misfit(config: Config, text: str, T: int) -> str:
     if needed <= steps:
         return ""
     return tr(
-        "CTC cannot spell {n} {kind} in {steps} steps; it needs {needed} (shorter text, lower data.hop or "
-        "model.subsampling)",
+        "CTC cannot spell {n} {kind} in {steps}; it needs {needed} (shorter text, lower data.hop or model.subsampling)",
         n=len(tokens),
         kind=tr(config.data.tokens),
-        steps=steps,
+        steps=trn("{n} step", "{n} steps", n=steps),
         needed=needed,
     )
 

@@ -17,7 +17,7 @@ from rnncli.data.source import fingerprint_of, lines_of, name_of
 from rnncli.data.splits import split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import DataError, Missing
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import CellName, Clash, CoreSection, DataPath, DataSection, Expected, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
 from rnncli.tasks import (
@@ -239,9 +239,10 @@ def _unknown(name: str, part: Part, vocab: Vocabulary) -> Iterator[str]:
         known = Vocab.from_json(vocab[side])
         n = sum(n for token, n in rows.counts().items() if token not in known or token == UNK)
         if n:
-            yield tr(
+            yield trn(
+                "{n} {side} token of {part} is not in the vocabulary and is read as <unk>",
                 "{n} {side} tokens of {part} are not in the vocabulary and read as <unk>",
-                n=f"{n:,}",
+                n=n,
                 side=tr(side),
                 part=name,
             )
@@ -481,7 +482,13 @@ def predict(config: Config, model: Any, vocab: Vocabulary, inputs: Iterable[str]
             memory, state = model.encode(encode(config, vocab, [text]).to(device_of(model)))
             best = model.beam(memory, state, asked.beam or 1)[0]
         if not best.ended:
-            notes.append(tr("cut at {n} tokens, twice the longest target of the training", n=len(best.tokens)))
+            notes.append(
+                trn(
+                    "cut at {n} token, twice the longest target of the training",
+                    "cut at {n} tokens, twice the longest target of the training",
+                    n=len(best.tokens),
+                )
+            )
         words = target.decode(best.tokens)
         answer = join(words, vocab["target_tokens"])
         yield Prediction(answer, {"source": text, "translation": answer, "tokens": words, "score": best.score}, notes)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import SCHEDULES_BY_EPOCHS
 from rnncli.tasks import Baseline, Metrics
 from rnncli.training.job import Job
@@ -29,7 +29,13 @@ def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
     found = [Advice("still falling", tr("go on: the loss was still falling"), command)] if command else []
     empty, answered = _empty(job, outcome.on)
     if answered and empty >= EMPTY * answered:
-        what = tr("{n} of {m} answers on {part} are empty", n=empty, m=answered, part=tr(outcome.on))
+        what = trn(
+            "{n} of {answers} on {part} is empty",
+            "{n} of {answers} on {part} are empty",
+            n=empty,
+            answers=trn("{n} answer", "{n} answers", n=answered),
+            part=tr(outcome.on),
+        )
         todo = tr("train longer") if command else tr("try a larger train.lr, or more data")
         found.append(Advice("empty answers", tr("{what}: {todo}", what=what, todo=todo)))
     better = better_baseline(job, outcome)
@@ -78,8 +84,7 @@ def _going_on(job: Job, outcome: Outcome) -> str:
     name = train.schedule if isinstance(train.schedule, str) else train.schedule.get("name")
     if name in SCHEDULES_BY_EPOCHS:  # it cannot be resumed for longer
         return f"rnncli train {RUN}/recipe.yaml {options}"
-    command = f"rnncli train --resume {RUN}" if job.team is None else job.team.resume_command(RUN)
-    return f"{command} {options}"
+    return f"{job.group.resume_command(RUN)} {options}"
 
 
 def _empty(job: Job, part: str) -> tuple[int, int]:

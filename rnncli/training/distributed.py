@@ -2,8 +2,8 @@
 
 Each reads the data itself and takes its rows of every batch (`Order`), so that together they make the very batch that
 one process would. Whatever is decided (is the loss a number, is the time over, has a signal come, was the epoch the
-best) is decided from numbers that all have alike: summed up over all, or told by process 0, which alone measures,
-writes and speaks. Between processes go tensors and JSON, no pickles.
+best) is decided from numbers that all have alike: summed up over all, or broadcast by rank 0, which alone measures,
+writes and prints. Between processes go tensors and JSON, no pickles.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datetime import timedelta
 from functools import cache
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -30,7 +30,6 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from rnncli import __version__
 from rnncli.cells import State
 from rnncli.data.batch import Batch, generator
 from rnncli.device import Process, this_process
@@ -38,9 +37,9 @@ from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.show import plain
 from rnncli.tasks import Loss
-
-if TYPE_CHECKING:
-    from rnncli.training.job import Job
+from rnncli.training.job import Job
+from rnncli.training.process_group import LossFunction
+from rnncli.version import __version__
 
 PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
 GRACE = 2.0  # seconds for a machine's first process to say what went wrong on all
@@ -52,43 +51,48 @@ _NAME = "forward_sync_buffers"
 _KEEP_BUFFERS: Any = {_NAME if _NAME in signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
 
 
-class Team:
-    """The processes that train a job together, as one of them sees it.
-
-    asked: gives the signal that came to this process (0: none) and seconds since process 0 last wrote a checkpoint.
-    stop, waited, seconds: what all agreed on at the last exchange: the signal to stop for (0: none), those seconds, and
-    seconds of training by the clock of process 0. folder: of the run, "" where nothing is kept.
-    """
+class TorchGroup:
+    """A ProcessGroup over torch.distributed: every exchange carries signals and the clock of rank 0 along."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        self.asked: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
-        self.stop = 0
-        self.waited = 0.0
-        self.seconds = 0.0
+        self.local_status: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
         self.folder = ""
+        self._stop = 0
+        self._waited = 0.0
+        self._seconds = 0.0
         self._began = 0.0
 
-    def clock(self, began: float) -> Callable[[], float]:
-        """Seconds since `began` by the clock of process 0, as of the last exchange."""
-        self._began = began
-        self.seconds = time.perf_counter() - began
-        return lambda: self.seconds
+    @property
+    def rank(self) -> int:
+        return self.process.rank
 
-    def loss_of(self, job: Job) -> Callable[[Batch, State | None], Loss]:
-        """The task's loss, whose backward pass averages the gradients over all processes. Process 0 gives its weights
-        to the others. From here on each draws dropout of its own; process 0 as it would alone."""
-        shared = DistributedDataParallel(_Step(job), gradient_as_bucket_view=True, **_KEEP_BUFFERS)
+    @property
+    def world(self) -> int:
+        return self.process.world
+
+    def status(self) -> tuple[int, float]:
+        return self._stop, self._waited
+
+    def clock(self, began: float) -> Callable[[], float]:
+        """By the clock of rank 0, as of the last exchange."""
+        self._began = began
+        self._seconds = time.perf_counter() - began
+        return lambda: self._seconds
+
+    def data_parallel(self, loss: LossFunction, model: nn.Module, seed: int) -> LossFunction:
+        """Rank 0 gives its weights to the others. From here on each draws dropout of its own; rank 0 as it would
+        alone."""
+        shared = DistributedDataParallel(_Step(loss, model), gradient_as_bucket_view=True, **_KEEP_BUFFERS)
         # Gradients are packed anew, in the order they came in, after the first backward pass; and from three processes
         # on, the place of a number decides in which order theirs are added up. A pass without data fixes the places
         # before the first update, so that those of a resumed run are the same.
         shared(None, None).total.backward()
-        if self.process.rank:
-            torch.manual_seed(int(generator(job.config.train.seed, self.process.rank).randint(2**31)))
+        if self.rank:
+            torch.manual_seed(int(generator(seed, self.rank).randint(2**31)))
         return shared
 
-    def sums(self, total: Tensor, count: float) -> tuple[Tensor, float]:
-        """A batch's loss and count over all processes; what else is agreed on goes with them."""
+    def all_reduce(self, total: Tensor, count: float) -> tuple[Tensor, float]:
         if total.device.type == "cpu":
             sums = self._sum([float(total), count])
             return torch.tensor(sums[0], dtype=torch.float64), sums[1]
@@ -96,34 +100,28 @@ class Team:
         distributed.all_reduce(total)
         return total, self._sum([count])[0]
 
-    def agree(self) -> None:
-        """Bring stop, waited and seconds up to date; `sums` does so too."""
+    def sync(self) -> None:
+        """all_reduce does so too."""
         self._sum([])
 
     def _sum(self, numbers: list[float]) -> list[float]:
-        number, waited = self.asked()
-        alone = [waited, time.perf_counter() - self._began] if self.process.rank == 0 else [0.0, 0.0]
+        number, waited = self.local_status()
+        alone = [waited, time.perf_counter() - self._began] if self.rank == 0 else [0.0, 0.0]
         mine = [*numbers, float(number == signal.SIGINT), float(number == signal.SIGTERM), *alone]
         ours = torch.tensor(mine, dtype=torch.float64)
         distributed.all_reduce(ours)
-        *sums, interrupted, terminated, self.waited, self.seconds = ours.tolist()
-        self.stop = int(signal.SIGINT) if interrupted else int(signal.SIGTERM) if terminated else 0
+        *sums, interrupted, terminated, self._waited, self._seconds = ours.tolist()
+        self._stop = int(signal.SIGINT) if interrupted else int(signal.SIGTERM) if terminated else 0
         return sums
 
-    def told(self, make: Callable[[], Any]) -> Any:
-        """What process 0 makes, plain JSON values, for all. The others wait meanwhile."""
-        value = json.loads(self.exchange(json.dumps(make()).encode() if self.process.rank == 0 else b"")[0])
-        self.agree()  # making it has taken time
+    def broadcast(self, make: Callable[[], Any]) -> Any:
+        value = json.loads(self.all_gather(json.dumps(make()).encode() if self.rank == 0 else b"")[0])
+        self.sync()  # making it has taken time
         return value
 
-    def all_told(self, text: str) -> list[str]:
-        """The text of each process, in their order."""
-        return [data.decode() for data in self.exchange(text.encode())]
-
-    def exchange(self, data: bytes) -> list[bytes]:
-        """The bytes of each process, in their order."""
+    def all_gather(self, data: bytes) -> list[bytes]:
         size = torch.tensor([len(data)])
-        sizes = [torch.zeros_like(size) for _ in range(self.process.world)]
+        sizes = [torch.zeros_like(size) for _ in range(self.world)]
         distributed.all_gather(sizes, size)
         longest = int(max(sizes))
         mine = torch.frombuffer(bytearray(data.ljust(longest, b"\0") or b"\0"), dtype=torch.uint8)
@@ -131,8 +129,10 @@ class Team:
         distributed.all_gather(all_of_them, mine)
         return [bytes(one[: int(n)].numpy()) for one, n in zip(all_of_them, sizes, strict=True)]
 
+    def all_gather_text(self, text: str) -> list[str]:
+        return [data.decode() for data in self.all_gather(text.encode())]
+
     def resume_command(self, run: str = "") -> str:
-        """What goes on with this run, or with `run`, as one types it."""
         process = self.process
         options = f"--nproc-per-node {process.local_world}" if process.world == process.local_world else "..."
         return f"torchrun {options} -m rnncli train --resume {run or shlex.quote(self.folder)}"
@@ -141,23 +141,22 @@ class Team:
 class _Step(nn.Module):
     """A batch's loss as a module, which is what DistributedDataParallel takes."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, loss: LossFunction, model: nn.Module) -> None:
         super().__init__()
-        self.job = job
-        self.model = job.model
+        self.loss = loss
+        self.model = model
 
     def forward(self, batch: Batch | None, carry: State | None) -> Loss:
         if batch is not None and batch.size:
-            return self.job.task.loss(self.job.config, self.model, batch, carry)
+            return self.loss(batch, carry)
         nothing = torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
         return Loss(nothing, 0, carry)  # no data, or the last batch had fewer rows than there are processes
 
 
 @contextmanager
-def together(job: Job) -> Iterator[None]:
-    """The job belongs to all processes that torchrun started, from here to the end, however that comes: job.team is
-    None again. The group of processes ends with it; after an error it is kept, since ending it waits for what is under
-    way, and the next job of this process goes on with it.
+def joined(job: Job) -> Iterator[TorchGroup]:
+    """The group of all processes that torchrun started, which train this job. It ends with the context; after an error
+    it is kept, since ending it waits for what is under way, and the next job of this process goes on with it.
 
     Raises UsageError, in every process, where they have different versions, recipes or data; Missing where one of them
     ends before its time, or cannot be reached.
@@ -176,17 +175,15 @@ def together(job: Job) -> Iterator[None]:
             timeout=PATIENCE,
             device_id=torch.device("cuda", process.local_rank) if cuda else None,
         )
-    job.team = Team(process)
+    group = TorchGroup(process)
     try:
-        yield
+        yield group
     except RuntimeError as error:
         if not _is_lost(error):
             raise
-        raise _lost(job.team) from error
+        raise _lost(group) from error
     else:
         distributed.destroy_process_group()
-    finally:
-        job.team = None
 
 
 def _is_lost(error: RuntimeError) -> bool:
@@ -194,13 +191,13 @@ def _is_lost(error: RuntimeError) -> bool:
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
-def _lost(team: Team) -> Missing:
-    process = team.process
+def _lost(group: TorchGroup) -> Missing:
+    process = group.process
     return Missing(
         tr("one of the {n} processes that train together has ended, or cannot be reached", n=process.world),
         where=_place(process.rank, process.world, socket.gethostname()),
-        todo=tr("go on from the last checkpoint: {command}", command=team.resume_command())
-        if team.folder and Path(team.folder).exists()
+        todo=tr("go on from the last checkpoint: {command}", command=group.resume_command())
+        if group.folder and Path(group.folder).exists()
         else tr("start it again"),
     )
 
@@ -247,11 +244,11 @@ def _from_all(process: Process, store: Store, text: str) -> list[str]:
         store.set(f"job {process.rank}", text)
         while not store.check(keys):
             if _store().check([ENDED]) or time.monotonic() - began > PATIENCE.total_seconds():
-                raise _lost(Team(process))
+                raise _lost(TorchGroup(process))
             time.sleep(0.05)
         return [store.get(key).decode() for key in keys]
     except distributed.DistError as error:  # process 0 kept the store and is gone
-        raise _lost(Team(process)) from error
+        raise _lost(TorchGroup(process)) from error
 
 
 @cache
@@ -268,7 +265,7 @@ def _store() -> Store:
     return store
 
 
-def first_to_say() -> bool:
+def should_report_error() -> bool:
     """Whether this process is to say what went wrong: one does on each machine, its first where it can, and the others
     keep silent.
 

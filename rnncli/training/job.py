@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_left
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,19 +14,17 @@ from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
 from rnncli.errors import Missing
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import Recipe, Splits, Task
-
-if TYPE_CHECKING:
-    from rnncli.training.distributed import Team
+from rnncli.training.process_group import Alone, ProcessGroup
 
 
 @dataclass
 class Job:
     """A recipe ready to train. config: `auto` values resolved (engine, device, threads), as the run folder keeps it.
-    team: the processes that train it together, None where this one does alone."""
+    group: the processes that train it."""
 
     recipe: Recipe
     config: RecipeConfig
@@ -37,16 +33,16 @@ class Job:
     model: nn.Module
     device: torch.device
     cost: Cost
-    team: Team | None = None
+    group: ProcessGroup = field(default_factory=Alone)
 
     @property
     def rank(self) -> int:
         """0 is the process that writes and speaks."""
-        return 0 if self.team is None else self.team.process.rank
+        return self.group.rank
 
     @property
     def world(self) -> int:
-        return 1 if self.team is None else self.team.process.world
+        return self.group.world
 
     def autocast(self) -> torch.autocast:
         """The precision in which the recipe has its loss computed, as a context."""
@@ -110,18 +106,6 @@ def prepare(recipe: Recipe) -> Job:
     return Job(recipe, config, task, splits, model, device, cost)
 
 
-@contextmanager
-def with_others(job: Job) -> Iterator[None]:
-    """Train the job with the other processes that torchrun started, where it did."""
-    if this_process().world == 1:
-        yield
-        return
-    from rnncli.training.distributed import together  # one process needs none of it
-
-    with together(job):
-        yield
-
-
 def _own_device(config: RecipeConfig) -> torch.device:
     """The device of this process: of several on a machine, each has a GPU of its own. Raises Missing."""
     process, device = this_process(), pick_device(config.train.device)
@@ -133,7 +117,11 @@ def _own_device(config: RecipeConfig) -> torch.device:
         found = torch.cuda.device_count()
         if process.local_world > found:
             raise Missing(
-                tr("{n} processes on this machine and {found} GPUs", n=process.local_world, found=found),
+                tr(
+                    "{processes} on this machine and {gpus}",
+                    processes=trn("{n} process", "{n} processes", n=process.local_world),
+                    gpus=trn("{n} GPU", "{n} GPUs", n=found),
+                ),
                 where="train.device",
                 todo=tr("torchrun --nproc-per-node {found}, or --device cpu", found=found),
             )
@@ -195,6 +183,11 @@ def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
         (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
         default=1,
     )
+
+
+def set_threads(model: nn.Module, batch_size: int) -> None:
+    """torch's CPU threads for batches of that size: one, unless the model is large."""
+    torch.set_num_threads(threads_of(list(cores_of(model).values()), batch_size, usable_cores()))
 
 
 def with_cell(job: Job, name: str) -> Job:

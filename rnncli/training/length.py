@@ -7,13 +7,19 @@ part early stopping ends what no longer helps.
 
 from __future__ import annotations
 
+import copy
+import time
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil
 
-from rnncli.locale import tr
+import torch
+
+from rnncli.data.batch import Order
+from rnncli.locale import tr, trn
 from rnncli.tasks import Recipe
-from rnncli.training.dryrun import step_seconds
-from rnncli.training.job import prepare
+from rnncli.training.job import Job, prepare
+from rnncli.training.loop import start, update
 
 UPDATES = 2000  # of the packaged recipes the slowest to learn takes about a thousand; small data must have enough
 LEAST, MOST = 20, 300  # epochs: early stopping ends large data sooner, and small data has been seen often enough
@@ -44,16 +50,17 @@ def length(updates: int, seconds: float, *, validated: bool) -> Length:
     """
     wanted = ceil(UPDATES / updates)
     epochs = min(max(wanted, LEAST), MOST)
-    why = tr("{n} updates each: {total} in all", n=f"{updates:,}", total=f"{updates * epochs:,}")
+    each = trn("{n} update", "{n} updates", n=updates)
+    why = tr("{updates} each: {total} in all", updates=each, total=f"{updates * epochs:,}")
     if wanted < LEAST:
-        why = tr("{n} updates each; at least {epochs} epochs", n=f"{updates:,}", epochs=LEAST)
+        why = tr("{updates} each; at least {epochs} epochs", updates=each, epochs=LEAST)
     elif wanted > MOST:
-        why = tr("{n} updates each; at most {epochs} epochs", n=f"{updates:,}", epochs=MOST)
+        why = tr("{updates} each; at most {epochs} epochs", updates=each, epochs=MOST)
     affordable = int(SECONDS / max(seconds * updates, 1e-9))
     if affordable < epochs:
         epochs = max(1, affordable)
-        minutes = max(1, round(seconds * updates * epochs / 60))
-        why = tr("{n} updates each: about {minutes} minutes in all", n=f"{updates:,}", minutes=f"{minutes:,}")
+        minutes = trn("{n} minute", "{n} minutes", n=max(1, round(seconds * updates * epochs / 60)))
+        why = tr("{updates} each: about {minutes} in all", updates=each, minutes=minutes)
     return Length(epochs, max(SHORTEST, epochs // PATIENCE) if validated else None, why)
 
 
@@ -62,3 +69,19 @@ def length_of(recipe: Recipe) -> Length:
     Diverged: whatever would keep it from being trained."""
     job = prepare(recipe)
     return length(job.steps_per_epoch(), step_seconds(job), validated=job.splits.validation is not None)
+
+
+def step_seconds(job: Job) -> float:
+    """Seconds of an update: the second of two, so that what torch does once is not counted."""
+    probe = copy.copy(job)
+    probe.model = copy.deepcopy(job.model)
+    state = start(probe)
+    before = torch.get_rng_state()
+    batches = list(islice(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)), 2))
+    seconds = 0.0
+    for batch in batches:
+        began = time.perf_counter()
+        update(probe, state, batch)
+        seconds = time.perf_counter() - began
+    torch.set_rng_state(before)
+    return seconds

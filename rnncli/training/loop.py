@@ -1,4 +1,4 @@
-"""The training loop. It yields Progress and prints nothing; what a run folder keeps of it is in run.py."""
+"""The training loop. It yields Progress and prints nothing; what a run folder keeps of it is in rnncli.runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
 from rnncli.training.best import is_better, moved, unmoved
@@ -91,7 +91,7 @@ def start(job: Job) -> TrainState:
     """The state before the first update."""
     train = job.config.train
     optimizer = make_optimizer(train, job.model)
-    loss = partial(job.task.loss, job.config, job.model) if job.team is None else job.team.loss_of(job)
+    loss = job.group.data_parallel(partial(job.task.loss, job.config, job.model), job.model, train.seed)
     schedule = make_schedule(train, optimizer, job)
     return TrainState(job.model, loss, optimizer, schedule, lr=optimizer.param_groups[0]["lr"])
 
@@ -136,7 +136,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     """
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
-    clock = _clock(job, state)
+    clock = job.group.clock(time.perf_counter() - state.seconds)
     why = stop_reason(train, state)
     while state.epoch <= train.epochs and not why:
         if state.next_batch == 0:
@@ -187,21 +187,14 @@ def notes_on_best(job: Job, state: TrainState) -> list[str]:
     return [said] if said else []
 
 
-def _clock(job: Job, state: TrainState) -> Callable[[], float]:
-    """Seconds of training since its beginning, the same for all processes."""
-    began = time.perf_counter() - state.seconds
-    if job.team is None:
-        return lambda: time.perf_counter() - began
-    return job.team.clock(began)
-
-
 def measured(job: Job) -> Metrics:
-    """Of the model on the held-out part. Of several processes one measures, and tells the others."""
+    """Of the model on the held-out part, by rank 0, for all processes."""
 
     def measure() -> Metrics:
         return job.task.metrics(job.config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
 
-    return measure() if job.team is None else job.team.told(measure)
+    measured: Metrics = job.group.broadcast(measure)
+    return measured
 
 
 def stop_reason(train: TrainSection, state: TrainState) -> str:
@@ -211,7 +204,7 @@ def stop_reason(train: TrainSection, state: TrainState) -> str:
     if train.max_time and state.seconds >= train.max_time:
         return tr("max_time reached")
     if train.early_stopping and state.next_batch == 0 and state.waited >= train.early_stopping:
-        return tr("no better for {n} epochs", n=state.waited)
+        return trn("no better for {n} epoch", "no better for {n} epochs", n=state.waited)
     return ""
 
 
@@ -234,9 +227,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     batch = batch.to(job.device)
     with job.autocast():
         loss = state.loss(batch, state.carry)
-    total, count = loss.total.detach(), loss.count
-    if job.team is not None:
-        total, count = job.team.sums(total, count)
+    total, count = job.group.all_reduce(loss.total.detach(), loss.count)
     # Elsewhere than on the CPU, reading a number waits for the device: there it is looked at when the epoch ends.
     look = job.device.type == "cpu" or train.on_nan == "skip"
     bad = look and not math.isfinite(float(total))
@@ -289,10 +280,9 @@ def _require_an_update(job: Job, state: TrainState) -> None:
 
 def _first_bad(job: Job, state: TrainState, batch: Batch) -> str:
     """Where a loss that is no number came from: a weight, the input, or the first module with such an output."""
-    found = _first_bad_here(job, state, batch) if batch.size else ""
-    if job.team is not None:  # the rows it came from are those of one process
-        found = next(filter(None, job.team.all_told(found)), "")
-    return found or tr("the loss")
+    here = _first_bad_here(job, state, batch) if batch.size else ""
+    found = job.group.all_gather_text(here)  # the rows it came from are those of one process
+    return next(filter(None, found), tr("the loss"))
 
 
 def _first_bad_here(job: Job, state: TrainState, batch: Batch) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rnncli.views._subject import Subject as Subject
     from rnncli.views._subject import subject_of_model as subject_of_model
     from rnncli.views._subject import subject_of_recipe as subject_of_recipe
-    from rnncli.views._subject import subject_of_trained as subject_of_trained
+    from rnncli.views._subject import subject_of_task as subject_of_task
     from rnncli.views._subject import subject_of_weights as subject_of_weights
 
 _HOMES = {
@@ -40,7 +40,7 @@ _HOMES = {
     "side_by_side": "_compare",
     "subject_of_model": "_subject",
     "subject_of_recipe": "_subject",
-    "subject_of_trained": "_subject",
+    "subject_of_task": "_subject",
     "subject_of_weights": "_subject",
 }
 
@@ -156,7 +156,7 @@ __all__ = [
     "side_by_side",
     "subject_of_model",
     "subject_of_recipe",
-    "subject_of_trained",
+    "subject_of_task",
     "subject_of_weights",
     "view_names",
 ]

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from rnncli.data.arrays import read_arrays
 from rnncli.data.batch import Batch
+from rnncli.data.table import open_table, records
 from rnncli.errors import DataError, UsageError
-from rnncli.files import read_lines, shown
-from rnncli.locale import tr
+from rnncli.files import shown
+from rnncli.locale import tr, trn
 
 
 def random_steps(text: str) -> int:
@@ -46,11 +47,12 @@ def with_rows(batch: Batch, rows: int) -> Batch:
             tuple(batch.rows[i] for i in index.tolist()) if len(batch.rows) else (),
         )
     except IndexError as error:
-        raise UsageError(tr("there are only {n} rows", n=B), where="--batch-size") from error
+        raise UsageError(trn("there is only {n} row", "there are only {n} rows", n=B), where="--batch-size") from error
 
 
 def features_of_file(path: str, size: int) -> Batch:
-    """Numbers of a .npy file, (T, I) or (T, B, I), or of a .csv file, a step a line, its header line skipped.
+    """Numbers of a .npy file, (T, I) or (T, B, I), or of a .csv file (see
+    rnncli.data.table), a step a row, its header skipped.
 
     size: I. Raises DataError: no such file, no numbers, or another width.
     """
@@ -77,20 +79,23 @@ def _npy(path: str) -> Tensor:
 
 def _csv(path: str) -> Tensor:
     rows: list[list[float]] = []
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        cells = [cell.strip().strip('"') for cell in line.split(",")]
+    for line, cells in records(path, open_table(path, header=False).delimiter):
+        where = f"{shown(path)}:{line}"
+        if isinstance(cells, str):
+            raise DataError(cells, where=where)
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
-            if number > 1:
-                raise DataError(
-                    tr("no number: {text}", text=", ".join(cells)[:80]), where=f"{shown(path)}:{number}"
-                ) from error
+            if line > 1:
+                raise DataError(tr("no number: {text}", text=", ".join(cells)[:80]), where=where) from error
         if rows and len(rows[-1]) != len(rows[0]):
             raise DataError(
-                tr("{n} numbers, the lines above have {m}", n=len(rows[-1]), m=len(rows[0])),
-                where=f"{shown(path)}:{number}",
+                trn(
+                    "{n} number, the lines above have {m}",
+                    "{n} numbers, the lines above have {m}",
+                    n=len(rows[-1]),
+                    m=len(rows[0]),
+                ),
+                where=where,
             )
     return torch.tensor(rows, dtype=torch.float64)

@@ -6,17 +6,18 @@ import math
 from typing import Any
 
 from rnncli.cells import CoreSpec, spec_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.records import Checks, Column, Commands, Message, Page, Record, Table
 from rnncli.replay import CoreTrace
 from rnncli.report import symbols
+from rnncli.report.lines import cells, pad
 from rnncli.report.numbers import number, size
 from rnncli.views import Options, about_views
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
-from rnncli.views._show import cells_of, joined, label_cell, label_column, name_of, place, replay_check
+from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check
 from rnncli.views._subject import Subject
 
 ROWS = 10  # of stages and steps together, on one screen
@@ -36,9 +37,9 @@ def overview(subject: Subject) -> Page:
     records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
     records.append(Checks([replay_check(made)]))
     groups = {tr(group): [name for name, _ in listed] for group, listed in about_views().items()}
-    width = max(map(cells_of, groups)) + 2
+    width = max(map(cells, groups)) + 2
     lines = [
-        (title + " " * (width - cells_of(title)) + "  ".join(name for name in names if applies(name, subject)), "")
+        (pad(title, width) + "  ".join(name for name in names if applies(name, subject)), "")
         for title, names in groups.items()
     ]
     records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
@@ -53,7 +54,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
     if B > 1:
         parts[0] += ", " + tr("{n} samples", n=B)
     if labels is None:
-        parts[0] += ", " + tr("{n} steps", n=core.num_steps)
+        parts[0] += ", " + trn("{n} step", "{n} steps", n=core.num_steps)
     else:
         parts[0] += ": " + joined(labels, SAMPLE)
     answers, targets = subject.names.answers, subject.batch.targets

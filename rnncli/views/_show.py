@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Column, Message, Record
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.rounding import ratio
@@ -85,16 +84,11 @@ def formula(spec: CoreSpec) -> str:
 def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
     """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line that says what is looked at."""
     T = subject.length(core, row)
-    steps = tr("1 step") if T == 1 else tr("{n} steps", n=f"{T:,}")
+    steps = trn("{n} step", "{n} steps", n=T)
     labels = subject.labels(core, row)
     if labels is not None:
         steps += ": " + joined(labels[:T], 32)
     return f"{name_of(core)}: {core.spec}, {steps}"
-
-
-def cells_of(text: str) -> int:
-    """Terminal cells that a text takes: two for a Chinese character."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def joined(tokens: Sequence[str], most: int) -> str:
@@ -118,7 +112,12 @@ def cut_note(core: CoreTrace, T: int) -> list[Record]:
     """That a check covers T steps only, where it does."""
     if core.num_steps == T:
         return []
-    text = tr("{core}: the first {n} steps; rounding alone changes the results of more", core=name_of(core), n=T)
+    text = trn(
+        "{core}: the first {n} step; rounding alone changes the results of more",
+        "{core}: the first {n} steps; rounding alone changes the results of more",
+        core=name_of(core),
+        n=T,
+    )
     return [Message(text, "note", name=f"{name_of(core)}.cut_steps")]
 
 

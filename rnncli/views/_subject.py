@@ -304,15 +304,25 @@ def subject_of_recipe(
     splits = task.read(config) if splits is None else splits
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.vocab).to(dtype_of(config.train.dtype)).eval()
-    return _of_task(
-        recipe, model, splits.vocab, splits, title, tr("recipe, untrained"), sample, rows, batch_size, inputs
+    return subject_of_task(
+        recipe,
+        model,
+        splits.vocab,
+        splits,
+        title=title or recipe.name,
+        origin=tr("recipe, untrained"),
+        sample=sample,
+        rows=rows,
+        batch_size=batch_size,
+        inputs=inputs,
     )
 
 
-def subject_of_trained(
+def subject_of_task(
     recipe: Recipe,
     model: nn.Module,
     vocab: Vocabulary,
+    splits: Splits | None,
     *,
     title: str,
     origin: str,
@@ -321,23 +331,7 @@ def subject_of_trained(
     batch_size: int | None = None,
     inputs: Sequence[str] | None = None,
 ) -> Subject:
-    """A trained model of a recipe, else as subject_of_recipe. The data is read again only where no inputs are given."""
-    splits = None if inputs else recipe.task.read(recipe.config)
-    return _of_task(recipe, model.eval(), vocab, splits, title, origin, sample, rows, batch_size, inputs)
-
-
-def _of_task(
-    recipe: Recipe,
-    model: nn.Module,
-    vocab: Vocabulary,
-    splits: Splits | None,
-    title: str | None,
-    origin: str,
-    sample: int,
-    rows: int,
-    batch_size: int | None,
-    inputs: Sequence[str] | None,
-) -> Subject:
+    """A model of a recipe, else as subject_of_recipe. splits: None where there are inputs."""
     task, config = recipe.task, recipe.config
     if inputs:
         batch = _encoded(task, config, vocab, inputs)
@@ -351,8 +345,7 @@ def _of_task(
     dtype = next(model.parameters()).dtype
     if batch.inputs.is_floating_point():
         batch = Batch(batch.inputs.to(dtype), batch.lengths, batch.targets, batch.extra, batch.rows)
-    name = title or recipe.name
-    return Subject(name, origin, model, batch, config.train.seed, name, task, config, vocab)
+    return Subject(title, origin, model, batch, config.train.seed, title, task, config, vocab)
 
 
 def sample_batch(task: Task, config: Any, splits: Splits, sample: int, rows: int) -> Batch:

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from rnncli.cells import spec_of, weights_of
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.frontends import OneHot
 from rnncli.records import Column, Message, Record, Table
+from rnncli.report.lines import cells
 from rnncli.report.numbers import percent
 from rnncli.views import Options
-from rnncli.views._show import cells_of
 from rnncli.views._subject import Subject
 
 GROUP = "what is in it"
@@ -115,13 +115,13 @@ def picture(places: Tensor, tokens: list[str], drawn: list[int]) -> str:
     left_out = 0
     for number, (x, y) in zip(drawn, ((points - low) / reach).tolist(), strict=True):
         word = {" ": "␣", "\n": "↵", "\t": "⇥"}.get(tokens[number], tokens[number])
-        cells = cells_of(word)
-        column, line = round(x * max(0, width - cells)), round((1 - y) * (height - 1))
-        if any(mark != " " for mark in grid[line][max(0, column - 1) : column + cells + 1]) or cells > width:
+        taken = cells(word)
+        column, line = round(x * max(0, width - taken)), round((1 - y) * (height - 1))
+        if any(mark != " " for mark in grid[line][max(0, column - 1) : column + taken + 1]) or taken > width:
             left_out += 1
             continue
-        grid[line][column : column + cells] = [word, *[""] * (cells - 1)]
+        grid[line][column : column + taken] = [word, *[""] * (taken - 1)]
     lines = ["".join(line).rstrip() for line in grid]
     if left_out:
-        lines.append(tr("({n} tokens had no room)", n=left_out))
+        lines.append(trn("({n} token had no room)", "({n} tokens had no room)", n=left_out))
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from rnncli.cells import CELLS
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Checks, Column, Message, Record, Series, Table
 from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
@@ -117,7 +117,12 @@ def growth(values: list[float], backward: bool) -> float | None:
 def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> str:
     """vanishing, stable or exploding, with its number."""
     if not all(math.isfinite(value) for value in values):
-        return tr("exploding: {name} is no finite number at {n} steps", name=name, n=_unfinite(values))
+        return trn(
+            "exploding: {name} is no finite number at {n} step",
+            "exploding: {name} is no finite number at {n} steps",
+            name=name,
+            n=_unfinite(values),
+        )
     if not CELLS[core.spec.cell].stateful:
         return tr("nothing flows back: this cell has no memory, so no step reaches an earlier one")
     factor = growth(values, backward)
@@ -138,7 +143,7 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
     else:
         text = tr("stable: {name} x {f} with every step back", name=name, f=number(factor))
     if gone:
-        text += tr("; exactly 0 at {n} steps", n=gone)
+        text += trn("; exactly 0 at {n} step", "; exactly 0 at {n} steps", n=gone)
     return text + tr(" (stable is {low} to {high})", low=low, high=high)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, State, Weights, weights_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Message, Record, Series, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, run_core
 from rnncli.replay.loop import LayerRecord
@@ -198,12 +198,14 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
         return tr("memory 0 steps: without W_hh only the present x counts")
     share = percent(SHARE)
     if memory == longest:
-        return tr(
+        return trn(
+            "memory at least {n} step, all there is: x counts at lag {n} by {share} of the peak or more",
             "memory at least {n} steps, all there are: x counts at lag {n} by {share} of the peak or more",
             n=memory,
             share=share,
         )
-    return tr(
+    return trn(
+        "memory {n} step of {longest}: from lag {next} on x counts less than {share} of the peak",
         "memory {n} steps of {longest}: from lag {next} on x counts less than {share} of the peak",
         n=memory,
         longest=longest,
@@ -231,7 +233,8 @@ def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> l
         costs = sequence_rounding(core.module, core.spec, call.x.detach(), call.initial, None, eps)
         drift = max(float(cost.max()) for cost in costs)
         diff, tol = beside(core, w, layer, direction, curve.first[:lags], eps, drift)
-    text = tr(
+    text = trn(
+        "{core} {home}: product of the steps' own Jacobians = autograd ({n} lag)",
         "{core} {home}: product of the steps' own Jacobians = autograd ({n} lags)",
         core=name_of(core),
         home=place(layer, direction),

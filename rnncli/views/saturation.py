@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS, Range
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, HeatMap, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
 from rnncli.views import BATCH, Options
@@ -101,7 +101,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     checks: list[Check] = []
     for core in subject.cores(made, options.core):
         B = core.calls[0].x.shape[1]
-        text = about(subject, core) + (tr(" and {n} more rows", n=B - 1) if B > 1 else "")
+        text = about(subject, core) + (trn(" and {n} more row", " and {n} more rows", n=B - 1) if B > 1 else "")
         records.append(Message(text, name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options):
             found = signals(made, core, layer, direction, options)

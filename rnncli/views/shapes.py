@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from rnncli.cells import CoreSpec, quiet_projections, spec_of
 from rnncli.data.batch import Batch
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.records import Check, Checks, Column, Message, Record, Table
 from rnncli.replay import initial_state, trace
@@ -285,7 +285,13 @@ def _calls(subject: Subject) -> Message:
 def _checks(subject: Subject, found: list[Stage]) -> list[Check]:
     counted = sum(stage.parameters for stage in found)
     total = sum(parameter.numel() for parameter in subject.model.parameters())
-    checks = [Check("parameters-add-up", counted == total, tr("the stages have all {n} parameters", n=f"{total:,}"))]
+    checks = [
+        Check(
+            "parameters-add-up",
+            counted == total,
+            trn("the stages have the {n} parameter", "the stages have all {n} parameters", n=total),
+        )
+    ]
     for path, module in subject.model.named_modules():
         spec = spec_of(module)
         if spec is None:

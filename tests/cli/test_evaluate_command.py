@@ -9,7 +9,7 @@ import pytest
 
 import rnncli
 from rnncli.data.builtin import builtin_text
-from rnncli.training.evaluation import requirement
+from rnncli.runs.evaluation import requirement
 from tests.fixture_types import Typed
 
 

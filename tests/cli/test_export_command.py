@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 import rnncli
 from rnncli.data.batch import Batch
+from rnncli.runs.export import export
 from rnncli.tasks import Asked
-from rnncli.training.export import export
 from tests.fixture_types import Typed
 
 # Put before a script: rnncli cannot be imported, from wherever it may be installed.

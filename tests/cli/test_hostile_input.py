@@ -18,13 +18,14 @@ from safetensors.torch import save
 
 from rnncli.cli import run
 from rnncli.errors import DataError, RecipeError, UsageError
-from rnncli.files import Manifest
 from rnncli.recipe import read_document
 from rnncli.recipe.locate import recipe_folder
 from rnncli.recipe.parse import MAX_NODES, parse
+from rnncli.runs.manifest import Manifest
+from rnncli.runs.open import open_run
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import open_run, run_training
 from tests.hostile import Tally, bounded, counts, record
 
 

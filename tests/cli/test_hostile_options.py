@@ -16,9 +16,9 @@ import typer
 from safetensors.torch import save_file
 
 from rnncli.cli import make_app
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import run_training
 from tests.hostile import Tally, counts, record
 
 NUMBERS = [

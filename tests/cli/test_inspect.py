@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +13,11 @@ import torch
 from torch import nn
 
 from rnncli.cli import run as run_line
-from rnncli.cli.inspect import _steps, _units
-from rnncli.cli.target import find_target
 from rnncli.errors import DataError, UsageError
+from rnncli.targets import find_target
 from rnncli.views import view_names
+from rnncli.views._options import _steps, _units
+from tests.fixture_types import Golden
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -103,8 +103,8 @@ def test_each_question_is_answered_on_the_screen(question: str, inspect: Inspect
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("view", ["", *(name for name in view_names() if (GOLDEN / f"inspect-{name}-80.txt").exists())])
-def test_screens(view: str, columns: int, inspect: Inspect) -> None:
-    """After a wanted change: RNNCLI_UPDATE_GOLDEN=1 pytest tests/cli. Differences by rounding are not compared."""
+def test_screens(view: str, columns: int, inspect: Inspect, golden: Golden) -> None:
+    """After a wanted change: pytest tests/cli --rewrite-golden. Differences by rounding are not compared."""
     import re
 
     found = inspect("hello", *([view] if view else []), columns=columns)
@@ -115,10 +115,7 @@ def test_screens(view: str, columns: int, inspect: Inspect) -> None:
     if view in ("engines", "padding"):  # tables of rounding
         text = re.sub(r"\b(\de-\d\d|0)\b", "?", text)
         text = re.sub(r" +", " ", text)
-    path = GOLDEN / f"inspect-{view or 'overview'}-{columns}.txt"
-    if os.environ.get("RNNCLI_UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+    golden(f"inspect-{view or 'overview'}-{columns}", text)
     assert all(len(line) <= columns for line in found.out.splitlines())
     if not view:
         assert len(found.out.splitlines()) <= 24
@@ -203,6 +200,10 @@ def test_input_files(inspect: Inspect, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
     found = inspect("w.pt", "steps", "--layer", "0", "--direction", "fwd", "--input", "x.csv", "--json")
     assert [row["x"] for row in json.loads(found.out)["rows"]] == [[1, 2, 3], [4, 5, 6]]
+    for text in ('1;"2";3\n\n4;5;6\n', "# two steps\n1, 2, 3\n4, 5, 6\n"):
+        (tmp_path / "again.csv").write_text(text)
+        again = inspect("w.pt", "steps", "--layer", "0", "--direction", "fwd", "--input", "again.csv", "--json")
+        assert json.loads(again.out)["rows"] == json.loads(found.out)["rows"]
     (tmp_path / "bad.csv").write_text("1,2,3\n4,x,6\n")
     bad = inspect("w.pt", "steps", "--input", "bad.csv")
     assert (bad.code, "bad.csv:2" in bad.err) == (3, True)
@@ -273,10 +274,6 @@ def test_what_is_not_read_is_refused(words: list[str], inspect: Inspect) -> None
     assert found.code == 2, found
     assert found.err.startswith("error:")
     assert "Traceback" not in found.err
-
-
-def test_view_may_be_an_option(inspect: Inspect) -> None:
-    assert inspect("hello", "--view", "states").out == inspect("hello", "states").out
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv", ".npz", ".md", ".svg", ".yaml"])

@@ -12,19 +12,19 @@ import pytest
 
 from rnncli import cli
 from rnncli.cli.start import start_screen
-from rnncli.cli.target import find_target
 from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
 from rnncli.records import Table
 from rnncli.report.progress import LiveProgress
-from rnncli.sweep.runs import RunSummary
-from rnncli.sweep.runs_pages import list_page
+from rnncli.runs.folder import make_folder, new_folder
+from rnncli.runs.listing import list_page
+from rnncli.runs.read import RunSummary
+from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, load_task, task_names
 from rnncli.training.job import prepare
 from rnncli.training.loop import Progress
-from rnncli.training.run import make_folder, new_folder
 from rnncli.views import view_names
 from tests.fixture_types import Typed
 from tests.narrowed import of_kind

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from rnncli.files import FolderLock
-from rnncli.sweep.runs import read_run
-from rnncli.sweep.runs_pages import short_names
+from rnncli.runs.listing import short_names
+from rnncli.runs.read import read_run
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.outcome import Outcome
-from rnncli.training.run import run_training
 from tests.fixture_types import Typed
 
 
@@ -160,7 +160,7 @@ def test_nothing_there(typed: Typed) -> None:
 
 
 def test_a_walk_that_does_not_end_is_cut_and_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnncli.sweep.runs.MOST_FOLDERS", 50)
+    monkeypatch.setattr("rnncli.runs.read.MOST_FOLDERS", 50)
     for k in range(49):
         Path(f"runs/a/{k}").mkdir(parents=True)
     make("runs/b")  # near the top: it is found before what is deep below its neighbour

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from rnncli.data.algorithms import MODULUS, PROBLEMS, adding, copy, dyck
 from rnncli.data.batch import generator
+from rnncli.data.made.algorithms import MODULUS, PROBLEMS, adding, copy, dyck
 
 
 def _text(problem: str, inputs: np.ndarray) -> str:

@@ -207,7 +207,7 @@ def test_features_count_bad_clips_and_forget_what_is_too_much(tmp_path: Path, mo
     monkeypatch.setattr(audio, "KEEP", 48 * 40 * 4)
     other = Skipped("skip", "clips")
     again = read_features(clips[:3], LogMel(8000), other, lambda clip, T: "")
-    assert other.notes == ["1 of 3 clips have another rate and are resampled to 8,000 Hz"]
+    assert other.notes == ["1 of 3 clips has another rate and is resampled to 8,000 Hz"]
     assert len(again._kept) == 1
     assert torch.equal(again[1], whole[1])
     mean, std = again.moments([0, 1])

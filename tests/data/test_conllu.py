@@ -88,7 +88,7 @@ WORD = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n"
         ("2-3" + WORD[1:] + WORD, 1, "multiword token 2-3"),
         ("1-2" + WORD[1:] + WORD, 1, "goes beyond the last word"),
         (WORD + "0.1" + WORD[1:], 2, "empty node 0.1"),
-        (WORD + "# late\n", 2, "has 1 tab-separated columns"),
+        (WORD + "# late\n", 2, "has 1 tab-separated column"),
     ],
 )
 def test_faults_by_line(tmp_path: Path, lines: str, line: int, says: str) -> None:
@@ -98,7 +98,7 @@ def test_faults_by_line(tmp_path: Path, lines: str, line: int, says: str) -> Non
     where, why = skipped.first[0]
     assert says in why
     assert where == f"{path}:{line + 1}" or "beyond" in says
-    with pytest.raises(DataError, match=r"columns|word|token|node"):
+    with pytest.raises(DataError, match=r"columns?|word|token|node"):
         list(read_conllu(path, Skipped()))
     assert "".join("".join(block.raw) for block in conllu_blocks(path)) == path.read_text()
 

@@ -43,7 +43,7 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert [(s.text, s.label) for s in samples] == [("bad\nfilm", "neg"), ("good", "pos")]
     assert (skipped.count, skipped.total) == (3, 5)
     assert skipped.sentence().startswith(f"3 of 5 files cannot be used; first: {tmp_path}/pos/2.txt:1: byte 0xff")
-    assert skipped.notes == [f"{tmp_path}/pos: 1 files that are not .txt .txt.gz are not read"]
+    assert skipped.notes == [f"{tmp_path}/pos: 1 file that is not .txt .txt.gz is not read"]
 
 
 def test_folders_that_hold_no_classes(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_pairs_and_the_columns_left_aside(tmp_path: Path) -> None:
         Pair(f"{path}:3", '"Hi"', "Salut"),
     ]
     assert skipped.notes == [f"{path}: columns 0 and 1 of 3, counted from 0, are read, the others are not"]
-    assert skipped.sentence() == f"2 of 4 pairs cannot be used; first: {path}:4: has 1 tab-separated columns, not 2"
+    assert skipped.sentence() == f"2 of 4 pairs cannot be used; first: {path}:4: has 1 tab-separated column, not 2"
     turned = list(read_pairs(path, Skipped("skip"), (1, 0)))
     assert (turned[0].source, turned[0].target) == ("Va !", "Go.")
     with pytest.raises(DataError, match="2 of 4 pairs"):

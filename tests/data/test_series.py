@@ -35,13 +35,13 @@ def test_gaps_are_opened_and_filled(tmp_path: Path, missing: Missing, value: lis
     assert [series.date(i) for i in range(8)] == [f"2020-{m:02d}" for m in range(1, 9)]
     np.testing.assert_array_equal(series.ahead, [[np.nan, 9]])
     said = " / ".join(series.notes)
-    assert "1 gaps, 2 steps missing, before line 4" in said
+    assert "1 gap, 2 steps missing, before line 4" in said
     assert f"filled ({missing}): 6, the first at" in said
     assert "rows after the last value of the target: 1" in said
 
 
 def test_stop_names_the_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="column 'value' has no value; such values: 6") as caught:
+    with pytest.raises(DataError, match="column 'value' has no value \\(6 values are missing\\)") as caught:
         read(tmp_path, MONTHS, "stop")
     assert caught.value.where.endswith("s.csv:3")
     with pytest.raises(DataError, match="a date is left out before this line") as caught:

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rnncli.data import shapes
+from rnncli.data.made import shapes
 
 
 def test_the_same_on_every_run() -> None:

@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from rnncli.data import speech
+from rnncli.data.made import speech
 
 
 def test_the_same_on_every_run_and_unlike_each_other() -> None:

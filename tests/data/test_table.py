@@ -92,7 +92,7 @@ def test_ragged_rows_are_counted_and_named(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", 'a,b\n1,2\n1\n1,2,3\n"x"y,2\n3,4\n')
     skipped = Skipped("skip", "rows")
     assert [cells for _, cells in read_cells(path, ["a", "b"], skipped)] == [["1", "2"], ["3", "4"]]
-    assert skipped.sentence() == f"3 of 5 rows cannot be used; first: {path}:3: has 1 columns, not 2"
+    assert skipped.sentence() == f"3 of 5 rows cannot be used; first: {path}:3: has 1 column, not 2"
     with pytest.raises(DataError, match="3 of 5 rows cannot be used") as caught:
         list(read_cells(path, ["a", "b"], Skipped("stop", "rows")))
     assert f"{path}:4: has 3 columns" in str(caught.value)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
-from tests.fixture_types import Demo
+from tests.fixture_types import Demo, Golden
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 SCREENS = {
     "first": "",
     "lstm": "--cell lstm",
@@ -36,16 +33,13 @@ def steady(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", SCREENS)
-def test_the_screen_is_the_golden_one_and_fits_a_projector(name: str, demo: Demo) -> None:
+def test_the_screen_is_the_golden_one_and_fits_a_projector(name: str, demo: Demo, golden: Golden) -> None:
     code, out, err = demo(*SCREENS[name].split())
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert max(cell_len(line) for line in lines) <= 80
     assert len(lines) <= (33 if name == "explain" else 23)  # and the prompt; the sums come first, words after them
-    file = GOLDEN / f"demo-{name}.txt"
-    if os.environ.get("RNNCLI_GOLDEN") == "write":
-        file.write_text(steady(out), "utf-8")
-    assert steady(out) == file.read_text("utf-8")
+    golden(f"demo-{name}", steady(out))
 
 
 def test_the_first_screen_has_the_numbers_of_the_plain_script(demo: Demo) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import run_training
 
 SEEDS = range(5)
 

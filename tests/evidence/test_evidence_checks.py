@@ -16,9 +16,9 @@ from rnncli import __version__, views
 from rnncli.recipe import packaged_recipes
 from rnncli.records import Check
 from rnncli.replay.rounding import ratio
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
-from rnncli.training.run import run_training
 from rnncli.views import Subject, load_view, view_names
 from rnncli.views._page import applies
 from rnncli.views._subject import sample_batch

@@ -26,7 +26,7 @@ import json, sys
 from pathlib import Path
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import run_training
+from rnncli.runs.train import run_training
 def resident():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1])
 found = {}
@@ -43,7 +43,7 @@ CHECKPOINTS = """
 import json, sys, time
 from pathlib import Path
 from rnncli.tasks import load_recipe
-from rnncli.training import run
+from rnncli.runs import train as run
 from rnncli.training.job import prepare
 spent = {"checkpoints": 0, "seconds": 0.0}
 save = run._save

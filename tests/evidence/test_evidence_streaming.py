@@ -39,7 +39,7 @@ from pathlib import Path
 began = time.process_time()
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import run_training
+from rnncli.runs.train import run_training
 text, held_out, kind, steps, folder = sys.argv[1:]
 steps = int(steps)
 sets = (f"data.train={{text}}", f"data.validation={{held_out}}", f"data.tokens={{kind}}", "data.path=null",
@@ -65,8 +65,8 @@ print(json.dumps({{
 EVALUATE = f"""
 import json, sys, time
 {PEAK}
-from rnncli.training.evaluation import evaluate
-from rnncli.training.run import open_run
+from rnncli.runs.evaluation import evaluate
+from rnncli.runs.open import open_run
 folder, text = sys.argv[1:]
 run = open_run(folder).with_threads(1)
 began = time.process_time()

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from rnncli.pages import Target, of_run, web_page
+from rnncli.pages import Target, web_page
 from rnncli.report import html
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
-from rnncli.training.run import run_training
 
 HOSTILE = ["</script><img/src=x/onerror=window.hacked=1>", "<b>bold</b>", "&lt;", "%{y}", "'\"`", "普通"]
 SENTENCES = [[*zip(HOSTILE, ["a", "b", "a", "b", "a", "</title>"], strict=True)]]
@@ -33,7 +33,7 @@ def trained(folder: Path, recipe: Any, *sets: str, baselines: bool = True) -> Ta
     """A run of that recipe, opened."""
     folder.mkdir(parents=True)
     run_training(prepare(load_recipe(recipe, sets)), folder, baselines=baselines)
-    return of_run(folder, folder.name)
+    return Target("run", str(folder), folder.name)
 
 
 @pytest.fixture(scope="session")

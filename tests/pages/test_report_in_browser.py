@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from rnncli.pages import Target, of_recipe, web_page
-from rnncli.pages.recordings import subject
+from rnncli.pages import Target, web_page
 from rnncli.report import html
 from rnncli.report.numbers import number
+from rnncli.targets import find_target
 
 webdriver = pytest.importorskip("selenium.webdriver")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -110,7 +110,7 @@ def readout(browser: Any) -> dict[str, str]:
 
 def traced(target: Target, sample: int, place: str, step: int, unit: int) -> dict[str, str]:
     """The same from a Trace."""
-    made = subject(target, sample).trace()
+    made = target.subject(sample=sample).trace()
     names = [name for name in made.names() if name.startswith(place) and made.axes(name)[0] == "T"]
     names = [name for name in names if not name.endswith(".q")]  # a part of a GRU's n
     return {name.removeprefix(f"{place}."): number(float(made[name][step, 0, unit])) for name in names}
@@ -196,7 +196,7 @@ def test_the_keyboard_reaches_every_number(opened: Any, hostile: list[Target]) -
 
 
 def test_text_is_coloured_and_says_sign_and_size(opened: Any, hostile: list[Target]) -> None:
-    made = subject(hostile[0], 0).trace()
+    made = hostile[0].subject().trace()
     values = made["l1.fwd.h"][:, 0, 0].tolist()
     reach = float(made["l1.fwd.h"][:, 0].abs().max())
     reach = 1.0 if 0.1 < reach <= 1 else reach
@@ -268,7 +268,7 @@ def test_every_word_can_be_read(browser: Any, hostile_page: Path) -> None:
 
 def test_a_long_text_scrolls_in_its_own_panel(browser: Any, tmp_path: Path) -> None:
     file = tmp_path / "long.html"
-    file.write_text(html.render(web_page([of_recipe("language-model", "language-model")], samples=1)), "utf-8")
+    file.write_text(html.render(web_page([find_target("language-model")], samples=1)), "utf-8")
     show(browser, file, 390, "light")
     assert run(browser, "return document.documentElement.scrollWidth <= innerWidth")
     assert run(browser, "const p = document.getElementById('panels'); return p.scrollWidth > p.clientWidth")

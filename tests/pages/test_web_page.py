@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from rnncli.errors import DataError, UsageError
-from rnncli.files import Manifest
-from rnncli.pages import Target, of_recipe, of_run, recordings, web_page
-from rnncli.pages.recordings import subject
+from rnncli.pages import Target, recordings, web_page
 from rnncli.recipe import packaged_recipes
 from rnncli.records import HeatMap, Series, Table, WebPage
 from rnncli.report import html
+from rnncli.runs.manifest import Manifest
+from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, task_names
 
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}
@@ -67,7 +69,7 @@ def test_every_task(
     assert page.viewer_after == "answers"
     document = read_page(html.render(page))
     for k, recording in enumerate(document["recordings"]):
-        made = subject(target, k).trace()
+        made = target.subject(sample=k).trace()
         for core, traced in zip(recording["cores"], made.cores, strict=True):
             for name, packed in core["values"].items():
                 whole = made[made.prefix(traced) + name][:, 0].float()
@@ -79,7 +81,6 @@ def test_every_task(
 def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) -> None:
     """Forward and reverse, two layers: the top layer's h beside nn.LSTM's output with the run's own weights."""
     target = hostile[0]
-    assert target.run is not None
     weights = load_file(target.run.folder / "model.safetensors")
     core = {name.removeprefix("rnn."): tensor for name, tensor in weights.items() if name.startswith("rnn.")}
     tokens = target.vocab["tokens"]["tokens"]
@@ -99,7 +100,6 @@ def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) ->
 
 
 def recording_targets(target: Target, sample: str) -> list[str]:
-    assert target.splits is not None
     return list(target.splits.train.rows[int(sample.partition(":")[0])].labels)
 
 
@@ -156,7 +156,7 @@ def test_settings_keep_their_origin(tmp_path: Path, train_run: Callable[..., Tar
 
 
 def test_a_recipe_is_said_to_be_untrained() -> None:
-    page = web_page([of_recipe("hello", "hello", ("model.cell=gru",))])
+    page = web_page([find_target("hello", sets=["model.cell=gru"])])
     assert [message.text for message in page.about if message.kind == "warning"] == [
         "not trained: a recipe, its weights fresh from seed 0; no curves and no result"
     ]
@@ -165,14 +165,14 @@ def test_a_recipe_is_said_to_be_untrained() -> None:
 
 
 def test_two_of_one_name_are_told_apart() -> None:
-    page = web_page([of_recipe("hello", "hello"), of_recipe("hello", "hello", ("model.cell=gru",))])
+    page = web_page([find_target("hello"), find_target("hello", sets=["model.cell=gru"])])
     assert {one.target for one in page.recordings} == {"hello (1)", "hello (2)"}
 
 
 def test_long_samples_are_cut_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "STEPS", 3)
     monkeypatch.setattr(recordings, "UNITS", 2)
-    (core,) = web_page([of_recipe("hello", "hello")]).recordings[0].cores
+    (core,) = web_page([find_target("hello")]).recordings[0].cores
     assert (core.num_steps, core.num_units) == (5, 4)
     assert core.tokens == ["h", "e", "l"]
     assert [len(row) for row in core.values["l0.fwd.h"]] == [2, 2, 2]
@@ -180,7 +180,7 @@ def test_long_samples_are_cut_and_it_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_page_holds_so_many_numbers_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "NUMBERS", 2000)
-    page = web_page([of_recipe("language-model", "language-model")], samples=2)
+    page = web_page([find_target("language-model")], samples=2)
     held = sum(
         len(values) * len(values[0]) for one in page.recordings for core in one.cores for values in core.values.values()
     )
@@ -194,14 +194,13 @@ def moved(tmp_path: Path, train_run: Callable[..., Target]) -> tuple[Path, Path]
     data.write_text("the quick brown fox jumps over the lazy dog. " * 200, encoding="utf-8")
     sets = ("train.epochs=1", "train.control=false", "data.window=8", "train.batch_size=4", f"data.path={data}")
     target = train_run(tmp_path / "run", "language-model", *SMALL, *sets, baselines=False)
-    assert target.run is not None
     return target.run.folder, data
 
 
 def test_data_that_is_gone_leaves_curves_and_settings(moved: tuple[Path, Path]) -> None:
     folder, data = moved
     data.unlink()
-    target = of_run(folder, "run")
+    target = Target("run", str(folder), "run")
     page = web_page([target])
     assert any("cannot be read" in message.text for message in page.about)
     assert not page.recordings
@@ -214,7 +213,7 @@ def test_data_that_is_gone_leaves_curves_and_settings(moved: tuple[Path, Path]) 
 def test_changed_data_is_said(moved: tuple[Path, Path]) -> None:
     folder, data = moved
     data.write_text("the quick brown fox jumps over the lazy dogs. " * 200, encoding="utf-8")
-    page = web_page([of_run(folder, "run")])
+    page = web_page([Target("run", str(folder), "run")])
     assert any("has changed" in message.text for message in page.about)
     assert page.recordings
 
@@ -230,7 +229,7 @@ def test_a_run_that_has_not_ended(moved: tuple[Path, Path], tmp_path: Path) -> N
     with open(folder / "metrics.jsonl", "a", encoding="utf-8") as log:
         line = {"epoch": 2, "step": 2, "loss": "nan", "lr": 0.1, "grad_norm": 2.5, "validation": {"loss": 1.0}}
         log.write(json.dumps(line) + "\n")
-    page = web_page([of_run(folder, "open")])
+    page = web_page([Target("run", str(folder), "open")])
     assert any("has not ended" in message.text for message in page.about)
     assert "result" not in [section.name for section in page.sections]
     loss = record(page, "curve-loss")
@@ -251,14 +250,13 @@ def test_a_run_that_has_not_ended(moved: tuple[Path, Path], tmp_path: Path) -> N
 def test_a_file_of_another_shape_is_refused_by_name(
     name: str, content: str, hostile: list[Target], tmp_path: Path
 ) -> None:
-    assert hostile[0].run is not None
     folder = tmp_path / "run"
     shutil.copytree(hostile[0].run.folder, folder)
     manifest = Manifest(folder)
     manifest.load()
     manifest.release([name])
     manifest.write({name: content})
-    target = of_run(folder, "run")
+    target = Target("run", str(folder), "run")
     with pytest.raises(DataError, match="damaged") as error:
         web_page([target])
     assert error.value.where.endswith(name)
@@ -267,3 +265,21 @@ def test_a_file_of_another_shape_is_refused_by_name(
 def test_views_are_shown_too(hostile: list[Target]) -> None:
     page = web_page(hostile[:1], view_names=["saturation"])
     assert "saturation" in [section.name for section in page.sections]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its file names have no quotes and angle brackets")
+def test_names_of_runs_and_files_in_settings_are_text(train_run: Callable[..., Target], tmp_path: Path) -> None:
+    pages = []
+    for name in ("harmless", "<script>alert('1')<!--\"><img src=x onerror=alert(2)>&amp;\u202e"):
+        data = tmp_path / f"{name}.tsv"
+        data.write_text("a\tX\nb\tY\n\nb\tY\na\tX\n\na\tX\na\tX\n", encoding="utf-8")
+        words = {
+            "task": "tagging",
+            "data": {"format": "tsv", "min_count": 1, "train": str(data)},
+            "model": {"cell": "gru"},
+        }
+        pages.append(html.render(web_page([train_run(tmp_path / name, words, *SMALL, baselines=False)])))
+    (harmless, tags), (evil, evil_tags) = ((text, re.findall(r"<[a-z][^\s>]*", text)) for text in pages)
+    assert tags == evil_tags
+    assert harmless.count("harmless.tsv") == evil.count("onerror=alert(2)&gt;&amp;amp;\\u202e.tsv") > 0
+    assert "\u202e" not in evil

@@ -8,29 +8,58 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib import resources
 
 import pytest
 
 from rnncli.errors import Missing
-from rnncli.records import Column, CoreSteps, HeatMap, Message, Record, Recording, Section, Series, Table, WebPage
-from rnncli.report import html
+from rnncli.records import (
+    Check,
+    Checks,
+    ColouredText,
+    Column,
+    Commands,
+    CoreSteps,
+    HeatMap,
+    Message,
+    Page,
+    Record,
+    Recording,
+    Section,
+    Series,
+    Table,
+    WebPage,
+)
+from rnncli.report import html, render_file
 
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- ]]> \u2028 \x1b[2J \u202e &amp;"
+EVIL = (
+    "</script><script>alert(1)</script></style></title></td></pre><img src=x onerror=alert(2)> <!-- ]]> {{ 7 * 6 }} "
+    "{% raw %} \u2028 \x1b[2J \u202e &amp; \" onload=\"alert(3) ' onload='alert(4)"
+)
+
+
+def records_of(text: str) -> list[Record]:
+    """Every kind of record, saying `text` wherever a text can stand."""
+    return [
+        Series("s", [1, 2], {text: [0.1, math.nan], "b": [1.0, 2.0]}, text, text, text, marks={text: 1.0}),
+        HeatMap("m", [[0.1, -0.2], [math.inf, 3]], [text, "b"], [text, "d"], text, text, text),
+        Table("t", [Column("a", text, "text"), Column("b", text, "code")], [[text, text]], title=text, caption=text),
+        Table("sheet", [Column("value", text, "text", group=text)], [[text], [""]], total=[text], sheet=True),
+        ColouredText("tokens", [text, "b"], [0.5, -0.5], title=text, separator=text),
+        Checks([Check("c", True, text), Check("d", False, text, 1e-3, 1e-6)], title=text),
+        Commands(text, [(text, text), (text, text)]),
+        Message(text),
+        Message(text, "code"),
+    ]
 
 
 def page_of(text: str) -> WebPage:
     """A page that says `text` wherever a text can stand."""
     core = CoreSteps(text, text, {"l0.fwd.h": [[0.5], [math.nan]]}, 2, 1, [text, "b"], [(text, 0.5, text)] * 2)
-    records: list[Record] = [
-        Series("s", [1, 2], {text: [0.1, math.nan], "b": [1.0, 2.0]}, text, text, text, marks={text: 1.0}),
-        HeatMap("m", [[0.1, -0.2], [math.inf, 3]], [text, "b"], [text, "d"], text, text, text),
-        Table("t", [Column("a", text, "text"), Column("b", text, "code")], [[text, text]], title=text, caption=text),
-        Message(text),
-        Message(text, "code"),
-    ]
-    return WebPage(text, [Section("one", text, records)], [Message(text)], [Recording(text, text, [core])], "one")
+    sections = [Section("one", text, records_of(text)), Section("two", text, [Message(text)], folded=True)]
+    return WebPage(text, sections, [Message(text)], [Recording(text, text, [core])], "one")
 
 
 def without_library(text: str) -> str:
@@ -41,9 +70,13 @@ class Elements(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.said = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
 
 
 def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
@@ -52,11 +85,29 @@ def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
     return parser.found
 
 
-def test_no_text_becomes_an_element() -> None:
-    harmless, evil = (elements(html.render(page_of(text))) for text in ("plain", EVIL))
+def saved(text: str) -> str:
+    """What `--save FILE.html` writes of the same records."""
+    return render_file(Page("s", text, records_of(text), device=text), ".html").decode()
+
+
+@pytest.mark.parametrize("make", [lambda text: html.render(page_of(text)), saved], ids=["report", "saved"])
+def test_no_text_becomes_an_element(make: Callable[[str], str]) -> None:
+    text = make(EVIL)
+    harmless, evil = elements(make("plain")), elements(text)
     assert [tag for tag, _ in evil] == [tag for tag, _ in harmless]
-    assert [set(attributes) for _, attributes in evil] == [set(attributes) for _, attributes in harmless]
+    assert [list(attributes) for _, attributes in evil] == [list(attributes) for _, attributes in harmless]
     assert not [tag for tag, _ in evil if tag == "img"]
+    assert not set(text) & set("\x1b\u202e\u2028")
+    assert "{{ 7 * 6 }}" in text
+
+
+def test_every_text_is_there_whole() -> None:
+    """As often as a harmless one is, its invisible characters written out."""
+    shown = EVIL.replace("\u2028", "\\u2028").replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
+    evil, harmless = Elements(), Elements()
+    evil.feed(saved(EVIL))
+    harmless.feed(saved("harmless"))
+    assert evil.said.replace("␣", " ").count(shown) == harmless.said.count("harmless") > 30
 
 
 def test_the_embedded_text_is_the_text() -> None:
@@ -102,7 +153,7 @@ def test_every_anchor_has_its_section() -> None:
     found = elements(html.render(page_of("plain")))
     ids = [attributes["id"] for _, attributes in found if "id" in attributes]
     anchors = [(attributes["href"] or "")[1:] for tag, attributes in found if tag == "a"]
-    assert anchors == ["one", "viewer"]
+    assert anchors == ["one", "viewer", "two"]
     assert set(anchors) <= set(ids)
     assert len(ids) == len(set(ids))
 

@@ -200,7 +200,8 @@ def test_a_reader_that_has_gone_is_the_caller_s_to_handle() -> None:
 
 def test_importing_report_loads_nothing_heavy() -> None:
     code = (
-        "import sys, rnncli.report, rnncli.report.progress, rnncli.report.documents, rnncli.report.terminal;"
-        "print(sorted({'rich', 'numpy', 'torch', 'matplotlib', 'yaml'} & set(sys.modules)))"
+        "import sys, rnncli.report, rnncli.report.progress, rnncli.report.documents, rnncli.report.terminal,"
+        "rnncli.report.html;"
+        "print(sorted({'rich', 'numpy', 'torch', 'matplotlib', 'yaml', 'jinja2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

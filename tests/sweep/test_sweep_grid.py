@@ -15,15 +15,16 @@ import pytest
 from rnncli.cli import run
 from rnncli.errors import CannotWrite
 from rnncli.files import FolderLock
+from rnncli.runs.open import open_run
+from rnncli.runs.read import ENDED, read_run
+from rnncli.runs.train import run_training
 from rnncli.sweep import jobs
 from rnncli.sweep.conduct import begin
 from rnncli.sweep.grid import Grid
 from rnncli.sweep.jobs import RunState, threads_each
 from rnncli.sweep.plan import make_plan
-from rnncli.sweep.runs import ENDED, read_run
 from rnncli.sweep.worker import Claim
 from rnncli.training.job import prepare
-from rnncli.training.run import open_run, run_training
 
 ROOT = Path(__file__).parents[2]
 KEPT = ("model.safetensors", "metrics.jsonl", "recipe.yaml", "vocab.json")

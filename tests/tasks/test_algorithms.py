@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 import torch
 
-from rnncli.data.algorithms import PROBLEMS
 from rnncli.data.batch import Order
+from rnncli.data.made.algorithms import PROBLEMS
 from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.nn.evaluate import outputs_of
+from rnncli.runs.summary import closing
+from rnncli.runs.train import run_training
 from rnncli.tasks import Asked, Recipe, algorithms, load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
-from rnncli.training.run import run_training
-from rnncli.training.summary import closing
 
 
 def recipe(problem: str, *, cell: str = "lstm", data: dict[str, Any] | None = None, **train: Any) -> Recipe:

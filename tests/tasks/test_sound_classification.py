@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from rnncli.data import speech
 from rnncli.data.batch import Order
+from rnncli.data.made import speech
 from rnncli.errors import DataError
 from rnncli.tasks import Asked, classification, load_recipe
 from rnncli.training.job import prepare

@@ -223,7 +223,7 @@ def test_words_are_cut_to_max_length_and_said(tmp_path: Path) -> None:
         ("text\tlabel\n", "no usable rows"),
         ("text\tlabel\nab\tA\nac\tA\nad\tA\n", "one class only"),
         ("text\tlabel\nab\tA\nb\tB\n\tB\n", "column 'text' is empty"),
-        ("text\tlabel\nab\tA\nb\n", "has 1 columns, not 2"),
+        ("text\tlabel\nab\tA\nb\n", "has 1 column, not 2"),
         ("txt\tlabel\nab\tA\nb\tB\n", "no column 'text'"),
     ],
 )

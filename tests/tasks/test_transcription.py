@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from rnncli.data import speech
 from rnncli.data.batch import Batch, Order
 from rnncli.data.edits import error_rates
+from rnncli.data.made import speech
 from rnncli.errors import DataError, UsageError
 from rnncli.nn.model import Outputs
 from rnncli.tasks import Asked, load_recipe, transcription

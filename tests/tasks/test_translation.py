@@ -11,11 +11,11 @@ from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError, RnncliError
 from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table
+from rnncli.runs.summary import closing
+from rnncli.runs.train import run_training
 from rnncli.tasks import Asked, Recipe, load_recipe, translation
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
-from rnncli.training.run import run_training
-from rnncli.training.summary import closing
 from tests.narrowed import of_kind
 
 PAIRS = [

@@ -19,11 +19,12 @@ import torch
 from rnncli.data.batch import Batch
 from rnncli.device import this_process
 from rnncli.errors import Diverged
+from rnncli.runs.train import run_training
+from rnncli.runs.writer import CHECKPOINT
 from rnncli.tasks import load_recipe
-from rnncli.training.job import Job, prepare, with_others
+from rnncli.training.job import Job, prepare
 from rnncli.training.loop import fit, start
-from rnncli.training.run import run_training
-from rnncli.training.writer import CHECKPOINT
+from rnncli.training.session import distributed_session
 
 Jobs = Sequence[tuple[str, Any, Sequence[str]]]
 
@@ -72,10 +73,10 @@ def done(name: str, job: Job) -> dict[str, Any]:
 def tried(name: str, job: Job) -> dict[str, Any]:
     """The same, by all processes that there are. They part when training fails, too, and can then train again."""
     try:
-        with with_others(job):
+        with distributed_session(job):
             return done(name, job)
     except Diverged as error:
-        assert job.team is None
+        assert job.world == 1
         return {"error": str(error)}
 
 

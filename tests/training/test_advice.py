@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from rnncli.runs.folder import new_folder, typed_run
+from rnncli.runs.train import run_training
 from rnncli.tasks import Baseline, load_recipe
 from rnncli.training.advice import advice, better_baseline, still_falling
-from rnncli.training.folder import typed_run
 from rnncli.training.job import Job, prepare
 from rnncli.training.outcome import Outcome
-from rnncli.training.run import new_folder, run_training
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from rnncli.errors import Missing, RecipeError
-from rnncli.files import Manifest
 from rnncli.locale import english
+from rnncli.runs.manifest import Manifest
+from rnncli.runs.summary import closing
+from rnncli.runs.train import StoppedBySignal, run_training
+from rnncli.runs.writer import CHECKPOINT
 from rnncli.tasks import load_recipe, load_task, tagging, task_names, translation
 from rnncli.training.best import is_better, moved, unmoved
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import fit
-from rnncli.training.run import StoppedBySignal, run_training
-from rnncli.training.summary import closing
-from rnncli.training.writer import CHECKPOINT
 from tests.training.training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 
 TAGGING: dict[str, Any] = {

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from rnncli import tasks
-from rnncli.data import speech
 from rnncli.data.batch import Batch, Order
+from rnncli.data.made import speech
 from rnncli.device import Process, this_process
 from rnncli.errors import UsageError
 from tests.training import team
@@ -241,6 +241,6 @@ def test_who_this_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_process_needs_nothing_of_this() -> None:
     code = (
         "import sys, rnncli.cli; assert rnncli.cli.run(['-q', 'train', 'hello', '--fast-dev-run']) == 0;"
-        "assert 'rnncli.training.run' in sys.modules; assert 'rnncli.training.distributed' not in sys.modules"
+        "assert 'rnncli.runs.train' in sys.modules; assert 'rnncli.training.distributed' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

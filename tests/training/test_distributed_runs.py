@@ -21,14 +21,14 @@ from torch.distributed import DistNetworkError, HashStore  # type: ignore[attr-d
 from rnncli import cli
 from rnncli.device import Process
 from rnncli.errors import Missing, UsageError
-from rnncli.files import check_manifest
 from rnncli.recipe import resolved_yaml
+from rnncli.runs.manifest import check_manifest
+from rnncli.runs.resume import check_same
+from rnncli.runs.writer import CHECKPOINT
 from rnncli.tasks import load_recipe
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
-from rnncli.training.resume import check_same
-from rnncli.training.writer import CHECKPOINT
 from tests.training.team import begun, environments, made
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rnncli", "train"]

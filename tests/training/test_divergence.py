@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rnncli.errors import Diverged
+from rnncli.runs.open import open_run
 from rnncli.training.loop import bad_tensor, fit
-from rnncli.training.run import open_run
 from tests.training.training_runs import job_of, run_in
 
 PAIRS: dict[str, Any] = {

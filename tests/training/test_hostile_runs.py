@@ -18,9 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from rnncli.errors import DataError
-from rnncli.files import Manifest
-from rnncli.training.run import StoppedBySignal
-from rnncli.training.writer import CHECKPOINT
+from rnncli.runs.manifest import Manifest
+from rnncli.runs.train import StoppedBySignal
+from rnncli.runs.writer import CHECKPOINT
 from tests.hostile import Tally, counts, record
 from tests.training.training_runs import job_of, run_in, stop_after
 

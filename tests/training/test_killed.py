@@ -20,11 +20,14 @@ from typing import Any
 import pytest
 
 from rnncli.errors import CannotWrite, DataError, UsageError
-from rnncli.files import MANIFEST, FolderLock, check_manifest
+from rnncli.files import FolderLock
 from rnncli.recipe import resolved_yaml
+from rnncli.runs.folder import make_folder
+from rnncli.runs.manifest import MANIFEST, check_manifest
+from rnncli.runs.open import open_run
+from rnncli.runs.train import StoppedBySignal, run_training
+from rnncli.runs.writer import CHECKPOINT, LOGS
 from rnncli.tasks import load_recipe
-from rnncli.training.run import StoppedBySignal, make_folder, open_run, run_training
-from rnncli.training.writer import CHECKPOINT, LOGS
 from tests.training.training_runs import job_of, run_in, stop_after
 
 NAMES = "name,label\n" + "".join(f"{'abcdefg'[i % 7] * (i % 5 + 1)},{'xy'[i % 2]}\n" for i in range(60))

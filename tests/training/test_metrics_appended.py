@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rnncli.training.run import StoppedBySignal
-from rnncli.training.writer import LOGS
+from rnncli.runs.train import StoppedBySignal
+from rnncli.runs.writer import LOGS
 from tests.training.training_runs import job_of, run_in, stop_after
 
 

@@ -8,11 +8,11 @@ import torch
 
 from rnncli.cli import run as cli
 from rnncli.data.batch import Order
+from rnncli.runs.summary import first_losses, header
+from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import start, update
-from rnncli.training.run import run_training
-from rnncli.training.summary import first_losses, header
 
 
 def job_of(cell: str, engine: str, precision: str = "bf16") -> Job:

@@ -14,12 +14,13 @@ from safetensors.torch import load_file
 from rnncli import names
 from rnncli.errors import DataError, UsageError
 from rnncli.files import FolderLock
-from rnncli.training.checkpoint import checkpoint, load_checkpoint, own_part
+from rnncli.runs.checkpoint import checkpoint, load_checkpoint, own_part
+from rnncli.runs.open import open_run
+from rnncli.runs.resume import check_same, is_finished, recipe_of
+from rnncli.runs.train import StoppedBySignal
+from rnncli.runs.writer import CHECKPOINT
 from rnncli.training.job import prepare
 from rnncli.training.loop import start
-from rnncli.training.resume import check_same, is_finished, recipe_of
-from rnncli.training.run import StoppedBySignal, open_run
-from rnncli.training.writer import CHECKPOINT
 from tests.training.training_runs import interrupted_then_resumed, job_of, run_in, stop_after
 
 PAIRS: dict[str, Any] = {

@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 import rnncli
 from rnncli.errors import DataError, Diverged, Missing, UsageError
-from rnncli.files import Manifest
+from rnncli.runs.folder import find_run, make_folder, new_folder
+from rnncli.runs.manifest import Manifest
+from rnncli.runs.open import open_run
+from rnncli.runs.train import run_training
 from rnncli.tasks import Asked, load_recipe
-from rnncli.training.folder import find_run
-from rnncli.training.run import make_folder, new_folder, open_run, run_training
 from tests.training.training_runs import job_of, run_in
 
 FILES = {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rnncli.data.encoded import FILE
-from rnncli.training.evaluation import evaluate
-from rnncli.training.run import open_run
+from rnncli.runs.evaluation import evaluate
+from rnncli.runs.open import open_run
 from tests.training.training_runs import interrupted_then_resumed, job_of, run_in
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from rnncli.runs.train import StoppedBySignal, run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import Progress, fit
 from rnncli.training.outcome import Outcome
-from rnncli.training.run import StoppedBySignal, run_training
 
 
 def job_of(target: str | dict[str, Any], *sets: str) -> Job:

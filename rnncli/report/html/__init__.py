@@ -9,7 +9,8 @@ that neither a screen reader nor a test can read) and Altair (BSD; Vega's page n
 The page allows itself no connection at all (Content-Security-Policy), and runs no script but its own two, which it
 knows by their hash: text of a data file or a recipe stays text whatever it says.
 
-page.css, page.js: the page. viewer.js: states and gates of every step of a recording.
+page.html, page.css, page.js: the page. viewer.html, viewer.js: states and gates of every step of a recording. The other
+templates: a section, a figure; and in fragment.css's classes a kind of record each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import html
 import json
 import math
 from array import array
@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from rnncli.errors import Missing
 from rnncli.locale import language, tr
@@ -40,7 +41,12 @@ from rnncli.records import (
     Table,
     WebPage,
 )
-from rnncli.report import charts, pages, symbols
+from rnncli.report import charts, symbols
+from rnncli.report.html import records, templates
+from rnncli.report.html.templates import as_it_is, read
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 GENERATOR = "rnncli report"  # of the page's <meta>: how one knows that a file may be written over
 WRITTEN = 2000  # values of a chart that also stand in a table below it, for who cannot see or point
@@ -49,32 +55,30 @@ WRITTEN = 2000  # values of a chart that also stand in a table below it, for who
 def render(page: WebPage) -> str:
     """The page as one HTML text. Raises Missing where the library is not installed."""
     library, hash_of_library = _library()
-    script = _file("page.js").replace("begin().catch", f"{_file('viewer.js')}\nbegin().catch")
+    script = read("page.js").replace("begin().catch", f"{read('viewer.js')}\nbegin().catch")
     figures: list[Json] = []
     sections = [_section(section, figures) for section in page.sections]
     if page.recordings:
         names = [section.name for section in page.sections]
-        sections.insert(names.index(page.viewer_after) + 1 if page.viewer_after in names else 0, _viewer(page))
-    data = {
-        "words": _words(),
-        "figures": figures,
-        "recordings": [_recording(recording) for recording in page.recordings],
-    }
-    return _PAGE.format(
+        at = names.index(page.viewer_after) + 1 if page.viewer_after in names else 0
+        sections.insert(at, {"name": "viewer", "title": tr("step by step"), "folded": False, "body": _viewer()})
+    recordings = [_recording(recording) for recording in page.recordings]
+    text = templates.render(
+        "page.html",
         language=language(),
         policy=f"default-src 'none'; script-src '{_hash(script)}' '{hash_of_library}'; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'",
         generator=GENERATOR,
-        title=_text(page.title),
-        style=_file("page.css"),
-        about="".join(f'<p class="{message.kind}">{_text(message.text)}</p>' for message in page.about),
-        contents="".join(f'<li><a href="#{name}">{_text(title)}</a></li>' for name, title in _contents(page)),
-        sections="\n".join(sections),
-        noscript=_text(tr("the charts need JavaScript; the tables do not")),
-        data=_embedded(data),
-        library=library,
-        script=script,
+        title=page.title,
+        style=as_it_is(read("page.css")),
+        about=page.about,
+        sections=sections,
+        noscript=tr("the charts need JavaScript; the tables do not"),
+        data=_embedded({"words": _words(), "figures": figures, "recordings": recordings}),
+        library=as_it_is(library),
+        script=as_it_is(script),
     )
+    return f"{text}\n"
 
 
 def require_library() -> None:
@@ -82,114 +86,78 @@ def require_library() -> None:
     _library()
 
 
-_PAGE = """<!doctype html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="generator" content="{generator}">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body class="rnncli">
-<header><h1>{title}</h1>{about}</header>
-<nav><ul>{contents}</ul></nav>
-<p id="trouble" class="warning" role="alert"></p>
-<noscript><p class="warning">{noscript}</p></noscript>
-<main>
-{sections}
-</main>
-<script type="application/json" id="data">{data}</script>
-<script type="text/plain" id="library">{library}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
-def _contents(page: WebPage) -> list[tuple[str, str]]:
-    """(anchor, heading) of every section, the viewer among them."""
-    found: list[tuple[str, str]] = []
-    if page.recordings and page.viewer_after not in [section.name for section in page.sections]:
-        found.append(("viewer", tr("step by step")))
-    for section in page.sections:
-        found.append((section.name, section.title))
-        if page.recordings and section.name == page.viewer_after:
-            found.append(("viewer", tr("step by step")))
-    return found
-
-
 # ------------------------------------------------------------------------------------------------------------- records
 
 
-def _section(section: Section, figures: list[Json]) -> str:
-    body = ""
-    for curves, group in groupby(section.records, lambda record: isinstance(record, Series)):
-        drawn = "\n".join(f"<div>{_record(record, figures)}</div>" for record in group)
-        body += f'<div class="charts">{drawn}</div>' if curves else drawn
-    heading = f"<h2>{_text(section.title)}</h2>"
-    if section.folded:
-        body = f'<details class="folded"><summary>{heading}</summary>\n{body}</details>'
-    else:
-        body = f"{heading}\n{body}"
-    return f'<section id="{_text(section.name)}">{body}</section>'
+def _section(section: Section, figures: list[Json]) -> dict[str, Any]:
+    """For page.html. groups: (whether they are curves, drawn records)."""
+    groups = [
+        (curves, [_record(record, figures) for record in group])
+        for curves, group in groupby(section.records, lambda record: isinstance(record, Series))
+    ]
+    body = templates.render("section.html", groups=groups)
+    return {"name": section.name, "title": section.title, "folded": section.folded, "body": body}
 
 
-def _record(record: Record, figures: list[Json]) -> str:
+def _record(record: Record, figures: list[Json]) -> Markup:
     if isinstance(record, Series):
-        lines = {label: [_finite(value) for value in values] for label, values in record.lines.items()}
-        if not any(value is not None for values in lines.values() for value in values):
-            return _heading(record.title) + f'<p class="note">{_text(tr("(no values)"))}</p>'
-        table = _table_of_series(record)
-        if len(record.x) == 1 and table is not None:  # a point is no curve
-            return f'{_heading(record.title)}<div class="scroll">{pages.record_html(table)}</div>'
-        figures.append(
-            {
-                "kind": "series",
-                "x": [_finite(x) for x in record.x],
-                "lines": {symbols.fit(label): values for label, values in lines.items()},
-                "x_label": symbols.fit(record.x_label),
-                "y_label": symbols.fit(record.y_label),
-                "log_y": record.log_y,
-                "marks": {symbols.fit(label): x for label, x in record.marks.items()},
-            }
-        )
-        return _figure(record.title or record.y_label, len(figures) - 1, table)
+        return _series(record, figures)
     if isinstance(record, HeatMap):
-        columns = max((len(row) for row in record.values), default=0)
-        if not columns:
-            return _heading(record.title) + f'<p class="note">{_text(tr("(no values)"))}</p>'
-        rows = len(record.values)
-        figures.append(
-            {
-                "kind": "heatmap",
-                "values": _packed([[*row, *[math.nan] * (columns - len(row))] for row in record.values]),
-                "row_labels": [symbols.fit(charts.label_of(record.row_labels, k)) for k in range(rows)],
-                "column_labels": [symbols.fit(charts.label_of(record.column_labels, k)) for k in range(columns)],
-                "row_axis": symbols.fit(record.row_axis),
-                "column_axis": symbols.fit(record.column_axis),
-                "square": record.square,
-            }
-        )
-        return _figure(record.title, len(figures) - 1, _table_of_heatmap(record, columns))
-    return f'<div class="scroll">{pages.record_html(record)}</div>'
+        return _heatmap(record, figures)
+    return _figure(record=record)
 
 
-def _figure(title: str, number: int, table: Table | None) -> str:
-    spoken = _text(title) or tr("chart")
-    plot = f'<div class="plot" data-figure="{number}" role="img" aria-label="{spoken}"></div>'
-    below = ""
-    if table is not None:
-        summary = _text(tr("the numbers"))
-        numbers = f'<div class="scroll" tabindex="0">{pages.record_html(table)}</div>'
-        below = f"<details><summary>{summary}</summary>{numbers}</details>"
-    return _heading(title) + plot + below
+def _series(record: Series, figures: list[Json]) -> Markup:
+    lines = {label: [_finite(value) for value in values] for label, values in record.lines.items()}
+    if not any(value is not None for values in lines.values() for value in values):
+        return _figure(record.title, note=tr("(no values)"))
+    table = _table_of_series(record)
+    if len(record.x) == 1 and table is not None:  # a point is no curve
+        return _figure(record.title, table)
+    figures.append(
+        {
+            "kind": "series",
+            "x": [_finite(x) for x in record.x],
+            "lines": {symbols.fit(label): values for label, values in lines.items()},
+            "x_label": symbols.fit(record.x_label),
+            "y_label": symbols.fit(record.y_label),
+            "log_y": record.log_y,
+            "marks": {symbols.fit(label): x for label, x in record.marks.items()},
+        }
+    )
+    return _figure(record.title or record.y_label, table, number=len(figures) - 1)
 
 
-def _heading(title: str) -> str:
-    return f"<h3>{_text(title)}</h3>" if title else ""
+def _heatmap(record: HeatMap, figures: list[Json]) -> Markup:
+    columns = max((len(row) for row in record.values), default=0)
+    if not columns:
+        return _figure(record.title, note=tr("(no values)"))
+    rows = len(record.values)
+    figures.append(
+        {
+            "kind": "heatmap",
+            "values": _packed([[*row, *[math.nan] * (columns - len(row))] for row in record.values]),
+            "row_labels": [symbols.fit(charts.label_of(record.row_labels, k)) for k in range(rows)],
+            "column_labels": [symbols.fit(charts.label_of(record.column_labels, k)) for k in range(columns)],
+            "row_axis": symbols.fit(record.row_axis),
+            "column_axis": symbols.fit(record.column_axis),
+            "square": record.square,
+        }
+    )
+    return _figure(record.title, _table_of_heatmap(record, columns), number=len(figures) - 1)
+
+
+def _figure(title: str = "", record: Record | None = None, *, note: str = "", number: int | None = None) -> Markup:
+    """A chart of that number with its table, or a record by itself, or a note, under a heading."""
+    return templates.render(
+        "figure.html",
+        title=title,
+        note=note,
+        number=number,
+        spoken=title or tr("chart"),
+        summary=tr("the numbers"),
+        drawn=None if record is None else records.draw(record),
+    )
 
 
 def _table_of_series(record: Series) -> Table | None:
@@ -216,19 +184,13 @@ def _table_of_heatmap(record: HeatMap, columns: int) -> Table | None:
 # ---------------------------------------------------------------------------------------------------------- the viewer
 
 
-def _viewer(page: WebPage) -> str:
-    keys = tr("the arrow keys move: left and right a step, up and down a unit")
-    about = _text(tr("every unit at every step: point at a cell for its numbers, click to keep it"))
-    return f"""<section id="viewer"><h2>{_text(tr("step by step"))}</h2>
-<p class="note">{about}; {_text(keys)}</p>
-<div id="controls"></div>
-<output id="readout" for="controls" aria-live="polite"></output>
-<div id="panels" tabindex="0" role="group" aria-label="{_text(keys)}"><div id="heat"></div><div id="lines"></div></div>
-<p class="note" id="cut"></p>
-<h3>{_text(tr("the text, coloured by the chosen unit; below each token its sign and size, 0 to 9"))}</h3>
-<div id="scale"></div>
-<div id="text"></div>
-</section>"""
+def _viewer() -> Markup:
+    return templates.render(
+        "viewer.html",
+        about=tr("every unit at every step: point at a cell for its numbers, click to keep it"),
+        keys=tr("the arrow keys move: left and right a step, up and down a unit"),
+        coloured=tr("the text, coloured by the chosen unit; below each token its sign and size, 0 to 9"),
+    )
 
 
 def _recording(recording: Recording) -> Json:
@@ -305,16 +267,12 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _embedded(value: Json) -> str:
+def _embedded(value: Json) -> Markup:
     """JSON inside <script>: nothing in it can end the element or begin a comment."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _text(text: str) -> str:
-    return html.escape(symbols.fit(text))
+    return as_it_is(text)
 
 
 def _hash(script: str) -> str:
@@ -331,7 +289,3 @@ def _library() -> tuple[str, str]:
     except (ModuleNotFoundError, FileNotFoundError):
         raise Missing(tr("a report needs plotly"), todo="pip install 'rnncli[report]'") from None
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii"), _hash(content.decode("utf-8"))
-
-
-def _file(name: str) -> str:
-    return (resources.files(__name__) / name).read_text(encoding="utf-8")

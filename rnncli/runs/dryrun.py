@@ -1,0 +1,63 @@
+"""`train --dry-run`: everything that can be known before training, from one batch and two untracked updates."""
+
+from __future__ import annotations
+
+from rnncli import records
+from rnncli.data.batch import Batch, Order
+from rnncli.device import memory_available
+from rnncli.locale import tr, trn
+from rnncli.runs.summary import header
+from rnncli.training.job import Job
+from rnncli.training.length import step_seconds
+from rnncli.views import shapes
+
+
+def dry_run(job: Job) -> records.Page:
+    """Counts, vocabulary, one batch's shapes, parameters, updates per epoch, estimated memory and time. The job is left
+    as it was: the two updates that are timed are made on a copy of the model."""
+    page = header(job)
+    steps, train = job.steps_per_epoch(), job.config.train
+    seconds = step_seconds(job) * steps * train.epochs
+    rows = [
+        (tr("updates per epoch"), f"{steps:,}"),
+        (tr("vocabulary"), vocabulary(job)),
+    ]
+    columns = [records.Column("name", "", "text"), records.Column("value", "", "text")]
+    estimates = records.Table(
+        "estimates",
+        [
+            records.Column("what", tr("estimated"), "text"),
+            records.Column("memory", tr("memory"), "bytes"),
+            records.Column("available", tr("available"), "bytes"),
+            records.Column("seconds", tr("time"), "seconds"),
+        ],
+        [[trn("{n} epoch", "{n} epochs", n=train.epochs), job.cost.memory, memory_available(), seconds]],
+    )
+    plan = records.Table("plan", columns, [list(row) for row in rows])
+    shown = [*page.records, plan, shapes.table(shapes.stages(job.model, first_batch(job))), estimates]
+    return records.Page(
+        "rnncli/dry-run/1",
+        page.title,
+        shown,
+        seed=page.seed,
+        device=page.device,
+        dtype=page.dtype,
+        torch=page.torch,
+    )
+
+
+def first_batch(job: Job) -> Batch:
+    """The first batch of the first epoch, on the job's device."""
+    order = Order(job.config.train.seed, 1)
+    return next(iter(job.task.batches(job.config, job.splits.train, order))).to(job.device)
+
+
+def vocabulary(job: Job) -> str:
+    """How many tokens and labels the training part has, and the first few."""
+    parts = []
+    for name, value in job.splits.vocab.items():
+        if isinstance(value, dict) and isinstance(value.get("tokens"), list):
+            tokens = [str(token) for token in value["tokens"]]
+            first = " ".join(repr(token)[1:-1] for token in tokens[:12])
+            parts.append(f"{name} {len(tokens):,}: {first}{' ...' if len(tokens) > 12 else ''}")
+    return "; ".join(parts) or tr("none")

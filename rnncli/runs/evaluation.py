@@ -1,0 +1,155 @@
+"""A run measured again, on a part of its own data or on a new file, beside its baselines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rnncli import names
+from rnncli.errors import DataError, UsageError
+from rnncli.locale import tr
+from rnncli.records import Check, Json
+from rnncli.runs.open import Run
+from rnncli.tasks import Baseline, Metrics, Splits
+
+PARTS = ("test", "validation", "train")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`mae<1.6`: a metric, how it must compare, and with what."""
+
+    text: str
+    metric: str
+    sign: str
+    limit: float
+
+    def check(self, metrics: Metrics) -> Check:
+        """Whether it holds; a metric that is no number holds nothing."""
+        value = metrics[self.metric]
+        ok = {
+            "<": value < self.limit,
+            "<=": value <= self.limit,
+            ">": value > self.limit,
+            ">=": value >= self.limit,
+        }[self.sign]
+        return Check(self.text, ok, tr("{text}: found {value}", text=self.text, value=f"{value:.6g}"))
+
+
+def requirement(text: str, known: Sequence[str]) -> Requirement:
+    """Read `METRIC<NUMBER` (also <=, >, >=). Raises UsageError: another form, or no metric of that name."""
+    found = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=|<|>)\s*([^\s<>=]+)\s*", text)
+    try:
+        limit = float(found[3]) if found else float("nan")
+    except ValueError:
+        limit = float("nan")
+    if found is None or limit != limit:
+        raise UsageError(
+            tr("{text!r} is not METRIC<NUMBER", text=text),
+            where="--require",
+            todo=tr('such as --require "{metric}<1.6"; also <=, > and >=', metric=known[0]),
+        )
+    if found[1] not in known:
+        near = names.nearest(found[1], known)
+        raise UsageError(
+            tr("this task has no metric {name!r}", name=found[1]),
+            where="--require",
+            todo=tr("did you mean {name}?", name=near) if near else tr("it has {names}", names=", ".join(known)),
+        )
+    return Requirement(text, found[1], found[2], limit)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """on: the part of the run's data, or the new file. notes: what was skipped or could not be done."""
+
+    on: str
+    metrics: Metrics
+    baselines: Sequence[Baseline]
+    notes: Sequence[str] = field(default_factory=list)
+
+    def to_json(self, run: Run, checks: Sequence[Check]) -> dict[str, Json]:
+        return {
+            "schema": "rnncli/evaluate/1",
+            "run": str(run.folder),
+            "on": self.on,
+            "metrics": self.metrics,
+            "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
+            "require": [{"expression": check.name, "ok": check.ok} for check in checks],
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(run: Run, data: str | None = None, split: str | None = None) -> Evaluation:
+    """Measure a run. data: a new file, measured whole; else a part of the run's own data, `split`, by default test
+    where there is one, then validation, then train. Raises DataError, UsageError."""
+    return _own(run, split) if data is None else _new(run, data)
+
+
+def _own(run: Run, split: str | None) -> Evaluation:
+    splits = run.task.read(run.config)
+    notes = list(splits.notes)
+    if run.environment().get("data_sha256") != splits.fingerprint:
+        if splits.vocab != run.vocab:
+            raise DataError(
+                tr("the data has changed since this run was trained, and its vocabulary with it"),
+                where=str(run.folder),
+                todo=tr("bring the old data back, or measure a file as new data: --data FILE"),
+            )
+        notes.append(tr("the data has changed since this run was trained"))
+    there = [name for name in PARTS if splits.part(name) is not None]
+    on = there[0] if split is None else split
+    if split is None and on != splits.held_out:
+        notes.append(
+            tr(
+                "measured on the {part} part, which training never saw; training showed the {other} part: {option}",
+                part=tr(on),
+                other=tr(splits.held_out),
+                option=f"--split {splits.held_out}",
+            )
+        )
+    if on not in there:
+        raise UsageError(
+            tr("this run's data has no part {name}", name=on),
+            where="--split",
+            todo=tr("it has {names}", names=", ".join(there)),
+        )
+    metrics = run.task.metrics(run.config, run.model, splits.part(on), run.vocab)
+    return Evaluation(on, metrics, run.task.baselines(run.config, splits, on), notes)
+
+
+def _new(run: Run, data: str) -> Evaluation:
+    read_part: Any = getattr(run.task, "read_part", None)
+    if read_part is None:
+        raise UsageError(
+            tr("task {name} measures its own data only", name=run.config.task),
+            where="--data",
+            todo=tr("leave --data away"),
+        )
+    part, notes = read_part(run.config, run.vocab, data)
+    metrics = run.task.metrics(run.config, run.model, part, run.vocab)
+    baselines: list[Baseline] = []
+    splits = _trained_on(run, notes)
+    if splits is not None:
+        baselines = run.task.baselines(run.config, replace(splits, test=part), "test")
+    return Evaluation(data, metrics, baselines, notes)
+
+
+def _trained_on(run: Run, notes: list[str]) -> Splits | None:
+    """The run's own data, which baselines are fitted on; None, and a note why, where it is not as it was."""
+    try:
+        splits = run.task.read(run.config)
+    except DataError as error:
+        notes.append(tr("no baselines: the training data cannot be read: {why}", why=error.what))
+        return None
+    if run.environment().get("data_sha256") != splits.fingerprint:
+        notes.append(tr("no baselines: the training data has changed"))
+        return None
+    return splits
+
+
+def metric_names(metrics: Mapping[str, str]) -> list[str]:
+    """What --require can name: the task's metrics, and the loss."""
+    return list(dict.fromkeys((*metrics, "loss")))

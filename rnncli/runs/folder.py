@@ -1,0 +1,96 @@
+"""Where runs lie, and how folders are numbered. No torch here: `rnncli runs` only reads what stands in their files."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from rnncli.errors import RnncliError, UsageError
+from rnncli.files import cannot_write
+from rnncli.locale import tr
+
+RUNS = "runs"
+
+
+def runs_here() -> list[Path]:
+    """The run folders under runs/, by name."""
+    return sorted(path for path in Path(RUNS).glob("*") if os.path.isfile(path / "recipe.yaml"))
+
+
+def number_of(folder: Path, name: str) -> int:
+    """7 of NAME-007; 0 of what is not called so."""
+    start, _, number = folder.name.rpartition("-")
+    return int(number) if start == name and number.isdigit() else 0
+
+
+def not_made(folder: str, error: OSError) -> RnncliError:
+    """Why the folder could not be made."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UsageError(tr("this is a file, not a folder"), where=folder)
+    return cannot_write(folder, error)
+
+
+def find_run(name: str) -> Path:
+    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError."""
+    if name == "last":
+        runs = runs_here()
+        if not runs:
+            raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
+        return max(runs, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
+    for folder in (Path(name), Path(RUNS) / name):
+        if os.path.isfile(folder / "recipe.yaml"):  # does not raise for a name that no file can have
+            return folder
+    raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
+
+
+def typed_run(folder: Path) -> str:
+    """A run as one types it in a shell from here: `last` where it is the newest under runs/, else its path."""
+    if runs_here() and find_run("last").resolve() == folder.resolve():
+        return "last"
+    path = str(folder)
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def new_folder(name: str, out: str | None = None) -> Path:
+    """`runs/NAME-001`, counting up, or `out`, which must be empty or not there yet. Raises UsageError, CannotWrite."""
+    if out is not None:
+        return make_folder(out, resumable=True)
+    try:
+        Path(RUNS).mkdir(exist_ok=True)
+        number = 1 + max((number_of(path, name) for path in Path(RUNS).iterdir()), default=0)
+        while True:
+            folder = Path(RUNS) / f"{name}-{number:03d}"
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:  # another process took it
+                number += 1
+    except OSError as error:
+        raise not_made(RUNS, error) from error
+
+
+def make_folder(out: str, *, resumable: bool = False) -> Path:
+    """The folder `out`, made if need be, which must be empty. resumable: a run in it could be gone on with instead.
+    Raises UsageError, CannotWrite."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            todo = tr("choose another")
+            if resumable and (folder / "recipe.yaml").is_file():
+                todo = tr("choose another, or go on with this run: {command}", command=f"rnncli train --resume {out}")
+            raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
+    except OSError as error:
+        raise not_made(out, error) from error
+    return folder
+
+
+def remove_if_not_begun(folder: Path) -> None:
+    """A run that failed before its first epoch, and before a checkpoint later than the one it began with, leaves no
+    folder behind. The recipe is written right after that first checkpoint."""
+    recipe, state = folder / "recipe.yaml", folder / "resume" / "state.safetensors"
+    went_on = recipe.exists() and state.exists() and state.stat().st_mtime_ns > recipe.stat().st_mtime_ns
+    if not went_on and not (folder / "metrics.jsonl").exists():
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,107 @@
+"""A run folder, opened: its recipe, its vocabulary and its best weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from rnncli.device import dtype_of
+from rnncli.errors import DataError
+from rnncli.files import inside, read_json
+from rnncli.locale import tr
+from rnncli.recipe import RecipeConfig
+from rnncli.records import Json
+from rnncli.runs.folder import find_run
+from rnncli.runs.manifest import MANIFEST, check_manifest
+from rnncli.runs.read import read_log
+from rnncli.runs.writer import LOGS, WEIGHTS
+from rnncli.tasks import Recipe, Task, Vocabulary, load_recipe
+from rnncli.training.job import set_threads
+
+OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
+
+
+@dataclass
+class Run:
+    """A run folder, opened: its recipe, vocabulary and best weights, on the CPU, in eval mode."""
+
+    folder: Path
+    recipe: Recipe
+    vocab: Vocabulary
+    model: nn.Module
+
+    def with_threads(self, batch_size: int) -> Run:
+        """Itself, torch's CPU threads set for batches of that size: one, unless the model is large."""
+        set_threads(self.model, batch_size)
+        return self
+
+    @property
+    def config(self) -> RecipeConfig:
+        return self.recipe.config
+
+    @property
+    def task(self) -> Task:
+        return self.recipe.task
+
+    def metrics(self) -> list[dict[str, Json]]:
+        """The lines of metrics.jsonl; one that is being written, or was cut by a kill, is left out."""
+        return read_log(inside(self.folder, "metrics.jsonl"))
+
+    def result(self) -> dict[str, Json]:
+        """result.json; empty where training has not ended."""
+        path = inside(self.folder, "result.json")
+        return read_json(path) if path.exists() else {}
+
+    def environment(self) -> dict[str, Json]:
+        return read_json(inside(self.folder, "environment.json"))
+
+
+def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
+    """Open a run folder: its recipe, vocabulary and best weights, on the CPU, in eval mode.
+
+    path: a folder, a name under runs/, or `last`. sets: `a.b=value` texts, as after --set; the weights must still fit.
+    Raises UsageError (no such run), DataError (a file of it that cannot be used).
+
+    >>> run = open_run("last")
+    >>> run.result()["metrics"]["accuracy"], run.model.training
+    (1.0, False)
+    """
+    folder = find_run(str(path))
+    for name in (*OPENED, *LOGS):
+        inside(folder, name)
+    if not (folder / MANIFEST).exists():
+        raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
+    check_manifest(folder, (*OPENED, *LOGS))
+    recipe = load_recipe(str(folder / "recipe.yaml"), sets)
+    vocab = read_json(folder / "vocab.json")
+    try:
+        model = recipe.task.build(recipe.config, vocab).to(dtype_of(recipe.config.train.dtype))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(
+            tr("this file does not fit the run's recipe: {why}", why=why), where=str(folder / "vocab.json")
+        ) from error
+    load_weights(model, folder / WEIGHTS)
+    return Run(folder, recipe, vocab, model.eval())
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put a safetensors file's weights into a model. Raises DataError: damaged, or of another model."""
+    try:
+        tensors = load_file(path)
+        model.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise DataError(tr("there are no weights in this run yet"), where=str(path)) from error
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise DataError(
+            tr("these weights cannot be used: {why}", why=" ".join(str(error).split())[:300]), where=str(path)
+        ) from error
+    whole = [name for name, own in model.state_dict().items() if own.is_floating_point()]
+    wrong = [name for name in whole if not tensors[name].is_floating_point()]
+    if wrong:
+        why = f"{wrong[0]}: {tensors[wrong[0]].dtype}"
+        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))

@@ -1,0 +1,208 @@
+"""What stands in a run folder, read without torch: settings, metrics, time, and whether it still runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rnncli.errors import DataError, RecipeError, RnncliError
+from rnncli.files import FolderLock, atomic_write, read_json, read_lines, shown
+from rnncli.locale import tr
+from rnncli.recipe.parse import parse
+from rnncli.recipe.show import leaves
+from rnncli.records import Json
+from rnncli.runs.manifest import MANIFEST
+
+DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
+MOST_FOLDERS = 10_000  # looked into that are no run
+ENDED = "ended.json"  # in a run that a sweep ended before its result: why
+State = Literal["finished", "running", "stopped", "diverged", "pruned", "broken"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """settings: dotted key -> value. metrics: of the best epoch, on the part `on`. epochs: the lines of metrics.jsonl.
+    seconds: of training. note: why it is broken, or ended early. modified: when, in Unix seconds. last_epoch: of
+    training."""
+
+    folder: Path
+    state: State
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    on: str = ""
+    best_epoch: int = 0
+    epochs: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    seconds: float | None = None
+    note: str = ""
+    modified: float = 0.0
+    last_epoch: int = 0
+
+    @property
+    def best_by(self) -> str:
+        return str(self.settings.get("train.best_by", "loss"))
+
+    @property
+    def score(self) -> float | None:
+        """The metric that decided which epoch was kept."""
+        return self.metrics.get(self.best_by)
+
+
+def find_runs(folder: Path) -> tuple[list[Path], bool]:
+    """(every run folder at or below `folder`, by name; whether that is all: where MOST_FOLDERS folders are none, those
+    further down are not looked into). Raises DataError: no such folder, none that can be read."""
+    if not os.path.isdir(folder):
+        what = tr("is a file, and a folder is wanted here") if os.path.exists(folder) else tr("there is no such folder")
+        raise DataError(what, where=shown(folder), todo=tr("name the folder that holds the runs"))
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=shown(folder)) from error
+    found: list[Path] = []
+    level, looked = [folder], 0
+    for depth in range(DEPTH + 1):
+        below: list[Path] = []
+        for one in level:
+            if any(os.path.isfile(one / name) for name in ("recipe.yaml", MANIFEST)):
+                found.append(one)
+                continue
+            if looked == MOST_FOLDERS:
+                return sorted(found), False
+            looked += 1
+            if depth < DEPTH:
+                below += _inner(one)
+        level = below
+    return sorted(found), True
+
+
+def _inner(folder: Path) -> list[Path]:
+    """The folders in it, by name, links and hidden ones left out."""
+    try:
+        with os.scandir(folder) as entries:
+            inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:  # a folder that nobody lets us see holds nothing for us
+        return []
+    return [folder / name for name in inner if not name.startswith(".")]
+
+
+def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
+    """A run as it stands there now, broken or not: nothing is raised for what its files hold. curves: every epoch, not
+    only the last."""
+    try:
+        modified = max((folder / name).stat().st_mtime for name in _dated(folder))
+    except (OSError, ValueError):
+        modified = 0.0
+    settings: dict[str, Any] = {}
+    try:
+        settings = read_recipe(folder)
+        result = read_json(folder / "result.json") if os.path.exists(folder / "result.json") else {}
+        ended = read_json(folder / ENDED) if os.path.exists(folder / ENDED) else {}
+        epochs = read_log(folder / "metrics.jsonl") if curves or not result else []
+        timing = read_log(folder / "timing.jsonl")
+        with _blaming("timing.jsonl"):
+            seconds = float(timing[-1]["seconds"]) if timing else None
+        with _blaming("result.json" if result else "metrics.jsonl"):
+            on, metrics, best = _figures(result, epochs)
+            last = int(result["epochs"]) if result else best
+    except RnncliError as error:
+        if pid := FolderLock.holder(folder):  # it has just begun
+            return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=pid))
+        return RunSummary(folder, "broken", settings, note=_why(error), modified=modified)
+    note = ""
+    if result:
+        state: State = "finished"
+    elif pid := FolderLock.holder(folder):
+        state, note = "running", tr("process {pid}", pid=pid)
+    elif ended.get("state") in ("diverged", "pruned"):
+        state, note = ended["state"], str(ended.get("what", ""))
+    else:
+        state = "stopped"
+    return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified, last)
+
+
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """What goes wrong with a file's values becomes a DataError that names the file."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(tr("this file is damaged: {why}", why=why), where=name) from error
+
+
+def _why(error: RnncliError) -> str:
+    """Which file, and what is wrong with it."""
+    fault = error.faults[0] if isinstance(error, RecipeError) and error.faults else None
+    where = os.path.basename(error.where or (fault.where if fault else ""))
+    return ": ".join(part for part in (where, fault.what if fault else error.what) if part)
+
+
+def _dated(folder: Path) -> list[str]:
+    return [name for name in ("recipe.yaml", "metrics.jsonl", "result.json") if os.path.exists(folder / name)]
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: it cannot be read, or is no recipe."""
+    path = folder / "recipe.yaml"
+    text = "".join(line + "\n" for _, line in read_lines(path))
+    root, faults = parse(text, shown(path), str(folder), lines=False)
+    values = root.value()
+    if faults or not isinstance(values, dict) or not all(isinstance(values.get(k), dict) for k in ("model", "train")):
+        raise DataError(tr("this is not a recipe"), where=shown(path))
+    return dict(leaves(values))
+
+
+def _figures(result: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, float], int]:
+    """(part, metrics, epoch): of the result, or of the last epoch of a run that has none yet."""
+    if result:
+        return str(result["on"]), _numbers(result["metrics"]), int(result["best_epoch"])
+    if not epochs:
+        return "", {}, 0
+    last = epochs[-1]
+    on = next((name for name in ("validation", "train") if isinstance(last.get(name), dict)), "")
+    return on, _numbers(last.get(on, {})), int(last["epoch"])
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    """The metrics as numbers: JSON of ours writes "nan" and "inf" as words."""
+    if not isinstance(metrics, dict):
+        raise ValueError(tr("no metrics"))
+    return {str(name): float(value) for name, value in metrics.items()}
+
+
+def read_log(path: Path) -> list[dict[str, Json]]:
+    """The lines of metrics.jsonl or timing.jsonl; one that is being written, or was cut by a kill, is left out. Raises
+    DataError: a damaged file."""
+    if not os.path.exists(path):
+        return []
+    try:
+        found = [json.loads(line) for _, line in read_lines(path, raw=True) if line.endswith("\n")]
+    except (ValueError, RecursionError) as error:
+        raise DataError(tr("this file is damaged: {why}", why=error), where=shown(path)) from error
+    if not all(isinstance(line, dict) for line in found):
+        raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
+    return found
+
+
+def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
+    """Epoch -> a value of metrics.jsonl: of `part`, or the training loss where part is "" ; what is no number is left
+    out."""
+    found: dict[int, float] = {}
+    for line in run.epochs:
+        inner = line if not part else line.get(part)
+        value = inner.get(name) if isinstance(inner, dict) else None
+        if isinstance(value, int | float | str) and isinstance(line.get("epoch"), int):
+            try:
+                found[int(line["epoch"])] = float(value)
+            except ValueError:
+                continue
+    return found
+
+
+def end_early(folder: Path, state: State, what: str) -> None:
+    """Keep why a run of a sweep has no result, so that the sweep does not try it again."""
+    atomic_write(folder / ENDED, json.dumps({"state": state, "what": what}, ensure_ascii=False) + "\n")

@@ -1,0 +1,100 @@
+"""Going on with a run: what may differ, what may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnncli.device import this_process
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.names import SCHEDULES_BY_EPOCHS
+from rnncli.recipe import RecipeConfig
+from rnncli.recipe.show import plain
+from rnncli.runs.open import Run
+from rnncli.tasks import Recipe, load_recipe
+from rnncli.training.job import Job
+
+BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
+HARMLESS = ("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample")
+
+
+def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Any) -> Recipe:
+    """The run's own recipe with new budgets laid over it. Raises UsageError with the differences for all else."""
+    before = load_recipe(str(folder / "recipe.yaml"))
+    after = load_recipe(str(folder / "recipe.yaml"), sets, flags)
+    schedule = before.config.train.schedule
+    schedule_name = schedule if isinstance(schedule, str) else str(schedule.get("name"))
+    allowed = HARMLESS if schedule_name in SCHEDULES_BY_EPOCHS else (*BUDGETS, *HARMLESS)
+    differing = [
+        (key, old, new)
+        for key, old, new in differences(before.config, after.config)
+        if not any(key == ok or key.startswith(f"{ok}.") for ok in allowed)
+    ]
+    if differing:
+        what = "; ".join(f"{key}: {old} -> {new}" for key, old, new in differing)
+        raise UsageError(
+            tr("a resumed run keeps its recipe: {what}", what=what),
+            where=str(folder / "recipe.yaml"),
+            todo=tr(
+                "only budgets may change ({keys}); or start anew from its weights: --init-from", keys=", ".join(BUDGETS)
+            ),
+        )
+    return Recipe(name, after.config, after.document)
+
+
+def differences(before: RecipeConfig, after: RecipeConfig) -> list[tuple[str, Any, Any]]:
+    """(dotted key, value before, value after) for every value that differs."""
+    return list(_differences("", plain(before), plain(after)))
+
+
+def _differences(prefix: str, before: Any, after: Any) -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            found
+            for key in dict.fromkeys((*before, *after))
+            for found in _differences(f"{prefix}.{key}" if prefix else key, before.get(key), after.get(key))
+        ]
+    return [] if before == after else [(prefix, before, after)]
+
+
+def check_same(run_environment: dict[str, Any], job: Job, folder: Path) -> list[str]:
+    """Sentences on what makes the continuation not bit-exact; UsageError where the data is another, or the number of
+    processes is.
+
+    On one CPU the same recipe, seed, engine, threads and torch give the same bits. Other threads cut sums into other
+    pieces; another processor or torch takes other instructions; a GPU's recurrent kernels and atomic sums need not
+    repeat themselves at all. Engines differ by rounding, but a resumed run keeps its engine. A change of processor
+    under the same torch is not seen here.
+    """
+    if run_environment.get("data_sha256") != job.splits.fingerprint:
+        raise UsageError(
+            tr("the data has changed since this run began"),
+            where=str(folder),
+            todo=tr("bring the old data back, or start anew from its weights: --init-from"),
+        )
+    before, here = run_environment.get("processes", 1), this_process().world
+    if before != here:
+        raise UsageError(
+            tr("this run was trained with another number of processes: {before}, now {here}", before=before, here=here),
+            where=str(folder),
+            todo=f"torchrun --nproc-per-node {before} -m rnncli train --resume {folder}"
+            if before > 1
+            else f"rnncli train --resume {folder}",
+        )
+    now = {"torch": torch.__version__, "threads": job.config.train.threads, "device": job.device.type}
+    return [
+        tr("not bit-exact: {name} was {old}, now {new}", name=name, old=run_environment.get(name), new=value)
+        for name, value in now.items()
+        if run_environment.get(name) != value
+    ]
+
+
+def is_finished(run: Run, recipe: Recipe) -> bool:
+    """Whether the run ended, and its budgets (new ones laid over) leave nothing to do."""
+    result = run.result()
+    if not result:
+        return False
+    return not any(key in BUDGETS for key, _, _ in differences(run.config, recipe.config))

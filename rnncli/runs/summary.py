@@ -1,0 +1,177 @@
+"""What a person reads before and after training: the model in a line, the closing table, one example step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnncli import records
+from rnncli.cells import spec_of
+from rnncli.data.batch import Order
+from rnncli.locale import tr, trn
+from rnncli.names import CONTROL
+from rnncli.runs.evaluation import Evaluation
+from rnncli.runs.open import Run
+from rnncli.tasks import Metrics, Splits
+from rnncli.training.job import Job
+from rnncli.training.outcome import Outcome
+
+
+def model_line(model: nn.Module) -> str:
+    """Its stages from input to head: `OneHot(4) -> RNN(4, 4) tanh -> Linear(4, 4)`."""
+    return " -> ".join(_stage(stage) for stage in model.children())
+
+
+def _stage(stage: nn.Module) -> str:
+    spec = spec_of(stage)
+    if spec is not None:
+        return str(spec)
+    if isinstance(stage, nn.Embedding):
+        return f"Embedding({stage.num_embeddings}, {stage.embedding_dim})"
+    if isinstance(stage, nn.Linear):
+        return f"Linear({stage.in_features}, {stage.out_features})"
+    inside = stage.extra_repr()
+    return f"{type(stage).__name__}({inside})" if "=" not in inside and inside else type(stage).__name__
+
+
+def header(job: Job) -> records.Page:
+    """What is trained, on what, with which engine."""
+    config = job.config
+    lines = [
+        records.Message(
+            trn(
+                "{model}   {n} parameter · engine {engine} · threads {threads}",
+                "{model}   {n} parameters · engine {engine} · threads {threads}",
+                model=model_line(job.model),
+                n=job.cost.parameters,
+                engine=config.model.engine,
+                threads=config.train.threads,
+            )
+        ),
+        records.Message(counts_line(job.splits), "note"),
+        *(records.Message(note, "note") for note in job.splits.notes),
+    ]
+    if config.train.precision == "bf16":
+        half, full = first_losses(job)
+        lines.append(
+            records.Message(
+                tr("precision bf16: the first batch's loss is {half}, in float32 {full}", half=half, full=full)
+            )
+        )
+    if job.world > 1:
+        lines.append(records.Message(tr("{n} processes share the rows of every batch", n=job.world)))
+    return _page(job, f"{job.recipe.name}   {config.task}", lines, "rnncli/train/1")
+
+
+def first_losses(job: Job) -> tuple[str, str]:
+    """The loss of the first batch before any update, its products in bfloat16 and all of it in float32; six digits."""
+    batch = next(iter(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)))).to(job.device)
+    found = []
+    job.model.eval()  # without dropout
+    for half in (True, False):
+        with torch.random.fork_rng(), torch.autocast(job.device.type, torch.bfloat16, enabled=half):
+            loss = job.task.loss(job.config, job.model, batch, None)
+        found.append(f"{float(loss.total.detach()) / loss.count:.6g}")
+    return found[0], found[1]
+
+
+# What the parts of the tasks' data count.
+_COUNTED = {
+    "clips": ("{n} clip", "{n} clips"),
+    "films": ("{n} film", "{n} films"),
+    "frames": ("{n} frame", "{n} frames"),
+    "pairs": ("{n} pair", "{n} pairs"),
+    "rows": ("{n} row", "{n} rows"),
+    "rows an epoch": ("{n} row an epoch", "{n} rows an epoch"),
+    "seconds": ("{n} second", "{n} seconds"),
+    "sentences": ("{n} sentence", "{n} sentences"),
+    "sequences": ("{n} sequence", "{n} sequences"),
+    "source tokens": ("{n} source token", "{n} source tokens"),
+    "steps": ("{n} step", "{n} steps"),
+    "target tokens": ("{n} target token", "{n} target tokens"),
+    "texts": ("{n} text", "{n} texts"),
+    "tokens": ("{n} token", "{n} tokens"),
+    "windows": ("{n} window", "{n} windows"),
+    "words": ("{n} word", "{n} words"),
+}
+
+
+def counted(n: int, what: str) -> str:
+    """`1 text`, `1,525 texts`; what a task of another package counts stands as it says it."""
+    return trn(*_COUNTED[what], n=n) if what in _COUNTED else f"{n:,} {tr(what)}"
+
+
+def counts_line(splits: Splits) -> str:
+    """`train: 1,525 texts, 10,473 steps; validation: ... (how they were chosen)`."""
+    rows = [
+        f"{tr(part)}: " + ", ".join(counted(n, what) for what, n in counts.items())
+        for part, counts in splits.counts.items()
+    ]
+    return "; ".join(rows) + (f" ({splits.how})" if splits.how else "")
+
+
+def closing(job: Job, outcome: Outcome) -> records.Page:
+    """One example step by step, then the network beside its baselines and the control without memory."""
+    shown = [*job.task.show(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
+    shown += [records.Message(note, "note") for note in outcome.notes]
+    return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "rnncli/closing/1")
+
+
+def result_table(job: Job, outcome: Outcome) -> records.Table:
+    """Rows: this network, the same without memory, the baselines. Columns: the metrics that any of them has."""
+    config = job.config
+    rows: list[tuple[str, Metrics, str]] = [
+        (config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch)),
+    ]
+    for name, metrics in outcome.compared.items():
+        without = name == CONTROL
+        about = tr("feedforward") if without else ""
+        rows.append((tr("without memory") if without else name, metrics, about))
+    rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in outcome.baselines]
+    return metrics_table(rows)
+
+
+def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]) -> records.Page:
+    """The run's metrics on a part, its baselines below, and what was required of them."""
+    rows: list[tuple[str, Metrics, str]] = [(run.config.model.cell, found.metrics, str(run.folder))]
+    rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in found.baselines]
+    shown: list[records.Record] = [*(records.Message(note, "note") for note in found.notes), metrics_table(rows)]
+    if checks:
+        shown.append(records.Checks(checks))
+    return records.Page(
+        schema="rnncli/evaluate/1",
+        title=tr("result on {part}", part=tr(found.on)),
+        records=shown,
+        seed=run.config.train.seed,
+        device="cpu",
+        dtype=run.config.train.dtype,
+        torch=torch.__version__.split("+")[0],
+    )
+
+
+def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
+    """One row per way to answer: its name, its metrics, a few words."""
+    names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
+    columns = [
+        records.Column("name", "", "text"),
+        *(records.Column(name, tr(name)) for name in names),
+        records.Column("about", "", "text"),
+    ]
+    table: list[list[Any]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]
+    return records.Table("result", columns, table)
+
+
+def _page(job: Job, title: str, shown: list[records.Record] | list[records.Message], schema: str) -> records.Page:
+    train = job.config.train
+    return records.Page(
+        schema=schema,
+        title=title,
+        records=list(shown),
+        seed=train.seed,
+        device=job.device.type,
+        dtype=train.dtype,
+        torch=torch.__version__.split("+")[0],
+    )

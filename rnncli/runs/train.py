@@ -1,0 +1,180 @@
+"""Training into a run folder: its log, its checkpoints, its result."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rnncli.recipe import TrainSection
+from rnncli.runs.checkpoint import load_checkpoint, own_part
+from rnncli.runs.folder import new_folder
+from rnncli.runs.open import Run, open_run
+from rnncli.runs.read import read_log
+from rnncli.runs.writer import CHECKPOINT, Writer
+from rnncli.tasks import Recipe, load_recipe
+from rnncli.training.advice import advice
+from rnncli.training.job import Job, cell_name, prepare, with_cell
+from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, require_finite, start
+from rnncli.training.outcome import Outcome
+from rnncli.training.session import distributed_session
+
+CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
+
+
+class StoppedBySignal(Exception):
+    """A signal asked training to stop; what was reached is saved. code: 130 or 143."""
+
+    def __init__(self, folder: Path | None, code: int) -> None:
+        super().__init__(str(folder))
+        self.folder = folder
+        self.code = code
+
+
+def run_training(
+    job: Job,
+    folder: Path | None,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    resume: bool = False,
+    baselines: bool = True,
+) -> Outcome:
+    """Train a job into a run folder (nowhere if None), with baselines and, if the recipe asks, the control.
+
+    on_progress: called after every update and epoch. resume: go on from the folder's checkpoint. Raises StoppedBySignal
+    where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once.
+    Of several processes only the first writes; the others need a folder only to resume.
+    """
+    if folder is None or job.rank:
+        return _train(job, None, folder, on_progress, resume, baselines)
+    with Writer(folder, job) as writer:
+        return _train(job, writer, folder, on_progress, resume, baselines)
+
+
+def _train(
+    job: Job,
+    writer: Writer | None,
+    folder: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+    resume: bool,
+    baselines: bool,
+) -> Outcome:
+    state = start(job)
+    kept = job.group.folder = job.group.broadcast(lambda: "" if folder is None else str(folder))
+    if resume and writer is not None:
+        writer.resume(state)
+    elif resume:
+        load_checkpoint(Path(kept) / CHECKPOINT, job, state)
+    elif kept:
+        _save(job, state, None if writer is None else writer.begin)
+
+    def checkpoint() -> None:
+        if kept:
+            require_finite(job, state)
+            _save(job, state, None if writer is None else writer.checkpoint)
+
+    last: Progress | None = None
+    cut = False  # a limit was reached within an epoch: the checkpoint made there is the one to go on from
+    with _signals() as signalled:
+        job.group.local_status = lambda: (signalled[0] if signalled else 0, 0.0 if writer is None else writer.waited())
+        for progress in fit(job, state):
+            last = progress
+            if writer is not None and progress.event == "epoch":
+                writer.epoch(progress)
+            if on_progress is not None:
+                on_progress(progress)
+            if progress.event == "epoch":
+                job.group.sync()
+            signal_number, waited = job.group.status()
+            if signal_number and progress.event != "end" and not cut:
+                checkpoint()
+                raise StoppedBySignal(folder, 128 + signal_number)
+            if not cut and (progress.stopped or _due(job.config.train, progress, waited)):
+                checkpoint()
+            cut = cut or (progress.event == "step" and bool(progress.stopped))
+    assert last is not None
+    outcome = Outcome(
+        metrics=last.metrics,
+        on=job.splits.held_out,
+        best_epoch=state.best_epoch,
+        epochs=state.epoch - 1,
+        steps=state.step,
+        seconds=state.seconds,
+        counted=state.counted,
+        stopped=last.stopped,
+        notes=notes_on_best(job, state),
+        folder=folder,
+    )
+    if baselines:
+        if job.rank == 0:
+            outcome.baselines = job.task.baselines(job.config, job.splits, outcome.on)
+        for name in job.config.train.compared():
+            if name != cell_name(job.config.model):
+                outcome.compared[name] = [progress.metrics for progress in fit(with_cell(job, name))][-1]
+    if writer is not None and baselines:
+        outcome.advice = advice(job, outcome, read_log(writer.folder / "metrics.jsonl"))
+    if writer is not None:
+        writer.finish(state, outcome.to_json())
+    return outcome
+
+
+def _save(job: Job, state: TrainState, write: Callable[[TrainState, list[bytes]], None] | None) -> None:
+    """A checkpoint, written by the process that has `write` from the parts of all."""
+    parts = job.group.all_gather(own_part(state))
+    if write is not None:
+        write(state, parts)
+    job.group.sync()  # barrier: the checkpoint is on disk before any rank exits
+
+
+def _due(train: TrainSection, progress: Progress, waited: float) -> bool:
+    """Whether it is time for a checkpoint. waited: seconds since the last."""
+    if train.checkpoint_time and waited >= train.checkpoint_time:
+        return True
+    if progress.event == "step":
+        return bool(train.checkpoint_every) and progress.step % train.checkpoint_every == 0
+    return waited >= CHECKPOINT_SECONDS
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that the first SIGINT or SIGTERM is put into; the second has its usual effect, at once."""
+    found: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        found.append(number)
+        for known, handler in before.items():
+            signal.signal(known, handler)
+
+    try:
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            before[wanted] = signal.signal(wanted, note)
+    except ValueError:  # not the main thread: signals are not ours
+        pass
+    try:
+        yield found
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+
+
+def train(recipe: Recipe | str | Mapping[str, Any], *, out: str | None = None, sets: tuple[str, ...] = ()) -> Run:
+    """Train a recipe into a new run folder and open it.
+
+    recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default. sets: `a.b=value`
+    texts, as after --set. Prints nothing. Raises what load_recipe raises, UsageError (a folder that is not empty),
+    DataError (data that cannot be used), Diverged (the loss is no number), Missing (device, memory), CannotWrite; and
+    StoppedBySignal after Ctrl-C, when everything so far is saved.
+
+    >>> run = train("hello", sets=["train.control=false"])
+    >>> run.folder.name, run.result()["metrics"]["accuracy"]
+    ('hello-001', 1.0)
+    """
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, sets)
+    job = prepare(loaded)
+    with distributed_session(job):
+        run_training(job, new_folder(loaded.name, out) if job.rank == 0 else None)
+        folder = job.group.folder
+    return open_run(folder)

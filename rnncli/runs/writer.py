@@ -1,0 +1,194 @@
+"""What a run folder keeps while training goes on, and how that is put back when it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from rnncli.errors import DataError
+from rnncli.files import FolderLock, cannot_write, inside, shown
+from rnncli.locale import tr, trn
+from rnncli.recipe import print_config, resolved_yaml
+from rnncli.records import Json
+from rnncli.report.documents import strict
+from rnncli.runs.checkpoint import checkpoint, load_checkpoint
+from rnncli.runs.manifest import Manifest, check_manifest
+from rnncli.tasks import Recipe
+from rnncli.training.job import Job
+from rnncli.training.loop import Progress, TrainState
+from rnncli.version import __version__
+
+CHECKPOINT = "resume/state.safetensors"
+WEIGHTS = "model.safetensors"
+LOGS = ("metrics.jsonl", "timing.jsonl")
+
+
+class Writer:
+    """Writes a run folder while training goes on. One process at a time: the folder is locked."""
+
+    def __init__(self, folder: Path, job: Job) -> None:
+        self.folder = folder
+        self.job = job
+        self.saved = time.monotonic()
+        self.lock = FolderLock(folder)
+        self.manifest = Manifest(folder)
+
+    def __enter__(self) -> Writer:
+        self.lock.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.__exit__(*error)
+
+    def begin(self, state: TrainState, parts: Sequence[bytes]) -> None:
+        """What is known before the first step. The recipe comes last: with it the folder is a run, which can be gone
+        on with from then on, whatever happens."""
+        try:
+            (self.folder / "resume").mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        self.manifest.write(
+            {
+                "vocab.json": json.dumps(self.job.splits.vocab, ensure_ascii=False),
+                "environment.json": json.dumps(environment(self.job), indent=1),
+                **self._state(state, parts),
+                "recipe.yaml": resolved_yaml(self.job.config),
+            }
+        )
+
+    def epoch(self, progress: Progress) -> None:
+        """Append an epoch to both logs."""
+        values = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "loss": progress.loss,
+            "lr": progress.lr,
+            self.job.splits.held_out: progress.metrics,
+        }
+        self._append("metrics.jsonl", values)
+        speed = progress.counted / progress.seconds if progress.seconds else 0.0
+        self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
+
+    def checkpoint(self, state: TrainState, parts: Sequence[bytes]) -> None:
+        """Everything needed to go on from here, and the best weights so far. parts: own_part of every process."""
+        self.manifest.write(self._state(state, parts))
+        self.saved = time.monotonic()
+
+    def waited(self) -> float:
+        """Seconds since the last checkpoint."""
+        return time.monotonic() - self.saved
+
+    def _state(self, state: TrainState, parts: Sequence[bytes]) -> dict[str, bytes]:
+        logs = {name: self._size(name) for name in LOGS}
+        extra: dict[str, Json] = {"logs": logs, "fingerprint": self.job.splits.fingerprint}
+        return {CHECKPOINT: checkpoint(state, extra, parts), WEIGHTS: self._weights(state)}
+
+    def _weights(self, state: TrainState) -> bytes:
+        """The best weights so far, or the present ones where no epoch has ended yet."""
+        best = state.best_weights or state.model.state_dict()
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in best.items()}
+        return save(tensors, metadata={"rnncli": __version__})
+
+    def finish(self, state: TrainState, result: Json) -> None:
+        """The result, the weights that it is of, and the seal on the logs."""
+        self.manifest.write({WEIGHTS: self._weights(state), "result.json": json.dumps(result, indent=1)})
+        self.manifest.seal(name for name in LOGS if (self.folder / name).exists())
+
+    def _append(self, name: str, values: Mapping[str, Json]) -> None:
+        try:
+            with open(self.folder / name, "a", encoding="utf-8") as file:
+                file.write(json.dumps(strict(values)) + "\n")
+        except OSError as error:
+            raise cannot_write(self.folder / name, error) from error
+
+    def _size(self, name: str) -> int:
+        path = self.folder / name
+        return path.stat().st_size if path.exists() else 0
+
+    def resume(self, state: TrainState) -> None:
+        """Put the checkpoint into `state`, both logs back to where it was made; the recipe with its new budgets; no
+        result any more. Raises DataError: a file that is not what it was, or leads out of the folder."""
+        for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
+            inside(self.folder, name)
+        check_manifest(self.folder)
+        extra = load_checkpoint(self.folder / CHECKPOINT, self.job, state)
+        sizes: dict[str, int] = {name: extra["logs"].get(name, 0) for name in LOGS}
+        self.manifest.load()
+        self.manifest.release(["result.json", *LOGS])
+        try:
+            for beside in (*self.folder.glob(".*.tmp"), *(self.folder / "resume").glob(".*.tmp")):
+                beside.unlink()  # half a file of a process that was killed
+            (self.folder / "result.json").unlink(missing_ok=True)
+            for name, size in sizes.items():
+                _cut(self.folder / name, size)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        self.manifest.write({"recipe.yaml": resolved_yaml(self.job.config)})
+
+
+def _cut(path: Path, size: int) -> None:
+    """The file's first `size` bytes, where it is longer. Raises DataError: it is shorter."""
+    found = path.stat().st_size if path.exists() else 0
+    if found < size:
+        raise DataError(
+            trn(
+                "has {n} byte, and had {size} when it was written",
+                "has {n} bytes, and had {size} when it was written",
+                n=found,
+                size=size,
+            ),
+            where=shown(path),
+            todo=tr("bring the file back from a copy"),
+        )
+    if found > size:
+        os.truncate(path, size)
+
+
+def environment(job: Job) -> dict[str, Json]:
+    """Versions, machine, device, seed and the data's hash: what one needs to make sense of a run later."""
+    import numpy
+
+    return {
+        "rnncli": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "system": platform.platform(),
+        "device": job.device.type,
+        "device_name": torch.cuda.get_device_name() if job.device.type == "cuda" else platform.processor(),
+        "threads": job.config.train.threads,
+        "processes": job.world,
+        "seed": job.config.train.seed,
+        "data_sha256": job.splits.fingerprint,
+        "recipe": job.recipe.name,
+        "origins": _origins(job.recipe),
+        "git_commit": _git_commit(job.recipe),
+    }
+
+
+def _origins(recipe: Recipe) -> dict[str, Json]:
+    """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are no default."""
+    rows = print_config(recipe.document, recipe.config).rows
+    return {key: origin for key, _, origin in rows if origin != "default"}
+
+
+def _git_commit(recipe: Recipe) -> str | None:
+    """The commit checked out where the recipe lies, None outside a repository or without git."""
+    folder = Path(recipe.document.name).resolve().parent
+    if not Path(recipe.document.name).exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

@@ -1,0 +1,135 @@
+"""What `rnncli inspect` shows: a view, or the overview, of one target or of two side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnncli.errors import DataError, UsageError
+from rnncli.locale import tr
+from rnncli.targets.target import Target
+from rnncli.views import Options, load_view, refuse_unread
+
+if TYPE_CHECKING:
+    from rnncli.data.batch import Batch
+    from rnncli.records import Page
+    from rnncli.views import Subject
+
+
+@dataclass(frozen=True)
+class InspectRequest:
+    """What is looked at of a target. view: "" is the overview. sample, batch_size, inputs: as Target.subject has them.
+    cell, nonlinearity: of a weight file, which does not record them."""
+
+    view: str = ""
+    options: Options = field(default_factory=Options)
+    sample: int | None = None
+    batch_size: int | None = None
+    inputs: tuple[str, ...] = ()
+    cell: str | None = None
+    nonlinearity: str | None = None
+
+    @property
+    def rows(self) -> int:
+        return load_view(self.view).ROWS if self.view else 1
+
+    def check(self, target: Target) -> None:
+        """Raises UsageError: no such view, or an option that it, or this kind of target, does not read."""
+        if self.sample is not None and self.inputs:
+            raise UsageError(tr("--sample and --input do not go together"), where="--sample")
+        if self.view:
+            refuse_unread(self.view, self._given(target))
+        elif shown := [key for key in self.options.given() if key != "core"]:
+            raise UsageError(
+                tr("the overview does not read --{option}", option=shown[0]),
+                todo=tr("name a view: rnncli inspect TARGET VIEW"),
+            )
+
+    def _given(self, target: Target) -> list[str]:
+        """The options of views and batches that were set; --core also chooses a core of a weight file."""
+        batch = {"sample": self.sample, "input": self.inputs or None, "batch_size": self.batch_size}
+        given = [*self.options.given(), *(key for key, value in batch.items() if value is not None)]
+        return [key for key in given if key != "core" or target.kind != "weights"]
+
+
+def inspect(target: Target, request: InspectRequest, other: Target | None = None) -> Page:
+    """The page of a target, or of it and another one side by side: the second as it is, without cell or nonlinearity.
+
+    Raises UsageError (an option that cannot be had here), DataError (data or weights), Missing (memory).
+    """
+    from rnncli.views import side_by_side
+
+    page = _page(target, request)
+    if other is None:
+        return page
+    second = _page(other, replace(request, cell=None, nonlinearity=None))
+    return side_by_side(page, second, (" ".join([Path(target.typed).name, *target.sets]), Path(other.typed).name))
+
+
+def _page(target: Target, request: InspectRequest) -> Page:
+    from rnncli import views
+
+    subject = _of_weights(target, request) if target.kind == "weights" else _of_task(target, request)
+    return views.page(request.view, subject, request.options) if request.view else views.overview(subject)
+
+
+def _of_task(target: Target, request: InspectRequest) -> Subject:
+    for flag, value in (("--cell", request.cell), ("--nonlinearity", request.nonlinearity)):
+        if value is not None:
+            raise UsageError(
+                tr("{flag} is for weight files: a recipe says it", flag=flag),
+                where=flag,
+                todo="--set model.{}={}".format(flag.removeprefix("--"), value),
+            )
+    if target.kind == "run" and target.seed is not None:
+        raise UsageError(tr("--seed draws fresh weights; a run has its own"), where="--seed")
+    return target.subject(
+        sample=request.sample or 0, rows=request.rows, batch_size=request.batch_size, inputs=request.inputs
+    )
+
+
+def _of_weights(target: Target, request: InspectRequest) -> Subject:
+    from rnncli import views, weights
+
+    if target.sets:
+        raise UsageError(tr("--set is for recipes: a weight file has no keys"), where="--set")
+    if request.sample is not None:
+        raise UsageError(
+            tr("a weight file has no data to take a sample of"), where="--sample", todo="--input random:64"
+        )
+    tensors = weights.read_weights(target.path)
+    cores = weights.find_cores(tensors, cell=request.cell, nonlinearity=request.nonlinearity, where=target.path)
+    core = weights.choose_core(cores, request.options.core, target.path)
+    rows = request.batch_size or request.rows
+    steps, batch = _features(request.inputs, core.spec.input_size, rows)
+    return views.subject_of_weights(
+        core,
+        title=target.typed,
+        batch=batch,
+        rows=rows,
+        steps=steps,
+        seed=target.seed or 0,
+        tables=weights.embeddings(tensors, core.spec.input_size),
+    )
+
+
+def _features(inputs: Sequence[str], size: int, rows: int) -> tuple[int, Batch | None]:
+    """Steps of a random sequence, or numbers of a file. size: I."""
+    from rnncli.views._inputs import features_of_file, random_steps, with_rows
+    from rnncli.views._subject import STEPS
+
+    if not inputs:
+        return STEPS, None
+    if len(inputs) > 1:
+        raise UsageError(tr("one --input goes with a weight file"), where="--input")
+    if inputs[0].startswith("random:"):
+        return random_steps(inputs[0]), None
+    if not inputs[0].lower().endswith((".npy", ".csv")):
+        raise DataError(
+            tr("weights know no tokens: a text cannot be read"),
+            where="--input",
+            todo=tr("give numbers: FILE.csv, FILE.npy (T, I) or (T, B, I), or random:T"),
+        )
+    return 0, with_rows(features_of_file(inputs[0], size), rows)

@@ -1,0 +1,108 @@
+"""The processes that train one model, as the training loop sees them; alone, there is one, and nothing is sent."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from rnncli.cells import State
+from rnncli.data.batch import Batch
+from rnncli.tasks import Loss
+
+LossFunction = Callable[[Batch, State | None], Loss]
+
+
+class ProcessGroup(Protocol):
+    """The processes that train a job together, seen from one of them.
+
+    rank, world: as torch.distributed counts them; rank 0 measures, writes and prints. local_status: returns the signal
+    that this process received (0: none) and the seconds since rank 0 wrote a checkpoint. folder: of the run, "" where
+    nothing is kept.
+    """
+
+    local_status: Callable[[], tuple[int, float]]
+    folder: str
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world(self) -> int: ...
+
+    def status(self) -> tuple[int, float]:
+        """What all agreed on at the last exchange: the signal to stop for (0: none), and the seconds since the last
+        checkpoint."""
+        ...
+
+    def clock(self, began: float) -> Callable[[], float]:
+        """Seconds since `began`, the same in every process. began: of time.perf_counter."""
+        ...
+
+    def data_parallel(self, loss: LossFunction, model: nn.Module, seed: int) -> LossFunction:
+        """The loss, its backward pass averaging the gradients over all processes."""
+        ...
+
+    def all_reduce(self, total: Tensor, count: float) -> tuple[Tensor, float]:
+        """The sums of a batch's loss and count over all processes. total: ()."""
+        ...
+
+    def sync(self) -> None:
+        """Wait for all processes, and bring status and clock up to date."""
+        ...
+
+    def broadcast(self, make: Callable[[], Any]) -> Any:
+        """What rank 0 makes, plain JSON values; the others wait for it."""
+        ...
+
+    def all_gather(self, data: bytes) -> list[bytes]:
+        """The bytes of each process, by rank."""
+        ...
+
+    def all_gather_text(self, text: str) -> list[str]:
+        """The text of each process, by rank."""
+        ...
+
+    def resume_command(self, run: str = "") -> str:
+        """The command that resumes this run, or `run`, which is quoted already."""
+        ...
+
+
+class Alone:
+    """A group of one process."""
+
+    rank, world = 0, 1
+
+    def __init__(self) -> None:
+        self.local_status: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
+        self.folder = ""
+
+    def status(self) -> tuple[int, float]:
+        return self.local_status()
+
+    def clock(self, began: float) -> Callable[[], float]:
+        return lambda: time.perf_counter() - began
+
+    def data_parallel(self, loss: LossFunction, model: nn.Module, seed: int) -> LossFunction:
+        return loss
+
+    def all_reduce(self, total: Tensor, count: float) -> tuple[Tensor, float]:
+        return total, count
+
+    def sync(self) -> None:
+        pass
+
+    def broadcast(self, make: Callable[[], Any]) -> Any:
+        return make()
+
+    def all_gather(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def all_gather_text(self, text: str) -> list[str]:
+        return [text]
+
+    def resume_command(self, run: str = "") -> str:
+        return f"rnncli train --resume {run or shlex.quote(self.folder)}"

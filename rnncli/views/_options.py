@@ -1,0 +1,64 @@
+"""The options of a view, from the words of a command line."""
+
+from __future__ import annotations
+
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.views import Options
+
+
+def parse_options(
+    *,
+    steps: str | None,
+    units: str | None,
+    layer: int | None,
+    direction: str | None,
+    core: str | None,
+    loss: str | None,
+    variant: str | None,
+) -> Options:
+    """Options as typed: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
+    if direction not in (None, "fwd", "bwd"):
+        raise UsageError(tr("a direction is fwd or bwd"), where="--direction")
+    if loss not in (None, "last", "all"):
+        raise UsageError(tr("a loss is last or all"), where="--loss")
+    return Options(
+        steps=None if steps is None else _steps(steps),
+        units=None if units is None else _units(units),
+        layer=layer,
+        direction=direction,  # type: ignore[arg-type]
+        core=core,
+        loss=loss,  # type: ignore[arg-type]
+        variant=variant,
+    )
+
+
+def _steps(text: str) -> slice:
+    """0:20, :20, -10:, 7 -> a slice of the time axis."""
+    start, colon, stop = text.partition(":")
+    try:
+        if not colon:
+            one = int(start)
+            return slice(one, one + 1 or None)
+        return slice(int(start) if start else None, int(stop) if stop else None)
+    except ValueError as error:
+        raise UsageError(
+            tr("{text!r} are no steps", text=text), where="--steps", todo=tr("such as 0:20, -10: or 7")
+        ) from error
+
+
+def _units(text: str) -> tuple[int, ...]:
+    """0-7,12 -> 0 ... 7, 12."""
+    found: list[int] = []
+    try:
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            begin, end = int(first), int(last if dash else first)
+            if end < begin or end - begin > 100_000:
+                raise ValueError(part)
+            found += range(begin, end + 1)
+    except ValueError as error:
+        raise UsageError(
+            tr("{text!r} are no units", text=text), where="--units", todo=tr("such as 7, 0-7 or 0-3,12")
+        ) from error
+    return tuple(dict.fromkeys(found))
