@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def golden(as_kept: AsKept) -> Golden:
         as_kept(folder / f"{name}.txt", text)
 
     return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _spoken_once() -> Iterator[None]:
+    """The recordings that ship as a rule are many, and the same every time: one session makes each once."""
+    from rnncli.data.made import speech
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speech, "clip", cache(speech.clip))
+        yield
 
 
 @pytest.fixture(autouse=True)

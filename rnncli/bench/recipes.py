@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -26,17 +26,19 @@ from rnncli.bench.measure import (
     warm_up,
 )
 from rnncli.bench.work import allowed, in_order, require_equal
+from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
 from rnncli.device import usable_cores
 from rnncli.errors import CheckFailed, RnncliError
 from rnncli.replay.rounding import Found
-from rnncli.tasks import Loss, Recipe, Task
+from rnncli.tasks import Loss, Recipe
 from rnncli.training.job import Job, cores_of, prepare
 from rnncli.training.loop import Progress, TrainState, fit, start, update
 
 PARTS = ("data", "forward", "backward", "optimizer", "reporting")
 BATCHES = 16  # the batches that the bare loop and the candidates go over again and again
 Report = Callable[[Progress], object]
+LossOfBatch = Callable[[Batch, State | None], Loss]
 
 
 @dataclass
@@ -51,32 +53,22 @@ class Clock:
         self.seconds[part] += time.perf_counter() - since
 
 
-class TimedTask:
-    """A task whose batches and loss are timed; everything else is the task's own. A GPU is waited for after each."""
+class TimedJob(Job):
+    """A job whose batches are timed."""
 
-    def __init__(self, task: Task, clock: Clock, wait: Callable[[], None]) -> None:
-        self._task, self._clock, self._wait = task, clock, wait
+    def __init__(self, job: Job, clock: Clock) -> None:
+        super().__init__(**vars(job))
+        self.clock = clock
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def batches(self, config: Any, part: Any, order: Order | None) -> Iterator[Batch]:
-        found = self._task.batches(config, part, order)
+    def batches(self, order: Order) -> Iterator[Batch]:
+        found = super().batches(order)
         while True:
             began = time.perf_counter()
             batch = next(found, None)
-            self._clock.add("data", began)
+            self.clock.add("data", began)
             if batch is None:
                 return
             yield batch
-
-    def loss(self, *arguments: Any) -> Loss:
-        began = time.perf_counter()
-        loss = self._task.loss(*arguments)
-        self._wait()
-        self._clock.add("forward", began)
-        self._clock.forward_ended = time.perf_counter()
-        return loss
 
 
 class WholeLoop:
@@ -92,12 +84,27 @@ class WholeLoop:
         self._wait = _waiter(job)
         endless = {"epochs": 10**9, "max_steps": 0, "max_time": 0.0, "early_stopping": 0}
         train = job.config.train.model_copy(update=endless)
-        timed = cast(Task, TimedTask(job.task, self._clock, self._wait))
-        self.job = replace(job, task=timed, config=job.config.model_copy(update={"train": train}), model=_copy(job))
+        self.job = TimedJob(
+            replace(job, config=job.config.model_copy(update={"train": train}), model=_copy(job)), self._clock
+        )
         state = start(self.job)
+        state.loss = self._timed(state.loss)
         state.optimizer.register_step_pre_hook(self._before_step)
         state.optimizer.register_step_post_hook(self._after_step)
         self._progress = fit(self.job, state)
+
+    def _timed(self, loss: LossOfBatch) -> LossOfBatch:
+        """A GPU is waited for."""
+
+        def timed(batch: Batch, carry: State | None) -> Loss:
+            began = time.perf_counter()
+            found = loss(batch, carry)
+            self._wait()
+            self._clock.add("forward", began)
+            self._clock.forward_ended = time.perf_counter()
+            return found
+
+        return timed
 
     def _before_step(self, *_: Any) -> None:
         self._wait()
@@ -308,7 +315,7 @@ def _job_with(job: Job, candidate: Candidate) -> Job:
     model_section = job.config.model.model_copy(update={"engine": candidate.engine})
     train = job.config.train.model_copy(update={"threads": candidate.threads, "precision": candidate.precision})
     config = job.config.model_copy(update={"model": model_section, "train": train})
-    model = job.task.build(config, job.splits.vocab).to(job.device, next(job.model.parameters()).dtype)
+    model = job.task.build(config, job.splits.fitted).to(job.device, next(job.model.parameters()).dtype)
     model.load_state_dict(job.model.state_dict())
     return replace(job, config=config, model=model)
 

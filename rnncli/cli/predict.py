@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rnncli.runs.open import Run
-    from rnncli.tasks import Asked, Prediction
+    from rnncli.tasks import Prediction, PredictOptions
 
 MOST_NOTES = 10  # printed; more are counted
 
@@ -56,20 +56,20 @@ def predict(
         raise UsageError(tr("- stands for standard input, alone"), where="rnncli predict")
     elif bool(given) == (file is not None):
         raise _no_input(target, folder)
-    from rnncli.tasks import Asked
+    from rnncli.tasks import PredictOptions
 
     run = found.run.with_threads(1)
-    asked = Asked(top_k, temperature, seed, beam, length)
-    predictions = _of_arguments(run, given, asked) if file is None else _of_lines(run, file, asked)
+    options = PredictOptions(top_k, temperature, seed, beam, length)
+    predictions = _of_arguments(run, given, options) if file is None else _of_lines(run, file, options)
     _write(predictions, json)
 
 
 def _no_input(target: str, folder: Path) -> UsageError:
     """Which input the run's task takes, and in what way."""
-    from rnncli.tasks import input_kind, load_recipe
+    from rnncli.tasks import load_recipe
 
     recipe = load_recipe(str(folder / "recipe.yaml"))
-    path = input_kind(recipe.task, recipe.config) == "path"
+    path = recipe.task.input_kind(recipe.config) == "path"
     return UsageError(
         tr("give a FILE, or several") if path else tr("give TEXT, or --file FILE, or - for standard input"),
         where="rnncli predict",
@@ -83,37 +83,27 @@ def _one_source(file: str | None) -> str:
     return "-"
 
 
-def _of_arguments(run: Run, given: list[str], asked: Asked) -> Iterator[Prediction]:
+def _of_arguments(run: Run, given: list[str], options: PredictOptions) -> Iterator[Prediction]:
     """Each argument's answer; a line end behind each text."""
     from dataclasses import replace
 
-    from rnncli.tasks import input_kind
-
-    if input_kind(run.task, run.config) == "text" and not settings.quiet:
+    if run.task.input_kind(run.config) == "text" and not settings.quiet:
         for text in given:
             if os.path.isfile(text):
                 note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
                 print(tr("note: {text}", text=note), file=sys.stderr)
-    for found in run.task.predict(run.config, run.model, run.vocab, given, asked):
+    for found in run.task.predict(run.config, run.model, run.fitted, given, options):
         yield found if found.more else replace(found, text=found.text + "\n")
 
 
-def _of_lines(run: Run, file: str, asked: Asked) -> Iterator[Prediction]:
-    from dataclasses import replace
+def _of_lines(run: Run, file: str, options: PredictOptions) -> Iterator[Prediction]:
 
-    from rnncli.tasks import input_kind
-
-    if input_kind(run.task, run.config) == "path" and file != "-":
+    if run.task.input_kind(run.config) == "path" and file != "-":
         raise UsageError(
             tr("this task takes files as arguments"), where="--file", todo=tr("rnncli predict RUN {file}", file=file)
         )
     lines = _stdin_lines() if file == "-" else _file_lines(file)
-    whole = getattr(run.task, "predict_lines", None)
-    if whole is not None:
-        yield from whole(run.config, run.model, run.vocab, lines, asked)
-        return
-    for found in run.task.predict(run.config, run.model, run.vocab, _bare(lines), asked):
-        yield found if found.more else replace(found, text=found.text + "\n")
+    yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)
 
 
 def _file_lines(file: str) -> Iterator[str]:
@@ -139,11 +129,6 @@ def _stdin_lines() -> Iterator[str]:
                 where=f"-:{number}",
                 todo=tr("convert it, for instance: iconv -f LATIN1 -t UTF-8"),
             ) from error
-
-
-def _bare(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        yield line.removeprefix("\ufeff").rstrip("\r\n")
 
 
 def _write(predictions: Iterable[Prediction], json: bool) -> None:

@@ -166,8 +166,7 @@ def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, ob
     """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that."""
     from rnncli.tasks import load_recipe
 
-    fill = getattr(load_recipe(name).task, "fill", None)
-    found = {} if fill is None else fill(path)
+    found = load_recipe(name).task.suggest_settings(path)
     return _unless_typed({"data.path": path} | found, sets)
 
 

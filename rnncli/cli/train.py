@@ -256,6 +256,4 @@ def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
 
 def _input(job: Job) -> str:
     """What `predict` takes for this recipe."""
-    from rnncli.tasks import input_kind
-
-    return "FILE" if input_kind(job.task, job.config) == "path" else "TEXT"
+    return "FILE" if job.task.input_kind(job.config) == "path" else "TEXT"

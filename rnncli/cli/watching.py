@@ -36,7 +36,7 @@ class Lines:
         self.pending: Progress | None = None
         self.best = 0  # the best epoch so far
         self.shown: set[int] = set()
-        self.counted = getattr(job.task, "COUNTED", "steps")  # what the speed is of
+        self.counted = job.task.COUNTED  # what the speed is of
 
     def __call__(self, progress: Progress) -> None:
         if progress.event == "step":

@@ -457,9 +457,17 @@ class ChosenFeatures(Sequence["Tensor"]):
             return ChosenFeatures(self.features, self.rows[i])
         return self.features[self.rows[i]]
 
+    def chosen(self, rows: Sequence[int]) -> ChosenFeatures:
+        """These of them, in this order."""
+        return ChosenFeatures(self.features, [self.rows[row] for row in rows])
+
     @property
     def lengths(self) -> list[int]:
         return [self.features.lengths[row] for row in self.rows]
+
+    @property
+    def clips(self) -> list[Clip]:
+        return [self.features.clips[row] for row in self.rows]
 
 
 def read_features(

@@ -39,7 +39,7 @@ KEEP = 512 << 20  # bytes of frames held in memory
 
 
 @dataclass(frozen=True)
-class Film:
+class FrameSequence:
     """One sequence of frames and its class. where: for messages. group: whose films stay in one part. frames: (T,
     height, width, C) where it is in memory already; path: what is read otherwise; made: its number in shapes.py."""
 
@@ -57,21 +57,21 @@ class Film:
         if self.made is not None:
             return shapes.film(self.made, self.label)
         assert self.path is not None
-        return read_film(self.path)
+        return read_sequence(self.path)
 
 
 @dataclass
-class Films:
-    """Films of one frame shape, read lazily beyond KEEP bytes. lengths: T of each. shape: (height, width, C)."""
+class FrameSequences:
+    """Sequences of one frame shape, read lazily beyond KEEP bytes. lengths: T of each. shape: (height, width, C)."""
 
     shape: tuple[int, int, int] = (0, 0, 0)
-    films: list[Film] = field(default_factory=list)
+    sequences: list[FrameSequence] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     fingerprint: str = ""
     _kept: list[Any] = field(default_factory=list)  # of the first films
 
     def __getitem__(self, row: int) -> Any:
-        return self._kept[row] if row < len(self._kept) else self.films[row].load()
+        return self._kept[row] if row < len(self._kept) else self.sequences[row].load()
 
     def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over all points of these rows."""
@@ -87,10 +87,40 @@ class Films:
         return mean.tolist(), deviation.tolist()
 
 
-def read_films(films: Sequence[Film], skipped: Skipped, shape: tuple[int, int, int] | None = None) -> Films:
+@dataclass(frozen=True)
+class ChosenFrames(Sequence[Any]):
+    """Some rows of FrameSequences, each (T, height, width, C), read when asked for."""
+
+    sequences: FrameSequences
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return ChosenFrames(self.sequences, self.rows[i])
+        return self.sequences[self.rows[i]]
+
+    def chosen(self, rows: Sequence[int]) -> ChosenFrames:
+        """These of them, in this order."""
+        return ChosenFrames(self.sequences, [self.rows[row] for row in rows])
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.sequences.lengths[row] for row in self.rows]
+
+    @property
+    def listed(self) -> list[FrameSequence]:
+        return [self.sequences.sequences[row] for row in self.rows]
+
+
+def read_sequences(
+    films: Sequence[FrameSequence], skipped: Skipped, shape: tuple[int, int, int] | None = None
+) -> FrameSequences:
     """Reads every film once. One that cannot be read, that has another frame shape than `shape` (None: than the first
     good one), or numbers that are none, is a bad record."""
-    found = Films(shape or (0, 0, 0))
+    found = FrameSequences(shape or (0, 0, 0))
     digest = hashlib.sha256()
     size = 0
     for film in films:
@@ -112,7 +142,7 @@ def read_films(films: Sequence[Film], skipped: Skipped, shape: tuple[int, int, i
         size += frames.nbytes
         if size <= KEEP or film.frames is not None:
             found._kept.append(frames)
-        found.films.append(film)
+        found.sequences.append(film)
         found.lengths.append(len(frames))
     found.fingerprint = digest.hexdigest()
     return found
@@ -131,7 +161,7 @@ def frames_fault(frames: Any, shape: tuple[int, int, int]) -> str:
     return ""
 
 
-def list_films(
+def list_sequences(
     source: Source,
     skipped: Skipped,
     *,
@@ -142,7 +172,7 @@ def list_films(
     label: Key = "label",
     pattern: str | None = None,
     by: Key | None = None,
-) -> list[Film]:
+) -> list[FrameSequence]:
     """The films of a source with their classes; those of a folder are not read yet.
 
     An .npz: arrays `frames` (N, T, height, width[, C]) and `labels` (N,), `lengths` (N,) where films end early, `by` an
@@ -155,7 +185,7 @@ def list_films(
             todo = tr("take {name}", name=MOVING_SHAPES)
             raise DataError(tr("this shipped data holds no films"), where=str(source), todo=todo)
         rows = [cells for _, cells in open_table(source).rows(skipped)]
-        return [Film(f"{source}:{i + 2}", motion, made=int(number)) for i, (number, motion) in enumerate(rows)]
+        return [FrameSequence(f"{source}:{i + 2}", motion, made=int(number)) for i, (number, motion) in enumerate(rows)]
     path = Path(source)
     if path.suffix.lower() == ".npz":
         return _archive(path, skipped, frames, labels, lengths, None if by is None else str(by))
@@ -197,17 +227,17 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
 
 
-def _is_film(entry: Path) -> bool:
+def _is_sequence(entry: Path) -> bool:
     return entry.is_dir() or entry.suffix.lower() in ARRAYS
 
 
-def _class_folders(path: Path) -> list[Film]:
+def _class_folders(path: Path) -> list[FrameSequence]:
     classes = [entry for entry in _entries(path) if entry.is_dir()]
     films = [
-        Film(shown(entry), folder.name, path=entry)
+        FrameSequence(shown(entry), folder.name, path=entry)
         for folder in classes
         for entry in _entries(folder)
-        if _is_film(entry)
+        if _is_sequence(entry)
     ]
     if len({film.label for film in films}) < 2:
         raise DataError(
@@ -222,18 +252,20 @@ def _class_folders(path: Path) -> list[Film]:
     return films
 
 
-def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: str | None) -> list[Film]:
+def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: str | None) -> list[FrameSequence]:
     for name in (label, by):
         if name is not None:
             pattern.need(name)
-    found = with_fields(filter(_is_film, _entries(path)), pattern, skipped)
-    films = [Film(shown(entry), fields[label], "" if by is None else fields[by], entry) for entry, fields in found]
+    found = with_fields(filter(_is_sequence, _entries(path)), pattern, skipped)
+    films = [
+        FrameSequence(shown(entry), fields[label], "" if by is None else fields[by], entry) for entry, fields in found
+    ]
     if not films and not skipped.count:
         raise DataError(tr("holds no films: no folders, no .npy, no .npz"), where=shown(path))
     return films
 
 
-def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) -> list[Film]:
+def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) -> list[FrameSequence]:
     table = open_table(path)
     places = [table.index(key) for key in (file, label, *(() if by is None else (by,)))]
     films = []
@@ -242,19 +274,19 @@ def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) 
         if not name or not of or (by is not None and not group):
             skipped.bad(f"{table.name}:{line}", tr("a column that is read is empty"))
         else:
-            films.append(Film(shown(path.parent / name), of, group, path.parent / name))
+            films.append(FrameSequence(shown(path.parent / name), of, group, path.parent / name))
     if not films and not skipped.count:
         raise DataError(tr("the table has no rows"), where=table.name)
     return films
 
 
-def read_film(path: Path) -> Any:
+def read_sequence(path: Path) -> Any:
     """One film, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. DataError otherwise."""
     if path.suffix.lower() in ARRAYS and not os.path.isdir(path):
         arrays = read_arrays(path)
         if len(arrays) != 1:
             raise DataError(tr("holds {n} arrays; a film is one array", n=len(arrays)), where=shown(path))
-        return _as_film(next(iter(arrays.values())), shown(path))
+        return _as_sequence(next(iter(arrays.values())), shown(path))
     if not os.path.isdir(path):
         with open_binary(path):
             pass
@@ -276,10 +308,10 @@ def read_film(path: Path) -> Any:
         frames.append(frame)
     if not frames:
         raise DataError(tr("holds no frames ({known})", known=".npy " + " ".join(PICTURES)), where=shown(path))
-    return _as_film(np.stack(frames), shown(path))
+    return _as_sequence(np.stack(frames), shown(path))
 
 
-def _as_film(array: Any, where: str) -> Any:
+def _as_sequence(array: Any, where: str) -> Any:
     if array.dtype.kind not in "uifb":
         raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=where)
     if array.ndim == 3:
@@ -320,7 +352,9 @@ def _picture(path: Path) -> Any:
         raise DataError(tr("is no picture that can be read: {why}", why=str(error)[:200]), where=shown(path)) from error
 
 
-def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: str, by: str | None) -> list[Film]:
+def _archive(
+    path: Path, skipped: Skipped, frames: str, labels: str, lengths: str, by: str | None
+) -> list[FrameSequence]:
     arrays = read_arrays(path)
     where = shown(path)
     wanted = {"frames": frames, "labels": labels}
@@ -384,7 +418,7 @@ def _archive(path: Path, skipped: Skipped, frames: str, labels: str, lengths: st
                 ),
             )
         else:
-            found.append(Film(f"{where}[{n}]", _name(value), groups[n], frames=films[n, :end]))
+            found.append(FrameSequence(f"{where}[{n}]", _name(value), groups[n], frames=films[n, :end]))
     return found
 
 

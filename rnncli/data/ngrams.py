@@ -52,7 +52,7 @@ class NgramClassifier:
 
         optimizer.step(closure)
 
-    def log_chances(self, texts: Sequence[Sequence[str]]) -> Any:
+    def log_probs(self, texts: Sequence[Sequence[str]]) -> Any:
         """Each class's log probability, a tensor (texts, C). N-grams that training never saw are left out."""
         import torch
 

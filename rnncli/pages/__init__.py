@@ -9,7 +9,6 @@ text = html.render(web_page([find_target("hello-001")]))
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rnncli import views
 from rnncli.errors import UsageError
@@ -73,10 +72,9 @@ def pictures(target: Target) -> list[Record]:
         return []
     part = target.data.held_out
     given = (target.config, target.model, target.data, part)
-    larger: Any = getattr(target.task, "pictures", None)
-    own: list[Record] = larger(*given) if larger is not None else []
+    own = target.task.pictures(*given)
     known = {one.name for one in own}
-    return [*(one for one in target.task.show(*given) if one.name not in known), *own]
+    return [*(one for one in target.task.summarize(*given) if one.name not in known), *own]
 
 
 def _of_view(target: Target, name: str) -> Sequence[Record]:

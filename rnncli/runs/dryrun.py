@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rnncli import records
 from rnncli.data.batch import Batch, Order
+from rnncli.data.vocab import Vocab
 from rnncli.device import memory_available
 from rnncli.locale import tr, trn
 from rnncli.runs.summary import header
@@ -49,15 +50,15 @@ def dry_run(job: Job) -> records.Page:
 def first_batch(job: Job) -> Batch:
     """The first batch of the first epoch, on the job's device."""
     order = Order(job.config.train.seed, 1)
-    return next(iter(job.task.batches(job.config, job.splits.train, order))).to(job.device)
+    return next(job.batches(order)).to(job.device)
 
 
 def vocabulary(job: Job) -> str:
     """How many tokens and labels the training part has, and the first few."""
     parts = []
-    for name, value in job.splits.vocab.items():
-        if isinstance(value, dict) and isinstance(value.get("tokens"), list):
-            tokens = [str(token) for token in value["tokens"]]
+    for name, value in vars(job.splits.fitted).items():
+        if isinstance(value, Vocab):
+            tokens = value.tokens
             first = " ".join(repr(token)[1:-1] for token in tokens[:12])
             parts.append(f"{name} {len(tokens):,}: {first}{' ...' if len(tokens) > 12 else ''}")
     return "; ".join(parts) or tr("none")

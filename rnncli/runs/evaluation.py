@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from rnncli import names
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Json
 from rnncli.runs.open import Run
-from rnncli.tasks import Baseline, Metrics, Splits
+from rnncli.tasks import AnySplits, Baseline, Metrics
 
 PARTS = ("test", "validation", "train")
 
@@ -92,14 +91,14 @@ def _own(run: Run, split: str | None) -> Evaluation:
     splits = run.task.read(run.config)
     notes = list(splits.notes)
     if run.environment().get("data_sha256") != splits.fingerprint:
-        if splits.vocab != run.vocab:
+        if splits.fitted != run.fitted:
             raise DataError(
                 tr("the data has changed since this run was trained, and its vocabulary with it"),
                 where=str(run.folder),
                 todo=tr("bring the old data back, or measure a file as new data: --data FILE"),
             )
         notes.append(tr("the data has changed since this run was trained"))
-    there = [name for name in PARTS if splits.part(name) is not None]
+    there = [name for name in PARTS if name in splits.parts]
     on = there[0] if split is None else split
     if split is None and on != splits.held_out:
         notes.append(
@@ -116,28 +115,21 @@ def _own(run: Run, split: str | None) -> Evaluation:
             where="--split",
             todo=tr("it has {names}", names=", ".join(there)),
         )
-    metrics = run.task.metrics(run.config, run.model, splits.part(on), run.vocab)
+    metrics = run.task.metrics(run.config, run.model, splits.part(on), run.fitted)
     return Evaluation(on, metrics, run.task.baselines(run.config, splits, on), notes)
 
 
 def _new(run: Run, data: str) -> Evaluation:
-    read_part: Any = getattr(run.task, "read_part", None)
-    if read_part is None:
-        raise UsageError(
-            tr("task {name} measures its own data only", name=run.config.task),
-            where="--data",
-            todo=tr("leave --data away"),
-        )
-    part, notes = read_part(run.config, run.vocab, data)
-    metrics = run.task.metrics(run.config, run.model, part, run.vocab)
+    part, notes = run.task.read_part(run.config, run.fitted, data)
+    metrics = run.task.metrics(run.config, run.model, part, run.fitted)
     baselines: list[Baseline] = []
     splits = _trained_on(run, notes)
     if splits is not None:
-        baselines = run.task.baselines(run.config, replace(splits, test=part), "test")
+        baselines = run.task.baselines(run.config, replace(splits, parts={**splits.parts, "test": part}), "test")
     return Evaluation(data, metrics, baselines, notes)
 
 
-def _trained_on(run: Run, notes: list[str]) -> Splits | None:
+def _trained_on(run: Run, notes: list[str]) -> AnySplits | None:
     """The run's own data, which baselines are fitted on; None, and a note why, where it is not as it was."""
     try:
         splits = run.task.read(run.config)

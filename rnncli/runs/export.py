@@ -64,7 +64,7 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     script = whole_script(run) if whole else weights_script(run, foreign) if foreign else cores_script(run, cores)
     files: dict[str, bytes | str] = {
         "model.safetensors": save(tensors, metadata={"format": "pt"}),
-        "vocab.json": json.dumps(run.vocab, ensure_ascii=False),
+        "vocab.json": json.dumps(run.fitted.to_json(), ensure_ascii=False),
         "load.py": script,
     }
     if content is not None:
@@ -79,7 +79,7 @@ def _is_whole(model: nn.Module, run: Run) -> bool:
         isinstance(model, SequenceModel)
         and isinstance(model.front, (OneHot, TokenEmbedding))
         and isinstance(model.head, (PerStep, NoHead))
-        and run.task.names(run.config, run.vocab).inputs is not None
+        and run.task.label_names(run.config, run.fitted).inputs is not None
     )
 
 
@@ -118,7 +118,7 @@ def whole_script(run: Run) -> str:
     model = run.model
     assert isinstance(model, SequenceModel)
     (spec,) = cores_of(model).values()
-    names = run.task.names(run.config, run.vocab)
+    names = run.task.label_names(run.config, run.fitted)
     assert names.inputs is not None
     parts = {"rnn": module_call(spec)}
     x = 'torch.nn.functional.one_hot(ids, len(tokens)).to(weights["rnn.weight_ih_l0"])'
@@ -130,11 +130,12 @@ def whole_script(run: Run) -> str:
     made = ", ".join(f'"{name}": {call}' for name, call in parts.items())
     scores = 'net["head"](output)' if "head" in parts else "output"
     dtype = "" if next(model.parameters()).dtype == torch.float32 else f".to({next(model.parameters()).dtype})"
-    words = run.vocab.get("kind") == "words"
+    vocab = run.fitted.to_json()
+    words = vocab.get("kind") == "words"
     known = [token for token in names.inputs if not token.startswith("<") and not token.isspace()][:5]
     sample = (" " if words else "").join(known)
     unknown = f'number.get(token, number["{UNK}"])' if UNK in names.inputs else "number[token]"
-    answers = "labels" if "labels" in run.vocab else "tokens"
+    answers = "labels" if "labels" in vocab else "tokens"
     return (
         _HEAD.format(title=f"{run.recipe.config.task} {run.folder.name}", argument=" TEXT")
         + f'''tokens = json.loads((here / "vocab.json").read_text("utf-8"))["tokens"]["tokens"]
@@ -270,7 +271,7 @@ def _names(states: list[str], end: str) -> list[str]:
 def _example(run: Run, T: int, B: int) -> Tensor:
     """Inputs as the model takes them, (T, B, ...): token numbers, or numbers shaped as the run's own data."""
     generator = torch.Generator().manual_seed(T)
-    tokens = run.task.names(run.config, run.vocab).inputs
+    tokens = run.task.label_names(run.config, run.fitted).inputs
     if tokens is not None:
         return torch.randint(len(tokens), (T, B), generator=generator)
     splits = run.task.read(run.config)

@@ -19,7 +19,7 @@ from rnncli.runs.folder import find_run
 from rnncli.runs.manifest import MANIFEST, check_manifest
 from rnncli.runs.read import read_log
 from rnncli.runs.writer import LOGS, WEIGHTS
-from rnncli.tasks import Recipe, Task, Vocabulary, load_recipe
+from rnncli.tasks import AnyTask, FittedState, Recipe, load_recipe
 from rnncli.training.job import set_threads
 
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
@@ -31,7 +31,7 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    vocab: Vocabulary
+    fitted: FittedState
     model: nn.Module
 
     def with_threads(self, batch_size: int) -> Run:
@@ -44,7 +44,7 @@ class Run:
         return self.recipe.config
 
     @property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         return self.recipe.task
 
     def metrics(self) -> list[dict[str, Json]]:
@@ -77,16 +77,15 @@ def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
         raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
     check_manifest(folder, (*OPENED, *LOGS))
     recipe = load_recipe(str(folder / "recipe.yaml"), sets)
-    vocab = read_json(folder / "vocab.json")
+    vocab = folder / "vocab.json"
+    fitted = recipe.task.fitted_from_json(recipe.config, read_json(vocab), where=str(vocab))
     try:
-        model = recipe.task.build(recipe.config, vocab).to(dtype_of(recipe.config.train.dtype))
+        model = recipe.task.build(recipe.config, fitted).to(dtype_of(recipe.config.train.dtype))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise DataError(
-            tr("this file does not fit the run's recipe: {why}", why=why), where=str(folder / "vocab.json")
-        ) from error
+        raise DataError(tr("this file does not fit the run's recipe: {why}", why=why), where=str(vocab)) from error
     load_weights(model, folder / WEIGHTS)
-    return Run(folder, recipe, vocab, model.eval())
+    return Run(folder, recipe, fitted, model.eval())
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -20,7 +20,7 @@ def code(recipe: Recipe) -> str:
     config: Any = recipe.config
     _refuse(config)
     splits = recipe.task.read(config)
-    tokens = splits.vocab["tokens"]["tokens"]
+    tokens = list(recipe.task.label_names(config, splits.fitted).inputs or ())
     batch = next(iter(recipe.task.batches(config, splits.train, None)))
     assert batch.targets is not None
     name, arguments = config.train.optimizer_call()

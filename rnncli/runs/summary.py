@@ -15,7 +15,7 @@ from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
 from rnncli.runs.evaluation import Evaluation
 from rnncli.runs.open import Run
-from rnncli.tasks import Metrics, Splits
+from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.job import Job
 from rnncli.training.outcome import Outcome
 
@@ -68,7 +68,7 @@ def header(job: Job) -> records.Page:
 
 def first_losses(job: Job) -> tuple[str, str]:
     """The loss of the first batch before any update, its products in bfloat16 and all of it in float32; six digits."""
-    batch = next(iter(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)))).to(job.device)
+    batch = next(job.batches(Order(job.config.train.seed, 1))).to(job.device)
     found = []
     job.model.eval()  # without dropout
     for half in (True, False):
@@ -104,7 +104,7 @@ def counted(n: int, what: str) -> str:
     return trn(*_COUNTED[what], n=n) if what in _COUNTED else f"{n:,} {tr(what)}"
 
 
-def counts_line(splits: Splits) -> str:
+def counts_line(splits: AnySplits) -> str:
     """`train: 1,525 texts, 10,473 steps; validation: ... (how they were chosen)`."""
     rows = [
         f"{tr(part)}: " + ", ".join(counted(n, what) for what, n in counts.items())
@@ -115,7 +115,7 @@ def counts_line(splits: Splits) -> str:
 
 def closing(job: Job, outcome: Outcome) -> records.Page:
     """One example step by step, then the network beside its baselines and the control without memory."""
-    shown = [*job.task.show(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
+    shown = [*job.task.summarize(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
     shown += [records.Message(note, "note") for note in outcome.notes]
     return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "rnncli/closing/1")
 

@@ -57,7 +57,7 @@ class Writer:
             raise cannot_write(self.folder, error) from error
         self.manifest.write(
             {
-                "vocab.json": json.dumps(self.job.splits.vocab, ensure_ascii=False),
+                "vocab.json": json.dumps(self.job.splits.fitted.to_json(), ensure_ascii=False),
                 "environment.json": json.dumps(environment(self.job), indent=1),
                 **self._state(state, parts),
                 "recipe.yaml": resolved_yaml(self.job.config),

@@ -15,7 +15,7 @@ from rnncli.locale import tr, trn
 from rnncli.recipe import RecipeConfig
 from rnncli.recipe.show import plain
 from rnncli.sweep.plan import Plan, described
-from rnncli.tasks import Task, Vocabulary
+from rnncli.tasks import AnyTask, FittedState
 
 LARGEST = 1 << 20  # of a hidden size that is tried
 
@@ -38,16 +38,16 @@ class Matcher:
     def __init__(self, plan: Plan) -> None:
         assert plan.match_params is not None
         self.plan, self.target = plan, plan.match_params
-        self._vocab: dict[str, Vocabulary] = {}
+        self._fitted: dict[str, FittedState] = {}
 
     def match(self, settings: Mapping[str, str]) -> Match:
         """The hidden size for these settings. Raises UsageError: even one unit has more parameters, or the recipe
         allows no other size; DataError: the data cannot be read."""
         recipe = self.plan.load(settings)
-        vocab = self._read(recipe.task, recipe.config)
+        fitted = self._read(recipe.task, recipe.config)
 
         def parameters(hidden_size: int) -> int:
-            return count(recipe.task, recipe.config, vocab, hidden_size)
+            return count(recipe.task, recipe.config, fitted, hidden_size)
 
         found = nearest(parameters, self.target, 1 + recipe.config.model.proj_size)
         if found is None:
@@ -65,20 +65,20 @@ class Matcher:
         self.plan.load({**settings, **match.settings})  # a clash of the size with another key is said now
         return match
 
-    def _read(self, task: Task, config: RecipeConfig) -> Vocabulary:
+    def _read(self, task: AnyTask, config: RecipeConfig) -> FittedState:
         key = repr(plain(config)["data"])
-        if key not in self._vocab:
-            self._vocab[key] = task.read(config).vocab
-        return self._vocab[key]
+        if key not in self._fitted:
+            self._fitted[key] = task.read(config).fitted
+        return self._fitted[key]
 
 
-def count(task: Task, config: Any, vocab: Vocabulary, hidden_size: int) -> int:
+def count(task: AnyTask, config: Any, fitted: FittedState, hidden_size: int) -> int:
     """The parameters of the recipe's model with that hidden size."""
     import torch
 
     model = config.model.model_copy(update={"hidden_size": hidden_size})
     with torch.device("meta"):
-        built = task.build(config.model_copy(update={"model": model}), vocab)
+        built = task.build(config.model_copy(update={"model": model}), fitted)
     return sum(parameter.numel() for parameter in built.parameters())
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rnncli.records import Json
     from rnncli.runs.open import Run
-    from rnncli.tasks import Recipe, Splits, Task, Vocabulary
+    from rnncli.tasks import AnySplits, AnyTask, FittedState, Recipe
     from rnncli.views import Subject
 
 
@@ -90,17 +90,17 @@ class Target:
         return self.recipe.config
 
     @property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         return self.recipe.task
 
     @cached_property
-    def splits(self) -> Splits:
+    def splits(self) -> AnySplits:
         """Its data, as it is now. Raises DataError."""
         return self.task.read(self.config)
 
     @property
-    def vocab(self) -> Vocabulary:
-        return self.run.vocab if self.kind == "run" else self.splits.vocab
+    def fitted(self) -> FittedState:
+        return self.run.fitted if self.kind == "run" else self.splits.fitted
 
     @cached_property
     def model(self) -> nn.Module:
@@ -116,7 +116,7 @@ class Target:
         todo = tr("lower hidden_size or batch_size: --set model.hidden_size=64")
         require_memory(cost.memory, tr("this model"), where="model", todo=todo)
         torch.manual_seed(self.config.train.seed)
-        return self.task.build(self.config, self.vocab).to(dtype_of(self.config.train.dtype)).eval()
+        return self.task.build(self.config, self.fitted).to(dtype_of(self.config.train.dtype)).eval()
 
     def open(self) -> None:
         """Read its data and make its model now, and set torch's CPU threads for batches of its size. Raises what these
@@ -127,7 +127,7 @@ class Target:
         set_threads(self.model, self.config.train.batch_size)
 
     @property
-    def data(self) -> Splits | None:
+    def data(self) -> AnySplits | None:
         """Its splits; None where a run's data cannot be read as it was, which `notes` then says."""
         return self._data_and_notes[0]
 
@@ -140,7 +140,7 @@ class Target:
         return found
 
     @cached_property
-    def _data_and_notes(self) -> tuple[Splits | None, list[str]]:
+    def _data_and_notes(self) -> tuple[AnySplits | None, list[str]]:
         if self.kind == "recipe":
             return self.splits, list(self.splits.notes)
         try:
@@ -151,7 +151,7 @@ class Target:
         if self.environment().get("data_sha256") == splits.fingerprint:
             return splits, list(splits.notes)
         notes = [*splits.notes, tr("the data has changed since this run was trained")]
-        return (splits if splits.vocab == self.vocab else None), notes
+        return (splits if splits.fitted == self.fitted else None), notes
 
     def log(self) -> list[dict[str, Json]]:
         """The lines of metrics.jsonl; none for a recipe."""
@@ -183,7 +183,7 @@ class Target:
         return subject_of_task(
             self.recipe,
             self.model,
-            self.vocab,
+            self.fitted,
             None if inputs else self.splits,
             title=title or self.title,
             origin=tr("run, trained") if self.kind == "run" else tr("recipe, untrained"),

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from rnncli.locale import tr, trn
-from rnncli.names import SCHEDULES_BY_EPOCHS
+from rnncli.names import CONTROL, SCHEDULES_BY_EPOCHS
 from rnncli.tasks import Baseline, Metrics
 from rnncli.training.job import Job
 from rnncli.training.outcome import RUN, Advice, Outcome
@@ -90,10 +90,8 @@ def _going_on(job: Job, outcome: Outcome) -> str:
 def _empty(job: Job, part: str) -> tuple[int, int]:
     """Of the answers to the first rows of a part: how many are empty, and how many there are; (0, 0) for a task whose
     answers are no texts."""
-    answers = getattr(job.task, "answers", None)
-    if answers is None:
-        return 0, 0
-    found = list(islice(answers(job.config, job.model, job.splits.part(part), job.splits.vocab), ANSWERS))
+    splits = job.splits
+    found = list(islice(job.task.answers(job.config, job.model, splits.part(part), splits.fitted), ANSWERS))
     return sum(not answer.strip() for answer in found), len(found)
 
 
@@ -101,8 +99,8 @@ def better_baseline(job: Job, outcome: Outcome) -> str:
     """`letter n-grams is better: macro-f1 0.7740 against 0.7330`, of the best baseline or the same network without
     memory; "" where none is better. The metric that decides is compared, then, where all are level, the next."""
     rivals = list(outcome.baselines)
-    if "feedforward" in outcome.compared:
-        rivals.append(Baseline(tr("without memory"), outcome.compared["feedforward"]))
+    if CONTROL in outcome.compared:
+        rivals.append(Baseline(tr("without memory"), outcome.compared[CONTROL]))
     for name in dict.fromkeys((job.config.train.best_by, *job.task.METRICS)):
         lower = job.task.METRICS.get(name, "lower") == "lower"
         there = [rival for rival in rivals if _is_number(rival.metrics, name)]

@@ -212,7 +212,7 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
     del config["train"]["threads"]  # cores may differ from machine to machine, and paths
     config["data"] = {name: value for name, value in config["data"].items() if name not in PATHS}
     # Means and deviations in a vocabulary differ by their rounding from processor to processor.
-    vocab = json.loads(json.dumps(job.splits.vocab), parse_float=lambda text: "")
+    vocab = json.loads(json.dumps(job.splits.fitted.to_json()), parse_float=lambda text: "")
     mine = {
         "rnncli": __version__,
         "torch": torch.__version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from rnncli.errors import Missing
 from rnncli.locale import tr, trn
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
-from rnncli.tasks import Recipe, Splits, Task
+from rnncli.tasks import AnySplits, AnyTask, Recipe
 from rnncli.training.process_group import Alone, ProcessGroup
 
 
@@ -28,8 +29,8 @@ class Job:
 
     recipe: Recipe
     config: RecipeConfig
-    task: Task
-    splits: Splits
+    task: AnyTask
+    splits: AnySplits
     model: nn.Module
     device: torch.device
     cost: Cost
@@ -44,6 +45,10 @@ class Job:
     def world(self) -> int:
         return self.group.world
 
+    def batches(self, order: Order) -> Iterator[Batch]:
+        """Of the training part."""
+        return self.task.batches(self.config, self.splits.train, order)
+
     def autocast(self) -> torch.autocast:
         """The precision in which the recipe has its loss computed, as a context."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
@@ -54,7 +59,7 @@ class Job:
 
         def ended(n: int) -> bool:
             order = Order(self.config.train.seed, 0, next_batch=n)
-            return next(self.task.batches(self.config, self.splits.train, order), None) is None
+            return next(self.batches(order), None) is None
 
         limit = self.config.train.overfit_batches
         beyond = 1
@@ -89,9 +94,7 @@ def prepare(recipe: Recipe) -> Job:
     (the data), Missing (device, memory, an extra that the recipe needs), UsageError.
     """
     task, config = recipe.task, recipe.config
-    require = getattr(task, "require", None)
-    if require is not None:
-        require(config)
+    task.require(config)
     device = _own_device(config)
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)
@@ -102,7 +105,7 @@ def prepare(recipe: Recipe) -> Job:
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
-    model = task.build(config, splits.vocab).to(device=device, dtype=dtype_of(config.train.dtype))
+    model = task.build(config, splits.fitted).to(device=device, dtype=dtype_of(config.train.dtype))
     return Job(recipe, config, task, splits, model, device, cost)
 
 
@@ -129,11 +132,11 @@ def _own_device(config: RecipeConfig) -> torch.device:
     return device
 
 
-def estimate(task: Task, config: RecipeConfig, splits: Splits) -> tuple[Cost, list[CoreSpec]]:
+def estimate(task: AnyTask, config: RecipeConfig, splits: AnySplits) -> tuple[Cost, list[CoreSpec]]:
     """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken."""
     try:
         with torch.device("meta"):
-            shape = task.build(config, splits.vocab)
+            shape = task.build(config, splits.fitted)
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model, todo = config.model, tr("lower hidden_size or embedding_size")
@@ -206,7 +209,7 @@ def with_cell(job: Job, name: str) -> Job:
     )
     other: Any = config.model_copy(update={"model": model})
     torch.manual_seed(config.train.seed)
-    built = job.task.build(other, job.splits.vocab).to(next(job.model.parameters()))
+    built = job.task.build(other, job.splits.fitted).to(next(job.model.parameters()))
     made = copy.copy(job)
     made.config, made.model = other, built
     return made

@@ -140,7 +140,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     why = stop_reason(train, state)
     while state.epoch <= train.epochs and not why:
         if state.next_batch == 0:
-            state.watch = task.watch(config, job.model, job.splits) if job.rank == 0 else ""
+            state.watch = task.epoch_preview(config, job.model, job.splits) if job.rank == 0 else ""
             state.carry, state.total, state.count = None, _zero(), 0.0
         job.model.train()
         batches = epoch_batches(job, state)
@@ -191,7 +191,7 @@ def measured(job: Job) -> Metrics:
     """Of the model on the held-out part, by rank 0, for all processes."""
 
     def measure() -> Metrics:
-        return job.task.metrics(job.config, job.model, job.splits.part(job.splits.held_out), job.splits.vocab)
+        return job.task.metrics(job.config, job.model, job.splits.part(job.splits.held_out), job.splits.fitted)
 
     measured: Metrics = job.group.broadcast(measure)
     return measured
@@ -213,10 +213,10 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
     train = job.config.train
     if train.overfit_batches:
         order = Order(train.seed, 0, rank=job.rank, world=job.world)
-        batches = islice(job.task.batches(job.config, job.splits.train, order), train.overfit_batches)
+        batches = islice(job.batches(order), train.overfit_batches)
         return islice(batches, state.next_batch, None)
     order = Order(train.seed, state.epoch, state.next_batch, job.rank, job.world)
-    return job.task.batches(job.config, job.splits.train, order)
+    return job.batches(order)
 
 
 def update(job: Job, state: TrainState, batch: Batch) -> None:

@@ -21,7 +21,7 @@ from rnncli.nn.heads import NoHead
 from rnncli.nn.model import Outputs, SequenceModel
 from rnncli.nn.recurrent import make_core
 from rnncli.replay import CoreTrace, Trace, trace
-from rnncli.tasks import Names, Recipe, Splits, Task, Vocabulary
+from rnncli.tasks import AnySplits, AnyTask, FittedState, Names, Recipe
 from rnncli.views._inputs import random_features, random_steps, with_rows
 from rnncli.weights import FoundCore
 
@@ -32,7 +32,7 @@ STEPS = 20  # of a random sequence, where there is no data
 class Subject:
     """title: as the person typed it. origin: where its weights come from. command: what to type for it.
 
-    model: as the task builds it: model(batch) -> Outputs. task, config, vocab: None for weights of somebody else.
+    model: as the task builds it: model(batch) -> Outputs. task, config, fitted: None for weights of somebody else.
     tables: embeddings that lie beside foreign weights. notes: what is not known.
     """
 
@@ -42,18 +42,18 @@ class Subject:
     batch: Batch
     seed: int = 0
     command: str = "TARGET"
-    task: Task | None = None
+    task: AnyTask | None = None
     config: Any = None
-    vocab: Vocabulary | None = None
+    fitted: FittedState | None = None
     tables: Mapping[str, Tensor] = field(default_factory=dict)
     notes: Sequence[str] = ()
     _traces: dict[str, Trace] = field(default_factory=dict, repr=False)
 
     @cached_property
     def names(self) -> Names:
-        if self.task is None or self.vocab is None:
+        if self.task is None or self.fitted is None:
             return Names()
-        return self.task.names(self.config, self.vocab)
+        return self.task.label_names(self.config, self.fitted)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -288,7 +288,7 @@ def subject_of_weights(
 def subject_of_recipe(
     recipe: Recipe,
     *,
-    splits: Splits | None = None,
+    splits: AnySplits | None = None,
     title: str | None = None,
     sample: int = 0,
     rows: int = 1,
@@ -303,11 +303,11 @@ def subject_of_recipe(
     task, config = recipe.task, recipe.config
     splits = task.read(config) if splits is None else splits
     torch.manual_seed(config.train.seed)
-    model = task.build(config, splits.vocab).to(dtype_of(config.train.dtype)).eval()
+    model = task.build(config, splits.fitted).to(dtype_of(config.train.dtype)).eval()
     return subject_of_task(
         recipe,
         model,
-        splits.vocab,
+        splits.fitted,
         splits,
         title=title or recipe.name,
         origin=tr("recipe, untrained"),
@@ -321,8 +321,8 @@ def subject_of_recipe(
 def subject_of_task(
     recipe: Recipe,
     model: nn.Module,
-    vocab: Vocabulary,
-    splits: Splits | None,
+    fitted: FittedState,
+    splits: AnySplits | None,
     *,
     title: str,
     origin: str,
@@ -334,7 +334,7 @@ def subject_of_task(
     """A model of a recipe, else as subject_of_recipe. splits: None where there are inputs."""
     task, config = recipe.task, recipe.config
     if inputs:
-        batch = _encoded(task, config, vocab, inputs)
+        batch = _encoded(task, config, fitted, inputs)
     else:
         assert splits is not None
         batch = sample_batch(task, config, splits, sample, batch_size or rows)
@@ -345,10 +345,10 @@ def subject_of_task(
     dtype = next(model.parameters()).dtype
     if batch.inputs.is_floating_point():
         batch = Batch(batch.inputs.to(dtype), batch.lengths, batch.targets, batch.extra, batch.rows)
-    return Subject(title, origin, model, batch, config.train.seed, title, task, config, vocab)
+    return Subject(title, origin, model, batch, config.train.seed, title, task, config, fitted)
 
 
-def sample_batch(task: Task, config: Any, splits: Splits, sample: int, rows: int) -> Batch:
+def sample_batch(task: AnyTask, config: Any, splits: AnySplits, sample: int, rows: int) -> Batch:
     """One sample of the data (its held-out part where there is one), or a batch of several as training makes them.
 
     Raises UsageError: no such sample.
@@ -370,10 +370,10 @@ def sample_batch(task: Task, config: Any, splits: Splits, sample: int, rows: int
     )
 
 
-def _encoded(task: Task, config: Any, vocab: Vocabulary, inputs: Sequence[str]) -> Batch:
+def _encoded(task: AnyTask, config: Any, fitted: FittedState, inputs: Sequence[str]) -> Batch:
     if len(inputs) == 1 and inputs[0].startswith("random:"):
         steps = random_steps(inputs[0])
-        known = task.names(config, vocab).inputs
+        known = task.label_names(config, fitted).inputs
         if known is None:
             raise UsageError(
                 tr("random input goes with models of tokens, and with weight files"),
@@ -384,4 +384,4 @@ def _encoded(task: Task, config: Any, vocab: Vocabulary, inputs: Sequence[str]) 
         return Batch(torch.randint(len(known), (steps, 1), generator=generator))
     if any(not text for text in inputs):
         raise UsageError(tr("an input without steps"), where="--input")
-    return task.encode(config, vocab, inputs)
+    return task.encode(config, fitted, inputs)

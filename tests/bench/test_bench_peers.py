@@ -147,7 +147,7 @@ def test_rnncli_cuts_the_text_into_the_same_windows() -> None:
     loop = Loop({"cell": "gru", "H": 6, "B": 3, "T": 5, "V": 65, "lr": 0.01}, arrays, 1)
     job = loop.job
     batches = list(job.task.batches(job.config, job.splits.train, Order(0, 1)))
-    assert len(job.splits.vocab["tokens"]["tokens"]) == 65
+    assert len(job.splits.fitted.tokens.tokens) == 65
     for batch, inputs, targets in zip(batches, arrays["inputs"], arrays["targets"], strict=True):
         assert torch.equal(batch.inputs, torch.from_numpy(inputs))
         assert batch.targets is not None

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import rnncli
 from rnncli.data.batch import Batch
 from rnncli.runs.export import export
-from rnncli.tasks import Asked
+from rnncli.tasks import PredictOptions
 from tests.fixture_types import Typed
 
 # Put before a script: rnncli cannot be imported, from wherever it may be installed.
@@ -73,9 +73,9 @@ def test_the_script_gives_the_same_scores_without_rnncli(tmp_path: Path, sets: l
     assert load_file(tmp_path / "out" / "model.safetensors").keys() == keys
     answer, scores = run_without_rnncli(tmp_path / "out", "hello", after=SCORES).splitlines()
     with torch.no_grad():
-        wanted = run.model(run.task.encode(run.config, run.vocab, ["hello"])).scores[:, 0]
+        wanted = run.model(run.task.encode(run.config, run.fitted, ["hello"])).scores[:, 0]
     torch.testing.assert_close(torch.tensor(json.loads(scores), dtype=wanted.dtype), wanted, rtol=0, atol=1e-6)
-    (predicted,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], Asked())
+    (predicted,) = run.task.predict(run.config, run.model, run.fitted, ["hello"], PredictOptions())
     assert answer == f"input 'hello' -> predicted {predicted.text!r}"
 
 

@@ -24,7 +24,7 @@ from rnncli.data.text import read_text
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import CannotWrite, DataError
 from rnncli.files import FolderLock
-from rnncli.tasks import Splits, load_recipe
+from rnncli.tasks import AnySplits, load_recipe
 
 WORDS = "the cat sat on a mat 中文 don't, stop! naïve (see 3.5) — «да» हिन्दी \u3000 x_1\n"
 
@@ -124,7 +124,7 @@ def test_batches_of_a_streamed_text(
     splits = task.read(config)
     assert isinstance(splits.train.ids.text, InFile)
     vocab, parts = by_hand(content, kind, limits, config.data.split.fractions())
-    assert Vocab.from_json(splits.vocab["tokens"]) == vocab
+    assert splits.fitted.tokens == vocab
     assert splits.fingerprint == read_text(path).fingerprint
     for name, ids in parts.items():
         part = splits.part(name)
@@ -160,18 +160,18 @@ def test_streamed_and_held_are_one_to_the_task(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr("rnncli.data.text.HELD", held)
         splits = task.read(config)
         torch.manual_seed(0)
-        model = task.build(config, splits.vocab)
-        new, notes = task.read_part(config, splits.vocab, str(tmp_path / "train.txt"))  # type: ignore[attr-defined]
+        model = task.build(config, splits.fitted)
+        new, notes = task.read_part(config, splits.fitted, str(tmp_path / "train.txt"))
         found.append(
             (
-                splits.vocab,
+                splits.fitted,
                 splits.counts,
                 splits.fingerprint,
                 splits.how,
                 splits.notes[:2],
                 splits.train.characters,
-                [task.metrics(config, model, splits.part(name), splits.vocab) for name in ("train", "validation")],
-                task.metrics(config, model, new, splits.vocab),
+                [task.metrics(config, model, splits.part(name), splits.fitted) for name in ("train", "validation")],
+                task.metrics(config, model, new, splits.fitted),
                 notes[0],
                 [baseline.metrics for baseline in task.baselines(config, splits, "validation")],
             )
@@ -184,9 +184,9 @@ def test_a_token_that_a_run_does_not_know(tmp_path: Path, streamed: Path) -> Non
     (tmp_path / "b.txt").write_text("ab" * 100 + "ca")
     task = tasks.load_task("language-model")
     config = recipe(tmp_path / "a.txt")
-    splits: Splits = task.read(config)
+    splits: AnySplits = task.read(config)
     with pytest.raises(DataError, match=r"'c' \(number 201 of 202\) is not among the 2 known tokens") as caught:
-        task.read_part(config, splits.vocab, str(tmp_path / "b.txt"))  # type: ignore[attr-defined]
+        task.read_part(config, splits.fitted, str(tmp_path / "b.txt"))
     assert caught.value.where == str(tmp_path / "b.txt")
 
 

@@ -17,7 +17,7 @@ import soundfile
 from PIL import Image
 
 from rnncli.data.audio import LogMel, read_sound
-from rnncli.data.images import list_films, read_film, read_films
+from rnncli.data.images import list_sequences, read_sequence, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
@@ -90,11 +90,11 @@ def _sound(path: Path) -> None:
 
 
 def _archive(path: Path) -> None:
-    read_films(list_films(path, Skipped("skip")), Skipped("skip"))
+    read_sequences(list_sequences(path, Skipped("skip")), Skipped("skip"))
 
 
 def _frames(path: Path) -> None:
-    read_film(path.parent)
+    read_sequence(path.parent)
 
 
 def _steps(path: Path) -> None:
@@ -107,7 +107,7 @@ SEEDS: dict[str, tuple[list[bytes], list[bytes], Callable[[Path], object]]] = {
     "sound.flac": ([_encoded("FLAC")], [b"fLaC", b"\xff\xf8", *NUMBERS], _sound),
     "sound.ogg": ([_encoded("OGG", subtype="VORBIS")], [b"OggS", b"\x01vorbis", *NUMBERS], _sound),
     "films.npz": ([_npz(np.savez), _npz(np.savez_compressed)], NPY_PIECES, _archive),
-    "film.npy": ([_npy(FILMS[0]), _npy(FILMS[0] / 3), _npy(np.asfortranarray(FILMS[1]))], NPY_PIECES, read_film),
+    "film.npy": ([_npy(FILMS[0]), _npy(FILMS[0] / 3), _npy(np.asfortranarray(FILMS[1]))], NPY_PIECES, read_sequence),
     "steps.npy": ([_npy(np.ones((3, 2))), _npy(np.ones((3, 1, 2), np.int8))], NPY_PIECES, _steps),
     "steps.csv": ([b"a,b\n1,2\n3,4.5e3\n"], [b"\0", b"\xff", b"nan", b"1e999", b'"', b",", b"\n", b"9" * 400], _steps),
     "frame.png": ([_picture("PNG"), _picture("PNG", "P")], [b"IHDR", b"IDAT", b"iTXt", b"acTL", *NUMBERS], _frames),
@@ -120,7 +120,7 @@ SEEDS: dict[str, tuple[list[bytes], list[bytes], Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("name", SEEDS)
-@counts(150, 1000)
+@counts(300, 1000)
 def test_mutated_files(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, count: int) -> None:
     seeds, pieces, read = SEEDS[name]
     rng = random.Random(name)

@@ -23,7 +23,7 @@ import torch
 from rnncli.data.arrays import read_arrays
 from rnncli.data.audio import LogMel, Sound, read_sound, resample
 from rnncli.data.conllu import read_conllu, read_tagged_tsv
-from rnncli.data.images import read_film
+from rnncli.data.images import read_sequence
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
@@ -109,7 +109,7 @@ def _cells(path: Path) -> object:
 
 
 def _frames(path: Path) -> object:
-    return read_film(path.parent)
+    return read_sequence(path.parent)
 
 
 def _conllu(path: Path) -> object:

@@ -8,7 +8,7 @@ import pytest
 
 from rnncli.data import images
 from rnncli.data.arrays import read_arrays
-from rnncli.data.images import list_films, read_film, read_films
+from rnncli.data.images import list_sequences, read_sequence, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError, Missing
 
@@ -23,8 +23,8 @@ def save(path: Path, **arrays: object) -> Path:
 def test_an_archive(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", lengths=np.array([3, 2, 0, 1]), who=np.array([1, 1, 2, 2]))
     skipped = Skipped("skip", "films")
-    found = read_films(list_films(str(path), skipped, by="who"), skipped)
-    assert [(film.label, film.group) for film in found.films] == [("a", "1"), ("b", "1"), ("b", "2")]
+    found = read_sequences(list_sequences(str(path), skipped, by="who"), skipped)
+    assert [(film.label, film.group) for film in found.sequences] == [("a", "1"), ("b", "1"), ("b", "2")]
     assert (found.shape, found.lengths, skipped.count) == ((5, 6, 1), [3, 2, 1], 1)
     assert (found[1] == FILMS[1, :2, ..., None]).all()
     mean, std = found.moments([0, 2])
@@ -37,11 +37,11 @@ def test_a_film_that_is_not_like_the_others(tmp_path: Path) -> None:
     frames = FILMS.astype(np.float32)
     frames[1, 2, 0, 0] = np.inf
     skipped = Skipped("skip", "films")
-    found = read_films(list_films(str(save(tmp_path / "a.npz", frames=frames)), skipped), skipped)
-    assert len(found.films) == 3
+    found = read_sequences(list_sequences(str(save(tmp_path / "a.npz", frames=frames)), skipped), skipped)
+    assert len(found.sequences) == 3
     assert skipped.first == [(f"{tmp_path}/a.npz[1]", "frame 2 has numbers that are none (NaN or infinite)")]
     skipped = Skipped("skip", "films")
-    read_films(found.films, skipped, (9, 9, 3))
+    read_sequences(found.sequences, skipped, (9, 9, 3))
     assert skipped.first[0][1] == "its frames are 5 x 6 x 1, the others 9 x 9 x 3 (height, width, channels)"
 
 
@@ -58,7 +58,7 @@ def test_a_film_that_is_not_like_the_others(tmp_path: Path) -> None:
 )
 def test_an_archive_that_is_refused(tmp_path: Path, arrays: dict[str, object], what: str) -> None:
     with pytest.raises(DataError, match=what):
-        list_films(str(save(tmp_path / "a.npz", **arrays)), Skipped())
+        list_sequences(str(save(tmp_path / "a.npz", **arrays)), Skipped())
 
 
 def test_names_of_arrays(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_names_of_arrays(tmp_path: Path) -> None:
         ({"by": "who"}, "split.by"),
     ):
         with pytest.raises(DataError, match=f"set data.{key}"):
-            list_films(path, Skipped(), **options)
+            list_sequences(path, Skipped(), **options)
 
 
 def test_arrays_are_those_that_numpy_saved(tmp_path: Path) -> None:
@@ -113,11 +113,11 @@ def test_folders_of_frames(tmp_path: Path) -> None:
             np.save(tmp_path / name / f"frame{t}.npy", frame)
     np.save(tmp_path / "right" / "three.npy", FILMS[2])
     skipped = Skipped("stop", "films")
-    found = read_films(list_films(str(tmp_path), skipped), skipped)
-    assert [film.label for film in found.films] == ["left", "right", "right"]
+    found = read_sequences(list_sequences(str(tmp_path), skipped), skipped)
+    assert [film.label for film in found.sequences] == ["left", "right", "right"]
     assert all((found[row][..., 0] == FILMS[of]).all() for row, of in enumerate((0, 2, 1)))
     (tmp_path / "labels.tsv").write_text("file\tlabel\twho\nleft/one\tx\tann\nright/three.npy\ty\tbob\n")
-    films = list_films(str(tmp_path), skipped, by="who")
+    films = list_sequences(str(tmp_path), skipped, by="who")
     assert [(film.label, film.group, len(film.load())) for film in films] == [("x", "ann", 3), ("y", "bob", 3)]
 
 
@@ -125,7 +125,7 @@ def test_labels_in_names(tmp_path: Path) -> None:
     for name in ("wave_ann_0.npy", "nod_bob_0.npy", "odd.npy"):
         np.save(tmp_path / name, FILMS[0])
     skipped = Skipped("skip", "films")
-    films = list_films(str(tmp_path), skipped, pattern="{label}_{person}_*.npy", by="person")
+    films = list_sequences(str(tmp_path), skipped, pattern="{label}_{person}_*.npy", by="person")
     assert sorted((film.label, film.group) for film in films) == [("nod", "bob"), ("wave", "ann")]
     assert skipped.count == 1
 
@@ -134,21 +134,21 @@ def test_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = pytest.importorskip("PIL.Image")
     for t in range(3):
         image.fromarray(FILMS[0, t]).save(tmp_path / f"{t}.png")
-    assert (read_film(tmp_path)[..., 0] == FILMS[0]).all()
+    assert (read_sequence(tmp_path)[..., 0] == FILMS[0]).all()
     colours = np.stack([FILMS[0, 0]] * 3, axis=2)
     image.fromarray(colours).save(tmp_path / "3.png")
     with pytest.raises(DataError, match="all frames of a film are alike"):
-        read_film(tmp_path)
+        read_sequence(tmp_path)
     (tmp_path / "0.png").write_bytes(b"\x89PNG no")
     with pytest.raises(DataError, match="no picture of a known format") as found:
-        read_film(tmp_path)
+        read_sequence(tmp_path)
     assert found.value.where == f"{tmp_path}/0.png"
     monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 16)
     with pytest.raises(DataError, match="exceeds limit"):
         images._picture(tmp_path / "1.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(Missing, match="extra: images"):
-        read_film(tmp_path)
+        read_sequence(tmp_path)
 
 
 def test_more_than_is_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_more_than_is_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
         np.save(tmp_path / f"{'ab'[n % 2]}_{n}.npy", film)
     monkeypatch.setattr(images, "KEEP", 2 * FILMS[0].nbytes)
     skipped = Skipped()
-    found = read_films(list_films(str(tmp_path), skipped, pattern="{label}_*.npy"), skipped)
+    found = read_sequences(list_sequences(str(tmp_path), skipped, pattern="{label}_*.npy"), skipped)
     assert len(found._kept) == 2
     assert (found[3][..., 0] == FILMS[3]).all()
 
@@ -171,4 +171,4 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "none.npz", "no such file"),
     ):
         with pytest.raises(DataError, match=what):
-            list_films(str(source), Skipped())
+            list_sequences(str(source), Skipped())

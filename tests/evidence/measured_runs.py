@@ -35,4 +35,4 @@ def figures_on_test(
 
 
 def _on_test(job: Job) -> dict[str, float]:
-    return job.task.metrics(job.config, job.model, job.splits.test, job.splits.vocab)
+    return job.task.metrics(job.config, job.model, job.splits.part("test"), job.splits.fitted)

@@ -45,7 +45,7 @@ def _subject(job: Job, view: str) -> Subject:
     """As `inspect` has it: the overview and some views look at one row, others at several."""
     rows = load_view(view).ROWS if view else 1
     batch = sample_batch(job.task, job.config, job.splits, 0, rows)
-    return Subject(job.recipe.name, "trained", job.model.eval(), batch, 0, "", job.task, job.config, job.splits.vocab)
+    return Subject(job.recipe.name, "trained", job.model.eval(), batch, 0, "", job.task, job.config, job.splits.fitted)
 
 
 def _checks(job: Job, view: str) -> list[Check]:

@@ -139,7 +139,7 @@ def test_the_progress_display_costs_less_than_three_hundredths() -> None:
     sets = ("train.epochs=1000", "train.threads=1")
     job = prepare(load_recipe("language-model", sets))
     ids = torch.from_numpy(job.splits.train.ids.read(0, len(job.splits.train.ids)))
-    bare = Bare(ids, job.config, len(job.splits.vocab["tokens"]["tokens"]), fused=True)
+    bare = Bare(ids, job.config, len(job.splits.fitted.tokens.tokens), fused=True)
     live = LiveProgress(io.StringIO(), live=True)
     watched, plain = _watched(job, Lines(job, live)), _endless(bare)
     loops: dict[str, Iterator[Any]] = {"rnncli": watched, "bare": plain}

@@ -22,6 +22,7 @@ from rnncli.report import html
 from rnncli.runs.manifest import Manifest
 from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, task_names
+from tests.narrowed import some
 
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}
 SMALL = (
@@ -83,7 +84,7 @@ def test_the_numbers_are_those_of_a_plain_torch_module(hostile: list[Target]) ->
     target = hostile[0]
     weights = load_file(target.run.folder / "model.safetensors")
     core = {name.removeprefix("rnn."): tensor for name, tensor in weights.items() if name.startswith("rnn.")}
-    tokens = target.vocab["tokens"]["tokens"]
+    tokens = some(target.task.label_names(target.config, target.fitted).inputs)
     plain = torch.nn.LSTM(len(tokens), 3, num_layers=2, bidirectional=True)
     plain.load_state_dict(core)
     for recording in web_page([target]).recordings:

@@ -48,6 +48,6 @@ def test_a_sweep_that_no_size_fits() -> None:
 def test_counting_takes_no_memory() -> None:
     plan = make_plan("hello", (), {}, grid=["model.cell=rnn"], match_params=10)
     recipe = plan.load({})
-    vocab = recipe.task.read(recipe.config).vocab
+    fitted = recipe.task.read(recipe.config).fitted
     H = 1 << 17  # W_hh alone would be 64 GiB
-    assert count(recipe.task, recipe.config, vocab, H) == H * (4 + H + 2) + 4 * H + 4
+    assert count(recipe.task, recipe.config, fitted, H) == H * (4 + H + 2) + 4 * H + 4

@@ -23,7 +23,7 @@ def test_a_recipe_is_opened_once_and_has_the_weights_that_training_begins_with()
     assert target.splits is target.splits is target.data
     assert target.model is target.model
     torch.manual_seed(3)
-    drawn = target.task.build(target.config, target.splits.vocab)
+    drawn = target.task.build(target.config, target.splits.fitted)
     for name, tensor in target.model.state_dict().items():
         assert torch.equal(tensor, drawn.state_dict()[name])
     assert (target.log(), target.result(), target.environment()) == ([], {}, {})
@@ -37,7 +37,7 @@ def test_a_run_has_its_own_weights_vocabulary_and_log() -> None:
     assert [line["epoch"] for line in target.log()] == list(range(1, 8))
     assert target.result()["best_epoch"] == target.log()[-1]["epoch"]
     assert target.data is not None
-    assert target.data.vocab == target.vocab
+    assert target.data.fitted == target.fitted
     assert target.notes == list(target.data.notes)
     batch = target.subject(batch_size=3).batch
     assert batch.inputs.shape[1] == 3

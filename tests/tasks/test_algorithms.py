@@ -11,7 +11,8 @@ from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.nn.evaluate import outputs_of
 from rnncli.runs.summary import closing
 from rnncli.runs.train import run_training
-from rnncli.tasks import Asked, Recipe, algorithms, load_recipe
+from rnncli.tasks import PredictOptions, Recipe, algorithms, load_recipe
+from rnncli.tasks.inputs import made
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 
@@ -43,21 +44,21 @@ def test_every_problem_trains_and_its_closing_page_has_every_length(problem: str
 
 def test_batches_are_a_function_of_seed_epoch_and_batch() -> None:
     config: Any = recipe("parity").config
-    part = algorithms.Part({})
-    whole = list(algorithms.batches(config, part, Order(0, 1)))
+    part = made.Part({})
+    whole = list(algorithms.TASK.batches(config, part, Order(0, 1)))
     assert len(whole) == 3
-    resumed = list(algorithms.batches(config, part, Order(0, 1, next_batch=2)))
+    resumed = list(algorithms.TASK.batches(config, part, Order(0, 1, next_batch=2)))
     assert torch.equal(resumed[0].inputs, whole[2].inputs)
-    shares = [next(algorithms.batches(config, part, Order(0, 1, rank=rank, world=2))).inputs for rank in (0, 1)]
+    shares = [next(algorithms.TASK.batches(config, part, Order(0, 1, rank=rank, world=2))).inputs for rank in (0, 1)]
     assert torch.equal(torch.stack(shares, dim=2).flatten(1), whole[0].inputs)
-    others = [next(algorithms.batches(config, part, order)).inputs for order in (Order(0, 2), Order(1, 1))]
+    others = [next(algorithms.TASK.batches(config, part, order)).inputs for order in (Order(0, 2), Order(1, 1))]
     assert all(other.shape != whole[0].inputs.shape or not torch.equal(other, whole[0].inputs) for other in others)
 
 
 def test_growth_makes_the_first_epochs_short() -> None:
     config: Any = recipe("parity", data={"max_length": 41, "growth": 10, "batches": 50}).config
-    part = algorithms.Part({})
-    longest = [max(len(b.inputs) for b in algorithms.batches(config, part, Order(0, e))) for e in (1, 5, 20)]
+    part = made.Part({})
+    longest = [max(len(b.inputs) for b in algorithms.TASK.batches(config, part, Order(0, e))) for e in (1, 5, 20)]
     assert longest[0] <= 5
     assert longest[1] <= 21
     assert longest[2] > 21
@@ -67,10 +68,10 @@ def test_growth_makes_the_first_epochs_short() -> None:
 def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
     job = prepare(recipe(problem))
     config: Any = job.config
-    rows = job.splits.validation.groups[""]
+    rows = job.splits.part("validation").groups[""]
     good, total, count = [], 0.0, 0
     for row in rows:
-        _, outputs = next(outputs_of(job.model, [algorithms._batch(config, [row])]))
+        _, outputs = next(outputs_of(job.model, [made.batch_of(config.data, [row])]))
         scores = outputs.scores[:, 0]
         for t in range(len(row.counted)):
             target = torch.as_tensor(row.targets[t])
@@ -89,14 +90,14 @@ def test_metrics_are_those_of_a_plain_loop_over_rows(problem: str) -> None:
             good.append(float(((scores > 0).numpy() == (row.targets > 0)).all()))
         else:
             good += [float(scores[t].argmax() == row.targets[t]) for t in range(row.scored, len(row.targets))]
-    found = algorithms.metrics(config, job.model, job.splits.validation, job.splits.vocab)
+    found = algorithms.TASK.metrics(config, job.model, job.splits.part("validation"), job.splits.fitted)
     assert found["loss"] == pytest.approx(total / count, rel=1e-5)
     assert found["mse" if problem == "adding" else "accuracy"] == pytest.approx(sum(good) / len(good), rel=1e-5)
 
 
 def test_last_sees_only_the_judged_answers() -> None:
     config: Any = recipe("parity", data={"answers": "last"}).config
-    for batch in algorithms.batches(config, algorithms.Part({}), Order(0, 1)):
+    for batch in algorithms.TASK.batches(config, made.Part({}), Order(0, 1)):
         assert batch.extra["counted"].sum(0).tolist() == [1] * batch.size
         assert torch.equal(batch.extra["counted"], batch.extra["scored"])
 
@@ -111,27 +112,27 @@ def test_parity_is_learned_and_held_far_beyond_the_training_lengths() -> None:
     job = prepare(recipe("parity", data=config, epochs=4, batch_size=32, lr=0.02, clip_grad_norm=1.0))
     *_, end = fit(job)
     assert end.metrics["T=100"] >= 0.98
-    assert next(job.task.predict(job.config, job.model, job.splits.vocab, ["1 0 1 1"], Asked())).text == "odd"
+    assert next(job.task.predict(job.config, job.model, job.splits.fitted, ["1 0 1 1"], PredictOptions())).text == "odd"
     with pytest.raises(UsageError, match="--beam"):
-        next(job.task.predict(job.config, job.model, job.splits.vocab, ["1"], Asked(beam=2)))
+        next(job.task.predict(job.config, job.model, job.splits.fitted, ["1"], PredictOptions(beam=2)))
 
 
 def test_a_person_s_own_rows() -> None:
     job = prepare(recipe("anbn"))
-    batch = job.task.encode(job.config, job.splits.vocab, ["aabb", "^ab"])
+    batch = job.task.encode(job.config, job.splits.fitted, ["aabb", "^ab"])
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [5, 3]
     with pytest.raises(DataError, match="'x' is no symbol of anbn"):
-        job.task.encode(job.config, job.splits.vocab, ["axb"])
+        job.task.encode(job.config, job.splits.fitted, ["axb"])
     parity = prepare(recipe("parity"))
     with pytest.raises(DataError, match="without steps"):
-        parity.task.encode(parity.config, parity.splits.vocab, [" "])
+        parity.task.encode(parity.config, parity.splits.fitted, [" "])
     job = prepare(recipe("adding"))
-    batch = job.task.encode(job.config, job.splits.vocab, ["0.25* 0.5 0.125*"])
+    batch = job.task.encode(job.config, job.splits.fitted, ["0.25* 0.5 0.125*"])
     assert batch.inputs[:, 0].tolist() == [[0.25, 1], [0.5, 0], [0.125, 1]]
-    assert "." in next(job.task.predict(job.config, job.model, {}, ["0.25* 0.5 0.125*"], Asked())).text
+    assert "." in next(job.task.predict(job.config, job.model, {}, ["0.25* 0.5 0.125*"], PredictOptions())).text
     with pytest.raises(DataError, match="not numbers"):
-        job.task.encode(job.config, job.splits.vocab, ["one two"])
+        job.task.encode(job.config, job.splits.fitted, ["one two"])
 
 
 @pytest.mark.parametrize(
@@ -151,4 +152,4 @@ def test_recipes_that_do_not_fit(problem: str, data: dict[str, Any], train: dict
 
 
 def test_the_problems_with_a_number_for_an_answer_are_those_that_have_mse() -> None:
-    assert {name for name, problem in PROBLEMS.items() if problem.kind == "number"} == set(algorithms.NUMBERS)
+    assert {name for name, problem in PROBLEMS.items() if problem.kind == "number"} == set(made.NUMBERS)

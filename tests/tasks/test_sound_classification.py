@@ -10,7 +10,8 @@ import torch
 from rnncli.data.batch import Order
 from rnncli.data.made import speech
 from rnncli.errors import DataError
-from rnncli.tasks import Asked, classification, load_recipe
+from rnncli.tasks import PredictOptions, classification, load_recipe
+from rnncli.tasks.inputs.sound import by_mean_spectrum
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 
@@ -37,32 +38,32 @@ def recipe(path: Path, *sets: str) -> Any:
 
 def test_from_files_to_answers(tmp_path: Path) -> None:
     job = prepare(recipe(recordings(tmp_path)))
-    train, held_out = job.splits.train, job.splits.validation
-    assert not {row.group for row in train.rows} & {row.group for row in held_out.rows}
+    train, held_out = job.splits.train, job.splits.part("validation")
+    assert not {clip.group for clip in train.rows.clips} & {clip.group for clip in held_out.rows.clips}
     *_, end = fit(job)
     assert end.metrics["accuracy"] > 0.9
     majority, spectrum = job.task.baselines(job.config, job.splits, "validation")
     assert majority.metrics["accuracy"] == 0.5
     assert spectrum.metrics["accuracy"] > 0.5
-    assert len(job.task.show(job.config, job.model, job.splits, "validation")) == 2
-    paths = [row.where for row in held_out.rows]
-    found = list(job.task.predict(job.config, job.model, job.splits.vocab, paths, Asked()))
-    right = sum(one.json["label"] == row.label for one, row in zip(found, held_out.rows, strict=True))
+    assert len(job.task.summarize(job.config, job.model, job.splits, "validation")) == 2
+    paths = [clip.where for clip in held_out.rows.clips]
+    found = list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions()))
+    right = sum(one.json["label"] == clip.text for one, clip in zip(found, held_out.rows.clips, strict=True))
     assert right / len(paths) == pytest.approx(end.metrics["accuracy"])
-    part, _ = job.task.read_part(job.config, job.splits.vocab, str(tmp_path))  # type: ignore[attr-defined]
+    part, _ = job.task.read_part(job.config, job.splits.fitted, str(tmp_path))
     assert len(part.rows) == 48
-    assert job.task.input_kind(job.config) == "path"  # type: ignore[attr-defined]
-    assert classification.input_kind(load_recipe("names").config) == "text"  # type: ignore[arg-type]
-    assert job.task.names(job.config, job.splits.vocab).answers == ["one", "six"]
+    assert job.task.input_kind(job.config) == "path"
+    assert classification.TASK.input_kind(load_recipe("names").config) == "text"  # type: ignore[arg-type]
+    assert job.task.label_names(job.config, job.splits.fitted).answers == ("one", "six")
 
 
 def test_spectra_know_no_order(tmp_path: Path) -> None:
     """The nearest mean is that of the frames turned around, too."""
-    splits = classification.read(recipe(recordings(tmp_path)).config)
+    splits = classification.TASK.read(recipe(recordings(tmp_path)).config)
     train = splits.train
-    plain = classification._by_spectrum(train, train, 2)
-    turned = train._replace(inputs=[row.flip(0) for row in train.inputs])
-    assert torch.allclose(plain, classification._by_spectrum(turned, turned, 2))
+    plain = by_mean_spectrum(train.inputs, train.targets, train.inputs, 2)
+    turned = [row.flip(0) for row in train.inputs]
+    assert torch.allclose(plain, by_mean_spectrum(turned, train.targets, turned, 2))
     assert torch.allclose(plain.exp().sum(1), torch.ones(len(train.rows), dtype=torch.float64))
 
 
@@ -70,22 +71,22 @@ def test_batches_classes_and_bad_files(tmp_path: Path) -> None:
     recordings(tmp_path)
     (tmp_path / "one_s0_0.wav").write_bytes(b"RIFF")
     with pytest.raises(DataError, match="does not begin as a WAV"):
-        classification.read(recipe(tmp_path).config)
+        classification.TASK.read(recipe(tmp_path).config)
     config = recipe(tmp_path, "data.on_bad=skip", "data.classes={one: eins, six: sechs}").config
-    splits = classification.read(config)
+    splits = classification.TASK.read(config)
     assert splits.notes[0].startswith("1 of 48 clips cannot be used; first: ")
-    assert splits.vocab["labels"]["tokens"] == ["eins", "sechs"]
-    batches = list(classification.batches(config, splits.train, Order(0, 1)))
+    assert splits.fitted.labels.tokens == ("eins", "sechs")
+    batches = list(classification.TASK.batches(config, splits.train, Order(0, 1)))
     assert sorted(row for batch in batches for row in batch.rows) == list(range(len(splits.train.rows)))
     with pytest.raises(DataError, match="label 'one' is not in data"):
-        classification.read(recipe(tmp_path, "data.on_bad=stop", "data.classes={six: sechs}").config)
+        classification.TASK.read(recipe(tmp_path, "data.on_bad=stop", "data.classes={six: sechs}").config)
 
 
 def test_fill(tmp_path: Path) -> None:
     (tmp_path / "yes_1.wav").touch()
-    assert classification.fill(str(tmp_path))["data.sound"] == {"pattern": "{label}_{take}.wav"}
+    assert classification.TASK.suggest_settings(str(tmp_path))["data.sound"] == {"pattern": "{label}_{take}.wav"}
     (tmp_path / "no_ann_1_x.wav").touch()
-    assert classification.fill(str(tmp_path)) == {
+    assert classification.TASK.suggest_settings(str(tmp_path)) == {
         "data.sound": {"pattern": "{label}_{speaker}_{take}_*.wav"},
         "data.label": "label",
         "data.split.by": "speaker",

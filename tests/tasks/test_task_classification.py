@@ -13,8 +13,9 @@ from rnncli.data.batch import Order
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table
-from rnncli.tasks import Asked, Recipe, Splits, load_recipe
+from rnncli.tasks import AnySplits, PredictOptions, Recipe, load_recipe
 from rnncli.tasks import classification as task
+from rnncli.tasks.one_label import AnyPart
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind
@@ -42,12 +43,12 @@ def table(path: Path, rows: list[tuple[str, str]] = ROWS, header: str = "text\tl
     return str(path)
 
 
-def texts(part: task.Part) -> list[tuple[str, str]]:
+def texts(part: AnyPart) -> list[tuple[str, str]]:
     return [("".join(row.tokens), row.label) for row in part.rows]
 
 
-def all_rows(found: Splits) -> list[tuple[str, str]]:
-    return sorted(row for part in (found.train, found.validation, found.test) if part for row in texts(part))
+def all_rows(found: AnySplits) -> list[tuple[str, str]]:
+    return sorted(row for part in found.parts.values() for row in texts(part))
 
 
 def test_every_kind_of_source_gives_the_same_rows(tmp_path: Path) -> None:
@@ -71,9 +72,9 @@ def test_every_kind_of_source_gives_the_same_rows(tmp_path: Path) -> None:
         {"path": str(plain), "header": False, "text": 0, "label": 1},
     ]
     for data in sources:
-        found = task.read(own(recipe(data).config))
+        found = task.TASK.read(own(recipe(data).config))
         assert all_rows(found) == sorted(ROWS), data
-        assert found.vocab["labels"]["tokens"] == ["A", "B", "C"]
+        assert found.fitted.labels.tokens == ("A", "B", "C")
         assert found.counts["train"]["texts"] == 54
         assert found.counts["validation"]["texts"] == 6
 
@@ -83,9 +84,9 @@ def test_lecture_13_files_train_and_test_without_header(tmp_path: Path) -> None:
         with gzip.open(tmp_path / f"{name}.csv.gz", "wt", encoding="utf-8") as file:
             file.writelines(f'"{text}","{label}"\n' for text, label in rows)
     data = {f: str(tmp_path / f"names_{f}.csv.gz") for f in ("train", "test")}
-    found = task.read(own(recipe({**data, "header": False, "text": 0, "label": 1}).config))
+    found = task.TASK.read(own(recipe({**data, "header": False, "text": 0, "label": 1}).config))
     assert texts(found.train) == ROWS[:48]
-    assert texts(found.test) == ROWS[48:]
+    assert texts(found.part("test")) == ROWS[48:]
     assert found.validation is None
 
 
@@ -93,40 +94,40 @@ def test_a_class_or_label_that_training_does_not_know_is_named_with_its_line(tmp
     train = table(tmp_path / "train.tsv")
     test = table(tmp_path / "test.tsv", [*ROWS[:3], ("odd", "D")])
     with pytest.raises(DataError, match="'D' is not in the training part") as caught:
-        task.read(own(recipe({"train": train, "test": test}).config))
+        task.TASK.read(own(recipe({"train": train, "test": test}).config))
     assert caught.value.where.endswith("test.tsv:5")
-    found = task.read(own(recipe({"train": train, "test": test, "on_bad": "skip"}).config))
-    assert len(found.test.rows) == 3
+    found = task.TASK.read(own(recipe({"train": train, "test": test, "on_bad": "skip"}).config))
+    assert len(found.part("test").rows) == 3
     assert any("1 of 4 rows cannot be used" in note for note in found.notes)
 
 
 def test_names_for_numbered_labels(tmp_path: Path) -> None:
     path = table(tmp_path / "t.tsv", [(text, str("ABC".index(label))) for text, label in ROWS])
     data = {"path": path, "classes": {"0": "first", "1": "second", "2": "third"}}
-    assert task.read(own(recipe(data).config)).vocab["labels"]["tokens"] == ["first", "second", "third"]
+    assert task.TASK.read(own(recipe(data).config)).fitted.labels.tokens == ("first", "second", "third")
     with pytest.raises(DataError, match=r"'2' is not in data\.classes"):
-        task.read(own(recipe({**data, "classes": {"0": "a", "1": "b"}}).config))
+        task.TASK.read(own(recipe({**data, "classes": {"0": "a", "1": "b"}}).config))
 
 
 def test_groups_stay_together_by_column_and_by_pattern(tmp_path: Path) -> None:
     rows = [(f"{text}\t{label}", f"speaker{i % 10}") for i, (text, label) in enumerate(ROWS)]
     path = table(tmp_path / "t.tsv", rows, header="text\tlabel\twho\n")
     split = {"validation": 0.2, "test": 0.2}
-    found = task.read(own(recipe({"path": path, "split": {**split, "by": "who"}}).config))
-    groups = [{row.group for row in part.rows} for part in (found.train, found.validation, found.test)]
+    found = task.TASK.read(own(recipe({"path": path, "split": {**split, "by": "who"}}).config))
+    groups = [{row.group for row in part.rows} for part in (found.train, found.part("validation"), found.part("test"))]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 10
     for label in "AB":
         (tmp_path / "d" / label).mkdir(parents=True)
         for i in range(20):
             (tmp_path / "d" / label / f"s{i % 5}_{i}.txt").write_text(f"{label} {i}", "utf-8")
     by_name = {"path": str(tmp_path / "d"), "split": {**split, "by": "{speaker}_*.txt"}}
-    found = task.read(own(recipe(by_name).config))
-    groups = [{row.group for row in part.rows} for part in (found.train, found.validation, found.test)]
+    found = task.TASK.read(own(recipe(by_name).config))
+    groups = [{row.group for row in part.rows} for part in (found.train, found.part("validation"), found.part("test"))]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 5
     with pytest.raises(DataError, match="a pattern"):
-        task.read(own(recipe({"path": path, "split": {"by": "{speaker}_*.txt"}}).config))
+        task.TASK.read(own(recipe({"path": path, "split": {"by": "{speaker}_*.txt"}}).config))
     with pytest.raises(DataError, match="names no field"):
-        task.read(own(recipe({"path": str(tmp_path / "d"), "split": {"by": "who"}}).config))
+        task.TASK.read(own(recipe({"path": str(tmp_path / "d"), "split": {"by": "who"}}).config))
 
 
 @pytest.mark.parametrize("weights", ["none", "balanced"])
@@ -134,8 +135,8 @@ def test_groups_stay_together_by_column_and_by_pattern(tmp_path: Path) -> None:
 def test_loss_is_torch_s_own(tmp_path: Path, weights: str, smoothing: float) -> None:
     path = table(tmp_path / "t.tsv", ROWS + [("axx", "A")] * 30)
     job = prepare(recipe({"path": path}, train={"class_weights": weights, "label_smoothing": smoothing}))
-    batch = next(task.batches(own(job.config), job.splits.train, Order(0, 1)))
-    loss = task.loss(own(job.config), job.model, batch, None)
+    batch = next(task.TASK.batches(own(job.config), job.splits.train, Order(0, 1)))
+    loss = task.TASK.loss(own(job.config), job.model, batch, None)
     n = torch.bincount(torch.tensor(job.splits.train.targets)).float()
     balanced = n.sum() / (3 * n) if weights == "balanced" else None
     torch_loss = nn.CrossEntropyLoss(balanced, label_smoothing=smoothing)
@@ -143,10 +144,8 @@ def test_loss_is_torch_s_own(tmp_path: Path, weights: str, smoothing: float) -> 
 
 
 def test_macro_f1_and_accuracy_by_hand() -> None:
-    rows = [task.Row("", [], "", "")] * 5
-    part = task.Part(rows, [[1]] * 5, [0, 0, 1, 1, 2])
     chances = torch.tensor([[0.9, 0.1, 0, 0], [0, 0.9, 0.1, 0], [0, 0.9, 0.1, 0], [0, 0.8, 0.2, 0], [0.7, 0.3, 0, 0]])
-    found = task._as_metrics((chances + 1e-9).log(), part)
+    found = task.TASK.measured((chances + 1e-9).log(), [0, 0, 1, 1, 2])
     # class 0: 1 of 2 found, 1 of 2 said; class 1: 2 of 2, 2 of 3; class 2: none; class 3: in neither, no class here
     assert math.isclose(found["macro-f1"], (0.5 + 0.8 + 0.0) / 3, rel_tol=1e-6)
     assert found["accuracy"] == 0.6
@@ -157,11 +156,11 @@ def test_macro_f1_and_accuracy_by_hand() -> None:
 def test_a_text_is_answered_alike_alone_and_among_longer_ones(tmp_path: Path, head: str, cell: str) -> None:
     job = prepare(recipe({"path": table(tmp_path / "t.tsv")}, {"cell": cell, "head": head, "bidirectional": True}))
     given = ["a", "bxyzwxyzw", "cx"]
-    together = job.model(task.encode(own(job.config), job.splits.vocab, given)).scores
+    together = job.model(task.TASK.encode(own(job.config), job.splits.fitted, given)).scores
     assert together.shape == (3, 3)
     together.sum().backward()
     for b, text in enumerate(given):
-        alone = job.model(task.encode(own(job.config), job.splits.vocab, [text])).scores[0]
+        alone = job.model(task.TASK.encode(own(job.config), job.splits.fitted, [text])).scores[0]
         torch.testing.assert_close(alone, together[b])
 
 
@@ -172,10 +171,12 @@ def test_it_learns_the_first_letter(tmp_path: Path, model: dict[str, Any]) -> No
     job = prepare(recipe({"path": path, "split": {"validation": 0.2}}, {**model, "bidirectional": True}, train))
     *_, last = fit(job)
     assert last.metrics["accuracy"] == 1.0
-    records = task.show(own(job.config), job.model, job.splits, "validation")
+    records = task.TASK.summarize(own(job.config), job.model, job.splits, "validation")
     assert of_kind(Table, records[0]).rows[-1][0] == 3
     assert [row[i] for i, row in enumerate(of_kind(HeatMap, records[1]).values)] == [1.0, 1.0, 1.0]
-    answers = list(task.predict(own(job.config), job.model, job.splits.vocab, ["bxx", "q\tb", " "], Asked(top_k=2)))
+    answers = list(
+        task.TASK.predict(own(job.config), job.model, job.splits.fitted, ["bxx", "q\tb", " "], PredictOptions(top_k=2))
+    )
     text, label, p, second, p2 = answers[0].text.split("\t")
     assert (text, label) == ("bxx", "B")
     assert float(p) > float(p2)
@@ -185,23 +186,23 @@ def test_it_learns_the_first_letter(tmp_path: Path, model: dict[str, Any]) -> No
     assert "'q'" in answers[1].notes[0]
     assert answers[2].json["label"] is None
     with pytest.raises(UsageError, match="--beam"):
-        next(task.predict(own(job.config), job.model, job.splits.vocab, ["a"], Asked(beam=2)))
+        next(task.TASK.predict(own(job.config), job.model, job.splits.fitted, ["a"], PredictOptions(beam=2)))
 
 
 def test_baselines(tmp_path: Path) -> None:
     path = table(tmp_path / "t.tsv", ROWS + [("ax", "A")] * 30)
-    splits = task.read(own(recipe({"path": path}).config))
-    majority, grams = task.baselines(own(recipe({"path": path}).config), splits, "validation")
-    n = sum(row.label == "A" for row in splits.validation.rows)
-    assert math.isclose(majority.metrics["accuracy"], n / len(splits.validation.rows), rel_tol=1e-6)
+    splits = task.TASK.read(own(recipe({"path": path}).config))
+    majority, grams = task.TASK.baselines(own(recipe({"path": path}).config), splits, "validation")
+    n = sum(row.label == "A" for row in splits.part("validation").rows)
+    assert math.isclose(majority.metrics["accuracy"], n / len(splits.part("validation").rows), rel_tol=1e-6)
     assert grams.metrics["accuracy"] == 1.0  # the first letter is a 1-gram
     assert any("also stand in train" in note for note in splits.notes)
 
 
 def test_a_new_file_in_a_run_s_terms(tmp_path: Path) -> None:
     config = own(recipe({"path": table(tmp_path / "t.tsv")}).config)
-    splits = task.read(config)
-    part, notes = task.read_part(config, splits.vocab, table(tmp_path / "new.tsv", [("aqx", "A"), ("bx", "B")]))
+    splits = task.TASK.read(config)
+    part, notes = task.TASK.read_part(config, splits.fitted, table(tmp_path / "new.tsv", [("aqx", "A"), ("bx", "B")]))
     assert part.targets == [0, 1]
     assert any("<unk>: 1" in note for note in notes)
 
@@ -210,10 +211,10 @@ def test_words_are_cut_to_max_length_and_said(tmp_path: Path) -> None:
     rows = [(f"{text} one two three", label) for text, label in ROWS]
     data = {"path": table(tmp_path / "t.tsv", rows), "tokens": "words", "max_length": 2}
     config = own(recipe(data).config)
-    splits = task.read(config)
+    splits = task.TASK.read(config)
     assert {len(row.tokens) for row in splits.train.rows} == {2}
     assert any("60 texts" in note for note in splits.notes)
-    assert task.encode(config, splits.vocab, ["axx one two three"]).inputs.shape == (2, 1)
+    assert task.TASK.encode(config, splits.fitted, ["axx one two three"]).inputs.shape == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, content: str, said: str) -> N
     path = tmp_path / "t.tsv"
     path.write_text(content, "utf-8")
     with pytest.raises(DataError, match=said):
-        task.read(own(recipe({"path": str(path), "split": {"validation": 0}}).config))
+        task.TASK.read(own(recipe({"path": str(path), "split": {"validation": 0}}).config))
 
 
 def test_clashes_are_told_before_any_data() -> None:
@@ -242,8 +243,8 @@ def test_clashes_are_told_before_any_data() -> None:
 
 def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", rows=[(f"{t} and more", c) for t, c in ROWS], header="who,kind\n", mark=",")
-    assert task.fill(path) == {"data.header": True, "data.text": "who", "data.label": "kind"}
+    assert task.TASK.suggest_settings(path) == {"data.header": True, "data.text": "who", "data.label": "kind"}
     bare = table(tmp_path / "bare.csv", rows=[(f"{t} and more", c) for t, c in ROWS], header="", mark=",")
-    assert task.fill(bare) == {"data.header": False, "data.text": "0", "data.label": "1"}
+    assert task.TASK.suggest_settings(bare) == {"data.header": False, "data.text": "0", "data.label": "1"}
     (tmp_path / "folder").mkdir()
-    assert task.fill(str(tmp_path / "folder")) == {}
+    assert task.TASK.suggest_settings(str(tmp_path / "folder")) == {}

@@ -15,7 +15,7 @@ from rnncli.data.batch import Batch, Order
 from rnncli.errors import DataError, RecipeError
 from rnncli.recipe import RecipeConfig
 from rnncli.records import Series, Table
-from rnncli.tasks import Asked, Recipe, load_recipe
+from rnncli.tasks import PredictOptions, Recipe, load_recipe
 from rnncli.tasks import forecasting as task
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
@@ -70,7 +70,7 @@ def test_windows_and_origins_are_those_of_a_loop(tmp_path: Path) -> None:
     y = bumpy(50)  # 30 train, 10 validation, 10 test
     path = write(tmp_path / "s.csv", {"date": months(50), "value": y.tolist()})
     config = own(recipe({"path": path, "stride": 2}).config)
-    splits = task.read(config)
+    splits = task.TASK.read(config)
     mean, std = y[:30].mean(), y[:30].std()
     expected = {
         "train": [o for o in range(50) if o >= W - 1 and o + H < 30],
@@ -79,7 +79,7 @@ def test_windows_and_origins_are_those_of_a_loop(tmp_path: Path) -> None:
     }
     for name, origins in expected.items():
         seen = []
-        for batch in task.batches(config, splits.part(name), None):
+        for batch in task.TASK.batches(config, splits.part(name), None):
             for b, row in enumerate(batch.rows):
                 o = origins[row]
                 np.testing.assert_allclose(batch.inputs[:, b, 0], (y[o - W + 1 : o + 1] - mean) / std, atol=1e-5)
@@ -87,24 +87,28 @@ def test_windows_and_origins_are_those_of_a_loop(tmp_path: Path) -> None:
                 seen.append(row)
         assert seen == list(range(len(origins)))
         assert splits.counts[name]["windows"] == len(origins)
-    shuffled = [row for batch in task.batches(config, splits.train, Order(0, 1)) for row in batch.rows]
+    shuffled = [row for batch in task.TASK.batches(config, splits.train, Order(0, 1)) for row in batch.rows]
     assert sorted(shuffled) == list(range(len(expected["train"])))
     assert shuffled != sorted(shuffled)
 
 
 def test_what_comes_after_the_training_part_teaches_nothing(tmp_path: Path) -> None:
     y = bumpy(50)
-    first = task.read(
+    first = task.TASK.read(
         own(recipe({"path": write(tmp_path / "a.csv", {"date": months(50), "value": y.tolist()})}).config)
     )
     y[30:] *= 100
-    second = task.read(
+    second = task.TASK.read(
         own(recipe({"path": write(tmp_path / "b.csv", {"date": months(50), "value": y.tolist()})}).config)
     )
-    assert first.vocab == second.vocab
+    assert first.fitted == second.fitted
     assert torch.equal(
-        torch.cat([some(b.targets) for b in task.batches(own(recipe({"path": "a"}).config), first.train, None)], 1),
-        torch.cat([some(b.targets) for b in task.batches(own(recipe({"path": "a"}).config), second.train, None)], 1),
+        torch.cat(
+            [some(b.targets) for b in task.TASK.batches(own(recipe({"path": "a"}).config), first.train, None)], 1
+        ),
+        torch.cat(
+            [some(b.targets) for b in task.TASK.batches(own(recipe({"path": "a"}).config), second.train, None)], 1
+        ),
     )
 
 
@@ -119,9 +123,9 @@ def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path:
         y[i] = math.nan
     path = write(tmp_path / "s.csv", {"date": months(50), "value": cells})
     config = own(recipe({"path": path, "missing": "previous"}).config)
-    splits = task.read(config)
+    splits = task.TASK.read(config)
     for part, origins in (("validation", range(29, 37)), ("test", range(39, 47))):
-        last, seasonal = task.baselines(config, splits, part)
+        last, seasonal = task.TASK.baselines(config, splits, part)
         wanted = by_hand(y, list(origins), lambda o, k: filled[o], 30)
         assert {key: last.metrics[key] for key in wanted} == pytest.approx(wanted, rel=1e-5)
         wanted = by_hand(y, list(origins), lambda o, k: filled[o + k - M * (1 + (k - 1) // M)], 30)
@@ -131,8 +135,8 @@ def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path:
 def test_metrics_of_a_model_in_the_data_s_units(tmp_path: Path) -> None:
     y = bumpy(50)
     job = prepare(recipe({"path": write(tmp_path / "s.csv", {"date": months(50), "value": y.tolist()})}))
-    found = task.metrics(own(job.config), job.model, job.splits.test, job.splits.vocab)
-    mean, std = job.splits.vocab["mean"][0], job.splits.vocab["std"][0]
+    found = task.TASK.metrics(own(job.config), job.model, job.splits.part("test"), job.splits.fitted)
+    mean, std = job.splits.fitted.mean[0], job.splits.fitted.std[0]
     answers = {}
     for o in range(39, 47):
         window = torch.tensor((y[o - W + 1 : o + 1] - mean) / std, dtype=torch.float32)[:, None, None]
@@ -160,21 +164,21 @@ def test_past_and_future_columns_and_several_targets(tmp_path: Path, cell: str, 
     columns |= {"warm": np.arange(n).tolist(), "sale": (np.arange(n) % 3).tolist()}
     data = {"path": write(tmp_path / "s.csv", columns), "target": ["a", "b"], "past": ["warm"], "future": ["sale"]}
     job = prepare(recipe(data, {"cell": cell}, {"dtype": dtype, "loss": "mse"}))
-    batch = next(task.batches(own(job.config), job.splits.train, None))
-    vocab = job.splits.vocab
-    assert vocab["columns"] == ["a", "b", "warm", "sale"]
+    batch = next(task.TASK.batches(own(job.config), job.splits.train, None))
+    fitted = job.splits.fitted
+    assert fitted.columns == ["a", "b", "warm", "sale"]
     assert batch.inputs.shape[2] == 4
-    sale = batch.extra["future"][:, 0, 0].double() * vocab["std"][3] + vocab["mean"][3]
+    sale = batch.extra["future"][:, 0, 0].double() * fitted.std[3] + fitted.mean[3]
     np.testing.assert_allclose(sale, [(W + k) % 3 for k in range(H)], atol=1e-5)
-    loss = task.loss(own(job.config), job.model, batch, None)
+    loss = task.TASK.loss(own(job.config), job.model, batch, None)
     scores = job.model(batch).scores
     torch.testing.assert_close(loss.total / loss.count, ((scores - batch.targets) ** 2).mean())
     loss.total.backward()
-    last, _ = task.baselines(own(job.config), job.splits, "test")
+    last, _ = task.TASK.baselines(own(job.config), job.splits, "test")
     single = []
     for name in "ab":
         config = own(recipe({**data, "target": name, "past": [], "future": []}).config)
-        single.append(task.baselines(config, task.read(config), "test")[0].metrics["mase"])
+        single.append(task.TASK.baselines(config, task.TASK.read(config), "test")[0].metrics["mase"])
     assert last.metrics["mase"] == pytest.approx(np.mean(single), rel=1e-5)
 
 
@@ -184,9 +188,9 @@ def test_it_learns_a_season_with_a_trend(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", {"date": months(120), "value": y.tolist()})
     job = prepare(recipe({"path": path}, {"relative": "last"}, {"epochs": 60, "lr": 0.02}))
     *_, last = fit(job)
-    for baseline in task.baselines(own(job.config), job.splits, "validation"):
+    for baseline in task.TASK.baselines(own(job.config), job.splits, "validation"):
         assert last.metrics["mae"] < 0.5 * baseline.metrics["mae"]
-    table, curve = task.show(own(job.config), job.model, job.splits, "validation")
+    table, curve = task.TASK.summarize(own(job.config), job.model, job.splits, "validation")
     assert isinstance(table, Table)
     assert isinstance(curve, Series)
     assert [row[0] for row in table.rows] == months(120)[93:96]
@@ -213,7 +217,7 @@ def test_predict_gives_the_next_dates_in_the_file_s_own_form(
     n = len(dates)
     path = write(tmp_path / "s.csv", {"day": dates, "value": bumpy(n).tolist()})
     job = prepare(recipe({"path": path, "date": "day"}))
-    (answer,) = task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked())
+    (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
     rows = list(csv.reader(io.StringIO(answer.text)))
     assert rows[0] == ["day", "value"]
     assert [row[0] for row in rows[1:]][: len(following)] == following
@@ -226,7 +230,7 @@ def test_predict_follows_separator_decimal_mark_and_missing_header(tmp_path: Pat
     values = [str(v).replace(".", ",") for v in bumpy(50)]
     path = write(tmp_path / "s.csv", {"date": months(50), "value": values}, mark=";", header=False)
     job = prepare(recipe({"path": path, "header": False, "date": 0, "target": 1, "decimal": ","}))
-    (answer,) = task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked())
+    (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
     first = answer.text.splitlines()[0].split(";")
     assert first[0] == "2004-03"
     assert float(first[1].replace(",", ".")) == pytest.approx(answer.json["forecast"]["1"][0], rel=1e-4)
@@ -238,23 +242,23 @@ def test_columns_known_ahead_must_be_known_ahead(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", columns)
     job = prepare(recipe({"path": path, "future": ["sale"]}))
     with pytest.raises(DataError, match="next 3 steps of sale are not in the file"):
-        next(task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked()))
+        next(task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions()))
     columns = {"date": months(n + H), "value": [*bumpy(n).tolist(), *[""] * H], "sale": [i % 2 for i in range(n + H)]}
     path = write(tmp_path / "more.csv", columns)
-    (answer,) = task.predict(own(job.config), job.model, job.splits.vocab, [path], Asked())
+    (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
     assert answer.json["dates"] == months(n + H)[n:]
-    assert task.encode(own(job.config), job.splits.vocab, [path, path]).extra["future"].shape == (H, 2, 1)
+    assert task.TASK.encode(own(job.config), job.splits.fitted, [path, path]).extra["future"].shape == (H, 2, 1)
 
 
 def test_separate_files(tmp_path: Path) -> None:
     paths = {}
     for name, n in (("train", 40), ("validation", 20), ("test", 15)):
         paths[name] = write(tmp_path / f"{name}.csv", {"date": months(n), "value": bumpy(n).tolist()})
-    splits = task.read(own(recipe({**paths, "split": {}}).config))
+    splits = task.TASK.read(own(recipe({**paths, "split": {}}).config))
     assert {name: found["windows"] for name, found in splits.counts.items()} == {
         name: n - W - H + 1 for name, n in (("train", 40), ("validation", 20), ("test", 15))
     }
-    part, notes = task.read_part(own(recipe({"path": "x"}).config), splits.vocab, paths["test"])
+    part, notes = task.TASK.read_part(own(recipe({"path": "x"}).config), splits.fitted, paths["test"])
     assert len(part.origins) == 15 - W - H + 1
     assert any("monthly" in note for note in notes)
 
@@ -276,7 +280,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None
     path = tmp_path / "s.csv"
     path.write_text(text, "utf-8")
     with pytest.raises(DataError, match=said):
-        task.read(own(recipe({"path": str(path)}).config))
+        task.TASK.read(own(recipe({"path": str(path)}).config))
 
 
 def test_a_series_that_never_changes_trains_and_has_no_mase(tmp_path: Path) -> None:
@@ -295,7 +299,7 @@ def test_clashes_are_told_before_any_data() -> None:
 
 def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", {"date": months(150), "warm": bumpy(150).tolist(), "OT": [*bumpy(149), ""]})
-    assert task.fill(path) == {
+    assert task.TASK.suggest_settings(path) == {
         "data.date": "date",
         "data.target": "OT",
         "data.past": ["warm"],
@@ -308,4 +312,4 @@ def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
         "data.horizon": 12,
     }
     with pytest.raises(DataError, match="no column of numbers"):
-        task.fill(write(tmp_path / "t.csv", {"a": ["x", "y"], "b": ["z", "w"]}))
+        task.TASK.suggest_settings(write(tmp_path / "t.csv", {"a": ["x", "y"], "b": ["z", "w"]}))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from rnncli.data.vocab import Vocab, tokenize
+from rnncli.data.vocab import tokenize
 from rnncli.nn.evaluate import outputs_of
 from rnncli.records import Message
-from rnncli.tasks import Asked, Recipe, language_model, load_recipe
+from rnncli.tasks import PredictOptions, Recipe, language_model, load_recipe
 from rnncli.training.job import prepare
 
 TEXT = "the cat (a red one) sat on the mat, and the dog ran.\n" * 30
@@ -27,12 +27,12 @@ def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Recipe, Any,
     recipe = load_recipe(values, sets)
     splits = recipe.task.read(recipe.config)
     torch.manual_seed(0)
-    return recipe, recipe.task.build(recipe.config, splits.vocab).double(), splits.vocab
+    return recipe, recipe.task.build(recipe.config, splits.fitted).double(), splits.fitted
 
 
 def answers(loaded: tuple[Recipe, Any, Any], prompt: str, **asked: Any) -> list[Any]:
-    recipe, model, vocab = loaded
-    return list(recipe.task.predict(recipe.config, model, vocab, [prompt], Asked(**asked)))
+    recipe, model, fitted = loaded
+    return list(recipe.task.predict(recipe.config, model, fitted, [prompt], PredictOptions(**asked)))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 60])
@@ -52,19 +52,19 @@ def test_a_long_answer_comes_in_pieces(
 
 def test_every_token_is_the_likeliest_after_those_before(loaded: tuple[Recipe, Any, Any]) -> None:
     """Against reading the whole text at once."""
-    recipe, model, vocab = loaded
+    recipe, model, fitted = loaded
     (found,) = answers(loaded, "the cat", length=20, temperature=0.0)
-    batch = recipe.task.encode(recipe.config, vocab, [found.text])
+    batch = recipe.task.encode(recipe.config, fitted, [found.text])
     ((_, outputs),) = outputs_of(model, [batch])
     likeliest = outputs.scores[:, 0].argmax(1).tolist()
-    given = len(tokenize("the cat", vocab["kind"], newlines=True))
+    given = len(tokenize("the cat", fitted.kind, newlines=True))
     ids = batch.inputs[:, 0].tolist()
-    known = Vocab.from_json(vocab["tokens"])
+    known = fitted.tokens
     assert known.decode(ids[given:]) == known.decode(likeliest[given - 1 : -1])
 
 
 def test_inputs_are_answered_as_they_come(loaded: tuple[Recipe, Any, Any]) -> None:
-    recipe, model, vocab = loaded
+    recipe, model, fitted = loaded
     taken: list[str] = []
 
     def prompts() -> Iterator[str]:
@@ -72,7 +72,7 @@ def test_inputs_are_answered_as_they_come(loaded: tuple[Recipe, Any, Any]) -> No
             taken.append(prompt)
             yield prompt
 
-    found = recipe.task.predict(recipe.config, model, vocab, prompts(), Asked(length=3))
+    found = recipe.task.predict(recipe.config, model, fitted, prompts(), PredictOptions(length=3))
     next(found)
     assert taken == ["the"]
 
@@ -84,7 +84,7 @@ def test_a_sample_whose_prompt_the_text_lacks_begins_with_a_line_end(tmp_path: P
     sets = [f"data.path={text}", "data.window=5", "train.batch_size=2", "train.max_steps=1", "train.sample.length=4"]
     job = prepare(load_recipe("word-language-model", [*sets, "train.threads=1", "train.control=false"]))
     assert any("the text lacks words of 'The'" in note for note in job.splits.notes)
-    shown = job.task.show(job.config, job.model, job.splits, "validation")
+    shown = job.task.summarize(job.config, job.model, job.splits, "validation")
     (written,) = [record for record in shown if record.name == "text"]
     assert isinstance(written, Message)
     assert not written.text.startswith("The")

@@ -16,8 +16,10 @@ from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.nn.characters import WordsAndCharacters
 from rnncli.recipe import RecipeConfig
 from rnncli.records import Table
-from rnncli.tasks import IGNORED, Asked, Recipe, Splits, load_recipe
+from rnncli.tasks import PredictOptions, Recipe, Splits, load_recipe
 from rnncli.tasks import tagging as task
+from rnncli.tasks.base import IGNORED
+from rnncli.tasks.inputs.sentences import Fitted, Part
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind, some
@@ -58,11 +60,11 @@ def own(config: RecipeConfig) -> task.Config:
     return of_kind(task.Config, config)
 
 
-def read(**data: Any) -> Splits:
-    return task.read(own(recipe(data).config))
+def read(**data: Any) -> Splits[Fitted, Part]:
+    return task.TASK.read(own(recipe(data).config))
 
 
-def pairs_of(part: task.Part) -> Iterator[tuple[str, str | None]]:
+def pairs_of(part: Part) -> Iterator[tuple[str, str | None]]:
     for row in part.rows:
         yield from zip(row.tokens, row.labels, strict=True)
 
@@ -96,9 +98,9 @@ def test_every_kind_of_source_gives_the_same_words_and_tags(tmp_path: Path) -> N
 def test_columns_and_features_of_conllu(tmp_path: Path, tag: str, tags: set[str]) -> None:
     (tmp_path / "a.conllu").write_text(conllu())
     splits = read(path=str(tmp_path / "a.conllu"), tag=tag)
-    assert set(splits.vocab["labels"]["tokens"]) == tags
-    assert "X" not in splits.vocab["labels"]["tokens"], "empty nodes carry no tag"
-    assert "Thecats" not in splits.vocab["tokens"]["tokens"], "nor do multiword tokens"
+    assert set(splits.fitted.labels.tokens) == tags
+    assert "X" not in splits.fitted.labels.tokens, "empty nodes carry no tag"
+    assert "Thecats" not in splits.fitted.tokens.tokens, "nor do multiword tokens"
 
 
 def test_parts_of_their_own_and_what_is_said_of_them(tmp_path: Path) -> None:
@@ -108,15 +110,15 @@ def test_parts_of_their_own_and_what_is_said_of_them(tmp_path: Path) -> None:
     splits = read(train=str(tmp_path / "train.conllu"), validation=str(tmp_path / "dev.conllu"))
     assert splits.test is None
     assert splits.held_out == "validation"
-    unk = splits.vocab["tokens"]["tokens"].index("<unk>")
-    assert [ids == unk for ids in splits.validation.inputs[0]] == [True, True, False]
-    assert splits.validation.targets[0][1] == IGNORED
+    unk = splits.fitted.tokens.tokens.index("<unk>")
+    assert [ids == unk for ids in splits.part("validation").inputs[0]] == [True, True, False]
+    assert splits.part("validation").targets[0][1] == IGNORED
     assert any("2 of 3 words of validation were never seen in training" in note for note in splits.notes)
     assert any("SYM (1)" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "train.conllu"), "validation": str(tmp_path / "dev.conllu")}))
-    metrics = task.metrics(own(job.config), job.model, splits.validation, splits.vocab)
+    metrics = task.TASK.metrics(own(job.config), job.model, splits.part("validation"), splits.fitted)
     assert metrics["accuracy"] in (0.0, 1 / 3, 2 / 3), "the tag that training never saw counts as wrong"
-    (baseline,) = task.baselines(own(job.config), splits, "validation")
+    (baseline,) = task.TASK.baselines(own(job.config), splits, "validation")
     assert baseline.metrics["accuracy"] == pytest.approx(2 / 3), "Dogs: the commonest tag, NOUN; !: wrong; The: DET"
 
 
@@ -124,8 +126,8 @@ def test_min_count(tmp_path: Path) -> None:
     rows = [[("rare", "X", "_", "_"), ("twice", "X", "_", "_"), ("twice", "X", "_", "_")], *SENTENCES]
     (tmp_path / "a.conllu").write_text(conllu(rows, extra=False))
     for n, known in ((1, {"rare", "twice"}), (2, {"twice"}), (3, set())):
-        splits = task.read(own(recipe({"train": str(tmp_path / "a.conllu"), "min_count": n}).config))
-        assert {"rare", "twice"} & set(splits.vocab["tokens"]["tokens"]) == known
+        splits = task.TASK.read(own(recipe({"train": str(tmp_path / "a.conllu"), "min_count": n}).config))
+        assert {"rare", "twice"} & set(splits.fitted.tokens.tokens) == known
 
 
 def test_words_without_a_tag_do_not_count(tmp_path: Path) -> None:
@@ -136,8 +138,8 @@ def test_words_without_a_tag_do_not_count(tmp_path: Path) -> None:
     assert splits.train.targets[0].count(IGNORED) == 1
     assert any("3 words" in note and "a.tsv" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "a.tsv")}))
-    (batch,) = task.batches(own(job.config), splits.train, None)
-    assert task.loss(own(job.config), job.model, batch, None).count == 8
+    (batch,) = task.TASK.batches(own(job.config), splits.train, None)
+    assert task.TASK.loss(own(job.config), job.model, batch, None).count == 8
     (tmp_path / "b.tsv").write_text("no\ntags\n\nat\nall\n")
     with pytest.raises(DataError, match="no word has a tag"):
         read(train=str(tmp_path / "b.tsv"))
@@ -175,12 +177,12 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 def test_fill(tmp_path: Path) -> None:
     (tmp_path / "a.conllu").write_text(conllu())
-    assert task.fill(str(tmp_path / "a.conllu")) == {"data.tag": "upos"}
+    assert task.TASK.suggest_settings(str(tmp_path / "a.conllu")) == {"data.tag": "upos"}
     bare = [[(word, "_", xpos, feats) for word, _, xpos, feats in row] for row in SENTENCES]
     (tmp_path / "b.conllu").write_text(conllu(bare, extra=False))
-    assert task.fill(str(tmp_path / "b.conllu")) == {"data.tag": "xpos"}
+    assert task.TASK.suggest_settings(str(tmp_path / "b.conllu")) == {"data.tag": "xpos"}
     (tmp_path / "c.tsv").write_text("the\tDET\n")
-    assert task.fill(str(tmp_path / "c.tsv")) == {}
+    assert task.TASK.suggest_settings(str(tmp_path / "c.tsv")) == {}
 
 
 # Words and their characters
@@ -214,7 +216,7 @@ def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str)
     sets = recipe({"path": "builtin:treebank"}, CHARACTERS | {"cell": cell, "engine": engine}, {"dtype": "float64"})
     job = prepare(sets)
     texts = ["We light a fire every evening.", "She", "They can open the can."]
-    batch = task.encode(own(job.config), job.splits.vocab, texts)
+    batch = task.TASK.encode(own(job.config), job.splits.fitted, texts)
     scores = job.model(batch).scores
     loss, alone = torch.zeros(()), torch.zeros(())
     parameters = list(job.model.parameters())
@@ -230,7 +232,7 @@ def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str)
 
 def test_trace_shows_both_cores() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS))
-    batch = next(task.batches(own(job.config), job.splits.train, Order(0, 1)))
+    batch = next(task.TASK.batches(own(job.config), job.splits.train, Order(0, 1)))
     found = rnncli.trace(job.model, batch)
     words = int(some(batch.lengths).sum())
     longest = batch.extra["characters"].shape[2]
@@ -250,7 +252,7 @@ def test_the_control_without_memory_runs() -> None:
 def test_letters_tell_unknown_words_apart() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS, {"epochs": 1, "lr": 0.02}))
     list(fit(job))
-    batch = task.encode(own(job.config), job.splits.vocab, ["zzzing", "zzzly"])
+    batch = task.TASK.encode(own(job.config), job.splits.fitted, ["zzzing", "zzzly"])
     assert batch.inputs.tolist() == [[0, 0]], "both are <unk>"
     scores = job.model(batch).scores
     assert not torch.equal(scores[0, 0], scores[0, 1])
@@ -259,16 +261,16 @@ def test_letters_tell_unknown_words_apart() -> None:
 def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS, {"epochs": 3, "lr": 0.02}))
     list(fit(job))
-    part = job.splits.validation
-    sample, table, *_ = task.show(own(job.config), job.model, job.splits, "validation")
+    part = job.splits.part("validation")
+    sample, table, *_ = task.TASK.summarize(own(job.config), job.model, job.splits, "validation")
     assert isinstance(sample, Table)
     assert isinstance(table, Table)
     assert len(sample.rows) >= 4
-    guesses = [i for row in task._answers(own(job.config), job.model, part) for i in row]
-    labels = job.splits.vocab["labels"]["tokens"]
+    guesses = [i for row in task.TASK._answers(own(job.config), job.model, part) for i in row]
+    labels = job.splits.fitted.labels.tokens
     found = [(label, labels[i]) for (_, label), i in zip(pairs_of(part), guesses, strict=True)]
     right = sum(label == guess for label, guess in found)
-    metrics = task.metrics(own(job.config), job.model, part, job.splits.vocab)
+    metrics = task.TASK.metrics(own(job.config), job.model, part, job.splits.fitted)
     assert metrics["accuracy"] == pytest.approx(right / len(found))
     for tag, words, precision, recall, f1 in table.rows:
         hits = sum(label == guess == tag for label, guess in found)
@@ -282,15 +284,19 @@ def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
 def test_read_part_of_a_run_on_pairs_is_refused() -> None:
     job = prepare(load_recipe("hello"))
     with pytest.raises(UsageError, match="inline pairs"):
-        task.read_part(own(job.config), job.splits.vocab, "x.tsv")
+        task.TASK.read_part(own(job.config), job.splits.fitted, "x.tsv")
 
 
 def test_predictions_do_not_depend_on_what_stands_beside_them() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}, CHARACTERS))
     job.model.eval()
     texts = ["We light a fire.", "She", "", "They can open the can."]
-    one = [p.text for t in texts for p in task.predict(own(job.config), job.model, job.splits.vocab, [t], Asked())]
-    all_ = [p.text for p in task.predict(own(job.config), job.model, job.splits.vocab, texts, Asked())]
+    one = [
+        p.text
+        for t in texts
+        for p in task.TASK.predict(own(job.config), job.model, job.splits.fitted, [t], PredictOptions())
+    ]
+    all_ = [p.text for p in task.TASK.predict(own(job.config), job.model, job.splits.fitted, texts, PredictOptions())]
     assert one == all_
     assert one[2] == ""
 
@@ -300,14 +306,14 @@ def test_two_column_files_come_back_as_they_were(tmp_path: Path) -> None:
     job = prepare(recipe({"path": str(tmp_path / "a.tsv")}, None, {"epochs": 20, "lr": 0.1}))
     list(fit(job))
     lines = ["the\tX\r\n", "cat\tX\r\n", "\r\n", "the\tX"]
-    found = task.predict_lines(own(job.config), job.model, job.splits.vocab, lines, Asked())
+    found = task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions())
     assert "".join(p.text for p in found) == "the\tDET\r\ncat\tNOUN\r\n\r\nthe\tDET"
 
 
 def test_plain_lines_are_texts() -> None:
     job = prepare(recipe({"path": "builtin:treebank"}))
     lines = ["We light\r\n", "\n", "# a remark\n", "She"]
-    found = list(task.predict_lines(own(job.config), job.model, job.splits.vocab, lines, Asked()))
+    found = list(task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions()))
     assert [p.text.count("\n") for p in found] == [1, 1, 1, 1]
     assert found[0].text.startswith("We/")
     assert found[1].text == "\n"

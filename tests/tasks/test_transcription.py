@@ -11,14 +11,19 @@ import torch
 from rnncli.data.batch import Batch, Order
 from rnncli.data.edits import error_rates
 from rnncli.data.made import speech
+from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError, UsageError
+from rnncli.nn.ctc import beam_search
 from rnncli.nn.model import Outputs
-from rnncli.tasks import Asked, load_recipe, transcription
+from rnncli.tasks import PredictOptions, load_recipe, transcription
+from rnncli.tasks.inputs.sound import LogMelSettings
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind, some
 
-VOCAB: dict[str, Any] = {"tokens": {"specials": ["<blank>"], "tokens": ["<blank>", "a", "b"]}, "kind": "characters"}
+FITTED = transcription.Fitted(
+    Vocab(("<blank>", "a", "b"), ("<blank>",)), "characters", LogMelSettings(8000, 1, 25.0, 10.0), [0.0], [1.0]
+)
 
 
 def spelled(path: tuple[int, ...]) -> tuple[int, ...]:
@@ -45,8 +50,8 @@ def test_greedy_and_beam() -> None:
     """The likeliest path spells nothing, the likeliest text is `a`: only a beam finds that (Graves 2006, fig. 2)."""
     chances = torch.tensor([[0.6, 0.4, 1e-6], [0.6, 0.4, 1e-6]])
     outputs = Outputs(chances.log().unsqueeze(1), None, torch.tensor([2]))
-    assert transcription._greedy(outputs, VOCAB) == [""]
-    assert transcription._beam(chances.log(), 4) == [1]
+    assert transcription._greedy(outputs, FITTED) == [""]
+    assert beam_search(chances.log(), 4) == [1]
 
 
 def test_a_wide_beam_finds_the_best_of_all_texts() -> None:
@@ -56,7 +61,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts() -> None:
         for path in itertools.product(range(3), repeat=5):
             p = float(torch.stack([chances[t, v] for t, v in enumerate(path)]).prod())
             sums[spelled(path)] = sums.get(spelled(path), 0.0) + p
-        assert tuple(transcription._beam(chances.log(), 200)) == max(sums, key=lambda text: sums[text])
+        assert tuple(beam_search(chances.log(), 200)) == max(sums, key=lambda text: sums[text])
 
 
 def recordings(folder: Path) -> Path:
@@ -81,8 +86,8 @@ def recipe(path: Path, *sets: str) -> Any:
 def test_from_files_to_answers(tmp_path: Path) -> None:
     job = prepare(recipe(recordings(tmp_path), "train.epochs=30", "train.lr=0.01", "train.batch_size=6"))
     speakers = {
-        name: {clip.where.split("_")[-2] for clip in (part.clip(i) for i in range(len(part.rows)))}
-        for name, part in (("train", job.splits.train), ("validation", job.splits.validation))
+        name: {clip.where.split("_")[-2] for clip in part.rows.clips}
+        for name, part in (("train", job.splits.train), ("validation", job.splits.part("validation")))
     }
     assert not speakers["train"] & speakers["validation"]
     assert job.splits.counts["validation"]["clips"] == 6
@@ -90,23 +95,23 @@ def test_from_files_to_answers(tmp_path: Path) -> None:
     assert end.metrics["cer"] < 0.2
     baseline = job.task.baselines(job.config, job.splits, "validation")[0]
     assert baseline.metrics == pytest.approx({"cer": 0.5, "wer": 0.5})  # three letters of three wrong, half of the time
-    sample, frames = job.task.show(job.config, job.model, job.splits, "validation")
+    sample, frames = job.task.summarize(job.config, job.model, job.splits, "validation")
     assert sample.name == "sample"
     line = "".join(row[2] for row in frames.rows)  # type: ignore[union-attr]
     assert "".join(token for token, _ in itertools.groupby(line) if token != "-") == sample.rows[2][1]  # type: ignore[union-attr]
     paths = [str(path) for path in sorted(tmp_path.iterdir())]
-    for asked in (Asked(), Asked(beam=4)):
-        found = list(job.task.predict(job.config, job.model, job.splits.vocab, paths, asked))
+    for asked in (PredictOptions(), PredictOptions(beam=4)):
+        found = list(job.task.predict(job.config, job.model, job.splits.fitted, paths, asked))
         said = [Path(path).name[:3] for path in paths]
         assert error_rates(zip((one.text for one in found), said, strict=True))[0] < 0.25
     with pytest.raises(UsageError, match="--top-k"):
-        list(job.task.predict(job.config, job.model, job.splits.vocab, paths, Asked(top_k=2)))
-    batch = job.task.encode(job.config, job.splits.vocab, paths)
-    features = job.splits.train.features
+        list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions(top_k=2)))
+    batch = job.task.encode(job.config, job.splits.fitted, paths)
+    features = job.splits.train.rows.features
     assert [clip.where for clip in features.clips] == paths
     for row in (0, 23):
         assert torch.equal(batch.inputs[: features.lengths[row], row], features[row])
-    part, notes = job.task.read_part(job.config, job.splits.vocab, str(tmp_path))  # type: ignore[attr-defined]
+    part, notes = job.task.read_part(job.config, job.splits.fitted, str(tmp_path))
     assert len(part.rows) == 24
     assert notes == []
 
@@ -120,18 +125,18 @@ def test_error_rates_are_of_the_texts_as_they_are_in_the_data(tmp_path: Path) ->
     sets = ["model.hidden_size=16", "model.channels=16", "train.control=false", "train.threads=1", "train.epochs=1"]
     table = [f"data.path={tmp_path / 'list.tsv'}", "data.tokens=words", "data.split={validation: 0}"]
     job = prepare(load_recipe("transcription", [*table, *sets]))
-    tokens = job.splits.vocab["tokens"]["tokens"]
+    tokens = job.splits.fitted.tokens.tokens
     ids = [tokens.index(token) for token in ("a", "well", "-", "known", "one")]
     part = job.splits.train
 
     def heard(*_: Any) -> Any:
         """The right tokens of every clip, whatever the model is."""
-        for batch in transcription.batches(of_kind(transcription.Config, job.config), part, None):
+        for batch in transcription.TASK.batches(of_kind(transcription.Config, job.config), part, None):
             T = int(some(batch.lengths).max())
             scores = torch.full((T, batch.size, len(tokens)), -9.0)
             scores[:, :, 0] = 0.0
             for b, row in enumerate(batch.rows):
-                for t, token in enumerate(ids if "one" in part.clip(row).text else [tokens.index("six")]):
+                for t, token in enumerate(ids if "one" in part.rows.clips[row].text else [tokens.index("six")]):
                     scores[2 * t, b, token] = 9.0
             yield batch, Outputs(scores, None, batch.lengths)
 
@@ -148,7 +153,7 @@ def test_error_rates_are_of_the_texts_as_they_are_in_the_data(tmp_path: Path) ->
 def _metrics_with(outputs_of: Any, job: Any) -> dict[str, float]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rnncli.nn.evaluate.outputs_of", outputs_of)
-        return transcription.metrics(job.config, job.model, job.splits.train, job.splits.vocab)
+        return transcription.TASK.metrics(job.config, job.model, job.splits.train, job.splits.fitted)
 
 
 def test_clips_that_ctc_cannot_spell_are_named(tmp_path: Path) -> None:
@@ -158,24 +163,28 @@ def test_clips_that_ctc_cannot_spell_are_named(tmp_path: Path) -> None:
     recordings(tmp_path)
     (tmp_path / "one_s0_0.wav").rename(tmp_path / f"{'o' * 90}_s0_0.wav")
     with pytest.raises(DataError, match=r"CTC cannot spell 90 characters in \d+ steps; it needs 179"):
-        transcription.read(recipe(tmp_path).config)
-    splits = transcription.read(recipe(tmp_path, "data.on_bad=skip").config)
+        transcription.TASK.read(recipe(tmp_path).config)
+    splits = transcription.TASK.read(recipe(tmp_path, "data.on_bad=skip").config)
     assert splits.notes[0].startswith("1 of 24 clips cannot be used; first: ")
 
 
 def test_batches_are_a_function_of_integers(tmp_path: Path) -> None:
     config = recipe(recordings(tmp_path), "train.batch_size=5").config
-    train = transcription.read(config).train
-    whole = [batch.rows for batch in transcription.batches(config, train, Order(3, 1))]
+    train = transcription.TASK.read(config).train
+    whole = [batch.rows for batch in transcription.TASK.batches(config, train, Order(3, 1))]
     assert sorted(itertools.chain(*whole)) == list(range(18))
-    assert [batch.rows for batch in transcription.batches(config, train, Order(3, 1, 2))] == whole[2:]
+    assert [batch.rows for batch in transcription.TASK.batches(config, train, Order(3, 1, 2))] == whole[2:]
 
 
 def test_fill(tmp_path: Path) -> None:
     recordings(tmp_path)
-    assert transcription.fill(str(tmp_path)) == {
+    assert transcription.TASK.suggest_settings(str(tmp_path)) == {
         "data.pattern": "{text}_{speaker}_{take}.wav",
         "data.split.by": "speaker",
     }
     (tmp_path / "list.tsv").write_text("path\tsentence\n")
-    assert transcription.fill(str(tmp_path)) == {"data.file": "path", "data.text": "sentence", "data.split.by": None}
+    assert transcription.TASK.suggest_settings(str(tmp_path)) == {
+        "data.file": "path",
+        "data.text": "sentence",
+        "data.split.by": None,
+    }

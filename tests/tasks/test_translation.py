@@ -13,7 +13,8 @@ from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table
 from rnncli.runs.summary import closing
 from rnncli.runs.train import run_training
-from rnncli.tasks import Asked, Recipe, load_recipe, translation
+from rnncli.tasks import PredictOptions, Recipe, load_recipe, translation
+from rnncli.tasks.inputs.pairs import BEGIN, END
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind
@@ -60,15 +61,19 @@ def test_it_learns_a_small_file_and_translates(tsv: str) -> None:
         assert end.metrics["chrf"] == pytest.approx(100)
         assert "bleu" in end.metrics  # 0 here: BLEU counts runs of four words
     answers = list(
-        translation.predict(
-            own(job.config), job.model, job.splits.vocab, ["the horse runs", "", "the unicorn runs"], Asked(beam=3)
+        translation.TASK.predict(
+            own(job.config),
+            job.model,
+            job.splits.fitted,
+            ["the horse runs", "", "the unicorn runs"],
+            PredictOptions(beam=3),
         )
     )
     assert answers[0].text == "le cheval court"
     assert answers[0].json["tokens"] == ["le", "cheval", "court"]
     assert answers[1].text == ""
     assert "unicorn" in answers[2].notes[0]
-    sample, heat = translation.show(own(job.config), job.model, job.splits, "train")
+    sample, heat = translation.TASK.summarize(own(job.config), job.model, job.splits, "train")
     assert isinstance(heat, HeatMap)
     assert [row[1] for row in of_kind(Table, sample).rows] == ["the dog runs", "le chien court", "le chien court"]
     assert heat.row_labels == ["le", "chien", "court", "<eos>"]
@@ -77,19 +82,19 @@ def test_it_learns_a_small_file_and_translates(tsv: str) -> None:
 
 
 def test_further_columns_are_said_and_columns_turn_the_direction(tsv: str) -> None:
-    there = translation.read(own(recipe(tsv).config))
+    there = translation.TASK.read(own(recipe(tsv).config))
     assert any("columns 0 and 1 of 3" in note for note in there.notes)
-    back = translation.read(own(recipe(tsv, data={"columns": [1, 0]}).config))
+    back = translation.TASK.read(own(recipe(tsv, data={"columns": [1, 0]}).config))
     assert [(pair.target, pair.source) for pair in back.train.pairs] == [tuple(pair) for pair in PAIRS]
-    assert back.vocab["source"]["tokens"][1:] == there.vocab["target"]["tokens"][3:]
+    assert back.fitted.source.tokens[1:] == there.fitted.target.tokens[3:]
 
 
 def test_two_files_line_by_line_are_the_same_pairs(tsv: str, tmp_path: Path) -> None:
     for name, side in (("a.txt", 0), ("b.txt", 1)):
         (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in PAIRS), encoding="utf-8")
     both = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
-    found = translation.read(own(recipe(both).config))
-    assert list(found.train.sources) == list(translation.read(own(recipe(tsv).config)).train.sources)
+    found = translation.TASK.read(own(recipe(both).config))
+    assert list(found.train.sources) == list(translation.TASK.read(own(recipe(tsv).config)).train.sources)
     apart = load_recipe(
         {
             "task": "translation",
@@ -98,17 +103,19 @@ def test_two_files_line_by_line_are_the_same_pairs(tsv: str, tmp_path: Path) -> 
             "train": {"batch_size": 2},
         }
     )
-    assert len(translation.read(own(apart.config)).validation.pairs) == 6
+    assert len(translation.TASK.read(own(apart.config)).part("validation").pairs) == 6
     (tmp_path / "b.txt").write_text("un\n", encoding="utf-8")
     with pytest.raises(DataError, match="has 6 lines"):
-        translation.read(own(recipe(both).config))
+        translation.TASK.read(own(recipe(both).config))
 
 
 def test_equal_sources_are_never_in_two_parts(tmp_path: Path) -> None:
     path = tmp_path / "many.tsv"
     path.write_text("".join(f"word{i % 20}\tmot{i}\n" for i in range(100)), encoding="utf-8")
-    found = translation.read(own(recipe(str(path), data={"split": {"validation": 0.2, "test": 0.2}}).config))
-    sides = [{pair.source for pair in part.pairs} for part in (found.train, found.validation, found.test)]
+    found = translation.TASK.read(own(recipe(str(path), data={"split": {"validation": 0.2, "test": 0.2}}).config))
+    sides = [
+        {pair.source for pair in part.pairs} for part in (found.train, found.part("validation"), found.part("test"))
+    ]
     assert [len(side) for side in sides] == [12, 4, 4]
     assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
     assert "equal ones in one part" in found.how
@@ -119,28 +126,28 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.tsv"
     path.write_text("a\tb\nno tab here\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        translation.read(own(recipe(str(path)).config))
+        translation.TASK.read(own(recipe(str(path)).config))
     assert "bad.tsv:2" in str(caught.value)
-    found = translation.read(own(recipe(str(path), data={"on_bad": "skip"}).config))
+    found = translation.TASK.read(own(recipe(str(path), data={"on_bad": "skip"}).config))
     assert any("1 of 2" in note for note in found.notes)
     path.write_text("", encoding="utf-8")
     with pytest.raises(DataError):
-        translation.read(own(recipe(str(path)).config))
+        translation.TASK.read(own(recipe(str(path)).config))
     with pytest.raises(RnncliError, match="same column"):
         recipe(str(path), data={"columns": [1, 1]})
 
 
 def test_batches_give_the_decoder_the_words_before(tsv: str) -> None:
     config: Any = recipe(tsv).config
-    splits = translation.read(config)
-    tokens = splits.vocab["target"]["tokens"]
-    assert (tokens.index("<bos>"), tokens.index("<eos>")) == (translation.BEGIN, translation.END)
-    (batch, *_) = list(translation.batches(config, splits.train, None))
+    splits = translation.TASK.read(config)
+    tokens = splits.fitted.target.tokens
+    assert (tokens.index("<bos>"), tokens.index("<eos>")) == (BEGIN, END)
+    (batch, *_) = list(translation.TASK.batches(config, splits.train, None))
     assert batch.targets is not None
     assert batch.rows == [0, 1]
-    assert (batch.extra["given"][0] == translation.BEGIN).all()
+    assert (batch.extra["given"][0] == BEGIN).all()
     assert torch.equal(batch.extra["given"][1:], batch.targets[:-1])
-    shuffled = [batch.rows for batch in translation.batches(config, splits.train, Order(0, 1))]
+    shuffled = [batch.rows for batch in translation.TASK.batches(config, splits.train, Order(0, 1))]
     assert sorted(row for rows in shuffled for row in rows) == list(range(6))
 
 
@@ -154,7 +161,7 @@ def test_every_cell_and_attention_trains_through_all_of_it(tsv: str, cell: str, 
 
 
 def test_the_dictionary_is_ibm_model_1_as_a_double_loop_has_it(tsv: str) -> None:
-    part = translation.read(own(recipe(tsv).config)).train
+    part = translation.TASK.read(own(recipe(tsv).config)).train
     pairs = [(source, target[:-1]) for source, target in zip(part.sources, part.targets, strict=True)]
     chance = {(f, e): 1.0 for source, target in pairs for f in source for e in target}
     for _ in range(5):
@@ -170,8 +177,8 @@ def test_the_dictionary_is_ibm_model_1_as_a_double_loop_has_it(tsv: str) -> None
         chance = {(f, e): n / sums[f] for (f, e), n in counts.items()}
     wanted = {f: max((p, -e) for (g, e), p in chance.items() if g == f)[1] * -1 for f in sums}
     assert translation.dictionary(part) == wanted
-    vocab = translation.read(own(recipe(tsv).config)).vocab
-    by_word = {vocab["source"]["tokens"][f]: vocab["target"]["tokens"][e] for f, e in wanted.items()}
+    fitted = translation.TASK.read(own(recipe(tsv).config)).fitted
+    by_word = {fitted.source.tokens[f]: fitted.target.tokens[e] for f, e in wanted.items()}
     assert by_word == {
         "the": "le", "dog": "chien", "cat": "chat", "horse": "cheval", "runs": "court", "sleeps": "dort",
     }  # fmt: skip
@@ -179,7 +186,7 @@ def test_the_dictionary_is_ibm_model_1_as_a_double_loop_has_it(tsv: str) -> None
 
 def test_baselines_are_measured_on_the_part(tsv: str) -> None:
     config = own(recipe(tsv).config)
-    copying, words = translation.baselines(config, translation.read(config), "train")
+    copying, words = translation.TASK.baselines(config, translation.TASK.read(config), "train")
     assert copying.metrics["exact-match"] == 0
     assert words.metrics["exact-match"] == 1
 
@@ -201,10 +208,10 @@ def test_the_text_metrics_are_those_of_the_written_output_and_the_file(tmp_path:
     list(fit(job))
     sources = [line.split("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()]
     targets = [line.split("\t")[1] for line in path.read_text(encoding="utf-8").splitlines()]
-    answers = translation.predict(own(job.config), job.model, job.splits.vocab, sources, Asked())
+    answers = translation.TASK.predict(own(job.config), job.model, job.splits.fitted, sources, PredictOptions())
     written.write_text("".join(answer.text + "\n" for answer in answers), encoding="utf-8")
     lines = written.read_text(encoding="utf-8").splitlines()
-    found = translation.metrics(own(job.config), job.model, job.splits.train, job.splits.vocab)
+    found = translation.TASK.metrics(own(job.config), job.model, job.splits.train, job.splits.fitted)
     assert found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(lines, [targets]).score)
     assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(lines, [targets]).score)
     assert found["exact-match"] == sum(map(str.__eq__, lines, targets)) / len(lines) == 0.25
@@ -212,7 +219,7 @@ def test_the_text_metrics_are_those_of_the_written_output_and_the_file(tmp_path:
     assert lines == joined, "it has learned every token: only the spacing differs"
     assert found["bleu"] < 99 < sacrebleu.corpus_bleu(lines, [joined]).score
 
-    copying, by_word = translation.baselines(own(job.config), job.splits, "train")
+    copying, by_word = translation.TASK.baselines(own(job.config), job.splits, "train")
     assert copying.metrics["chrf"] == pytest.approx(sacrebleu.corpus_chrf(sources, [targets]).score)
     assert by_word.metrics["bleu"] < 99
 
@@ -230,32 +237,32 @@ def test_without_sacrebleu_its_metrics_are_missing_and_that_is_said(tsv: str, mo
     monkeypatch.setattr(translation, "_has_sacrebleu", lambda: False)
     job = prepare(recipe(tsv))
     assert any("rnncli[translation]" in note for note in job.splits.notes)
-    found = translation.metrics(own(job.config), job.model, job.splits.train, job.splits.vocab)
+    found = translation.TASK.metrics(own(job.config), job.model, job.splits.train, job.splits.fitted)
     assert set(found) == {"exact-match", "loss"}
 
 
 def test_columns_and_kinds_are_read_off_a_file(tmp_path: Path, tsv: str) -> None:
-    assert translation.fill(tsv) == {
+    assert translation.TASK.suggest_settings(tsv) == {
         "data.columns": [0, 1],
         "data.source_tokens": "words",
         "data.target_tokens": "words",
     }
     path = tmp_path / "export.tsv"
     path.write_text("17\tgood morning\t22\t早上好\n18\tthanks\t23\t谢谢\n", encoding="utf-8")
-    assert translation.fill(str(path)) == {
+    assert translation.TASK.suggest_settings(str(path)) == {
         "data.columns": [1, 3],
         "data.source_tokens": "words",
         "data.target_tokens": "characters",
     }
     path.write_text("one column\n", encoding="utf-8")
     with pytest.raises(DataError, match="no two tab-separated columns"):
-        translation.fill(str(path))
+        translation.TASK.suggest_settings(str(path))
 
 
 def test_a_new_file_as_a_part(tsv: str, tmp_path: Path) -> None:
-    splits = translation.read(own(recipe(tsv).config))
+    splits = translation.TASK.read(own(recipe(tsv).config))
     path = tmp_path / "new.tsv"
     path.write_text("the unicorn runs\tla licorne court\n", encoding="utf-8")
-    part, notes = translation.read_part(own(recipe(tsv).config), splits.vocab, str(path))
+    part, notes = translation.TASK.read_part(own(recipe(tsv).config), splits.fitted, str(path))
     assert len(part.pairs) == 1
     assert any("<unk>" in note for note in notes)

@@ -135,13 +135,13 @@ def test_empty_answers_are_said(names_job: Job, written: list[str], said: bool) 
 
 def test_the_answers_of_sound_and_of_sentences_are_those_that_are_measured() -> None:
     sounds = prepare(load_recipe("transcription", ["train.epochs=1"]))
-    part = sounds.splits.validation
-    written = list(sounds.task.answers(sounds.config, sounds.model, part, sounds.splits.vocab))  # type: ignore[attr-defined]
+    part = sounds.splits.part("validation")
+    written = list(sounds.task.answers(sounds.config, sounds.model, part, sounds.splits.fitted))
     assert len(written) == len(part.rows)
     from rnncli.data.edits import error_rates
 
-    texts = [part.clip(row).text for row in range(len(part.rows))]
-    metrics = sounds.task.metrics(sounds.config, sounds.model, part, sounds.splits.vocab)
+    texts = [clip.text for clip in part.rows.clips]
+    metrics = sounds.task.metrics(sounds.config, sounds.model, part, sounds.splits.fitted)
     assert error_rates(zip(written, texts, strict=True))[0] == pytest.approx(metrics["cer"])
 
 

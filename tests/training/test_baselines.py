@@ -39,8 +39,8 @@ def test_bits_of_words_are_per_character(small_lm: dict[str, Any]) -> None:
     assert [job.splits.part(name).characters for name in ("train", "validation")] == pytest.approx(
         [len(text) * 0.9, len(text) * 0.1], rel=0.02
     )
-    part = job.splits.validation
-    metrics = job.task.metrics(job.config, job.model, part, job.splits.vocab)
+    part = job.splits.part("validation")
+    metrics = job.task.metrics(job.config, job.model, part, job.splits.fitted)
     assert metrics["bits"] == pytest.approx(metrics["loss"] / math.log(2) * len(part.ids) / part.characters)
 
 

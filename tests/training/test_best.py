@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -44,7 +44,8 @@ def scripted(figures: Figures, **train: Any) -> Job:
         accuracy, loss = next(left)
         return {"accuracy": accuracy, "loss": loss}
 
-    job.task = SimpleNamespace(**{**vars(job.task), "metrics": metrics})
+    job.task = copy.copy(job.task)
+    vars(job.task)["metrics"] = metrics
     return job
 
 
@@ -160,7 +161,7 @@ def test_a_run_of_0_1_goes_on_bit_for_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", task_names())
 def test_best_by_takes_every_metric_of_the_task(name: str) -> None:
     task = load_task(name)
-    known = get_args(task.Config.model_fields["train"].annotation.model_fields["best_by"].annotation)  # type: ignore[union-attr]
+    known = get_args(task.config_class.model_fields["train"].annotation.model_fields["best_by"].annotation)
     assert set(known) == set(task.METRICS)
     assert "loss" in known
 
@@ -172,7 +173,7 @@ def test_a_wrong_name_gives_the_list() -> None:
 
 
 def test_a_task_whose_config_takes_any_text_refuses_a_wrong_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tagging, "METRICS", {"accuracy": "higher"})
+    monkeypatch.setattr(tagging.TASK, "METRICS", {"accuracy": "higher"})
     with pytest.raises(RecipeError) as refused:
         load_recipe("hello")
     assert refused.value.faults[0].what == "expected one of accuracy, got 'loss'"

@@ -19,6 +19,7 @@ import torch
 from torch.distributed import DistNetworkError, HashStore  # type: ignore[attr-defined]
 
 from rnncli import cli
+from rnncli.data.vocab import Vocab
 from rnncli.device import Process
 from rnncli.errors import Missing, UsageError
 from rnncli.recipe import resolved_yaml
@@ -26,6 +27,7 @@ from rnncli.runs.manifest import check_manifest
 from rnncli.runs.resume import check_same
 from rnncli.runs.writer import CHECKPOINT
 from rnncli.tasks import load_recipe
+from rnncli.tasks.inputs import series, stream
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
@@ -173,9 +175,15 @@ def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: d
     def read(**other: Any) -> Job:
         return replace(first, splits=replace(first.splits, **other))
 
-    assert "not the same as in process 0: the data" in refused(first, read(vocab={"tokens": []}))
+    assert "not the same as in process 0: the data" in refused(
+        first, read(fitted=stream.Fitted(Vocab(("a",)), "characters"))
+    )
     assert "not the same as in process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
-    assert refused(read(vocab={"mean": 0.1}), read(vocab={"mean": 0.1 + 2**-55})) == ""
+
+    def scaled(mean: float) -> Job:
+        return read(fitted=series.Fitted(["value"], 1, [mean], [1.0], [1.0]))
+
+    assert refused(scaled(0.1), scaled(0.1 + 2**-55)) == ""
 
 
 def test_a_process_that_ends_before_training_begins_is_noticed(

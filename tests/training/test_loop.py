@@ -188,7 +188,7 @@ def test_the_best_epoch_is_kept() -> None:
     found = [(p.metrics["loss"], p) for p in fit(job) if p.event == "epoch"]
     best = min(loss for loss, _ in found)
     assert best < found[-1][0], "the last epoch is the best one: nothing is shown"
-    assert job.task.metrics(job.config, job.model, job.splits.train, job.splits.vocab)["loss"] == pytest.approx(best)
+    assert job.task.metrics(job.config, job.model, job.splits.train, job.splits.fitted)["loss"] == pytest.approx(best)
     marks = [p.improved for _, p in found]
     running = [loss == min(other for other, _ in found[: i + 1]) for i, (loss, _) in enumerate(found)]
     assert marks == running

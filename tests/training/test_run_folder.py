@@ -18,7 +18,7 @@ from rnncli.runs.folder import find_run, make_folder, new_folder
 from rnncli.runs.manifest import Manifest
 from rnncli.runs.open import open_run
 from rnncli.runs.train import run_training
-from rnncli.tasks import Asked, load_recipe
+from rnncli.tasks import PredictOptions, load_recipe
 from tests.training.training_runs import job_of, run_in
 
 FILES = {
@@ -74,7 +74,7 @@ def test_a_run_opens_with_its_best_weights(tmp_path: Path) -> None:
     outcome = run_in(tmp_path / "run", job)
     run = open_run(tmp_path / "run")
     assert outcome.best_epoch < 12
-    assert run.task.metrics(run.config, run.model, job.splits.train, run.vocab) == pytest.approx(outcome.metrics)
+    assert run.task.metrics(run.config, run.model, job.splits.train, run.fitted) == pytest.approx(outcome.metrics)
     assert not run.model.training
     assert run.metrics()[outcome.best_epoch - 1]["train"] == outcome.metrics
     last = load_file(tmp_path / "run" / "resume" / "state.safetensors")["model.head.weight"]
@@ -87,7 +87,7 @@ def test_a_run_opens_in_its_own_precision(tmp_path: Path, dtype: str) -> None:
     run_in(tmp_path / "run", job)
     run = open_run(tmp_path / "run")
     assert str(next(run.model.parameters()).dtype) == f"torch.{dtype}"
-    (found,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], Asked())
+    (found,) = run.task.predict(run.config, run.model, run.fitted, ["hello"], PredictOptions())
     assert len(found.text) == 5
 
 
@@ -95,7 +95,7 @@ def test_python_trains_and_opens_in_two_lines(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     run = rnncli.train("hello")
     assert run.folder == Path("runs/hello-001")
-    (found,) = run.task.predict(run.config, run.model, run.vocab, ["hello"], Asked())
+    (found,) = run.task.predict(run.config, run.model, run.fitted, ["hello"], PredictOptions())
     assert found.text == "ohlol"
     assert rnncli.open_run("last").result()["control"]["accuracy"] <= 0.8
 

@@ -16,7 +16,7 @@ from rnncli.errors import UsageError
 from rnncli.recipe import packaged_recipes
 from rnncli.records import Page
 from rnncli.report.lines import cells as width_of
-from rnncli.tasks import Recipe, Splits, load_recipe, task_names
+from rnncli.tasks import AnySplits, Recipe, load_recipe, task_names
 from rnncli.views import (
     BATCH,
     PROTOCOL,
@@ -117,7 +117,7 @@ def test_the_overview_over_every_core(core: str, make: Callable[..., Subject]) -
 
 
 @cache
-def _recipe_of(task: str) -> tuple[Recipe, Splits]:
+def _recipe_of(task: str) -> tuple[Recipe, AnySplits]:
     """The first packaged recipe of a task, and its data."""
     for name in packaged_recipes():
         recipe = load_recipe(name)

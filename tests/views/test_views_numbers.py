@@ -339,7 +339,7 @@ def test_shapes_on_the_meta_device_are_the_same(recipe: str) -> None:
     subject = views.subject_of_recipe(load_recipe(recipe))
     real = shapes.stages(subject.model, subject.batch)
     with torch.device("meta"):
-        ghost = subject.task.build(subject.config, subject.vocab)  # type: ignore[union-attr,arg-type]
+        ghost = subject.task.build(subject.config, subject.fitted)  # type: ignore[union-attr]
     found = shapes.stages(ghost, subject.batch.to("meta"))
     assert [(s.name, s.parameters, s.flops, s.gives) for s in found] == [
         (s.name, s.parameters, s.flops, s.gives) for s in real

@@ -1,0 +1,1 @@
+"""What tasks read: an input owns its section of `data:`, and how rows are read, encoded and shown."""

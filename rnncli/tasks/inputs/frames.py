@@ -1,0 +1,312 @@
+"""Labelled sequences of frames: arrays of NumPy, folders of pictures, or a table that names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from rnncli.data import pictures as drawn
+from rnncli.data.batch import Batch, Order, index_batches, pad
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import name_of
+from rnncli.data.splits import Split as Parts
+from rnncli.data.vocab import Vocab
+from rnncli.errors import DataError
+from rnncli.locale import tr, trn
+from rnncli.recipe import TrainSection
+from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.tasks.base import Splits
+from rnncli.tasks.inputs.labelled import Given, LabelledFitted, LabelledInput, LabelledPart, log_probs
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
+from rnncli.tasks.labels import known_rows, label_vocab
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.data.images import ChosenFrames, FrameSequence
+
+SHADES = " .:-=+*#%@"  # of a frame shown as text, from its darkest point to its brightest
+SHOWN_FRAMES = 4  # as pictures
+SHOWN_POINTS = 16  # rows and columns of such a picture
+BASELINE_EPOCHS = 20  # of the net that sees single frames, at most
+
+
+class Split(GroupedSplit):
+    by: str | int | None = Field(
+        None,
+        description="films that agree here stay in one part: a field of pattern, a column of the table, an array",
+    )
+
+
+class FrameData(GroupedData):
+    split: Split = Field(Split(), description="with path: the parts, as shares, drawn within each class")
+    frames: str = Field("frames", description=".npz: the array of films, (N, T, height, width) or with channels last")
+    labels: str = Field("labels", description=".npz: the array of classes, (N,)")
+    lengths: str = Field("lengths", description=".npz: the array of frames in each film, (N,), where it has one")
+    file: str | int = Field("file", description="table: the column of films, beside the table")
+    label: str | int = Field("label", description="class: the column of the table, or the field of pattern")
+    pattern: str | None = Field(None, description="a folder whose names say the class: {label}_{person}_{take}.npy")
+
+
+@dataclass(frozen=True)
+class FrameFitted(LabelledFitted):
+    """frame: (height, width, channels). mean, std: of each channel."""
+
+    labels: Vocab
+    frame: list[int]
+    mean: list[float]
+    std: list[float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        height, width, channels = self.frame
+        return height, width, channels
+
+
+Part = LabelledPart["ChosenFrames"]
+
+
+@dataclass(frozen=True)
+class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
+    """channels: of the convolutions that read a frame. frame_size: numbers that a frame becomes."""
+
+    data: FrameData
+    channels: Sequence[int]
+    frame_size: int
+    fitted_class = FrameFitted
+    name_key = "film"
+
+    def read(self, seed: int) -> Splits[FrameFitted, Part]:
+        from rnncli.data.images import ChosenFrames, read_sequences
+
+        data, given = self.data, sources(self.data)
+        skipped = Skipped(data.on_bad, tr("films"))
+        listed = {name: [one for file in files for one in self._listed(file, skipped)] for name, files in given.items()}
+        read = read_sequences([one for part in listed.values() for one in part], skipped)
+        skipped.finish(names_of(given))
+        part_of = {id(one): name for name, part in listed.items() for one in part}
+        home = [part_of[id(one)] for one in read.sequences]
+        found = {name: ChosenFrames(read, [row for row, part in enumerate(home) if part == name]) for name in given}
+
+        def split(whole: ChosenFrames) -> Parts:
+            return split_rows(
+                data.split, seed, [one.group for one in whole.listed], [one.label for one in whole.listed]
+            )
+
+        rows, how = divide(found, given, split, skipped.what)
+        labels = label_vocab(
+            (one.label for one in rows["train"].listed), name_of(files_of(given)[0]), key=numbers_first
+        )
+        notes = [note for note in (skipped.sentence(), *skipped.notes) if note]
+        parts = {name: self._part(name, part, labels, notes) for name, part in rows.items()}
+        mean, std = read.moments(parts["train"].rows.rows)
+        return Splits(
+            parts=parts,
+            fitted=FrameFitted(labels, list(read.shape), mean, std),
+            counts={name: {"films": len(part.rows), "frames": sum(part.lengths)} for name, part in parts.items()},
+            fingerprint=read.fingerprint,
+            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
+            notes=notes,
+        )
+
+    def read_part(self, fitted: FrameFitted, path: str) -> tuple[Part, list[str]]:
+        from rnncli.data.images import ChosenFrames, read_sequences
+
+        skipped = Skipped(self.data.on_bad, tr("films"))
+        read = read_sequences(self._listed(path, skipped), skipped, fitted.shape)
+        skipped.finish(name_of(path))
+        notes = [skipped.sentence()] if skipped.count else []
+        part = self._part(name_of(path), ChosenFrames(read, range(len(read.sequences))), fitted.labels, notes)
+        return part, [*notes, *skipped.notes]
+
+    def _listed(self, source: str, skipped: Skipped) -> list[FrameSequence]:
+        from rnncli.data.images import list_sequences
+
+        data = self.data
+        return list_sequences(
+            source,
+            skipped,
+            frames=data.frames,
+            labels=data.labels,
+            lengths=data.lengths,
+            file=data.file,
+            label=data.label,
+            pattern=data.pattern,
+            by=data.split.by,
+        )
+
+    def _part(self, name: str, rows: ChosenFrames, labels: Vocab, notes: list[str]) -> Part:
+        """A class that training does not have is a bad record."""
+        skipped = Skipped(self.data.on_bad, tr("films"))
+        listed = rows.listed
+        usable, targets = known_rows(
+            (one.label for one in listed), labels, lambda row: listed[row].where, name, skipped
+        )
+        if skipped.count:
+            notes.append(skipped.sentence())
+        rows = rows.chosen(usable)
+        return LabelledPart(rows, rows, rows.lengths, targets)
+
+    def given(self, fitted: FrameFitted, text: str) -> Iterator[Given]:
+        """Each sequence at a path: an .npy or .npz of one or of many, or a folder of frames."""
+        from rnncli.data.images import frames_fault
+
+        for name, frames in _sequences(fitted.shape, text):
+            why = frames_fault(frames, fitted.shape)
+            if why:
+                raise DataError(why, where=name)
+            yield Given(name, name, frames)
+
+    def batch(self, inputs: Sequence[Any]) -> Batch:
+        """Inputs: (T, B, height, width, C)."""
+        import numpy as np
+        import torch
+
+        return Batch(*pad([torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)) for frames in inputs]))
+
+    def front(self, fitted: FrameFitted) -> tuple[nn.Module, int]:
+        from rnncli.nn.frontends import ConvFrames
+
+        height, width, _ = fitted.shape
+        front = ConvFrames(height, width, fitted.mean, fitted.std, list(self.channels), self.frame_size)
+        return front, self.frame_size
+
+    def baseline(self, train: TrainSection, splits: Splits[FrameFitted, Part], tested: Part) -> tuple[str, Tensor, str]:
+        """A net of the same convolutions that is trained on, and asked about, single frames."""
+        about = tr("the same convolutions, one frame of each film: where it does as well, order is not needed")
+        return tr("single frame"), self._single_frame(train, splits, tested), about
+
+    def _single_frame(self, train: TrainSection, splits: Splits[FrameFitted, Part], tested: Part) -> Tensor:
+        """Trained for as many epochs as the recipe has, BASELINE_EPOCHS at most, on one frame of each row drawn anew in
+        each epoch; asked about the middle one. Torch's random state is left as it was. Log probabilities, (rows, C)."""
+        import torch
+        from torch import nn
+        from torch.nn import functional as F
+
+        from rnncli.data.batch import permutation
+        from rnncli.nn.evaluate import device_of, evaluating
+
+        learned, seed, size = splits.train, train.seed, train.batch_size
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            front, _ = self.front(splits.fitted)
+            net = nn.Linear(self.frame_size, len(splits.fitted.labels))
+        both = nn.ModuleList([front, net])
+        optimizer = torch.optim.Adam(both.parameters(), lr=min(train.lr, 0.01))
+
+        def scores_of(part: Part, rows: Sequence[int], frames: Sequence[int]) -> Tensor:
+            chosen = [part.inputs[row][frame : frame + 1] for row, frame in zip(rows, frames, strict=True)]
+            scores: Tensor = net(front(self.batch(chosen).to(device_of(both)))[0][0])  # (B, C)
+            return scores
+
+        for epoch in range(min(train.epochs, BASELINE_EPOCHS)):
+            draw = permutation(1 << 16, seed, epoch, 2)  # large numbers: which frame of each row
+            for rows in index_batches(len(learned.rows), size, Order(seed, epoch), shuffle=True):
+                of_row = [int(draw[row % len(draw)]) for row in rows]
+                frames = [n % learned.lengths[row] for n, row in zip(of_row, rows, strict=True)]
+                scores = scores_of(learned, rows, frames)
+                optimizer.zero_grad(set_to_none=True)
+                F.cross_entropy(scores, torch.tensor([learned.targets[row] for row in rows])).backward()
+                optimizer.step()
+        found = []
+        for rows in index_batches(len(tested.rows), size, Order(0, 0), shuffle=False):
+            with evaluating(both):
+                scores = scores_of(tested, rows, [tested.lengths[row] // 2 for row in rows])
+            found.append(scores.log_softmax(1))
+        return torch.cat(found)
+
+    def example(self, model: nn.Module, fitted: FrameFitted, part: Part) -> list[Record]:
+        """Some frames as small pictures, and what the model answers after every frame."""
+        frames, target, labels = part.inputs[0], part.targets[0], fitted.labels.tokens
+        probs = log_probs(model, [self.batch([frames[: t + 1] for t in range(len(frames))])]).exp()  # (T, C)
+        best, which = probs.max(1)
+        table = [[t, labels[int(which[t])], float(best[t]), float(probs[t, target])] for t in range(len(frames))]
+        columns = [
+            Column("t", "t", "count"),
+            Column("predicted", tr("answer so far"), "text"),
+            Column("p", "p"),
+            Column("p_target", tr("p of {label}", label=labels[target])),
+        ]
+        title = tr("an example: {label}", label=labels[target])
+        return [
+            Message(_in_characters(frames), "code", name="frames"),
+            Table("sample", columns, table, title=title, cut_rows=12),
+        ]
+
+    def pictures(self, part: Part) -> list[Record]:
+        return [drawn.film(part.inputs[0])]
+
+    def suggest_settings(self, path: str) -> dict[str, Json]:
+        """The arrays of an .npz. Raises DataError."""
+        from rnncli.data.arrays import read_arrays
+
+        file = Path(path)
+        if file.suffix.lower() != ".npz":
+            return {}
+        arrays = read_arrays(file)
+        films = [name for name, array in arrays.items() if array.ndim >= 4]
+        if len(films) != 1:
+            return {}
+        N = len(arrays[films[0]])
+        found: dict[str, Json] = {"data.frames": films[0]}
+        flat = [name for name, array in arrays.items() if array.shape == (N,) and array.dtype.kind in "uibSU"]
+        for key, hint in (("lengths", "len"), ("labels", "")):
+            name = next((name for name in flat if hint in name.lower()), None)
+            if name is not None:
+                found[f"data.{key}"] = name
+                flat.remove(name)
+        return found
+
+
+def numbers_first(label: str) -> tuple[int, str]:
+    """Sorts classes 0 1 2 ... 10 as numbers, others as text."""
+    return (int(label) if label.isdecimal() and len(label) < 10 else -1, label)
+
+
+def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, Any]]:
+    """(name, frames) of each sequence at a path. shape: of a frame."""
+    from rnncli.data.arrays import read_arrays
+    from rnncli.data.images import ARRAYS, read_sequence
+
+    file = Path(path)
+    if os.path.isdir(file) or file.suffix.lower() not in ARRAYS:
+        yield path, read_sequence(file)
+        return
+    # a sequence has T in front of a frame's shape, several have N and T
+    forms = [shape, shape[:2]] if shape[2] == 1 else [shape]
+    arrays = [
+        array
+        for array in read_arrays(file).values()
+        if any(array.ndim - len(form) in (1, 2) and array.shape[-len(form) :] == form for form in forms)
+    ]
+    if len(arrays) != 1:
+        raise DataError(
+            tr("holds {n} arrays of frames of {shape}, and one is wanted", n=len(arrays), shape=shape),
+            where=name_of(path),
+        )
+    array = arrays[0]
+    form = shape if array.shape[-3:] == shape and array.ndim > 3 else shape[:2]
+    if array.ndim == len(form) + 1:
+        yield path, array.reshape(len(array), *shape)
+    else:
+        for n, one in enumerate(array):
+            yield f"{path}[{n}]", one.reshape(len(one), *shape)
+
+
+def _in_characters(sequence: Any) -> str:
+    """The first frames side by side, the mean of the channels, larger frames thinned out."""
+    import numpy as np
+
+    frames = np.asarray(sequence[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)  # (frames, height, width)
+    step = max(1, -(-max(frames.shape[1:]) // SHOWN_POINTS))
+    frames = frames[:, ::step, ::step]
+    low, high = frames.min(), frames.max()
+    shades = np.minimum((frames - low) / (high - low + 1e-12) * len(SHADES), len(SHADES) - 1).astype(int)
+    lines = ["   ".join("".join(SHADES[shade] for shade in row) for row in line) for line in shades.transpose(1, 0, 2)]
+    head = "   ".join(f"t={t}".ljust(shades.shape[2]) for t in range(len(frames)))
+    return "\n".join([head, *lines])

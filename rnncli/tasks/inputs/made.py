@@ -1,0 +1,203 @@
+"""Rows made by rule (data/made/algorithms.py): new ones in every batch of training, fixed ones at each length to be
+judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, Order, generator, pad
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.recipe import Clash, Section
+from rnncli.tasks.base import FittedState, Splits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rnncli.data.made.algorithms import Problem, Row
+
+NUMBERS = ("adding",)  # problems whose answer is a number: they have mse, the others accuracy
+SHOWN = 8  # steps of a row that fits a screen
+
+
+class Data(Section):
+    problem: Literal["adding", "copy", "parity", "even-pairs", "modular-arithmetic", "anbn", "anbncn", "dyck"] = Field(
+        description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py"
+    )
+    min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
+    max_length: Annotated[int, Field(ge=1)] = Field(
+        40, description="and at most this; n for anbn and anbncn, the wait for copy, else steps"
+    )
+    test_lengths: list[Annotated[int, Field(ge=1)]] = Field(
+        [40, 80, 160, 400], description="the network is judged at each of these; one class of rows each"
+    )
+    test_rows: Annotated[int, Field(ge=1)] = Field(200, description="rows of each test length")
+    batches: Annotated[int, Field(ge=1)] = Field(200, description="updates in an epoch, each on rows never seen before")
+    answers: Literal["every step", "last"] = Field(
+        "every step", description="what training sees: the answer at every step that has one, or only those judged"
+    )
+    symbols: Annotated[int, Field(ge=1)] = Field(10, description="copy only: how many symbols are to be kept")
+    growth: Annotated[int, Field(ge=0)] = Field(
+        0, description="epochs in which the longest training row grows to max_length; 0: at once"
+    )
+
+    @property
+    def rule(self) -> Problem:
+        from rnncli.data.made.algorithms import PROBLEMS
+
+        return PROBLEMS[self.problem]
+
+    @property
+    def metric(self) -> Literal["mse", "accuracy"]:
+        """What answers are judged by."""
+        return "mse" if self.problem in NUMBERS else "accuracy"
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.min_length > self.max_length:
+            yield Clash(("min_length", "max_length"), tr("min_length is above max_length, {n}", n=self.max_length))
+        if not self.test_lengths:
+            yield Clash(("test_lengths",), tr("the list of lengths is empty"), tr("test_lengths: [40, 400]"))
+        if self.test_lengths != sorted(set(self.test_lengths)):
+            yield Clash(("test_lengths",), tr("the lengths must rise"), tr("test_lengths: [40, 400]"))
+
+
+@dataclass(frozen=True)
+class Fitted(FittedState):
+    """Nothing is learned from rows made by rule."""
+
+    problem: str
+
+
+class Part(NamedTuple):
+    """groups: what a group of rows is called -> its rows; those of the training lengths first, under "".
+
+    No groups: the training part, whose rows are drawn when they are asked for.
+    """
+
+    groups: Mapping[str, Sequence[Row]]
+
+
+def read(data: Data, seed: int, batch_size: int) -> Splits[Fitted, Part]:
+    groups = {"": _rows(data, data.min_length, data.max_length, seed)}
+    before = data.max_length
+    for length in data.test_lengths:
+        first = min(before + 1, length) if data.rule.fixed else length
+        groups[f"{data.rule.size}={length}"] = _rows(data, first, length, seed)
+        before = length
+    held_out = Part(groups)
+    counts = {
+        "train": {"rows an epoch": data.batches * batch_size},
+        "validation": {"rows": sum(map(len, groups.values()))},
+    }
+    how = tr("made by rule, after {source}; training rows are new in every batch", source=data.rule.source)
+    notes = [
+        tr(
+            "trained on {size} from {low} to {high}, judged on {lengths}; loss, {metric}: training lengths",
+            size=data.rule.size,
+            low=data.min_length,
+            high=data.max_length,
+            lengths=", ".join(map(str, data.test_lengths)),
+            metric=data.metric,
+        )
+    ]
+    fingerprint = sha256(data.model_dump_json().encode() + str(seed).encode()).hexdigest()
+    return Splits({"train": Part({}), "validation": held_out}, Fitted(data.problem), counts, fingerprint, how, notes)
+
+
+def batches(data: Data, part: Part, seed: int, size: int, order: Order | None) -> Iterator[Batch]:
+    """Training: new rows, those of a batch all of one length, drawn anew (Deletang et al. 2023 train so; of a
+    problem with but one row of each length, every row has its own length). Held out: the rows of each group in
+    turn."""
+    if part.groups:
+        for rows in part.groups.values():
+            for start in range(0, len(rows), max(size, 100)):
+                yield batch_of(data, rows[start : start + max(size, 100)])
+        return
+    where = order or Order(seed, 0)
+    high = data.max_length
+    if data.growth:
+        high = data.min_length + (high - data.min_length) * min(where.epoch, data.growth) // data.growth
+    for number in range(where.next_batch, data.batches):
+        random = generator(where.seed, 0, where.epoch, number)
+        lengths = random.randint(data.min_length, high + 1, size=size)
+        if not data.rule.fixed:
+            lengths[:] = lengths[0]
+        rows = [_make(data, int(length), random) for length in lengths]
+        yield batch_of(data, rows[where.rank :: where.world])
+
+
+def _make(data: Data, length: int, random: Any) -> Row:
+    from rnncli.data.made.algorithms import copy
+
+    return copy(length, random, data.symbols) if data.problem == "copy" else data.rule.make(length, random)
+
+
+def _rows(data: Data, low: int, high: int, seed: int) -> list[Row]:
+    """The rows of a held-out group: test_rows of them over the lengths low ... high, evenly; each length but once where
+    it has but one row. The first is one to look at, of about SHOWN steps."""
+    lengths = range(low, high + 1)
+    n = min(data.test_rows, len(lengths)) if data.rule.fixed else data.test_rows
+    chosen = [lengths[round(i * (len(lengths) - 1) / max(1, n - 1))] for i in range(n)]
+    chosen.sort(key=lambda length: abs(length - SHOWN))
+    random = generator(seed, 1, low, high)
+    return [_make(data, length, random) for length in chosen]
+
+
+def batch_of(data: Data, rows: Sequence[Row]) -> Batch:
+    """inputs (T, B) or (T, B, 2); targets (T, B) or (T, B, C); extra: counted, scored (T, B) bool."""
+    import torch
+
+    scored = [torch.arange(len(row.counted)).ge(row.scored) for row in rows]
+    counted = scored if data.answers == "last" else [torch.from_numpy(row.counted) for row in rows]
+    inputs, lengths = pad([torch.from_numpy(row.inputs) for row in rows])
+    targets, _ = pad([torch.from_numpy(row.targets) for row in rows])
+    extra = {"counted": pad(counted, False)[0], "scored": pad(scored, False)[0]}
+    return Batch(inputs, lengths, targets, extra)
+
+
+def steps_of(data: Data, text: str) -> Any:
+    """A person's own row: symbols, white space between them or not; for adding, numbers, a * behind the marked."""
+    import torch
+
+    problem = data.rule
+    if not problem.symbols:
+        try:
+            pairs = [(float(word.removesuffix("*")), float(word.endswith("*"))) for word in text.split()]
+        except ValueError as error:
+            raise DataError(tr("not numbers: {text}", text=repr(text)), todo=tr("such as: 0.25* 0.5 0.125*")) from error
+        return torch.tensor(pairs).reshape(-1, 2)
+    symbols = list("".join(text.split()))
+    if problem.fixed and symbols[:1] != [problem.symbols[-1]]:
+        symbols.insert(0, problem.symbols[-1])  # the sign that a row begins
+    unknown = [symbol for symbol in symbols if symbol not in problem.symbols]
+    if unknown:
+        raise DataError(
+            tr("{symbol} is no symbol of {name}", symbol=repr(unknown[0]), name=data.problem),
+            todo=tr("it has {symbols}", symbols=" ".join(problem.symbols)),
+        )
+    return torch.tensor([problem.symbols.index(symbol) for symbol in symbols], dtype=torch.int64)
+
+
+def inputs_as_text(data: Data, inputs: Tensor) -> list[str]:
+    """Steps as a person reads them. inputs: (T,) or (T, 2)."""
+    symbols = data.rule.symbols
+    if symbols:
+        return [symbols[i] for i in inputs.tolist()]
+    return [f"{number:.4f}{'*' if mark else ''}" for number, mark in inputs.tolist()]
+
+
+def answers_as_text(data: Data, scores: Tensor, *, given: bool = False) -> list[Any]:
+    """Answers as a person reads them. scores: (T, C), or, given=True, targets as a batch has them."""
+    problem = data.rule
+    if problem.kind == "class":
+        return [problem.answers[i] for i in (scores if given else scores.argmax(1)).tolist()]
+    if problem.kind == "set":
+        chosen = (scores > (0.5 if given else 0)).tolist()
+        return [" ".join(a for a, c in zip(problem.answers, row, strict=True) if c) for row in chosen]
+    return scores.flatten().tolist()

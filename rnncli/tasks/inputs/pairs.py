@@ -1,0 +1,246 @@
+"""Pairs of a source and a target text: tab-separated, or two files that go line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, pad
+from rnncli.data.pairs import Pair, read_pairs, read_parallel
+from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Places, Ragged, Texts
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import fingerprint_of, lines_of, name_of
+from rnncli.data.splits import Split, split_random
+from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, tokenize
+from rnncli.errors import DataError
+from rnncli.locale import tr, trn
+from rnncli.recipe import Clash, DataPath, DataSection, Expected
+from rnncli.records import Json
+from rnncli.tasks.base import IGNORED, FittedState, Splits
+from rnncli.tasks.inputs.sources import divide, files_of, sources
+
+BEGIN, END = 1, 2  # numbers of <bos> and <eos>: the specials of the target are UNK, BOS, EOS, in this order
+
+Paths = DataPath | Annotated[list[DataPath], Field(min_length=2, max_length=2), Expected("[source file, target file]")]
+
+
+class Data(DataSection):
+    path: Paths | None = Field(
+        None, description="tab-separated pairs, or [source file, target file] that go line by line"
+    )
+    train: Paths | None = Field(None, description="instead of path: training pairs of their own")  # type: ignore[assignment]
+    validation: Paths | None = Field(None, description="with train: the pairs epochs are judged by")  # type: ignore[assignment]
+    test: Paths | None = Field(None, description="with train: the pairs kept for the last word")  # type: ignore[assignment]
+    columns: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2), Expected("[source column, target column]")
+    ] = Field([0, 1], description="of tab-separated pairs, from 0: source, target; [1, 0] turns the direction")
+    source_tokens: Literal["words", "characters"] = Field("words", description="what one step of the source is")
+    target_tokens: Literal["words", "characters"] = Field("words", description="what one step of the target is")
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many of each side; 0 is all")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if len(set(self.columns)) < len(self.columns):
+            yield Clash(("columns",), tr("source and target are the same column"), tr("columns: [0, 1]"))
+
+
+class Pairs(Sequence[Pair]):
+    """Pairs of a file: their texts in one piece, their tokens as numbers; a pair is made when asked for.
+
+    target_tokens: with the end sign."""
+
+    def __init__(self, places: Places, texts: tuple[Texts, Texts], tokens: tuple[Ragged, Ragged]) -> None:
+        self._places, self._texts = places, texts
+        self.source_tokens, self.target_tokens = tokens
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair], kinds: tuple[Kind, Kind]) -> Pairs:
+        places = GatheringPlaces()
+        sources, targets, source_tokens, target_tokens = GatheringTexts(), GatheringTexts(), Gathering(), Gathering()
+        for pair in pairs:
+            places.add(pair.where)
+            sources.add(pair.source)
+            targets.add(pair.target)
+            source_tokens.add(tokenize(pair.source, kinds[0]))
+            target_tokens.add([*tokenize(pair.target, kinds[1]), EOS])
+        return cls(places.done(), (sources.done(), targets.done()), (source_tokens.done(), target_tokens.done()))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return self.chosen(range(*i.indices(len(self))))
+        return Pair(self._places[i], self._texts[0][i], self._texts[1][i])
+
+    def chosen(self, rows: Sequence[int]) -> Pairs:
+        """These of them, in this order."""
+        texts = self._texts[0].chosen(rows), self._texts[1].chosen(rows)
+        tokens = self.source_tokens.chosen(rows), self.target_tokens.chosen(rows)
+        return Pairs(self._places.chosen(rows), texts, tokens)
+
+
+@dataclass(frozen=True)
+class Fitted(FittedState):
+    """The tokens of both sides, what they are, and the longest target, by which the length of translations is
+    bounded."""
+
+    source: Vocab
+    target: Vocab
+    source_tokens: Kind
+    target_tokens: Kind
+    longest: int
+
+
+class Part(NamedTuple):
+    """Pairs, and the same as numbers, the target's end sign among them."""
+
+    pairs: Pairs
+    sources: Ragged
+    targets: Ragged
+
+
+def read(data: Data, seed: int) -> Splits[Fitted, Part]:
+    """Raises DataError."""
+    given = sources(data)
+    notes: list[str] = []
+    found = {name: _pairs(files, data, notes) for name, files in given.items()}
+    rows, how = divide(found, given, lambda whole: _split(data, seed, whole), tr("pairs"))
+    fitted = _fitted(rows["train"], data)
+    parts = {name: _part(pairs, fitted) for name, pairs in rows.items()}
+    for name, part in parts.items():
+        notes += _unknown(name, part, fitted)
+    return Splits(
+        parts=parts,
+        fitted=fitted,
+        counts={
+            name: {
+                "pairs": len(part.pairs),
+                "source tokens": int(part.sources.lengths.sum()),
+                "target tokens": int(part.targets.lengths.sum()) - len(part.targets),
+            }
+            for name, part in parts.items()
+        },
+        fingerprint=fingerprint_of(files_of(given)),
+        how=how,
+        notes=notes,
+    )
+
+
+def read_part(data: Data, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
+    """A file of pairs in terms of a run's vocabulary."""
+    notes: list[str] = []
+    part = _part(_pairs([path], data, notes), fitted)
+    return part, [*notes, *_unknown(name_of(path), part, fitted)]
+
+
+def batch_of(part: Part, rows: Sequence[int]) -> Batch:
+    """inputs (T_in, B); extra["given"] (T_out, B): the begin sign, then the target without its last token; targets
+    (T_out, B): the target."""
+    inputs, sizes = pad([part.sources[row] for row in rows])
+    given, _ = pad([[BEGIN, *part.targets[row][:-1]] for row in rows], END)
+    targets, _ = pad([part.targets[row] for row in rows], IGNORED)
+    return Batch(inputs, sizes, targets, {"given": given}, rows)
+
+
+def encoded(fitted: Fitted, texts: Sequence[str]) -> Batch:
+    """Without targets: the model writes its own."""
+    rows = [tokenize(text, fitted.source_tokens) for text in texts]
+    if not all(rows):
+        raise DataError(tr("an input without tokens"), todo=tr("give a sentence"))
+    return Batch(*pad([fitted.source.encode(row) for row in rows]))
+
+
+def _split(data: Data, seed: int, pairs: Pairs) -> Split:
+    """Equal sources stay together, or a sentence would be judged that was learned."""
+    import numpy as np
+
+    numbering = Numbering()
+    for pair in pairs:
+        numbering.extend((sha256(pair.source.encode()).digest()[:16],))
+    sources = numbering.done()
+    split = split_random(len(sources.types), data.split.fractions(), seed)
+    home = np.zeros(len(sources.types), np.int8)
+    for number, rows in enumerate(split.parts.values()):
+        home[np.asarray(rows, np.int64)] = number
+    of_pair = home[sources.numbers]
+    parts = {name: np.flatnonzero(of_pair == k).tolist() for k, name in enumerate(split.parts)}
+    how = split.how
+    if len(sources.types) < len(pairs):
+        how += tr("; {n} sources, equal ones in one part", n=f"{len(sources.types):,}")
+    return Split(parts, how)
+
+
+def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
+    skipped = Skipped(data.on_bad, tr("pairs"))
+    if len(files) == 1:
+        read = read_pairs(files[0], skipped, (data.columns[0], data.columns[1]))
+    else:
+        read = read_parallel(files[0], files[1], skipped)
+    found = Pairs.of(read, (data.source_tokens, data.target_tokens))
+    notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
+    return found
+
+
+def _fitted(pairs: Pairs, data: Data) -> Fitted:
+    """The tokens of both sides, their kinds, and the longest target, by which the length of translations is bounded."""
+    limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
+    return Fitted(
+        source=Vocab.from_counts(pairs.source_tokens.counts(), specials=(UNK,), **limits),
+        target=Vocab.from_counts(pairs.target_tokens.counts(), specials=(UNK, BOS, EOS), **limits),
+        source_tokens=data.source_tokens,
+        target_tokens=data.target_tokens,
+        longest=int(pairs.target_tokens.lengths.max()) - 1,
+    )
+
+
+def _part(pairs: Pairs, fitted: Fitted) -> Part:
+    source, target = fitted.source, fitted.target
+    return Part(
+        pairs,
+        pairs.source_tokens.as_values(source.encode(pairs.source_tokens.types)),
+        pairs.target_tokens.as_values(target.encode(pairs.target_tokens.types)),
+    )
+
+
+def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
+    sides = (("source", part.pairs.source_tokens, fitted.source), ("target", part.pairs.target_tokens, fitted.target))
+    for side, rows, known in sides:
+        n = sum(n for token, n in rows.counts().items() if token not in known or token == UNK)
+        if n:
+            yield trn(
+                "{n} {side} token of {part} is not in the vocabulary and is read as <unk>",
+                "{n} {side} tokens of {part} are not in the vocabulary and read as <unk>",
+                n=n,
+                side=tr(side),
+                part=name,
+            )
+
+
+def suggest_columns(path: str) -> dict[str, Json]:
+    """Which columns of a tab-separated file hold the texts (numbers, as in Tatoeba's exports, do not), and what a
+    step of each is: characters where a text has Chinese, Japanese or Thai letters, else words."""
+    rows = [line.split("\t") for _, line in islice(lines_of(path), 200) if line.strip()]
+    width = min((len(row) for row in rows), default=0)
+    texts = [place for place in range(width) if not all(row[place].strip().isdigit() for row in rows)]
+    if len(texts) < 2:
+        raise DataError(
+            tr("has no two tab-separated columns of text"),
+            where=name_of(path),
+            todo=tr("one pair a line: source, a tab, target"),
+        )
+    found: dict[str, Json] = {"data.columns": texts[:2]}
+    for side, place in zip(("source", "target"), texts, strict=False):
+        characters = any(_unspaced(letter) for row in rows for letter in row[place])
+        found[f"data.{side}_tokens"] = "characters" if characters else "words"
+    return found
+
+
+def _unspaced(letter: str) -> bool:
+    return "\u3040" <= letter <= "\u30ff" or "\u3400" <= letter <= "\u9fff" or "\u0e00" <= letter <= "\u0e7f"

@@ -1,0 +1,403 @@
+"""Sentences with a label for every token: inline pairs, CoNLL-U, or lines of word, tab, tag."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, pad
+from rnncli.data.conllu import (
+    Broken,
+    Sentence,
+    check_field,
+    conllu_blocks,
+    conllu_with_tags,
+    read_conllu,
+    read_tagged_tsv,
+    tsv_blocks,
+    tsv_with_tags,
+)
+from rnncli.data.ragged import Gathering, Ragged
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import fingerprint_of, lines_of, name_of
+from rnncli.data.splits import split_random
+from rnncli.data.vocab import PAD, UNK, Kind, Vocab, tokenize
+from rnncli.errors import DataError, UsageError
+from rnncli.locale import tr, trn
+from rnncli.recipe import Clash, DataSection, Expected
+from rnncli.records import Json
+from rnncli.tasks.base import IGNORED, FittedState, Splits
+from rnncli.tasks.inputs.sources import divide, files_of, sources
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+FileFormat = Literal["conllu", "tsv"]
+
+
+class Data(DataSection):
+    SOURCES: ClassVar[tuple[str, ...]] = (*DataSection.SOURCES, "pairs")
+
+    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2), Expected("[input, labels]")]] | None = Field(
+        None, description="inline data: [input, labels], equally long; both sides share one alphabet"
+    )
+    tokens: Literal["characters", "words"] = Field("characters", description="what one step of an inline pair is")
+    format: Literal["auto", "conllu", "tsv"] = Field(
+        "auto", description="of files: CoNLL-U, or lines of word, tab, tag; auto looks at the first line"
+    )
+    tag: str = Field("upos", description="CoNLL-U: upos, xpos, lemma, deprel, or a feature such as Number")
+    min_count: Annotated[int, Field(ge=1)] = Field(
+        2, description="a word seen less often in the training files is <unk>; inline pairs keep all"
+    )
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.pairs is not None and not self.pairs:
+            yield Clash(("pairs",), tr("the list of pairs is empty"), tr("pairs: [[hello, ohlol]]"))
+        if self.pairs is not None and (self.path is not None or self.train is not None):
+            yield Clash(("pairs", "path"), tr("pairs and a path are both given"), tr("remove one of them"))
+        for number, (given, wanted) in enumerate(self.pairs or []):
+            steps, labels = tokenize(given, self.tokens), tokenize(wanted, self.tokens)
+            if not steps:
+                yield Clash((f"pairs.{number}",), tr("an input without steps"), tr("remove the pair"))
+            elif len(steps) != len(labels):
+                yield Clash(
+                    (f"pairs.{number}",),
+                    trn(
+                        "{given!r} has {n} step and {wanted!r} has {m}",
+                        "{given!r} has {n} steps and {wanted!r} has {m}",
+                        given=given,
+                        n=len(steps),
+                        wanted=wanted,
+                        m=len(labels),
+                    ),
+                    tr("one label for every step"),
+                )
+        try:
+            check_field(self.tag)
+        except DataError as error:
+            yield Clash(("tag",), error.what, error.todo)
+
+
+class Row(NamedTuple):
+    """One sequence: its tokens, and one label for each; None where the file has none."""
+
+    tokens: Sequence[str]
+    labels: Sequence[str | None]
+
+
+class Rows(Sequence[Row]):
+    """Sequences of a file: tokens and labels as numbers of few different ones, a row made when asked for."""
+
+    def __init__(self, tokens: Ragged, labels: Ragged) -> None:
+        self.tokens, self.labels = tokens, labels
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return Rows(self.tokens[i], self.labels[i])
+        return Row(self.tokens[i], self.labels[i])
+
+    def chosen(self, rows: Sequence[int]) -> Rows:
+        return Rows(self.tokens.chosen(rows), self.labels.chosen(rows))
+
+
+class Gathered:
+    """Takes rows one after the other; `done` gives them all."""
+
+    def __init__(self) -> None:
+        self._tokens, self._labels = Gathering(), Gathering()
+
+    def add(self, tokens: Sequence[str], labels: Sequence[str | None]) -> None:
+        self._tokens.add(tokens)
+        self._labels.add(labels)
+
+    def done(self) -> Rows:
+        return Rows(self._tokens.done(), self._labels.done())
+
+
+@dataclass(frozen=True)
+class Fitted(FittedState):
+    """kind: what a step is. format: of the data, which answers come back in. tag: the column of CoNLL-U, None for
+    inline pairs. characters: the letters of words, where the model reads them."""
+
+    tokens: Vocab
+    labels: Vocab
+    kind: Kind
+    format: Literal["pairs", "conllu", "tsv"]
+    tag: str | None = None
+    characters: Vocab | None = None
+
+
+class Part(NamedTuple):
+    """Rows, and the same as numbers. targets: IGNORED for a label that is missing, or that training never saw.
+    letters: of each token, numbers from 1, where the model reads them."""
+
+    rows: Rows
+    inputs: Ragged
+    targets: Ragged
+    letters: Ragged | None = None
+
+
+@dataclass(frozen=True)
+class SentenceInput:
+    """letters: whether the model reads each token's letters, too."""
+
+    data: Data
+    letters: bool
+
+    def read(self, seed: int) -> Splits[Fitted, Part]:
+        """Raises DataError."""
+        return self._files(seed) if self.data.pairs is None else self._pairs(self.data.pairs)
+
+    def _pairs(self, pairs: Sequence[Sequence[str]]) -> Splits[Fitted, Part]:
+        kind = self.data.tokens
+        gathered = Gathered()
+        for given, wanted in pairs:
+            gathered.add(tokenize(given, kind), tokenize(wanted, kind))
+        rows = gathered.done()
+        # One alphabet for both sides, so that a letter has the same number as input and as answer.
+        shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(rows.labels.counts()))
+        fitted = Fitted(shared, shared, kind, "pairs", characters=self._alphabet(rows.tokens.counts()))
+        counts = {"train": {"sequences": len(rows), "steps": int(rows.tokens.lengths.sum())}}
+        fingerprint = sha256(repr([(row.tokens, row.labels) for row in rows]).encode()).hexdigest()
+        how = tr("inline pairs, all for training")
+        return Splits({"train": _part(rows, fitted)}, fitted, counts, fingerprint, how=how)
+
+    def _alphabet(self, words: Iterable[str]) -> Vocab | None:
+        """The letters of the words, where the model reads them. <pad> is number 0, which stands behind a word's end."""
+        if not self.letters:
+            return None
+        return Vocab.from_tokens((letter for word in words for letter in word), specials=(PAD, UNK))
+
+    def _files(self, seed: int) -> Splits[Fitted, Part]:
+        data, given = self.data, sources(self.data)
+        notes: list[str] = []
+        read = {name: _sentences(files, data, notes) for name, files in given.items()}
+        form = next(iter(read.values()))[0]
+        parts, how = divide(
+            {name: rows for name, (_, rows) in read.items()},
+            given,
+            lambda whole: split_random(len(whole), data.split.fractions(), seed),
+            tr("sentences"),
+        )
+        words = parts["train"].tokens.counts()
+        labels = {label: n for label, n in parts["train"].labels.counts().items() if label is not None}
+        fitted = Fitted(
+            tokens=Vocab.from_counts(words, specials=(UNK,), min_count=data.min_count),
+            labels=Vocab.from_counts(labels),
+            kind="words",
+            format=form,
+            tag=data.tag,
+            characters=self._alphabet(words),
+        )
+        for name, rows in parts.items():
+            notes += _strange(name, rows, words, labels)
+        return Splits(
+            parts={name: _part(rows, fitted) for name, rows in parts.items()},
+            fitted=fitted,
+            counts={
+                name: {"sentences": len(rows), "words": int(rows.tokens.lengths.sum())} for name, rows in parts.items()
+            },
+            fingerprint=fingerprint_of(files_of(given)),
+            how=how,
+            notes=notes,
+        )
+
+    def read_part(self, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
+        """A file of sentences in terms of a run's vocabulary. Raises DataError: no tag of it is one that the run
+        knows."""
+        if fitted.format == "pairs":
+            raise UsageError(
+                tr("this run was trained on inline pairs, which no file holds"),
+                where="--data",
+                todo=tr("leave it away"),
+            )
+        notes: list[str] = []
+        rows = _sentences([path], self.data, notes)[1]
+        known = fitted.labels
+        tags = [tag for tag in rows.labels.counts() if tag is not None]
+        if not any(tag in known for tag in tags):
+            raise DataError(
+                tr("none of its tags is one that this run knows: {tags}", tags=", ".join(sorted(tags)[:8])),
+                where=name_of(path),
+                todo=tr("it knows {tags}", tags=", ".join(known.tokens[:20])),
+            )
+        tokens, words = fitted.tokens, rows.tokens.counts()
+        new = sum(n for token, n in words.items() if token not in tokens)
+        if new:
+            total = trn("{n} word", "{n} words", n=sum(words.values()))
+            notes.append(
+                trn(
+                    "{n} of {words} is not in the vocabulary",
+                    "{n} of {words} are not in the vocabulary",
+                    n=new,
+                    words=total,
+                )
+            )
+        return _part(rows, fitted), notes + list(_strange_tags(name_of(path), rows, known.tokens))
+
+
+def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[FileFormat, Rows]:
+    """(format, rows) of files of one kind. Sentences without any tag are bad records; what was skipped is noted."""
+    form = _format(sources[0]) if data.format == "auto" else data.format
+    gathered = Gathered()
+    for source in sources:
+        skipped = Skipped(data.on_bad, tr("sentences"))
+        read = read_conllu(source, skipped, data.tag) if form == "conllu" else read_tagged_tsv(source, skipped)
+        missing, tagged = 0, False
+        bare = partly = ""  # where the first sentence without any tag stands, and the first without some
+        for sentence in read:
+            missing += sentence.tags.count(None)
+            if any(sentence.tags):
+                tagged = True
+                gathered.add(sentence.tokens, sentence.tags)
+                partly = partly or (sentence.where if None in sentence.tags else "")
+            else:
+                bare = bare or sentence.where
+        if not tagged:
+            raise DataError(
+                tr("no word has a tag here"), where=name_of(source), todo=tr("another column? --set data.tag=xpos")
+            )
+        if missing:
+            notes.append(
+                trn(
+                    "{n} word of {name} has no tag and does not count; first: {where}",
+                    "{n} words of {name} have no tag and do not count; first: {where}",
+                    n=missing,
+                    name=name_of(source),
+                    where=bare or partly,
+                )
+            )
+        notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
+    return form, gathered.done()
+
+
+def _format(source: str) -> FileFormat:
+    """conllu or tsv, by the first line that is neither blank nor a comment."""
+    return _format_of_line(next((line for _, line in lines_of(source) if not _passed_over(line)), ""))
+
+
+def _passed_over(line: str) -> bool:
+    return not line.strip() or line.startswith("#")
+
+
+def _format_of_line(line: str) -> FileFormat:
+    return "conllu" if line.count("\t") > 1 else "tsv"
+
+
+def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str]) -> Iterator[str]:
+    """Notes on the words and tags that a part has and training had not."""
+    found = rows.tokens.counts()
+    new = sum(n for token, n in found.items() if token not in words)
+    if new:
+        yield trn(
+            "{n} of {words} of {part} was never seen in training",
+            "{n} of {words} of {part} were never seen in training",
+            n=new,
+            words=trn("{n} word", "{n} words", n=sum(found.values())),
+            part=name,
+        )
+    yield from _strange_tags(name, rows, labels)
+
+
+def _strange_tags(name: str, rows: Rows, labels: Container[str]) -> Iterator[str]:
+    tags = Counter({tag: n for tag, n in rows.labels.counts().items() if tag is not None and tag not in labels})
+    if tags:
+        yield tr(
+            "tags of {part} that training never saw count as wrong: {tags}",
+            part=name,
+            tags=", ".join(f"{tag} ({n})" for tag, n in tags.most_common(5)),
+        )
+
+
+def _part(rows: Rows, fitted: Fitted) -> Part:
+    tokens, labels = fitted.tokens, fitted.labels
+    numbers: dict[str | None, int] = {label: i for i, label in enumerate(labels.tokens)}
+    letters = None
+    if fitted.characters is not None:
+        alphabet = fitted.characters
+        letters = rows.tokens.as_values([alphabet.encode(token) for token in rows.tokens.types])
+    return Part(
+        rows,
+        rows.tokens.as_values(tokens.encode(rows.tokens.types)),
+        rows.labels.as_values([numbers.get(label, IGNORED) for label in rows.labels.types]),
+        letters,
+    )
+
+
+def batch_of(part: Part, rows: Sequence[int]) -> Batch:
+    """Inputs and targets: (T, B)."""
+    inputs, sizes = pad([part.inputs[row] for row in rows])
+    targets, _ = pad([part.targets[row] for row in rows], IGNORED)
+    extra = {} if part.letters is None else {"characters": _spelled([part.letters[row] for row in rows])}
+    return Batch(inputs, sizes, targets, extra, rows)
+
+
+def _spelled(rows: Sequence[Sequence[list[int]]]) -> Tensor:
+    """(T, B, longest word): the letters of every token of every row, 0 behind the ends."""
+    import torch
+
+    longest = max((len(word) for row in rows for word in row), default=0)
+    padded = torch.zeros(max(map(len, rows), default=0), len(rows), longest, dtype=torch.int64)
+    for b, row in enumerate(rows):
+        padded[: len(row), b] = torch.tensor([word + [0] * (longest - len(word)) for word in row])
+    return padded
+
+
+def encoded(fitted: Fitted, rows: Sequence[Sequence[str]]) -> Batch:
+    tokens = fitted.tokens
+    ids, lengths = pad([tokens.encode(row) for row in rows])
+    alphabet = fitted.characters
+    if alphabet is None:
+        return Batch(ids, lengths)
+    return Batch(
+        ids, lengths, extra={"characters": _spelled([[alphabet.encode(word) for word in row] for row in rows])}
+    )
+
+
+def suggest_tag(path: str) -> dict[str, Json]:
+    """The tag to learn: upos, or xpos where the file has no upos. Nothing to say of two-column files."""
+    if _format(path) == "tsv":
+        return {}
+    for tag in ("upos", "xpos"):
+        if any(any(sentence.tags) for sentence in islice(read_conllu(path, Skipped("skip"), tag), 100)):
+            return {"data.tag": tag}
+    raise DataError(tr("neither upos nor xpos holds a tag"), where=name_of(path))
+
+
+class Lines:
+    """Lines as a file or standard input has them, looked into as far as it takes to know their format: CoNLL-U, lines
+    of word, tab, tag, or plain texts."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        lines = iter(lines)
+        head: list[str] = []
+        for line in lines:
+            head.append(line)
+            if not _passed_over(line):
+                break
+        first = head[-1] if head else ""
+        self.format: FileFormat | None = _format_of_line(first) if "\t" in first else None
+        self._whole = chain(head, lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._whole
+
+    def blocks(self, tag: str) -> Iterator[Sentence | Broken]:
+        """Of a file with tags, sentence by sentence; what it has between them, too."""
+        numbered = enumerate(self._whole, 1)
+        return conllu_blocks("-", tag, numbered) if self.format == "conllu" else tsv_blocks("-", numbered)
+
+    def with_tags(self, block: Sentence, tags: Sequence[str], tag: str) -> str:
+        """The block as it was, with the tags in place."""
+        return conllu_with_tags(block, tags, tag) if self.format == "conllu" else tsv_with_tags(block, tags)

@@ -1,0 +1,309 @@
+"""Sound files as log-mel frames: with what is said in each, or with the class of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import name_of
+from rnncli.data.splits import Split
+from rnncli.data.vocab import Vocab
+from rnncli.locale import tr, trn
+from rnncli.recipe import Clash, Section, TrainSection
+from rnncli.records import Json, Record
+from rnncli.tasks.base import Splits
+from rnncli.tasks.inputs.labelled import (
+    SHOWN_PREFIXES,
+    Given,
+    LabelledFitted,
+    LabelledInput,
+    LabelledPart,
+    answers_so_far,
+    log_probs,
+)
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
+from rnncli.tasks.inputs.texts import TextData
+from rnncli.tasks.labels import known_rows, label_vocab
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.data.audio import ChosenFeatures, Clip, LogMel
+
+ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source, their sound not read yet
+Misfit = Callable[["Clip", int], str]  # (clip, its T frames) -> why it cannot be used, or ""
+
+
+class SoundSection(Section):
+    """How sound becomes frames."""
+
+    sample_rate: Annotated[int, Field(ge=0)] = Field(
+        0, description="Hz that all clips are brought to; 0 is the rate of the first"
+    )
+    mels: Annotated[int, Field(ge=1, le=512)] = Field(40, description="mel bands, the features of a frame")
+    window: Annotated[float, Field(gt=0, le=1000)] = Field(25.0, description="milliseconds that a frame looks at")
+    hop: Annotated[float, Field(gt=0, le=1000)] = Field(10.0, description="milliseconds from a frame to the next")
+
+
+class NamedSound(SoundSection):
+    """`data.sound:`, a folder of sound files in place of texts."""
+
+    pattern: str = Field(description="how file names say the class: {label}_{speaker}_{take}.wav")
+
+
+class SpokenSplit(GroupedSplit):
+    by: str | int | None = Field(
+        None, description="clips that agree here stay in one part: a field of pattern, or a column of the table"
+    )
+
+
+class SpokenData(GroupedData, SoundSection):
+    """Clips with what is said in each: a table, or a folder whose file names say it."""
+
+    split: SpokenSplit = Field(SpokenSplit(), description="with path: the parts, as shares of the clips")
+    pattern: str | None = Field(
+        None, description="a folder whose file names say what is said: {text}_{speaker}_{take}.wav"
+    )
+    text: str | int = Field("text", description="what is said: the column of the table, or the field of pattern")
+    file: str | int = Field("file", description="table: the column of file names")
+    place: str = Field("{file}", description="table: where a file lies beside it: clips/{file}, wavs/{file}.wav")
+    header: bool = Field(True, description="table: the first row names the columns")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if "{file}" not in self.place:
+            yield Clash(("place",), tr("{{file}} does not stand in it, so all clips would be one file"))
+
+    def clips(self, source: str, skipped: Skipped) -> list[Clip]:
+        from rnncli.data.audio import list_clips
+
+        by = self.split.by
+        if self.pattern is not None:
+            return list_clips(source, skipped, pattern=self.pattern, text=self.text, by=by)
+        return list_clips(source, skipped, text=self.text, file=self.file, place=self.place, by=by, header=self.header)
+
+
+@dataclass(frozen=True)
+class LogMelSettings:
+    """How sound becomes frames, as a run keeps it. rate: Hz. window, hop: milliseconds."""
+
+    rate: int
+    mels: int
+    window: float
+    hop: float
+
+    def log_mel(self) -> LogMel:
+        from rnncli.data.audio import LogMel
+
+        return LogMel(self.rate, self.mels, self.window, self.hop)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """features: how sound became frames. mean, std: of each mel band over the training part."""
+
+    features: LogMelSettings
+    mean: list[float]
+    std: list[float]
+
+
+def read_clips(
+    given: Mapping[str, Sequence[str]], clips_of: ListClips, section: SoundSection, misfit: Misfit, skipped: Skipped,
+    split: Callable[[ChosenFeatures], Split],
+) -> tuple[dict[str, ChosenFeatures], str, Scaling]:  # fmt: skip
+    """The parts, how they were chosen, and what the training part says of the frames. Raises DataError."""
+    from rnncli.data.audio import ChosenFeatures, LogMel, first_rate, read_features
+
+    listed = {name: [clip for file in files for clip in clips_of(file, skipped)] for name, files in given.items()}
+    clips = [clip for part in listed.values() for clip in part]
+    rate = section.sample_rate or first_rate(clips)
+    features = read_features(clips, LogMel(rate, section.mels, section.window, section.hop), skipped, misfit)
+    skipped.finish(names_of(given))
+    part_of = {id(clip): name for name, part in listed.items() for clip in part}
+    home = [part_of[id(clip)] for clip in features.clips]
+    found = {name: ChosenFeatures(features, [row for row, part in enumerate(home) if part == name]) for name in given}
+    parts, how = divide(found, given, split, skipped.what)
+    settings = LogMelSettings(rate, section.mels, section.window, section.hop)
+    return parts, how, Scaling(settings, *features.moments(parts["train"].rows))
+
+
+def read_new_clips(
+    path: str, clips_of: ListClips, settings: LogMelSettings, misfit: Misfit, skipped: Skipped
+) -> ChosenFeatures:
+    """All clips of a new source, as a run reads them."""
+    from rnncli.data.audio import ChosenFeatures, read_features
+
+    features = read_features(clips_of(path, skipped), settings.log_mel(), skipped, misfit)
+    skipped.finish(name_of(path))
+    return ChosenFeatures(features, range(len(features.clips)))
+
+
+@dataclass(frozen=True)
+class SoundFitted(LabelledFitted):
+    """As Scaling."""
+
+    labels: Vocab
+    features: LogMelSettings
+    mean: list[float]
+    std: list[float]
+
+
+@dataclass(frozen=True)
+class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
+    """A folder of sound files whose names say the class. channels, subsampling: of the convolutions that read it."""
+
+    data: TextData
+    sound: NamedSound
+    channels: int
+    subsampling: int
+    fitted_class = SoundFitted
+
+    def read(self, seed: int) -> Splits[SoundFitted, LabelledPart[ChosenFeatures]]:
+        data, given = self.data, sources(self.data)
+        skipped = Skipped(data.on_bad, tr("clips"))
+
+        def split(whole: ChosenFeatures) -> Split:
+            clips = whole.clips
+            return split_rows(data.split, seed, [clip.group for clip in clips], [clip.text for clip in clips])
+
+        rows, how, scaling = read_clips(given, self._clips, self.sound, self._misfit, skipped, split)
+        labels = label_vocab(map(self._label, rows["train"].clips), name_of(files_of(given)[0]))
+        fitted = SoundFitted(labels, scaling.features, scaling.mean, scaling.std)
+        notes = [note for note in (skipped.sentence(), *skipped.notes) if note]
+        parts = {name: self._part(name, part, labels, notes) for name, part in rows.items()}
+        return Splits(
+            parts=parts,
+            fitted=fitted,
+            counts={name: {"clips": len(part.rows), "frames": sum(part.lengths)} for name, part in parts.items()},
+            fingerprint=rows["train"].features.fingerprint,
+            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
+            notes=notes,
+        )
+
+    def read_part(self, fitted: SoundFitted, path: str) -> tuple[LabelledPart[ChosenFeatures], list[str]]:
+        skipped = Skipped(self.data.on_bad, tr("clips"))
+        rows = read_new_clips(path, self._clips, fitted.features, self._misfit, skipped)
+        notes = [skipped.sentence()] if skipped.count else []
+        part = self._part(name_of(path), rows, fitted.labels, notes)
+        return part, [*notes, *skipped.notes]
+
+    def _clips(self, source: str, skipped: Skipped) -> list[Clip]:
+        """What is said in each is its class as the file name has it."""
+        from rnncli.data.audio import list_clips
+
+        data = self.data
+        return list_clips(source, skipped, pattern=self.sound.pattern, text=data.label, by=data.split.by)
+
+    def _label(self, clip: Clip) -> str:
+        return self.data.class_of(clip.text)
+
+    def _misfit(self, clip: Clip, T: int) -> str:
+        return self.data.no_class(clip.text)
+
+    def _part(self, name: str, rows: ChosenFeatures, labels: Vocab, notes: list[str]) -> LabelledPart[ChosenFeatures]:
+        """A class that training does not have is a bad record."""
+        skipped = Skipped(self.data.on_bad, tr("clips"))
+        clips = rows.clips
+        usable, targets = known_rows(map(self._label, clips), labels, lambda row: clips[row].where, name, skipped)
+        if skipped.count:
+            notes.append(skipped.sentence())
+        rows = rows.chosen(usable)
+        return LabelledPart(rows, rows, rows.lengths, targets)
+
+    def given(self, fitted: SoundFitted, text: str) -> Iterator[Given]:
+        yield Given(text, " ".join(text.split()), fitted.features.log_mel().of_file(text))
+
+    def front(self, fitted: SoundFitted) -> tuple[nn.Module, int]:
+        from rnncli.nn.frontends import ConvSubsampling
+
+        return ConvSubsampling(fitted.mean, fitted.std, self.channels, self.subsampling), self.channels
+
+    def baseline(
+        self,
+        train: TrainSection,
+        splits: Splits[SoundFitted, LabelledPart[ChosenFeatures]],
+        tested: LabelledPart[ChosenFeatures],
+    ) -> tuple[str, Tensor, str]:
+        about = tr("the class whose mean over all frames is nearest: knows no order")
+        learned = splits.train
+        found = by_mean_spectrum(learned.inputs, learned.targets, tested.inputs, len(splits.fitted.labels))
+        return tr("mean spectrum"), found, about
+
+    def example(self, model: nn.Module, fitted: SoundFitted, part: LabelledPart[ChosenFeatures]) -> list[Record]:
+        frames = part.inputs[0]
+        n = len(frames)
+        shown = sorted({-(-n * k // SHOWN_PREFIXES) for k in range(1, SHOWN_PREFIXES + 1)})  # a frame says little
+        read = [tr("{seconds} s", seconds=f"{stop * self.sound.hop / 1000:.2f}") for stop in shown]
+        probs = log_probs(model, [self.batch([frames[:stop] for stop in shown])]).exp()
+        return [answers_so_far(probs, shown, read, "text", fitted, part.targets[0])]
+
+    def pictures(self, part: LabelledPart[ChosenFeatures]) -> list[Record]:
+        from rnncli.data.pictures import spectrogram
+
+        return [spectrogram(part.inputs[0], self.sound.hop / 1000)]
+
+
+def suggest_pattern(path: str) -> dict[str, Json]:
+    """Of a folder of sound files, the pattern of their names; nothing of another."""
+    from rnncli.data.audio import pattern_of_folder
+
+    pattern = pattern_of_folder(path, "label")
+    if pattern is None:
+        return {}
+    by = "speaker" if "{speaker}" in pattern else None
+    return {"data.sound": {"pattern": pattern}, "data.label": "label", "data.split.by": by}
+
+
+def by_mean_spectrum(
+    train: Iterable[Tensor], targets: Sequence[int], tested: Iterable[Tensor], num_classes: int
+) -> Tensor:
+    """Log probabilities by the distance of a clip's mean frame to that of each class, each band scaled by its spread
+    over the training clips: a Gaussian for each class, all of one width. Clips: (T, mels) each. (rows, C)"""
+    import torch
+
+    points = torch.stack([frames.double().mean(0) for frames in train])  # (rows, mels)
+    asked = torch.stack([frames.double().mean(0) for frames in tested])
+    spread = points.std(0, correction=0).clamp(min=1e-6)
+    classes = torch.tensor(targets)
+    centres = torch.stack([points[classes == c].mean(0) for c in range(num_classes)])  # (C, mels)
+    return (-0.5 * torch.cdist(asked / spread, centres / spread).square()).log_softmax(1)
+
+
+def suggest_speech(path: str) -> dict[str, Json]:
+    """What a recipe should say of the data at `path`, dotted key -> value, as far as its names show it.
+
+    A table: which columns hold files and texts. A folder without a table: the pattern of its first file's name,
+    such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
+    """
+    from rnncli.data.audio import TABLES, pattern_of_folder
+    from rnncli.data.folder import files_in
+    from rnncli.data.table import open_table
+
+    folder = Path(path)
+    tables = [folder]
+    if os.path.isdir(folder):
+        tables = files_in(folder, TABLES, Skipped())
+        if not tables:
+            pattern = pattern_of_folder(folder, "text")
+            if pattern is None:
+                return {}
+            return {"data.pattern": pattern, "data.split.by": "speaker" if "{speaker}" in pattern else None}
+    columns = open_table(tables[0]).columns
+    found: dict[str, Json] = {"data.path": str(tables[0])} if len(tables) > 1 else {}
+    for key, known in (
+        ("file", ("file", "path", "filename", "audio", "wav")),
+        ("text", ("text", "sentence", "transcript")),
+    ):
+        for name in known:
+            if name in columns:
+                found[f"data.{key}"] = name
+                break
+    # The recipe's own `by` names a column that this table may not have.
+    found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
+    return found

@@ -1,0 +1,87 @@
+"""Where a recipe's rows are, `path | train, validation, test`, and how they become parts: once, for all inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, Self, TypeVar
+
+from pydantic import Field
+
+from rnncli.data.source import name_of
+from rnncli.data.splits import Split, split_by_class, split_by_group, split_random
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.recipe import Clash, DataSection, SplitSection
+
+WHOLE = ""  # in place of a part's name: the rows of `path`, which are split here
+
+
+class Rows(Protocol):
+    def __len__(self) -> int: ...
+
+    def chosen(self, rows: Sequence[int]) -> Self:
+        """These rows, in this order."""
+        ...
+
+
+RowsT = TypeVar("RowsT", bound=Rows)
+
+
+class GroupedSplit(SplitSection):
+    """`data.split:` of rows that come in groups (speakers, documents). An input says what `by` names."""
+
+    by: str | int | None = Field(None, description="rows that agree here stay in one part")
+
+
+class GroupedData(DataSection):
+    split: GroupedSplit = Field(GroupedSplit(), description="with path: the parts, as shares")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.split.by is not None and self.train is not None:
+            yield Clash(("split.by", "train"), tr("separate files are not split"), tr("remove data.split"))
+
+
+def sources(data: DataSection) -> dict[str, list[str]]:
+    """Part -> its files, or WHOLE -> those of `path`. A list stays whole, whatever it means to the input."""
+    if data.path is not None:
+        return {WHOLE: _listed(data.path)}
+    given = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: _listed(source) for name, source in given.items() if source is not None}
+
+
+def _listed(source: str | list[str]) -> list[str]:
+    return [source] if isinstance(source, str) else source
+
+
+def files_of(given: Mapping[str, Sequence[str]]) -> list[str]:
+    return [file for files in given.values() for file in files]
+
+
+def names_of(given: Mapping[str, Sequence[str]]) -> str:
+    """All the files, for a message."""
+    return ", ".join(map(name_of, files_of(given)))
+
+
+def divide(
+    found: Mapping[str, RowsT], given: Mapping[str, Sequence[str]], split: Callable[[RowsT], Split], what: str
+) -> tuple[dict[str, RowsT], str]:
+    """The parts, and how they were chosen. found: what was read of each of `given`. what: the rows' name for readers.
+
+    Raises DataError: a file of its own without a usable row; what `split` raises.
+    """
+    if WHOLE in found:
+        made = split(found[WHOLE])
+        return {name: found[WHOLE].chosen(rows) for name, rows in made.parts.items()}, made.how
+    for name, rows in found.items():
+        if not len(rows):
+            raise DataError(tr("there are no usable {what} in it", what=what), where=name_of(given[name][0]))
+    return dict(found), tr("separate files")
+
+
+def split_rows(split: GroupedSplit, seed: int, groups: Sequence[str], labels: Sequence[str] | None = None) -> Split:
+    """By group where the recipe says so, else within each class where rows have one, else at random."""
+    shares = split.fractions()
+    if split.by is not None and shares:
+        return split_by_group(groups, shares, seed, by=str(split.by))
+    return split_random(len(groups), shares, seed) if labels is None else split_by_class(labels, shares, seed)

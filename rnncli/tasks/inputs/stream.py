@@ -1,0 +1,225 @@
+"""Running text: one stream of tokens, of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.batch import Batch, Order, pad, stream_batches, stream_steps
+from rnncli.data.encoded import Encoded, Tokens, counted, encode_text, measure
+from rnncli.data.progress import Reading, follow
+from rnncli.data.splits import Split
+from rnncli.data.text import Text, read_text, scan, text_pieces
+from rnncli.data.vocab import UNK, Kind, Vocab, tokenize
+from rnncli.errors import DataError
+from rnncli.locale import tr, trn
+from rnncli.recipe import Clash, DataSection
+from rnncli.records import Json
+from rnncli.tasks.base import FittedState, Splits
+from rnncli.tasks.inputs.sources import WHOLE, divide, sources
+
+ENOUGH = 20  # windows of every stream that a text should have: fewer, and an epoch is a handful of updates
+
+
+class Data(DataSection):
+    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
+    window: Annotated[int, Field(ge=1)] = Field(64, description="steps between two updates, the BPTT length")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.max_vocab == 1:
+            yield Clash(("max_vocab",), tr("a vocabulary of one token has nothing to predict"), tr("0 keeps all"))
+
+
+@dataclass(frozen=True)
+class Fitted(FittedState):
+    tokens: Vocab
+    kind: Kind
+
+
+class Part(NamedTuple):
+    """A text as token numbers, and how many characters it has, the spaces between words included."""
+
+    ids: Tokens
+    characters: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Tokens start ... stop - 1 of an encoded text."""
+
+    text: Encoded
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def chosen(self, rows: Sequence[int]) -> Stretch:
+        assert isinstance(rows, range)
+        return Stretch(self.text, self.start + rows.start, self.start + rows.stop)
+
+
+def read(data: Data, streams: int) -> Splits[Fitted, Part]:
+    """streams: in which the training part is read. Raises DataError."""
+    return follow(_read(data, streams))
+
+
+def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, Part]]:
+    given = sources(data)
+    texts: dict[str, Text] = {}
+    whole: dict[str, Stretch] = {}
+    for name, files in given.items():
+        texts[name] = yield from scan(files)
+        encoded = yield from encode_text(texts[name], data.tokens)
+        whole[name] = Stretch(encoded, 0, len(encoded))
+    about = [text.about() if name == WHOLE else f"{name}: {text.about()}" for name, text in texts.items()]
+    stretches, how = divide(whole, given, lambda one: _cuts(len(one), data.split.fractions()), tr("tokens"))
+    _long_enough(data.window, streams, {name: len(one) for name, one in stretches.items()})
+    measured = {}
+    for name, one in stretches.items():
+        measured[name] = yield from measure(one.text, one.start, one.stop)
+    counts = {name: counted(one.text, measured[name].counts) for name, one in stretches.items()}
+    limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
+    vocab = Vocab.from_counts(counts["train"], **limits)
+    unknown = {name: sum(n for token, n in found.items() if token not in vocab) for name, found in counts.items()}
+    if any(unknown.values()):
+        vocab = Vocab.from_counts(counts["train"], specials=(UNK,), **limits)
+        about += [_unknown_note(name, n) for name, n in unknown.items() if n]
+    parts = {
+        name: Part(Tokens.of(one.text, one.start, one.stop, vocab), measured[name].characters)
+        for name, one in stretches.items()
+    }
+    return Splits(
+        parts=parts,
+        fitted=Fitted(vocab, data.tokens),
+        counts={
+            name: {"tokens": len(part.ids), "steps": stream_steps(len(part.ids), streams)}
+            for name, part in parts.items()
+        },
+        fingerprint="".join(text.fingerprint for text in texts.values()),
+        how=how,
+        notes=[*about, *_places(one.text for one in stretches.values())],
+    )
+
+
+def read_part(fitted: Fitted, path: str) -> tuple[Part, list[str]]:
+    """A text in terms of a run's vocabulary. Raises DataError: a token that it lacks, where it has no <unk>."""
+    return follow(_read_part(fitted, path))
+
+
+def batches(part: Part, window: int, streams: int, order: Order | None) -> Iterator[Batch]:
+    """Windows of parallel streams. Held-out text (order None) is one stream, so that every token but the first counts;
+    a long one is read in as many streams as keep each at 1,000 windows, which leaves out a few tokens at most."""
+    if order is None:
+        streams = max(1, min(streams, len(part.ids) // (1000 * window)))
+        order = Order(0, 0)
+    for inputs, targets in stream_batches(part.ids, window, streams, order):
+        yield Batch(inputs, None, targets)
+
+
+def encoded(fitted: Fitted, texts: Sequence[str]) -> Batch:
+    ids, lengths = pad([fitted.tokens.encode(tokenize(text, fitted.kind, newlines=True)) for text in texts])
+    return Batch(ids, lengths)
+
+
+def _unknown_note(part: str, n: int) -> str:
+    return trn(
+        "{n} token of {part} is not in the vocabulary and is read as <unk>",
+        "{n} tokens of {part} are not in the vocabulary and read as <unk>",
+        n=n,
+        part=part,
+    )
+
+
+def _places(texts: Iterable[Encoded]) -> list[str]:
+    """Where the encoded texts lie that are not held in memory."""
+    places = dict.fromkeys(text.place for text in texts if text.place is not None)
+    return [tr("read from its encoded form, {file}", file=place) for place in places]
+
+
+def _cuts(n: int, fractions: Mapping[str, float]) -> Split:
+    """Contiguous parts of n tokens: training first, validation and test behind it."""
+    stop = n - sum(int(n * share) for share in fractions.values())
+    cuts = {"train": range(stop)}
+    for name, share in fractions.items():
+        cuts[name] = range(stop, stop + int(n * share))
+        stop += int(n * share)
+    parts = ", ".join(f"{name} {len(rows):,}" for name, rows in cuts.items())
+    return Split(cuts, tr("in order: {parts}", parts=parts))
+
+
+def _long_enough(window: int, streams: int, sizes: Mapping[str, int]) -> None:
+    """DataError, with a --set line that works, where a part has not one full window in every stream."""
+    for name, size in sizes.items():
+        if name == "train" and stream_steps(size, streams) >= window:
+            continue
+        if name != "train" and size >= 2:
+            continue  # held-out text is read as one stream, whatever its length
+        needed = window * streams + 1
+        small, few = _small(size, window, streams)
+        if name != "train" or size < small * few + 1:
+            raise DataError(
+                _too_few(name, size),
+                todo=tr("take a longer text, or change data.split"),
+            )
+        raise DataError(
+            tr(
+                "too short: {part} has {tokens}; {needed} are needed for {streams} of one window of {window}",
+                part=name,
+                tokens=trn("{n} token", "{n} tokens", n=size),
+                needed=f"{needed:,}",
+                streams=trn("{n} stream", "{n} streams", n=streams),
+                window=window,
+            ),
+            todo=tr("try --set data.window={window} --set train.batch_size={streams}", window=small, streams=few),
+        )
+
+
+def _read_part(fitted: Fitted, path: str) -> Generator[Reading, None, tuple[Part, list[str]]]:
+    text = yield from scan(path)
+    encoded = yield from encode_text(text, fitted.kind)
+    n = len(encoded)
+    if n < 2:
+        raise DataError(_too_few(path, n))
+    known = fitted.tokens
+    measured = yield from measure(encoded, 0, n)
+    new = sum(n for token, n in counted(encoded, measured.counts).items() if token not in known)
+    ids = Tokens.of(encoded, 0, n, known)
+    if new and UNK not in known:
+        place, token = ids.first_unknown()
+        raise known.lacks(token, place, n, path)
+    notes = [text.about(), *([_unknown_note(path, new)] if new else []), *_places([encoded])]
+    return Part(ids, measured.characters), notes
+
+
+def _too_few(part: str, n: int) -> str:
+    return trn(
+        "{part} has {n} token, too few to learn from",
+        "{part} has {n} tokens, too few to learn from",
+        part=part,
+        n=n,
+    )
+
+
+def _small(n: int, window: int, streams: int) -> tuple[int, int]:
+    """Window and streams lowered until n tokens have ENOUGH windows in every stream, or at least one."""
+    small = max(2, min(window, int((n / ENOUGH) ** 0.5)))
+    return small, max(1, min(streams, n // (small * ENOUGH)))
+
+
+def suggest_window(path: str) -> dict[str, Json]:
+    """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
+    window, streams = 64, 32
+    length = 0
+    for _, piece in text_pieces(path):
+        length += len(piece)
+        if length >= window * streams * ENOUGH:
+            return {}
+    window, streams = _small(read_text(path).characters, window, streams)
+    return {"data.window": window, "train.batch_size": streams}

@@ -1,0 +1,332 @@
+"""Labelled texts: a table with a column of texts and one of labels, or a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rnncli.data.builtin import is_builtin
+from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
+from rnncli.data.ngrams import LONGEST, NgramClassifier, thinned
+from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
+from rnncli.data.skipped import Skipped
+from rnncli.data.sniff import sniff_table
+from rnncli.data.source import fingerprint_of, name_of
+from rnncli.data.table import Key, read_cells
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
+from rnncli.errors import DataError
+from rnncli.locale import tr, trn
+from rnncli.recipe import Clash, TrainSection
+from rnncli.records import Json, Record
+from rnncli.tasks.base import Splits
+from rnncli.tasks.inputs.labelled import (
+    SHOWN_PREFIXES,
+    Given,
+    LabelledFitted,
+    LabelledInput,
+    LabelledPart,
+    answers_so_far,
+    log_probs,
+)
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, sources, split_rows
+from rnncli.tasks.inputs.tokens import not_known, token_front
+from rnncli.tasks.labels import known_rows, label_vocab
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Split(GroupedSplit):
+    by: str | int | None = Field(
+        None,
+        description="rows that agree here stay in one part: a column; for a folder of texts a pattern, "
+        "{speaker}_*.txt; for sound a field of its pattern",
+    )
+
+
+class TextData(GroupedData):
+    split: Split = Field(Split(), description="with path: the parts, as shares, drawn within each class")
+    text: str | int = Field("text", description="table: column that holds the text, by name, or by number from 0")
+    label: str | int = Field("label", description="table: column that holds the class")
+    header: bool = Field(True, description="table: the first row names the columns")
+    classes: dict[str, str] | None = Field(
+        None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
+    )
+    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
+    max_length: Annotated[int, Field(ge=0)] = Field(0, description="read so many tokens of a text; 0 is all")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.text == self.label:
+            yield Clash(("label", "text"), tr("text and label are the same column"))
+        if self.max_vocab == 1:
+            yield Clash(("max_vocab",), tr("a vocabulary of one token, <unk>, tells nothing"), tr("0 keeps all"))
+
+    def class_of(self, label: str) -> str:
+        return label if self.classes is None else self.classes[label]
+
+    def no_class(self, label: str) -> str:
+        """Why a label of the files has no class, or ""."""
+        if self.classes is None or label in self.classes:
+            return ""
+        return tr("label {label} is not in data.classes: {known}", label=repr(label), known=", ".join(self.classes))
+
+
+class Row(NamedTuple):
+    """One labelled text: where it stands (`file:line`), its tokens, its label, the group that a split keeps whole."""
+
+    where: str
+    tokens: list[str]
+    label: str
+    group: str
+
+
+class TextRows(Sequence[Row]):
+    """Labelled texts as numbers of few different words, labels and groups; a row is made when asked for."""
+
+    def __init__(self, places: Places, tokens: Ragged, labels: Few, groups: Few) -> None:
+        self.places, self.tokens, self.labels, self.groups = places, tokens, labels, groups
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> TextRows:
+        places, tokens, labels, groups = GatheringPlaces(), Gathering(), Numbering(), Numbering()
+        for row in rows:
+            places.add(row.where)
+            tokens.add(row.tokens)
+            labels.extend((row.label,))
+            groups.extend((row.group,))
+        return cls(places.done(), tokens.done(), labels.done(), groups.done())
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return TextRows(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
+        return Row(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
+
+    def chosen(self, rows: Sequence[int]) -> TextRows:
+        """These rows, in this order."""
+        tokens, labels, groups = self.tokens.chosen(rows), self.labels.chosen(rows), self.groups.chosen(rows)
+        return TextRows(self.places.chosen(rows), tokens, labels, groups)
+
+
+@dataclass(frozen=True)
+class TextFitted(LabelledFitted):
+    tokens: Vocab
+    labels: Vocab
+    kind: Kind
+
+
+Part = LabelledPart[TextRows]
+
+
+@dataclass(frozen=True)
+class TextInput(LabelledInput[TextFitted, TextRows]):
+    """front_kind, embedding_size: how a token becomes x_t."""
+
+    data: TextData
+    front_kind: Literal["one-hot", "embedding"]
+    embedding_size: int
+    fitted_class = TextFitted
+    kind = "text"
+
+    def read(self, seed: int) -> Splits[TextFitted, Part]:
+        data, given = self.data, sources(self.data)
+        skipped = Skipped(data.on_bad, tr("rows"))
+        notes: list[str] = []
+        read = {name: self._rows(files, skipped, notes) for name, files in given.items()}
+        rows, how = divide(
+            read, given, lambda whole: split_rows(data.split, seed, whole.groups, whole.labels), skipped.what
+        )
+        notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
+        todo = tr("is data.label the column of classes?")
+        labels = label_vocab(rows["train"].labels, name_of(files_of(given)[0]), todo)
+        tokens = Vocab.from_counts(
+            rows["train"].tokens.counts(), specials=(UNK,), min_count=data.min_count, max_size=data.max_vocab or None
+        )
+        fitted = TextFitted(tokens, labels, data.tokens)
+        parts = {name: self._part(name, part, fitted, notes) for name, part in rows.items()}
+        notes += _seen_before(rows)
+        return Splits(
+            parts=parts,
+            fitted=fitted,
+            counts={name: {"texts": len(part.rows), "steps": sum(part.lengths)} for name, part in parts.items()},
+            fingerprint=_fingerprint(files_of(given)),
+            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
+            notes=notes,
+        )
+
+    def read_part(self, fitted: TextFitted, path: str) -> tuple[Part, list[str]]:
+        skipped = Skipped(self.data.on_bad, tr("rows"))
+        notes: list[str] = []
+        rows = self._rows([path], skipped, notes)
+        if skipped.count:
+            notes.append(skipped.sentence())
+        part = self._part(name_of(path), rows, fitted, notes)
+        return part, [*notes, *skipped.notes]
+
+    def _rows(self, files: Sequence[str], skipped: Skipped, notes: list[str]) -> TextRows:
+        return TextRows.of(row for file in files for row in self._rows_of(file, skipped, notes))
+
+    def _rows_of(self, source: str, skipped: Skipped, notes: list[str]) -> Iterator[Row]:
+        """The labelled texts of one source, a folder or a table; those of it that cannot be used are told to
+        `skipped`."""
+        data, cut = self.data, 0
+        for where, text, label, group in _texts(data, source, skipped):
+            tokens = tokenize(text, data.tokens)
+            if data.max_length and len(tokens) > data.max_length:
+                tokens = tokens[: data.max_length]
+                cut += 1
+            yield Row(where, tokens, data.class_of(label), group)
+        if cut:
+            texts, length = trn("{n} text", "{n} texts", n=cut), trn("{n} token", "{n} tokens", n=data.max_length)
+            notes.append(tr("{texts} of {file} cut after {tokens}", texts=texts, file=name_of(source), tokens=length))
+
+    def _part(self, name: str, rows: TextRows, fitted: TextFitted, notes: list[str]) -> Part:
+        """The rows of a part as numbers. A class that training does not have is a bad record."""
+        skipped = Skipped(self.data.on_bad, tr("rows"))
+        usable, targets = known_rows(rows.labels, fitted.labels, rows.places.__getitem__, name, skipped)
+        if skipped.count:
+            notes.append(skipped.sentence())
+            rows = rows.chosen(usable)
+        tokens = fitted.tokens
+        unknown = sum(n for token, n in rows.tokens.counts().items() if token not in tokens or token == UNK)
+        if unknown:
+            notes.append(
+                tr("tokens of {part} that are not in the vocabulary, read as <unk>: {n}", part=name, n=f"{unknown:,}")
+            )
+        ids = rows.tokens.as_values(tokens.encode(rows.tokens.types))
+        return LabelledPart(rows, ids, ids.lengths.tolist(), targets)
+
+    def given(self, fitted: TextFitted, text: str) -> Iterator[Given]:
+        shown = " ".join(text.split())  # a tab in a text would be read as a column
+        steps = tokenize(text.strip(), self.data.tokens)[: self.data.max_length or None]
+        if steps:
+            yield Given(text, shown, fitted.tokens.encode(steps), not_known(fitted.tokens, steps))
+        else:
+            yield Given(text, shown, None, [tr("there is no token in this text")])
+
+    def front(self, fitted: TextFitted) -> tuple[nn.Module, int]:
+        return token_front(self.front_kind, len(fitted.tokens), self.embedding_size)
+
+    def token_names(self, fitted: TextFitted) -> Sequence[str]:
+        return fitted.tokens.tokens
+
+    def baseline(self, train: TrainSection, splits: Splits[TextFitted, Part], tested: Part) -> tuple[str, Tensor, str]:
+        """Logistic regression on the n-grams of a text."""
+        learned = splits.train
+        every = thinned(sum(learned.lengths))
+        bag = NgramClassifier(learned.rows.tokens[::every], learned.targets[::every], len(splits.fitted.labels))
+        about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(self.data.tokens))
+        if every > 1:
+            about = tr("{about}, fitted to one training text in {n}", about=about, n=every)
+        return tr("n-grams"), bag.log_probs(tested.rows.tokens), about
+
+    def example(self, model: nn.Module, fitted: TextFitted, part: Part) -> list[Record]:
+        row, ids, kind = part.rows[0], part.inputs[0], self.data.tokens
+        shown = sorted({*range(1, min(len(ids), SHOWN_PREFIXES)), len(ids)})  # the first steps, and the whole text
+        read = [("" if stop <= 16 else "…") + join(row.tokens[max(0, stop - 16) : stop], kind) for stop in shown]
+        probs = log_probs(model, [self.batch([ids[:stop] for stop in shown])]).exp()
+        return [answers_so_far(probs, shown, read, "code" if kind == "characters" else "text", fitted, part.targets[0])]
+
+    def suggest_settings(self, path: str) -> dict[str, Json]:
+        """data.header, data.text and data.label of a table; a folder needs nothing. Raises DataError: not to be
+        read."""
+        if is_folder(path):
+            return {}
+        found = sniff_table(path)
+        guessed = {"data.header": found.header, "data.text": found.text, "data.label": found.label}
+        return {key: value for key, value in guessed.items() if value is not None}
+
+
+def is_folder(source: str) -> bool:
+    return not is_builtin(source) and os.path.isdir(source)
+
+
+def _texts(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[str, str, str, str]]:
+    """(where, text, label, group) of each row that can be used."""
+    by = data.split.by
+    fit = Skipped(data.on_bad, skipped.what)  # what is wrong with a row that could be read
+    rows: Iterable[tuple[str, str, str, str]]
+    if is_folder(source):
+        rows = _grouped(read_class_folder(source, skipped), by, source, fit)
+    else:
+        if isinstance(by, str) and "{" in by:
+            raise DataError(
+                tr("a pattern, {by}, is for a folder of files; this is a table", by=repr(by)),
+                where=name_of(source),
+                todo=tr("split.by: the name of a column"),
+            )
+        keys: list[Key] = [data.text, data.label] if by is None else [data.text, data.label, by]
+        cells = read_cells(source, keys, skipped, header=data.header)
+        rows = ((where, row[0], row[1], row[2] if by is not None else "") for where, row in cells)
+    for where, text, label, group in rows:
+        if why := data.no_class(label):
+            fit.bad(where, why)
+        elif not tokenize(text[:100], data.tokens) and not tokenize(text, data.tokens):
+            fit.bad(where, tr("there is no token in this text"))
+        else:
+            fit.good()
+            yield where, text, label, group
+    fit.finish(name_of(source))
+    if fit.count:
+        skipped.note(fit.sentence())
+
+
+def _grouped(
+    samples: Iterable[Sample], by: str | int | None, folder: str, fit: Skipped
+) -> Iterator[tuple[str, str, str, str]]:
+    """Samples of a folder with their groups: the fields of `by`, a pattern of file names, side by side."""
+    pattern = NamePattern(str(by)) if by is not None else None
+    if pattern is not None and not pattern.fields:
+        raise DataError(
+            tr("split.by {by} names no field", by=repr(by)),
+            where=name_of(folder),
+            todo=tr("for a folder, a pattern of file names such as {example}", example="{speaker}_*.txt"),
+        )
+    for sample in samples:
+        group: dict[str, str] | None = {}
+        if pattern is not None:
+            group = pattern.match(Path(sample.where).name)
+        if group is None:
+            fit.bad(sample.where, tr("the name does not fit {pattern}", pattern=by))
+            continue
+        yield sample.where, sample.text, sample.label, "\t".join(group.values())
+
+
+def _fingerprint(files: Sequence[str]) -> str:
+    prints = [class_folder_fingerprint(one) if is_folder(one) else fingerprint_of([one]) for one in files]
+    return "-".join(prints)
+
+
+def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
+    """A sentence for each held-out part that holds texts of the training part: there, memory looks like skill."""
+    import numpy as np
+
+    seen = _prints(parts["train"])
+    for name, rows in parts.items():
+        again = int(np.isin(_prints(rows), seen).sum()) if name != "train" else 0
+        if again:
+            yield tr(
+                "texts of {part} that also stand in train: {n} of {total}",
+                part=name,
+                n=f"{again:,}",
+                total=f"{len(rows):,}",
+            )
+
+
+def _prints(rows: TextRows) -> Any:
+    """64 bits of a hash of each text, (rows,)."""
+    import numpy as np
+
+    prints = (int.from_bytes(blake2b("\0".join(tokens).encode(), digest_size=8).digest()) for tokens in rows.tokens)
+    return np.fromiter(prints, np.uint64, len(rows))

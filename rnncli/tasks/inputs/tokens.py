@@ -1,0 +1,27 @@
+"""Steps that are tokens: how they enter a model, and what is said of those that the vocabulary lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from rnncli.data.vocab import Vocab
+from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def token_front(kind: Literal["one-hot", "embedding"], num_tokens: int, embedding_size: int) -> tuple[nn.Module, int]:
+    """The stage that makes x_t of a token's number, and the length of x_t."""
+    from rnncli.nn.frontends import OneHot, TokenEmbedding
+
+    if kind == "one-hot":
+        return OneHot(num_tokens), num_tokens
+    return TokenEmbedding(num_tokens, embedding_size), embedding_size
+
+
+def not_known(vocab: Vocab, tokens: Iterable[str]) -> list[str]:
+    """A note on the tokens that the vocabulary lacks, none where it has all."""
+    unknown = vocab.unknown(tokens)
+    return [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []

@@ -1,0 +1,98 @@
+"""Labels: their vocabulary, which rows have one that training knows, and what was taken for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rnncli.data.pictures import confusion
+from rnncli.data.skipped import Skipped
+from rnncli.data.vocab import Vocab
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.records import Column, Record, Table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHOWN_CLASSES = 24  # in the confusion matrix; more classes: the most frequent mistakes as a table
+SHOWN_MISTAKES = 12
+
+LabelT = TypeVar("LabelT", bound=str)
+
+
+def label_vocab(labels: Iterable[str], where: str, todo: str = "", key: Callable[[str], Any] | None = None) -> Vocab:
+    """The classes of the training part, in the order of `key`. Raises DataError: there is one only."""
+    found = Vocab(tuple(sorted(set(labels), key=key)))
+    if len(found) < 2:
+        label = repr("".join(found.tokens))
+        raise DataError(tr("the training part has one class only, {label}", label=label), where=where, todo=todo)
+    return found
+
+
+def known_rows(
+    labels_of_rows: Iterable[str], labels: Vocab, place: Callable[[int], str], name: str, skipped: Skipped
+) -> tuple[list[int], list[int]]:
+    """(rows, their classes) of those rows of the part `name` whose class training has; others are bad records. place:
+    row -> where it stands."""
+    rows, targets = [], []
+    for row, label in enumerate(labels_of_rows):
+        if label in labels:
+            skipped.good()
+            rows.append(row)
+            targets.append(labels.id(label))
+        else:
+            skipped.bad(place(row), tr("class {label} is not in the training part", label=repr(label)))
+    skipped.finish(name)
+    return rows, targets
+
+
+def most_frequent(counts: Counter[LabelT]) -> LabelT:
+    """Of equals, the first in the alphabet."""
+    return min(counts, key=lambda label: (-counts[label], label))
+
+
+def confusion_counts(targets: Sequence[int], answers: Tensor, num_classes: int) -> Tensor:
+    """How many rows of each class were taken for each class, (C true, C predicted). answers: (rows,)."""
+    import torch
+
+    pairs = torch.tensor(targets, dtype=torch.int64) * num_classes + answers
+    return torch.bincount(pairs, minlength=num_classes * num_classes).view(num_classes, num_classes)
+
+
+def macro_f1(counts: Tensor) -> float:
+    """The mean of the classes' F1 = 2 TP / (2 TP + FP + FN), over the classes that stand in truth or prediction (what
+    scikit-learn's f1_score(average="macro") gives). counts: (C true, C predicted)."""
+    both = counts.sum(0) + counts.sum(1)  # (C,), 2 TP + FP + FN
+    present = both > 0
+    return float((2 * counts.diag()[present] / both[present]).mean())
+
+
+def precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
+    """0 where there is nothing to divide by."""
+    return right / predicted if predicted else 0.0, right / target if target else 0.0, 2 * right / (predicted + target)
+
+
+def majority(targets: Sequence[int], num_classes: int) -> Tensor:
+    """Log probabilities of the classes as often as the training part has them, (C,) float64."""
+    import torch
+
+    shares = torch.bincount(torch.tensor(targets), minlength=num_classes).double()
+    return (shares / shares.sum()).log()
+
+
+def mistakes(counts: Tensor, labels: Sequence[str]) -> Record:
+    """The confusion matrix as shares of each true class; with very many classes, the most frequent mistakes."""
+    if len(labels) <= SHOWN_CLASSES:
+        return confusion(counts.tolist(), labels)
+    wrong = counts.clone()
+    wrong.fill_diagonal_(0)
+    most = Counter({(i, j): int(wrong[i, j]) for i, j in wrong.nonzero().tolist()}).most_common(SHOWN_MISTAKES)
+    columns = [
+        Column("target", tr("true class"), "text"),
+        Column("predicted", tr("predicted"), "text"),
+        Column("count", tr("rows"), "count"),
+    ]
+    table = [[labels[i], labels[j], n] for (i, j), n in most]
+    return Table("confusion", columns, table, title=tr("the commonest mistakes"))

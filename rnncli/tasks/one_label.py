@@ -1,0 +1,184 @@
+"""One label for a whole row, whatever the input: the objective that `classification` and `image-sequences` share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.records import Json, Record
+from rnncli.tasks.base import (
+    Baseline,
+    ConfigT,
+    InputKind,
+    Loss,
+    Metrics,
+    Names,
+    Prediction,
+    PredictOptions,
+    Splits,
+    Task,
+)
+from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput, LabelledPart, log_probs
+from rnncli.tasks.labels import confusion_counts, macro_f1, majority
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.cells import State
+
+AnyPart = LabelledPart[Any]  # of the input that the recipe chooses
+
+
+class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
+    COUNTED = "rows"
+    fitted_class = LabelledFitted
+
+    @abstractmethod
+    def input(self, config: ConfigT) -> LabelledInput[Any, Any]:
+        """What the recipe reads."""
+
+    def label_smoothing(self, config: ConfigT) -> float:
+        """The share of a target that is spread over all classes."""
+        return 0.0
+
+    def head(self, config: ConfigT, size: int, num_classes: int) -> nn.Module:
+        from rnncli.nn.heads import LastState
+
+        return LastState(size, num_classes)
+
+    def input_kind(self, config: ConfigT) -> InputKind:
+        return self.input(config).kind
+
+    def fitted_from_json(self, config: ConfigT, value: Json, *, where: str = "") -> LabelledFitted:
+        found: LabelledFitted = self.input(config).fitted_class.from_json(value, where=where)
+        return found
+
+    def read(self, config: ConfigT) -> Splits[LabelledFitted, AnyPart]:
+        return self.input(config).read(config.train.seed)
+
+    def read_part(self, config: ConfigT, fitted: LabelledFitted, path: str) -> tuple[AnyPart, list[str]]:
+        return self.input(config).read_part(fitted, path)
+
+    def build(self, config: ConfigT, fitted: LabelledFitted) -> nn.Module:
+        from rnncli.nn.model import SequenceModel
+        from rnncli.nn.recurrent import core_of_section
+
+        front, size = self.input(config).front(fitted)
+        rnn, spec = core_of_section(config.model, size)
+        return SequenceModel(front, rnn, self.head(config, spec.output_size, len(fitted.labels)), config.model.engine)
+
+    def label_names(self, config: ConfigT, fitted: LabelledFitted) -> Names:
+        return Names(self.input(config).token_names(fitted), fitted.labels.tokens)
+
+    def batches(self, config: ConfigT, part: AnyPart, order: Order | None) -> Iterator[Batch]:
+        """In training, rows of like length share a batch, which saves padding; to be judged, rows come in order."""
+        import torch
+
+        read, size = self.input(config), config.train.batch_size
+        shuffle, lengths = order is not None, None if order is None else part.lengths
+        for rows in index_batches(len(part.inputs), size, order or Order(0, 0), shuffle=shuffle, lengths=lengths):
+            batch = read.batch([part.inputs[row] for row in rows])
+            batch.targets = torch.tensor([part.targets[row] for row in rows], dtype=torch.int64)  # (B,)
+            batch.extra = {} if part.class_weights is None else {"class_weights": part.class_weights}
+            batch.rows = rows
+            yield batch
+
+    def encode(self, config: ConfigT, fitted: LabelledFitted, inputs: Sequence[str]) -> Batch:
+        read = self.input(config)
+        found = [given for text in inputs for given in read.given(fitted, text)]
+        for given in found:
+            if given.inputs is None:
+                raise DataError(tr("there is no token in {text}", text=repr(given.name)))
+        return read.batch([given.inputs for given in found])
+
+    def loss(self, config: ConfigT, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
+        """Cross-entropy, with class weights and label smoothing as torch.nn.CrossEntropyLoss means them: the count is
+        the sum of the rows' weights, so the loop's division is torch's weighted mean."""
+        from torch.nn import functional as F
+
+        assert batch.targets is not None
+        weights = batch.extra.get("class_weights")
+        scores = model(batch).scores  # (B, C)
+        weights = None if weights is None else weights.to(scores.dtype)
+        total = F.cross_entropy(
+            scores, batch.targets, weights, label_smoothing=self.label_smoothing(config), reduction="sum"
+        )
+        return Loss(total, batch.size if weights is None else float(weights[batch.targets].sum()))
+
+    def log_probs(self, config: ConfigT, model: nn.Module, part: AnyPart) -> Tensor:
+        """Of every class for every row, in order, (rows, C), on the CPU."""
+        return log_probs(model, self.batches(config, part, None))
+
+    def metrics(self, config: ConfigT, model: nn.Module, part: AnyPart, fitted: LabelledFitted) -> Metrics:
+        """Those of METRICS; loss is the plain cross-entropy of a row (no class weights, no smoothing)."""
+        return self.measured(self.log_probs(config, model, part), part.targets)
+
+    def measured(self, log_probs: Tensor, targets: Sequence[int]) -> Metrics:
+        """log_probs: (rows, C)."""
+        import torch
+
+        counts = confusion_counts(targets, log_probs.argmax(1), log_probs.shape[1])
+        found = {
+            "macro-f1": macro_f1(counts),
+            "accuracy": int(counts.diag().sum()) / len(targets),
+            "loss": float(-log_probs.double().gather(1, torch.tensor(targets)[:, None]).mean()),
+        }
+        return {name: found[name] for name in self.METRICS}
+
+    def confusion(self, config: ConfigT, model: nn.Module, part: AnyPart) -> Tensor:
+        """(C true, C predicted)."""
+        found = self.log_probs(config, model, part)
+        return confusion_counts(part.targets, found.argmax(1), found.shape[1])
+
+    def baselines(self, config: ConfigT, splits: Splits[LabelledFitted, AnyPart], part: str) -> list[Baseline]:
+        """The most frequent class; and what the input has, fitted on the training part."""
+        tested, labels = splits.part(part), splits.fitted.labels
+        shares = majority(splits.train.targets, len(labels))
+        always = tr("always {label}", label=labels.tokens[int(shares.argmax())])
+        name, found, about = self.input(config).baseline(config.train, splits, tested)
+        return [
+            Baseline(tr("majority"), self.measured(shares.expand(len(tested.targets), -1), tested.targets), always),
+            Baseline(name, self.measured(found, tested.targets), about),
+        ]
+
+    def summarize(
+        self, config: ConfigT, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
+    ) -> list[Record]:
+        return self.input(config).example(model, splits.fitted, splits.part(part))
+
+    def pictures(
+        self, config: ConfigT, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
+    ) -> list[Record]:
+        return self.input(config).pictures(splits.part(part))
+
+    def predict(
+        self,
+        config: ConfigT,
+        model: nn.Module,
+        fitted: LabelledFitted,
+        inputs: Iterable[str],
+        options: PredictOptions,
+    ) -> Iterator[Prediction]:
+        """`row<TAB>label<TAB>p` for each row; with top_k, the next likeliest labels follow it."""
+        from rnncli.nn.evaluate import outputs_of
+
+        options.only("top_k")
+        read, labels = self.input(config), fitted.labels.tokens
+        for given in (given for text in inputs for given in read.given(fitted, text)):
+            if given.inputs is None:
+                yield Prediction(given.text, {read.name_key: given.name, "label": None, "top": []}, given.notes)
+                continue
+            _, outputs = next(outputs_of(model, [read.batch([given.inputs])]))
+            best = outputs.scores[0].float().softmax(0).topk(min(options.top_k or 1, len(labels)))
+            top = [(labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+            cells = [cell for label, p in top for cell in (label, f"{p:.4f}")]
+            json = {
+                read.name_key: given.name,
+                "label": top[0][0],
+                "top": [{"label": label, "p": p} for label, p in top],
+            }
+            yield Prediction("\t".join([given.text, *cells]), json, given.notes)

@@ -1,0 +1,131 @@
+"""Which tasks there are: the files of this folder, and the entry points `rnncli.tasks` of other packages.
+
+Names are known without importing anything; a task is imported when it is first asked for, and imports no torch then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnncli.errors import Fault, Missing, RecipeError, UsageError
+from rnncli.locale import tr, trn
+from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
+from rnncli.tasks.base import AnyTask, Task
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
+SHARED = ("base", "labels", "one_label", "registry")  # files of this folder that are no tasks
+
+
+@cache
+def _own() -> dict[str, str]:
+    """Name -> module, of the tasks in this folder."""
+    stems = [file.stem for file in Path(__file__).parent.glob("[a-z]*.py")]
+    return {stem.replace("_", "-"): f"{__package__}.{stem}" for stem in sorted(stems) if stem not in SHARED}
+
+
+@cache
+def _added() -> dict[str, list[EntryPoint]]:
+    """Name -> who gives it, of the tasks of other packages."""
+    from importlib.metadata import entry_points  # not for those who only want to know what a task is
+
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+@cache
+def task_names() -> list[str]:
+    """The names a recipe's `task:` may have."""
+    return sorted({*_own(), *_added()})
+
+
+@cache
+def load_task(name: str) -> AnyTask:
+    """The task of that name, one of task_names(). Raises UsageError: several have it; Missing: a package's task cannot
+    be imported."""
+    others = _added().get(name, [])
+    if name in _own() and not others:
+        task: AnyTask = import_module(_own()[name]).TASK
+        return task
+    if len(others) + (name in _own()) > 1:
+        packages = ", ".join([*(["rnncli"] if name in _own() else []), *map(_package, others)])
+        raise UsageError(
+            tr("task {name} is defined by several packages: {packages}", name=name, packages=packages),
+            todo=tr("uninstall all of them but one"),
+        )
+    (entry,) = others
+    try:
+        loaded = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise Missing(
+            tr("task {name} of {package} cannot be loaded: {why}", name=name, package=_package(entry), why=error)
+        ) from error
+    if not isinstance(loaded, Task):
+        raise Missing(
+            tr("task {name} of {package} is {value}, not a Task", name=name, package=_package(entry), value=entry.value)
+        )
+    return loaded
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.value if entry.dist is None else entry.dist.name
+
+
+def config_class(name: str) -> type[RecipeConfig]:
+    found: type[RecipeConfig] = load_task(name).config_class
+    return found
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A valid recipe. name: of its file, for the run folder. note: something a person should know about it."""
+
+    name: str
+    config: RecipeConfig
+    document: Document
+    note: str = ""
+    task: AnyTask = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", load_task(self.config.task))
+
+
+def load_recipe(
+    target: str | Mapping[str, Any],
+    sets: Sequence[str] = (),
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+) -> Recipe:
+    """The recipe `target`, validated whole: a packaged name, a path to a YAML file, or its values as nested dicts.
+
+    sets: `a.b=value` texts, as after --set. flags: dotted key -> (the flag as typed, value). Raises RecipeError with
+    every fault, UsageError (unknown name), DataError (a file that cannot be read). Reads no data, imports no torch.
+
+    >>> recipe = load_recipe("hello", ["model.cell=gru"])
+    >>> recipe.config.model.cell, recipe.config.train.epochs
+    ('gru', 30)
+    """
+    if isinstance(target, str):
+        document = read_document(target, sets, flags)
+        name = Path(target).stem
+    else:
+        document, name = document_of(target, "recipe", sets, flags), str(target.get("task", "recipe"))
+    task = load_task(task_name(document, task_names()))
+    config: RecipeConfig = validate(document, task.config_class)
+    if config.train.best_by not in task.METRICS:  # of a task that lets any text stand there
+        raise _no_metric(document, config.train.best_by, task.METRICS)
+    return Recipe(name, config, document, document.note)
+
+
+def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
+    what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
+    fault = Fault(document.mark("train.best_by"), "train.best_by", what)
+    return RecipeError(trn("{n} fault in the recipe", "{n} faults in the recipe", n=1), [fault], where=document.name)
