@@ -4,14 +4,46 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal, get_args
+from types import ModuleType
+from typing import Protocol
 
-CellName = Literal["rnn", "lstm", "gru", "feedforward"]
-CELLS: tuple[str, ...] = get_args(CellName)
-GATES = {"rnn": 1, "lstm": 4, "gru": 3, "feedforward": 1}
-IN_TORCH = ("rnn", "lstm", "gru")  # torch has a module for them
+from rnncli.registry import Registry
+
+
+class CellFacts(Protocol):
+    """What a recipe is checked against, of a cell: `rnncli.cells.Cell`, seen from where there is no torch."""
+
+    @property
+    def nonlinearities(self) -> tuple[str, ...]:
+        """Those that a recipe may choose from; the first is the default."""
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Nonlinearities by which `train.compare` tells its variants apart: rnn-tanh, rnn-relu."""
+
+    @property
+    def torch_class(self) -> str | None:
+        """The class of torch.nn that computes it, or None."""
+
+    @property
+    def stateful(self) -> bool:
+        """Whether it remembers."""
+
+    @property
+    def projected(self) -> str:
+        """Its equation with proj_size; "" where it cannot have one."""
+
+
+def _cell(module: ModuleType) -> CellFacts:
+    found: CellFacts = module.CELL
+    return found
+
+
+CELLS: Registry[CellFacts] = Registry("rnncli.cells", _cell)
+CONTROL = "feedforward"  # the cell without memory that `train.control` compares with
 NONLINEARITIES = ("tanh", "relu", "none")
-ENGINES = ("auto", "cell", "torch", "scan")
+ENGINES: Registry[ModuleType] = Registry("rnncli.nn.engines", lambda module: module)  # beside auto
+ENGINE_ALIASES = {"cell": "loop", "scan": "bptt"}  # what 0.1 called them
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -68,6 +100,23 @@ TORCH_HABITS: dict[str, str] = {
     "model.num_directions": "write bidirectional: true or false",
     "train.learning_rate": "torch's name is lr",
 }
+
+
+def engines() -> list[str]:
+    """What `model.engine` takes."""
+    return ["auto", *ENGINES]
+
+
+def torch_cells() -> list[str]:
+    """The cells that torch has a module for."""
+    return [name for name in CELLS if CELLS[name].torch_class is not None]
+
+
+def compared_cells() -> list[str]:
+    """What `train.compare` takes: cells, and each variant of those that have several."""
+    return [
+        name if not variant else f"{name}-{variant}" for name in CELLS for variant in (CELLS[name].compared or ("",))
+    ]
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

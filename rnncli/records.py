@@ -210,6 +210,7 @@ class CoreSteps:
     name: in the model. about: its cell and sizes. values: `l0.fwd.h`, `l0.fwd.gate.f` ... -> [step][unit], as a Trace
     names them. num_steps, num_units: as they were before any cut. tokens: what each step reads (a decoder: is to
     write); answers: what the model answers there, its probability, and what is asked for ("" where nothing is).
+    words: `h`, `gate.f` ... -> what it is.
     """
 
     name: str
@@ -219,6 +220,7 @@ class CoreSteps:
     num_units: int
     tokens: Sequence[str] | None = None
     answers: Sequence[tuple[str, float, str]] | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

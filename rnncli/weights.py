@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnncli import names
 from rnncli.cells import CELLS, CoreSpec, parameter_name
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
@@ -25,7 +24,6 @@ from rnncli.locale import tr, trn
 # Names under which training programs put a state_dict, and what wrappers put before every name of it.
 _ENVELOPES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
-_PARAMETER = re.compile(r"^(?P<prefix>(?:.*\.)?)(?P<name>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?P<place>.*)$")
 _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 
 
@@ -109,8 +107,9 @@ def find_cores(
     UsageError: a cell or nonlinearity that these shapes rule out.
     """
     parts: dict[str, dict[str, Tensor]] = {}
+    pattern = _parameters()
     for name, tensor in tensors.items():
-        found = _PARAMETER.match(name)
+        found = pattern.match(name)
         place = _PLACE.match(found["place"]) if found else None
         if found is None or place is None:
             continue
@@ -124,6 +123,15 @@ def find_cores(
             todo=tr("it holds: {names}", names=_some(tensors)),
         )
     return [_core(prefix, part, cell, nonlinearity, where) for prefix, part in parts.items()]
+
+
+def _parameters() -> re.Pattern[str]:
+    """What is a parameter of some cell, with a prefix before its name and a place after it."""
+    known = {"weight_hr", "bias_ih", "bias_hh"}
+    for cell in CELLS:
+        known |= CoreSpec(cell, "tanh", 1, 1).parameter_shapes(0).keys()
+    either = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
+    return re.compile(rf"^(?P<prefix>(?:.*\.)?)(?P<name>{either})(?P<place>.*)$")
 
 
 def choose_core(cores: Sequence[FoundCore], name: str | None, where: str = "") -> FoundCore:
@@ -162,20 +170,11 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     weight_ih, weight_hh, weight_hr = (part.get(f"{name}_l0") for name in ("weight_ih", "weight_hh", "weight_hr"))
     assert weight_ih is not None
     rows, input_size = weight_ih.shape
+    hidden_size, proj_size = (rows, 0) if weight_hh is None else (weight_hh.shape[1], 0)
     if weight_hr is not None:
-        hidden_size, proj_size = weight_hr.shape[1], weight_hr.shape[0]
-    else:
-        proj_size = 0
-        hidden_size = rows if weight_hh is None else weight_hh.shape[1]
-    gates, rest = divmod(rows, hidden_size) if hidden_size else (0, 1)
-    fitting = [
-        name
-        for name, count in names.GATES.items()
-        if count == gates
-        and not rest
-        and CELLS[name].has_memory == (weight_hh is not None)
-        and (weight_hr is None or name == "lstm")
-    ]
+        proj_size, hidden_size = weight_hr.shape
+    sizes = {name: _hidden_size(name, rows, hidden_size, weight_hh, weight_hr) for name in CELLS}
+    fitting = {name: size for name, size in sizes.items() if size}
     if not fitting:
         raise DataError(
             trn(
@@ -193,12 +192,12 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
                 "these weights are no {cell}: {n} rows are {gates}·H",
                 n=rows,
                 cell=cell,
-                gates=gates,
+                gates=rows // hidden_size,
             ),
             where=place,
             todo=tr("they fit {cells}", cells=", ".join(fitting)),
         )
-    found = cell or fitting[0]
+    found = cell or min(fitting, key=lambda name: (name not in CELLS.files, CELLS[name].torch_class is None))
     if nonlinearity is not None and nonlinearity not in CELLS[found].nonlinearities:
         raise UsageError(
             tr("{cell} has its own nonlinearities", cell=found), where="--nonlinearity", todo=tr("leave it out")
@@ -210,17 +209,32 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
         cell=found,
         nonlinearity=nonlinearity or CELLS[found].nonlinearities[0],
         input_size=input_size,
-        hidden_size=hidden_size,
+        hidden_size=fitting[found],
         num_layers=layers,
         bidirectional="weight_ih_l0_reverse" in part,
         proj_size=proj_size,
         bias=any(name.startswith("bias") for name in part),
     )
     unknown = []
+    others = [name for name in fitting if name != found]
+    if cell is None and others:
+        unknown.append(
+            tr("taken for {cell}; the shapes fit {others} too: --cell", cell=found, others=", ".join(others))
+        )
     if len(CELLS[found].nonlinearities) > 1 and nonlinearity is None:
         unknown.append(tr("tanh or relu is not in a file: tanh is taken; --nonlinearity relu for the other"))
     state, notes = _whole(spec, part, place)
     return FoundCore(prefix, spec, state, [*unknown, *notes])
+
+
+def _hidden_size(name: str, rows: int, hidden_size: int, weight_hh: Tensor | None, weight_hr: Tensor | None) -> int:
+    """H, where weights with so many rows can be that cell's, else 0. hidden_size: what W_hh or W_hr says."""
+    cell = CELLS[name]
+    if cell.recurrent_weight != (weight_hh is not None) or (weight_hr is not None and not cell.projected):
+        return 0
+    if weight_hh is None:
+        hidden_size = rows // cell.num_gates
+    return hidden_size if rows == cell.num_gates * hidden_size else 0
 
 
 def _whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor], list[str]]:

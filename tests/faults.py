@@ -23,17 +23,14 @@ def _gates_swapped(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> None:
             continue
 
         def step(x: Tensor, state: State, w: Weights, own: Any = cell, G: int = len(cell.gates)) -> tuple[State, Gates]:
-            def swapped(tensor: Tensor | None) -> Tensor | None:
-                if tensor is None:
-                    return None
+            def swapped(tensor: Tensor) -> Tensor:
                 first, second, *rest = tensor.chunk(G)
                 return torch.cat([second, first, *rest])
 
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            w = replace(w, **{key: swapped(getattr(w, key)) for key in names})  # type: ignore[arg-type]
+            w = w.replaced(**{key: swapped(tensor) for key, tensor in w.items() if key != "weight_hr"})
             return own.step(x, state, w)  # type: ignore[no-any-return]
 
-        monkeypatch.setitem(CELLS, name, replace(cell, step=step))
+        monkeypatch.setitem(CELLS.loaded, name, replace(cell, step=step))
 
 
 def _one_bias(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> None:
@@ -42,29 +39,29 @@ def _one_bias(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> None:
     def wrong(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights:
         w = weights_of(module, layer, direction)
         name = "bias_ih" if w.bias_ih is not None else "weight_ih"
-        off = torch.zeros_like(getattr(w, name))
+        off = torch.zeros_like(w[name])
         off.view(-1)[-1] = SMALL
-        return replace(w, **{name: getattr(w, name) + off})
+        return w.replaced(**{name: w[name] + off})
 
     monkeypatch.setattr("rnncli.replay.loop.weights_of", wrong)
 
 
 def _stale_weight(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> None:
     """The loop goes on with the weights as they were before one more update."""
-    kept: dict[tuple[Any, ...], Weights] = {}
+    kept: dict[tuple[int, str], Tensor] = {}
     for core in model.modules():
         for name, tensor in core.named_parameters(recurse=False):
-            kept[id(core), name] = tensor.detach().clone()  # type: ignore[assignment]
+            kept[id(core), name] = tensor.detach().clone()
 
     def stale(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights:
         w = weights_of(module, layer, direction)
-        own = {name: id(getattr(w, name)) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+        own = {name: id(tensor) for name, tensor in w.items()}
         old = {}
         for key, tensor in module.named_parameters(recurse=False):
             for name, number in own.items():
                 if number == id(tensor) and (id(module), key) in kept:
                     old[name] = kept[id(module), key]
-        return replace(w, **old)  # type: ignore[arg-type]
+        return w.replaced(**old)
 
     with torch.no_grad():
         for core in model.modules():

@@ -1,4 +1,5 @@
-"""The README's table of recipes, made from the evidence files by `python tests/readme_table.py`."""
+"""The README's table of recipes, made from the evidence files, and its list of views, made from the view files, by
+`python tests/readme_table.py`."""
 
 import json
 import re
@@ -7,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rnncli.tasks import load_recipe
+from rnncli.views import VIEWS as OURS
+from rnncli.views import about_views
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- recipes: .*? -->\n).*?(<!-- end of recipes -->)", re.S)
+VIEWS = re.compile(r"(<!-- views: .*? -->\n).*?(<!-- end of views -->)", re.S)
 HEAD = "| recipe | metric | this network | the best beside it | CPU time |\n|---|---|---|---|---|\n"
 
 
@@ -51,7 +55,19 @@ def table() -> str:
     return HEAD + "".join(row(file, entry) + "\n" for file, entry in measured())
 
 
+def views() -> str:
+    """Our own views, not those of packages that happen to be installed."""
+    lines = [
+        f"| `{name}` | {group} | {about} |\n"
+        for group, listed in about_views().items()
+        for name, about in listed
+        if name in OURS.files
+    ]
+    return "| view | about | shows |\n|---|---|---|\n" + "".join(lines)
+
+
 def with_table(text: str) -> str:
+    text = VIEWS.sub(lambda found: found[1] + views() + found[2], text)
     return BLOCK.sub(lambda found: found[1] + table() + found[2], text)
 
 

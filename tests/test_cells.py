@@ -1,4 +1,4 @@
-"""The steps of cells.py against torch's own cells, in float64, and the counts against torch's parameters."""
+"""The steps of cells/ against torch's own cells, in float64, and the counts against torch's parameters."""
 
 import itertools
 from collections.abc import Callable
@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from rnncli.cells import CELLS, CoreSpec, gru_step_cho, quiet_projections, spec_of, weights_of
+from rnncli.cells import CELLS, CoreSpec, quiet_projections, spec_of, weights_of
+from rnncli.cells.gru import step_cho
 
 TORCH_CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
     "rnn-tanh": lambda: nn.RNNCell(4, 3, nonlinearity="tanh"),
@@ -27,7 +28,7 @@ def test_a_step_is_torchs_step(name: str) -> None:
     spec = spec_of(module)
     assert spec is not None
     x = torch.randn(5, 4, dtype=torch.float64)
-    state = tuple(torch.randn(5, 3, dtype=torch.float64) for _ in CELLS[spec.cell].states)
+    state = tuple(torch.randn(5, 3, dtype=torch.float64) for _ in spec.states)
     after, gates = CELLS[spec.cell].step(x, state, weights_of(module))
     wanted = module(x, state if spec.cell == "lstm" else state[0])
     for ours, theirs in zip(after, wanted if spec.cell == "lstm" else (wanted,), strict=True):
@@ -44,7 +45,7 @@ def test_gates_are_in_the_order_of_the_weights() -> None:
             module: nn.RNNCellBase = nn.LSTMCell(4, 3) if cell == "lstm" else nn.GRUCell(4, 3)
             with torch.no_grad():
                 module.bias_ih[3 * index : 3 * index + 3] = 50.0
-            state = tuple(torch.zeros(2, 3) for _ in CELLS[cell].states)
+            state = tuple(torch.zeros(2, 3) for _ in CoreSpec(cell, "tanh", 4, 3).states)
             _, gates = CELLS[cell].step(torch.randn(2, 4), state, weights_of(module))
             for name in CELLS[cell].gates:
                 assert bool((gates[name] > 0.999).all()) == (name == gate), (cell, gate, name)
@@ -79,11 +80,11 @@ def test_cho_differs_from_torch_only_where_r_acts() -> None:
     torch.manual_seed(0)
     module = nn.GRUCell(4, 3).double()
     x, h = torch.randn(2, 4, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
-    ((cho,), _) = gru_step_cho(x, (h,), weights_of(module))
+    ((cho,), _) = step_cho(x, (h,), weights_of(module))
     assert (cho - module(x, h)).abs().max() > 1e-3
     with torch.no_grad():
         module.bias_ih[:3] = 100.0
-    ((cho,), _) = gru_step_cho(x, (h,), weights_of(module))
+    ((cho,), _) = step_cho(x, (h,), weights_of(module))
     torch.testing.assert_close(cho, module(x, h), rtol=0, atol=1e-12)
 
 
@@ -116,7 +117,8 @@ def test_a_cell_of_two_states_that_torch_does_not_have(monkeypatch: pytest.Monke
     from rnncli.nn.recurrent import make_core, run
     from rnncli.replay import trace
 
-    monkeypatch.setitem(CELLS, "twin", Cell(CELLS["lstm"].step, gates=("i", "f", "g", "o"), states=("h", "c")))
+    lstm = CELLS["lstm"]
+    monkeypatch.setitem(CELLS.loaded, "twin", Cell(lstm.step, "", states=lstm.states, gates=lstm.gates))
     torch.manual_seed(0)
     core = make_core(CoreSpec("twin", "tanh", 3, 4, 2, True)).double()
     theirs = torch.nn.LSTM(3, 4, 2, bidirectional=True).double()

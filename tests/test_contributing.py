@@ -100,6 +100,16 @@ def holds(*files: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def suite(source: Path, *words: str) -> None:
+    """The suite's own tests over a registry, with the changed package in the place of ours."""
+    shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__", "evidence"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words], cwd=source,
+        env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_cell(copy: Path) -> None:
     files = put_in("A cell", copy)
     views = [
@@ -117,6 +127,7 @@ def test_a_cell(copy: Path) -> None:
             assert all(check["ok"] for check in json.loads(out)["checks"]), line
     assert '"mgu"' in said["rnncli recipes schema"]
     holds(*files)
+    suite(copy, "tests/test_every_cell.py", "tests/test_names.py")
     script = """
 import torch
 from rnncli.cells import CELLS, CoreSpec, Weights
@@ -125,10 +136,10 @@ from rnncli.cells import weights_of
 torch.manual_seed(0)
 core = make_core(CoreSpec("mgu", "tanh", 3, 4)).double()
 x = torch.randn(5, 2, 3, dtype=torch.float64)
-output, _ = run_by("cell", core, x)
+output, _ = run_by("loop", core, x)
 w, h = weights_of(core), torch.zeros(2, 4, dtype=torch.float64)
 for t in range(5):  # written with explicit matrices, row by row
-    W_f, W_n, R_f, R_n = w.weight_ih[:4], w.weight_ih[4:], w.weight_hh[:4], w.weight_hh[4:]
+    W_f, W_n, R_f, R_n = w.weight_ih[:4], w.weight_ih[4:], w["weight_hh"][:4], w["weight_hh"][4:]
     f = 1 / (1 + torch.exp(-(x[t] @ W_f.T + w.bias_ih[:4] + h @ R_f.T + w.bias_hh[:4])))
     h = h + f * (torch.tanh(x[t] @ W_n.T + w.bias_ih[4:] + (f * h) @ R_n.T + w.bias_hh[4:]) - h)
     assert (h - output[t]).abs().max() < 1e-12
@@ -170,6 +181,7 @@ print(json.dumps([float((made["l0.fwd.h"][t, 0] ** 2).sum().sqrt()) for t in ran
     assert [row["norm"] for row in first["rows"]] == pytest.approx(json.loads(done.stdout), rel=1e-6)
     assert "|h_t|" in (copy.parent / "work" / "report.html").read_text("utf-8")
     holds(*files)
+    suite(copy, "tests/views/test_views_all.py", "-k", "norms or overview")
 
 
 def test_a_peer(copy: Path) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 import rnncli
-from rnncli import cli, locale, names, tasks
+from rnncli import cli, locale, names, tasks, views
+from rnncli.cells import CELLS
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
 from tests.fixture_types import AsKept
@@ -55,6 +56,8 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "part": ("data/splits.py", "bench/recipes_page.py", "runs/summary.py", "pages/learning.py"),
     "what": "runs/summary.py",
     "plan.metric": "sweep/pages.py",
+    "about[key]": "pages/recordings.py",
+    "group": "views/_overview.py",
 }
 
 
@@ -115,6 +118,8 @@ def through_variables() -> set[str]:
 
     found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
+    found |= set(views.GROUPS)
+    found |= {text for name in CELLS for text in CELLS[name].about.values()}
     found |= {"faster", "slower", "inconclusive", "calls", "products", "elements"}
     for name in tasks.task_names():
         task = tasks.load_task(name)

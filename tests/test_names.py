@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rnncli import names
+from rnncli.cells import CELLS
 
 ELSEWHERE = {"self", "params", "lr", "weight_decay"}  # keys of their own in a recipe
 IMPLEMENTATION = {"foreach", "fused", "maximize", "capturable", "differentiable"}  # not the arithmetic of training
@@ -42,9 +43,15 @@ def test_schedule_arguments(name: str) -> None:
 
 
 def test_gates_are_torch_s() -> None:
+    assert names.torch_cells() == ["gru", "lstm", "rnn"]
     for cell, module in (("rnn", torch.nn.RNN), ("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)):
-        assert module(3, 5).get_parameter("weight_ih_l0").shape[0] == names.GATES[cell] * 5
-    assert set(names.GATES) == set(names.CELLS)
+        assert names.CELLS[cell].torch_class == module.__name__
+        assert module(3, 5).get_parameter("weight_ih_l0").shape[0] == CELLS[cell].num_gates * 5
+
+
+def test_what_compare_takes() -> None:
+    assert {"feedforward", "gru", "lstm", "rnn-tanh", "rnn-relu"} <= set(names.compared_cells())
+    assert {name.partition("-")[0] for name in names.compared_cells()} == set(names.CELLS)
 
 
 def test_dtypes_are_torch_s() -> None:

@@ -19,6 +19,7 @@ from rnncli.bench.pages import SCHEMA, VERDICTS
 from rnncli.errors import DataError, UsageError
 from rnncli.files import read_chunks
 from rnncli.locale import tr
+from rnncli.names import ENGINE_ALIASES
 from rnncli.records import Column, Json, Page, Table
 from rnncli.report import to_json
 
@@ -44,7 +45,8 @@ def read_old(path: Path) -> dict[str, Any]:
             tr("has schema {found}, and this rnncli reads {wanted}", found=document.get("schema"), wanted=SCHEMA),
             where=str(path),
         )
-    return dict(document)
+    rows = [row | {"engine": ENGINE_ALIASES.get(row["engine"], row["engine"])} for row in document["rows"]]
+    return {**document, "rows": rows}
 
 
 def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], *, force: bool) -> list[str]:

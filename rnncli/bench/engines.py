@@ -27,10 +27,10 @@ from rnncli.bench.measure import (
 )
 from rnncli.bench.sizes import Pass, Row
 from rnncli.bench.work import Bound, Made, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
+from rnncli.cells import CELLS
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import GATES
 from rnncli.nn.recurrent import choose_engine
 from rnncli.replay.rounding import Found, ratio
 
@@ -220,7 +220,7 @@ def _measure(
     figures = []
     for threads in plan.threads:
         torch.set_num_threads(threads)
-        serial = serial_ceiling(row.B, row.H, GATES[row.cell], setting.dtype, setting.device)
+        serial = serial_ceiling(row.B, row.H, CELLS[row.cell].num_gates, setting.dtype, setting.device)
         bound = bounds(made, engines, BOUND_ROUNDS, plan.budget / 2)
         for k, engine in enumerate(engines):
             arm = arms[engine, threads]

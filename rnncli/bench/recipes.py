@@ -25,7 +25,7 @@ from rnncli.bench.measure import (
     verdict_of,
     warm_up,
 )
-from rnncli.bench.work import allowed, require_equal
+from rnncli.bench.work import allowed, in_order, require_equal
 from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
 from rnncli.device import usable_cores
@@ -306,7 +306,7 @@ def candidates(job: Job) -> list[Candidate]:
     """Every engine, thread count and precision that the recipe could name; `_job_with` finds out which can run."""
     counts = (1,) if job.device.type != "cpu" else tuple(dict.fromkeys((1, usable_cores())))
     precisions = ("float32", "bf16") if job.config.train.dtype == "float32" else (job.config.train.precision,)
-    engines = ("cell", "torch", "scan") if cores_of(job.model) else (job.config.model.engine,)
+    engines = tuple(in_order()) if cores_of(job.model) else (job.config.model.engine,)
     return [Candidate(engine, n, precision) for engine in engines for n in counts for precision in precisions]
 
 
@@ -374,7 +374,7 @@ def _allowed(job: Job, batch: Batch, precision: str) -> float:
 
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
     """The first batch's loss without dropout, before any update. With gradients, as in training: without them torch's
-    module would stand in for the scan."""
+    module would stand in for bptt."""
     model = copy.deepcopy(job.model).eval()
     with job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rnncli import cells
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import GATES
 
 Pass = Literal["forward", "train", "step"]
 PASSES: tuple[Pass, ...] = ("forward", "train", "step")
@@ -37,12 +37,12 @@ class Row:
 
     def flops(self, what: Pass) -> float:
         """Of the products: forward 2·B·G·H·(I+H) a step; training takes three times that."""
-        forward = 2.0 * self.B * GATES[self.cell] * self.H * (self.inputs + self.H) * self.T
+        forward = 2.0 * self.B * cells.CELLS[self.cell].num_gates * self.H * (self.inputs + self.H) * self.T
         return 3 * forward if what == "train" else forward
 
     def memory(self, itemsize: int) -> int:
         """Bytes, roughly, that training holds in the engine that keeps most: every small result of every step."""
-        gates = GATES[self.cell]
+        gates = cells.CELLS[self.cell].num_gates
         weights = 4 * gates * self.H * (self.inputs + self.H)
         return itemsize * (weights + self.T * self.B * (4 * self.inputs + self.H * (6 * gates + 8)))
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rnncli import cells
 from rnncli.bench.ceilings import square_ceiling
 from rnncli.bench.engines import Told, nothing
 from rnncli.bench.measure import (
@@ -40,7 +41,6 @@ from rnncli.data.batch import generator
 from rnncli.device import usable_cores
 from rnncli.errors import CheckFailed, UsageError
 from rnncli.locale import tr
-from rnncli.names import GATES
 from rnncli.records import Json
 
 LAYERS = 2
@@ -136,7 +136,7 @@ class Compared:
 def layer_arrays(row: Row) -> dict[str, Any]:
     """x, the gradient sent back, and weights in torch's layout, float32, drawn from a fixed seed."""
     draw = generator(0, row.H, row.B, row.T, CELLS.index(row.cell))
-    bound, rows = row.H**-0.5, GATES[row.cell] * row.H
+    bound, rows = row.H**-0.5, cells.CELLS[row.cell].num_gates * row.H
     return {
         "x": draw.standard_normal((row.T, row.B, row.inputs)).astype(np.float32),
         "d_output": draw.standard_normal((row.T, row.B, row.H)).astype(np.float32),
@@ -162,7 +162,7 @@ def loop_arrays(row: Row) -> dict[str, Any]:
     text[:V] = np.arange(V)  # every character is there, so that a vocabulary made from the text has V
     windows = [text[s : s + row.B * updates * row.T].reshape(row.B, updates, row.T).transpose(1, 2, 0) for s in (0, 1)]
     found = {"inputs": np.ascontiguousarray(windows[0]), "targets": np.ascontiguousarray(windows[1])}
-    bound, rows = row.H**-0.5, GATES[row.cell] * row.H
+    bound, rows = row.H**-0.5, cells.CELLS[row.cell].num_gates * row.H
     shapes = {"weight_ih": (rows, row.H), "weight_hh": (rows, row.H), "bias_ih": (rows,), "bias_hh": (rows,)}
     for k in range(LAYERS):
         for name, shape in shapes.items():

@@ -15,11 +15,12 @@ from rnncli.bench.sizes import Pass, Row
 from rnncli.cells import CELLS, CoreSpec, State
 from rnncli.errors import CheckFailed, RnncliError
 from rnncli.locale import tr
-from rnncli.names import GATES
+from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, make_core, run_by
 from rnncli.replay.rounding import FACTOR, Found, unit
 
 ROUNDED = 16  # units in the last place by which two sound results may differ however short the sums are
+ORDER = ("loop", "torch", "bptt")
 TINY = 2  # H of the run whose products cost nothing: what is left of its time is the cost of the calls
 
 
@@ -83,10 +84,15 @@ def make(row: Row, setting: Setting, seed: int = 0) -> Made:
     return Made(row, setting, core, x.requires_grad_(setting.what == "train"), d_output)
 
 
+def in_order() -> list[str]:
+    """The engines in the order of the table: each is compared with the one before it."""
+    return [*ORDER, *(name for name in ENGINES if name not in ORDER)]
+
+
 def engines_here(cell: str, setting: Setting) -> list[str]:
     """The engines that can run this cell, dtype and device: each is tried on a tiny row."""
     found = []
-    for engine in ("cell", "torch", "scan"):
+    for engine in in_order():
         made = make(Row(cell, TINY, 1, 1), setting)
         try:
             made.once(engine)
@@ -143,13 +149,13 @@ def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str
 
 
 def path_of(row: Row, setting: Setting, engine: str) -> str:
-    """Whose kernels run: rnncli's own loop, the scan, or, for engine torch, what torch takes here."""
+    """Whose kernels run: rnncli's own loop, bptt, or, for engine torch, what torch takes here."""
     if engine != "torch":
         return engine
     if setting.device.type == "cuda":
         cudnn: bool = torch.backends.cudnn.is_available()
         return "cuDNN" if cudnn and torch.backends.cudnn.enabled else "native"
-    fused = row.cell == "lstm" and setting.dtype in (torch.float32, torch.bfloat16)
+    fused = spec_of_row(row).torch_class is torch.nn.LSTM and setting.dtype in (torch.float32, torch.bfloat16)
     return "oneDNN" if fused and has_one_dnn(setting.device) else "native"
 
 
@@ -196,9 +202,9 @@ def bounds(made: Made, engines: Sequence[str], rounds: int, budget: float) -> di
 def products_alone(row: Row, setting: Setting) -> Callable[[], None]:
     """The matrix products of a row and nothing else, by the faster implementation: the input's product for all steps at
     once, the state's step by step, and in training their gradients in the same way."""
-    B, H, inputs, rows = row.B, row.H, row.inputs, GATES[row.cell] * row.H
+    B, H, inputs, rows = row.B, row.H, row.inputs, CELLS[row.cell].num_gates * row.H
     T = 1 if setting.what == "step" else row.T
-    steps = T if CELLS[row.cell].has_memory else 0
+    steps = T if CELLS[row.cell].recurrent_weight else 0
 
     def numbers(*shape: int) -> Tensor:
         return torch.randn(*shape, device=setting.device).to(setting.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,7 @@ def bench(
     ] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option("--engine", metavar="cell|torch|scan", help="All by default. Repeat it.", rich_help_panel=_WITH),
+        typer.Option("--engine", metavar="loop|torch|bptt", help="All by default. Repeat it.", rich_help_panel=_WITH),
     ] = None,
     dtype: Annotated[
         str | None,
@@ -171,7 +172,7 @@ def _rows(
     from rnncli.bench import sizes
 
     cells = tuple(_known("--cell", cell or [], names.CELLS)) or sizes.CELLS
-    engines = _known("--engine", engine or [], names.ENGINES[1:])
+    engines = _known("--engine", [names.ENGINE_ALIASES.get(name, name) for name in engine or []], names.ENGINES)
     chosen_pass = _pass(what or "train")
     dtype = _known("--dtype", [dtype or "float32"], names.DTYPES)[0]
     device = _known("--device", [device or "cpu"], names.DEVICES)[0]
@@ -270,7 +271,7 @@ def _told(live: LiveProgress) -> Told:
     return told
 
 
-def _known(option: str, given: list[str], known: tuple[str, ...]) -> list[str]:
+def _known(option: str, given: list[str], known: Collection[str]) -> list[str]:
     """The given names, each once. UsageError with the nearest for one that is not known."""
     for name in given:
         if name not in known:

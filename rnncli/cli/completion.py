@@ -124,9 +124,10 @@ def _files(incomplete: str, endings: tuple[str, ...]) -> Offers:
 
 
 def _views(context: Any, incomplete: str) -> Offers:
-    from rnncli.views import view_names
+    from rnncli.views import about_views
 
-    yield from ((name, "") for name in view_names())
+    for listed in about_views().values():
+        yield from listed
 
 
 def _data(context: Any, incomplete: str) -> Offers:

@@ -8,6 +8,7 @@ import typer
 
 from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
 from rnncli.cli.target import target_named
+from rnncli.views import about_views
 
 _WHAT = "What is looked at"
 
@@ -23,8 +24,10 @@ def inspect(
         str,
         typer.Argument(
             metavar="VIEW",
-            help="shapes params embeddings | steps states saturation neurons attention | gradients memory | "
-            "engines padding influence. Without one: an overview.",
+            help="\n\n".join(
+                ["One of these; without one, an overview."]
+                + [f"{name}: {line}." for listed in about_views().values() for name, line in listed]
+            ),
         ),
     ] = "",
     other: Annotated[

@@ -96,6 +96,7 @@ def train(
     from rnncli.tasks import load_recipe
 
     loaded = load_recipe(recipe, sets or (), flags)
+    _notes(loaded, rank)
     if loaded.note and not settings.quiet:
         print(loaded.note, file=sys.stderr)
     if print_config:
@@ -159,6 +160,7 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
             print(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
             print(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
+    _notes(recipe, rank)
     job = prepare(recipe)
     sentences = check_same(run.environment(), job, folder)
     if rank == 0:
@@ -166,6 +168,14 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
             print(sentence, file=sys.stderr)
     with distributed_session(job):
         _run(job, folder, json, resume=True)
+
+
+def _notes(recipe: Recipe, rank: int) -> None:
+    """What of the recipe is written by a former name, on standard error."""
+    from rnncli.recipe import renamed
+
+    for sentence in () if rank else renamed(recipe.document, type(recipe.config)):
+        print(sentence, file=sys.stderr)
 
 
 def _print_config(recipe: Recipe, json: bool) -> None:

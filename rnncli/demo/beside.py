@@ -21,7 +21,7 @@ def side_page(asked: Sequence[Settings], shown: Shown) -> records.Page:
     """h of every cell at every step beside the same x_t: that of the first cell's own demo. Schema rnncli/trace/1."""
     nets = [build(settings) for settings in asked]
     nets = [nets[0], *(replace(net, x=nets[0].x) for net in nets[1:])]
-    traces = [trace(net.core, net.x, net.state if len(net.state) == 2 else net.state[0]) for net in nets]
+    traces = [trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0]) for net in nets]
     first = asked[0]
     pairs = list(zip(nets, traces, strict=True))
     words = [
@@ -63,10 +63,10 @@ def _table(pairs: list[tuple[Network, Trace]], shown: Shown) -> records.Table:
     columns.append(records.Column("x", f"x_t ({s.batch_size},{s.input_size})", "vector", optional=True))
     drawn = []
     for other, made in pairs:
-        for state in ("h", "c") if other.settings.cell == "lstm" else ("h",):
+        for state in other.spec.states:
             label = f"{state}_t ({s.batch_size},{len(units)})"
             columns.append(records.Column(f"{other.settings.cell}.{state}", label, "vector", group=other.settings.cell))
-            drawn.append(made[f"l0.fwd.{state}"][:, :, units])
+            drawn.append(made.vectors(f"l0.fwd.{state}")[:, :, units])
     rows: list[list[Any]] = [
         [t, *([b] if s.batch_size > 1 else []), net.x[t, b].tolist(), *(values[t, b].tolist() for values in drawn)]
         for t in steps

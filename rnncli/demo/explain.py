@@ -45,6 +45,12 @@ def steps_asked(text: str, seq_len: int) -> list[int]:
 def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
     """A table for every step, layer and direction asked for, and the check that its results are the shown numbers."""
     assert shown.explain is not None
+    if net.settings.cell not in WRITTEN:
+        raise UsageError(
+            tr("the sums of {cell} are not written out", cell=net.settings.cell),
+            where="--explain",
+            todo=tr("there are those of {cells}", cells=", ".join(WRITTEN)),
+        )
     steps = steps_asked(shown.explain, net.settings.seq_len)
     units = choose(shown.units, net.spec.hidden_size, "--units")
     samples = list(range(net.settings.batch_size))
@@ -144,22 +150,19 @@ class _Step:
 
     def terms(self, unit: int) -> Iterator[Term]:
         """Every line for one unit, up to h_t."""
-        if self.cell == "lstm":
-            yield from self._lstm(unit)
-        elif self.cell == "gru":
-            yield from self._gru(unit)
-        else:
-            a = yield from self._sum("", unit, 0)
-            name, value = self.nonlinearity, _ACTIVATIONS[self.nonlinearity](a)
-            written = f"{name}({number(a)})" if name != "none" else number(a)
-            blank = f"{name}(a_{self.after})" if name != "none" else f"a_{self.after}"
-            yield Term(f"h_{self.after}", written, value, "h", blank)
+        return WRITTEN[self.cell](self, unit)
+
+    def _rnn(self, unit: int) -> Iterator[Term]:
+        a = yield from self._sum("", unit, 0)
+        name, value = self.nonlinearity, _ACTIVATIONS[self.nonlinearity](a)
+        written = f"{name}({number(a)})" if name != "none" else number(a)
+        blank = f"{name}(a_{self.after})" if name != "none" else f"a_{self.after}"
+        yield Term(f"h_{self.after}", written, value, "h", blank)
 
     def _lstm(self, unit: int) -> Iterator[Term]:
         gates = {}
-        for k, gate in enumerate(CELLS["lstm"].gates):
+        for k, (gate, name) in enumerate(CELLS[self.cell].gates.items()):
             a = yield from self._sum(gate, unit, k)
-            name = "tanh" if gate == "g" else "sigmoid"
             gates[gate] = _ACTIVATIONS[name](a)
             written = f"{name}({number(a)})"
             yield Term(f"{gate}_{self.after}", written, gates[gate], f"gate.{gate}", f"{name}(a_{gate})")
@@ -168,8 +171,8 @@ class _Step:
         written = f"f·{self.c_name} + i·g = {_product(f, self.c[unit])} + {_product(i, g)}"
         yield Term(f"c_{self.after}", written, c, "c", written.partition(" = ")[0] + self._given_c(unit))
         h = o * math.tanh(c)
-        name = f"o·tanh(c_{self.after})"
-        yield Term(f"h_{self.after}", f"{name} = {_product(o, math.tanh(c))}", h, "h", name)
+        blank = f"o·tanh(c_{self.after})"
+        yield Term(f"h_{self.after}", f"{blank} = {_product(o, math.tanh(c))}", h, "h", blank)
 
     def _given_c(self, unit: int) -> str:
         """c of the step before is given, but where it is a result of the same sheet."""
@@ -228,6 +231,15 @@ class _Step:
         bias = float(vector[k * self.H + unit])
         yield Term(f"b_{half[0]}{gate}" if gate else f"b_{half}", "", bias)
         return bias
+
+
+# The cells whose sums are written out here.
+WRITTEN: dict[str, Callable[[_Step, int], Iterator[Term]]] = {
+    "rnn": _Step._rnn,
+    "feedforward": _Step._rnn,
+    "lstm": _Step._lstm,
+    "gru": _Step._gru,
+}
 
 
 def products(row: Sequence[float], vector: Sequence[float | str], full: bool) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rnncli import names
+from rnncli.cells import CELLS, CoreSpec
 from rnncli.demo.settings import Asked, Settings, option, with_values
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.files import read_chunks, shown
@@ -29,7 +30,6 @@ MAX_BYTES = 20_000_000
 MAX_NODES = 2_000_000
 MAX_NODES_WITH_ALIASES = 20_000  # *name repeats a value: a few lines could stand for millions
 
-_STATES = {"x": "x", "h0": "h_0", "h_0": "h_0", "c0": "c_0", "c_0": "c_0"}
 _WEIGHTS = {
     "weight_ih": "weight_ih",
     "W_ih": "weight_ih",
@@ -54,7 +54,7 @@ _SETTINGS: dict[str, type] = {
     "dtype": str,
     "nice": bool,
 }
-_RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(h|c|q|gate\.\w)")  # of a saved demo: made again
+_RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(gate\.)?\w+")  # of a saved demo: made again
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "+inf": float("inf"), "-inf": float("-inf")}
 
 
@@ -233,8 +233,11 @@ def _saved_items(root: Node, name: str) -> list[tuple[str, Node]]:
 
 
 def _tensor_name(key: str) -> str | None:
-    if key in _STATES:
-        return _STATES[key]
+    if key == "x":
+        return key
+    for state in _states():
+        if key in (f"{state}0", f"{state}_0"):
+            return f"{state}_0"
     match = _WEIGHT.fullmatch(key)
     if match is None or (match["before"] is not None and match["after"] is not None):
         return None
@@ -244,7 +247,7 @@ def _tensor_name(key: str) -> str | None:
 
 
 def _unknown(key: str, where: str) -> NoReturn:
-    known = ["x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh", *_SETTINGS]
+    known = ["x", *(f"{state}0" for state in _states()), "W_ih", "W_hh", "b_ih", "b_hh", *_SETTINGS]
     spelled = {name.lower(): name for name in (*_WEIGHTS, *known)}
     near = spelled.get(names.nearest(key, spelled), "")
     raise DataError(
@@ -275,8 +278,14 @@ def _cell_of(file: File) -> str:
     """The cell that W_hh (G·H, H) belongs to; rnn where it does not say."""
     for name, given in file.tensors.items():
         if name.startswith("weight_hh") and len(given.shape) == 2 and given.shape[0] % given.shape[1] == 0:
-            return {3: "gru", 4: "lstm"}.get(given.shape[0] // given.shape[1], "rnn")
+            gates = given.shape[0] // given.shape[1]
+            return next((name for name in names.torch_cells() if len(CELLS[name].gates) == gates), "rnn")
     return "rnn"
+
+
+def _states(*cells: str) -> list[str]:
+    """The states of these cells, or of all: h, c ..."""
+    return list(dict.fromkeys(state for cell in cells or CELLS for state in CoreSpec(cell, "tanh", 1, 1).states))
 
 
 class _Sizes:
@@ -291,17 +300,18 @@ class _Sizes:
             elif name in file.settings:
                 self.found[name] = file.settings[name]
         self.said = set(self.found)
-        self.gates = names.GATES[settings.cell]
+        self.gates = CELLS[settings.cell].num_gates
+        starts = [f"{state}_0" for state in _states()]
         for name in file.tensors:
-            if name not in ("x", "h_0", "c_0"):
+            if name not in ("x", *starts):
                 self.stack(name)
         directions = 2 if self.found.get("bidirectional", (False, ""))[0] else 1
         for name, given in file.tensors.items():
-            if name not in ("x", "h_0", "c_0"):
+            if name not in ("x", *starts):
                 self.weight(name, given)
         if "x" in file.tensors:
             self.x(file.tensors["x"])
-        for name in ("h_0", "c_0"):
+        for name in starts:
             if name in file.tensors:
                 self.state(name, file.tensors[name], self.found.get("num_layers", (1, ""))[0] * directions)
         self.upper_inputs(directions)
@@ -348,8 +358,14 @@ class _Sizes:
 
     def state(self, name: str, given: Given, rows: int) -> None:
         self.want(given, tr("(H), (B, H) or (L·D, B, H)"), *((1, 2, 3) if rows == 1 else (3,)))
-        if name == "c_0" and self.settings.cell != "lstm":
-            raise DataError(tr("only an lstm has a c"), where=given.where, todo=tr("add a line  cell: lstm"))
+        state = name.removesuffix("_0")
+        cell = self.settings.cell
+        if state not in _states(cell):
+            raise DataError(
+                tr("{cell} has no state {name}", cell=cell, name=state),
+                where=given.where,
+                todo=tr("add a line  cell: {cell}", cell=next(other for other in CELLS if state in _states(other))),
+            )
         if len(given.shape) == 3 and given.shape[0] != rows:
             raise DataError(
                 trn(
@@ -369,9 +385,11 @@ class _Sizes:
                 where=given.where,
                 todo=tr("leave out --no-bias and `bias: false`, or this line"),
             )
-        if name.startswith("weight_hh") and self.settings.cell == "feedforward":
+        if name.startswith("weight_hh") and not CELLS[self.settings.cell].recurrent_weight:
             raise DataError(
-                tr("feedforward has no W_hh"), where=given.where, todo=tr("choose --cell rnn, or leave it out")
+                tr("{cell} has no W_hh", cell=self.settings.cell),
+                where=given.where,
+                todo=tr("choose --cell rnn, or leave it out"),
             )
         shapes = {"weight_ih": "(G·H, I)", "weight_hh": "(G·H, H)"}.get(name[:9], "(G·H)")
         self.want(given, shapes, 1 if bias else 2)

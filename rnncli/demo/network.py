@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, State, Weights, weights_of
-from rnncli.demo.settings import Settings, letters
+from rnncli.demo.settings import Settings, letters, spec_for
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import Missing
 from rnncli.locale import tr
@@ -36,7 +37,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Network:
-    """x: (T, B, I). state: h_0 and, for lstm, c_0, each (L·D, B, H). head: --input's linear layer, else None."""
+    """x: (T, B, I). state: h_0 and the cell's other states, such as an lstm's c_0, (L·D, B, H). head: the linear layer
+    of --input, else None."""
 
     settings: Settings
     spec: CoreSpec
@@ -57,20 +59,12 @@ class Network:
 
 def detached(w: Weights) -> Weights:
     """The same numbers, outside of any graph."""
-    found = {name: getattr(w, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-    return replace(w, **{name: tensor.detach() for name, tensor in found.items() if tensor is not None})
+    return w.replaced(**{name: tensor.detach() for name, tensor in w.items()})
 
 
-def spec_for(settings: Settings) -> CoreSpec:
-    return CoreSpec(
-        cell=settings.cell,
-        nonlinearity=settings.nonlinearity,
-        input_size=settings.input_size,
-        hidden_size=settings.hidden_size,
-        num_layers=settings.num_layers,
-        bidirectional=settings.bidirectional,
-        bias=settings.bias,
-    )
+def is_linear(spec: CoreSpec) -> bool:
+    """Whether all steps together are one linear map: an rnn without nonlinearity."""
+    return spec.nonlinearity == "none" and CELLS[spec.cell].recurrent_weight
 
 
 def build(settings: Settings, file: File | None = None) -> Network:
@@ -102,7 +96,7 @@ def build(settings: Settings, file: File | None = None) -> Network:
         x, state = _nice(settings, core, x, state)
     if file is None:
         return Network(settings, spec, core, x, state, head)
-    x, state = _fill(file, core, x, state)
+    x, state = _fill(file, spec, core, x, state)
     names = ["x", *(name for name, _ in core.named_parameters())]
     drawn = tuple(name for name in names if name not in file.tensors)
     return Network(settings, spec, core, x, state, None, drawn, file.not_finite)
@@ -122,16 +116,16 @@ def _nice(settings: Settings, core: Core, x: Tensor, state: State) -> tuple[Tens
     return x, tuple(draw(tensor, 1) for tensor in state)
 
 
-def _fill(file: File, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
+def _fill(file: File, spec: CoreSpec, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
     """What the file gives, in place of what was drawn."""
-    states = list(state)
+    states, starts = list(state), [f"{name}_0" for name in spec.states]
     with torch.no_grad():
         for name, given in file.tensors.items():
             values = torch.tensor(given.values, dtype=torch.float64).to(x)
             if name == "x":
                 x = values.reshape(x.shape)
-            elif name in ("h_0", "c_0"):
-                k = ("h_0", "c_0").index(name)
+            elif name in starts:
+                k = starts.index(name)
                 states[k] = values.expand(state[k].shape).clone() if values.dim() < 3 else values
             else:
                 core.get_parameter(name).copy_(values)
@@ -140,15 +134,14 @@ def _fill(file: File, core: Core, x: Tensor, state: State) -> tuple[Tensor, Stat
 
 def _bytes(settings: Settings, spec: CoreSpec) -> int:
     """About what all of it takes: the weights and their copies in the proofs, x, and every state and gate twice."""
-    s, D = settings, spec.num_directions
-    rows = spec.num_gates * s.hidden_size
-    first = rows * (s.input_size + s.hidden_size + 2)
-    other = rows * (D * s.hidden_size + s.hidden_size + 2)
+    s, D, cell = settings, spec.num_directions, CELLS[settings.cell]
+    first, other = (sum(map(prod, spec.parameter_shapes(layer).values())) for layer in (0, 1))
     weights = D * (first + (s.num_layers - 1) * other)
     steps = s.seq_len * s.batch_size
-    kept = len(CELLS[s.cell].states) + len(CELLS[s.cell].gates) + 2
-    per_step = s.input_size + D * s.num_layers * kept * s.hidden_size
+    kept = len(spec.states) + len(cell.gates) + 2
+    numbers = sum(map(prod, spec.states.values())) + (len(cell.gates) + 2) * s.hidden_size
+    per_step = s.input_size + D * s.num_layers * numbers
     # Without a nonlinearity the proof multiplies out every power of W_hh between any two steps.
-    powers = s.seq_len**2 * (s.hidden_size**2 + 1) if spec.torch_class is None and spec.cell == "rnn" else 0
+    powers = s.seq_len**2 * (s.hidden_size**2 + 1) if is_linear(spec) else 0
     # A tensor of one step has about a kilobyte of its own beside its numbers.
     return 4 * (4 * weights + 3 * steps * per_step + 3 * powers) + 1024 * s.seq_len * D * s.num_layers * kept

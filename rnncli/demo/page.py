@@ -49,7 +49,7 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
 
 
 def _traced(net: Network) -> Trace:
-    return trace(net.core, net.x, net.state if len(net.state) == 2 else net.state[0])
+    return trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0])
 
 
 def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[records.Record]:
@@ -115,8 +115,9 @@ def _options_of(written: Sequence[str], settings: Settings, shown: Shown, file: 
 def _tensors(net: Network, made: Trace) -> list[records.Tensor]:
     """x, the states at the start, every state and gate, the weights; with --input the head and its logits."""
     found = list(made.page().tensors)
-    for name, start in zip(("h_0", "c_0"), net.state, strict=False):
-        found.insert(1, records.Tensor(name, ("L·D", "B", "H"), tuple(start.shape), start.double().tolist()))
+    for name, start in zip(net.spec.states, net.state, strict=True):
+        axes = ("L·D", "B", *["H"] * (start.dim() - 2))
+        found.insert(1, records.Tensor(f"{name}_0", axes, tuple(start.shape), start.double().tolist()))
     if net.head is not None:
         weight, bias = net.head.weight.detach(), net.head.bias.detach()
         with torch.no_grad():

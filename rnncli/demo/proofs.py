@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from rnncli import records
 from rnncli.cells import CELLS, NONLINEARITIES, Gates, State, Step, Weights, weights_of
-from rnncli.demo.network import Network, Place
+from rnncli.demo.network import Network, Place, is_linear
 from rnncli.locale import tr, trn
+from rnncli.names import CONTROL
 from rnncli.nn.recurrent import make_core
 from rnncli.replay import GRADIENT_STEPS, Trace, closed_form, eps_of, exact_copy, run_core, run_reference
 from rnncli.replay.rounding import (
@@ -32,19 +33,20 @@ LENGTHS = (3, 30, 300)
 
 def main_checks(net: Network, trace: Trace) -> list[records.Check]:
     """The checks of the first screen."""
-    checks = [one_linear(net, trace), *same_as_module(net, trace), same_weights(net)]
-    return checks if net.settings.cell != "feedforward" else [*checks, no_memory(net).check]
+    checks = [*one_linear(net, trace), *same_as_module(net, trace), same_weights(net)]
+    memory = None if CELLS[net.settings.cell].stateful else no_memory(net)
+    return checks if memory is None else [*checks, memory.check]
 
 
-def all_checks(net: Network, trace: Trace, shares: Shares, memory: Memory) -> list[records.Check]:
+def all_checks(net: Network, trace: Trace, shares: Shares, memory: Memory | None) -> list[records.Check]:
     """Every proof. shares, memory: what `gradient_shares` and `no_memory` found."""
     return [
-        one_linear(net, trace),
+        *one_linear(net, trace),
         *same_as_module(net, trace),
         last_states(net, trace),
         same_weights(net),
         shares.check,
-        memory.check,
+        *([] if memory is None else [memory.check]),
     ]
 
 
@@ -53,7 +55,7 @@ def step_cost(net: Network, trace: Trace, place: Place) -> list[Tensor]:
     x, before = inputs_of(net, trace, place), states_before(net, trace, place)
     rows = tuple(tensor.flatten(0, 1) for tensor in before)
     costs = step_rounding(net.spec, net.weights(place), x.flatten(0, 1), rows, eps_of(trace.core()))
-    return [cost.view(*before[0].shape[:2], -1) for cost in costs]
+    return [cost.view(*before[0].shape[:2], *cost.shape[1:]) for cost in costs]
 
 
 def check(name: str, text: str, found: list[Found]) -> records.Check:
@@ -65,27 +67,32 @@ def check(name: str, text: str, found: list[Found]) -> records.Check:
 # --- one linear layer on [x; h]
 
 
-def one_linear(net: Network, trace: Trace) -> records.Check:
-    """Every h_t from its own x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once."""
-    found = []
+def one_linear(net: Network, trace: Trace) -> list[records.Check]:
+    """Every h_t from its own x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once; for the
+    cells that are written out so here."""
+    linear, found = _LINEAR.get(net.settings.cell), []
+    if linear is None:
+        return []
     for place in net.places():
         x, before = inputs_of(net, trace, place), states_before(net, trace, place)
-        after = _LINEAR[net.settings.cell](x, before, net.weights(place))
+        after = linear(x, before, net.weights(place))
         found.append(worst_of(apart(trace[f"{place.name}h"], after), step_cost(net, trace, place)[0]))
-    return check("one-linear", _linear_text(net), found)
+    return [check("one-linear", _linear_text(net), found)]
 
 
 def linear_parameters(net: Network) -> int:
     """Parameters with b_ih and b_hh as one bias; GRU's n keeps both: r multiplies only the second."""
     spec = net.spec
-    spare = 2 * spec.hidden_size if spec.cell == "gru" else spec.num_gates * spec.hidden_size
-    return spec.num_parameters() - (len(net.places()) * spare if spec.bias else 0)
+    spare = (spec.num_gates - len(CELLS[spec.cell].two_biases)) * spec.hidden_size
+    has_two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()
+    return spec.num_parameters() - (len(net.places()) * spare if has_two else 0)
 
 
 def _linear_text(net: Network) -> str:
     spec, gates = net.spec, net.spec.num_gates
-    size = spec.input_size + (spec.hidden_size if spec.cell != "feedforward" else 0)
-    what = "x" if spec.cell == "feedforward" else "[x; h]"
+    recurrent = CELLS[spec.cell].recurrent_weight
+    size = spec.input_size + (spec.hidden_size if recurrent else 0)
+    what = "[x; h]" if recurrent else "x"
     if not net.settings.single:
         return tr("one Linear a layer and direction gives the same h")
     name = f"Linear({size}, {spec.hidden_size})"
@@ -155,9 +162,9 @@ def inputs_of(net: Network, trace: Trace, place: Place) -> Tensor:
 
 
 def states_before(net: Network, trace: Trace, place: Place) -> State:
-    """h_(t-1) and, for lstm, c_(t-1), each (T, B, H): in reverse, the state of the step after."""
+    """h_(t-1) and the cell's other states, (T, B, H) each: in reverse, the state of the step after."""
     found = []
-    for name, start in zip(("h", "c"), net.state, strict=False):
+    for name, start in zip(net.spec.states, net.state, strict=True):
         after, first = trace[f"{place.name}{name}"], start[place.row].unsqueeze(0)
         found.append(torch.cat([after[1:], first]) if place.direction else torch.cat([first, after[:-1]]))
     return tuple(found)
@@ -173,10 +180,12 @@ def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
     if net.spec.torch_class is not None:
         name = f"nn.{net.spec.torch_class.__name__}"
         text = tr("{name} with these weights gives the same {what}", name=name, what=what)
-    elif net.settings.cell == "feedforward":
+    elif is_linear(net.spec):
+        text = tr("one linear map of all x gives the same {what}", what=what)
+    elif CELLS[net.settings.cell].closed_form:
         text = tr("all steps at once, without a loop, give the same {what}", what=what)
     else:
-        text = tr("one linear map of all x gives the same {what}", what=what)
+        text = tr("the loop without a recording gives the same {what}", what=what)
     if net.settings.seq_len > GRADIENT_STEPS:
         told = tr("the same gradients through the first {n} steps", n=GRADIENT_STEPS)
     else:
@@ -194,10 +203,11 @@ def _found(check: records.Check) -> Found:
 
 
 def fused(net: Network) -> tuple[Tensor, State]:
-    """Output (T, B, D·H) and last states by torch's module, or by a closed form where torch has none: not our loop."""
-    if net.spec.torch_class is None:
+    """Output (T, B, D·H) and last states by torch's module, or by a closed form where torch has none: not our loop. Of
+    a cell that has neither, by our loop."""
+    if net.spec.nonlinearity in CELLS[net.spec.cell].closed_form:
         return closed_form(net.core, net.spec, net.x, net.state, None)
-    output, last = net.core(net.x, net.state if len(net.state) == 2 else net.state[0])
+    output, last = net.core(net.x, net.state if len(net.state) > 1 else net.state[0])
     return output, tuple(last) if isinstance(last, tuple) else (last,)
 
 
@@ -210,7 +220,7 @@ def last_states(net: Network, trace: Trace) -> records.Check:
     costs: list[Tensor] | None = None
     for place in net.places():
         end = 0 if place.direction else T - 1
-        for k, (name, h_n) in enumerate(zip(("h", "c"), last, strict=False)):
+        for k, (name, h_n) in enumerate(zip(net.spec.states, last, strict=True)):
             diff = most_apart(trace[f"{place.name}{name}"][end], h_n[place.row])
             cost = float(step_cost(net, trace, place)[k][end].max())
             if not diff <= cost:  # the sequence may amplify what rounding costs one step
@@ -238,9 +248,8 @@ def same_weights(net: Network) -> records.Check:
         tensors: dict[int, Tensor] = {}
 
         def note(x: Tensor, state: State, w: Weights, seen: dict[int, Tensor] = tensors) -> tuple[State, Gates]:
-            for tensor in (w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh):
-                if tensor is not None:
-                    seen[id(tensor)] = tensor
+            for tensor in w.values():
+                seen[id(tensor)] = tensor
             return state, {}  # only counting: nothing is computed
 
         with torch.no_grad():
@@ -260,7 +269,7 @@ def same_weights(net: Network) -> records.Check:
 
 @dataclass(frozen=True)
 class Shares:
-    """What each step adds to the gradient of the recurrent weights. name: W_hh, or W_ih where there is none.
+    """What each step adds to the gradient of the recurrent weights. name: W_hh; of a cell without, its first weight.
 
     by_step: (T, G·H, H), of the first layer's forward direction; shared: (G·H, H), the module's own gradient.
     """
@@ -282,29 +291,28 @@ def gradient_shares(net: Network) -> Shares:
 
     The sum is compared with the gradient of the one shared W_hh in torch's module.
     """
-    attribute = "weight_ih" if net.settings.cell == "feedforward" else "weight_hh"
+    shapes = net.spec.parameter_shapes(0)
+    attribute = "weight_hh" if "weight_hh" in shapes else next(iter(shapes))
     clones: dict[int, list[Tensor]] = {}  # of each layer and direction's weight, a clone for each step, as they ran
 
     def cloning(step: Step) -> Step:
         def run(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-            shared = getattr(w, attribute)
+            shared = w[attribute]
             clones.setdefault(id(shared), []).append(shared.detach().clone().requires_grad_())
-            own = clones[id(shared)][-1]
-            w = replace(w, weight_ih=own) if attribute == "weight_ih" else replace(w, weight_hh=own)
-            return step(x, state, w)
+            return step(x, state, w.replaced(**{attribute: clones[id(shared)][-1]}))
 
         return run
 
     with torch.enable_grad():
         output, _ = run_core(net.core, net.x, net.state, step=cloning(CELLS[net.settings.cell].step))
-        own = [getattr(net.weights(place), attribute) for place in net.places()]
+        own = [net.weights(place)[attribute] for place in net.places()]
         flat = [clone for weight in own for clone in clones[id(weight)]]
         found = torch.autograd.grad(output[-1].sum(), flat, allow_unused=True)
         shared = torch.autograd.grad(fused(net)[0][-1].sum(), own)
     T = net.settings.seq_len
     grads = [torch.zeros_like(clone) if g is None else g for clone, g in zip(flat, found, strict=True)]
     by_step = [torch.stack(grads[k * T : (k + 1) * T]) for k in range(len(own))]  # each (T, G·H, H)
-    name = "W_ih" if attribute == "weight_ih" else "W_hh"
+    name = {"weight_ih": "W_ih", "weight_hh": "W_hh"}.get(attribute, attribute)
     text = tr("{name} cloned for each step: the gradients add up", name=name)
     off = [most_apart(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True)]
     pairs = list(zip(off, _shared_costs(net, attribute), strict=True))
@@ -316,7 +324,7 @@ def _shared_costs(net: Network, attribute: str) -> list[float]:
 
     def gradients(core: nn.Module, x: Tensor, *state: Tensor) -> list[Tensor]:
         with torch.enable_grad():
-            own = [getattr(weights_of(core, place.layer, place.direction), attribute) for place in net.places()]
+            own = [weights_of(core, place.layer, place.direction)[attribute] for place in net.places()]
             return list(torch.autograd.grad(run_reference(core, net.spec, x, state, None)[0][-1].sum(), own))
 
     exact = exact_copy(net.core)
@@ -335,9 +343,12 @@ class Memory:
     moved: float
 
 
-def no_memory(net: Network) -> Memory:
-    """The same last x after two pasts, through the same weights without W_hh: nothing of the past is left."""
+def no_memory(net: Network) -> Memory | None:
+    """The same last x after two pasts, through the same weights without W_hh: nothing of the past is left. None where
+    the cell does not say which of its weights make the new content."""
     control = _without_memory(net)
+    if control is None:
+        return None
     last = net.settings.seq_len - 1
     other_x = torch.cat([-net.x[:-1], net.x[-1:]])
     other_state = tuple(1 - tensor for tensor in net.state)
@@ -352,16 +363,18 @@ def no_memory(net: Network) -> Memory:
     return Memory(same, float((shown[last] - moved[last]).abs().max()))
 
 
-def _without_memory(net: Network) -> Network:
+def _without_memory(net: Network) -> Network | None:
     """A feedforward network with the candidate's rows of this one's weights (rnn: all of them)."""
-    if net.settings.cell == "feedforward":
+    cell, H = CELLS[net.settings.cell], net.spec.hidden_size
+    if not cell.stateful:
         return net
-    spec = replace(net.spec, cell="feedforward", nonlinearity=net.spec.nonlinearity)
+    spec = replace(net.spec, cell=CONTROL, nonlinearity=net.spec.nonlinearity)
+    shapes = net.spec.parameter_shapes(0)
+    if not shapes.keys() >= spec.parameter_shapes(0).keys() or (cell.gates and not cell.candidate):
+        return None
     core = make_core(spec).to(net.x)
-    H = spec.hidden_size
-    rows = slice((net.spec.num_gates - 1) * H if net.settings.cell == "gru" else 0, None)
-    if net.settings.cell == "lstm":
-        rows = slice(2 * H, 3 * H)
+    first = list(cell.gates).index(cell.candidate) * H if cell.gates else 0
+    rows = slice(first, first + H)
     with torch.no_grad():
         for name, parameter in core.named_parameters():
             parameter.copy_(net.core.get_parameter(name)[rows])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from rnncli import records
 from rnncli.cells import CELLS
-from rnncli.demo.network import Network, Place
+from rnncli.demo.network import Network, Place, is_linear
 from rnncli.demo.proofs import Memory, Shares, linear_parameters, states_before
 from rnncli.demo.settings import Settings, Shown, choose, letters
 from rnncli.locale import tr, trn
@@ -49,7 +49,7 @@ class Rows(Sequence[Sequence[Any]]):
 def title(net: Network) -> str:
     if not net.settings.single:
         return str(net.spec)
-    core = str(net.spec) if net.settings.cell == "feedforward" else str(net.spec).replace("(", "Cell(", 1)
+    core = str(net.spec) if CELLS[net.settings.cell].torch_class is None else str(net.spec).replace("(", "Cell(", 1)
     return trn("{core}, {n} parameter", "{core}, {n} parameters", core=core, n=net.spec.num_parameters())
 
 
@@ -80,12 +80,25 @@ def _count(net: Network) -> str:
     rows = f"{spec.num_gates}·{s.hidden_size}" if spec.num_gates > 1 else f"{s.hidden_size}"
     if s.single:
         names = {"weight_ih": "W_ih", "weight_hh": "W_hh", "bias_ih": "b_ih", "bias_hh": "b_hh"}
-        shapes = spec.parameter_shapes(0).items()
-        return " + ".join(f"{names[name]} {'·'.join([rows, *map(str, shape[1:])])}" for name, shape in shapes)
+        counts = []
+        for name, (first, *more) in spec.parameter_shapes(0).items():
+            head = rows if first == spec.num_gates * s.hidden_size else str(first)
+            counts.append(f"{names.get(name, name)} {'·'.join([head, *map(str, more)])}")
+        return " + ".join(counts)
     parts: list[str] = []
     for layer in range(s.num_layers):
-        columns = [str(spec.layer_input_size(layer)), *([str(s.hidden_size)] if CELLS[s.cell].has_memory else [])]
-        one = f"{rows}·({' + '.join(columns)})" + (f" + 2·{rows}" if s.bias else "")
+        columns: list[str] = []
+        others: list[str] = []
+        biases = 0
+        for shape in spec.parameter_shapes(layer).values():
+            if shape[0] != spec.num_gates * s.hidden_size or len(shape) > 2:
+                others.append("·".join(map(str, shape)))
+            elif len(shape) == 2:
+                columns.append(str(shape[1]))
+            else:
+                biases += 1
+        one = f"{rows}·({' + '.join(columns)})" + (f" + {biases}·{rows}" if biases else "")
+        one = " + ".join([one, *others])
         parts.append(f"2·({one})" if s.bidirectional else one)
     if s.num_layers > 2:  # all layers but the first are alike
         parts = [parts[0], f"{s.num_layers - 1}·({parts[1]})"]
@@ -94,26 +107,21 @@ def _count(net: Network) -> str:
 
 def formulas(net: Network) -> records.Message:
     """The equations of one step."""
-    bias = net.settings.bias
-    b_ih, b_hh = (" + b_ih", " + b_hh") if bias else ("", "")
-    f = net.settings.nonlinearity
-    wrap = "{}" if f == "none" else f + "({})"
-    linear = f"W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh}"
-    if net.settings.cell == "rnn":
-        text = f"h_t = {wrap.format(linear)}"
-        if net.settings.single and net.settings.input is None:
-            text += "   " + tr("W_hh·h_(t-1): the memory")
-        if f == "none" and net.settings.single:
-            text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map, however many steps (--proofs)")
-    elif net.settings.cell == "feedforward":
-        text = f"h_t = {wrap.format(f'W_ih·x_t{b_ih}{b_hh}')}   " + tr("no W_hh: no memory")
-    elif net.settings.cell == "lstm":
-        text = f"i f o = sigmoid({linear}), g = tanh(" + tr("the same") + ")"
-        text += "\nc_t = f⊙c_(t-1) + i⊙g     h_t = o⊙tanh(c_t)     " + tr("c: the memory")
-    else:
-        n, q = (" + b_in", " + b_hn") if bias else ("", "")
-        text = f"r z = sigmoid({linear})\nn = tanh(W_in·x_t{n} + r⊙(W_hn·h_(t-1){q}))  h_t = (1-z)⊙n + z⊙h_(t-1)"
+    s, cell = net.settings, CELLS[net.settings.cell]
+    text = net.spec.equation if cell.formulas is None else cell.formulas(s.bias, s.nonlinearity)
+    if not cell.stateful:
+        text += "   " + tr("no W_hh: no memory")
+    elif _memory_term(net) and s.single and s.input is None:
+        text += "   " + tr("W_hh·h_(t-1): the memory")
+    if is_linear(net.spec) and s.single:
+        text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map, however many steps (--proofs)")
     return records.Message(text, "formula", "equations")
+
+
+def _memory_term(net: Network) -> bool:
+    """Whether the past comes in by one product, W_hh·h_(t-1)."""
+    cell = CELLS[net.settings.cell]
+    return cell.recurrent_weight and not cell.gates
 
 
 def tables(net: Network, trace: Trace, shown: Shown) -> list[records.Record]:
@@ -173,7 +181,7 @@ class _Tables:
         return records.Column(name, label, "vector", **more), values
 
     def states(self) -> records.Table:
-        """x_t, for an rnn W_hh·h_(t-1), h_t and for an lstm c_t."""
+        """x_t, for an rnn W_hh·h_(t-1), every other state, such as an lstm's c_t, and h_t."""
         net, place = self.net, self.net.places()[0]
         text = net.settings.input
         columns: list[tuple[records.Column, Tensor | None]] = []
@@ -183,20 +191,19 @@ class _Tables:
         else:
             columns.append(self.vector("x", "x_t", net.x, units=False))
         weight_hh = net.weights(place).weight_hh
-        if net.settings.cell == "rnn" and text is None and weight_hh is not None:
+        if _memory_term(net) and text is None and weight_hh is not None:
             with torch.no_grad():
                 term = F.linear(states_before(net, self.trace, place)[0], weight_hh)  # (T, B, H)
             columns.append(self.vector("memory", "W_hh·h_(t-1)", term))
-        if net.settings.cell == "lstm":
-            columns.append(self.vector("c", "c_t", self.trace[f"{place.name}c"]))
-        columns.append(self.vector("h", "h_t", self.trace[f"{place.name}h"]))
+        for state in reversed(net.spec.states):
+            columns.append(self.vector(state, f"{state}_t", self.trace.vectors(f"{place.name}{state}")))
         if text is not None:
             columns.append((records.Column("top", tr("top {n}, before training", n=TOP), "text"), None))
         return self.table("steps", columns)
 
     def gates(self, place: Place) -> list[records.Table]:
         """The gates of one layer and direction; none for a cell without gates."""
-        names = CELLS[self.net.settings.cell].gates
+        names = list(CELLS[self.net.settings.cell].gates)
         if not names:
             return []
         columns: list[tuple[records.Column, Tensor | None]] = [
@@ -312,10 +319,10 @@ def shares_table(net: Network, shares: Shares) -> records.Table:
     return records.Table("shares", columns, Rows(T, make), title=title, total=total, cut_rows=ROWS)
 
 
-def proof_words(net: Network, memory: Memory) -> records.Message:
+def proof_words(net: Network, memory: Memory | None) -> records.Message:
     """What the proofs mean, where a number alone does not say it."""
     found = []
-    if net.settings.bias:
+    if net.settings.bias and linear_parameters(net) < net.spec.num_parameters():
         n, m = net.spec.num_parameters(), linear_parameters(net)
         found.append(
             tr(
@@ -324,9 +331,9 @@ def proof_words(net: Network, memory: Memory) -> records.Message:
                 m=f"{m:,}",
             )
         )
-        if net.settings.cell == "gru":
+        if CELLS[net.settings.cell].two_biases:
             found.append(tr("In n both are needed: r multiplies b_hn and not b_in."))
-    if net.settings.cell != "feedforward":
+    if memory is not None and CELLS[net.settings.cell].stateful:
         found.append(
             tr(
                 "An ordinary network has no W_hh: after another past, x_{t} gives it the same h_{t}. Here h_{t} "
@@ -357,7 +364,7 @@ def explain_words(net: Network) -> records.Message:
     if s.bias:
         lines.append(
             tr("Two biases: b_ih and b_hh are only added, one would do; cuDNN keeps two, and torch follows it.")
-            if s.cell != "gru"
+            if not CELLS[s.cell].two_biases
             else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn and not b_in.")
         )
     lines.append(tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step."))
@@ -367,7 +374,7 @@ def explain_words(net: Network) -> records.Message:
 def collapse(net: Network) -> list[records.Record]:
     """An rnn without a nonlinearity: the matrix by which each x_k reaches the last h."""
     s = net.settings
-    if s.cell != "rnn" or s.nonlinearity != "none" or not s.single:
+    if not is_linear(net.spec) or not s.single:
         return []
     w = net.weights(net.places()[0])
     assert w.weight_hh is not None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 
-from rnncli.demo.settings import Settings, option
+from rnncli.cells import CELLS
+from rnncli.demo.settings import Settings, option, spec_for
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-
-_CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 _PRINTS = """\
 for idx, input in enumerate(dataset):
@@ -32,7 +31,7 @@ def code(settings: Settings) -> str:
     _refuse(settings, "--code", ("source", "input"))
     if _has_class(settings):
         return _head(settings) + (_cell(settings) if settings.single else _module(settings))
-    if not settings.single:
+    if not settings.single or not CELLS[settings.cell].closed_form:
         raise UsageError(
             tr("--code has no script for several layers or directions of this cell"),
             todo=tr("torch has no class for it; leave out --num-layers and --bidirectional"),
@@ -67,7 +66,7 @@ def _refuse(settings: Settings, flag: str, wanted: tuple[str, ...]) -> None:
 
 
 def _has_class(settings: Settings) -> bool:
-    return settings.cell in _CLASSES and settings.nonlinearity != "none"
+    return CELLS[settings.cell].torch_class is not None and settings.nonlinearity != "none"
 
 
 def _head(s: Settings) -> str:
@@ -95,11 +94,11 @@ def _arguments(s: Settings) -> str:
 
 
 def _cell(s: Settings) -> str:
-    place, lstm = _place(s), s.cell == "lstm"
+    place, lstm = _place(s), len(spec_for(s).states) > 1
     step = "    hidden, memory = cell(input, (hidden, memory))" if lstm else "    hidden = cell(input, hidden)"
     memory = f"memory = torch.zeros(batch_size, hidden_size){place}  # c: an LSTM has two states\n" if lstm else ""
     return f"""
-cell = torch.nn.{_CLASSES[s.cell]}Cell({_arguments(s)}){place}
+cell = torch.nn.{CELLS[s.cell].torch_class}Cell({_arguments(s)}){place}
 
 # (seq, batch, features)
 dataset = torch.randn(seq_len, batch_size, input_size){place}
@@ -109,7 +108,7 @@ hidden = torch.zeros(batch_size, hidden_size){place}
 
 
 def _module(s: Settings) -> str:
-    place, lstm = _place(s), s.cell == "lstm"
+    place, lstm = _place(s), len(spec_for(s).states) > 1
     directions = ", bidirectional=True" if s.bidirectional else ""
     rows = "num_layers * 2" if s.bidirectional else "num_layers"
     memory = (
@@ -119,7 +118,7 @@ def _module(s: Settings) -> str:
     return f"""\
 num_layers = {s.num_layers}  # cells stacked on each other; not the sequence length
 
-rnn = torch.nn.{_CLASSES[s.cell]}({_arguments(s)}, num_layers=num_layers{directions}){place}
+rnn = torch.nn.{CELLS[s.cell].torch_class}({_arguments(s)}, num_layers=num_layers{directions}){place}
 
 # (seq, batch, features)
 dataset = torch.randn(seq_len, batch_size, input_size){place}
@@ -135,7 +134,7 @@ print(hidden)  # the last h of every layer and direction
 
 
 def _equation(s: Settings) -> str:
-    place, memory = _place(s), s.cell != "feedforward"
+    place, memory = _place(s), CELLS[s.cell].recurrent_weight
     drawn = [("weight_ih", "hidden_size, input_size")]
     drawn += [("weight_hh", "hidden_size, hidden_size")] * memory
     drawn += [("bias_ih", "hidden_size"), ("bias_hh", "hidden_size")] * s.bias

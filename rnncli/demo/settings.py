@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 
 from rnncli import names
+from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 
 WITH_INPUT_HIDDEN = 4  # --input: the hidden size of the recipe `hello`, so that its numbers are the same
-CELLS = (*names.IN_TORCH, "feedforward")  # whose sums explain.py and proofs.py write out
 _MOST = 2**63 - 1  # the largest size torch can be asked for
 _SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
 
@@ -50,13 +50,13 @@ class Settings:
                     else tr("{option} is too large: no machine holds that", option=option(name))
                 )
         for name, known in (
-            ("cell", CELLS),
+            ("cell", names.CELLS),
             ("nonlinearity", names.NONLINEARITIES),
             ("dtype", names.DTYPES),
             ("device", names.DEVICES),
         ):
             require_known(option(name), getattr(self, name), known)
-        if self.cell in ("lstm", "gru") and self.nonlinearity != "tanh":
+        if self.nonlinearity not in names.CELLS[self.cell].nonlinearities:
             raise UsageError(
                 tr("--nonlinearity {name} does not fit {cell}", name=self.nonlinearity, cell=self.cell),
                 todo=tr("its nonlinearities are part of its definition; --cell rnn and feedforward have a choice"),
@@ -167,6 +167,18 @@ def with_values(settings: Settings, values: Mapping[str, str | int | bool]) -> S
     return replace(settings, **values)  # type: ignore[arg-type]  # names and types are the fields' own
 
 
+def spec_for(settings: Settings) -> CoreSpec:
+    return CoreSpec(
+        cell=settings.cell,
+        nonlinearity=settings.nonlinearity,
+        input_size=settings.input_size,
+        hidden_size=settings.hidden_size,
+        num_layers=settings.num_layers,
+        bidirectional=settings.bidirectional,
+        bias=settings.bias,
+    )
+
+
 def letters(text: str) -> list[str]:
     """The different characters of a text, sorted: the vocabulary of --input."""
     return sorted(set(text))
@@ -177,7 +189,7 @@ def option(name: str) -> str:
     return "--from" if name == "source" else f"--{name.replace('_', '-')}"
 
 
-def require_known(what: str, name: str, known: tuple[str, ...]) -> None:
+def require_known(what: str, name: str, known: Collection[str]) -> None:
     """UsageError, with the nearest name, where `name` is none of the known."""
     if name in known:
         return

@@ -48,7 +48,8 @@ def torch_facts() -> dict[str, Any]:
 def proofs() -> Measured:
     """The proofs of `rnncli demo --proofs`, for every cell; the worst of them against its tolerance."""
     from rnncli.demo.page import demo_page
-    from rnncli.demo.settings import CELLS, Settings, Shown
+    from rnncli.demo.settings import Settings, Shown
+    from rnncli.names import CELLS
 
     worst = (0.0, 1.0)
     for cell in CELLS:
@@ -62,21 +63,22 @@ def proofs() -> Measured:
 
 
 def engines() -> Measured:
-    """rnn, gru and lstm by the engines cell, torch and scan: outputs and gradients towards x, in float64."""
+    """rnn, gru and lstm by the engines loop, torch and bptt: outputs and gradients towards x, in float64."""
     import torch
 
     from rnncli.cells import CoreSpec
+    from rnncli.names import torch_cells
     from rnncli.nn.recurrent import make_core, run_by
     from rnncli.replay import difference
     from rnncli.replay.rounding import SAFE_EXACT, unit
 
     worst = 0.0
-    for cell in ("rnn", "gru", "lstm"):
+    for cell in torch_cells():
         torch.manual_seed(0)
         core = make_core(CoreSpec(cell, "tanh", 3, 5, 2, True, 0, True)).double()
         x = torch.randn(12, 4, 3, dtype=torch.float64)  # (T, B, I)
         found = []
-        for engine in ("cell", "torch", "scan"):
+        for engine in ("loop", "torch", "bptt"):
             ours = x.clone().requires_grad_()
             output, _ = run_by(engine, core, ours, torch.tensor([12, 9, 5, 1]), None)
             found.append((output, torch.autograd.grad((output * output).sum(), ours)[0]))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rnncli.cells import State
 from rnncli.data.batch import Batch
 from rnncli.nn.frontends import rows_of
-from rnncli.nn.recurrent import Core, run
+from rnncli.nn.recurrent import Core, reads_tables, run
 
 
 class Outputs(NamedTuple):
@@ -37,6 +37,6 @@ class SequenceModel(nn.Module):
         self.engine = engine
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        x, lengths = rows_of(self.front, batch) if self.engine == "scan" else self.front(batch)
+        x, lengths = rows_of(self.front, batch) if reads_tables(self.engine) else self.front(batch)
         output, last = run(self.rnn, x, lengths, state, engine=self.engine)
         return Outputs(self.head(output, last, lengths), last, lengths)

@@ -1,47 +1,40 @@
-"""Recurrent cores and their engines: one set of weights, by torch's names, and several ways to run them.
+"""Recurrent cores, run by their engines: one set of weights, by torch's names, and several ways to run them.
 
-Engines: `cell`, the Python loop over the steps of cells.py, which can record; `torch`, nn.RNN, nn.LSTM and nn.GRU;
-`scan`, backpropagation through time written out over the whole sequence (scan.py).
-They agree in outputs, last states and gradients; dropout between layers is drawn here, outside the cores, on padded
-(T, B, .) data, so that they agree with dropout on as well (torch's packed and padded modules draw differently).
+Engines (`rnncli/nn/engines/`): `loop`, the Python loop over the steps of cells/, which can record; `torch`, nn.RNN,
+nn.LSTM and nn.GRU; `bptt`, backpropagation through time written out over the whole sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnncli import names
-from rnncli.cells import CoreSpec, State, parameter_name, quiet_projections, spec_of
-from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.cells import CELLS, CoreSpec, State, parameter_name, parameter_of, spec_of
+from rnncli.nn.engines import ENGINES, Sequence, Work, call, check_engine, engine_of
 from rnncli.nn.frontends import Rows
-from rnncli.replay import initial_state, is_recording, run_core
+from rnncli.replay import is_recording, run_core
 
 if TYPE_CHECKING:  # pydantic comes with it, and demo needs none
     from rnncli.recipe import CoreSection
 
 
 class PlainCore(nn.Module):
-    """A core that torch has no module for: feedforward, or an rnn without nonlinearity. Only `cell` runs it.
-
-    Parameters have torch's names and are drawn as torch draws them, from uniform(-1/sqrt(H), 1/sqrt(H)).
-    """
+    """A core that torch has no module for: any cell but rnn, lstm and gru, or an rnn without nonlinearity. Only `loop`
+    runs it. Parameters have the cell's names with torch's endings, `_l0`, and are drawn as the cell says."""
 
     def __init__(self, spec: CoreSpec, dropout: float = 0.0) -> None:
         super().__init__()
         self.spec = spec
         self.dropout = dropout
-        bound = spec.hidden_size**-0.5
+        draw = CELLS[spec.cell].draw
         for layer in range(spec.num_layers):
             for direction in range(spec.num_directions):
                 for name, shape in spec.parameter_shapes(layer).items():
-                    parameter = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+                    parameter = nn.Parameter(torch.empty(shape))
+                    with torch.no_grad():
+                        draw(name, parameter, spec)
                     self.register_parameter(parameter_name(name, layer, direction), parameter)
 
     def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
@@ -59,17 +52,18 @@ def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
         return PlainCore(spec, dropout)
     # torch warns where dropout cannot act; the recipe refuses that already
     dropout = dropout if spec.num_layers > 1 else 0.0
-    common = {
-        "num_layers": spec.num_layers,
-        "bias": spec.bias,
-        "dropout": dropout,
-        "bidirectional": spec.bidirectional,
-    }
-    if spec.cell == "rnn":
-        return nn.RNN(spec.input_size, spec.hidden_size, nonlinearity=spec.nonlinearity, **common)
-    if spec.cell == "lstm":
-        return nn.LSTM(spec.input_size, spec.hidden_size, proj_size=spec.proj_size, **common)
-    return nn.GRU(spec.input_size, spec.hidden_size, **common)
+    options: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
+    if spec.proj_size:
+        options["proj_size"] = spec.proj_size
+    return spec.torch_class(
+        spec.input_size,
+        spec.hidden_size,
+        num_layers=spec.num_layers,
+        bias=spec.bias,
+        dropout=dropout,
+        bidirectional=spec.bidirectional,
+        **options,
+    )
 
 
 def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSpec]:
@@ -94,84 +88,46 @@ def spec_of_section(section: CoreSection, input_size: int) -> CoreSpec:
 
 @torch.no_grad()
 def keep_state(core: Core) -> None:
-    """Fresh weights changed so that each state is kept at first, and gradients reach far back.
-
-    rnn: W_hh the identity, biases 0 (Le, Jaitly, Hinton 2015, arXiv:1504.00941, for relu). lstm: the forget gate's bias
-    1 (Gers et al. 2000; Jozefowicz et al. 2015), gru: the update gate's, which keeps h where it is near 1.
-    """
+    """Fresh weights changed as the cell has it so that each state is kept at first, and gradients reach far back."""
     spec = spec_of(core)
     assert spec is not None
-    gate = {"lstm": 1, "gru": 1}.get(spec.cell)  # i f g o; r z n
-    for name, parameter in core.named_parameters():
-        if spec.cell == "rnn" and name.startswith("weight_hh"):
-            nn.init.eye_(parameter)
-        elif spec.cell == "rnn" and name.startswith("bias"):
-            parameter.zero_()
-        elif gate is not None and name.startswith("bias_ih"):
-            parameter[gate * spec.hidden_size : (gate + 1) * spec.hidden_size] = 1.0
-
-
-# Steps from which on the scan engine is faster than torch's modules: what it does before and after its loop costs some.
-SHORTEST_SCAN = 10
+    for layer in range(spec.num_layers):
+        for direction in range(spec.num_directions):
+            for name in spec.parameter_shapes(layer):
+                CELLS[spec.cell].keep(name, parameter_of(core, name, layer, direction), spec)
 
 
 def choose_engine(
     spec: CoreSpec, dtype: torch.dtype, device: str, *, T: int, padded: bool = False, gradients: bool = True
 ) -> str:
-    """What `engine: auto` means: a pure function of the core's spec, dtype, the device's type, the steps of a sequence,
-    whether the rows of a batch differ in length, and whether gradients are wanted (without, torch's module has less to
-    do than in training, and scan has not). In training on a CPU, against torch's module:
+    """What `engine: auto` means, a pure function of these: the engine that its file says trains such a core fastest.
 
-    - rnn, gru: scan is faster. torch has no fused kernel for them.
-    - lstm: torch's is oneDNN's, and faster than scan; but not in float64, nor for rows of different lengths, which it
-      packs.
-
-    `rnncli bench` measures the engines on this machine.
+    device: its type. T: steps of a sequence. padded: whether the rows of a batch differ in length. gradients: whether
+    they are wanted. `rnncli bench` measures the engines on this machine.
     """
-    if spec.torch_class is None:
-        return "cell"
-    if device != "cpu" or not can_scan(spec) or not _long_training(T, gradients):
-        return "torch"
-    return "scan" if spec.cell != "lstm" or padded or dtype == torch.float64 else "torch"
+    work = Work(dtype, device, T, padded, gradients)
+    able = [name for name in ENGINES if ENGINES[name].can(spec)]
+    return max(able, key=lambda name: ENGINES[name].faster(spec, work))
 
 
-def _long_training(T: int, gradients: bool) -> bool:
-    """Where the scan engine can be faster than torch's module."""
-    return T >= SHORTEST_SCAN and gradients
-
-
-def can_scan(spec: CoreSpec) -> bool:
-    """Whether the scan engine has this cell written out: rnn (tanh, relu), gru and lstm, without projection."""
-    return spec.torch_class is not None and not spec.proj_size
-
-
-def check_engine(spec: CoreSpec, engine: str) -> None:
-    """UsageError where `engine` cannot run this core."""
-    if engine == "scan" and not can_scan(spec):
-        what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
-        raise UsageError(
-            tr("engine scan is not written for {what}", what=what), todo=tr("take engine: auto or engine: cell")
-        )
-    if engine == "torch" and spec.torch_class is None:
-        what = tr("a nonlinearity of none") if spec.cell in names.IN_TORCH else spec.cell
-        raise UsageError(
-            tr("engine torch has no module for {what}", what=what), todo=tr("take engine: auto or engine: cell")
-        )
+def reads_tables(engine: str) -> bool:
+    """Whether x may be given to this engine as rows of a table."""
+    return engine != "auto" and engine_of(engine).reads_tables
 
 
 def run(
     core: Core, x: Tensor | Rows, lengths: Tensor | None = None, state: State | None = None, *, engine: str = "auto"
 ) -> tuple[Tensor, State]:
-    """A core over a batch, as a model runs it: by `engine`, but where scan cannot gain, in a forward pass without
-    gradients or over less than 10 steps, by torch's module instead. Arguments and results: `run_by`."""
+    """A core over a batch, as a model runs it: by `engine`, but where that has nothing to gain, as bptt in a forward
+    pass without gradients or over less than 10 steps, by torch's module instead. Arguments and results: `run_by`."""
     spec = spec_of(core)
     assert spec is not None
     like, T = (x.like, len(x.numbers)) if isinstance(x, Rows) else (x, len(x))
-    gradients = torch.is_grad_enabled()
+    work = Work(like.dtype, like.device.type, T, lengths is not None, torch.is_grad_enabled())
     if engine == "auto":
-        padded = lengths is not None
-        engine = choose_engine(spec, like.dtype, like.device.type, T=T, padded=padded, gradients=gradients)
-    if engine == "scan" and can_scan(spec) and not _long_training(T, gradients):
+        engine = choose_engine(spec, work.dtype, work.device, T=T, padded=work.padded, gradients=work.gradients)
+    chosen = engine_of(engine)
+    if not chosen.worth(work) and chosen.can(spec):
         engine = "torch"
     return run_by(engine, core, x, lengths, state)
 
@@ -179,12 +135,12 @@ def run(
 def run_by(
     engine: str, core: Core, x: Tensor | Rows, lengths: Tensor | None = None, state: State | None = None
 ) -> tuple[Tensor, State]:
-    """A core over a batch by one engine: cell, torch or scan.
+    """A core over a batch by one engine.
 
     x: (T, B, I), or rows of a table. lengths: (B,) where rows differ, each at least 1; outputs after a row's end are 0,
     and its last state is that of its last step (of its first, in the reverse direction). state: h_0 (L·D, B, H or P)
-    and, for lstm, c_0 (L·D, B, H); zeros if None. Returns output (T, B, D·H or D·P), and h_n (and c_n) shaped like the
-    initial state. While a trace records, its own loop stands in for every engine.
+    and the cell's other states, such as an lstm's c_0; zeros if None. Returns output (T, B, D·H or D·P), and the last
+    states, shaped like the initial ones. While a trace records, its own loop stands in for every engine.
     """
     spec = spec_of(core)
     assert spec is not None
@@ -195,74 +151,8 @@ def run_by(
         if bool((lengths == (x.numbers if isinstance(x, Rows) else x).shape[0]).all()):
             lengths = None
     dropout = float(core.dropout) if core.training and spec.num_layers > 1 else 0.0
-    if engine == "scan" and can_scan(spec) and not is_recording():
-        from rnncli.nn.scan import scan
-
-        return scan(core, spec, x, lengths, state, dropout)
-    x = x.tensor() if isinstance(x, Rows) else x
+    given = Sequence(x, lengths, state, dropout)
     if is_recording():
-        return _call(core, spec, x, lengths, state)
-    if engine == "cell":
-        return run_core(core, x, state, lengths, dropout=dropout)
-    if engine == "torch" and isinstance(core, nn.RNNBase):
-        if not dropout:
-            return _call(core, spec, x, lengths, state)
-        return _layer_by_layer(core, spec, x, lengths, state, dropout)
+        return call(core, spec, given)
     check_engine(spec, engine)
-    raise ValueError(f"no engine {engine!r}")
-
-
-def _call(core: Core, spec: CoreSpec, x: Tensor, lengths: Tensor | None, state: State | None) -> tuple[Tensor, State]:
-    """The core's own forward: the fused torch module, or, inside `trace`, the loop that stands in for it."""
-    T = x.shape[0]
-    hx = None if state is None else (state if len(state) > 1 else state[0])
-    with quiet_projections(spec):
-        if lengths is None:
-            output, last = core(x, hx)
-        else:
-            output, last = core(pack_padded_sequence(x, lengths, enforce_sorted=False), hx)
-            output, _ = pad_packed_sequence(output, total_length=T)
-    return output, (tuple(last) if isinstance(last, (tuple, list)) else (last,))
-
-
-def _layer_by_layer(
-    core: nn.RNNBase, spec: CoreSpec, x: Tensor, lengths: Tensor | None, state: State | None, dropout: float
-) -> tuple[Tensor, State]:
-    """torch's fused kernels one layer at a time, with dropout between them on padded data."""
-    state = initial_state(spec, x.shape[1], x) if state is None else state
-    D, T = spec.num_directions, x.shape[0]
-    last: list[State] = []
-    for layer in range(spec.num_layers):
-        hx = tuple(tensor[layer * D : (layer + 1) * D].contiguous() for tensor in state)
-        with quiet_projections(spec):
-            if lengths is None:
-                x, after = _fused(core, spec, layer, x, hx)
-            else:
-                packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
-                order, back = packed.sorted_indices, packed.unsorted_indices
-                assert order is not None
-                assert back is not None
-                data, after = _fused(core, spec, layer, packed, tuple(t.index_select(1, order) for t in hx))
-                x, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes, order, back), total_length=T)
-                after = tuple(t.index_select(1, back) for t in after)
-        last.append(after)
-        if layer < spec.num_layers - 1:
-            x = F.dropout(x, dropout)
-    return x, tuple(torch.cat(rows) for rows in zip(*last, strict=True))
-
-
-def _fused(core: nn.RNNBase, spec: CoreSpec, layer: int, x: Tensor | PackedSequence, hx: State) -> tuple[Tensor, State]:
-    """One layer of torch's kernel. x: (T, B, in), or packed, which comes back as packed data."""
-    weights = [
-        getattr(core, parameter_name(name, layer, direction))
-        for direction in range(spec.num_directions)
-        for name in spec.parameter_shapes(layer)
-    ]
-    name = f"rnn_{spec.nonlinearity}" if spec.cell == "rnn" else spec.cell
-    kernel: Callable[..., Any] = getattr(torch, name)  # torch.lstm, gru, rnn_tanh, rnn_relu: what nn.LSTM ... call
-    states = hx if spec.cell == "lstm" else hx[0]
-    if isinstance(x, PackedSequence):
-        found = kernel(x.data, x.batch_sizes, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional)
-    else:
-        found = kernel(x, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional, False)
-    return found[0], tuple(found[1:])
+    return engine_of(engine).run(core, spec, given)

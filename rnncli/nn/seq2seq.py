@@ -137,9 +137,18 @@ class Seq2Seq(nn.Module):
         return Memory(values, self.attention.key(values), inside), tuple(self._bridge(part) for part in last)
 
     def _bridge(self, state: Tensor) -> Tensor:
-        """(L·D, B, H) -> (L, B, D·H)."""
-        LD, B, H = state.shape
-        return state.view(LD // self.directions, self.directions, B, H).transpose(1, 2).flatten(2).contiguous()
+        """(L·D, B, H) -> (L, B, D·H). A matrix (L·D, B, H, H) -> (L, B, D·H, D·H): the directions' blocks on its
+        diagonal, so that one direction's rows meet the same columns as in the encoder."""
+        D = self.directions
+        LD, B, *sizes = state.shape
+        apart = state.view(LD // D, D, B, *sizes)
+        if len(sizes) == 1 or D == 1:
+            return apart.transpose(1, 2).flatten(2, 3).contiguous()
+        whole = state.new_zeros(LD // D, B, *(D * size for size in sizes))
+        for d in range(D):
+            block = tuple(slice(d * size, (d + 1) * size) for size in sizes)
+            whole[(slice(None), slice(None), *block)] = apart[:, d]
+        return whole
 
     def decode(self, given: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
         """given: (T, B), the tokens before each step. Scores (T, B, V), the state after, weights (T, B, T_in)."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnncli.errors import DataError
 from rnncli.locale import tr
+from rnncli.names import CONTROL
 from rnncli.records import Json, Message, Record, Series
 from rnncli.runs.summary import metrics_table
 from rnncli.targets import Target
@@ -103,7 +104,7 @@ def _result(target: Target, head: str) -> tuple[Row, list[Row]]:
     about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
     others: list[Row] = []
     for name, metrics in (result.get("compared") or {}).items():
-        without = tr("without memory") if name == "feedforward" else name
+        without = tr("without memory") if name == CONTROL else name
         others.append((without, _numbers(metrics), head + tr("the same recipe, cell {name}", name=name)))
     for name, metrics in (result.get("baselines") or {}).items():
         others.append((tr(name), _numbers(metrics), head + tr("baseline")))

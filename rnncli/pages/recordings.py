@@ -44,19 +44,22 @@ def _recording(seen: Subject, name: str, sample: int, most: int) -> Recording:
 
 
 def _quantities(core: CoreTrace) -> int:
-    cell = CELLS[core.spec.cell]
-    return core.spec.num_layers * core.spec.num_directions * (len(cell.states) + len(cell.gates))
+    return core.spec.num_layers * core.spec.num_directions * len(_recorded(core))
+
+
+def _recorded(core: CoreTrace) -> list[str]:
+    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
 def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
-    cell, length = CELLS[core.spec.cell], seen.length(core, 0)
+    length, about = seen.length(core, 0), CELLS[core.spec.cell].about
     steps = min(length, most)
     values = {
-        f"{place(layer, direction)}.{quantity}": made[f"{made.prefix(core)}{place(layer, direction)}.{quantity}"][
-            :steps, 0, :UNITS
-        ].tolist()
+        f"{place(layer, direction)}.{quantity}": made.vectors(
+            f"{made.prefix(core)}{place(layer, direction)}.{quantity}"
+        )[:steps, 0, :UNITS].tolist()
         for layer, direction in places(core.spec, Options())
-        for quantity in (*cell.states, *(f"gate.{gate}" for gate in cell.gates))
+        for quantity in _recorded(core)
     }
     labels = seen.labels(core)
     return CoreSteps(
@@ -67,6 +70,7 @@ def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
         core.spec.hidden_size,
         None if labels is None else labels[:steps],
         _answers(seen, made, core, steps),
+        {name: tr(about[key]) for name in _recorded(core) if (key := name.removeprefix("gate.")) in about},
     )
 
 

@@ -6,6 +6,7 @@ config = validate(document, config_class(task_name(document, task_names())))
 
 from rnncli.recipe.check import describe as describe
 from rnncli.recipe.check import known_keys as known_keys
+from rnncli.recipe.check import renamed as renamed
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
 from rnncli.recipe.document import Document as Document
@@ -19,6 +20,7 @@ from rnncli.recipe.locate import find_recipe as find_recipe
 from rnncli.recipe.locate import is_path as is_path
 from rnncli.recipe.locate import packaged_recipes as packaged_recipes
 from rnncli.recipe.locate import recipe_folder as recipe_folder
+from rnncli.recipe.sections import CellName as CellName
 from rnncli.recipe.sections import Clash as Clash
 from rnncli.recipe.sections import CoreSection as CoreSection
 from rnncli.recipe.sections import DataPath as DataPath

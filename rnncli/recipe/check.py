@@ -19,7 +19,7 @@ from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node
-from rnncli.recipe.sections import Expected, IsPath, RecipeConfig, Section
+from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
 
 MOST_FAULTS = 50  # shown of one recipe
 _MOST_DETAILS = 1000  # of pydantic's that are looked at in one try
@@ -65,6 +65,18 @@ def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
             if faults:
                 raise _refusal(document, faults)
             return made
+
+
+def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:
+    """A sentence for each value that is written by a former name whose meaning may mislead."""
+    said = []
+    for key, field in known_fields(config):
+        node = document.node(key)
+        for mark in field.metadata:
+            if isinstance(mark, OneOf) and node is not None and node.content in mark.misleading:
+                now = mark.aliases[node.content]
+                said.append(tr("{key}: {old} is called {new} now", key=key, old=node.content, new=now))
+    return said
 
 
 def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
@@ -131,7 +143,8 @@ def _peel(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
-def _hint(field: FieldInfo) -> Any:
+def hint_of(field: FieldInfo) -> Any:
+    """The whole type of a field, what stands beside it included."""
     hint: Any = field.annotation
     return Annotated[hint, *field.metadata] if field.metadata else hint
 
@@ -139,7 +152,7 @@ def _hint(field: FieldInfo) -> Any:
 def _inside(hint: Any, part: str | int) -> Any:
     """The type of what stands at a key or place inside a value of type `hint`; Any where it has none."""
     if isinstance(hint, type) and issubclass(hint, Section):
-        return _hint(hint.model_fields[part]) if part in hint.model_fields else Any
+        return hint_of(hint.model_fields[part]) if part in hint.model_fields else Any
     arguments = get_args(hint)
     if get_origin(hint) is dict and isinstance(part, str):
         return arguments[1]
@@ -330,7 +343,10 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
 
 def choices_of(hint: Any) -> list[str]:
     """The words that a value of this type can be; none where it can be any."""
-    hint = _peel(hint)[0]
+    hint, marks = _peel(hint)
+    for mark in marks:
+        if isinstance(mark, OneOf):
+            return mark.choices()
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
     return [choice for arm in get_args(hint) for choice in choices_of(arm)] if _is_union(hint) else []
@@ -342,6 +358,8 @@ def describe(hint: Any) -> str:
     for mark in marks:
         if isinstance(mark, Expected):
             return tr(mark.text)
+        if isinstance(mark, OneOf):
+            return tr("one of {names}", names=", ".join(mark.choices()))
     limits = tr(" and").join(_limit(mark) for mark in marks if _limit(mark))
     origin, arguments = get_origin(hint), get_args(hint)
     if _is_union(hint):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from rnncli import names
-from rnncli.recipe.check import choices_of, known_fields
+from rnncli.recipe.check import choices_of, hint_of, known_fields
 from rnncli.recipe.sections import IsPath, RecipeConfig
 
 
@@ -28,7 +28,7 @@ def keys(config: type[RecipeConfig]) -> list[Key]:
         Key(
             name,
             field.description or "",
-            _words(name, field.annotation),
+            _words(name, hint_of(field)),
             any(_paths([field.annotation, *field.metadata])),
         )
         for name, field in fields

@@ -5,12 +5,21 @@ Train(TrainSection)`, `class Config(RecipeConfig)`; what it writes there is sche
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rnncli import names
 from rnncli.locale import tr
@@ -39,6 +48,31 @@ class IsPath:
     """Beside `str`: a path, made absolute by `validate` (relative to the recipe, or to here when typed)."""
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """Beside `str`: one of these names, which are looked up when a value is checked. aliases: old name -> name;
+    misleading: those that are better not written any more."""
+
+    known: Callable[[], Collection[str]]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    misleading: tuple[str, ...] = ()
+
+    def choices(self) -> list[str]:
+        return list(self.known())
+
+    def check(self, value: str) -> str:
+        name = self.aliases.get(value, value)
+        if name in self.known():
+            return name
+        raise PydanticCustomError("one_of", "unknown name")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": self.choices()}
+
+
 class Section(BaseModel):
     """A mapping with known keys. Every field carries a description."""
 
@@ -62,6 +96,7 @@ def _duration(value: Any) -> Any:
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else value
 
 
+CellName = Annotated[str, OneOf(lambda: names.CELLS)]
 DataPath = Annotated[str, IsPath(), Expected("a path")]
 Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), Expected("seconds, or 30s, 5m, 1h")]
 Named = dict[str, Any]  # {name: ..., its arguments}
@@ -168,10 +203,10 @@ class DataSection(Section):
 class CoreSection(Section):
     """`model:`, its recurrent part."""
 
-    cell: names.CellName = Field("rnn", description="the recurrent cell; feedforward is the rnn cell without memory")
-    engine: Literal["auto", "cell", "torch", "scan"] = Field(
+    cell: CellName = Field("rnn", description="the recurrent cell; feedforward is the rnn cell without memory")
+    engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
         "auto",
-        description="how the steps are computed: cell is a Python loop, torch its own kernels, scan a loop over the "
+        description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt a loop over the "
         "steps with backpropagation through time written out",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
@@ -184,7 +219,8 @@ class CoreSection(Section):
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        if self.nonlinearity != "tanh" and names.GATES[self.cell] > 1:
+        cell = names.CELLS[self.cell]
+        if self.nonlinearity not in cell.nonlinearities:
             yield Clash(
                 ("nonlinearity", "cell"),
                 tr("{cell} has its own nonlinearities", cell=self.cell),
@@ -196,14 +232,14 @@ class CoreSection(Section):
                 tr("dropout works between layers and there is one layer"),
                 tr("num_layers: 2 or more, or dropout: 0.0"),
             )
-        if self.proj_size and self.cell != "lstm":
+        if self.proj_size and not cell.projected:
             yield Clash(("proj_size", "cell"), tr("only lstm has a projection"), tr("proj_size: 0, or cell: lstm"))
         elif self.proj_size >= self.hidden_size:
             yield Clash(
                 ("proj_size", "hidden_size"),
                 tr("proj_size must be smaller than hidden_size, {n}", n=self.hidden_size),
             )
-        if self.engine == "torch" and (self.cell not in names.IN_TORCH or self.nonlinearity == "none"):
+        if self.engine == "torch" and (cell.torch_class is None or self.nonlinearity == "none"):
             yield Clash(
                 ("engine", "cell", "nonlinearity"),
                 tr("torch has no module for this cell"),
@@ -252,7 +288,7 @@ class TrainSection(Section):
     )
     best_by: str = Field("loss", description="the metric that decides which epoch is kept")
     control: bool = Field(False, description="also train the same recipe without memory (feedforward), to compare")
-    compare: list[Literal["rnn-tanh", "rnn-relu", "gru", "lstm", "feedforward"]] = Field(
+    compare: list[Annotated[str, OneOf(names.compared_cells)]] = Field(
         [], description="also train the same recipe with these cells, one after the other"
     )
     on_nan: Literal["stop", "skip"] = Field("stop", description="when the loss is no number: stop, or skip the update")
@@ -278,7 +314,7 @@ class TrainSection(Section):
 
     def compared(self) -> list[str]:
         """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""
-        return list(dict.fromkeys([*self.compare, *(["feedforward"] if self.control else [])]))
+        return list(dict.fromkeys([*self.compare, *([names.CONTROL] if self.control else [])]))
 
     def optimizer_call(self) -> tuple[str, dict[str, Any]]:
         """The class of torch.optim, and every argument for it but the parameters."""

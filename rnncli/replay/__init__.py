@@ -1,6 +1,6 @@
 """The one loop over cells' steps, and the Trace it records.
 
-`run_layer` is the `cell` engine: a Python loop over a step function of `cells.py`. `trace(model, batch)` puts that
+`run_layer` is the `loop` engine: a Python loop over a step function of `cells/`. `trace(model, batch)` puts that
 loop, recording, in place of every recurrent core of a model for one forward pass, so that front end, attention and
 head stay in the graph and gradients through time are the true ones. Every Trace compares itself with the torch modules
 it stood in for (compare.py); the tolerances come from what rounding costs (rounding.py). Whatever shows a per-step

@@ -23,7 +23,7 @@ from rnncli import records
 from rnncli.cells import CELLS, CoreSpec, State, spec_of, weights_of
 from rnncli.locale import tr, trn
 from rnncli.replay import reference, rounding
-from rnncli.replay.loop import Call, CoreTrace, Keep, length_mask, run_core, run_layer
+from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core, run_layer
 from rnncli.replay.rounding import Found, ratio, worst_of
 
 GRADIENT_STEPS = 64  # the gradient check replays at most the first so many steps: its cost stays bounded
@@ -147,7 +147,7 @@ def _steps(core: CoreTrace) -> tuple[Found | None, Floor | None]:
     out of the loop, by the recorded states. Also what one step may cost. None: no step was kept."""
     spec, eps = core.spec, eps_of(core)
     found: list[Found] = []
-    floor = Floor([0.0] * len(CELLS[spec.cell].states), {})
+    floor = Floor([0.0] * len(spec.states), {})
     for layer in range(spec.num_layers):
         for direction in range(spec.num_directions):
             alone = reference.one_layer(core.module, layer, direction)
@@ -193,7 +193,8 @@ def _single(alone: nn.Module, spec: CoreSpec, chunk: list[_Step], eps: float) ->
     for start, end, wanted, cost in zip(before, after, last, costs, strict=True):
         expected = wanted[0]
         if inside is not None:
-            expected, cost = torch.where(inside, expected, start), cost.masked_fill(~inside, 0.0)
+            here = as_wide(inside, start)
+            expected, cost = torch.where(here, expected, start), cost.masked_fill(~here, 0.0)
         found.append(worst_of(rounding.apart(end, expected), cost))
     return max(found, key=ratio), costs
 

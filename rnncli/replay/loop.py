@@ -1,4 +1,4 @@
-"""The one loop over cells' steps: the `cell` engine, and what it records."""
+"""The one loop over cells' steps: the `loop` engine, and what it records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Keep:
         return self.steps is None or t in self.steps
 
     def unit(self, tensor: Tensor) -> Tensor:
-        """The kept units of a recorded (B, size) tensor."""
+        """The kept units of a recorded (B, size) tensor; of a matrix (B, size, .) its rows."""
         if self.units is None:
             return tensor
         return tensor[:, [unit for unit in self.units if unit < tensor.shape[1]]]
@@ -58,21 +58,23 @@ class Keep:
 
 @dataclass
 class LayerRecord:
-    """One layer in one direction. made: (step, state after it, gates) in the order they were made, in the graph."""
+    """One layer in one direction. made: (step, state after it, gates) in the order they were made, in the graph.
+    others: what a step names beside gates."""
 
     state_names: Sequence[str] = ("h",)
+    others: Sequence[str] = ()
     initial: State = ()
     made: list[tuple[int, State, Gates]] = field(default_factory=list)
 
     @cached_property
     def steps(self) -> dict[str, dict[int, Tensor]]:
-        """Name -> step -> (B, size) tensor; names as a Trace has them: `h`, `c`, `gate.f`, `q`."""
+        """Name -> step -> (B, ...) tensor; names as a Trace has them: `h`, `c`, `gate.f`, `q`."""
         found: dict[str, dict[int, Tensor]] = {}
         for t, state, gates in self.made:
             for name, tensor in zip(self.state_names, state, strict=True):
                 found.setdefault(name, {})[t] = tensor
             for name, tensor in gates.items():
-                found.setdefault(name if name == "q" else f"gate.{name}", {})[t] = tensor
+                found.setdefault(name if name in self.others else f"gate.{name}", {})[t] = tensor
         return found
 
 
@@ -82,7 +84,6 @@ def run_layer(
     xs: Sequence[Tensor],
     state: State,
     *,
-    state_names: Sequence[str] = ("h",),
     mask: Sequence[Tensor] | None = None,
     reverse: bool = False,
     record: LayerRecord | None = None,
@@ -90,12 +91,12 @@ def run_layer(
 ) -> tuple[list[Tensor], State]:
     """One layer in one direction over a sequence: the recurrent loop itself.
 
-    xs: T tensors (B, I). state: one (B, size) tensor per state name. mask: T tensors (B, 1), True inside the sequence;
+    xs: T tensors (B, I). state: one (B, ...) tensor per state. mask: T tensors (B, 1), True inside the sequence;
     outside it the state is held and the output is 0, as torch does for packed sequences. reverse: from the last step to
     the first. Returns the T outputs (B, H or P) in input order, and the last state.
     """
     if record is not None:
-        record.initial, record.state_names = state, state_names
+        record.initial = state
     steps = range(len(xs) - 1, -1, -1) if reverse else range(len(xs))
     outputs: list[Tensor] = [state[0]] * len(xs)
     for t in steps:
@@ -103,18 +104,31 @@ def run_layer(
         if mask is None:
             state, outputs[t] = new, new[0]
         else:
-            state = tuple(torch.where(mask[t], after, before) for after, before in zip(new, state, strict=True))
+            state = tuple(
+                torch.where(as_wide(mask[t], after), after, before) for after, before in zip(new, state, strict=True)
+            )
             outputs[t] = state[0] * mask[t]  # from `state`, the recorded tensor: gradients must pass through it
         if record is not None and keep is not None and keep.step(t):
             record.made.append((t, *keep.recorded(state, gates)))
     return outputs, state
 
 
+def as_wide(mask: Tensor, state: Tensor) -> Tensor:
+    """mask (B, 1) with as many dimensions as the state, (B, ...)."""
+    return mask if state.dim() == 2 else mask.view(-1, *[1] * (state.dim() - 1))
+
+
 def initial_state(spec: CoreSpec, batch_size: int, like: Tensor) -> State:
-    """Zeros: h (L·D, B, H or P) and, for lstm, c (L·D, B, H)."""
+    """Zeros: h (L·D, B, H or P) and every other state of the cell, such as an LSTM's c (L·D, B, H)."""
     rows = spec.num_layers * spec.num_directions
-    sizes = [spec.state_size, spec.hidden_size][: len(CELLS[spec.cell].states)]
-    return tuple(like.new_zeros(rows, batch_size, size) for size in sizes)
+    return tuple(like.new_zeros(rows, batch_size, *shape) for shape in spec.states.values())
+
+
+def layer_records(spec: CoreSpec) -> dict[tuple[int, int], LayerRecord]:
+    """Empty records, one for each layer and direction."""
+    names, others = tuple(spec.states), CELLS[spec.cell].records
+    places = ((layer, d) for layer in range(spec.num_layers) for d in range(spec.num_directions))
+    return {place: LayerRecord(names, others) for place in places}
 
 
 def length_mask(lengths: Tensor | None, T: int, like: Tensor) -> list[Tensor] | None:
@@ -136,16 +150,16 @@ def run_core(
     keep: Keep | None = None,
     step: Step | None = None,
 ) -> tuple[Tensor, State]:
-    """All layers and directions of a core by the loop: the `cell` engine.
+    """All layers and directions of a core by the loop: the `loop` engine.
 
-    module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and c
-    (L·D, B, H), zeros if None. lengths: (B,), None where all are T. dropout: between layers, drawn on (T, B, .).
-    record: (layer, direction) -> where its steps go. step: another step function than the cell's own.
+    module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and the
+    cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None where all are T. dropout: between layers,
+    drawn on (T, B, .). record: (layer, direction) -> where its steps go. step: another step function than the cell's.
     Returns output (T, B, D·H or D·P) and the last state, as the torch module does.
     """
     spec = spec_of(module)
     assert spec is not None
-    cell = CELLS[spec.cell]
+    step = step or CELLS[spec.cell].step
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
@@ -156,11 +170,10 @@ def run_core(
         for direction in range(spec.num_directions):
             row = layer * spec.num_directions + direction
             output, after = run_layer(
-                step or cell.step,
+                step,
                 weights_of(module, layer, direction),
                 xs,
                 tuple(tensor[row] for tensor in state),
-                state_names=cell.states,
                 mask=mask,
                 reverse=direction == 1,
                 record=record[layer, direction] if record is not None else None,

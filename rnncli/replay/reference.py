@@ -47,7 +47,7 @@ def _torch_type(module: nn.Module) -> type[nn.Module]:
 
 
 def _has_closed_form(spec: CoreSpec) -> bool:
-    return not CELLS[spec.cell].has_memory or (spec.cell == "rnn" and spec.nonlinearity == "none")
+    return spec.nonlinearity in CELLS[spec.cell].closed_form
 
 
 def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
@@ -80,8 +80,7 @@ def one_layer(module: nn.Module, layer: int, direction: int) -> nn.Module:
     spec, w = spec_of(module), weights_of(module, layer, direction)
     assert spec is not None
     alone = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, bidirectional=False)
-    tensors = {name: getattr(w, name) for name in alone.parameter_shapes(0)}
-    return _filled(alone, {parameter_name(name, 0, 0): _own(tensor) for name, tensor in tensors.items()})
+    return _filled(alone, {parameter_name(name, 0, 0): _own(tensor) for name, tensor in w.items()})
 
 
 def _own(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -97,7 +96,7 @@ def _filled(spec: CoreSpec, tensors: Mapping[str, Tensor]) -> nn.Module:
     if spec.torch_class is None:
         return Bare(spec, tensors)
     kind: Callable[..., nn.RNNBase] = spec.torch_class
-    more: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if spec.cell == "rnn" else {}
+    more: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
     more |= {"proj_size": spec.proj_size} if spec.proj_size else {}
     with torch.device("meta"), quiet_projections(spec):
         made = kind(

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, CoreSpec, State, Weights
+from rnncli.cells import CELLS, CoreSpec, State, Weights, gated
 from rnncli.replay.reference import exact_copy, perturb_, plain_copy, run_reference
 
 FACTOR = 4  # both sides round, and a product, a sum and a nonlinearity each add about one unit
@@ -84,13 +84,15 @@ def most_apart(ours: Tensor, theirs: Tensor) -> float:
 
 
 def step_rounding(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: float) -> list[Tensor]:
-    """What rounding may cost each state after one step, in float64: one (N, size) tensor per state; inf where a sum may
+    """What rounding may cost each state after one step, in float64: one tensor like it per state; inf where a sum may
     overflow, or has done so.
 
-    x: (N, I); before: (N, size) tensors. `a`, (N, H), bounds the sizes of the products that a unit adds up, by Cauchy
+    x: (N, I); before: (N, ...) tensors. `a`, (N, H), bounds the sizes of the products that a unit adds up, by Cauchy
     and Schwarz. A cell without gates computes f(a), slope at most 1: eps·a. One with gates multiplies numbers of size
     up to min(a, 1) or of the old state by gates that are off by eps·(1 + a).
     """
+    if not bounded_by_norms(spec):
+        return _moved_step(spec, w, x, before, eps)
     H = spec.hidden_size
     a = _norms(w.weight_ih, H) * x.double().norm(dim=1, keepdim=True)  # (N, H)
     if w.weight_hh is not None:
@@ -109,6 +111,31 @@ def step_rounding(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: flo
     W = w.weight_hr.detach().double().abs()  # (P, H)
     projected = cost @ W.T + FACTOR * eps * W.sum(1)  # o·tanh(c) is at most 1
     return [projected if state.shape[1] != H or k == 0 else cost for k, state in enumerate(before)]
+
+
+def bounded_by_norms(spec: CoreSpec) -> bool:
+    """Whether a cell's gates are those of `step_rounding`: each a function, of slope at most 1, of what it adds up."""
+    cell = CELLS[spec.cell]
+    return cell.parameters is gated and cell.bounded and "free" not in cell.gates.values()
+
+
+def _moved_step(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: float) -> list[Tensor]:
+    """The same for any other cell: its step in float64, beside itself with everything that goes in moved by a few units
+    in the last place."""
+    step, generator = CELLS[spec.cell].step, torch.Generator().manual_seed(0)
+    exact = w.replaced(**{name: tensor.detach().double() for name, tensor in w.items()})
+    with torch.no_grad():
+        true, _ = step(x.detach().double(), tuple(t.detach().double() for t in before), exact)
+        costs = [FACTOR * eps * state.abs() for state in true]
+        moves = [torch.zeros_like(state) for state in true]
+        for _ in range(COPIES):
+            moved = exact.replaced(**{name: tensor.clone() for name, tensor in exact.items()})
+            given = [t.detach().double().clone() for t in (x, *before)]
+            for tensor in (*moved.values(), *given):
+                perturb_(tensor, MOVED * eps, generator)
+            other, _ = step(given[0], tuple(given[1:]), moved)
+            moves = [torch.maximum(move, (a - b).abs()) for move, a, b in zip(moves, other, true, strict=True)]
+    return [cost + SAFE * move.amax() for cost, move in zip(costs, moves, strict=True)]
 
 
 def _norms(weight: Tensor, H: int) -> Tensor:
@@ -138,7 +165,7 @@ def sequence_rounding(
         generator = torch.Generator().manual_seed(0)
         for parameter in exact.parameters():
             perturb_(parameter, MOVED * eps, generator)
-        moved = [tensor.repeat(1, COPIES, 1) for tensor in given]
+        moved = [tensor.repeat(1, COPIES, *[1] * (tensor.dim() - 2)) for tensor in given]
         for tensor in moved:
             perturb_(tensor, MOVED * eps, generator)
         many = None if lengths is None else lengths.repeat(COPIES)

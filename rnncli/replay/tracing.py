@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from torch.utils._pytree import tree_map
 
 from rnncli import records
-from rnncli.cells import CELLS, State, Step, parameter_name, spec_of, weights_of
+from rnncli.cells import CELLS, State, Step, parameter_of, spec_of, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.replay.compare import compare
@@ -21,8 +21,8 @@ from rnncli.replay.loop import (
     Call,
     CoreTrace,
     Keep,
-    LayerRecord,
     initial_state,
+    layer_records,
     recording,
     run_core,
     run_layer,
@@ -63,10 +63,7 @@ class Trace:
                     for name in core.calls[0].layers[layer, direction].steps:
                         self._homes[place + name] = (core, layer, direction, name)
                     for name in core.spec.parameter_shapes(layer):
-                        own = (
-                            name if isinstance(core.module, nn.RNNCellBase) else parameter_name(name, layer, direction)
-                        )
-                        self._weights[place + name] = getattr(core.module, own)
+                        self._weights[place + name] = parameter_of(core.module, name, layer, direction)
 
     def prefix(self, core: CoreTrace) -> str:
         """`encoder.`, or nothing for a lone core."""
@@ -91,14 +88,20 @@ class Trace:
         """One letter per dimension of that tensor."""
         if name in self._weights:
             kind = name.rsplit(".", 1)[1]
-            return {"weight_ih": ("G·H", "I"), "weight_hh": ("G·H", "H"), "weight_hr": ("P", "H")}.get(kind, ("G·H",))
-        return ("T", "B", {"x": "I", "output": "D·H"}.get(name.rsplit(".", 1)[-1], "H"))
+            known = {"weight_ih": ("G·H", "I"), "weight_hh": ("G·H", "H"), "weight_hr": ("P", "H")}
+            axes = known.get(kind, ("G·H",))
+            shape = self._weights[name].shape
+            return axes if len(axes) == len(shape) else tuple(map(str, shape))
+        if name in self._homes:
+            core, _, _, part = self._homes[name]
+            return ("T", "B", *["H"] * len(core.spec.states.get(part, (core.spec.hidden_size,))))
+        return ("T", "B", {"x": "I", "output": "D·H"}[name.rsplit(".", 1)[-1]])
 
     def __contains__(self, name: str) -> bool:
         return name in self.names()
 
     def __getitem__(self, name: str) -> Tensor:
-        """The tensor of that name, detached. States and gates: (T, B, size), T the kept steps."""
+        """The tensor of that name, detached. States and gates: (T, B, size), a matrix (T, B, H, H). T: kept steps."""
         if name in self._weights:
             return self._weights[name].detach()
         steps, core = self.step_tensors(name), self._core_of(name)
@@ -106,7 +109,12 @@ class Trace:
         if core.lengths is None:
             return stacked
         inside = torch.tensor(list(steps)).unsqueeze(1) < core.lengths.cpu().unsqueeze(0)  # (T, B)
-        return stacked * inside.to(stacked.device).unsqueeze(2)
+        return stacked * inside.to(stacked.device).view(*inside.shape, *[1] * (stacked.dim() - 2))
+
+    def vectors(self, name: str) -> Tensor:
+        """The same with a number for each unit, (T, B, size): of a matrix, the length of each row."""
+        found = self[name]
+        return found if found.dim() == 3 else found.flatten(3).norm(dim=3)
 
     def step_tensors(self, name: str) -> dict[int, Tensor]:
         """Step -> (B, size) tensor, in the graph where there is one, in input order."""
@@ -257,7 +265,7 @@ def _replaced(cores: list[CoreTrace], keep: Keep, step: Step | None) -> Iterator
 
 def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, keep: Keep, step: Step | None) -> Call:
     spec = core.spec
-    layers = {(layer, d): LayerRecord() for layer in range(spec.num_layers) for d in range(spec.num_directions)}
+    layers = layer_records(spec)
     if torch.is_grad_enabled() and not x.requires_grad:
         x = x.detach().requires_grad_()
     if isinstance(core.module, nn.RNNCellBase):
@@ -266,7 +274,6 @@ def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, ke
             weights_of(core.module),
             [x[0]],
             tuple(tensor[0] for tensor in state),
-            state_names=CELLS[spec.cell].states,
             record=layers[0, 0],
             keep=Keep(None, keep.units) if keep.step(core.num_steps) else None,
         )
@@ -289,7 +296,7 @@ def _cell_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..
         call = _record(core, x.unsqueeze(0), state, None, keep, step)
         core.calls.append(call)
         last = tuple(t[0] if batched else t[0, 0] for t in call.last)
-        return last if core.spec.cell == "lstm" else last[0]
+        return last if len(last) > 1 else last[0]
 
     return forward
 

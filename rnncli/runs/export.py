@@ -26,6 +26,7 @@ from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.nn.heads import NoHead, PerStep
 from rnncli.nn.model import SequenceModel
 from rnncli.records import Check
+from rnncli.replay import initial_state
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
 from rnncli.runs.folder import make_folder
 from rnncli.runs.open import Run
@@ -45,25 +46,26 @@ class Exported:
 def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     """Write a run into an empty or new folder. onnx: model.onnx too, held against onnxruntime before it is kept.
 
-    Raises UsageError (a cell that torch lacks, a folder that is not empty, a model that ONNX cannot hold), Missing (the
-    extra `onnx`), CheckFailed (onnxruntime gives other scores).
+    Of a cell that torch lacks the script shows the weights by name. Raises UsageError (a folder that is not empty, a
+    model that ONNX cannot hold), Missing (the extra `onnx`), CheckFailed (onnxruntime gives other scores).
     """
     cores = cores_of(run.model)
-    for path, spec in cores.items():
-        if spec.torch_class is None:
-            raise UsageError(
-                tr("torch has no module for the cell of {path}: {spec}", path=path, spec=spec),
-                where=str(run.folder),
-                todo=tr("the run's own model.safetensors holds its weights"),
-            )
+    foreign = {path: spec for path, spec in cores.items() if spec.torch_class is None}
+    for path, spec in foreign.items() if onnx else ():
+        raise UsageError(
+            tr("torch has no module for the cell of {path}: {spec}", path=path, spec=spec),
+            where="--onnx",
+            todo=tr("leave --onnx away: the weights and the script hold every model"),
+        )
     content, checks = (None, []) if not onnx else onnx_model(run)
     folder = make_folder(out)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in run.model.state_dict().items()}
-    whole = _is_whole(run.model, run)
+    whole = not foreign and _is_whole(run.model, run)
+    script = whole_script(run) if whole else weights_script(run, foreign) if foreign else cores_script(run, cores)
     files: dict[str, bytes | str] = {
         "model.safetensors": save(tensors, metadata={"format": "pt"}),
         "vocab.json": json.dumps(run.fitted.to_json(), ensure_ascii=False),
-        "load.py": whole_script(run) if whole else cores_script(run, cores),
+        "load.py": script,
     }
     if content is not None:
         files["model.onnx"] = content
@@ -176,6 +178,21 @@ for name, core in cores.items():
     )
 
 
+def weights_script(run: Run, foreign: dict[str, CoreSpec]) -> str:
+    """A script that lists the weights by name, for cells that torch has no module for."""
+    cells = ", ".join(f"{path}: {spec}" for path, spec in foreign.items())
+    title = f"The weights of {run.recipe.config.task} {run.folder.name}"
+    head = _HEAD.format(title=title, argument="").replace("import json\nimport sys\n", "").replace("import torch\n", "")
+    return (
+        head
+        + f"""# torch has no module for {cells}
+weights = load_file(here / "model.safetensors")
+for name, tensor in weights.items():
+    print(name, tuple(tensor.shape), tensor.dtype)
+"""
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------------- ONNX
 
 
@@ -185,7 +202,7 @@ class _Plain(nn.Module):
     def __init__(self, model: SequenceModel) -> None:
         super().__init__()
         self.model = copy.copy(model)
-        self.model.engine = "torch"  # one operator for all steps; the loop of `cell` would be of one length for good
+        self.model.engine = "torch"  # one operator for all steps; the loop of `loop` would be of one length for good
 
     def forward(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(Batch(inputs), state)
@@ -215,14 +232,17 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
             todo=tr("leave --onnx away: the weights and the script hold every model"),
         )
     plain, (spec,) = _Plain(model).eval(), cores_of(model).values()
-    states = ["h", "c"][: 2 if spec.cell == "lstm" else 1]
+    states = list(spec.states)
     example = _example(run, 5, 1)
-    content = _exported(plain, (example, *_zeros(spec, 1, model)), states)
+    content = _exported(plain, (example, *initial_state(spec, 1, next(model.parameters()))), states)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     exact = copy.deepcopy(plain).double()
     found: list[Found] = []
     for T, B in ((5, 1), (1, 1), (9, 3)):
-        given = (_example(run, T, B), *(torch.randn_like(state) for state in _zeros(spec, B, model)))
+        given = (
+            _example(run, T, B),
+            *(torch.randn_like(state) for state in initial_state(spec, B, next(model.parameters()))),
+        )
         with torch.no_grad():
             expected = plain(*given)
         feeds = {name: tensor.numpy() for name, tensor in zip(_names(states, "0"), given, strict=True)}
@@ -246,14 +266,6 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
 
 def _names(states: list[str], end: str) -> list[str]:
     return ["inputs" if end == "0" else "scores", *(f"{state}_{end}" for state in states)]
-
-
-def _zeros(spec: CoreSpec, B: int, model: nn.Module) -> tuple[Tensor, ...]:
-    """h_0 and, for lstm, c_0, each (L·D, B, size)."""
-    rows = spec.num_layers * spec.num_directions
-    sizes = [spec.state_size, spec.hidden_size][: 2 if spec.cell == "lstm" else 1]
-    like = next(model.parameters())
-    return tuple(like.new_zeros(rows, B, size) for size in sizes)
 
 
 def _example(run: Run, T: int, B: int) -> Tensor:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnncli.cells import CELLS
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.nn.recurrent import spec_of_section
 from rnncli.tasks import Recipe
-
-_CLASSES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def code(recipe: Recipe) -> str:
     """A script that draws the recipe's weights, trains them as `train` does, and prints each epoch's loss.
 
-    For tagging with inline pairs of one length in one batch, as the hello recipes have: engine: cell becomes a loop
+    For tagging with inline pairs of one length in one batch, as the hello recipes have: engine: loop becomes a loop
     over torch.nn.RNNCell, every other engine torch.nn.RNN and its sisters. Raises UsageError for any other.
     """
     config: Any = recipe.config
@@ -73,15 +73,15 @@ def _model(config: Any) -> str:
         )
         if wanted
     )
-    kind = _CLASSES[model.cell]
+    kind, several = CELLS[model.cell].torch_class, len(spec_of_section(model, 1).states) > 1
     output = "hidden_size * 2" if model.bidirectional else "hidden_size"
     head = f"        self.fc = torch.nn.Linear({output}, num_class)\n" if model.head == "linear" else ""
     result = "self.fc(output)" if model.head == "linear" else "output  # h_t is the score"
-    if model.engine == "cell" and model.num_layers == 1 and not model.bidirectional:
+    if model.engine == "loop" and model.num_layers == 1 and not model.bidirectional:
         core = f"        self.cell = torch.nn.{kind}Cell(input_size, hidden_size{options})\n"
         zeros = "torch.zeros(inputs.shape[1], hidden_size)"
-        state = f"({zeros}, {zeros})" if model.cell == "lstm" else zeros
-        step = "hidden[0]" if model.cell == "lstm" else "hidden"
+        state = f"({zeros}, {zeros})" if several else zeros
+        step = "hidden[0]" if several else "hidden"
         run = f"""\
         hidden = {state}
         outputs = []
@@ -118,7 +118,7 @@ def _refuse(config: Any) -> None:
     if len({len(given) for given, _ in config.data.pairs}) > 1 or len(config.data.pairs) > train.batch_size:
         raise UsageError(tr("--code wants pairs of one length, in one batch"), where="data.pairs", todo=todo)
     kept = {
-        "model.cell": model.cell in _CLASSES,
+        "model.cell": CELLS[model.cell].torch_class is not None,
         "model.nonlinearity": model.nonlinearity != "none",
         "model.input": model.input in ("one-hot", "embedding"),
         "model.dropout": not model.dropout,

@@ -12,6 +12,7 @@ from rnncli import records
 from rnncli.cells import spec_of
 from rnncli.data.batch import Order
 from rnncli.locale import tr, trn
+from rnncli.names import CONTROL
 from rnncli.runs.evaluation import Evaluation
 from rnncli.runs.open import Run
 from rnncli.tasks import AnySplits, Metrics
@@ -126,7 +127,7 @@ def result_table(job: Job, outcome: Outcome) -> records.Table:
         (config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch)),
     ]
     for name, metrics in outcome.compared.items():
-        without = name == "feedforward"
+        without = name == CONTROL
         about = tr("feedforward") if without else ""
         rows.append((tr("without memory") if without else name, metrics, about))
     rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in outcome.baselines]

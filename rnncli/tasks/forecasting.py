@@ -14,6 +14,7 @@ from pydantic import Field
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.table import open_table
 from rnncli.locale import tr
+from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, Json, Record, Series, Table
 from rnncli.tasks.base import (
@@ -57,7 +58,7 @@ class Model(CoreSection):
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        if self.bidirectional and self.cell == "feedforward":
+        if self.bidirectional and not CELLS[self.cell].stateful:
             yield Clash(("bidirectional", "cell"), tr("without memory a window has no two directions"))
 
 

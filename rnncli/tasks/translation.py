@@ -12,8 +12,7 @@ from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
-from rnncli.names import CellName
-from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
+from rnncli.recipe import CellName, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Record, Table
 from rnncli.tasks.base import (
     Baseline,

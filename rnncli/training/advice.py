@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from rnncli.locale import tr, trn
-from rnncli.names import SCHEDULES_BY_EPOCHS
+from rnncli.names import CONTROL, SCHEDULES_BY_EPOCHS
 from rnncli.tasks import Baseline, Metrics
 from rnncli.training.job import Job
 from rnncli.training.outcome import RUN, Advice, Outcome
@@ -99,8 +99,8 @@ def better_baseline(job: Job, outcome: Outcome) -> str:
     """`letter n-grams is better: macro-f1 0.7740 against 0.7330`, of the best baseline or the same network without
     memory; "" where none is better. The metric that decides is compared, then, where all are level, the next."""
     rivals = list(outcome.baselines)
-    if "feedforward" in outcome.compared:
-        rivals.append(Baseline(tr("without memory"), outcome.compared["feedforward"]))
+    if CONTROL in outcome.compared:
+        rivals.append(Baseline(tr("without memory"), outcome.compared[CONTROL]))
     for name in dict.fromkeys((job.config.train.best_by, *job.task.METRICS)):
         lower = job.task.METRICS.get(name, "lower") == "lower"
         there = [rival for rival in rivals if _is_number(rival.metrics, name)]

@@ -140,7 +140,7 @@ def estimate(task: AnyTask, config: RecipeConfig, splits: AnySplits) -> tuple[Co
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model, todo = config.model, tr("lower hidden_size or embedding_size")
-        gates = max(1, len(CELLS[model.cell].gates))
+        gates = CELLS[model.cell].num_gates
         least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone, as below
         require_memory(max(least, 1 << 60), tr("training this model"), where="model", todo=todo)
         raise
@@ -196,14 +196,15 @@ def set_threads(model: nn.Module, batch_size: int) -> None:
 def with_cell(job: Job, name: str) -> Job:
     """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
     config = job.config
-    cell, _, nonlinearity = name.partition("-")
-    kept = config.model.nonlinearity if cell == "feedforward" else "tanh"
+    variant, nonlinearity = (name, "") if name in CELLS else name.rsplit("-", 1)
+    cell = CELLS[variant]
+    kept = config.model.nonlinearity if config.model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
     model = config.model.model_copy(
         update={
-            "cell": cell,
+            "cell": variant,
             "nonlinearity": nonlinearity or kept,
-            "engine": "cell" if cell == "feedforward" else "auto",
-            "proj_size": config.model.proj_size if cell == "lstm" else 0,
+            "engine": "auto",
+            "proj_size": config.model.proj_size if cell.projected else 0,
         }
     )
     other: Any = config.model_copy(update={"model": model})
@@ -216,4 +217,4 @@ def with_cell(job: Job, name: str) -> Job:
 
 def cell_name(model: CoreSection) -> str:
     """What `compare` calls this cell."""
-    return f"{model.cell}-{model.nonlinearity}" if model.cell == "rnn" else model.cell
+    return f"{model.cell}-{model.nonlinearity}" if CELLS[model.cell].compared else model.cell

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from rnncli.locale import english
+from rnncli.names import CONTROL
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics
 
@@ -63,7 +64,7 @@ class Outcome:
             "steps": self.steps,
             "stopped": english(self.stopped),
             "baselines": {english(baseline.name): baseline.metrics for baseline in self.baselines},
-            "control": self.compared.get("feedforward"),
+            "control": self.compared.get(CONTROL),
             "compared": self.compared,
             "notes": [english(note) for note in self.notes],
             "advice": [one.to_json() for one in self.advice],

@@ -1,4 +1,5 @@
-"""Views: one file each, and the folder is the registry; `rnncli inspect TARGET VIEW` names the file.
+"""Views: one file each, and the folder is the registry, with the entry points `rnncli.views` of installed packages;
+`rnncli inspect TARGET VIEW` names the file.
 
 Every view file has the same names in the same order, the protocol `View` below. A view looks at a `Subject` (a model, a
 batch, and what its task knows about them), reads one Trace of it, and returns records. Views never import each other.
@@ -12,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
-from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.names import nearest
 from rnncli.records import Page, Record
+from rnncli.registry import Registry
 
 if TYPE_CHECKING:
     from rnncli.views._compare import side_by_side as side_by_side
@@ -74,11 +75,14 @@ class Options:
 class View(Protocol):
     """What a view file holds, in this order.
 
+    GROUP: the question it helps with, under which it is listed, one of GROUPS or another. ABOUT: one line of help.
     NEEDS: what a subject must have: "tokens" (a vocabulary) or "attention". OPTIONS: the options that it reads, of
     Options and of what chooses a batch ("sample", "input", "batch_size"); any other is refused. ROWS: how many samples
     it looks at unless --batch-size says otherwise.
     """
 
+    GROUP: str
+    ABOUT: str
     NEEDS: frozenset[str]
     OPTIONS: frozenset[str]
     ROWS: int
@@ -88,23 +92,39 @@ class View(Protocol):
         ...
 
 
-PROTOCOL = ("NEEDS", "OPTIONS", "ROWS", "compute")
+PROTOCOL = ("GROUP", "ABOUT", "NEEDS", "OPTIONS", "ROWS", "compute")
+GROUPS = ("what is in it", "what it does", "how far back", "is it right")  # in the order in which they are listed
 BATCH = frozenset({"sample", "input", "batch_size"})  # options of a view that runs the model
 
 
-@cache
+def _view(module: ModuleType) -> View:
+    return cast(View, module)
+
+
+VIEWS: Registry[View] = Registry("rnncli.views", _view)
+
+
 def view_names() -> list[str]:
-    """The names after `inspect TARGET`: the files of this folder."""
-    return sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py"))
+    """The names after `inspect TARGET`."""
+    return list(VIEWS)
+
+
+def about_views() -> dict[str, list[tuple[str, str]]]:
+    """Group -> (name, one line) of its views, without loading them."""
+    found: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
+    for name in VIEWS:
+        said = VIEWS.constants(name)
+        found.setdefault(said.get("GROUP", ""), []).append((name, said.get("ABOUT", "")))
+    return found
 
 
 def load_view(name: str) -> View:
     """The view of that name. Raises UsageError with the nearest name."""
-    if name not in view_names():
+    if name not in VIEWS:
         near = nearest(name, view_names())
         todo = tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(view_names()))
         raise UsageError(tr("there is no view {name!r}", name=name), todo=todo)
-    return cast(View, import_module(f"rnncli.views.{name}"))
+    return VIEWS[name]
 
 
 def refuse_unread(name: str, given: Sequence[str]) -> None:
@@ -121,11 +141,14 @@ def refuse_unread(name: str, given: Sequence[str]) -> None:
 
 __all__ = [
     "BATCH",
+    "GROUPS",
     "PROTOCOL",
+    "VIEWS",
     "Options",
     "Page",
     "Subject",
     "View",
+    "about_views",
     "load_view",
     "overview",
     "page",

@@ -14,7 +14,7 @@ from rnncli.replay import CoreTrace
 from rnncli.report import symbols
 from rnncli.report.lines import cells, pad
 from rnncli.report.numbers import number, size
-from rnncli.views import Options
+from rnncli.views import Options, about_views
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
 from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check
@@ -27,16 +27,6 @@ MOST = 4  # numbers of h: more would take the room of the answers
 ROOM = 26  # characters for a formula
 
 
-def groups() -> list[tuple[str, list[str]]]:
-    """The views by what they answer."""
-    return [
-        (tr("what is in it"), ["shapes", "params", "embeddings"]),
-        (tr("what it does"), ["steps", "states", "saturation", "neurons", "attention"]),
-        (tr("how far back"), ["gradients", "memory"]),
-        (tr("is it right"), ["engines", "padding", "influence"]),
-    ]
-
-
 def overview(subject: Subject) -> Page:
     made = subject.trace()
     core = subject.main(made)
@@ -46,10 +36,11 @@ def overview(subject: Subject) -> Page:
     steps = _steps(subject, core, ROWS - taken)
     records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
     records.append(Checks([replay_check(made)]))
-    width = max(cells(title) for title, _ in groups()) + 2
+    groups = {tr(group): [name for name, _ in listed] for group, listed in about_views().items()}
+    width = max(map(cells, groups)) + 2
     lines = [
         (pad(title, width) + "  ".join(name for name in names if applies(name, subject)), "")
-        for title, names in groups()
+        for title, names in groups.items()
     ]
     records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
     return paged("overview", subject, Options(), records)
@@ -96,10 +87,9 @@ def _stages(subject: Subject) -> Table:
                 formula = stage.formula if len(stage.formula) <= ROOM else tr("see the view params")
                 rows.append([name, what, dims, stage.parameters, formula])
             else:
-                if what == "c_n":  # shaped like h_n, but for a projection
-                    rows[-1][1] = "h_n, c_n" if rows[-1][2] == dims else rows[-1][1]
-                    if rows[-1][1] == "h_n, c_n":
-                        continue
+                if k and rows[-1][1].endswith("_n") and what.endswith("_n") and rows[-1][2] == dims:
+                    rows[-1][1] += f", {what}"  # an LSTM's c_n is shaped like h_n, but for a projection
+                    continue
                 rows.append([name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""])
     columns = [
         Column("stage", tr("stage"), "text", once=True),

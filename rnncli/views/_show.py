@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,22 @@ def unit_numbers(options: Options, size: int) -> list[int]:
 def name_of(core: CoreTrace) -> str:
     """The core's name in the model; a lone nameless module is called by its cell."""
     return core.path or core.spec.cell
+
+
+def formula(spec: CoreSpec) -> str:
+    """The count of a core's parameters, written out: `4·4 + 4·4 + 2·4`; layers in order, D·(...) for two directions."""
+    layers = []
+    for layer in range(spec.num_layers):
+        shapes = spec.parameter_shapes(layer)
+        terms = ["·".join(map(str, size)) for size in shapes.values() if len(size) > 1]
+        for size, times in Counter(size[0] for size in shapes.values() if len(size) == 1).items():
+            terms.append(f"{times}·{size}" if times > 1 else f"{size}")
+        text = " + ".join(terms)
+        layers.append(f"2·({text})" if spec.bidirectional else text)
+    same = len(set(layers[1:])) == 1 and len(layers) > 2
+    if same:  # from the second layer on all are alike
+        return f"{layers[0]} + {len(layers) - 1}·({layers[1]})"
+    return " + ".join(layers)
 
 
 def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:

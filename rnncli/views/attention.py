@@ -11,6 +11,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "where a decoder looks for every word it writes, as a heat map"
 NEEDS: frozenset[str] = frozenset({"attention"})
 OPTIONS = BATCH | {"steps"}
 ROWS = 1

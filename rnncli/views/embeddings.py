@@ -17,6 +17,8 @@ from rnncli.report.numbers import percent
 from rnncli.views import Options
 from rnncli.views._subject import Subject
 
+GROUP = "what is in it"
+ABOUT = "nearest neighbours of tokens by cosine, and a picture in two dimensions"
 NEEDS: frozenset[str] = frozenset({"tokens"})
 OPTIONS = frozenset({"units", "input", "sample"})
 ROWS = 1

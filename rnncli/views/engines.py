@@ -7,11 +7,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, CoreSpec, State
+from rnncli.cells import CoreSpec, State
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import ENGINES
-from rnncli.nn.recurrent import Core, PlainCore, check_engine, run_by
+from rnncli.nn.engines import ENGINES
+from rnncli.nn.recurrent import Core, PlainCore, run_by
 from rnncli.records import Check, Checks, Column, Message, Record, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
 from rnncli.replay.reference import Run
@@ -20,10 +20,13 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "is it right"
+ABOUT = "every engine against the cell loop in float64: outputs, states, gradients"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core"}
 ROWS = 4
 
+LOOP = "loop"  # what the others are compared with
 SHOWN = 24
 
 
@@ -42,9 +45,9 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         "each number: the largest difference from the cell loop in float64, as a share of the largest number there"
     )
     where = tr(
-        "to read: the cell loop is {loop}; scan, backpropagation through time written out, is {scan}",
-        loop="rnncli/cells.py",
-        scan="rnncli/nn/scan.py",
+        "to read: the cell loop is {loop}; bptt, backpropagation through time written out, is {bptt}",
+        loop="rnncli/cells/",
+        bptt="rnncli/nn/engines/bptt.py",
     )
     notes = [Message(note, "note", name="how"), Message(where, "note", name="where")]
     return [*records, *notes, Checks([*checks, replay_check(made)])]
@@ -53,9 +56,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 def engines_for(core: Core, spec: CoreSpec) -> list[str]:
     """The engines that can run this core, the cell loop first."""
     found = []
-    for engine in sorted(set(ENGINES) - {"auto"}, key=lambda name: (name != "cell", name)):
+    for engine in sorted(ENGINES, key=lambda name: (name != LOOP, name)):
         try:
-            check_engine(spec, engine)
             with torch.no_grad():
                 x = torch.zeros(1, 1, spec.input_size).to(next(core.parameters()))
                 run_by(engine, core, x)
@@ -113,7 +115,7 @@ def _costs(core: CoreTrace, module: Core) -> tuple[int, nn.Module, list[float]]:
 
 
 def _label(engine: str, module: Core) -> str:
-    return {"cell": tr("cell loop"), "torch": f"nn.{type(module).__name__}"}.get(engine, engine)
+    return {LOOP: tr("cell loop"), "torch": f"nn.{type(module).__name__}"}.get(engine, engine)
 
 
 def _engine(name: str) -> Run:
@@ -128,7 +130,7 @@ def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: T
 
 
 def _keys(module: nn.Module, spec: CoreSpec) -> list[str]:
-    states = CELLS[spec.cell].states
+    states = spec.states
     parameters = [f"d{name}" for name, _ in module.named_parameters()]
     return ["output", *(f"{name}_n" for name in states), "dx", *(f"d{name}_0" for name in states), *parameters]
 

@@ -25,6 +25,8 @@ from rnncli.views._show import (
 )
 from rnncli.views._subject import Question, Subject, ask
 
+GROUP = "how far back"
+ABOUT = "how much of a loss reaches each earlier step"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "layer", "direction", "core", "loss"}
 ROWS = 1
@@ -54,7 +56,7 @@ def _place(
     H = core.spec.state_size
     T = subject.length(core, 0)
     curves: dict[str, list[float]] = {}
-    for state in CELLS[core.spec.cell].states:
+    for state in core.spec.states:
         curves[state] = norms(made.gradient(loss, f"{prefix}{home}.{state}"), T)
     curves["x"] = norms(made.gradient(loss, f"{prefix}x"), T)
     if layer == core.spec.num_layers - 1:
@@ -62,7 +64,7 @@ def _place(
         curves["direct"] = norms(direct[:, :, direction * H : (direction + 1) * H], T)
     steps = step_numbers(options, T)
     labels = subject.labels(core)
-    heads = {"h": "|dL/dh_t|", "c": "|dL/dc_t|", "x": "|dL/dx_t|", "direct": tr("direct only")}
+    heads = {key: f"|dL/d{key}_t|" for key in curves} | {"direct": tr("direct only")}
     largest = max((v for v in curves["h"] if math.isfinite(v)), default=0.0)
     columns = [
         Column("t", "t", "count"),
@@ -82,7 +84,7 @@ def _place(
     title = f"{name_of(core)} {home}"
     records: list[Record] = []
     if T >= CHART_FROM:
-        lines = {heads[key]: [values[t] for t in steps] for key, values in curves.items() if key in ("h", "c")}
+        lines = {heads[key]: [values[t] for t in steps] for key, values in curves.items() if key in core.spec.states}
         records.append(Series(f"{name_of(core)}.{home}.curve", steps, lines, "t", title=title, log_y=True))
         title = ""
     records.append(Table(f"{name_of(core)}.{home}", columns, rows, title=title, cut_rows=SHOWN))
@@ -121,7 +123,7 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
             name=name,
             n=_unfinite(values),
         )
-    if not CELLS[core.spec.cell].has_memory:
+    if not CELLS[core.spec.cell].stateful:
         return tr("nothing flows back: this cell has no memory, so no step reaches an earlier one")
     factor = growth(values, backward)
     if factor is None:

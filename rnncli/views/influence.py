@@ -21,6 +21,8 @@ from rnncli.views._inputs import with_rows
 from rnncli.views._show import about, name_of, replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "is it right"
+ABOUT = "change one input and see which rows and steps move"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core", "variant"}
 ROWS = 4
@@ -142,7 +144,7 @@ def _checks(core: CoreTrace, moved: Tensor, x_moved: Tensor, b: int) -> list[Che
     row, steps = moved[:, b], x_moved[:, b].nonzero().flatten().tolist()
     if steps and not core.spec.bidirectional:
         still("past", tr("no step before t={t} moved", t=steps[0]), row[: steps[0]])
-    if steps and not CELLS[core.spec.cell].has_memory:
+    if steps and not CELLS[core.spec.cell].stateful:
         elsewhere = [t for t in range(len(row)) if t not in steps]
         still("alone", tr("without memory only the steps whose x moved"), row[elsewhere])
     if core.lengths is not None and int(core.lengths[b]) < len(row):

@@ -14,12 +14,25 @@ from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Message, Record, Series, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, run_core
 from rnncli.replay.loop import LayerRecord
-from rnncli.replay.rounding import FACTOR, Found, ratio, sequence_rounding, step_rounding
+from rnncli.replay.reference import perturb_
+from rnncli.replay.rounding import (
+    COPIES,
+    FACTOR,
+    MOVED,
+    SAFE,
+    Found,
+    bounded_by_norms,
+    ratio,
+    sequence_rounding,
+    step_rounding,
+)
 from rnncli.report.numbers import percent
 from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "how far back"
+ABOUT = "the norm of dh_T/dx_(T-k) against the lag k"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"layer", "direction", "core"}
 ROWS = 4
@@ -104,12 +117,13 @@ def _whole_sequences(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]
     """
     call = core.calls[0]
     T, B, size = call.x.shape
-    per_chunk = max(1, CHUNK // max(1, T * B * (size + core.spec.hidden_size * (core.spec.num_gates + 2))))
+    kept = core.spec.hidden_size * (core.spec.num_gates + 1) + sum(map(math.prod, core.spec.states.values()))
+    per_chunk = max(1, CHUNK // max(1, T * B * (size + kept)))
     found: list[Tensor] = []
     for part in torch.split(vectors.to(call.x), per_chunk):
         n = len(part)
         x = call.x.detach().repeat(1, n, 1).requires_grad_()  # (T, n·B, I)
-        state = tuple(tensor.detach().repeat(1, n, 1) for tensor in call.initial)
+        state = tuple(tensor.detach().repeat(1, n, *[1] * (tensor.dim() - 2)) for tensor in call.initial)
         lengths = None if call.lengths is None else call.lengths.repeat(n)
         with torch.enable_grad():
             _, last = run_core(core.module, x, state, lengths)
@@ -180,7 +194,7 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
     memory, longest = curve.memory, len(curve.norms) - 1
     if memory is None:
         return tr("no memory can be told: the gradients are 0 or no finite numbers")
-    if not CELLS[core.spec.cell].has_memory:
+    if not CELLS[core.spec.cell].stateful:
         return tr("memory 0 steps: without W_hh only the present x counts")
     share = percent(SHARE)
     if memory == longest:
@@ -212,12 +226,13 @@ def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> l
     T = core.num_steps
     lags = min(CHECKED, T)
     w, eps = weights_of(exact_copy(core.module), layer, direction), eps_of(core)
-    diff, tol = _beside_closed_form(core, w, layer, direction, curve.first[:lags], eps, 0.0)
+    beside = _beside_closed_form if bounded_by_norms(core.spec) else _beside_moved
+    diff, tol = beside(core, w, layer, direction, curve.first[:lags], eps, 0.0)
     if not diff <= tol:  # autograd ran the sequence again: it may have come to other states
         call = core.calls[0]
         costs = sequence_rounding(core.module, core.spec, call.x.detach(), call.initial, None, eps)
         drift = max(float(cost.max()) for cost in costs)
-        diff, tol = _beside_closed_form(core, w, layer, direction, curve.first[:lags], eps, drift)
+        diff, tol = beside(core, w, layer, direction, curve.first[:lags], eps, drift)
     text = trn(
         "{core} {home}: product of the steps' own Jacobians = autograd ({n} lag)",
         "{core} {home}: product of the steps' own Jacobians = autograd ({n} lags)",
@@ -233,8 +248,7 @@ def _beside_closed_form(
 ) -> Found:
     """norms: by autograd, of each lag. drift: how far its states may be from the recorded ones."""
     found: list[Found] = []
-    states = sum([core.spec.state_size, core.spec.hidden_size][: len(CELLS[core.spec.cell].states)])
-    after = torch.eye(states).to(w.weight_ih)[: core.spec.state_size]  # dh_T / d(state after step T-k)
+    after = _first_states(core, w)
     by_input, by_state_before = (0.0 if t is None else float(t.detach().norm()) for t in (w.weight_ih, w.weight_hh))
     cost = 0.0  # what rounding may have done to `after`
     for k, norm in enumerate(norms):
@@ -249,6 +263,39 @@ def _beside_closed_form(
     return max(found, key=ratio)
 
 
+def _first_states(core: CoreTrace, w: Weights) -> Tensor:
+    """dh_T / d(states after step T): h itself, (H, S) of all states."""
+    states = sum(map(math.prod, core.spec.states.values()))
+    return torch.eye(states).to(next(iter(w.values())))[: core.spec.state_size]
+
+
+def _beside_moved(
+    core: CoreTrace, w: Weights, layer: int, direction: int, norms: list[float], eps: float, drift: float
+) -> Found:
+    """The same for a cell whose equations say nothing of what rounding costs: its weights are moved by a few units in
+    the last place, and by drift, and the product made again."""
+
+    def products(w: Weights) -> list[float]:
+        after, found = _first_states(core, w), []
+        for k in range(len(norms)):
+            t = k if direction else core.num_steps - 1 - k
+            by_state, by_x, _ = _step_jacobians(core, w, layer, direction, t, 0, eps)
+            found.append(float((after @ by_x).norm()))
+            after = after @ by_state
+        return found
+
+    true, generator = products(w), torch.Generator().manual_seed(0)
+    moves = [0.0] * len(norms)
+    for _ in range(COPIES):
+        moved = w.replaced(**{name: tensor.detach().clone() for name, tensor in w.items()})
+        for tensor in moved.values():
+            perturb_(tensor, MOVED * eps + drift, generator)
+        moves = [max(move, abs(a - b)) for move, a, b in zip(moves, products(moved), true, strict=True)]
+    return max(
+        ((abs(a - b), FACTOR * eps * a + SAFE * move) for a, b, move in zip(true, norms, moves, strict=True)), key=ratio
+    )
+
+
 def _step_jacobians(
     core: CoreTrace, w: Weights, layer: int, direction: int, t: int, b: int, eps: float
 ) -> tuple[Tensor, Tensor, float]:
@@ -258,16 +305,18 @@ def _step_jacobians(
     record: LayerRecord = core.calls[0].layers[layer, direction]
     before = t + 1 if direction else t - 1
     outside = before < 0 or before >= core.num_steps
-    states: State = record.initial if outside else tuple(record.steps[name][before] for name in cell.states)
-    like = w.weight_ih
+    states: State = record.initial if outside else tuple(record.steps[name][before] for name in spec.states)
+    like = next(iter(w.values()))
     rows = tuple(state[b : b + 1].detach().to(like) for state in states)
     x = core.calls[0].x[t, b : b + 1].detach().to(like)
-    sizes = [spec.state_size, spec.hidden_size][: len(cell.states)]
+    shapes = list(spec.states.values())
 
     def step(state: Tensor, x: Tensor) -> Tensor:
-        after, _ = cell.step(x, tuple(part.unsqueeze(0) for part in torch.split(state, sizes)), w)
-        return torch.cat([part[0] for part in after])
+        parts = torch.split(state, [math.prod(shape) for shape in shapes])
+        given = tuple(part.view(1, *shape) for part, shape in zip(parts, shapes, strict=True))
+        after, _ = cell.step(x, given, w)
+        return torch.cat([part[0].flatten() for part in after])
 
-    by_state, by_x = torch.autograd.functional.jacobian(step, (torch.cat(rows, dim=1)[0], x))
+    by_state, by_x = torch.autograd.functional.jacobian(step, (torch.cat([row.flatten() for row in rows]), x))
     own = max(float(part.max()) for part in step_rounding(spec, w, x, rows, eps))
     return by_state.detach(), by_x[:, 0].detach(), own + FACTOR * eps

@@ -14,6 +14,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "the text, colored by single units"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
@@ -39,7 +41,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                     where="--variant",
                     todo=tr("one of {names}", names=", ".join(_recorded(core))),
                 )
-            h = made[name][:, 0].double()[steps]  # (T, H)
+            h = made.vectors(name)[:, 0].double()[steps]  # (T, H)
             if options.units is not None:
                 units = unit_numbers(options, h.shape[1])
             else:
@@ -47,7 +49,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 units = sorted(spread.topk(min(MOST, len(spread))).indices.tolist())
             for unit in units:
                 values = h[:, unit].tolist()
-                low, high = _range(values, core.spec.nonlinearity == "tanh" and state == "h")
+                low, high = _range(values, core.spec.is_bounded and state == "h")
                 records.append(
                     ColouredText(
                         f"{name_of(core)}.{place(layer, direction)}.{unit}",
@@ -72,8 +74,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _recorded(core: CoreTrace) -> list[str]:
-    cell = CELLS[core.spec.cell]
-    return [*cell.states, *(f"gate.{gate}" for gate in cell.gates)]
+    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
 def _range(values: list[float], bounded: bool) -> tuple[float, float]:

@@ -28,6 +28,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 
+GROUP = "is it right"
+ABOUT = "the same sequences alone, padded and packed"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core"}
 ROWS = 4
@@ -107,7 +109,7 @@ def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
         "Unpacked, out[len_b-1] and forward h_n are up to {d} apart: h_n has read the padding too.",
         d=f"{at_end_padded:.4f}",
     )
-    if not CELLS[spec.cell].has_memory:
+    if not CELLS[spec.cell].stateful:
         text = tr("Unpacked, h_n is that of a padding step: up to {d} from out[len_b-1].", d=f"{at_end_padded:.4f}")
     shown: list[Record] = [
         *cut_note(core, T),
@@ -157,5 +159,5 @@ def _columns(spec: CoreSpec) -> list[Column]:
     ]
     for key, group in (("packed", tr("packed - alone")), ("padded", tr("padded - alone"))):
         columns.append(Column(f"{key}_output", tr("output"), "diff", group=group))
-        columns += [Column(f"{key}_{s}_n", f"{s}_n", "diff", group=group) for s in CELLS[spec.cell].states]
+        columns += [Column(f"{key}_{s}_n", f"{s}_n", "diff", group=group) for s in spec.states]
     return columns

@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, CoreSpec, parameter_name, spec_of, weights_of
+from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, spec_of, weights_of
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Message, Record, Table
 from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
 from rnncli.views import Options
-from rnncli.views._show import place, places
+from rnncli.views._show import formula, place, places
 from rnncli.views._subject import Subject
 
+GROUP = "what is in it"
+ABOUT = "every weight by layer, direction and gate; spectral radius; the count as a formula"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = frozenset({"layer", "direction", "core"})
 ROWS = 1
@@ -34,10 +36,10 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         shown = places(spec, options)
         for layer, direction in shown:
             records.append(_weights(module, spec, layer, direction, name))
-        if CELLS[spec.cell].has_memory:
+        if CELLS[spec.cell].recurrent_weight:
             records.append(_recurrence(module, spec, shown, name))
         records.append(Message(_count(spec), "formula", name=f"{name}.count"))
-        if spec.bias:
+        if {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys():
             records.append(Message(_two_biases(spec), name=f"{name}.biases"))
             checks += _merged_biases(module, spec, name)
     if not records:
@@ -50,8 +52,8 @@ def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name
     rows: list[list[Any]] = []
     shapes = spec.parameter_shapes(layer)
     for parameter, size in shapes.items():
-        tensor = _parameter(module, parameter, layer, direction)
-        split = tensor.chunk(len(gates)) if gates and parameter != "weight_hr" else (tensor,)
+        tensor = parameter_of(module, parameter, layer, direction).detach()
+        split = tensor.chunk(len(gates)) if gates and size[0] == len(gates) * spec.hidden_size else (tensor,)
         for gate, part in zip(gates if len(split) > 1 else ("",), split, strict=True):
             rows.append([parameter, f"({', '.join(map(str, size))})", gate, *_figures(part)])
     columns = [
@@ -66,13 +68,6 @@ def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name
         Column("histogram", tr("histogram"), "spark"),
     ]
     return Table(f"{name}.{place(layer, direction)}", columns, rows, title=f"{name} {place(layer, direction)}")
-
-
-def _parameter(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:
-    own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
-    found = getattr(module, own)
-    assert isinstance(found, Tensor)
-    return found.detach()
 
 
 def _figures(part: Tensor) -> list[Any]:
@@ -113,8 +108,10 @@ def _recurrence(module: nn.Module, spec: CoreSpec, shown: list[tuple[int, int]],
 def _count(spec: CoreSpec) -> str:
     """G·H·(I + H) + 2·G·H, then with numbers, per layer, then the sum."""
     G, H, out = spec.num_gates, spec.hidden_size, spec.state_size
+    if CELLS[spec.cell].parameters is not gated:
+        return f"{formula(spec)} = {spec.num_parameters():,}"
     letters = "H" if not spec.proj_size else "P"
-    memory = CELLS[spec.cell].has_memory
+    memory = CELLS[spec.cell].recurrent_weight
     terms = [f"G·H·(in + {letters})" if memory else "G·H·in"]
     if spec.bias:
         terms.append("2·G·H")
@@ -143,7 +140,7 @@ def _two_biases(spec: CoreSpec) -> str:
     rows = spec.num_gates * spec.hidden_size
     once = spec.num_parameters() - rows * spec.num_layers * spec.num_directions
     n, m = f"{spec.num_parameters():,}", f"{once:,}"
-    if spec.cell == "gru":
+    if CELLS[spec.cell].two_biases:
         return tr(
             "Two biases: in r and z only b_ih + b_hh counts; in n, b_hn stands inside r*(...), so both are needed. "
             "Keras has both too (reset_after=True): {n}; with reset_after=False, one: {m}.",
@@ -157,6 +154,13 @@ def _two_biases(spec: CoreSpec) -> str:
     )
 
 
+def _merged_rows(spec: CoreSpec) -> Tensor:
+    """(G·H,) bool: the rows in which b_ih and b_hh are only added."""
+    cell = CELLS[spec.cell]
+    merged = torch.tensor([gate not in cell.two_biases for gate in cell.gates or ("",)])
+    return merged.repeat_interleave(spec.hidden_size)
+
+
 def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     """torch's module, or a closed form, on a random input, against the loop with b_ih + b_hh in place of b_ih and
     no b_hh (but that of a GRU's n)."""
@@ -165,20 +169,19 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     generator = torch.Generator().manual_seed(0)
     own = next(module.parameters())
     x = torch.randn(5, 2, spec.input_size, generator=generator).to(own)
-    state = initial_state(spec, 2, x)
+    merged, state = _merged_rows(spec), initial_state(spec, 2, x)
     with torch.no_grad():
         whole, _ = run_reference(module, spec, x, state, None)
         single = plain_copy(module)
         for layer in range(spec.num_layers):
             for direction in range(spec.num_directions):
-                b_ih, b_hh = (_parameter(single, key, layer, direction) for key in ("bias_ih", "bias_hh"))
-                merged = slice(0, 2 * spec.hidden_size) if spec.cell == "gru" else slice(None)
+                b_ih, b_hh = (parameter_of(single, key, layer, direction) for key in ("bias_ih", "bias_hh"))
                 b_ih[merged] += b_hh[merged]
                 b_hh[merged] = 0
         once, _ = run_core(single, x, state)
     costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
     diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])
     text = tr("{core}: b_ih + b_hh in one bias gives the same outputs", core=name)
-    if spec.cell == "gru":
+    if CELLS[spec.cell].two_biases:
         text = tr("{core}: b_ih + b_hh in one bias for r and z gives the same outputs", core=name)
     return [Check(f"{name}-one-bias", diff <= tol, text, diff, tol)]

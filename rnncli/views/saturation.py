@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, Range
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, HeatMap, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
@@ -16,6 +16,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "gates that are shut or open, tanh at its ends, dead units, NaN"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core"}
 ROWS = 8
@@ -23,7 +25,6 @@ ROWS = 8
 SHUT, OPEN, FLAT = 0.1, 0.9, 0.9  # below: a gate is shut; above: it is open; above in size: tanh is flat
 SAME = 1e-6  # a unit that moves less is dead; two units that are nowhere further apart are doubles
 SHOWN = 8
-SIGMOID = ("i", "f", "o", "r", "z")  # gates between 0 and 1; g and n are a tanh
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Signal:
     name: str
     values: Tensor
     at: Tensor
-    kind: str
+    kind: Range
 
     @property
     def low(self) -> Tensor:
@@ -74,7 +75,7 @@ class Signal:
 
 def signals(made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> list[Signal]:
     """Every gate and state of a place, in float64."""
-    prefix, cell = made.prefix(core), CELLS[core.spec.cell]
+    prefix, gates = made.prefix(core), CELLS[core.spec.cell].gates
     x = made[f"{prefix}x"]
     T, B = x.shape[:2]
     at = torch.ones(T, B, dtype=torch.bool)
@@ -84,13 +85,13 @@ def signals(made: Trace, core: CoreTrace, layer: int, direction: int, options: O
     chosen[step_numbers(options, T)] = True
     at = at & chosen.unsqueeze(1)
     found = []
-    for name in [*(f"gate.{gate}" for gate in cell.gates), *reversed(cell.states)]:
-        values = made[f"{prefix}{place(layer, direction)}.{name}"].double()
-        gate = name.removeprefix("gate.")
-        kind = "sigmoid" if gate in SIGMOID else "tanh"
-        if name == "c" or (name == "h" and (core.spec.nonlinearity != "tanh" or core.spec.proj_size)):
-            kind = "free"
-        found.append(Signal(gate, values[at], at, kind))
+    kinds: dict[str, Range] = {f"gate.{gate}": kind for gate, kind in gates.items()}
+    kinds |= dict.fromkeys(reversed(core.spec.states), "free")
+    if core.spec.is_bounded:
+        kinds["h"] = "tanh"
+    for name, kind in kinds.items():
+        values = made.vectors(f"{prefix}{place(layer, direction)}.{name}").double()
+        found.append(Signal(name.removeprefix("gate."), values[at], at, kind))
     return found
 
 

@@ -13,17 +13,20 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 
-from rnncli.cells import CELLS, CoreSpec, quiet_projections, spec_of
+from rnncli.cells import CoreSpec, quiet_projections, spec_of
 from rnncli.data.batch import Batch
 from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.records import Check, Checks, Column, Message, Record, Table
-from rnncli.replay import trace
+from rnncli.replay import initial_state, trace
 from rnncli.replay.loop import recording
 from rnncli.report.numbers import shape
 from rnncli.views import BATCH, Options
+from rnncli.views._show import formula
 from rnncli.views._subject import Subject
 
+GROUP = "what is in it"
+ABOUT = "every stage from input to head: sizes, parameters, bytes, FLOPs"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH
 ROWS = 1
@@ -192,13 +195,13 @@ def _core_gives(spec: CoreSpec, args: Any, result: Any) -> list[tuple[str, str, 
         width = "D·P" if spec.proj_size else "D·H"
         found.append(_given("output", output, ("T", "B", width if spec.bidirectional else width[2:])))
     if last is None or (isinstance(output, Tensor) and output.dim() < 3):  # a single cell: h, or (h, c)
-        for name, tensor in zip(("h", "c"), result if isinstance(result, tuple) else (result,), strict=False):
+        for name, tensor in zip(spec.states, result if isinstance(result, tuple) else (result,), strict=True):
             found.append(_given(name, tensor, ("B", "H")))
         return found
     states = last if isinstance(last, tuple) else (last,)
-    for name, tensor in zip(("h_n", "c_n"), states, strict=False):
-        size = "P" if spec.proj_size and name == "h_n" else "H"
-        found.append(_given(name, tensor, ("L·D", "B", size)))
+    for k, (name, tensor) in enumerate(zip(spec.states, states, strict=True)):
+        size = "P" if spec.proj_size and k == 0 else "H"
+        found.append(_given(f"{name}_n", tensor, ("L·D", "B", *[size] * (tensor.dim() - 2))))
     return found
 
 
@@ -245,22 +248,6 @@ def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
             stage.formula = f"{stage.module.num_embeddings}·{stage.module.embedding_dim}"
 
 
-def formula(spec: CoreSpec) -> str:
-    """The count of a core's parameters, written out: `4·4 + 4·4 + 2·4`; layers in order, D·(...) for two directions."""
-    layers = []
-    for layer in range(spec.num_layers):
-        shapes = spec.parameter_shapes(layer)
-        terms = [f"{rows}·{cols}" for name, (rows, cols) in ((n, s) for n, s in shapes.items() if len(s) == 2)]
-        if spec.bias:
-            terms.append(f"2·{shapes['bias_ih'][0]}")
-        text = " + ".join(terms)
-        layers.append(f"2·({text})" if spec.bidirectional else text)
-    same = len(set(layers[1:])) == 1 and len(layers) > 2
-    if same:  # from the second layer on all are alike
-        return f"{layers[0]} + {len(layers) - 1}·({layers[1]})"
-    return " + ".join(layers)
-
-
 def table(found: list[Stage]) -> Table:
     """The stages as a table whose columns add up to its total."""
     rows: list[list[Any]] = []
@@ -286,10 +273,10 @@ def _calls(subject: Subject) -> Message:
     """How each core is called: what it returns, and what never moves."""
     lines = []
     for spec in subject.specs.values():
-        call = {
-            "lstm": "output, (h_n, c_n) = lstm(x, (h_0, c_0))",
-            "gru": "output, h_n = gru(x, h_0)",
-        }.get(spec.cell, "output, h_n = rnn(x, h_0)")
+        after, before = (", ".join(f"{state}_{end}" for state in spec.states) for end in ("n", "0"))
+        if len(spec.states) > 1:
+            after, before = f"({after})", f"({before})"
+        call = f"output, {after} = {spec.cell}(x, {before})"
         if call not in lines:
             lines.append(call)
     return Message("\n".join(lines), "formula", name="calls")
@@ -342,17 +329,16 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list
             ),
         )
     ]
-    if len(CELLS[spec.cell].states) == 2:
+    if len(spec.states) > 1:
         checks.append(
             Check("tuple", isinstance(last, tuple), tr("an LSTM has two states: it takes and returns (h, c)"))
         )
     wrong = B + 1
-    h_0 = zeros(rows, wrong, spec.state_size).to(own)
-    c_0 = zeros(rows, wrong, spec.hidden_size).to(own)
+    state = initial_state(spec, wrong, own)
     said = ""
     try:
         with torch.no_grad(), quiet_projections(spec):
-            module(x, (h_0, c_0) if spec.cell == "lstm" else h_0)
+            module(x, state if len(state) > 1 else state[0])
     except RuntimeError as error:
         said = str(error).splitlines()[0]
     checks.append(

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnncli.cells import CELLS
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
@@ -15,6 +14,8 @@ from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, replay_check, unit_numbers
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "which row of h_n is which layer and direction, and where it is in output"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"units", "core"}
 ROWS = 1
@@ -92,10 +93,10 @@ def _identities(made: Trace, core: CoreTrace) -> list[Check]:
                 h_n[k],
                 at,
             )
-    if len(CELLS[spec.cell].states) == 2:
-        c = made[f"{prefix}{place(L - 1, 0)}.c"][ends, rows]
-        text = tr("{name} at t={step}", name=f"{place(L - 1, 0)}.c", step="T-1")
-        equal("c_n", f"c_n[{(L - 1) * D}] = {text}", last[1].detach()[(L - 1) * D], c)
+    for k, state in enumerate(list(spec.states)[1:], 1):
+        at_end = made[f"{prefix}{place(L - 1, 0)}.{state}"][ends, rows]
+        text = tr("{name} at t={step}", name=f"{place(L - 1, 0)}.{state}", step="T-1")
+        equal(f"{state}_n", f"{state}_n[{(L - 1) * D}] = {text}", last[k].detach()[(L - 1) * D], at_end)
     if D == 2 and bool((ends > 0).any()):
         joined = torch.cat([h_n[-2], h_n[-1]], dim=1)
         apart = _apart(output[ends, rows], joined)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rnncli.cells import CELLS, gru_step_cho
+from rnncli.cells import CELLS, Step
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.frontends import OneHot
@@ -28,6 +28,8 @@ from rnncli.views._show import (
 )
 from rnncli.views._subject import Subject
 
+GROUP = "what it does"
+ABOUT = "the per-step table: token, x_t, gates, c_t, h_t, answer"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
@@ -46,29 +48,19 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.trace()
     records: list[Record] = []
     for core in subject.cores(made, options.core):
-        if options.variant is not None and core.spec.cell != "gru":
+        paper = CELLS[core.spec.cell].paper_step
+        if options.variant is not None and paper is None:
             raise UsageError(
                 tr("{cell} has one form: --variant is for the gru", cell=core.spec.cell), where="--variant"
             )
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=options.variant is not None or core.num_steps > 1):
-            if options.variant == "both":
-                records += _both_forms(subject, made, core, layer, direction, options)
+            if options.variant == "both" and paper is not None:
+                records += _both_forms(subject, made, core, paper, layer, direction, options)
             else:
                 records.append(_steps(subject, made, core, layer, direction, options))
-        records.append(Message(_equation(core), "formula", name=f"{name_of(core)}.equation"))
+        records.append(Message(core.spec.equation, "formula", name=f"{name_of(core)}.equation"))
     return [*records, Checks([replay_check(made)])]
-
-
-def _equation(core: CoreTrace) -> str:
-    text = CELLS[core.spec.cell].equation
-    if core.spec.nonlinearity == "relu":
-        return text.replace("tanh", "relu")
-    if core.spec.nonlinearity == "none":
-        return text.replace("tanh(", "").removesuffix(")")
-    if core.spec.proj_size:
-        return text.replace("o⊙tanh(c_t)", "W_hr·(o⊙tanh(c_t))")
-    return text
 
 
 def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> Table:
@@ -91,9 +83,10 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     for gate in gates:
         columns.append(Column(f"gate.{gate}", gate, "vector"))
         _add(cells, made[f"{prefix}{home}.gate.{gate}"][:, 0], steps, options)
-    for state in reversed(CELLS[core.spec.cell].states):
-        columns.append(Column(state, f"{state}_t", "vector"))
-        _add(cells, made[f"{prefix}{home}.{state}"][:, 0], steps, options)
+    for state, shape in reversed(core.spec.states.items()):
+        label = f"{state}_t" if len(shape) == 1 else tr("rows of {state}_t", state=state)
+        columns.append(Column(state, label, "vector"))
+        _add(cells, made.vectors(f"{prefix}{home}.{state}")[:, 0], steps, options)
     if not gates:
         _append(columns, cells, *answers)
     title = "" if core.spec.num_layers * core.spec.num_directions == 1 else f"{name_of(core)} {home}"
@@ -141,10 +134,10 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
 
 
 def _both_forms(
-    subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options
+    subject: Subject, made: Trace, core: CoreTrace, step: Step, layer: int, direction: int, options: Options
 ) -> list[Record]:
     """torch's GRU beside the paper's, same weights, same input."""
-    paper = trace(subject.model, subject.batch, check=False, step=gru_step_cho)
+    paper = trace(subject.model, subject.batch, check=False, step=step)
     name = f"{made.prefix(core)}{place(layer, direction)}.h"
     ours, theirs = made[name][:, 0], paper[name][:, 0]
     steps = step_numbers(options, subject.length(core, 0))

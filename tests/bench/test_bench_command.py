@@ -37,7 +37,7 @@ def test_save(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--cell", "gruu"], "did you mean gru?"),
-        (["--engine", "scann"], "did you mean scan?"),
+        (["--engine", "bptz"], "did you mean bptt?"),
         (["--size", "12"], "H/B/T"),
         (["--tier", "huge"], "--tier takes one of"),
         (["--pass", "back"], "--pass takes one of"),

@@ -50,7 +50,7 @@ def measured() -> Measured:
 def test_engines_agree_and_give_gradients_where_they_train(cell: str, what: Any) -> None:
     setting = Setting(what, torch.float64, CPU)
     engines = engines_here(cell, setting)
-    assert {"cell", "torch"} <= set(engines)
+    assert {"loop", "torch"} <= set(engines)
     made = make(Row(cell, 5, 3, 4), setting)
     assert agree(made, engines)[0] < 1e-12
     results = 1 + (2 if cell == "lstm" else 1) + (5 if what == "train" else 0)  # output, states, 4 weights and x
@@ -70,7 +70,7 @@ def test_a_wrong_arm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(work, "run_by", wrong)
     with pytest.raises(CheckFailed, match="torch computes something else"):
-        quick(engines=["cell", "torch"])
+        quick(engines=["loop", "torch"])
 
 
 def test_a_wrong_gradient_or_shape_or_nan_is_refused() -> None:
@@ -176,7 +176,7 @@ def test_json(measured: Measured) -> None:
     )
     assert all(set(row) == KEYS for row in found["rows"])
     engines = {row["engine"] for row in found["rows"]}
-    assert {"cell", "torch"} <= engines
+    assert {"loop", "torch"} <= engines
     assert len(found["rows"]) == 2 * len(engines)
     for row in found["rows"]:
         assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
@@ -195,12 +195,12 @@ def test_streamed_steps_have_percentiles_in_order() -> None:
 
 
 def test_scaling_has_a_chart_for_each_cell() -> None:
-    found = quick(rows=scaled(Row("rnn", 4, 1, 8), "T"), engines=["torch", "cell"])
+    found = quick(rows=scaled(Row("rnn", 4, 1, 8), "T"), engines=["torch", "loop"])
     page = pages.scaling(found, "T")
     series = report.to_json(page)["series"]
     assert [one["name"] for one in series] == ["rnn-1"]
     assert series[0]["x"] == [2.0, 4.0, 8.0, 16.0, 32.0]
-    assert set(series[0]["lines"]) == {"torch", "cell"}
+    assert set(series[0]["lines"]) == {"torch", "loop"}
 
 
 def test_threads_are_put_back() -> None:
@@ -215,6 +215,17 @@ def old_file(measured: Measured, folder: Path, **machine_changes: Any) -> Path:
     path = folder / "old.json"
     path.write_text(json.dumps(document), "utf-8")
     return path
+
+
+def test_compare_reads_engines_by_their_former_names(measured: Measured, tmp_path: Path) -> None:
+    path = old_file(measured, tmp_path)
+    text = path.read_text("utf-8")
+    path.write_text(
+        text.replace('"engine": "loop"', '"engine": "cell"').replace('"engine": "bptt"', '"engine": "scan"')
+    )
+    assert path.read_text("utf-8") != text
+    old = compare.check_old(path, machine(), dtype="float32", device="cpu", force=False)
+    assert [row["engine"] for row in old["rows"]] == [figure.engine for figure in measured.figures]
 
 
 def test_compare_reads_what_json_wrote(measured: Measured, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rnncli.bench import recipes
 from rnncli.bench.recipes import PARTS, Candidate, profile
 from rnncli.bench.recipes_page import page
 from rnncli.errors import CheckFailed
-from rnncli.nn import scan as scan_module
+from rnncli.nn.engines import ENGINES
 from rnncli.records import Table
 from rnncli.tasks import load_recipe
 
@@ -62,17 +63,17 @@ def test_the_bare_loop_learns_as_the_recipe_does() -> None:
 def test_every_engine_is_tried_and_the_own_one_is_among_them(found: recipes.Profile) -> None:
     tried = [one.candidate for one in found.tried]
     assert found.own in tried
-    assert {"cell", "torch"} <= {candidate.engine for candidate in tried}
+    assert {"loop", "torch"} <= {candidate.engine for candidate in tried}
     assert len(tried) == len(set(tried))
     own = next(one for one in found.tried if one.candidate == found.own)
     assert own.ratio.as_tuple() == (1.0, 1.0, 1.0)
 
 
 def test_the_set_line_is_one_that_train_takes(found: recipes.Profile) -> None:
-    sets = Candidate("cell", 1, "bf16").sets().split()
+    sets = Candidate("loop", 1, "bf16").sets().split()
     recipe = load_recipe("hello", sets[1::2])
     assert (recipe.config.model.engine, recipe.config.train.threads, recipe.config.train.precision) == (
-        "cell",
+        "loop",
         1,
         "bf16",
     )
@@ -86,21 +87,21 @@ def test_an_engine_with_another_loss_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         recipes,
         "_first_loss",
-        lambda job, batch: [tensor * (2 if job.config.model.engine == "cell" else 1) for tensor in first(job, batch)],
+        lambda job, batch: [tensor * (2 if job.config.model.engine == "loop" else 1) for tensor in first(job, batch)],
     )
-    with pytest.raises(CheckFailed, match="engine cell"):
+    with pytest.raises(CheckFailed, match="engine loop"):
         profile(load_recipe("hello"), lambda progress: None, rounds=5, budget=0.0)
 
 
-def test_a_scan_with_another_loss_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first loss is computed as in training: without gradients torch's module would stand in for the scan."""
-    scan = scan_module.scan
+def test_bptt_with_another_loss_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first loss is computed as in training: without gradients torch's module would stand in for bptt."""
+    real = ENGINES["bptt"]
 
     def wrong(*args: Any) -> Any:
-        output, last = scan(*args)
+        output, last = real.run(*args)
         return output * 1.5, last
 
-    monkeypatch.setattr(scan_module, "scan", wrong)
+    monkeypatch.setitem(ENGINES.loaded, "bptt", replace(real, run=wrong))
     recipe = load_recipe("parity", ["model.cell=gru", "model.hidden_size=8", "model.engine=torch"])
-    with pytest.raises(CheckFailed, match="engine scan"):
+    with pytest.raises(CheckFailed, match="engine bptt"):
         profile(recipe, lambda progress: None, rounds=5, budget=0.0)

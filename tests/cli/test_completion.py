@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
-from rnncli import cli, tasks
+from rnncli import cli, names, tasks
 from rnncli.cli import completion
 from rnncli.recipe import keys, known_keys
 from tests.fixture_types import Run
@@ -156,7 +156,8 @@ def test_keys_are_those_that_hold_values(name: str) -> None:
     found = [key.name for key in keys(config)]
     assert found == [key for key in known if not any(other.startswith(f"{key}.") for other in known)]
     by_name = {key.name: key for key in keys(config)}
-    assert by_name["model.cell"].choices[:3] == ["rnn", "lstm", "gru"]
+    assert by_name["model.cell"].choices == list(names.CELLS)
+    assert by_name["model.engine"].choices == names.engines()
     assert by_name["data.path"].is_path if "data.path" in by_name else True
     assert not by_name["train.lr"].choices
 

@@ -60,7 +60,7 @@ SCORES = "\nimport json\nprint(json.dumps(scores[:, 0].tolist()))"
             {f"rnn.weight_{part}_l{layer}{end}" for part in ("ih", "hh", "hr") for layer in (0, 1)
              for end in ("", "_reverse")} | {"front.weight", "head.weight", "head.bias"},
         ),
-        (["model.nonlinearity=relu", "model.head=none", "model.engine=cell"],
+        (["model.nonlinearity=relu", "model.head=none", "model.engine=loop"],
          {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"}),
     ],
     ids=["rnn", "lstm", "no head"],
@@ -113,12 +113,16 @@ def test_the_command(typed: Typed) -> None:
     assert not Path("new").exists()
 
 
-def test_a_cell_that_torch_lacks_is_refused(typed: Typed) -> None:
+def test_a_cell_that_torch_lacks_is_exported_by_name(typed: Typed) -> None:
     typed("train", "hello", "--set", "model.cell=feedforward", "--epochs", "1")
-    code, _, err = typed("export", "last", "out")
+    code, _, err = typed("export", "last", "out", "--onnx")
     assert code == 2
     assert "torch has no module" in err
     assert not Path("out").exists()
+    assert typed("export", "last", "out")[0] == 0
+    said = run_without_rnncli(Path("out").absolute())
+    assert "rnn.weight_ih_l0 (4, 4) torch.float32" in said
+    assert "torch has no module" in Path("out/load.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_a_cell_that_torch_lacks_is_refused(typed: Typed) -> None:
     [
         [],
         ["model.cell=lstm", "model.num_layers=2", "model.bidirectional=true"],
-        ["model.cell=gru", "model.engine=cell"],
+        ["model.cell=gru", "model.engine=loop"],
     ],
 )
 def test_onnx_gives_the_same_scores_and_carries_its_state(tmp_path: Path, sets: list[str]) -> None:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnncli.cells import CELLS, CoreSpec
+from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
-from rnncli.nn.recurrent import can_scan, check_engine, choose_engine, make_core, run
+from rnncli.nn.engines import check_engine, engine_of
+from rnncli.nn.recurrent import choose_engine, make_core, run
 
 D64 = torch.float64
-ENGINES = ("torch", "cell", "scan")
+ENGINES = ("torch", "loop", "bptt")
 KINDS = [("rnn", "tanh", 0), ("rnn", "relu", 0), ("gru", "tanh", 0), ("lstm", "tanh", 0), ("lstm", "tanh", 2)]
 SHAPES = [*itertools.product((1, 2), (False, True), (0.0, 0.4), (False, True), (True, False))]
 
@@ -44,16 +45,15 @@ def test_engines_agree(
     x = torch.randn(6, 3, 4, dtype=D64)
     lengths = torch.tensor([3, 6, 1]) if padded else None
     rows = layers * spec.num_directions
-    sizes = [spec.state_size, 5][: len(CELLS[cell].states)]
-    state = tuple(torch.randn(rows, 3, size, dtype=D64) for size in sizes)
+    state = tuple(torch.randn(rows, 3, *shape, dtype=D64) for shape in spec.states.values())
     (theirs, their_gradients), *others = (
-        everything(core, x, lengths, state, e) for e in ENGINES if e != "scan" or can_scan(spec)
+        everything(core, x, lengths, state, e) for e in ENGINES if e != "bptt" or engine_of(e).can(spec)
     )
     for ours, our_gradients in others:
         for a, b in zip([*ours, *our_gradients], [*theirs, *their_gradients], strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
     if dropout and layers > 1:  # it was really on: without it the outputs are others
-        plain = run(core.eval(), x, lengths, state, engine="cell")[0]
+        plain = run(core.eval(), x, lengths, state, engine="loop")[0]
         assert (plain - ours[0]).abs().max() > 1e-3
 
 
@@ -67,7 +67,7 @@ def test_torch_engine_is_torchs_module_on_packed_data(cell: str, nonlinearity: s
     assert torch.equal(output, pad_packed_sequence(wanted)[0])
     assert all(map(torch.equal, state, last if cell == "lstm" else (last,)))
     for b, length in enumerate(lengths.tolist()):
-        alone, _ = run(core, x[:length, b : b + 1], engine="cell")
+        alone, _ = run(core, x[:length, b : b + 1], engine="loop")
         torch.testing.assert_close(output[:length, b : b + 1], alone, rtol=0, atol=1e-12)
         assert not output[length:, b].any()
 
@@ -98,10 +98,10 @@ def test_plain_cores_train(cell: str) -> None:
 
 
 def test_auto_is_a_pure_function() -> None:
-    assert choose_engine(CoreSpec("feedforward", "tanh", 2, 2), torch.float32, "cpu", T=20) == "cell"
-    assert choose_engine(CoreSpec("rnn", "none", 2, 2), torch.float32, "cpu", T=20) == "cell"
+    assert choose_engine(CoreSpec("feedforward", "tanh", 2, 2), torch.float32, "cpu", T=20) == "loop"
+    assert choose_engine(CoreSpec("rnn", "none", 2, 2), torch.float32, "cpu", T=20) == "loop"
     for cell in ("rnn", "gru", "lstm"):
-        assert choose_engine(CoreSpec(cell, "tanh", 2, 2), torch.float32, "cpu", T=20) in ("torch", "scan")
+        assert choose_engine(CoreSpec(cell, "tanh", 2, 2), torch.float32, "cpu", T=20) in ("torch", "bptt")
 
 
 def test_what_cannot_be_run_is_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel
@@ -22,6 +23,7 @@ from rnncli.recipe import (
     task_name,
     validate,
 )
+from rnncli.recipe.check import choices_of
 from tests.recipe.conftest import Config, Recipes
 
 
@@ -80,7 +82,7 @@ modle: 3
         ("--set", "a"),
     ]
     said = {key: (what, todo) for _, key, what, todo in faults}
-    assert said["model.cell"] == ("expected one of rnn, lstm, gru, feedforward, got 'grru'", "did you mean gru?")
+    assert said["model.cell"] == (f"expected one of {', '.join(names.CELLS)}, got 'grru'", "did you mean gru?")
     assert said["model.num_layers"] == ("expected a whole number >= 1, got 'abc'", "")
     assert said["model.hiden_size"] == ("unknown key", "did you mean hidden_size?")
     assert said["model.batch_first"] == ("unknown key", names.TORCH_HABITS["model.batch_first"])
@@ -268,8 +270,8 @@ def test_choices_are_those_of_names() -> None:
     def choices(section: type[BaseModel], name: str) -> tuple[str, ...]:
         return typing.get_args(section.model_fields[name].annotation)
 
-    assert choices(CoreSection, "cell") == names.CELLS
-    assert choices(CoreSection, "engine") == names.ENGINES
+    assert choices_of(Annotated[str, *CoreSection.model_fields["cell"].metadata]) == list(names.CELLS)
+    assert choices_of(Annotated[str, *CoreSection.model_fields["engine"].metadata]) == names.engines()
     assert choices(CoreSection, "nonlinearity") == names.NONLINEARITIES
     assert choices(TrainSection, "device") == names.DEVICES
     assert choices(TrainSection, "dtype") == names.DTYPES

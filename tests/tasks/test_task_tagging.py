@@ -211,7 +211,7 @@ def by_hand(model: WordsAndCharacters, batch: Any, row: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("engine", ["torch", "cell"])
+@pytest.mark.parametrize("engine", ["torch", "loop"])
 def test_words_and_characters_against_torch_word_by_word(cell: str, engine: str) -> None:
     sets = recipe({"path": "builtin:treebank"}, CHARACTERS | {"cell": cell, "engine": engine}, {"dtype": "float64"})
     job = prepare(sets)

@@ -40,7 +40,7 @@ def bare_hello(seed: int, num_epochs: int) -> list[float]:
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-@pytest.mark.parametrize("engine", ["torch", "cell"])
+@pytest.mark.parametrize("engine", ["torch", "loop"])
 def test_hello_has_the_losses_of_a_bare_loop(seed: int, engine: str) -> None:
     found = [p.loss for p in epochs("hello", f"train.seed={seed}", f"model.engine={engine}")]
     assert found == pytest.approx(bare_hello(seed, 30), rel=1e-4, abs=1e-6)

@@ -20,7 +20,7 @@ def job_of(cell: str, engine: str, precision: str = "bf16") -> Job:
     return prepare(load_recipe("names", [*model, f"train.precision={precision}", "train.threads=1"]))
 
 
-@pytest.mark.parametrize("engine", ["cell", "torch", "scan"])
+@pytest.mark.parametrize("engine", ["loop", "torch", "bptt"])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_three_updates_stay_near_those_of_float32(cell: str, engine: str) -> None:
     found = {}
@@ -37,7 +37,7 @@ def test_three_updates_stay_near_those_of_float32(cell: str, engine: str) -> Non
 
 
 def test_a_bf16_run_that_carries_state_resumes(tmp_path: Path) -> None:
-    """Its carry is what the scan gave on in training, not what torch's module would."""
+    """Its carry is what bptt gave on in training, not what torch's module would."""
     text = tmp_path / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog. " * 150, "utf-8")
     sets = [f"data.path={text}", "data.window=16", "train.batch_size=4", "train.precision=bf16", "train.threads=1"]
@@ -46,15 +46,15 @@ def test_a_bf16_run_that_carries_state_resumes(tmp_path: Path) -> None:
     for out, limit in ((whole, 30), (cut, 7)):
         out.mkdir()
         run_training(prepare(load_recipe("language-model", [*sets, f"train.max_steps={limit}"])), out)
-    assert "engine: scan" in (cut / "recipe.yaml").read_text("utf-8")
+    assert "engine: bptt" in (cut / "recipe.yaml").read_text("utf-8")
     assert cli(["train", "--resume", str(cut), "--set", "train.max_steps=30"]) == 0
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("engine", ["cell", "torch", "scan"])
+@pytest.mark.parametrize("engine", ["loop", "torch", "bptt"])
 def test_a_short_source_and_a_long_target(tmp_path: Path, cell: str, engine: str) -> None:
-    """The encoder has too few steps for a scan, the decoder enough: what torch gives on is bfloat16 under autocast."""
+    """The encoder has too few steps for bptt, the decoder enough: what torch gives on is bfloat16 under autocast."""
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("".join(f"a{i % 7} b c{i % 3}\t{'x y z u v ' * 3}{i % 5}\n" for i in range(80)), "utf-8")
     sets = [f"data.path={pairs}", "train.precision=bf16", "train.threads=1", "train.epochs=1", "train.max_steps=2"]

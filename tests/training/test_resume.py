@@ -50,7 +50,7 @@ def test_hello(tmp_path: Path, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [5, 27, 40])  # within an epoch, at the end of the first, within the second
-@pytest.mark.parametrize("engine", ["torch", "cell"])
+@pytest.mark.parametrize("engine", ["torch", "loop"])
 def test_a_language_model_with_dropout_and_carried_state(
     tmp_path: Path, small_lm: dict[str, Any], step: int, engine: str
 ) -> None:

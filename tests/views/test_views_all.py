@@ -17,8 +17,18 @@ from rnncli.recipe import packaged_recipes
 from rnncli.records import Page
 from rnncli.report.lines import cells as width_of
 from rnncli.tasks import AnySplits, Recipe, load_recipe, task_names
-from rnncli.views import BATCH, PROTOCOL, Options, Subject, load_view, page, refuse_unread, view_names
-from rnncli.views._overview import groups
+from rnncli.views import (
+    BATCH,
+    PROTOCOL,
+    VIEWS,
+    Options,
+    Subject,
+    about_views,
+    load_view,
+    page,
+    refuse_unread,
+    view_names,
+)
 
 NAMES = view_names()
 CORES: dict[str, dict[str, Any]] = {
@@ -70,7 +80,15 @@ def test_protocol(name: str) -> None:
 
 
 def test_the_overview_names_every_view_once() -> None:
-    assert sorted(name for _, names in groups() for name in names) == NAMES
+    assert sorted(name for listed in about_views().values() for name, _ in listed) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_listed_without_loading_it_is_what_it_says(name: str) -> None:
+    view = load_view(name)
+    assert VIEWS.constants(name) == VIEWS.constants(name) | {"GROUP": view.GROUP, "ABOUT": view.ABOUT}
+    assert 0 < len(view.ABOUT) <= 90
+    assert not view.ABOUT.endswith(".")
 
 
 def test_an_unknown_view_has_a_nearest_name() -> None:

@@ -24,6 +24,7 @@ from rnncli.views import engines as engines_view
 from rnncli.views import influence as influence_view
 from rnncli.views import padding as padding_view
 from rnncli.views import steps as steps_view
+from rnncli.views._show import formula
 from rnncli.views._subject import ask, subject_of_model
 from tests.narrowed import some
 
@@ -306,7 +307,7 @@ def test_engines_show_a_broken_engine(make: Make, monkeypatch: pytest.MonkeyPatc
 def test_formula_counts_torchs_parameters(layers: int, both: bool, bias: bool, proj: int) -> None:
     spec = CoreSpec("lstm", "tanh", 3, 5, layers, both, proj, bias)
     module = nn.LSTM(3, 5, layers, bias=bias, bidirectional=both, proj_size=proj)
-    assert eval(shapes.formula(spec).replace("·", "*")) == sum(p.numel() for p in module.parameters())
+    assert eval(formula(spec).replace("·", "*")) == sum(p.numel() for p in module.parameters())
 
 
 @pytest.mark.parametrize("cell", CELLS)

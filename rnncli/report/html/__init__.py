@@ -215,14 +215,13 @@ def _core(core: CoreSteps) -> Json:
         "num_units": core.num_units,
         "tokens": None if core.tokens is None else [symbols.token(token) for token in core.tokens],
         "answers": answers,
+        "words": {name: symbols.fit(text) for name, text in core.words.items()},
         "values": {name: _packed(values) for name, values in core.values.items()},
     }
 
 
 def _words() -> dict[str, Json]:
     """What the scripts say."""
-    gates = {"i": tr("input gate"), "f": tr("forget gate"), "g": tr("candidate"), "o": tr("output gate")}
-    gates |= {"r": tr("reset gate"), "z": tr("update gate"), "n": tr("candidate")}
     return {
         "target": tr("run"),
         "sample": tr("sample"),
@@ -233,11 +232,6 @@ def _words() -> dict[str, Json]:
         "unit": tr("unit"),
         "fwd": tr("forward"),
         "bwd": tr("backward"),
-        "quantities": {
-            "h": tr("hidden state"),
-            "c": tr("cell state"),
-            **{f"gate.{name}": text for name, text in gates.items()},
-        },
         "reads": tr("reads"),
         "answers": tr("answers"),
         "asked": tr("asked for"),

@@ -26,7 +26,7 @@ function choices(name) {
   if (name === "core") return samples()[chosen.sample].cores.map((one, k) => [k, `${one.name}: ${one.about}`]);
   if (name === "layer") return unique(places().map((one) => one.layer)).map((layer) => [layer, `${layer}`]);
   if (name === "direction") return unique(places().filter((one) => one.layer === chosen.layer).map((one) => one.direction)).map((one) => [one, words[one]]);
-  if (name === "quantity") return quantities().map((one) => [one, words.quantities[one] ? `${one}  ${words.quantities[one]}` : one]);
+  if (name === "quantity") return quantities().map((one) => [one, core().words[one] ? `${one}  ${core().words[one]}` : one]);
   return Array.from({ length: valuesOf(chosen.quantity)[0].length }, (_, unit) => [unit, `${unit}`]);
 }
 

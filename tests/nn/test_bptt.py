@@ -1,5 +1,6 @@
-"""The scan engine: gradcheck, odd sizes, lengths, second derivatives refused, 200 training steps beside torch's."""
+"""The bptt engine: gradcheck, odd sizes, lengths, second derivatives refused, 200 training steps beside torch's."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnncli.cells import CELLS, CoreSpec
-from rnncli.errors import UsageError
+from rnncli.cells import CoreSpec, State
+from rnncli.errors import Missing, UsageError
+from rnncli.nn.engines import ENGINES, Sequence
 from rnncli.nn.frontends import Rows
-from rnncli.nn.recurrent import Core, choose_engine, make_core, run, run_by
+from rnncli.nn.recurrent import choose_engine, make_core, run, run_by
 from tests.narrowed import some
 
 D64 = torch.float64
@@ -29,7 +31,7 @@ def test_gradcheck(cell: str, nonlinearity: str, bidirectional: bool, lengths: l
     spec = CoreSpec(cell, nonlinearity, I, H, 2, bidirectional, bias=bias)
     core = make_core(spec).double()
     rows = spec.num_layers * spec.num_directions
-    state = [torch.randn(rows, B, H, dtype=D64, requires_grad=True) for _ in CELLS[cell].states]
+    state = [torch.randn(rows, B, H, dtype=D64, requires_grad=True) for _ in spec.states]
     x = torch.randn(T, B, I, dtype=D64, requires_grad=True)
     names, weights = zip(*core.named_parameters(), strict=True)
     sizes = None if lengths is None else torch.tensor(lengths)
@@ -37,7 +39,7 @@ def test_gradcheck(cell: str, nonlinearity: str, bidirectional: bool, lengths: l
     def outputs(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         states, given = rest[: len(state)], dict(zip(names, rest[len(state) :], strict=True))
         with torch.nn.utils.stateless._reparametrize_module(core, given):
-            output, last = run_by("scan", core, x, sizes, states)
+            output, last = run_by("bptt", core, x, sizes, states)
         return (output, *last)
 
     assert torch.autograd.gradcheck(outputs, (x, *state, *weights))
@@ -71,7 +73,7 @@ def test_equals_torch_at_any_size(
     x = torch.randn(T, B, I, dtype=D64)
     sizes = None if lengths is None else torch.tensor(lengths[:B]).clamp(max=T)
     found = []
-    for engine in ("scan", "torch"):
+    for engine in ("bptt", "torch"):
         given_x = x.clone().requires_grad_()
         output, last = run_by(engine, core, given_x, sizes)
         loss = output.square().sum() + sum(state.sum() for state in last)
@@ -85,7 +87,7 @@ def test_a_second_derivative_is_refused(cell: str, nonlinearity: str) -> None:
     """A gradient penalty, with a constant upstream gradient: the case in which a silent wrong number is possible."""
     core = make_core(CoreSpec(cell, nonlinearity, 2, 3)).double()
     x = torch.randn(4, 2, 2, dtype=D64, requires_grad=True)
-    output, _ = run_by("scan", core, x)
+    output, _ = run_by("bptt", core, x)
     with pytest.raises(UsageError, match="second derivative"):
         torch.autograd.grad(output.sum(), x, create_graph=True)
 
@@ -111,7 +113,7 @@ def train(cell: str, nonlinearity: str, engine: str, steps: int) -> list[float]:
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
 def test_200_training_steps_have_torchs_losses(cell: str, nonlinearity: str) -> None:
-    ours, theirs = train(cell, nonlinearity, "scan", 200), train(cell, nonlinearity, "torch", 200)
+    ours, theirs = train(cell, nonlinearity, "bptt", 200), train(cell, nonlinearity, "torch", 200)
     assert ours[-1] < 0.8 * ours[0]
     assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-4)
     assert ours[:20] == pytest.approx(theirs[:20], rel=1e-5)
@@ -121,8 +123,8 @@ def test_without_gradients_and_on_bfloat16() -> None:
     core = make_core(CoreSpec("gru", "tanh", 4, 6, 2, True))
     x = torch.randn(5, 3, 4)
     with torch.no_grad():
-        torch.testing.assert_close(run_by("scan", core, x)[0], run_by("torch", core, x)[0])
-        half = run_by("scan", core.bfloat16(), x.bfloat16())[0]
+        torch.testing.assert_close(run_by("bptt", core, x)[0], run_by("torch", core, x)[0])
+        half = run_by("bptt", core.bfloat16(), x.bfloat16())[0]
         torch.testing.assert_close(half.float(), run_by("torch", core.float(), x)[0], rtol=0.05, atol=0.05)
 
 
@@ -142,7 +144,7 @@ def test_rows_of_a_table(
     sizes = None if lengths is None else torch.tensor(lengths)
     found = []
     for x in (rows, rows.tensor()):
-        output, last = run_by("scan", core, x, sizes)
+        output, last = run_by("bptt", core, x, sizes)
         loss = output.square().sum() + sum(state.sum() for state in last)
         asked = [*core.parameters(), *([] if table is None else [table])]
         found.append([output, *last, *torch.autograd.grad(loss, asked)])
@@ -158,9 +160,9 @@ def test_large_layers_by_onednn(cell: str, nonlinearity: str, half: bool) -> Non
     core = make_core(CoreSpec(cell, nonlinearity, 24, 512))
     x, d_output = torch.randn(5, 9, 24), torch.randn(5, 9, 512)
     found = []
-    for engine in ("scan", "torch"):
+    for engine in ("bptt", "torch"):
         core.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half and engine == "scan"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half and engine == "bptt"):
             output, _ = run_by(engine, core, x)
         output.backward(d_output)
         found.append([output.detach(), *(some(weight.grad) for weight in core.parameters())])
@@ -186,54 +188,62 @@ def test_rows_of_weights_with_large_sums(cell: str, half: bool) -> None:
     double.load_state_dict(core.state_dict())
     exact = run_by("torch", double, x.double())[0]
     apart = {}
-    for engine in ("scan", "torch"):
+    for engine in ("bptt", "torch"):
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             apart[engine] = float(
                 (run_by(engine, core, x)[0].detach().double() - exact.detach()).square().mean().sqrt()
             )
     # a sigmoid is right to 6e-8 near 1/2, where torch's tanh near 0 is right in every digit
-    assert apart["scan"] < (3 * apart["torch"] if half else 1.5e-7)
+    assert apart["bptt"] < (3 * apart["torch"] if half else 1.5e-7)
 
 
-def test_a_model_scans_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_takes_it_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not without gradients, not over a few steps: there torch's module is faster."""
-    from rnncli.nn import scan as module
-
     seen: list[int] = []
-    real = module.scan
+    real = ENGINES["bptt"]
 
-    def watched(core: Core, spec: CoreSpec, x: Tensor, *rest: Any) -> Any:
-        seen.append(len(x))
-        return real(core, spec, x, *rest)
+    def counting(core: torch.nn.Module, spec: CoreSpec, over: Sequence) -> tuple[Tensor, State]:
+        seen.append(len(over.tensor))
+        return real.run(core, spec, over)
 
-    monkeypatch.setattr(module, "scan", watched)
+    monkeypatch.setitem(ENGINES.loaded, "bptt", replace(real, run=counting))
     core = make_core(CoreSpec("gru", "tanh", 2, 3))
-    for engine in ("scan", "auto"):
+    for engine in ("bptt", "scan", "auto"):
         run(core, torch.zeros(12, 1, 2), engine=engine)
         run(core, torch.zeros(9, 1, 2), engine=engine)
         with torch.no_grad():
             run(core, torch.zeros(12, 1, 2), engine=engine)
-    assert seen == [12, 12]
+    assert seen == [12, 12, 12]
+
+
+def test_an_engine_that_needs_what_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And auto does not take it, however fast it may be."""
+    lacking = replace(ENGINES["loop"], faster=lambda spec, work: 99.0, needs=("no_such_module",))
+    monkeypatch.setitem(ENGINES.loaded, "loop", lacking)
+    spec = CoreSpec("gru", "tanh", 2, 3)
+    assert choose_engine(spec, torch.float32, "cpu", T=20) == "bptt"
+    with pytest.raises(Missing, match="no_such_module"):
+        run_by("loop", make_core(spec), torch.zeros(2, 1, 2))
 
 
 def test_what_auto_means() -> None:
     def chosen(cell: str, dtype: torch.dtype = torch.float32, device: str = "cpu", T: int = 10, **rest: bool) -> str:
         return choose_engine(CoreSpec(cell, "tanh", 4, 6), dtype, device, T=T, **rest)
 
-    assert [chosen("rnn"), chosen("gru"), chosen("lstm")] == ["scan", "scan", "torch"]
+    assert [chosen("rnn"), chosen("gru"), chosen("lstm")] == ["bptt", "bptt", "torch"]
     assert [chosen("rnn", T=9), chosen("gru", T=9)] == ["torch", "torch"]
     assert chosen("gru", T=99, gradients=False) == "torch"
-    assert [chosen("lstm", D64), chosen("lstm", padded=True)] == ["scan", "scan"]
+    assert [chosen("lstm", D64), chosen("lstm", padded=True)] == ["bptt", "bptt"]
     assert [chosen(cell, device="cuda") for cell in ("rnn", "gru", "lstm")] == ["torch"] * 3
     assert choose_engine(CoreSpec("lstm", "tanh", 4, 6, proj_size=2), D64, "cpu", T=99) == "torch"
-    assert choose_engine(CoreSpec("feedforward", "tanh", 4, 6), D64, "cpu", T=99) == "cell"
+    assert choose_engine(CoreSpec("feedforward", "tanh", 4, 6), D64, "cpu", T=99) == "loop"
 
 
 def test_what_it_is_not_written_for_is_said() -> None:
     core = make_core(CoreSpec("lstm", "tanh", 4, 6, proj_size=2))
     with pytest.raises(UsageError, match="projections"):
-        run_by("scan", core, torch.zeros(2, 1, 4))
+        run_by("bptt", core, torch.zeros(2, 1, 4))
     with pytest.raises(UsageError, match="projections"):
-        run(core, torch.zeros(2, 1, 4), engine="scan")
+        run(core, torch.zeros(2, 1, 4), engine="bptt")
     with pytest.raises(ValueError, match="no steps"):
-        run_by("scan", make_core(CoreSpec("gru", "tanh", 4, 6)), torch.zeros(2, 2, 4), torch.tensor([2, 0]))
+        run_by("bptt", make_core(CoreSpec("gru", "tanh", 4, 6)), torch.zeros(2, 2, 4), torch.tensor([2, 0]))

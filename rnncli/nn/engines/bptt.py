@@ -1,4 +1,4 @@
-"""The scan engine: backpropagation through time, written out over the whole sequence.
+"""bptt: backpropagation through time, written out over the whole sequence, for torch's rnn, gru and lstm.
 
 torch's own nn.RNN and nn.GRU let autograd walk back through every small operation of every step. Here one
 autograd.Function per cell holds the recurrence alone, over all steps; the rest is done for all steps at once:
@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from rnncli.cells import CoreSpec, State, Weights, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.nn.engines import Engine, Sequence, Work
 from rnncli.nn.frontends import Rows
 from rnncli.replay import initial_state
 
@@ -56,20 +57,14 @@ class Span:
         return h[self.ends, torch.arange(h.shape[1], device=h.device)]
 
 
-def scan(
-    module: torch.nn.Module,
-    spec: CoreSpec,
-    x: Tensor | Rows,
-    lengths: Tensor | None,
-    state: State | None,
-    dropout: float,
-) -> tuple[Tensor, State]:
-    """A core over a batch. Arguments and results as `rnncli.nn.recurrent.run_by` has them; x may be rows of a table."""
+def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
+    """A core over a batch. x may be rows of a table."""
+    x = given.x
     T, B = x.numbers.shape if isinstance(x, Rows) else x.shape[:2]
     like = weights_of(module).weight_ih
     half = torch.is_autocast_enabled(like.device.type)
-    state = initial_state(spec, B, like) if state is None else state
-    span = None if lengths is None else Span.of(lengths, T, like)
+    state = initial_state(spec, B, like) if given.state is None else given.state
+    span = None if given.lengths is None else Span.of(given.lengths, T, like)
     last: list[State] = []
     for layer in range(spec.num_layers):
         outputs: list[Tensor] = []
@@ -84,10 +79,38 @@ def scan(
             output = steps[0] if span is None else steps[0] * span.inside
             outputs.append(_turned(output, span) if direction else output)
         x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
-        if dropout and layer < spec.num_layers - 1:
-            x = F.dropout(x, dropout)
+        if given.dropout and layer < spec.num_layers - 1:
+            x = F.dropout(x, given.dropout)
     assert isinstance(x, Tensor)
     return x, tuple(torch.stack(rows) for rows in zip(*last, strict=True))
+
+
+SHORTEST = 10  # steps from which on it is faster than torch's modules: what it does around its loop costs some
+
+
+def worth(work: Work) -> bool:
+    """In training, over some steps: without gradients torch's module has less to do, and this has not."""
+    return work.T >= SHORTEST and work.gradients
+
+
+def refuses(spec: CoreSpec) -> str:
+    if spec.torch_class is not None and not spec.proj_size:
+        return ""
+    what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
+    return tr("engine bptt is not written for {what}", what=what)
+
+
+def faster(spec: CoreSpec, work: Work) -> float:
+    """In training on a CPU, beside torch's module:
+
+    - rnn, gru: faster. torch has no fused kernel for them.
+    - lstm: torch's is oneDNN's, and faster; but not in float64, nor for rows of different lengths, which it packs.
+    """
+    if work.device != "cpu" or not worth(work):
+        return 0.0
+    if spec.torch_class is not torch.nn.LSTM:
+        return 2.0
+    return 2.0 if work.padded or work.dtype == torch.float64 else 0.5
 
 
 def _turned(x: Any, span: Span | None) -> Any:
@@ -116,7 +139,7 @@ def _sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
     bias = w.bias_ih
     if bias is not None and w.bias_hh is not None:
         H = spec.hidden_size
-        bias = bias + (F.pad(w.bias_hh[: 2 * H], (0, H)) if spec.cell == "gru" else w.bias_hh)
+        bias = bias + (F.pad(w.bias_hh[: 2 * H], (0, H)) if spec.torch_class is torch.nn.GRU else w.bias_hh)
     if not isinstance(x, Rows):
         return F.linear(x, w.weight_ih, bias)
     if x.table is not None:
@@ -127,16 +150,16 @@ def _sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
     """The states after every step, (T, B, H) each. half: products in bfloat16."""
     assert w.weight_hh is not None
-    if spec.cell == "rnn":
+    if spec.torch_class is torch.nn.RNN:
         return (_RNN(sums, *before, w.weight_hh, spec.nonlinearity == "relu", half),)
-    if spec.cell == "gru":
+    if spec.torch_class is torch.nn.GRU:
         H = spec.hidden_size
         b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
         return (_GRU(sums, *before, w.weight_hh, b_n, half),)
     return tuple(_LSTM(sums, *before, w.weight_hh, half))
 
 
-class RnnScan(torch.autograd.Function):
+class RnnBptt(torch.autograd.Function):
     """h_t = tanh(sum_t + W h_(t-1)), or relu."""
 
     @staticmethod
@@ -173,7 +196,7 @@ class RnnScan(torch.autograd.Function):
         return d_a, d_a[0] @ W, _weight_gradient(d_a, h, h_0, ctx.half), None, None
 
 
-class GruScan(torch.autograd.Function):
+class GruBptt(torch.autograd.Function):
     """r, z = σ(sum + W h_(t-1)); n = tanh(sum_n + r ⊙ q), q = W_n h_(t-1) + b_n; h_t = (1 - z) ⊙ n + z ⊙ h_(t-1)."""
 
     @staticmethod
@@ -237,7 +260,7 @@ def _q_first(W: Tensor) -> Tensor:
     return torch.cat((W[2 * H :], W[: 2 * H]))
 
 
-class LstmScan(torch.autograd.Function):
+class LstmBptt(torch.autograd.Function):
     """i, f, o = σ(sum + W h_(t-1)); g = tanh(...); c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t)."""
 
     @staticmethod
@@ -304,7 +327,7 @@ def _first_derivative_only() -> None:
     """Autograd enables gradients in backward only when asked for a second derivative, which is not written here."""
     if torch.is_grad_enabled():
         raise UsageError(
-            tr("engine scan has no second derivative"), where="model.engine", todo=tr("take engine: torch, or cell")
+            tr("engine bptt has no second derivative"), where="model.engine", todo=tr("take engine: torch, or loop")
         )
 
 
@@ -354,6 +377,8 @@ def _weight_gradient(d_a: Tensor, h: Tensor, h_0: Tensor, half: bool) -> Tensor:
 
 
 _TURN: Any = _Turn.apply  # torch leaves it without types
-_RNN: Any = RnnScan.apply
-_GRU: Any = GruScan.apply
-_LSTM: Any = LstmScan.apply
+_RNN: Any = RnnBptt.apply
+_GRU: Any = GruBptt.apply
+_LSTM: Any = LstmBptt.apply
+
+ENGINE = Engine(run, refuses, faster, worth, reads_tables=True)

@@ -1,0 +1,39 @@
+"""Cells: one file each, and the folder is the registry, with the entry points `rnncli.cells` of installed packages.
+
+A cell file defines `CELL`, a `Cell`: its states, parameters, step, gates and equation. It then trains, traces,
+inspects, demos and compares. It imports torch inside its functions only, so that recipes are checked without torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rnncli.cells._base import CELLS as CELLS
+from rnncli.cells._base import NONLINEARITIES as NONLINEARITIES
+from rnncli.cells._base import Cell as Cell
+from rnncli.cells._base import CoreSpec as CoreSpec
+from rnncli.cells._base import Gates as Gates
+from rnncli.cells._base import Range as Range
+from rnncli.cells._base import Shape as Shape
+from rnncli.cells._base import State as State
+from rnncli.cells._base import Step as Step
+from rnncli.cells._base import Weights as Weights
+from rnncli.cells._base import gated as gated
+from rnncli.cells._base import parameter_name as parameter_name
+from rnncli.cells._base import uniform as uniform
+
+if TYPE_CHECKING:
+    from rnncli.cells._modules import parameter_of as parameter_of
+    from rnncli.cells._modules import quiet_projections as quiet_projections
+    from rnncli.cells._modules import spec_of as spec_of
+    from rnncli.cells._modules import weights_of as weights_of
+
+_NEED_TORCH = ("parameter_of", "quiet_projections", "spec_of", "weights_of")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_TORCH:
+        from rnncli.cells import _modules
+
+        return getattr(_modules, name)
+    raise AttributeError(f"module 'rnncli.cells' has no attribute {name!r}")

@@ -1,0 +1,265 @@
+"""What a cell file says (`Cell`), and what a core is (`CoreSpec`). No torch when this is imported.
+
+Shapes: B batch, I input size, H hidden size, P proj_size (0: none), G gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+State = tuple["Tensor", ...]  # (B, ...) each, in the order of `Cell.states`; the first is h, the output
+Gates = dict[str, "Tensor"]
+
+
+class Weights(dict[str, "Tensor"]):
+    """One layer in one direction: parameter name -> tensor; `.weight_hh` and its like are torch's names for them.
+
+    nonlinearity: tanh, relu or none, for the cells that have a choice.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], nonlinearity: str = "tanh") -> None:
+        super().__init__(tensors)
+        self.nonlinearity = nonlinearity
+
+    def replaced(self, **tensors: Tensor) -> Weights:
+        """The same with some tensors, by name, in the place of its own."""
+        return Weights({**self, **tensors}, self.nonlinearity)
+
+    @property
+    def weight_ih(self) -> Tensor:  # (G·H, I), rows gate by gate
+        return self["weight_ih"]
+
+    @property
+    def weight_hh(self) -> Tensor | None:  # (G·H, P or H); None: a cell without recurrent weights
+        return self.get("weight_hh")
+
+    @property
+    def bias_ih(self) -> Tensor | None:  # (G·H,)
+        return self.get("bias_ih")
+
+    @property
+    def bias_hh(self) -> Tensor | None:  # (G·H,)
+        return self.get("bias_hh")
+
+    @property
+    def weight_hr(self) -> Tensor | None:  # (P, H): lstm with proj_size
+        return self.get("weight_hr")
+
+
+def _tanh(a: Tensor) -> Tensor:
+    return a.tanh()
+
+
+def _relu(a: Tensor) -> Tensor:
+    return a.relu()
+
+
+def _none(a: Tensor) -> Tensor:
+    return a
+
+
+NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": _tanh, "relu": _relu, "none": _none}
+
+
+def h_alone(spec: CoreSpec) -> dict[str, Shape]:
+    """The states of a cell that has only h."""
+    return {"h": (spec.state_size,)}
+
+
+def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
+    """Parameters as torch's modules have them: for every gate W_ih x + b_ih + W_hh h + b_hh, W_hr for a projection."""
+    rows = spec.num_gates * spec.hidden_size
+    shapes: dict[str, Shape] = {"weight_ih": (rows, inputs)}
+    if CELLS[spec.cell].recurrent_weight:
+        shapes["weight_hh"] = (rows, spec.state_size)
+    if spec.bias:
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    if spec.proj_size:
+        shapes["weight_hr"] = (spec.proj_size, spec.hidden_size)
+    return shapes
+
+
+def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
+    """Draw a parameter as torch's modules do, from uniform(-1/sqrt(H), 1/sqrt(H))."""
+    bound: float = spec.hidden_size**-0.5
+    parameter.uniform_(-bound, bound)
+
+
+def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
+    """Of a cell without initial weights of its own for long memory."""
+
+
+Step = Callable[["Tensor", State, Weights], tuple[State, Gates]]
+Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 1), in (-1, 1), anywhere
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a file of this folder says of its cell, as `CELL`.
+
+    step: x (B, I), the states before and the weights of one layer in one direction -> the states after, and every
+        gate by name, (B, H).
+    equation: how h follows, a line under the steps that `inspect` shows.
+    states: name -> shape of one row. The first is h, the output; a matrix (H, H) is a state too.
+    parameters: (spec, size of the layer's input) -> name -> shape, in drawing order; torch's names where torch has the
+        module. Those with G·H rows are read gate by gate.
+    draw, keep: (name, parameter, spec) -> None. They change a parameter in place: to fresh initial weights; to weights
+        that keep each state at first, so that gradients reach far back.
+    gates: name -> where its values lie, in the order of the rows of weight_ih. records: what else a step names.
+    about: state or gate -> what it is, in a word or two. candidate: the gate that holds the new content.
+    two_biases: gates in which b_ih and b_hh are not only added.
+    bounded: whether h lies in (-1, 1) with the nonlinearity tanh.
+    stateful: whether the state before counts; recurrent_weight: whether there is a weight_hh.
+    nonlinearities: those that a recipe may choose; compared: those that make a variant of its own in `train.compare`.
+    torch_class: the class of torch.nn with the same weights. projected: the equation with proj_size, which only such a
+        cell can have. closed_form: nonlinearities with which `replay.closed_form` computes all steps at once.
+    formulas: (with biases, nonlinearity) -> the equations that `demo` shows; else `equation`.
+    paper_step: the form of a paper, where torch's is another one.
+    parallel: a form that computes all steps at once by a prefix scan; no cell of ours has one yet.
+    """
+
+    step: Step
+    equation: str
+    states: Callable[[CoreSpec], dict[str, Shape]] = h_alone
+    parameters: Callable[[CoreSpec, int], dict[str, Shape]] = gated
+    draw: Callable[[str, Tensor, CoreSpec], None] = uniform
+    keep: Callable[[str, Tensor, CoreSpec], None] = as_drawn
+    gates: Mapping[str, Range] = field(default_factory=dict)
+    records: tuple[str, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
+    candidate: str = ""
+    two_biases: tuple[str, ...] = ()
+    bounded: bool = False
+    stateful: bool = True
+    recurrent_weight: bool = True
+    nonlinearities: tuple[str, ...] = ("tanh",)
+    compared: tuple[str, ...] = ()
+    torch_class: str | None = None
+    projected: str = ""
+    closed_form: tuple[str, ...] = ()
+    formulas: Callable[[bool, str], str] | None = None
+    paper_step: Step | None = None
+    parallel: Step | None = None
+
+    @property
+    def num_gates(self) -> int:
+        """G: how many times H rows weight_ih has."""
+        return max(1, len(self.gates))
+
+
+def _cell(module: ModuleType) -> Cell:
+    found = getattr(module, "CELL", None)
+    if not isinstance(found, Cell):
+        raise UsageError(tr("this file defines no CELL"), where=module.__name__)
+    return found
+
+
+CELLS: Registry[Cell] = Registry("rnncli.cells", _cell)
+
+
+@dataclass(frozen=True)
+class CoreSpec:
+    """What a recurrent core is, whoever made it. A core: the layers and directions that run over a sequence."""
+
+    cell: str
+    nonlinearity: str
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    proj_size: int = 0
+    bias: bool = True
+
+    @property
+    def num_gates(self) -> int:
+        return CELLS[self.cell].num_gates
+
+    @property
+    def num_directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def state_size(self) -> int:
+        """Size of h: P where there is a projection, else H."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def states(self) -> dict[str, Shape]:
+        """State name -> shape of one row of a batch; the first is h."""
+        return CELLS[self.cell].states(self)
+
+    @property
+    def output_size(self) -> int:
+        """Size of one step's output, D·H or D·P."""
+        return self.num_directions * self.state_size
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether every h lies in (-1, 1)."""
+        return CELLS[self.cell].bounded and self.nonlinearity == "tanh" and not self.proj_size
+
+    @property
+    def equation(self) -> str:
+        """How h follows, with this core's nonlinearity and projection."""
+        cell = CELLS[self.cell]
+        if self.nonlinearity == "relu":
+            return cell.equation.replace("tanh", "relu")
+        if self.nonlinearity == "none":
+            return cell.equation.replace("tanh(", "").removesuffix(")")
+        return cell.projected if self.proj_size else cell.equation
+
+    def layer_input_size(self, layer: int) -> int:
+        return self.input_size if layer == 0 else self.output_size
+
+    @property
+    def torch_class(self) -> type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None:
+        """torch's module of the same function, or None: no torch class leaves out the nonlinearity or W_hh."""
+        name = None if self.nonlinearity == "none" else CELLS[self.cell].torch_class
+        if name is None:
+            return None
+        from torch import nn
+
+        return {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}[name]
+
+    def parameter_shapes(self, layer: int) -> dict[str, Shape]:
+        """Name -> shape for one direction of a layer, in the order in which torch draws them."""
+        return CELLS[self.cell].parameters(self, self.layer_input_size(layer))
+
+    def num_parameters(self) -> int:
+        """Sum over layers and directions; of torch's cells D·[G·H·(in + Hout) + 2·G·H + P·H] a layer."""
+        return self.num_directions * sum(
+            prod(shape) for layer in range(self.num_layers) for shape in self.parameter_shapes(layer).values()
+        )
+
+    def __str__(self) -> str:
+        """Such as `LSTM(32, 64, 2 layers, bidirectional)`."""
+        cell = CELLS[self.cell]
+        name = cell.torch_class or self.cell.capitalize()
+        parts = [str(self.input_size), str(self.hidden_size)]
+        if self.num_layers > 1:
+            parts.append(tr("{n} layers", n=self.num_layers))
+        if self.bidirectional:
+            parts.append("bidirectional")
+        if self.proj_size:
+            parts.append(f"proj_size {self.proj_size}")
+        if not self.bias:
+            parts.append(tr("no bias"))
+        shown = f"{name}({', '.join(parts)})"
+        return f"{shown} {self.nonlinearity}" if len(cell.nonlinearities) > 1 else shown
+
+
+def parameter_name(name: str, layer: int, direction: int) -> str:
+    """torch's name: `weight_ih`, 1, 1 -> `weight_ih_l1_reverse`."""
+    return f"{name}_l{layer}{'_reverse' if direction else ''}"

@@ -1,0 +1,119 @@
+"""What an engine file says (`Engine`), and the engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnncli.cells import CoreSpec, State, quiet_projections
+from rnncli.errors import Missing, UsageError
+from rnncli.locale import tr
+from rnncli.names import ENGINE_ALIASES
+from rnncli.nn.frontends import Rows
+from rnncli.registry import Registry
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What an engine is to run over. lengths: (B,) on the CPU, None where all rows have all steps. state: h_0 and the
+    cell's other states, (L·D, B, ...), zeros if None. dropout: between layers."""
+
+    x: Tensor | Rows  # (T, B, I), or rows of a table
+    lengths: Tensor | None
+    state: State | None
+    dropout: float
+
+    @property
+    def tensor(self) -> Tensor:
+        """x itself, (T, B, I)."""
+        return self.x.tensor() if isinstance(self.x, Rows) else self.x
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is known before an engine is chosen. padded: whether rows of a batch differ in length. gradients: whether
+    they are wanted, as in training."""
+
+    dtype: torch.dtype
+    device: str
+    T: int
+    padded: bool = False
+    gradients: bool = True
+
+
+def whatever(work: Work) -> bool:
+    """Of an engine that is worth its while on any work."""
+    return True
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a file of this folder says of its engine, as `ENGINE`.
+
+    run: a core over a sequence -> output (T, B, D·H or D·P), 0 behind a row's end, and the last states, shaped like the
+        initial ones; of a row, at its own last step (its first, in the reverse direction).
+    refuses: why it cannot run a core, "" where it can.
+    faster: its rank by measurements of training: torch's module (or the loop, where torch has none) is 1, an engine
+        that is faster above. `engine: auto` takes the highest. No figure: `rnncli bench` measures them.
+    worth: whether it can gain at all on some work; where not, torch's module runs instead.
+    reads_tables: whether x may be rows of a table. needs: modules that must be installed.
+    """
+
+    run: Callable[[nn.Module, CoreSpec, Sequence], tuple[Tensor, State]]
+    refuses: Callable[[CoreSpec], str]
+    faster: Callable[[CoreSpec, Work], float]
+    worth: Callable[[Work], bool] = whatever
+    reads_tables: bool = False
+    needs: tuple[str, ...] = ()
+
+    def can(self, spec: CoreSpec) -> bool:
+        return not self.refuses(spec) and not self.missing()
+
+    def missing(self) -> list[str]:
+        """The modules that it needs and that are not installed."""
+        return [name for name in self.needs if find_spec(name) is None]
+
+
+def _engine(module: ModuleType) -> Engine:
+    found: Engine = module.ENGINE
+    return found
+
+
+ENGINES: Registry[Engine] = Registry("rnncli.nn.engines", _engine)
+
+
+def engine_of(name: str) -> Engine:
+    """The engine of that name, or of an older one. Raises ValueError."""
+    name = ENGINE_ALIASES.get(name, name)
+    if name not in ENGINES:
+        raise ValueError(f"no engine {name!r}")
+    return ENGINES[name]
+
+
+def check_engine(spec: CoreSpec, engine: str) -> None:
+    """UsageError where `engine` cannot run this core, Missing where it needs what is not installed."""
+    found = engine_of(engine)
+    why = found.refuses(spec)
+    if why:
+        raise UsageError(why, todo=tr("take engine: auto or engine: loop"))
+    if found.missing():
+        raise Missing(tr("engine {engine} needs {names}", engine=engine, names=", ".join(found.missing())))
+
+
+def call(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
+    """The core's own forward: the fused torch module, or, inside `trace`, the loop that stands in for it."""
+    x, state = given.tensor, given.state
+    hx = None if state is None else (state if len(state) > 1 else state[0])
+    with quiet_projections(spec):
+        if given.lengths is None:
+            output, last = core(x, hx)
+        else:
+            output, last = core(pack_padded_sequence(x, given.lengths, enforce_sorted=False), hx)
+            output, _ = pad_packed_sequence(output, total_length=x.shape[0])
+    return output, (tuple(last) if isinstance(last, (tuple, list)) else (last,))

@@ -1,0 +1,25 @@
+"""loop: the Python loop over a cell's steps, which can record, and runs every cell."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from rnncli.cells import CoreSpec, State
+from rnncli.nn.engines import Engine, Sequence, Work
+from rnncli.replay import run_core
+
+
+def run(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
+    return run_core(core, given.tensor, given.state, given.lengths, dropout=given.dropout)
+
+
+def refuses(spec: CoreSpec) -> str:
+    return ""
+
+
+def faster(spec: CoreSpec, work: Work) -> float:
+    """Nowhere, where torch has a module."""
+    return 1.0 if spec.torch_class is None else 0.0
+
+
+ENGINE = Engine(run, refuses, faster)
