@@ -75,6 +75,7 @@ def under_torchrun(
     return given.read_text(), said.read_text()
 
 
+@pytest.mark.evidence
 def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe: str) -> None:
     """Ctrl-C at torchrun, then SIGKILL of the process that writes; gone on with each time. The weights and the log are
     those of a run that was left alone, to the last bit: every process had its own dropout and its own carried state."""
