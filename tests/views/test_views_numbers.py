@@ -295,7 +295,7 @@ def test_engines_show_a_broken_engine(make: Make, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(engines_view, "run_by", broken)
     checks = {check.name: check.ok for check in views.page("engines", make("lstm")).checks()}
     assert checks["rnn-torch"] is False
-    assert checks["rnn-cell"] is True
+    assert checks["rnn-loop"] is True
 
 
 # shapes, params
