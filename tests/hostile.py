@@ -31,8 +31,8 @@ class TooSlow(BaseException):
 
 @contextmanager
 def bounded(memory: int = 2 * GIB, seconds: float = SECONDS) -> Iterator[None]:
-    """At most so many more bytes of address space (then MemoryError), and at most so many seconds of processor time (then
-    TooSlow; where even that cannot be raised, inside a loop in C or waiting for ever, the process ends with a dump)."""
+    """At most so many more bytes of address space (then MemoryError), and at most so many seconds of processor time
+    (then TooSlow; inside a loop in C, or waiting for ever, where that cannot be raised, the process ends with a dump)."""
 
     def stop(number: int, frame: Any) -> None:
         raise TooSlow(f"more than {seconds} s")
