@@ -32,7 +32,7 @@ class TooSlow(BaseException):
 @contextmanager
 def bounded(memory: int = 2 * GIB, seconds: float = SECONDS) -> Iterator[None]:
     """At most so many more bytes of address space (then MemoryError), and at most so many seconds of processor time
-    (then TooSlow; inside a loop in C, or waiting for ever, where that cannot be raised, the process ends with a dump)."""
+    (then TooSlow; inside a loop in C, or waiting for ever, where that cannot be raised, the process is ended)."""
 
     def stop(number: int, frame: Any) -> None:
         raise TooSlow(f"more than {seconds} s")
