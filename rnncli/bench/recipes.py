@@ -239,7 +239,7 @@ def _copy(job: Job) -> Any:
 
 def _some_batches(job: Job) -> list[Batch]:
     order = Order(job.config.train.seed, 1)
-    return list(islice(job.task.batches(job.config, job.splits.train, order), BATCHES))
+    return list(islice(job.batches(order), BATCHES))
 
 
 def _beside_bare(

@@ -77,7 +77,7 @@ def step_seconds(job: Job) -> float:
     probe.model = copy.deepcopy(job.model)
     state = start(probe)
     before = torch.get_rng_state()
-    batches = list(islice(job.task.batches(job.config, job.splits.train, Order(job.config.train.seed, 1)), 2))
+    batches = list(islice(job.batches(Order(job.config.train.seed, 1)), 2))
     seconds = 0.0
     for batch in batches:
         began = time.perf_counter()

@@ -76,7 +76,7 @@ class Loop(Work):
     def results(self) -> Arrays:
         self.begin()
         job = self.job
-        batch: Batch = next(job.task.batches(job.config, job.splits.train, Order(0, 1)))
+        batch: Batch = next(job.batches(Order(0, 1)))
         with torch.no_grad():
             scores = job.model(batch).scores.numpy()
         return loop_results(self.train(CHECKED), scores)
