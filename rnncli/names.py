@@ -11,7 +11,7 @@ from rnncli.registry import Registry
 
 
 class CellFacts(Protocol):
-    """What a recipe is checked against, of a cell: `rnncli.cells.Cell`, seen from where there is no torch."""
+    """The part of `rnncli.cells.Cell` that recipe validation needs, typed without importing torch."""
 
     @property
     def nonlinearities(self) -> tuple[str, ...]:

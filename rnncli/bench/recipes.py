@@ -374,7 +374,7 @@ def _allowed(job: Job, batch: Batch, precision: str) -> float:
 
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
     """The first batch's loss without dropout, before any update. With gradients, as in training: without them torch's
-    module would stand in for bptt."""
+    module would run in place of bptt."""
     model = copy.deepcopy(job.model).eval()
     with job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)

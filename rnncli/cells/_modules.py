@@ -55,13 +55,13 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
 def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:
     """One weight of a core, as it computes with it now; a *Cell of torch has one layer and no number in its names."""
     own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
-    found: Tensor = getattr(module, own)  # a parametrized weight is no parameter
+    found: Tensor = getattr(module, own)  # a parametrized weight is not in _parameters
     return found
 
 
 @contextmanager
 def quiet_projections(spec: CoreSpec) -> Iterator[None]:
-    """torch warns at each process's first LSTM with projections that oneDNN has none; nobody can act on it."""
+    """torch warns, once per process, that oneDNN has no LSTM with projections; users cannot do anything about it."""
     if not spec.proj_size:
         yield
         return

@@ -151,8 +151,8 @@ def _sizes(n: int, fractions: Mapping[str, float]) -> dict[str, int]:
 
 def _too_few(name: str, n: int, fraction: float, why: str = "") -> DataError:
     what = trn(
-        "{n} row is too few: a share of {share} for {part} is no row",
-        "{n} rows are too few: a share of {share} for {part} is no row",
+        "{n} row is too few: a share of {share} leaves none for {part}",
+        "{n} rows are too few: a share of {share} leaves none for {part}",
         n=n,
         share=f"{fraction:g}",
         part=name,

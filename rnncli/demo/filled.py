@@ -90,7 +90,7 @@ def _text(path: str, name: str) -> str:
 
 
 def number_in(text: str) -> float:
-    """0.5, 0,5, 1/2, 50 %, 1.234,5, with any minus, digits or blanks that Unicode has; what is no number is nan."""
+    """0.5, 0,5, 1/2, 50 %, 1.234,5, with any Unicode minus sign, digits or spaces; NaN for anything else."""
     text = "".join(unicodedata.normalize("NFKC", text).translate(_MINUS | _MARKS).split()).lstrip("=≈")
     over, slash, under = text.removesuffix("%").partition("/")
     try:
