@@ -55,8 +55,25 @@ def _without_type(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
+def _views() -> str:
+    from rnncli.views import about_views
+
+    listed = [f"{name}: {line}." for group in about_views().values() for name, line in group]
+    return "\n\n".join(["One of these; without one, an overview.", *listed])
+
+
+_HELP_MADE_LATE = {"{views}": _views}  # help that takes time to make -> what makes it
+
+
 class Command(TyperCommand):
-    """A command whose errors name it."""
+    """A command whose errors name it, and whose help is made no earlier than it is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        parameter: Any
+        for parameter in self.params:
+            if parameter.help in _HELP_MADE_LATE:
+                parameter.help = _HELP_MADE_LATE[parameter.help]()
+        super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _placed(ctx):

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
-from rnncli.cli.target import target_named
-from rnncli.views import about_views
 
 _WHAT = "What is looked at"
 
@@ -24,10 +22,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="VIEW",
-            help="\n\n".join(
-                ["One of these; without one, an overview."]
-                + [f"{name}: {line}." for listed in about_views().values() for name, line in listed]
-            ),
+            help="{views}",  # filled in by rnncli.cli when it is shown: entry points are slow to read
         ),
     ] = "",
     other: Annotated[
@@ -100,6 +95,7 @@ def inspect(
     save: Save = None,
 ) -> None:
     """Look inside a recurrent network: any tensor, any step, of a recipe, a run, or anybody's weights."""
+    from rnncli.cli.target import target_named
     from rnncli.targets.inspect import InspectRequest
     from rnncli.targets.inspect import inspect as inspected
     from rnncli.views._options import parse_options

@@ -105,6 +105,17 @@ def test_quick_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -
     assert found.stderr.endswith("0 []"), found.stderr
 
 
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_no_entry_points_are_read_before_they_are_asked_for(word: str, tmp_path: Path) -> None:
+    """Every command is imported for the list of commands; what some of them need is not."""
+    late = LIGHT.replace('{"torch", "matplotlib", "safetensors"}', '{"importlib.metadata", "rnncli.targets"}')
+    found = subprocess.run(
+        [sys.executable, "-c", late, word],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert found.stderr.endswith("0 []"), found.stderr
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_imports_nothing_heavy(shell: str, tmp_path: Path) -> None:
     environment = {
