@@ -23,7 +23,8 @@ REQUIREMENTS = [
     if not line.startswith("rnncli[")
 ]
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+MISSING = [name for name in ("bash", "git") if shutil.which(name) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not here: {', '.join(MISSING)}")
 
 README = """# A project
 ```bash

@@ -17,19 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 from rnncli.cli import run as rnncli
+from tests.processor import processor
 
 V01 = Path(__file__).parents[1] / "data" / "v01"
 EXPECTED = json.loads((V01 / "expected.json").read_text())
-
-
-def processor() -> str:
-    """Of this machine as expected.json names it; nothing where the system does not say."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return ""
-    lines = (line.partition(":") for line in cpuinfo.read_text().split("\n\n")[0].splitlines())
-    facts = {name.strip(): value.strip() for name, _, value in lines}
-    return " ".join(facts.get(name, "") for name in ("model name", "cpu family", "model", "stepping"))
 
 
 @pytest.mark.parametrize("name", EXPECTED["runs"])
