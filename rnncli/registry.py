@@ -53,9 +53,7 @@ class Registry(Mapping[str, T]):
     @cached_property
     def added(self) -> Mapping[str, EntryPoint]:
         """The entry points of installed packages, by name; a name of the folder's own cannot be taken."""
-        from importlib.metadata import entry_points  # slow to import, and seldom needed
-
-        return {point.name: point for point in entry_points(group=self.package) if point.name not in self.files}
+        return {name: points[-1] for name, points in added(self.package).items() if name not in self.files}
 
     def __getitem__(self, name: str) -> T:
         """Raises KeyError: there is no such name. Missing: its package cannot be imported."""
@@ -89,15 +87,28 @@ class Registry(Mapping[str, T]):
         return name in self.files or name in self.added
 
 
+def added(group: str) -> dict[str, list[EntryPoint]]:
+    """Name -> the entry points of that name, of all installed packages."""
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def package_of(point: EntryPoint) -> str:
+    """The package that an entry point is of."""
+    return point.value if point.dist is None else point.dist.name
+
+
 def _imported(point: EntryPoint) -> ModuleType:
     where = f"{point.group}: {point.name} = {point.value}"
     try:
         found = point.load()
     except (ImportError, AttributeError) as error:
-        package = "" if point.dist is None else point.dist.name
-        raise Missing(
-            tr("this entry point of {package} cannot be imported: {why}", package=package, why=error), where=where
-        ) from error
+        what = tr("this entry point of {package} cannot be imported: {why}", package=package_of(point), why=error)
+        raise Missing(what, where=where) from error
     if not isinstance(found, ModuleType):
         raise UsageError(tr("an entry point names a module, not something inside it"), where=where)
     return found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rnncli.errors import Fault, Missing, RecipeError, UsageError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
+from rnncli.registry import added, package_of
 from rnncli.tasks.base import AnyTask, Task
 
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ def _own() -> dict[str, str]:
 @cache
 def _added() -> dict[str, list[EntryPoint]]:
     """Name -> who gives it, of the tasks of other packages."""
-    from importlib.metadata import entry_points  # not for those who only want to know what a task is
-
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, []).append(entry)
-    return found
+    return added(GROUP)
 
 
 @cache
@@ -57,7 +53,7 @@ def load_task(name: str) -> AnyTask:
         task: AnyTask = import_module(_own()[name]).TASK
         return task
     if len(others) + (name in _own()) > 1:
-        packages = ", ".join([*(["rnncli"] if name in _own() else []), *map(_package, others)])
+        packages = ", ".join([*(["rnncli"] if name in _own() else []), *map(package_of, others)])
         raise UsageError(
             tr("task {name} is defined by several packages: {packages}", name=name, packages=packages),
             todo=tr("uninstall all of them but one"),
@@ -67,17 +63,18 @@ def load_task(name: str) -> AnyTask:
         loaded = entry.load()
     except (ImportError, AttributeError) as error:
         raise Missing(
-            tr("task {name} of {package} cannot be loaded: {why}", name=name, package=_package(entry), why=error)
+            tr("task {name} of {package} cannot be loaded: {why}", name=name, package=package_of(entry), why=error)
         ) from error
     if not isinstance(loaded, Task):
         raise Missing(
-            tr("task {name} of {package} is {value}, not a Task", name=name, package=_package(entry), value=entry.value)
+            tr(
+                "task {name} of {package} is {value}, not a Task",
+                name=name,
+                package=package_of(entry),
+                value=entry.value,
+            )
         )
     return loaded
-
-
-def _package(entry: EntryPoint) -> str:
-    return entry.value if entry.dist is None else entry.dist.name
 
 
 def config_class(name: str) -> type[RecipeConfig]:
