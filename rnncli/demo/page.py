@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rnncli.demo.given import File
 
 SEEDS = 100  # among which that of another sheet is looked for
-SECONDS = 5.0  # for that
+ROWS = 20_000  # of those sheets, all together: some seconds
 
 
 def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, whole: bool = False) -> records.Page:
@@ -98,17 +98,14 @@ def _checked(net: Network, made: Trace, shown: Shown, file: File | None) -> list
 
 
 def _options_of(written: Sequence[str], settings: Settings, shown: Shown, file: File | None) -> str:
-    """The seed, and --nice, whose sheet has these sums, as options; "" where it is none of the first SEEDS, or the
-    sheets are so large that looking for it takes more than SECONDS."""
-    began = time.monotonic()
-    for nice in (settings.nice,) if file is not None else (settings.nice, not settings.nice):
-        for seed in range(SEEDS):
-            if time.monotonic() - began > SECONDS:
-                return ""
-            net = build(replace(settings, seed=seed, nice=nice), file)
-            if sheet.same_numbers(written, _forms(net, _traced(net), shown)):
-                options = f"--nice --seed {seed}" if nice else f"--seed {seed}"
-                return tr("{options} and without --nice", options=options) if settings.nice > nice else options
+    """The seed, and --nice, whose sheet has these sums, as options; "" where it is none of the first SEEDS, or not
+    among the first sheets that have ROWS rows together."""
+    kinds = (settings.nice,) if file is not None else (settings.nice, not settings.nice)
+    for nice, seed in islice(product(kinds, range(SEEDS)), ROWS // max(1, len(written))):
+        net = build(replace(settings, seed=seed, nice=nice), file)
+        if sheet.same_numbers(written, _forms(net, _traced(net), shown)):
+            options = f"--nice --seed {seed}" if nice else f"--seed {seed}"
+            return tr("{options} and without --nice", options=options) if settings.nice > nice else options
     return ""
 
 
