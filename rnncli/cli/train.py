@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,6 +66,9 @@ def train(
     """Train a recipe into a run folder."""
     from rnncli.device import this_process
 
+    modes = {"--resume": resume, "--init-from": init_from, "--dry-run": dry_run, "--fast-dev-run": fast_dev_run,
+             "--print-config": print_config, "--code": code, "--out": out is not None, "--json": json}  # fmt: skip
+    _refuse_together(modes)
     if dry_run or print_config or code:
         only_one_process()
     rank = this_process().rank
@@ -91,7 +95,7 @@ def train(
             tr("name a recipe, or a run to --resume"), where="rnncli train", todo=tr("such as: rnncli train hello")
         )
     if resume:
-        _resume(resume, tuple(sets or ()), flags, out, json)
+        _resume(resume, tuple(sets or ()), flags, modes)
         return
     from rnncli.tasks import load_recipe
 
@@ -99,13 +103,7 @@ def train(
     _notes(loaded, rank)
     if loaded.note and not settings.quiet:
         print(loaded.note, file=sys.stderr)
-    if print_config:
-        _print_config(loaded, json)
-        return
-    if code:
-        from rnncli.runs import script
-
-        sys.stdout.write(script.code(loaded))
+    if _shown(loaded, modes):
         return
     with waiting(tr("loading torch ..."), quiet=json):
         from rnncli.training.job import prepare
@@ -118,6 +116,9 @@ def train(
 
         load_weights(job.model, find_run(init_from) / "model.safetensors")
     if dry_run:
+        from rnncli.runs.folder import require_free
+
+        require_free(out)
         _dry_run(job, json)
         return
     if fast_dev_run:
@@ -133,7 +134,41 @@ def train(
         _run(job, None if rank else new_folder(loaded.name, out), json)
 
 
-def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], out: str | None, json: bool) -> None:
+# Options of which one would not be obeyed, and what to do instead.
+_NOT_TOGETHER = {
+    "--resume": ("--init-from", "--fast-dev-run", "--out"),
+    "--print-config": ("--dry-run", "--code", "--init-from", "--out"),
+    "--code": ("--dry-run", "--fast-dev-run", "--init-from", "--out", "--json"),
+    "--dry-run": ("--fast-dev-run",),
+    "--fast-dev-run": ("--out",),
+}
+
+
+def _refuse_together(modes: Mapping[str, object]) -> None:
+    """Raises UsageError: two options that exclude each other."""
+    for option, others in _NOT_TOGETHER.items():
+        for other in others if modes[option] else ():
+            if modes[other]:
+                raise UsageError(
+                    tr("{option} and {other} do not go together", option=option, other=other),
+                    where="rnncli train",
+                    todo=tr("a resumed run stays in its folder") if option == "--resume" and other == "--out"
+                    else tr("leave one out"),
+                )  # fmt: skip
+
+
+def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
+    """Whether the recipe was to be shown and not trained."""
+    if modes["--print-config"]:
+        _print_config(recipe, bool(modes["--json"]))
+    elif modes["--code"]:
+        from rnncli.runs import script
+
+        sys.stdout.write(script.code(recipe))
+    return bool(modes["--print-config"] or modes["--code"])
+
+
+def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], modes: Mapping[str, object]) -> None:
     from rnncli.device import this_process
     from rnncli.runs.folder import find_run
     from rnncli.runs.open import open_run
@@ -141,11 +176,11 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
     from rnncli.training.job import prepare
     from rnncli.training.session import distributed_session
 
-    if out is not None:
-        raise UsageError(tr("a resumed run stays in its folder"), where="--out", todo=tr("leave --out away"))
-    folder = find_run(target)
+    folder, json = find_run(target), bool(modes["--json"])
     name = folder.name.rpartition("-")[0] or folder.name
     recipe = recipe_of(folder, name, sets, flags)
+    if _shown(recipe, modes):
+        return
     run = open_run(folder)
     rank = this_process().rank
     if is_finished(run, recipe):
@@ -166,6 +201,9 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
     if rank == 0:
         for sentence in sentences:
             print(sentence, file=sys.stderr)
+    if modes["--dry-run"]:
+        _dry_run(job, json)
+        return
     with distributed_session(job):
         _run(job, folder, json, resume=True)
 

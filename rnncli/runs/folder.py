@@ -71,6 +71,12 @@ def new_folder(name: str, out: str | None = None) -> Path:
         raise not_made(RUNS, error) from error
 
 
+def require_free(out: str | None) -> None:
+    """UsageError where `out` could not become a run folder, as `new_folder` says it. Makes nothing."""
+    if out is not None and os.path.exists(out):
+        make_folder(out, resumable=True)
+
+
 def make_folder(out: str, *, resumable: bool = False) -> Path:
     """The folder `out`, made if need be, which must be empty. resumable: a run in it could be gone on with instead.
     Raises UsageError, CannotWrite."""
