@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import glob
 import gzip
 import hashlib
 import io
@@ -15,12 +16,13 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.locale import tr
+from rnncli.locks import lock_file, process_runs
 
 CHUNK = 1 << 20  # bytes read at a time
 MOST_TIMES = 100  # its packed size: what text and tables hardly ever exceed; a file of repetitions reaches 1,000 times
@@ -209,7 +211,11 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     beside = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         try:
+            _remove_halves(path)
             with open(beside, "wb") as file:
+                if sys.platform != "win32":  # whose locks move the place in the file
+                    with suppress(OSError):  # a file system without locks
+                        lock_file(file)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -218,6 +224,16 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _remove_halves(path: Path) -> None:
+    """What killed processes had written of this file: no process of that number runs here, and none holds its lock."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        number = half.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if number.isdigit() and not process_runs(int(number)):
+            with suppress(OSError), open(half, "r+b") as file:
+                if lock_file(file):
+                    half.unlink()
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -327,7 +343,7 @@ class FolderLock:
     def _lock(file: IO[bytes]) -> bool:
         """Several tries: whoever asks for the holder has the lock for a moment."""
         for _ in range(TRIES):
-            if _lock(file):
+            if lock_file(file):
                 return True
             time.sleep(MOMENT)
         return False
@@ -339,31 +355,9 @@ class FolderLock:
         try:
             with open(Path(folder) / cls.NAME, "rb") as file:
                 found = file.read(20).decode("ascii", "replace").strip()
-                return found if found and not _lock(file, shared=True) else ""
+                return found if found and not lock_file(file, shared=True) else ""
         except OSError:  # may not be read: then nobody of ours works there
             return ""
-
-
-def _lock(file: IO[bytes], shared: bool = False) -> bool:
-    """Take the operating system's lock on an open file without waiting; False where another process has it. shared:
-    others may have it, too, if they share it (Windows knows no such lock)."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            # Far behind the process number, which others must be able to read.
-            file.seek(1 << 20)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def inside(folder: str | Path, name: str) -> Path:

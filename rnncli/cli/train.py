@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -129,9 +129,12 @@ def train(
             _run(job, Path(folder), json, kept=False)
         return
     from rnncli.runs.folder import new_folder
+    from rnncli.runs.unfinished import folders_to_make
 
     with distributed_session(job):
-        _run(job, None if rank else new_folder(loaded.name, out), json)
+        made = [] if rank or out is None else folders_to_make(out)
+        run = None if rank else new_folder(loaded.name, out)
+        _run(job, run, json, made=made if out is not None or run is None else [run])
 
 
 # Options of which one would not be obeyed, and what to do instead.
@@ -230,15 +233,18 @@ def _dry_run(job: Job, json: bool) -> None:
     deliver(lambda: dry_run(job), json=json)
 
 
-def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True) -> None:
-    """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent."""
+def _run(
+    job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True, made: Sequence[Path] = ()
+) -> None:
+    """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent.
+    made: the folders that are removed with a run that could not begin."""
     from rnncli import report
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Message
     from rnncli.report.progress import LiveProgress
-    from rnncli.runs.folder import remove_if_not_begun
     from rnncli.runs.summary import closing, header
     from rnncli.runs.train import StoppedBySignal, run_training
+    from rnncli.runs.unfinished import remove_if_not_begun
 
     try:
         if job.rank:
@@ -261,7 +267,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
         raise typer.Exit(stop.code) from None
     except Exception:
         if folder is not None and not resume:
-            remove_if_not_begun(folder)
+            remove_if_not_begun(folder, made)
         raise
     with waiting(tr("measuring one example ...")):
         page = closing(job, outcome)

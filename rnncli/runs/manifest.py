@@ -82,6 +82,11 @@ def check_manifest(folder: str | Path, names: Iterable[str] | None = None) -> li
             raise fault
 
 
+def listed_files(folder: Path) -> list[str]:
+    """The names that the folder's manifest lists, relative to it. Raises DataError."""
+    return list(_read_manifest(folder))
+
+
 def _fault(path: Path, states: list[_State]) -> DataError | None:
     found = _state(path)
     if found in states:
