@@ -23,6 +23,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rnncli import __version__, names
+from rnncli.cli.out import open_streams, printed, put, tell
 from rnncli.cli.processes import may_speak, only_one_process
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
@@ -124,7 +125,7 @@ def make_app() -> typer.Typer:
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"rnncli {__version__}")
+        put(f"rnncli {__version__}")
         raise typer.Exit
 
 
@@ -144,7 +145,7 @@ def _root(
         only_one_process()
     if context.invoked_subcommand is None:
         lines = start_screen().split("\n")
-        print("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
+        put("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
 
 
 def _take_globals(args: list[str]) -> list[str]:
@@ -181,10 +182,10 @@ def _take_globals(args: list[str]) -> list[str]:
 
 def run(args: list[str]) -> int:
     """One command line, to its exit code. Whatever goes wrong becomes one message on stderr."""
+    open_streams()
     try:
         code = _run(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
         _drop_output()
@@ -208,8 +209,6 @@ def run(args: list[str]) -> int:
 def _run(args: list[str]) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
-    if sys.stdout is None:  # closed by the caller: `>&-`
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
     words = _take_globals(args)
@@ -235,11 +234,10 @@ def _terminated(number: int, frame: object) -> NoReturn:
 
 def _drop_output() -> None:
     """Nobody can read what is left in stdout's buffer; without this the interpreter stumbles over it at its end."""
-    if sys.stdout is not None:
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (OSError, ValueError):  # stdout is no file (in tests)
-            return
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # stdout is no file (in tests)
+        return
 
 
 def _system_error(error: OSError) -> int:
@@ -289,13 +287,11 @@ def say(error: RnncliError, cause: Exception | None = None) -> int:
     if error.todo:
         lines.append(tr("next:  {todo}", todo=error.todo))
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         if settings.debug:
-            traceback.print_exception(cause or error)
-        lines = _printable("\n".join(lines)).split("\n")
-        seen = sys.stderr is not None and sys.stderr.isatty()
-        print("\n".join(_to_fit(lines) if seen else lines), file=sys.stderr, flush=True)
+            tell("".join(traceback.format_exception(cause or error)).rstrip())
+        lines = printed("\n".join(lines)).split("\n")
+        tell("\n".join(_to_fit(lines) if sys.stderr.isatty() else lines))
     except OSError:
         _drop_output()
     return error.exit_code
@@ -319,13 +315,6 @@ def _to_fit(lines: list[str]) -> list[str]:
         first, *others = wrap(line[len(head) :], width - indent)
         fitted += [head + first, *(" " * indent + other for other in others)]
     return fitted
-
-
-def _printable(text: str) -> str:
-    """Without the control characters that a file's content could smuggle into a terminal, and without what no encoding
-    can write: a word of the command line that is no UTF-8."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a value"}

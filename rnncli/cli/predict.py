@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.out import hand_over, note, tell
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
@@ -87,11 +88,10 @@ def _of_arguments(run: Run, given: list[str], options: PredictOptions) -> Iterat
     """Each argument's answer; a line end behind each text."""
     from dataclasses import replace
 
-    if run.task.input_kind(run.config) == "text" and not settings.quiet:
+    if run.task.input_kind(run.config) == "text":
         for text in given:
             if os.path.isfile(text):
-                note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
-                print(tr("note: {text}", text=note), file=sys.stderr)
+                note(tr("{name} is read as text; for the file of that name: --file {name}", name=text))
     for found in run.task.predict(run.config, run.model, run.fitted, given, options):
         yield found if found.more else replace(found, text=found.text + "\n")
 
@@ -138,14 +138,14 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
     said = 0
     for found in predictions:
         if not json:
-            sys.stdout.write(found.text)
+            hand_over(found.text)
         elif found.json is not None:
             notes = {"notes": list(found.notes)} if found.notes and isinstance(found.json, dict) else {}
             dump_json(found.json | notes if notes else found.json, sys.stdout)
         sys.stdout.flush()
-        for note in found.notes:
+        for text in found.notes:
             said += 1
-            if said <= MOST_NOTES and not settings.quiet:
-                print(tr("note: {text}", text=note), file=sys.stderr)
+            if said <= MOST_NOTES:
+                note(text)
     if said > MOST_NOTES and not settings.quiet:
-        print(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)
+        tell(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES))

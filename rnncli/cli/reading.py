@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.data.progress import Reading, listening
 from rnncli.locale import tr
@@ -47,4 +47,4 @@ def shown() -> Iterator[None]:
         to(None)
         if broken is not None:
             text = tr("stopped while {what}; nothing of that is kept", what=broken.what)
-            print(text, file=sys.stderr)
+            tell(text)

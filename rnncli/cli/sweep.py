@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnncli.cli.deliver import AsJson, Full, Save, deliver
+from rnncli.cli.out import tell
 from rnncli.cli.overrides import BatchSize, Data, Device, Epochs, Lr, MaxTime, OnNan, Seed, Sets, Threads, flags_of
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -120,7 +121,7 @@ def sweep(
         trials=trials,
     )
     if plan.recipe.note and not settings.quiet:
-        print(plan.recipe.note, file=sys.stderr)
+        tell(plan.recipe.note)
     if dry_run:
         deliver(lambda: _listing(plan, out), json=json, save=save, full=full)
         return
@@ -160,12 +161,8 @@ def _go(made: Sweep, json: bool) -> None:
                 _draw(made, live)
     except (KeyboardInterrupt, SystemExit) as stop:
         done, total = made.progress()
-        print(
-            tr("stopped: {done} of {total} are done, in {folder}", done=done, total=total, folder=made.folder)
-            + "\n"
-            + tr("next:  the same command goes on from here"),
-            file=sys.stderr,
-        )
+        tell(tr("stopped: {done} of {total} are done, in {folder}", done=done, total=total, folder=made.folder))
+        tell(tr("next:  the same command goes on from here"))
         raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from None
 
 

@@ -11,6 +11,7 @@ import typer
 from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
 from rnncli.cli.live import waiting
+from rnncli.cli.out import hand_over, put, tell
 from rnncli.cli.processes import only_one_process
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -102,7 +103,7 @@ def train(
     loaded = load_recipe(recipe, sets or (), flags)
     _notes(loaded, rank)
     if loaded.note and not settings.quiet:
-        print(loaded.note, file=sys.stderr)
+        tell(loaded.note)
     if _shown(loaded, modes):
         return
     with waiting(tr("loading torch ..."), quiet=json):
@@ -167,7 +168,7 @@ def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
     elif modes["--code"]:
         from rnncli.runs import script
 
-        sys.stdout.write(script.code(recipe))
+        hand_over(script.code(recipe))
     return bool(modes["--print-config"] or modes["--code"])
 
 
@@ -195,15 +196,15 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
 
             report.dump_json(result, sys.stdout)
         else:
-            print(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
-            print(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
+            put(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
+            put(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     _notes(recipe, rank)
     job = prepare(recipe)
     sentences = check_same(run.environment(), job, folder)
     if rank == 0:
         for sentence in sentences:
-            print(sentence, file=sys.stderr)
+            tell(sentence)
     if modes["--dry-run"]:
         _dry_run(job, json)
         return
@@ -216,7 +217,7 @@ def _notes(recipe: Recipe, rank: int) -> None:
     from rnncli.recipe import renamed
 
     for sentence in () if rank else renamed(recipe.document, type(recipe.config)):
-        print(sentence, file=sys.stderr)
+        tell(sentence)
 
 
 def _print_config(recipe: Recipe, json: bool) -> None:
@@ -262,8 +263,8 @@ def _run(
             outcome = run_training(job, folder, watching, resume=resume)
     except StoppedBySignal as stop:
         if job.rank == 0:
-            print(tr("stopped; everything so far is in {run}", run=folder), file=sys.stderr)
-            print(tr("next:  {todo}", todo=job.group.resume_command()), file=sys.stderr)
+            tell(tr("stopped; everything so far is in {run}", run=folder))
+            tell(tr("next:  {todo}", todo=job.group.resume_command()))
         raise typer.Exit(stop.code) from None
     except Exception:
         if folder is not None and not resume:
