@@ -23,6 +23,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rnncli import __version__, names
+from rnncli.cli.out import drop_output as _drop_output
 from rnncli.cli.out import open_streams, printed, put, tell
 from rnncli.cli.processes import may_speak, only_one_process
 from rnncli.cli.reading import shown
@@ -184,6 +185,16 @@ def run(args: list[str]) -> int:
     """One command line, to its exit code. Whatever goes wrong becomes one message on stderr."""
     open_streams()
     try:
+        with _our_signals():
+            return _guarded(args)
+    except KeyboardInterrupt:  # a second one, while the first was answered
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+
+
+def _guarded(args: list[str]) -> int:
+    try:
         code = _run(args)
         sys.stdout.flush()
         return code
@@ -207,8 +218,6 @@ def run(args: list[str]) -> int:
 
 
 def _run(args: list[str]) -> int:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
     words = _take_globals(args)
@@ -227,17 +236,32 @@ def _run(args: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _terminated(number: int, frame: object) -> NoReturn:
-    """SIGTERM unwinds as an exit would, so that files are closed and locks given back."""
-    raise SystemExit(143)
-
-
-def _drop_output() -> None:
-    """Nobody can read what is left in stdout's buffer; without this the interpreter stumbles over it at its end."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # stdout is no file (in tests)
+@contextmanager
+def _our_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM unwind, so that files are closed and locks given back. The second does so at once, and from
+    then on one ends the process. Only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    seen: list[int] = []
+
+    def unwind(number: int, frame: object) -> NoReturn:
+        seen.append(number)
+        if len(seen) > 1:
+            _end_at_once()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
+
+    before = {number: signal.signal(number, unwind) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_at_once() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _system_error(error: OSError) -> int:
@@ -388,4 +412,6 @@ def main() -> NoReturn:
     from rnncli.device import share_cores
 
     share_cores()
-    raise SystemExit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    _end_at_once()  # what the interpreter still does is of no use to anybody
+    raise SystemExit(code)

@@ -50,3 +50,11 @@ def note(text: str) -> None:
 def hand_over(text: str) -> None:
     """A result on standard output: as it is for a program, as `printed` on a terminal."""
     sys.stdout.write(printed(text) if sys.stdout.isatty() else text)
+
+
+def drop_output() -> None:
+    """Nobody can read what is left in stdout's buffer; without this the interpreter stumbles over it at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # stdout is no file (in tests)
+        return

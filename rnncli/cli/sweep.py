@@ -134,6 +134,8 @@ def sweep(
     deliver(lambda: closing_page(plan, rows, made.folder, part), json=json, save=save, full=full)
     if not any(row.ranked for row in rows):
         raise typer.Exit(4 if any(row.status == "diverged" for row in rows) else _code(made))
+    if any(row.status == "failed" for row in rows):
+        raise typer.Exit(_code(made))
 
 
 def _listing(plan: Plan, out: str | None) -> Page:
@@ -182,5 +184,5 @@ def _draw(made: Sweep, live: LivePage) -> None:
 
 
 def _code(made: Sweep) -> int:
-    """The exit code of a sweep of which nothing came out: that of its first failure."""
-    return next((run.code for run in made.runs if run.code), 1)
+    """The exit code of a sweep with failed runs: that of the first."""
+    return next((run.code for run in made.runs if run.status == "failed" and run.code), 1)

@@ -112,10 +112,9 @@ def train(
 
     job = prepare(loaded)
     if init_from and rank == 0:  # the others are given its weights
-        from rnncli.runs.folder import find_run
-        from rnncli.runs.open import load_weights
+        from rnncli.runs.open import initialize
 
-        load_weights(job.model, find_run(init_from) / "model.safetensors")
+        initialize(job, init_from)
     if dry_run:
         from rnncli.runs.folder import require_free
 
@@ -253,8 +252,9 @@ def _run(
             return
         assert folder is not None
         if json:
-            outcome = run_training(job, folder, JsonLines(job), resume=resume)
-            report.dump_json(outcome.to_json() | ({} if kept else {"run": None}), sys.stdout)
+            lines = JsonLines(job)
+            outcome = run_training(job, folder, lines, resume=resume)
+            lines.write(outcome.to_json() | ({} if kept else {"run": None}))
             return
         if not settings.quiet:
             report.show(header(job), file=sys.stderr, ascii=settings.ascii)

@@ -68,6 +68,9 @@ class Vocab:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __str__(self) -> str:
+        return f"{len(self)} ({_some(self.tokens, 8)})"
+
     def __contains__(self, token: object) -> bool:
         return token in self._ids
 
