@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import stat
 import sys
 import time
@@ -50,7 +51,7 @@ class _Unpacking(gzip.GzipFile):
             raise DataError(
                 tr("unpacks to more than {n} times its size, and such a file is not unpacked further", n=MOST_TIMES),
                 where=self.where,
-                todo=tr("if it is meant so, unpack it first: gunzip {name}", name=self.where),
+                todo=tr("if it is meant so, unpack it first: gunzip {name}", name=shlex.quote(self.where)),
             )
         return data
 
@@ -124,7 +125,7 @@ def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
                 raise DataError(
                     tr("is UTF-16 text, and UTF-8 is wanted"),
                     where=where,
-                    todo=tr("convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.txt", name=where),
+                    todo=tr("convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.txt", name=shlex.quote(where)),
                 )
             try:
                 text, used = codecs.utf_8_decode(data, "strict", not block)
@@ -137,7 +138,11 @@ def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
                         offset=offset + error.start,
                     ),
                     where=f"{where}:{line + before.count(chr(10))}",
-                    todo=tr("convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt", code=_likely(data), name=where),
+                    todo=tr(
+                        "convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt",
+                        code=_likely(data),
+                        name=shlex.quote(where),
+                    ),
                 ) from error
             nul = text.find("\0")
             if nul >= 0:
@@ -216,6 +221,8 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
                 if sys.platform != "win32":  # whose locks move the place in the file
                     with suppress(OSError):  # a file system without locks
                         lock_file(file)
+                with suppress(OSError):  # the file keeps its permissions, where it is there
+                    os.chmod(beside, stat.S_IMODE(os.stat(path).st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -257,6 +264,8 @@ def write_output(path: str | Path, data: bytes) -> None:
     Files inside a run folder go through atomic_write, which follows no link that somebody may have left there.
     """
     place = Path(os.path.realpath(path))
+    if os.path.isfile(place) and not os.stat(place).st_mode & 0o222:  # a rename would not ask
+        raise cannot_write(path, PermissionError(errno.EACCES, "read-only"))
     if not os.path.exists(path) or os.path.isfile(place) or os.path.isdir(place):
         atomic_write(place if os.path.islink(path) else path, data)
         return
@@ -353,7 +362,7 @@ class FolderLock:
         """The process that works in a folder, "" where none does. A number that a killed process left behind is none.
         Nothing is written, and who asks stands in nobody's way."""
         try:
-            with open(Path(folder) / cls.NAME, "rb") as file:
+            with open(Path(folder) / cls.NAME, "rb", opener=_without_waiting) as file:
                 found = file.read(20).decode("ascii", "replace").strip()
                 return found if found and not lock_file(file, shared=True) else ""
         except OSError:  # may not be read: then nobody of ours works there

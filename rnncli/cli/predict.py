@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -74,7 +75,9 @@ def _no_input(target: str, folder: Path) -> UsageError:
     return UsageError(
         tr("give a FILE, or several") if path else tr("give TEXT, or --file FILE, or - for standard input"),
         where="rnncli predict",
-        todo=tr("such as: rnncli predict {target} {input}", target=target, input="FILE" if path else "hello"),
+        todo=tr(
+            "such as: rnncli predict {target} {input}", target=shlex.quote(target), input="FILE" if path else "hello"
+        ),
     )
 
 
@@ -100,7 +103,9 @@ def _of_lines(run: Run, file: str, options: PredictOptions) -> Iterator[Predicti
 
     if run.task.input_kind(run.config) == "path" and file != "-":
         raise UsageError(
-            tr("this task takes files as arguments"), where="--file", todo=tr("rnncli predict RUN {file}", file=file)
+            tr("this task takes files as arguments"),
+            where="--file",
+            todo=tr("rnncli predict RUN {file}", file=shlex.quote(file)),
         )
     lines = _stdin_lines() if file == "-" else _file_lines(file)
     yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)

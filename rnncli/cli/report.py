@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,7 +69,7 @@ def _open(word: str, sets: Sequence[str]) -> Target:
         raise UsageError(
             tr("a weight file has no task, data or curves to report"),
             where=word,
-            todo=tr("look inside it: rnncli inspect {file}", file=word),
+            todo=tr("look inside it: rnncli inspect {file}", file=shlex.quote(word)),
         )
     if target.kind == "run" and sets:
         raise UsageError(tr("--set is for recipes: a run has its own settings"), where=word)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -122,6 +124,8 @@ def _read_manifest(folder: Path) -> dict[str, list[_State]]:
 def _state(path: Path) -> _State:
     """Of the file as it lies on the disk, .gz or not."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise DataError(tr("is not a regular file"), where=shown(path))
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest

@@ -130,6 +130,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
         ) from error
     whole = [name for name, own in model.state_dict().items() if own.is_floating_point()]
     wrong = [name for name in whole if not tensors[name].is_floating_point()]
+    bad = [name for name in whole if not bool(tensors[name].isfinite().all())]
+    if bad:
+        why = tr("{name} contains NaN or infinity", name=bad[0])
+        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
     if wrong:
         why = f"{wrong[0]}: {tensors[wrong[0]].dtype}"
         raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
