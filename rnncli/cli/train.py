@@ -11,7 +11,7 @@ import typer
 from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
 from rnncli.cli.live import waiting
-from rnncli.cli.out import hand_over, put, tell
+from rnncli.cli.out import hand_over, note, put, tell
 from rnncli.cli.processes import only_one_process
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -212,11 +212,14 @@ def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]
 
 
 def _notes(recipe: Recipe, rank: int) -> None:
-    """What of the recipe is written by a former name, on standard error."""
-    from rnncli.recipe import renamed
+    """What of the recipe is written by a former name, or has no effect, on standard error."""
+    from rnncli.recipe import renamed, without_effect
 
-    for sentence in () if rank else renamed(recipe.document, type(recipe.config)):
-        tell(sentence)
+    if rank == 0:
+        for sentence in renamed(recipe.document, type(recipe.config)):
+            tell(sentence)
+        for sentence in without_effect(recipe.document, recipe.config):
+            note(sentence)
 
 
 def _print_config(recipe: Recipe, json: bool) -> None:

@@ -99,6 +99,10 @@ class Section(BaseModel):
         """What is wrong between fields; a subclass begins with `yield from super().clashes()`."""
         yield from ()
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """(key, the setting with which it has no effect) for the keys that these values make idle."""
+        yield from ()
+
     @model_validator(mode="after")
     def _no_clash(self) -> Section:
         found = list(self.clashes())
