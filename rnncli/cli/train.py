@@ -209,7 +209,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
         assert folder is not None
         if json:
             outcome = run_training(job, folder, JsonLines(job), resume=resume)
-            report.dump_json(outcome.to_json() | ({} if kept else {"run": None}), sys.stdout)
+            report.dump_json({**outcome.to_json(), **({} if kept else {"run": None})}, sys.stdout)
             return
         if not settings.quiet:
             report.show(header(job), file=sys.stderr, ascii=settings.ascii)

@@ -15,7 +15,7 @@ from rnncli.files import FolderLock, atomic_write, read_json, read_lines, shown
 from rnncli.locale import tr
 from rnncli.recipe.parse import parse
 from rnncli.recipe.show import leaves
-from rnncli.records import Json
+from rnncli.records import Json, json_number
 from rnncli.runs.manifest import MANIFEST
 
 DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
@@ -104,7 +104,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         epochs = read_log(folder / "metrics.jsonl") if curves or not result else []
         timing = read_log(folder / "timing.jsonl")
         with _blaming("timing.jsonl"):
-            seconds = float(timing[-1]["seconds"]) if timing else None
+            seconds = json_number(timing[-1]["seconds"]) if timing else None
         with _blaming("result.json" if result else "metrics.jsonl"):
             on, metrics, best = _figures(result, epochs)
             last = int(result["epochs"]) if result else best
