@@ -148,7 +148,7 @@ def _unknown_to_old_ones(job: Job, document: Any) -> dict[str, Json]:
     return {"lr": document["optimizer"]["groups"][0]["lr"], "moved": list(job.task.METRICS)}
 
 
-def _as_before(name: str, fresh: Any, value: Any) -> Any:
+def _as_before(name: str, fresh: object, value: object) -> object:
     """The value, of the type that a fresh state has at that name. Raises ValueError."""
     if name == "best_metrics":
         fits = isinstance(value, dict) and all(number(figure) for figure in value.values())
