@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,7 +69,7 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
         raise DataError(tr("this is no whole safetensors file: {why}", why=error), where=str(path)) from error
 
 
-def _pickled(path: Path) -> Any:
+def _pickled(path: Path) -> object:
     try:
         with warnings.catch_warnings():  # torch warns of archives that it then refuses
             warnings.simplefilter("ignore")
@@ -86,7 +85,7 @@ def _pickled(path: Path) -> Any:
         raise DataError(tr("this is no whole file of weights: {why}", why=why), where=str(path)) from error
 
 
-def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _flat(value: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
     """Dotted name -> tensor of everything under nested dicts with text keys; an envelope at the top leaves no name."""
     if isinstance(value, Tensor):
         if prefix:
