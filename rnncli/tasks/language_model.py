@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.bigrams import bigram_losses
 from rnncli.data.batch import Batch, Order
-from rnncli.data.bigrams import bigram_losses
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.most_frequent import most_frequent_of_each
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.conllu import Broken
 from rnncli.data.pictures import confusion
@@ -30,7 +31,7 @@ from rnncli.tasks.base import (
 )
 from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
 from rnncli.tasks.inputs.tokens import not_known, token_front
-from rnncli.tasks.labels import most_frequent, precision_recall_f1
+from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,13 +132,7 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The most frequent label of each token: on the training part itself, the best that no memory can pass."""
-        seen: dict[str, Counter[str]] = defaultdict(Counter)
-        overall: Counter[str] = Counter()
-        for token, label in _pairs(splits.train):
-            seen[token][label] += 1
-            overall[label] += 1
-        often = most_frequent(overall)
-        best = {token: most_frequent(labels) for token, labels in seen.items()}
+        best, often = most_frequent_of_each(_pairs(splits.train))
         tested: Part = splits.part(part)
         right = sum(best.get(token, often) == label for token, label in _pairs(tested))
         if part == "train":
