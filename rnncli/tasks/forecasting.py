@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import nan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from rnncli.data.table import open_table
 from rnncli.locale import tr
 from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
-from rnncli.records import Column, Json, Record, Series, Table
+from rnncli.records import Column, Entry, Json, Record, Series, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -159,7 +159,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
         season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
         name = series.columns[0]
-        rows: list[list[Any]] = [
+        rows: list[list[Entry]] = [
             [series.date(row), true, guess, None if true is None else guess - true, before]
             for row, true, guess, before in zip(ahead, truth, forecast, season, strict=True)
         ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnncli.errors import Fault, Missing, RecipeError
 from rnncli.locale import tr, trn
@@ -91,9 +91,9 @@ class Recipe:
 
 
 def load_recipe(
-    target: str | Mapping[str, Any],
+    target: str | Mapping[str, object],
     sets: Sequence[str] = (),
-    flags: Mapping[str, tuple[str, Any]] | None = None,
+    flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Recipe:
     """The recipe `target`, validated whole: a packaged name, a path to a YAML file, or its values as nested dicts.
 

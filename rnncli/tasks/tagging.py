@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -178,7 +178,7 @@ class Tagging(Task[Config, Fitted, Part]):
         _, outputs = next(outputs_of(model, self.batches(config, one, None)))
         chances = outputs.scores[:, 0].float().softmax(1)  # (T, C)
         top = chances.topk(min(2, len(labels)), dim=1)
-        table: list[list[Any]] = []
+        table: list[list[Entry]] = []
         for t, (token, target) in enumerate(zip(*one.rows[0], strict=True)):
             values, found = top.values[t].tolist(), labels.decode(top.indices[t].tolist())
             second = f"{found[1]} {values[1]:.4f}" if len(found) > 1 else ""
@@ -212,7 +212,7 @@ class Tagging(Task[Config, Fitted, Part]):
                 of = known if token in trained else new
                 of[0] += label == answer
                 of[1] += 1
-        rows = [
+        rows: list[list[Entry]] = [
             [label, n, *precision_recall_f1(right[label], predicted[label], n)] for label, n in target.most_common()
         ]
         columns = [
@@ -254,9 +254,9 @@ class Tagging(Task[Config, Fitted, Part]):
         options.only("top_k")
         for text in inputs:
             steps = tokenize(text, fitted.kind)
-            found, json, notes = _tagged(model, fitted, steps, options)
+            found, json, best, notes = _tagged(model, fitted, steps, options)
             if options.top_k is not None:
-                shown = "\n".join(_choices_line(step) for step in json["steps"])
+                shown = "\n".join(_choices_line(token, choices) for token, choices in zip(steps, best, strict=True))
             elif fitted.format == "pairs":
                 shown = join(found, fitted.kind)
             else:
@@ -280,7 +280,7 @@ class Tagging(Task[Config, Fitted, Part]):
                     "".join(block.raw), None, [tr("left as it is: {where}: {why}", where=block.where, why=block.why)]
                 )
                 continue
-            tags, json, notes = _tagged(model, fitted, block.tokens, options)
+            tags, json, _, notes = _tagged(model, fitted, block.tokens, options)
             yield Prediction(given.with_tags(block, tags, tag), json if block.tokens else None, notes)
 
 
@@ -332,33 +332,33 @@ def _pairs(part: Part) -> Iterator[tuple[str, str]]:
 
 def _tagged(
     model: nn.Module, fitted: Fitted, steps: Sequence[str], options: PredictOptions
-) -> tuple[list[str], dict[str, Json], list[str]]:
-    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; what should be
-    said."""
+) -> tuple[list[str], dict[str, Json], list[list[tuple[str, float]]], list[str]]:
+    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; these, label
+    and probability, for every token; what should be said."""
     from rnncli.nn.evaluate import outputs_of
 
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}
     if not steps:
-        return [], json if options.top_k is None else json | {"steps": []}, []
+        return [], json if options.top_k is None else json | {"steps": []}, [], []
     labels = fitted.labels
     _, outputs = next(outputs_of(model, [encoded(fitted, [steps])]))
     scores = outputs.scores[:, 0].float()  # (T, C)
     found = labels.decode(scores.argmax(1).tolist())
+    best: list[list[tuple[str, float]]] = []
     json["labels"] = found
     if options.top_k is not None:
         top = scores.softmax(1).topk(min(options.top_k, len(labels)), dim=1)
+        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        best = [list(zip(labels.decode(which), ps, strict=True)) for which, ps in pairs]
         json["steps"] = [
-            {
-                "token": token,
-                "choices": [{"label": label, "p": p} for label, p in zip(labels.decode(which), ps, strict=True)],
-            }
-            for token, which, ps in zip(steps, top.indices.tolist(), top.values.tolist(), strict=True)
+            {"token": token, "choices": [{"label": label, "p": p} for label, p in choices]}
+            for token, choices in zip(steps, best, strict=True)
         ]
-    return found, json, not_known(fitted.tokens, steps)
+    return found, json, best, not_known(fitted.tokens, steps)
 
 
-def _choices_line(step: Mapping[str, Any]) -> str:
-    return "\t".join([step["token"], *(f"{choice['label']} {choice['p']:.4f}" for choice in step["choices"])])
+def _choices_line(token: str, choices: Sequence[tuple[str, float]]) -> str:
+    return "\t".join([token, *(f"{label} {p:.4f}" for label, p in choices)])
 
 
 TASK = Tagging()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
-from rnncli.records import ColouredText, Column, Json, Record, Table
+from rnncli.records import ColouredText, Column, Entry, Json, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -207,7 +207,7 @@ class Transcription(Task[Config, Fitted, Part]):
         tokens = fitted.tokens.tokens
         settings = rows.rows.features.settings
         step_seconds = settings.samples[1] / settings.rate * config.model.subsampling
-        lines: list[list[Any]] = []
+        lines: list[list[Entry]] = []
         if fitted.kind == "characters":
             line = "".join("-" if token == 0 else tokens[token] for token in best)
             for start in range(0, len(line), SHOWN_FRAMES):

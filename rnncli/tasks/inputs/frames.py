@@ -21,7 +21,7 @@ from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
-from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import Splits
 from rnncli.tasks.inputs.labelled import Given, LabelledFitted, LabelledInput, LabelledPart, log_probs
 from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
@@ -195,7 +195,9 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         frames, target, labels = part.inputs[0], part.targets[0], fitted.labels.tokens
         probs = log_probs(model, [self.batch([frames[: t + 1] for t in range(len(frames))])]).exp()  # (T, C)
         best, which = probs.max(1)
-        table = [[t, labels[int(which[t])], float(best[t]), float(probs[t, target])] for t in range(len(frames))]
+        table: list[list[Entry]] = [
+            [t, labels[int(which[t])], float(best[t]), float(probs[t, target])] for t in range(len(frames))
+        ]
         columns = [
             Column("t", "t", "count"),
             Column("predicted", tr("answer so far"), "text"),
