@@ -25,12 +25,13 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Task,
     loss_of_steps,
 )
 from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, token_front
+from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
 from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
@@ -263,6 +264,10 @@ class Tagging(Task[Config, Fitted, Part]):
                 shown = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found, strict=True))
             yield Prediction(shown, {"input": text, **json}, notes)
 
+    def script(self, config: Config, fitted: Fitted) -> Script:
+        text = sample_text(fitted.tokens, fitted.kind)
+        return Script("rnncli.data.vocab", ["tokenize", "join"], {}, 'vocab["tokens"]["tokens"]', text, _BODY)
+
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
@@ -282,6 +287,16 @@ class Tagging(Task[Config, Fitted, Part]):
                 continue
             tags, json, _, notes = _tagged(model, fitted, block.tokens, options)
             yield Prediction(given.with_tags(block, tags, tag), json if block.tokens else None, notes)
+
+
+_BODY = """\
+steps = tokenize(text, vocab["kind"])
+scores = run(numbers(steps))[0] if steps else torch.zeros(0, 1, len(vocab["labels"]["tokens"]))
+found = [vocab["labels"]["tokens"][i] for i in scores[:, 0].float().argmax(1)]  # at every step
+if vocab["format"] == "pairs":
+    predicted = join(found, vocab["kind"])
+else:
+    predicted = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found))"""
 
 
 def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:
