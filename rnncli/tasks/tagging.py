@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.most_frequent import most_frequent_of_each
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.conllu import Broken
 from rnncli.data.pictures import confusion
@@ -24,13 +25,14 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Task,
     loss_of_steps,
 )
 from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, token_front
-from rnncli.tasks.labels import most_frequent, precision_recall_f1
+from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,13 +133,7 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The most frequent label of each token: on the training part itself, the best that no memory can pass."""
-        seen: dict[str, Counter[str]] = defaultdict(Counter)
-        overall: Counter[str] = Counter()
-        for token, label in _pairs(splits.train):
-            seen[token][label] += 1
-            overall[label] += 1
-        often = most_frequent(overall)
-        best = {token: most_frequent(labels) for token, labels in seen.items()}
+        best, often = most_frequent_of_each(_pairs(splits.train))
         tested: Part = splits.part(part)
         right = sum(best.get(token, often) == label for token, label in _pairs(tested))
         if part == "train":
@@ -268,6 +264,10 @@ class Tagging(Task[Config, Fitted, Part]):
                 shown = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found, strict=True))
             yield Prediction(shown, {"input": text, **json}, notes)
 
+    def script(self, config: Config, fitted: Fitted) -> Script:
+        text = sample_text(fitted.tokens, fitted.kind)
+        return Script("rnncli.data.vocab", ["tokenize", "join"], {}, 'vocab["tokens"]["tokens"]', text, _BODY)
+
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
@@ -287,6 +287,16 @@ class Tagging(Task[Config, Fitted, Part]):
                 continue
             tags, json, _, notes = _tagged(model, fitted, block.tokens, options)
             yield Prediction(given.with_tags(block, tags, tag), json if block.tokens else None, notes)
+
+
+_BODY = """\
+steps = tokenize(text, vocab["kind"])
+scores = run(numbers(steps))[0] if steps else torch.zeros(0, 1, len(vocab["labels"]["tokens"]))
+found = [vocab["labels"]["tokens"][i] for i in scores[:, 0].float().argmax(1)]  # at every step
+if vocab["format"] == "pairs":
+    predicted = join(found, vocab["kind"])
+else:
+    predicted = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found))"""
 
 
 def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
+from rnncli.baselines.most_frequent import most_frequent
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.edits import error_rates
 from rnncli.data.pictures import spectrogram
@@ -177,8 +178,7 @@ class Transcription(Task[Config, Fitted, Part]):
         """The commonest text of the training part as the answer to everything."""
         train: Part = splits.train
         tested: Part = splits.part(part)
-        counts = Counter(clip.text for clip in train.rows.clips)
-        often = min(counts, key=lambda text: (-counts[text], text))
+        often = most_frequent(Counter(clip.text for clip in train.rows.clips))
         pairs = [(often, clip.text) for clip in tested.rows.clips]
         return [Baseline(tr("commonest text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 

@@ -13,11 +13,11 @@ from rnncli.replay import CoreTrace
 from rnncli.report import symbols
 from rnncli.report.lines import cells, pad
 from rnncli.report.numbers import number, size
-from rnncli.views import Options, about_views
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
 from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options, about_views
 
 ROWS = 10  # of stages and steps together, on one screen
 STAGES = 6  # of them at most

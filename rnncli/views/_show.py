@@ -12,8 +12,8 @@ from rnncli.records import Check, Column, Entry, Message, Record
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.rounding import ratio
 from rnncli.report import symbols
-from rnncli.views import Options
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options
 
 
 def place(layer: int, direction: int) -> str:

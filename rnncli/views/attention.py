@@ -5,9 +5,9 @@ from __future__ import annotations
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Entry, HeatMap, Record, Table
 from rnncli.replay.rounding import FACTOR, unit
-from rnncli.views import BATCH, Options
 from rnncli.views._show import replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "where a decoder looks for every word it writes, as a heat map"

@@ -12,8 +12,8 @@ from rnncli.nn.frontends import OneHot
 from rnncli.records import Column, Entry, Message, Record, Table
 from rnncli.report.lines import cells
 from rnncli.report.numbers import percent
-from rnncli.views import Options
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options
 
 GROUP = "what is in it"
 ABOUT = "nearest neighbours of tokens by cosine, and a picture in two dimensions"

@@ -16,9 +16,9 @@ from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
 from rnncli.replay.reference import Run
 from rnncli.replay.rounding import TELLING, function_rounding, largest, most_apart, ratio
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
 ABOUT = "every engine against the cell loop in float64: outputs, states, gradients"

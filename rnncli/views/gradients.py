@@ -11,7 +11,6 @@ from rnncli.locale import tr, trn
 from rnncli.records import Checks, Column, Entry, Message, Record, Series, Table
 from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
-from rnncli.views import BATCH, Options
 from rnncli.views._show import (
     about,
     label_cell,
@@ -23,6 +22,7 @@ from rnncli.views._show import (
     step_numbers,
 )
 from rnncli.views._subject import Question, Subject, ask
+from rnncli.views._view import BATCH, Options
 
 GROUP = "how far back"
 ABOUT = "how much of a loss reaches each earlier step"

@@ -26,9 +26,9 @@ from rnncli.replay.rounding import (
     step_rounding,
 )
 from rnncli.report.numbers import percent
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "how far back"
 ABOUT = "the norm of dh_T/dx_(T-k) against the lag k"

@@ -22,9 +22,9 @@ from rnncli.replay.rounding import (
     sequence_rounding,
     worst_of,
 )
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
 ABOUT = "the same sequences alone, padded and packed"

@@ -9,9 +9,9 @@ from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, spec_of, weights_
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
-from rnncli.views import Options
 from rnncli.views._show import formula, place, places
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options
 
 GROUP = "what is in it"
 ABOUT = "every weight by layer, direction and gate; spectral radius; the count as a formula"

@@ -11,9 +11,9 @@ from rnncli.cells import CELLS, Range
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Entry, HeatMap, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "gates that are shut or open, tanh at its ends, dead units, NaN"

@@ -22,9 +22,9 @@ from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, trace
 from rnncli.replay.loop import recording
 from rnncli.report.numbers import shape
-from rnncli.views import BATCH, Options
 from rnncli.views._show import formula
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what is in it"
 ABOUT = "every stage from input to head: sizes, parameters, bytes, FLOPs"

@@ -8,9 +8,9 @@ from torch import Tensor
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, replay_check, unit_numbers
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "which row of h_n is which layer and direction, and where it is in output"

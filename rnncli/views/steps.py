@@ -12,7 +12,6 @@ from rnncli.records import Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.report import symbols
 from rnncli.report.numbers import number
-from rnncli.views import BATCH, Options
 from rnncli.views._show import (
     about,
     label_cell,
@@ -25,6 +24,7 @@ from rnncli.views._show import (
     unit_numbers,
 )
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "the per-step table: token, x_t, gates, c_t, h_t, answer"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from rnncli.baselines.mean_spectrum import by_mean_spectrum
 from rnncli.data.batch import Order
 from rnncli.data.made import speech
 from rnncli.errors import DataError
 from rnncli.tasks import PredictOptions, classification, load_recipe
-from rnncli.tasks.inputs.sound import by_mean_spectrum
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import as_read
