@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from rnncli.bench.engines import Figure, Measured
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, Interval
-from rnncli.bench.sizes import Axis
+from rnncli.bench.sizes import Axis, Row
 from rnncli.bench.verdicts import VERDICTS, verdicts
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
@@ -168,7 +167,7 @@ def _ceilings(measured: Measured) -> str:
 
 def _lines(measured: Measured) -> list[list[Figure]]:
     """The figures of each line of the table: same row and thread count, engine after engine."""
-    lines: dict[tuple[Any, int], list[Figure]] = {}
+    lines: dict[tuple[Row, int], list[Figure]] = {}
     for figure in measured.figures:
         lines.setdefault((figure.row, figure.threads), []).append(figure)
     return list(lines.values())
