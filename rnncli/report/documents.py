@@ -258,7 +258,8 @@ def npz_bytes(page: Page) -> bytes:
     arrays["page"] = np.asarray(json.dumps(rest, allow_nan=False))
     # A member of the archive cannot hold a separator of folders; numpy's own reader would not find it again.
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **{name.replace("/", "_"): array for name, array in arrays.items()})
+    named = {name.replace("/", "_"): array for name, array in arrays.items()}
+    np.savez_compressed(file, **named)  # type: ignore[arg-type]  # numpy < 2.1 would save an allow_pickle as an array
     return file.getvalue()
 
 
