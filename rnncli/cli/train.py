@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -171,7 +171,9 @@ def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
     return bool(modes["--print-config"] or modes["--code"])
 
 
-def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], modes: Mapping[str, object]) -> None:
+def _resume(
+    target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], modes: Mapping[str, object]
+) -> None:
     from rnncli.device import this_process
     from rnncli.runs.folder import find_run
     from rnncli.runs.open import open_run
@@ -257,7 +259,7 @@ def _run(
         if json:
             lines = JsonLines(job)
             outcome = run_training(job, folder, lines, resume=resume)
-            lines.write(outcome.to_json() | ({} if kept else {"run": None}))
+            lines.write({**outcome.to_json(), **({} if kept else {"run": None})})
             return
         if not settings.quiet:
             report.show(header(job), file=sys.stderr, ascii=settings.ascii)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnncli import report
 from rnncli.cli.out import drop_output, tell
 from rnncli.locale import tr
+from rnncli.records import Json
 from rnncli.report.lines import pad
 from rnncli.report.numbers import number
 
@@ -109,7 +110,7 @@ class JsonLines:
     def __call__(self, progress: Progress) -> None:
         if progress.event != "epoch":
             return
-        line = {
+        line: dict[str, Json] = {
             "schema": "rnncli/epoch/1",
             "epoch": progress.epoch,
             "step": progress.step,

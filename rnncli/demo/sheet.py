@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rnncli import records
 from rnncli.demo.filled import number_in, numbers_alone, rows_of
 from rnncli.errors import DataError
 from rnncli.files import shown
 from rnncli.locale import tr, trn
+from rnncli.records import Entry
 
 Tables = Sequence[records.Table]
 
@@ -43,7 +43,7 @@ def marked(
     written = [answer.get("written", "") for _, answer in answers]
     if not same_numbers(written, named):
         raise _of_other_numbers(shown(path), other(written))
-    wrong: list[list[Any]] = []
+    wrong: list[list[Entry]] = []
     asked, largest = 0, 0.0
     for (line, answer), (table, row) in zip(answers, wanted, strict=True):
         if given(str(row["term"])):
@@ -51,19 +51,21 @@ def marked(
         asked += 1
         text = answer["value"].strip()
         value = number_in(text)
-        diff = abs(value - row["value"])
-        if diff <= tolerance or (math.isnan(value) and math.isnan(row["value"]) and text):
+        right = row["value"]
+        assert isinstance(right, int | float)
+        diff = abs(value - right)
+        if diff <= tolerance or (math.isnan(value) and math.isnan(right) and text):
             largest = max(largest, diff)
             continue
         where = table.title + (f", b={row['sample']}" if "sample" in row else "")
-        wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), row["value"]])
+        wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), right])
     cells = trn("{n} cell", "{n} cells", n=asked)
     text = trn("{n} of {cells} is right", "{n} of {cells} are right", n=asked - len(wrong), cells=cells)
     check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
     return [*([_wrong_table(wrong)] if wrong else []), records.Checks([check])]
 
 
-def _wrong_table(rows: list[list[Any]]) -> records.Table:
+def _wrong_table(rows: list[list[Entry]]) -> records.Table:
     columns = [
         records.Column("line", tr("line"), "count"),
         records.Column("step", "", "text", once=True),
@@ -76,7 +78,7 @@ def _wrong_table(rows: list[list[Any]]) -> records.Table:
 
 
 def _require_rows(
-    answers: Sequence[tuple[int, dict[str, str]]], wanted: Sequence[dict[str, Any]], terms: Sequence[str], name: str
+    answers: Sequence[tuple[int, dict[str, str]]], wanted: Sequence[dict[str, Entry]], terms: Sequence[str], name: str
 ) -> None:
     """DataError where the sheet's rows are not those that are wanted, by unit and term."""
     todo = tr("check it with the options that made it: --seed, --explain and all others")
@@ -129,7 +131,7 @@ def _of_other_numbers(name: str, options: str) -> DataError:
     )
 
 
-def _dicts(tables: Tables) -> list[dict[str, Any]]:
+def _dicts(tables: Tables) -> list[dict[str, Entry]]:
     return [dict(zip([c.name for c in table.columns], row, strict=True)) for table in tables for row in table.rows]
 
 
@@ -144,7 +146,7 @@ def blank(table: records.Table) -> records.Table:
 
     names = [column.name for column in table.columns]
     term, value = names.index("term"), names.index("value")
-    rows = [[*row[:value], row[value] if given(row[term]) else None] for row in table.rows]
+    rows = [[*row[:value], row[value] if given(str(row[term])) else None] for row in table.rows]
     return replace(table, rows=rows, sheet=True)
 
 

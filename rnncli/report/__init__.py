@@ -5,8 +5,8 @@ Importing it costs nothing: Rich, numpy and matplotlib are loaded by the first d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO
 
 from rnncli.errors import UsageError
 from rnncli.records import Json, Page
@@ -42,7 +42,7 @@ def to_json(page: Page) -> dict[str, Json]:
     return documents.to_json(page)
 
 
-def dump_json(page: Page | Mapping[str, Any] | list[Any], file: IO[str]) -> None:
+def dump_json(page: Page | Json, file: IO[str]) -> None:
     """Write a page, or any plain object, as one strict JSON document on one line."""
     from rnncli.report import documents
 
@@ -88,7 +88,7 @@ def _writers() -> dict[str, Callable[[Page], str | bytes]]:
     }
 
 
-def _tr(text: str, /, **values: Any) -> str:
+def _tr(text: str, /, **values: object) -> str:
     from rnncli.locale import tr
 
     return tr(text, **values)

@@ -6,17 +6,18 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import IO, TYPE_CHECKING
 
-from rnncli.records import ColouredText, Column, HeatMap, Json, Page, Series, Table
+from rnncli.records import ColouredText, Column, Entry, HeatMap, Json, Page, Series, Table
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 
-def strict(value: Any) -> Json:
-    """The same with non-finite floats as "nan", "inf", "-inf", and tuples as lists."""
+def strict(value: object) -> Json:
+    """The same with non-finite floats as "nan", "inf", "-inf", and tuples as lists. Raises TypeError: no JSON."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value
@@ -25,7 +26,9 @@ def strict(value: Any) -> Json:
         return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [strict(item) for item in value]
-    return value
+    if value is None or isinstance(value, (str, int)):
+        return value
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def to_json(page: Page) -> dict[str, Json]:
@@ -57,14 +60,12 @@ def to_json(page: Page) -> dict[str, Json]:
         totals = {table.name: _row(table, table.total) for table in tables if table.total is not None}
         if totals:
             document["totals"] = totals
-    for key, kind, write in (
-        ("series", Series, _series),
-        ("heatmaps", HeatMap, _heatmap),
-        ("texts", ColouredText, _text),
-    ):
-        found = [write(record) for record in page.records if isinstance(record, kind)]
-        if found:
-            document[key] = found
+    pictures = {
+        "series": [_series(record) for record in page.records if isinstance(record, Series)],
+        "heatmaps": [_heatmap(record) for record in page.records if isinstance(record, HeatMap)],
+        "texts": [_text(record) for record in page.records if isinstance(record, ColouredText)],
+    }
+    document.update({key: found for key, found in pictures.items() if found})
     document["checks"] = [
         {"name": check.name, "ok": check.ok, "max_abs_diff": strict(check.diff), "tol": strict(check.tol)}
         for check in page.checks()
@@ -72,11 +73,11 @@ def to_json(page: Page) -> dict[str, Json]:
     return document
 
 
-def _row(table: Table, row: Any) -> dict[str, Json]:
+def _row(table: Table, row: Sequence[Entry]) -> dict[str, Json]:
     return {column.name: strict(value) for column, value in zip(table.columns, row, strict=True)}
 
 
-def _series(record: Any) -> Json:
+def _series(record: Series) -> Json:
     return {
         "name": record.name,
         "x": strict(record.x),
@@ -85,7 +86,7 @@ def _series(record: Any) -> Json:
     }
 
 
-def _heatmap(record: Any) -> Json:
+def _heatmap(record: HeatMap) -> Json:
     return {
         "name": record.name,
         "rows": list(record.row_labels),
@@ -94,7 +95,7 @@ def _heatmap(record: Any) -> Json:
     }
 
 
-def _text(record: Any) -> Json:
+def _text(record: ColouredText) -> Json:
     return {
         "name": record.name,
         "tokens": list(record.tokens),
@@ -104,7 +105,7 @@ def _text(record: Any) -> Json:
     }
 
 
-def dump_json(page: Page | Mapping[str, Any] | list[Any], file: IO[str]) -> None:
+def dump_json(page: Page | Json, file: IO[str]) -> None:
     """One JSON document on one line, its characters escaped where the stream's encoding is not Unicode."""
     encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
     document = to_json(page) if isinstance(page, Page) else strict(page)
@@ -154,13 +155,13 @@ def csv_text(page: Page) -> str:
     return file.getvalue()
 
 
-def _csv_rows(page: Page) -> tuple[list[str], list[list[Any]]]:
+def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
     tables = [record for record in page.records if isinstance(record, Table)]
     if tables:
         records = []
         for table in tables:
             for row in table.rows:
-                flat = {"table": table.name} if len(tables) > 1 else {}
+                flat: dict[str, str | float] = {"table": table.name} if len(tables) > 1 else {}
                 for column, value in zip(table.columns, row, strict=True):
                     flat.update(_flat(column, value))
                 records.append(flat)
@@ -204,24 +205,30 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[Any]]]:
     ]
 
 
-def _flat(column: Column, value: Any) -> dict[str, Any]:
+def _flat(column: Column, value: Entry) -> dict[str, str | float]:
     if column.kind in ("vector", "spark"):
-        return {f"{column.name}[{k}]": _cell(number) for k, number in enumerate(value or ())}
+        return {f"{column.name}[{k}]": _cell(number) for k, number in enumerate(_numbers(value))}
     if column.kind == "interval":
-        parts = value if value is not None else (None, None, None)
+        parts = _numbers(value) or (None, None, None)
         return dict(zip((column.name, f"{column.name}_low", f"{column.name}_high"), map(_cell, parts), strict=True))
     return {column.name: _cell(value)}
 
 
-def _cell(value: Any) -> Any:
+def _numbers(value: Entry) -> Sequence[float]:
+    """Of a vector, an interval or a spark; none of an empty cell."""
+    return () if value is None or isinstance(value, str | int | float) else value
+
+
+def _cell(value: object) -> str | float:
     if value is None:
         return ""
     if isinstance(value, str):  # no half surrogate pairs in a UTF-8 file
         return value.encode("utf-8", "backslashreplace").decode()
-    return strict(value)
+    found = strict(value)
+    return found if isinstance(found, str | int | float) else str(found)
 
 
-def _elements(values: Json, index: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Any]]:
+def _elements(values: Json, index: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Json]]:
     if not isinstance(values, list):
         return [(index, values)]
     return [pair for k, item in enumerate(values) for pair in _elements(item, (*index, k))]
@@ -234,7 +241,7 @@ def npz_bytes(page: Page) -> bytes:
     """
     import numpy as np
 
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
     for tensor in page.tensors:
         arrays[tensor.name] = _array(tensor.values, page.dtype).reshape(tuple(tensor.shape))
     for record in page.records:
@@ -251,11 +258,12 @@ def npz_bytes(page: Page) -> bytes:
     arrays["page"] = np.asarray(json.dumps(rest, allow_nan=False))
     # A member of the archive cannot hold a separator of folders; numpy's own reader would not find it again.
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **{name.replace("/", "_"): array for name, array in arrays.items()})
+    named = {name.replace("/", "_"): array for name, array in arrays.items()}
+    np.savez_compressed(file, **named)  # type: ignore[arg-type]  # numpy < 2.1 would save an allow_pickle as an array
     return file.getvalue()
 
 
-def _array(values: Json, dtype: str) -> np.ndarray[Any, Any]:
+def _array(values: Json, dtype: str) -> npt.NDArray[np.generic]:
     import numpy as np
 
     array = np.asarray(values)
@@ -264,16 +272,16 @@ def _array(values: Json, dtype: str) -> np.ndarray[Any, Any]:
     return array
 
 
-def _column_array(column: Column, values: list[Any]) -> np.ndarray[Any, Any]:
+def _column_array(column: Column, values: Sequence[Entry]) -> npt.NDArray[np.generic]:
     """Numbers as float64 (an empty cell is nan), text as text, vectors as a matrix filled up with nan."""
     import numpy as np
 
     if column.kind in ("text", "code", "shape"):
         return np.asarray(["" if value is None else str(value) for value in values], dtype=str)
     if column.kind in ("vector", "interval", "spark"):
-        length = max((len(value) for value in values if value is not None), default=0)
-        matrix = np.full((len(values), length), np.nan)
-        for k, value in enumerate(values):
-            matrix[k, : len(value or ())] = value or ()
+        vectors = [_numbers(value) for value in values]
+        matrix = np.full((len(values), max(map(len, vectors), default=0)), np.nan)
+        for k, vector in enumerate(vectors):
+            matrix[k, : len(vector)] = vector
         return matrix
     return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import exp, log
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.bigrams import bigram_losses
 from rnncli.data.batch import Batch, Order
-from rnncli.data.bigrams import bigram_losses
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -169,7 +169,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
         _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
         chances = outputs.scores[:, 0].softmax(1)  # (T, V)
         best, which = chances.max(1)
-        rows: list[list[Any]] = []
+        rows: list[list[Entry]] = []
         for t, (given, target) in enumerate(zip(tokens.decode(ids[:-1]), tokens.decode(ids[1:]), strict=True)):
             guess = tokens.decode([int(which[t])])[0]
             rows.append([t, given, target, guess, float(best[t]), float(chances[t, ids[t + 1]])])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from rnncli.cells import CoreSpec
+from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Column, Message, Record
+from rnncli.records import Check, Column, Entry, Message, Record
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.rounding import ratio
 from rnncli.report import symbols
@@ -104,7 +103,12 @@ def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
     return [] if labels is None else [Column("in", heading, "code")]
 
 
-def label_cell(labels: Sequence[str] | None, t: int) -> list[Any]:
+def recorded(core: CoreTrace) -> list[str]:
+    """What a Trace keeps of a core: its states and gates, by name."""
+    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
+
+
+def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:
     return [] if labels is None else [labels[t] if t < len(labels) else ""]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, PlainCore, run_by
-from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
 from rnncli.replay.reference import Run
 from rnncli.replay.rounding import TELLING, function_rounding, largest, most_apart, ratio
@@ -76,22 +76,23 @@ def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     true = _everything(exact, spec, x.to(like), lengths, initial, _loop)
     engines = engines_for(module, spec)
     found = {engine: _everything(module, spec, x, lengths, initial, _engine(engine)) for engine in engines}
-    rows: list[list[Any]] = []
+    rows: list[tuple[str, list[float], float]] = []  # what, of every engine, tolerance
     for key, cost in zip(_keys(exact, spec), costs, strict=True):
         size = largest(true[key]) or 1.0
         shares = [most_apart(found[engine][key].to(like.device), true[key]) / size for engine in engines]
-        rows.append([key, *shares, cost / size])
+        rows.append((key, shares, cost / size))
     columns = [
         Column("what", tr("what"), "text"),
         *[Column(engine, _label(engine, module), "diff") for engine in engines],
         Column("tol", tr("tolerance"), "diff"),
     ]
     checks = []
-    for k, engine in enumerate(engines, 1):
-        worst = max(rows, key=lambda row: ratio((row[k], row[-1])))
+    for k, engine in enumerate(engines):
+        share, tol = max(((shares[k], tol) for _, shares, tol in rows), key=ratio)
         text = tr("{core}: engine {engine} = the cell loop in float64", core=name, engine=engine)
-        checks.append(Check(f"{name}-{engine}", worst[k] <= worst[-1], text, worst[k], worst[-1]))
-    return [*cut_note(core, T), Table(f"{name}.engines", columns, rows, cut_rows=SHOWN)], checks
+        checks.append(Check(f"{name}-{engine}", share <= tol, text, share, tol))
+    shown: list[list[Entry]] = [[key, *shares, tol] for key, shares, tol in rows]
+    return [*cut_note(core, T), Table(f"{name}.engines", columns, shown, cut_rows=SHOWN)], checks
 
 
 def _costs(core: CoreTrace, module: Core) -> tuple[int, nn.Module, list[float]]:
@@ -141,8 +142,10 @@ def _everything(
     """Outputs, last states, and the gradients of one fixed random functional of them towards all there is."""
     results: list[Tensor] = []
 
-    def running(*given: Any) -> tuple[Tensor, State]:
-        output, last = run(*given)
+    def running(
+        module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
+    ) -> tuple[Tensor, State]:
+        output, last = run(module, spec, x, state, lengths)
         results[:] = [output, *last]
         return output, last
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from torch import Tensor
 
 from rnncli.cells import CELLS
 from rnncli.locale import tr, trn
-from rnncli.records import Checks, Column, Message, Record, Series, Table
+from rnncli.records import Checks, Column, Entry, Message, Record, Series, Table
 from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
 from rnncli.views._show import (
@@ -72,7 +71,7 @@ def _place(
         *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
         Column("share", tr("of the largest"), "bar", optional=True),
     ]
-    rows: list[list[Any]] = [
+    rows: list[list[Entry]] = [
         [
             t,
             *label_cell(labels, t),

@@ -19,6 +19,7 @@ from rnncli.bench.sizes import Row
 from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, updates_of
 from rnncli.bench.versus_page import peers_page
 from rnncli.errors import CheckFailed, Missing, UsageError
+from tests.narrowed import as_read
 
 ROW = Row("gru", 6, 3, 5)
 
@@ -54,7 +55,7 @@ def test_every_library_is_told_how_many_threads(tmp_path: Path) -> None:
 
 def ask(process: Process, row: Row, folder: Path, what: str = "train", loop: bool = False) -> None:
     arrays = folder / "arrays.npz"
-    np.savez(arrays, **(loop_arrays(row) if loop else layer_arrays(row)))
+    np.savez(arrays, **(loop_arrays(row) if loop else layer_arrays(row)))  # type: ignore[arg-type]  # they are no allow_pickle
     work = {"cell": row.cell, "H": row.H, "B": row.B, "T": row.T, "pass": what, "loop": loop, "V": 65, "lr": 0.002}
     process.ask({"do": "prepare", "work": work, "arrays": str(arrays)})
 
@@ -190,7 +191,7 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
     document = peers_page(found)
     from rnncli import report
 
-    rows = [row for row in report.to_json(document)["rows"] if row["table"] == "against"]
+    rows = [row for row in as_read(report.to_json(document))["rows"] if row["table"] == "against"]
     assert [row["arm"] for row in rows] == ["rnncli", "torch"]
     assert {"threads", "tokens_per_second", "ratio", "verdict", "difference", "cold_seconds"} <= set(rows[0])
     assert "same-function" in [check.name for check in document.checks()]

@@ -125,7 +125,7 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "class": ("parity", (), ("1 0 1 1", "0110", "")),
     "set": ("counting", (), ("a a b", "aab", "")),
     "made up by rule": ("memory-copy", ("data.test_lengths=[10]", "data.max_length=10"), ("a b",)),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ANSWERING)

@@ -17,8 +17,8 @@ from rnncli.cli import run as command
 from rnncli.errors import DataError
 from rnncli.locks import lock_file
 from rnncli.sweep.plan import make_plan
-from rnncli.sweep.search import JOURNAL, open_study
 from rnncli.sweep.storage import JournalLock, begun_together
+from rnncli.sweep.study import JOURNAL, open_study
 
 optuna = pytest.importorskip("optuna")
 HOLDS = """
