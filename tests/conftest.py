@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from rnncli import locale
+from tests import warm
 from tests.fixture_types import AsKept, Golden
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
@@ -40,6 +41,19 @@ def golden(as_kept: AsKept) -> Golden:
         as_kept(folder / f"{name}.txt", text)
 
     return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_servers() -> Iterator[None]:
+    yield
+    warm.stop()
+
+
+@pytest.fixture
+def starts_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that the package itself starts begin at once."""
+    monkeypatch.setattr(sys, "executable", warm.python())
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,6 +24,7 @@ from rnncli import cli, locale, names, tasks, views
 from rnncli.cells import CELLS
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
+from tests import warm
 from tests.fixture_types import AsKept
 from tests.narrowed import of_kind
 
@@ -320,7 +321,8 @@ def fourth(tmp_path: Path) -> Callable[..., str]:
 
     def python(*words: str, **settings: str) -> str:
         about = environment | {"PYTHONPATH": str(tmp_path), "PYTHONUTF8": "1"} | settings
-        done = subprocess.run([sys.executable, "-P", *words], cwd=tmp_path, env=about, capture_output=True, text=True)
+        words = (warm.python("light"), "-P", *words)
+        done = subprocess.run(words, cwd=tmp_path, env=about, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

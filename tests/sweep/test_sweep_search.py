@@ -23,7 +23,6 @@ from rnncli.sweep.rows import judged, rows_of_study
 from rnncli.sweep.search import Search, host, is_stale, open_study, rounded, study_name
 
 optuna = pytest.importorskip("optuna")
-ROOT = Path(__file__).parents[2]
 SPACE = ["train.lr=log:1e-4..1e-1", "model.cell=rnn,gru,lstm", "model.hidden_size=int:4..64"]
 
 
@@ -31,9 +30,8 @@ OPENED: list[Search] = []
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts_warm: None) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield
     while OPENED:
         search = OPENED.pop()
