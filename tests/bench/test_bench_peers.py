@@ -21,6 +21,7 @@ from rnncli.bench.versus_page import peers_page
 from rnncli.errors import CheckFailed, Missing, UsageError
 
 ROW = Row("gru", 6, 3, 5)
+pytestmark = pytest.mark.usefixtures("starts_warm")
 
 
 def test_every_peer_is_a_file_and_imports_no_torch() -> None:

@@ -19,7 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_every_shipped_recipe_runs_for_two_steps(typed: Typed, name: str) -> None:
+@pytest.mark.parametrize("rows", ["thinned", pytest.param("", marks=pytest.mark.evidence)])
+def test_every_shipped_recipe_runs_for_two_steps(
+    typed: Typed, rows: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    if rows:
+        request.getfixturevalue(rows)
     code, out, err = typed("train", name, "--fast-dev-run")
     assert code == 0, err
     assert "fast development run" in out
