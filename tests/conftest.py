@@ -1,7 +1,9 @@
 """Property tests draw the same examples on every run, and none is judged by its time."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,10 @@ from tests.fixture_types import AsKept, Golden
 
 # One thread, set before torch is loaded: pytest-xdist's workers share the cores already, and what is computed is small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in a shell's background ignores Ctrl-C, and so would every process that a test starts, and interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
 settings.load_profile("rnncli")
