@@ -52,11 +52,16 @@ def preload(kind: str) -> None:
 
 
 def accept(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """A request, and the streams that came with it."""
+    """A request, and the streams that came with it. EOFError: the client has gone."""
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
-    data, left = b"", int.from_bytes(size, "big")
-    while len(data) < left:
-        data += connection.recv(left - len(data))
+    data, whole = b"", int.from_bytes(size, "big")
+    while len(data) < whole or not whole:
+        part = connection.recv(whole - len(data))
+        if not part:
+            for stream in streams:
+                os.close(stream)
+            raise EOFError
+        data += part
     request: dict[str, Any] = json.loads(data)
     return request, streams
 
@@ -92,7 +97,11 @@ class Server:
 
     def _begin(self) -> tuple[dict[str, Any], list[int]] | None:
         client, _ = self.listener.accept()
-        request, streams = accept(client)
+        try:
+            request, streams = accept(client)
+        except EOFError:
+            client.close()
+            return None
         process = os.fork()
         if process == 0:
             for one in (self.listener, self.woken, client, *filter(None, self.clients.values())):
