@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ def run_layers(
             row = layer * spec.num_directions + direction
             before = tuple(tensor[row].to(like.dtype) for tensor in state)  # under autocast torch's may be bfloat16
             w = weights_of(module, layer, direction)
-            sums = input_sums(spec, w, _turned(x, span) if direction else x).to(like.dtype)
+            sums = input_sums(spec, w, _rows_turned(x, span) if direction else x).to(like.dtype)
             with torch.autocast(like.device.type, enabled=False):
                 steps = recurrence(spec, w, sums, before, half)  # h, and c of an lstm, (T, B, H) each
             last.append(tuple(part[-1] if span is None else span.last(part) for part in steps))
@@ -79,23 +79,40 @@ def run_layers(
     return x, tuple(torch.stack(rows) for rows in zip(*last, strict=True))
 
 
-def _turned(x: Any, span: Span | None) -> Any:
-    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .), or Rows."""
+def _rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:
     if isinstance(x, Rows):
         return replace(x, numbers=_turned(x.numbers.unsqueeze(2), span).squeeze(2))
+    return _turned(x, span)
+
+
+def _turned(x: Tensor, span: Span | None) -> Tensor:
+    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .)."""
     return x.flip(0) if span is None else _TURN(x, span.order)
+
+
+class Context(Protocol):
+    """What torch hands on from forward to backward, with the fields that these functions add to it."""
+
+    order: Tensor
+    relu: bool
+    half: bool
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+    save_for_backward: Callable[..., None]
+    mark_dirty: Callable[[Tensor], None]
+    set_materialize_grads: Callable[[bool], None]
 
 
 class _Turn(torch.autograd.Function):
     """A permutation of the (t, b) that is its own inverse: its gradient is turned back by the same look-up."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
+    def forward(ctx: Context, x: Tensor, order: Tensor) -> Tensor:
         ctx.order = order
         return x.flatten(0, 1).index_select(0, order).view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, d_x: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, d_x: Tensor) -> tuple[Tensor, None]:
         return d_x.flatten(0, 1).index_select(0, ctx.order).view_as(d_x), None
 
 
@@ -135,4 +152,4 @@ def weight_gradient(d_a: Tensor, h: Tensor, h_0: Tensor, half: bool) -> Tensor:
     return found
 
 
-_TURN: Any = _Turn.apply  # torch leaves it without types
+_TURN: Callable[[Tensor, Tensor], Tensor] = _Turn.apply  # torch leaves it without types

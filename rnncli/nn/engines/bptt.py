@@ -19,7 +19,6 @@ it does and how to do it"; the cells are those of rnncli.cells, where each equat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from torch import Tensor
 from rnncli.cells import CoreSpec, State, Weights
 from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.engines._layers import first_derivative_only, run_layers, weight_gradient
+from rnncli.nn.engines._layers import Context, first_derivative_only, run_layers, weight_gradient
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -67,19 +66,19 @@ def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool)
     """The states after every step, (T, B, H) each. half: products in bfloat16."""
     assert w.weight_hh is not None
     if spec.torch_class is torch.nn.RNN:
-        return (_RNN(sums, *before, w.weight_hh, spec.nonlinearity == "relu", half),)
+        return (_RNN(sums, before[0], w.weight_hh, spec.nonlinearity == "relu", half),)
     if spec.torch_class is torch.nn.GRU:
         H = spec.hidden_size
         b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
-        return (_GRU(sums, *before, w.weight_hh, b_n, half),)
-    return tuple(_LSTM(sums, *before, w.weight_hh, half))
+        return (_GRU(sums, before[0], w.weight_hh, b_n, half),)
+    return _LSTM(sums, before[0], before[1], w.weight_hh, half)
 
 
 class RnnBptt(torch.autograd.Function):
     """h_t = tanh(sum_t + W h_(t-1)), or relu."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool, half: bool) -> Tensor:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool, half: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
         if relu:
             h, add, h_before = sums, adder(W, len(h_0), half), h_0
@@ -98,7 +97,7 @@ class RnnBptt(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
         first_derivative_only("bptt")
         h_0, W, h = ctx.saved_tensors
         slope = (h > 0).to(h) if ctx.relu else torch.addcmul(h.new_ones(()), h, h, value=-1)  # (T, B, H)
@@ -116,7 +115,7 @@ class GruBptt(torch.autograd.Function):
     """r, z = σ(sum + W h_(t-1)); n = tanh(sum_n + r ⊙ q), q = W_n h_(t-1) + b_n; h_t = (1 - z) ⊙ n + z ⊙ h_(t-1)."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         # q | r | z | n, sums of q and n doubled: h has a part in q r z, x in r z n. At the end n's place holds n / 2
@@ -141,7 +140,7 @@ class GruBptt(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
         first_derivative_only("bptt")
         h_0, W, gates, h = ctx.saved_tensors
         T, B, H = h.shape
@@ -180,7 +179,7 @@ class LstmBptt(torch.autograd.Function):
     """i, f, o = σ(sum + W h_(t-1)); g = tanh(...); c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t)."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor, half: bool) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor, half: bool) -> tuple[Tensor, Tensor]:
         """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         gates = sums.detach()  # the same memory: it is this function's own
@@ -207,7 +206,7 @@ class LstmBptt(torch.autograd.Function):
         return h, c
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
         first_derivative_only("bptt")
         h_0, c_0, W, gates, c, tanh_c, h = ctx.saved_tensors
         T, B, H = h.shape
@@ -272,8 +271,8 @@ def _has_onednn(W: Tensor, half: bool) -> bool:
     return not half or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-_RNN: Any = RnnBptt.apply  # torch leaves it without types
-_GRU: Any = GruBptt.apply
-_LSTM: Any = LstmBptt.apply
+_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply  # torch leaves it without types
+_GRU: Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor] = GruBptt.apply
+_LSTM: Callable[[Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]] = LstmBptt.apply
 
 ENGINE = Engine(run, refuses, faster, worth, reads_tables=True)

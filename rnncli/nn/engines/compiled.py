@@ -9,7 +9,7 @@ then as well, and kept on disk; see `_loops.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,11 +18,8 @@ from rnncli.cells import CoreSpec, State, Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.engines._layers import first_derivative_only, run_layers, weight_gradient
+from rnncli.nn.engines._layers import Context, first_derivative_only, run_layers, weight_gradient
 from rnncli.nn.engines._products import product_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SHARE = 1 << 20  # multiplications that are worth another thread
 TYPES = (torch.float32, torch.float64)
@@ -93,7 +90,7 @@ class RnnCompiled(torch.autograd.Function):
     """h_t = tanh(sum_t + W h_(t-1)), or relu."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool) -> Tensor:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
         h = sums.contiguous()
         compiled_loop("rnn_forward", h, W)(h, h_0.contiguous(), W.t().contiguous(), relu)
@@ -104,7 +101,7 @@ class RnnCompiled(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
         first_derivative_only("compiled")
         h_0, W, h = ctx.saved_tensors
         d_a = d_output.clone(memory_format=torch.contiguous_format)  # dL/dh, then dL/dsum
@@ -116,7 +113,7 @@ class GruCompiled(torch.autograd.Function):
     """r, z = σ(sum + W h_(t-1)); n = tanh(sum_n + r ⊙ q), q = W_n h_(t-1) + b_n; h_t = (1 - z) ⊙ n + z ⊙ h_(t-1)."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor) -> Tensor:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor) -> Tensor:
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         W = torch.cat((W[2 * H :], W[: 2 * H]))  # q | r | z: what h has a part in lies together
@@ -128,7 +125,7 @@ class GruCompiled(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
         first_derivative_only("compiled")
         h_0, W, gates, h = ctx.saved_tensors
         H = h_0.shape[1]
@@ -144,7 +141,7 @@ class LstmCompiled(torch.autograd.Function):
     """i, f, o = σ(sum + W h_(t-1)); g = tanh(...); c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t)."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
         """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         gates = sums.detach().contiguous()  # the same memory: it is this function's own
@@ -158,7 +155,7 @@ class LstmCompiled(torch.autograd.Function):
         return h, c
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
         first_derivative_only("compiled")
         h_0, c_0, W, gates, c, tanh_c, h = ctx.saved_tensors
         H = h_0.shape[1]
@@ -171,8 +168,8 @@ class LstmCompiled(torch.autograd.Function):
         return d_a, d_a[0] @ W, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
 
 
-_RNN: Any = RnnCompiled.apply  # torch leaves it without types
-_GRU: Any = GruCompiled.apply
-_LSTM: Any = LstmCompiled.apply
+_RNN: Callable[[Tensor, Tensor, Tensor, bool], Tensor] = RnnCompiled.apply  # torch leaves it without types
+_GRU: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = GruCompiled.apply
+_LSTM: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = LstmCompiled.apply
 
 ENGINE = Engine(run, refuses, faster, worth, reads_tables=True, needs=("numba",), extra="fast")
