@@ -29,9 +29,9 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
     """A core over a batch. x may be rows of a table. Raises UsageError: not on a CPU, or in another type."""
     like = next(module.parameters())
     if like.device.type != "cpu" or like.dtype not in TYPES:
-        what = tr("{device} and {dtype}", device=like.device.type, dtype=str(like.dtype).removeprefix("torch."))
+        what = f"{like.device.type}, {str(like.dtype).removeprefix('torch.')}"
         raise UsageError(
-            tr("engine compiled is for a CPU, in float32 and float64, not for {what}", what=what),
+            tr("engine compiled runs on a CPU, in float32 and float64, not here: {what}", what=what),
             where="model.engine",
             todo=tr("take engine: auto"),
         )
@@ -56,13 +56,14 @@ def faster(spec: CoreSpec, work: Work) -> float:
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
     """The states after every step, (T, B, H) each. Products are in the weights' own type under autocast too."""
     assert w.weight_hh is not None
+    h_0 = before[0]
     if spec.torch_class is torch.nn.RNN:
-        return (_RNN(sums, *before, w.weight_hh, spec.nonlinearity == "relu"),)
+        return (_RNN(sums, h_0, w.weight_hh, spec.nonlinearity == "relu"),)
     if spec.torch_class is torch.nn.GRU:
         H = spec.hidden_size
         b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
-        return (_GRU(sums, *before, w.weight_hh, b_n),)
-    return tuple(_LSTM(sums, *before, w.weight_hh))
+        return (_GRU(sums, h_0, w.weight_hh, b_n),)
+    return _LSTM(sums, h_0, before[1], w.weight_hh)
 
 
 def compiled_loop(name: str, like: Tensor, W: Tensor) -> Callable[..., None]:
