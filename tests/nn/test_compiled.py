@@ -17,7 +17,7 @@ from rnncli.data.progress import Reading, listening
 from rnncli.errors import Missing, UsageError
 from rnncli.nn.engines import ENGINES, _products, compiled
 from rnncli.nn.frontends import Rows
-from rnncli.nn.recurrent import Core, make_core, run, run_by
+from rnncli.nn.recurrent import Core, choose_engine, make_core, run, run_by
 
 pytest.importorskip("numba", reason="needs rnncli[fast]")
 
@@ -198,6 +198,16 @@ def test_rows_of_a_table_are_looked_up() -> None:
     rows = Rows(table, numbers, len(table), table)
     plain, looked_up = gradients("compiled", core, table[numbers]), gradients("compiled", core, rows)
     assert apart(plain[: len(looked_up)], looked_up) < 1e-12
+
+
+def test_what_auto_takes() -> None:
+    def taken(cell: str, H: int, **work: bool) -> str:
+        return choose_engine(CoreSpec(cell, "tanh", 2, H), torch.float32, "cpu", T=20, **work)
+
+    assert (taken("gru", 32), taken("rnn", 32), taken("lstm", 32)) == ("compiled", "compiled", "torch")
+    assert (taken("gru", 2), taken("gru", 32, gradients=False)) == ("bptt", "compiled")
+    assert (taken("lstm", 32, padded=True), taken("lstm", 32, padded=True, gradients=False)) == ("compiled", "torch")
+    assert choose_engine(CoreSpec("gru", "tanh", 2, 32), torch.float32, "cuda", T=20) == "torch"
 
 
 def test_refused_or_left_to_torch() -> None:
