@@ -51,13 +51,12 @@ def refuses(spec: CoreSpec) -> str:
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """Beside torch's module, one thread's processor time, medians of paired rounds (H/B/T, training, forward alone):
+    """Beside torch's module by one thread's processor time (`tests/evidence/compiled.json`), training, forward alone:
 
-    - rnn 8/8/20: 1.5, 1.1; 32/50/50: 2.0, 1.3; 128/50/50: 1.3, 1.4; 128/1/100: 4.3, 1.8; 512/20/20: 1.4, 1.1;
-      32/512/20: 1.0, 1.1.
-    - gru, in the same order: 3.0, 1.1; 3.0, 1.3; 1.3, 1.0; 7.9, 2.5; 1.4, 1.1; 1.2, 0.8.
-    - lstm: 0.9, 0.7; 0.9, 0.8; 0.9, 0.8; 1.1, 0.8; 1.0, 0.9; 1.0, 0.8. torch's is oneDNN's; but not in float64, nor for
-      rows of different lengths, which it packs.
+    - rnn: 1.3 to 5.2 times as fast, 1.0 to 2.5; level at B=512.
+    - gru: 1.3 to 7.7, 0.9 to 3.1.
+    - lstm: 0.8 to 1.1, 0.7 to 0.9: torch's is oneDNN's; but not in float64, nor for rows of different lengths, which it
+      packs.
 
     Small cores are not worth the wait for the compiler.
     """
