@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
-    from rnncli.data.audio import ChosenFeatures, Clip
+    from rnncli.data.audio import Clip
+    from rnncli.data.features import ChosenFeatures
     from rnncli.nn.model import Outputs
 
 BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
