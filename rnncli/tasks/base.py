@@ -275,9 +275,16 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     ) -> Iterator[Prediction]:
         """`predict` for --file and standard input; a task whose files go beyond a line (CoNLL-U) has its own. lines,
         and the texts of the answers: with their ends as they stand."""
-        bare = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
-        for found in self.predict(config, model, fitted, bare, options):
-            yield found if found.more else replace(found, text=found.text + "\n")
+        texts, note = self.texts_of(config, fitted, (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines))
+        for found in self.predict(config, model, fitted, texts, options):
+            notes = (*([note] if note else []), *found.notes)
+            yield replace(found, text=found.text if found.more else found.text + "\n", notes=notes)
+            note = ""
+
+    def texts_of(self, config: ConfigT, fitted: FittedT, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        """The texts in lines without their ends: the lines themselves, or, where they are rows of a table such as the
+        run learnt from, the column that it read, and a note that says so."""
+        return lines, ""
 
     def require(self, config: ConfigT) -> None:
         """Raises Missing where training by this recipe needs an extra that is not installed."""

@@ -22,7 +22,8 @@ import torch
 
 from rnncli.data.arrays import read_arrays
 from rnncli.data.audio import Sound, read_sound
-from rnncli.data.conllu import read_conllu, read_tagged_tsv
+from rnncli.data.columns import read_columns
+from rnncli.data.conllu import read_conllu
 from rnncli.data.features import LogMel, resample
 from rnncli.data.images import read_sequence
 from rnncli.data.pairs import read_pairs
@@ -118,7 +119,7 @@ def _conllu(path: Path) -> object:
 
 
 def _tags(path: Path) -> object:
-    return list(read_tagged_tsv(path, Skipped("skip")))
+    return list(read_columns(path, Skipped("skip")))
 
 
 def _pairs(path: Path) -> object:

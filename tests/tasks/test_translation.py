@@ -266,3 +266,15 @@ def test_a_new_file_as_a_part(tsv: str, tmp_path: Path) -> None:
     part, notes = translation.TASK.read_part(own(recipe(tsv).config), splits.fitted, str(path))
     assert len(part.pairs) == 1
     assert any("<unk>" in note for note in notes)
+
+
+def test_pairs_given_to_predict_are_translated_from_the_source_column(tsv: str, tmp_path: Path) -> None:
+    job = prepare(recipe(tsv, data={"columns": [1, 0]}))
+    lines = ["the dog\tle chien\tCC\n", "the cat\tle chat\tCC\n"]
+    found = list(translation.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions()))
+    assert [answer.json["source"] for answer in found] == ["le chien", "le chat"]
+    assert found[0].notes[0] == "read as pairs: the sources, column 1"
+    alone = translation.TASK.predict_lines(
+        own(job.config), job.model, job.splits.fitted, ["le chien\n"], PredictOptions()
+    )
+    assert next(alone).json["source"] == "le chien"

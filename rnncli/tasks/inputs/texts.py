@@ -13,6 +13,7 @@ from pydantic import Field
 
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
+from rnncli.data.given import texts_with_header, texts_without_header
 from rnncli.data.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.skipped import Skipped
@@ -214,6 +215,23 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
             yield Given(text, shown, fitted.tokens.encode(steps), not_known(fitted.tokens, steps))
         else:
             yield Given(text, shown, None, [tr("there is no token in this text")])
+
+    def texts_of(self, fitted: TextFitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        """Of a table, its texts; one without a header is known by a label of the run in its first row."""
+        data = self.data
+        if data.header:
+            texts, table = texts_with_header(lines, data.text)
+        elif str(data.text).isdecimal() and str(data.label).isdecimal():
+            place = int(data.label)
+
+            def labelled(cells: Sequence[str]) -> bool:
+                known = len(cells) > place and not data.no_class(cells[place])
+                return known and data.class_of(cells[place]) in fitted.labels
+
+            texts, table = texts_without_header(lines, int(data.text), labelled)
+        else:
+            return lines, ""
+        return texts, tr("read as a table: the texts of its column {name}", name=repr(data.text)) if table else ""
 
     def front(self, fitted: TextFitted) -> tuple[nn.Module, int]:
         return token_front(self.front_kind, len(fitted.tokens), self.embedding_size)
