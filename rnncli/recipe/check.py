@@ -19,7 +19,7 @@ from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node
-from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
+from rnncli.recipe.sections import TOKEN_KEYS, WORDS_OF_1, Expected, IsPath, OneOf, RecipeConfig, Section
 
 MOST_FAULTS = 50  # shown of one recipe
 _MOST_DETAILS = 1000  # of pydantic's that are looked at in one try
@@ -48,6 +48,8 @@ def task_name(document: Document, known: Iterable[str]) -> str:
 def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
     """The recipe as the task's Config. Raises RecipeError with every fault, in the order of the file."""
     values = fitted(document, config, _absolute)
+    if values.get("format") == 1:
+        _words_of_format_1(values, config)
     faults = list(document.faults)
     faulty: set[str] = {fault.key for fault in faults}
     # Checks between fields run only where the fields themselves are right. So what is wrong is taken out and the rest
@@ -65,6 +67,16 @@ def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
             if faults:
                 raise _refusal(document, faults)
             return made
+
+
+def _words_of_format_1(values: dict[str, Any], config: type[RecipeConfig]) -> None:
+    """Where a recipe of format 1 has words, given or by default, they are those of 0.1."""
+    data, section = values.get("data"), _peel(config.model_fields["data"].annotation)[0]
+    if not isinstance(data, dict) or not _is_section(section):
+        return
+    for name in TOKEN_KEYS:
+        if name in section.model_fields and data.get(name, section.model_fields[name].default) == "words":
+            data[name] = WORDS_OF_1
 
 
 def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:

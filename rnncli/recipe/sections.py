@@ -24,7 +24,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from rnncli import names
 from rnncli.locale import tr
 
-FORMAT = 1
+FORMAT = 2  # 1: `words` of 0.1, which cut prepared signs (<unk>) and joined letters
+WORDS_OF_1 = "words-0.1"
+TOKEN_KEYS = ("tokens", "source_tokens", "target_tokens")  # of `data:`, where words may stand
 
 
 @dataclass(frozen=True)
@@ -330,7 +332,7 @@ class TrainSection(Section):
 
 
 def _this_format(value: int) -> int:
-    if value != FORMAT:
+    if value not in (1, FORMAT):
         raise PydanticCustomError("format", "{text}", {"text": tr("this rnncli reads format {n}", n=FORMAT)})
     return value
 
@@ -338,7 +340,7 @@ def _this_format(value: int) -> int:
 class RecipeConfig(Section):
     """A whole recipe. A task narrows data, model and train to its own sections."""
 
-    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 1")
+    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 2")
     task: str = Field(description="what is learned: the name of a task")
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from rnncli.data.vocab import Vocab
+from rnncli.data.vocab import WRITTEN, Kind, Vocab
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig
@@ -39,7 +39,12 @@ class FittedState:
     """
 
     def to_json(self) -> dict[str, Json]:
-        return {name: _to_json(value) for name, value in vars(self).items() if value is not None}
+        hints = get_type_hints(type(self))
+        found = {}
+        for name, value in vars(self).items():
+            if value is not None:
+                found[name] = WRITTEN.get(value, value) if hints[name] == Kind else _to_json(value)
+        return found
 
     @classmethod
     def from_json(cls, value: Json, *, where: str = "") -> Self:
@@ -59,6 +64,8 @@ def _from_json(hint: Any, value: Json, key: str, where: str) -> Any:
     if kind in (Union, UnionType):
         (inner,) = (arm for arm in arguments if arm is not NoneType)
         return None if value is None else _from_json(inner, value, key, where)
+    if hint == Kind and isinstance(value, str):
+        value = next((kind for kind, written in WRITTEN.items() if written == value), value)
     if hint is Vocab:
         return Vocab.from_json(value, where=where)
     if is_dataclass(hint) and isinstance(value, dict):

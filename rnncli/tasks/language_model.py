@@ -13,7 +13,7 @@ from rnncli.data.batch import Batch, Order
 from rnncli.data.bigrams import bigram_losses
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
-from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Json, Message, Record, Table
@@ -183,7 +183,9 @@ class LanguageModel(Task[Config, Fitted, Part]):
             kind, seed = splits.fitted.kind, config.train.seed
             prompt = _prompt(sample, splits.fitted)
             pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
-            title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.fitted.kind, t=sample.temperature)
+            title = tr(
+                "{n} {kind} at temperature {t}:", n=sample.length, kind=unit(splits.fitted.kind), t=sample.temperature
+            )
             records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
         return records
 
@@ -207,13 +209,14 @@ class LanguageModel(Task[Config, Fitted, Part]):
                 config.train.seed if options.seed is None else options.seed,
             )
             written = [next(pieces, "")]
-            space = " " if kind == "words" and prompt and not prompt[-1].isspace() and written[0][:1].isalnum() else ""
-            shown = prompt + space + written[0]
+            shown = prompt + written[0]
             for piece in pieces:
                 yield Prediction(shown, None, more=True)
                 written.append(piece)
                 shown = piece
-            yield Prediction(shown, {"prompt": prompt, "text": "".join(written)}, notes)
+            text = "".join(written)
+            text = text if kind == "characters" else text.removeprefix(" ")
+            yield Prediction(shown, {"prompt": prompt, "text": text}, notes)
 
 
 def _prompt(sample: Sample, fitted: Fitted) -> str:
@@ -237,7 +240,8 @@ def write(
     top_k: int | None,
     seed: int,
 ) -> Iterator[str]:
-    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces.
+    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces,
+    the space after the prompt included.
 
     length: how many tokens. temperature: divides the scores; 0 takes the likeliest. top_k: draw among so many. seed: of
     the draws, a generator of its own. Never writes <unk>. Raises DataError: a prompt with unknown tokens.
@@ -252,7 +256,7 @@ def write(
     ids = vocab.encode(start or ([token for token in ("\n", " ") if token in vocab] or [vocab.tokens[-1]])[:1])
     unknown = vocab.id(UNK) if UNK in vocab else None
     written: list[str] = []
-    before = "\n"  # the token that the next piece goes on from
+    before = start[-1] if start and not prompt[-1].isspace() else "\n"  # the token that the next piece goes on from
     state = None
     for number in range(length):
         for at in range(0, len(ids), PIECE):  # a long prompt a stretch at a time, too

@@ -38,7 +38,7 @@ class Data(DataSection):
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2), Expected("[input, labels]")]] | None = Field(
         None, description="inline data: [input, labels], equally long; both sides share one alphabet"
     )
-    tokens: Literal["characters", "words"] = Field("characters", description="what one step of an inline pair is")
+    tokens: Kind = Field("characters", description="what one step of an inline pair is")
     format: Literal["auto", "conllu", "tsv"] = Field(
         "auto", description="of files: CoNLL-U, or columns by tabs or blanks (tsv); auto looks at the first line"
     )

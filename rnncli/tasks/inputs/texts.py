@@ -20,7 +20,7 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.table import Key, read_cells
-from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, TrainSection
@@ -59,7 +59,7 @@ class TextData(GroupedData):
     classes: dict[str, str] | None = Field(
         None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
     )
-    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    tokens: Kind = Field("characters", description="what one step is")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
     max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
     max_length: Annotated[int, Field(ge=0)] = Field(0, description="read so many tokens of a text; 0 is all")
@@ -244,7 +244,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         learned = splits.train
         every = thinned(sum(learned.lengths))
         bag = NgramClassifier(learned.rows.tokens[::every], learned.targets[::every], len(splits.fitted.labels))
-        about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(self.data.tokens))
+        about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(unit(self.data.tokens)))
         if every > 1:
             about = tr("{about}, fitted to one training text in {n}", about=about, n=every)
         return tr("n-grams"), bag.log_probs(tested.rows.tokens), about
