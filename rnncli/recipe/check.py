@@ -141,11 +141,21 @@ def _fit(node: Node, hint: Any, place: Place) -> Any:
         text = node.raw if node.raw is not None else str(node.content)
         return place(text, node.folder) if _is_path(marks) else text
     if isinstance(node.content, dict):
-        return {key: _fit(child, _inside(hint, key), place) for key, child in node.content.items()}
+        return {
+            key: _fit(child, _inside(hint, key), place)
+            for key, child in node.content.items()
+            if not (child.content is None and _may_be_left_out(hint, key))
+        }
     if isinstance(node.content, list):
         items = [_fit(child, _inside(hint, number), place) for number, child in enumerate(node.content)]
         return tuple(items) if get_origin(hint) is tuple else items
     return node.content
+
+
+def _may_be_left_out(section: Any, key: str) -> bool:
+    """Whether null at a key is the key left out: where a section is wanted that has a default."""
+    field = section.model_fields.get(key) if _is_section(section) else None
+    return field is not None and not field.is_required() and _is_section(field.annotation)
 
 
 def _peel(hint: Any) -> tuple[Any, tuple[Any, ...]]:

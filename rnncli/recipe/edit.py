@@ -117,9 +117,11 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
 
 
 def _at(values: Any, key: str) -> Any:
-    for part in key.split("."):
+    """None for a section that null leaves out."""
+    *parents, last = key.split(".")
+    for part in parents:
         values = values[part]
-    return values
+    return values.get(last)
 
 
 def _with(old: Any, key: str, value: Any) -> dict[str, Any]:
