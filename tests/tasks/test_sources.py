@@ -237,3 +237,14 @@ def test_flags_and_a_copy_for_separate_files(tmp_path: Path, monkeypatch: pytest
     config = load_recipe("./x.yaml").config
     assert isinstance(config.data, DataSection)
     assert set(sources(config.data)) == {"train", "test"}
+
+
+def test_the_speaker_of_the_test_part_is_chosen_in_a_recipe(tmp_path: Path) -> None:
+    groups = "data.split={by: who, validation: 0.1, groups: {test: [7]}}"
+    (tmp_path / "a.csv").write_text("text,label,who\n" + "".join(f"a{n},{n % 2},{n // 4}\n" for n in range(40)))
+    recipe = load_recipe("names", [f"data.path={tmp_path}/a.csv", "data.text=text", "data.label=label", groups])
+    splits = recipe.task.read(recipe.config)
+    assert splits.counts["test"]["texts"] == 4
+    assert "; test: 7; 2 classes" in splits.how
+    with pytest.raises(RecipeError, match="by does not say what they are"):
+        load_recipe("names", ["data.split={groups: {test: [7]}}"])

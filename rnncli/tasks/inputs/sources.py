@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 from pydantic import Field
 
@@ -39,6 +39,14 @@ class GroupedSplit(SplitSection):
     """`data.split:` of rows that come in groups (speakers, documents). An input says what `by` names."""
 
     by: str | int | None = Field(None, description="rows that agree here stay in one part")
+    groups: dict[Literal["validation", "test"], list[str]] | None = Field(
+        None, description="which values of by are in a part, {test: [ann, bob]}; the others are drawn"
+    )
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.groups is not None and self.by is None:
+            yield Clash(("groups", "by"), tr("groups are chosen, and by does not say what they are"), "by: speaker")
 
 
 class GroupedData(DataSection):
@@ -115,6 +123,7 @@ def divide(
 def split_rows(split: GroupedSplit, seed: int, groups: Sequence[str], labels: Sequence[str] | None = None) -> Split:
     """By group where the recipe says so, else within each class where rows have one, else at random."""
     shares = split.fractions()
-    if split.by is not None and shares:
-        return split_by_group(groups, shares, seed, by=str(split.by))
+    chosen = {str(part): names for part, names in (split.groups or {}).items()}
+    if split.by is not None and (shares or chosen):
+        return split_by_group(groups, shares, seed, by=str(split.by), chosen=chosen)
     return split_random(len(groups), shares, seed) if labels is None else split_by_class(labels, shares, seed)
