@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from rnncli.baselines.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
 from rnncli.data.given import texts_with_header, texts_without_header
-from rnncli.data.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
