@@ -135,19 +135,12 @@ def _fit(node: Node, hint: object, place: Place) -> object:
         return {
             key: _fit(child, _inside(hint, key), place)
             for key, child in node.content.items()
-            if not (child.content is None and _may_be_left_out(hint, key))
+            if child.content is not None or (section := _section(hint)) is None or not section.may_be_null(key)
         }
     if isinstance(node.content, list):
         items = [_fit(child, _inside(hint, number), place) for number, child in enumerate(node.content)]
         return tuple(items) if get_origin(hint) is tuple else items
     return node.content
-
-
-def _may_be_left_out(section: object, key: str) -> bool:
-    """Whether null at a key is the key left out: where a section is wanted that has a default."""
-    wanted = _section(section)
-    field = wanted.model_fields.get(key) if wanted is not None else None
-    return field is not None and not field.is_required() and _section(field.annotation) is not None
 
 
 def _peel(hint: object) -> tuple[object, tuple[object, ...]]:

@@ -83,6 +83,13 @@ class Section(BaseModel):
         """What is wrong between fields; a subclass begins with `yield from super().clashes()`."""
         yield from ()
 
+    @classmethod
+    def may_be_null(cls, key: str) -> bool:
+        """Whether null at a key is the key left out: where a section is wanted that has a default."""
+        field = cls.model_fields.get(key)
+        kind = None if field is None or field.is_required() else field.annotation
+        return isinstance(kind, type) and issubclass(kind, Section)
+
     @model_validator(mode="after")
     def _no_clash(self) -> Section:
         found = list(self.clashes())

@@ -122,6 +122,7 @@ def test_what_only_looks_like_a_sign() -> None:
 def test_the_words_of_shipped_texts_are_those_of_0_1(name: str) -> None:
     text = builtin_text(name)
     assert tokenize(text, "words", newlines=True) == tokenize(text, "words-0.1", newlines=True)
+    assert not prepared_sign(text)
 
 
 def test_whitespace() -> None:
