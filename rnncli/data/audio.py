@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -96,7 +97,7 @@ def read_sound(path: str | Path) -> Sound:
         raise DataError(
             tr("is no sound that can be read: {why}", why=error.error_string),
             where=name,
-            todo=tr("convert it, for instance: ffmpeg -i {name} new.wav", name=name),
+            todo=tr("convert it, for instance: ffmpeg -i {name} new.wav", name=shlex.quote(name)),
         ) from error
 
 

@@ -33,7 +33,7 @@ from rnncli.tasks.base import (
 )
 from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
 from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
     characters: Characters = Field(Characters(), description="with input: embedding + characters")
     head: Literal["linear", "none"] = Field("linear", description="linear scores the labels; none: h_t is the score")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from idle_embedding(self.input)
+        if self.input != "embedding + characters":
+            yield "characters", f"input: {self.input}"
 
 
 class Train(TrainSection):

@@ -172,7 +172,7 @@ def test_a_folder_of_universal_dependencies(tmp_path: Path) -> None:
     for part, n in (("train", 3), ("dev", 2), ("test", 1)):
         text = "".join(line.format(f"{part}{i}", "XY"[i % 2]) for i in range(n))
         (tmp_path / f"a-ud-{part}.conllu").write_text(text)
-    splits = read("tagging", {"path": str(tmp_path)})
+    splits = read("tagging", {"path": str(tmp_path), "min_count": 1})
     assert [splits.counts[part]["words"] for part in ("train", "validation", "test")] == [3, 2, 1]
     assert splits.how == ("separate files: train a-ud-train.conllu, validation a-ud-dev.conllu, test a-ud-test.conllu")
 
@@ -228,7 +228,7 @@ def test_a_recipe_of_separate_files_takes_one_path(tmp_path: Path) -> None:
 def test_flags_and_a_copy_for_separate_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in "abc":
-        Path(f"{name}.tsv").write_text("a\tX\nb\tY\n\n")
+        Path(f"{name}.tsv").write_text("a\tX\nb\tY\n\n" * 2)
     flags = ["--train-data", "a.tsv", "--validation-data", "b.tsv", "--test-data", "c.tsv"]
     assert run(["train", "pos-tagging", *flags, "--dry-run"]) == 0
     assert (
