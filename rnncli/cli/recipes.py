@@ -167,8 +167,9 @@ def schema() -> None:
 def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, Json]]:
     """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that."""
     from rnncli.tasks import load_recipe
+    from rnncli.tasks.inputs.sources import parts_in
 
-    found = load_recipe(name).task.suggest_settings(path)
+    found = load_recipe(name).task.suggest_settings(parts_in(path).get("train", [path])[0])
     return _unless_typed({"data.path": path, **found}, sets)
 
 

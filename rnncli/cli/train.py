@@ -31,6 +31,9 @@ def train(
         str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
     ] = "",
     data: overrides.Data = None,
+    train_data: overrides.TrainData = None,
+    validation_data: overrides.ValidationData = None,
+    test_data: overrides.TestData = None,
     sets: overrides.Sets = None,
     epochs: overrides.Epochs = None,
     batch_size: overrides.BatchSize = None,
@@ -76,6 +79,8 @@ def train(
     if rank:  # process 0 writes and speaks
         settings.quiet = True
     flags = overrides.flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
+    parts = {"train": train_data, "validation": validation_data, "test": test_data}
+    flags |= {f"data.{name}": (f"--{name}-data", path) for name, path in parts.items() if path is not None}
     if overfit_batches is not None:
         flags["train.overfit_batches"] = ("--overfit-batches", overfit_batches)
     if fast_dev_run:

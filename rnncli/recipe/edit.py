@@ -120,9 +120,11 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
 
 
 def _at(values: object, key: str) -> object:
-    for part in key.split("."):
+    """None for a section that null leaves out."""
+    *parents, last = key.split(".")
+    for part in parents:
         values = json_object(values)[part]
-    return values
+    return json_object(values).get(last)
 
 
 def _with(old: object, key: str, value: object) -> dict[str, object]:

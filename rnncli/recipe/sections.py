@@ -27,7 +27,7 @@ from rnncli import names
 from rnncli.locale import tr
 from rnncli.records import Json
 
-FORMAT = 1
+FORMAT = 2  # 1 is read, too: see formats.py
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,13 @@ class Section(BaseModel):
     def clashes(self) -> Iterator[Clash]:
         """What is wrong between fields; a subclass begins with `yield from super().clashes()`."""
         yield from ()
+
+    @classmethod
+    def may_be_null(cls, key: str) -> bool:
+        """Whether null at a key is the key left out: where a section is wanted that has a default."""
+        field = cls.model_fields.get(key)
+        kind = None if field is None or field.is_required() else field.annotation
+        return isinstance(kind, type) and issubclass(kind, Section)
 
     def idle(self) -> Iterator[tuple[str, str]]:
         """(key, the setting with which it has no effect) for the keys that these values make idle."""
@@ -354,7 +361,7 @@ class TrainSection(Section):
 
 
 def _this_format(value: int) -> int:
-    if value != FORMAT:
+    if value not in (1, FORMAT):
         raise PydanticCustomError("format", "{text}", {"text": tr("this rnncli reads format {n}", n=FORMAT)})
     return value
 
@@ -362,7 +369,7 @@ def _this_format(value: int) -> int:
 class RecipeConfig(Section):
     """A whole recipe. A task narrows data, model and train to its own sections."""
 
-    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 1")
+    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 2")
     task: str = Field(description="what is learned: the name of a task")
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")
