@@ -64,7 +64,7 @@ class Clip:
     made: bool = False  # one of builtin:digits
 
     def load(self) -> Sound:
-        """Its sound. Raises DataError, and Missing where the format needs an extra."""
+        """Its sound. Raises DataError, and Missing where libsndfile cannot be loaded."""
         if self.made:
             return Sound(speech.clip(self.file.name, self.text).astype(np.float32) / 32768, speech.RATE)
         return read_sound(self.file)
@@ -91,7 +91,9 @@ def read_sound(path: str | Path) -> Sound:
             return _samples(opened, name)
     except (ImportError, OSError) as error:  # OSError: the package is there and its library is not
         raise Missing(
-            tr("sound files are read through the extra: audio"), where=name, todo="pip install 'rnncli[audio]'"
+            tr("sound files are read by libsndfile, which cannot be loaded: {why}", why=error),
+            where=name,
+            todo="pip install --force-reinstall soundfile",
         ) from error
     except soundfile.LibsndfileError as error:
         raise DataError(

@@ -66,7 +66,7 @@ def _installed() -> tuple[list[str], dict[str, list[str]], str]:
 
 
 def _resolved(name: str, extras: dict[str, list[str]]) -> list[str]:
-    """The requirements of an extra; `rnncli[plot,audio]` among them stands for those extras."""
+    """The requirements of an extra; `rnncli[plot,images]` among them stands for those extras."""
     lines: list[str] = []
     for line in extras.get(name, []):
         own = re.match(r"rnncli\[([^]]*)\]", line)

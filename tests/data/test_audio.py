@@ -209,10 +209,10 @@ def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_sound(tmp_path / "a.wav")
 
 
-def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
     write(tmp_path / "a.wav", np.zeros(6, np.int16))
-    with pytest.raises(Missing, match="extra: audio"):
+    with pytest.raises(Missing, match="libsndfile, which cannot be loaded"):
         read_sound(tmp_path / "a.wav")
 
 
