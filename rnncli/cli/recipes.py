@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnncli.cli.live import waiting
+from rnncli.cli.out import hand_over, note, put
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
@@ -71,10 +72,10 @@ def show(
     """Print a recipe as it stands, with its comments."""
     from rnncli.recipe.locate import find_recipe, recipe_text
 
-    path, note = find_recipe(name)
-    _note(note)
+    path, hidden = find_recipe(name)
+    note(hidden)
     text = recipe_text(path)
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    hand_over(text if text.endswith("\n") else text + "\n")
 
 
 @app.command()
@@ -103,20 +104,20 @@ def copy(
         )
     found = _from_data(name, data, sets) if data is not None else {}
     recipe = load_recipe(name, sets, found)
-    _note(recipe.note)
+    note(recipe.note)
     fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
     recipe = fit.recipe
     atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments))
-    print(tr("wrote {file}", file=target))
+    put(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
         _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
     todo = f"rnncli train {shlex.quote(target)}"
     if fit.fault is not None:
         where = f" ({fit.fault.where})" if fit.fault.where else ""
-        _note(tr("it cannot be trained on as it is: {why}", why=fit.fault.what + where))
+        note(tr("it cannot be trained on as it is: {why}", why=fit.fault.what + where))
         todo = fit.fault.todo
     if todo and not settings.quiet:
-        print(tr("next") + f"  {todo}")
+        put(tr("next") + f"  {todo}")
 
 
 @app.command()
@@ -144,9 +145,9 @@ def validate(
                 say(error)
             continue
         rows.append({"recipe": name, "ok": True, "task": recipe.config.task})
-        _note(recipe.note)
+        note(recipe.note)
         if not json:
-            print(tr("ok  {name}  ({task})", name=name, task=recipe.config.task))
+            put(tr("ok  {name}  ({task})", name=name, task=recipe.config.task))
     if json:
         dump_json({"schema": "rnncli/validate/1", "rows": rows}, sys.stdout)
     if code:
@@ -223,11 +224,6 @@ def _say_of(path: str, filled: dict[str, object], length: str) -> None:
     from rnncli.recipe.parse import flow_text
 
     if filled:
-        print(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
+        put(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
     if length:
-        print(length)
-
-
-def _note(text: str) -> None:
-    if text and not settings.quiet:
-        print(tr("note: {text}", text=text), file=sys.stderr)
+        put(length)

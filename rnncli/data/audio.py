@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -217,7 +218,7 @@ def _by_soundfile(path: str | Path) -> Sound:
         raise DataError(
             tr("is no PCM or float WAV; only such a one is read inside a .gz"),
             where=name,
-            todo=tr("unpack it first: gunzip {name}", name=name),
+            todo=tr("unpack it first: gunzip {name}", name=shlex.quote(name)),
         )
     try:
         import soundfile

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal
 
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Json
 
 Kind = Literal["characters", "words"]
@@ -55,18 +55,24 @@ class Vocab:
         """Specials first, then what was seen at least min_count times, the commonest where max_size (in all) limits.
 
         Characters stand by code point (`hello` gives e h l o), words by falling count and, at equal counts, by text.
-        A special that also stands in the data (`<unk>` in prepared texts) is the same token.
+        A special that also stands in the data (`<unk>` in prepared texts) is the same token. Raises DataError: these
+        limits leave no token but specials, so that there would be nothing to learn.
         """
         seen = sorted((-n, token) for token, n in counts.items() if n >= min_count and token not in specials)
         if max_size is not None:
             seen = seen[: max(0, max_size - len(specials))]
         ordered = [token for _, token in seen]
+        if not ordered and not counts.keys() <= set(specials):
+            raise _nothing_left(max(n for token, n in counts.items() if token not in specials), min_count)
         if all(len(token) == 1 for token in ordered):
             ordered.sort()
         return cls((*specials, *ordered), tuple(specials))
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __str__(self) -> str:
+        return f"{len(self)} ({_some(self.tokens, 8)})"
 
     def __contains__(self, token: object) -> bool:
         return token in self._ids
@@ -130,6 +136,22 @@ class Vocab:
                 except ValueError as error:
                     raise DataError(tr("is not a vocabulary: {why}", why=error), where=where) from error
         raise DataError(tr("is not a vocabulary: two lists of texts, specials and tokens, are wanted"), where=where)
+
+
+def _nothing_left(most: int, min_count: int) -> DataError:
+    """most: how often the most frequent token was seen."""
+    if most < min_count:
+        return DataError(
+            trn("no token is seen {min} times: the most frequent one is seen {n} time",
+                "no token is seen {min} times: the most frequent one is seen {n} times", n=most, min=min_count),
+            where="data.min_count",
+            todo=f"--set data.min_count={most}",
+        )  # fmt: skip
+    return DataError(
+        tr("this vocabulary has no room for a token besides the special ones"),
+        where="data.max_vocab",
+        todo=tr("0 keeps all"),
+    )
 
 
 def _some(tokens: Sequence[str], most: int = 20) -> str:

@@ -79,6 +79,17 @@ def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:
     return said
 
 
+def without_effect(document: Document, config: RecipeConfig) -> list[str]:
+    """A sentence for each key that was written and, beside the others, has no effect."""
+    said = []
+    for section in type(config).model_fields:
+        value = getattr(config, section)
+        for key, why in value.idle() if isinstance(value, Section) else ():
+            if document.node(f"{section}.{key}") is not None:
+                said.append(tr("{key} has no effect with {why}", key=f"{section}.{key}", why=why))
+    return said
+
+
 def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
     def place(fault: Fault) -> tuple[int, int]:
         name, _, line = fault.where.rpartition(":")

@@ -31,7 +31,7 @@ from rnncli.tasks.base import (
 )
 from rnncli.tasks.inputs import stream
 from rnncli.tasks.inputs.stream import Data, Fitted, Part
-from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +46,9 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(
         32, description="length of the learned vectors of input: embedding"
     )
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from idle_embedding(self.input)
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()

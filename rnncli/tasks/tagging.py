@@ -31,7 +31,7 @@ from rnncli.tasks.base import (
     loss_of_steps,
 )
 from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
 from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
     characters: Characters = Field(Characters(), description="with input: embedding + characters")
     head: Literal["linear", "none"] = Field("linear", description="linear scores the labels; none: h_t is the score")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from idle_embedding(self.input)
+        if self.input != "embedding + characters":
+            yield "characters", f"input: {self.input}"
 
 
 class Train(TrainSection):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -373,3 +374,24 @@ def test_what_is_waited_for_stands_on_a_terminal_only_and_goes_again() -> None:
             progress.wait("loading ...")
             assert file.getvalue() == ("\rloading ..." if live else "")
         assert file.getvalue().endswith("\r" + " " * len("loading ...") + "\r") == live
+
+
+def test_commands_in_messages_can_be_pasted(typed: Typed) -> None:
+    """Whatever a file or folder is called."""
+    name = "my $(touch x) run"
+    assert typed("train", "hello", "--epochs", "1", "--out", name)[0] == 0
+    quoted = shlex.quote(name)
+    Path("my latin.txt").write_bytes(b"caf\xe9 x")
+    Path("my deep").mkdir()
+    shutil.copytree(name, f"my deep/{name}")
+    Path("my w.pt").touch()
+    for words, said in [
+        (("train", "hello", "--out", name), f"rnncli train --resume {quoted}"),
+        (("predict", name), f"rnncli predict {quoted} hello"),
+        (("train", "language-model", "--data", "my latin.txt"), "my latin.txt' > utf8.txt"),
+        (("inspect", "./my deep"), shlex.quote(f"my deep/{name}")),
+        (("report", "my w.pt"), "rnncli inspect 'my w.pt'"),
+        (("export", name, "my out"), "python 'my out/load.py'"),
+    ]:
+        _, out, err = typed(*words)
+        assert said in out + err, words

@@ -57,6 +57,11 @@ class Data(DataSection):
         2, description="a word seen less often in the training files is <unk>; inline pairs keep all"
     )
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        inline = self.pairs is not None
+        for key in ("min_count", "format", "tag", "split", "on_bad") if inline else ("tokens",):
+            yield key, tr("inline pairs") if inline else tr("files, whose tokens are words")
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.pairs is not None and not self.pairs:
