@@ -133,7 +133,7 @@ def test_empty_answers_are_said(names_job: Job, written: list[str], said: bool) 
     assert not said or found[0].text.startswith("2 of 4 answers on validation are empty: ")
 
 
-def test_the_answers_of_sound_and_of_sentences_are_those_that_are_measured() -> None:
+def test_the_answers_of_sound_and_of_sentences_are_those_that_are_measured(thinned: None) -> None:
     sounds = prepare(load_recipe("transcription", ["train.epochs=1"]))
     part = sounds.splits.part("validation")
     written = list(sounds.task.answers(sounds.config, sounds.model, part, sounds.splits.fitted))

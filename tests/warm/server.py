@@ -46,9 +46,18 @@ def preload(kind: str) -> None:
         for package in ("rnncli.cli", "rnncli.tasks") if kind == "light" else ("rnncli",):
             for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
                 if not module.name.startswith("rnncli.bench.peers.") and not module.name.endswith("__main__"):
-                    importlib.import_module(module.name)
+                    import_if_possible(module.name)
     gc.collect()
     gc.freeze()
+
+
+def import_if_possible(name: str) -> None:
+    """Import a module of ours, unless it needs the package of an extra that is not installed."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("rnncli"):
+            raise
 
 
 def accept(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
