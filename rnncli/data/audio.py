@@ -21,6 +21,7 @@ import numpy as np
 from rnncli.data import builtin
 from rnncli.data.folder import NamePattern, files_in, with_fields
 from rnncli.data.made import speech
+from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENDINGS = (".wav", ".wav.gz", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
-TABLES = (".tsv", ".csv", ".tab", ".tsv.gz", ".csv.gz")
 DIGITS = f"{builtin.PREFIX}digits"
 MAX_BYTES = 256 << 20  # of samples in one file: 25 minutes of stereo at 48 kHz in 32 bits
 KEEP = 512 << 20  # bytes of features held in memory; those of further files are made again whenever a batch needs them

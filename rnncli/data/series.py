@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rnncli.data.cells import NumberFormat
 from rnncli.data.dates import Dates
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
@@ -62,7 +63,8 @@ def read_regular(
     *,
     missing: Missing,
     header: bool = True,
-    decimal: str = ".",
+    delimiter: str | None = None,
+    numbers: NumberFormat = NumberFormat(),
 ) -> RegularSeries:
     """Read columns of numbers, open a row for every date left out, and fill what is missing.
 
@@ -72,7 +74,7 @@ def read_regular(
     """
     import numpy as np
 
-    file = read_series(source, date, [*targets, *others], skipped, header=header, decimal=decimal)
+    file = read_series(source, date, [*targets, *others], skipped, header=header, delimiter=delimiter, numbers=numbers)
     notes = list(file.dates.report()) if file.dates is not None else []
     values, lines = file.values, file.lines
     times, opened = None, np.zeros(len(values), dtype=bool)

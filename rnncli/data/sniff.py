@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from rnncli.data.cells import MISSING, number
 from rnncli.data.dates import DateColumn, Step
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
-from rnncli.data.table import MISSING, Table, number, open_table
+from rnncli.data.table import Table, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
 

@@ -216,7 +216,7 @@ class Forecasting(Task[Config, Fitted, Part]):
             scaled = outputs.scores[:, 0].double().cpu().tolist()  # horizon lists of N
             values = [[x * s + m for x, s, m in zip(row, std, mean, strict=True)] for row in scaled]
             dates = [series.date(len(series) + k) for k in range(data.horizon)]
-            table = open_table(path, header=data.header, decimal=data.decimal)
+            table = open_table(path, header=data.header, delimiter=data.delimiter)
             text = io.StringIO()
             writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
             heading = tr("step") if data.date is None else table.columns[table.index(data.date)]

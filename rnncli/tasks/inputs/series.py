@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from rnncli.data.batch import Batch
+from rnncli.data.cells import NumberFormat, Thousands
+from rnncli.data.records import Delimiter
 from rnncli.data.series import RegularSeries, read_regular
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
@@ -37,7 +39,10 @@ class Data(DataSection):
     past: list[str | int] = Field([], description="further columns, known up to now")
     future: list[str | int] = Field([], description="further columns, known ahead as well: holidays, prices")
     header: bool = Field(True, description="the first row names the columns")
+    delimiter: Delimiter | None = Field(None, description="between columns; null: what fits the first lines")
     decimal: Literal[".", ","] = Field(".", description="the mark in numbers")
+    thousands: Thousands = Field("", description="the mark between groups of three digits, where numbers have one")
+    na_values: list[str | float] = Field([], description="cells that mean no value, such as -999, besides empty and NA")
     missing: Literal["stop", "interpolate", "previous"] = Field(
         "stop",
         description="a value or a date left out: stop, a straight line between its neighbours, or the one before",
@@ -54,8 +59,13 @@ class Data(DataSection):
     def targets(self) -> list[str | int]:
         return self.target if isinstance(self.target, list) else [self.target]
 
+    def numbers(self) -> NumberFormat:
+        return NumberFormat(self.decimal, self.thousands, tuple(map(str, self.na_values)))
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
+        if self.thousands == self.decimal:
+            yield Clash(("thousands", "decimal"), tr("one mark for two things: {mark}", mark=repr(self.decimal)))
         if isinstance(self.path, list):
             yield Clash(("path",), tr("a series is one file"), tr("several series: one file with a column for each"))
         if not self.targets():
@@ -143,7 +153,7 @@ def _first_series(data: Data, source: str, notes: list[str]) -> RegularSeries:
     try:
         return series_of(data, source, notes)
     except NoColumn as error:
-        columns = open_table(source, header=data.header, decimal=data.decimal).columns
+        columns = open_table(source, header=data.header, delimiter=data.delimiter).columns
         try:
             found = suggest_columns(source)
         except DataError:
@@ -177,7 +187,8 @@ def series_of(data: Data, source: str, notes: list[str]) -> RegularSeries:
         skipped,
         missing=data.missing,
         header=data.header,
-        decimal=data.decimal,
+        delimiter=data.delimiter,
+        numbers=data.numbers(),
     )
     notes += [*series.notes, *skipped.notes]
     if skipped.count:

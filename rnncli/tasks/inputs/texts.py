@@ -15,6 +15,7 @@ from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
 from rnncli.data.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
+from rnncli.data.records import Delimiter
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
@@ -55,6 +56,7 @@ class TextData(GroupedData):
     text: str | int = Field("text", description="table: column that holds the text, by name, or by number from 0")
     label: str | int = Field("label", description="table: column that holds the class")
     header: bool = Field(True, description="table: the first row names the columns")
+    delimiter: Delimiter | None = Field(None, description="table: between columns; null: what fits the first lines")
     classes: dict[str, str] | None = Field(
         None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
     )
@@ -267,7 +269,7 @@ def _texts(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[str,
                 todo=tr("split.by: the name of a column"),
             )
         keys: list[Key] = [data.text, data.label] if by is None else [data.text, data.label, by]
-        cells = read_cells(source, keys, skipped, header=data.header)
+        cells = read_cells(source, keys, skipped, header=data.header, delimiter=data.delimiter)
         rows = ((where, row[0], row[1], row[2] if by is not None else "") for where, row in cells)
     for where, text, label, group in rows:
         if why := data.no_class(label):
