@@ -16,11 +16,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.filetypes import not_utf8
 from rnncli.locale import tr
+from rnncli.records import Json
 
 CHUNK = 1 << 20  # bytes read at a time
 MOST_TIMES = 100  # its packed size: what text and tables hardly ever exceed; a file of repetitions reaches 1,000 times
@@ -378,7 +379,7 @@ def inside(folder: str | Path, name: str) -> Path:
     return path
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path) -> dict[str, Json]:
     """The object that a JSON file holds. Raises DataError: no such file, no JSON, no object, nested too deeply."""
     try:
         value = json.loads("".join(read_chunks(path)))

@@ -11,9 +11,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
-Json = Any  # str | int | float | bool | None | list[Json] | dict[str, Json]
+from rnncli.locale import tr
+
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"  # read: list and dict
+Entry: TypeAlias = "str | float | Sequence[float] | None"  # of a table: what a column's kind writes
+
+
+def json_object(value: object) -> Mapping[str, Json]:
+    """What stands in a document, which has to be an object. Raises ValueError, as json_list and json_number do."""
+    if not isinstance(value, Mapping):
+        raise ValueError(tr("{value} is no JSON object", value=f"{value!r:.40}"))
+    return value
+
+
+def json_list(value: object) -> Sequence[Json]:
+    """What stands in a document, which has to be a list."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(tr("{value} is no JSON list", value=f"{value!r:.40}"))
+    return value
+
+
+def json_number(value: object) -> float:
+    """What stands in a document, which has to be a number: those that JSON lacks are written as texts ("nan")."""
+    if not isinstance(value, int | float | str):
+        raise ValueError(tr("{value} is no number", value=f"{value!r:.40}"))
+    return float(value)
+
 
 # text: left-aligned words. code: a token or other text of the data, shown with its white space made visible.
 # count: an integer with separators. number: a float, 4 decimals. vector: a list of floats, one cell, cut at its edges
@@ -66,9 +91,9 @@ class Table:
 
     name: str
     columns: Sequence[Column]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[Entry]]
     title: str = ""
-    total: Sequence[Any] | None = None
+    total: Sequence[Entry] | None = None
     caption: str = ""
     cut_rows: int | None = None
     sheet: bool = False

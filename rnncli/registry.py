@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -51,24 +51,25 @@ class Registry(Mapping[str, T]):
         return tuple(sorted(file.stem for folder in folders for file in folder.glob("[a-z]*.py")))
 
     @cached_property
-    def added(self) -> Mapping[str, EntryPoint]:
-        """The entry points of installed packages, by name; a name of the folder's own cannot be taken."""
-        return {name: points[-1] for name, points in added(self.package).items() if name not in self.files}
+    def added(self) -> Mapping[str, list[EntryPoint]]:
+        """Name -> the entry points of installed packages; a name of the folder's own cannot be taken."""
+        return {name: points for name, points in added(self.package).items() if name not in self.files}
 
     def __getitem__(self, name: str) -> T:
-        """Raises KeyError: there is no such name. Missing: its package cannot be imported."""
+        """Raises KeyError: there is no such name. UsageError: several packages have it. Missing: its package cannot be
+        imported."""
         if name not in self.loaded:
             if name in self.files:
                 module = import_module(f"{self.package}.{name}")
             else:
-                module = _imported(self.added[name])
+                module = _imported(only(name, self.added[name]))
             self.loaded[name] = self.read(module)
         return self.loaded[name]
 
     def constants(self, name: str) -> dict[str, str]:
         """The texts that the file of that name assigns before its first function, by their names; read, not imported,
         since the file may import torch."""
-        spec = find_spec(f"{self.package}.{name}" if name in self.files else self.added[name].value)
+        spec = find_spec(f"{self.package}.{name}" if name in self.files else self.added[name][-1].value)
         text = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
         head = re.split(r"^(?:def|class|@)", text, maxsplit=1, flags=re.MULTILINE)[0]
         found: dict[str, str] = {}
@@ -100,6 +101,17 @@ def added(group: str) -> dict[str, list[EntryPoint]]:
 def package_of(point: EntryPoint) -> str:
     """The package that an entry point is of."""
     return point.value if point.dist is None else point.dist.name
+
+
+def only(name: str, points: Sequence[EntryPoint], *others: str) -> EntryPoint:
+    """The one entry point of that name. others: who else has it. Raises UsageError: several packages have it."""
+    packages = [*others, *sorted(map(package_of, points))]
+    if len(packages) > 1:
+        raise UsageError(
+            tr("{name} is defined by several packages: {packages}", name=name, packages=", ".join(packages)),
+            todo=tr("uninstall all of them but one"),
+        )
+    return points[0]
 
 
 def _imported(point: EntryPoint) -> ModuleType:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import json
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -17,3 +18,8 @@ def of_kind(kind: type[T], value: object) -> T:
     """What is of that kind: a record that is a Table, a config that is this task's own."""
     assert isinstance(value, kind)
     return value
+
+
+def as_read(document: object) -> Any:
+    """What a program that reads this document gets: JSON has no types."""
+    return json.loads(json.dumps(document))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,7 +167,7 @@ def test_what_is_no_recurrent_network(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "e.pt")
     with pytest.raises(DataError, match="no tensor"):
         read_weights(tmp_path / "e.pt")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         read_weights(tmp_path / "absent.pt")
 
 
@@ -199,7 +201,44 @@ def test_half_precision_is_computed_in_float32_and_said() -> None:
     assert any("bfloat16" in note for note in found.unknown)
 
 
-def test_feedforward_has_no_weight_hh() -> None:
-    (found,) = find_cores({"rnn.weight_ih_l0": torch.zeros(4, 3), "rnn.bias_ih_l0": torch.zeros(4)})
-    assert found.spec.cell == "feedforward"
+def test_feedforward_is_named_not_guessed() -> None:
+    weights = {"rnn.weight_ih_l0": torch.zeros(4, 3), "rnn.bias_ih_l0": torch.zeros(4)}
+    with pytest.raises(DataError, match="weight_hh_l0 is missing") as error:
+        find_cores(weights)
+    assert "--cell feedforward" in error.value.todo
+    (found,) = find_cores(weights, cell="feedforward")
     assert any("bias_hh_l0" in note for note in found.unknown)
+    with pytest.raises(DataError, match="weight_hh_l0 is missing"):
+        find_cores(weights, cell="lstm")
+
+
+def test_tensors_larger_than_their_file_and_other_kinds(tmp_path: Path) -> None:
+    """An expanded tensor, a compressed archive, a sparse tensor, a cut pickle: refused before memory is taken."""
+    huge = torch.zeros(1).expand(200_000, 50_000)
+    torch.save({"weight_ih_l0": huge, "weight_hh_l0": huge}, tmp_path / "expanded.pt")
+    with pytest.raises(DataError, match="holds fewer numbers"):
+        find_cores(read_weights(tmp_path / "expanded.pt"))
+    torch.save({"weight_ih_l0": torch.randn(12, 4).to_sparse(), "weight_hh_l0": torch.zeros(12, 3)}, tmp_path / "s.pt")
+    with pytest.raises(DataError, match=r"weight_ih_l0 is no weight.*sparse"):
+        find_cores(read_weights(tmp_path / "s.pt"))
+    torch.save(_module("rnn").state_dict(), tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    with pytest.raises(DataError, match="are compressed"):
+        read_weights(tmp_path / "packed.pt")
+    for content in (b"\x80\x05\x95\xff\xff", b"\x80\x02c", b"\x80\x02X\xff\xff\xff\x7f"):
+        (tmp_path / "cut.pt").write_bytes(content)
+        with pytest.raises(DataError):
+            read_weights(tmp_path / "cut.pt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors", "w.safetensors.index.json"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="not a regular file"):
+        read_weights(tmp_path / name)

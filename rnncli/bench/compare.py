@@ -8,10 +8,9 @@ units of the yardstick that bounds it, with the intervals of both runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rnncli.bench.machine import IDENTITY
 from rnncli.bench.measure import Interval
@@ -20,20 +19,49 @@ from rnncli.errors import DataError, UsageError
 from rnncli.files import read_chunks
 from rnncli.locale import tr
 from rnncli.names import ENGINE_ALIASES
-from rnncli.records import Column, Json, Page, Table
+from rnncli.records import Column, Entry, Json, Page, Table, json_list, json_number, json_object
 from rnncli.report import to_json
 
-KEYS = ("cell", "pass", "engine", "H", "B", "T", "threads")
+
+@dataclass(frozen=True)
+class Speed:
+    """One row of a bench. rate: tokens a second. bound: the yardstick that bounds it."""
+
+    cell: str
+    what: str
+    engine: str
+    H: int
+    B: int
+    T: int
+    threads: int
+    seconds: Interval
+    rate: float
+    bound: str
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return self.cell, self.what, self.engine, self.H, self.B, self.T, self.threads
 
 
-def read_old(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Figures:
+    """What is compared of a bench. ceiling: FLOPs a second of a product; call: seconds of a call."""
+
+    torch: str
+    machine: Mapping[str, Json]
+    dtype: str
+    device: str
+    ceiling: float
+    call: float
+    moved: bool
+    rows: Sequence[Speed]
+
+
+def read_old(path: Path) -> Figures:
     """An earlier `rnncli bench --json`. Raises DataError where the file is anything else."""
     try:
-        document = json.loads("".join(read_chunks(path)))
-        for row in document["rows"]:
-            for key in (*KEYS, "seconds", "seconds_low", "seconds_high", "bound"):
-                row[key]
-        document["config"]["machine"], document["config"]["ceilings"][0]["flops"], document["config"]["call_seconds"]
+        document = json_object(json.loads("".join(read_chunks(path))))
+        figures = figures_of(document)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(
             tr("is not the result of a bench of rows"),
@@ -45,11 +73,34 @@ def read_old(path: Path) -> dict[str, Any]:
             tr("has schema {found}, and this rnncli reads {wanted}", found=document.get("schema"), wanted=SCHEMA),
             where=str(path),
         )
-    rows = [row | {"engine": ENGINE_ALIASES.get(row["engine"], row["engine"])} for row in document["rows"]]
-    return {**document, "rows": rows}
+    return figures
 
 
-def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], *, force: bool) -> list[str]:
+def figures_of(document: Mapping[str, Json]) -> Figures:
+    """Raises ValueError, KeyError or IndexError: no document of a bench of rows."""
+    config = json_object(document["config"])
+    return Figures(
+        str(document.get("torch")),
+        json_object(config["machine"]),
+        str(config.get("dtype")),
+        str(config.get("device")),
+        json_number(json_object(json_list(config["ceilings"])[0])["flops"]),
+        json_number(config["call_seconds"]),
+        bool(config.get("moved")),
+        [_speed(json_object(row)) for row in json_list(document["rows"])],
+    )
+
+
+def _speed(row: Mapping[str, Json]) -> Speed:
+    H, B, T, threads = (int(json_number(row[key])) for key in ("H", "B", "T", "threads"))
+    seconds = Interval(*(json_number(row[key]) for key in ("seconds", "seconds_low", "seconds_high")))
+    engine = str(row["engine"])
+    engine = ENGINE_ALIASES.get(engine, engine)
+    rate, bound = json_number(row["tokens_per_second"]), str(row["bound"])
+    return Speed(str(row["cell"]), str(row["pass"]), engine, H, B, T, threads, seconds, rate, bound)
+
+
+def require_same_machine(old: Mapping[str, Json], new: Mapping[str, Json], *, force: bool) -> list[str]:
     """What differs between the machines, as sentences. Raises UsageError where anything does, unless forced."""
     differences = [
         f"{key}: {old.get(key)} -> {new.get(key)}" for key in IDENTITY if str(old.get(key)) != str(new.get(key))
@@ -63,41 +114,40 @@ def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], *, forc
     return differences
 
 
-def check_old(path: Path, machine: Mapping[str, Json], *, dtype: str, device: str, force: bool) -> dict[str, Any]:
-    """The old document, after everything that could refuse the comparison has been asked, before time is spent."""
+def check_old(path: Path, machine: Mapping[str, Json], *, dtype: str, device: str, force: bool) -> Figures:
+    """The old figures, after everything that could refuse the comparison has been asked, before time is spent."""
     old = read_old(path)
-    require_same_machine(old["config"]["machine"], machine, force=force)
-    for key, value in (("dtype", dtype), ("device", device)):
-        if old["config"].get(key) != value:
+    require_same_machine(old.machine, machine, force=force)
+    for key, was, value in (("dtype", old.dtype, dtype), ("device", old.device, device)):
+        if was != value:
             raise UsageError(
-                tr("the old figures have {key} {old}, these {new}", key=key, old=old["config"].get(key), new=value),
+                tr("the old figures have {key} {old}, these {new}", key=key, old=was, new=value),
                 where="--compare",
             )
     return old
 
 
-def compared(page: Page, now: Page, old: Mapping[str, Any]) -> Page:
+def compared(page: Page, now: Page, old: Figures) -> Page:
     """`page` with a table of what changed since `old`. now: the document page of the new figures."""
-    new = to_json(now)
-    then = {tuple(row[key] for key in KEYS): row for row in old["rows"]}
-    products = _ceiling(new) / _ceiling(old)
-    calls = old["config"]["call_seconds"] / new["config"]["call_seconds"]
-    rows = []
-    for row in new["rows"]:
-        before = then.get(tuple(row[key] for key in KEYS))
+    new = figures_of(to_json(now))
+    then = {row.key: row for row in old.rows}
+    products, calls = new.ceiling / old.ceiling, old.call / new.call
+    rows: list[list[Entry]] = []
+    for row in new.rows:
+        before = then.get(row.key)
         if before is None:
             continue
-        yard = {"products": products, "calls": calls}.get(row["bound"], (products * calls) ** 0.5)
+        yard = {"products": products, "calls": calls}.get(row.bound, (products * calls) ** 0.5)
         change = Interval(
-            before["seconds"] / row["seconds"] / yard,
-            before["seconds_low"] / row["seconds_high"] / yard,
-            before["seconds_high"] / row["seconds_low"] / yard,
+            before.seconds.value / row.seconds.value / yard,
+            before.seconds.low / row.seconds.high / yard,
+            before.seconds.high / row.seconds.low / yard,
         )
         verdict = tr("faster") if change.low > 1 else tr("slower") if change.high < 1 else tr("no sure change")
-        if old["config"].get("moved") or new["config"]["moved"]:
+        if old.moved or new.moved:
             verdict = tr("withdrawn")
-        rows.append([row["cell"], f"{row['H']}/{row['B']}/{row['T']}", row["engine"], row["threads"]])
-        rows[-1] += [before["tokens_per_second"], row["tokens_per_second"], change.as_tuple(), verdict]
+        sizes = f"{row.H}/{row.B}/{row.T}"
+        rows.append([row.cell, sizes, row.engine, row.threads, before.rate, row.rate, change.as_tuple(), verdict])
     columns = [
         Column("cell", tr("cell"), "text", once=True),
         Column("sizes", "H/B/T", "text", once=True),
@@ -108,8 +158,8 @@ def compared(page: Page, now: Page, old: Mapping[str, Any]) -> Page:
         Column("change", tr("now / then [95%]"), "interval"),
         Column("verdict", "", "text"),
     ]
-    about = [
-        [tr("torch"), f"{old.get('torch')} -> {new['torch']}"],
+    about: list[list[Entry]] = [
+        [tr("torch"), f"{old.torch} -> {new.torch}"],
         [
             tr("machine"),
             tr(
@@ -119,12 +169,8 @@ def compared(page: Page, now: Page, old: Mapping[str, Any]) -> Page:
             ),
         ],
     ]
-    differences = require_same_machine(old["config"]["machine"], new["config"]["machine"], force=True)
+    differences = require_same_machine(old.machine, new.machine, force=True)
     if differences:
         about.append([tr("! forced"), tr("another machine ({what})", what="; ".join(differences))])
     tables = [Table("compared", columns, rows), Table("since", VERDICTS, about)]
     return replace(page, records=[*page.records, *tables])
-
-
-def _ceiling(document: Mapping[str, Any]) -> float:
-    return float(document["config"]["ceilings"][0]["flops"])

@@ -13,7 +13,7 @@ from rnncli.bench.measure import WIDE, Interval, Watch
 from rnncli.bench.sizes import Axis
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Series, Table
+from rnncli.records import Check, Checks, Column, Commands, Entry, Message, Page, Record, Series, Table
 
 SCHEMA = "rnncli/bench/1"
 VERDICTS = [Column("what", "", "text", once=True), Column("text", "", "text")]
@@ -41,7 +41,7 @@ def page_of(measured: Measured, records: Sequence[Record], title: str) -> Page:
     plan, about = measured.plan, machine()
     load = measured.watch.load
     here = trn(
-        "{n} core, load {load}", "{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}"
+        "{n} core, load {load}", "{n} cores, load {load}", n=usable_cores(), load="?" if load is None else f"{load:.1f}"
     )
     return Page(
         SCHEMA,
@@ -95,7 +95,7 @@ def document(measured: Measured) -> Page:
 TEXT = ("cell", "pass", "engine", "path", "bound", "over", "verdict")
 
 
-def _plain(measured: Measured, f: Figure) -> dict[str, Json]:
+def _plain(measured: Measured, f: Figure) -> dict[str, Entry]:
     """A figure as JSON has it: seconds of one run of the row (of one step, where the pass is step), shares of 1."""
     percentiles = f.latencies or (None, None, None)
     ratio = f.ratio.as_tuple() if f.ratio is not None else (None, None, None)
@@ -187,7 +187,7 @@ def _first_columns(measured: Measured) -> list[Column]:
     ]
 
 
-def _first_cells(measured: Measured, figure: Figure) -> list[Any]:
+def _first_cells(measured: Measured, figure: Figure) -> list[Entry]:
     several = [figure.threads] if len(measured.plan.threads) > 1 else []
     return [figure.row.cell, figure.row.sizes, *several]
 
@@ -402,7 +402,7 @@ def scaling(measured: Measured, axis: Axis) -> Page:
         *(Column(f"{engine}_growth", engine.rjust(5), "text", group=tr("times the line above")) for engine in engines),
         Column("remark", "", "text"),
     ]
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     before: dict[tuple[str, int, str], float] = {}
     charts: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = {}
     for line in _lines(measured):

@@ -9,8 +9,9 @@ from rnncli.bench.measure import WIDE
 from rnncli.bench.pages import SCHEMA, VERDICTS, noise
 from rnncli.bench.sizes import CHARACTER
 from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, updates_of
+from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Checks, Column, Commands, Json, Message, Page, Record, Table
+from rnncli.records import Check, Checks, Column, Commands, Entry, Json, Message, Page, Record, Table
 
 
 def peers_page(found: Compared) -> Page:
@@ -19,7 +20,7 @@ def peers_page(found: Compared) -> Page:
     several = len(plan.passes) > 1
     rows = []
     for s in found.standings:
-        line = [s.row.cell, s.row.sizes, *([s.what] if several else []), s.arm, s.threads, s.rate]
+        line: list[Entry] = [s.row.cell, s.row.sizes, *([s.what] if several else []), s.arm, s.threads, s.rate]
         ratio = s.ratio.as_tuple() if s.ratio is not None else None
         verdict = None if s.ratio is None else "withdrawn" if found.moved else s.verdict
         line += [ratio, verdict, "!" if s.spread > WIDE else None]
@@ -91,7 +92,7 @@ def peers_page(found: Compared) -> Page:
         config["model"] = {"layers": LAYERS, "B": B, "T": T, "V": V, "embedding_size": "H", "lr": LEARNING_RATE}
         config["updates"] = {f"{row.cell} {row.sizes}": updates_of(row) for row in plan.rows}
     here = trn(
-        "{n} core, load {load}", "{n} cores, load {load}", n=about["cores"], load="?" if load is None else f"{load:.1f}"
+        "{n} core, load {load}", "{n} cores, load {load}", n=usable_cores(), load="?" if load is None else f"{load:.1f}"
     )
     torch_version = torch.__version__.split("+")[0]
     return Page(SCHEMA, title, shown, config=config, device=here, dtype="float32", torch=torch_version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -32,6 +33,7 @@ def export(
     shown: list[Record] = [
         Message(tr("{dir}: {files}", dir=done.folder, files=", ".join(done.files))),
         *([Checks(done.checks)] if done.checks else []),
-        Commands(tr("next"), [(f"python {done.folder / 'load.py'}", about)]),
+        *(Message(tr("note: {text}", text=note)) for note in done.notes),
+        Commands(tr("next"), [(f"python {shlex.quote(str(done.folder / 'load.py'))}", about)]),
     ]
     report.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)

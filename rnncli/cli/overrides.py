@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,7 +60,7 @@ def flags_of(
     threads: str | None,
     max_time: str | None,
     on_nan: str | None,
-) -> dict[str, tuple[str, Any]]:
+) -> dict[str, tuple[str, object]]:
     """Dotted key -> (the flag as typed, its value), of those that were given."""
     return {
         key: (flag, value)

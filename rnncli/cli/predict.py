@@ -140,8 +140,10 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
         if not json:
             sys.stdout.write(found.text)
         elif found.json is not None:
-            notes = {"notes": list(found.notes)} if found.notes and isinstance(found.json, dict) else {}
-            dump_json(found.json | notes if notes else found.json, sys.stdout)
+            json_ = found.json
+            if found.notes and isinstance(json_, dict):
+                json_ = {**json_, "notes": list(found.notes)}
+            dump_json(json_, sys.stdout)
         sys.stdout.flush()
         for note in found.notes:
             said += 1

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
+from rnncli.records import Json
 
 if TYPE_CHECKING:
     from rnncli.tasks import Recipe
@@ -129,7 +130,7 @@ def validate(
     from rnncli.report import dump_json
     from rnncli.tasks import load_recipe
 
-    rows: list[dict[str, object]] = []
+    rows: list[Json] = []
     code = 0
     for name in files:
         try:
@@ -137,7 +138,7 @@ def validate(
         except RnncliError as error:
             code = code or error.exit_code
             faults = error.faults if isinstance(error, RecipeError) else []
-            listed = [vars(fault) for fault in faults]
+            listed = [asdict(fault) for fault in faults]
             rows.append({"recipe": name, "ok": False, "error": error.what, "where": error.where, "faults": listed})
             if not json:
                 say(error)
@@ -162,15 +163,15 @@ def schema() -> None:
     dump_json(json_schema({name: config_class(name) for name in task_names()}), sys.stdout)
 
 
-def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, object]]:
+def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, Json]]:
     """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that."""
     from rnncli.tasks import load_recipe
 
     found = load_recipe(name).task.suggest_settings(path)
-    return _unless_typed({"data.path": path} | found, sets)
+    return _unless_typed({"data.path": path, **found}, sets)
 
 
-def _unless_typed(values: Mapping[str, object], sets: list[str]) -> dict[str, tuple[str, object]]:
+def _unless_typed(values: Mapping[str, Json], sets: list[str]) -> dict[str, tuple[str, Json]]:
     """The values with the flag that they come from, but those of keys that --set sets."""
     typed = {text.partition("=")[0].strip() for text in sets}
     return {key: ("--data", value) for key, value in values.items() if key not in typed}
@@ -187,7 +188,7 @@ class Fit:
     fault: RnncliError | None = None
 
 
-def _fitted(name: str, path: str, sets: list[str], found: dict[str, tuple[str, object]], recipe: Recipe) -> Fit:
+def _fitted(name: str, path: str, sets: list[str], found: dict[str, tuple[str, Json]], recipe: Recipe) -> Fit:
     """The recipe with epochs from the number of updates. The data is read for that, unless there is a lot of it."""
     from rnncli.tasks import load_recipe
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -133,7 +133,9 @@ def train(
         _run(job, None if rank else new_folder(loaded.name, out), json)
 
 
-def _resume(target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, Any]], out: str | None, json: bool) -> None:
+def _resume(
+    target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], out: str | None, json: bool
+) -> None:
     from rnncli.device import this_process
     from rnncli.runs.folder import find_run
     from rnncli.runs.open import open_run
@@ -209,7 +211,7 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
         assert folder is not None
         if json:
             outcome = run_training(job, folder, JsonLines(job), resume=resume)
-            report.dump_json(outcome.to_json() | ({} if kept else {"run": None}), sys.stdout)
+            report.dump_json({**outcome.to_json(), **({} if kept else {"run": None})}, sys.stdout)
             return
         if not settings.quiet:
             report.show(header(job), file=sys.stderr, ascii=settings.ascii)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rnncli import report
 from rnncli.locale import tr
+from rnncli.records import Json
 from rnncli.report.lines import pad
 from rnncli.report.numbers import number
 
@@ -106,7 +107,7 @@ class JsonLines:
     def __call__(self, progress: Progress) -> None:
         if progress.event != "epoch":
             return
-        line = {
+        line: dict[str, Json] = {
             "schema": "rnncli/epoch/1",
             "epoch": progress.epoch,
             "step": progress.step,

@@ -118,9 +118,8 @@ class Written(Form):
         if part == "w":
             return _named(_WEEKDAYS[day.weekday()], old)
         if part == "p":
-            return _cased(
-                ("am" if hour % 24 < 12 else "pm") if len(old) == 2 else ("a.m." if hour < 12 else "p.m."), old
-            )
+            half = "am" if hour % 24 < 12 else "pm"
+            return _cased(half if len(old) == 2 else f"{half[0]}.{half[1]}.", old)
         if part == "z":
             return _zone(offset or 0, old)
         if part == "f":
@@ -238,12 +237,17 @@ def _cased(text: str, old: str) -> str:
 
 
 _ZONE = r"(?: ?(?P<z>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?))?"
-_TIME = r"(?P<h>\d{1,2})(?P<sep>[:.])(?P<m>\d\d)(?:(?P=sep)(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[ap]m|[ap]\.m\.))?"
+_TIME = (
+    r"(?P<h>\d{1,2})(?:(?P<sep>[:.])(?P<m>\d\d)(?:(?P=sep)(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?)?)?"
+    r"(?: ?(?P<p>[ap]m|[ap]\.m\.))?"
+)
 _CLOCK = rf"(?:(?:[ T]| T|, ?){_TIME}{_ZONE})?"
 _MONTH = r"(?P<b>(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?)"
 _WEEKDAY = r"(?:(?P<w>(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}),? )?"
 _YEAR = r"(?P<Y>\d{4}|\d\d)"
 _ERA = r"(?P<Y>1[89]\d\d|2[01]\d\d)"  # of dates that are only digits
+_DIGITS = rf"(?P<M>\d\d)(?P<D>\d\d)(?:[T ]?(?P<h>\d\d):?(?:(?P<m>\d\d):?(?P<s>\d\d)?)?{_ZONE})?"
+_SPACED = r"(?P<Y>\d{4}) (?P<M>\d{1,2})(?: (?P<D>\d{1,2})(?: (?P<h>\d{1,2})(?: (?P<m>\d{1,2}))?)?)?"
 
 FORMS: tuple[Form, ...] = (
     Written("2026-01-31", rf"(?P<Y>\d{{4}})-(?P<M>\d{{1,2}})-(?P<D>\d{{1,2}})(?:(?:[ T]){_TIME})?{_ZONE}"),
@@ -251,8 +255,8 @@ FORMS: tuple[Form, ...] = (
     Written("2026", r"(?P<Y>\d{4})", plain=False),
     Written("2026/01/31", rf"(?P<Y>\d{{4}})(?P<k>[/.])(?P<M>\d{{1,2}})(?P=k)(?P<D>\d{{1,2}}){_CLOCK}"),
     Written("2026年1月31日", rf"(?P<Y>\d{{4}})年(?P<M>\d{{1,2}})月(?:(?P<D>\d{{1,2}})日)?{_CLOCK}"),
-    Written("2026 1 31", r"(?P<Y>\d{4}) (?P<M>\d{1,2})(?: (?P<D>\d{1,2})(?: (?P<h>\d{1,2})(?: (?P<m>\d{1,2}))?)?)?", padded=False),
-    Written("20260131", rf"{_ERA}(?P<M>\d\d)(?P<D>\d\d)(?:[T ]?(?P<h>\d\d):?(?:(?P<m>\d\d):?(?P<s>\d\d)?)?{_ZONE})?", plain=False),
+    Written("2026 1 31", _SPACED, padded=False),
+    Written("20260131", _ERA + _DIGITS, plain=False),
     Written("202601", rf"{_ERA}(?P<M>0[1-9]|1[0-2])", 2, plain=False),
     Written("31.01.2026", rf"(?P<D>\d{{1,2}})\.(?P<M>\d{{1,2}})\.{_YEAR}{_CLOCK}"),
     Written("31/01/2026 (day first)", rf"(?P<D>\d{{1,2}})(?P<k>[/-])(?P<M>\d{{1,2}})(?P=k){_YEAR}{_CLOCK}"),

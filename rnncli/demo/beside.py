@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -14,6 +13,7 @@ from rnncli.demo.proofs import same_as_module
 from rnncli.demo.screen import ROWS, WIDE_ROWS
 from rnncli.demo.settings import Settings, Shown, choose
 from rnncli.locale import tr, trn
+from rnncli.records import Entry
 from rnncli.replay import Trace, trace
 
 
@@ -67,7 +67,7 @@ def _table(pairs: list[tuple[Network, Trace]], shown: Shown) -> records.Table:
             label = f"{state}_t ({s.batch_size},{len(units)})"
             columns.append(records.Column(f"{other.settings.cell}.{state}", label, "vector", group=other.settings.cell))
             drawn.append(made.vectors(f"l0.fwd.{state}")[:, :, units])
-    rows: list[list[Any]] = [
+    rows: list[list[Entry]] = [
         [t, *([b] if s.batch_size > 1 else []), net.x[t, b].tolist(), *(values[t, b].tolist() for values in drawn)]
         for t in steps
         for b in range(s.batch_size)

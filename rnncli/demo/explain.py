@@ -13,6 +13,7 @@ from rnncli.demo.proofs import check, inputs_of, states_before, step_cost
 from rnncli.demo.settings import Shown, choose
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.records import Entry
 from rnncli.replay import Trace, eps_of
 from rnncli.replay.rounding import FACTOR, Found
 from rnncli.report.numbers import EDGE, number
@@ -69,7 +70,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
     costs = {place.name: step_cost(net, trace, place) for place in net.places()}  # (T, B, H) each
     for t in steps:
         for place in net.places():
-            body: list[list[object]] = []
+            body: list[list[Entry]] = []
             for b in samples:
                 by_hand = _Step(net, trace, place, t, b, shown.full)
                 before = t + 1 if place.direction else t - 1
@@ -89,7 +90,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
 
 def explained_table(net: Network, name: str, title: str, rows: list[tuple[int, Term]]) -> records.Table:
     """A table of terms of the first sample."""
-    body: list[list[object]] = [[unit, term.name, term.written, term.value] for unit, term in rows]
+    body: list[list[Entry]] = [[unit, term.name, term.written, term.value] for unit, term in rows]
     table = records.Table(name, _columns(False), body, title=title)
     told = tr("sample 0 of {n}", n=net.settings.batch_size)
     return replace(table, caption=told) if net.settings.batch_size > 1 else table
@@ -106,7 +107,7 @@ def _columns(several: bool) -> list[records.Column]:
 
 
 def _table(
-    net: Network, place: Place, t: int, samples: list[int], units: list[int], body: list[list[object]]
+    net: Network, place: Place, t: int, samples: list[int], units: list[int], body: list[list[Entry]]
 ) -> records.Table:
     columns = _columns(len(samples) > 1)
     title = tr("step {t}", t=t)

@@ -15,6 +15,7 @@ from rnncli.demo.network import Network, Place, is_linear
 from rnncli.demo.proofs import Memory, Shares, linear_parameters, states_before
 from rnncli.demo.settings import Settings, Shown, choose, letters
 from rnncli.locale import tr, trn
+from rnncli.records import Entry
 from rnncli.replay import Trace
 from rnncli.report.numbers import number
 
@@ -25,19 +26,19 @@ LETTERS = 12  # of the vocabulary of --input in the header
 TOP = 3  # letters that --input shows of every prediction
 
 
-class Rows(Sequence[Sequence[Any]]):
+class Rows(Sequence[Sequence[Entry]]):
     """A table's rows, made when they are read: a screen shows eight of a hundred thousand."""
 
-    def __init__(self, length: int, make: Callable[[int], list[Any]]) -> None:
+    def __init__(self, length: int, make: Callable[[int], list[Entry]]) -> None:
         self.length, self.make = length, make
 
     def __len__(self) -> int:
         return self.length
 
     @overload
-    def __getitem__(self, k: int) -> Sequence[Any]: ...
+    def __getitem__(self, k: int) -> Sequence[Entry]: ...
     @overload
-    def __getitem__(self, k: slice) -> Sequence[Sequence[Any]]: ...
+    def __getitem__(self, k: slice) -> Sequence[Sequence[Entry]]: ...
     def __getitem__(self, k: int | slice) -> Any:
         if isinstance(k, slice):
             return [self.make(row) for row in range(*k.indices(self.length))]
@@ -156,9 +157,9 @@ class _Tables:
         lead += [records.Column("b", "b", "count")] * (self.B > 1)
         all_columns = [*lead, *(column for column, _ in columns)]
 
-        def make(row: int) -> list[Any]:
+        def make(row: int) -> list[Entry]:
             t, b = self.steps[row // self.B], row % self.B
-            cells: list[Any] = [t, b] if self.B > 1 else [t]
+            cells: list[Entry] = [t, b] if self.B > 1 else [t]
             for column, values in columns:
                 cells.append(self.special(column.name, t) if values is None else values[t, b].tolist())
             return cells
@@ -298,7 +299,7 @@ def shares_table(net: Network, shares: Shares) -> records.Table:
     """Each step's part of the gradient of the recurrent weights."""
     T = net.settings.seq_len
 
-    def make(t: int) -> list[Any]:
+    def make(t: int) -> list[Entry]:
         return [t, shares.by_step[t].flatten().tolist(), shares.share(t)]
 
     where = "" if net.settings.single else tr(" of layer 0, forwards")
@@ -379,7 +380,7 @@ def collapse(net: Network) -> list[records.Record]:
     w = net.weights(net.places()[0])
     assert w.weight_hh is not None
     T = s.seq_len
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     with torch.no_grad():
         effective = w.weight_ih
         for lag in range(min(T, ROWS)):

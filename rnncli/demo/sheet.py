@@ -16,6 +16,7 @@ from rnncli.demo.filled import number_in, numbers_alone, rows_of
 from rnncli.errors import DataError
 from rnncli.files import shown
 from rnncli.locale import tr, trn
+from rnncli.records import Entry
 
 Tables = Sequence[records.Table]
 
@@ -43,7 +44,7 @@ def marked(
     written = [answer.get("written", "") for _, answer in answers]
     if not same_numbers(written, named):
         raise _of_other_numbers(shown(path), other(written))
-    wrong: list[list[Any]] = []
+    wrong: list[list[Entry]] = []
     asked, largest = 0, 0.0
     for (line, answer), (table, row) in zip(answers, wanted, strict=True):
         if given(str(row["term"])):
@@ -63,7 +64,7 @@ def marked(
     return [*([_wrong_table(wrong)] if wrong else []), records.Checks([check])]
 
 
-def _wrong_table(rows: list[list[Any]]) -> records.Table:
+def _wrong_table(rows: list[list[Entry]]) -> records.Table:
     columns = [
         records.Column("line", tr("line"), "count"),
         records.Column("step", "", "text", once=True),
@@ -144,7 +145,7 @@ def blank(table: records.Table) -> records.Table:
 
     names = [column.name for column in table.columns]
     term, value = names.index("term"), names.index("value")
-    rows = [[*row[:value], row[value] if given(row[term]) else None] for row in table.rows]
+    rows = [[*row[:value], row[value] if given(str(row[term])) else None] for row in table.rows]
     return replace(table, rows=rows, sheet=True)
 
 

@@ -15,7 +15,7 @@ from rnncli.bench.machine import processor
 from rnncli.doctor import packages, system
 from rnncli.doctor.child import Answers, self_test
 from rnncli.locale import language, tr
-from rnncli.records import Check, Checks, Column, Json, Message, Page, Table
+from rnncli.records import Check, Checks, Column, Json, Message, Page, Table, json_number
 from rnncli.report.numbers import size
 
 LITTLE_DISK = 1 << 30
@@ -243,4 +243,4 @@ def _self_test(found: _Findings, tested: Answers) -> None:
 
 
 def _number(value: Json) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else json_number(value)

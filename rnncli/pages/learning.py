@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import CONTROL
-from rnncli.records import Json, Message, Record, Series
+from rnncli.records import Json, Message, Record, Series, json_number, json_object
 from rnncli.runs.summary import metrics_table
 from rnncli.targets import Target
 from rnncli.tasks import Metrics
@@ -26,13 +25,13 @@ def curves(targets: Sequence[Target]) -> list[Record]:
     for target in targets:
         head = f"{target.name}: " if len(targets) > 1 else ""
         with _readable(target, "metrics.jsonl"):
-            log = [(int(line["epoch"]), _values(line, target.task.METRICS)) for line in target.log()]
+            log = [(int(json_number(line["epoch"])), _values(line, target.task.METRICS)) for line in target.log()]
         for epoch, values in log:
             for (chart, curve), value in values.items():
                 found.setdefault(chart, {}).setdefault(f"{head}{curve}" if curve else target.name, {})[epoch] = value
         best = target.result().get("best_epoch")
         if best and len(log) > 1 and len(targets) == 1:
-            marks[tr("kept")] = float(best)
+            marks[tr("kept")] = json_number(best)
     return [_chart(name, lines, marks) for name, lines in found.items()]
 
 
@@ -49,26 +48,21 @@ def _readable(target: Target, name: str) -> Iterator[None]:
 def _values(line: Mapping[str, Json], known: Mapping[str, str]) -> dict[tuple[str, str], float]:
     """A line of metrics.jsonl as (chart, curve) -> value. known: the task's metrics; others it measures, such as the
     accuracy at each length, share one chart."""
-    values = {(tr("loss"), tr("train")): _number(line["loss"])}
+    values = {(tr("loss"), tr("train")): json_number(line["loss"])}
     for part in ("train", "validation"):
-        for name, value in (line.get(part) or {}).items():
+        for name, value in json_object(line.get(part) or {}).items():
             curve = tr("validation") if part == "validation" else tr("train, after the epoch")
             if name == "loss":
-                values[tr("loss"), curve] = _number(value)
+                values[tr("loss"), curve] = json_number(value)
             elif name in known:
-                values[tr(name), curve] = _number(value)
+                values[tr(name), curve] = json_number(value)
             else:
-                values[tr("by length"), name] = _number(value)
+                values[tr("by length"), name] = json_number(value)
     for name, value in line.items():
         if name not in OWN and isinstance(value, int | float | str):
             chart = {"lr": tr("learning rate"), "grad_norm": tr("gradient norm")}.get(name, name)
-            values[chart, ""] = _number(value)
+            values[chart, ""] = json_number(value)
     return values
-
-
-def _number(value: Any) -> float:
-    """A float; the log writes those that JSON lacks as texts."""
-    return float(value)
 
 
 def _chart(name: str, lines: Mapping[str, Mapping[int, float]], marks: Mapping[str, float]) -> Record:
@@ -100,16 +94,16 @@ def results(targets: Sequence[Target]) -> list[Record]:
 def _result(target: Target, head: str) -> tuple[Row, list[Row]]:
     """What the run reached; and what others reach on its data. head: before each of those."""
     result = target.result()
-    part, epoch = str(result["on"]), int(result["best_epoch"])
+    part, epoch = str(result["on"]), int(json_number(result["best_epoch"]))
     about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
     others: list[Row] = []
-    for name, metrics in (result.get("compared") or {}).items():
+    for name, metrics in json_object(result.get("compared") or {}).items():
         without = tr("without memory") if name == CONTROL else name
         others.append((without, _numbers(metrics), head + tr("the same recipe, cell {name}", name=name)))
-    for name, metrics in (result.get("baselines") or {}).items():
+    for name, metrics in json_object(result.get("baselines") or {}).items():
         others.append((tr(name), _numbers(metrics), head + tr("baseline")))
     return (target.name, _numbers(result["metrics"]), about), others
 
 
-def _numbers(metrics: Mapping[str, Any]) -> Metrics:
-    return {name: _number(value) for name, value in metrics.items() if value is not None}
+def _numbers(metrics: Json) -> Metrics:
+    return {name: json_number(value) for name, value in json_object(metrics).items() if value is not None}

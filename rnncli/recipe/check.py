@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import types
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -92,7 +92,7 @@ def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
     return RecipeError(what, unique, where=document.name)
 
 
-def _take_out(values: Any, key: str) -> bool:
+def _take_out(values: object, key: str) -> bool:
     *parents, last = key.split(".")
     for part in parents:
         values = values.get(part) if isinstance(values, dict) else None
@@ -108,13 +108,13 @@ def _take_out(values: Any, key: str) -> bool:
 Place = Callable[[str, str], str]  # (path as written, folder it is relative to) -> path
 
 
-def fitted(document: Document, config: type[RecipeConfig], place: Place) -> dict[str, Any]:
+def fitted(document: Document, config: type[RecipeConfig], place: Place) -> dict[str, object]:
     """The document's values in the types of their fields, unchecked; `place` rewrites each path."""
-    values: dict[str, Any] = _fit(document.root, config, place)
-    return values
+    values = _fit(document.root, config, place)
+    return values if isinstance(values, dict) else {}
 
 
-def _fit(node: Node, hint: Any, place: Place) -> Any:
+def _fit(node: Node, hint: object, place: Place) -> object:
     """Text fields get what was written, lists become tuples where a tuple is wanted."""
     hint, marks = _peel(hint)
     if _is_union(hint):
@@ -136,23 +136,24 @@ def _fit(node: Node, hint: Any, place: Place) -> Any:
     return node.content
 
 
-def _peel(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+def _peel(hint: object) -> tuple[object, tuple[object, ...]]:
     if get_origin(hint) is Annotated:
-        marks = [[*mark.metadata] if isinstance(mark, FieldInfo) else [mark] for mark in hint.__metadata__]
-        return get_args(hint)[0], tuple(mark for group in marks for mark in group)
+        inner, *beside = get_args(hint)
+        marks = [[*mark.metadata] if isinstance(mark, FieldInfo) else [mark] for mark in beside]
+        return inner, tuple(mark for group in marks for mark in group)
     return hint, ()
 
 
-def hint_of(field: FieldInfo) -> Any:
+def hint_of(field: FieldInfo) -> object:
     """The whole type of a field, what stands beside it included."""
-    hint: Any = field.annotation
+    hint: object = field.annotation
     return Annotated[hint, *field.metadata] if field.metadata else hint
 
 
-def _inside(hint: Any, part: str | int) -> Any:
-    """The type of what stands at a key or place inside a value of type `hint`; Any where it has none."""
+def _inside(hint: object, part: str | int) -> object:
+    """The type of what stands at a key or place inside a value of type `hint`; `object` where it has none."""
     if isinstance(hint, type) and issubclass(hint, Section):
-        return hint_of(hint.model_fields[part]) if part in hint.model_fields else Any
+        return hint_of(hint.model_fields[part]) if part in hint.model_fields else object
     arguments = get_args(hint)
     if get_origin(hint) is dict and isinstance(part, str):
         return arguments[1]
@@ -161,17 +162,15 @@ def _inside(hint: Any, part: str | int) -> Any:
     if get_origin(hint) is tuple and isinstance(part, int):
         inner = [argument for argument in arguments if argument is not Ellipsis]
         return inner[min(part, len(inner) - 1)]
-    return Any
+    return object
 
 
-def _arm(node: Node, union: Any) -> Any:
+def _arm(node: Node, union: object) -> object:
     """The arm of a union that the value's own shape asks for."""
     arms = [arm for arm in get_args(union) if arm is not type(None)]
     if isinstance(node.content, dict):
-        mappings = [arm for arm in arms if _is_section(arm) or get_origin(_peel(arm)[0]) is dict]
-        whole = [
-            arm for arm in mappings if not _is_section(arm) or set(node.content) <= set(_peel(arm)[0].model_fields)
-        ]
+        mappings = [arm for arm in arms if _section(arm) is not None or get_origin(_peel(arm)[0]) is dict]
+        whole = [arm for arm in mappings if (of := _section(arm)) is None or set(node.content) <= set(of.model_fields)]
         if mappings:
             return (whole or mappings)[0]
     if isinstance(node.content, list):
@@ -188,22 +187,23 @@ def _arm(node: Node, union: Any) -> Any:
     return next(iter([*plain, *texts, *durations, *arms]))
 
 
-def _is_union(hint: Any) -> bool:
+def _is_union(hint: object) -> bool:
     return get_origin(hint) in (Union, types.UnionType)
 
 
-def _is_section(hint: Any) -> bool:
+def _section(hint: object) -> type[Section] | None:
+    """The section that this type is, if it is one."""
     hint = _peel(hint)[0]
-    return isinstance(hint, type) and issubclass(hint, Section)
+    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
 
 
-def _is_text(hint: Any) -> bool:
+def _is_text(hint: object) -> bool:
     if get_origin(hint) is Literal:
         return all(isinstance(choice, str) for choice in get_args(hint))
     return hint is str
 
 
-def _is_path(marks: Iterable[Any]) -> bool:
+def _is_path(marks: Iterable[object]) -> bool:
     return any(isinstance(mark, IsPath) for mark in marks)
 
 
@@ -220,7 +220,7 @@ def _faults(
     document: Document, config: type[RecipeConfig], error: ValidationError, faulty: set[str]
 ) -> tuple[list[Fault], set[str]]:
     """The new faults in `error`, and the keys to take out before the next try."""
-    found: dict[str, list[tuple[ErrorDetails, Node | None, Any]]] = {}
+    found: dict[str, list[tuple[ErrorDetails, Node | None, object]]] = {}
     for detail in error.errors(include_url=False)[:_MOST_DETAILS]:
         key, node, hint = _follow(document.root, config, detail)
         found.setdefault(key, []).append((detail, node, hint))
@@ -246,11 +246,11 @@ def _faults(
     return faults, taken
 
 
-def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tuple[str, Node | None, Any]:
+def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tuple[str, Node | None, object]:
     """(dotted key, node, type) of pydantic's location, which also holds the names of union arms: these are no keys."""
     key = ""
     node: Node | None = root
-    hint: Any = config
+    hint: object = config
     for place, part in enumerate(detail["loc"]):
         holder = _peel(hint)[0]
         if node is not None and _is_union(holder):
@@ -269,7 +269,9 @@ def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tup
     return key, node, hint
 
 
-def _words(config: type[RecipeConfig], key: str, detail: ErrorDetails, node: Node | None, hint: Any) -> tuple[str, str]:
+def _words(
+    config: type[RecipeConfig], key: str, detail: ErrorDetails, node: Node | None, hint: object
+) -> tuple[str, str]:
     if detail["type"] == "missing":
         description = _description(config, key)
         return tr("the key is missing"), description
@@ -294,13 +296,13 @@ def _short(node: Node) -> str:
 
 
 def _description(config: type[RecipeConfig], key: str) -> str:
-    section: Any = config
+    section: object = config
     *parents, last = key.split(".")
     for part in parents:
         section = _peel(_inside(section, part))[0]
     # A task that narrows `data:` to its own section need not describe it again.
-    for kind in (section, RecipeConfig):
-        if _is_section(kind) and last in kind.model_fields and kind.model_fields[last].description:
+    for kind in (_section(section), RecipeConfig):
+        if kind is not None and last in kind.model_fields and kind.model_fields[last].description:
             return str(kind.model_fields[last].description)
     return ""
 
@@ -319,8 +321,8 @@ def known_fields(config: type[RecipeConfig]) -> Iterator[tuple[str, FieldInfo]]:
             hint = _peel(field.annotation)[0]
             arms = get_args(hint) if _is_union(hint) else (hint,)
             for arm in arms:
-                if _is_section(arm):
-                    yield from walk(_peel(arm)[0], f"{prefix}{name}.")
+                if (inner := _section(arm)) is not None:
+                    yield from walk(inner, f"{prefix}{name}.")
 
     return walk(config, "")
 
@@ -341,7 +343,7 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
     return tr("there are {names}", names=", ".join(beside)) if beside else ""
 
 
-def choices_of(hint: Any) -> list[str]:
+def choices_of(hint: object) -> list[str]:
     """The words that a value of this type can be; none where it can be any."""
     hint, marks = _peel(hint)
     for mark in marks:
@@ -352,7 +354,7 @@ def choices_of(hint: Any) -> list[str]:
     return [choice for arm in get_args(hint) for choice in choices_of(arm)] if _is_union(hint) else []
 
 
-def describe(hint: Any) -> str:
+def describe(hint: object) -> str:
     """What a field takes, in words: `a whole number >= 1`, `one of rnn, lstm, gru, feedforward`."""
     hint, marks = _peel(hint)
     for mark in marks:
@@ -371,14 +373,19 @@ def describe(hint: Any) -> str:
         return tr("a list of {n}: {items}", n=len(arguments), items=", ".join(describe(item) for item in arguments))
     if origin in (list, tuple):
         return tr("a list of {items}", items=describe(arguments[0]))
-    if _is_section(hint):
-        return tr("a section with {names}", names=", ".join(hint.model_fields))
-    words = {int: tr("a whole number"), float: tr("a number"), bool: tr("true or false"), str: tr("text")}
+    if (section := _section(hint)) is not None:
+        return tr("a section with {names}", names=", ".join(section.model_fields))
+    words: dict[object, str] = {
+        int: tr("a whole number"),
+        float: tr("a number"),
+        bool: tr("true or false"),
+        str: tr("text"),
+    }
     words[type(None)] = "null"
     return words.get(hint, tr("a mapping") if origin is dict or hint is dict else tr("another value")) + limits
 
 
-def _limit(mark: Any) -> str:
+def _limit(mark: object) -> str:
     for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
         if hasattr(mark, name) and getattr(mark, name) is not None:
             return f" {sign} {getattr(mark, name)}"

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.locate import find_recipe, recipe_text, shown
 from rnncli.recipe.parse import Node, dump, flow_text, parse
+from rnncli.records import Json, json_object
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,8 @@ class Document:
     typed: list[str] = field(default_factory=list)
 
     @property
-    def values(self) -> dict[str, Any]:
-        values: dict[str, Any] = self.root.value()
-        return values
+    def values(self) -> Mapping[str, Json]:
+        return json_object(self.root.value())
 
     def node(self, key: str) -> Node | None:
         """The node at a dotted key (`data.pairs.0`: the first of a list), or None."""
@@ -60,7 +59,7 @@ class Document:
 
 
 def read_document(
-    target: str, sets: Sequence[str] = (), flags: Mapping[str, tuple[str, Any]] | None = None
+    target: str, sets: Sequence[str] = (), flags: Mapping[str, tuple[str, object]] | None = None
 ) -> Document:
     """The recipe `target` (a packaged name, or a path) with `--set` texts and flags laid over it.
 
@@ -84,10 +83,10 @@ def read_document(
 
 
 def document_of(
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     name: str,
     sets: Sequence[str] = (),
-    flags: Mapping[str, tuple[str, Any]] | None = None,
+    flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Document:
     """A Document of plain values, for recipes that are made in Python. name: what stands in its faults. sets, flags:
     as for read_document."""
@@ -103,16 +102,16 @@ def _kind(node: Node) -> str:
     return node.text() if len(node.text()) < 40 else tr("text")
 
 
-def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple[str, Any]]) -> None:
-    typed: dict[str, tuple[str, Any]] = {}
+def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple[str, object]]) -> None:
+    typed: dict[str, tuple[str, object]] = {}
     for text in sets:
-        key, equals, value = text.partition("=")
+        key, equals, written = text.partition("=")
         key = key.strip()
         if not equals or not key or not all(key.split(".")):
             raise UsageError(
                 tr("--set takes KEY=VALUE, got {text!r}", text=text), todo=tr("such as --set model.hidden_size=64")
             )
-        typed[key] = ("--set", value)
+        typed[key] = ("--set", written)
     for key, (flag, value) in flags.items():
         if key in typed and typed[key][1] != str(value):
             raise UsageError(tr("{flag} and --set {key} are both given", flag=flag, key=key), todo=tr("leave one out"))
@@ -122,7 +121,7 @@ def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple
         document.typed.append(key)
 
 
-def _put(document: Document, key: str, where: str, value: Any) -> None:
+def _put(document: Document, key: str, where: str, value: object) -> None:
     node = document.root
     *parents, last = key.split(".")
     for depth, part in enumerate(parents):
@@ -141,7 +140,7 @@ def _put(document: Document, key: str, where: str, value: Any) -> None:
     node.content[last] = _typed(where, value)
 
 
-def _typed(where: str, value: Any) -> Node:
+def _typed(where: str, value: object) -> Node:
     """A node of what was typed: read as YAML, and kept verbatim for the fields that hold text."""
     folder = os.getcwd()
     if isinstance(value, Path):

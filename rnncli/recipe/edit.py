@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from rnncli.errors import RecipeError, UsageError
 from rnncli.locale import tr
@@ -13,12 +12,13 @@ from rnncli.recipe.check import fitted
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
+from rnncli.records import json_object
 
 COLUMN = 30  # where the packaged recipes' comments begin
 _PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
 
 
-def edited(text: str, changes: Mapping[str, Any]) -> str:
+def edited(text: str, changes: Mapping[str, object]) -> str:
     """The text with these dotted keys set, in turn. Raises UsageError where one cannot be set in place."""
     for key, value in changes.items():
         values = parse(text, "", lines=False)[0].value()
@@ -103,9 +103,9 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
     new = fitted(document, config, moved)
     changes = {key: _at(new, key) for key in document.typed}
     for section, keys in new.items():
-        for key in keys if isinstance(keys, dict) else ():
-            if keys[key] != old[section][key] and f"{section}.{key}" not in changes:
-                changes[f"{section}.{key}"] = keys[key]
+        for key, value in keys.items() if isinstance(keys, dict) else ():
+            if value != json_object(old[section])[key] and f"{section}.{key}" not in changes:
+                changes[f"{section}.{key}"] = value
     text = without_result(document.text)
     if "data.path" in document.typed:  # it has its data: no word on where else that comes from
         first, newline, rest = _without(text, "# Without --data").partition("\n")
@@ -116,21 +116,21 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
     return for_file(text, os.path.splitext(os.path.basename(document.name))[0], file)
 
 
-def _at(values: Any, key: str) -> Any:
+def _at(values: object, key: str) -> object:
     for part in key.split("."):
-        values = values[part]
+        values = json_object(values)[part]
     return values
 
 
-def _with(old: Any, key: str, value: Any) -> dict[str, Any]:
-    values: dict[str, Any] = dict(old or {})
+def _with(old: object, key: str, value: object) -> dict[str, object]:
+    values: dict[str, object] = dict(old) if isinstance(old, Mapping) else {}
     first, _, rest = key.partition(".")
     below = values.get(first)
     values[first] = _with(below if isinstance(below, dict) else {}, rest, value) if rest else value
     return values
 
 
-def _set(text: str, key: str, value: Any) -> str:
+def _set(text: str, key: str, value: object) -> str:
     node = parse(text, "", lines=False)[0]
     parts = key.split(".")
     for depth, part in enumerate(parts):
@@ -145,7 +145,7 @@ def _set(text: str, key: str, value: Any) -> str:
     return _replace(text, node, value)
 
 
-def _replace(text: str, node: Node, value: Any) -> str:
+def _replace(text: str, node: Node, value: object) -> str:
     new = flow_text(value)
     before, old, after = text[: node.start], text[node.start : node.end], text[node.end :]
     if not old:  # `key:` with nothing after it
@@ -156,7 +156,7 @@ def _replace(text: str, node: Node, value: Any) -> str:
     return before + new + after
 
 
-def _insert(text: str, section: Node, part: str, below: list[str], value: Any, depth: int) -> str:
+def _insert(text: str, section: Node, part: str, below: list[str], value: object, depth: int) -> str:
     for name in reversed(below):
         value = {name: value}
     children = list(section.content.values()) if isinstance(section.content, dict) else []

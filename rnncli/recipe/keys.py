@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from rnncli import names
 from rnncli.recipe.check import choices_of, hint_of, known_fields
@@ -36,7 +37,7 @@ def keys(config: type[RecipeConfig]) -> list[Key]:
     ]
 
 
-def _words(name: str, hint: Any) -> list[str]:
+def _words(name: str, hint: object) -> list[str]:
     if name == "train.optimizer":
         return list(names.OPTIMIZERS)
     if name == "train.schedule":
@@ -45,10 +46,10 @@ def _words(name: str, hint: Any) -> list[str]:
     return ["true", "false"] if hint is bool else [] if found == ["auto"] else found
 
 
-def _paths(hints: Any) -> list[bool]:
+def _paths(hints: Sequence[object]) -> list[bool]:
     """Whether each type, or any part of it, is a path."""
     return [isinstance(hint, IsPath) or any(_paths(_parts(hint))) for hint in hints]
 
 
-def _parts(hint: Any) -> list[Any]:
+def _parts(hint: object) -> list[object]:
     return [*get_args(hint), *getattr(hint, "__metadata__", ())]

@@ -17,6 +17,7 @@ import yaml
 from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr
 from rnncli.recipe.locate import MAX_BYTES
+from rnncli.records import Json
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000  # with every alias counted at its full size
@@ -50,7 +51,7 @@ class Node:
     folder: str = ""
     size: int = field(default=1, repr=False)
 
-    def value(self) -> Any:
+    def value(self) -> Json:
         """Plain Python: the scalar, or lists and dicts of such."""
         if isinstance(self.content, dict):
             return {key: child.value() for key, child in self.content.items()}
@@ -63,7 +64,7 @@ class Node:
         return self.raw if self.raw is not None else flow_text(_first(self, _SHOWN)[0])
 
 
-def _first(node: Node, most: int) -> tuple[Any, int]:
+def _first(node: Node, most: int) -> tuple[Json, int]:
     """The value with at most so many values in it, and how many more it may have: a message shows no more."""
     if isinstance(node.content, dict):
         values = {}
@@ -149,7 +150,7 @@ class _Builder:
             before = self.text[: error.position] if isinstance(error.position, int) else ""
             self.refuse(before.count("\n"), tr("a control character that YAML does not allow"))
         except yaml.MarkedYAMLError as error:
-            mark: Any = error.problem_mark or error.context_mark
+            mark = error.problem_mark or error.context_mark
             self.refuse(mark.line if mark else 0, _syntax(self.text, error))
 
     def place(self, line: int) -> str:
@@ -250,7 +251,7 @@ def _tag(tag: str) -> str:
 def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
     """What is wrong with the YAML, in the words of somebody who types recipes."""
     problem = error.problem or ""
-    mark: Any = error.problem_mark or error.context_mark
+    mark = error.problem_mark or error.context_mark
     lines = text.splitlines()
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or "\\t" in problem:
@@ -273,7 +274,7 @@ def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that YAML 1.2's core rules, or 1.1's, would read as something else."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 
@@ -289,7 +290,7 @@ def _text_node(dumper: _Dumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text_node)
 
 
-def dump(values: Mapping[str, Any]) -> str:
+def dump(values: Mapping[str, object]) -> str:
     """A recipe's text: sections as blocks, what stands in them on one line each; `parse` reads it back equal."""
     lines = []
     for key, value in values.items():
@@ -301,7 +302,7 @@ def dump(values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def flow_text(value: Any) -> str:
+def flow_text(value: object) -> str:
     """One value on one line, as a recipe would hold it."""
     text: str = yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=float("inf")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rnncli import names
 from rnncli.locale import tr
+from rnncli.records import Json
 
 FORMAT = 1
 
@@ -66,10 +67,10 @@ class OneOf:
             return name
         raise PydanticCustomError("one_of", "unknown name")
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Json]:
         return {**handler(schema), "enum": self.choices()}
 
 
@@ -90,7 +91,7 @@ class Section(BaseModel):
         return self
 
 
-def _duration(value: Any) -> Any:
+def _duration(value: object) -> object:
     """`90`, `90s`, `1.5m`, `2h` -> seconds; anything else is left for the type to refuse."""
     found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(s|m|h)", value) if isinstance(value, str) else None
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else value
@@ -99,16 +100,16 @@ def _duration(value: Any) -> Any:
 CellName = Annotated[str, OneOf(lambda: names.CELLS)]
 DataPath = Annotated[str, IsPath(), Expected("a path")]
 Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), Expected("seconds, or 30s, 5m, 1h")]
-Named = dict[str, Any]  # {name: ..., its arguments}
+Named = dict[str, object]  # {name: ..., its arguments}
 
 
-def _name_and_arguments(value: str | Named) -> tuple[Any, dict[str, Any]]:
+def _name_and_arguments(value: str | Named) -> tuple[object, dict[str, object]]:
     if isinstance(value, str):
         return value, {}
     return value.get("name"), {key: argument for key, argument in value.items() if key != "name"}
 
 
-def _fits(value: Any, kind: type) -> bool:
+def _fits(value: object, kind: type) -> bool:
     if kind is list:
         return isinstance(value, list) and all(_fits(item, float) for item in value)
     if kind is float:
@@ -299,7 +300,7 @@ class TrainSection(Section):
         yield from _named_clashes("optimizer", self.optimizer, names.OPTIMIZERS, own)
         yield from _named_clashes("schedule", self.schedule, names.SCHEDULES, {}, extra=("none",))
         schedule, arguments = _name_and_arguments(self.schedule)
-        for needed in names.SCHEDULE_NEEDS.get(schedule, ()):
+        for needed in names.SCHEDULE_NEEDS.get(str(schedule), ()):
             if needed not in arguments:
                 yield Clash(
                     ("schedule",),
@@ -316,17 +317,17 @@ class TrainSection(Section):
         """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""
         return list(dict.fromkeys([*self.compare, *([names.CONTROL] if self.control else [])]))
 
-    def optimizer_call(self) -> tuple[str, dict[str, Any]]:
+    def optimizer_call(self) -> tuple[str, dict[str, object]]:
         """The class of torch.optim, and every argument for it but the parameters."""
         name, arguments = _name_and_arguments(self.optimizer)
         if self.weight_decay != "auto" and name not in names.NO_WEIGHT_DECAY:
             arguments["weight_decay"] = self.weight_decay
-        return names.OPTIMIZERS[name][0], {"lr": self.lr, **arguments}
+        return names.OPTIMIZERS[str(name)][0], {"lr": self.lr, **arguments}
 
-    def schedule_call(self) -> tuple[str, dict[str, Any]] | None:
+    def schedule_call(self) -> tuple[str, dict[str, object]] | None:
         """The class of torch.optim.lr_scheduler and its arguments as given; None without a schedule."""
         name, arguments = _name_and_arguments(self.schedule)
-        return None if name == "none" else (names.SCHEDULES[name][0], arguments)
+        return None if name == "none" else (names.SCHEDULES[str(name)][0], arguments)
 
 
 def _this_format(value: int) -> int:

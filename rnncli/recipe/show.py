@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
@@ -11,10 +10,10 @@ from rnncli.locale import tr
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import dump, flow_text
 from rnncli.recipe.sections import RecipeConfig, Section
-from rnncli.records import Column, Table
+from rnncli.records import Column, Json, Table
 
 
-def plain(config: RecipeConfig) -> dict[str, Any]:
+def plain(config: RecipeConfig) -> dict[str, Json]:
     """Nested dicts, lists and scalars, defaults included."""
     return config.model_dump(mode="json")
 
@@ -35,7 +34,7 @@ def print_config(document: Document, config: RecipeConfig) -> Table:
     return Table("config", columns, rows)
 
 
-def _leaves(section: Section, prefix: str) -> Iterator[tuple[str, Any]]:
+def _leaves(section: Section, prefix: str) -> Iterator[tuple[str, object]]:
     values = section.model_dump(mode="json")
     for name in type(section).model_fields:
         value = getattr(section, name)
@@ -51,7 +50,7 @@ def labels_of(keys: Sequence[str]) -> dict[str, str]:
     return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
 
 
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
     """(dotted key, value) of nested dicts."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
@@ -60,7 +59,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def json_schema(configs: Mapping[str, type[RecipeConfig]]) -> dict[str, Any]:
+def json_schema(configs: Mapping[str, type[RecipeConfig]]) -> dict[str, Json]:
     """One JSON Schema (2020-12) for the recipes of these tasks (task name -> its Config), for editors."""
     found, definitions = models_json_schema(
         [(config, "validation") for config in configs.values()], ref_template="#/$defs/{model}"

@@ -15,6 +15,7 @@ from rnncli import records
 from rnncli.cells import CELLS, State, Step, parameter_of, spec_of, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.records import Entry
 from rnncli.replay.compare import compare
 from rnncli.replay.loop import (
     DIRECTIONS,
@@ -168,7 +169,7 @@ class Trace:
             records.Column("mean", "mean"),
             records.Column("max", "max"),
         ]
-        rows: list[list[Any]] = []
+        rows: list[list[Entry]] = []
         tensors: list[records.Tensor] = []
         for name in self.names():
             value = self[name]

@@ -5,7 +5,7 @@ Importing it costs nothing: Rich, numpy and matplotlib are loaded by the first d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import IO, Any
 
 from rnncli.errors import UsageError
@@ -42,7 +42,7 @@ def to_json(page: Page) -> dict[str, Json]:
     return documents.to_json(page)
 
 
-def dump_json(page: Page | Mapping[str, Any] | list[Any], file: IO[str]) -> None:
+def dump_json(page: Page | Json, file: IO[str]) -> None:
     """Write a page, or any plain object, as one strict JSON document on one line."""
     from rnncli.report import documents
 

@@ -6,17 +6,17 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from rnncli.records import ColouredText, Column, HeatMap, Json, Page, Series, Table
+from rnncli.records import ColouredText, Column, Entry, HeatMap, Json, Page, Series, Table
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def strict(value: Any) -> Json:
-    """The same with non-finite floats as "nan", "inf", "-inf", and tuples as lists."""
+def strict(value: object) -> Json:
+    """The same with non-finite floats as "nan", "inf", "-inf", and tuples as lists. Raises TypeError: no JSON."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value
@@ -25,7 +25,9 @@ def strict(value: Any) -> Json:
         return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [strict(item) for item in value]
-    return value
+    if value is None or isinstance(value, (str, int)):
+        return value
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def to_json(page: Page) -> dict[str, Json]:
@@ -57,14 +59,12 @@ def to_json(page: Page) -> dict[str, Json]:
         totals = {table.name: _row(table, table.total) for table in tables if table.total is not None}
         if totals:
             document["totals"] = totals
-    for key, kind, write in (
-        ("series", Series, _series),
-        ("heatmaps", HeatMap, _heatmap),
-        ("texts", ColouredText, _text),
-    ):
-        found = [write(record) for record in page.records if isinstance(record, kind)]
-        if found:
-            document[key] = found
+    pictures = {
+        "series": [_series(record) for record in page.records if isinstance(record, Series)],
+        "heatmaps": [_heatmap(record) for record in page.records if isinstance(record, HeatMap)],
+        "texts": [_text(record) for record in page.records if isinstance(record, ColouredText)],
+    }
+    document.update({key: found for key, found in pictures.items() if found})
     document["checks"] = [
         {"name": check.name, "ok": check.ok, "max_abs_diff": strict(check.diff), "tol": strict(check.tol)}
         for check in page.checks()
@@ -72,11 +72,11 @@ def to_json(page: Page) -> dict[str, Json]:
     return document
 
 
-def _row(table: Table, row: Any) -> dict[str, Json]:
+def _row(table: Table, row: Sequence[Entry]) -> dict[str, Json]:
     return {column.name: strict(value) for column, value in zip(table.columns, row, strict=True)}
 
 
-def _series(record: Any) -> Json:
+def _series(record: Series) -> Json:
     return {
         "name": record.name,
         "x": strict(record.x),
@@ -85,7 +85,7 @@ def _series(record: Any) -> Json:
     }
 
 
-def _heatmap(record: Any) -> Json:
+def _heatmap(record: HeatMap) -> Json:
     return {
         "name": record.name,
         "rows": list(record.row_labels),
@@ -94,7 +94,7 @@ def _heatmap(record: Any) -> Json:
     }
 
 
-def _text(record: Any) -> Json:
+def _text(record: ColouredText) -> Json:
     return {
         "name": record.name,
         "tokens": list(record.tokens),
@@ -104,7 +104,7 @@ def _text(record: Any) -> Json:
     }
 
 
-def dump_json(page: Page | Mapping[str, Any] | list[Any], file: IO[str]) -> None:
+def dump_json(page: Page | Json, file: IO[str]) -> None:
     """One JSON document on one line, its characters escaped where the stream's encoding is not Unicode."""
     encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
     document = to_json(page) if isinstance(page, Page) else strict(page)
@@ -154,7 +154,7 @@ def csv_text(page: Page) -> str:
     return file.getvalue()
 
 
-def _csv_rows(page: Page) -> tuple[list[str], list[list[Any]]]:
+def _csv_rows(page: Page) -> tuple[list[str], list[list[Entry]]]:
     tables = [record for record in page.records if isinstance(record, Table)]
     if tables:
         records = []

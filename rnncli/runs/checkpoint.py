@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.records import Json
+from rnncli.records import Json, json_object
 from rnncli.runs.checkpoint_schema import after_a_step, check_carry, fitting, number
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
@@ -82,9 +82,9 @@ def _of(rank: int) -> str:
     return f"process.{rank}." if rank else ""
 
 
-def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, Json]:
-    """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns what `extra` was. Of
-    several processes each takes its own part.
+def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
+    """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns how long each log was
+    (`extra["logs"]`). Of several processes each takes its own part.
 
     Raises DataError: a file that is missing, cut, changed, or of another recipe.
     """
@@ -114,9 +114,10 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, Json]:
         if state.schedule is not None:
             before = _to_json(state.schedule.state_dict())
             state.schedule.load_state_dict(_from_json(fitting(before, document["schedule"], "schedule")))
-        extra: dict[str, Json] = document["extra"]
-        if not all(isinstance(size, int) and size >= 0 for size in extra["logs"].values()):
-            raise ValueError(f"logs are {extra['logs']!r:.60}")
+        logs = json_object(document["extra"]["logs"])
+        sizes = {name: size for name, size in logs.items() if isinstance(size, int) and size >= 0}
+        if len(sizes) < len(logs):
+            raise ValueError(f"logs are {logs!r:.60}")
         torch.set_rng_state(own["random.cpu"])
         if device.type == "cuda" and "random.cuda.0" in own:
             torch.cuda.set_rng_state(own["random.cuda.0"])
@@ -138,7 +139,7 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, Json]:
             where=str(path),
             todo=tr("its best weights may still be whole: rnncli evaluate, or train --init-from"),
         ) from error
-    return extra
+    return sizes
 
 
 def _unknown_to_old_ones(job: Job, document: Any) -> dict[str, Json]:
@@ -147,7 +148,7 @@ def _unknown_to_old_ones(job: Job, document: Any) -> dict[str, Json]:
     return {"lr": document["optimizer"]["groups"][0]["lr"], "moved": list(job.task.METRICS)}
 
 
-def _as_before(name: str, fresh: Any, value: Any) -> Any:
+def _as_before(name: str, fresh: object, value: object) -> object:
     """The value, of the type that a fresh state has at that name. Raises ValueError."""
     if name == "best_metrics":
         fits = isinstance(value, dict) and all(number(figure) for figure in value.values())
@@ -182,13 +183,15 @@ def _load_optimizer(
     optimizer.load_state_dict({"state": found, "param_groups": document["groups"]})
 
 
-def _to_json(value: Any) -> Json:
+def _to_json(value: object) -> Json:
     """A schedule's state: MultiStepLR keeps its milestones in a Counter with whole numbers for keys."""
     if isinstance(value, Counter):
         return {"counter": sorted(value.items())}
     if isinstance(value, dict):
         return {key: _to_json(part) for key, part in value.items()}
-    return value
+    if value is None or isinstance(value, str | int | float | list):
+        return value
+    raise TypeError(f"a schedule keeps a {type(value).__name__}")
 
 
 def _from_json(value: Json) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,10 +13,12 @@ from torch import Tensor
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState, epoch_batches
 
+Kind = TypeVar("Kind")
+
 MOST = 1 << 53  # of any whole number
 
 
-def fitting(fresh: Any, value: Any, name: str) -> Any:
+def fitting(fresh: Kind, value: Any, name: str) -> Kind:
     """The value, where it is of the same kind as the fresh one: keys, lengths, shapes and types."""
     if isinstance(fresh, Tensor):
         fits = isinstance(value, Tensor) and (value.shape, value.dtype) == (fresh.shape, fresh.dtype)
@@ -36,15 +38,16 @@ def fitting(fresh: Any, value: Any, name: str) -> Any:
         fits = type(value) is type(fresh)
     if not fits:
         raise ValueError(f"{name} is {_what(value)}, and {_what(fresh)} belongs there")
-    return value
+    found: Kind = value
+    return found
 
 
-def number(value: Any) -> bool:
+def number(value: object) -> TypeGuard[float]:
     """Whether it is a number, and no larger than a count can be."""
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST)
 
 
-def _what(value: Any) -> str:
+def _what(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype} {tuple(value.shape)}"
     if isinstance(value, Mapping):

@@ -16,31 +16,30 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rnncli.cells import CoreSpec
 from rnncli.data.batch import Batch
-from rnncli.data.vocab import UNK
 from rnncli.errors import CheckFailed, Missing, UsageError
 from rnncli.files import atomic_write
 from rnncli.locale import tr
-from rnncli.nn.frontends import OneHot, TokenEmbedding
-from rnncli.nn.heads import NoHead, PerStep
 from rnncli.nn.model import SequenceModel
 from rnncli.records import Check
 from rnncli.replay import initial_state
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
 from rnncli.runs.folder import make_folder
+from rnncli.runs.load_script import load_script
 from rnncli.runs.open import Run
 from rnncli.training.job import cores_of
 
 
 @dataclass(frozen=True)
 class Exported:
-    """files: what was written. whole: whether the script runs the whole model, or its recurrent cores alone."""
+    """files: what was written. whole: whether the script runs the whole model, or its recurrent cores alone. notes:
+    sentences on what differs from the run."""
 
     folder: Path
     files: Sequence[str]
     whole: bool
     checks: Sequence[Check] = ()
+    notes: Sequence[str] = ()
 
 
 def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
@@ -60,8 +59,7 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     content, checks = (None, []) if not onnx else onnx_model(run)
     folder = make_folder(out)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in run.model.state_dict().items()}
-    whole = not foreign and _is_whole(run.model, run)
-    script = whole_script(run) if whole else weights_script(run, foreign) if foreign else cores_script(run, cores)
+    script, whole = load_script(run)
     files: dict[str, bytes | str] = {
         "model.safetensors": save(tensors, metadata={"format": "pt"}),
         "vocab.json": json.dumps(run.fitted.to_json(), ensure_ascii=False),
@@ -71,126 +69,10 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
         files["model.onnx"] = content
     for name, data in files.items():
         atomic_write(folder / name, data)
-    return Exported(folder, list(files), whole, checks)
-
-
-def _is_whole(model: nn.Module, run: Run) -> bool:
-    return (
-        isinstance(model, SequenceModel)
-        and isinstance(model.front, (OneHot, TokenEmbedding))
-        and isinstance(model.head, (PerStep, NoHead))
-        and run.task.label_names(run.config, run.fitted).inputs is not None
-    )
-
-
-def module_call(spec: CoreSpec) -> str:
-    """The expression that makes this core with torch alone: `torch.nn.LSTM(32, 128)`."""
-    assert spec.torch_class is not None
-    arguments = [str(spec.input_size), str(spec.hidden_size)]
-    if spec.num_layers > 1:
-        arguments.append(f"num_layers={spec.num_layers}")
-    if spec.nonlinearity != "tanh":
-        arguments.append(f"nonlinearity={spec.nonlinearity!r}")
-    if not spec.bias:
-        arguments.append("bias=False")
-    if spec.bidirectional:
-        arguments.append("bidirectional=True")
-    if spec.proj_size:
-        arguments.append(f"proj_size={spec.proj_size}")
-    return f"torch.nn.{spec.torch_class.__name__}({', '.join(arguments)})"
-
-
-_HEAD = '''"""{title}, without rnncli: python load.py{argument}"""
-
-import json
-import sys
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-
-here = Path(__file__).parent
-'''
-
-
-def whole_script(run: Run) -> str:
-    """A script that rebuilds front end, core and head and answers a text."""
-    model = run.model
-    assert isinstance(model, SequenceModel)
-    (spec,) = cores_of(model).values()
-    names = run.task.label_names(run.config, run.fitted)
-    assert names.inputs is not None
-    parts = {"rnn": module_call(spec)}
-    x = 'torch.nn.functional.one_hot(ids, len(tokens)).to(weights["rnn.weight_ih_l0"])'
-    if isinstance(model.front, TokenEmbedding):
-        parts = {"front": f"torch.nn.Embedding({model.front.num_embeddings}, {model.front.embedding_dim})", **parts}
-        x = 'net["front"](ids)'
-    if isinstance(model.head, PerStep):
-        parts["head"] = f"torch.nn.Linear({model.head.in_features}, {model.head.out_features})"
-    made = ", ".join(f'"{name}": {call}' for name, call in parts.items())
-    scores = 'net["head"](output)' if "head" in parts else "output"
-    dtype = "" if next(model.parameters()).dtype == torch.float32 else f".to({next(model.parameters()).dtype})"
-    vocab = run.fitted.to_json()
-    words = vocab.get("kind") == "words"
-    known = [token for token in names.inputs if not token.startswith("<") and not token.isspace()][:5]
-    sample = (" " if words else "").join(known)
-    unknown = f'number.get(token, number["{UNK}"])' if UNK in names.inputs else "number[token]"
-    answers = "labels" if "labels" in vocab else "tokens"
-    return (
-        _HEAD.format(title=f"{run.recipe.config.task} {run.folder.name}", argument=" TEXT")
-        + f'''tokens = json.loads((here / "vocab.json").read_text("utf-8"))["tokens"]["tokens"]
-answers = json.loads((here / "vocab.json").read_text("utf-8"))["{answers}"]["tokens"]
-weights = load_file(here / "model.safetensors")
-net = torch.nn.ModuleDict({{{made}}}){dtype}.eval()
-net.load_state_dict(weights)
-
-text = sys.argv[1] if len(sys.argv) > 1 else {sample!r}
-number = {{token: i for i, token in enumerate(tokens)}}
-ids = torch.tensor([[{unknown}] for token in {"text.split()" if words else "text"}])  # (T, B=1)
-output, state = net["rnn"]({x})  # (T, B, D*H)
-scores = {scores}  # (T, B, C)
-predicted = {'" "' if words else '""'}.join(answers[i] for i in scores[:, 0].argmax(1))  # at every step
-print(f"input {{text!r}} -> predicted {{predicted!r}}")
-'''
-    )
-
-
-def cores_script(run: Run, cores: dict[str, CoreSpec]) -> str:
-    """A script that rebuilds the recurrent cores and runs each over random numbers."""
-    made = "\n".join(f'    "{path}": {module_call(spec)},' for path, spec in cores.items())
-    dtype = next(run.model.parameters()).dtype
-    return (
-        _HEAD.format(title=f"The recurrent cores of {run.recipe.config.task} {run.folder.name}", argument="").replace(
-            "import json\nimport sys\n", ""
-        )
-        + f"""weights = load_file(here / "model.safetensors")
-cores = {{
-{made}
-}}
-for name, core in cores.items():
-    core.to({dtype}).eval()
-    own = {{key.removeprefix(f"{{name}}."): w for key, w in weights.items() if key.startswith(f"{{name}}.")}}
-    core.load_state_dict(own)
-    x = torch.randn(5, 1, core.input_size, dtype={dtype})  # (T, B, I)
-    output, state = core(x)
-    print(name, tuple(output.shape))
-"""
-    )
-
-
-def weights_script(run: Run, foreign: dict[str, CoreSpec]) -> str:
-    """A script that lists the weights by name, for cells that torch has no module for."""
-    cells = ", ".join(f"{path}: {spec}" for path, spec in foreign.items())
-    title = f"The weights of {run.recipe.config.task} {run.folder.name}"
-    head = _HEAD.format(title=title, argument="").replace("import json\nimport sys\n", "").replace("import torch\n", "")
-    return (
-        head
-        + f"""# torch has no module for {cells}
-weights = load_file(here / "model.safetensors")
-for name, tensor in weights.items():
-    print(name, tuple(tensor.shape), tensor.dtype)
-"""
-    )
+    notes = []
+    if content is not None and next(run.model.parameters()).dtype == torch.float64:
+        notes.append(tr("model.onnx computes in float32: onnxruntime has no recurrent layers in float64"))
+    return Exported(folder, list(files), whole, checks, notes)
 
 
 # ---------------------------------------------------------------------------------------------------------------- ONNX
@@ -214,7 +96,8 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
     """The model as ONNX, and how far onnxruntime's outputs are from torch's for several lengths and batch sizes.
 
     Inputs: `inputs` (T, B, ...), `h_0` and, for lstm, `c_0` (L·D, B, H); outputs: `scores`, `h_n`, `c_n`. T and B are
-    free; rows of a batch are equally long.
+    free; rows of a batch are equally long. A float64 run is converted to float32, which is all that onnxruntime's
+    recurrent layers compute in.
     """
     try:
         import_module("onnx")
@@ -231,17 +114,16 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
             where="--onnx",
             todo=tr("leave --onnx away: the weights and the script hold every model"),
         )
-    plain, (spec,) = _Plain(model).eval(), cores_of(model).values()
-    states = list(spec.states)
-    example = _example(run, 5, 1)
-    content = _exported(plain, (example, *initial_state(spec, 1, next(model.parameters()))), states)
+    plain, (spec,) = _Plain(copy.deepcopy(model).float()).eval(), cores_of(model).values()
+    like, states = next(plain.parameters()), list(spec.states)
+    content = _exported(plain, (_example(run, 5, 1, like), *initial_state(spec, 1, like)), states)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     exact = copy.deepcopy(plain).double()
     found: list[Found] = []
     for T, B in ((5, 1), (1, 1), (9, 3)):
         given = (
-            _example(run, T, B),
-            *(torch.randn_like(state) for state in initial_state(spec, B, next(model.parameters()))),
+            _example(run, T, B, like),
+            *(torch.randn_like(state) for state in initial_state(spec, B, like)),
         )
         with torch.no_grad():
             expected = plain(*given)
@@ -268,15 +150,16 @@ def _names(states: list[str], end: str) -> list[str]:
     return ["inputs" if end == "0" else "scores", *(f"{state}_{end}" for state in states)]
 
 
-def _example(run: Run, T: int, B: int) -> Tensor:
-    """Inputs as the model takes them, (T, B, ...): token numbers, or numbers shaped as the run's own data."""
+def _example(run: Run, T: int, B: int, like: Tensor) -> Tensor:
+    """Inputs as the model takes them, (T, B, ...): token numbers, or numbers shaped as the run's own data, in the
+    dtype of `like`."""
     generator = torch.Generator().manual_seed(T)
     tokens = run.task.label_names(run.config, run.fitted).inputs
     if tokens is not None:
         return torch.randint(len(tokens), (T, B), generator=generator)
     splits = run.task.read(run.config)
     batch = next(iter(run.task.batches(run.config, splits.part(splits.held_out), None)))
-    return torch.randn(T, B, *batch.inputs.shape[2:], generator=generator).to(next(run.model.parameters()).dtype)
+    return torch.randn(T, B, *batch.inputs.shape[2:], generator=generator).to(like.dtype)
 
 
 def _exported(plain: nn.Module, given: tuple[Tensor, ...], states: list[str]) -> bytes:

@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import labels_of
-from rnncli.records import Column, Commands, Message, Page, Record, Series, Table
+from rnncli.records import Column, Commands, Json, Message, Page, Record, Series, Table
 from rnncli.runs.read import MOST_FOLDERS, RunSummary, curve
 
 MOST_ROWS = 40  # on the screen; --full and every file have all
@@ -37,7 +36,7 @@ def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> P
     rows = [
         [
             name_of(run, folder),
-            run.settings.get("task", ""),
+            str(run.settings.get("task", "")),
             model_words(run),
             _epochs(run),
             run.best_by if run.score is not None else "",
@@ -150,7 +149,7 @@ def _settings(runs: Sequence[RunSummary], names: Sequence[str]) -> Record:
     return Table("settings", columns, rows, title=tr("settings that differ"))
 
 
-def _value(value: Any) -> str:
+def _value(value: Json) -> str:
     return "" if value is None else value if isinstance(value, str) else flow_text(value)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rnncli.errors import DataError
 from rnncli.files import atomic_write, inside, read_json, shown
 from rnncli.locale import tr, trn
+from rnncli.records import Json, json_list, json_number, json_object
 
 MANIFEST = "manifest.json"
 _State = tuple[int, str] | None  # size and sha256 of a file as it lies on the disk; None: it is not there
@@ -102,15 +103,19 @@ def _fault(path: Path, states: list[_State]) -> DataError | None:
     return DataError(what, where=shown(path), todo=copy)
 
 
+def _listed(found: Mapping[str, Json]) -> _State:
+    return int(json_number(found["size"])), str(found["sha256"])
+
+
 def _read_manifest(folder: Path) -> dict[str, list[_State]]:
     where = folder / MANIFEST
     entries = read_json(inside(folder, MANIFEST)).get("files")
     try:
         return {
-            name: [None if state is None else (int(state["size"]), str(state["sha256"])) for state in states]
-            for name, states in entries.items()  # type: ignore[union-attr]  # AttributeError is caught
+            name: [None if state is None else _listed(json_object(state)) for state in json_list(states)]
+            for name, states in json_object(entries).items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise DataError(tr("is damaged: it does not list files"), where=shown(where)) from error
 
 

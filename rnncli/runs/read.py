@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rnncli.errors import DataError, RecipeError, RnncliError
 from rnncli.files import FolderLock, atomic_write, read_json, read_lines, shown
 from rnncli.locale import tr
 from rnncli.recipe.parse import parse
 from rnncli.recipe.show import leaves
-from rnncli.records import Json
+from rnncli.records import Json, json_number, json_object
 from rnncli.runs.manifest import MANIFEST
 
 DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
@@ -32,11 +32,11 @@ class RunSummary:
 
     folder: Path
     state: State
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     on: str = ""
     best_epoch: int = 0
-    epochs: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    epochs: Sequence[Mapping[str, Json]] = field(default_factory=list)
     seconds: float | None = None
     note: str = ""
     modified: float = 0.0
@@ -96,7 +96,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         modified = max((folder / name).stat().st_mtime for name in _dated(folder))
     except (OSError, ValueError):
         modified = 0.0
-    settings: dict[str, Any] = {}
+    settings: dict[str, Json] = {}
     try:
         settings = read_recipe(folder)
         result = read_json(folder / "result.json") if os.path.exists(folder / "result.json") else {}
@@ -104,10 +104,10 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         epochs = read_log(folder / "metrics.jsonl") if curves or not result else []
         timing = read_log(folder / "timing.jsonl")
         with _blaming("timing.jsonl"):
-            seconds = float(timing[-1]["seconds"]) if timing else None
+            seconds = json_number(timing[-1]["seconds"]) if timing else None
         with _blaming("result.json" if result else "metrics.jsonl"):
             on, metrics, best = _figures(result, epochs)
-            last = int(result["epochs"]) if result else best
+            last = int(json_number(result["epochs"])) if result else best
     except RnncliError as error:
         if pid := FolderLock.holder(folder):  # it has just begun
             return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=pid))
@@ -117,8 +117,8 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         state: State = "finished"
     elif pid := FolderLock.holder(folder):
         state, note = "running", tr("process {pid}", pid=pid)
-    elif ended.get("state") in ("diverged", "pruned"):
-        state, note = ended["state"], str(ended.get("what", ""))
+    elif (end := ended.get("state")) == "diverged" or end == "pruned":
+        state, note = end, str(ended.get("what", ""))
     else:
         state = "stopped"
     return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified, last)
@@ -145,7 +145,7 @@ def _dated(folder: Path) -> list[str]:
     return [name for name in ("recipe.yaml", "metrics.jsonl", "result.json") if os.path.exists(folder / name)]
 
 
-def read_recipe(folder: Path) -> dict[str, Any]:
+def read_recipe(folder: Path) -> dict[str, Json]:
     """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: it cannot be read, or is no recipe."""
     path = folder / "recipe.yaml"
     text = "".join(line + "\n" for _, line in read_lines(path))
@@ -156,22 +156,19 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     return dict(leaves(values))
 
 
-def _figures(result: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, float], int]:
+def _figures(result: Mapping[str, Json], epochs: Sequence[Mapping[str, Json]]) -> tuple[str, dict[str, float], int]:
     """(part, metrics, epoch): of the result, or of the last epoch of a run that has none yet."""
     if result:
-        return str(result["on"]), _numbers(result["metrics"]), int(result["best_epoch"])
+        return str(result["on"]), _numbers(result["metrics"]), int(json_number(result["best_epoch"]))
     if not epochs:
         return "", {}, 0
     last = epochs[-1]
     on = next((name for name in ("validation", "train") if isinstance(last.get(name), dict)), "")
-    return on, _numbers(last.get(on, {})), int(last["epoch"])
+    return on, _numbers(last.get(on, {})), int(json_number(last["epoch"]))
 
 
-def _numbers(metrics: Any) -> dict[str, float]:
-    """The metrics as numbers: JSON of ours writes "nan" and "inf" as words."""
-    if not isinstance(metrics, dict):
-        raise ValueError(tr("no metrics"))
-    return {str(name): float(value) for name, value in metrics.items()}
+def _numbers(metrics: Json) -> dict[str, float]:
+    return {name: json_number(value) for name, value in json_object(metrics).items()}
 
 
 def read_log(path: Path) -> list[dict[str, Json]]:
@@ -195,9 +192,10 @@ def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
     for line in run.epochs:
         inner = line if not part else line.get(part)
         value = inner.get(name) if isinstance(inner, dict) else None
-        if isinstance(value, int | float | str) and isinstance(line.get("epoch"), int):
+        epoch = line.get("epoch")
+        if isinstance(value, int | float | str) and isinstance(epoch, int):
             try:
-                found[int(line["epoch"])] = float(value)
+                found[epoch] = float(value)
             except ValueError:
                 continue
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,6 +13,7 @@ from rnncli.locale import tr
 from rnncli.names import SCHEDULES_BY_EPOCHS
 from rnncli.recipe import RecipeConfig
 from rnncli.recipe.show import plain
+from rnncli.records import Json
 from rnncli.runs.open import Run
 from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.job import Job
@@ -21,7 +22,7 @@ BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_sto
 HARMLESS = ("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample")
 
 
-def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Any) -> Recipe:
+def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Mapping[str, tuple[str, object]]) -> Recipe:
     """The run's own recipe with new budgets laid over it. Raises UsageError with the differences for all else."""
     before = load_recipe(str(folder / "recipe.yaml"))
     after = load_recipe(str(folder / "recipe.yaml"), sets, flags)
@@ -45,12 +46,12 @@ def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Any) -> Rec
     return Recipe(name, after.config, after.document)
 
 
-def differences(before: RecipeConfig, after: RecipeConfig) -> list[tuple[str, Any, Any]]:
+def differences(before: RecipeConfig, after: RecipeConfig) -> list[tuple[str, Json, Json]]:
     """(dotted key, value before, value after) for every value that differs."""
     return list(_differences("", plain(before), plain(after)))
 
 
-def _differences(prefix: str, before: Any, after: Any) -> list[tuple[str, Any, Any]]:
+def _differences(prefix: str, before: Json, after: Json) -> list[tuple[str, Json, Json]]:
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             found
@@ -60,7 +61,7 @@ def _differences(prefix: str, before: Any, after: Any) -> list[tuple[str, Any, A
     return [] if before == after else [(prefix, before, after)]
 
 
-def check_same(run_environment: dict[str, Any], job: Job, folder: Path) -> list[str]:
+def check_same(run_environment: Mapping[str, Json], job: Job, folder: Path) -> list[str]:
     """Sentences on what makes the continuation not bit-exact; UsageError where the data is another, or the number of
     processes is.
 
@@ -81,7 +82,7 @@ def check_same(run_environment: dict[str, Any], job: Job, folder: Path) -> list[
             tr("this run was trained with another number of processes: {before}, now {here}", before=before, here=here),
             where=str(folder),
             todo=f"torchrun --nproc-per-node {before} -m rnncli train --resume {folder}"
-            if before > 1
+            if isinstance(before, int) and before > 1
             else f"rnncli train --resume {folder}",
         )
     now = {"torch": torch.__version__, "threads": job.config.train.threads, "device": job.device.type}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from rnncli.cells import spec_of
 from rnncli.data.batch import Order
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
+from rnncli.records import Entry
 from rnncli.runs.evaluation import Evaluation
 from rnncli.runs.open import Run
 from rnncli.tasks import AnySplits, Metrics
@@ -160,7 +160,7 @@ def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
         *(records.Column(name, tr(name)) for name in names),
         records.Column("about", "", "text"),
     ]
-    table: list[list[Any]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]
+    table: list[list[Entry]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]
     return records.Table("result", columns, table)
 
 

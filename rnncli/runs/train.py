@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rnncli.recipe import TrainSection
 from rnncli.runs.checkpoint import load_checkpoint, own_part
@@ -141,9 +140,9 @@ def _due(train: TrainSection, progress: Progress, waited: float) -> bool:
 def _signals() -> Iterator[list[int]]:
     """A list that the first SIGINT or SIGTERM is put into; the second has its usual effect, at once."""
     found: list[int] = []
-    before: dict[signal.Signals, Any] = {}
+    before: dict[signal.Signals, signal._HANDLER] = {}
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: object) -> None:
         found.append(number)
         for known, handler in before.items():
             signal.signal(known, handler)
@@ -160,7 +159,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(known, handler)
 
 
-def train(recipe: Recipe | str | Mapping[str, Any], *, out: str | None = None, sets: tuple[str, ...] = ()) -> Run:
+def train(recipe: Recipe | str | Mapping[str, object], *, out: str | None = None, sets: tuple[str, ...] = ()) -> Run:
     """Train a recipe into a new run folder and open it.
 
     recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default. sets: `a.b=value`

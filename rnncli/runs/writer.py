@@ -66,7 +66,7 @@ class Writer:
 
     def epoch(self, progress: Progress) -> None:
         """Append an epoch to both logs."""
-        values = {
+        values: dict[str, Json] = {
             "epoch": progress.epoch,
             "step": progress.step,
             "loss": progress.loss,
@@ -119,8 +119,8 @@ class Writer:
         for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
             inside(self.folder, name)
         check_manifest(self.folder)
-        extra = load_checkpoint(self.folder / CHECKPOINT, self.job, state)
-        sizes: dict[str, int] = {name: extra["logs"].get(name, 0) for name in LOGS}
+        known = load_checkpoint(self.folder / CHECKPOINT, self.job, state)
+        sizes = {name: known.get(name, 0) for name in LOGS}
         self.manifest.load()
         self.manifest.release(["result.json", *LOGS])
         try:
@@ -177,7 +177,7 @@ def environment(job: Job) -> dict[str, Json]:
 def _origins(recipe: Recipe) -> dict[str, Json]:
     """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are no default."""
     rows = print_config(recipe.document, recipe.config).rows
-    return {key: origin for key, _, origin in rows if origin != "default"}
+    return {str(key): str(origin) for key, _, origin in rows if origin != "default"}
 
 
 def _git_commit(recipe: Recipe) -> str | None:

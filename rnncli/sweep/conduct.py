@@ -15,7 +15,8 @@ from rnncli.sweep.jobs import RunState
 from rnncli.sweep.matching import Match, Matcher
 from rnncli.sweep.plan import Plan
 from rnncli.sweep.rows import Row, judged, rows_of_runs, rows_of_study
-from rnncli.sweep.search import JOURNAL, Search, storage_errors
+from rnncli.sweep.search import Search
+from rnncli.sweep.study import JOURNAL, storage_errors
 
 
 @dataclass

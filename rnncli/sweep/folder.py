@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rnncli.errors import DataError, UsageError
 from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
-from rnncli.records import Json
+from rnncli.records import Json, json_list, json_number, json_object
 from rnncli.report.documents import strict
 from rnncli.runs.folder import not_made, number_of
 from rnncli.sweep.plan import Plan
@@ -30,18 +30,33 @@ SCHEMA = "rnncli/sweep-folder/1"
 WAIT = 10.0  # seconds for another process that is making a folder here at this moment
 
 
-def settings_of(plan: Plan) -> dict[str, Json]:
-    """What the folder keeps, and compares."""
-    return {
-        "schema": SCHEMA,
-        "recipe": plan.recipe.name,
-        "base": strict(plan.base),
-        "grid": {key: list(values) for key, values in plan.grid.items()},
-        "search": {key: space.text for key, space in plan.search.items()},
-        "seeds": list(plan.seeds),
-        "trials": plan.trials,
-        "match_params": plan.match_params,
-    }
+@dataclass(frozen=True)
+class Settings:
+    """What the folder keeps, and compares: as Plan has it."""
+
+    recipe: str
+    base: Mapping[str, Json]
+    grid: Mapping[str, Sequence[str]]
+    search: Mapping[str, str]
+    seeds: Sequence[int]
+    trials: int
+    match_params: Json
+
+    def to_json(self) -> dict[str, Json]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def settings_of(plan: Plan) -> Settings:
+    """What makes the sweep this one."""
+    return Settings(
+        plan.recipe.name,
+        json_object(strict(plan.base)),
+        {key: list(values) for key, values in plan.grid.items()},
+        {key: space.text for key, space in plan.search.items()},
+        list(plan.seeds),
+        plan.trials,
+        plan.match_params,
+    )
 
 
 def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
@@ -83,7 +98,7 @@ def find_folder(plan: Plan, out: str | None) -> Path | None:
     return None
 
 
-def _given(folder: Path, wanted: Mapping[str, Json]) -> tuple[Path, bool]:
+def _given(folder: Path, wanted: Settings) -> tuple[Path, bool]:
     found = read_settings(folder)
     if found is None and any(path.name != FolderLock.NAME for path in folder.iterdir()):
         raise UsageError(
@@ -104,50 +119,56 @@ def _another(folder: Path, what: list[str]) -> UsageError:
     )
 
 
-def differences(found: Mapping[str, Json], wanted: Mapping[str, Json]) -> list[str]:
+def differences(found: Settings, wanted: Settings) -> list[str]:
     """What makes `wanted` another sweep than the one found, as `key: old -> new`."""
-    before, after = found["base"], wanted["base"]
-    what = [
-        _changed(key, before.get(key), after.get(key))
-        for key in dict.fromkeys((*before, *after))
-        if before.get(key) != after.get(key)
-    ]
-    for key in dict.fromkeys((*found["grid"], *wanted["grid"])):
-        old, new = found["grid"].get(key, []), wanted["grid"].get(key, [])
+    what = [*_differences(found.base, wanted.base)]
+    for key in dict.fromkeys((*found.grid, *wanted.grid)):
+        old, new = found.grid.get(key, []), wanted.grid.get(key, [])
         if not old or set(old) - set(new):
             what.append(_changed(key, ",".join(old) or None, ",".join(new) or None))
-    for key in dict.fromkeys((*found["search"], *wanted["search"])):
-        if found["search"].get(key) != wanted["search"].get(key):
-            what.append(_changed(key, found["search"].get(key), wanted["search"].get(key)))
-    if found["match_params"] != wanted["match_params"]:
-        what.append(_changed("--match-params", found["match_params"], wanted["match_params"]))
-    if set(found["seeds"]) - set(wanted["seeds"]):
-        what.append(_changed("--seeds", *(",".join(map(str, value["seeds"])) for value in (found, wanted))))
-    if found["trials"] > wanted["trials"]:
-        what.append(_changed("--trials", found["trials"], wanted["trials"]))
+    what += _differences(found.search, wanted.search)
+    if found.match_params != wanted.match_params:
+        what.append(_changed("--match-params", found.match_params, wanted.match_params))
+    if set(found.seeds) - set(wanted.seeds):
+        what.append(_changed("--seeds", *(",".join(map(str, value.seeds)) for value in (found, wanted))))
+    if found.trials > wanted.trials:
+        what.append(_changed("--trials", found.trials, wanted.trials))
     return what
 
 
-def _changed(key: str, old: Any, new: Any) -> str:
+def _differences(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[str]:
+    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
+    return [_changed(key, before.get(key), after.get(key)) for key in keys]
+
+
+def _changed(key: str, old: Json, new: Json) -> str:
     words = (tr("nothing") if value is None else str(value) for value in (old, new))
     return f"{key}: {' -> '.join(words)}"
 
 
-def read_settings(folder: Path) -> dict[str, Any] | None:
+def read_settings(folder: Path) -> Settings | None:
     """sweep.json of a folder; None where it has none. Raises DataError: no sweep.json of ours."""
     if not os.path.isfile(folder / FILE):  # does not raise for a name that no file can have
         return None
     found = read_json(folder / FILE)
-    kinds = {"base": dict, "grid": dict, "search": dict, "seeds": list, "trials": int}
-    whole = found.get("schema") == SCHEMA and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
-    lists = [*found["grid"].values(), found["seeds"]] if whole else []
-    if not whole or "match_params" not in found or not all(isinstance(value, list) for value in lists):
-        raise DataError(tr("is damaged: these are no settings of a sweep"), where=str(folder / FILE))
-    return found
+    try:
+        if found.get("schema") != SCHEMA:
+            raise ValueError
+        return Settings(
+            str(found["recipe"]),
+            json_object(found["base"]),
+            {key: [str(value) for value in json_list(values)] for key, values in json_object(found["grid"]).items()},
+            {key: str(space) for key, space in json_object(found["search"]).items()},
+            [int(json_number(seed)) for seed in json_list(found["seeds"])],
+            int(json_number(found["trials"])),
+            found["match_params"],
+        )
+    except (ValueError, LookupError) as error:
+        raise DataError(tr("is damaged: these are no settings of a sweep"), where=str(folder / FILE)) from error
 
 
-def _text(settings: Mapping[str, Json]) -> str:
-    return json.dumps(settings, indent=1, ensure_ascii=False) + "\n"
+def _text(settings: Settings) -> str:
+    return json.dumps(settings.to_json(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _numbered(root: Path, name: str) -> list[Path]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rnncli.errors import CannotWrite
-from rnncli.sweep.jobs import RunState
+from rnncli.sweep.jobs import Event, RunState
 from rnncli.sweep.matching import Match
 from rnncli.sweep.plan import Plan
 
@@ -43,7 +42,7 @@ class Grid:
         held = [run for run in self.runs if run.status == "elsewhere" and run.not_before <= now]
         return next(iter([*waiting, *held]), None)
 
-    def told(self, run: RunState, event: dict[str, Any]) -> str:
+    def told(self, run: RunState, event: Event) -> str:
         if run.status == "failed" and run.code == CannotWrite.exit_code:
             raise CannotWrite(run.what)  # a full disk is the next run's, too
         return "go"

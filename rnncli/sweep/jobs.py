@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Literal, Protocol, Required, TypedDict
 
 from rnncli.device import usable_cores
 from rnncli.runs.read import read_run
@@ -69,6 +69,30 @@ class RunState:
             self.code = 4 if found.state == "diverged" else 0
 
 
+class Request(TypedDict):
+    """What a worker is asked to train. flags: dotted key -> [the flag as typed, its value]."""
+
+    target: str
+    sets: list[str]
+    flags: dict[str, list[object]]
+    folder: str
+    threads: int
+    ask: bool
+    parent: int
+
+
+class Event(TypedDict, total=False):
+    """What a worker tells. The other keys belong to some events only: see worker.py."""
+
+    event: Required[str]
+    epochs: int
+    epoch: int
+    score: float | str
+    seconds: float
+    code: int
+    what: str
+
+
 class Work(Protocol):
     """Who decides what runs: a grid or a search."""
 
@@ -76,7 +100,7 @@ class Work(Protocol):
         """A run to begin now, or None where there is none at this moment."""
         ...
 
-    def told(self, run: RunState, event: dict[str, Any]) -> str:
+    def told(self, run: RunState, event: Event) -> str:
         """A run's event, already written into it; what to answer where it asks: go, prune or stop."""
         ...
 
@@ -97,7 +121,7 @@ def threads_each(jobs: int) -> int:
 def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
     """Run everything, `jobs` at a time; yields after every event and every tick. Closing the iterator, or an exception
     in it, asks the workers to save what they have and waits for them."""
-    events: queue.Queue[tuple[Worker, dict[str, Any]]] = queue.Queue()
+    events: queue.Queue[tuple[Worker, Event]] = queue.Queue()
     workers: list[Worker] = []
     threads = threads_each(jobs)
     try:
@@ -125,7 +149,7 @@ def _hand_out(
     workers: list[Worker],
     jobs: int,
     threads: int,
-    events: queue.Queue[tuple[Worker, dict[str, Any]]],
+    events: queue.Queue[tuple[Worker, Event]],
     log: Path,
 ) -> None:
     """Give every idle worker a run, and start workers while there are fewer than `jobs`."""
@@ -155,7 +179,7 @@ def _hand_out(
         )
 
 
-def _hear(work: Work, worker: Worker, event: dict[str, Any]) -> None:
+def _hear(work: Work, worker: Worker, event: Event) -> None:
     run, kind = worker.run, event["event"]
     if run is None:  # a worker that ended while it had nothing to do, or has told why before
         return
@@ -186,7 +210,7 @@ def _hear(work: Work, worker: Worker, event: dict[str, Any]) -> None:
 class Worker:
     """A worker process, and a thread that puts what it tells into a queue."""
 
-    events: queue.Queue[tuple[Worker, dict[str, Any]]]
+    events: queue.Queue[tuple[Worker, Event]]
     threads: int
     log: Path
     run: RunState | None = None
@@ -217,7 +241,7 @@ class Worker:
         what = f"its process ended with signal {-code}" if code < 0 else f"its process ended with code {code}"
         self.events.put((self, {"event": "died", "what": what}))
 
-    def begin(self, run: RunState, request: dict[str, Any]) -> None:
+    def begin(self, run: RunState, request: Request) -> None:
         self.run = run
         self.say(json.dumps(request))
 

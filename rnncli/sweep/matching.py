@@ -6,9 +6,8 @@ grows with the size, so halving finds the place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
@@ -72,7 +71,7 @@ class Matcher:
         return self._fitted[key]
 
 
-def count(task: AnyTask, config: Any, fitted: FittedState, hidden_size: int) -> int:
+def count(task: AnyTask, config: RecipeConfig, fitted: FittedState, hidden_size: int) -> int:
     """The parameters of the recipe's model with that hidden size."""
     import torch
 
@@ -82,7 +81,7 @@ def count(task: AnyTask, config: Any, fitted: FittedState, hidden_size: int) -> 
     return sum(parameter.numel() for parameter in built.parameters())
 
 
-def nearest(parameters: Any, target: int, smallest: int = 1) -> tuple[int, int] | None:
+def nearest(parameters: Callable[[int], int], target: int, smallest: int = 1) -> tuple[int, int] | None:
     """(size, its count) with the count nearest to the target, the smaller size where two are as near; None where the
     smallest has more than the target. parameters: size -> count, growing."""
     if parameters(smallest) > target:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rnncli.device import usable_cores
 from rnncli.errors import RnncliError
 from rnncli.files import read_json
 from rnncli.locale import tr, trn
 from rnncli.recipe.show import labels_of
-from rnncli.records import Column, Commands, Json, Message, Page, Record, Table
+from rnncli.records import Column, Commands, Entry, Json, Message, Page, Record, Table
 from rnncli.sweep.folder import settings_of
 from rnncli.sweep.jobs import threads_each
 from rnncli.sweep.plan import Plan
@@ -175,7 +174,7 @@ def _table(plan: Plan, rows: Sequence[Row], on: str) -> Table:
         Column("seconds", tr("time"), "seconds", optional=True),
         Column("trial", tr("folder"), "text", optional=True),
     ]
-    cells: list[list[Any]] = []
+    cells: list[list[Entry]] = []
     for row in rows:
         verdict = verdict_word(row.verdict) if row.ranked else status_word(row.status)
         cells.append(
@@ -297,5 +296,5 @@ def _title(plan: Plan) -> str:
 
 
 def _config(plan: Plan, folder: Path | None) -> dict[str, Json]:
-    settings = {key: value for key, value in settings_of(plan).items() if key != "schema"}
+    settings = {key: value for key, value in settings_of(plan).to_json().items() if key != "schema"}
     return {**settings, "folder": None if folder is None else str(folder), "metric": plan.metric}

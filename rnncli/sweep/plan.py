@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import Any
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.show import labels_of, leaves, plain
+from rnncli.records import Json
 from rnncli.tasks import Recipe, load_recipe
 
 MOST_RUNS = 10_000
 LONGEST_NAME = 100
 # A sweep compares its own trials: no run trains a second network beside the first, unless it is asked for.
-_ALONE: dict[str, Any] = {"train.control": False, "train.compare": []}
-Flags = Mapping[str, tuple[str, Any]]
+_ALONE: dict[str, object] = {"train.control": False, "train.compare": []}
+Flags = Mapping[str, tuple[str, object]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Plan:
     sets: tuple[str, ...]
     flags: Flags
     recipe: Recipe
-    base: Mapping[str, Any]
+    base: Mapping[str, Json]
     grid: Mapping[str, tuple[str, ...]]
     search: Mapping[str, Space]
     seeds: tuple[int, ...]
@@ -81,7 +81,7 @@ class Plan:
     def sets_of(self, settings: Mapping[str, str]) -> list[str]:
         return [*self.sets, *(f"{key}={value}" for key, value in settings.items())]
 
-    def flags_of(self, seed: int | None) -> dict[str, tuple[str, Any]]:
+    def flags_of(self, seed: int | None) -> dict[str, tuple[str, object]]:
         return {**self.flags, **({} if seed is None else {"train.seed": ("--seeds", seed)})}
 
     def cells(self) -> list[Trial]:

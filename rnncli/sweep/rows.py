@@ -12,8 +12,8 @@ from typing import Literal
 from rnncli.sweep.jobs import RunState
 from rnncli.sweep.matching import Match
 from rnncli.sweep.plan import Plan
-from rnncli.sweep.search import Found
 from rnncli.sweep.statistics import ALPHA, FEWEST, holm, paired_t_test, spread
+from rnncli.sweep.study import Found
 
 Verdict = Literal["best", "worse", "inconclusive", "equal", ""]
 

@@ -11,62 +11,40 @@ Only the first seed of a trial is watched for pruning: the seeds after it are tr
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import re
-import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rnncli.errors import CannotWrite, DataError, Missing, RnncliError, UsageError
+from rnncli.errors import CannotWrite, RnncliError, UsageError
 from rnncli.files import FolderLock, cannot_write
-from rnncli.locale import tr
-from rnncli.sweep.jobs import RunState
+from rnncli.sweep.jobs import Event, RunState
 from rnncli.sweep.matching import Matcher
 from rnncli.sweep.plan import Plan, Space, value_text
+from rnncli.sweep.study import Found, found_of, host, is_stale, open_study, sampler
 
-JOURNAL = "study.journal"
+if TYPE_CHECKING:
+    import optuna
+
 ALIVE = 30.0  # seconds between two heartbeats
-STALE = 180.0  # seconds without one after which a trial's process has gone
 LOOK = 1.0  # seconds between two looks at what others do
 HELD = 30.0  # seconds until a trial is begun, where one in line has a folder that is locked
-STARTUP = 5  # trials that nothing is pruned before
 
 
 @dataclass
 class Going:
     """A trial of this process. lock: on its folder, held for as long as this process lives."""
 
-    trial: Any  # optuna.Trial
+    trial: optuna.Trial
     name: str
     settings: dict[str, str]
     folder: Path
     runs: list[RunState]
     lock: FolderLock
     beat: float = field(default_factory=time.monotonic)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A trial of the study, whoever ran it. status: as of a run, or elsewhere. scores: by seed. loss: its mean over
-    them."""
-
-    name: str
-    settings: Mapping[str, str]
-    status: str
-    scores: Mapping[int, float]
-    loss: float | None
-    seconds: float | None
-    what: str
-    parameters: int | None
 
 
 class Search:
@@ -100,7 +78,7 @@ class Search:
                 return next(run for run in began.runs if not run.ended)
         return None
 
-    def told(self, run: RunState, event: dict[str, Any]) -> str:
+    def told(self, run: RunState, event: Event) -> str:
         if run.status == "failed" and run.code == CannotWrite.exit_code:
             raise CannotWrite(run.what)  # a full disk is the next run's, too
         going = next((going for going in self.going if run in going.runs), None)
@@ -171,7 +149,7 @@ class Search:
         self._plan_runs(going)
         return going
 
-    def _folder_of(self, trial: Any, rank: int, taken: set[Any]) -> tuple[str, FolderLock]:
+    def _folder_of(self, trial: optuna.Trial, rank: int, taken: set[str | None]) -> tuple[str, FolderLock]:
         """(name, the lock on its folder): the name that a trial put in line again had, else the first that is free."""
         if "name" in trial.user_attrs:
             return trial.user_attrs["name"], self._lock(trial.user_attrs["name"])
@@ -210,13 +188,15 @@ class Search:
             run.look()
             going.runs.append(run)
 
-    def _suggest(self, trial: Any, key: str) -> Any:
+    def _suggest(self, trial: optuna.Trial, key: str) -> str | float:
         space = self.plan.search[key]
         if space.kind == "choice":
-            return trial.suggest_categorical(key, list(space.choices))
-        if space.kind == "int":
-            return trial.suggest_int(key, int(space.low), int(space.high))
-        return trial.suggest_float(key, space.low, space.high, log=space.kind == "log")
+            value: str | float = trial.suggest_categorical(key, list(space.choices))
+        elif space.kind == "int":
+            value = trial.suggest_int(key, int(space.low), int(space.high))
+        else:
+            value = trial.suggest_float(key, space.low, space.high, log=space.kind == "log")
+        return value
 
     def _settle(self, going: Going) -> bool:
         """Tell the study how the trial ended, if it has; whether it has."""
@@ -265,7 +245,7 @@ class Search:
             if trial.state.name == "RUNNING" and trial.number not in mine and is_stale(trial):
                 self._retry(trial)
 
-    def _retry(self, trial: Any) -> None:
+    def _retry(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> None:
         """Fail a trial and put its settings in line again, under its old name."""
         if self._fail(trial.number):
             name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
@@ -286,127 +266,9 @@ class Search:
         return [found_of(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
 
 
-def rounded(value: Any, space: Space) -> str:
+def rounded(value: str | float, space: Space) -> str:
     """A proposed value as text, a number to four digits: what is shown is what was trained."""
     if not isinstance(value, float):
         return value_text(value)
     short = float(f"{value:.4g}")
     return value_text(short if space.low <= short <= space.high else value)
-
-
-def found_of(trial: Any) -> Found:
-    """A trial as the study keeps it."""
-    attributes = trial.user_attrs
-    settings = attributes.get("settings", {})
-    running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
-    return Found(
-        attributes.get("name", f"trial-{trial.number:04d}"),
-        settings,
-        running or attributes.get("status", "done"),
-        {int(seed): float(score) for seed, score in attributes.get("scores", {}).items()},
-        attributes.get("loss"),
-        attributes.get("seconds"),
-        attributes.get("what", ""),
-        attributes.get("parameters"),
-    )
-
-
-def is_stale(trial: Any) -> bool:
-    """Whether a running trial's process has gone."""
-    attributes = trial.user_attrs
-    if attributes.get("host") == host():
-        return not FolderLock.holder(Path(attributes["folder"]))
-    began = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
-    return bool(time.time() - attributes.get("alive", began) > STALE)
-
-
-def host() -> str:
-    """This machine, without its name."""
-    return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12]
-
-
-def sampler(plan: Plan, before: int, *, shared: bool) -> Any:
-    """Optuna's TPE. Seeded by the recipe's seed and the number of trials before, so that a search that was cut proposes
-    what one in a single piece does; by the process, too, where several share a study and begin at the same moment."""
-    from optuna.samplers import TPESampler
-
-    own = f"{host()} {os.getpid()}" if shared else ""
-    digest = hashlib.sha256(f"{plan.seeds[0]} {before} {own}".encode()).digest()
-    return TPESampler(seed=int.from_bytes(digest[:4], "big"), constant_liar=True)
-
-
-def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> Any:
-    """The study, made where it is not there yet. warm_up: epochs before a trial may be pruned, None for never.
-
-    Raises Missing (no Optuna, no driver), DataError (a storage that cannot be used).
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        raise Missing(
-            tr("--search needs the extra sweep: {name} is not installed", name=error.name),
-            todo="pip install 'rnncli[sweep]'",
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if warm_up is not None:
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warm_up)
-    with storage_errors(storage or str(folder / JOURNAL)):
-        return optuna.create_study(
-            storage=storage or _journal(folder / JOURNAL),
-            study_name=study_name(plan),
-            direction="minimize" if plan.lower else "maximize",
-            pruner=pruner,
-            load_if_exists=True,
-        )
-
-
-def _journal(path: Path) -> Any:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
-
-    # Windows lets few people make symbolic links.
-    lock = JournalFileOpenLock(str(path)) if sys.platform == "win32" else JournalFileSymlinkLock(str(path))
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-
-
-def study_name(plan: Plan) -> str:
-    """The same for the same command on every machine: paths count by their last part."""
-
-    def portable(value: Any) -> Any:
-        if isinstance(value, list):
-            return [portable(one) for one in value]
-        return os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else value
-
-    base = {key: portable(value) for key, value in plan.base.items()}
-    whole = repr((sorted(base.items(), key=str), [(key, space.text) for key, space in plan.search.items()]))
-    digest = hashlib.sha256(f"{whole} {plan.match_params} {plan.seeds[0]}".encode("utf-8", "replace")).hexdigest()
-    return f"{plan.recipe.name}-{digest[:8]}"
-
-
-# Whose errors are a storage's; a journal that is damaged raises those of json and plain ones, when it is opened.
-_STORAGES = ("optuna", "sqlalchemy", "json")
-
-
-@contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Whatever a storage raises, in words. A password in its URL is not shown."""
-    where = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", storage)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions and experimental parts: nothing that a person here can do
-            yield
-    except ImportError as error:
-        what = tr("the driver of this storage is not installed: {name}", name=error.name or str(error))
-        raise Missing(what, where=where, todo=tr("install it beside rnncli, or use sqlite:///FILE")) from error
-    except OSError as error:
-        raise cannot_write(where, error) from error
-    except Exception as error:
-        if isinstance(error, RnncliError) or type(error).__module__.partition(".")[0] not in _STORAGES:
-            raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DataError(
-            tr("this storage cannot be used: {why}", why=why),
-            where=where,
-            todo=tr("such as: sqlite:///study.db, postgresql://host/name; see Optuna's RDBStorage"),
-        ) from error

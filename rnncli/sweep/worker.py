@@ -23,13 +23,18 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from rnncli.errors import Diverged, Missing, RnncliError, UsageError
 from rnncli.files import FolderLock, cannot_write, read_json
 from rnncli.report.documents import strict
 from rnncli.runs.read import end_early
 from rnncli.tasks import load_recipe
+
+if TYPE_CHECKING:
+    from rnncli.sweep.jobs import Request
+    from rnncli.training.job import Job
+    from rnncli.training.loop import Progress
 
 Tell = Callable[..., None]
 
@@ -51,7 +56,7 @@ class Watch:
     def __init__(self, tell: Tell, answers: IO[str] | None, best_by: str, parent: int) -> None:
         self.tell, self.answers, self.best_by, self.parent = tell, answers, best_by, parent
 
-    def __call__(self, progress: Any) -> None:
+    def __call__(self, progress: Progress) -> None:
         if os.getppid() != self.parent:
             signal.raise_signal(signal.SIGTERM)  # training finishes the update, saves, and stops
             return
@@ -70,7 +75,7 @@ class Watch:
             signal.raise_signal(signal.SIGTERM)
 
 
-def work(request: dict[str, Any], tell: Tell, answers: IO[str]) -> None:
+def work(request: Request, tell: Tell, answers: IO[str]) -> None:
     """Train the run that was asked for, or go on with it, and tell how it ended."""
     folder = Path(request["folder"])
     try:
@@ -94,7 +99,7 @@ def work(request: dict[str, Any], tell: Tell, answers: IO[str]) -> None:
         claim.__exit__()
 
 
-def _train(request: dict[str, Any], folder: Path, tell: Tell, answers: IO[str]) -> None:
+def _train(request: Request, folder: Path, tell: Tell, answers: IO[str]) -> None:
     from rnncli.runs.train import StoppedBySignal, run_training
 
     try:
@@ -116,7 +121,7 @@ def _train(request: dict[str, Any], folder: Path, tell: Tell, answers: IO[str]) 
         tell("done")
 
 
-def _job(request: dict[str, Any], folder: Path) -> tuple[Any, bool]:
+def _job(request: Request, folder: Path) -> tuple[Job, bool]:
     """(the job, whether it goes on with what the folder holds)."""
     import torch
 
@@ -129,7 +134,7 @@ def _job(request: dict[str, Any], folder: Path) -> tuple[Any, bool]:
         job = prepare(recipe)
         check_same(read_json(folder / "environment.json"), job, folder)
         return job, True
-    flags = {key: (flag, value) for key, (flag, value) in request["flags"].items()}
+    flags = {key: (str(flag), value) for key, (flag, value) in request["flags"].items()}
     recipe = load_recipe(request["target"], request["sets"], flags)
     job = prepare(recipe)
     threads = min(int(job.config.train.threads), request["threads"])
@@ -147,7 +152,7 @@ def main() -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no event
 
-    def tell(event: str, **values: Any) -> None:
+    def tell(event: str, **values: object) -> None:
         out.write(json.dumps(strict({"event": event, **values})) + "\n")
         out.flush()
 

@@ -13,7 +13,7 @@ from rnncli.names import nearest
 from rnncli.runs.folder import RUNS, find_run, runs_here
 from rnncli.targets.target import Target
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".index.json")
 RECIPES = (".yaml", ".yml")
 
 

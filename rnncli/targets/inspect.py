@@ -100,8 +100,11 @@ def _of_weights(target: Target, request: InspectRequest) -> Subject:
             tr("a weight file has no data to take a sample of"), where="--sample", todo="--input random:64"
         )
     tensors = weights.read_weights(target.path)
-    cores = weights.find_cores(tensors, cell=request.cell, nonlinearity=request.nonlinearity, where=target.path)
-    core = weights.choose_core(cores, request.options.core, target.path)
+    name = request.options.core
+    cores = weights.find_cores(
+        tensors, cell=request.cell, nonlinearity=request.nonlinearity, name=name, where=target.path
+    )
+    core = weights.choose_core(cores, name, target.path)
     rows = request.batch_size or request.rows
     steps, batch = _features(request.inputs, core.spec.input_size, rows)
     return views.subject_of_weights(

@@ -11,6 +11,7 @@ from rnncli.tasks.base import Metrics as Metrics
 from rnncli.tasks.base import Names as Names
 from rnncli.tasks.base import Prediction as Prediction
 from rnncli.tasks.base import PredictOptions as PredictOptions
+from rnncli.tasks.base import Script as Script
 from rnncli.tasks.base import Splits as Splits
 from rnncli.tasks.base import Task as Task
 from rnncli.tasks.registry import Recipe as Recipe

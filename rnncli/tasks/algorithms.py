@@ -20,6 +20,7 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Task,
 )
@@ -214,6 +215,13 @@ class Algorithms(Task[Config, Fitted, Part]):
             )
         ]
 
+    def script(self, config: Config, fitted: Fitted) -> Script | None:
+        rule = config.data.rule
+        if not rule.symbols or rule.kind == "number":
+            return None
+        values = {"SYMBOLS": rule.symbols, "ANSWERS": rule.answers, "KIND": rule.kind, "FIXED": rule.fixed}
+        return Script("", (), values, "SYMBOLS", " ".join(rule.symbols[:5]), _BODY)
+
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
@@ -228,6 +236,20 @@ class Algorithms(Task[Config, Fitted, Part]):
             answers = made.answers_as_text(config.data, outputs.scores[:, 0])
             last = answers[-1]
             yield Prediction(last if isinstance(last, str) else f"{last:.4f}", {"input": text, "answers": answers})
+
+
+_BODY = """\
+steps = list("".join(text.split()))
+if FIXED and steps and steps[0] != SYMBOLS[-1]:
+    steps.insert(0, SYMBOLS[-1])  # the sign that a row begins
+predicted = ""
+if steps:
+    scores = run(numbers(steps))[0]
+    last = scores[-1, 0]  # (C,)
+    if KIND == "class":
+        predicted = ANSWERS[last.argmax()]
+    else:
+        predicted = " ".join(answer for answer, score in zip(ANSWERS, last) if score > 0)"""
 
 
 def _loss(config: Config, scores: Tensor, batch: Batch) -> Loss:

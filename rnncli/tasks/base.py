@@ -202,6 +202,24 @@ class Names:
     answers: Sequence[str] | None = None
 
 
+@dataclass(frozen=True)
+class Script:
+    """How an exported script answers a text exactly as `predict` does, with torch alone.
+
+    module, functions: what it uses of one of our modules that needs only Python's own library; their source is copied.
+    values: name -> what stands in the script as a literal. tokens: the expression for the list of tokens; `vocab` is
+    what vocab.json holds. sample: the text of a call without one. body: lines that make `predicted`, a text, of
+    `text`; they call numbers(tokens) -> numbers, and run(numbers, state) -> scores (T, B=1, C), state.
+    """
+
+    module: str
+    functions: Sequence[str]
+    values: Mapping[str, Any]
+    tokens: str
+    sample: str
+    body: str
+
+
 class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     """A task. A file of one ends in `TASK = ...()`, which the registry finds.
 
@@ -290,6 +308,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def input_kind(self, config: ConfigT) -> InputKind:
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""
         return "text"
+
+    def script(self, config: ConfigT, fitted: FittedT) -> Script | None:
+        """Of an exported model of tokens with scores at every step; None: the script shows the weights alone."""
+        return None
 
     def fitted_from_json(self, config: ConfigT, value: Json, *, where: str = "") -> FittedT:
         """What a run's vocab.json holds. Raises DataError."""

@@ -7,16 +7,17 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import nan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.naive import repeated
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.table import open_table
 from rnncli.locale import tr
 from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
-from rnncli.records import Column, Json, Record, Series, Table
+from rnncli.records import Column, Entry, Json, Record, Series, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
     from rnncli.cells import State
 
-STRETCH = 1 << 12  # origins whose baseline is made at a time
 SHOWN_STEPS = 12  # of the forecast that closes a run
 
 
@@ -142,7 +142,7 @@ class Forecasting(Task[Config, Fitted, Part]):
             about = tr("the value one season of {n} steps before", n=config.data.season)
             found.append((tr("seasonal naive"), config.data.season, about))
         return [
-            Baseline(name, _as_metrics(config, _repeated(config, tested, lag), tested, splits.fitted), about)
+            Baseline(name, _as_metrics(config, _naive(config, tested, lag), tested, splits.fitted), about)
             for name, lag, about in found
         ]
 
@@ -159,7 +159,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
         season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
         name = series.columns[0]
-        rows: list[list[Any]] = [
+        rows: list[list[Entry]] = [
             [series.date(row), true, guess, None if true is None else guess - true, before]
             for row, true, guess, before in zip(ahead, truth, forecast, season, strict=True)
         ]
@@ -195,7 +195,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         blank = [nan] * (len(curve.x) - config.data.horizon)
         lags = {tr("last value"): 1} | ({tr("seasonal naive"): config.data.season} if config.data.season > 1 else {})
         naive = {
-            name: (next(_repeated(config, one, lag))[:, 0, 0].double() * splits.fitted.std[0] + splits.fitted.mean[0])
+            name: (next(_naive(config, one, lag))[:, 0, 0].double() * splits.fitted.std[0] + splits.fitted.mean[0])
             for name, lag in lags.items()
         }
         return [replace(curve, lines={**curve.lines, **{name: blank + line.tolist() for name, line in naive.items()}})]
@@ -267,15 +267,9 @@ def _as_metrics(config: Config, forecasts: Iterable[Tensor], part: Part, fitted:
     }
 
 
-def _repeated(config: Config, part: Part, lag: int) -> Iterator[Tensor]:
-    """The last `lag` values at each origin, over and over: (horizon, origins, N), scaled, some origins at a time."""
-    import torch
-
-    N = part.truth.shape[1]
-    steps = torch.arange(config.data.horizon) % lag + 1 - lag  # (horizon,)
-    for start in range(0, len(part.origins), STRETCH):
-        rows = torch.as_tensor(part.origins[start : start + STRETCH]) + steps[:, None]  # (horizon, origins)
-        yield part.values[:, :N][rows.clamp(min=0)]
+def _naive(config: Config, part: Part, lag: int) -> Iterator[Tensor]:
+    """(horizon, origins, N), scaled, some origins at a time."""
+    return repeated(part.values[:, : part.truth.shape[1]], part.origins, lag, config.data.horizon)
 
 
 TASK = Forecasting()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rnncli.data.pictures import confusion
 from rnncli.data.skipped import Skipped
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 24  # in the confusion matrix; more classes: the most frequent mistakes as a table
 SHOWN_MISTAKES = 12
-
-LabelT = TypeVar("LabelT", bound=str)
 
 
 def label_vocab(labels: Iterable[str], where: str, todo: str = "", key: Callable[[str], Any] | None = None) -> Vocab:
@@ -48,11 +46,6 @@ def known_rows(
     return rows, targets
 
 
-def most_frequent(counts: Counter[LabelT]) -> LabelT:
-    """Of equals, the first in the alphabet."""
-    return min(counts, key=lambda label: (-counts[label], label))
-
-
 def confusion_counts(targets: Sequence[int], answers: Tensor, num_classes: int) -> Tensor:
     """How many rows of each class were taken for each class, (C true, C predicted). answers: (rows,)."""
     import torch
@@ -72,14 +65,6 @@ def macro_f1(counts: Tensor) -> float:
 def precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
     """0 where there is nothing to divide by."""
     return right / predicted if predicted else 0.0, right / target if target else 0.0, 2 * right / (predicted + target)
-
-
-def majority(targets: Sequence[int], num_classes: int) -> Tensor:
-    """Log probabilities of the classes as often as the training part has them, (C,) float64."""
-    import torch
-
-    shares = torch.bincount(torch.tensor(targets), minlength=num_classes).double()
-    return (shares / shares.sum()).log()
 
 
 def mistakes(counts: Tensor, labels: Sequence[str]) -> Record:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import exp, log
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.bigrams import bigram_losses
 from rnncli.data.batch import Batch, Order
-from rnncli.data.bigrams import bigram_losses
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -25,12 +25,13 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Task,
 )
 from rnncli.tasks.inputs import stream
 from rnncli.tasks.inputs.stream import Data, Fitted, Part
-from rnncli.tasks.inputs.tokens import not_known, token_front
+from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
 
 if TYPE_CHECKING:
     from torch import nn
@@ -165,7 +166,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
         _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
         chances = outputs.scores[:, 0].softmax(1)  # (T, V)
         best, which = chances.max(1)
-        rows: list[list[Any]] = []
+        rows: list[list[Entry]] = []
         for t, (given, target) in enumerate(zip(tokens.decode(ids[:-1]), tokens.decode(ids[1:]), strict=True)):
             guess = tokens.decode([int(which[t])])[0]
             rows.append([t, given, target, guess, float(best[t]), float(chances[t, ids[t + 1]])])
@@ -186,6 +187,12 @@ class LanguageModel(Task[Config, Fitted, Part]):
             title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.fitted.kind, t=sample.temperature)
             records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
         return records
+
+    def script(self, config: Config, fitted: Fitted) -> Script:
+        sample = config.train.sample
+        values = {"LENGTH": sample.length, "TEMPERATURE": sample.temperature, "SEED": config.train.seed}
+        text = sample_text(fitted.tokens, fitted.kind)
+        return Script("rnncli.data.vocab", ["tokenize", "join"], values, 'vocab["tokens"]["tokens"]', text, _BODY)
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
@@ -214,6 +221,25 @@ class LanguageModel(Task[Config, Fitted, Part]):
                 written.append(piece)
                 shown = piece
             yield Prediction(shown, {"prompt": prompt, "text": "".join(written)}, notes)
+
+
+_BODY = """\
+steps = tokenize(text, vocab["kind"], newlines=True)
+ids = numbers(steps or ([token for token in ("\\n", " ") if token in tokens] or tokens[-1:])[:1])
+generator, written, state = torch.Generator().manual_seed(SEED), [], None
+for _ in range(LENGTH):
+    scores, state = run(ids, state)
+    chances = scores[-1, 0].float()  # (V,)
+    if "<unk>" in tokens:
+        chances[tokens.index("<unk>")] = -torch.inf
+    if TEMPERATURE == 0:
+        ids = [int(chances.argmax())]
+    else:
+        ids = [int(torch.multinomial((chances / TEMPERATURE).softmax(0), 1, generator=generator))]
+    written.append(tokens[ids[0]])
+more = join(written, vocab["kind"])
+space = " " if vocab["kind"] == "words" and text and not text[-1].isspace() and more[:1].isalnum() else ""
+predicted = text + space + more"""
 
 
 def _prompt(sample: Sample, fitted: Fitted) -> str:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnncli.baselines.most_frequent import majority
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -23,7 +24,7 @@ from rnncli.tasks.base import (
     Task,
 )
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput, LabelledPart, log_probs
-from rnncli.tasks.labels import confusion_counts, macro_f1, majority
+from rnncli.tasks.labels import confusion_counts, macro_f1
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rnncli.errors import Fault, Missing, RecipeError, UsageError
+from rnncli.errors import Fault, Missing, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
-from rnncli.registry import added, package_of
+from rnncli.registry import added, only, package_of
 from rnncli.tasks.base import AnyTask, Task
 
 if TYPE_CHECKING:
@@ -52,13 +52,7 @@ def load_task(name: str) -> AnyTask:
     if name in _own() and not others:
         task: AnyTask = import_module(_own()[name]).TASK
         return task
-    if len(others) + (name in _own()) > 1:
-        packages = ", ".join([*(["rnncli"] if name in _own() else []), *map(package_of, others)])
-        raise UsageError(
-            tr("task {name} is defined by several packages: {packages}", name=name, packages=packages),
-            todo=tr("uninstall all of them but one"),
-        )
-    (entry,) = others
+    entry = only(name, others, *(["rnncli"] if name in _own() else []))
     try:
         loaded = entry.load()
     except (ImportError, AttributeError) as error:
@@ -97,9 +91,9 @@ class Recipe:
 
 
 def load_recipe(
-    target: str | Mapping[str, Any],
+    target: str | Mapping[str, object],
     sets: Sequence[str] = (),
-    flags: Mapping[str, tuple[str, Any]] | None = None,
+    flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Recipe:
     """The recipe `target`, validated whole: a packaged name, a path to a YAML file, or its values as nested dicts.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.most_frequent import most_frequent_of_each
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.conllu import Broken
 from rnncli.data.pictures import confusion
@@ -15,7 +16,7 @@ from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -24,13 +25,14 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Task,
     loss_of_steps,
 )
 from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, token_front
-from rnncli.tasks.labels import most_frequent, precision_recall_f1
+from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,13 +133,7 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The most frequent label of each token: on the training part itself, the best that no memory can pass."""
-        seen: dict[str, Counter[str]] = defaultdict(Counter)
-        overall: Counter[str] = Counter()
-        for token, label in _pairs(splits.train):
-            seen[token][label] += 1
-            overall[label] += 1
-        often = most_frequent(overall)
-        best = {token: most_frequent(labels) for token, labels in seen.items()}
+        best, often = most_frequent_of_each(_pairs(splits.train))
         tested: Part = splits.part(part)
         right = sum(best.get(token, often) == label for token, label in _pairs(tested))
         if part == "train":
@@ -183,7 +179,7 @@ class Tagging(Task[Config, Fitted, Part]):
         _, outputs = next(outputs_of(model, self.batches(config, one, None)))
         chances = outputs.scores[:, 0].float().softmax(1)  # (T, C)
         top = chances.topk(min(2, len(labels)), dim=1)
-        table: list[list[Any]] = []
+        table: list[list[Entry]] = []
         for t, (token, target) in enumerate(zip(*one.rows[0], strict=True)):
             values, found = top.values[t].tolist(), labels.decode(top.indices[t].tolist())
             second = f"{found[1]} {values[1]:.4f}" if len(found) > 1 else ""
@@ -217,7 +213,7 @@ class Tagging(Task[Config, Fitted, Part]):
                 of = known if token in trained else new
                 of[0] += label == answer
                 of[1] += 1
-        rows = [
+        rows: list[list[Entry]] = [
             [label, n, *precision_recall_f1(right[label], predicted[label], n)] for label, n in target.most_common()
         ]
         columns = [
@@ -259,14 +255,18 @@ class Tagging(Task[Config, Fitted, Part]):
         options.only("top_k")
         for text in inputs:
             steps = tokenize(text, fitted.kind)
-            found, json, notes = _tagged(model, fitted, steps, options)
+            found, json, best, notes = _tagged(model, fitted, steps, options)
             if options.top_k is not None:
-                shown = "\n".join(_choices_line(step) for step in json["steps"])
+                shown = "\n".join(_choices_line(token, choices) for token, choices in zip(steps, best, strict=True))
             elif fitted.format == "pairs":
                 shown = join(found, fitted.kind)
             else:
                 shown = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found, strict=True))
             yield Prediction(shown, {"input": text, **json}, notes)
+
+    def script(self, config: Config, fitted: Fitted) -> Script:
+        text = sample_text(fitted.tokens, fitted.kind)
+        return Script("rnncli.data.vocab", ["tokenize", "join"], {}, 'vocab["tokens"]["tokens"]', text, _BODY)
 
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
@@ -285,8 +285,18 @@ class Tagging(Task[Config, Fitted, Part]):
                     "".join(block.raw), None, [tr("left as it is: {where}: {why}", where=block.where, why=block.why)]
                 )
                 continue
-            tags, json, notes = _tagged(model, fitted, block.tokens, options)
+            tags, json, _, notes = _tagged(model, fitted, block.tokens, options)
             yield Prediction(given.with_tags(block, tags, tag), json if block.tokens else None, notes)
+
+
+_BODY = """\
+steps = tokenize(text, vocab["kind"])
+scores = run(numbers(steps))[0] if steps else torch.zeros(0, 1, len(vocab["labels"]["tokens"]))
+found = [vocab["labels"]["tokens"][i] for i in scores[:, 0].float().argmax(1)]  # at every step
+if vocab["format"] == "pairs":
+    predicted = join(found, vocab["kind"])
+else:
+    predicted = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found))"""
 
 
 def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:
@@ -337,33 +347,33 @@ def _pairs(part: Part) -> Iterator[tuple[str, str]]:
 
 def _tagged(
     model: nn.Module, fitted: Fitted, steps: Sequence[str], options: PredictOptions
-) -> tuple[list[str], dict[str, Json], list[str]]:
-    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; what should be
-    said."""
+) -> tuple[list[str], dict[str, Json], list[list[tuple[str, float]]], list[str]]:
+    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; these, label
+    and probability, for every token; what should be said."""
     from rnncli.nn.evaluate import outputs_of
 
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}
     if not steps:
-        return [], json if options.top_k is None else json | {"steps": []}, []
+        return [], json if options.top_k is None else json | {"steps": []}, [], []
     labels = fitted.labels
     _, outputs = next(outputs_of(model, [encoded(fitted, [steps])]))
     scores = outputs.scores[:, 0].float()  # (T, C)
     found = labels.decode(scores.argmax(1).tolist())
+    best: list[list[tuple[str, float]]] = []
     json["labels"] = found
     if options.top_k is not None:
         top = scores.softmax(1).topk(min(options.top_k, len(labels)), dim=1)
+        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        best = [list(zip(labels.decode(which), ps, strict=True)) for which, ps in pairs]
         json["steps"] = [
-            {
-                "token": token,
-                "choices": [{"label": label, "p": p} for label, p in zip(labels.decode(which), ps, strict=True)],
-            }
-            for token, which, ps in zip(steps, top.indices.tolist(), top.values.tolist(), strict=True)
+            {"token": token, "choices": [{"label": label, "p": p} for label, p in choices]}
+            for token, choices in zip(steps, best, strict=True)
         ]
-    return found, json, not_known(fitted.tokens, steps)
+    return found, json, best, not_known(fitted.tokens, steps)
 
 
-def _choices_line(step: Mapping[str, Any]) -> str:
-    return "\t".join([step["token"], *(f"{choice['label']} {choice['p']:.4f}" for choice in step["choices"])])
+def _choices_line(token: str, choices: Sequence[tuple[str, float]]) -> str:
+    return "\t".join([token, *(f"{label} {p:.4f}" for label, p in choices)])
 
 
 TASK = Tagging()

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
+from rnncli.baselines.most_frequent import most_frequent
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.edits import error_rates
 from rnncli.data.pictures import spectrogram
@@ -18,7 +19,7 @@ from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
-from rnncli.records import ColouredText, Column, Json, Record, Table
+from rnncli.records import ColouredText, Column, Entry, Json, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -177,8 +178,7 @@ class Transcription(Task[Config, Fitted, Part]):
         """The commonest text of the training part as the answer to everything."""
         train: Part = splits.train
         tested: Part = splits.part(part)
-        counts = Counter(clip.text for clip in train.rows.clips)
-        often = min(counts, key=lambda text: (-counts[text], text))
+        often = most_frequent(Counter(clip.text for clip in train.rows.clips))
         pairs = [(often, clip.text) for clip in tested.rows.clips]
         return [Baseline(tr("commonest text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
@@ -207,7 +207,7 @@ class Transcription(Task[Config, Fitted, Part]):
         tokens = fitted.tokens.tokens
         settings = rows.rows.features.settings
         step_seconds = settings.samples[1] / settings.rate * config.model.subsampling
-        lines: list[list[Any]] = []
+        lines: list[list[Entry]] = []
         if fitted.kind == "characters":
             line = "".join("-" if token == 0 else tokens[token] for token in best)
             for start in range(0, len(line), SHOWN_FRAMES):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from rnncli.baselines.dictionary import dictionary
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
-
-SHARED = 2_000_000  # pairs of a source and a target word that the dictionary baseline learns from, at most
 
 
 class Model(CoreSection):
@@ -164,7 +163,10 @@ class Translation(Task[Config, Fitted, Part]):
         """The source as it is; and each word by the likeliest word of a dictionary learned from the training pairs."""
         rows: Part = splits.part(part)
         kind, source_kind = splits.fitted.target_tokens, splits.fitted.source_tokens
-        likeliest = dictionary(splits.train)
+        learned = splits.train
+        # a target ends in an end sign
+        pairs = zip(learned.sources, (ids[:-1] for ids in learned.targets), strict=True)
+        likeliest = dictionary(pairs)
         source, target = splits.fitted.source, splits.fitted.target
         unk = source.id(UNK)
         by_word = []
@@ -267,40 +269,6 @@ def _has_sacrebleu() -> bool:
     from importlib.util import find_spec
 
     return find_spec("sacrebleu") is not None
-
-
-def dictionary(part: Part, rounds: int = 5) -> dict[int, int]:
-    """Source token -> the target token it most probably means, by IBM model 1 (Brown et al. 1993, section 4.1).
-
-    t(e|f), uniform at first, is learned from co-occurrence by `rounds` of expectation and maximization over the first
-    pairs, as many as have SHARED pairs of a source and a target token. No empty source word, no end signs.
-    """
-    import numpy as np
-
-    sides: list[tuple[Any, Any, Any]] = []
-    shared = 0
-    for source, target in zip(part.sources, part.targets, strict=True):
-        f, e = np.array(source, dtype=np.int64), np.array(target[:-1], dtype=np.int64)
-        shared += len(f) * len(e)
-        if shared > SHARED and sides:
-            break
-        place = sum(len(side[1]) for side in sides[-1:])
-        start = int(sides[-1][2][-1]) + 1 if place else 0
-        sides.append((np.repeat(f, len(e)), np.tile(e, len(f)), np.tile(np.arange(start, start + len(e)), len(f))))
-    sources, targets, slots = (np.concatenate(arrays) for arrays in zip(*sides, strict=True))
-    size = int(targets.max()) + 1
-    words, entry = np.unique(sources * size + targets, return_inverse=True)  # entries (f, e), and the one of each link
-    f_of = words // size
-    chance = np.ones(len(words))  # t(e|f) up to a factor
-    for _ in range(rounds):
-        share = chance[entry]
-        share = share / np.bincount(slots, share)[slots]  # of a target token's one count, among its source tokens
-        counts = np.bincount(entry, share)
-        chance = counts / np.bincount(f_of, counts)[f_of]
-    found: dict[int, int] = {}
-    for place in np.lexsort((-chance, f_of)).tolist():
-        found.setdefault(int(f_of[place]), int(words[place] % size))
-    return found
 
 
 TASK = Translation()

@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL, SCHEDULES_BY_EPOCHS
+from rnncli.records import Json, json_object
 from rnncli.tasks import Baseline, Metrics
 from rnncli.training.job import Job
 from rnncli.training.outcome import RUN, Advice, Outcome
@@ -18,12 +18,12 @@ FALLING = 0.01  # the share by which the last tenth of the epochs must have lowe
 EMPTY = 0.5  # the share of empty answers from which on that is said
 ANSWERS = 100  # rows that are answered to find out
 BY_HEART = 0.7  # a training loss below this share of the validation loss: more training does not help
-History = Sequence[Mapping[str, Any]]  # the lines of metrics.jsonl
+History = Sequence[Mapping[str, Json]]  # the lines of metrics.jsonl
 
 
 def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
     """What there is to say of a run that ended. history: its epochs. The job's model has the kept weights."""
-    losses = [line[outcome.on]["loss"] for line in history]
+    losses = [json_object(line[outcome.on])["loss"] for line in history]
     falling = outcome.on == "validation" and not _perfect(job, outcome) and still_falling(losses)
     command = _going_on(job, outcome) if falling else ""
     found = [Advice("still falling", tr("go on: the loss was still falling"), command)] if command else []
@@ -45,7 +45,7 @@ def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
     return found
 
 
-def still_falling(losses: Sequence[Any]) -> bool:
+def still_falling(losses: Sequence[object]) -> bool:
     """Whether the last tenth of the epochs, one at least, lowered the loss by a hundredth or more.
 
     >>> still_falling([3.0, 2.0, 1.5]), still_falling([3.0, 1.5, 1.6])
@@ -124,8 +124,11 @@ def _is_number(metrics: Metrics, name: str) -> bool:
 def _remedy(outcome: Outcome, history: History) -> str:
     """What to try where more epochs are not it: whether it fits its training part tells what is missing."""
     last = history[-1] if history else {}
-    trained, held_out = last.get("loss"), last.get(outcome.on, {}).get("loss")
-    both = isinstance(trained, int | float) and isinstance(held_out, int | float) and outcome.on != "train"
-    if both and trained < BY_HEART * held_out:
+    trained, held_out = last.get("loss"), json_object(last.get(outcome.on, {})).get("loss")
+    if not isinstance(trained, int | float) or not isinstance(held_out, int | float) or outcome.on == "train":
+        by_heart = False
+    else:
+        by_heart = trained < BY_HEART * held_out
+    if by_heart:
         return tr("it knows its training part by heart; try more data, dropout or a smaller model")
     return tr("it has not learned its training part either; try another train.lr or a larger model")

@@ -36,9 +36,10 @@ from rnncli.device import Process, this_process
 from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.show import plain
+from rnncli.records import Json, json_object
 from rnncli.tasks import Loss
 from rnncli.training.job import Job
-from rnncli.training.process_group import LossFunction
+from rnncli.training.process_group import LossFunction, Made
 from rnncli.version import __version__
 
 PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
@@ -114,8 +115,8 @@ class TorchGroup:
         self._stop = int(signal.SIGINT) if interrupted else int(signal.SIGTERM) if terminated else 0
         return sums
 
-    def broadcast(self, make: Callable[[], Any]) -> Any:
-        value = json.loads(self.all_gather(json.dumps(make()).encode() if self.rank == 0 else b"")[0])
+    def broadcast(self, make: Callable[[], Made]) -> Made:
+        value: Made = json.loads(self.all_gather(json.dumps(make()).encode() if self.rank == 0 else b"")[0])
         self.sync()  # making it has taken time
         return value
 
@@ -209,8 +210,9 @@ def _place(rank: int, n: int, host: str) -> str:
 def _check_same(job: Job, process: Process, store: Store) -> None:
     """UsageError in every process where one is about to train something else than process 0."""
     config = plain(job.config)
-    del config["train"]["threads"]  # cores may differ from machine to machine, and paths
-    config["data"] = {name: value for name, value in config["data"].items() if name not in PATHS}
+    # Cores may differ from machine to machine, and paths.
+    for section, own in (("train", ("threads",)), ("data", PATHS)):
+        config[section] = {name: value for name, value in json_object(config[section]).items() if name not in own}
     # Means and deviations in a vocabulary differ by their rounding from processor to processor.
     vocab = json.loads(json.dumps(job.splits.fitted.to_json()), parse_float=lambda text: "")
     mine = {
@@ -231,7 +233,7 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
             )
 
 
-def _digest(value: Any) -> str:
+def _digest(value: Json) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

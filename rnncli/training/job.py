@@ -6,7 +6,6 @@ import copy
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
@@ -165,7 +164,7 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
     return 4 * numbers
 
 
-def _resolved(config: Any, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:
+def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:
     """The config with `auto` engine, device and threads replaced by what they mean here."""
     engine, threads = config.model.engine, config.train.threads
     if engine == "auto" and specs:
@@ -207,7 +206,7 @@ def with_cell(job: Job, name: str) -> Job:
             "proj_size": config.model.proj_size if cell.projected else 0,
         }
     )
-    other: Any = config.model_copy(update={"model": model})
+    other = config.model_copy(update={"model": model})
     torch.manual_seed(config.train.seed)
     built = job.task.build(other, job.splits.fitted).to(next(job.model.parameters()))
     made = copy.copy(job)

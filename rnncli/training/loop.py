@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ class TrainState:
     model: nn.Module
     loss: Callable[[Batch, State | None], Loss]
     optimizer: torch.optim.Optimizer
-    schedule: Any = None
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
     epoch: int = 1
     next_batch: int = 0
     step: int = 0
@@ -108,7 +108,9 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
     return made
 
 
-def make_schedule(train: TrainSection, optimizer: torch.optim.Optimizer, job: Job) -> Any:
+def make_schedule(
+    train: TrainSection, optimizer: torch.optim.Optimizer, job: Job
+) -> torch.optim.lr_scheduler.LRScheduler | None:
     """Of torch.optim.lr_scheduler, or None. What follows from the run is filled in: cosine's T_max is the number of
     epochs, one-cycle's total_steps that of updates and its max_lr the recipe's lr."""
     call = train.schedule_call()
@@ -123,7 +125,8 @@ def make_schedule(train: TrainSection, optimizer: torch.optim.Optimizer, job: Jo
         arguments.setdefault("max_lr", train.lr)
     elif name in ("LinearLR", "PolynomialLR", "ConstantLR"):
         arguments.setdefault("total_iters", train.epochs)
-    return getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
+    made: torch.optim.lr_scheduler.LRScheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
+    return made
 
 
 def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
@@ -294,8 +297,8 @@ def _first_bad_here(job: Job, state: TrainState, batch: Batch) -> str:
         return tr("the input")
     found: list[str] = []
 
-    def look(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def look(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not all(torch.isfinite(tensor).all() for tensor in _tensors(output)):
                 found.append(tr("the output of {name}", name=name))
 
@@ -311,7 +314,7 @@ def _first_bad_here(job: Job, state: TrainState, batch: Batch) -> str:
     return found[0] if found else ""
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def _tensors(value: object) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):

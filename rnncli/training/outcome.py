@@ -28,7 +28,7 @@ class Advice:
         of_files = self.command.replace(f"{RUN}/recipe.yaml", shlex.quote(str(folder / "recipe.yaml")))
         return of_files.replace(RUN, run) if of_files == self.command else of_files
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         return {"about": self.about, "text": english(self.text), "command": self.command}
 
 
@@ -52,7 +52,7 @@ class Outcome:
     folder: Path | None = None
     advice: list[Advice] = field(default_factory=list)
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         """The last line of `train --json`, and result.json."""
         return {
             "schema": "rnncli/result/1",

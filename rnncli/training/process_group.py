@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from rnncli.data.batch import Batch
 from rnncli.tasks import Loss
 
 LossFunction = Callable[[Batch, State | None], Loss]
+Made = TypeVar("Made")  # plain JSON values
 
 
 class ProcessGroup(Protocol):
@@ -54,7 +55,7 @@ class ProcessGroup(Protocol):
         """Wait for all processes, and bring status and clock up to date."""
         ...
 
-    def broadcast(self, make: Callable[[], Any]) -> Any:
+    def broadcast(self, make: Callable[[], Made]) -> Made:
         """What rank 0 makes, plain JSON values; the others wait for it."""
         ...
 
@@ -95,7 +96,7 @@ class Alone:
     def sync(self) -> None:
         pass
 
-    def broadcast(self, make: Callable[[], Any]) -> Any:
+    def broadcast(self, make: Callable[[], Made]) -> Made:
         return make()
 
     def all_gather(self, data: bytes) -> list[bytes]:

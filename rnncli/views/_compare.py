@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from rnncli.locale import tr
 from rnncli.records import (
@@ -13,6 +12,7 @@ from rnncli.records import (
     ColouredText,
     Column,
     Commands,
+    Entry,
     HeatMap,
     Message,
     Page,
@@ -110,7 +110,7 @@ def _joined(a: Table, b: Table, names: tuple[str, str]) -> Table | None:
     for table, name in ((a, names[0]), (b, names[1])):
         columns += [_beside(column, name) for column in table.columns[keys:]]
     rows = [[*one, *list(two)[keys:]] for one, two in zip(map(list, a.rows), b.rows, strict=True)]
-    total: list[Any] | None = None
+    total: list[Entry] | None = None
     if a.total is not None and b.total is not None:
         total = [*a.total, *list(b.total)[keys:]]
     caption = a.caption if a.caption == b.caption else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.views import Options
+from rnncli.views._view import Options
 
 
 def parse_options(

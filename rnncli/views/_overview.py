@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from rnncli.cells import CoreSpec, spec_of
 from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.nn.frontends import OneHot, TokenEmbedding
-from rnncli.records import Checks, Column, Commands, Message, Page, Record, Table
+from rnncli.records import Checks, Column, Commands, Entry, Message, Page, Record, Table
 from rnncli.replay import CoreTrace
 from rnncli.report import symbols
 from rnncli.report.lines import cells, pad
 from rnncli.report.numbers import number, size
-from rnncli.views import Options, about_views
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
 from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options, about_views
 
 ROWS = 10  # of stages and steps together, on one screen
 STAGES = 6  # of them at most
@@ -71,7 +70,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
 def _stages(subject: Subject) -> Table:
     """The shapes view's stages, a line or two each."""
     found = shapes_view.stages(subject.model, subject.batch)
-    rows: list[list[Any]] = []
+    rows: list[tuple[str, str, str, int | None, str]] = []
     for stage in found:
         if stage.module is None:
             continue
@@ -85,12 +84,14 @@ def _stages(subject: Subject) -> Table:
             what = "output" if what == "packed output" else what
             if k == 0:
                 formula = stage.formula if len(stage.formula) <= ROOM else tr("see the view params")
-                rows.append([name, what, dims, stage.parameters, formula])
+                rows.append((name, what, dims, stage.parameters, formula))
+                continue
+            before = rows[-1]
+            if before[1].endswith("_n") and what.endswith("_n") and before[2] == dims:
+                # an LSTM's c_n is shaped like h_n, but for a projection
+                rows[-1] = (name, f"{before[1]}, {what}", *before[2:])
             else:
-                if k and rows[-1][1].endswith("_n") and what.endswith("_n") and rows[-1][2] == dims:
-                    rows[-1][1] += f", {what}"  # an LSTM's c_n is shaped like h_n, but for a projection
-                    continue
-                rows.append([name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""])
+                rows.append((name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""))
     columns = [
         Column("stage", tr("stage"), "text", once=True),
         Column("gives", tr("gives"), "text"),
@@ -101,7 +102,7 @@ def _stages(subject: Subject) -> Table:
     bytes_ = sum(stage.parameter_bytes for stage in found)
     flops = sum(stage.flops for stage in found)
     count = sum(stage.parameters for stage in found)
-    rows.append([tr("total"), "", "", count, f"{size(bytes_)}, {flops:,} FLOPs"])
+    rows.append((tr("total"), "", "", count, f"{size(bytes_)}, {flops:,} FLOPs"))
     return Table(
         "stages", columns, rows, cut_rows=None if len(rows) <= STAGES else STAGES - 2
     )  # dots and a note take two
@@ -128,7 +129,7 @@ def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
     if spec.state_size > MOST:
         label += ", " + tr("{n} of {H} units", n=MOST, H=spec.state_size)
     columns.append(Column("h", label, "vector"))
-    rows: list[list[Any]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
+    rows: list[list[Entry]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
     scores, answers, targets = subject.outputs.scores, subject.names.answers, subject.batch.targets
     if answers is not None and scores.dim() == 3 and tuple(scores.shape[::2]) == (core.num_steps, len(answers)):
         chances, best = scores[:, 0].detach().double().softmax(1).max(1)

@@ -7,8 +7,8 @@ import torch
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Json, Message, Page, Record
-from rnncli.views import Options, load_view
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options, load_view
 
 
 def page(name: str, subject: Subject, options: Options | None = None) -> Page:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from rnncli.cells import CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Column, Message, Record
+from rnncli.records import Check, Column, Entry, Message, Record
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.rounding import ratio
 from rnncli.report import symbols
-from rnncli.views import Options
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options
 
 
 def place(layer: int, direction: int) -> str:
@@ -104,7 +103,7 @@ def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
     return [] if labels is None else [Column("in", heading, "code")]
 
 
-def label_cell(labels: Sequence[str] | None, t: int) -> list[Any]:
+def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:
     return [] if labels is None else [labels[t] if t < len(labels) else ""]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rnncli.locale import tr
-from rnncli.records import Check, Checks, Column, HeatMap, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, HeatMap, Record, Table
 from rnncli.replay.rounding import FACTOR, unit
-from rnncli.views import BATCH, Options
 from rnncli.views._show import replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "where a decoder looks for every word it writes, as a heat map"
@@ -28,7 +26,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     source = _source(subject, weights.shape[1])
     written = _written(subject, weights.shape[0])
     steps = list(range(weights.shape[0])) if options.steps is None else list(range(weights.shape[0])[options.steps])
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for s in steps:
         best = int(weights[s].argmax())
         rows.append([s, written[s], source[best], float(weights[s, best])])

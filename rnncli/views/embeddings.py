@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -11,11 +9,11 @@ from rnncli.cells import spec_of, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.nn.frontends import OneHot
-from rnncli.records import Column, Message, Record, Table
+from rnncli.records import Column, Entry, Message, Record, Table
 from rnncli.report.lines import cells
 from rnncli.report.numbers import percent
-from rnncli.views import Options
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options
 
 GROUP = "what is in it"
 ABOUT = "nearest neighbours of tokens by cosine, and a picture in two dimensions"
@@ -36,12 +34,12 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     unit = wide / wide.norm(dim=1, keepdim=True).clamp(min=1e-30)
     shape = f"({table.shape[0]}, {table.shape[1]})"
     records: list[Record] = [Message(tr("{name} {shape}: a row for each token", name=name, shape=shape), name="table")]
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for number in numbers:
         cosine = unit @ unit[number]
         cosine[number] = -2.0  # not itself
         best = cosine.topk(min(NEAREST, len(tokens) - 1))
-        row: list[Any] = [tokens[number], float(wide[number].norm())]
+        row: list[Entry] = [tokens[number], float(wide[number].norm())]
         for value, other in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             row += [tokens[other], value]
         rows.append(row)

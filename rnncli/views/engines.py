@@ -12,13 +12,13 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, PlainCore, run_by
-from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
 from rnncli.replay.reference import Run
 from rnncli.replay.rounding import TELLING, function_rounding, largest, most_apart, ratio
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
 ABOUT = "every engine against the cell loop in float64: outputs, states, gradients"
@@ -76,22 +76,23 @@ def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     true = _everything(exact, spec, x.to(like), lengths, initial, _loop)
     engines = engines_for(module, spec)
     found = {engine: _everything(module, spec, x, lengths, initial, _engine(engine)) for engine in engines}
-    rows: list[list[Any]] = []
+    rows: list[tuple[str, list[float], float]] = []  # what, of every engine, tolerance
     for key, cost in zip(_keys(exact, spec), costs, strict=True):
         size = largest(true[key]) or 1.0
         shares = [most_apart(found[engine][key].to(like.device), true[key]) / size for engine in engines]
-        rows.append([key, *shares, cost / size])
+        rows.append((key, shares, cost / size))
     columns = [
         Column("what", tr("what"), "text"),
         *[Column(engine, _label(engine, module), "diff") for engine in engines],
         Column("tol", tr("tolerance"), "diff"),
     ]
     checks = []
-    for k, engine in enumerate(engines, 1):
-        worst = max(rows, key=lambda row: ratio((row[k], row[-1])))
+    for k, engine in enumerate(engines):
+        share, tol = max(((shares[k], tol) for _, shares, tol in rows), key=ratio)
         text = tr("{core}: engine {engine} = the cell loop in float64", core=name, engine=engine)
-        checks.append(Check(f"{name}-{engine}", worst[k] <= worst[-1], text, worst[k], worst[-1]))
-    return [*cut_note(core, T), Table(f"{name}.engines", columns, rows, cut_rows=SHOWN)], checks
+        checks.append(Check(f"{name}-{engine}", share <= tol, text, share, tol))
+    shown: list[list[Entry]] = [[key, *shares, tol] for key, shares, tol in rows]
+    return [*cut_note(core, T), Table(f"{name}.engines", columns, shown, cut_rows=SHOWN)], checks
 
 
 def _costs(core: CoreTrace, module: Core) -> tuple[int, nn.Module, list[float]]:

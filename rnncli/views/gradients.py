@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from torch import Tensor
 
 from rnncli.cells import CELLS
 from rnncli.locale import tr, trn
-from rnncli.records import Checks, Column, Message, Record, Series, Table
+from rnncli.records import Checks, Column, Entry, Message, Record, Series, Table
 from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
-from rnncli.views import BATCH, Options
 from rnncli.views._show import (
     about,
     label_cell,
@@ -24,6 +22,7 @@ from rnncli.views._show import (
     step_numbers,
 )
 from rnncli.views._subject import Question, Subject, ask
+from rnncli.views._view import BATCH, Options
 
 GROUP = "how far back"
 ABOUT = "how much of a loss reaches each earlier step"
@@ -72,7 +71,7 @@ def _place(
         *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
         Column("share", tr("of the largest"), "bar", optional=True),
     ]
-    rows: list[list[Any]] = [
+    rows: list[list[Entry]] = [
         [
             t,
             *label_cell(labels, t),

@@ -16,10 +16,10 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
-from rnncli.views import BATCH, Options
 from rnncli.views._inputs import with_rows
 from rnncli.views._show import about, name_of, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
 ABOUT = "change one input and see which rows and steps move"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, State, Weights, weights_of
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Checks, Column, Message, Record, Series, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Series, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, run_core
 from rnncli.replay.loop import LayerRecord
 from rnncli.replay.reference import perturb_
@@ -27,9 +26,9 @@ from rnncli.replay.rounding import (
     step_rounding,
 )
 from rnncli.report.numbers import percent
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "how far back"
 ABOUT = "the norm of dh_T/dx_(T-k) against the lag k"
@@ -175,7 +174,7 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
         *([] if exact else [Column("error", tr("error"), "diff", optional=True)]),
         Column("share", tr("of the peak"), "bar", optional=True),
     ]
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for k in lags:
         errors = [] if curve.errors is None else [curve.errors[k]]
         rows.append([k, curve.norms[k], *errors, curve.norms[k] / curve.peak if curve.peak else 0.0])

@@ -10,9 +10,9 @@ from rnncli.locale import tr
 from rnncli.records import Checks, ColouredText, Message, Record
 from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "the text, colored by single units"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,7 @@ from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.recurrent import Core, PlainCore, run
-from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, eps_of, initial_state
 from rnncli.replay.rounding import (
     TELLING,
@@ -24,9 +22,9 @@ from rnncli.replay.rounding import (
     sequence_rounding,
     worst_of,
 )
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
 ABOUT = "the same sequences alone, padded and packed"
@@ -73,7 +71,7 @@ def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
         padded, padded_last = run(module, x)
         packed, packed_last = run(module, x, lengths)
         alone = [run(module, x[: int(n), b : b + 1]) for b, n in enumerate(lengths)]
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     outputs, states = [], []
     for b, n in enumerate(lengths.tolist()):
         output, last = alone[b]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, spec_of, weights_of
 from rnncli.locale import tr
-from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
-from rnncli.views import Options
 from rnncli.views._show import formula, place, places
 from rnncli.views._subject import Subject
+from rnncli.views._view import Options
 
 GROUP = "what is in it"
 ABOUT = "every weight by layer, direction and gate; spectral radius; the count as a formula"
@@ -49,7 +47,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name: str) -> Table:
     gates = CELLS[spec.cell].gates
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     shapes = spec.parameter_shapes(layer)
     for parameter, size in shapes.items():
         tensor = parameter_of(module, parameter, layer, direction).detach()
@@ -70,7 +68,7 @@ def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name
     return Table(f"{name}.{place(layer, direction)}", columns, rows, title=f"{name} {place(layer, direction)}")
 
 
-def _figures(part: Tensor) -> list[Any]:
+def _figures(part: Tensor) -> list[Entry]:
     """mean, std (of the numbers themselves, not an estimate), norm, min, max and the counts of a histogram."""
     wide = part.double().flatten()
     low, high = wide.min().item(), wide.max().item()
@@ -82,7 +80,7 @@ def _figures(part: Tensor) -> list[Any]:
 def _recurrence(module: nn.Module, spec: CoreSpec, shown: list[tuple[int, int]], name: str) -> Table:
     """How much one step's product with W_hh can stretch h: its largest eigenvalue and its largest singular value."""
     gates = CELLS[spec.cell].gates or ("",)
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for layer, direction in shown:
         w = weights_of(module, layer, direction)
         assert w.weight_hh is not None

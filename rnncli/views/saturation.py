@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS, Range
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Checks, Column, HeatMap, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, HeatMap, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "gates that are shut or open, tanh at its ends, dead units, NaN"
@@ -118,7 +117,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 def _shown(core: CoreTrace, layer: int, direction: int, found: list[Signal], options: Options) -> list[Record]:
     home = f"{name_of(core)} {place(layer, direction)}"
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for signal in found:
         bad = int((~signal.values.isfinite()).sum())
         low = float(signal.low.double().mean()) if signal.kind == "sigmoid" else None
@@ -175,7 +174,7 @@ def _per_unit(home: str, found: list[Signal], units: list[int]) -> Table:
     shown = [signal for signal in found if signal.kind != "free"]
     shares = [(signal.low | signal.high).double().mean(0).tolist() for signal in shown]
     h = found[-1].values
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for unit in units:
         note = tr("dead") if unit in dead else (tr("as unit {n}", n=doubles[unit]) if unit in doubles else "")
         rows.append([unit, *[share[unit] for share in shares], float(h[:, unit].min()), float(h[:, unit].max()), note])

@@ -17,13 +17,13 @@ from rnncli.cells import CoreSpec, quiet_projections, spec_of
 from rnncli.data.batch import Batch
 from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
-from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, trace
 from rnncli.replay.loop import recording
 from rnncli.report.numbers import shape
-from rnncli.views import BATCH, Options
 from rnncli.views._show import formula
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what is in it"
 ABOUT = "every stage from input to head: sizes, parameters, bytes, FLOPs"
@@ -250,7 +250,7 @@ def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
 
 def table(found: list[Stage]) -> Table:
     """The stages as a table whose columns add up to its total."""
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for stage in found:
         gives = stage.gives or [("", "", 0)]
         for k, (what, size, bytes_) in enumerate(gives):
@@ -265,7 +265,9 @@ def table(found: list[Stage]) -> Table:
         Column("flops", "FLOPs", "count"),
         Column("bytes", tr("output bytes"), "bytes", optional=True),
     ]
-    total = [tr("total"), "", "", *(sum(row[k] or 0 for row in rows) for k in range(3, 7))]
+    sums = [sum(stage.parameters for stage in found), sum(stage.parameter_bytes for stage in found)]
+    sums += [sum(stage.flops for stage in found), sum(bytes_ for stage in found for _, _, bytes_ in stage.gives)]
+    total: list[Entry] = [tr("total"), "", "", *sums]
     return Table("stages", columns, rows, total=total)
 
 

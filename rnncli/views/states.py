@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from rnncli.locale import tr
-from rnncli.records import Check, Checks, Column, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
-from rnncli.views import BATCH, Options
 from rnncli.views._show import about, name_of, place, replay_check, unit_numbers
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "which row of h_n is which layer and direction, and where it is in output"
@@ -37,7 +35,7 @@ def _table(core: CoreTrace, options: Options) -> Table:
     spec = core.spec
     H, D, L = spec.state_size, spec.num_directions, spec.num_layers
     h_n = core.calls[-1].last[0].detach()  # (L·D, B, H)
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for k in range(L * D):
         layer, direction = divmod(k, D)
         size = "P" if spec.proj_size else "H"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from rnncli.cells import CELLS, Step
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.frontends import OneHot
-from rnncli.records import Checks, Column, Message, Record, Table
+from rnncli.records import Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.report import symbols
 from rnncli.report.numbers import number
-from rnncli.views import BATCH, Options
 from rnncli.views._show import (
     about,
     label_cell,
@@ -27,6 +24,7 @@ from rnncli.views._show import (
     unit_numbers,
 )
 from rnncli.views._subject import Subject
+from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
 ABOUT = "the per-step table: token, x_t, gates, c_t, h_t, answer"
@@ -68,9 +66,9 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     steps = step_numbers(options, subject.length(core, 0))
     labels = subject.labels(core)
     columns = [Column("t", "t", "count"), *label_column(labels, core)]
-    cells: list[list[Any]] = [[t, *label_cell(labels, t)] for t in steps]
+    cells: list[list[Entry]] = [[t, *label_cell(labels, t)] for t in steps]
     gates = CELLS[core.spec.cell].gates
-    answers: tuple[list[Column], list[list[Any]]] = ([], [[] for _ in steps])
+    answers: tuple[list[Column], list[list[Entry]]] = ([], [[] for _ in steps])
     if layer == core.spec.num_layers - 1:
         answers = _answers(subject, core, steps)
     if gates:  # tall on most screens: what stands before the first vector shares a line
@@ -93,19 +91,19 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     return Table(f"{name_of(core)}.{home}", columns, cells, title=title, cut_rows=SHOWN)
 
 
-def _append(columns: list[Column], cells: list[list[Any]], more: list[Column], values: list[list[Any]]) -> None:
+def _append(columns: list[Column], cells: list[list[Entry]], more: list[Column], values: list[list[Entry]]) -> None:
     columns += more
     for row, added in zip(cells, values, strict=True):
         row += added
 
 
-def _add(cells: list[list[Any]], values: Tensor, steps: list[int], options: Options | None) -> None:
+def _add(cells: list[list[Entry]], values: Tensor, steps: list[int], options: Options | None) -> None:
     units = list(range(values.shape[1])) if options is None else unit_numbers(options, values.shape[1])
     for row, t in zip(cells, steps, strict=True):
         row.append(values[t, units].double().tolist())
 
 
-def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[Column], list[list[Any]]]:
+def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[Column], list[list[Entry]]]:
     """The likeliest answers at each step with their probabilities, where scores stand at this core's steps."""
     scores, names = subject.outputs.scores, subject.names.answers
     per_step = scores.dim() == 3 and scores.shape[0] == core.num_steps
@@ -119,7 +117,7 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
     columns += [Column("third", tr("third"), "text", optional=True)] * (k > 2)
     targets = subject.batch.targets
     has_targets = targets is not None and tuple(targets.shape) == tuple(scores.shape[:2])
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for t in steps:
         indices, values = best.indices[t].tolist(), best.values[t].tolist()
         others = [f"{symbols.token(names[i])} {p:.4f}" for i, p in zip(indices[1:], values[1:], strict=True)]
@@ -143,7 +141,7 @@ def _both_forms(
     steps = step_numbers(options, subject.length(core, 0))
     units = unit_numbers(options, ours.shape[1])
     labels = subject.labels(core)
-    rows: list[list[Any]] = []
+    rows: list[list[Entry]] = []
     for t in steps:
         diff = float((ours[t] - theirs[t]).abs().max())
         rows.append([t, *label_cell(labels, t), ours[t, units].tolist(), theirs[t, units].tolist(), diff])

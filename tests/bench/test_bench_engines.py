@@ -21,6 +21,7 @@ from rnncli.bench.sizes import CELLS, DEFAULT, STANDARD, Row, parse_size, rows_o
 from rnncli.bench.work import Setting, agree, bounds, engines_here, make, require_equal
 from rnncli.errors import CheckFailed, DataError, UsageError
 from rnncli.nn import recurrent
+from tests.narrowed import as_read
 
 CPU = torch.device("cpu")
 TRAIN = Setting("train", torch.float32, CPU)
@@ -150,7 +151,7 @@ def test_where_the_machine_moved_no_verdict_is_shown(measured: Measured) -> None
     text = report.to_text(pages.screen(measured))
     assert "withdrawn" in text
     assert "fastest here" not in text
-    rows = report.to_json(pages.document(measured))["rows"]
+    rows = as_read(report.to_json(pages.document(measured)))["rows"]
     assert {row["verdict"] for row in rows if row["over"]} == {"withdrawn"}
     measured.first_after = measured.first
     measured.ceilings_after = dict(measured.ceilings)
@@ -197,7 +198,7 @@ def test_streamed_steps_have_percentiles_in_order() -> None:
 def test_scaling_has_a_chart_for_each_cell() -> None:
     found = quick(rows=scaled(Row("rnn", 4, 1, 8), "T"), engines=["torch", "loop"])
     page = pages.scaling(found, "T")
-    series = report.to_json(page)["series"]
+    series = as_read(report.to_json(page))["series"]
     assert [one["name"] for one in series] == ["rnn-1"]
     assert series[0]["x"] == [2.0, 4.0, 8.0, 16.0, 32.0]
     assert set(series[0]["lines"]) == {"torch", "loop"}
@@ -210,7 +211,7 @@ def test_threads_are_put_back() -> None:
 
 
 def old_file(measured: Measured, folder: Path, **machine_changes: Any) -> Path:
-    document = report.to_json(pages.document(measured))
+    document = as_read(report.to_json(pages.document(measured)))
     document["config"]["machine"] |= machine_changes
     path = folder / "old.json"
     path.write_text(json.dumps(document), "utf-8")
@@ -225,7 +226,7 @@ def test_compare_reads_engines_by_their_former_names(measured: Measured, tmp_pat
     )
     assert path.read_text("utf-8") != text
     old = compare.check_old(path, machine(), dtype="float32", device="cpu", force=False)
-    assert [row["engine"] for row in old["rows"]] == [figure.engine for figure in measured.figures]
+    assert [row.engine for row in old.rows] == [figure.engine for figure in measured.figures]
 
 
 def test_compare_reads_what_json_wrote(measured: Measured, tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_compare_reads_what_json_wrote(measured: Measured, tmp_path: Path) -> No
     assert len(tables["compared"].rows) == len(measured.figures)  # type: ignore[union-attr]
     column = [c.name for c in tables["compared"].columns].index("change")  # type: ignore[union-attr]
     for row in tables["compared"].rows:  # type: ignore[union-attr]
-        change, low, high = row[column]
+        change, low, high = as_read(row[column])
         assert change == pytest.approx(1.0)
         assert low <= 1 <= high
 

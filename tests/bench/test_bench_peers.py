@@ -19,6 +19,7 @@ from rnncli.bench.sizes import Row
 from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, updates_of
 from rnncli.bench.versus_page import peers_page
 from rnncli.errors import CheckFailed, Missing, UsageError
+from tests.narrowed import as_read
 
 ROW = Row("gru", 6, 3, 5)
 
@@ -190,7 +191,7 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
     document = peers_page(found)
     from rnncli import report
 
-    rows = [row for row in report.to_json(document)["rows"] if row["table"] == "against"]
+    rows = [row for row in as_read(report.to_json(document))["rows"] if row["table"] == "against"]
     assert [row["arm"] for row in rows] == ["rnncli", "torch"]
     assert {"threads", "tokens_per_second", "ratio", "verdict", "difference", "cold_seconds"} <= set(rows[0])
     assert "same-function" in [check.name for check in document.checks()]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +18,8 @@ from safetensors.torch import load_file
 import rnncli
 from rnncli.data.batch import Batch
 from rnncli.runs.export import export
+from rnncli.runs.load_script import copied
+from rnncli.runs.open import open_run
 from rnncli.tasks import PredictOptions
 from tests.fixture_types import Typed
 
@@ -91,6 +96,97 @@ def test_words_and_a_default_text(tmp_path: Path) -> None:
     assert len(predicted.split()) == 3
 
 
+PROSE = "A zebra! " + "The cat doesn't sit on the mat; the dog (a big one) ran to Paris, and 3 people don't.\n" * 30
+TAGGED = "the\tD\ndog\tN\ndon\tA\n'\tP\nt\tT\nrun\tV\n\n"
+WHOLE = ("data.min_count=1", "data.split.test=0", "data.split.validation=0")
+QUICK = ("train.max_steps=3", "train.control=false")
+WORDS = ("the dog don't run", "don't", "a unicorn, ran!", "", " ")
+# What is trained on -> recipe, settings, the texts that are then asked.
+ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "pairs": ("hello", (), ("hello", "oll", "")),
+    "pairs of words": ("hello", ("data.pairs=[[do not run, A B C]]", "data.tokens=words"), ("run do not", "not")),
+    "sentences": ("pos-tagging", ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding"), WORDS),
+    "in float64": (
+        "pos-tagging",
+        ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=one-hot", "train.dtype=float64"),
+        WORDS,
+    ),
+    "characters": ("language-model", ("data.path={folder}/prose.txt",), ("the cat", "", "d\n")),
+    "words": (
+        "word-language-model",
+        ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=40"),
+        WORDS,
+    ),
+    "words without <unk>": (
+        "word-language-model",
+        ("data.path={folder}/prose.txt", "data.min_count=1", "train.sample.temperature=0"),
+        ("The dog", "don't"),
+    ),
+    "class": ("parity", (), ("1 0 1 1", "0110", "")),
+    "set": ("counting", (), ("a a b", "aab", "")),
+    "made up by rule": ("memory-copy", ("data.test_lengths=[10]", "data.max_length=10"), ("a b",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ANSWERING)
+def test_the_script_answers_exactly_as_predict(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script is run in this process; that it imports nothing of rnncli is read off it."""
+    recipe, sets, texts = ANSWERING[case]
+    (tmp_path / "prose.txt").write_text(PROSE, encoding="utf-8")
+    (tmp_path / "tagged.tsv").write_text(TAGGED * 3, encoding="utf-8")
+    filled = tuple(one.replace("{folder}", str(tmp_path)) for one in sets)
+    small = ("model.hidden_size=8", "data.window=8", "train.batch_size=4") if "language-model" in recipe else ()
+    run = rnncli.train(recipe, out=str(tmp_path / "run"), sets=(*QUICK, *small, *filled))
+    assert export(run, str(tmp_path / "out")).whole
+    script = tmp_path / "out" / "load.py"
+    roots = {name.partition(".")[0] for name in re.findall(r"^(?:from|import) (\S+)", script.read_text("utf-8"), re.M)}
+    assert roots - sys.stdlib_module_names == {"torch", "safetensors"}
+    capsys.readouterr()
+    for text in texts:
+        (*_, wanted) = run.task.predict(run.config, run.model, run.fitted, [text], PredictOptions())
+        monkeypatch.setattr(sys, "argv", ["load.py", text])
+        runpy.run_path(str(script))
+        assert capsys.readouterr().out == f"input {text!r} -> predicted {wanted.text!r}\n"
+
+
+def test_a_token_that_is_not_known_ends_the_script_as_it_ends_predict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=QUICK)
+    export(run, str(tmp_path / "out"))
+    monkeypatch.setattr(sys, "argv", ["load.py", "hey"])
+    with pytest.raises(SystemExit, match="error: 'y' is not among the 4 known tokens"):
+        runpy.run_path(str(tmp_path / "out" / "load.py"))
+
+
+def test_what_a_script_cannot_carry_along_is_not_copied() -> None:
+    assert "def join" in copied("rnncli.data.vocab", ["join"])[1]
+    with pytest.raises(ValueError, match="DataError is from rnncli"):
+        copied("rnncli.data.vocab", ["Vocab"])
+
+
+HOSTILE = ['''x""";print("PWNED");"""''', "x'+print('PWNED')+'", "a\\Nb", "a\nprint('PWNED')\n#"]
+
+
+@pytest.mark.parametrize("recipe", ["hello", "pos-tagging", "feedforward"])
+def test_a_name_never_becomes_code(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All three kinds of scripts, from folders whose names would end a docstring, a string, a comment."""
+    cell = ("model.cell=feedforward",) if recipe == "feedforward" else ()
+    first = rnncli.train(recipe if not cell else "hello", out=str(tmp_path / "run"), sets=(*QUICK, *cell))
+    for number, name in enumerate(HOSTILE):
+        shutil.copytree(first.folder, tmp_path / name)
+        out = tmp_path / f"out{number}"
+        export(open_run(tmp_path / name), str(out))
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["load.py"])
+        runpy.run_path(str(out / "load.py"))
+        assert "PWNED" not in capsys.readouterr().out
+
+
 def test_a_model_of_several_parts_exports_its_cores(tmp_path: Path) -> None:
     run = rnncli.train("pos-tagging", out=str(tmp_path / "run"), sets=("train.max_steps=2", "train.control=false"))
     done = export(run, str(tmp_path / "out"))
@@ -149,6 +245,21 @@ def test_onnx_gives_the_same_scores_and_carries_its_state(tmp_path: Path, sets: 
     found = session.run(None, feeds)
     for wanted, value in zip((outputs.scores, *outputs.state), found, strict=True):
         torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_float64_run_is_converted_for_onnx_and_that_is_said(cell: str, typed: Typed) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    assert (
+        typed("train", "hello", "--set", f"model.cell={cell}", "--set", "train.dtype=float64", "--epochs", "2")[0] == 0
+    )
+    code, out, _ = typed("export", "last", "out", "--onnx")
+    assert code == 0
+    assert "float32" in out
+    session = onnxruntime.InferenceSession("out/model.onnx", providers=["CPUExecutionProvider"])
+    assert {value.type for value in session.get_outputs()} == {"tensor(float)"}
+    assert load_file("out/model.safetensors")["rnn.weight_ih_l0"].dtype == torch.float64
 
 
 def test_onnx_says_what_it_lacks(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:

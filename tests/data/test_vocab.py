@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rnncli.data.vocab import BOS, EOS, PAD, UNK, Vocab, join, tokenize
 from rnncli.errors import DataError
+from rnncli.records import Json
 
 WORDS = st.text(min_size=1, max_size=4)
 
@@ -69,7 +70,7 @@ def _order(tokens: list[str]):  # type: ignore[no-untyped-def]
     [None, [], {}, {"tokens": ["a"]}, {"tokens": [1], "specials": []}, {"tokens": ["a", "a"], "specials": []},
      {"tokens": ["a"], "specials": ["b"]}, {"tokens": "ab", "specials": []}],
 )  # fmt: skip
-def test_json_that_is_no_vocabulary(wrong: object) -> None:
+def test_json_that_is_no_vocabulary(wrong: Json) -> None:
     with pytest.raises(DataError, match=r"vocab\.json"):
         Vocab.from_json(wrong, where="vocab.json")
 

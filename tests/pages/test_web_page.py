@@ -22,7 +22,7 @@ from rnncli.report import html
 from rnncli.runs.manifest import Manifest
 from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, task_names
-from tests.narrowed import some
+from tests.narrowed import as_read, some
 
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}
 SMALL = (
@@ -110,7 +110,7 @@ def test_confusion_agrees_with_the_metric(hostile: list[Target]) -> None:
     assert isinstance(matrix, HeatMap)
     counts = [int(label.rpartition("(")[2].rstrip(")")) for label in matrix.row_labels]
     right = sum(matrix.values[k][k] * n for k, n in enumerate(counts))
-    assert right / sum(counts) == pytest.approx(hostile[0].result()["metrics"]["accuracy"])
+    assert right / sum(counts) == pytest.approx(as_read(hostile[0].result())["metrics"]["accuracy"])
     assert sum(counts) == 11
 
 

@@ -24,6 +24,7 @@ from rnncli.recipe import (
     validate,
 )
 from rnncli.recipe.check import choices_of
+from tests.narrowed import as_read
 from tests.recipe.conftest import Config, Recipes
 
 
@@ -278,7 +279,7 @@ def test_choices_are_those_of_names() -> None:
 
 
 def test_json_schema_has_every_key(toy: type[Config]) -> None:
-    schema = json_schema({"toy": toy})
+    schema = as_read(json_schema({"toy": toy}))
     assert schema["properties"]["task"] == {"enum": ["toy"]}
     model = schema["$defs"]["Model"]
     assert set(model["properties"]) == {*CoreSection.model_fields, "head"}

@@ -10,6 +10,7 @@ from rnncli.records import (
     ColouredText,
     Column,
     Commands,
+    Entry,
     HeatMap,
     Message,
     Page,
@@ -67,7 +68,7 @@ def demo() -> Page:
 
 
 def inspect() -> Page:
-    stages: list[list[object]] = [
+    stages: list[list[Entry]] = [
         ["input", "one-hot", "(T=5, B=1, I=4)", 0, ""],
         ["rnn", "output", "(T=5, B=1, D·H=4)", 40, "4·4 + 4·4 + 2·4"],
         ["rnn", "h_n", "(L·D=1, B=1, H=4)", None, "h_n[0] = output[-1]"],
@@ -231,7 +232,7 @@ def bench() -> Page:
 def lstm() -> Page:
     """An LSTM of 8 units, 12 steps of which 6 are shown: tall on a narrow screen."""
     names = ["i", "f", "g", "o", "c", "h"]
-    rows = [
+    rows: list[list[Entry]] = [
         [t, "你好 world!\n"[t], *([round(math.sin(1 + t + 3 * k + 0.7 * u), 4) for u in range(8)] for k in range(6))]
         for t in range(10)
     ]

@@ -16,6 +16,7 @@ import yaml
 from rnncli.errors import Missing, UsageError
 from rnncli.records import Column, Page, Table, Tensor
 from rnncli.report import DATA, PICTURES, dump_json, render_file, to_html, to_json
+from tests.narrowed import as_read
 from tests.report.fixed_pages import NASTY, PAGES
 
 
@@ -72,7 +73,7 @@ def test_no_control_characters_but_line_ends_and_those_in_data(suffix: str) -> N
 
 
 def test_envelope() -> None:
-    document = to_json(PAGES["demo"]())
+    document = as_read(to_json(PAGES["demo"]()))
     assert list(document) == ["schema", "torch", "seed", "device", "dtype", "config", "tensors", "rows", "checks"]
     assert document["tensors"][0]["axes"] == ["T", "B", "I"]
     assert document["rows"][1]["h"] == [0.0192, 0.2561]
@@ -82,7 +83,7 @@ def test_envelope() -> None:
 
 
 def test_rows_of_several_tables_say_which() -> None:
-    document = to_json(PAGES["inspect"]())
+    document = as_read(to_json(PAGES["inspect"]()))
     assert [row["table"] for row in document["rows"]] == ["stages"] * 4 + ["steps"] * 5
     assert document["rows"][2]["stage"] == "rnn"  # blank on the screen, whole here
     assert document["totals"]["stages"]["parameters"] == 60

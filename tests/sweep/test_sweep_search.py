@@ -20,7 +20,8 @@ from rnncli.sweep.conduct import begin
 from rnncli.sweep.jobs import RunState
 from rnncli.sweep.plan import Plan, Space, make_plan
 from rnncli.sweep.rows import judged, rows_of_study
-from rnncli.sweep.search import Search, host, is_stale, open_study, rounded, study_name
+from rnncli.sweep.search import Search, rounded
+from rnncli.sweep.study import host, is_stale, open_study, study_name
 
 optuna = pytest.importorskip("optuna")
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ from rnncli.tasks import PredictOptions, image_sequences, load_recipe
 from rnncli.tasks.inputs.frames import FrameFitted, numbers_first
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
+from tests.narrowed import as_read
 
 
 def archive(path: Path, motion: bool, n: int = 80) -> Path:
@@ -59,7 +60,7 @@ def test_motion_is_learned_and_a_single_frame_is_not_enough(tmp_path: Path) -> N
         job.task.predict(job.config, job.model, job.splits.fitted, [str(tmp_path / "a.npz")], PredictOptions(top_k=2))
     )
     assert len(many) == 160
-    right = sum(answer.json["label"] == str(i % 2) for i, answer in enumerate(many))
+    right = sum(as_read(answer.json)["label"] == str(i % 2) for i, answer in enumerate(many))
     assert right > 144
     part, _ = job.task.read_part(job.config, job.splits.fitted, str(tmp_path / "a.npz"))
     accuracy = job.task.metrics(job.config, job.model, part, job.splits.fitted)["accuracy"]

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from rnncli.baselines.mean_spectrum import by_mean_spectrum
 from rnncli.data.batch import Order
 from rnncli.data.made import speech
 from rnncli.errors import DataError
 from rnncli.tasks import PredictOptions, classification, load_recipe
-from rnncli.tasks.inputs.sound import by_mean_spectrum
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
+from tests.narrowed import as_read
 
 
 def recordings(folder: Path) -> Path:
@@ -48,7 +49,7 @@ def test_from_files_to_answers(tmp_path: Path) -> None:
     assert len(job.task.summarize(job.config, job.model, job.splits, "validation")) == 2
     paths = [clip.where for clip in held_out.rows.clips]
     found = list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions()))
-    right = sum(one.json["label"] == clip.text for one, clip in zip(found, held_out.rows.clips, strict=True))
+    right = sum(as_read(one.json)["label"] == clip.text for one, clip in zip(found, held_out.rows.clips, strict=True))
     assert right / len(paths) == pytest.approx(end.metrics["accuracy"])
     part, _ = job.task.read_part(job.config, job.splits.fitted, str(tmp_path))
     assert len(part.rows) == 48

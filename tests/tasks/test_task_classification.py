@@ -18,7 +18,7 @@ from rnncli.tasks import classification as task
 from rnncli.tasks.one_label import AnyPart
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
-from tests.narrowed import of_kind
+from tests.narrowed import as_read, of_kind
 
 ROWS = [(f"{'abc'[i % 3]}{'xyzw'[i % 4]}{'xyzw'[i // 4 % 4]}", "ABC"[i % 3]) for i in range(60)]
 
@@ -181,10 +181,10 @@ def test_it_learns_the_first_letter(tmp_path: Path, model: dict[str, Any]) -> No
     assert (text, label) == ("bxx", "B")
     assert float(p) > float(p2)
     assert second in "AC"
-    assert answers[0].json["top"][0]["label"] == "B"
+    assert as_read(answers[0].json)["top"][0]["label"] == "B"
     assert answers[1].text.count("\t") == 4  # the text's own tab is no column
     assert "'q'" in answers[1].notes[0]
-    assert answers[2].json["label"] is None
+    assert as_read(answers[2].json)["label"] is None
     with pytest.raises(UsageError, match="--beam"):
         next(task.TASK.predict(own(job.config), job.model, job.splits.fitted, ["a"], PredictOptions(beam=2)))
 

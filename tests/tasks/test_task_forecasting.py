@@ -19,7 +19,7 @@ from rnncli.tasks import PredictOptions, Recipe, load_recipe
 from rnncli.tasks import forecasting as task
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
-from tests.narrowed import of_kind, some
+from tests.narrowed import as_read, of_kind, some
 
 W, H, M = 6, 3, 4  # window, horizon, season
 Values = np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -222,8 +222,8 @@ def test_predict_gives_the_next_dates_in_the_file_s_own_form(
     assert rows[0] == ["day", "value"]
     assert [row[0] for row in rows[1:]][: len(following)] == following
     assert len(rows) == H + 1
-    assert [float(row[1]) for row in rows[1:]] == pytest.approx(answer.json["forecast"]["value"], rel=1e-4)
-    assert answer.json["dates"] == [row[0] for row in rows[1:]]
+    assert [float(row[1]) for row in rows[1:]] == pytest.approx(as_read(answer.json)["forecast"]["value"], rel=1e-4)
+    assert as_read(answer.json)["dates"] == [row[0] for row in rows[1:]]
 
 
 def test_predict_follows_separator_decimal_mark_and_missing_header(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_predict_follows_separator_decimal_mark_and_missing_header(tmp_path: Pat
     (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
     first = answer.text.splitlines()[0].split(";")
     assert first[0] == "2004-03"
-    assert float(first[1].replace(",", ".")) == pytest.approx(answer.json["forecast"]["1"][0], rel=1e-4)
+    assert float(first[1].replace(",", ".")) == pytest.approx(as_read(answer.json)["forecast"]["1"][0], rel=1e-4)
 
 
 def test_columns_known_ahead_must_be_known_ahead(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_columns_known_ahead_must_be_known_ahead(tmp_path: Path) -> None:
     columns = {"date": months(n + H), "value": [*bumpy(n).tolist(), *[""] * H], "sale": [i % 2 for i in range(n + H)]}
     path = write(tmp_path / "more.csv", columns)
     (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
-    assert answer.json["dates"] == months(n + H)[n:]
+    assert as_read(answer.json)["dates"] == months(n + H)[n:]
     assert task.TASK.encode(own(job.config), job.splits.fitted, [path, path]).extra["future"].shape == (H, 2, 1)
 
 

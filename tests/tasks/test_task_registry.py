@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rnncli.errors import DataError, Missing, UsageError
+from rnncli.records import Json
 from rnncli.tasks import load_task, registry, task_names
 from rnncli.tasks.base import Task
 from rnncli.tasks.inputs.sentences import Fitted
@@ -118,9 +119,9 @@ assert "torch" not in sys.modules
         (None, "vocab.json: []"),
     ],
 )
-def test_a_vocab_json_of_another_kind(change: dict[str, object] | None, said: str) -> None:
-    tokens = {"specials": [], "tokens": ["a"]}
-    whole = {"tokens": tokens, "labels": tokens, "kind": "words", "format": "tsv", "tag": "upos"}
+def test_a_vocab_json_of_another_kind(change: dict[str, Json] | None, said: str) -> None:
+    tokens: dict[str, Json] = {"specials": [], "tokens": ["a"]}
+    whole: dict[str, Json] = {"tokens": tokens, "labels": tokens, "kind": "words", "format": "tsv", "tag": "upos"}
     assert Fitted.from_json(whole).to_json() == whole
     with pytest.raises(DataError, match=re.escape(said)):
         Fitted.from_json([] if change is None else whole | change)

@@ -22,7 +22,7 @@ from rnncli.tasks.base import IGNORED
 from rnncli.tasks.inputs.sentences import Fitted, Part
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
-from tests.narrowed import of_kind, some
+from tests.narrowed import as_read, of_kind, some
 
 SENTENCES = [
     [("The", "DET", "DT", "_"), ("cats", "NOUN", "NNS", "Number=Plur"), ("sleep", "VERB", "VB", "Number=Plur")],
@@ -272,7 +272,7 @@ def test_the_baseline_by_tag_and_the_example(tmp_path: Path) -> None:
     right = sum(label == guess for label, guess in found)
     metrics = task.TASK.metrics(own(job.config), job.model, part, job.splits.fitted)
     assert metrics["accuracy"] == pytest.approx(right / len(found))
-    for tag, words, precision, recall, f1 in table.rows:
+    for tag, words, precision, recall, f1 in as_read(table.rows):
         hits = sum(label == guess == tag for label, guess in found)
         claimed = sum(guess == tag for _, guess in found)
         assert words == sum(label == tag for label, _ in found)

@@ -97,7 +97,7 @@ def test_from_files_to_answers(tmp_path: Path) -> None:
     assert baseline.metrics == pytest.approx({"cer": 0.5, "wer": 0.5})  # three letters of three wrong, half of the time
     sample, frames = job.task.summarize(job.config, job.model, job.splits, "validation")
     assert sample.name == "sample"
-    line = "".join(row[2] for row in frames.rows)  # type: ignore[union-attr]
+    line = "".join(str(row[2]) for row in frames.rows)  # type: ignore[union-attr]
     assert "".join(token for token, _ in itertools.groupby(line) if token != "-") == sample.rows[2][1]  # type: ignore[union-attr]
     paths = [str(path) for path in sorted(tmp_path.iterdir())]
     for asked in (PredictOptions(), PredictOptions(beam=4)):

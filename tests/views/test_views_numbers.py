@@ -26,7 +26,7 @@ from rnncli.views import padding as padding_view
 from rnncli.views import steps as steps_view
 from rnncli.views._show import formula
 from rnncli.views._subject import ask, subject_of_model
-from tests.narrowed import some
+from tests.narrowed import as_read, some
 
 Make = Callable[..., Subject]
 CELLS = ["rnn", "gru", "lstm"]
@@ -220,7 +220,7 @@ def test_padding_equals_torchs_own_packing(cell: str, both: bool, make: Make) ->
     x = subject.batch.inputs.clone()
     x[3:, 1] = 0
     alone, padded = core(x[:3, 1:2])[0], core(x)[0]
-    row = dict(zip([column.name for column in table.columns], list(table.rows)[1], strict=True))
+    row = dict(zip([column.name for column in table.columns], as_read(table.rows)[1], strict=True))
     assert (row["row"], row["steps"], row["padding"]) == (1, 3, 3)
     assert row["packed_output"] == pytest.approx(0, abs=1e-12)
     apart = float((padded[:3, 1] - alone[:, 0]).abs().max().detach())
@@ -321,7 +321,7 @@ def test_shapes_are_those_of_the_tensors_and_columns_add_up(cell: str, make: Mak
     table = shapes.table(found)
     assert table.total is not None
     for k in range(3, 7):
-        assert table.total[k] == sum(row[k] or 0 for row in table.rows)
+        assert table.total[k] == sum(row[k] or 0 for row in as_read(table.rows))
     assert table.total[3] == sum(p.numel() for p in subject.model.parameters())
 
 
@@ -376,7 +376,7 @@ def test_params_figures_and_recurrence(make: Make) -> None:
     assert row[3:8] == pytest.approx(
         [float(forget.mean()), std, float(forget.norm()), float(forget.min()), float(forget.max())]
     )
-    assert sum(row[8]) == 36  # every number is in one bar
+    assert sum(as_read(row[8])) == 36  # every number is in one bar
     radius, norm = next(row[2:] for row in tables[1].rows if row[1] == "f")
     power = torch.linalg.matrix_power(forget, 200)
     assert radius == pytest.approx(float(power.norm()) ** (1 / 200), rel=0.05)
@@ -458,7 +458,7 @@ def test_saturation_finds_dead_double_and_shut(make: Make) -> None:
             getattr(core, name).view(4, 5)[:, 4] = getattr(core, name).view(4, 5)[:, 2]
             getattr(core, name).view(4, 5)[1] = 5  # every forget gate is open
     table, units = _tables(saturation.compute(subject))
-    rows = {row[0]: row for row in table.rows}
+    rows = {row[0]: row for row in as_read(table.rows)}
     assert rows["f"][3] > 0.9
     assert rows["i"][4] == 1  # unit 1's input gate never moves
     assert rows["h"][4] == 1  # g = 0, so its h stays 0

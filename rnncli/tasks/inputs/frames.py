@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from rnncli.baselines.single_frame import SingleFrame
 from rnncli.data import pictures as drawn
-from rnncli.data.batch import Batch, Order, index_batches, pad
+from rnncli.data.batch import Batch, pad
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split as Parts
@@ -19,7 +21,7 @@ from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
-from rnncli.records import Column, Json, Message, Record, Table
+from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import Splits
 from rnncli.tasks.inputs.labelled import Given, LabelledFitted, LabelledInput, LabelledPart, log_probs
 from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 SHADES = " .:-=+*#%@"  # of a frame shown as text, from its darkest point to its brightest
 SHOWN_FRAMES = 4  # as pictures
 SHOWN_POINTS = 16  # rows and columns of such a picture
-BASELINE_EPOCHS = 20  # of the net that sees single frames, at most
 
 
 class Split(GroupedSplit):
@@ -179,53 +180,24 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
     def baseline(self, train: TrainSection, splits: Splits[FrameFitted, Part], tested: Part) -> tuple[str, Tensor, str]:
         """A net of the same convolutions that is trained on, and asked about, single frames."""
         about = tr("the same convolutions, one frame of each film: where it does as well, order is not needed")
-        return tr("single frame"), self._single_frame(train, splits, tested), about
+        net = SingleFrame(partial(self._front_and_head, splits.fitted), self.batch, train.seed)
+        net.fit(splits.train, train.epochs, train.batch_size, min(train.lr, 0.01))
+        return tr("single frame"), net.log_probs(tested, train.batch_size), about
 
-    def _single_frame(self, train: TrainSection, splits: Splits[FrameFitted, Part], tested: Part) -> Tensor:
-        """Trained for as many epochs as the recipe has, BASELINE_EPOCHS at most, on one frame of each row drawn anew in
-        each epoch; asked about the middle one. Torch's random state is left as it was. Log probabilities, (rows, C)."""
-        import torch
+    def _front_and_head(self, fitted: FrameFitted) -> tuple[nn.Module, nn.Module]:
         from torch import nn
-        from torch.nn import functional as F
 
-        from rnncli.data.batch import permutation
-        from rnncli.nn.evaluate import device_of, evaluating
-
-        learned, seed, size = splits.train, train.seed, train.batch_size
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            front, _ = self.front(splits.fitted)
-            net = nn.Linear(self.frame_size, len(splits.fitted.labels))
-        both = nn.ModuleList([front, net])
-        optimizer = torch.optim.Adam(both.parameters(), lr=min(train.lr, 0.01))
-
-        def scores_of(part: Part, rows: Sequence[int], frames: Sequence[int]) -> Tensor:
-            chosen = [part.inputs[row][frame : frame + 1] for row, frame in zip(rows, frames, strict=True)]
-            scores: Tensor = net(front(self.batch(chosen).to(device_of(both)))[0][0])  # (B, C)
-            return scores
-
-        for epoch in range(min(train.epochs, BASELINE_EPOCHS)):
-            draw = permutation(1 << 16, seed, epoch, 2)  # large numbers: which frame of each row
-            for rows in index_batches(len(learned.rows), size, Order(seed, epoch), shuffle=True):
-                of_row = [int(draw[row % len(draw)]) for row in rows]
-                frames = [n % learned.lengths[row] for n, row in zip(of_row, rows, strict=True)]
-                scores = scores_of(learned, rows, frames)
-                optimizer.zero_grad(set_to_none=True)
-                F.cross_entropy(scores, torch.tensor([learned.targets[row] for row in rows])).backward()
-                optimizer.step()
-        found = []
-        for rows in index_batches(len(tested.rows), size, Order(0, 0), shuffle=False):
-            with evaluating(both):
-                scores = scores_of(tested, rows, [tested.lengths[row] // 2 for row in rows])
-            found.append(scores.log_softmax(1))
-        return torch.cat(found)
+        front, size = self.front(fitted)
+        return front, nn.Linear(size, len(fitted.labels))
 
     def example(self, model: nn.Module, fitted: FrameFitted, part: Part) -> list[Record]:
         """Some frames as small pictures, and what the model answers after every frame."""
         frames, target, labels = part.inputs[0], part.targets[0], fitted.labels.tokens
         probs = log_probs(model, [self.batch([frames[: t + 1] for t in range(len(frames))])]).exp()  # (T, C)
         best, which = probs.max(1)
-        table = [[t, labels[int(which[t])], float(best[t]), float(probs[t, target])] for t in range(len(frames))]
+        table: list[list[Entry]] = [
+            [t, labels[int(which[t])], float(best[t]), float(probs[t, target])] for t in range(len(frames))
+        ]
         columns = [
             Column("t", "t", "count"),
             Column("predicted", tr("answer so far"), "text"),

@@ -11,7 +11,7 @@ from rnncli.data.batch import Batch, pad
 from rnncli.data.vocab import Vocab
 from rnncli.locale import tr
 from rnncli.recipe import TrainSection
-from rnncli.records import Column, Json, Record, Table
+from rnncli.records import Column, Entry, Json, Record, Table
 from rnncli.tasks.base import FittedState, InputKind, Splits
 from rnncli.tasks.inputs.sources import RowsT
 
@@ -119,7 +119,7 @@ def answers_so_far(
     """What is answered after so many steps. probs: (len(steps), C). read: what was read until then."""
     labels = fitted.labels.tokens
     best, which = probs.max(1)
-    rows = [
+    rows: list[list[Entry]] = [
         [stop, text, labels[int(which[k])], float(best[k]), float(probs[k, target])]
         for k, (stop, text) in enumerate(zip(steps, read, strict=True))
     ]

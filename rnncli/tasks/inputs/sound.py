@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from rnncli.baselines.mean_spectrum import by_mean_spectrum
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split
@@ -258,21 +259,6 @@ def suggest_pattern(path: str) -> dict[str, Json]:
         return {}
     by = "speaker" if "{speaker}" in pattern else None
     return {"data.sound": {"pattern": pattern}, "data.label": "label", "data.split.by": by}
-
-
-def by_mean_spectrum(
-    train: Iterable[Tensor], targets: Sequence[int], tested: Iterable[Tensor], num_classes: int
-) -> Tensor:
-    """Log probabilities by the distance of a clip's mean frame to that of each class, each band scaled by its spread
-    over the training clips: a Gaussian for each class, all of one width. Clips: (T, mels) each. (rows, C)"""
-    import torch
-
-    points = torch.stack([frames.double().mean(0) for frames in train])  # (rows, mels)
-    asked = torch.stack([frames.double().mean(0) for frames in tested])
-    spread = points.std(0, correction=0).clamp(min=1e-6)
-    classes = torch.tensor(targets)
-    centres = torch.stack([points[classes == c].mean(0) for c in range(num_classes)])  # (C, mels)
-    return (-0.5 * torch.cdist(asked / spread, centres / spread).square()).log_softmax(1)
 
 
 def suggest_speech(path: str) -> dict[str, Json]:

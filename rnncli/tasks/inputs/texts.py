@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from rnncli.baselines.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
-from rnncli.data.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.records import Delimiter
 from rnncli.data.skipped import Skipped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from rnncli.data.vocab import Vocab
+from rnncli.data.vocab import Kind, Vocab, join
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -25,3 +25,9 @@ def not_known(vocab: Vocab, tokens: Iterable[str]) -> list[str]:
     """A note on the tokens that the vocabulary lacks, none where it has all."""
     unknown = vocab.unknown(tokens)
     return [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
+
+
+def sample_text(vocab: Vocab, kind: Kind) -> str:
+    """A short text of tokens that the vocabulary has."""
+    known = [token for token in vocab.tokens if not token.startswith("<") and not token.isspace()]
+    return join(known[:5], kind).strip()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rnncli.data.ngrams import LONGEST, MOST, NgramClassifier, ngrams, thinned
+from rnncli.baselines.ngrams import LONGEST, MOST, NgramClassifier, ngrams, thinned
 
 
 def test_ngrams_by_hand() -> None:
@@ -40,7 +40,7 @@ def test_texts_are_judged_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     texts, labels = [list(word) for word in ("anna", "otto", "hannah", "bob", "x")], [0, 1, 0, 1, 1]
     bag = NgramClassifier(texts, labels, 2)
     whole = bag.log_probs(texts)
-    monkeypatch.setattr("rnncli.data.ngrams.STRETCH", 2)
+    monkeypatch.setattr("rnncli.baselines.ngrams.STRETCH", 2)
     torch.testing.assert_close(bag.log_probs(texts), whole)
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data import bigrams, encoded
-from rnncli.data.bigrams import bigram_losses
+from rnncli.baselines import bigrams
+from rnncli.baselines.bigrams import bigram_losses
+from rnncli.data import encoded
 from rnncli.data.encoded import InMemory, Tokens
 from rnncli.data.progress import follow
 

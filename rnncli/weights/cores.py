@@ -1,18 +1,13 @@
 """Anybody's state_dict -> recurrent cores: found by torch's names of their parameters, wherever they are nested.
 
-Sizes, layers, directions, projection and biases follow from names and shapes. A file never runs code: safetensors hold
-only numbers, and .pt files are read with weights_only.
+Sizes, layers, directions, projection and biases follow from names and shapes.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,10 +15,8 @@ from torch import Tensor
 from rnncli.cells import CELLS, CoreSpec, parameter_name
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
+from rnncli.weights.rebuild import rebuild
 
-# Names under which training programs put a state_dict, and what wrappers put before every name of it.
-_ENVELOPES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
-_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
 _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 
 
@@ -38,91 +31,82 @@ class FoundCore:
     unknown: Sequence[str] = ()
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Every tensor of a .safetensors or .pt file, by its dotted name, on the CPU.
-
-    Envelopes (`state_dict`, `model` ...) and wrappers (`module.`, `_orig_mod.`) are taken off the names. Raises
-    DataError: no such file, damaged, or a pickle that holds more than tensors and plain values (it is not executed).
-    """
-    path = Path(path)
-    where = str(path)
-    try:
-        content = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
-    except OSError as error:
-        raise DataError(tr("this file cannot be read: {why}", why=error.strerror or error), where=where) from error
-    tensors = {re.sub(_WRAPPERS, "", name): tensor for name, tensor in _flat(content, "")}
-    if not tensors:
-        raise DataError(
-            tr("there is no tensor in this file"),
-            where=where,
-            todo=tr("save a state_dict: torch.save(model.state_dict(), ...)"),
-        )
-    return tensors
-
-
-def _safetensors(path: Path) -> Mapping[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise DataError(tr("this is no whole safetensors file: {why}", why=error), where=str(path)) from error
-
-
-def _pickled(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():  # torch warns of archives that it then refuses
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise DataError(
-            tr("this file holds more than tensors, and would have to run code to open; nothing was run"),
-            where=str(path),
-            todo=tr("save only the weights: torch.save(model.state_dict(), 'weights.pt'), or as safetensors"),
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DataError(tr("this is no whole file of weights: {why}", why=why), where=str(path)) from error
-
-
-def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """Dotted name -> tensor of everything under nested dicts with text keys; an envelope at the top leaves no name."""
-    if isinstance(value, Tensor):
-        if prefix:
-            yield prefix, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if isinstance(key, str):
-                envelope = not prefix and key in _ENVELOPES and isinstance(item, Mapping)
-                yield from _flat(item, "" if envelope else f"{prefix}.{key}" if prefix else key)
-
-
 def find_cores(
-    tensors: Mapping[str, Tensor], *, cell: str | None = None, nonlinearity: str | None = None, where: str = ""
+    tensors: Mapping[str, Tensor],
+    *,
+    cell: str | None = None,
+    nonlinearity: str | None = None,
+    name: str | None = None,
+    where: str = "",
 ) -> list[FoundCore]:
-    """Every recurrent core among named tensors: one for each prefix of `weight_ih_l0` (or a cell's `weight_ih`).
+    """Every recurrent core among named tensors, one for each prefix of a cell's parameters; with `name`, that one only.
 
-    cell, nonlinearity: what the caller knows better. Raises DataError: none is there, or shapes that fit no cell;
-    UsageError: a cell or nonlinearity that these shapes rule out.
+    Rewritten weights (weight drop, weight norm, pruning ...) are rebuilt. cell, nonlinearity: what the caller knows
+    better. Raises DataError: none is there, a tensor of one is missing, or is not understood; UsageError: a cell or
+    nonlinearity that these shapes rule out.
     """
-    parts: dict[str, dict[str, Tensor]] = {}
     pattern = _parameters()
-    for name, tensor in tensors.items():
-        found = pattern.match(name)
-        place = _PLACE.match(found["place"]) if found else None
-        if found is None or place is None:
-            continue
-        own = found["name"] + (found["place"] or "_l0")
-        parts.setdefault(found["prefix"].removesuffix("."), {})[own] = tensor
-    parts = {prefix: part for prefix, part in parts.items() if "weight_ih_l0" in part}
+    tensors, rebuilt = rebuild(tensors, lambda full: _split(pattern, full) is not None, where)
+    parts: dict[str, dict[str, Tensor]] = {}
+    for full, tensor in tensors.items():
+        if found := _split(pattern, full):
+            parts.setdefault(found[0], {})[found[1]] = tensor
+    parts = {prefix: part for prefix, part in parts.items() if {"weight_ih_l0", "weight_hh_l0"} & part.keys()}
     if not parts:
         raise DataError(
             tr("no recurrent weights in this file: no name ends in weight_ih_l0 or weight_ih"),
             where=where,
             todo=tr("it holds: {names}", names=_some(tensors)),
         )
-    return [_core(prefix, part, cell, nonlinearity, where) for prefix, part in parts.items()]
+    cores = []
+    for prefix, part in parts.items():
+        if name is None or name == prefix or name not in parts:
+            others = _not_understood(tensors, prefix, parts, pattern)
+            notes = [note for full, note in rebuilt.items() if full.startswith(f"{prefix}." if prefix else "")]
+            core = _core(prefix, part, cell, nonlinearity, where)
+            left_out = _left_out(prefix, others, cell, where)
+            cores.append(FoundCore(prefix, core.spec, core.state, [*notes, *core.unknown, *left_out]))
+    return cores
+
+
+def _split(pattern: re.Pattern[str], full: str) -> tuple[str, str] | None:
+    """`encoder.weight_ih` -> ("encoder", "weight_ih_l0"); None for what is not a cell's parameter."""
+    found = pattern.match(full)
+    place = _PLACE.match(found["place"]) if found else None
+    if found is None or place is None:
+        return None
+    return found["prefix"].removesuffix("."), found["name"] + (found["place"] or "_l0")
+
+
+def _not_understood(
+    tensors: Mapping[str, Tensor], prefix: str, parts: Mapping[str, object], pattern: re.Pattern[str]
+) -> dict[str, Tensor]:
+    """What stands under a core's prefix, is no parameter of a cell, and belongs to no core nested in it."""
+    start = f"{prefix}." if prefix else ""
+    nested = tuple(f"{other}." for other in parts if other != prefix and other.startswith(start))
+    return {
+        full.removeprefix(start): tensor
+        for full, tensor in tensors.items()
+        if full.startswith(start) and not full.startswith(nested) and _split(pattern, full) is None
+    }
+
+
+def _left_out(prefix: str, others: Mapping[str, Tensor], cell: str | None, where: str) -> list[str]:
+    """A note on tensors under a core's prefix that its equations do not use.
+
+    Raises DataError where they change a step: tensors of the core itself (peepholes), or modules of vectors alone
+    (layer norm). A module with a matrix in it may as well stand before or behind the core. With `cell` given, they
+    are left out as asked.
+    """
+    matrices = {name.rpartition(".")[0] for name, tensor in others.items() if tensor.dim() > 1}
+    inner = [name for name in others if name.rpartition(".")[0] not in matrices - {""}]
+    if inner and cell is None:
+        raise DataError(
+            tr("this is not a plain recurrent core: {names} are not understood", names=_some(inner)),
+            where=f"{where}: {prefix}" if prefix else where,
+            todo=tr("to compute without them, name the cell: --cell lstm"),
+        )
+    return [tr("not used: {names}", names=_some(others))] if others else []
 
 
 def _parameters() -> re.Pattern[str]:
@@ -162,11 +146,10 @@ def embeddings(tensors: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
 def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearity: str | None, where: str) -> FoundCore:
     place = f"{where}: {prefix}" if prefix else where
     for name, tensor in part.items():
-        if not tensor.is_floating_point() or tensor.dim() != (1 if name.startswith("bias") else 2):
-            raise DataError(
-                tr("{name} is no weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=tensor.dtype),
-                where=place,
-            )
+        _refuse(name, tensor, place)
+    for name in ["weight_ih_l0", *(["weight_hh_l0"] if cell is None or CELLS[cell].recurrent_weight else [])]:
+        if name not in part:
+            raise _missing(name, place)
     weight_ih, weight_hh, weight_hr = (part.get(f"{name}_l0") for name in ("weight_ih", "weight_hh", "weight_hr"))
     assert weight_ih is not None
     rows, input_size = weight_ih.shape
@@ -227,6 +210,31 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     return FoundCore(prefix, spec, state, [*unknown, *notes])
 
 
+def _refuse(name: str, tensor: Tensor, where: str) -> None:
+    """Raises DataError: what is not a matrix or vector of numbers, each of its own."""
+    dense = tensor.layout == torch.strided
+    if not tensor.is_floating_point() or not dense or tensor.dim() != (1 if name.startswith("bias") else 2):
+        kind = tensor.dtype if dense else tensor.layout
+        raise DataError(tr("{name} is no weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
+                        where=where)  # fmt: skip
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise DataError(
+            tr("{name} is {shape}, and the file holds fewer numbers", name=name, shape=_shape(tensor)),
+            where=where,
+            todo=tr("save it whole: tensor.contiguous()"),
+        )
+
+
+def _missing(name: str, where: str) -> DataError:
+    if re.search(r"-\d+-of-\d+\.", where):
+        todo = tr("this is one of several files: give the index, such as model.safetensors.index.json")
+    elif name == "weight_hh_l0":
+        todo = tr("if the cell has none, name it: --cell feedforward")
+    else:
+        todo = ""
+    return DataError(tr("{name} is missing", name=name), where=where, todo=todo)
+
+
 def _hidden_size(name: str, rows: int, hidden_size: int, weight_hh: Tensor | None, weight_hr: Tensor | None) -> int:
     """H, where weights with so many rows can be that cell's, else 0. hidden_size: what W_hh or W_hr says."""
     cell = CELLS[name]
@@ -259,7 +267,7 @@ def _whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict
             notes.append(tr("{name} is not there: taken as 0", name=name))
             tensor = torch.zeros(shape, dtype=dtype)
         if tensor is None:
-            raise DataError(tr("{name} is missing", name=name), where=where)
+            raise _missing(name, where)
         if tuple(tensor.shape) != shape:
             raise DataError(
                 tr("{name} is {shape}, and the others want {wanted}", name=name, shape=_shape(tensor), wanted=shape),
@@ -276,7 +284,8 @@ def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape))
 
 
-def _some(tensors: Mapping[str, Tensor], most: int = 6) -> str:
-    shown = list(tensors)[:most]
-    more = len(tensors) - len(shown)
+def _some(tensors: Iterable[str], most: int = 6) -> str:
+    names = list(tensors)
+    shown = names[:most]
+    more = len(names) - len(shown)
     return ", ".join(shown) + (tr(" and {n} more", n=more) if more else "")

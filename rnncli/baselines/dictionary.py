@@ -1,0 +1,50 @@
+"""A dictionary learned from sentence pairs: what each word is in the other language, whatever stands around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.int64]
+
+SHARED = 2_000_000  # pairs of a source and a target token that it learns from, at most
+
+
+def dictionary(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], rounds: int = 5) -> dict[int, int]:
+    """Source token -> the target token it most probably means, by IBM model 1 (Brown et al. 1993, section 4.1).
+
+    t(e|f), uniform at first, is learned from co-occurrence by `rounds` of expectation and maximization over the first
+    sentence pairs, as many as have SHARED pairs of a source and a target token. No empty source word.
+
+    pairs: the numbers of the source's and of the target's tokens, without end signs.
+    """
+    import numpy as np
+
+    sides: list[tuple[Numbers, Numbers, Numbers]] = []
+    shared = 0
+    for source, target in pairs:
+        f, e = np.array(source, dtype=np.int64), np.array(target, dtype=np.int64)
+        shared += len(f) * len(e)
+        if shared > SHARED and sides:
+            break
+        place = sum(len(side[1]) for side in sides[-1:])
+        start = int(sides[-1][2][-1]) + 1 if place else 0
+        sides.append((np.repeat(f, len(e)), np.tile(e, len(f)), np.tile(np.arange(start, start + len(e)), len(f))))
+    sources, targets, slots = (np.concatenate(arrays) for arrays in zip(*sides, strict=True))
+    size = int(targets.max()) + 1
+    words, entry = np.unique(sources * size + targets, return_inverse=True)  # entries (f, e), and the one of each link
+    f_of = words // size
+    chance = np.ones(len(words))  # t(e|f) up to a factor
+    for _ in range(rounds):
+        share = chance[entry]
+        share = share / np.bincount(slots, share)[slots]  # of a target token's one count, among its source tokens
+        counts = np.bincount(entry, share)
+        chance = counts / np.bincount(f_of, counts)[f_of]
+    found: dict[int, int] = {}
+    for place in np.lexsort((-chance, f_of)).tolist():
+        found.setdefault(int(f_of[place]), int(words[place] % size))
+    return found

@@ -1,0 +1,112 @@
+"""Files of weights -> named tensors: safetensors, .pt, and the index of a model saved in several files.
+
+A file never runs code: safetensors hold only numbers, and .pt files are read with weights_only.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnncli.errors import DataError
+from rnncli.files import inside, open_binary, read_json
+from rnncli.locale import tr
+
+INDEX = ".index.json"  # how the name of an index ends: model.safetensors.index.json, pytorch_model.bin.index.json
+# Names under which training programs put a state_dict, and what wrappers put before every name of it.
+_ENVELOPES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
+_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Every tensor of a .safetensors or .pt file, or of all files of an index, by its dotted name, on the CPU.
+
+    Envelopes (`state_dict`, `model` ...) and wrappers (`module.`, `_orig_mod.`) are taken off the names, but not where
+    two tensors would then have one name. Raises DataError: no such file, damaged, a file or tensor of the index that
+    is missing, or a pickle that holds more than tensors and plain values (it is not executed).
+    """
+    path = Path(path)
+    found = dict(_indexed(path) if path.name.endswith(INDEX) else _flat(_content(path), ""))
+    if not found:
+        raise DataError(
+            tr("there is no tensor in this file"),
+            where=str(path),
+            todo=tr("save a state_dict: torch.save(model.state_dict(), ...)"),
+        )
+    plain = [re.sub(_WRAPPERS, "", name) for name in found]
+    return dict(zip(plain if len(set(plain)) == len(plain) else found, found.values(), strict=True))
+
+
+def _content(path: Path) -> Any:
+    with open_binary(path):  # whatever is wrong with the name, or is not a file, ends here
+        return _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
+
+
+def _indexed(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that an index lists, each from its file; all names are checked before any is used."""
+    names = read_json(path).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
+        raise DataError(tr("this index has no weight_map (tensor name -> file)"), where=str(path))
+    for file in sorted(set(names.values())):
+        shard = inside(path.parent, file)
+        held = dict(_flat(_content(shard), ""))
+        for name in (name for name, own in names.items() if own == file):
+            if name not in held:
+                raise DataError(tr("{name} is missing here, where {index} places it", name=name, index=path.name),
+                                where=str(shard))  # fmt: skip
+            yield name, held[name]
+
+
+def _safetensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise DataError(tr("this is no whole safetensors file: {why}", why=error), where=str(path)) from error
+
+
+def _pickled(path: Path) -> Any:
+    """torch.load, whose reader answers damage with many kinds of error. torch never compresses what it saves."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError(tr("its contents are compressed, which torch.save never does"))
+        with warnings.catch_warnings():  # torch warns of archives that it then refuses
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise DataError(
+            tr("this file holds more than tensors, and would have to run code to open; nothing was run"),
+            where=str(path),
+            todo=tr("save only the weights: torch.save(model.state_dict(), 'weights.pt'), or as safetensors"),
+        ) from error
+    except (
+        RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError, ArithmeticError,
+        struct.error, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        why = " ".join(str(error).split())[:200]
+        raise DataError(tr("this is no whole file of weights: {why}", why=why), where=str(path)) from error
+
+
+def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Dotted name -> tensor of everything under nested dicts with text keys; an envelope at the top leaves no name."""
+    if isinstance(value, Tensor):
+        if prefix:
+            yield prefix, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(key, str):
+                envelope = not prefix and key in _ENVELOPES and isinstance(item, Mapping)
+                yield from _flat(item, "" if envelope else f"{prefix}.{key}" if prefix else key)
