@@ -101,7 +101,7 @@ def copy(
         raise CannotWrite(
             tr("a file of this name is there already"), where=target, todo=tr("choose another name, or add --force")
         )
-    found = _from_data(name, data, sets) if data is not None else {}
+    found, notes = _from_data(name, data, sets) if data is not None else ({}, [])
     recipe = load_recipe(name, sets, found)
     _note(recipe.note)
     fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
@@ -110,6 +110,8 @@ def copy(
     print(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
         _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
+        for note in notes:
+            _note(note)
     todo = f"rnncli train {shlex.quote(target)}"
     if fit.fault is not None:
         where = f" ({fit.fault.where})" if fit.fault.where else ""
@@ -163,12 +165,18 @@ def schema() -> None:
     dump_json(json_schema({name: config_class(name) for name in task_names()}), sys.stdout)
 
 
-def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, Json]]:
-    """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that."""
+def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[str, Json]], list[str]]:
+    """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that. And
+    sentences on what is passed over there."""
+    from rnncli.recipe.parse import Verbatim
     from rnncli.tasks import load_recipe
+    from rnncli.tasks.base import Suggested
 
-    found = load_recipe(name).task.suggest_settings(path)
-    return _unless_typed({"data.path": path, **found}, sets)
+    recipe = load_recipe(name)
+    found = recipe.task.suggest_settings(path, recipe.config)
+    exact = {key: Verbatim(value) if isinstance(value, str) else value for key, value in found.items()}
+    notes = found.notes if isinstance(found, Suggested) else []
+    return _unless_typed({"data.path": path, **exact}, sets), notes
 
 
 def _unless_typed(values: Mapping[str, Json], sets: list[str]) -> dict[str, tuple[str, Json]]:

@@ -58,7 +58,7 @@ class Style:
 
     def see(self, cell: str, parts: Mapping[str, str]) -> None:
         given = [part for part, text in parts.items() if text]
-        if (len(given), len(parts.get("f") or "")) >= (self.parts, 0) or not self.example:
+        if (len(given), len(cell)) > (self.parts, len(self.example)):
             self.example, self.parts = cell, len(given)
         for part in given:
             text = parts[part]
@@ -262,7 +262,7 @@ FORMS: tuple[Form, ...] = (
     Written("31/01/2026 (day first)", rf"(?P<D>\d{{1,2}})(?P<k>[/-])(?P<M>\d{{1,2}})(?P=k){_YEAR}{_CLOCK}"),
     Written("01/31/2026 (month first)", rf"(?P<M>\d{{1,2}})(?P<k>[/-])(?P<D>\d{{1,2}})(?P=k){_YEAR}{_CLOCK}"),
     Written("26-01-31 (year first)", rf"(?P<Y>\d\d)(?P<k>[/.-])(?P<M>\d\d)(?P=k)(?P<D>\d\d){_CLOCK}"),
-    Written("01/2026", r"(?P<M>\d{1,2})[/.-](?P<Y>\d{4})"),
+    Written("01/2026", r"(?P<M>\d{1,2})[/-](?P<Y>\d{4})"),
     Written("2026Q1", r"(?P<Y>\d{4})[- ]?q(?P<Q>[1-4])"),
     Written("Q1 2026", r"q(?P<Q>[1-4])[- /]?(?P<Y>\d{4})"),
     Written("2026-W05", r"(?P<Y>\d{4})-?w(?P<W>\d{1,2})"),

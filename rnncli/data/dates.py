@@ -107,9 +107,11 @@ class Dates:
                 step=self.step.name if self.step else tr("no regular step"),
             )
         ]
-        if not self.form.plain or self._short_years():
+        if (not self.form.plain and self.form.name != "2026") or self._short_years():
             first, last = (_iso(int(self.values[i])) for i in (0, -1))
-            said.append(tr("dates are read as {form}: {first} to {last}", form=self.form.name, first=first, last=last))
+            said.append(tr("the dates are read as {first} to {last}", first=first, last=last))
+        if len(self.lines) > 1 and self.lines[0] > self.lines[-1]:
+            said.append(tr("the rows run from new to old and are read from the last to the first"))
         if self.gaps:
             said.append(
                 tr(
@@ -148,6 +150,9 @@ class DateColumn:
         cell = cell.strip()
         found = [(one, one[0].parse(cell)) for one in self._open]
         fitting = [(one, moment) for one, moment in found if moment is not None]
+        if self._settled():
+            lowest = min(form.rank for form, _, _ in self._open)
+            fitting = [(one, moment) for one, moment in fitting if one[0].rank == lowest]
         if not fitting:
             return self._why(cell)
         for (_, clocks, offsets), moment in fitting:
@@ -157,6 +162,10 @@ class DateColumn:
         if len(self._cells) < _SHOWN:
             self._cells.append(cell)
         return ""
+
+    def _settled(self) -> bool:
+        """After a few cells a wrong one is wrong, and does not make seconds since 1970 of 2018010100."""
+        return len(self._open) > 1 and len(self._open[0][1]) > 2
 
     def _why(self, cell: str) -> str:
         if not cell:

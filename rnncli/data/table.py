@@ -29,6 +29,7 @@ from rnncli.names import nearest
 NAMED = 200  # columns, and characters of a name, among which a nearest name is looked for
 
 Key = str | int  # a column by name, or by number from 0
+DateKey = Key | Sequence[Key] | None
 
 
 class NoColumn(DataError):
@@ -103,6 +104,11 @@ class Table:
                 yield line, cells
 
 
+def date_keys(date: DateKey) -> list[Key]:
+    """The columns that make a date."""
+    return [] if date is None else [date] if isinstance(date, (str, int)) else list(date)
+
+
 def open_table(source: Source, *, header: bool = True, delimiter: str | None = None) -> Table:
     """Finds out what kind of file a table is, its delimiter and its columns, from its first lines.
 
@@ -168,7 +174,7 @@ class SeriesFile:
 
 def read_series(
     source: Source,
-    date: Key | None,
+    date: DateKey,
     keys: Sequence[Key],
     skipped: Skipped,
     *,
@@ -176,7 +182,8 @@ def read_series(
     delimiter: str | None = None,
     numbers: NumberFormat = NumberFormat(),
 ) -> SeriesFile:
-    """The date column (None: the file has none) and columns of numbers, in the file's order: 8 bytes a number.
+    """The date column (None: the file has none; several: their cells side by side, such as year and month) and columns
+    of numbers, from old to new: 8 bytes a number. A file whose rows run from new to old is turned round.
 
     A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
     order of the dates is the caller's to check (`dates.check_order()`, `dates.report()`).
@@ -185,7 +192,7 @@ def read_series(
 
     table = open_table(source, header=header, delimiter=delimiter)
     places = [table.index(key) for key in keys]
-    date_place = None if date is None else table.index(date)
+    date_places = [table.index(key) for key in date_keys(date)]
     dates = DateColumn()
     lines, found = array("q"), array("d")
     for line, row in table.rows(skipped):
@@ -195,7 +202,7 @@ def read_series(
             place = places[values.index(None)]
             skipped.bad(where, no_number(row[place], table.columns[place], numbers.decimal))
             continue
-        why = "" if date_place is None else dates.add(row[date_place])
+        why = dates.add(" ".join(row[place].strip() for place in date_places)) if date_places else ""
         if why:
             skipped.bad(where, why)
             continue
@@ -204,10 +211,10 @@ def read_series(
         found.extend(value for value in values if value is not None)
     skipped.finish(table.name)
     values_array = np.array(found, dtype=np.float64).reshape(len(lines), len(places))
-    return SeriesFile(
-        table.name,
-        tuple(table.columns[place] for place in places),
-        values_array,
-        np.array(lines),
-        None if date_place is None else dates.done(table.name, lines),
-    )
+    columns = tuple(table.columns[place] for place in places)
+    if not date_places:
+        return SeriesFile(table.name, columns, values_array, np.array(lines), None)
+    done = dates.done(table.name, lines)
+    if done.falling:
+        done, values_array = done.turned(), values_array[::-1].copy()
+    return SeriesFile(table.name, columns, values_array, done.lines, done)

@@ -245,7 +245,8 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         read."""
         if is_folder(path):
             return {}
-        found = sniff_table(path)
+        texts, labels = ([key] if isinstance(key, str) else [] for key in (self.data.text, self.data.label))
+        found = sniff_table(path, texts, labels)
         guessed = {"data.header": found.header, "data.text": found.text, "data.label": found.label}
         return {key: value for key, value in guessed.items() if value is not None}
 
