@@ -28,8 +28,8 @@ Delimiter = Literal[",", ";", "tab", "\t", "|", " "]
 FileKind = Literal["text", "json", "parquet"]
 Record = tuple[int, list[str] | str]  # number of the first line, cells; or the reason where it cannot be cut
 
-_SEP = re.compile(r'"?sep=(.)"?[,;\t|]*\s*', re.IGNORECASE)  # what Excel takes as a word on the delimiter
-_TYPED = re.compile(r"[-+\d.,:/ TZ%]*\d[-+\d.,:/ TZ%]*")  # a number, or a date
+_SEP = re.compile(r'"?sep=(.)"?[,;|\s]*', re.IGNORECASE)  # what Excel takes as a word on the delimiter
+_TYPED = re.compile(r"[-+\d.,:/ TZ%]+")  # a number, or a date
 
 csv.field_size_limit(2 * MAX_LINE)  # a record ends before; csv's own limit, 131,072, is less than a long text
 
@@ -75,7 +75,7 @@ def delimiter_of(source: Source) -> str:
         below = rows[1:] or rows
         fit = sum(len(row) == width for row in below) / len(below)
         cells = [cell for row in below for cell in row]
-        typed = sum(_TYPED.fullmatch(cell.strip()) is not None for cell in cells) / len(cells)
+        typed = sum(_TYPED.fullmatch(cell) is not None for cell in cells) / len(cells)
         score = (fit, typed if delimiter in (usual, ";", "\t") else 0.0, delimiter == usual, width)
         if score > most:
             best, most = delimiter, score

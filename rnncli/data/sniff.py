@@ -16,6 +16,7 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 
 ROWS = 2000  # looked at
+WIDEST = 20_000  # columns that guesses are made about
 ODD = 20  # a column of numbers has at most one cell in so many that is none; but one in any case
 TEXTS = (
     "text",
@@ -96,7 +97,14 @@ def sniff_table(source: Source, texts: Collection[str] = (), labels: Collection[
 
     texts, labels: what the recipe calls these columns; a header that has them is taken at its word.
     """
-    header = _has_header(open_table(source, header=False))
+    bare = open_table(source, header=False)
+    if len(bare.columns) > WIDEST:
+        raise DataError(
+            tr("has {n} columns, too many to guess from", n=f"{len(bare.columns):,}"),
+            where=bare.name,
+            todo=tr("write the recipe by hand, or keep the columns that matter"),
+        )
+    header = _has_header(bare)
     table = open_table(source, header=header)
     numbered = list(islice(table.rows(Skipped("skip")), ROWS))
     rows, lines = [row for _, row in numbered], [line for line, _ in numbered]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from rnncli.data.date_forms import EPOCH, Moment
 
@@ -55,17 +57,19 @@ def zone_of(clocks: Any, offsets: Any, values: Any) -> Zone:
     return Zone(values, offsets, values is not clocks, names)
 
 
-def _known() -> list[str]:
-    """The names of all zones; none where the system has no list of them (Windows without the package tzdata)."""
-    from zoneinfo import available_timezones
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
 
-    return sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
+
+@cache
+def _known() -> tuple[str, ...]:
+    """The names of all zones; none where the system has no list of them (Windows without the package tzdata)."""
+    return tuple(sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")))
 
 
 def _offset(name: str, moment: datetime, instant: bool) -> int:
     """In microseconds. moment: without a zone, UTC for an instant, else what the clock shows."""
-    from zoneinfo import ZoneInfo
-
-    zone = ZoneInfo(name)
+    zone = _zone(name)
     local = moment.replace(tzinfo=UTC).astimezone(zone) if instant else moment.replace(tzinfo=zone)
     return (local.utcoffset() or timedelta()) // timedelta(microseconds=1)
