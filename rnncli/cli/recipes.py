@@ -172,7 +172,7 @@ def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[s
     from rnncli.tasks import load_recipe
     from rnncli.tasks.base import Suggested
 
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, [text for text in sets if text.startswith("data.delimiter=")])
     found = recipe.task.suggest_settings(path, recipe.config)
     exact = {key: Verbatim(value) if isinstance(value, str) else value for key, value in found.items()}
     notes = found.notes if isinstance(found, Suggested) else []

@@ -14,7 +14,7 @@ from rnncli.errors import DataError
 
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+")
 _DATE_WORDS = "date dates datum day days time timestamp datetime ds ts zeit tag fecha dia jour heure month week year"
-_DATE = frozenset([*_DATE_WORDS.split(), "日期", "时间", "年月"])
+_DATE = frozenset([*_DATE_WORDS.split(), "hour", "hr", "minute", "weekday", "quarter", "日期", "时间", "年月"])
 _PARTS = (  # a date in columns of its own
     frozenset(["year", "yr", "yyyy", "jahr", "annee", "año", "年", "年份"]),
     frozenset(["month", "mon", "mm", "mo", "monat", "mois", "mes", "月", "月份"]),
@@ -55,7 +55,7 @@ def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Seq
     """The column of dates: first those in order, then those called like dates, then the first; or several columns that
     make dates only together: date and time, or year, month, day and hour."""
     found = [guess for place, name in enumerate(names) if (guess := _of(names, (place,), cells, lines)) is not None]
-    best = min(found, key=lambda one: (not one.ordered, not _called_date(one.columns[0])), default=None)
+    best = min(found, key=lambda one: (not one.ordered, not is_date(one.columns[0])), default=None)
     if best is not None and best.ordered and best.dates is not None and best.dates.form.plain:
         return best
     for places in _together(names, cells, best):
@@ -65,7 +65,7 @@ def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Seq
     if best is not None:
         return best
     for place, name in enumerate(names):  # so that reading says which cell is not understood
-        if _called_date(name) and _some(cells[place]) > len(lines) / 2 and len(set(cells[place])) > len(lines) / 2:
+        if is_date(name) and _some(cells[place]) > len(lines) / 2 and len(set(cells[place])) > len(lines) / 2:
             return DateGuess((name,), (place,), None)
     return None
 
@@ -93,7 +93,7 @@ def _of(
     guess = DateGuess(columns, places, dates)
     if len(set(dates.values.tolist())) < 2:
         return None
-    called = any(map(_called_date, columns)) or len(places) > 1
+    called = any(map(is_date, columns)) or len(places) > 1
     if not dates.form.plain and not called and (dates.form.rank > 1 or dates.step is None or not guess.ordered):
         return None
     if not dates.form.plain and len(good) < len(lines):
@@ -113,11 +113,12 @@ def _together(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGu
     found = [tuple(parts[:n]) for n in range(len(parts), 1, -1)]
     if date is not None and len(date.places) == 1:
         clocks = [p for p, column in enumerate(cells) if p not in date.places and all(map(_CLOCK.fullmatch, column))]
-        found += [(*date.places, p) for p in clocks if _called_date(names[p]) or low[p] in _PARTS[3]]
+        found += [(*date.places, p) for p in clocks if is_date(names[p]) or low[p] in _PARTS[3]]
     return found
 
 
-def _called_date(name: str) -> bool:
+def is_date(name: str) -> bool:
+    """Whether a column is called like one of dates or times."""
     return any(word.lower() in _DATE for word in _WORDS.findall(name))
 
 

@@ -43,14 +43,15 @@ def kind_of(source: Source) -> FileKind:
         return "text"
     if name.endswith((".jsonl", ".ndjson")):
         return "json"
-    first = next((text for _, text in islice(lines_of(source), HEAD) if text.strip()), "")
-    if name.endswith(".json") and first.lstrip().startswith("["):
+    first = next((text for _, text in islice(lines_of(source), HEAD) if text.strip()), "").strip()
+    lines = first.startswith("{") and isinstance(_object(first), dict)
+    if name.endswith(".json") and not lines and first[:1] in ("[", "{"):
         raise DataError(
             tr("is JSON in one piece, and a table is read from JSON Lines, one object a line"),
             where=name_of(source),
             todo=tr("convert it: jq -c '.[]' {name} > data.jsonl", name=name_of(source)),
         )
-    return "json" if first.lstrip().startswith("{") and isinstance(_object(first), dict) else "text"
+    return "json" if lines else "text"
 
 
 def delimiter_of(source: Source) -> str:
@@ -240,6 +241,7 @@ def _parquet(source: Source) -> Any:
     exact = re.sub(r"([*?\[])", r"[\1]", str(Path(source).absolute()))  # DuckDB takes a name as a pattern
     try:
         connection = duckdb.connect(config={"threads": 1, "memory_limit": "1GB"})
+        connection.execute("set TimeZone = 'UTC'")
         return connection.execute("select * from read_parquet(?)", [exact])
     except duckdb.Error as error:
         raise _damaged(source, error) from error

@@ -92,12 +92,15 @@ class TableGuess:
         return [column.name for column in self.columns if column.kind == "text"]
 
 
-def sniff_table(source: Source, texts: Collection[str] = (), labels: Collection[str] = ()) -> TableGuess:
+def sniff_table(
+    source: Source, texts: Collection[str] = (), labels: Collection[str] = (), delimiter: str | None = None
+) -> TableGuess:
     """What the first rows show. Guesses are for a recipe that a person then reads; training never guesses.
 
-    texts, labels: what the recipe calls these columns; a header that has them is taken at its word.
+    texts, labels: what the recipe calls these columns; a header that has them is taken at its word. delimiter: None
+    for the one that fits.
     """
-    bare = open_table(source, header=False)
+    bare = open_table(source, header=False, delimiter=delimiter)
     if len(bare.columns) > WIDEST:
         raise DataError(
             tr("has {n} columns, too many to guess from", n=f"{len(bare.columns):,}"),
@@ -105,7 +108,7 @@ def sniff_table(source: Source, texts: Collection[str] = (), labels: Collection[
             todo=tr("write the recipe by hand, or keep the columns that matter"),
         )
     header = _has_header(bare)
-    table = open_table(source, header=header)
+    table = open_table(source, header=header, delimiter=delimiter)
     numbered = list(islice(table.rows(Skipped("skip")), ROWS))
     rows, lines = [row for _, row in numbered], [line for line, _ in numbered]
     if not rows:

@@ -92,8 +92,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         return read_new_series(config.data, fitted, path)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
-        targets = [key for key in config.data.targets() if isinstance(key, str)] if config is not None else []
-        return suggest_columns(path, targets)
+        return suggest_columns(path, config.data if config is not None else None)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         from rnncli.nn.forecast import Forecaster, Relative

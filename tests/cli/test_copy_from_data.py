@@ -14,7 +14,7 @@ from rnncli.recipe.parse import Verbatim, flow_text, parse
 from rnncli.tasks import load_recipe
 from tests.narrowed import of_kind
 
-Copy = Callable[[str, str, list[str]], tuple[dict[str, Any], str]]
+Copy = Callable[..., tuple[dict[str, Any], str]]
 NAMES = ["[kW]", "0x1A", "-", "~", "yes", "2020", "1e3", "{a: b}", "# no", "'x'", "null", "a: b", "°C"]
 DAYS = [f"{datetime(2020, 1, 1) + timedelta(days=i):%Y-%m-%d}" for i in range(120)]
 
@@ -24,10 +24,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Copies a recipe for a table of these rows; returns its data section, and what was said."""
     monkeypatch.chdir(tmp_path)
 
-    def copied(recipe: str, header: str, rows: list[str]) -> tuple[dict[str, Any], str]:
+    def copied(recipe: str, header: str, rows: list[str], *words: str) -> tuple[dict[str, Any], str]:
         Path("my.yaml").unlink(missing_ok=True)
         Path("my.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-        assert run(["recipes", "copy", recipe, "my.yaml", "--data", "my.csv"]) == 0
+        assert run(["recipes", "copy", recipe, "my.yaml", "--data", "my.csv", *words]) == 0
         said = capsys.readouterr()
         data = of_kind(dict, load_recipe("my.yaml").document.values["data"])
         return data, said.out + said.err
@@ -84,3 +84,16 @@ def test_a_date_that_is_missing_is_filled_in(copy: Copy) -> None:
     data, said = copy("forecasting", "date,y", [f"{day},{i * i % 17}.5" for i, day in enumerate(DAYS) if i != 50])
     assert data["missing"] == "interpolate"
     assert "rnncli train my.yaml" in said
+
+
+def test_a_delimiter_that_is_given_is_used(copy: Copy) -> None:
+    rows = [f"{'nice, fine' if i % 2 else 'bad, poor'} {i};{'pn'[i % 2]}" for i in range(60)]
+    data, said = copy("names", "the, text;label", rows, "--set", "data.delimiter=;")
+    assert (data["text"], data["label"], data["delimiter"]) == ("the, text", "label", ";")
+    assert "rnncli train my.yaml" in said
+
+
+def test_hours_and_months_are_no_targets(copy: Copy) -> None:
+    rows = [f"{day},{i % 12 + 1},{i % 24},{i * i % 17}.5" for i, day in enumerate(DAYS)]
+    data, _ = copy("forecasting", "date,month,hour,load", rows)
+    assert (data["target"], data["past"]) == ("load", ["month", "hour"])

@@ -103,9 +103,9 @@ def test_lines_that_are_no_json_are_named(tmp_path: Path) -> None:
     skipped = Skipped("skip")
     assert [cells for _, cells in read_cells(path, ["a", "b.c"], skipped)] == [["true", '["1", "2.50"]'], ["x", "y"]]
     assert [where for where, _ in skipped.first] == [f"{path}:2", f"{path}:3"]
-    whole = write(tmp_path / "x.json", '[{"a": 1}]')
-    with pytest.raises(DataError, match="jq -c"):
-        open_table(whole)
+    for whole in ('[{"a": 1}]', '{\n "a": 1}'):
+        with pytest.raises(DataError, match="jq -c"):
+            open_table(write(tmp_path / "x.json", whole))
 
 
 def test_pairs_in_json_lines(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from rnncli.data.batch import Batch
 from rnncli.data.cells import NumberFormat, Thousands
+from rnncli.data.guesses import is_date
 from rnncli.data.records import Delimiter
 from rnncli.data.series import RegularSeries, read_regular
 from rnncli.data.skipped import Skipped
@@ -323,18 +324,21 @@ def last_window(data: Data, fitted: Fitted, series: RegularSeries) -> Batch:
 TARGETS = ("target", "value", "y", "ot")  # what a column that is forecast is called
 
 
-def suggest_columns(path: str, targets: Sequence[str] = ()) -> Suggested:
+def suggest_columns(path: str, data: Data | None = None) -> Suggested:
     """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
 
-    targets: what the recipe calls its target. The target is the first column of numbers, or the one called like a
-    target; the others become columns known up to now, which is true of any: whoever reads the recipe moves those known
-    ahead. Raises DataError: not to be read, a column that might have been the target but for a cell, several series.
+    data: of the recipe that is copied. The target is the first column of numbers, or the one called like the recipe's,
+    or like targets are; the others become columns known up to now, which is true of any: whoever reads the recipe moves
+    those known ahead. Raises DataError: not to be read, a column that might have been the target but for a cell,
+    several series.
     """
-    found = sniff_table(path)
+    found = sniff_table(path, delimiter=data.delimiter if data else None)
     numbers = found.numbers()
     _check_readable(found, numbers, path)
     low = {name.lower(): name for name in reversed(numbers)}
-    target = next((low[name.lower()] for name in (*targets, *TARGETS) if name.lower() in low), numbers[0])
+    called = [str(key).lower() for key in (*(data.targets() if data else ()), *TARGETS)]
+    likely = [name for name in numbers if not is_date(name)] or numbers  # hour and month may help, but are known
+    target = next((low[name] for name in called if name in low), likely[0])
     dates = found.date.dates if found.date is not None else None
     season = dates.step.season if dates is not None and dates.step is not None else 1
     filled: dict[str, Json] = {
