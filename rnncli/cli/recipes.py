@@ -21,6 +21,7 @@ from rnncli.records import Json
 if TYPE_CHECKING:
     from rnncli.tasks import Recipe
 
+WRITTEN = ("data.delimiter=", "data.decimal=", "data.thousands=", "data.na_values=")  # how a file is written
 LARGE = 200_000_000  # bytes of data; more is not read to fit epochs to it
 
 app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
@@ -172,7 +173,7 @@ def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[s
     from rnncli.tasks import load_recipe
     from rnncli.tasks.base import Suggested
 
-    recipe = load_recipe(name, [text for text in sets if text.startswith("data.delimiter=")])
+    recipe = load_recipe(name, [text for text in sets if text.startswith(WRITTEN)])
     found = recipe.task.suggest_settings(path, recipe.config)
     exact = {key: Verbatim(value) if isinstance(value, str) else value for key, value in found.items()}
     notes = found.notes if isinstance(found, Suggested) else []

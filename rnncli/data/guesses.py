@@ -22,6 +22,8 @@ _PARTS = (  # a date in columns of its own
     frozenset(["hour", "hr", "hh", "stunde", "heure", "hora", "时", "小时"]),
 )
 _CLOCK = re.compile(r"\d{1,2}[:.]\d\d([:.]\d\d([.,]\d+)?)?( ?[ap]\.?m\.?)?|\d{1,2}", re.IGNORECASE)
+_QUARTER = re.compile(r"q[1-4]", re.IGNORECASE)
+_LIKE_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d:\d\d|[12]\d{3}[-/]\d\d")
 _AMBIGUOUS = re.compile(r"\W*[1-9]\d{0,2}[,.]\d{3}\W*")
 _LOOKS = 0.8  # of the cells of a column of dates, those that are dates
 
@@ -65,7 +67,10 @@ def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Seq
     if best is not None:
         return best
     for place, name in enumerate(names):  # so that reading says which cell is not understood
-        if is_date(name) and _some(cells[place]) > len(lines) / 2 and len(set(cells[place])) > len(lines) / 2:
+        column = cells[place]
+        like = sum(_LIKE_DATE.search(cell) is not None for cell in column)
+        seems = like > _LOOKS * len(lines) or (is_date(name) and _some(column) > len(lines) / 2)
+        if seems and len(set(column)) > len(lines) / 2:
             return DateGuess((name,), (place,), None)
     return None
 
@@ -96,9 +101,7 @@ def _of(
     called = any(map(is_date, columns)) or len(places) > 1
     if not dates.form.plain and not called and (dates.form.rank > 1 or dates.step is None or not guess.ordered):
         return None
-    if not dates.form.plain and len(good) < len(lines):
-        return None
-    return guess
+    return None if not dates.form.plain and not called and len(good) < len(lines) else guess
 
 
 def _together(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess | None) -> list[tuple[int, ...]]:
@@ -111,9 +114,15 @@ def _together(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGu
             break
         parts.append(place)
     found = [tuple(parts[:n]) for n in range(len(parts), 1, -1)]
+    if parts:
+        found += [(parts[0], p) for p, column in enumerate(cells) if all(map(_QUARTER.fullmatch, column))]
     if date is not None and len(date.places) == 1:
         clocks = [p for p, column in enumerate(cells) if p not in date.places and all(map(_CLOCK.fullmatch, column))]
-        found += [(*date.places, p) for p in clocks if is_date(names[p]) or low[p] in _PARTS[3]]
+        found += [
+            (*date.places, p)
+            for p in clocks
+            if low[p] in _PARTS[3] or (is_date(names[p]) and not cells[p][0].isdecimal())
+        ]
     return found
 
 
@@ -134,12 +143,13 @@ def several_series(
     if date.dates is None or date.ordered or len(date.dates.values) < len(cells[0]):
         return None
     values = date.dates.values.tolist()
+    disorder = len(date.dates.backwards) + len(date.dates.duplicates)
     for place in sorted(range(len(names)), key=lambda place: number(cells[place][0]) is not None):
         groups: dict[str, list[int]] = {}
         for cell, value in zip(cells[place], values, strict=True):
             groups.setdefault(cell, []).append(value)
-        if place in date.places or not 2 <= len(groups) <= len(values) // 3:
-            continue
+        if place in date.places or is_date(names[place]) or not 2 <= len(groups) <= min(disorder + 1, len(values) // 3):
+            continue  # each series but the first begins with a date that does not come after the one before
         steps = [[b - a for a, b in pairwise(of)] for of in groups.values()]
         if all(all(step > 0 for step in one) or all(step < 0 for step in one) for one in steps):
             return names[place], list(groups)[:2]

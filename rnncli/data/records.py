@@ -44,6 +44,12 @@ def kind_of(source: Source) -> FileKind:
     if name.endswith((".jsonl", ".ndjson")):
         return "json"
     first = next((text for _, text in islice(lines_of(source), HEAD) if text.strip()), "").strip()
+    if first.lower().startswith(("<!doctype", "<html", "<?xml", "<table")):
+        what, todo = tr("is a web page or XML, not a table"), tr("export the table as CSV")
+        raise DataError(what, where=name_of(source), todo=todo)
+    if first.startswith("version https://git-lfs."):
+        what, todo = tr("only stands for a large file that Git LFS keeps elsewhere"), tr("fetch it: git lfs pull")
+        raise DataError(what, where=name_of(source), todo=todo)
     lines = first.startswith("{") and isinstance(_object(first), dict)
     if name.endswith(".json") and not lines and first[:1] in ("[", "{"):
         raise DataError(

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Literal
 
 from rnncli.data.cells import MISSING, NumberFormat, is_missing, no_number
-from rnncli.data.guesses import DateGuess, date_column, is_id, number_format, several_series
+from rnncli.data.guesses import DateGuess, date_column, is_date, is_id, number_format, several_series
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
 from rnncli.data.table import Table, open_table
@@ -89,16 +89,25 @@ class TableGuess:
 
     def passed_over(self) -> list[str]:
         """The columns of text, which no series is read from."""
-        return [column.name for column in self.columns if column.kind == "text"]
+        return [column.name for column in self.columns if column.kind == "text" and column.name]
+
+    def undated(self) -> list[str]:
+        """The columns of numbers that are called dates, where none is read as dates."""
+        return [name for name in self.numbers() if is_date(name)] if self.date is None else []
 
 
 def sniff_table(
-    source: Source, texts: Collection[str] = (), labels: Collection[str] = (), delimiter: str | None = None
+    source: Source,
+    texts: Collection[str] = (),
+    labels: Collection[str] = (),
+    *,
+    delimiter: str | None = None,
+    numbers: NumberFormat | None = None,
 ) -> TableGuess:
     """What the first rows show. Guesses are for a recipe that a person then reads; training never guesses.
 
-    texts, labels: what the recipe calls these columns; a header that has them is taken at its word. delimiter: None
-    for the one that fits.
+    texts, labels: what the recipe calls these columns; a header that has them is taken at its word. delimiter,
+    numbers: how the file is written, None for what fits.
     """
     bare = open_table(source, header=False, delimiter=delimiter)
     if len(bare.columns) > WIDEST:
@@ -114,7 +123,7 @@ def sniff_table(
     if not rows:
         raise DataError(tr("no row has as many columns as the first line"), where=table.name)
     cells = [[row[place].strip() for row in rows] for place in range(len(table.columns))]
-    form = number_format(cells, table.delimiter)
+    form = numbers or number_format(cells, table.delimiter)
     date = date_column(table.columns, cells, lines)
     columns = [
         _column(name, column, lines, form, date is not None and name in date.columns)
@@ -144,11 +153,12 @@ def _has_header(table: Table) -> bool:
         return True
     first, below = rows[0], [list(column) for column in zip(*rows[1:], strict=True)]
     form = number_format(below, table.delimiter)
-    dates = date_column(["" for _ in below], below, range(1, len(rows)))
+    guess = date_column(["" for _ in below], below, range(1, len(rows)))
+    dated = guess.places if guess is not None and guess.dates is not None else ()
     typed = [
-        form.number(cell) is not None or (dated and dates is not None and dates.fits(cell))
+        form.number(cell) is not None or (place in dated and guess is not None and guess.fits(cell))
         for place, (cell, column) in enumerate(zip(first, below, strict=True))
-        if not is_missing(cell) and ((dated := dates is not None and place in dates.places) or _numeric(column, form))
+        if not is_missing(cell) and (place in dated or _numeric(column, form))
     ]
     if typed:
         return 2 * sum(typed) <= len(typed)  # a column may be called 2020

@@ -93,6 +93,13 @@ def test_a_delimiter_that_is_given_is_used(copy: Copy) -> None:
     assert "rnncli train my.yaml" in said
 
 
+def test_marks_that_are_given_are_used(copy: Copy) -> None:
+    rows = [f'{day},"{1 + i % 5},{i * i % 17:03d}"' for i, day in enumerate(DAYS)]
+    data, said = copy("forecasting", "date,y", rows, "--set", "data.thousands=,")
+    assert (data["target"], data["thousands"]) == ("y", ",")
+    assert "rnncli train my.yaml" in said
+
+
 def test_hours_and_months_are_no_targets(copy: Copy) -> None:
     rows = [f"{day},{i % 12 + 1},{i % 24},{i * i % 17}.5" for i, day in enumerate(DAYS)]
     data, _ = copy("forecasting", "date,month,hour,load", rows)

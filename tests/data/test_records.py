@@ -108,6 +108,19 @@ def test_lines_that_are_no_json_are_named(tmp_path: Path) -> None:
             open_table(write(tmp_path / "x.json", whole))
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<!DOCTYPE html>\n<html><table>", "web page"),
+        ('<?xml version="1.0"?>\n<rows/>', "XML"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "git lfs pull"),
+    ],
+)
+def test_what_is_no_table_is_said(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        open_table(write(tmp_path / "x.csv", text))
+
+
 def test_pairs_in_json_lines(tmp_path: Path) -> None:
     text = '{"id": "1", "translation": {"en": "one", "de": "eins"}}\n{"translation": {"de": "zwei", "en": "two"}}\n'
     pairs = read_pairs(write(tmp_path / "x.jsonl", text), Skipped(), (1, 2))

@@ -101,6 +101,11 @@ def test_digits_are_dates_where_they_are_called_so_or_keep_a_step(tmp_path: Path
             (["16/12/2006"] * 24 + ["17/12/2006"] * 12, [f"{i % 24}:00:00" for i in range(36)]),
             "Date Time hourly",
         ),
+        (
+            "year,quarter",
+            ([1950 + i // 4 for i in range(36)], [f"Q{i % 4 + 1}" for i in range(36)]),
+            "year quarter quarterly",
+        ),
         ("dteday,hr", ([d for d in days(2) for _ in range(24)][:36], [i % 24 for i in range(36)]), "dteday hr hourly"),
     ],
 )  # fmt: skip
@@ -134,6 +139,24 @@ def test_series_one_below_the_other_are_seen(tmp_path: Path, by_id: bool) -> Non
     rows = sorted(rows) if by_id else rows
     guess = sniff_table(csv_of(tmp_path / "x.csv", "shop,date,y", *zip(*rows, strict=True)))
     assert guess.several == ("shop", ["north", "south"])
+
+
+def test_one_date_twice_is_no_second_series(tmp_path: Path) -> None:
+    y = [i * i % 17 for i in range(40)]
+    guess = sniff_table(csv_of(tmp_path / "x.csv", "date,y", [*days(20), *days(39)[19:]], y))
+    assert (dated(guess), guess.several) == ("date daily", None)
+
+
+def test_what_looks_like_dates_is_not_dropped(tmp_path: Path) -> None:
+    y = [i * i % 17 for i in range(40)]
+    ranges = [f"{day} 00:00 - {day} 23:00" for day in days(40, "%d.%m.%Y")]
+    assert dated(sniff_table(csv_of(tmp_path / "a.csv", "MTU,y", ranges, y))) == "MTU -"
+    hours = [f"201801{1 + i // 24:02d}{i % 24:02d}" for i in range(39)] + ["2018013299"]
+    assert dated(sniff_table(csv_of(tmp_path / "b.csv", "date,y", hours, y))) == "date hourly"
+    both = [f"{1 + i:02d}/{2 + i:02d}/2020" for i in range(10)]
+    assert dated(sniff_table(csv_of(tmp_path / "c.csv", "when,y", both, y[:10]))) == "when -"
+    floats = sniff_table(csv_of(tmp_path / "d.csv", "time,y", [i / 8 for i in range(40)], y))
+    assert (dated(floats), floats.undated()) == ("", ["time"])
 
 
 def test_ids_and_constant_columns_are_no_targets(tmp_path: Path) -> None:

@@ -332,7 +332,8 @@ def suggest_columns(path: str, data: Data | None = None) -> Suggested:
     those known ahead. Raises DataError: not to be read, a column that might have been the target but for a cell,
     several series.
     """
-    found = sniff_table(path, delimiter=data.delimiter if data else None)
+    said = data.numbers() if data is not None and data.numbers() != NumberFormat() else None
+    found = sniff_table(path, delimiter=data.delimiter if data else None, numbers=said)
     numbers = found.numbers()
     _check_readable(found, numbers, path)
     low = {name.lower(): name for name in reversed(numbers)}
@@ -366,7 +367,7 @@ def _check_readable(found: TableGuess, numbers: Sequence[str], path: str) -> Non
     for column in found.columns:
         if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
             line, why = column.odd
-            todo = tr("fix the value, or leave the cell blank: a missing value can be filled in (data.missing)")
+            todo = tr("fix the value or leave the cell blank (data.missing); say how numbers are written with --set")
             raise DataError(why, where=f"{name_of(path)}:{line}", todo=todo)
     if not numbers:
         raise DataError(tr("there is no column of numbers in it"), where=path)
@@ -390,4 +391,6 @@ def _not_read(found: TableGuess, numbers: Sequence[str]) -> list[str]:
     others = [column.name for column in found.columns if column.kind == "number" and column.name not in numbers]
     ids = ", ".join(repr(name[:40]) for name in others[:10])
     notes = [tr("columns of text are not read: {columns}", columns=texts)] if texts else []
+    if dates := ", ".join(repr(name[:40]) for name in found.undated()):
+        notes.append(tr("called dates, but read as numbers: {columns}", columns=dates))
     return notes + ([tr("ids and constant columns are not read: {columns}", columns=ids)] if ids else [])

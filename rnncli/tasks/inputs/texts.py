@@ -246,7 +246,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         if is_folder(path):
             return {}
         texts, labels = ([key] if isinstance(key, str) else [] for key in (self.data.text, self.data.label))
-        found = sniff_table(path, texts, labels, self.data.delimiter)
+        found = sniff_table(path, texts, labels, delimiter=self.data.delimiter)
         guessed = {"data.header": found.header, "data.text": found.text, "data.label": found.label}
         return {key: value for key, value in guessed.items() if value is not None}
 
