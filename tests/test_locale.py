@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 import rnncli
-from rnncli import cli, locale, names, tasks, views
+from rnncli import locale, names, tasks, views
 from rnncli.cells import CELLS
+from rnncli.cli import usage
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
 from tests.fixture_types import AsKept
@@ -36,7 +37,7 @@ OTHERS = locale.LANGUAGES[1:]
 # Where `tr` or `trn` is given a variable: the expression, as it is written -> the module and what its values are.
 VARIABLES: dict[str, str | tuple[str, ...]] = {
     "text": "report/__init__.py",  # hands its own argument on
-    "expected": "cli/__init__.py",
+    "expected": "cli/usage.py",
     "self.counted": "cli/watching.py",
     "names.TORCH_HABITS[key]": "recipe/check.py",
     "mark.text": "recipe/check.py",
@@ -116,7 +117,7 @@ def through_variables() -> set[str]:
     from rnncli.bench.recipes_page import _about
     from rnncli.recipe import sections
 
-    found = {*names.TORCH_HABITS.values(), *cli._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
+    found = {*names.TORCH_HABITS.values(), *usage._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= set(views.GROUPS)
     found |= {text for name in CELLS for text in CELLS[name].about.values()}

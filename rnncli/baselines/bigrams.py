@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import Reading
 from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
 
 PAIRS = 1 << 22  # different pairs counted at a time: 32 MB in a table, up to three times that in a list
 
@@ -49,14 +55,14 @@ def bigram_losses(trained: Tokens, tested: Tokens, size: int) -> Generator[Readi
     return totals[0] / n, totals[1] / n
 
 
-def _of(block: Any, first: int, stop: int) -> tuple[Any, Any]:
+def _of(block: Ints, first: int, stop: int) -> tuple[Ints, Ints]:
     """The block's pairs whose first token is first ... stop - 1."""
     a, b = block[:-1], block[1:]
     inside = (a >= first) & (a < stop)
     return a[inside], b[inside]
 
 
-def _stretches(before: Any, size: int) -> list[tuple[int, int]]:
+def _stretches(before: Ints, size: int) -> list[tuple[int, int]]:
     """First tokens in stretches that have at most PAIRS different pairs, as far as their counts tell."""
     import numpy as np
 
@@ -80,12 +86,12 @@ class _Pairs:
         self.first, self.size = first, size
         self.table = np.zeros((stop - first) * size, np.int64) if (stop - first) * size <= PAIRS else None
         self.keys, self.times = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self.waiting: list[Any] = []
+        self.waiting: list[Ints] = []
 
-    def _keys(self, a: Any, b: Any) -> Any:
+    def _keys(self, a: Ints, b: Ints) -> Ints:
         return (a - self.first) * self.size + b
 
-    def add(self, a: Any, b: Any) -> None:
+    def add(self, a: Ints, b: Ints) -> None:
         import numpy as np
 
         keys = self._keys(a, b)
@@ -109,7 +115,7 @@ class _Pairs:
         self.times = np.bincount(place, np.concatenate([self.times, times]), len(keys)).astype(np.int64)
         self.keys = keys
 
-    def count(self, a: Any, b: Any) -> Any:
+    def count(self, a: Ints, b: Ints) -> Ints:
         import numpy as np
 
         keys = self._keys(a, b)

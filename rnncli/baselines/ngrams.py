@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LONGEST = 3  # tokens in an n-gram
 PENALTY = 1e-5  # on the squared weights; chosen on validation parts among 1e-5, 1e-4 and 1e-3
@@ -44,7 +47,7 @@ class NgramClassifier:
         bags, targets = self._bags(texts), torch.tensor(labels)
         optimizer = torch.optim.LBFGS([self._weight, self._bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
-        def closure() -> Any:
+        def closure() -> Tensor:
             optimizer.zero_grad()
             error = F.cross_entropy(self._scores(bags), targets) + PENALTY * self._weight.square().sum()
             error.backward()
@@ -52,7 +55,7 @@ class NgramClassifier:
 
         optimizer.step(closure)
 
-    def log_probs(self, texts: Sequence[Sequence[str]]) -> Any:
+    def log_probs(self, texts: Sequence[Sequence[str]]) -> Tensor:
         """Each class's log probability, a tensor (texts, C). N-grams that training never saw are left out."""
         import torch
 
@@ -60,7 +63,7 @@ class NgramClassifier:
             parts = [texts[start : start + STRETCH] for start in range(0, max(1, len(texts)), STRETCH)]
             return torch.cat([self._scores(self._bags(part)).log_softmax(1) for part in parts])
 
-    def _bags(self, texts: Sequence[Sequence[str]]) -> tuple[Any, Any, Any]:
+    def _bags(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor, Tensor]:
         """(numbers of the known n-grams of all texts in a row, where each text begins there, weight of each)."""
         import numpy as np
         import torch
@@ -74,7 +77,7 @@ class NgramClassifier:
         of_all, of_texts, of_each = (torch.from_numpy(np.array(values)) for values in (numbers, starts, weights))
         return of_all, of_texts, of_each
 
-    def _scores(self, bags: tuple[Any, Any, Any]) -> Any:
+    def _scores(self, bags: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         from torch.nn import functional as F
 
         numbers, starts, weights = bags

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rnncli.bench.machine import IDENTITY
 from rnncli.bench.measure import Interval
-from rnncli.bench.pages import SCHEMA, VERDICTS
+from rnncli.bench.pages import SCHEMA
+from rnncli.bench.verdicts import VERDICTS
 from rnncli.errors import DataError, UsageError
 from rnncli.files import read_chunks
 from rnncli.locale import tr

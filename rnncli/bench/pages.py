@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from rnncli.bench.engines import Contest, Figure, Measured
+from rnncli.bench.engines import Figure, Measured
 from rnncli.bench.machine import machine
-from rnncli.bench.measure import WIDE, Interval, Watch
-from rnncli.bench.sizes import Axis
+from rnncli.bench.measure import WIDE, Interval
+from rnncli.bench.sizes import Axis, Row
+from rnncli.bench.verdicts import VERDICTS, verdicts
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Message, Page, Record, Series, Table
 
 SCHEMA = "rnncli/bench/1"
-VERDICTS = [Column("what", "", "text", once=True), Column("text", "", "text")]
 
 
 def pass_name(what: str) -> str:
@@ -146,7 +145,7 @@ def screen(measured: Measured) -> Page:
             )
         ),
         _latency_table(measured) if plan.what == "step" else _rate_table(measured),
-        Table("verdicts", VERDICTS, _verdicts(measured)),
+        Table("verdicts", VERDICTS, verdicts(measured)),
         Commands(tr("next"), _next(measured)),
     ]
     return page_of(measured, shown, title)
@@ -168,7 +167,7 @@ def _ceilings(measured: Measured) -> str:
 
 def _lines(measured: Measured) -> list[list[Figure]]:
     """The figures of each line of the table: same row and thread count, engine after engine."""
-    lines: dict[tuple[Any, int], list[Figure]] = {}
+    lines: dict[tuple[Row, int], list[Figure]] = {}
     for figure in measured.figures:
         lines.setdefault((figure.row, figure.threads), []).append(figure)
     return list(lines.values())
@@ -260,129 +259,6 @@ def _latency_table(measured: Measured) -> Table:
     return Table("latencies", columns, rows)
 
 
-def _verdicts(measured: Measured) -> list[list[str]]:
-    """What is fastest, unless the machine moved; whether it was steady; what was noisy."""
-    rows: list[list[str]] = []
-    if measured.moved:
-        what = tr("the machine changed while it was measured: no verdict; run it again when it is quiet")
-        rows.append([tr("withdrawn"), what])
-    else:
-        rows += [[tr("fastest here"), text] for text in fastest(measured.contests)]
-        rows += [[tr("auto"), text] for text in _automatic(measured.contests)]
-        if len(measured.plan.threads) > 1:
-            rows.append([tr("threads"), _threads(measured)])
-    rows.append([tr("steady") if not measured.moved else tr("! moved"), _steady(measured)])
-    widest = max((figure.spread for figure in measured.figures), default=0.0)
-    rows += noise(widest, measured.watch, max(measured.plan.threads))
-    bound = {figure.bound.by for figure in measured.figures}
-    if "elements" in bound:
-        rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory")])
-    return rows
-
-
-def noise(widest: float, watch: Watch, threads: int) -> list[list[str]]:
-    """What makes figures doubtful, a row each: how far the times of an arm spread, and other work on the machine."""
-    rows: list[list[str]] = []
-    if widest > WIDE:
-        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(widest * 100))
-        rows.append([tr("! spread"), text])
-    cores = usable_cores()
-    if watch.busy(cores, threads):
-        rows.append([tr("! busy"), _busy(watch, cores)])
-    return rows
-
-
-def _busy(watch: Watch, cores: int) -> str:
-    load, got = watch.load, watch.got
-    parts = []
-    if load is not None:
-        parts.append(
-            trn(
-                "load {load} on {n} core before it began",
-                "load {load} on {n} cores before it began",
-                load=f"{load:.1f}",
-                n=cores,
-            )
-        )
-    if got is not None and got < 0.9:
-        parts.append(tr("this process had its core {n}% of the time", n=round(got * 100)))
-    return "; ".join(parts)
-
-
-def _steady(measured: Measured) -> str:
-    parts = []
-    if measured.first is not None and measured.first_after is not None:
-        before, after = f"{measured.first.value:.2f}", f"{measured.first_after.value:.2f}"
-        parts.append(tr("first row, measured again at the end: {before} -> {after}", before=before, after=after))
-    for threads, ceiling in measured.ceilings.items():
-        before, after = f"{ceiling.rate / 1e9:,.0f}", f"{measured.ceilings_after[threads].rate / 1e9:,.0f}"
-        of = f"{threads}: " if len(measured.ceilings) > 1 else ""
-        parts.append(of + tr("ceiling {before} -> {after}", before=before, after=after))
-    return "; ".join(parts)
-
-
-def _name(figure: Figure, threads: bool) -> str:
-    return figure.engine + (f" x{figure.threads}" if threads else "")
-
-
-def fastest(contests: Sequence[Contest]) -> list[str]:
-    """One line per cell: which engine (and thread count) wins, and at which sizes; undecided ones are named so."""
-    threads = len({contest.winner.threads for contest in contests} | {c.second.threads for c in contests if c.second})
-    lines = []
-    for cell in dict.fromkeys(contest.row.cell for contest in contests):
-        mine = [contest for contest in contests if contest.row.cell == cell and contest.second is not None]
-        if not mine:
-            continue
-        won: dict[str, list[str]] = {}
-        for contest in mine:
-            assert contest.second is not None
-            name = _name(contest.winner, threads > 1)
-            if contest.verdict == "inconclusive":
-                name = tr("{one} or {other}", one=name, other=_name(contest.second, threads > 1))
-            won.setdefault(name, []).append(contest.row.sizes)
-        if len(won) == 1:
-            text = tr("{name} at every size", name=next(iter(won))) if len(mine) > 1 else next(iter(won))
-        else:
-            text = "; ".join(tr("{name} at {sizes}", name=name, sizes=", ".join(sizes)) for name, sizes in won.items())
-        lines.append(f"{cell}: {text}")
-    return lines
-
-
-def _automatic(contests: Sequence[Contest]) -> list[str]:
-    """Where `engine: auto` does not take the engine that surely won: a line per cell and engine."""
-    found: dict[tuple[str, str, str], list[Contest]] = {}
-    for contest in contests:
-        ratio = contest.over_automatic
-        if ratio is not None and contest.verdict == "faster" and ratio.low > 1:
-            found.setdefault((contest.row.cell, contest.automatic, contest.winner.engine), []).append(contest)
-    lines = []
-    for (cell, automatic, engine), lost in found.items():
-        ratios = sorted(contest.over_automatic.value for contest in lost if contest.over_automatic is not None)
-        lines.append(
-            tr(
-                "takes {auto} for {cell} {sizes}; --set model.engine={engine} is {ratio} times as fast",
-                auto=automatic,
-                cell=cell,
-                sizes=", ".join(contest.row.sizes for contest in lost),
-                engine=engine,
-                ratio=f"{ratios[0]:.2f}" + (f" to {ratios[-1]:.2f}" if len(ratios) > 1 else ""),
-            )
-        )
-    return lines
-
-
-def _threads(measured: Measured) -> str:
-    counts: dict[int, int] = {}
-    for contest in measured.contests:
-        if contest.verdict == "faster":
-            counts[contest.winner.threads] = counts.get(contest.winner.threads, 0) + 1
-    parts = [
-        trn("{threads} surely fastest in {n} row", "{threads} surely fastest in {n} rows", threads=t, n=n)
-        for t, n in sorted(counts.items())
-    ]
-    return ", ".join(parts) if parts else tr("no count is surely fastest in any row")
-
-
 def _next(measured: Measured) -> list[tuple[str, str]]:
     found = [("rnncli bench hello", tr("a recipe: where its time goes, advice"))]
     if len(measured.plan.threads) == 1:
@@ -433,5 +309,5 @@ def scaling(measured: Measured, axis: Axis) -> Page:
         for (cell, threads), curves in charts.items()
     ]
     title = tr("{what}, growing {axis}", what=pass_name(measured.plan.what), axis=axis) + f", {measured.plan.dtype}"
-    noisy = [row for row in _verdicts(measured) if row[0].startswith("!") or row[0] == tr("steady")]
+    noisy = [row for row in verdicts(measured) if row[0].startswith("!") or row[0] == tr("steady")]
     return page_of(measured, [Table("scaling", columns, rows), *series, Table("verdicts", VERDICTS, noisy)], title)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
-from typing import Any
 
 import torch
 
@@ -106,12 +105,12 @@ class WholeLoop:
 
         return timed
 
-    def _before_step(self, *_: Any) -> None:
+    def _before_step(self, *_: object) -> None:
         self._wait()
         self._clock.add("backward", self._clock.forward_ended)
         self._clock.step_began = time.perf_counter()
 
-    def _after_step(self, *_: Any) -> None:
+    def _after_step(self, *_: object) -> None:
         self._wait()
         self._clock.add("optimizer", self._clock.step_began)
 
@@ -233,7 +232,7 @@ def _waiter(job: Job) -> Callable[[], None]:
     return (lambda: torch.cuda.synchronize(job.device)) if job.device.type == "cuda" else (lambda: None)
 
 
-def _copy(job: Job) -> Any:
+def _copy(job: Job) -> torch.nn.Module:
     return copy.deepcopy(job.model)
 
 
@@ -280,7 +279,7 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
     optimizer = getattr(torch.optim, name)(model.parameters(), **arguments)
     here = [batch.to(job.device) for batch in batches]
     source = cycle(here)
-    carried: list[Any] = [None]
+    carried: list[State | None] = [None]
     wait = _waiter(job)
     clip = job.config.train.clip_grad_norm
 
@@ -375,7 +374,7 @@ def _allowed(job: Job, batch: Batch, precision: str) -> float:
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
     """The first batch's loss without dropout, before any update. With gradients, as in training: without them torch's
     module would run in place of bptt."""
-    model = copy.deepcopy(job.model).eval()
+    model = _copy(job).eval()
     with job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)
     return [(loss.total / loss.count).detach().cpu().reshape(1)]

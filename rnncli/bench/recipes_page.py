@@ -6,8 +6,9 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, paired_ratio, spread_of
-from rnncli.bench.pages import SCHEMA, VERDICTS, noise
+from rnncli.bench.pages import SCHEMA
 from rnncli.bench.recipes import Candidate, Profile, Tried
+from rnncli.bench.verdicts import VERDICTS, noise
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Message, Page, Record, Table
 

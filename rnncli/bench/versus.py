@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ from rnncli.bench.measure import (
     warm_up,
 )
 from rnncli.bench.peers import ALL, PEERS, Process
-from rnncli.bench.peers.worker import LOSSES
+from rnncli.bench.peers.worker import LOSSES, Arrays
 from rnncli.bench.sizes import CELLS, CHARACTER, CHARACTER_HIDDEN, DEFAULT, Pass, Row
 from rnncli.bench.work import require_equal
 from rnncli.data.batch import generator
@@ -133,7 +132,7 @@ class Compared:
         return rate_moved(self.ceiling, self.ceiling_after) or rows_moved
 
 
-def layer_arrays(row: Row) -> dict[str, Any]:
+def layer_arrays(row: Row) -> Arrays:
     """x, the gradient sent back, and weights in torch's layout, float32, drawn from a fixed seed."""
     draw = generator(0, row.H, row.B, row.T, CELLS.index(row.cell))
     bound, rows = row.H**-0.5, cells.CELLS[row.cell].num_gates * row.H
@@ -147,7 +146,7 @@ def layer_arrays(row: Row) -> dict[str, Any]:
     }
 
 
-def loop_arrays(row: Row) -> dict[str, Any]:
+def loop_arrays(row: Row) -> Arrays:
     """A text of V characters, each likely to follow one certain other, cut into windows (updates, T, B); and the
     weights of the character model, 2 layers."""
     V = CHARACTER[2]
@@ -161,7 +160,7 @@ def loop_arrays(row: Row) -> dict[str, Any]:
         text[k] = drawn[k] if surprise[k] else follows[text[k - 1]]
     text[:V] = np.arange(V)  # every character is there, so that a vocabulary made from the text has V
     windows = [text[s : s + row.B * updates * row.T].reshape(row.B, updates, row.T).transpose(1, 2, 0) for s in (0, 1)]
-    found = {"inputs": np.ascontiguousarray(windows[0]), "targets": np.ascontiguousarray(windows[1])}
+    found: Arrays = {"inputs": np.ascontiguousarray(windows[0]), "targets": np.ascontiguousarray(windows[1])}
     bound, rows = row.H**-0.5, cells.CELLS[row.cell].num_gates * row.H
     shapes = {"weight_ih": (rows, row.H), "weight_hh": (rows, row.H), "bias_ih": (rows,), "bias_hh": (rows,)}
     for k in range(LAYERS):
@@ -223,7 +222,7 @@ def _stand(
 ) -> list[Standing]:
     """One row: prepare, compare with torch, choose thread counts, time."""
     file = folder / "arrays.npz"
-    np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))
+    np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))  # type: ignore[arg-type]  # they are no allow_pickle
     work = {"cell": row.cell, "H": row.H, "B": row.B, "T": row.T, "pass": what, "loop": plan.loop}
     work |= {"V": CHARACTER[2], "lr": LEARNING_RATE}
     for process in processes.values():

@@ -6,8 +6,9 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
-from rnncli.bench.pages import SCHEMA, VERDICTS, noise
+from rnncli.bench.pages import SCHEMA
 from rnncli.bench.sizes import CHARACTER
+from rnncli.bench.verdicts import VERDICTS, noise
 from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, updates_of
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn

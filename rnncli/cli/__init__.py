@@ -17,10 +17,10 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from rnncli import __version__, names
 from rnncli.cli.processes import may_speak, only_one_process
@@ -30,6 +30,11 @@ from rnncli.cli.start import groups, start_screen
 from rnncli.errors import Missing, RecipeError, RnncliError, UsageError
 from rnncli.locale import LANGUAGES, language_of_environment, set_language, tr
 
+if TYPE_CHECKING:
+    from typer._click.core import Command as ParserCommand
+    from typer._click.core import Context, Parameter
+    from typer._click.formatting import HelpFormatter
+
 # Typer carries its own click since 0.26; this is how its usage errors are named without reaching into it.
 _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 
@@ -37,7 +42,7 @@ _GLOBAL_FLAGS = ("--debug", "--ascii")  # taken before and after the command
 
 
 @contextmanager
-def _placed(context: Any) -> Iterator[None]:
+def _placed(context: Context) -> Iterator[None]:
     """A complaint about options knows its command: the parser itself does not say it of a missing value."""
     try:
         yield
@@ -47,7 +52,7 @@ def _placed(context: Any) -> Iterator[None]:
         raise
 
 
-def _without_type(parameters: list[Any]) -> list[Any]:
+def _without_type(parameters: list[Parameter]) -> list[Parameter]:
     """A switch takes no value: its help shows none."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) or getattr(parameter, "count", False):
@@ -68,32 +73,31 @@ _HELP_MADE_LATE = {"{views}": _views}  # help that takes time to make -> what ma
 class Command(TyperCommand):
     """A command whose errors name it, and whose help is made no earlier than it is shown."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        parameter: Any
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         for parameter in self.params:
-            if parameter.help in _HELP_MADE_LATE:
+            if isinstance(parameter, TyperArgument | TyperOption) and parameter.help in _HELP_MADE_LATE:
                 parameter.help = _HELP_MADE_LATE[parameter.help]()
         super().format_help(ctx, formatter)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         with _placed(ctx):
             return super().parse_args(ctx, args)
 
-    def get_params(self, ctx: Any) -> list[Any]:
+    def get_params(self, ctx: Context) -> list[Parameter]:
         return _without_type(super().get_params(ctx))
 
 
 class Commands(TyperGroup):
     """A group of commands that knows the nearest name."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         with _placed(ctx):
             return super().parse_args(ctx, args)
 
-    def get_params(self, ctx: Any) -> list[Any]:
+    def get_params(self, ctx: Context) -> list[Parameter]:
         return _without_type(super().get_params(ctx))
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, ParserCommand | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
@@ -196,7 +200,9 @@ def run(args: list[str]) -> int:
     except typer.Abort:
         return 130
     except _ParserError as error:
-        return say(_usage_error(error))
+        from rnncli.cli.usage import usage_error
+
+        return say(usage_error(error))
     except MemoryError as error:
         return say(Missing(tr("there is not enough memory"), todo=_smaller()), error)
     except OSError as error:
@@ -326,72 +332,6 @@ def _printable(text: str) -> str:
     can write: a word of the command line that is no UTF-8."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a value"}
-_LIMITS = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
-_SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<"}
-
-
-def _usage_error(error: Any) -> UsageError:
-    """The parser's complaint in our words. Its classes are known by name: they live inside typer."""
-    kind, message = type(error).__name__, str(error.format_message())
-    context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "rnncli"
-    todo = tr("see: {command} --help", command=where)
-    parameter = getattr(error, "param", None)
-    name = parameter.opts[-1] if parameter is not None and parameter.opts else getattr(error, "option_name", "")
-    if parameter is not None and parameter.param_type_name == "argument":
-        name = str(parameter.metavar or parameter.name).upper()
-    if kind == "NoSuchOption":
-        near = names.nearest(name, getattr(error, "possibilities", None) or ())
-        what = tr("there is no option {name}", name=name)
-        todo = tr("did you mean {name}?", name=near) if near else todo
-    elif kind == "MissingParameter":
-        what = tr("{name} is missing", name=name)
-    elif kind == "BadOptionUsage":
-        what = _no_value(name, context)
-    elif kind == "BadParameter" and name:
-        what, near = _bad_value(name, error)
-        todo = tr("did you mean {name}?", name=near) if near else todo
-    elif "unexpected extra argument" in message:
-        what = tr("too many arguments: {words}", words=message.partition("(")[2].partition("(")[2].rstrip(")"))
-    else:
-        what = message
-    return UsageError(what, where=where, todo=todo)
-
-
-def _no_value(name: str, context: Any) -> str:
-    """An option without its value, or a switch with one."""
-    parameters = context.command.get_params(context) if context is not None else []
-    parameter: Any = next((one for one in parameters if name in (*one.opts, *one.secondary_opts)), None)
-    if getattr(parameter, "is_flag", False):
-        return tr("{name} takes no value", name=name)
-    kind = "" if parameter is None else str(parameter.display_type(context) or "").strip("<>")
-    expected = _KINDS.get(kind, _KINDS["str"])
-    return tr("{name} needs {expected}", name=name, expected=tr(expected))
-
-
-def _bad_value(name: str, error: Any) -> tuple[str, str]:
-    """(what is wrong with an option's value, the nearest choice). The parser checks values with pydantic."""
-    details = error.__cause__.errors(include_url=False) if hasattr(error.__cause__, "errors") else []
-    if not details:
-        return tr("{name}: {message}", name=name, message=error.message), ""
-    kind, value, limits = details[0]["type"], str(details[0]["input"]), details[0].get("ctx", {})
-    if kind in _LIMITS:
-        sign = _LIMITS[kind]
-        limit = f"{_SIGNS[sign]} {limits[sign]}"
-        return tr("{name} takes a number {limit}, got {value!r}", name=name, limit=limit, value=value), ""
-    _, is_choice, offered = str(limits.get("error", "")).rpartition(" is not one of ")
-    if is_choice:
-        choices = re.findall(r"'([^']*)'", offered)
-        listed = ", ".join(choices)
-        what = tr("{name} takes one of {names}, got {value!r}", name=name, names=listed, value=value)
-        return what, names.nearest(value, choices)
-    if kind.partition("_")[0] not in _KINDS:
-        return tr("{name}: {message}", name=name, message=error.message), ""
-    expected = _KINDS[kind.partition("_")[0]]
-    return tr("{name} takes {expected}, got {value!r}", name=name, expected=tr(expected), value=value), ""
 
 
 def main() -> NoReturn:

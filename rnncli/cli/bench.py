@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from rnncli.locale import tr
 
 if TYPE_CHECKING:
     from rnncli.bench.engines import Told
+    from rnncli.bench.sizes import Pass
     from rnncli.records import Page
     from rnncli.report.progress import LiveProgress
 
@@ -284,10 +285,11 @@ def _known(option: str, given: list[str], known: Collection[str]) -> list[str]:
     return list(dict.fromkeys(given))
 
 
-def _pass(text: str) -> Any:
+def _pass(text: str) -> Pass:
     from rnncli.bench.sizes import PASSES
 
-    return _known("--pass", [text], PASSES)[0]
+    _known("--pass", [text], PASSES)
+    return next(what for what in PASSES if what == text)
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -13,29 +13,32 @@ from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING
 
 from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
 from rnncli.runs.folder import runs_here
 from rnncli.targets import RECIPES, WEIGHTS, find_target
 
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context, Parameter
+
 VARIABLE = "_RNNCLI_COMPLETE"  # set by the shells' scripts
 Offers = Iterator[tuple[str, str]]  # (word, what it is)
 _FREE = ("N", "STEP")  # in a metavar such as auto|N: anything
 
 
-def prepare(command: Any, environment: MutableMapping[str, str]) -> None:
+def prepare(command: Command, environment: MutableMapping[str, str]) -> None:
     """Make every parameter of a command line's commands offer its words. Changes nothing unless a shell asks."""
     if not environment.get(VARIABLE, "").startswith("complete_"):
         return
     typed = _join_words(environment) if environment[VARIABLE] == "complete_bash" else None
     for each in _all(command):
         for parameter in each.params:
-            parameter.shell_complete = partial(_completed, parameter, typed)
+            parameter.shell_complete = partial(_completed, parameter, typed)  # type: ignore[method-assign]
 
 
-def _all(command: Any) -> Iterator[Any]:
+def _all(command: Command) -> Iterator[Command]:
     yield command
     for child in getattr(command, "commands", {}).values():
         yield from _all(child)
@@ -59,7 +62,7 @@ def _join_words(environment: MutableMapping[str, str]) -> int:
     return 0 if current in ("=", ":") else len(current)
 
 
-def _completed(parameter: Any, typed: int | None, context: Any, incomplete: str) -> list[CompletionItem]:
+def _completed(parameter: Parameter, typed: int | None, context: Context, incomplete: str) -> list[CompletionItem]:
     """typed: characters that the shell replaces, where these are not the whole word."""
     offer = offers_of(str(parameter.metavar or ""))
     try:
@@ -75,7 +78,7 @@ def _short(about: str) -> str:
     return shorten(about.replace("[", "("), 60, placeholder="...")
 
 
-def offers_of(metavar: str) -> Callable[[Any, str], Offers] | None:
+def offers_of(metavar: str) -> Callable[[Context, str], Offers] | None:
     """What to offer where this metavar stands; None: file names, or nothing that could be known."""
     words = metavar.strip("[]").removesuffix("...")
     if words in _OFFERS:
@@ -87,31 +90,31 @@ def offers_of(metavar: str) -> Callable[[Any, str], Offers] | None:
     return None
 
 
-def _words(words: list[str], context: Any, incomplete: str) -> Offers:
+def _words(words: list[str], context: Context, incomplete: str) -> Offers:
     yield from ((word, "") for word in words)
 
 
-def _listed(words: list[str], context: Any, incomplete: str) -> Offers:
+def _listed(words: list[str], context: Context, incomplete: str) -> Offers:
     """One more word of a list with commas."""
     before, comma, _ = incomplete.rpartition(",")
     yield from ((before + comma + word, "") for word in words if word not in before.split(","))
 
 
-def _recipes(context: Any, incomplete: str) -> Offers:
+def _recipes(context: Context, incomplete: str) -> Offers:
     from rnncli.recipe.locate import about, packaged_recipes
 
     yield from ((name, about(name)) for name in packaged_recipes() if name.startswith(incomplete))
     yield from _files(incomplete, RECIPES)
 
 
-def _runs(context: Any, incomplete: str) -> Offers:
+def _runs(context: Context, incomplete: str) -> Offers:
     runs = runs_here()
     if runs:
         yield "last", "the newest run"
     yield from ((path.name, "") for path in runs)
 
 
-def _targets(context: Any, incomplete: str) -> Offers:
+def _targets(context: Context, incomplete: str) -> Offers:
     yield from _runs(context, incomplete)
     yield from _recipes(context, incomplete)
     yield from _files(incomplete, WEIGHTS)
@@ -123,21 +126,21 @@ def _files(incomplete: str, endings: tuple[str, ...]) -> Offers:
         yield from ((path.name, "") for path in sorted(Path().glob("*")) if path.name.endswith(endings))
 
 
-def _views(context: Any, incomplete: str) -> Offers:
+def _views(context: Context, incomplete: str) -> Offers:
     from rnncli.views import about_views
 
     for listed in about_views().values():
         yield from listed
 
 
-def _data(context: Any, incomplete: str) -> Offers:
+def _data(context: Context, incomplete: str) -> Offers:
     from rnncli.data.builtin import PREFIX, builtin_names
 
     if incomplete:  # else: files
         yield from ((PREFIX + name, "") for name in builtin_names())
 
 
-def _keys(context: Any, incomplete: str) -> Offers:
+def _keys(context: Context, incomplete: str) -> Offers:
     """`model.hid` -> model.hidden_size=, `model.cell=` -> its cells; after a comma the next of a grid's values.
 
     A lone key is offered twice, bare and with a value: so no shell ends it with a blank.
@@ -167,7 +170,7 @@ def _keys(context: Any, incomplete: str) -> Offers:
         yield from ((f"{key.name}={before}{comma}{word}", "") for word, _ in _paths(context, last))
 
 
-def _paths(context: Any, incomplete: str) -> Offers:
+def _paths(context: Context, incomplete: str) -> Offers:
     """Builtin data and files, where the shell does not know that a path stands."""
     yield from _data(context, incomplete)
     folder = os.path.dirname(incomplete)
@@ -177,7 +180,7 @@ def _paths(context: Any, incomplete: str) -> Offers:
             yield (f"{word}/" if path.is_dir() else word), ""
 
 
-def _recipe_of(context: Any) -> str:
+def _recipe_of(context: Context) -> str:
     """The recipe that the command line names before: a packaged name, a path, or that of a run."""
     given = [context.params.get(name) for name in ("recipe", "target", "name", "files", "targets")]
     # behind an option that has no value yet the parser has not come to name its arguments
@@ -185,7 +188,7 @@ def _recipe_of(context: Any) -> str:
     return find_target(named if isinstance(named, str) else named[0]).recipe_source
 
 
-_OFFERS: dict[str, Callable[[Any, str], Offers]] = {
+_OFFERS: dict[str, Callable[[Context, str], Offers]] = {
     "RECIPE": _recipes,
     "TARGET": _targets,
     "RUN": _runs,

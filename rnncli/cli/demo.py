@@ -195,7 +195,8 @@ def demo(
     if source is None:
         settings = asked.settings()
     else:
-        from rnncli.demo.given import read, settings_of
+        from rnncli.demo.given import read
+        from rnncli.demo.shaped import settings_of
 
         file = read(source)
         settings = settings_of(asked, file, source)

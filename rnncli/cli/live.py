@@ -7,11 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnncli.cli.settings import settings
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.live import Live
+
     from rnncli.records import Page
 
 REDRAW = 0.25  # seconds between two drawings
@@ -42,7 +46,7 @@ class LivePage:
         self.console = Console(stderr=True)
         screen = self.console.is_terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
         self.lines = None if screen or settings.quiet else LiveProgress(ascii=settings.ascii, live=False)
-        self.live: Any = None
+        self.live: Live | None = None
         if screen and not settings.quiet:
             from rich.live import Live
 
@@ -55,10 +59,12 @@ class LivePage:
         self._context().__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._context().__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context().__exit__(kind, error, trace)
 
-    def _context(self) -> AbstractContextManager[Any]:
+    def _context(self) -> AbstractContextManager[object]:
         return self.live or self.lines or nullcontext()
 
     def rows(self) -> int:

@@ -9,9 +9,10 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 from rnncli.device import require_memory
 from rnncli.errors import DataError
@@ -38,7 +39,7 @@ _FAULTS = (  # what numpy, zipfile and the decompressors raise for a damaged fil
 )
 
 
-def read_arrays(path: str | Path) -> dict[str, Any]:
+def read_arrays(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays of an .npz by name, or of an .npy as `array`. Nothing in it is unpickled.
 
     Raises DataError: no such file, damaged, Python objects inside, or packed so tightly that it can only be meant to
@@ -61,7 +62,7 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
             raise DataError(tr("is no NumPy file that can be read: {why}", why=why), where=where) from error
 
 
-def _members(archive: zipfile.ZipFile, packed: int, where: str) -> dict[str, Any]:
+def _members(archive: zipfile.ZipFile, packed: int, where: str) -> dict[str, npt.NDArray[np.generic]]:
     """Every .npy of an .npz. A member's size is what the archive says: zipfile gives no byte beyond it."""
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     whole = sum(member.file_size for member in members)
@@ -79,7 +80,7 @@ def _members(archive: zipfile.ZipFile, packed: int, where: str) -> dict[str, Any
     return found
 
 
-def _array(file: IO[bytes], available: int, where: str) -> Any:
+def _array(file: IO[bytes], available: int, where: str) -> npt.NDArray[np.generic]:
     """One array. available: bytes of the file, or of the archive's member."""
     version = np.lib.format.read_magic(file)
     if version not in _READERS:

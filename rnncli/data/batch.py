@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import Tensor
 
@@ -66,12 +68,12 @@ class Order:
             raise ValueError(f"not an order: {self}")
 
 
-def permutation(n: int, *numbers: int) -> Any:
+def permutation(n: int, *numbers: int) -> npt.NDArray[np.int64]:
     """0 ... n-1 in an order drawn from the given integers (>= 0), as an int64 array."""
     return generator(*numbers).permutation(n)
 
 
-def generator(*numbers: int) -> Any:
+def generator(*numbers: int) -> np.random.RandomState:
     """numpy's RandomState from integers (>= 0). It is frozen for good (NEP 19): it draws the same in every version."""
     import numpy as np  # here, because task files import this module and checking a recipe needs no numpy
 
@@ -83,7 +85,12 @@ def generator(*numbers: int) -> Any:
 
 
 def index_batches(
-    n: int, batch_size: int, order: Order, *, shuffle: bool, lengths: Sequence[int] | None = None
+    n: int,
+    batch_size: int,
+    order: Order,
+    *,
+    shuffle: bool,
+    lengths: Sequence[int] | npt.NDArray[np.int64] | None = None,
 ) -> Iterator[list[int]]:
     """The row numbers of each batch of an epoch over n rows, from batch order.next_batch on.
 
@@ -111,7 +118,9 @@ def index_batches(
         yield rows[start : start + batch_size][order.rank :: order.world].tolist()
 
 
-def pad(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tensor]:
+def pad(
+    sequences: Sequence[Tensor | Sequence[float] | npt.NDArray[np.generic]], value: float = 0
+) -> tuple[Tensor, Tensor]:
     """Sequences of T_b steps, each a list or a tensor (T_b,) or (T_b, F), as one tensor with `value` after their ends.
 
     Returns (T, B) or (T, B, F), T the longest, and the lengths, (B,) int64 on the CPU. Whole numbers become int64,
@@ -151,8 +160,8 @@ class LongText(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, start: int, stop: int) -> Any:
-        """Tokens start ... stop, a numpy array (stop - start,) of int64."""
+    def read(self, start: int, stop: int) -> npt.NDArray[np.integer]:
+        """Tokens start ... stop, a numpy array (stop - start,) of whole numbers."""
         ...
 
 

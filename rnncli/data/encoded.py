@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rnncli.data.progress import Reading
 from rnncli.data.text import Text, bytes_of
@@ -27,6 +27,12 @@ from rnncli.data.vocab import UNK, Kind, Vocab, gaps, tokenize
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import FolderLock, cache_folder, cannot_write, shown, writing
 from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.integer]
 
 BLOCK = 1 << 20  # tokens counted or written at a time
 LONGEST = 16 << 20  # characters of one word; more is no text made of words
@@ -52,7 +58,7 @@ class Encoded(Protocol):
         """How many tokens the text has."""
         ...
 
-    def read(self, start: int, stop: int) -> Any:
+    def read(self, start: int, stop: int) -> Numbers:
         """The numbers of tokens start ... stop, (stop - start,), of whatever unsigned integers hold them."""
         ...
 
@@ -62,14 +68,14 @@ class InMemory:
 
     place = None
 
-    def __init__(self, name: str, kind: Kind, types: Sequence[str], numbers: Any) -> None:
+    def __init__(self, name: str, kind: Kind, types: Sequence[str], numbers: Numbers) -> None:
         self.name, self.kind, self.types = name, kind, types
         self._numbers = numbers
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def read(self, start: int, stop: int) -> Any:
+    def read(self, start: int, stop: int) -> Numbers:
         return self._numbers[start:stop]
 
 
@@ -98,7 +104,7 @@ class InFile:
     def __len__(self) -> int:
         return self._size
 
-    def read(self, start: int, stop: int) -> Any:
+    def read(self, start: int, stop: int) -> Numbers:
         import numpy as np
 
         width = self._dtype.itemsize
@@ -242,12 +248,13 @@ class _Numbers:
     def types(self) -> Sequence[str]:
         return list(self._types) if self.kind == "characters" else list(self._of_word)
 
-    def of(self, piece: str) -> Any:
+    def of(self, piece: str) -> Numbers:
         """Of the tokens that this piece ends."""
         import numpy as np
 
         if self.kind == "characters":
-            return self._of_code[np.frombuffer(piece.encode("utf-32-le"), "<u4")]
+            found: Numbers = self._of_code[np.frombuffer(piece.encode("utf-32-le"), "<u4")]
+            return found
         whole = self._open + piece
         tokens = tokenize(whole, "words", newlines=True)
         last = tokens.pop() if tokens else ""
@@ -260,11 +267,11 @@ class _Numbers:
             )
         return self._words(tokens)
 
-    def rest(self) -> Any:
+    def rest(self) -> Numbers:
         """Of the tokens after the last piece."""
         return self._words([] if self.kind == "characters" else tokenize(self._open, "words", newlines=True))
 
-    def _words(self, tokens: Sequence[str]) -> Any:
+    def _words(self, tokens: Sequence[str]) -> Numbers:
         import numpy as np
 
         return np.array([self._of_word[token] for token in tokens], self.dtype)
@@ -283,7 +290,7 @@ class Measured:
     """Of a stretch of a text. counts: (types,) int64. characters: of it as a readable text, spaces between words
     included."""
 
-    counts: Any
+    counts: npt.NDArray[np.int64]
     characters: int
 
 
@@ -319,7 +326,7 @@ class Tokens:
     text: Encoded
     start: int
     stop: int
-    numbers: Any
+    numbers: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, text: Encoded, start: int, stop: int, vocab: Vocab) -> Tokens:
@@ -333,11 +340,11 @@ class Tokens:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def read(self, start: int, stop: int) -> Any:
+    def read(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Tokens start ... stop of these, (stop - start,) int64."""
         return self.numbers[self.text.read(self.start + start, self.start + stop)]
 
-    def blocks(self, overlap: int = 0) -> Iterator[Any]:
+    def blocks(self, overlap: int = 0) -> Iterator[npt.NDArray[np.int64]]:
         """All of them, BLOCK at a time; each block begins with the last `overlap` of the one before."""
         for start in range(0, max(1, len(self) - overlap), BLOCK):
             yield self.read(start, min(start + BLOCK + overlap, len(self)))
@@ -354,6 +361,6 @@ class Tokens:
         raise LookupError
 
 
-def counted(text: Encoded, counts: Any) -> Mapping[str, int]:
+def counted(text: Encoded, counts: npt.NDArray[np.int64]) -> Mapping[str, int]:
     """Token -> how often, for those that are there."""
     return {token: int(n) for token, n in zip(text.types, counts, strict=True) if n}

@@ -14,9 +14,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
@@ -48,10 +49,10 @@ class FrameSequence:
     label: str
     group: str = ""
     path: Path | None = None
-    frames: Any = None
+    frames: npt.NDArray[np.generic] | None = None
     made: int | None = None
 
-    def load(self) -> Any:
+    def load(self) -> npt.NDArray[np.generic]:
         """(T, height, width, C). Raises DataError, and Missing where the format needs an extra."""
         if self.frames is not None:
             return self.frames
@@ -69,9 +70,9 @@ class FrameSequences:
     sequences: list[FrameSequence] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     fingerprint: str = ""
-    _kept: list[Any] = field(default_factory=list)  # of the first films
+    _kept: list[npt.NDArray[np.generic]] = field(default_factory=list)  # of the first films
 
-    def __getitem__(self, row: int) -> Any:
+    def __getitem__(self, row: int) -> npt.NDArray[np.generic]:
         return self._kept[row] if row < len(self._kept) else self.sequences[row].load()
 
     def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
@@ -89,7 +90,7 @@ class FrameSequences:
 
 
 @dataclass(frozen=True)
-class ChosenFrames(Sequence[Any]):
+class ChosenFrames(Sequence[npt.NDArray[np.generic]]):
     """Some rows of FrameSequences, each (T, height, width, C), read when asked for."""
 
     sequences: FrameSequences
@@ -98,7 +99,11 @@ class ChosenFrames(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> npt.NDArray[np.generic]: ...
+    @overload
+    def __getitem__(self, i: slice) -> ChosenFrames: ...
+    def __getitem__(self, i: int | slice) -> npt.NDArray[np.generic] | ChosenFrames:
         if isinstance(i, slice):
             return ChosenFrames(self.sequences, self.rows[i])
         return self.sequences[self.rows[i]]
@@ -149,7 +154,7 @@ def read_sequences(
     return found
 
 
-def frames_fault(frames: Any, shape: tuple[int, int, int]) -> str:
+def frames_fault(frames: npt.NDArray[np.generic], shape: tuple[int, int, int]) -> str:
     if frames.shape[1:] != shape:
         return tr(
             "its frames are {found}, the others {wanted} (height, width, channels)",
@@ -281,7 +286,7 @@ def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) 
     return films
 
 
-def read_sequence(path: Path) -> Any:
+def read_sequence(path: Path) -> npt.NDArray[np.generic]:
     """One film, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. DataError otherwise."""
     if path.suffix.lower() in ARRAYS and not os.path.isdir(path):
         arrays = read_arrays(path)
@@ -292,7 +297,7 @@ def read_sequence(path: Path) -> Any:
         with open_binary(path):
             pass
         raise DataError(tr("is no film: a folder of frames, .npy or .npz is wanted"), where=shown(path))
-    frames: list[Any] = []
+    frames: list[npt.NDArray[np.generic]] = []
     for entry in _entries(path):
         if entry.suffix.lower() == ".npy":
             frame = read_arrays(entry)["array"]
@@ -312,7 +317,7 @@ def read_sequence(path: Path) -> Any:
     return _as_sequence(np.stack(frames), shown(path))
 
 
-def _as_sequence(array: Any, where: str) -> Any:
+def _as_sequence(array: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.generic]:
     if array.dtype.kind not in "uifb":
         raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=where)
     if array.ndim == 3:
@@ -325,7 +330,7 @@ def _as_sequence(array: Any, where: str) -> Any:
     return array
 
 
-def _picture(path: Path) -> Any:
+def _picture(path: Path) -> npt.NDArray[np.generic]:
     """(height, width) of a grey picture, (height, width, 3) of a coloured one; transparency is dropped."""
     try:
         from PIL import Image, UnidentifiedImageError
@@ -423,5 +428,5 @@ def _archive(
     return found
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

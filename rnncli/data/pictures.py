@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rnncli.locale import tr
 from rnncli.records import HeatMap
@@ -29,7 +29,7 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> HeatMap
     )
 
 
-def spectrogram(features: Any, seconds: float) -> HeatMap:
+def spectrogram(features: npt.ArrayLike, seconds: float) -> HeatMap:
     """The log-mel features of a clip, (T, mels), in nepers above the quietest of them. seconds: of a frame."""
     bands = np.asarray(features, dtype=np.float64).T[::-1]  # (mels, T), high tones above
     bands = bands - bands.min()
@@ -44,7 +44,7 @@ def spectrogram(features: Any, seconds: float) -> HeatMap:
     )
 
 
-def film(frames: Any) -> HeatMap:
+def film(frames: npt.NDArray[np.generic]) -> HeatMap:
     """The first frames of a film, (T, height, width, C), side by side, the mean of their channels from 0 to 1."""
     shown = np.asarray(frames[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)
     step = max(1, math.ceil(max(shown.shape[1:]) / SHOWN_POINTS))

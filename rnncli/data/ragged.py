@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Numbers = npt.NDArray[np.integer]  # of as few bytes as will do
+
+T = TypeVar("T")
+Other = TypeVar("Other")
+Kind = TypeVar("Kind", bound=Hashable)
 
 BLOCK = 1 << 20  # values that are numbered before they are packed
 
 
-class Ragged(Sequence[list[Any]]):
+class Ragged(Sequence[list[T]]):
     """Rows of values out of few different ones. Row i is a list, made when asked for; a slice is the same kind."""
 
-    def __init__(self, types: Sequence[Any], numbers: Any, ends: Any, rows: Any) -> None:
+    def __init__(self, types: Sequence[T], numbers: Numbers, ends: Ints, rows: Ints) -> None:
         """types: what each number stands for. numbers: (N,), all rows one after the other; row i of the file ends at
         ends[i + 1], ends being (R + 1,). rows: which rows of the file these are, in order."""
         self.types = types
@@ -22,30 +33,34 @@ class Ragged(Sequence[list[Any]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> list[T]: ...
+    @overload
+    def __getitem__(self, i: slice) -> Ragged[T]: ...
+    def __getitem__(self, i: int | slice) -> list[T] | Ragged[T]:
         if isinstance(i, slice):
             return Ragged(self.types, self._numbers, self._ends, self._rows[i])
         row = self._rows[i]
         return [self.types[number] for number in self._numbers[self._ends[row] : self._ends[row + 1]].tolist()]
 
     @property
-    def lengths(self) -> Any:
+    def lengths(self) -> Ints:
         """(rows,) int64."""
         return (self._ends[1:] - self._ends[:-1])[self._rows]
 
-    def chosen(self, rows: Sequence[int]) -> Ragged:
+    def chosen(self, rows: Sequence[int]) -> Ragged[T]:
         """These rows of it, in this order."""
         import numpy as np
 
         return Ragged(self.types, self._numbers, self._ends, self._rows[np.asarray(rows, np.int64)])
 
-    def as_values(self, values: Sequence[Any]) -> Ragged:
+    def as_values(self, values: Sequence[Other]) -> Ragged[Other]:
         """The same rows, values[k] in place of types[k]."""
         if len(values) != len(self.types):
             raise ValueError(f"{len(values)} values for {len(self.types)} types")
         return Ragged(values, self._numbers, self._ends, self._rows)
 
-    def counts(self) -> Mapping[Any, int]:
+    def counts(self) -> Mapping[T, int]:
         """How often each type stands in these rows, for those that do, in the order of types."""
         import numpy as np
 
@@ -56,24 +71,28 @@ class Ragged(Sequence[list[Any]]):
         return {kind: n for kind, n in zip(self.types, found, strict=True) if n}
 
 
-class Few(Sequence[Any]):
+class Few(Sequence[T]):
     """A value for each row, out of few different ones."""
 
-    def __init__(self, types: Sequence[Any], numbers: Any) -> None:
+    def __init__(self, types: Sequence[T], numbers: Numbers) -> None:
         """numbers: (rows,), places in types."""
         self.types, self.numbers = types, numbers
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> T: ...
+    @overload
+    def __getitem__(self, i: slice) -> Few[T]: ...
+    def __getitem__(self, i: int | slice) -> T | Few[T]:
         return Few(self.types, self.numbers[i]) if isinstance(i, slice) else self.types[self.numbers[i]]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         for start in range(0, len(self.numbers), BLOCK):
             yield from (self.types[number] for number in self.numbers[start : start + BLOCK].tolist())
 
-    def chosen(self, rows: Sequence[int]) -> Few:
+    def chosen(self, rows: Sequence[int]) -> Few[T]:
         """These rows of it, in this order."""
         import numpy as np
 
@@ -83,14 +102,18 @@ class Few(Sequence[Any]):
 class Places(Sequence[str]):
     """Where rows stand, `file:line` or `file`."""
 
-    def __init__(self, files: Few, lines: Any) -> None:
+    def __init__(self, files: Few[str], lines: Ints) -> None:
         """lines: (rows,) int64, 0 where none is named."""
         self._files, self._lines = files, lines
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> str: ...
+    @overload
+    def __getitem__(self, i: slice) -> Places: ...
+    def __getitem__(self, i: int | slice) -> str | Places:
         if isinstance(i, slice):
             return Places(self._files[i], self._lines[i])
         file, line = self._files[i], int(self._lines[i])
@@ -106,14 +129,18 @@ class Places(Sequence[str]):
 class Texts(Sequence[str]):
     """Texts of rows that differ, in UTF-8 one after the other."""
 
-    def __init__(self, data: bytes | bytearray, ends: Any, rows: Any) -> None:
+    def __init__(self, data: bytes | bytearray, ends: Ints, rows: Ints) -> None:
         """Text i of the file ends at data[ends[i + 1]]. rows: which texts of the file these are, in order."""
         self._data, self._ends, self._rows = data, ends, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> str: ...
+    @overload
+    def __getitem__(self, i: slice) -> Texts: ...
+    def __getitem__(self, i: int | slice) -> str | Texts:
         if isinstance(i, slice):
             return Texts(self._data, self._ends, self._rows[i])
         row = self._rows[i]
@@ -126,15 +153,15 @@ class Texts(Sequence[str]):
         return Texts(self._data, self._ends, self._rows[np.asarray(rows, np.int64)])
 
 
-class Numbering:
+class Numbering(Generic[Kind]):
     """Takes values one after the other; `done` gives them all, in as few bytes as their different ones allow."""
 
     def __init__(self) -> None:
-        self._number: dict[Hashable, int] = {}
-        self._packed: list[Any] = []
+        self._number: dict[Kind, int] = {}
+        self._packed: list[Numbers] = []
         self._open = array("i")
 
-    def extend(self, values: Iterable[Hashable]) -> None:
+    def extend(self, values: Iterable[Kind]) -> None:
         known = self._number
         self._open.extend([known.setdefault(value, len(known)) for value in values])
         if len(self._open) > BLOCK:
@@ -146,7 +173,7 @@ class Numbering:
         self._packed.append(np.array(self._open, np.min_scalar_type(len(self._number))))
         self._open = array("i")
 
-    def done(self) -> Few:
+    def done(self) -> Few[Kind]:
         import numpy as np
 
         self._pack()
@@ -174,7 +201,8 @@ class GatheringPlaces:
     """Takes the places of rows one after the other."""
 
     def __init__(self) -> None:
-        self._files, self._lines = Numbering(), array("q")
+        self._files: Numbering[str] = Numbering()
+        self._lines = array("q")
 
     def add(self, place: str) -> None:
         file, _, line = place.rpartition(":")
@@ -188,17 +216,18 @@ class GatheringPlaces:
         return Places(self._files.done(), np.array(self._lines, np.int64))
 
 
-class Gathering:
+class Gathering(Generic[Kind]):
     """Takes rows of values one after the other."""
 
     def __init__(self) -> None:
-        self._values, self._ends = Numbering(), array("q", [0])
+        self._values: Numbering[Kind] = Numbering()
+        self._ends = array("q", [0])
 
-    def add(self, row: Sequence[Hashable]) -> None:
+    def add(self, row: Sequence[Kind]) -> None:
         self._values.extend(row)
         self._ends.append(self._ends[-1] + len(row))
 
-    def done(self) -> Ragged:
+    def done(self) -> Ragged[Kind]:
         import numpy as np
 
         values, ends = self._values.done(), np.array(self._ends, np.int64)

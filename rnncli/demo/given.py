@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn, TypeAlias
 
 from rnncli import names
 from rnncli.cells import CELLS, CoreSpec
-from rnncli.demo.settings import Asked, Settings, option, with_values
-from rnncli.errors import DataError, RecipeError, UsageError
+from rnncli.errors import DataError, RecipeError
 from rnncli.files import read_chunks, shown
-from rnncli.locale import tr, trn
+from rnncli.locale import tr
 from rnncli.recipe.parse import Node, parse
 
 MAX_BYTES = 20_000_000
@@ -58,11 +56,15 @@ _RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(gate\.)?\w+")  
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "+inf": float("inf"), "-inf": float("-inf")}
 
 
+Numbers: TypeAlias = "float | list[Numbers]"
+Setting = str | int | bool
+
+
 @dataclass(frozen=True)
 class Given:
     """One tensor of the file. values: nested lists of floats. where: `own.yaml:4 W_ih`."""
 
-    values: Any
+    values: Numbers
     shape: tuple[int, ...]
     where: str
 
@@ -72,7 +74,7 @@ class File:
     """tensors: x, h_0, c_0 and weights by torch's names (weight_ih_l0_reverse). settings: value and place of each."""
 
     tensors: dict[str, Given]
-    settings: dict[str, tuple[Any, str]]
+    settings: dict[str, tuple[Setting, str]]
     not_finite: tuple[str, ...] = ()  # places that hold nan or inf
 
 
@@ -102,43 +104,6 @@ def read(path: str) -> File:
     return _File(_saved_items(root, name) if saved else list(root.content.items()), saved).read()
 
 
-def settings_of(asked: Asked, file: File, source: str) -> Settings:
-    """The demo that the file and the options make together. An option beats the file's setting, never its shapes.
-
-    Raises DataError where tensors contradict each other, UsageError where an option contradicts them.
-    """
-    if asked.input is not None:
-        raise UsageError(
-            tr("--input does not go with --from"), todo=tr("--input draws its own weights; x is the text's letters")
-        )
-    typed = asked.typed()
-    settings = Settings(source=source)
-    for name, (value, where) in file.settings.items():
-        try:
-            settings = with_values(settings, {name: value})
-        except UsageError as error:
-            raise DataError(error.what, where=where, todo=error.todo) from error
-    if "cell" not in typed and "cell" not in file.settings:
-        settings = with_values(settings, {"cell": _cell_of(file)})
-    chosen = ("cell", "nonlinearity", "bias", "seed", "dtype", "device", "nice")
-    settings = with_values(settings, {name: typed[name] for name in chosen if name in typed})
-    sizes = _Sizes(settings, file, typed).found
-    for name, (size, where) in sizes.items():
-        if name in typed and typed[name] != size:
-            raise UsageError(
-                tr(
-                    "{option} {n}, but {where} makes it {size}",
-                    option=option(name),
-                    n=typed[name],
-                    where=where,
-                    size=size,
-                ),
-                todo=tr("leave {option} out", option=option(name)),
-            )
-    extra = {name: value for name, value in typed.items() if name not in chosen}
-    return with_values(settings, extra | {name: size for name, (size, _) in sizes.items()})
-
-
 class _File:
     """The items of one file, read one after another."""
 
@@ -148,7 +113,7 @@ class _File:
 
     def read(self) -> File:
         tensors: dict[str, Given] = {}
-        settings: dict[str, tuple[Any, str]] = {}
+        settings: dict[str, tuple[Setting, str]] = {}
         for key, node in self.items:
             where = f"{node.where} {key}"
             if key in _SETTINGS:
@@ -165,14 +130,15 @@ class _File:
             tensors[name] = Given(values, _shape(values), where)
         return File(tensors, settings, tuple(dict.fromkeys(self.not_finite)))
 
-    def setting(self, key: str, node: Node, where: str) -> Any:
+    def setting(self, key: str, node: Node, where: str) -> Setting:
         kind = _SETTINGS[key]
-        if isinstance(node.content, kind) and not (kind is int and isinstance(node.content, bool)):
-            return node.content
+        value = node.content
+        if isinstance(value, Setting) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
         wanted = {str: tr("a name"), bool: tr("true or false"), int: tr("a whole number")}[kind]
         raise DataError(tr("{value} is not {wanted}", value=node.text()[:40], wanted=wanted), where=where)
 
-    def numbers(self, node: Node, key: str, depth: int = 0) -> Any:
+    def numbers(self, node: Node, key: str, depth: int = 0) -> Numbers:
         """A node as nested lists of floats, every row as long as its neighbours."""
         where = f"{node.where} {key}"
         content = node.content
@@ -235,7 +201,7 @@ def _saved_items(root: Node, name: str) -> list[tuple[str, Node]]:
 def _tensor_name(key: str) -> str | None:
     if key == "x":
         return key
-    for state in _states():
+    for state in states_of():
         if key in (f"{state}0", f"{state}_0"):
             return f"{state}_0"
     match = _WEIGHT.fullmatch(key)
@@ -247,7 +213,7 @@ def _tensor_name(key: str) -> str | None:
 
 
 def _unknown(key: str, where: str) -> NoReturn:
-    known = ["x", *(f"{state}0" for state in _states()), "W_ih", "W_hh", "b_ih", "b_hh", *_SETTINGS]
+    known = ["x", *(f"{state}0" for state in states_of()), "W_ih", "W_hh", "b_ih", "b_hh", *_SETTINGS]
     spelled = {name.lower(): name for name in (*_WEIGHTS, *known)}
     near = spelled.get(names.nearest(key, spelled), "")
     raise DataError(
@@ -260,169 +226,20 @@ def _unknown(key: str, where: str) -> NoReturn:
     )
 
 
-def _shape(values: Any) -> tuple[int, ...]:
+def _shape(values: Numbers) -> tuple[int, ...]:
     return (len(values), *_shape(values[0])) if isinstance(values, list) else ()
 
 
 def _words(shape: tuple[int, ...]) -> str:
     if not shape:
         return tr("a single number")
-    return tr("a row of {n}", n=shape[0]) if len(shape) == 1 else tr("a table ({shape})", shape=_sizes(shape))
+    return tr("a row of {n}", n=shape[0]) if len(shape) == 1 else tr("a table ({shape})", shape=written(shape))
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
+def written(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def _cell_of(file: File) -> str:
-    """The cell that W_hh (G·H, H) belongs to; rnn where it does not say."""
-    for name, given in file.tensors.items():
-        if name.startswith("weight_hh") and len(given.shape) == 2 and given.shape[0] % given.shape[1] == 0:
-            gates = given.shape[0] // given.shape[1]
-            return next((name for name in names.torch_cells() if len(CELLS[name].gates) == gates), "rnn")
-    return "rnn"
-
-
-def _states(*cells: str) -> list[str]:
+def states_of(*cells: str) -> list[str]:
     """The states of these cells, or of all: h, c ..."""
     return list(dict.fromkeys(state for cell in cells or CELLS for state in CoreSpec(cell, "tanh", 1, 1).states))
-
-
-class _Sizes:
-    """Every size that the file's tensors say, with where it was said; two that differ are a DataError."""
-
-    def __init__(self, settings: Settings, file: File, typed: Mapping[str, Any]) -> None:
-        self.settings, self.file = settings, file
-        self.found: dict[str, tuple[Any, str]] = {}
-        for name in ("num_layers", "bidirectional"):
-            if name in typed:
-                self.found[name] = (typed[name], option(name))
-            elif name in file.settings:
-                self.found[name] = file.settings[name]
-        self.said = set(self.found)
-        self.gates = CELLS[settings.cell].num_gates
-        starts = [f"{state}_0" for state in _states()]
-        for name in file.tensors:
-            if name not in ("x", *starts):
-                self.stack(name)
-        directions = 2 if self.found.get("bidirectional", (False, ""))[0] else 1
-        for name, given in file.tensors.items():
-            if name not in ("x", *starts):
-                self.weight(name, given)
-        if "x" in file.tensors:
-            self.x(file.tensors["x"])
-        for name in starts:
-            if name in file.tensors:
-                self.state(name, file.tensors[name], self.found.get("num_layers", (1, ""))[0] * directions)
-        self.upper_inputs(directions)
-
-    def stack(self, name: str) -> None:
-        """Weights of a second layer or of the reverse direction say that there is one."""
-        where = self.file.tensors[name].where
-        number, _, reverse = name.rpartition("_l")[2].partition("_")
-        layers, told = self.found.get("num_layers", (1, ""))
-        if int(number) >= layers:
-            if "num_layers" in self.said:
-                raise DataError(
-                    tr("is of layer {k}, but num_layers is {n} by {told}", k=int(number), n=layers, told=told),
-                    where=where,
-                )
-            self.found["num_layers"] = (int(number) + 1, where)
-        if reverse:
-            both, told = self.found.get("bidirectional", (True, where))
-            if not both:
-                raise DataError(
-                    tr("is of the reverse direction, but bidirectional is false by {told}", told=told), where=where
-                )
-            self.found["bidirectional"] = (True, told)
-
-    def note(self, name: str, size: int, where: str) -> None:
-        before, said = self.found.setdefault(name, (size, where))
-        if before != size:
-            raise DataError(
-                tr("{name} is {size} here, but {before} by {said}", name=name, size=size, before=before, said=said),
-                where=where,
-            )
-
-    def want(self, given: Given, shapes: str, *dimensions: int) -> None:
-        if len(given.shape) not in dimensions:
-            raise DataError(
-                tr("has shape ({shape}); wanted {shapes}", shape=_sizes(given.shape), shapes=shapes), where=given.where
-            )
-
-    def x(self, given: Given) -> None:
-        self.want(given, tr("(T, I), a row of numbers for each step, or (T, B, I)"), 2, 3)
-        self.note("seq_len", given.shape[0], given.where)
-        self.note("batch_size", given.shape[1] if len(given.shape) == 3 else 1, given.where)
-        self.note("input_size", given.shape[-1], given.where)
-
-    def state(self, name: str, given: Given, rows: int) -> None:
-        self.want(given, tr("(H), (B, H) or (L·D, B, H)"), *((1, 2, 3) if rows == 1 else (3,)))
-        state = name.removesuffix("_0")
-        cell = self.settings.cell
-        if state not in _states(cell):
-            raise DataError(
-                tr("{cell} has no state {name}", cell=cell, name=state),
-                where=given.where,
-                todo=tr("add a line  cell: {cell}", cell=next(other for other in CELLS if state in _states(other))),
-            )
-        if len(given.shape) == 3 and given.shape[0] != rows:
-            raise DataError(
-                trn(
-                    "has {n} row; wanted L·D = {rows}", "has {n} rows; wanted L·D = {rows}", n=given.shape[0], rows=rows
-                ),
-                where=given.where,
-            )
-        if len(given.shape) > 1:
-            self.note("batch_size", given.shape[-2], given.where)
-        self.note("hidden_size", given.shape[-1], given.where)
-
-    def weight(self, name: str, given: Given) -> None:
-        bias = name.startswith("bias")
-        if bias and not self.settings.bias:
-            raise DataError(
-                tr("there is no bias here"),
-                where=given.where,
-                todo=tr("leave out --no-bias and `bias: false`, or this line"),
-            )
-        if name.startswith("weight_hh") and not CELLS[self.settings.cell].recurrent_weight:
-            raise DataError(
-                tr("{cell} has no W_hh", cell=self.settings.cell),
-                where=given.where,
-                todo=tr("choose --cell rnn, or leave it out"),
-            )
-        shapes = {"weight_ih": "(G·H, I)", "weight_hh": "(G·H, H)"}.get(name[:9], "(G·H)")
-        self.want(given, shapes, 1 if bias else 2)
-        if given.shape[0] % self.gates:
-            raise DataError(
-                trn(
-                    "has {n} row; {cell} needs {gates}·H",
-                    "has {n} rows; {cell} needs {gates}·H",
-                    n=given.shape[0],
-                    cell=self.settings.cell,
-                    gates=self.gates,
-                ),
-                where=given.where,
-            )
-        self.note("hidden_size", given.shape[0] // self.gates, given.where)
-        if name.startswith("weight_hh"):
-            self.note("hidden_size", given.shape[1], given.where)
-        elif name.startswith("weight_ih_l0"):
-            self.note("input_size", given.shape[1], given.where)
-
-    def upper_inputs(self, directions: int) -> None:
-        """A second layer reads the first one's output: D·H columns."""
-        for name, given in self.file.tensors.items():
-            if not name.startswith("weight_ih") or name.startswith("weight_ih_l0"):
-                continue
-            size = directions * self.found["hidden_size"][0]
-            if given.shape[1] != size:
-                raise DataError(
-                    trn(
-                        "has {n} column; wanted D·H = {size}",
-                        "has {n} columns; wanted D·H = {size}",
-                        n=given.shape[1],
-                        size=size,
-                    ),
-                    where=given.where,
-                )

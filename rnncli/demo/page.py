@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rnncli import records
-from rnncli.demo import backward, explain, proofs, screen, sheet
+from rnncli.demo import backward, explain, proofs, screen, sheet, words
 from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings, Shown, letters
 from rnncli.locale import speaking, tr
@@ -33,10 +33,10 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
     config = settings.config()
     return records.Page(
         schema="rnncli/trace/1",
-        title=screen.title(net),
+        title=words.title(net),
         records=[
-            screen.head_lines(net),
-            *screen.warnings_of(net),
+            words.head_lines(net),
+            *words.warnings_of(net),
             *_body(net, made, shown, file),
         ],
         config=config if settings.input is None else {**config, "letters": letters(settings.input)},
@@ -59,10 +59,10 @@ def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[re
     if shown.proofs:
         shares, memory = proofs.gradient_shares(net), proofs.no_memory(net)
         checks = records.Checks(proofs.all_checks(net, made, shares, memory))
-        return [screen.shares_table(net, shares), *screen.collapse(net), checks, screen.proof_words(net, memory)]
+        return [screen.shares_table(net, shares), *screen.collapse(net), checks, words.proof_words(net, memory)]
     tables = screen.tables(net, made, shown)
-    equations = [screen.formulas(net)] if net.settings.single else []
-    return [*tables, *equations, records.Checks(proofs.main_checks(net, made)), screen.next_commands(net)]
+    equations = [words.formulas(net)] if net.settings.single else []
+    return [*tables, *equations, records.Checks(proofs.main_checks(net, made)), words.next_commands(net)]
 
 
 def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
@@ -70,8 +70,8 @@ def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     found, by_hand = _explanations(net, made, shown)
     if shown.blanks:
         return [sheet.blank(record) if isinstance(record, records.Table) else record for record in found]
-    words = [screen.explain_words(net)] if shown.explain is not None else []
-    return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *words]
+    said = [words.explain_words(net)] if shown.explain is not None else []
+    return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *said]
 
 
 def _explanations(net: Network, made: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:

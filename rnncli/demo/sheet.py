@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rnncli import records
 from rnncli.demo.filled import number_in, numbers_alone, rows_of
@@ -52,12 +51,14 @@ def marked(
         asked += 1
         text = answer["value"].strip()
         value = number_in(text)
-        diff = abs(value - row["value"])
-        if diff <= tolerance or (math.isnan(value) and math.isnan(row["value"]) and text):
+        right = row["value"]
+        assert isinstance(right, int | float)
+        diff = abs(value - right)
+        if diff <= tolerance or (math.isnan(value) and math.isnan(right) and text):
             largest = max(largest, diff)
             continue
         where = table.title + (f", b={row['sample']}" if "sample" in row else "")
-        wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), row["value"]])
+        wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), right])
     cells = trn("{n} cell", "{n} cells", n=asked)
     text = trn("{n} of {cells} is right", "{n} of {cells} are right", n=asked - len(wrong), cells=cells)
     check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
@@ -77,7 +78,7 @@ def _wrong_table(rows: list[list[Entry]]) -> records.Table:
 
 
 def _require_rows(
-    answers: Sequence[tuple[int, dict[str, str]]], wanted: Sequence[dict[str, Any]], terms: Sequence[str], name: str
+    answers: Sequence[tuple[int, dict[str, str]]], wanted: Sequence[dict[str, Entry]], terms: Sequence[str], name: str
 ) -> None:
     """DataError where the sheet's rows are not those that are wanted, by unit and term."""
     todo = tr("check it with the options that made it: --seed, --explain and all others")
@@ -130,7 +131,7 @@ def _of_other_numbers(name: str, options: str) -> DataError:
     )
 
 
-def _dicts(tables: Tables) -> list[dict[str, Any]]:
+def _dicts(tables: Tables) -> list[dict[str, Entry]]:
     return [dict(zip([c.name for c in table.columns], row, strict=True)) for table in tables for row in table.rows]
 
 

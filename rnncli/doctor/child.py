@@ -10,7 +10,6 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rnncli.locale import tr
 from rnncli.records import Json
@@ -22,7 +21,7 @@ LONGEST = 120  # seconds; a slow disk reads torch for a minute
 class Answers:
     """facts: by name. checks: name -> {ok, diff, tol, why}; the part that ended the process is among them, failed."""
 
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, dict[str, Json]] = field(default_factory=dict)
     checks: dict[str, dict[str, Json]] = field(default_factory=dict)
 
     def failed(self, name: str, why: str) -> None:

@@ -6,16 +6,15 @@ It is made to be pasted: under 80 columns, the home folder as ~, no host name.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rnncli import __version__
 from rnncli.bench.machine import processor
 from rnncli.doctor import packages, system
 from rnncli.doctor.child import Answers, self_test
 from rnncli.locale import language, tr
-from rnncli.records import Check, Checks, Column, Json, Message, Page, Table, json_number
+from rnncli.records import Check, Checks, Column, Json, Message, Page, Table, json_list, json_number, json_object
 from rnncli.report.numbers import size
 
 LITTLE_DISK = 1 << 30
@@ -138,7 +137,7 @@ def _broken(some: Sequence[packages.Requirement], tested: Answers) -> dict[str, 
     return {name: f"import {name}: {said['why']}" for name, said in answers.items() if said and not said["ok"]}
 
 
-def _machine(found: _Findings, torch: dict[str, Any]) -> None:
+def _machine(found: _Findings, torch: Mapping[str, Json]) -> None:
     features = system.features()
     found.row("processor", tr("processor"), " · ".join([processor(), " ".join(features)]).strip(" ·"))
     if torch:
@@ -175,8 +174,9 @@ def _machine(found: _Findings, torch: dict[str, Any]) -> None:
     }
 
 
-def _devices(found: _Findings, torch: dict[str, Any]) -> str:
-    gpus = [f"cuda: {gpu['name']}, {size(gpu['memory'])}" for gpu in torch["gpus"]]
+def _devices(found: _Findings, torch: Mapping[str, Json]) -> str:
+    seen = [json_object(gpu) for gpu in json_list(torch["gpus"])]
+    gpus = [f"cuda: {gpu['name']}, {size(json_number(gpu['memory']))}" for gpu in seen]
     if torch["cuda_built"] and not gpus:
         gpus = [tr("no GPU is seen, though torch is built for {what}", what=torch["cuda_built"])]
     return " · ".join(["cpu", *gpus, *(["mps"] if torch["mps"] else [])])

@@ -14,19 +14,23 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from rnncli.records import Json
 
 if TYPE_CHECKING:
     from rnncli.training.outcome import Outcome
 
+Made = TypeVar("Made")
 Measured = tuple[float, float]  # the largest difference, and what is allowed
 
 
-def torch_facts() -> dict[str, Any]:
+def torch_facts() -> dict[str, Json]:
     """What torch was built with and what it sees here."""
     import torch
 
-    found: dict[str, Any] = {
+    gpus: list[Json] = []
+    found: dict[str, Json] = {
         "version": str(torch.__version__),
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "onednn": torch.backends.mkldnn.is_available(),
@@ -35,12 +39,12 @@ def torch_facts() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cuda_built": torch.version.cuda or torch.version.hip,
         "mps": torch.backends.mps.is_available(),
-        "gpus": [],
+        "gpus": gpus,
     }
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(number)
-            found["gpus"].append({"name": about.name, "memory": about.total_memory})
+            gpus.append({"name": about.name, "memory": about.total_memory})
         found["cudnn"] = torch.backends.cudnn.version()
     return found
 
@@ -113,11 +117,11 @@ def reopening(folder: Path, outcome: Outcome) -> Measured:
 
 
 def main(modules: list[str], to: TextIO) -> None:
-    def say(**line: Any) -> None:
+    def say(**line: object) -> None:
         to.write(json.dumps(line) + "\n")
         to.flush()
 
-    def check(name: str, what: Callable[[], Any]) -> Any:
+    def check(name: str, what: Callable[[], Made]) -> Made | None:
         """What it returns; None where it failed. A broken library may raise anything."""
         say(trying=name)
         try:
@@ -127,7 +131,7 @@ def main(modules: list[str], to: TextIO) -> None:
             return None
         diff, tol = found if isinstance(found, tuple) else (None, None)
         say(check=name, ok=diff is None or diff <= tol, diff=diff, tol=tol)
-        return True if found is None else found
+        return found
 
     imported = {name: bool(check(f"import {name}", partial(import_module, name))) for name in modules}
     if not imported.get("torch", True):

@@ -16,7 +16,7 @@ from functools import cache
 from gettext import GNUTranslations
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 _FOLDER = Path(__file__).parent
 LANGUAGES = ("en", *sorted({file.parts[-3] for file in _FOLDER.glob("*/LC_MESSAGES/rnncli.[mp]o")}))
@@ -74,14 +74,14 @@ def _translations(name: str) -> GNUTranslations:
         raise ValueError(f"{file}: {error}") from error
 
 
-def tr(text: str, /, **values: Any) -> str:
+def tr(text: str, /, **values: object) -> str:
     """`text` in the current language, its {placeholders} filled in. An untranslated text stays English."""
     if _language == "en" or not text:  # gettext keeps a file's head under the empty text
         return text.format(**values) if values else text
     return _filled(_translations(_language).gettext(text), text, values)
 
 
-def trn(one: str, many: str, /, *, n: int, **values: Any) -> str:
+def trn(one: str, many: str, /, *, n: int, **values: object) -> str:
     """`tr` of a text with a number n in it: `one` for 1, else `many`; other languages have forms of their own.
 
     {n} is filled in with thousands separated: 12,345.
@@ -93,12 +93,16 @@ def trn(one: str, many: str, /, *, n: int, **values: Any) -> str:
     return _filled(_translations(_language).ngettext(one, many, n), english_form, values)
 
 
-def _filled(theirs: str, ours: str, values: dict[str, Any]) -> Text:
+def _filled(theirs: str, ours: str, values: dict[str, object]) -> Text:
     found = Text(theirs.format(**values) if values else theirs)
     found.english = ours.format(**{key: english(value) for key, value in values.items()}) if values else ours
     return found
 
 
-def english(value: Any) -> Any:
+@overload
+def english(value: str) -> str: ...
+@overload
+def english(value: object) -> object: ...
+def english(value: object) -> object:
     """The English of a text that `tr` gave; anything else as it is."""
     return value.english if isinstance(value, Text) else value

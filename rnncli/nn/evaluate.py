@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +29,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def outputs_of(model: Any, batches: Iterable[Batch], *, carry: bool = False) -> Iterator[tuple[Batch, Outputs]]:
+def outputs_of(model: nn.Module, batches: Iterable[Batch], *, carry: bool = False) -> Iterator[tuple[Batch, Outputs]]:
     """Each batch, on the model's device, with the model's outputs. carry: each batch goes on from the last state."""
     device = device_of(model)
     state = None

@@ -13,7 +13,7 @@ from rnncli.records import CoreSteps, Recording
 from rnncli.replay import CoreTrace, Trace
 from rnncli.targets import Target
 from rnncli.views import Options
-from rnncli.views._show import joined, name_of, place, places
+from rnncli.views._show import joined, name_of, place, places, recorded
 from rnncli.views._subject import Subject
 
 UNITS = 64  # of a core, the first ones
@@ -44,11 +44,7 @@ def _recording(seen: Subject, name: str, sample: int, most: int) -> Recording:
 
 
 def _quantities(core: CoreTrace) -> int:
-    return core.spec.num_layers * core.spec.num_directions * len(_recorded(core))
-
-
-def _recorded(core: CoreTrace) -> list[str]:
-    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
+    return core.spec.num_layers * core.spec.num_directions * len(recorded(core))
 
 
 def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
@@ -59,7 +55,7 @@ def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
             f"{made.prefix(core)}{place(layer, direction)}.{quantity}"
         )[:steps, 0, :UNITS].tolist()
         for layer, direction in places(core.spec, Options())
-        for quantity in _recorded(core)
+        for quantity in recorded(core)
     }
     labels = seen.labels(core)
     return CoreSteps(
@@ -70,7 +66,7 @@ def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
         core.spec.hidden_size,
         None if labels is None else labels[:steps],
         _answers(seen, made, core, steps),
-        {name: tr(about[key]) for name in _recorded(core) if (key := name.removeprefix("gate.")) in about},
+        {name: tr(about[key]) for name in recorded(core) if (key := name.removeprefix("gate.")) in about},
     )
 
 

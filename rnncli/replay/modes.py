@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ def graph(gradients: bool) -> Iterator[None]:
         yield
 
 
-def usable(value: Any) -> Any:
+def usable(value: object) -> object:
     """A tensor that was made in inference mode, as one that a graph can hold."""
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 

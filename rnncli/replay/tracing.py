@@ -196,14 +196,14 @@ class Trace:
 
 def trace(
     model: nn.Module,
-    *inputs: Any,
+    *inputs: object,
     gradients: bool = False,
     steps: range | None = None,
     units: Sequence[int] | None = None,
     check: bool = True,
     step: Step | None = None,
-    call: Callable[[], Any] | None = None,
-    **kwargs: Any,
+    call: Callable[[], object] | None = None,
+    **kwargs: object,
 ) -> Trace:
     """Run `model(*inputs, **kwargs)` once, in eval mode, with every recurrent core replaced by the recording loop.
 
@@ -283,16 +283,16 @@ def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, ke
     return Call(x, x, state, lengths, output_, last, layers)
 
 
-def _cell_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..., Any]:
+def _cell_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..., object]:
     """What stands in for nn.RNNCell.forward and its sisters: one step, x (B, I) or (I,)."""
 
-    def forward(input: Tensor, hx: Any = None) -> Any:
+    def forward(input: Tensor, hx: Tensor | Sequence[Tensor] | None = None) -> object:
         batched = input.dim() == 2
         x = input if batched else input.unsqueeze(0)
         if hx is None:
             state = initial_state(core.spec, x.shape[0], x)
         else:
-            given: tuple[Tensor, ...] = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
+            given: tuple[Tensor, ...] = (hx,) if isinstance(hx, Tensor) else tuple(hx)
             state = tuple((t if batched else t.unsqueeze(0)).unsqueeze(0) for t in given)
         call = _record(core, x.unsqueeze(0), state, None, keep, step)
         core.calls.append(call)
@@ -302,12 +302,12 @@ def _cell_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..
     return forward
 
 
-def _core_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..., Any]:
+def _core_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..., object]:
     """What stands in for nn.RNN.forward and its sisters: padded or packed, batch first or not, batched or not."""
     batch_first = bool(getattr(core.module, "batch_first", False))
 
-    def forward(input: Tensor | PackedSequence, hx: Any = None) -> Any:
-        given: State | None = None if hx is None else (tuple(hx) if isinstance(hx, (tuple, list)) else (hx,))
+    def forward(input: Tensor | PackedSequence, hx: Tensor | Sequence[Tensor] | None = None) -> object:
+        given: State | None = None if hx is None else ((hx,) if isinstance(hx, Tensor) else tuple(hx))
         lengths: Tensor | None = None
         batched = True
         if isinstance(input, PackedSequence):
@@ -323,14 +323,14 @@ def _core_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..
         call = _record(core, x, state, lengths, keep, step)
         core.calls.append(call)
         last = call.last if batched else tuple(t[:, 0] for t in call.last)
-        output: Any = call.output
+        output: Tensor | PackedSequence = call.output
         if isinstance(input, PackedSequence):
             assert lengths is not None
-            output = _pack_like(output, lengths, input)
+            output = _pack_like(call.output, lengths, input)
         elif not batched:
-            output = output[:, 0]
+            output = call.output[:, 0]
         elif batch_first:
-            output = output.transpose(0, 1)
+            output = call.output.transpose(0, 1)
         return output, (last if len(last) > 1 else last[0])
 
     return forward

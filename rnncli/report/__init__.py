@@ -6,7 +6,7 @@ Importing it costs nothing: Rich, numpy and matplotlib are loaded by the first d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 from rnncli.errors import UsageError
 from rnncli.records import Json, Page
@@ -88,7 +88,7 @@ def _writers() -> dict[str, Callable[[Page], str | bytes]]:
     }
 
 
-def _tr(text: str, /, **values: Any) -> str:
+def _tr(text: str, /, **values: object) -> str:
     from rnncli.locale import tr
 
     return tr(text, **values)

@@ -7,12 +7,13 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from rnncli.records import ColouredText, Column, Entry, HeatMap, Json, Page, Series, Table
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 
 def strict(value: object) -> Json:
@@ -154,13 +155,13 @@ def csv_text(page: Page) -> str:
     return file.getvalue()
 
 
-def _csv_rows(page: Page) -> tuple[list[str], list[list[Entry]]]:
+def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
     tables = [record for record in page.records if isinstance(record, Table)]
     if tables:
         records = []
         for table in tables:
             for row in table.rows:
-                flat = {"table": table.name} if len(tables) > 1 else {}
+                flat: dict[str, str | float] = {"table": table.name} if len(tables) > 1 else {}
                 for column, value in zip(table.columns, row, strict=True):
                     flat.update(_flat(column, value))
                 records.append(flat)
@@ -204,24 +205,30 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[Entry]]]:
     ]
 
 
-def _flat(column: Column, value: Any) -> dict[str, Any]:
+def _flat(column: Column, value: Entry) -> dict[str, str | float]:
     if column.kind in ("vector", "spark"):
-        return {f"{column.name}[{k}]": _cell(number) for k, number in enumerate(value or ())}
+        return {f"{column.name}[{k}]": _cell(number) for k, number in enumerate(_numbers(value))}
     if column.kind == "interval":
-        parts = value if value is not None else (None, None, None)
+        parts = _numbers(value) or (None, None, None)
         return dict(zip((column.name, f"{column.name}_low", f"{column.name}_high"), map(_cell, parts), strict=True))
     return {column.name: _cell(value)}
 
 
-def _cell(value: Any) -> Any:
+def _numbers(value: Entry) -> Sequence[float]:
+    """Of a vector, an interval or a spark; none of an empty cell."""
+    return () if value is None or isinstance(value, str | int | float) else value
+
+
+def _cell(value: object) -> str | float:
     if value is None:
         return ""
     if isinstance(value, str):  # no half surrogate pairs in a UTF-8 file
         return value.encode("utf-8", "backslashreplace").decode()
-    return strict(value)
+    found = strict(value)
+    return found if isinstance(found, str | int | float) else str(found)
 
 
-def _elements(values: Json, index: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Any]]:
+def _elements(values: Json, index: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Json]]:
     if not isinstance(values, list):
         return [(index, values)]
     return [pair for k, item in enumerate(values) for pair in _elements(item, (*index, k))]
@@ -234,7 +241,7 @@ def npz_bytes(page: Page) -> bytes:
     """
     import numpy as np
 
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
     for tensor in page.tensors:
         arrays[tensor.name] = _array(tensor.values, page.dtype).reshape(tuple(tensor.shape))
     for record in page.records:
@@ -251,11 +258,12 @@ def npz_bytes(page: Page) -> bytes:
     arrays["page"] = np.asarray(json.dumps(rest, allow_nan=False))
     # A member of the archive cannot hold a separator of folders; numpy's own reader would not find it again.
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **{name.replace("/", "_"): array for name, array in arrays.items()})
+    named = {name.replace("/", "_"): array for name, array in arrays.items()}
+    np.savez_compressed(file, **named)  # type: ignore[arg-type]  # numpy < 2.1 would save an allow_pickle as an array
     return file.getvalue()
 
 
-def _array(values: Json, dtype: str) -> np.ndarray[Any, Any]:
+def _array(values: Json, dtype: str) -> npt.NDArray[np.generic]:
     import numpy as np
 
     array = np.asarray(values)
@@ -264,16 +272,16 @@ def _array(values: Json, dtype: str) -> np.ndarray[Any, Any]:
     return array
 
 
-def _column_array(column: Column, values: list[Any]) -> np.ndarray[Any, Any]:
+def _column_array(column: Column, values: Sequence[Entry]) -> npt.NDArray[np.generic]:
     """Numbers as float64 (an empty cell is nan), text as text, vectors as a matrix filled up with nan."""
     import numpy as np
 
     if column.kind in ("text", "code", "shape"):
         return np.asarray(["" if value is None else str(value) for value in values], dtype=str)
     if column.kind in ("vector", "interval", "spark"):
-        length = max((len(value) for value in values if value is not None), default=0)
-        matrix = np.full((len(values), length), np.nan)
-        for k, value in enumerate(values):
-            matrix[k, : len(value or ())] = value or ()
+        vectors = [_numbers(value) for value in values]
+        matrix = np.full((len(values), max(map(len, vectors), default=0)), np.nan)
+        for k, vector in enumerate(vectors):
+            matrix[k, : len(vector)] = vector
         return matrix
     return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)

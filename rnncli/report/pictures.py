@@ -6,16 +6,18 @@ import io
 import math
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeGuard
 
 from rnncli.errors import Missing
 from rnncli.locale import tr
-from rnncli.records import HeatMap, Message, Page, Series
+from rnncli.records import HeatMap, Message, Page, Record, Series
 from rnncli.report import charts, symbols
 from rnncli.report.lines import Line, View, plain
 from rnncli.report.terminal import draw, page_lines, record_lines
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 100  # cells of the screen that is drawn
@@ -116,38 +118,37 @@ def png(page: Page) -> bytes:
             else:
                 box = (1.0 / width, (top - height + 0.55) / total, (width - 1.5) / width, (height - 0.9) / total)
                 axes = figure.add_axes(box)
-                (_plot_series if isinstance(panel, Series) else _plot_heatmap)(axes, panel, figure)
+                if isinstance(panel, Series):
+                    _plot_series(axes, panel, figure)
+                else:
+                    _plot_heatmap(axes, panel, figure)
             top -= height + edge
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
-def _panels(page: Page) -> list[Any]:
+def _panels(page: Page) -> list[list[Line] | Series | HeatMap]:
     """Blocks of lines, and between them the records that are plotted."""
     view = View(width=WIDTH)
-    panels: list[Any] = [page_lines(Page(page.schema, page.title, [], **_header_of(page)), view)]
+    panels: list[list[Line] | Series | HeatMap] = [page_lines(replace(page, records=[], config={}, tensors=[]), view)]
     for k, record in enumerate(page.records):
         if _can_be_plotted(record):
             panels.append(record)
             continue
         lines = record_lines(record, view)
-        if isinstance(panels[-1], list):
-            panels[-1] += lines if k == 0 and isinstance(record, Message) else [[], *lines]
+        if isinstance(above := panels[-1], list):
+            above += lines if k == 0 and isinstance(record, Message) else [[], *lines]
         else:
             panels.append(lines)
     return panels
 
 
-def _can_be_plotted(record: Any) -> bool:
+def _can_be_plotted(record: Record) -> TypeGuard[Series | HeatMap]:
     """Curves and heat maps with at least one finite value; the others say in words that there is none."""
     if isinstance(record, Series):
         return any(math.isfinite(value) for values in record.lines.values() for value in values)
     return isinstance(record, HeatMap) and any(math.isfinite(value) for row in record.values for value in row)
-
-
-def _header_of(page: Page) -> dict[str, Any]:
-    return {"seed": page.seed, "device": page.device, "dtype": page.dtype, "torch": page.torch}
 
 
 def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float, chinese: list[str]) -> None:
@@ -180,7 +181,7 @@ def _plot_height(record: Series | HeatMap) -> float:
     return 3.6 if isinstance(record, Series) else min(max(2.0, 0.28 * len(record.values) + 1.2), 12.0)
 
 
-def _plot_series(axes: Any, record: Series, figure: Figure) -> None:
+def _plot_series(axes: Axes, record: Series, figure: Figure) -> None:
     styles = ["-", "--", ":", "-."]
     for k, (label, values) in enumerate(record.lines.items()):
         axes.plot(
@@ -200,7 +201,7 @@ def _plot_series(axes: Any, record: Series, figure: Figure) -> None:
     _name(axes, record.title, record.x_label, record.y_label)
 
 
-def _plot_heatmap(axes: Any, record: HeatMap, figure: Figure) -> None:
+def _plot_heatmap(axes: Axes, record: HeatMap, figure: Figure) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     low, high = charts.scale(record.values)
@@ -219,7 +220,7 @@ def _plot_heatmap(axes: Any, record: HeatMap, figure: Figure) -> None:
     _name(axes, record.title, record.column_axis, record.row_axis)
 
 
-def _name(axes: Any, title: str, x: str, y: str) -> None:
+def _name(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(_label(title), loc="left", fontsize=11)
     axes.set_xlabel(_label(x))
     axes.set_ylabel(_label(y))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from rnncli.locale import tr
-from rnncli.records import Checks, ColouredText, Commands, HeatMap, Message, Page, Record, Series, Table
+from rnncli.records import Checks, ColouredText, Commands, HeatMap, Json, Message, Page, Record, Series, Table
 from rnncli.report import charts, numbers
 from rnncli.report.lines import Line, View, cells, pad, plain, strip, wrap
 from rnncli.report.tables import table_lines
@@ -149,7 +149,7 @@ def show(
     """Print the page. width: cells, else the terminal's. ascii: force it, else what the stream's encoding can carry."""
     from rich.console import Console
 
-    stream: Any = file if file is not None else sys.stdout
+    stream = file if file is not None else sys.stdout
     console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
     system = None if console.no_color or console.legacy_windows else console.color_system
     encoding = "ascii" if ascii else getattr(stream, "encoding", None) or "utf-8"
@@ -189,7 +189,7 @@ def _in_colour(lines: list[Line], width: int, system: Any) -> str:
     return file.getvalue()
 
 
-def abilities(stream: Any) -> dict[str, Any]:
+def abilities(stream: IO[str]) -> dict[str, Json]:
     """What `show` would find out about a stream: encoding, whether a terminal reads it, width, colours, symbols."""
     from rich.console import Console
 

@@ -189,7 +189,7 @@ def _to_json(value: object) -> Json:
         return {"counter": sorted(value.items())}
     if isinstance(value, dict):
         return {key: _to_json(part) for key, part in value.items()}
-    if value is None or isinstance(value, str | int | float | list):
+    if value is None or isinstance(value, str | int | float | list | tuple):
         return value
     raise TypeError(f"a schedule keeps a {type(value).__name__}")
 

@@ -146,7 +146,7 @@ def copied(module: str, names: Iterable[str]) -> tuple[set[str], str]:
             used.add(name)
             waiting += [found.id for found in ast.walk(defined.get(name, ast.Pass())) if isinstance(found, ast.Name)]
     imports = set()
-    for name in used & imported.keys():
+    for name in sorted(used & imported.keys()):
         node = imported[name]
         origin = node.module if isinstance(node, ast.ImportFrom) else name
         if (origin or "").partition(".")[0] not in sys.stdlib_module_names:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
@@ -14,6 +14,7 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from torch import nn
 
+    from rnncli.recipe import RecipeConfig
     from rnncli.records import Json
     from rnncli.runs.open import Run
     from rnncli.tasks import AnySplits, AnyTask, FittedState, Recipe
@@ -86,7 +87,7 @@ class Target:
         return load_recipe(self.recipe_source, self.sets, flags)
 
     @property
-    def config(self) -> Any:
+    def config(self) -> RecipeConfig:
         return self.recipe.config
 
     @property

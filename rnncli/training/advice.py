@@ -125,10 +125,7 @@ def _remedy(outcome: Outcome, history: History) -> str:
     """What to try where more epochs are not it: whether it fits its training part tells what is missing."""
     last = history[-1] if history else {}
     trained, held_out = last.get("loss"), json_object(last.get(outcome.on, {})).get("loss")
-    if not isinstance(trained, int | float) or not isinstance(held_out, int | float) or outcome.on == "train":
-        by_heart = False
-    else:
-        by_heart = trained < BY_HEART * held_out
-    if by_heart:
+    numbers = [loss for loss in (trained, held_out) if isinstance(loss, int | float)]
+    if len(numbers) == 2 and outcome.on != "train" and numbers[0] < BY_HEART * numbers[1]:
         return tr("it knows its training part by heart; try more data, dropout or a smaller model")
     return tr("it has not learned its training part either; try another train.lr or a larger model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rnncli.cells import CoreSpec
+from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Column, Entry, Message, Record
@@ -101,6 +101,11 @@ def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
     """The column of tokens, where steps are tokens: what is read, or what a decoder is to write."""
     heading = tr("writes") if "decoder" in core.path else tr("in")
     return [] if labels is None else [Column("in", heading, "code")]
+
+
+def recorded(core: CoreTrace) -> list[str]:
+    """What a Trace keeps of a core: its states and gates, by name."""
+    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
 def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:

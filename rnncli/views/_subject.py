@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnncli.cells import CoreSpec, quiet_projections, spec_of
+from rnncli.cells import CoreSpec, State, quiet_projections, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of
 from rnncli.errors import UsageError
@@ -20,6 +20,7 @@ from rnncli.locale import tr
 from rnncli.nn.heads import NoHead
 from rnncli.nn.model import Outputs, SequenceModel
 from rnncli.nn.recurrent import make_core
+from rnncli.recipe import RecipeConfig
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.tasks import AnySplits, AnyTask, FittedState, Names, Recipe
 from rnncli.views._inputs import random_features, random_steps, with_rows
@@ -43,7 +44,7 @@ class Subject:
     seed: int = 0
     command: str = "TARGET"
     task: AnyTask | None = None
-    config: Any = None
+    config: RecipeConfig | None = None
     fitted: FittedState | None = None
     tables: Mapping[str, Tensor] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -122,7 +123,7 @@ class Subject:
         return core.num_steps if core.lengths is None else int(core.lengths[row])
 
 
-def as_outputs(result: Any) -> Outputs:
+def as_outputs(result: object) -> Outputs:
     """A model's result as Outputs; a plain torch module's (output, state) too."""
     if isinstance(result, Outputs):
         return result
@@ -250,7 +251,7 @@ class _Called(nn.Module):
         super().__init__()
         self.model = module
 
-    def forward(self, batch: Batch, state: Any = None) -> Outputs:
+    def forward(self, batch: Batch, state: State | None = None) -> Outputs:
         return as_outputs(self.model(batch.inputs))
 
 
@@ -348,7 +349,7 @@ def subject_of_task(
     return Subject(title, origin, model, batch, config.train.seed, title, task, config, fitted)
 
 
-def sample_batch(task: AnyTask, config: Any, splits: AnySplits, sample: int, rows: int) -> Batch:
+def sample_batch(task: AnyTask, config: RecipeConfig, splits: AnySplits, sample: int, rows: int) -> Batch:
     """One sample of the data (its held-out part where there is one), or a batch of several as training makes them.
 
     Raises UsageError: no such sample.
@@ -370,7 +371,7 @@ def sample_batch(task: AnyTask, config: Any, splits: AnySplits, sample: int, row
     )
 
 
-def _encoded(task: AnyTask, config: Any, fitted: FittedState, inputs: Sequence[str]) -> Batch:
+def _encoded(task: AnyTask, config: RecipeConfig, fitted: FittedState, inputs: Sequence[str]) -> Batch:
     if len(inputs) == 1 and inputs[0].startswith("random:"):
         steps = random_steps(inputs[0])
         known = task.label_names(config, fitted).inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -142,8 +142,10 @@ def _everything(
     """Outputs, last states, and the gradients of one fixed random functional of them towards all there is."""
     results: list[Tensor] = []
 
-    def running(*given: Any) -> tuple[Tensor, State]:
-        output, last = run(*given)
+    def running(
+        module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
+    ) -> tuple[Tensor, State]:
+        output, last = run(module, spec, x, state, lengths)
         results[:] = [output, *last]
         return output, last
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-from rnncli.cells import CELLS
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Checks, ColouredText, Message, Record
-from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
-from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
+from rnncli.views._show import about, name_of, place, places, recorded, replay_check, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -39,7 +37,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 raise UsageError(
                     tr("this core has no {name!r}", name=state),
                     where="--variant",
-                    todo=tr("one of {names}", names=", ".join(_recorded(core))),
+                    todo=tr("one of {names}", names=", ".join(recorded(core))),
                 )
             h = made.vectors(name)[:, 0].double()[steps]  # (T, H)
             if options.units is not None:
@@ -71,10 +69,6 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     if options.units is None:
         records.append(Message(tr("the units that move most; --units 0-7 for others"), "note", name="chosen"))
     return [*records, Checks([replay_check(made)])]
-
-
-def _recorded(core: CoreTrace) -> list[str]:
-    return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
 def _range(values: list[float], bounded: bool) -> tuple[float, float]:

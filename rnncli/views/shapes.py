@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from rnncli.cells import CoreSpec, quiet_projections, spec_of
 from rnncli.data.batch import Batch
@@ -62,7 +63,13 @@ class Products(TorchFunctionMode):
         self.flops = 0
         self.inside = False
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         outer, self.inside = self.inside, True
         try:
             result = func(*args, **(kwargs or {}))
@@ -73,7 +80,7 @@ class Products(TorchFunctionMode):
         return result
 
 
-def product_flops(name: str, args: Any, result: Tensor) -> int:
+def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
     """Of one call of a function of torch, by its name."""
     if name == "linear":
         return 2 * result.numel() * int(args[1].shape[-1])
@@ -147,23 +154,25 @@ def _parts(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
         yield from _parts(child, f"{path}.{name}" if path else name)
 
 
-def _hooks(stage: Stage, path: str, order: list[str], counter: Products, sizes: tuple[int, int]) -> list[Any]:
+def _hooks(
+    stage: Stage, path: str, order: list[str], counter: Products, sizes: tuple[int, int]
+) -> list[RemovableHandle]:
     module = stage.module
     assert module is not None
     spec = spec_of(module)
     before: list[int] = []
 
-    def enter(module: nn.Module, args: Any) -> None:
+    def enter(module: nn.Module, args: object) -> None:
         before.append(counter.flops)
 
-    def leave(module: nn.Module, args: Any, result: Any) -> None:
+    def leave(module: nn.Module, args: tuple[Tensor | PackedSequence, ...], result: object) -> None:
         order.append(path)
         start = before.pop()
         fresh = not stage.gives
         if spec is not None:
             stage.flops += core_flops(spec, args[0])
             if fresh:
-                stage.gives += _core_gives(spec, args, result)
+                stage.gives += _core_gives(spec, args[0], result)
         else:
             stage.flops += counter.flops - start
             if fresh:
@@ -172,7 +181,7 @@ def _hooks(stage: Stage, path: str, order: list[str], counter: Products, sizes: 
     return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
 
-def core_flops(spec: CoreSpec, x: Any) -> int:
+def core_flops(spec: CoreSpec, x: Tensor | PackedSequence) -> int:
     """2 · steps · D · [G·H·(in + Hout) + P·H] over the layers; steps are those inside the sequences."""
     steps = x.data.shape[0] if isinstance(x, PackedSequence) else prod(x.shape[:-1])
     total = 0
@@ -182,20 +191,20 @@ def core_flops(spec: CoreSpec, x: Any) -> int:
     return 2 * steps * spec.num_directions * total
 
 
-def _core_gives(spec: CoreSpec, args: Any, result: Any) -> list[tuple[str, str, int]]:
+def _core_gives(spec: CoreSpec, x: Tensor | PackedSequence, result: object) -> list[tuple[str, str, int]]:
     found: list[tuple[str, str, int]] = []
-    x = args[0]
     if isinstance(x, PackedSequence):
         found.append(_given(PACKED[0], x.data, ("steps", "I")))
         found.append((PACKED[1], shape(T=len(x.batch_sizes)), x.batch_sizes.numel() * 8))
     output, last = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if isinstance(output, PackedSequence):
         found.append(_given(PACKED[2], output.data, ("steps", "D·H")))
-    elif last is not None and output.dim() == 3:
+    elif last is not None and isinstance(output, Tensor) and output.dim() == 3:
         width = "D·P" if spec.proj_size else "D·H"
         found.append(_given("output", output, ("T", "B", width if spec.bidirectional else width[2:])))
     if last is None or (isinstance(output, Tensor) and output.dim() < 3):  # a single cell: h, or (h, c)
-        for name, tensor in zip(spec.states, result if isinstance(result, tuple) else (result,), strict=True):
+        states = result if isinstance(result, tuple) else (output,)
+        for name, tensor in zip(spec.states, states, strict=True):
             found.append(_given(name, tensor, ("B", "H")))
         return found
     states = last if isinstance(last, tuple) else (last,)
@@ -205,7 +214,7 @@ def _core_gives(spec: CoreSpec, args: Any, result: Any) -> list[tuple[str, str, 
     return found
 
 
-def _plain_gives(name: str, result: Any, sizes: tuple[int, int]) -> list[tuple[str, str, int]]:
+def _plain_gives(name: str, result: object, sizes: tuple[int, int]) -> list[tuple[str, str, int]]:
     tensors = result if isinstance(result, tuple) else (result,)
     found = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
     if not found:

@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +45,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return dict(zip(plain if len(set(plain)) == len(plain) else found, found.values(), strict=True))
 
 
-def _content(path: Path) -> Any:
+def _content(path: Path) -> object:
     with open_binary(path):  # whatever is wrong with the name, or is not a file, ends here
         return _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
 
@@ -76,7 +75,7 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
         raise DataError(tr("this is no whole safetensors file: {why}", why=error), where=str(path)) from error
 
 
-def _pickled(path: Path) -> Any:
+def _pickled(path: Path) -> object:
     """torch.load, whose reader answers damage with many kinds of error. torch never compresses what it saves."""
     try:
         if zipfile.is_zipfile(path):
@@ -100,7 +99,7 @@ def _pickled(path: Path) -> Any:
         raise DataError(tr("this is no whole file of weights: {why}", why=why), where=str(path)) from error
 
 
-def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _flat(value: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
     """Dotted name -> tensor of everything under nested dicts with text keys; an envelope at the top leaves no name."""
     if isinstance(value, Tensor):
         if prefix:

@@ -18,7 +18,9 @@ def test_a_row_is_a_function_of_its_integers_and_fits_itself(problem: str) -> No
     made = PROBLEMS[problem]
     for size in (1, 2, 3, 7, 40):
         row, again = (made.make(size, generator(5, size)) for _ in range(2))
-        assert all(np.array_equal(a, b) for a, b in zip(row, again, strict=True))
+        assert row.scored == again.scored
+        for a, b in zip(row[:3], again[:3], strict=True):
+            assert np.array_equal(a, b)
         T = len(row.inputs)
         assert len(row.targets) == len(row.counted) == T
         assert row.counted[row.scored :].any()

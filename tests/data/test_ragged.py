@@ -13,8 +13,8 @@ from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbe
 ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "cc", None, ""]), max_size=6), max_size=12)
 
 
-def gathered(rows: list[list[str | None]]) -> Ragged:
-    gathering = Gathering()
+def gathered(rows: list[list[str | None]]) -> Ragged[str | None]:
+    gathering = Gathering[str | None]()
     for row in rows:
         gathering.add(row)
     return gathering.done()
@@ -59,7 +59,7 @@ def test_places(names: list[str]) -> None:
 @pytest.mark.parametrize("kinds", [3, 300, 70_000])
 def test_numbers_take_no_more_bytes_than_they_need(monkeypatch: pytest.MonkeyPatch, kinds: int) -> None:
     monkeypatch.setattr("rnncli.data.ragged.BLOCK", 100)
-    numbering = Numbering()
+    numbering = Numbering[int]()
     values = [i % kinds for i in range(2 * kinds + 9)]
     for value in values:
         numbering.extend((value,))

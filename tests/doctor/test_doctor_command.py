@@ -19,6 +19,7 @@ from rnncli import __version__, doctor, report
 from rnncli.device import usable_cores
 from rnncli.doctor import child, packages, page, system
 from rnncli.doctor.child import Answers
+from rnncli.records import Json
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"LC_ALL": "C.UTF-8", "COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
@@ -193,8 +194,8 @@ class _Ascii:
 
 
 def test_gpus(tested: Answers) -> None:
-    about = {"version": "2.13.0", "kernels": "DEFAULT", "onednn": False, "mkl": False, "openmp": True, "threads": 1,
-             "cuda_built": "12.8", "mps": False, "gpus": []}  # fmt: skip
+    about: dict[str, Json] = {"version": "2.13.0", "kernels": "DEFAULT", "onednn": False, "mkl": False, "openmp": True,
+                               "threads": 1, "cuda_built": "12.8", "mps": False, "gpus": []}  # fmt: skip
     tested.facts["torch"] = about
     _, text = examined()
     assert "no GPU is seen, though torch is built for 12.8" in text

@@ -22,7 +22,8 @@ from rnncli.report import html
 from rnncli.runs.manifest import Manifest
 from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, task_names
-from tests.narrowed import as_read, some
+from rnncli.tasks.forecasting import Config
+from tests.narrowed import as_read, of_kind, some
 
 RECIPE_OF = {load_recipe(name).config.task: name for name in reversed(packaged_recipes())}
 SMALL = (
@@ -119,10 +120,11 @@ def test_a_forecast_stands_beside_its_baselines(tmp_path: Path, train_run: Calla
     curve = record(web_page([target]), "forecast")
     assert isinstance(curve, Series)
     assert set(curve.lines) == {"history", "forecast", "truth", "last value", "seasonal naive"}
-    horizon = target.config.data.horizon
+    config = of_kind(Config, target.config)
+    horizon = config.data.horizon
     history = [value for value in curve.lines["history"] if value == value]
     assert curve.lines["last value"][-horizon:] == pytest.approx([history[-1]] * horizon)
-    season = history[-target.config.data.season :]
+    season = history[-config.data.season :]
     assert curve.lines["seasonal naive"][-horizon:] == pytest.approx((season * horizon)[:horizon], rel=1e-6)
 
 

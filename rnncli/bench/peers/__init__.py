@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from rnncli.errors import CheckFailed, Missing
 from rnncli.locale import tr
 
-Json = Any
+if TYPE_CHECKING:
+    from rnncli.bench.peers.worker import Answer
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Process:
         """Wait until it has imported its library."""
         self.versions = self.ask({"do": "hello", "threads": self.threads})["versions"]
 
-    def ask(self, request: Mapping[str, Json]) -> dict[str, Json]:
+    def ask(self, request: Mapping[str, object]) -> Answer:
         """The answer to one request. Raises PeerFailed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -113,10 +114,10 @@ class Process:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer = json.loads(line) if line else {"error": self._last_words()}
+        answer: Answer = json.loads(line) if line else {"error": self._last_words()}
         if "error" in answer:
             raise PeerFailed(tr("{peer} failed: {why}", peer=self.peer, why=answer["error"]), where="--against")
-        return dict(answer)
+        return answer
 
     def _last_words(self) -> str:
         self._process.wait(10)

@@ -3,25 +3,24 @@ of it, one jitted function for everything that is timed; the whole update of a t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Library, Work, loop_results, serve
 
-Weights = dict[str, Any]
+Weights = dict[str, jax.Array]
+State = tuple[jax.Array, ...]
+Adam = tuple[Weights, Weights, jax.Array]  # first and second moments, updates so far
 
 
-def rnn(gates_t: Any, state: Any, w: Weights) -> Any:
+def rnn(gates_t: jax.Array, state: State, w: Weights) -> State:
     """gates_t: (B, H), W_ih x_t + b_ih."""
     (h,) = state
     return (jnp.tanh(gates_t + h @ w["weight_hh"].T + w["bias_hh"]),)
 
 
-def gru(gates_t: Any, state: Any, w: Weights) -> Any:
+def gru(gates_t: jax.Array, state: State, w: Weights) -> State:
     (h,) = state
     x_r, x_z, x_n = jnp.split(gates_t, 3, axis=1)
     h_r, h_z, q = jnp.split(h @ w["weight_hh"].T + w["bias_hh"], 3, axis=1)
@@ -30,7 +29,7 @@ def gru(gates_t: Any, state: Any, w: Weights) -> Any:
     return ((1 - z) * n + z * h,)
 
 
-def lstm(gates_t: Any, state: Any, w: Weights) -> Any:
+def lstm(gates_t: jax.Array, state: State, w: Weights) -> State:
     h, c = state
     i, f, g, o = jnp.split(gates_t + h @ w["weight_hh"].T + w["bias_hh"], 4, axis=1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
@@ -40,12 +39,12 @@ def lstm(gates_t: Any, state: Any, w: Weights) -> Any:
 CELLS = {"rnn": (rnn, 1), "gru": (gru, 1), "lstm": (lstm, 2)}
 
 
-def layer(cell: str, x: Any, state: Any, w: Weights) -> tuple[Any, Any]:
+def layer(cell: str, x: jax.Array, state: State, w: Weights) -> tuple[jax.Array, State]:
     """x (T, B, I) -> output (T, B, H), last state."""
     step, _ = CELLS[cell]
     gates = x @ w["weight_ih"].T + w["bias_ih"]  # (T, B, G·H)
 
-    def one(state: Any, gates_t: Any) -> tuple[Any, Any]:
+    def one(state: State, gates_t: jax.Array) -> tuple[State, jax.Array]:
         state = step(gates_t, state, w)
         return state, state[0]
 
@@ -53,32 +52,33 @@ def layer(cell: str, x: Any, state: Any, w: Weights) -> tuple[Any, Any]:
     return output, last
 
 
-def zeros(cell: str, B: int, H: int) -> Any:
+def zeros(cell: str, B: int, H: int) -> State:
     return tuple(jnp.zeros((B, H), jnp.float32) for _ in range(CELLS[cell][1]))
 
 
 class Layer(Work):
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+    def __init__(self, work: Job, arrays: Arrays) -> None:
         cell, self.train = work["cell"], work["pass"] == "train"
         state = zeros(cell, work["B"], work["H"])
         self.x, d_output = jnp.asarray(arrays["x"]), jnp.asarray(arrays["d_output"])
         self.w = {name: jnp.asarray(value) for name, value in arrays.items() if name[:4] in ("weig", "bias")}
 
-        def forward(x: Any, w: Weights) -> Any:
+        def forward(x: jax.Array, w: Weights) -> jax.Array:
             return layer(cell, x, state, w)[0]
 
-        def backward(x: Any, w: Weights) -> Any:
+        def backward(x: jax.Array, w: Weights) -> tuple[jax.Array, jax.Array, Weights]:
             output, back = jax.vjp(forward, x, w)
             return output, *back(d_output)
 
         self.run = jax.jit(backward if self.train else forward)
-        self.found: Any = None
+        self.found: jax.Array | tuple[jax.Array, jax.Array, Weights] | None = None
 
     def once(self) -> None:
         self.found = jax.block_until_ready(self.run(self.x, self.w))
 
     def results(self) -> Arrays:
         self.once()
+        assert self.found is not None
         if not self.train:
             return {"output": np.asarray(self.found)}
         output, d_x, d_w = self.found
@@ -89,7 +89,7 @@ class Layer(Work):
 class Loop(Work):
     """Adam as in torch.optim, written out; the update donates its buffers, so that nothing is copied."""
 
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+    def __init__(self, work: Job, arrays: Arrays) -> None:
         self.work = work
         self.windows = [
             (jnp.asarray(inputs, jnp.int32), jnp.asarray(targets, jnp.int32))
@@ -104,7 +104,7 @@ class Loop(Work):
         still = {name: jnp.zeros_like(value) for name, value in self.w.items()}
         self.adam = (still, {name: jnp.zeros_like(value) for name, value in self.w.items()}, jnp.zeros(()))
 
-    def _scores(self, w: Weights, inputs: Any) -> Any:
+    def _scores(self, w: Weights, inputs: jax.Array) -> jax.Array:
         x = w["embedding"][inputs]  # (T, B, H)
         state = zeros(self.work["cell"], self.work["B"], self.work["H"])
         for k in range(LAYERS):
@@ -112,11 +112,11 @@ class Loop(Work):
             x, _ = layer(self.work["cell"], x, state, mine)
         return x @ w["head_weight"].T + w["head_bias"]
 
-    def _loss(self, w: Weights, inputs: Any, targets: Any) -> Any:
+    def _loss(self, w: Weights, inputs: jax.Array, targets: jax.Array) -> jax.Array:
         logs = jax.nn.log_softmax(self._scores(w, inputs))
         return -jnp.take_along_axis(logs, targets[..., None], axis=2).mean()
 
-    def _update(self, w: Weights, adam: Any, inputs: Any, targets: Any) -> Any:
+    def _update(self, w: Weights, adam: Adam, inputs: jax.Array, targets: jax.Array) -> tuple[Weights, Adam, jax.Array]:
         loss, d_w = jax.value_and_grad(self._loss)(w, inputs, targets)
         m, v, t = adam
         t = t + 1
@@ -150,10 +150,10 @@ class Jax(Library):
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__}
 
-    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def layer(self, work: Job, arrays: Arrays) -> Work:
         return Layer(work, arrays)
 
-    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def loop(self, work: Job, arrays: Arrays) -> Work:
         return Loop(work, arrays)
 
 

@@ -6,19 +6,22 @@ layers are (B, T, .): the data is laid out so beforehand, which costs nothing wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import jax
 import keras
 import numpy as np
+import numpy.typing as npt
 
-from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Library, Work, loop_results, serve
+
+Array = npt.NDArray[np.float32]
+Found = tuple[jax.Array, jax.Array, list[jax.Array]]  # the output, and the gradients of x and of the weights
 
 CLASSES = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
-def turned(cell: str, weight: Any) -> Any:
+def turned(cell: str, weight: Array) -> Array:
     """Rows gate by gate from torch's order to Keras's, or back: r, z, n <-> z, r, n."""
     if cell != "gru":
         return weight
@@ -26,14 +29,14 @@ def turned(cell: str, weight: Any) -> Any:
     return np.concatenate((z, r, n))
 
 
-def to_keras(cell: str, w: Mapping[str, Any]) -> list[Any]:
+def to_keras(cell: str, w: Arrays) -> list[Array]:
     """weight_ih, weight_hh, bias_ih, bias_hh -> kernel (I, G·H), recurrent kernel (H, G·H), bias."""
     b_ih, b_hh = turned(cell, w["bias_ih"]), turned(cell, w["bias_hh"])
     bias = np.stack((b_ih, b_hh)) if cell == "gru" else b_ih + b_hh
     return [turned(cell, w["weight_ih"]).T, turned(cell, w["weight_hh"]).T, bias]
 
 
-def from_keras(cell: str, gradients: list[Any]) -> Arrays:
+def from_keras(cell: str, gradients: Sequence[jax.Array]) -> Arrays:
     """The gradients by torch's names."""
     kernel, recurrent, bias = (np.asarray(gradient) for gradient in gradients)
     b_ih, b_hh = bias if cell == "gru" else (bias, bias)
@@ -42,7 +45,7 @@ def from_keras(cell: str, gradients: list[Any]) -> Arrays:
 
 
 class Layer(Work):
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+    def __init__(self, work: Job, arrays: Arrays) -> None:
         self.cell, self.train = work["cell"], work["pass"] == "train"
         layer = CLASSES[self.cell](work["H"], return_sequences=True)
         layer.build((work["B"], work["T"], work["H"]))
@@ -52,21 +55,22 @@ class Layer(Work):
         self.x = jax.numpy.asarray(arrays["x"].transpose(1, 0, 2))
         d_output = jax.numpy.asarray(arrays["d_output"].transpose(1, 0, 2))
 
-        def forward(x: Any, weights: Any) -> Any:
+        def forward(x: jax.Array, weights: list[jax.Array]) -> jax.Array:
             return layer.stateless_call(weights, rest, x, training=self.train)[0]
 
-        def backward(x: Any, weights: Any) -> Any:
+        def backward(x: jax.Array, weights: list[jax.Array]) -> Found:
             output, back = jax.vjp(forward, x, weights)
             return output, *back(d_output)
 
         self.run = jax.jit(backward if self.train else forward)
-        self.found: Any = None
+        self.found: jax.Array | Found | None = None
 
     def once(self) -> None:
         self.found = jax.block_until_ready(self.run(self.x, self.weights))
 
     def results(self) -> Arrays:
         self.once()
+        assert self.found is not None
         if not self.train:
             return {"output": np.asarray(self.found).transpose(1, 0, 2)}
         output, d_x, d_weights = self.found
@@ -81,8 +85,8 @@ class Losses(keras.callbacks.Callback):
         super().__init__()
         self.means: list[float] = []
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.means.append(float(logs["loss"]))
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.means.append(float((logs or {})["loss"]))
 
     def each(self) -> list[float]:
         totals = [mean * (k + 1) for k, mean in enumerate(self.means)]
@@ -93,14 +97,14 @@ class Loop(Work):
     """`model.fit` on all windows, each from state 0: even with `stateful=True` Keras 3.15 on JAX begins every batch of
     a `fit` there, because the layer's state is not among the model's variables."""
 
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+    def __init__(self, work: Job, arrays: Arrays) -> None:
         self.work, self.arrays = work, arrays
         B = work["B"]
         # window after window, B rows each: fit(batch_size=B, shuffle=False) cuts exactly these again
         self.inputs = arrays["inputs"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
         self.targets = arrays["targets"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
         H, V = work["H"], work["V"]
-        layers: list[Any] = [keras.layers.Embedding(V, H)]
+        layers: list[keras.layers.Layer] = [keras.layers.Embedding(V, H)]
         layers += [CLASSES[work["cell"]](H, return_sequences=True) for _ in range(LAYERS)]
         self.cores = layers[1:]
         head = keras.layers.Dense(V)
@@ -122,7 +126,7 @@ class Loop(Work):
     def once(self) -> None:
         self.train(len(self.inputs), [])
 
-    def train(self, rows: int, callbacks: list[Any]) -> None:
+    def train(self, rows: int, callbacks: list[keras.callbacks.Callback]) -> None:
         inputs, targets = self.inputs[:rows], self.targets[:rows]
         self.model.fit(inputs, targets, batch_size=self.work["B"], shuffle=False, verbose=0, callbacks=callbacks)
 
@@ -141,10 +145,10 @@ class KerasJax(Library):
     def versions(self) -> dict[str, str]:
         return {"keras": keras.__version__, "jax": jax.__version__}
 
-    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def layer(self, work: Job, arrays: Arrays) -> Work:
         return Layer(work, arrays)
 
-    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def loop(self, work: Job, arrays: Arrays) -> Work:
         return Loop(work, arrays)
 
 

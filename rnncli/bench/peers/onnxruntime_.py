@@ -5,26 +5,26 @@ ONNX orders gates i, o, f, c (LSTM) and z, r, h (GRU, linear_before_reset as in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from rnncli.bench.peers.worker import Arrays, Library, Work, serve
+from rnncli.bench.peers.worker import Arrays, Job, Library, Work, serve
+
+Array = npt.NDArray[np.float32]
 
 OPSET = 14
 ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}  # place of ONNX's gates among torch's
 
 
-def ordered(cell: str, weight: Any) -> Any:
+def ordered(cell: str, weight: Array) -> Array:
     parts = np.split(weight, len(ORDER[cell]))
     return np.concatenate([parts[k] for k in ORDER[cell]])
 
 
 class Layer(Work):
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays, threads: int) -> None:
+    def __init__(self, work: Job, arrays: Arrays, threads: int) -> None:
         cell, H, B, T = work["cell"], work["H"], work["B"], work["T"]
         bias = np.concatenate((ordered(cell, arrays["bias_ih"]), ordered(cell, arrays["bias_hh"])))
         numbers = {
@@ -32,7 +32,7 @@ class Layer(Work):
             "R": ordered(cell, arrays["weight_hh"])[None],
             "B": bias[None],
         }
-        extra: dict[str, Any] = {"linear_before_reset": 1} if cell == "gru" else {}
+        extra: dict[str, int] = {"linear_before_reset": 1} if cell == "gru" else {}
         node = onnx.helper.make_node(cell.upper(), ["x", *numbers], ["y"], hidden_size=H, **extra)
         graph = onnx.helper.make_graph(
             [node],
@@ -48,7 +48,7 @@ class Layer(Work):
         content = model.SerializeToString()
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.x = arrays["x"]
-        self.output: Any = None
+        self.output: Array = np.empty(0, np.float32)
 
     def once(self) -> None:
         (self.output,) = self.session.run(None, {"x": self.x})
@@ -65,7 +65,7 @@ class OnnxRuntime(Library):
     def versions(self) -> dict[str, str]:
         return {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__}
 
-    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def layer(self, work: Job, arrays: Arrays) -> Work:
         return Layer(work, arrays, self.threads)
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import rnncli
 from rnncli.bench.peers import torch_
-from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Library, Work, loop_results, serve
 from rnncli.data.batch import Batch, Order
 from rnncli.nn.recurrent import run
 from rnncli.tasks import load_recipe
@@ -34,7 +32,7 @@ class Loop(Work):
     """An epoch of the language-model task: its own batches, loss, optimizer and bookkeeping, without the evaluation at
     the end of an epoch. Like the others, and unlike `rnncli train`, each window begins at state 0."""
 
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays, threads: int) -> None:
+    def __init__(self, work: Job, arrays: Arrays, threads: int) -> None:
         self.arrays = arrays
         with tempfile.TemporaryDirectory() as folder:
             text = Path(folder) / "text.txt"
@@ -100,10 +98,10 @@ class Rnncli(Library):
     def versions(self) -> dict[str, str]:
         return {"rnncli": rnncli.__version__, "torch": torch.__version__}
 
-    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def layer(self, work: Job, arrays: Arrays) -> Work:
         return Layer(work, arrays)
 
-    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def loop(self, work: Job, arrays: Arrays) -> Work:
         return Loop(work, arrays, self.threads)
 
 

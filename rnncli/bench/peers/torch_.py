@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Library, Work, loop_results, serve
 
 CLASSES: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class Layer(Work):
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+    def __init__(self, work: Job, arrays: Arrays) -> None:
         self.train = work["pass"] == "train"
         self.core = CLASSES[work["cell"]](work["H"], work["H"])
         self.core.load_state_dict(
@@ -76,7 +75,7 @@ def weights(arrays: Arrays) -> dict[str, Tensor]:
 class Loop(Work):
     """An epoch: every window once, each from state 0, from where the weights stand."""
 
-    def __init__(self, work: Mapping[str, Any], arrays: Arrays) -> None:
+    def __init__(self, work: Job, arrays: Arrays) -> None:
         self.work, self.arrays = work, arrays
         self.inputs = torch.from_numpy(arrays["inputs"])  # (updates, T, B)
         self.targets = torch.from_numpy(arrays["targets"])
@@ -122,10 +121,10 @@ class Torch(Library):
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
 
-    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def layer(self, work: Job, arrays: Arrays) -> Work:
         return Layer(work, arrays)
 
-    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def loop(self, work: Job, arrays: Arrays) -> Work:
         return Loop(work, arrays)
 
 

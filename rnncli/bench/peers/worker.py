@@ -7,13 +7,28 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
-Array = Any
-Arrays = dict[str, Array]
+Arrays = dict[str, npt.NDArray[Any]]  # of float32; inputs and targets of whole numbers
+Job = TypedDict(
+    "Job",
+    {"cell": str, "H": int, "B": int, "T": int, "V": int, "pass": str, "loop": bool, "updates": int, "lr": float},
+    total=False,
+)
+
+
+class Answer(TypedDict, total=False):
+    """To a request: hello, prepare (nothing), results, time; or an error. All times in seconds."""
+
+    versions: dict[str, str]
+    cold: float
+    seconds: float
+    processor: float
+    error: str
 
 
 class Work(ABC):
@@ -30,7 +45,8 @@ class Work(ABC):
 
 
 class Library(ABC):
-    """A peer: its versions and what it can build. work: cell, H, B, T, pass (layer); cell, H, B, T, V, updates (loop).
+    """A peer: its versions and what it can build. work: cell, H, B, T, pass (layer); cell, H, B, T, V, updates, lr
+    (loop).
 
     arrays, a layer: x (T, B, I), d_output (T, B, H), weight_ih, weight_hh, bias_ih, bias_hh as torch has them. A loop:
     inputs and targets (updates, T, B), embedding (V, H), weight_ih_l0 ... bias_hh_l1, head_weight (V, H), head_bias.
@@ -40,13 +56,13 @@ class Library(ABC):
     def versions(self) -> dict[str, str]: ...
 
     @abstractmethod
-    def layer(self, work: Mapping[str, Any], arrays: Arrays) -> Work: ...
+    def layer(self, work: Job, arrays: Arrays) -> Work: ...
 
-    def loop(self, work: Mapping[str, Any], arrays: Arrays) -> Work:
+    def loop(self, work: Job, arrays: Arrays) -> Work:
         raise NotImplementedError("no training here")
 
 
-def serve(make: Any) -> None:
+def serve(make: Callable[[int], Library]) -> None:
     """Answer requests until standard input ends. make: threads -> Library. Prints of the library go to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -55,7 +71,7 @@ def serve(make: Any) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer: dict[str, Any] = {}
+            answer: Answer = {}
             match request["do"]:
                 case "hello":
                     library = make(request["threads"])
@@ -71,7 +87,7 @@ def serve(make: Any) -> None:
                     began = time.perf_counter()
                     results = work.results()
                     answer = {"cold": time.perf_counter() - began}
-                    np.savez(request["into"], **results)
+                    np.savez(request["into"], **results)  # type: ignore[arg-type]  # they are no allow_pickle
                 case "time":
                     assert work is not None
                     processor, began = time.process_time(), time.perf_counter()
@@ -96,7 +112,7 @@ CHECKED = 3  # updates whose losses are compared; see loop_results
 LOSSES = ("losses", "losses_one_bias")
 
 
-def loop_results(losses: list[float], scores: Array, *, one_bias: bool = False) -> Arrays:
+def loop_results(losses: list[float], scores: npt.ArrayLike, *, one_bias: bool = False) -> Arrays:
     """What a training loop is compared by: the scores of the first window before any update, and the losses of the
     first updates. one_bias: of a layer that has one bias where torch has b_ih and b_hh, which Adam moves twice as far;
     bare torch gives both kinds of losses, the second with b_hh held still."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 Random = np.random.RandomState
 
@@ -18,9 +19,9 @@ class Row(NamedTuple):
     """inputs: symbols (T,) int64, or numbers (T, F) float32. targets: (T,) int64 classes, (T, C) float32 sets or
     (T,) float32 numbers. counted: (T,) bool, steps that have an answer. scored: the first step that is judged."""
 
-    inputs: Any
-    targets: Any
-    counted: Any
+    inputs: npt.NDArray[np.int64 | np.float32]
+    targets: npt.NDArray[np.int64 | np.float32]
+    counted: npt.NDArray[np.bool_]
     scored: int
 
 
@@ -40,7 +41,7 @@ class Problem:
     fixed: bool = False
 
 
-def _all(T: int) -> Any:
+def _all(T: int) -> npt.NDArray[np.bool_]:
     return np.ones(T, dtype=bool)
 
 

@@ -7,9 +7,10 @@ depend on the class either: one frame says nothing, only the change from frame t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 FILMS = 2400
 SIZE = 16  # height and width of a frame
@@ -26,7 +27,7 @@ def listing() -> str:
     return "film\tlabel\n" + "".join(f"{number:04d}\t{MOTIONS[motion]}\n" for number, motion in enumerate(motions))
 
 
-def film(number: int, motion: str) -> Any:
+def film(number: int, motion: str) -> npt.NDArray[np.uint8]:
     """(T, SIZE, SIZE, 1) uint8."""
     draw = np.random.RandomState([12, number])
     T = draw.randint(FRAMES[0], FRAMES[1] + 1)
@@ -44,7 +45,7 @@ def film(number: int, motion: str) -> Any:
     return np.clip(np.round(frames), 0, 255).astype(np.uint8)[..., None]
 
 
-def _path(motion: str, T: int, speed: float, phase: float) -> Any:
+def _path(motion: str, T: int, speed: float, phase: float) -> Floats:
     """Where the shape is after each frame, from its start: (T, 2), y down and x to the right. speed: points a frame."""
     t = np.arange(T)
     zero = np.zeros(T)
@@ -59,7 +60,7 @@ def _path(motion: str, T: int, speed: float, phase: float) -> Any:
     return _RADIUS * np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
-def _inside(shape: str, dy: Any, dx: Any, radius: float) -> Any:
+def _inside(shape: str, dy: Floats, dx: Floats, radius: float) -> Floats:
     """How far each point lies inside the shape, 0 to 1 with a soft edge: (T, SIZE, SIZE)."""
     square = np.maximum(np.abs(dy), np.abs(dx))
     distance = {

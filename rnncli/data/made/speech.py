@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 RATE = 8000  # samples a second
 SPEAKERS, CLIPS = 24, 50  # voices, and clips of each
@@ -93,7 +96,7 @@ def voice_of(speaker: int) -> Voice:
     )
 
 
-def speak(words: Sequence[str], voice: Voice, seed: int) -> Any:
+def speak(words: Sequence[str], voice: Voice, seed: int) -> npt.NDArray[np.int16]:
     """The words of WORDS, spoken: (N,) int16 at RATE. seed: of this take's small deviations, its loudness and noise."""
     draw = np.random.RandomState([6, seed])
     names = ["-"]
@@ -105,11 +108,11 @@ def speak(words: Sequence[str], voice: Voice, seed: int) -> Any:
     middles = ends - np.array(lengths) * RATE / 2000
     at = np.arange(0, ends[-1], _STEP)  # the samples at which the settings are given
 
-    def glide(values: Sequence[float]) -> Any:
+    def glide(values: Sequence[float]) -> Floats:
         """From the middle of one phone to the middle of the next in a straight line."""
         return np.interp(at, middles, values)
 
-    def change(values: Sequence[float]) -> Any:
+    def change(values: Sequence[float]) -> Floats:
         """Constant within a phone, with short slopes."""
         steps = np.array(values)[np.minimum(np.searchsorted(ends, at, side="right"), len(values) - 1)]
         return np.convolve(np.pad(steps, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
@@ -129,7 +132,7 @@ def speak(words: Sequence[str], voice: Voice, seed: int) -> Any:
     return np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
 
 
-def _pulses(formants: Any, pitch: Any, loud: Any, size: int, draw: np.random.RandomState) -> Any:
+def _pulses(formants: Floats, pitch: Floats, loud: Floats, size: int, draw: np.random.RandomState) -> Floats:
     """The voiced part: at every pulse of the voice, one damped wave for each formant. (size,)"""
     phase = np.cumsum(np.repeat(pitch, _STEP)) / RATE
     starts = np.flatnonzero(np.diff(np.floor(phase)))  # samples where a new period begins
@@ -144,7 +147,7 @@ def _pulses(formants: Any, pitch: Any, loud: Any, size: int, draw: np.random.Ran
     return sound
 
 
-def _hiss(loud: Any, band: Sequence[Any], size: int, draw: np.random.RandomState) -> Any:
+def _hiss(loud: Floats, band: Sequence[Floats], size: int, draw: np.random.RandomState) -> Floats:
     """The noisy part: white noise in overlapping pieces, each with a bell-shaped spectrum. (size,)"""
     width = 2 * _STEP
     pieces = np.fft.rfft(draw.standard_normal((len(loud), width)), axis=1)
@@ -168,7 +171,7 @@ def transcripts() -> str:
     return "\n".join(rows) + "\n"
 
 
-def clip(file: str, text: str) -> Any:
+def clip(file: str, text: str) -> npt.NDArray[np.int16]:
     """The sound of one row of `transcripts`: (N,) int16 at RATE."""
     speaker, number = file.removeprefix("s").removesuffix(".wav").split("-")
     return speak(text.split(), voice_of(int(speaker)), int(number))

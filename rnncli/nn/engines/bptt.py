@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -72,7 +72,7 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
             row = layer * spec.num_directions + direction
             before = tuple(tensor[row].to(like.dtype) for tensor in state)  # under autocast torch's may be bfloat16
             w = weights_of(module, layer, direction)
-            sums = _sums(spec, w, _turned(x, span) if direction else x).to(like.dtype)
+            sums = _sums(spec, w, _rows_turned(x, span) if direction else x).to(like.dtype)
             with torch.autocast(like.device.type, enabled=False):
                 steps = _states(spec, w, sums, before, half)  # h, and c of an lstm, (T, B, H) each
             last.append(tuple(part[-1] if span is None else span.last(part) for part in steps))
@@ -113,23 +113,39 @@ def faster(spec: CoreSpec, work: Work) -> float:
     return 2.0 if work.padded or work.dtype == torch.float64 else 0.5
 
 
-def _turned(x: Any, span: Span | None) -> Any:
-    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .), or Rows."""
+def _rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:
     if isinstance(x, Rows):
         return replace(x, numbers=_turned(x.numbers.unsqueeze(2), span).squeeze(2))
+    return _turned(x, span)
+
+
+def _turned(x: Tensor, span: Span | None) -> Tensor:
+    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .)."""
     return x.flip(0) if span is None else _TURN(x, span.order)
+
+
+class Context(Protocol):
+    """What torch hands on from forward to backward, with the fields that these functions add to it."""
+
+    order: Tensor
+    relu: bool
+    half: bool
+    saved_tensors: tuple[Tensor, ...]
+    save_for_backward: Callable[..., None]
+    mark_dirty: Callable[[Tensor], None]
+    set_materialize_grads: Callable[[bool], None]
 
 
 class _Turn(torch.autograd.Function):
     """A permutation of the (t, b) that is its own inverse: its gradient is turned back by the same look-up."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
+    def forward(ctx: Context, x: Tensor, order: Tensor) -> Tensor:
         ctx.order = order
         return x.flatten(0, 1).index_select(0, order).view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, d_x: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, d_x: Tensor) -> tuple[Tensor, None]:
         return d_x.flatten(0, 1).index_select(0, ctx.order).view_as(d_x), None
 
 
@@ -151,19 +167,19 @@ def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool)
     """The states after every step, (T, B, H) each. half: products in bfloat16."""
     assert w.weight_hh is not None
     if spec.torch_class is torch.nn.RNN:
-        return (_RNN(sums, *before, w.weight_hh, spec.nonlinearity == "relu", half),)
+        return (_RNN(sums, before[0], w.weight_hh, spec.nonlinearity == "relu", half),)
     if spec.torch_class is torch.nn.GRU:
         H = spec.hidden_size
         b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
-        return (_GRU(sums, *before, w.weight_hh, b_n, half),)
-    return tuple(_LSTM(sums, *before, w.weight_hh, half))
+        return (_GRU(sums, before[0], w.weight_hh, b_n, half),)
+    return _LSTM(sums, before[0], before[1], w.weight_hh, half)
 
 
 class RnnBptt(torch.autograd.Function):
     """h_t = tanh(sum_t + W h_(t-1)), or relu."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool, half: bool) -> Tensor:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool, half: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
         if relu:
             h, add, h_before = sums, adder(W, len(h_0), half), h_0
@@ -182,7 +198,7 @@ class RnnBptt(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
         _first_derivative_only()
         h_0, W, h = ctx.saved_tensors
         slope = (h > 0).to(h) if ctx.relu else torch.addcmul(h.new_ones(()), h, h, value=-1)  # (T, B, H)
@@ -200,7 +216,7 @@ class GruBptt(torch.autograd.Function):
     """r, z = σ(sum + W h_(t-1)); n = tanh(sum_n + r ⊙ q), q = W_n h_(t-1) + b_n; h_t = (1 - z) ⊙ n + z ⊙ h_(t-1)."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         # q | r | z | n, sums of q and n doubled: h has a part in q r z, x in r z n. At the end n's place holds n / 2
@@ -225,7 +241,7 @@ class GruBptt(torch.autograd.Function):
         return h
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
         _first_derivative_only()
         h_0, W, gates, h = ctx.saved_tensors
         T, B, H = h.shape
@@ -264,7 +280,7 @@ class LstmBptt(torch.autograd.Function):
     """i, f, o = σ(sum + W h_(t-1)); g = tanh(...); c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t)."""
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor, half: bool) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Context, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor, half: bool) -> tuple[Tensor, Tensor]:
         """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         gates = sums.detach()  # the same memory: it is this function's own
@@ -291,7 +307,7 @@ class LstmBptt(torch.autograd.Function):
         return h, c
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
         _first_derivative_only()
         h_0, c_0, W, gates, c, tanh_c, h = ctx.saved_tensors
         T, B, H = h.shape
@@ -376,9 +392,9 @@ def _weight_gradient(d_a: Tensor, h: Tensor, h_0: Tensor, half: bool) -> Tensor:
     return found
 
 
-_TURN: Any = _Turn.apply  # torch leaves it without types
-_RNN: Any = RnnBptt.apply
-_GRU: Any = GruBptt.apply
-_LSTM: Any = LstmBptt.apply
+_TURN: Callable[[Tensor, Tensor], Tensor] = _Turn.apply  # torch leaves it without types
+_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply
+_GRU: Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor] = GruBptt.apply
+_LSTM: Callable[[Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]] = LstmBptt.apply
 
 ENGINE = Engine(run, refuses, faster, worth, reads_tables=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,13 +66,13 @@ def _fused(core: nn.RNNBase, spec: CoreSpec, layer: int, x: Tensor | PackedSeque
         for direction in range(spec.num_directions)
         for name in spec.parameter_shapes(layer)
     ]
-    kernel: Callable[..., Any] = getattr(torch, core.mode.lower())  # torch.lstm, gru, rnn_tanh, rnn_relu
+    kernel: Callable[..., tuple[Tensor, ...]] = getattr(torch, core.mode.lower())  # torch.lstm, gru, rnn_tanh, rnn_relu
     states = hx if len(hx) > 1 else hx[0]
     if isinstance(x, PackedSequence):
         found = kernel(x.data, x.batch_sizes, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional)
     else:
         found = kernel(x, states, weights, spec.bias, 1, 0.0, True, spec.bidirectional, False)
-    return found[0], tuple(found[1:])
+    return found[0], found[1:]
 
 
 ENGINE = Engine(run, refuses, faster)

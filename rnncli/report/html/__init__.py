@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnncli.errors import Missing
 from rnncli.locale import language, tr
@@ -89,7 +89,7 @@ def require_library() -> None:
 # ------------------------------------------------------------------------------------------------------------- records
 
 
-def _section(section: Section, figures: list[Json]) -> dict[str, Any]:
+def _section(section: Section, figures: list[Json]) -> dict[str, object]:
     """For page.html. groups: (whether they are curves, drawn records)."""
     groups = [
         (curves, [_record(record, figures) for record in group])

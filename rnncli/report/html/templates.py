@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnncli.report import symbols
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-def render(name: str, /, **values: Any) -> Markup:
+def render(name: str, /, **values: object) -> Markup:
     """A template of this folder with these values. Raises jinja2.UndefinedError for one that is missing."""
     return as_it_is(_environment().get_template(name).render(values))
 
@@ -57,7 +57,7 @@ def _environment() -> Environment:
     return made
 
 
-def _fitted(value: Any) -> Any:
+def _fitted(value: object) -> object:
     from markupsafe import Markup
 
     return symbols.fit(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -28,6 +28,8 @@ from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files
 from rnncli.tasks.labels import known_rows, label_vocab
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
     from rnncli.data.images import ChosenFrames, FrameSequence
@@ -240,7 +242,7 @@ def numbers_first(label: str) -> tuple[int, str]:
     return (int(label) if label.isdecimal() and len(label) < 10 else -1, label)
 
 
-def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, Any]]:
+def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
     """(name, frames) of each sequence at a path. shape: of a frame."""
     from rnncli.data.arrays import read_arrays
     from rnncli.data.images import ARRAYS, read_sequence
@@ -270,7 +272,7 @@ def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, An
             yield f"{path}[{n}]", one.reshape(len(one), *shape)
 
 
-def _in_characters(sequence: Any) -> str:
+def _in_characters(sequence: npt.NDArray[np.generic]) -> str:
     """The first frames side by side, the mean of the channels, larger frames thinned out."""
     import numpy as np
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from rnncli.recipe import Clash, Section
 from rnncli.tasks.base import FittedState, Splits
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from rnncli.data.made.algorithms import Problem, Row
@@ -132,7 +133,7 @@ def batches(data: Data, part: Part, seed: int, size: int, order: Order | None) -
         yield batch_of(data, rows[where.rank :: where.world])
 
 
-def _make(data: Data, length: int, random: Any) -> Row:
+def _make(data: Data, length: int, random: np.random.RandomState) -> Row:
     from rnncli.data.made.algorithms import copy
 
     return copy(length, random, data.symbols) if data.problem == "copy" else data.rule.make(length, random)
@@ -161,7 +162,7 @@ def batch_of(data: Data, rows: Sequence[Row]) -> Batch:
     return Batch(inputs, lengths, targets, extra)
 
 
-def steps_of(data: Data, text: str) -> Any:
+def steps_of(data: Data, text: str) -> Tensor:
     """A person's own row: symbols, white space between them or not; for adding, numbers, a * behind the marked."""
     import torch
 
@@ -192,7 +193,7 @@ def inputs_as_text(data: Data, inputs: Tensor) -> list[str]:
     return [f"{number:.4f}{'*' if mark else ''}" for number, mark in inputs.tolist()]
 
 
-def answers_as_text(data: Data, scores: Tensor, *, given: bool = False) -> list[Any]:
+def answers_as_text(data: Data, scores: Tensor, *, given: bool = False) -> list[str | float]:
     """Answers as a person reads them. scores: (T, C), or, given=True, targets as a batch has them."""
     problem = data.rule
     if problem.kind == "class":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, overload
 
 from pydantic import Field
 
@@ -55,14 +55,15 @@ class Pairs(Sequence[Pair]):
 
     target_tokens: with the end sign."""
 
-    def __init__(self, places: Places, texts: tuple[Texts, Texts], tokens: tuple[Ragged, Ragged]) -> None:
+    def __init__(self, places: Places, texts: tuple[Texts, Texts], tokens: tuple[Ragged[str], Ragged[str]]) -> None:
         self._places, self._texts = places, texts
         self.source_tokens, self.target_tokens = tokens
 
     @classmethod
     def of(cls, pairs: Iterable[Pair], kinds: tuple[Kind, Kind]) -> Pairs:
         places = GatheringPlaces()
-        sources, targets, source_tokens, target_tokens = GatheringTexts(), GatheringTexts(), Gathering(), Gathering()
+        sources, targets = GatheringTexts(), GatheringTexts()
+        source_tokens, target_tokens = Gathering[str](), Gathering[str]()
         for pair in pairs:
             places.add(pair.where)
             sources.add(pair.source)
@@ -74,7 +75,11 @@ class Pairs(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> Pair: ...
+    @overload
+    def __getitem__(self, i: slice) -> Pairs: ...
+    def __getitem__(self, i: int | slice) -> Pair | Pairs:
         if isinstance(i, slice):
             return self.chosen(range(*i.indices(len(self))))
         return Pair(self._places[i], self._texts[0][i], self._texts[1][i])
@@ -102,8 +107,8 @@ class Part(NamedTuple):
     """Pairs, and the same as numbers, the target's end sign among them."""
 
     pairs: Pairs
-    sources: Ragged
-    targets: Ragged
+    sources: Ragged[int]
+    targets: Ragged[int]
 
 
 def read(data: Data, seed: int) -> Splits[Fitted, Part]:
@@ -161,7 +166,7 @@ def _split(data: Data, seed: int, pairs: Pairs) -> Split:
     """Equal sources stay together, or a sentence would be judged that was learned."""
     import numpy as np
 
-    numbering = Numbering()
+    numbering = Numbering[bytes]()
     for pair in pairs:
         numbering.extend((sha256(pair.source.encode()).digest()[:16],))
     sources = numbering.done()
@@ -190,10 +195,12 @@ def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
 
 def _fitted(pairs: Pairs, data: Data) -> Fitted:
     """The tokens of both sides, their kinds, and the longest target, by which the length of translations is bounded."""
-    limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
+    least, most = data.min_count, data.max_vocab or None
     return Fitted(
-        source=Vocab.from_counts(pairs.source_tokens.counts(), specials=(UNK,), **limits),
-        target=Vocab.from_counts(pairs.target_tokens.counts(), specials=(UNK, BOS, EOS), **limits),
+        source=Vocab.from_counts(pairs.source_tokens.counts(), min_count=least, max_size=most, specials=(UNK,)),
+        target=Vocab.from_counts(
+            pairs.target_tokens.counts(), min_count=least, max_size=most, specials=(UNK, BOS, EOS)
+        ),
         source_tokens=data.source_tokens,
         target_tokens=data.target_tokens,
         longest=int(pairs.target_tokens.lengths.max()) - 1,

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, overload
 
 from pydantic import Field
 
@@ -96,13 +96,17 @@ class Row(NamedTuple):
 class Rows(Sequence[Row]):
     """Sequences of a file: tokens and labels as numbers of few different ones, a row made when asked for."""
 
-    def __init__(self, tokens: Ragged, labels: Ragged) -> None:
+    def __init__(self, tokens: Ragged[str], labels: Ragged[str | None]) -> None:
         self.tokens, self.labels = tokens, labels
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> Row: ...
+    @overload
+    def __getitem__(self, i: slice) -> Rows: ...
+    def __getitem__(self, i: int | slice) -> Row | Rows:
         if isinstance(i, slice):
             return Rows(self.tokens[i], self.labels[i])
         return Row(self.tokens[i], self.labels[i])
@@ -115,7 +119,7 @@ class Gathered:
     """Takes rows one after the other; `done` gives them all."""
 
     def __init__(self) -> None:
-        self._tokens, self._labels = Gathering(), Gathering()
+        self._tokens, self._labels = Gathering[str](), Gathering[str | None]()
 
     def add(self, tokens: Sequence[str], labels: Sequence[str | None]) -> None:
         self._tokens.add(tokens)
@@ -143,9 +147,9 @@ class Part(NamedTuple):
     letters: of each token, numbers from 1, where the model reads them."""
 
     rows: Rows
-    inputs: Ragged
-    targets: Ragged
-    letters: Ragged | None = None
+    inputs: Ragged[int]
+    targets: Ragged[int]
+    letters: Ragged[list[int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,8 @@ class SentenceInput:
             gathered.add(tokenize(given, kind), tokenize(wanted, kind))
         rows = gathered.done()
         # One alphabet for both sides, so that a letter has the same number as input and as answer.
-        shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(rows.labels.counts()))
+        answers = {label: n for label, n in rows.labels.counts().items() if label is not None}
+        shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(answers))
         fitted = Fitted(shared, shared, kind, "pairs", characters=self._alphabet(rows.tokens.counts()))
         counts = {"train": {"sequences": len(rows), "steps": int(rows.tokens.lengths.sum())}}
         fingerprint = sha256(repr([(row.tokens, row.labels) for row in rows]).encode()).hexdigest()

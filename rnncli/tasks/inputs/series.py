@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ from rnncli.tasks.base import FittedState, Splits, Suggested
 from rnncli.tasks.inputs.sources import divide, files_of, sources
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
 
@@ -97,7 +99,7 @@ class Part(NamedTuple):
     series: RegularSeries
     values: Tensor
     truth: Tensor
-    origins: Any
+    origins: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def _first_series(data: Data, source: str, notes: list[str]) -> RegularSeries:
             found = suggest_columns(source)
         except DataError:
             raise error from None
-        missing: dict[str, list[Any]] = {"data.date": [*date_keys(data.date)], "data.target": data.targets()}
+        missing: dict[str, Sequence[str | int]] = {"data.date": date_keys(data.date), "data.target": data.targets()}
         sets = [
             shlex.join(["--set", f"{key}={flow_text(found[key])}"])
             for key, named in missing.items()
@@ -273,7 +275,7 @@ def _part(data: Data, series: RegularSeries, scaled: tuple[Tensor, Tensor], rows
     return Part(series, *scaled, origins)
 
 
-def windows(data: Data, part: Part, origins: Any, rows: Sequence[int]) -> Batch:
+def windows(data: Data, part: Part, origins: npt.NDArray[np.int64], rows: Sequence[int]) -> Batch:
     """inputs (window, B, I); targets (horizon, B, N), NaN where there is no truth; extra future (horizon, B, F)."""
     import torch
 

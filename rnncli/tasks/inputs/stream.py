@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -85,11 +85,11 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
     for name, one in stretches.items():
         measured[name] = yield from measure(one.text, one.start, one.stop)
     counts = {name: counted(one.text, measured[name].counts) for name, one in stretches.items()}
-    limits: dict[str, Any] = {"min_count": data.min_count, "max_size": data.max_vocab or None}
-    vocab = Vocab.from_counts(counts["train"], **limits)
+    least, most = data.min_count, data.max_vocab or None
+    vocab = Vocab.from_counts(counts["train"], min_count=least, max_size=most)
     unknown = {name: sum(n for token, n in found.items() if token not in vocab) for name, found in counts.items()}
     if any(unknown.values()):
-        vocab = Vocab.from_counts(counts["train"], specials=(UNK,), **limits)
+        vocab = Vocab.from_counts(counts["train"], min_count=least, max_size=most, specials=(UNK,))
         about += [_unknown_note(name, n) for name, n in unknown.items() if n]
     parts = {
         name: Part(Tokens.of(one.text, one.start, one.stop, vocab), measured[name].characters)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, overload
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ from rnncli.tasks.inputs.tokens import not_known, token_front
 from rnncli.tasks.labels import known_rows, label_vocab
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
 
@@ -94,12 +96,13 @@ class Row(NamedTuple):
 class TextRows(Sequence[Row]):
     """Labelled texts as numbers of few different words, labels and groups; a row is made when asked for."""
 
-    def __init__(self, places: Places, tokens: Ragged, labels: Few, groups: Few) -> None:
+    def __init__(self, places: Places, tokens: Ragged[str], labels: Few[str], groups: Few[str]) -> None:
         self.places, self.tokens, self.labels, self.groups = places, tokens, labels, groups
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> TextRows:
-        places, tokens, labels, groups = GatheringPlaces(), Gathering(), Numbering(), Numbering()
+        places, tokens = GatheringPlaces(), Gathering[str]()
+        labels, groups = Numbering[str](), Numbering[str]()
         for row in rows:
             places.add(row.where)
             tokens.add(row.tokens)
@@ -110,7 +113,11 @@ class TextRows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def __getitem__(self, i: Any) -> Any:
+    @overload
+    def __getitem__(self, i: int) -> Row: ...
+    @overload
+    def __getitem__(self, i: slice) -> TextRows: ...
+    def __getitem__(self, i: int | slice) -> Row | TextRows:
         if isinstance(i, slice):
             return TextRows(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
         return Row(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
@@ -327,7 +334,7 @@ def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
             )
 
 
-def _prints(rows: TextRows) -> Any:
+def _prints(rows: TextRows) -> npt.NDArray[np.uint64]:
     """64 bits of a hash of each text, (rows,)."""
     import numpy as np
 
