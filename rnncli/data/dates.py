@@ -10,13 +10,16 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rnncli.data.date_forms import DAY, EPOCH, FORMS, SECOND, Form, Style, Written, style_of
 from rnncli.data.steps import Step, faults, infer
 from rnncli.data.zones import Zone, zone_of
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
+
+if TYPE_CHECKING:
+    from rnncli.data.steps import Ints
 
 __all__ = ["DAY", "SECOND", "DateColumn", "Dates", "Step"]
 
@@ -35,8 +38,8 @@ class Dates:
     """
 
     name: str
-    values: Any
-    lines: Any
+    values: Ints
+    lines: Ints
     form: Form
     style: Style
     zone: Zone | None
@@ -191,7 +194,7 @@ class DateColumn:
         return _dates(name, values, np.array(lines), form, style_of(form, self._cells), zone)
 
 
-def _meant(left: list[tuple[Form, Any, Any]], name: str) -> tuple[Form, Any, Any]:
+def _meant(left: list[tuple[Form, Ints, Ints]], name: str) -> tuple[Form, Ints, Ints]:
     """Of the forms that fit every cell, the one with the lowest rank whose dates go one way, or keep a step.
 
     Digits alone may be several things: 2018010100 is an hour, though it also counts seconds since 1970.
@@ -217,7 +220,7 @@ def _meant(left: list[tuple[Form, Any, Any]], name: str) -> tuple[Form, Any, Any
     )
 
 
-def _dates(name: str, values: Any, lines: Any, form: Form, style: Style, zone: Zone | None) -> Dates:
+def _dates(name: str, values: Ints, lines: Ints, form: Form, style: Style, zone: Zone | None) -> Dates:
     step = infer(values)
     return Dates(name, values, lines, form, style, zone, step, *faults(values, step))
 

@@ -184,7 +184,7 @@ def json_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
         yield line, found if isinstance(found, str) else [_cell(found.get(key)) for key in columns]
 
 
-def _object(text: str) -> dict[str, Any] | str:
+def _object(text: str) -> dict[str, object] | str:
     """The object of one line, its numbers as text; or why there is none."""
     try:
         found = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
@@ -194,7 +194,7 @@ def _object(text: str) -> dict[str, Any] | str:
     return dict(_flat(found)) if isinstance(found, dict) else tr("is not a JSON object")
 
 
-def _flat(found: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(found: dict[str, object], above: str = "") -> Iterator[tuple[str, object]]:
     """Keys and values, those of objects inside by the way to them: {"translation": {"en": 1}} is translation.en."""
     for key, value in found.items():
         if isinstance(value, dict):
@@ -203,7 +203,7 @@ def _flat(found: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield above + key, value
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rnncli.data.date_forms import DAY, EPOCH, SECOND
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Step:
 
 
 def faults(
-    values: Any, step: Step | None
+    values: Ints, step: Step | None
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     import numpy as np
 
@@ -57,7 +64,7 @@ def faults(
     return gaps, duplicates, backwards, off
 
 
-def _steps_between(values: Any, step: Step) -> tuple[Any, Any]:
+def _steps_between(values: Ints, step: Step) -> tuple[Ints, Flags]:
     """For each pair of neighbours: the steps from one to the other, and whether that is a whole number."""
     import numpy as np
 
@@ -73,7 +80,7 @@ def _steps_between(values: Any, step: Step) -> tuple[Any, Any]:
     return between // step.microseconds, between % step.microseconds == 0
 
 
-def infer(values: Any) -> Step | None:
+def infer(values: Ints) -> Step | None:
     """The step that more than half of the neighbouring dates keep, or None."""
     import numpy as np
 
@@ -87,7 +94,8 @@ def infer(values: Any) -> Step | None:
     month_ends = (stamps.astype("datetime64[D]") + 1).astype("datetime64[M]") > months
     same_day = (days == days[0]).all() or month_ends.all()
     if same_day and (dates % DAY == dates[0] % DAY).all() and differences.min() >= 28 * DAY:
-        usual, share = _mode(np.diff(months.astype(np.int64)))
+        counted: Ints = months.astype(np.int64)
+        usual, share = _mode(np.diff(counted))
         known = {1: ("monthly", 12), 3: ("quarterly", 4), 12: ("yearly", 1)}
         name, season = known.get(usual, (f"every {usual} months", 12 // usual if 12 % usual == 0 else 1))
         return Step(name, season, months=usual) if share > 0.5 else None
@@ -103,7 +111,7 @@ def infer(values: Any) -> Step | None:
     return Step(names.get(usual, f"every {_duration(usual)}"), season, microseconds=usual)
 
 
-def _weekmask(dates: Any) -> str:
+def _weekmask(dates: Ints) -> str:
     """The days of the week that dates (microseconds) stand on, "" where all do: weekdays, or, in three weeks and more,
     whichever five or six there are (Sunday to Thursday; Monday to Saturday)."""
     import numpy as np
@@ -115,7 +123,7 @@ def _weekmask(dates: Any) -> str:
     return "".join("1" if day else "0" for day in seen) if enough else ""
 
 
-def _mode(values: Any) -> tuple[int, float]:
+def _mode(values: Ints) -> tuple[int, float]:
     import numpy as np
 
     distinct, counts = np.unique(values, return_counts=True)

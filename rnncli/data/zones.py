@@ -6,10 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
 from rnncli.data.date_forms import EPOCH, Moment
+
+if TYPE_CHECKING:
+    from rnncli.data.steps import Ints
 
 SAMPLES = 200  # dates by which zones are told apart, besides those next to a change
 
@@ -20,8 +23,8 @@ class Zone:
     microseconds. instants: the values count time as it passes (hourly data has an hour more in autumn), else what the
     clock shows (daily data is at midnight all year). names: zones with just these offsets."""
 
-    values: Any
-    offsets: Any
+    values: Ints
+    offsets: Ints
     instants: bool
     names: tuple[str, ...]
 
@@ -43,7 +46,7 @@ class Zone:
         return int(self.offsets[np.abs(self.values - value).argmin()])
 
 
-def zone_of(clocks: Any, offsets: Any, values: Any) -> Zone:
+def zone_of(clocks: Ints, offsets: Ints, values: Ints) -> Zone:
     """clocks, offsets: (T,) int64, of the cells. values: the dates: these clocks, or the instants clocks - offsets."""
     import numpy as np
 
