@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 SECOND = 1_000_000
@@ -86,12 +87,13 @@ class Written(Form):
         parts = self.match(cell)
         if parts is None:
             return None
+        get = parts.get
         try:
-            day = _day(parts)
-            clock = _clock(parts)
-            return None if clock is None else Moment((day - EPOCH).days * DAY + clock, _offset(parts.get("z", "")))
-        except (ValueError, OverflowError):
+            day = _day(parts["Y"], get("M", ""), get("b", ""), get("Q", ""), get("W", ""), get("D", ""))
+            clock = _clock(get("h", ""), get("m", ""), get("s", ""), get("f", ""), get("p", ""))
+        except ValueError:
             return None
+        return Moment(day * DAY + clock, _offset(get("z", "")))
 
     def write(self, clock: int, offset: int | None, style: Style) -> str:
         found = self.regex.fullmatch(style.example)
@@ -178,33 +180,35 @@ def style_of(form: Form, cells: Iterable[str]) -> Style:
     return style
 
 
-def _day(parts: Mapping[str, str]) -> datetime:
-    year = int(parts["Y"])
-    if len(parts["Y"]) == 2:
-        year += 2000 if year < 50 else 1900
-    if parts.get("W"):
-        return datetime.fromisocalendar(year, int(parts["W"]), 1)
-    month = 1
-    if parts.get("b"):
-        month = 1 + next(i for i, name in enumerate(_MONTHS) if name[:3] == parts["b"][:3].lower())
-    elif parts.get("Q"):
-        month = 3 * int(parts["Q"]) - 2
-    elif parts.get("M"):
-        month = int(parts["M"])
-    return datetime(year, month, int(parts.get("D") or 1))
+@lru_cache(1 << 12)
+def _day(year: str, month: str, name: str, quarter: str, week: str, day: str) -> int:
+    """Days since 1970. Raises ValueError."""
+    Y = int(year)
+    if len(year) == 2:
+        Y += 2000 if Y < 50 else 1900
+    if week:
+        return (datetime.fromisocalendar(Y, int(week), 1) - EPOCH).days
+    M = 1
+    if name:
+        M += next(i for i, known in enumerate(_MONTHS) if known[:3] == name[:3].lower())
+    elif quarter:
+        M = 3 * int(quarter) - 2
+    elif month:
+        M = int(month)
+    return (datetime(Y, M, int(day or 1)) - EPOCH).days
 
 
-def _clock(parts: Mapping[str, str]) -> int | None:
-    """Microseconds since midnight; 24:00 is the next midnight. None where there is no such time."""
-    hour, minute, second = (int(parts.get(part) or 0) for part in "hms")
-    if half := parts.get("p", "").lower()[:1]:
-        if not 1 <= hour <= 12:
-            return None
-        hour = hour % 12 + (12 if half == "p" else 0)
-    if minute > 59 or second > 59 or hour > 24 or (hour == 24 and (minute or second)):
-        return None
-    fraction = (parts.get("f") or "").ljust(6, "0")[:6]
-    return ((hour * 60 + minute) * 60 + second) * SECOND + int(fraction)
+@lru_cache(1 << 12)
+def _clock(hour: str, minute: str, second: str, fraction: str, half: str) -> int:
+    """Microseconds since midnight; 24:00 is the next midnight. Raises ValueError."""
+    h, m, s = int(hour or 0), int(minute or 0), int(second or 0)
+    if half:
+        if not 1 <= h <= 12:
+            raise ValueError(hour)
+        h = h % 12 + (12 if half.lower().startswith("p") else 0)
+    if m > 59 or s > 59 or h > 24 or (h == 24 and (m or s)):
+        raise ValueError(hour)
+    return ((h * 60 + m) * 60 + s) * SECOND + int(fraction.ljust(6, "0")[:6])
 
 
 def _offset(zone: str) -> int | None:

@@ -158,10 +158,11 @@ class DateColumn:
             fitting = [(one, moment) for one, moment in fitting if one[0].rank == lowest]
         if not fitting:
             return self._why(cell)
-        for (_, clocks, offsets), moment in fitting:
-            clocks.append(moment.clock)
-            offsets.append(_NO_ZONE if moment.offset is None else moment.offset)
-        self._open = [one for one, _ in fitting]
+        for (_, clocks, offsets), (clock, offset) in fitting:
+            clocks.append(clock)
+            offsets.append(_NO_ZONE if offset is None else offset)
+        if len(fitting) < len(found):
+            self._open = [one for one, _ in fitting]
         if len(self._cells) < _SHOWN:
             self._cells.append(cell)
         return ""

@@ -137,7 +137,7 @@ def sniff_table(
 def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, dated: bool) -> ColumnGuess:
     kind: Literal["number", "date", "text"]
     kind = "date" if dated else "number" if _numeric(cells, form) else "text"
-    missing = sum(cell.lower() in MISSING for cell in cells)
+    missing = sum(is_missing(cell, form.na_values) for cell in cells)
     odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
     counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
     return ColumnGuess(name, kind, missing, len(set(cells)), sum(map(len, cells)) / len(cells), odd, counts)

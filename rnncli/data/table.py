@@ -88,16 +88,15 @@ class Table:
 
         Good rows are for the caller to count (`skipped.good()`): what is in the cells may be bad yet. So is `finish`.
         """
-        width = len(self.columns)
+        width, name = len(self.columns), self.name
         for line, cells in self.records():
             if line == self.header_line:
                 continue
-            where = f"{self.name}:{line}"
             if isinstance(cells, str):
-                skipped.bad(where, cells)
+                skipped.bad(f"{name}:{line}", cells)
             elif len(cells) != width:
                 skipped.bad(
-                    where,
+                    f"{name}:{line}",
                     trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=width),
                 )
             else:
@@ -197,14 +196,13 @@ def read_series(
     lines, found = array("q"), array("d")
     for line, row in table.rows(skipped):
         values = [numbers.number(row[place]) for place in places]
-        where = f"{table.name}:{line}"
         if None in values:
             place = places[values.index(None)]
-            skipped.bad(where, no_number(row[place], table.columns[place], numbers.decimal))
+            skipped.bad(f"{table.name}:{line}", no_number(row[place], table.columns[place], numbers.decimal))
             continue
         why = dates.add(" ".join(row[place].strip() for place in date_places)) if date_places else ""
         if why:
-            skipped.bad(where, why)
+            skipped.bad(f"{table.name}:{line}", why)
             continue
         skipped.good()
         lines.append(line)

@@ -158,7 +158,7 @@ def _first_series(data: Data, source: str, notes: list[str]) -> RegularSeries:
     except NoColumn as error:
         columns = open_table(source, header=data.header, delimiter=data.delimiter).columns
         try:
-            found = suggest_columns(source)
+            found = suggest_columns(source, data)
         except DataError:
             raise error from None
         missing: dict[str, Sequence[str | int]] = {"data.date": date_keys(data.date), "data.target": data.targets()}
