@@ -5,22 +5,25 @@ from __future__ import annotations
 
 import codecs
 import errno
+import glob
 import gzip
 import hashlib
 import json
 import os
+import shlex
 import stat
 import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.filetypes import not_utf8
 from rnncli.locale import tr
+from rnncli.locks import lock_file, process_runs
 from rnncli.records import Json
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -49,7 +52,7 @@ class _Unpacking(gzip.GzipFile):
             raise DataError(
                 tr("unpacks to more than {n} times its size, and such a file is not unpacked further", n=MOST_TIMES),
                 where=self.where,
-                todo=tr("if it is meant so, unpack it first: gunzip {name}", name=self.where),
+                todo=tr("if it is meant so, unpack it first: gunzip {name}", name=shlex.quote(self.where)),
             )
         return data
 
@@ -127,7 +130,7 @@ def read_chunks(path: str | Path, *, raw: bool = False, by_line: bool = False) -
                 raise DataError(
                     tr("is UTF-16 text, and UTF-8 is wanted"),
                     where=where,
-                    todo=tr("convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.txt", name=where),
+                    todo=tr("convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.txt", name=shlex.quote(where)),
                 )
             try:
                 text, used = codecs.utf_8_decode(data, "strict", not block)
@@ -210,7 +213,13 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     beside = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         try:
+            _remove_halves(path)
             with open(beside, "wb") as file:
+                if sys.platform != "win32":  # whose locks move the place in the file
+                    with suppress(OSError):  # a file system without locks
+                        lock_file(file)
+                with suppress(OSError):  # the file keeps its permissions, where it is there
+                    os.chmod(beside, stat.S_IMODE(os.stat(path).st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -219,6 +228,16 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _remove_halves(path: Path) -> None:
+    """What killed processes had written of this file: no process of that number runs here, and none holds its lock."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        number = half.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if number.isdigit() and not process_runs(int(number)):
+            with suppress(OSError), open(half, "r+b") as file:
+                if lock_file(file):
+                    half.unlink()
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -242,6 +261,8 @@ def write_output(path: str | Path, data: bytes) -> None:
     Files inside a run folder go through atomic_write, which follows no link that somebody may have left there.
     """
     place = Path(os.path.realpath(path))
+    if os.path.isfile(place) and not os.stat(place).st_mode & 0o222:  # a rename would not ask
+        raise cannot_write(path, PermissionError(errno.EACCES, "read-only"))
     if not os.path.exists(path) or os.path.isfile(place) or os.path.isdir(place):
         atomic_write(place if os.path.islink(path) else path, data)
         return
@@ -328,7 +349,7 @@ class FolderLock:
     def _lock(file: IO[bytes]) -> bool:
         """Several tries: whoever asks for the holder has the lock for a moment."""
         for _ in range(TRIES):
-            if _lock(file):
+            if lock_file(file):
                 return True
             time.sleep(MOMENT)
         return False
@@ -338,33 +359,11 @@ class FolderLock:
         """The process that works in a folder, "" where none does. A number that a killed process left behind is none.
         Nothing is written, and who asks stands in nobody's way."""
         try:
-            with open(Path(folder) / cls.NAME, "rb") as file:
+            with open(Path(folder) / cls.NAME, "rb", opener=_without_waiting) as file:
                 found = file.read(20).decode("ascii", "replace").strip()
-                return found if found and not _lock(file, shared=True) else ""
+                return found if found and not lock_file(file, shared=True) else ""
         except OSError:  # may not be read: then nobody of ours works there
             return ""
-
-
-def _lock(file: IO[bytes], shared: bool = False) -> bool:
-    """Take the operating system's lock on an open file without waiting; False where another process has it. shared:
-    others may have it, too, if they share it (Windows knows no such lock)."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            # Far behind the process number, which others must be able to read.
-            file.seek(1 << 20)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def inside(folder: str | Path, name: str) -> Path:

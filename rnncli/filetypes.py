@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shlex
 
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -22,7 +23,7 @@ def not_utf8(where: str, head: bytes, data: bytes, bad: int, offset: int, line: 
         what, todo = tr("a NUL character at offset {offset}: this is not a text file", offset=offset + bad), ""
     else:
         what = tr("byte {byte} at offset {offset} is not UTF-8", byte=f"0x{data[bad]:02x}", offset=offset + bad)
-        todo = tr("convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt", code=code, name=where)
+        todo = tr("convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt", code=code, name=shlex.quote(where))
     return DataError(what, where=f"{where}:{line}", todo=todo)
 
 

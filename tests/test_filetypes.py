@@ -35,6 +35,7 @@ def archive(*names: str) -> bytes:
         (b"PAR1" + bytes(100), "Parquet", ".parquet"),
         (bytes(range(1, 256)) * 3, "binary data", "right file"),
     ],
+    ids=range(11),  # an archive has the time in it
 )
 def test_what_a_file_is(tmp_path: Path, data: bytes, says: str, todo: str) -> None:
     path = tmp_path / "x.csv"

@@ -242,3 +242,12 @@ def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(DataError, match="not a regular file"):
         read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_with_nan_are_named(number: float) -> None:
+    state = dict(_module("lstm").state_dict())
+    state["weight_hh_l0"] = state["weight_hh_l0"].clone()
+    state["weight_hh_l0"][1, 2] = number
+    with pytest.raises(DataError, match="weight_hh_l0 contains NaN or infinity: 1 number of 100"):
+        find_cores(state)

@@ -78,6 +78,24 @@ def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
     assert link.is_char_device()
 
 
+def test_a_file_keeps_its_permissions_and_one_that_is_read_only_stays(tmp_path: Path) -> None:
+    path = tmp_path / "private.csv"
+    path.write_text("before")
+    path.chmod(0o600)
+    write_output(path, b"after")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("after", 0o600)
+    path.chmod(0o444)
+    link = tmp_path / "link.csv"
+    link.symlink_to(path)
+    for name in (path, link):
+        with pytest.raises(CannotWrite, match="permission denied"):
+            write_output(name, b"again")
+    assert path.read_text() == "after"
+    write_output(tmp_path / "new.csv", b"x")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "new.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CannotWrite, match="its folder is not there"):
         atomic_write(tmp_path / "no" / "a.txt", "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from torch import Tensor, nn
 
@@ -18,28 +19,38 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
         return spec
     if isinstance(module, nn.RNNBase):
         kind, _, nonlinearity = module.mode.partition("_")  # LSTM, GRU, RNN_TANH, RNN_RELU
-        return CoreSpec(
-            cell=_cell_of(kind),
-            nonlinearity=nonlinearity.lower() or "tanh",
-            input_size=module.input_size,
-            hidden_size=module.hidden_size,
-            num_layers=module.num_layers,
-            bidirectional=module.bidirectional,
-            proj_size=module.proj_size,
-            bias=module.bias,
+        return _spec(
+            kind,
+            nonlinearity.lower() or "tanh",
+            module.input_size,
+            module.hidden_size,
+            module.num_layers,
+            module.bidirectional,
+            module.proj_size,
+            module.bias,
         )
     if isinstance(module, nn.RNNCellBase):
         kind = next(base.__name__ for base in type(module).__mro__ if base.__module__ == nn.RNNCell.__module__)
         nonlinearity = module.nonlinearity if isinstance(module, nn.RNNCell) else "tanh"
-        return CoreSpec(
-            _cell_of(kind.removesuffix("Cell")), nonlinearity, module.input_size, module.hidden_size, bias=module.bias
-        )
+        kind = kind.removesuffix("Cell")
+        return _spec(kind, nonlinearity, module.input_size, module.hidden_size, 1, False, 0, module.bias)
     return None
 
 
-def _cell_of(kind: str) -> str:
-    """The cell that a class of torch.nn computes."""
-    return next(name for name in CELLS.files if CELLS[name].torch_class == kind)
+@lru_cache
+def _spec(
+    kind: str,
+    nonlinearity: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    bidirectional: bool,
+    proj_size: int,
+    bias: bool,
+) -> CoreSpec:
+    """kind: the class of torch.nn. Kept, because every batch asks for it."""
+    cell = next(name for name in CELLS.files if CELLS[name].torch_class == kind)
+    return CoreSpec(cell, nonlinearity, input_size, hidden_size, num_layers, bidirectional, proj_size, bias)
 
 
 def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights:

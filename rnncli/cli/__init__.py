@@ -23,6 +23,8 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from rnncli import __version__, names
+from rnncli.cli.out import drop_output as _drop_output
+from rnncli.cli.out import open_streams, printed, put, tell
 from rnncli.cli.processes import may_speak, only_one_process
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
@@ -128,7 +130,7 @@ def make_app() -> typer.Typer:
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"rnncli {__version__}")
+        put(f"rnncli {__version__}")
         raise typer.Exit
 
 
@@ -148,7 +150,7 @@ def _root(
         only_one_process()
     if context.invoked_subcommand is None:
         lines = start_screen().split("\n")
-        print("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
+        put("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
 
 
 def _take_globals(args: list[str]) -> list[str]:
@@ -185,10 +187,20 @@ def _take_globals(args: list[str]) -> list[str]:
 
 def run(args: list[str]) -> int:
     """One command line, to its exit code. Whatever goes wrong becomes one message on stderr."""
+    open_streams()
+    try:
+        with _our_signals():
+            return _guarded(args)
+    except KeyboardInterrupt:  # a second one, while the first was answered
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+
+
+def _guarded(args: list[str]) -> int:
     try:
         code = _run(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
         _drop_output()
@@ -212,10 +224,6 @@ def run(args: list[str]) -> int:
 
 
 def _run(args: list[str]) -> int:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
-    if sys.stdout is None:  # closed by the caller: `>&-`
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
     words = _take_globals(args)
@@ -234,18 +242,32 @@ def _run(args: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _terminated(number: int, frame: object) -> NoReturn:
-    """SIGTERM unwinds as an exit would, so that files are closed and locks given back."""
-    raise SystemExit(143)
+@contextmanager
+def _our_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM unwind, so that files are closed and locks given back. The second does so at once, and from
+    then on one ends the process. Only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+
+    def unwind(number: int, frame: object) -> NoReturn:
+        seen.append(number)
+        if len(seen) > 1:
+            _end_at_once()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
+
+    before = {number: signal.signal(number, unwind) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _drop_output() -> None:
-    """Nobody can read what is left in stdout's buffer; without this the interpreter stumbles over it at its end."""
-    if sys.stdout is not None:
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (OSError, ValueError):  # stdout is no file (in tests)
-            return
+def _end_at_once() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _system_error(error: OSError) -> int:
@@ -295,13 +317,11 @@ def say(error: RnncliError, cause: Exception | None = None) -> int:
     if error.todo:
         lines.append(tr("next:  {todo}", todo=error.todo))
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         if settings.debug:
-            traceback.print_exception(cause or error)
-        lines = _printable("\n".join(lines)).split("\n")
-        seen = sys.stderr is not None and sys.stderr.isatty()
-        print("\n".join(_to_fit(lines) if seen else lines), file=sys.stderr, flush=True)
+            tell("".join(traceback.format_exception(cause or error)).rstrip())
+        lines = printed("\n".join(lines)).split("\n")
+        tell("\n".join(_to_fit(lines) if sys.stderr.isatty() else lines))
     except OSError:
         _drop_output()
     return error.exit_code
@@ -327,16 +347,11 @@ def _to_fit(lines: list[str]) -> list[str]:
     return fitted
 
 
-def _printable(text: str) -> str:
-    """Without the control characters that a file's content could smuggle into a terminal, and without what no encoding
-    can write: a word of the command line that is no UTF-8."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
 def main() -> NoReturn:
     """The console script."""
     from rnncli.device import share_cores
 
     share_cores()
-    raise SystemExit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    _end_at_once()  # what the interpreter still does is of no use to anybody
+    raise SystemExit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.locale import language, speaking, tr
 
@@ -66,4 +67,4 @@ def write(file: Path, page: Page) -> None:
 
     write_output(file, report.render_file(page, file.suffix))
     if not settings.quiet:
-        print(tr("wrote {file}", file=file), file=sys.stderr)
+        tell(tr("wrote {file}", file=file))

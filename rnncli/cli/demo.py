@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
+from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -203,11 +204,11 @@ def demo(
     if code or classic:
         from rnncli.demo import script
 
-        sys.stdout.write(script.code(settings) if code else script.classic(settings))
+        hand_over(script.code(settings) if code else script.classic(settings))
         if classic and not globals_.quiet:
             sys.stdout.flush()
             note = tr("note: the article sets no seed, so its numbers differ; this is seed {seed}", seed=settings.seed)
-            print(note, file=sys.stderr)
+            tell(note)
         return
 
     import gc

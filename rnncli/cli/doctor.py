@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from rnncli.cli.deliver import AsJson, Save, deliver
 from rnncli.cli.live import waiting
+from rnncli.cli.out import hand_over
 from rnncli.cli.settings import settings
 from rnncli.locale import set_language, tr
 
@@ -37,7 +37,7 @@ def _draw(page: Page) -> None:
 
         report.show(page, ascii=settings.ascii, width=min(79, Console().width))
     else:
-        sys.stdout.write(report.to_text(page, width=79, ascii=True))
+        hand_over(report.to_text(page, width=79, ascii=True))
 
 
 def _rich_works() -> bool:

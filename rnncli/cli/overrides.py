@@ -11,6 +11,17 @@ _PANEL = "The recipe"
 Data = Annotated[
     str | None, typer.Option("--data", metavar="PATH", help="Your file or folder: data.path.", rich_help_panel=_PANEL)
 ]
+TrainData = Annotated[
+    str | None,
+    typer.Option("--train-data", metavar="PATH", help="Training data of its own: data.train.", rich_help_panel=_PANEL),
+]
+ValidationData = Annotated[
+    str | None,
+    typer.Option("--validation-data", metavar="PATH", help="With it: data.validation.", rich_help_panel=_PANEL),
+]
+TestData = Annotated[
+    str | None, typer.Option("--test-data", metavar="PATH", help="With it: data.test.", rich_help_panel=_PANEL)
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.out import hand_over, note, tell
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
@@ -73,7 +75,9 @@ def _no_input(target: str, folder: Path) -> UsageError:
     return UsageError(
         tr("give a FILE, or several") if path else tr("give TEXT, or --file FILE, or - for standard input"),
         where="rnncli predict",
-        todo=tr("such as: rnncli predict {target} {input}", target=target, input="FILE" if path else "hello"),
+        todo=tr(
+            "such as: rnncli predict {target} {input}", target=shlex.quote(target), input="FILE" if path else "hello"
+        ),
     )
 
 
@@ -87,11 +91,10 @@ def _of_arguments(run: Run, given: list[str], options: PredictOptions) -> Iterat
     """Each argument's answer; a line end behind each text."""
     from dataclasses import replace
 
-    if run.task.input_kind(run.config) == "text" and not settings.quiet:
+    if run.task.input_kind(run.config) == "text":
         for text in given:
             if os.path.isfile(text):
-                note = tr("{name} is read as text; for the file of that name: --file {name}", name=text)
-                print(tr("note: {text}", text=note), file=sys.stderr)
+                note(tr("{name} is read as text; for the file of that name: --file {name}", name=text))
     for found in run.task.predict(run.config, run.model, run.fitted, given, options):
         yield found if found.more else replace(found, text=found.text + "\n")
 
@@ -100,7 +103,9 @@ def _of_lines(run: Run, file: str, options: PredictOptions) -> Iterator[Predicti
 
     if run.task.input_kind(run.config) == "path" and file != "-":
         raise UsageError(
-            tr("this task takes files as arguments"), where="--file", todo=tr("rnncli predict RUN {file}", file=file)
+            tr("this task takes files as arguments"),
+            where="--file",
+            todo=tr("rnncli predict RUN {file}", file=shlex.quote(file)),
         )
     lines = _stdin_lines() if file == "-" else _file_lines(file)
     yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)
@@ -138,16 +143,16 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
     said = 0
     for found in predictions:
         if not json:
-            sys.stdout.write(found.text)
+            hand_over(found.text)
         elif found.json is not None:
             json_ = found.json
             if found.notes and isinstance(json_, dict):
                 json_ = {**json_, "notes": list(found.notes)}
             dump_json(json_, sys.stdout)
         sys.stdout.flush()
-        for note in found.notes:
+        for text in found.notes:
             said += 1
-            if said <= MOST_NOTES and not settings.quiet:
-                print(tr("note: {text}", text=note), file=sys.stderr)
+            if said <= MOST_NOTES:
+                note(text)
     if said > MOST_NOTES and not settings.quiet:
-        print(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES), file=sys.stderr)
+        tell(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import typer
 
+from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -30,7 +30,7 @@ def only_one_process() -> None:
         raise typer.Exit
     work_alone()
     if not settings.quiet and process.world > 1:
-        print(tr("only training is shared by processes: one of {n} does this alone", n=process.world), file=sys.stderr)
+        tell(tr("only training is shared by processes: one of {n} does this alone", n=process.world))
 
 
 def may_speak() -> bool:

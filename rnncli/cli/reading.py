@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.data.progress import Reading, listening
 from rnncli.locale import tr
@@ -22,6 +22,10 @@ class Shown:
         self.reading: Reading | None = None
 
     def __call__(self, reading: Reading | None) -> None:
+        if reading is not None and not reading.what:
+            if not settings.quiet:
+                tell(reading.said)
+            return
         if self.live is not None and (reading is None or self.reading is None or reading.what != self.reading.what):
             self.live.__exit__(None, None, None)
             self.live = None
@@ -47,4 +51,4 @@ def shown() -> Iterator[None]:
         to(None)
         if broken is not None:
             text = tr("stopped while {what}; nothing of that is kept", what=broken.what)
-            print(text, file=sys.stderr)
+            tell(text)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnncli.cli.live import waiting
+from rnncli.cli.out import hand_over, note, put
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
@@ -72,10 +73,10 @@ def show(
     """Print a recipe as it stands, with its comments."""
     from rnncli.recipe.locate import find_recipe, recipe_text
 
-    path, note = find_recipe(name)
-    _note(note)
+    path, hidden = find_recipe(name)
+    note(hidden)
     text = recipe_text(path)
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    hand_over(text if text.endswith("\n") else text + "\n")
 
 
 @app.command()
@@ -104,22 +105,22 @@ def copy(
         )
     found, notes = _from_data(name, data, sets) if data is not None else ({}, [])
     recipe = load_recipe(name, sets, found)
-    _note(recipe.note)
+    note(recipe.note)
     fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
     recipe = fit.recipe
     atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments))
-    print(tr("wrote {file}", file=target))
+    put(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
         _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
-        for note in notes:
-            _note(note)
+        for text in notes:
+            note(text)
     todo = f"rnncli train {shlex.quote(target)}"
     if fit.fault is not None:
         where = f" ({fit.fault.where})" if fit.fault.where else ""
-        _note(tr("it cannot be trained on as it is: {why}", why=fit.fault.what + where))
+        note(tr("it cannot be trained on as it is: {why}", why=fit.fault.what + where))
         todo = fit.fault.todo
     if todo and not settings.quiet:
-        print(tr("next") + f"  {todo}")
+        put(tr("next") + f"  {todo}")
 
 
 @app.command()
@@ -147,9 +148,9 @@ def validate(
                 say(error)
             continue
         rows.append({"recipe": name, "ok": True, "task": recipe.config.task})
-        _note(recipe.note)
+        note(recipe.note)
         if not json:
-            print(tr("ok  {name}  ({task})", name=name, task=recipe.config.task))
+            put(tr("ok  {name}  ({task})", name=name, task=recipe.config.task))
     if json:
         dump_json({"schema": "rnncli/validate/1", "rows": rows}, sys.stdout)
     if code:
@@ -172,9 +173,10 @@ def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[s
     from rnncli.recipe.parse import Verbatim
     from rnncli.tasks import load_recipe
     from rnncli.tasks.base import Suggested
+    from rnncli.tasks.inputs.sources import parts_in
 
     recipe = load_recipe(name, [text for text in sets if text.startswith(WRITTEN)])
-    found = recipe.task.suggest_settings(path, recipe.config)
+    found = recipe.task.suggest_settings(parts_in(path).get("train", [path])[0], recipe.config)
     exact = {key: Verbatim(value) if isinstance(value, str) else value for key, value in found.items()}
     notes = found.notes if isinstance(found, Suggested) else []
     return _unless_typed({"data.path": path, **exact}, sets), notes
@@ -232,11 +234,6 @@ def _say_of(path: str, filled: dict[str, object], length: str) -> None:
     from rnncli.recipe.parse import flow_text
 
     if filled:
-        print(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
+        put(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
     if length:
-        print(length)
-
-
-def _note(text: str) -> None:
-    if text and not settings.quiet:
-        print(tr("note: {text}", text=text), file=sys.stderr)
+        put(length)

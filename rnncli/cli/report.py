@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -57,7 +58,7 @@ def report(
     page = web_page(opened, samples=samples, view_names=view or (), say=_say)
     text = html.render(page)
     write_output(file, text.encode("utf-8"))
-    print(file)
+    hand_over(f"{file}\n")
 
 
 def _open(word: str, sets: Sequence[str]) -> Target:
@@ -68,7 +69,7 @@ def _open(word: str, sets: Sequence[str]) -> Target:
         raise UsageError(
             tr("a weight file has no task, data or curves to report"),
             where=word,
-            todo=tr("look inside it: rnncli inspect {file}", file=word),
+            todo=tr("look inside it: rnncli inspect {file}", file=shlex.quote(word)),
         )
     if target.kind == "run" and sets:
         raise UsageError(tr("--set is for recipes: a run has its own settings"), where=word)
@@ -80,7 +81,7 @@ def _open(word: str, sets: Sequence[str]) -> Target:
 def _say(text: str) -> None:
     """What is being done, for who waits."""
     if not settings.quiet:
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 def _not_somebody_elses(file: Path, chosen: bool) -> None:

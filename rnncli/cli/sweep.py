@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnncli.cli.deliver import AsJson, Full, Save, deliver
+from rnncli.cli.out import tell
 from rnncli.cli.overrides import BatchSize, Data, Device, Epochs, Lr, MaxTime, OnNan, Seed, Sets, Threads, flags_of
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -120,7 +121,7 @@ def sweep(
         trials=trials,
     )
     if plan.recipe.note and not settings.quiet:
-        print(plan.recipe.note, file=sys.stderr)
+        tell(plan.recipe.note)
     if dry_run:
         deliver(lambda: _listing(plan, out), json=json, save=save, full=full)
         return
@@ -133,6 +134,8 @@ def sweep(
     deliver(lambda: closing_page(plan, rows, made.folder, part), json=json, save=save, full=full)
     if not any(row.ranked for row in rows):
         raise typer.Exit(4 if any(row.status == "diverged" for row in rows) else _code(made))
+    if any(row.status == "failed" for row in rows):
+        raise typer.Exit(_code(made))
 
 
 def _listing(plan: Plan, out: str | None) -> Page:
@@ -160,12 +163,8 @@ def _go(made: Sweep, json: bool) -> None:
                 _draw(made, live)
     except (KeyboardInterrupt, SystemExit) as stop:
         done, total = made.progress()
-        print(
-            tr("stopped: {done} of {total} are done, in {folder}", done=done, total=total, folder=made.folder)
-            + "\n"
-            + tr("next:  the same command goes on from here"),
-            file=sys.stderr,
-        )
+        tell(tr("stopped: {done} of {total} are done, in {folder}", done=done, total=total, folder=made.folder))
+        tell(tr("next:  the same command goes on from here"))
         raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from None
 
 
@@ -185,5 +184,5 @@ def _draw(made: Sweep, live: LivePage) -> None:
 
 
 def _code(made: Sweep) -> int:
-    """The exit code of a sweep of which nothing came out: that of its first failure."""
-    return next((run.code for run in made.runs if run.code), 1)
+    """The exit code of a sweep with failed runs: that of the first."""
+    return next((run.code for run in made.runs if run.status == "failed" and run.code), 1)

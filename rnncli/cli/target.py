@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from rnncli.cli.settings import settings
-from rnncli.locale import tr
+from rnncli.cli.out import note
 from rnncli.targets import Target, find_target
 
 
 def target_named(word: str, *, sets: Sequence[str] = (), seed: int | None = None) -> Target:
     """What find_target finds; its note goes to stderr."""
     target = find_target(word, sets=sets, seed=seed)
-    if target.note and not settings.quiet:
-        print(tr("note: {text}", text=target.note), file=sys.stderr)
+    note(target.note)
     return target

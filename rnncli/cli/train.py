@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
 from rnncli.cli.live import waiting
+from rnncli.cli.out import hand_over, note, put, tell
 from rnncli.cli.processes import only_one_process
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -29,6 +31,9 @@ def train(
         str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
     ] = "",
     data: overrides.Data = None,
+    train_data: overrides.TrainData = None,
+    validation_data: overrides.ValidationData = None,
+    test_data: overrides.TestData = None,
     sets: overrides.Sets = None,
     epochs: overrides.Epochs = None,
     batch_size: overrides.BatchSize = None,
@@ -65,12 +70,17 @@ def train(
     """Train a recipe into a run folder."""
     from rnncli.device import this_process
 
+    modes = {"--resume": resume, "--init-from": init_from, "--dry-run": dry_run, "--fast-dev-run": fast_dev_run,
+             "--print-config": print_config, "--code": code, "--out": out is not None, "--json": json}  # fmt: skip
+    _refuse_together(modes)
     if dry_run or print_config or code:
         only_one_process()
     rank = this_process().rank
     if rank:  # process 0 writes and speaks
         settings.quiet = True
     flags = overrides.flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
+    parts = {"train": train_data, "validation": validation_data, "test": test_data}
+    flags |= {f"data.{name}": (f"--{name}-data", path) for name, path in parts.items() if path is not None}
     if overfit_batches is not None:
         flags["train.overfit_batches"] = ("--overfit-batches", overfit_batches)
     if fast_dev_run:
@@ -91,21 +101,15 @@ def train(
             tr("name a recipe, or a run to --resume"), where="rnncli train", todo=tr("such as: rnncli train hello")
         )
     if resume:
-        _resume(resume, tuple(sets or ()), flags, out, json)
+        _resume(resume, tuple(sets or ()), flags, modes)
         return
     from rnncli.tasks import load_recipe
 
     loaded = load_recipe(recipe, sets or (), flags)
     _notes(loaded, rank)
     if loaded.note and not settings.quiet:
-        print(loaded.note, file=sys.stderr)
-    if print_config:
-        _print_config(loaded, json)
-        return
-    if code:
-        from rnncli.runs import script
-
-        sys.stdout.write(script.code(loaded))
+        tell(loaded.note)
+    if _shown(loaded, modes):
         return
     with waiting(tr("loading torch ..."), quiet=json):
         from rnncli.training.job import prepare
@@ -113,11 +117,13 @@ def train(
 
     job = prepare(loaded)
     if init_from and rank == 0:  # the others are given its weights
-        from rnncli.runs.folder import find_run
-        from rnncli.runs.open import load_weights
+        from rnncli.runs.open import initialize
 
-        load_weights(job.model, find_run(init_from) / "model.safetensors")
+        initialize(job, init_from)
     if dry_run:
+        from rnncli.runs.folder import require_free
+
+        require_free(out)
         _dry_run(job, json)
         return
     if fast_dev_run:
@@ -128,13 +134,50 @@ def train(
             _run(job, Path(folder), json, kept=False)
         return
     from rnncli.runs.folder import new_folder
+    from rnncli.runs.unfinished import folders_to_make
 
     with distributed_session(job):
-        _run(job, None if rank else new_folder(loaded.name, out), json)
+        made = [] if rank or out is None else folders_to_make(out)
+        run = None if rank else new_folder(loaded.name, out)
+        _run(job, run, json, made=made if out is not None or run is None else [run])
+
+
+# Options of which one would not be obeyed, and what to do instead.
+_NOT_TOGETHER = {
+    "--resume": ("--init-from", "--fast-dev-run", "--out"),
+    "--print-config": ("--dry-run", "--code", "--init-from", "--out"),
+    "--code": ("--dry-run", "--fast-dev-run", "--init-from", "--out", "--json"),
+    "--dry-run": ("--fast-dev-run",),
+    "--fast-dev-run": ("--out",),
+}
+
+
+def _refuse_together(modes: Mapping[str, object]) -> None:
+    """Raises UsageError: two options that exclude each other."""
+    for option, others in _NOT_TOGETHER.items():
+        for other in others if modes[option] else ():
+            if modes[other]:
+                raise UsageError(
+                    tr("{option} and {other} do not go together", option=option, other=other),
+                    where="rnncli train",
+                    todo=tr("a resumed run stays in its folder") if option == "--resume" and other == "--out"
+                    else tr("leave one out"),
+                )  # fmt: skip
+
+
+def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
+    """Whether the recipe was to be shown and not trained."""
+    if modes["--print-config"]:
+        _print_config(recipe, bool(modes["--json"]))
+    elif modes["--code"]:
+        from rnncli.runs import script
+
+        hand_over(script.code(recipe))
+    return bool(modes["--print-config"] or modes["--code"])
 
 
 def _resume(
-    target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], out: str | None, json: bool
+    target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], modes: Mapping[str, object]
 ) -> None:
     from rnncli.device import this_process
     from rnncli.runs.folder import find_run
@@ -143,11 +186,11 @@ def _resume(
     from rnncli.training.job import prepare
     from rnncli.training.session import distributed_session
 
-    if out is not None:
-        raise UsageError(tr("a resumed run stays in its folder"), where="--out", todo=tr("leave --out away"))
-    folder = find_run(target)
+    folder, json = find_run(target), bool(modes["--json"])
     name = folder.name.rpartition("-")[0] or folder.name
     recipe = recipe_of(folder, name, sets, flags)
+    if _shown(recipe, modes):
+        return
     run = open_run(folder)
     rank = this_process().rank
     if is_finished(run, recipe):
@@ -159,25 +202,31 @@ def _resume(
 
             report.dump_json(result, sys.stdout)
         else:
-            print(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
-            print(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
+            put(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
+            put(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     _notes(recipe, rank)
     job = prepare(recipe)
     sentences = check_same(run.environment(), job, folder)
     if rank == 0:
         for sentence in sentences:
-            print(sentence, file=sys.stderr)
+            tell(sentence)
+    if modes["--dry-run"]:
+        _dry_run(job, json)
+        return
     with distributed_session(job):
         _run(job, folder, json, resume=True)
 
 
 def _notes(recipe: Recipe, rank: int) -> None:
-    """What of the recipe is written by a former name, on standard error."""
-    from rnncli.recipe import renamed
+    """What of the recipe is written by a former name, or has no effect, on standard error."""
+    from rnncli.recipe import renamed, without_effect
 
-    for sentence in () if rank else renamed(recipe.document, type(recipe.config)):
-        print(sentence, file=sys.stderr)
+    if rank == 0:
+        for sentence in renamed(recipe.document, type(recipe.config)):
+            tell(sentence)
+        for sentence in without_effect(recipe.document, recipe.config):
+            note(sentence)
 
 
 def _print_config(recipe: Recipe, json: bool) -> None:
@@ -194,15 +243,18 @@ def _dry_run(job: Job, json: bool) -> None:
     deliver(lambda: dry_run(job), json=json)
 
 
-def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True) -> None:
-    """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent."""
+def _run(
+    job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True, made: Sequence[Path] = ()
+) -> None:
+    """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent.
+    made: the folders that are removed with a run that could not begin."""
     from rnncli import report
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Message
     from rnncli.report.progress import LiveProgress
-    from rnncli.runs.folder import remove_if_not_begun
     from rnncli.runs.summary import closing, header
     from rnncli.runs.train import StoppedBySignal, run_training
+    from rnncli.runs.unfinished import remove_if_not_begun
 
     try:
         if job.rank:
@@ -210,8 +262,9 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
             return
         assert folder is not None
         if json:
-            outcome = run_training(job, folder, JsonLines(job), resume=resume)
-            report.dump_json({**outcome.to_json(), **({} if kept else {"run": None})}, sys.stdout)
+            lines = JsonLines(job)
+            outcome = run_training(job, folder, lines, resume=resume)
+            lines.write({**outcome.to_json(), **({} if kept else {"run": None})})
             return
         if not settings.quiet:
             report.show(header(job), file=sys.stderr, ascii=settings.ascii)
@@ -220,12 +273,12 @@ def _run(job: Job, folder: Path | None, json: bool, *, resume: bool = False, kep
             outcome = run_training(job, folder, watching, resume=resume)
     except StoppedBySignal as stop:
         if job.rank == 0:
-            print(tr("stopped; everything so far is in {run}", run=folder), file=sys.stderr)
-            print(tr("next:  {todo}", todo=job.group.resume_command()), file=sys.stderr)
+            tell(tr("stopped; everything so far is in {run}", run=folder))
+            tell(tr("next:  {todo}", todo=job.group.resume_command()))
         raise typer.Exit(stop.code) from None
     except Exception:
         if folder is not None and not resume:
-            remove_if_not_begun(folder)
+            remove_if_not_begun(folder, made)
         raise
     with waiting(tr("measuring one example ...")):
         page = closing(job, outcome)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnncli import report
+from rnncli.cli.out import drop_output, tell
 from rnncli.locale import tr
 from rnncli.records import Json
 from rnncli.report.lines import pad
@@ -99,10 +101,11 @@ class Lines:
 
 
 class JsonLines:
-    """One JSON document per epoch on standard output."""
+    """One JSON document per epoch on standard output. A reader that leaves is told of once; training goes on."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.left = False  # whether the reader has
 
     def __call__(self, progress: Progress) -> None:
         if progress.event != "epoch":
@@ -119,5 +122,16 @@ class JsonLines:
         }
         if progress.watch:
             line["answers"] = progress.watch
-        report.dump_json(line, sys.stdout)
-        sys.stdout.flush()
+        self.write(line)
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """One line, unless nobody reads it."""
+        if self.left:
+            return
+        try:
+            report.dump_json(document, sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.left = True
+            drop_output()
+            tell(tr("standard output was closed; training continues"))

@@ -1,4 +1,4 @@
-"""Sentences with one tag a word: CoNLL-U (https://universaldependencies.org/format.html) and two-column TSV.
+"""Sentences with one tag a word: CoNLL-U (https://universaldependencies.org/format.html).
 
 A sentence keeps its lines exactly as they stood, so that predicted tags go back into the file and nothing else of it
 changes, not even a line end.
@@ -17,7 +17,9 @@ from rnncli.locale import tr, trn
 from rnncli.names import nearest
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+LEARNT = ("upos", "xpos", "lemma", "deprel")
 Lines = Iterable[tuple[int, str]]  # (line number, line with its end)
+WHITE = " \t\r\n"  # between words and sentences; other white space, such as U+00A0 or U+3000, can be a word
 MAX_SENTENCE = 32 << 20  # characters between two blank lines; more is a file of another kind
 
 _WORD = re.compile(r"[1-9][0-9]{0,8}\Z")
@@ -49,10 +51,12 @@ class Broken:
 
 
 def check_field(field: str) -> str:
-    """The field of a recipe: upos, xpos, lemma, deprel, or a feature of FEATS such as Number."""
-    if field in ("upos", "xpos", "lemma", "deprel") or (field[:1].isupper() and not set(field) & set("=|\t\n\r ")):
+    """The field of a recipe: upos, xpos, lemma, deprel, by name or by number from 0, or a feature such as Number."""
+    if field.isdecimal() and field.isascii() and len(field) < 3 and int(field) < len(FIELDS):
+        field = FIELDS[int(field)]
+    if field in LEARNT or (field[:1].isupper() and not set(field) & set("=|\t\n\r ")):
         return field
-    near = nearest(field, ("upos", "xpos", "lemma", "deprel", "Number", "Case", "Gender", "Tense"))
+    near = nearest(field, (*LEARNT, "Number", "Case", "Gender", "Tense"))
     raise DataError(
         tr("{field} is no CoNLL-U column that can be learnt", field=repr(field)),
         todo=tr("upos, xpos, lemma, deprel, or a feature such as Number")
@@ -67,16 +71,11 @@ def read_conllu(source: Source, skipped: Skipped, field: str = "upos") -> Iterat
     column holds `_` has None. Multiword tokens (1-2) and empty nodes (1.1) carry no tag and are passed over. A
     sentence with a faulty line is one bad record.
     """
-    check_field(field)
-    yield from _usable(source, conllu_blocks(source, field), skipped)
+    yield from usable(source, conllu_blocks(source, field), skipped)
 
 
-def read_tagged_tsv(source: Source, skipped: Skipped) -> Iterator[Sentence]:
-    """Sentences of `word<TAB>tag` lines, ended by a blank line. A line of one column has no tag (None)."""
-    yield from _usable(source, tsv_blocks(source), skipped)
-
-
-def _usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skipped) -> Iterator[Sentence]:
+def usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skipped) -> Iterator[Sentence]:
+    """The sentences among the blocks; a broken one is a bad record."""
     for block in blocks:
         if isinstance(block, Broken):
             skipped.bad(block.where, block.why)
@@ -89,16 +88,17 @@ def _usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skippe
 def conllu_blocks(source: Source, field: str = "upos", lines: Lines | None = None) -> Iterator[Sentence | Broken]:
     """Every block of lines up to a blank one; the `raw` of all of them together is the file. A block of comments or of
     blank lines has no tokens. lines: to be read in place of the source's own, which then only gives its name."""
+    field = check_field(field)
     column = FIELDS.index(field) if field in FIELDS else None
-    for first, raw in _blocks(source, lines):
+    for first, raw in blocks_of(source, lines):
         tokens: list[str] = []
         tags: list[str | None] = []
         at: list[int] = []
         range_end = 0
         fault = None
         for i, line in enumerate(raw):
-            text = _bare(line)
-            if not text.strip() or (text.startswith("#") and not tokens):
+            text = bare(line)
+            if not text.strip(WHITE) or (text.startswith("#") and not tokens):
                 continue
             cells = text.split("\t")
             why = _faulty(cells, len(tokens), range_end)
@@ -116,53 +116,16 @@ def conllu_blocks(source: Source, field: str = "upos", lines: Lines | None = Non
         yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
 
 
-def tsv_blocks(source: Source, lines: Lines | None = None) -> Iterator[Sentence | Broken]:
-    """Every block of lines up to a blank one, as conllu_blocks gives them."""
-    for first, raw in _blocks(source, lines):
-        tokens: list[str] = []
-        tags: list[str | None] = []
-        at: list[int] = []
-        fault = None
-        for i, line in enumerate(raw):
-            text = _bare(line)
-            if not text.strip():
-                continue
-            cells = text.split("\t")
-            where = f"{name_of(source)}:{first + i}"
-            if len(cells) > 2:
-                fault = Broken(
-                    where,
-                    trn(
-                        "has {n} tab-separated column, not 2 (word, tag)",
-                        "has {n} tab-separated columns, not 2 (word, tag)",
-                        n=len(cells),
-                    ),
-                    raw,
-                )
-                break
-            if not all(cell.strip() for cell in cells):
-                fault = Broken(where, tr("the word or the tag is empty"), raw)
-                break
-            tokens.append(cells[0].strip())
-            tags.append(cells[1].strip() if len(cells) == 2 else None)
-            at.append(i)
-        yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
-
-
 def conllu_with_tags(sentence: Sentence, tags: Sequence[str], field: str = "upos") -> str:
     """The sentence's own lines with these tags, one per word, in the field; every other character as it was.
 
     A feature is set among the others in their order; the tag `_` takes it away.
     """
-    return _replaced(sentence, tags, lambda cells, tag: _put(cells, field, tag))
+    field = check_field(field)
+    return replaced(sentence, tags, lambda line, tag: "\t".join(_put(line.split("\t"), field, tag)))
 
 
-def tsv_with_tags(sentence: Sentence, tags: Sequence[str]) -> str:
-    """The sentence's lines with these tags as the second column."""
-    return _replaced(sentence, tags, lambda cells, tag: [cells[0], tag])
-
-
-def _blocks(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[str, ...]]]:
+def blocks_of(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[str, ...]]]:
     """(line number of the first line, lines with their ends), each block ending with its first blank line."""
     block: list[str] = []
     content = False
@@ -177,7 +140,7 @@ def _blocks(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[st
                 where=f"{name_of(source)}:{number}",
                 todo=tr("a blank line ends a sentence; is this a file of tagged sentences?"),
             )
-        blank = not _bare(line).strip()
+        blank = not bare(line).strip(WHITE)
         content = content or not blank
         if blank and content:
             yield first, tuple(block)
@@ -186,7 +149,7 @@ def _blocks(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[st
         yield first, tuple(block)
 
 
-def _bare(line: str) -> str:
+def bare(line: str) -> str:
     """A line without its end and without a byte order mark."""
     return line.removeprefix("\ufeff").rstrip("\r\n")
 
@@ -234,12 +197,13 @@ def _put(cells: list[str], field: str, tag: str) -> list[str]:
     return cells
 
 
-def _replaced(sentence: Sentence, tags: Sequence[str], put: Callable[[list[str], str], list[str]]) -> str:
+def replaced(sentence: Sentence, tags: Sequence[str], put: Callable[[str, str], str]) -> str:
+    """The sentence's lines, those of its words as `put` makes them of a line and its tag."""
     if len(tags) != len(sentence.tokens):
         raise ValueError(f"{len(tags)} tags for {len(sentence.tokens)} words")
     lines = list(sentence.raw)
     for i, tag in zip(sentence.at, tags, strict=True):
-        bare = _bare(lines[i])
-        start = lines[i].index(bare)
-        lines[i] = lines[i][:start] + "\t".join(put(bare.split("\t"), tag)) + lines[i][start + len(bare) :]
+        text = bare(lines[i])
+        start = lines[i].index(text)
+        lines[i] = lines[i][:start] + put(text, tag) + lines[i][start + len(text) :]
     return "".join(lines)

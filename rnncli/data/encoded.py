@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rnncli.data.progress import Reading
 from rnncli.data.text import Text, bytes_of
-from rnncli.data.vocab import UNK, Kind, Vocab, gaps, tokenize
+from rnncli.data.vocab import LONGEST_SIGN, UNK, WRITTEN, Kind, Vocab, gaps, tokenize
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import FolderLock, cache_folder, cannot_write, shown, writing
 from rnncli.locale import tr
@@ -82,18 +82,18 @@ class InMemory:
 class InFile:
     """An encoded text as a file: numbers of `dtype`, then JSON that says so and lists the types, then _END."""
 
-    def __init__(self, name: str, place: Path) -> None:
+    def __init__(self, name: str, kind: Kind, place: Path) -> None:
         """Raises DataError: it is not there, or not what `encode_text` writes."""
         import numpy as np
 
-        self.name, self.place = name, place
+        self.name, self.kind, self.place = name, kind, place
         try:
             self._file = os.open(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             weakref.finalize(self, os.close, self._file)
             size = os.fstat(self._file).st_size - _END.size
             mark, length = _END.unpack(self._bytes(size, _END.size))
             about = json.loads(self._bytes(size - length, length)) if mark == _MARK and length <= size else {}
-            self.kind, self.types = about["kind"], about["types"]
+            self.types = about["types"]
             self._dtype = np.dtype(about["dtype"])
             self._size = int(about["size"])
         except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
@@ -148,24 +148,24 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
         numbers = _Numbers(text, kind)
         pieces = [*(numbers.of(piece) for piece in text.pieces()), numbers.rest()]
         return InMemory(text.name, kind, numbers.types, np.concatenate(pieces))
-    place = cache_folder() / "texts" / f"{text.fingerprint[:32]}-{kind}" / FILE
-    if not _usable(text, place):
+    place = cache_folder() / "texts" / f"{text.fingerprint[:32]}-{WRITTEN.get(kind, kind)}" / FILE
+    if not _usable(text, kind, place):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(place.parent, error) from error
         lock = yield from _alone(place.parent, text.short)
         try:
-            if not _usable(text, place):  # another process may have made it meanwhile
+            if not _usable(text, kind, place):  # another process may have made it meanwhile
                 yield from _write(text, kind, place)
         finally:
             lock.__exit__()
-    return InFile(text.name, place)
+    return InFile(text.name, kind, place)
 
 
-def _usable(text: Text, place: Path) -> bool:
+def _usable(text: Text, kind: Kind, place: Path) -> bool:
     try:
-        InFile(text.name, place)
+        InFile(text.name, kind, place)
     except DataError:
         return False
     return True
@@ -256,9 +256,15 @@ class _Numbers:
             found: Numbers = self._of_code[np.frombuffer(piece.encode("utf-32-le"), "<u4")]
             return found
         whole = self._open + piece
-        tokens = tokenize(whole, "words", newlines=True)
-        last = tokens.pop() if tokens else ""
-        self._open = whole[whole.rfind(last) :] if last else ""
+        tokens = tokenize(whole, self.kind, newlines=True)
+        cut = whole.rfind(tokens[-1]) if tokens else len(whole)
+        sign = max(whole.rfind("<"), whole.rfind("&"))  # of one that the next piece may end: <un
+        if max(0, len(whole) - LONGEST_SIGN) <= sign < cut and self.kind != "whitespace":
+            cut = sign
+            tokens = tokenize(whole[:cut], self.kind, newlines=True)
+        elif tokens:
+            tokens.pop()
+        self._open = whole[cut:]
         if len(self._open) > LONGEST:
             raise DataError(
                 tr("a word of more than {n} characters", n=f"{LONGEST:,}"),
@@ -269,7 +275,7 @@ class _Numbers:
 
     def rest(self) -> Numbers:
         """Of the tokens after the last piece."""
-        return self._words([] if self.kind == "characters" else tokenize(self._open, "words", newlines=True))
+        return self._words([] if self.kind == "characters" else tokenize(self._open, self.kind, newlines=True))
 
     def _words(self, tokens: Sequence[str]) -> Numbers:
         import numpy as np
@@ -308,7 +314,7 @@ def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Me
         block = text.read(at, min(at + BLOCK, stop))
         try:
             counts += np.bincount(block, minlength=n)
-            if text.kind == "words":
+            if text.kind != "characters":
                 closed = np.concatenate(([after], none_after[block[:-1]]))
                 spaces += int((~closed & ~none_before[block]).sum())
                 after = bool(none_after[block[-1]])

@@ -5,14 +5,16 @@ Every function returns row numbers, rising within each part, and a sentence sayi
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnncli.data.batch import permutation
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
+from rnncli.names import nearest
 
 TRAIN = "train"
+NAMED = 12  # groups of a part that are named
 
 
 @dataclass(frozen=True)
@@ -65,44 +67,92 @@ def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], s
     return _split(len(labels), parts, how)
 
 
-def split_by_group(groups: Sequence[Hashable], fractions: Mapping[str, float], seed: int, by: str = "group") -> Split:
+def split_by_group(
+    groups: Sequence[Hashable],
+    fractions: Mapping[str, float],
+    seed: int,
+    by: str = "group",
+    chosen: Mapping[str, Sequence[str]] | None = None,
+) -> Split:
     """Parts of whole groups (the takes of one speaker): no group is in two parts. by: the group's name for readers.
+    chosen: part -> its groups, all of them; the others are drawn.
 
     Groups are drawn in random order while they fit the part's size; where none fits, the smallest is taken.
     """
-    n = len(groups)
-    sizes = _sizes(n, fractions)
+    n, chosen = len(groups), chosen or {}
+    drawn = {name: share for name, share in fractions.items() if name not in chosen}
+    sizes = _sizes(n, drawn)
     members: dict[Hashable, list[int]] = {}
     for row, group in enumerate(groups):
         members.setdefault(group, []).append(row)
-    if len(members) < len(sizes) + 1:
+    held = _chosen(chosen, members, by)
+    taken = {group for wanted in held.values() for group in wanted}
+    if len(members) - len(taken) < len(sizes) + 1:
         raise DataError(
             trn(
                 "{n} value of {by} cannot be shared out to {parts} parts",
                 "{n} different values of {by} cannot be shared out to {parts} parts",
                 n=len(members),
                 by=by,
-                parts=len(sizes) + 1,
+                parts=len(sizes) + len(held) + 1,
             ),
             todo=tr("split by another column, or give separate files for validation and test"),
         )
-    names = sorted(members, key=str)
-    left = [names[i] for i in permutation(len(names), seed).tolist()]
-    parts: dict[str, list[int]] = {}
+    names = sorted((group for group in members if group not in taken), key=str)
+    held |= _drawn([names[i] for i in permutation(len(names), seed).tolist()], members, sizes)
+    in_order = {name: held[name] for name in dict.fromkeys([*fractions, *held]) if name in held}
+    how = tr("by {by}, {n} values, none in two parts (seed {seed})", by=by, n=len(members), seed=seed)
+    how += "".join(f"; {tr(part)}: {_listed(found)}" for part, found in in_order.items())
+    parts = {name: [row for group in found for row in members[group]] for name, found in in_order.items()}
+    return _split(n, parts, how)
+
+
+def _drawn(
+    left: list[Hashable], members: Mapping[Hashable, Sequence[int]], sizes: Mapping[str, int]
+) -> dict[str, list[Hashable]]:
+    """Part -> its groups, out of `left`, in order while they fit."""
+    parts: dict[str, list[Hashable]] = {}
     for still_empty, (name, size) in zip(range(len(sizes), 0, -1), sizes.items(), strict=True):
-        rows: list[int] = []
+        found: list[Hashable] = []
+        rows = 0
         for group in list(left):
             # One group is kept back for each part still to come, training among them.
-            if len(left) > still_empty and len(rows) + len(members[group]) <= size:
-                rows += members[group]
+            if len(left) > still_empty and rows + len(members[group]) <= size:
+                found.append(group)
+                rows += len(members[group])
                 left.remove(group)
-        if not rows:
-            smallest = min(left, key=lambda group: len(members[group]))
-            rows = members[smallest]
-            left.remove(smallest)
-        parts[name] = rows
-    how = tr("by {by}, {n} values, none in two parts (seed {seed})", by=by, n=len(members), seed=seed)
-    return _split(n, parts, how)
+        if not found:
+            found = [min(left, key=lambda group: len(members[group]))]
+            left.remove(found[0])
+        parts[name] = found
+    return parts
+
+
+def _chosen(chosen: Mapping[str, Sequence[str]], members: Collection[Hashable], by: str) -> dict[str, list[Hashable]]:
+    """Part -> its groups by the names that a person gives. DataError: no row is of one, or two parts ask for it."""
+    known = {_name(group): group for group in members}
+    for name in (name for wanted in chosen.values() for name in wanted):
+        if name not in known:
+            near = nearest(name, known)
+            todo = tr("did you mean {name}?", name=near) if near else tr("there are: {names}", names=_listed(members))
+            raise DataError(
+                tr("no row has {group} as its {by}", group=repr(name), by=by), where="data.split.groups", todo=todo
+            )
+        if sum(name in wanted for wanted in chosen.values()) > 1:
+            raise DataError(tr("{group} is wanted in two parts", group=repr(name)), where="data.split.groups")
+    return {part: [known[name] for name in dict.fromkeys(wanted)] for part, wanted in chosen.items()}
+
+
+def _name(group: Hashable) -> str:
+    """A group of several fields has a tab between them."""
+    return str(group).replace("\t", " ")
+
+
+def _listed(groups: Collection[Hashable]) -> str:
+    """The first of many."""
+    names = sorted(map(_name, groups))
+    shown = ", ".join(names[:NAMED])
+    return shown if len(names) <= NAMED else tr("{text} and {n} more", text=shown, n=len(names) - NAMED)
 
 
 def split_in_order(n: int, fractions: Mapping[str, float]) -> Split:

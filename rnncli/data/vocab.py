@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from rnncli.errors import DataError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Json
 
-Kind = Literal["characters", "words"]
+Kind = Literal["characters", "words", "whitespace", "words-0.1"]  # what a token is; see `tokenize`
+WRITTEN: dict[Any, str] = {"words": "words-2", "words-0.1": "words"}  # as files have it: 0.1 wrote `words` for its own
 
 UNK, PAD, BOS, EOS = "<unk>", "<pad>", "<bos>", "<eos>"
 
@@ -55,18 +56,24 @@ class Vocab:
         """Specials first, then what was seen at least min_count times, the commonest where max_size (in all) limits.
 
         Characters stand by code point (`hello` gives e h l o), words by falling count and, at equal counts, by text.
-        A special that also stands in the data (`<unk>` in prepared texts) is the same token.
+        A special that also stands in the data (`<unk>` in prepared texts) is the same token. Raises DataError: these
+        limits leave no token but specials, so that there would be nothing to learn.
         """
         seen = sorted((-n, token) for token, n in counts.items() if n >= min_count and token not in specials)
         if max_size is not None:
             seen = seen[: max(0, max_size - len(specials))]
         ordered = [token for _, token in seen]
+        if not ordered and not counts.keys() <= set(specials):
+            raise _nothing_left(max(n for token, n in counts.items() if token not in specials), min_count)
         if all(len(token) == 1 for token in ordered):
             ordered.sort()
         return cls((*specials, *ordered), tuple(specials))
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __str__(self) -> str:
+        return f"{len(self)} ({_some(self.tokens, 8)})"
 
     def __contains__(self, token: object) -> bool:
         return token in self._ids
@@ -132,36 +139,89 @@ class Vocab:
         raise DataError(tr("is not a vocabulary: two lists of texts, specials and tokens, are wanted"), where=where)
 
 
+def _nothing_left(most: int, min_count: int) -> DataError:
+    """most: how often the most frequent token was seen."""
+    if most < min_count:
+        return DataError(
+            trn("no token is seen {min} times: the most frequent one is seen {n} time",
+                "no token is seen {min} times: the most frequent one is seen {n} times", n=most, min=min_count),
+            where="data.min_count",
+            todo=f"--set data.min_count={most}",
+        )  # fmt: skip
+    return DataError(
+        tr("this vocabulary has no room for a token besides the special ones"),
+        where="data.max_vocab",
+        todo=tr("0 keeps all"),
+    )
+
+
 def _some(tokens: Sequence[str], most: int = 20) -> str:
     text = " ".join(repr(token) for token in tokens[:most])
     return text if len(tokens) <= most else tr("{text} and {n} more", text=text, n=len(tokens) - most)
 
 
+# Of Brahmic, Arabic, Indic scripts and hyphenation: they join letters, or say where a word may be broken.
+_JOINERS = "\u200c\u200d\u00ad"
+# What stands in prepared corpora for something else: <unk>, </s>, <NUM>, <USER_1>; &apos; and &#39;.
+_SIGN = (
+    r"</?(?:[A-Z][A-Z0-9_-]{1,20}|unk|oov|pad|bos|sos|eos|s|num|mask|sep|cls)>|&(?:[A-Za-z]{2,8}|#x?[0-9A-Fa-f]{2,6});"
+)
+LONGEST_SIGN = 24
+
+
 @cache
-def _words() -> re.Pattern[str]:
+def _words(kind: Literal["words", "words-0.1"]) -> re.Pattern[str]:
     # \w knows letters and digits but no combining marks, without which a Hindi word falls into pieces.
     marks = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c))[0] == "M")
-    return re.compile(rf"[\w{marks}]+|\n|[^\w\s]")
+    if kind == "words-0.1":
+        return re.compile(rf"[\w{marks}]+|\n|[^\w\s]")
+    return re.compile(rf"[\w{marks}][\w{marks}{_JOINERS}]*|\n|{_SIGN}|[^\w\s]")
 
 
 def tokenize(text: str, kind: Kind, *, newlines: bool = False) -> list[str]:
     """The tokens of a text.
 
-    characters: every character, white space too. words: runs of letters, digits, underscores and combining marks; any
-    other character that is not white space is a token of its own (`don't` is don ' t); white space separates and is
-    dropped, except that with newlines=True (language models) each \\n is a token. A language written without spaces
-    comes out as one word per run: use characters there.
+    characters: every character, white space too. words: runs of letters, digits, underscores, combining marks and what
+    joins letters (zero-width joiners, soft hyphens); signs of prepared corpora (<unk>, &apos;); any other character
+    that is not white space is a token of its own (`don't` is don ' t). whitespace: whatever stands between white space,
+    as a prepared corpus has its tokens. words-0.1: words as rnncli 0.1 cut them, without joiners and signs; its runs
+    and recipes of format 1 keep that.
+
+    But for characters white space separates and is dropped, except that with newlines=True (language models) each \\n
+    is a token. A language written without spaces comes out as one word per run: use characters there.
     """
     if kind == "characters":
         return list(text)
-    found = _words().findall(text)
+    found = re.findall(r"\n|\S+", text) if kind == "whitespace" else _words(kind).findall(text)
     # Equal words of a long text share one string: the list then costs 8 bytes a token.
     found = [sys.intern(token) for token in found]
     return found if newlines else [token for token in found if token != "\n"]
 
 
+def unit(kind: Kind) -> Literal["characters", "words"]:
+    """What a reader calls these tokens."""
+    return "characters" if kind == "characters" else "words"
+
+
+_PREPARED = re.compile(r"(?<!\S)(?:<unk>|<UNK>|</?s>|<eos>|@[-,.]@|&(?:apos|quot|amp);\w*)(?!\S)")
+_ATTACHED = re.compile(r"(?<!\S)\w+[,;!?](?!\S)")
+
+
+def prepared_sign(text: str) -> str:
+    """A sign in a text that says it is a prepared corpus, whose tokens stand between blanks; "" where there is none, or
+    where punctuation is attached to its words."""
+    found = _PREPARED.search(text)
+    return found[0] if found and 50 * len(_ATTACHED.findall(text)) <= len(text.split()) else ""
+
+
 _GLUED_BEFORE = frozenset(".,;:!?)]}%'’”…\n。，、；：！？）】》")
 _GLUED_AFTER = frozenset("([{'’“\n（【《")
+_NEWLINE = frozenset("\n")
+
+
+def _glued(kind: Kind) -> tuple[frozenset[str], frozenset[str]]:
+    """The tokens before which `join` never puts a space, and those after which it never does."""
+    return (_NEWLINE, _NEWLINE) if kind == "whitespace" else (_GLUED_BEFORE, _GLUED_AFTER)
 
 
 def join(tokens: Iterable[str], kind: Kind, before: str = "\n") -> str:
@@ -171,9 +231,10 @@ def join(tokens: Iterable[str], kind: Kind, before: str = "\n") -> str:
     """
     if kind == "characters":
         return "".join(tokens)
+    glued_before, glued_after = _glued(kind)
     pieces: list[str] = []
     for token in tokens:
-        if before not in _GLUED_AFTER and token not in _GLUED_BEFORE:
+        if before not in glued_after and token not in glued_before:
             pieces.append(" ")
         pieces.append(token)
         before = token
@@ -184,4 +245,5 @@ def gaps(tokens: Sequence[str], kind: Kind) -> tuple[list[bool], list[bool]]:
     """For each token, whether `join` never puts a space before it, and never one after it."""
     if kind == "characters":
         return [True] * len(tokens), [True] * len(tokens)
-    return [token in _GLUED_BEFORE for token in tokens], [token in _GLUED_AFTER for token in tokens]
+    before, after = _glued(kind)
+    return [token in before for token in tokens], [token in after for token in tokens]

@@ -1,5 +1,6 @@
 """What a web page of a run, or of several side by side, shows: gathered here as records, drawn by rnncli.report.html.
 
+import shlex
 from rnncli.pages import web_page
 from rnncli.report import html
 from rnncli.targets import find_target
@@ -8,6 +9,7 @@ text = html.render(web_page([find_target("hello-001")]))
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from rnncli import views
@@ -107,7 +109,7 @@ def _about(target: Target, several: bool) -> list[Message]:
 
 def _next(targets: Sequence[Target]) -> Commands:
     first = targets[0]
-    name = first.typed if first.kind == "recipe" else first.path  # `last` will be another one tomorrow
+    name = shlex.quote(first.typed if first.kind == "recipe" else first.path)  # `last` will be another one tomorrow
     if first.kind == "recipe":
         return Commands(tr("next"), [(f"rnncli train {name}", tr("a recipe -> a run folder"))])
     return Commands(

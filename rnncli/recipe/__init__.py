@@ -9,6 +9,7 @@ from rnncli.recipe.check import known_keys as known_keys
 from rnncli.recipe.check import renamed as renamed
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
+from rnncli.recipe.check import without_effect as without_effect
 from rnncli.recipe.document import Document as Document
 from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document

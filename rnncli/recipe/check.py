@@ -18,6 +18,7 @@ from rnncli import names
 from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
+from rnncli.recipe.formats import words_of_format_1
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
 
@@ -48,6 +49,8 @@ def task_name(document: Document, known: Iterable[str]) -> str:
 def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
     """The recipe as the task's Config. Raises RecipeError with every fault, in the order of the file."""
     values = fitted(document, config, _absolute)
+    if values.get("format") == 1:
+        words_of_format_1(values, config)
     faults = list(document.faults)
     faulty: set[str] = {fault.key for fault in faults}
     # Checks between fields run only where the fields themselves are right. So what is wrong is taken out and the rest
@@ -76,6 +79,17 @@ def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:
             if isinstance(mark, OneOf) and node is not None and node.content in mark.misleading:
                 now = mark.aliases[node.content]
                 said.append(tr("{key}: {old} is called {new} now", key=key, old=node.content, new=now))
+    return said
+
+
+def without_effect(document: Document, config: RecipeConfig) -> list[str]:
+    """A sentence for each key that was written and, beside the others, has no effect."""
+    said = []
+    for section in type(config).model_fields:
+        value = getattr(config, section)
+        for key, why in value.idle() if isinstance(value, Section) else ():
+            if document.node(f"{section}.{key}") is not None:
+                said.append(tr("{key} has no effect with {why}", key=f"{section}.{key}", why=why))
     return said
 
 
@@ -129,7 +143,11 @@ def _fit(node: Node, hint: object, place: Place) -> object:
         text = node.raw if node.raw is not None else str(node.content)
         return place(text, node.folder) if _is_path(marks) else text
     if isinstance(node.content, dict):
-        return {key: _fit(child, _inside(hint, key), place) for key, child in node.content.items()}
+        return {
+            key: _fit(child, _inside(hint, key), place)
+            for key, child in node.content.items()
+            if child.content is not None or (section := _section(hint)) is None or not section.may_be_null(key)
+        }
     if isinstance(node.content, list):
         items = [_fit(child, _inside(hint, number), place) for number, child in enumerate(node.content)]
         return tuple(items) if get_origin(hint) is tuple else items

@@ -119,6 +119,21 @@ def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple
     for key, (where, value) in typed.items():
         _put(document, key, where, value)
         document.typed.append(key)
+    _other_source(document, {key: where for key, (where, value) in typed.items() if value not in (None, "null", "~")})
+
+
+def _other_source(document: Document, typed: Mapping[str, str]) -> None:
+    """Data named on the command line takes the place of what the recipe names, and of how that is split."""
+    data = document.node("data")
+    chosen = next((key for key in ("data.path", "data.train", "data.pairs") if key in typed), "")
+    if not chosen or data is None or not isinstance(data.content, dict):
+        return
+    away = ["path", "pairs", "split"] if chosen == "data.train" else ["train", "validation", "test", "path", "pairs"]
+    for name in away:
+        node, key = data.content.get(name), f"data.{name}"
+        if node is not None and node.content is not None and not any(f"{one}.".startswith(f"{key}.") for one in typed):
+            _put(document, key, typed[chosen], None)
+            document.typed.append(key)
 
 
 def _put(document: Document, key: str, where: str, value: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 
 from rnncli.errors import RecipeError, UsageError
@@ -13,6 +14,7 @@ from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
 from rnncli.records import json_object
+from rnncli.report import symbols
 
 COLUMN = 30  # where the packaged recipes' comments begin
 _PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
@@ -53,12 +55,13 @@ def commented(text: str, key: str, comment: str) -> str:
     if rest.strip() and not rest.lstrip().startswith("#"):
         return text
     column = node.end - text.rfind("\n", 0, node.end) - 1
-    return text[: node.end] + " " * max(2, COLUMN - column) + f"# {comment}" + text[node.end + len(rest) :]
+    return text[: node.end] + " " * max(2, COLUMN - column) + f"# {symbols.fit(comment)}" + text[node.end + len(rest) :]
 
 
 def for_file(text: str, name: str, file: str) -> str:
     """Line 1 of the packaged recipe `name` is the command that runs it; let it run `file` instead."""
     first, newline, rest = text.partition("\n")
+    file = shlex.quote(symbols.fit(file))
     return re.sub(rf"(rnncli \w+ ){re.escape(name)}(?=\s|$)", lambda found: found[1] + file, first) + newline + rest
 
 
@@ -125,9 +128,11 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
 
 
 def _at(values: object, key: str) -> object:
-    for part in key.split("."):
+    """None for a section that null leaves out."""
+    *parents, last = key.split(".")
+    for part in parents:
         values = json_object(values)[part]
-    return values
+    return json_object(values).get(last)
 
 
 def _with(old: object, key: str, value: object) -> dict[str, object]:

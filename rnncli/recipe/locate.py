@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from rnncli import names
@@ -49,7 +50,9 @@ def find_recipe(target: str) -> tuple[Path, str]:
     near = names.nearest(target, known, cutoff=0.75)
     todo = tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
     if os.path.exists(target):
-        todo = tr("data of your own: rnncli train RECIPE --data {name}; a recipe here: ./{name}", name=target)
+        todo = tr(
+            "data of your own: rnncli train RECIPE --data {name}; a recipe here: ./{name}", name=shlex.quote(target)
+        )
     raise UsageError(tr("no packaged recipe is called {name!r}", name=target), todo=todo)
 
 

@@ -17,6 +17,8 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -25,7 +27,7 @@ from rnncli import names
 from rnncli.locale import tr
 from rnncli.records import Json
 
-FORMAT = 1
+FORMAT = 2  # 1 is read, too: see formats.py
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,39 @@ class OneOf:
         return {**handler(schema), "enum": self.choices()}
 
 
+MOST = 2**31 - 1  # of a whole number in a recipe
+ESTIMATED = ("hidden_size", "embedding_size", "frame_size", "proj_size")  # what is too large fails by its memory
+
+
 class Section(BaseModel):
     """A mapping with known keys. Every field carries a description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: object, info: ValidationInfo) -> object:
+        """No whole number is larger than a count can be. Seeds are no counts; a model's sizes have an estimate of the
+        memory that they take."""
+        numbers = value if isinstance(value, list) else [value]
+        most = 2**63 - 1 if info.field_name in ("seed", *ESTIMATED) else MOST
+        if any(type(number) is int and abs(number) > most for number in numbers):
+            raise ValueError(tr("a whole number up to {n} is expected", n=f"{most:,}"))
+        return value
+
     def clashes(self) -> Iterator[Clash]:
         """What is wrong between fields; a subclass begins with `yield from super().clashes()`."""
+        yield from ()
+
+    @classmethod
+    def may_be_null(cls, key: str) -> bool:
+        """Whether null at a key is the key left out: where a section is wanted that has a default."""
+        field = cls.model_fields.get(key)
+        kind = None if field is None or field.is_required() else field.annotation
+        return isinstance(kind, type) and issubclass(kind, Section)
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """(key, the setting with which it has no effect) for the keys that these values make idle."""
         yield from ()
 
     @model_validator(mode="after")
@@ -208,11 +236,13 @@ class CoreSection(Section):
     engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
         "auto",
         description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt a loop over the "
-        "steps with backpropagation through time written out",
+        "steps with backpropagation through time written out, compiled the same in machine code (extra fast)",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")
-    num_layers: Annotated[int, Field(ge=1)] = Field(1, description="L, stacked layers; not the sequence length")
+    num_layers: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="L, stacked layers; not the sequence length"
+    )
     bidirectional: bool = Field(False, description="a second set of cells reads from the end to the start")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="between layers, so it needs num_layers > 1")
     proj_size: Annotated[int, Field(ge=0)] = Field(0, description="lstm only: h is projected to this length; 0 is off")
@@ -271,7 +301,7 @@ class TrainSection(Section):
         0, description="of weights, order of the data and dropout"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes the GPU where one is")
-    threads: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto", description="of torch's CPU kernels; auto gives small models one"
     )
     dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="of the weights")
@@ -331,7 +361,7 @@ class TrainSection(Section):
 
 
 def _this_format(value: int) -> int:
-    if value != FORMAT:
+    if value not in (1, FORMAT):
         raise PydanticCustomError("format", "{text}", {"text": tr("this rnncli reads format {n}", n=FORMAT)})
     return value
 
@@ -339,7 +369,7 @@ def _this_format(value: int) -> int:
 class RecipeConfig(Section):
     """A whole recipe. A task narrows data, model and train to its own sections."""
 
-    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 1")
+    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 2")
     task: str = Field(description="what is learned: the name of a task")
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")

@@ -90,7 +90,8 @@ def evaluate(run: Run, data: str | None = None, split: str | None = None) -> Eva
 def _own(run: Run, split: str | None) -> Evaluation:
     splits = run.task.read(run.config)
     notes = list(splits.notes)
-    if run.environment().get("data_sha256") != splits.fingerprint:
+    changed = run.environment().get("data_sha256") != splits.fingerprint
+    if changed:
         if splits.fitted != run.fitted:
             raise DataError(
                 tr("the data has changed since this run was trained, and its vocabulary with it"),
@@ -100,7 +101,7 @@ def _own(run: Run, split: str | None) -> Evaluation:
         notes.append(tr("the data has changed since this run was trained"))
     there = [name for name in PARTS if name in splits.parts]
     on = there[0] if split is None else split
-    if split is None and on != splits.held_out:
+    if split is None and on != splits.held_out and not changed:
         notes.append(
             tr(
                 "measured on the {part} part, which training never saw; training showed the {other} part: {option}",

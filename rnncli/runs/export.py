@@ -27,6 +27,7 @@ from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, 
 from rnncli.runs.folder import make_folder
 from rnncli.runs.load_script import load_script
 from rnncli.runs.open import Run
+from rnncli.runs.unfinished import filling
 from rnncli.training.job import cores_of
 
 
@@ -67,8 +68,9 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     }
     if content is not None:
         files["model.onnx"] = content
-    for name, data in files.items():
-        atomic_write(folder / name, data)
+    with filling(folder, files):
+        for name, data in files.items():
+            atomic_write(folder / name, data)
     notes = []
     if content is not None and next(run.model.parameters()).dtype == torch.float64:
         notes.append(tr("model.onnx computes in float32: onnxruntime has no recurrent layers in float64"))

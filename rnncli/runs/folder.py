@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from pathlib import Path
 
 from rnncli.errors import RnncliError, UsageError
 from rnncli.files import cannot_write
 from rnncli.locale import tr
+from rnncli.runs.unfinished import clear_unfinished
 
 RUNS = "runs"
 
@@ -71,26 +71,27 @@ def new_folder(name: str, out: str | None = None) -> Path:
         raise not_made(RUNS, error) from error
 
 
+def require_free(out: str | None) -> None:
+    """UsageError where `out` could not become a run folder, as `new_folder` says it. Makes nothing."""
+    if out is not None and os.path.exists(out):
+        make_folder(out, resumable=True)
+
+
 def make_folder(out: str, *, resumable: bool = False) -> Path:
-    """The folder `out`, made if need be, which must be empty. resumable: a run in it could be gone on with instead.
-    Raises UsageError, CannotWrite."""
+    """The folder `out`, made if need be, which must be empty, but for what a command stopped too early left in it.
+    resumable: a run in it could be gone on with instead. Raises UsageError, CannotWrite."""
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        clear_unfinished(folder)
         if any(folder.iterdir()):
             todo = tr("choose another")
             if resumable and (folder / "recipe.yaml").is_file():
-                todo = tr("choose another, or go on with this run: {command}", command=f"rnncli train --resume {out}")
+                todo = tr(
+                    "choose another, or go on with this run: {command}",
+                    command=f"rnncli train --resume {shlex.quote(out)}",
+                )
             raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
     except OSError as error:
         raise not_made(out, error) from error
     return folder
-
-
-def remove_if_not_begun(folder: Path) -> None:
-    """A run that failed before its first epoch, and before a checkpoint later than the one it began with, leaves no
-    folder behind. The recipe is written right after that first checkpoint."""
-    recipe, state = folder / "recipe.yaml", folder / "resume" / "state.safetensors"
-    went_on = recipe.exists() and state.exists() and state.stat().st_mtime_ns > recipe.stat().st_mtime_ns
-    if not went_on and not (folder / "metrics.jsonl").exists():
-        shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -83,6 +85,11 @@ def check_manifest(folder: str | Path, names: Iterable[str] | None = None) -> li
             raise fault
 
 
+def listed_files(folder: Path) -> list[str]:
+    """The names that the folder's manifest lists, relative to it. Raises DataError."""
+    return list(_read_manifest(folder))
+
+
 def _fault(path: Path, states: list[_State]) -> DataError | None:
     found = _state(path)
     if found in states:
@@ -122,6 +129,8 @@ def _read_manifest(folder: Path) -> dict[str, list[_State]]:
 def _state(path: Path) -> _State:
     """Of the file as it lies on the disk, .gz or not."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise DataError(tr("is not a regular file"), where=shown(path))
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest

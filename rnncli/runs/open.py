@@ -9,8 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from rnncli.data.vocab import Vocab
 from rnncli.device import dtype_of
-from rnncli.errors import DataError
+from rnncli.errors import DataError, UsageError
 from rnncli.files import inside, read_json
 from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig
@@ -20,7 +21,7 @@ from rnncli.runs.manifest import MANIFEST, check_manifest
 from rnncli.runs.read import read_log
 from rnncli.runs.writer import LOGS, WEIGHTS
 from rnncli.tasks import AnyTask, FittedState, Recipe, load_recipe
-from rnncli.training.job import set_threads
+from rnncli.training.job import Job, set_threads
 
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 
@@ -88,6 +89,34 @@ def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
     return Run(folder, recipe, fitted, model.eval())
 
 
+def initialize(job: Job, path: str) -> None:
+    """Put the best weights of another run into a job's model, for a new training.
+
+    Raises UsageError: no such run, or one of another task or vocabulary, whose numbers mean something else; DataError:
+    a file of it that is missing or has changed since it was written, or weights of another shape.
+    """
+    folder = find_run(path)
+    if not (folder / MANIFEST).exists():
+        raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
+    check_manifest(folder, ("recipe.yaml", "vocab.json", WEIGHTS))
+    recipe, file = load_recipe(str(folder / "recipe.yaml")), folder / "vocab.json"
+    ours, theirs = job.config.task, recipe.config.task
+    if ours != theirs:
+        raise UsageError(
+            tr("that run's task is {theirs}; this recipe's is {ours}", theirs=theirs, ours=ours), where="--init-from"
+        )
+    fitted = recipe.task.fitted_from_json(recipe.config, read_json(file), where=str(file))
+    for name, vocab in vars(fitted).items():
+        own = vars(job.splits.fitted).get(name)
+        if isinstance(vocab, Vocab) and isinstance(own, Vocab) and vocab.tokens != own.tokens:
+            raise UsageError(
+                tr("that run has different {name}: {theirs}; here {ours}", name=name, theirs=vocab, ours=own),
+                where="--init-from",
+                todo=tr("use data with the same ones, or train from scratch"),
+            )
+    load_weights(job.model, folder / WEIGHTS)
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put a safetensors file's weights into a model. Raises DataError: damaged, or of another model."""
     try:
@@ -101,6 +130,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
         ) from error
     whole = [name for name, own in model.state_dict().items() if own.is_floating_point()]
     wrong = [name for name in whole if not tensors[name].is_floating_point()]
+    bad = [name for name in whole if not bool(tensors[name].isfinite().all())]
+    if bad:
+        why = tr("{name} contains NaN or infinity", name=bad[0])
+        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
     if wrong:
         why = f"{wrong[0]}: {tensors[wrong[0]].dtype}"
         raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))

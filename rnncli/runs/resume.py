@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,14 +77,14 @@ def check_same(run_environment: Mapping[str, Json], job: Job, folder: Path) -> l
             where=str(folder),
             todo=tr("bring the old data back, or start anew from its weights: --init-from"),
         )
-    before, here = run_environment.get("processes", 1), this_process().world
+    before, here, typed = run_environment.get("processes", 1), this_process().world, shlex.quote(str(folder))
     if before != here:
         raise UsageError(
             tr("this run was trained with another number of processes: {before}, now {here}", before=before, here=here),
             where=str(folder),
-            todo=f"torchrun --nproc-per-node {before} -m rnncli train --resume {folder}"
+            todo=f"torchrun --nproc-per-node {before} -m rnncli train --resume {typed}"
             if isinstance(before, int) and before > 1
-            else f"rnncli train --resume {folder}",
+            else f"rnncli train --resume {typed}",
         )
     now = {"torch": torch.__version__, "threads": job.config.train.threads, "device": job.device.type}
     return [

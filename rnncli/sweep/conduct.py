@@ -16,7 +16,8 @@ from rnncli.sweep.matching import Match, Matcher
 from rnncli.sweep.plan import Plan
 from rnncli.sweep.rows import Row, judged, rows_of_runs, rows_of_study
 from rnncli.sweep.search import Search
-from rnncli.sweep.study import JOURNAL, storage_errors
+from rnncli.sweep.storage import storage_errors
+from rnncli.sweep.study import JOURNAL
 
 
 @dataclass

@@ -5,21 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
-import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnncli.errors import DataError, Missing, RnncliError
-from rnncli.files import FolderLock, cannot_write
+from rnncli.errors import Missing
+from rnncli.files import FolderLock
 from rnncli.locale import tr
 from rnncli.records import Json
 from rnncli.sweep.plan import Plan
+from rnncli.sweep.storage import JournalLock, begun_together, storage_errors
 
 if TYPE_CHECKING:
     import optuna
@@ -102,22 +99,22 @@ def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> o
     if warm_up is not None:
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warm_up)
     with storage_errors(storage or str(folder / JOURNAL)):
-        return optuna.create_study(
-            storage=storage or _journal(folder / JOURNAL),
-            study_name=study_name(plan),
-            direction="minimize" if plan.lower else "maximize",
-            pruner=pruner,
-            load_if_exists=True,
+        return begun_together(
+            lambda: optuna.create_study(
+                storage=storage or _journal(folder / JOURNAL),
+                study_name=study_name(plan),
+                direction="minimize" if plan.lower else "maximize",
+                pruner=pruner,
+                load_if_exists=True,
+            )
         )
 
 
 def _journal(path: Path) -> optuna.storages.JournalStorage:
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
+    from optuna.storages.journal import JournalFileBackend
 
-    # Windows lets few people make symbolic links.
-    lock = JournalFileOpenLock(str(path)) if sys.platform == "win32" else JournalFileSymlinkLock(str(path))
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path)))
 
 
 def study_name(plan: Plan) -> str:
@@ -132,31 +129,3 @@ def study_name(plan: Plan) -> str:
     whole = repr((sorted(base.items(), key=str), [(key, space.text) for key, space in plan.search.items()]))
     digest = hashlib.sha256(f"{whole} {plan.match_params} {plan.seeds[0]}".encode("utf-8", "replace")).hexdigest()
     return f"{plan.recipe.name}-{digest[:8]}"
-
-
-# Whose errors are a storage's; a journal that is damaged raises those of json and plain ones, when it is opened.
-_STORAGES = ("optuna", "sqlalchemy", "json")
-
-
-@contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Whatever a storage raises, in words. A password in its URL is not shown."""
-    where = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", storage)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions and experimental parts: nothing that a person here can do
-            yield
-    except ImportError as error:
-        what = tr("the driver of this storage is not installed: {name}", name=error.name or str(error))
-        raise Missing(what, where=where, todo=tr("install it beside rnncli, or use sqlite:///FILE")) from error
-    except OSError as error:
-        raise cannot_write(where, error) from error
-    except Exception as error:
-        if isinstance(error, RnncliError) or type(error).__module__.partition(".")[0] not in _STORAGES:
-            raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DataError(
-            tr("this storage cannot be used: {why}", why=why),
-            where=where,
-            todo=tr("such as: sqlite:///study.db, postgresql://host/name; see Optuna's RDBStorage"),
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,11 +50,11 @@ def _runs_below(folder: Path) -> str:
     """What to name instead of a folder that is no run: the runs of a sweep or of a folder of runs, if it is one."""
     found = sorted(folder.glob("*/seed-*/recipe.yaml")) or sorted(folder.glob("*/recipe.yaml"))
     if not found:
-        return tr("see: ls {folder}", folder=folder)
+        return tr("see: ls {folder}", folder=shlex.quote(str(folder)))
     run = found[0].parent
     if run.parent != folder:  # of a sweep: the same seed of every trial
         return tr("the runs of this sweep: {runs}", runs=folder / "*" / run.name)
-    return tr("name one of the runs in it, such as {run}", run=run)
+    return tr("name one of the runs in it, such as {run}", run=shlex.quote(str(run)))
 
 
 def _by_name(word: str) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,7 +54,7 @@ class Target:
         if self.kind == "recipe":
             raise UsageError(
                 tr("{name} is a recipe, which has no trained weights", name=self.typed),
-                todo=tr("first: rnncli train {name}; then `last` is its run", name=self.typed),
+                todo=tr("first: rnncli train {name}; then `last` is its run", name=shlex.quote(self.typed)),
             )
         if self.kind == "weights":
             todo = tr("a run is a folder that rnncli train made; see: rnncli inspect")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from rnncli.data.vocab import Vocab
+from rnncli.data.vocab import WRITTEN, Kind, Vocab
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig
@@ -39,7 +39,12 @@ class FittedState:
     """
 
     def to_json(self) -> dict[str, Json]:
-        return {name: _to_json(value) for name, value in vars(self).items() if value is not None}
+        hints = get_type_hints(type(self))
+        found = {}
+        for name, value in vars(self).items():
+            if value is not None:
+                found[name] = WRITTEN.get(value, value) if hints[name] == Kind else _to_json(value)
+        return found
 
     @classmethod
     def from_json(cls, value: Json, *, where: str = "") -> Self:
@@ -59,6 +64,8 @@ def _from_json(hint: Any, value: Json, key: str, where: str) -> Any:
     if kind in (Union, UnionType):
         (inner,) = (arm for arm in arguments if arm is not NoneType)
         return None if value is None else _from_json(inner, value, key, where)
+    if hint == Kind and isinstance(value, str):
+        value = next((kind for kind, written in WRITTEN.items() if written == value), value)
     if hint is Vocab:
         return Vocab.from_json(value, where=where)
     if is_dataclass(hint) and isinstance(value, dict):
@@ -301,9 +308,16 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     ) -> Iterator[Prediction]:
         """`predict` for --file and standard input; a task whose files go beyond a line (CoNLL-U) has its own. lines,
         and the texts of the answers: with their ends as they stand."""
-        bare = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
-        for found in self.predict(config, model, fitted, bare, options):
-            yield found if found.more else replace(found, text=found.text + "\n")
+        texts, note = self.texts_of(config, fitted, (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines))
+        for found in self.predict(config, model, fitted, texts, options):
+            notes = (*([note] if note else []), *found.notes)
+            yield replace(found, text=found.text if found.more else found.text + "\n", notes=notes)
+            note = ""
+
+    def texts_of(self, config: ConfigT, fitted: FittedT, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        """The texts in lines without their ends: the lines themselves, or, where they are rows of a table such as the
+        run learnt from, the column that it read, and a note that says so."""
+        return lines, ""
 
     def require(self, config: ConfigT) -> None:
         """Raises Missing where training by this recipe needs an extra that is not installed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from rnncli.tasks.base import Better, Splits
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput
 from rnncli.tasks.inputs.sound import LabelledSound, NamedSound, suggest_pattern
 from rnncli.tasks.inputs.texts import TextData, TextInput, is_folder
+from rnncli.tasks.inputs.tokens import idle_embedding
 from rnncli.tasks.labels import mistakes
 from rnncli.tasks.one_label import AnyPart, OneLabel
 
@@ -37,6 +38,9 @@ class Model(CoreSection):
     head: Literal["last", "mean", "max"] = Field(
         "last", description="what is scored: the last states of all directions joined, or outputs pooled over the steps"
     )
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from idle_embedding(self.input)
 
 
 class Train(TrainSection):

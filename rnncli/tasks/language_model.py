@@ -13,7 +13,7 @@ from rnncli.baselines.bigrams import bigram_losses
 from rnncli.data.batch import Batch, Order
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
-from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Entry, Json, Message, Record, Table
@@ -31,7 +31,7 @@ from rnncli.tasks.base import (
 )
 from rnncli.tasks.inputs import stream
 from rnncli.tasks.inputs.stream import Data, Fitted, Part
-from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +46,9 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(
         32, description="length of the learned vectors of input: embedding"
     )
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from idle_embedding(self.input)
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -184,13 +187,20 @@ class LanguageModel(Task[Config, Fitted, Part]):
             kind, seed = splits.fitted.kind, config.train.seed
             prompt = _prompt(sample, splits.fitted)
             pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
-            title = tr("{n} {kind} at temperature {t}:", n=sample.length, kind=splits.fitted.kind, t=sample.temperature)
+            title = tr(
+                "{n} {kind} at temperature {t}:", n=sample.length, kind=unit(splits.fitted.kind), t=sample.temperature
+            )
             records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
         return records
 
     def script(self, config: Config, fitted: Fitted) -> Script:
         sample = config.train.sample
-        values = {"LENGTH": sample.length, "TEMPERATURE": sample.temperature, "SEED": config.train.seed}
+        values = {
+            "KIND": fitted.kind,
+            "LENGTH": sample.length,
+            "TEMPERATURE": sample.temperature,
+            "SEED": config.train.seed,
+        }
         text = sample_text(fitted.tokens, fitted.kind)
         return Script("rnncli.data.vocab", ["tokenize", "join"], values, 'vocab["tokens"]["tokens"]', text, _BODY)
 
@@ -214,17 +224,18 @@ class LanguageModel(Task[Config, Fitted, Part]):
                 config.train.seed if options.seed is None else options.seed,
             )
             written = [next(pieces, "")]
-            space = " " if kind == "words" and prompt and not prompt[-1].isspace() and written[0][:1].isalnum() else ""
-            shown = prompt + space + written[0]
+            shown = prompt + written[0]
             for piece in pieces:
                 yield Prediction(shown, None, more=True)
                 written.append(piece)
                 shown = piece
-            yield Prediction(shown, {"prompt": prompt, "text": "".join(written)}, notes)
+            text = "".join(written)
+            text = text if kind == "characters" else text.removeprefix(" ")
+            yield Prediction(shown, {"prompt": prompt, "text": text}, notes)
 
 
 _BODY = """\
-steps = tokenize(text, vocab["kind"], newlines=True)
+steps = tokenize(text, KIND, newlines=True)
 ids = numbers(steps or ([token for token in ("\\n", " ") if token in tokens] or tokens[-1:])[:1])
 generator, written, state = torch.Generator().manual_seed(SEED), [], None
 for _ in range(LENGTH):
@@ -237,9 +248,8 @@ for _ in range(LENGTH):
     else:
         ids = [int(torch.multinomial((chances / TEMPERATURE).softmax(0), 1, generator=generator))]
     written.append(tokens[ids[0]])
-more = join(written, vocab["kind"])
-space = " " if vocab["kind"] == "words" and text and not text[-1].isspace() and more[:1].isalnum() else ""
-predicted = text + space + more"""
+before = steps[-1] if steps and not text[-1].isspace() else "\\n"
+predicted = text + join(written, KIND, before)"""
 
 
 def _prompt(sample: Sample, fitted: Fitted) -> str:
@@ -263,7 +273,8 @@ def write(
     top_k: int | None,
     seed: int,
 ) -> Iterator[str]:
-    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces.
+    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces,
+    the space after the prompt included.
 
     length: how many tokens. temperature: divides the scores; 0 takes the likeliest. top_k: draw among so many. seed: of
     the draws, a generator of its own. Never writes <unk>. Raises DataError: a prompt with unknown tokens.
@@ -278,7 +289,7 @@ def write(
     ids = vocab.encode(start or ([token for token in ("\n", " ") if token in vocab] or [vocab.tokens[-1]])[:1])
     unknown = vocab.id(UNK) if UNK in vocab else None
     written: list[str] = []
-    before = "\n"  # the token that the next piece goes on from
+    before = start[-1] if start and not prompt[-1].isspace() else "\n"  # the token that the next piece goes on from
     state = None
     for number in range(length):
         for at in range(0, len(ids), PIECE):  # a long prompt a stretch at a time, too

@@ -64,6 +64,9 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
     def read_part(self, config: ConfigT, fitted: LabelledFitted, path: str) -> tuple[AnyPart, list[str]]:
         return self.input(config).read_part(fitted, path)
 
+    def texts_of(self, config: ConfigT, fitted: LabelledFitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        return self.input(config).texts_of(fitted, lines)
+
     def build(self, config: ConfigT, fitted: LabelledFitted) -> nn.Module:
         from rnncli.nn.model import SequenceModel
         from rnncli.nn.recurrent import core_of_section

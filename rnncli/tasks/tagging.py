@@ -10,6 +10,7 @@ from pydantic import Field
 
 from rnncli.baselines.most_frequent import most_frequent_of_each
 from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.data.columns import Columns
 from rnncli.data.conllu import Broken
 from rnncli.data.pictures import confusion
 from rnncli.data.vocab import join, tokenize
@@ -30,8 +31,9 @@ from rnncli.tasks.base import (
     Task,
     loss_of_steps,
 )
-from rnncli.tasks.inputs.sentences import Data, Fitted, Lines, Part, SentenceInput, batch_of, encoded, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, sample_text, token_front
+from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
+from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
+from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
 from rnncli.tasks.labels import precision_recall_f1
 
 if TYPE_CHECKING:
@@ -57,6 +59,11 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
     characters: Characters = Field(Characters(), description="with input: embedding + characters")
     head: Literal["linear", "none"] = Field("linear", description="linear scores the labels; none: h_t is the score")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from idle_embedding(self.input)
+        if self.input != "embedding + characters":
+            yield "characters", f"input: {self.input}"
 
 
 class Train(TrainSection):
@@ -266,35 +273,41 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def script(self, config: Config, fitted: Fitted) -> Script:
         text = sample_text(fitted.tokens, fitted.kind)
-        return Script("rnncli.data.vocab", ["tokenize", "join"], {}, 'vocab["tokens"]["tokens"]', text, _BODY)
+        return Script(
+            "rnncli.data.vocab", ["tokenize", "join"], {"KIND": fitted.kind}, 'vocab["tokens"]["tokens"]', text, _BODY
+        )
 
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """CoNLL-U and, for a run that learnt from one, two-column TSV come back as they were, with the tags in place;
-        other lines are texts."""
+        """CoNLL-U and columns come back as they were, with the tags in place; other lines are texts."""
         options.only("top_k")
-        given = Lines(lines)
-        if fitted.format == "pairs" or given.format is None or (given.format == "tsv" and fitted.format != "tsv"):
+        given = GivenLines(lines, _columns(fitted), fitted.tag or "upos", fitted.labels)
+        file = given.file
+        if fitted.format == "pairs" or file is None:
             yield from super().predict_lines(config, model, fitted, given, options)
             return
-        tag = fitted.tag or "upos"
-        for block in given.blocks(tag):
+        for block in file.blocks("-", given.numbered()):
             if isinstance(block, Broken):
                 yield Prediction(
                     "".join(block.raw), None, [tr("left as it is: {where}: {why}", where=block.where, why=block.why)]
                 )
                 continue
             tags, json, _, notes = _tagged(model, fitted, block.tokens, options)
-            yield Prediction(given.with_tags(block, tags, tag), json if block.tokens else None, notes)
+            yield Prediction(file.with_tags(block, tags), json if block.tokens else None, notes)
+
+
+def _columns(fitted: Fitted) -> Columns | None:
+    """How the files of the run were cut; runs of 0.1 knew word, tab, tag alone."""
+    return TWO if fitted.format == "tsv" and fitted.columns is None else fitted.columns
 
 
 _BODY = """\
-steps = tokenize(text, vocab["kind"])
+steps = tokenize(text, KIND)
 scores = run(numbers(steps))[0] if steps else torch.zeros(0, 1, len(vocab["labels"]["tokens"]))
 found = [vocab["labels"]["tokens"][i] for i in scores[:, 0].float().argmax(1)]  # at every step
 if vocab["format"] == "pairs":
-    predicted = join(found, vocab["kind"])
+    predicted = join(found, KIND)
 else:
     predicted = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found))"""
 

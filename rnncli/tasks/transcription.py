@@ -16,7 +16,7 @@ from rnncli.data.edits import error_rates
 from rnncli.data.pictures import spectrogram
 from rnncli.data.skipped import Skipped
 from rnncli.data.splits import Split as Parts
-from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import ColouredText, Column, Entry, Json, Record, Table
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
-    from rnncli.data.audio import ChosenFeatures, Clip
+    from rnncli.data.audio import Clip
+    from rnncli.data.features import ChosenFeatures
     from rnncli.nn.model import Outputs
 
 BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
@@ -48,7 +49,7 @@ SHOWN_FRAMES = 50  # on one line of the example that closes a run
 
 
 class Data(SpokenData):
-    tokens: Literal["characters", "words"] = Field("characters", description="what the answer is spelled in")
+    tokens: Kind = Field("characters", description="what the answer is spelled in")
 
 
 class Model(CoreSection):
@@ -292,7 +293,7 @@ def _misfit(config: Config, text: str, T: int) -> str:
     return tr(
         "CTC cannot spell {n} {kind} in {steps}; it needs {needed} (shorter text, lower data.hop or model.subsampling)",
         n=len(tokens),
-        kind=tr(config.data.tokens),
+        kind=tr(unit(config.data.tokens)),
         steps=trn("{n} step", "{n} steps", n=steps),
         needed=needed,
     )

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from rnncli.baselines.dictionary import dictionary
 from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.data.given import texts_without_header
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
@@ -214,6 +215,14 @@ class Translation(Task[Config, Fitted, Part]):
             tr("attention: where each output token looks"),
         )
         return [Table("sample", columns, table), heat]
+
+    def texts_of(self, config: Config, fitted: Fitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        """Of tab-separated pairs the sources, for a run that learnt from such."""
+        data, (source, target) = config.data, config.data.columns
+        if not isinstance(data.path or data.train, str):
+            return lines, ""
+        texts, pairs = texts_without_header(lines, source, lambda cells: len(cells) > target, ["\t"])
+        return texts, tr("read as pairs: the sources, column {n}", n=source) if pairs else ""
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions

@@ -223,6 +223,17 @@ def _refuse(name: str, tensor: Tensor, where: str) -> None:
             where=where,
             todo=tr("save it whole: tensor.contiguous()"),
         )
+    if bad := int((~tensor.isfinite()).sum()):
+        raise DataError(
+            trn(
+                "{name} contains NaN or infinity: {n} number of {total}",
+                "{name} contains NaN or infinity: {n} numbers of {total}",
+                n=bad,
+                name=name,
+                total=tensor.numel(),
+            ),
+            where=where,
+        )
 
 
 def _missing(name: str, where: str) -> DataError:

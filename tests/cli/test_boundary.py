@@ -221,7 +221,32 @@ def test_closed_streams(tmp_path: Path) -> None:
 
 
 def test_signals(tmp_path: Path) -> None:
-    script = """
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with subprocess.Popen(
+            [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, "Traceback" in err) == (code, "unwound\n", False)
+
+
+@pytest.mark.parametrize("numbers", [(2, 2), (2, 15), (15, 15), (15, 2)])
+def test_a_second_signal_while_the_first_unwinds_shows_no_traceback(numbers: tuple[int, int]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, "slowly"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(numbers[0])
+        assert process.stdout.readline() == "unwinding\n"
+        process.send_signal(numbers[1])
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (128 + numbers[1], "", "")
+
+
+WAITING = """
 import time, typer
 from rnncli import cli
 def make_app():
@@ -233,18 +258,12 @@ def make_app():
             print("ready", flush=True)
             time.sleep(60)
         finally:
+            if sys.argv[1:]:
+                print("unwinding", flush=True)
+                time.sleep(60)
             print("unwound", flush=True)
     return app
 cli.make_app = make_app
 import sys
 sys.exit(cli.run(["act"]))
 """
-    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        with subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            process.send_signal(number)
-            out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, "Traceback" in err) == (code, "unwound\n", False)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rnncli.cli.live import LivePage
 from rnncli.cli.settings import settings
 from rnncli.records import Column, Page, Table
+from rnncli.sweep import conduct
 from rnncli.sweep.pages import board, closing, command
-from rnncli.sweep.plan import make_plan
+from rnncli.sweep.plan import Plan, make_plan
 from rnncli.sweep.rows import Row, judged
 from tests.fixture_types import Typed
 
@@ -149,3 +152,27 @@ def test_live_on_a_terminal_lines_elsewhere_and_nothing_when_quiet(
     assert ("xxxxxxxxx" in written) == (terminal and not quiet)
     assert written.count("letters") <= 2  # it is drawn a few times a second, not fifty times
     assert (written == "") == (quiet or not terminal)
+
+
+def test_a_sweep_with_a_failed_run_says_so_by_its_exit_code(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs that went well are still ranked and shown."""
+
+    def conducted(plan: Plan, work: object, jobs: int, log: Path) -> Iterator[None]:
+        for number, run in enumerate(made.runs):
+            run.status, run.score, run.code = ("done", 1.0 + number, 0) if number else ("failed", None, 5)
+        yield
+
+    made: conduct.Sweep
+    begun = conduct.begin
+
+    def begin(*arguments: Any) -> conduct.Sweep:
+        nonlocal made
+        made = begun(*arguments)
+        return made
+
+    monkeypatch.setattr(conduct, "begin", begin)
+    monkeypatch.setattr("rnncli.sweep.jobs.conduct", conducted)
+    code, out, _ = typed("sweep", "hello", "--grid", "train.lr=0.1,0.2,0.3", "--seeds", "1")
+    assert code == 5
+    assert "failed" in out
+    assert "best" in out

@@ -13,13 +13,19 @@ from pathlib import Path
 import pytest
 
 from rnncli.recipe import packaged_recipes
+from tests import warm
 from tests.fixture_types import Typed
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_every_shipped_recipe_runs_for_two_steps(typed: Typed, name: str) -> None:
+@pytest.mark.parametrize("rows", ["thinned", pytest.param("", marks=pytest.mark.evidence)])
+def test_every_shipped_recipe_runs_for_two_steps(
+    typed: Typed, rows: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    if rows:
+        request.getfixturevalue(rows)
     code, out, err = typed("train", name, "--fast-dev-run")
     assert code == 0, err
     assert "fast development run" in out
@@ -159,6 +165,47 @@ def test_init_from_begins_with_the_weights_of_a_run(typed: Typed) -> None:
     assert typed("train", "hello-embedding", "--init-from", "hello-001")[0] == 3
 
 
+def test_init_from_takes_no_damaged_run_and_no_other_alphabet_or_task(typed: Typed) -> None:
+    assert typed("train", "hello", "--epochs", "1")[0] == 0
+    code, _, err = typed("train", "hello", "--init-from", "last", "--set", "data.pairs=[[abcd, dcba]]")
+    assert code == 2
+    assert "4 ('e' 'h' 'l' 'o')" in err
+    assert "4 ('a' 'b' 'c' 'd')" in err
+    code, _, err = typed("train", "parity", "--init-from", "last")
+    assert (code, "task is tagging" in err) == (2, True)
+    for name in ("model.safetensors", "vocab.json"):
+        path = Path("runs/hello-001") / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        code, _, err = typed("train", "hello", "--init-from", "hello-001", "--dry-run")
+        assert (code, "has changed since it was written" in err) == (3, True), name
+        path.write_bytes(whole)
+    Path("runs/hello-001/manifest.json").unlink()
+    assert typed("train", "hello", "--init-from", "hello-001")[0] == 3
+    assert not Path("runs/hello-002").exists()
+
+
+def test_a_reader_that_leaves_does_not_end_training(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rnncli train hello --json | head -1`"""
+    whole = sys.stdout.write
+    written: list[str] = []
+
+    def write(text: str) -> int:
+        written.append(text)
+        if len(written) > 3:
+            raise BrokenPipeError
+        return whole(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "write", write)
+        patch.setattr("rnncli.cli.watching.drop_output", lambda: None)
+        code, _, err = typed("train", "hello", "--json", "--epochs", "30")
+    assert code == 0
+    assert err.count("training continues") == 1
+    assert len(Path("runs/hello-001/metrics.jsonl").read_text().splitlines()) == 30
+    assert json.loads(Path("runs/hello-001/result.json").read_text())["epochs"] == 30
+
+
 def test_a_run_that_diverges_exits_with_4(typed: Typed) -> None:
     words = ["--lr", "1e30", "--set", "train.optimizer=sgd", "--set", "model.nonlinearity=relu"]
     code, out, err = typed("train", "hello", *words)
@@ -170,7 +217,7 @@ def test_a_run_that_diverges_exits_with_4(typed: Typed) -> None:
 
 def test_an_interrupted_run_is_saved_and_resumes(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-    command = [sys.executable, "-W", "error", "-m", "rnncli", "train"]
+    command = [warm.python(), "-W", "error", "-m", "rnncli", "train"]
     running = subprocess.Popen(
         [*command, "hello", "--epochs", "1000000", "--set", "train.control=false"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -4,15 +4,11 @@ import pytest
 
 from rnncli.data.builtin import builtin_text
 from rnncli.data.conllu import (
-    Broken,
     Sentence,
     check_field,
     conllu_blocks,
     conllu_with_tags,
     read_conllu,
-    read_tagged_tsv,
-    tsv_blocks,
-    tsv_with_tags,
 )
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
@@ -106,7 +102,8 @@ def test_faults_by_line(tmp_path: Path, lines: str, line: int, says: str) -> Non
 def test_fields() -> None:
     for field in ("upos", "xpos", "Number", "Number[psor]"):
         assert check_field(field) == field
-    for field in ("UPOS=x", "pos", "", "number"):
+    assert [check_field(number) for number in ("3", "4", "7")] == ["upos", "xpos", "deprel"]
+    for field in ("0", "6", "10", "³", "UPOS=x", "pos", "", "number"):
         with pytest.raises(DataError):
             check_field(field)
 
@@ -117,17 +114,19 @@ def test_the_shipped_treebank_comes_back_byte_for_byte(tmp_path: Path) -> None:
     assert "".join(conllu_with_tags(s, [t or "_" for t in s.tags]) for s in sentences) == builtin_text("treebank")
 
 
-def test_two_columns(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.tsv", "\nthe\tDET\r\ndog\tNOUN\r\n\r\n\nruns\n\nbad\tX\tY\n\n\t\n")
-    skipped = Skipped("skip")
-    one, two = read_tagged_tsv(path, skipped)
-    assert (one.tokens, one.tags) == (("the", "dog"), ("DET", "NOUN"))
-    assert (two.tokens, two.tags) == (("runs",), (None,))
-    assert skipped.count == 1
-    assert skipped.first[0] == (f"{path}:8", "has 3 tab-separated columns, not 2 (word, tag)")
-    assert tsv_with_tags(two, ["VERB"]) == "\nruns\tVERB\n\n"
-    assert "".join("".join(block.raw) for block in tsv_blocks(path)).encode() == path.read_bytes()
-    assert sum(isinstance(block, Broken) for block in tsv_blocks(path)) == 1
+def test_a_byte_order_mark_before_a_comment_or_a_word_and_white_space_that_is_a_word(tmp_path: Path) -> None:
+    """U+3000 is a word of Chinese treebanks, U+00A0 stands inside French numbers."""
+    text = (
+        "\ufeff# sent_id = 1\n"
+        + WORD
+        + WORD.replace("1\ta", "2\t\u3000")
+        + "\n\ufeff"
+        + WORD.replace("\ta", "\t\u00a0", 1)
+    )
+    first, second = read_conllu(write(tmp_path / "x.conllu", text), Skipped())
+    assert (first.tokens, second.tokens) == (("a", "\u3000"), ("\u00a0",))
+    put = conllu_with_tags(first, ["Y", "Y"]) + conllu_with_tags(second, ["Y"])
+    assert put == text.replace("\tX\t", "\tY\t")
 
 
 def test_a_file_without_blank_lines_is_refused_early(tmp_path: Path) -> None:

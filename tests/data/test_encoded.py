@@ -20,7 +20,7 @@ from rnncli import tasks
 from rnncli.data.batch import Order
 from rnncli.data.encoded import FILE, Encoded, InFile, Tokens, encode_text, measure
 from rnncli.data.progress import Reading, follow, listening
-from rnncli.data.text import read_text
+from rnncli.data.text import Text, read_text
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
 from rnncli.errors import CannotWrite, DataError
 from rnncli.files import FolderLock
@@ -387,3 +387,27 @@ def test_blocks_overlap(tmp_path: Path, streamed: Path) -> None:
     assert [len(block) for block in blocks] == [30, 30, 30, 13]
     assert np.array_equal(np.concatenate([blocks[0][:1], *(block[1:] for block in blocks)]), ids.read(0, 100))
     assert len(list(ids.blocks())[-1]) == 100 - 3 * 29
+
+
+@pytest.mark.parametrize("kind", ["words", "whitespace", "words-0.1"])
+def test_a_text_in_pieces_has_the_tokens_of_the_whole(kind: Kind) -> None:
+    """Cut anywhere, inside a sign too."""
+    text = "is n\u200ct <unk>,<NUM> don&apos;t a < b & c\n</s> R&D &#x27; x"
+    wanted = tokenize(text, kind, newlines=True)
+    for cut in range(len(text) + 1):
+        for other in {cut, min(cut + 2, len(text)), len(text)}:
+            held = (text[:cut], text[cut:other], text[other:])
+            whole = Text("x", (("x", len(text)),), len(text), "", "", held)
+            encoded = follow(encode_text(whole, kind))
+            assert [encoded.types[i] for i in encoded.read(0, len(encoded))] == wanted, held
+
+
+def test_the_cached_words_of_0_1_are_not_taken_for_the_words_of_now(tmp_path: Path, streamed: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("a <unk> b\n" * 300, encoding="utf-8")
+    tokens = {}
+    for kind in ("words-0.1", "words", "whitespace"):
+        splits = tasks.load_task("language-model").read(recipe(path, f"data.tokens={kind}"))
+        tokens[kind] = sum(part["tokens"] for part in splits.counts.values())
+    assert tokens == {"words-0.1": 300 * 6, "words": 300 * 4, "whitespace": 300 * 4}
+    assert {file.parent.name.partition("-")[2] for file in files_under(streamed)} == {"words", "words-2", "whitespace"}

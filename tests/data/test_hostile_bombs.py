@@ -10,7 +10,6 @@ import pickle
 import resource
 import struct
 import subprocess
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,8 +20,10 @@ import pytest
 import torch
 
 from rnncli.data.arrays import read_arrays
-from rnncli.data.audio import LogMel, Sound, read_sound, resample
-from rnncli.data.conllu import read_conllu, read_tagged_tsv
+from rnncli.data.audio import Sound, read_sound
+from rnncli.data.columns import read_columns
+from rnncli.data.conllu import read_conllu
+from rnncli.data.features import LogMel, resample
 from rnncli.data.images import read_sequence
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
@@ -31,6 +32,7 @@ from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
+from tests import warm
 from tests.hostile import GIB, bounded
 
 MIB = 1 << 20
@@ -117,7 +119,7 @@ def _conllu(path: Path) -> object:
 
 
 def _tags(path: Path) -> object:
-    return list(read_tagged_tsv(path, Skipped("skip")))
+    return list(read_columns(path, Skipped("skip")))
 
 
 def _pairs(path: Path) -> object:
@@ -129,14 +131,14 @@ WORD = b"1\ta-long-word\t_\tX\t_\t_\t_\t_\t_\t_\n\n"
 
 # name of the file -> its bytes, the reader, words of the message
 CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]] = {
-    "wav: 4 GB of samples": ("a.wav", lambda: wav(fmt(), b"data\xf0\xff\xff\xff" + bytes(64)), read_sound, "cut short"),
+    "wav: 4 GB of samples": ("a.wav", lambda: wav(fmt(), b"data\xf0\xff\xff\xff"), read_sound, "no samples"),
     "wav: 4 GB before them, in .gz": (
         "a.wav.gz",
         lambda: gzip.compress(wav(b"LIST\xf0\xff\xff\xff")) + packed(bytes(MIB), 4096),
         read_sound,
-        "too much before",
+        "unpacks to",
     ),
-    "wav: a million chunks": ("a.wav", lambda: wav(b"LIST\0\0\0\0" * 10**6), read_sound, "too much before"),
+    "wav: a million chunks": ("a.wav", lambda: wav(b"LIST\0\0\0\0" * 10**6), read_sound, "No 'data' chunk"),
     "wav: 2 GB in .gz": (
         "a.wav.gz",
         lambda: gzip.compress(wav(fmt(), b"data\0\0\0\x80")) + packed(bytes(MIB), 2048),
@@ -153,7 +155,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]]
         "a.wav",
         lambda: wav(fmt(channels=32767, bits=16), b"data\x10\0\0\0" + bytes(16)),
         read_sound,
-        "no samples",
+        "Too many channels",
     ),
     "npy: a shape of 10^18": ("a.npy", lambda: shape("(1000000, 1000000, 1000000)"), read_arrays, "cut short"),
     "npy: a shape beyond 64 bits": ("a.npy", lambda: shape("(9" + "0" * 300 + ",)"), read_arrays, "of shape"),
@@ -248,7 +250,7 @@ def test_refused_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_a_gigabyte_that_was_never_written(tmp_path: Path) -> None:
     """Files with holes: large for their readers, nothing on the disk."""
     for name, data, read, words in (
-        ("a.wav", wav(fmt(), b"data\0\0\0\x80"), read_sound, "more than .* bytes of samples"),
+        ("a.wav", wav(fmt(), b"data\0\0\0\x80"), read_sound, "larger than .* bytes"),
         ("a.png", png(4, 4), _frames, "larger than any picture"),
         ("a.npy", npy("{}", 0xFFFFFFF0, 2), read_arrays, "a header of"),
     ):
@@ -303,7 +305,7 @@ def test_the_command_line_within_bounds(tmp_path: Path, case: str) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (10, 12))
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "rnncli", "train", "./r.yaml"],
+        [warm.python(), "-m", "rnncli", "train", "./r.yaml"],
         cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=bounds, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
     )  # fmt: skip
     assert process.stderr is not None

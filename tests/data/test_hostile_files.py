@@ -13,23 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.data.cells import NumberFormat, number
+from rnncli.data.columns import Columns, column_blocks, columns_of_file, columns_with_tags, read_columns
 from rnncli.data.conllu import (
     Sentence,
     conllu_blocks,
     conllu_with_tags,
     read_conllu,
-    read_tagged_tsv,
-    tsv_blocks,
 )
 from rnncli.data.dates import DateColumn
 from rnncli.data.folder import read_class_folder
+from rnncli.data.given import texts_with_header
 from rnncli.data.pairs import read_pairs, read_parallel
 from rnncli.data.skipped import OnBad, Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
-from rnncli.files import MAX_LINE
+from rnncli.files import MAX_LINE, read_lines
+from rnncli.tasks.inputs.tagged import GivenLines
 from tests.hostile import bounded, counts, mutated, record
 
 CONLLU = (
@@ -46,6 +47,7 @@ ZONED = [f"2022-{3 + i // 28:02d}-{1 + i % 28:02d}T00:00:00+0{1 + i // 30}:00;{i
 ZONES = "date;value\n" + "".join(ZONED)
 DIGITS = "date,value\n" + "".join(f"20180101{i:02d},{i}\n" for i in range(9))
 TSV = "the\tDET\nlight\tNOUN\n\nthey\tPRON\nlight\tVERB\n"
+CONLL03 = "-DOCSTART- -X- -X- O\n\nU.N. NNP I-NP I-ORG\nofficial  NN I-NP O\n\n# # # O\n1996 CD\tI-NP O\n"
 PIECES = [
     b"\0", b"\xff", b"\xe2\x82", b"\r\n", b"\r", b"\n", b"\t", b'"', b",", b";", b"\xef\xbb\xbf", b"_", b"-", b"1",
     b"9" * 400, b"\xc2\x85", b"\xe2\x80\xa8", b"\x1f\x8b", b"=", b"|", b"#", b"1-", b".", b"nan", b"1e999",
@@ -77,8 +79,32 @@ def _conllu(path: Path, on_bad: OnBad) -> None:
 
 
 def _tsv(path: Path, on_bad: OnBad) -> None:
-    list(tsv_blocks(path))
-    list(read_tagged_tsv(path, Skipped(on_bad)))
+    columns = columns_of_file(path)
+    blocks = list(column_blocks(path, columns))
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        assert "".join("".join(block.raw) for block in blocks).encode() == file.read()
+    for block in blocks:
+        if isinstance(block, Sentence) and None not in block.tags:
+            changed = columns_with_tags(block, [f"<{tag}>" for tag in block.tags], columns)
+            lines = [line + "\n" for line in changed.split("\n")]
+            again = next(column_blocks("-", columns, enumerate(lines, 1)))
+            assert isinstance(again, Sentence)
+            assert (again.tokens, again.tags) == (block.tokens, tuple(f"<{tag}>" for tag in block.tags))
+    list(read_columns(path, Skipped(on_bad), columns))
+
+
+def _given(path: Path, on_bad: OnBad) -> None:
+    """As `predict` reads a file of columns, and gives it back."""
+    lines = [line for _, line in read_lines(path, raw=True)]
+    given = GivenLines(lines, Columns("blanks", 4, 3), "upos", {"O", "I-ORG"})
+    if given.file is None:
+        assert list(given) == lines
+    else:
+        assert "".join("".join(block.raw) for block in given.file.blocks("-", given.numbered())) == "".join(lines)
+
+
+def _table_given(path: Path, on_bad: OnBad) -> None:
+    list(texts_with_header((line.rstrip("\r\n") for _, line in read_lines(path, raw=True)), "value")[0])
 
 
 READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {
@@ -95,12 +121,15 @@ READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {
     "tabs.tsv": (CSV.replace(",", "\t"), _table),
     "x.conllu": (CONLLU, _conllu),
     "tags.tsv": (TSV, _tsv),
+    "conll03.txt": (CONLL03, _tsv),
+    "given.txt": (CONLL03, _given),
+    "given.csv": (CSV, _table_given),
     "pairs.tsv": (TSV, lambda path, on_bad: list(read_pairs(path, Skipped(on_bad)))),
 }
 
 
 @pytest.mark.parametrize("name", READERS)
-@counts(150, 1000)
+@counts(100, 1000)
 def test_mutated_files(tmp_path: Path, name: str, count: int) -> None:
     seed, read = READERS[name]
     rng = random.Random(name)

@@ -106,3 +106,46 @@ def test_advice_works() -> None:
         split_random(4, {"validation": 0.1}, 0)
     assert "4 rows are too few" in str(caught.value)
     assert split_random(4, {"validation": 0.25}, 0).parts["validation"]
+
+
+SPEAKERS = ["ann"] * 3 + ["bob"] * 3 + ["eve"] * 2 + ["joe"] * 2
+
+
+def test_which_groups_are_held_out_is_said() -> None:
+    split = split_by_group(SPEAKERS, {"validation": 0.2, "test": 0.3}, 0, by="speaker")
+    said = {part: sorted({SPEAKERS[row] for row in split.parts[part]}) for part in ("validation", "test")}
+    wanted = "".join(f"; {part}: {', '.join(names)}" for part, names in said.items())
+    assert split.how.endswith(f"by speaker, 4 values, none in two parts (seed 0){wanted}")
+    many = split_by_group([f"{i:02}\tx" for i in range(40)], {"test": 0.5}, 0)
+    assert many.how.endswith(" x and 8 more")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shares", "parts"),
+    [
+        ({"test": ["bob"]}, {}, {"train": ["ann", "eve", "joe"], "test": ["bob"]}),
+        ({"test": ["bob", "eve"], "validation": ["joe"]}, {}, {"train": ["ann"], "test": ["bob", "eve"]}),
+        ({"test": ["ann", "ann"]}, {"validation": 0.1, "test": 0.9}, {"test": ["ann"]}),
+    ],
+)  # fmt: skip
+def test_groups_are_chosen(chosen: dict[str, list[str]], shares: dict[str, float], parts: dict[str, list[str]]) -> None:
+    """A part's share says nothing where its groups are named; other parts are drawn from what is left."""
+    for seed in range(5):
+        split = split_by_group(SPEAKERS, shares, seed, by="speaker", chosen=chosen)
+        found = {part: sorted({SPEAKERS[row] for row in rows}) for part, rows in split.parts.items()}
+        assert found | parts == found
+        assert sorted(name for names in found.values() for name in names) == sorted(set(SPEAKERS))
+        assert set(found) == {"train", *chosen, *shares}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"test": ["anne"]}, "no row has 'anne' as its speaker"),
+        ({"test": ["ann"], "validation": ["ann"]}, "'ann' is wanted in two parts"),
+        ({"test": ["ann", "bob"], "validation": ["eve", "joe"]}, "cannot be shared out to 3 parts"),
+    ],
+)
+def test_groups_that_cannot_be_chosen(chosen: dict[str, list[str]], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        split_by_group(SPEAKERS, {}, 0, by="speaker", chosen=chosen)

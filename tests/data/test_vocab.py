@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.vocab import BOS, EOS, PAD, UNK, Vocab, join, tokenize
+from rnncli.data.builtin import BUILTINS, builtin_text
+from rnncli.data.vocab import BOS, EOS, PAD, UNK, Vocab, join, prepared_sign, tokenize
 from rnncli.errors import DataError
 from rnncli.records import Json
 
@@ -96,3 +97,53 @@ def test_joined_words_fall_into_the_same_words(text: str) -> None:
 
 def test_join_reads_well() -> None:
     assert join(tokenize("(He  said : no !)", "words"), "words") == "(He said: no!)"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0d9a\u0dca\u200d\u0dbb\u0dd2", "auto\u00admatic",
+        "<unk>", "</s>", "<NUM>", "<USER_1>", "&apos;", "&#39;", "&#x27;",
+    ],
+)  # fmt: skip
+def test_what_stays_whole_as_a_word(word: str) -> None:
+    """Persian, Sinhala, a soft hyphen; signs of prepared corpora. Words of 0.1 fell into pieces, and still do."""
+    assert tokenize(f"a {word}, ({word}) b", "words") == ["a", word, ",", "(", word, ")", "b"]
+    assert len(tokenize(word, "words-0.1")) > 1
+    assert tokenize(join(["a", word, "(", word, "."], "words"), "words") == ["a", word, "(", word, "."]
+
+
+def test_what_only_looks_like_a_sign() -> None:
+    assert tokenize("a<b>c & d; <T> <br/> R&D;", "words") == [*"a<b>c&d;<T><", "br", *"/>R&D;"]
+    assert tokenize("\u200da <unk", "words") == ["\u200d", "a", "<", "unk"]
+
+
+@pytest.mark.parametrize("name", [one.name for one in BUILTINS.values() if one.kind not in ("sound", "frames")])
+def test_the_words_of_shipped_texts_are_those_of_0_1(name: str) -> None:
+    text = builtin_text(name)
+    assert tokenize(text, "words", newlines=True) == tokenize(text, "words-0.1", newlines=True)
+    assert not prepared_sign(text)
+
+
+def test_whitespace() -> None:
+    text = "mr. <unk> is n't N\nthe @-@ don &apos;t\n"
+    tokens = tokenize(text, "whitespace", newlines=True)
+    assert tokens == ["mr.", "<unk>", "is", "n't", "N", "\n", "the", "@-@", "don", "&apos;t", "\n"]
+    assert join(tokens, "whitespace") == text
+    assert tokenize(text, "whitespace") == text.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("no it was n't black monday <unk> \n but while the new york N", "<unk>"),
+        ("the song , released in 1 @,@ 990 by", "@,@"),
+        ("it isn &apos;t so .", "&apos;t"),
+        ("<s> a b </s>", "<s>"),
+        ("Write <unk> for what is rare, and so on, please!", ""),
+        ("Plain text. Nothing in it.", ""),
+        ("a<unk>b", ""),
+    ],
+)
+def test_prepared_corpora(text: str, sign: str) -> None:
+    assert prepared_sign(text) == sign

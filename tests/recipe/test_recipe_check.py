@@ -139,7 +139,7 @@ def test_whole_sections_missing_or_wrong(recipes: Recipes) -> None:
 
 def test_format(recipes: Recipes, base: str) -> None:
     assert recipes.config("format: 1\n" + base).format == 1
-    assert recipes.faults("format: 2\n" + base)[0][1:3] == ("format", "this rnncli reads format 1")
+    assert recipes.faults("format: 3\n" + base)[0][1:3] == ("format", "this rnncli reads format 2")
 
 
 def test_text_is_taken_verbatim_and_the_rest_is_yaml(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rnncli.recipe import copied, edited, packaged_recipes, read_document, recipe_folder
+from rnncli.recipe.edit import commented, for_file
 from rnncli.recipe.parse import parse
 from tests.recipe.conftest import Config, Recipes
 
@@ -102,3 +104,21 @@ def test_a_copy_means_the_same_files_and_runs_itself(
     from rnncli.recipe import validate
 
     assert validate(read_document("sub/mine.yaml"), toy) == validate(document, toy)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\ntask: b.yaml", "my file.yaml", "$(touch x).yaml", "a\rtask: c.yaml", "a\u2028b.yaml"]
+)
+def test_a_file_name_stays_inside_the_comment_of_line_1_and_can_be_typed(name: str) -> None:
+    text = "# rnncli train hello\ntask: tagging  # x\n"
+    made = for_file(text, "hello", name)
+    assert made.splitlines()[1:] == text.splitlines()[1:]
+    words = shlex.split(made.splitlines()[0])
+    assert words[:3] == ["#", "rnncli", "train"]
+    assert len(words) == 4
+    if name.isprintable():
+        assert words[3] == name
+
+
+def test_a_comment_stays_on_its_line() -> None:
+    assert commented("a: 1\nb: 2\n", "a", "of data\nb: 3").splitlines()[1:] == ["b: 2"]

@@ -71,7 +71,7 @@ def test_spectra_know_no_order(tmp_path: Path) -> None:
 def test_batches_classes_and_bad_files(tmp_path: Path) -> None:
     recordings(tmp_path)
     (tmp_path / "one_s0_0.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match="does not begin as a WAV"):
+    with pytest.raises(DataError, match="Format not recognised"):
         classification.TASK.read(recipe(tmp_path).config)
     config = recipe(tmp_path, "data.on_bad=skip", "data.classes={one: eins, six: sechs}").config
     splits = classification.TASK.read(config)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli.cli import run
 from rnncli.data.splits import Split
 from rnncli.errors import DataError, RecipeError
 from rnncli.recipe import DataSection
 from rnncli.tasks import AnySplits, load_recipe
-from rnncli.tasks.inputs.sources import WHOLE, divide, files_of, names_of, sources
+from rnncli.tasks.inputs.sources import WHOLE, divide, files_of, names_of, parts_in, sources
 
 
 class Numbers(list[int]):
@@ -38,7 +39,9 @@ def test_rows_are_split_or_come_in_parts() -> None:
     parts, how = divide({WHOLE: Numbers([5, 6, 7])}, {WHOLE: ["a"]}, split, "rows")
     assert (parts, how) == ({"train": [7, 5], "validation": [6]}, "so")
     own = {"train": Numbers([1]), "validation": Numbers([2])}
-    assert divide(own, {"train": ["a"], "validation": ["b"]}, split, "rows") == (own, "separate files")
+    assert divide(own, {"train": ["a"], "validation": ["b"]}, split, "rows") == (
+        own, "separate files: train a, validation b"
+    )  # fmt: skip
     with pytest.raises(DataError, match="no usable rows") as caught:
         divide(own | {"validation": Numbers()}, {"train": ["a"], "validation": ["b"]}, split, "rows")
     assert caught.value.where == "b"
@@ -125,3 +128,123 @@ def test_groups_are_of_what_is_split(name: str) -> None:
     assert [(fault.key, fault.what) for fault in caught.value.faults] == [
         ("data.split.by", "separate files are not split")
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (
+            ["a-ud-train.conllu", "a-ud-dev.conllu", "a-ud-test.conllu.gz", "README.md", "stats.xml", ".git"],
+            {"train": ["a-ud-train.conllu"], "validation": ["a-ud-dev.conllu"], "test": ["a-ud-test.conllu.gz"]},
+        ),
+        (
+            ["eng.testa", "eng.testb", "eng.train"],
+            {"train": ["eng.train"], "validation": ["eng.testa"], "test": ["eng.testb"]},
+        ),
+        (
+            ["ptb.train.txt", "ptb.valid.txt", "readme.txt"],
+            {"train": ["ptb.train.txt"], "validation": ["ptb.valid.txt"]},
+        ),
+        (
+            ["cs-ud-train-a.conllu", "cs-ud-train-b.conllu", "cs-ud-test.conllu"],
+            {"train": ["cs-ud-train-a.conllu", "cs-ud-train-b.conllu"], "test": ["cs-ud-test.conllu"]},
+        ),
+        (["train/", "test/", "README", "vocab.txt"], {"train": ["train"], "test": ["test"]}),
+        (["train.txt"], {}),
+        (["dev.txt", "test.txt"], {}),
+        (["train.txt", "test.txt", "more.txt"], {}),
+        (["train-test.txt", "dev.txt"], {}),
+        (["English.txt", "Train.txt"], {}),
+        (["pos/", "neg/", "train/"], {}),
+        (["trains/", "tests/"], {}),
+    ],
+)  # fmt: skip
+def test_parts_that_the_names_in_a_folder_say(tmp_path: Path, names: list[str], parts: dict[str, list[str]]) -> None:
+    for name in names:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    found = parts_in(str(tmp_path))
+    assert {part: [Path(file).name for file in files] for part, files in found.items()} == parts
+    assert sources(DataSection(path=str(tmp_path))) == (found or {WHOLE: [str(tmp_path)]})
+
+
+def test_a_folder_of_universal_dependencies(tmp_path: Path) -> None:
+    line = "1\t{}\t_\t{}\t_\t_\t_\t_\t_\t_\n\n"
+    for part, n in (("train", 3), ("dev", 2), ("test", 1)):
+        text = "".join(line.format(f"{part}{i}", "XY"[i % 2]) for i in range(n))
+        (tmp_path / f"a-ud-{part}.conllu").write_text(text)
+    splits = read("tagging", {"path": str(tmp_path), "min_count": 1})
+    assert [splits.counts[part]["words"] for part in ("train", "validation", "test")] == [3, 2, 1]
+    assert splits.how == ("separate files: train a-ud-train.conllu, validation a-ud-dev.conllu, test a-ud-test.conllu")
+
+
+def test_folders_of_classes_in_folders_of_parts(tmp_path: Path) -> None:
+    """As IMDB's reviews come; train and test are no classes."""
+    for part in ("train", "test"):
+        for label in ("pos", "neg"):
+            (tmp_path / part / label).mkdir(parents=True)
+            (tmp_path / part / label / "1.txt").write_text(f"{part} {label}")
+    splits = read("classification", {"path": str(tmp_path)})
+    assert splits.how == "separate files: train train, test test; 2 classes"
+
+
+A, B, C = "data.train=a.conllu", "data.validation=b.conllu", "data.test=c.conllu"
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "given"),
+    [
+        ("pos-tagging", [A, B, C], {"train", "validation", "test"}),
+        ("transcription", [A, B], {"train", "validation"}),
+        ("names", [A], {"train"}),
+        ("hello", [A], {"train"}),
+        ("hello", ["data.path=a.conllu"], {WHOLE}),
+        ("pos-tagging", [A, "data.path=null", "data.split=null"], {"train"}),
+        ("pos-tagging", ["data.split=null"], {WHOLE}),
+    ],
+)  # fmt: skip
+def test_data_that_is_typed_takes_the_place_of_the_recipe_s(name: str, sets: list[str], given: set[str]) -> None:
+    config = load_recipe(name, sets).config
+    assert isinstance(config.data, DataSection)
+    assert set(sources(config.data)) == given
+    if name == "transcription":
+        assert config.data.split == type(config.data.split)(), "its speakers are of data that is not read"
+
+
+@pytest.mark.parametrize("sets", [[A, "data.path=b"], [B], ["data.train=null", "data.path=null"]])
+def test_what_is_typed_does_not_fit_together(sets: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("pos-tagging", sets)
+    assert len(caught.value.faults) == 1
+
+
+def test_a_recipe_of_separate_files_takes_one_path(tmp_path: Path) -> None:
+    text = "task: tagging\ndata: {train: a, test: b}\nmodel: {hidden_size: 2}\ntrain: {}\n"
+    (tmp_path / "r.yaml").write_text(text)
+    config = load_recipe(str(tmp_path / "r.yaml"), [], {"data.path": ("--data", "c")}).config
+    assert isinstance(config.data, DataSection)
+    assert set(sources(config.data)) == {WHOLE}
+
+
+def test_flags_and_a_copy_for_separate_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        Path(f"{name}.tsv").write_text("a\tX\nb\tY\n\n" * 2)
+    flags = ["--train-data", "a.tsv", "--validation-data", "b.tsv", "--test-data", "c.tsv"]
+    assert run(["train", "pos-tagging", *flags, "--dry-run"]) == 0
+    assert (
+        run(["recipes", "copy", "pos-tagging", "x.yaml", "--set", "data.train=a.tsv", "--set", "data.test=c.tsv"]) == 0
+    )
+    config = load_recipe("./x.yaml").config
+    assert isinstance(config.data, DataSection)
+    assert set(sources(config.data)) == {"train", "test"}
+
+
+def test_the_speaker_of_the_test_part_is_chosen_in_a_recipe(tmp_path: Path) -> None:
+    groups = "data.split={by: who, validation: 0.1, groups: {test: [7]}}"
+    (tmp_path / "a.csv").write_text("text,label,who\n" + "".join(f"a{n},{n % 2},{n // 4}\n" for n in range(40)))
+    recipe = load_recipe("names", [f"data.path={tmp_path}/a.csv", "data.text=text", "data.label=label", groups])
+    splits = recipe.task.read(recipe.config)
+    assert splits.counts["test"]["texts"] == 4
+    assert "; test: 7; 2 classes" in splits.how
+    with pytest.raises(RecipeError, match="by does not say what they are"):
+        load_recipe("names", ["data.split={groups: {test: [7]}}"])

@@ -248,3 +248,23 @@ def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
     assert task.TASK.suggest_settings(bare) == {"data.header": False, "data.text": "0", "data.label": "1"}
     (tmp_path / "folder").mkdir()
     assert task.TASK.suggest_settings(str(tmp_path / "folder")) == {}
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_labelled_table_gives_predict_the_column_that_training_used(tmp_path: Path, header: bool) -> None:
+    """The label and the header are no part of a text."""
+    (tmp_path / "a.csv").write_text("label,text\n" * header + "x,aa\ny,bb\n" * 10)
+    columns = {"text": "text", "label": "label"} if header else {"text": 1, "label": 0, "header": False}
+    job = prepare(recipe({"path": str(tmp_path / "a.csv"), **columns}))
+
+    def answers(lines: list[str]) -> list[tuple[str, list[str]]]:
+        found = task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions())
+        return [(answer.text.partition("\t")[0], list(answer.notes)) for answer in found]
+
+    said = [f"read as a table: the texts of its column {columns['text']!r}"]
+    rows = [*["\ufefflabel,text\r\n"][:header], "x,ab\r\n", 'x,"b,a"\r\n']
+    found = answers(rows)
+    assert [text for text, _ in found] == ["ab", "b,a"]
+    assert found[0][1] == said
+    assert said[0] not in found[1][1]
+    assert [text for text, _ in answers(["ab\n", "b,a\n"])] == ["ab", "b,a"], "texts stay texts"

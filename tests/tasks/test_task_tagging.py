@@ -12,6 +12,7 @@ import torch
 
 import rnncli
 from rnncli.data.batch import Order
+from rnncli.data.columns import Columns
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.nn.characters import WordsAndCharacters
 from rnncli.recipe import RecipeConfig
@@ -20,7 +21,7 @@ from rnncli.tasks import PredictOptions, Recipe, Splits, load_recipe
 from rnncli.tasks import tagging as task
 from rnncli.tasks.base import IGNORED
 from rnncli.tasks.inputs.sentences import Fitted, Part
-from rnncli.training.job import prepare
+from rnncli.training.job import Job, prepare
 from rnncli.training.loop import fit
 from tests.narrowed import as_read, of_kind, some
 
@@ -308,6 +309,64 @@ def test_two_column_files_come_back_as_they_were(tmp_path: Path) -> None:
     lines = ["the\tX\r\n", "cat\tX\r\n", "\r\n", "the\tX"]
     found = task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions())
     assert "".join(p.text for p in found) == "the\tDET\r\ncat\tNOUN\r\n\r\nthe\tDET"
+
+
+def put(job: Job, text: str) -> str:
+    """The text as lines of a file, with the answers of an untrained job in place."""
+    lines = text.splitlines(keepends=True)
+    found = task.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions())
+    return "".join(answer.text for answer in found)
+
+
+def test_conll_2003_by_blanks(tmp_path: Path) -> None:
+    text = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ  B-VP O\n\nPeter NNP B-NP B-PER\n\n"
+    (tmp_path / "train.txt").write_text(text * 10)
+    job = prepare(recipe({"path": str(tmp_path / "train.txt"), "tag": "upos"}))
+    fitted = job.splits.fitted
+    assert set(fitted.labels.tokens) == {"B-ORG", "B-PER", "O"}
+    assert fitted.columns == Columns("blanks", 4, 3)
+    assert "4 columns cut at blanks: 0 is the word, 3 the tag" in job.splits.notes[0]
+    assert Fitted.from_json(fitted.to_json()) == fitted
+    assert list(sentences(put(job, text))) == list(sentences(text))
+    assert put(job, "EU NNP B-NP B-ORG\n") != put(job, "EU NNP B-NP rejects\n")
+    assert put(job, "four words of text\n").count("/") == 4, "none of them is a tag"
+    chunks = prepare(recipe({"path": str(tmp_path / "train.txt"), "tag": "2"}))
+    assert set(chunks.splits.fitted.labels.tokens) == {"B-NP", "B-VP"}
+    assert put(chunks, "EU NNP B-NP B-ORG\n").startswith("EU NNP B-")
+    assert put(chunks, "EU NNP B-NP B-ORG\n").endswith(" B-ORG\n")
+    with pytest.raises(DataError, match="no column of tags 4"):
+        read(path=str(tmp_path / "train.txt"), tag="4")
+    assert task.TASK.suggest_settings(str(tmp_path / "train.txt")) == {"data.tag": "3"}
+
+
+def sentences(text: str) -> Iterator[list[str]]:
+    """All but the last column of each line."""
+    return (line.split(" ")[:-1] for line in text.splitlines())
+
+
+def test_labelled_columns_go_into_a_run_that_learnt_from_conllu() -> None:
+    """The labels that stand there are no words of the text."""
+    job = prepare(recipe({"path": "builtin:treebank"}))
+    found = put(job, "They\tX\nlight\tX\n\n\u00a0\tX\n")
+    assert [line.split("\t")[0] for line in found.splitlines()] == ["They", "light", "", "\u00a0"]
+    assert "X" not in {line.partition("\t")[2] for line in found.splitlines()} - set(job.splits.fitted.labels.tokens)
+    assert put(job, "1\tThey light a fire.\n").count("/") == 6, "a number and a text"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_byte_order_mark_before_a_comment(mark: str) -> None:
+    """Only tags change."""
+    job = prepare(recipe({"path": "builtin:treebank"}))
+    text = mark + conllu(SENTENCES[:2])
+    found, wanted = (list(map(rest, whole.splitlines())) for whole in (put(job, text), text))
+    assert found == wanted
+    assert put(job, text).removeprefix(mark) == put(job, text.removeprefix(mark))
+
+
+def rest(line: str) -> list[str]:
+    """A line of CoNLL-U without its tag."""
+    cells = line.split("\t")
+    return cells[:3] + cells[4:]
 
 
 def test_plain_lines_are_texts() -> None:

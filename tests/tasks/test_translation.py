@@ -11,7 +11,7 @@ from rnncli.data.batch import Order
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError, RnncliError
 from rnncli.recipe import RecipeConfig
-from rnncli.records import HeatMap, Table
+from rnncli.records import HeatMap, Table, json_object
 from rnncli.runs.summary import closing
 from rnncli.runs.train import run_training
 from rnncli.tasks import PredictOptions, Recipe, load_recipe, translation
@@ -267,3 +267,15 @@ def test_a_new_file_as_a_part(tsv: str, tmp_path: Path) -> None:
     part, notes = translation.TASK.read_part(own(recipe(tsv).config), splits.fitted, str(path))
     assert len(part.pairs) == 1
     assert any("<unk>" in note for note in notes)
+
+
+def test_pairs_given_to_predict_are_translated_from_the_source_column(tsv: str, tmp_path: Path) -> None:
+    job = prepare(recipe(tsv, data={"columns": [1, 0]}))
+    lines = ["the dog\tle chien\tCC\n", "the cat\tle chat\tCC\n"]
+    found = list(translation.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions()))
+    assert [json_object(answer.json)["source"] for answer in found] == ["le chien", "le chat"]
+    assert found[0].notes[0] == "read as pairs: the sources, column 1"
+    alone = translation.TASK.predict_lines(
+        own(job.config), job.model, job.splits.fitted, ["le chien\n"], PredictOptions()
+    )
+    assert json_object(next(alone).json)["source"] == "le chien"

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import rnncli
 from rnncli.errors import DataError, Diverged, Missing, UsageError
+from rnncli.files import FolderLock
 from rnncli.runs.folder import find_run, make_folder, new_folder
 from rnncli.runs.manifest import Manifest
-from rnncli.runs.open import open_run
+from rnncli.runs.open import load_weights, open_run
 from rnncli.runs.train import run_training
 from rnncli.tasks import PredictOptions, load_recipe
 from tests.narrowed import as_read
@@ -207,3 +209,28 @@ def test_numbers_that_are_none_stay_json(tmp_path: Path, monkeypatch: pytest.Mon
 
     for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
         assert json.loads(line, parse_constant=refuse)["train"] == {"accuracy": "nan", "loss": "inf"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    "name", ["environment.json", "model.safetensors", "vocab.json", "result.json", "manifest.json"]
+)
+def test_a_pipe_in_a_run_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=("train.epochs=1", "train.control=false"))
+    (run.folder / name).unlink()
+    os.mkfifo(run.folder / name)
+    with pytest.raises(DataError, match="not a regular file"):
+        rnncli.open_run(run.folder)
+    (run.folder / ".lock").unlink()
+    os.mkfifo(run.folder / ".lock")
+    assert FolderLock.holder(run.folder) == ""
+
+
+def test_weights_of_a_run_with_nan_are_named(tmp_path: Path) -> None:
+    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=("train.epochs=1", "train.control=false"))
+    path = run.folder / "model.safetensors"
+    weights = load_file(path)
+    weights["rnn.weight_hh_l0"][0, 0] = float("nan")
+    save_file(weights, path)
+    with pytest.raises(DataError, match=r"rnn\.weight_hh_l0 contains NaN"):
+        load_weights(run.model, path)

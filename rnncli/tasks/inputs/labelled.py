@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -70,6 +70,10 @@ class LabelledInput(ABC, Generic[FittedT, RowsT]):
     @abstractmethod
     def given(self, fitted: FittedT, text: str) -> Iterator[Given]:
         """The rows of one thing that a person gives `predict`. Raises DataError."""
+
+    def texts_of(self, fitted: FittedT, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        """As Task has it."""
+        return lines, ""
 
     def batch(self, inputs: Sequence[Any]) -> Batch:
         """Rows' inputs as one batch, without targets."""

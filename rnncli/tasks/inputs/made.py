@@ -26,15 +26,19 @@ NUMBERS = ("adding",)  # problems whose answer is a number: they have mse, the o
 SHOWN = 8  # steps of a row that fits a screen
 
 
+LONGEST = 1_000_000  # steps of a row
+MOST_STEPS = 1 << 26  # of all rows that are kept in memory
+
+
 class Data(Section):
     problem: Literal["adding", "copy", "parity", "even-pairs", "modular-arithmetic", "anbn", "anbncn", "dyck"] = Field(
         description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py"
     )
     min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
-    max_length: Annotated[int, Field(ge=1)] = Field(
+    max_length: Annotated[int, Field(ge=1, le=LONGEST)] = Field(
         40, description="and at most this; n for anbn and anbncn, the wait for copy, else steps"
     )
-    test_lengths: list[Annotated[int, Field(ge=1)]] = Field(
+    test_lengths: list[Annotated[int, Field(ge=1, le=LONGEST)]] = Field(
         [40, 80, 160, 400], description="the network is judged at each of these; one class of rows each"
     )
     test_rows: Annotated[int, Field(ge=1)] = Field(200, description="rows of each test length")
@@ -42,7 +46,9 @@ class Data(Section):
     answers: Literal["every step", "last"] = Field(
         "every step", description="what training sees: the answer at every step that has one, or only those judged"
     )
-    symbols: Annotated[int, Field(ge=1)] = Field(10, description="copy only: how many symbols are to be kept")
+    symbols: Annotated[int, Field(ge=1, le=LONGEST)] = Field(
+        10, description="copy only: how many symbols are to be kept"
+    )
     growth: Annotated[int, Field(ge=0)] = Field(
         0, description="epochs in which the longest training row grows to max_length; 0: at once"
     )
@@ -64,6 +70,12 @@ class Data(Section):
             yield Clash(("min_length", "max_length"), tr("min_length is above max_length, {n}", n=self.max_length))
         if not self.test_lengths:
             yield Clash(("test_lengths",), tr("the list of lengths is empty"), tr("test_lengths: [40, 400]"))
+        if self.test_rows * sum(self.test_lengths) > MOST_STEPS:
+            yield Clash(
+                ("test_rows", "test_lengths"),
+                tr("{rows} rows of each length are more than {n} steps", rows=self.test_rows, n=f"{MOST_STEPS:,}"),
+                tr("fewer rows, or shorter ones"),
+            )
         if self.test_lengths != sorted(set(self.test_lengths)):
             yield Clash(("test_lengths",), tr("the lengths must rise"), tr("test_lengths: [40, 400]"))
 

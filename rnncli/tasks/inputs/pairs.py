@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import Annotated, Literal, NamedTuple, overload
+from typing import Annotated, NamedTuple, overload
 
 from pydantic import Field
 
@@ -39,8 +39,8 @@ class Data(DataSection):
     columns: Annotated[
         list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2), Expected("[source column, target column]")
     ] = Field([0, 1], description="of tab-separated pairs, from 0: source, target; [1, 0] turns the direction")
-    source_tokens: Literal["words", "characters"] = Field("words", description="what one step of the source is")
-    target_tokens: Literal["words", "characters"] = Field("words", description="what one step of the target is")
+    source_tokens: Kind = Field("words", description="what one step of the source is")
+    target_tokens: Kind = Field("words", description="what one step of the target is")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
     max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many of each side; 0 is all")
 

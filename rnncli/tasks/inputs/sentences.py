@@ -6,40 +6,30 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, overload
 
 from pydantic import Field
 
 from rnncli.data.batch import Batch, pad
-from rnncli.data.conllu import (
-    Broken,
-    Sentence,
-    check_field,
-    conllu_blocks,
-    conllu_with_tags,
-    read_conllu,
-    read_tagged_tsv,
-    tsv_blocks,
-    tsv_with_tags,
-)
+from rnncli.data.columns import Columns
+from rnncli.data.conllu import check_field
 from rnncli.data.ragged import Gathering, Ragged
 from rnncli.data.skipped import Skipped
-from rnncli.data.source import fingerprint_of, lines_of, name_of
+from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import split_random
 from rnncli.data.vocab import PAD, UNK, Kind, Vocab, tokenize
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection, Expected
-from rnncli.records import Json
 from rnncli.tasks.base import IGNORED, FittedState, Splits
 from rnncli.tasks.inputs.sources import divide, files_of, sources
+from rnncli.tasks.inputs.tagged import Tagged, tagged_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-FileFormat = Literal["conllu", "tsv"]
+TWO = Columns("tabs", 2, 1)  # nothing is said of a file of word, tab, tag
 
 
 class Data(DataSection):
@@ -48,14 +38,23 @@ class Data(DataSection):
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2), Expected("[input, labels]")]] | None = Field(
         None, description="inline data: [input, labels], equally long; both sides share one alphabet"
     )
-    tokens: Literal["characters", "words"] = Field("characters", description="what one step of an inline pair is")
+    tokens: Kind = Field("characters", description="what one step of an inline pair is")
     format: Literal["auto", "conllu", "tsv"] = Field(
-        "auto", description="of files: CoNLL-U, or lines of word, tab, tag; auto looks at the first line"
+        "auto", description="of files: CoNLL-U, or columns by tabs or blanks (tsv); auto looks at the first line"
     )
-    tag: str = Field("upos", description="CoNLL-U: upos, xpos, lemma, deprel, or a feature such as Number")
+    tag: str = Field(
+        "upos",
+        description="CoNLL-U: upos, xpos, lemma, deprel, or a feature such as Number; of columns a number from 0, "
+        "else the last",
+    )
     min_count: Annotated[int, Field(ge=1)] = Field(
         2, description="a word seen less often in the training files is <unk>; inline pairs keep all"
     )
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        inline = self.pairs is not None
+        for key in ("min_count", "format", "tag", "split", "on_bad") if inline else ("tokens",):
+            yield key, tr("inline pairs") if inline else tr("files, whose tokens are words")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -81,7 +80,7 @@ class Data(DataSection):
                     tr("one label for every step"),
                 )
         try:
-            check_field(self.tag)
+            check_field("upos" if self.tag.isdecimal() else self.tag)  # a number: only the files tell
         except DataError as error:
             yield Clash(("tag",), error.what, error.todo)
 
@@ -132,7 +131,8 @@ class Gathered:
 @dataclass(frozen=True)
 class Fitted(FittedState):
     """kind: what a step is. format: of the data, which answers come back in. tag: the column of CoNLL-U, None for
-    inline pairs. characters: the letters of words, where the model reads them."""
+    inline pairs. characters: the letters of words, where the model reads them. columns: how files of
+    columns are cut."""
 
     tokens: Vocab
     labels: Vocab
@@ -140,6 +140,7 @@ class Fitted(FittedState):
     format: Literal["pairs", "conllu", "tsv"]
     tag: str | None = None
     characters: Vocab | None = None
+    columns: Columns | None = None
 
 
 class Part(NamedTuple):
@@ -188,7 +189,7 @@ class SentenceInput:
         data, given = self.data, sources(self.data)
         notes: list[str] = []
         read = {name: _sentences(files, data, notes) for name, files in given.items()}
-        form = next(iter(read.values()))[0]
+        file = next(iter(read.values()))[0]
         parts, how = divide(
             {name: rows for name, (_, rows) in read.items()},
             given,
@@ -201,9 +202,10 @@ class SentenceInput:
             tokens=Vocab.from_counts(words, specials=(UNK,), min_count=data.min_count),
             labels=Vocab.from_counts(labels),
             kind="words",
-            format=form,
+            format=file.format,
             tag=data.tag,
             characters=self._alphabet(words),
+            columns=file.columns,
         )
         for name, rows in parts.items():
             notes += _strange(name, rows, words, labels)
@@ -252,13 +254,16 @@ class SentenceInput:
         return _part(rows, fitted), notes + list(_strange_tags(name_of(path), rows, known.tokens))
 
 
-def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[FileFormat, Rows]:
-    """(format, rows) of files of one kind. Sentences without any tag are bad records; what was skipped is noted."""
-    form = _format(sources[0]) if data.format == "auto" else data.format
+def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Tagged, Rows]:
+    """How the first of the files of one part is read, and the rows of all. Sentences without any tag are bad records;
+    what was skipped is noted."""
+    files = [tagged_file(source, data.format, data.tag) for source in sources]
     gathered = Gathered()
-    for source in sources:
+    for source, file in zip(sources, files, strict=True):
         skipped = Skipped(data.on_bad, tr("sentences"))
-        read = read_conllu(source, skipped, data.tag) if form == "conllu" else read_tagged_tsv(source, skipped)
+        read = file.sentences(source, skipped)
+        if file.columns is not None and file.columns != TWO:
+            notes.append(f"{name_of(source)}: {file.columns.about()}")
         missing, tagged = 0, False
         bare = partly = ""  # where the first sentence without any tag stands, and the first without some
         for sentence in read:
@@ -271,7 +276,9 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Fi
                 bare = bare or sentence.where
         if not tagged:
             raise DataError(
-                tr("no word has a tag here"), where=name_of(source), todo=tr("another column? --set data.tag=xpos")
+                tr("no word has a tag here"),
+                where=name_of(source),
+                todo=tr("another column? --set data.tag=xpos") if file.columns is None else "",
             )
         if missing:
             notes.append(
@@ -284,20 +291,7 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Fi
                 )
             )
         notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
-    return form, gathered.done()
-
-
-def _format(source: str) -> FileFormat:
-    """conllu or tsv, by the first line that is neither blank nor a comment."""
-    return _format_of_line(next((line for _, line in lines_of(source) if not _passed_over(line)), ""))
-
-
-def _passed_over(line: str) -> bool:
-    return not line.strip() or line.startswith("#")
-
-
-def _format_of_line(line: str) -> FileFormat:
-    return "conllu" if line.count("\t") > 1 else "tsv"
+    return files[0], gathered.done()
 
 
 def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str]) -> Iterator[str]:
@@ -368,41 +362,3 @@ def encoded(fitted: Fitted, rows: Sequence[Sequence[str]]) -> Batch:
     return Batch(
         ids, lengths, extra={"characters": _spelled([[alphabet.encode(word) for word in row] for row in rows])}
     )
-
-
-def suggest_tag(path: str) -> dict[str, Json]:
-    """The tag to learn: upos, or xpos where the file has no upos. Nothing to say of two-column files."""
-    if _format(path) == "tsv":
-        return {}
-    for tag in ("upos", "xpos"):
-        if any(any(sentence.tags) for sentence in islice(read_conllu(path, Skipped("skip"), tag), 100)):
-            return {"data.tag": tag}
-    raise DataError(tr("neither upos nor xpos holds a tag"), where=name_of(path))
-
-
-class Lines:
-    """Lines as a file or standard input has them, looked into as far as it takes to know their format: CoNLL-U, lines
-    of word, tab, tag, or plain texts."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        lines = iter(lines)
-        head: list[str] = []
-        for line in lines:
-            head.append(line)
-            if not _passed_over(line):
-                break
-        first = head[-1] if head else ""
-        self.format: FileFormat | None = _format_of_line(first) if "\t" in first else None
-        self._whole = chain(head, lines)
-
-    def __iter__(self) -> Iterator[str]:
-        return self._whole
-
-    def blocks(self, tag: str) -> Iterator[Sentence | Broken]:
-        """Of a file with tags, sentence by sentence; what it has between them, too."""
-        numbered = enumerate(self._whole, 1)
-        return conllu_blocks("-", tag, numbered) if self.format == "conllu" else tsv_blocks("-", numbered)
-
-    def with_tags(self, block: Sentence, tags: Sequence[str], tag: str) -> str:
-        """The block as it was, with the tags in place."""
-        return conllu_with_tags(block, tags, tag) if self.format == "conllu" else tsv_with_tags(block, tags)

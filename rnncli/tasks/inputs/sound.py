@@ -35,7 +35,8 @@ from rnncli.tasks.labels import known_rows, label_vocab
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rnncli.data.audio import ChosenFeatures, Clip, LogMel
+    from rnncli.data.audio import Clip
+    from rnncli.data.features import ChosenFeatures, LogMel
 
 ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source, their sound not read yet
 Misfit = Callable[["Clip", int], str]  # (clip, its T frames) -> why it cannot be used, or ""
@@ -100,7 +101,7 @@ class LogMelSettings:
     hop: float
 
     def log_mel(self) -> LogMel:
-        from rnncli.data.audio import LogMel
+        from rnncli.data.features import LogMel
 
         return LogMel(self.rate, self.mels, self.window, self.hop)
 
@@ -119,7 +120,8 @@ def read_clips(
     split: Callable[[ChosenFeatures], Split],
 ) -> tuple[dict[str, ChosenFeatures], str, Scaling]:  # fmt: skip
     """The parts, how they were chosen, and what the training part says of the frames. Raises DataError."""
-    from rnncli.data.audio import ChosenFeatures, LogMel, first_rate, read_features
+    from rnncli.data.audio import first_rate
+    from rnncli.data.features import ChosenFeatures, LogMel, read_features
 
     listed = {name: [clip for file in files for clip in clips_of(file, skipped)] for name, files in given.items()}
     clips = [clip for part in listed.values() for clip in part]
@@ -138,7 +140,7 @@ def read_new_clips(
     path: str, clips_of: ListClips, settings: LogMelSettings, misfit: Misfit, skipped: Skipped
 ) -> ChosenFeatures:
     """All clips of a new source, as a run reads them."""
-    from rnncli.data.audio import ChosenFeatures, read_features
+    from rnncli.data.features import ChosenFeatures, read_features
 
     features = read_features(clips_of(path, skipped), settings.log_mel(), skipped, misfit)
     skipped.finish(name_of(path))

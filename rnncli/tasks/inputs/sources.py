@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 from pydantic import Field
 
@@ -13,6 +15,12 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, DataSection, SplitSection
 
+_PARTS = ("train", "validation", "test")
+_PART_WORDS = {
+    "train": "train", "training": "train", "dev": "validation", "devel": "validation", "val": "validation",
+    "valid": "validation", "validation": "validation", "testa": "validation", "test": "test", "testb": "test",
+}  # fmt: skip
+_ASIDE = re.compile(r"^(readme|licen[cs]e|changelog|contributing|stats)|\.(md|xml|json|ya?ml|html?|pdf|py|sh)$", re.I)
 WHOLE = ""  # in place of a part's name: the rows of `path`, which are split here
 
 
@@ -31,6 +39,14 @@ class GroupedSplit(SplitSection):
     """`data.split:` of rows that come in groups (speakers, documents). An input says what `by` names."""
 
     by: str | int | None = Field(None, description="rows that agree here stay in one part")
+    groups: dict[Literal["validation", "test"], list[str]] | None = Field(
+        None, description="which values of by are in a part, {test: [ann, bob]}; the others are drawn"
+    )
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.groups is not None and self.by is None:
+            yield Clash(("groups", "by"), tr("groups are chosen, and by does not say what they are"), "by: speaker")
 
 
 class GroupedData(DataSection):
@@ -45,9 +61,33 @@ class GroupedData(DataSection):
 def sources(data: DataSection) -> dict[str, list[str]]:
     """Part -> its files, or WHOLE -> those of `path`. A list stays whole, whatever it means to the input."""
     if data.path is not None:
-        return {WHOLE: _listed(data.path)}
+        return (parts_in(data.path) if isinstance(data.path, str) else {}) or {WHOLE: _listed(data.path)}
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     return {name: _listed(source) for name, source in given.items() if source is not None}
+
+
+def parts_in(folder: str) -> dict[str, list[str]]:
+    """Part -> what a folder holds of it, by names such as en_ewt-ud-train.conllu, dev.txt.gz, eng.testa or a folder
+    test: where there is a training part and another, and no other data. Else nothing."""
+    try:
+        entries = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+    except (OSError, ValueError):  # no folder: whoever reads it says so
+        return {}
+    folders = [name for name in entries if os.path.isdir(os.path.join(folder, name))]
+    named = {
+        name: {_PART_WORDS[word] for word in _words(name, not folders) if word in _PART_WORDS}
+        for name in folders or entries
+        if folders or not _ASIDE.search(name)
+    }
+    if any(len(found) != 1 for found in named.values()):
+        return {}
+    parts = {part: [os.path.join(folder, name) for name in named if part in named[name]] for part in _PARTS}
+    found = {part: files for part, files in parts.items() if files}
+    return found if "train" in found and len(found) > 1 else {}
+
+
+def _words(name: str, several: bool) -> list[str]:
+    return re.split(r"[-_. ]", name.lower()) if several else [name.lower()]
 
 
 def _listed(source: str | list[str]) -> list[str]:
@@ -76,12 +116,14 @@ def divide(
     for name, rows in found.items():
         if not len(rows):
             raise DataError(tr("there are no usable {what} in it", what=what), where=name_of(given[name][0]))
-    return dict(found), tr("separate files")
+    files = [f"{name} {os.path.basename(file)}" for name, files in given.items() for file in files]
+    return dict(found), tr("separate files: {names}", names=", ".join(files))
 
 
 def split_rows(split: GroupedSplit, seed: int, groups: Sequence[str], labels: Sequence[str] | None = None) -> Split:
     """By group where the recipe says so, else within each class where rows have one, else at random."""
     shares = split.fractions()
-    if split.by is not None and shares:
-        return split_by_group(groups, shares, seed, by=str(split.by))
+    chosen = {str(part): names for part, names in (split.groups or {}).items()}
+    if split.by is not None and (shares or chosen):
+        return split_by_group(groups, shares, seed, by=str(split.by), chosen=chosen)
     return split_random(len(groups), shares, seed) if labels is None else split_by_class(labels, shares, seed)

@@ -13,7 +13,7 @@ from rnncli.data.encoded import Encoded, Tokens, counted, encode_text, measure
 from rnncli.data.progress import Reading, follow
 from rnncli.data.splits import Split
 from rnncli.data.text import Text, read_text, scan, text_pieces
-from rnncli.data.vocab import UNK, Kind, Vocab, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, prepared_sign, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection
@@ -25,7 +25,11 @@ ENOUGH = 20  # windows of every stream that a text should have: fewer, and an ep
 
 
 class Data(DataSection):
-    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    tokens: Literal["characters", "words", "whitespace", "auto", "words-0.1"] = Field(
+        "characters",
+        description="what one step is; whitespace: as the text has it; auto: whitespace for a prepared corpus (<unk>), "
+        "else words",
+    )
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
     max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
     window: Annotated[int, Field(ge=1)] = Field(64, description="steps between two updates, the BPTT length")
@@ -74,11 +78,14 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
     given = sources(data)
     texts: dict[str, Text] = {}
     whole: dict[str, Stretch] = {}
+    kind: Kind | None = None
+    about: list[str] = []
     for name, files in given.items():
         texts[name] = yield from scan(files)
-        encoded = yield from encode_text(texts[name], data.tokens)
+        kind = kind or _kind(data, texts[name], about)
+        encoded = yield from encode_text(texts[name], kind)
         whole[name] = Stretch(encoded, 0, len(encoded))
-    about = [text.about() if name == WHOLE else f"{name}: {text.about()}" for name, text in texts.items()]
+    about += [text.about() if name == WHOLE else f"{name}: {text.about()}" for name, text in texts.items()]
     stretches, how = divide(whole, given, lambda one: _cuts(len(one), data.split.fractions()), tr("tokens"))
     _long_enough(data.window, streams, {name: len(one) for name, one in stretches.items()})
     measured = {}
@@ -97,7 +104,7 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
     }
     return Splits(
         parts=parts,
-        fitted=Fitted(vocab, data.tokens),
+        fitted=Fitted(vocab, kind or "characters"),
         counts={
             name: {"tokens": len(part.ids), "steps": stream_steps(len(part.ids), streams)}
             for name, part in parts.items()
@@ -106,6 +113,21 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
         how=how,
         notes=[*about, *_places(one.text for one in stretches.values())],
     )
+
+
+def _kind(data: Data, text: Text, notes: list[str]) -> Kind:
+    """What a token is; a guess, and what speaks for another choice, is noted."""
+    sign = prepared_sign(next(text.pieces())) if data.tokens in ("auto", "words") else ""
+    if data.tokens != "auto":
+        if sign:
+            todo = tr("a prepared corpus ({sign}): its own tokens are those of data.tokens=whitespace", sign=sign)
+            notes.append(todo)
+        return data.tokens
+    if not sign:
+        notes.append(tr("tokens: words (auto)"))
+        return "words"
+    notes.append(tr("tokens: whitespace (auto), as in a prepared corpus: it has {sign}", sign=sign))
+    return "whitespace"
 
 
 def read_part(fitted: Fitted, path: str) -> tuple[Part, list[str]]:

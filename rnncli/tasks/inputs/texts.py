@@ -14,13 +14,14 @@ from pydantic import Field
 from rnncli.baselines.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
+from rnncli.data.given import texts_with_header, texts_without_header
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.records import Delimiter
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.table import Key, read_cells
-from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize
+from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, TrainSection
@@ -62,7 +63,7 @@ class TextData(GroupedData):
     classes: dict[str, str] | None = Field(
         None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
     )
-    tokens: Literal["characters", "words"] = Field("characters", description="what one step is")
+    tokens: Kind = Field("characters", description="what one step is")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
     max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
     max_length: Annotated[int, Field(ge=0)] = Field(0, description="read so many tokens of a text; 0 is all")
@@ -224,6 +225,23 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         else:
             yield Given(text, shown, None, [tr("there is no token in this text")])
 
+    def texts_of(self, fitted: TextFitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
+        """Of a table, its texts; one without a header is known by a label of the run in its first row."""
+        data = self.data
+        if data.header:
+            texts, table = texts_with_header(lines, data.text)
+        elif str(data.text).isdecimal() and str(data.label).isdecimal():
+            place = int(data.label)
+
+            def labelled(cells: Sequence[str]) -> bool:
+                known = len(cells) > place and not data.no_class(cells[place])
+                return known and data.class_of(cells[place]) in fitted.labels
+
+            texts, table = texts_without_header(lines, int(data.text), labelled)
+        else:
+            return lines, ""
+        return texts, tr("read as a table: the texts of its column {name}", name=repr(data.text)) if table else ""
+
     def front(self, fitted: TextFitted) -> tuple[nn.Module, int]:
         return token_front(self.front_kind, len(fitted.tokens), self.embedding_size)
 
@@ -235,7 +253,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         learned = splits.train
         every = thinned(sum(learned.lengths))
         bag = NgramClassifier(learned.rows.tokens[::every], learned.targets[::every], len(splits.fitted.labels))
-        about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(self.data.tokens))
+        about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(unit(self.data.tokens)))
         if every > 1:
             about = tr("{about}, fitted to one training text in {n}", about=about, n=every)
         return tr("n-grams"), bag.log_probs(tested.rows.tokens), about

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from rnncli.data.vocab import Kind, Vocab, join
@@ -19,6 +19,12 @@ def token_front(kind: Literal["one-hot", "embedding"], num_tokens: int, embeddin
     if kind == "one-hot":
         return OneHot(num_tokens), num_tokens
     return TokenEmbedding(num_tokens, embedding_size), embedding_size
+
+
+def idle_embedding(kind: str) -> Iterator[tuple[str, str]]:
+    """For Section.idle of a model of tokens. kind: its `input`."""
+    if kind == "one-hot":
+        yield "embedding_size", "input: one-hot"
 
 
 def not_known(vocab: Vocab, tokens: Iterable[str]) -> list[str]:

@@ -1,0 +1,133 @@
+"""Sentences as lines of columns, by tabs or by blanks, a word and its tag among them: two columns, CoNLL-2000,
+CoNLL-2003 (Tjong Kim Sang and De Meulder 2003: word, part of speech, chunk, entity).
+
+What stands in a file comes back as it stood, but for the tags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from rnncli.data.conllu import WHITE, Broken, Lines, Sentence, bare, blocks_of, replaced, usable
+from rnncli.data.skipped import Skipped
+from rnncli.data.source import Source, lines_of, name_of
+from rnncli.errors import DataError
+from rnncli.locale import tr, trn
+
+DOCUMENT = "-DOCSTART-"  # in place of a word: a new document begins
+HEAD = 200  # lines with something in them that are looked at to tell how a file is cut
+
+_BLANKS = re.compile(r"[^ \t]+")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How lines are cut: at every tab, or at runs of blanks. width: columns of a line. tag: which holds the tag, from
+    0; the first is the word."""
+
+    cut: Literal["tabs", "blanks"]
+    width: int
+    tag: int
+
+    def spans(self, line: str) -> list[tuple[int, int]]:
+        """Where each cell of a line begins and ends."""
+        if self.cut == "blanks":
+            return [found.span() for found in _BLANKS.finditer(line)]
+        ends = [i for i, character in enumerate(line) if character == "\t"] + [len(line)]
+        return list(zip([0, *(end + 1 for end in ends)], ends, strict=False))
+
+    def cells(self, line: str) -> list[str]:
+        return [line[start:end].strip(WHITE) for start, end in self.spans(line)]
+
+    def is_remark(self, line: str) -> bool:
+        """Of a line before a sentence's first word: a comment, or the beginning of a document."""
+        cells = self.cells(line)
+        remark = line.startswith("#") and " " in line and len(cells) != self.width  # "#happy" alone is a word
+        return remark or cells[0] == DOCUMENT
+
+    def about(self) -> str:
+        """One sentence."""
+        cut = tr("tabs") if self.cut == "tabs" else tr("blanks")
+        return tr("{n} columns cut at {cut}: 0 is the word, {tag} the tag", n=self.width, cut=cut, tag=self.tag)
+
+
+def columns_of(lines: Iterable[str], name: str, tag: str = "") -> Columns:
+    """How a file is cut, by its first lines: at tabs where most have one. tag: a column's number; else the last is it.
+
+    DataError: it has no such column.
+    """
+    with_something = (text for line in lines if (text := bare(line)).strip(WHITE))
+    head = list(islice(with_something, HEAD))
+    tabs = sum(1 if "\t" in line else -1 for line in head if len(line.split()) > 1 and not line.startswith("#"))
+    cut: Literal["tabs", "blanks"] = "tabs" if tabs > 0 else "blanks"
+    counts = Counter(len(Columns(cut, 2, 1).spans(line)) for line in head)
+    del counts[1]
+    width = min(counts, key=lambda n: (-counts[n], n), default=2)
+    if not (tag.isdecimal() and tag.isascii()):
+        return Columns(cut, width, width - 1)
+    if len(tag) > 3 or not 0 < int(tag) < width:
+        raise DataError(
+            tr("there is no column of tags {tag}", tag=tag),
+            where=name,
+            todo=tr("its lines have {n} columns, from 0, and 0 is the word", n=width),
+        )
+    return Columns(cut, width, int(tag))
+
+
+def columns_of_file(source: Source, tag: str = "") -> Columns:
+    """As `columns_of` says."""
+    return columns_of((line for _, line in lines_of(source)), name_of(source), tag)
+
+
+def read_columns(source: Source, skipped: Skipped, columns: Columns | None = None) -> Iterator[Sentence]:
+    """Sentences, ended by a blank line. A line of one column has no tag (None); one with a faulty line is a bad
+    record."""
+    yield from usable(source, column_blocks(source, columns or columns_of_file(source)), skipped)
+
+
+def column_blocks(source: Source, columns: Columns, lines: Lines | None = None) -> Iterator[Sentence | Broken]:
+    """Every block of lines up to a blank one, as conllu_blocks gives them."""
+    for first, raw in blocks_of(source, lines):
+        tokens: list[str] = []
+        tags: list[str | None] = []
+        at: list[int] = []
+        fault = None
+        for i, line in enumerate(raw):
+            text = bare(line)
+            if not text.strip(WHITE) or (not tokens and columns.is_remark(text)):
+                continue
+            cells = columns.cells(text)
+            if why := _faulty(cells, columns):
+                fault = Broken(f"{name_of(source)}:{first + i}", why, raw)
+                break
+            tokens.append(cells[0])
+            tags.append(cells[columns.tag] if len(cells) > 1 else None)
+            at.append(i)
+        yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
+
+
+def _faulty(cells: Sequence[str], columns: Columns) -> str:
+    """Why a line is none of these, or ""."""
+    if len(cells) not in (1, columns.width):
+        return trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=columns.width)
+    if not cells[0] or (len(cells) > 1 and not cells[columns.tag]):
+        return tr("the word or the tag is empty")
+    return ""
+
+
+def columns_with_tags(sentence: Sentence, tags: Sequence[str], columns: Columns) -> str:
+    """The sentence's lines with these tags in their column, behind a word that stands alone; all else as it was."""
+
+    def put(line: str, tag: str) -> str:
+        spans = columns.spans(line)
+        if len(spans) == 1:
+            return line + ("\t" if columns.cut == "tabs" else " ") + tag
+        start, end = spans[columns.tag]
+        return line[:start] + tag + line[end:]
+
+    return replaced(sentence, tags, put)

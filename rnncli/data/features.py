@@ -1,0 +1,239 @@
+"""Sound as log-mel features, and how it is brought to another sampling rate."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnncli.data.audio import MAX_VALUES, Clip, Sound, read_sound
+from rnncli.data.skipped import Skipped
+from rnncli.errors import DataError
+from rnncli.files import shown
+from rnncli.locale import tr, trn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEEP = 512 << 20  # bytes of features held in memory; those of further files are made again whenever a batch needs them
+FRAMES_AT_ONCE = 10_000  # 100 seconds
+_PHASES = 1000  # positions between two samples that resampling may need: 44,100 to 16,000 Hz needs 160
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """How sound becomes features: the power spectrum of Hann windows of `window` ms, one every `hop` ms (no padding, so
+    the last starts where a whole window still fits), summed in `mels` triangles evenly spaced in mel = 2595 log10(1 +
+    f / 700) (O'Shaughnessy 1987) between 0 and rate / 2, as natural logarithm of the power + 1e-6, which lies under the
+    noise of an ordinary recording. No pre-emphasis."""
+
+    rate: int
+    mels: int = 40
+    window: float = 25.0
+    hop: float = 10.0
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Of a window and of a hop."""
+        return max(2, round(self.rate * self.window / 1000)), max(1, round(self.rate * self.hop / 1000))
+
+    def __call__(self, sound: Sound) -> Tensor:
+        """(T, mels) float32; a sound shorter than a window is filled up with silence. DataError: see `resample`."""
+        import torch
+
+        width, hop = self.samples
+        x = resample(torch.as_tensor(sound.samples), sound.rate, self.rate)
+        if len(x) < width:
+            x = torch.nn.functional.pad(x, (0, width - len(x)))
+        filters = _filters(self)  # (bins, mels)
+        window = torch.hann_window(width, periodic=False)
+        found = []
+        for frames in torch.split(
+            x.unfold(0, width, hop), FRAMES_AT_ONCE
+        ):  # (T, width); the spectra take much more memory
+            power = torch.fft.rfft(frames * window, 2 * (filters.shape[0] - 1)).abs().square()  # (T, bins)
+            found.append((power @ filters + 1e-6).log())
+        return torch.cat(found)
+
+    def of_file(self, path: str | Path) -> Tensor:
+        """The features of one sound file. Raises DataError with the file's name, and Missing."""
+        sound = read_sound(path)
+        try:
+            return self(sound)
+        except DataError as error:
+            raise DataError(error.what, where=error.where or shown(path), todo=error.todo) from error
+
+
+@cache
+def _filters(settings: LogMel) -> Tensor:
+    """(bins, mels): column m is the triangle of filter m. DataError where they are too narrow for the bins."""
+    import torch
+
+    # Twice the window, rounded up: bins finer than the window resolves leave no triangle empty.
+    n_fft = 2 ** math.ceil(math.log2(2 * settings.samples[0]))
+    top = 2595 * math.log10(1 + settings.rate / 2 / 700)
+    corners = 700 * (10 ** (torch.linspace(0, top, settings.mels + 2, dtype=torch.float64) / 2595) - 1)  # Hz
+    bins = torch.linspace(0, settings.rate / 2, n_fft // 2 + 1, dtype=torch.float64).unsqueeze(1)  # (bins, 1)
+    rising = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    if bool((filters.sum(0) == 0).any()):
+        raise DataError(
+            tr("{n} mel bands are too many for windows of {window:g} ms", n=settings.mels, window=settings.window),
+            where="data.mels",
+            todo=tr("lower data.mels"),
+        )
+    return filters.float()
+
+
+def resample(x: Tensor, rate: int, to: int) -> Tensor:
+    """(N,) at `rate` -> (ceil(N · to / rate),) at `to`: each new sample is the sum of its neighbours under a windowed
+    sinc that ends at the lower of the two Nyquist frequencies (Smith, Digital audio resampling, 2002).
+
+    DataError where the two rates have no ratio of small whole numbers.
+    """
+    import torch
+
+    if rate == to:
+        return x
+    common = math.gcd(rate, to)
+    old, new = rate // common, to // common
+    if old > _PHASES or new > _PHASES:
+        raise DataError(
+            tr("its {rate} Hz cannot be brought to {to} Hz", rate=rate, to=to),
+            todo=tr("convert it first, for instance: ffmpeg -i old.wav -ar {to} new.wav", to=to),
+        )
+    if len(x) * new // old > MAX_VALUES:
+        raise DataError(tr("is too long to be brought to {to} Hz", to=to), todo=tr("cut it into utterances first"))
+    cutoff = 0.95 * min(old, new)  # in units of `common`/2 Hz; a little below Nyquist, where the slope lies
+    width = math.ceil(12 * old / cutoff)  # old samples on each side: 12 zeros of the sinc
+    offset = torch.arange(-width, width + old, dtype=torch.float64) / old  # of the old samples around a block of `old`
+    phase = torch.arange(new, dtype=torch.float64).unsqueeze(1) / new  # of the new samples in the block
+    t = (offset - phase) * cutoff  # (new, old + 2 width)
+    window = torch.cos(t.clamp(-12, 12) * math.pi / 24).square()
+    kernel = torch.special.sinc(t) * window * (cutoff / old)
+    padded = torch.nn.functional.pad(x.double(), (width, width + old))
+    blocks: Tensor = padded.unfold(0, kernel.shape[1], old) @ kernel.T  # (blocks, new)
+    return blocks.flatten()[: -(-len(x) * new // old)].to(x.dtype)
+
+
+@dataclass
+class Features:
+    """The log-mel features of clips, each (T, mels); up to KEEP bytes stay in memory, others are made again when asked.
+
+    lengths: T of each. fingerprint: sha256 of what was heard and what is said in it.
+    """
+
+    settings: LogMel
+    clips: list[Clip] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    fingerprint: str = ""
+    _kept: list[Tensor] = field(default_factory=list)  # of the first clips
+
+    def __getitem__(self, row: int) -> Tensor:
+        return self._kept[row] if row < len(self._kept) else self.settings(self.clips[row].load())
+
+    def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each band over all frames of these rows."""
+        import torch
+
+        count = sum(self.lengths[row] for row in rows)
+        total = torch.zeros(self.settings.mels, dtype=torch.float64)
+        squares = torch.zeros_like(total)
+        for row in rows:
+            frames = self[row].double()
+            total += frames.sum(0)
+            squares += frames.square().sum(0)
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp(min=1e-8).sqrt()
+        return mean.tolist(), deviation.tolist()
+
+
+@dataclass(frozen=True)
+class ChosenFeatures(Sequence["Tensor"]):
+    """Some rows of Features as a sequence of their own, read when asked for."""
+
+    features: Features
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        """One clip's features, or, for a slice, the same kind of sequence."""
+        if isinstance(i, slice):
+            return ChosenFeatures(self.features, self.rows[i])
+        return self.features[self.rows[i]]
+
+    def chosen(self, rows: Sequence[int]) -> ChosenFeatures:
+        """These of them, in this order."""
+        return ChosenFeatures(self.features, [self.rows[row] for row in rows])
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.features.lengths[row] for row in self.rows]
+
+    @property
+    def clips(self) -> list[Clip]:
+        return [self.features.clips[row] for row in self.rows]
+
+
+def read_features(
+    clips: Iterable[Clip], settings: LogMel, skipped: Skipped, fits: Callable[[Clip, int], str]
+) -> Features:
+    """Reads every clip once. A clip that cannot be read, or of which `fits(clip, T)` says why not, is a bad record."""
+    _filters(settings)  # a fault of the settings is none of the first file's
+    found = Features(settings)
+    digest = hashlib.sha256()
+    size = 0
+    rates: Counter[int] = Counter()
+    cut: list[str] = []
+    for clip in clips:
+        try:
+            sound = clip.load()
+            features = settings(sound)
+        except DataError as error:
+            skipped.bad(error.where or clip.where, error.what)
+            continue
+        why = fits(clip, len(features))
+        if why:
+            skipped.bad(clip.where, why)
+            continue
+        skipped.good()
+        rates[sound.rate] += 1
+        cut += [clip.where] if sound.lost else []
+        digest.update(repr((clip.text, clip.group, sound.rate)).encode())
+        if not clip.made:  # the last bit of a made sound may differ from one machine to the next
+            digest.update(sound.samples.tobytes())
+        size += features.numel() * 4
+        if size <= KEEP:
+            found._kept.append(features)
+        found.clips.append(clip)
+        found.lengths.append(len(features))
+    if cut:
+        skipped.note(
+            trn(
+                "{n} clip is shorter than its header says and is read as far as it goes: {where}",
+                "{n} clips are shorter than their headers say and are read as far as they go; first: {where}",
+                n=len(cut),
+                where=cut[0],
+            )
+        )
+    others = sum(n for rate, n in rates.items() if rate != settings.rate)
+    if others:
+        skipped.note(
+            trn(
+                "{n} of {clips} has another rate and is resampled to {rate} Hz",
+                "{n} of {clips} have another rate and are resampled to {rate} Hz",
+                n=others,
+                clips=trn("{n} clip", "{n} clips", n=len(found.clips)),
+                rate=f"{settings.rate:,}",
+            )
+        )
+    found.fingerprint = digest.hexdigest()
+    return found

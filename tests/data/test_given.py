@@ -1,0 +1,42 @@
+"""Rows of tables given to `predict`, and texts that only look like such."""
+
+import pytest
+
+from rnncli.data.given import texts_with_header, texts_without_header
+from rnncli.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        (["label,text", 'spam,"Win, now"', "ham,Hi", "bad"], ["Win, now", "Hi", ""]),
+        (["text\tlabel\tmore", 'say "hi"\tham\t', "", "a\tb\tc"], ['say "hi"', "a"]),
+        (["id;text", "1;a,b"], ["a,b"]),
+        (["note|text", '1|"two', 'lines"'], ["two\nlines"]),
+    ],
+)
+def test_the_column_of_a_header(lines: list[str], texts: list[str]) -> None:
+    found, table = texts_with_header(lines, "text")
+    assert table
+    assert list(found) == texts
+
+
+@pytest.mark.parametrize("lines", [["text", "more"], ["the text, as it is", "b"], [], ["x" * 200_000], ["a\rb,text"]])
+def test_texts_that_are_no_table(lines: list[str]) -> None:
+    found, table = texts_with_header(lines, "text")
+    assert not table
+    assert list(found) == lines
+
+
+def test_without_a_header() -> None:
+    found, table = texts_without_header(["ham,Hi", "spam,No"], 1, lambda cells: cells[0] in ("ham", "spam"))
+    assert (table, list(found)) == (True, ["Hi", "No"])
+    found, table = texts_without_header(["Well, Hi", "spam,No"], 1, lambda cells: cells[0] in ("ham", "spam"))
+    assert (table, list(found)) == (False, ["Well, Hi", "spam,No"])
+
+
+def test_a_quote_that_never_closes() -> None:
+    found, table = texts_with_header(["label,text", 'a,"b', *["c" * 1000] * 200], "text")
+    assert table
+    with pytest.raises(DataError, match="the quotes do not close"):
+        list(found)
