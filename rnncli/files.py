@@ -8,7 +8,6 @@ import errno
 import glob
 import gzip
 import hashlib
-import io
 import json
 import os
 import shlex
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from rnncli.errors import CannotWrite, DataError, UsageError
+from rnncli.filetypes import not_utf8
 from rnncli.locale import tr
 from rnncli.locks import lock_file, process_runs
 from rnncli.records import Json
@@ -106,22 +106,26 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
+def read_chunks(path: str | Path, *, raw: bool = False, by_line: bool = False) -> Iterator[str]:
     """The text of a UTF-8 file in pieces of about a megabyte: every line end becomes \\n, a leading BOM goes.
 
-    raw: line ends and BOM stay as they are, for what is written back byte for byte.
+    raw: line ends and BOM stay as they are, for what is written back byte for byte. by_line: what is said of a line
+    must stay with it, so a carriage return alone ends one only where that is the file's usual end (old Macs); elsewhere
+    it stands inside a line, and is read as a blank.
 
     Raises DataError with line and byte offset at the first byte that is not UTF-8 and at the first NUL.
     """
     where = shown(path)
-    newlines = io.IncrementalNewlineDecoder(None, translate=not raw)
+    ends = _LineEnds(raw, by_line)
     line = 1  # of the next character
     offset = 0  # of pending[0] in the file
     pending = b""  # the first bytes of a character that the next block ends
+    head = b""
     with open_binary(path) as file:
         while True:
             block = file.read(CHUNK)
             data = pending + block
+            head = head or data
             if offset == 0 and data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 raise DataError(
                     tr("is UTF-16 text, and UTF-8 is wanted"),
@@ -130,36 +134,18 @@ def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
                 )
             try:
                 text, used = codecs.utf_8_decode(data, "strict", not block)
+                nul = text.find("\0")
+                bad = len(text[:nul].encode("utf-8")) if nul >= 0 else -1
             except UnicodeDecodeError as error:
-                before = newlines.decode(data[: error.start].decode("utf-8"), final=True)
-                raise DataError(
-                    tr(
-                        "byte {byte} at offset {offset} is not UTF-8",
-                        byte=f"0x{data[error.start]:02x}",
-                        offset=offset + error.start,
-                    ),
-                    where=f"{where}:{line + before.count(chr(10))}",
-                    todo=tr(
-                        "convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt",
-                        code=_likely(data),
-                        name=shlex.quote(where),
-                    ),
-                ) from error
-            nul = text.find("\0")
-            if nul >= 0:
-                before = newlines.decode(text[:nul], final=True)
-                raise DataError(
-                    tr(
-                        "a NUL character at offset {offset}: this is not a text file",
-                        offset=offset + len(text[:nul].encode("utf-8")),
-                    ),
-                    where=f"{where}:{line + before.count(chr(10))}",
-                )
+                bad = error.start
+            if bad >= 0:
+                before = ends.translated(data[:bad].decode("utf-8"), final=True)
+                raise not_utf8(where, head, data, bad, offset, line + before.count("\n"))
             if offset == 0 and not raw and text.startswith("\ufeff"):
                 text = text[1:]
             offset += used
             pending = data[used:]
-            text = newlines.decode(text, final=not block)
+            text = ends.translated(text, final=not block)
             line += text.count("\n")
             if text:
                 yield text
@@ -167,13 +153,23 @@ def read_chunks(path: str | Path, *, raw: bool = False) -> Iterator[str]:
                 return
 
 
-def _likely(data: bytes) -> str:
-    """What text that is not UTF-8 may be, as iconv calls it: Chinese, where its bytes are such pairs, else Latin."""
-    try:
-        codecs.getincrementaldecoder("gb2312")().decode(data)
-    except UnicodeDecodeError:
-        return "LATIN1"
-    return "GB18030"
+class _LineEnds:
+    """Makes every line end \\n, with the parameters of read_chunks, in the pieces of a text."""
+
+    def __init__(self, raw: bool, by_line: bool) -> None:
+        self.raw = raw
+        self.held = ""  # a \\r that a \\n may follow
+        self.alone = None if by_line else "\n"  # what a \\r alone becomes; None: not known yet
+
+    def translated(self, text: str, final: bool) -> str:
+        if self.raw:
+            return text
+        text = self.held + text
+        self.held = "\r" if text.endswith("\r") and not final else ""
+        text = text[: len(text) - len(self.held)].replace("\r\n", "\n")
+        if self.alone is None and ("\r" in text or "\n" in text):
+            self.alone = "\n" if text.count("\r") > text.count("\n") else " "
+        return text.replace("\r", self.alone or "\n") if "\r" in text else text
 
 
 def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, str]]:
@@ -187,7 +183,7 @@ def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, st
     pieces: list[str] = []  # of the line that is not ended yet
     length = 0
     end = "\n" if raw else ""
-    for text in read_chunks(path, raw=raw):
+    for text in read_chunks(path, raw=raw, by_line=True):
         *ended, rest = text.split("\n")
         for line in ended:
             if pieces:

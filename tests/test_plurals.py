@@ -61,7 +61,11 @@ def series(folder: Path, text: str, missing: Missing) -> Sequence[str]:
     return read_regular(str(folder / "s.csv"), "date", ("value",), (), Skipped("stop", "rows"), missing=missing).notes
 
 
-@say("has no value (1 value is missing)", "has no value (2 values are missing)", "（共缺 {n} 个值）")
+@say(
+    "column 'value' has no value here (1 value is missing)",
+    "column 'value' has no value here (2 values are missing)",
+    "列 'value' 在这里没有值（共缺 {n} 个值）",
+)
 def missing_values(n: int, folder: Path) -> str:
     rows = [f"2020-{month:02d},{'' if month in range(3, 3 + n) else month}\n" for month in range(1, 8)]
     with pytest.raises(DataError) as caught:

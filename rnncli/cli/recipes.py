@@ -22,6 +22,7 @@ from rnncli.records import Json
 if TYPE_CHECKING:
     from rnncli.tasks import Recipe
 
+WRITTEN = ("data.delimiter=", "data.decimal=", "data.thousands=", "data.na_values=")  # how a file is written
 LARGE = 200_000_000  # bytes of data; more is not read to fit epochs to it
 
 app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
@@ -102,7 +103,7 @@ def copy(
         raise CannotWrite(
             tr("a file of this name is there already"), where=target, todo=tr("choose another name, or add --force")
         )
-    found = _from_data(name, data, sets) if data is not None else {}
+    found, notes = _from_data(name, data, sets) if data is not None else ({}, [])
     recipe = load_recipe(name, sets, found)
     note(recipe.note)
     fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
@@ -111,6 +112,8 @@ def copy(
     put(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
         _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
+        for text in notes:
+            note(text)
     todo = f"rnncli train {shlex.quote(target)}"
     if fit.fault is not None:
         where = f" ({fit.fault.where})" if fit.fault.where else ""
@@ -164,13 +167,19 @@ def schema() -> None:
     dump_json(json_schema({name: config_class(name) for name in task_names()}), sys.stdout)
 
 
-def _from_data(name: str, path: str, sets: list[str]) -> dict[str, tuple[str, Json]]:
-    """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that."""
+def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[str, Json]], list[str]]:
+    """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that. And
+    sentences on what is passed over there."""
+    from rnncli.recipe.parse import Verbatim
     from rnncli.tasks import load_recipe
+    from rnncli.tasks.base import Suggested
     from rnncli.tasks.inputs.sources import parts_in
 
-    found = load_recipe(name).task.suggest_settings(parts_in(path).get("train", [path])[0])
-    return _unless_typed({"data.path": path, **found}, sets)
+    recipe = load_recipe(name, [text for text in sets if text.startswith(WRITTEN)])
+    found = recipe.task.suggest_settings(parts_in(path).get("train", [path])[0], recipe.config)
+    exact = {key: Verbatim(value) if isinstance(value, str) else value for key, value in found.items()}
+    notes = found.notes if isinstance(found, Suggested) else []
+    return _unless_typed({"data.path": path, **exact}, sets), notes
 
 
 def _unless_typed(values: Mapping[str, Json], sets: list[str]) -> dict[str, tuple[str, Json]]:

@@ -18,6 +18,7 @@ import numpy as np
 from rnncli.data import builtin
 from rnncli.data.folder import NamePattern, files_in, with_fields
 from rnncli.data.made import speech
+from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
@@ -29,7 +30,6 @@ ENDINGS = (
     ".wav", ".wav.gz", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".rf64",
     ".w64", ".sph", ".voc",
 )  # fmt: skip
-TABLES = (".tsv", ".csv", ".tab", ".tsv.gz", ".csv.gz")
 DIGITS = f"{builtin.PREFIX}digits"
 MAX_BYTES = 256 << 20  # of a sound file: 25 minutes of stereo at 48 kHz in 32 bits
 MAX_VALUES = 128 << 20  # samples of all channels in one file, and of one channel at the rate that is wanted

@@ -6,7 +6,8 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from rnncli.data.table import DELIMITERS, Key
+from rnncli.data.records import DELIMITERS
+from rnncli.data.table import Key
 from rnncli.errors import DataError
 from rnncli.locale import tr
 
@@ -53,9 +54,9 @@ def _rows(lines: Iterable[str], delimiter: str) -> Iterator[Cells]:
     if delimiter == "\t":
         yield from (line.split("\t") for line in lines if line.strip())
         return
-    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         yield from (cells for cells in reader if cells)
     except csv.Error as error:
-        long = tr("a cell of more than {n} characters; does a quote never close?", n=f"{csv.field_size_limit():,}")
-        raise DataError(long if "larger" in str(error) else str(error), where=f"-:{reader.line_num}") from error
+        why = tr("the quotes do not close, or stand inside a cell without being doubled")
+        raise DataError(why, where=f"-:{reader.line_num}") from error

@@ -23,6 +23,7 @@ from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
 from rnncli.data.folder import NamePattern, with_fields
 from rnncli.data.made import shapes
+from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
@@ -195,7 +196,7 @@ def list_sequences(
     if path.suffix.lower() == ".npz":
         return _archive(path, skipped, frames, labels, lengths, None if by is None else str(by))
     if not os.path.isdir(path):
-        if path.suffix.lower() not in (".tsv", ".csv", ".tab"):
+        if not path.name.lower().endswith(TABLES):
             with open_binary(path):  # says first what is wrong with the path
                 pass
             raise DataError(

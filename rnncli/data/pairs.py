@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from rnncli.data.records import Record, kind_of
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
+from rnncli.data.table import open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 
@@ -22,7 +24,8 @@ class Pair:
 
 
 def read_pairs(source: Source, skipped: Skipped, columns: tuple[int, int] = (0, 1)) -> Iterator[Pair]:
-    """The pairs of a TSV, one a line, white space around each side dropped; blank lines separate nothing.
+    """The pairs of a TSV (or JSON Lines, or Parquet), one a line, white space around each side dropped; blank lines
+    separate nothing.
 
     columns: where source and target stand, from 0 ((1, 0) turns the direction). No quoting: a " is a character.
     Further columns (Tatoeba's attributions) are not read, and noted. A line with too few columns, or an empty side, is
@@ -30,12 +33,12 @@ def read_pairs(source: Source, skipped: Skipped, columns: tuple[int, int] = (0, 
     """
     name = name_of(source)
     most = 0
-    for number, line in lines_of(source):
-        if not line.strip():
-            continue
-        cells = line.split("\t")
-        most = max(most, len(cells))
+    for number, cells in pair_rows(source):
         where = f"{name}:{number}"
+        if isinstance(cells, str):
+            skipped.bad(where, cells)
+            continue
+        most = max(most, len(cells))
         if len(cells) <= max(columns):
             skipped.bad(
                 where,
@@ -60,6 +63,16 @@ def read_pairs(source: Source, skipped: Skipped, columns: tuple[int, int] = (0, 
             )
         )
     skipped.finish(name)
+
+
+def pair_rows(source: Source) -> Iterator[Record]:
+    """(line number, cells) of a file of pairs; the reason in place of cells where a line of JSON cannot be read."""
+    if kind_of(source) != "text":
+        yield from open_table(source).records()
+        return
+    for number, line in lines_of(source):
+        if line.strip():
+            yield number, line.split("\t")
 
 
 def read_parallel(source: Source, target: Source, skipped: Skipped) -> Iterator[Pair]:

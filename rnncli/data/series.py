@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rnncli.data.cells import NumberFormat
 from rnncli.data.dates import Dates
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
-from rnncli.data.table import Key, read_series
+from rnncli.data.table import DateKey, Key, read_series
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 
@@ -55,14 +56,15 @@ class RegularSeries:
 
 def read_regular(
     source: Source,
-    date: Key | None,
+    date: DateKey,
     targets: Sequence[Key],
     others: Sequence[Key],
     skipped: Skipped,
     *,
     missing: Missing,
     header: bool = True,
-    decimal: str = ".",
+    delimiter: str | None = None,
+    numbers: NumberFormat = NumberFormat(),
 ) -> RegularSeries:
     """Read columns of numbers, open a row for every date left out, and fill what is missing.
 
@@ -72,7 +74,7 @@ def read_regular(
     """
     import numpy as np
 
-    file = read_series(source, date, [*targets, *others], skipped, header=header, decimal=decimal)
+    file = read_series(source, date, [*targets, *others], skipped, header=header, delimiter=delimiter, numbers=numbers)
     notes = list(file.dates.report()) if file.dates is not None else []
     values, lines = file.values, file.lines
     times, opened = None, np.zeros(len(values), dtype=bool)
@@ -93,18 +95,9 @@ def read_regular(
         row, column = (int(i[0]) for i in np.nonzero(~known))
         where = f"{file.name}:{lines[row]}"
         if missing == "stop":
-            name = repr(file.columns[column])
-            before = tr("a date is left out before this line")
-            raise DataError(
-                trn(
-                    "{what} ({n} value is missing)",
-                    "{what} ({n} values are missing)",
-                    what=before if opened[row] else tr("column {name} has no value", name=name),
-                    n=int((~known).sum()),
-                ),
-                where=where,
-                todo=tr("--set data.missing=interpolate, or previous"),
-            )
+            dates_out = int(opened[:stop].sum())
+            what = _left_out(file.columns[column], bool(opened[row]), dates_out, int((~known[~opened[:stop]]).sum()))
+            raise DataError(what, where=where, todo=tr("--set data.missing=interpolate, or previous"))
         notes.append(
             tr(
                 "missing values filled ({how}): {n}, the first at {where}",
@@ -127,6 +120,33 @@ def read_regular(
         file.dates,
         tuple(notes),
     )
+
+
+def _left_out(column: str, opened: bool, dates: int, values: int) -> str:
+    """What is missing: dates (rows that are not there), values (empty cells). opened: a date is the first."""
+    said = []
+    if dates:
+        said.append(
+            trn(
+                "{n} date is missing, the first before this line",
+                "{n} dates are missing, the first before this line",
+                n=dates,
+            )
+            if opened
+            else trn("{n} date is missing", "{n} dates are missing", n=dates)
+        )
+    if values:
+        said.append(
+            trn("{n} value is missing", "{n} values are missing", n=values)
+            if opened
+            else trn(
+                "column {name} has no value here ({n} value is missing)",
+                "column {name} has no value here ({n} values are missing)",
+                name=repr(column),
+                n=values,
+            )
+        )
+    return "; ".join(said if opened else reversed(said))
 
 
 def _opened(name: str, dates: Dates, values: Any, lines: Any) -> tuple[Any, Any, Any, Any]:

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from rnncli.data.dates import DateColumn, Step
+from rnncli.data.cells import MISSING, NumberFormat, is_missing, no_number
+from rnncli.data.guesses import DateGuess, date_column, is_date, is_id, number_format, several_series
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
-from rnncli.data.table import MISSING, Table, number, open_table
+from rnncli.data.table import Table, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
 
 ROWS = 2000  # looked at
+WIDEST = 20_000  # columns that guesses are made about
 ODD = 20  # a column of numbers has at most one cell in so many that is none; but one in any case
+TEXTS = (
+    "text",
+    "sentence",
+    "review",
+    "content",
+    "comment",
+    "message",
+    "tweet",
+    "name",
+)  # what such columns are called,
+LABELS = ("label", "class", "category", "sentiment", "target", "language")  # the likeliest first
 
 
 @dataclass(frozen=True)
 class ColumnGuess:
-    """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line and
-    cell of the first that is no number, where nearly all others are."""
+    """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line of the
+    first cell that is no number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ..."""
 
     name: str
     kind: Literal["number", "date", "text"]
@@ -28,117 +42,161 @@ class ColumnGuess:
     distinct: int
     mean_length: float
     odd: tuple[int, str] | None = None
+    counts: bool = False
+
+    @property
+    def tells_nothing(self) -> bool:
+        """An id, a row's number, or the same in every row."""
+        return is_id(self.name) or self.counts or self.distinct == 1
 
 
 @dataclass(frozen=True)
 class TableGuess:
-    """header: the first row names the columns. decimal: the mark in numbers. rows: how many were looked at.
+    """header: the first row names the columns. numbers_as: how numbers are written. rows: how many were looked at.
 
-    date: the column of rising dates, its step (None: none is regular) and season (1 where there is none to guess);
-    text, label: for classification, the column of few different values and the longest other one. Each is None where
-    no column fits.
+    date: the columns that make the dates. several: the column that tells apart series standing one below the other, and
+    two of their names. text, label: for classification, the column of few different values and the longest other one.
+    Each is None where no column fits.
     """
 
     header: bool
     delimiter: str
-    decimal: Literal[".", ","]
+    numbers_as: NumberFormat
     columns: tuple[ColumnGuess, ...]
     rows: int
-    date: str | None
-    step: Step | None
-    season: int
+    date: DateGuess | None
+    several: tuple[str, list[str]] | None
     text: str | None
     label: str | None
 
     def numbers(self) -> list[str]:
-        """The columns of numbers, which may be forecast."""
-        return [column.name for column in self.columns if column.kind == "number" and column.name != self.date]
+        """The columns of numbers, which may be forecast: without ids, row numbers and what is the same in every row."""
+        numbers = [column for column in self.columns if column.kind == "number"]
+        useful = [column for column in numbers if not column.tells_nothing]
+        return [column.name for column in useful or [column for column in numbers if not is_id(column.name)]]
+
+    @property
+    def falling(self) -> bool:
+        """From new to old."""
+        return self.date is not None and self.date.dates is not None and self.date.dates.falling
+
+    @property
+    def gaps(self) -> bool:
+        """Dates are left out."""
+        if self.date is None or self.date.dates is None or not self.date.ordered:
+            return False
+        return bool((self.date.dates.turned() if self.falling else self.date.dates).gaps)
+
+    def passed_over(self) -> list[str]:
+        """The columns of text, which no series is read from."""
+        return [column.name for column in self.columns if column.kind == "text" and column.name]
+
+    def undated(self) -> list[str]:
+        """The columns of numbers that are called dates, where none is read as dates."""
+        return [name for name in self.numbers() if is_date(name)] if self.date is None else []
 
 
-def sniff_table(source: Source) -> TableGuess:
-    """What the first rows show. Guesses are for a recipe that a person then reads; training never guesses."""
-    header = _has_header(open_table(source, header=False))
-    table = open_table(source, header=header)
+def sniff_table(
+    source: Source,
+    texts: Collection[str] = (),
+    labels: Collection[str] = (),
+    *,
+    delimiter: str | None = None,
+    numbers: NumberFormat | None = None,
+) -> TableGuess:
+    """What the first rows show. Guesses are for a recipe that a person then reads; training never guesses.
+
+    texts, labels: what the recipe calls these columns; a header that has them is taken at its word. delimiter,
+    numbers: how the file is written, None for what fits.
+    """
+    bare = open_table(source, header=False, delimiter=delimiter)
+    if len(bare.columns) > WIDEST:
+        raise DataError(
+            tr("has {n} columns, too many to guess from", n=f"{len(bare.columns):,}"),
+            where=bare.name,
+            todo=tr("write the recipe by hand, or keep the columns that matter"),
+        )
+    header = _has_header(bare)
+    table = open_table(source, header=header, delimiter=delimiter)
     numbered = list(islice(table.rows(Skipped("skip")), ROWS))
     rows, lines = [row for _, row in numbered], [line for line, _ in numbered]
     if not rows:
         raise DataError(tr("no row has as many columns as the first line"), where=table.name)
     cells = [[row[place].strip() for row in rows] for place in range(len(table.columns))]
-    comma = sum(_numeric(column, ",") for column in cells) > sum(_numeric(column, ".") for column in cells)
-    decimal: Literal[".", ","] = "," if comma and table.delimiter != "," else "."
-    date, step = None, None
-    columns = []
-    for name, column in zip(table.columns, cells, strict=True):
-        found = _date_step(column) if date is None else None
-        if found is not None:
-            date, step = name, found[0]
-        kind: Literal["number", "date", "text"]
-        kind = "date" if found is not None else "number" if _numeric(column, decimal) else "text"
-        missing = sum(cell.lower() in MISSING for cell in column)
-        length = sum(map(len, column)) / len(column)
-        odd = _odd_cell(column, lines) if kind == "text" else None
-        columns.append(ColumnGuess(name, kind, missing, len(set(column)), length, odd))
-    label = _label(columns, len(rows))
-    others = [column for column in columns if column.kind == "text" and column.name != label]
-    text = max(others, key=lambda column: column.mean_length).name if others else None
-    if text is None:
-        label = None
-    return TableGuess(
-        header, table.delimiter, decimal, tuple(columns), len(rows), date, step, step.season if step else 1, text, label
-    )
+    form = numbers or number_format(cells, table.delimiter)
+    date = date_column(table.columns, cells, lines)
+    columns = [
+        _column(name, column, lines, form, date is not None and name in date.columns)
+        for name, column in zip(table.columns, cells, strict=True)
+    ]
+    several = several_series(table.columns, cells, date) if date is not None else None
+    text, label = _text_and_label(columns, len(rows), [*texts, *TEXTS], [*labels, *LABELS])
+    return TableGuess(header, table.delimiter, form, tuple(columns), len(rows), date, several, text, label)
+
+
+def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, dated: bool) -> ColumnGuess:
+    kind: Literal["number", "date", "text"]
+    kind = "date" if dated else "number" if _numeric(cells, form) else "text"
+    missing = sum(is_missing(cell, form.na_values) for cell in cells)
+    odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
+    counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
+    return ColumnGuess(name, kind, missing, len(set(cells)), sum(map(len, cells)) / len(cells), odd, counts)
 
 
 def _has_header(table: Table) -> bool:
-    """The first row is no header where it looks like the rows below: a number over numbers, a date over dates, or,
-    where all is text, a cell that stands again in its column."""
+    """The first row is no header where it looks like the rows below: mostly numbers over numbers and dates over dates,
+    or, where all is text, a cell that stands again in its column."""
+    if table.kind != "text":
+        return True
     rows = [[cell.strip() for cell in row] for _, row in islice(table.rows(Skipped("skip")), ROWS)]
     if len(rows) < 2:
         return True
-    first, below = rows[0], list(zip(*rows[1:], strict=True))
+    first, below = rows[0], [list(column) for column in zip(*rows[1:], strict=True)]
+    form = number_format(below, table.delimiter)
+    guess = date_column(["" for _ in below], below, range(1, len(rows)))
+    dated = guess.places if guess is not None and guess.dates is not None else ()
     typed = [
-        (number(cell, mark) is not None and cell.lower() not in MISSING) or not DateColumn().add(cell)
-        for cell, column in zip(first, below, strict=True)
-        for mark in (".", ",")
-        if _numeric(column, mark) or _date_step(column) is not None
+        form.number(cell) is not None or (place in dated and guess is not None and guess.fits(cell))
+        for place, (cell, column) in enumerate(zip(first, below, strict=True))
+        if not is_missing(cell) and (place in dated or _numeric(column, form))
     ]
     if typed:
-        return not any(typed)
+        return 2 * sum(typed) <= len(typed)  # a column may be called 2020
     return not any(cell and cell in column for cell, column in zip(first, below, strict=True))
 
 
-def _numeric(cells: list[str] | tuple[str, ...], decimal: str) -> bool:
+def _numeric(cells: Sequence[str], form: NumberFormat) -> bool:
     """All cells are numbers or missing, and at least one is a number."""
     present = [cell for cell in cells if cell.lower() not in MISSING]
-    return bool(present) and all(number(cell, decimal) is not None for cell in present)
+    return bool(present) and all(form.number(cell) is not None for cell in present)
 
 
-def _odd_cell(cells: list[str], lines: list[int]) -> tuple[int, str] | None:
-    """(line, cell) of the first cell that is no number, in a column where nearly all others are."""
-    for decimal in (".", ","):
-        odd = [i for i, cell in enumerate(cells) if number(cell, decimal) is None]
-        if 1 <= len(odd) <= max(1, len(cells) // ODD) and len(cells) > 2:
-            return lines[odd[0]], cells[odd[0]]
-    return None
-
-
-def _date_step(cells: list[str] | tuple[str, ...]) -> tuple[Step | None] | None:
-    """The step of a column of dates, in a tuple; None where it is none, or its dates do not rise."""
-    column = DateColumn()
-    if any(column.add(cell) for cell in cells):
+def _odd_cell(name: str, cells: list[str], lines: list[int], form: NumberFormat) -> tuple[int, str] | None:
+    """(line, why) of the first cell that is no number, in a column where nearly all others are, or might be."""
+    odd = [i for i, cell in enumerate(cells) if form.number(cell) is None]
+    if not odd:  # nothing but missing markers
         return None
-    try:
-        dates = column.done("", range(1, len(cells) + 1))
-    except DataError:
-        return None
-    rising = not dates.backwards and len(set(cells)) > 1
-    return (dates.step,) if rising else None
+    plain = tr("{cell} in column {name} is no number", cell=repr(cells[odd[0]][:40]), name=repr(name))
+    why = no_number(cells[odd[0]], name, form.decimal)
+    few = len(odd) <= max(1, len(cells) // ODD) and len(cells) > 2
+    return (lines[odd[0]], why) if few or why != plain else None
 
 
-def _label(columns: list[ColumnGuess], rows: int) -> str | None:
-    """The column of the fewest different values: two at least, and each twice on average."""
-    few = [column for column in columns if column.kind != "date" and 2 <= column.distinct <= max(2, rows // 2)]
-    texts = [column for column in few if column.kind == "text"]
-    chosen = min(texts or few, key=lambda column: column.distinct, default=None)
-    if chosen is None or (chosen.kind == "number" and chosen.distinct > 20):
-        return None
-    return chosen.name
+def _text_and_label(
+    columns: list[ColumnGuess], rows: int, texts: Sequence[str], labels: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """A label has few different values: two at least, and each twice on average. Of several, the one with a name that
+    labels have, else the one with the fewest; the text is the one with a text's name, else the longest."""
+    usable = [column for column in columns if not is_id(column.name)]
+    few = [column for column in usable if column.kind != "date" and 2 <= column.distinct <= max(2, rows // 2)]
+    by_text = [column for column in few if column.kind == "text"] or [c for c in few if c.distinct <= 20]
+    fewest = min(by_text, key=lambda column: column.distinct, default=None)
+    label = _called(few, labels) or fewest or _called(usable, labels)
+    others = [column for column in usable if column.kind == "text" and column is not label]
+    text = _called(others, texts) or max(others, key=lambda column: column.mean_length, default=None)
+    return (text.name, label.name if label else None) if text else (None, None)
+
+
+def _called(columns: list[ColumnGuess], names: Sequence[str]) -> ColumnGuess | None:
+    found = {column.name.lower(): column for column in reversed(columns)}
+    return next((found[name.lower()] for name in names if name.lower() in found), None)

@@ -1,31 +1,35 @@
-"""Tables in text: CSV, TSV, and what spreadsheets call CSV; read row by row, in bounded memory."""
+"""Tables: CSV, TSV, what spreadsheets call CSV, JSON Lines, Parquet; read row by row, in bounded memory."""
 
 from __future__ import annotations
 
-import csv
-import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
+from rnncli.data.cells import NumberFormat, no_number, number
 from rnncli.data.dates import DateColumn, Dates
+from rnncli.data.records import (
+    FileKind,
+    Record,
+    delimited,
+    delimiter_of,
+    json_columns,
+    json_records,
+    kind_of,
+    parquet_columns,
+    parquet_records,
+)
 from rnncli.data.skipped import Skipped
-from rnncli.data.source import Source, lines_of, name_of
+from rnncli.data.source import Source, name_of
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.names import nearest
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/a"})  # in lower case
-DELIMITERS = (",", ";", "\t", "|")
-MAX_RECORD = 200_000  # lines that one record's quotes may hold
 NAMED = 200  # columns, and characters of a name, among which a nearest name is looked for
-HEAD = 20  # lines looked at to tell what separates the columns
 
 Key = str | int  # a column by name, or by number from 0
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+DateKey = Key | Sequence[Key] | None
 
 
 class NoColumn(DataError):
@@ -34,12 +38,14 @@ class NoColumn(DataError):
 
 @dataclass(frozen=True)
 class Table:
-    """How to read one file. columns: the header's names, or "0", "1" ... without one; header_line: 0 without one."""
+    """How to read one file. columns: the header's names, or "0", "1" ... without one; header_line: 0 without one.
+    delimiter: of a text, and of a text made like this file."""
 
     source: Source
     delimiter: str
     columns: tuple[str, ...]
     header_line: int
+    kind: FileKind = "text"
 
     @property
     def name(self) -> str:
@@ -71,42 +77,51 @@ class Table:
             tr("there is no column {name}", name=repr(name)), where=f"{self.name}:{self.header_line or 1}", todo=todo
         )
 
+    def records(self) -> Iterator[Record]:
+        """(line number, cells), or the reason in place of cells; a header among them."""
+        if self.kind == "json":
+            return json_records(self.source, self.columns)
+        return parquet_records(self.source) if self.kind == "parquet" else delimited(self.source, self.delimiter)
+
     def rows(self, skipped: Skipped) -> Iterator[tuple[int, list[str]]]:
         """(line number, cells) of each row that has as many cells as there are columns; others are bad records.
 
         Good rows are for the caller to count (`skipped.good()`): what is in the cells may be bad yet. So is `finish`.
         """
-        width = len(self.columns)
-        for line, cells in records(self.source, self.delimiter):
+        width, name = len(self.columns), self.name
+        for line, cells in self.records():
             if line == self.header_line:
                 continue
-            where = f"{self.name}:{line}"
             if isinstance(cells, str):
-                skipped.bad(where, cells)
+                skipped.bad(f"{name}:{line}", cells)
             elif len(cells) != width:
                 skipped.bad(
-                    where,
+                    f"{name}:{line}",
                     trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=width),
                 )
             else:
                 yield line, cells
 
 
-def open_table(source: Source, *, header: bool = True, delimiter: str | None = None, decimal: str = ".") -> Table:
-    """Finds out a table's delimiter and columns from its first lines. decimal: the mark in its numbers.
+def date_keys(date: DateKey) -> list[Key]:
+    """The columns that make a date."""
+    return [] if date is None else [date] if isinstance(date, (str, int)) else list(date)
 
-    The ending decides on the delimiter (.tsv and .tab a tab, otherwise a comma), unless the first line has none of
-    these: then the one of , ; tab | that cuts the first lines into the most columns, each line into as many. A tab-
-    separated file has its quotes taken as characters, except around a whole cell; otherwise quotes are those of RFC
-    4180, and may hold line ends. Blank lines are passed over.
+
+def open_table(source: Source, *, header: bool = True, delimiter: str | None = None) -> Table:
+    """Finds out what kind of file a table is, its delimiter and its columns, from its first lines.
+
+    Text (CSV and what is like it), JSON Lines and Parquet are read; the last two name their columns themselves. Blank
+    lines are passed over. delimiter: of a text; None: the one that fits (`delimiter_of`).
     """
-    name = name_of(source)
-    head = [line for _, line in islice(lines_of(source), HEAD)]
-    if delimiter is None:
-        delimiter = _delimiter(name, head)
-        if delimiter == decimal == "," and any(";" in line for line in head[:1]):
-            delimiter = ";"  # 1;2,5 without a header
-    first = next(records(source, delimiter), None)
+    name, kind = name_of(source), kind_of(source)
+    if kind != "text":
+        columns = json_columns(source) if kind == "json" else parquet_columns(source)
+        if not columns:
+            raise DataError(tr("the file is empty"), where=name)
+        return Table(source, ",", columns, 0, kind)
+    delimiter = "\t" if delimiter == "tab" else delimiter or delimiter_of(source)
+    first = next(delimited(source, delimiter), None)
     if first is None:
         raise DataError(tr("the file is empty"), where=name)
     line, cells = first
@@ -115,20 +130,6 @@ def open_table(source: Source, *, header: bool = True, delimiter: str | None = N
     if header:
         return Table(source, delimiter, tuple(cell.strip() for cell in cells), line)
     return Table(source, delimiter, tuple(str(i) for i in range(len(cells))), 0)
-
-
-def number(cell: str, decimal: str = ".") -> float | None:
-    """The number in a cell, NaN for a missing marker (empty, NA, NaN, null, - ...), None for anything else.
-
-    Infinite and too large numbers, 1_000 and 1,000 are no numbers.
-    """
-    cell = cell.strip()
-    if decimal != ".":
-        cell = "not one" if "." in cell and len(cell) > 1 else cell.replace(decimal, ".")
-    if _NUMBER.fullmatch(cell):
-        value = float(cell)
-        return value if abs(value) != float("inf") else None
-    return float("nan") if cell.lower() in MISSING else None
 
 
 def read_cells(
@@ -172,117 +173,46 @@ class SeriesFile:
 
 def read_series(
     source: Source,
-    date: Key | None,
+    date: DateKey,
     keys: Sequence[Key],
     skipped: Skipped,
     *,
     header: bool = True,
     delimiter: str | None = None,
-    decimal: str = ".",
+    numbers: NumberFormat = NumberFormat(),
 ) -> SeriesFile:
-    """The date column (None: the file has none) and columns of numbers, in the file's order: 8 bytes a number.
+    """The date column (None: the file has none; several: their cells side by side, such as year and month) and columns
+    of numbers, from old to new: 8 bytes a number. A file whose rows run from new to old is turned round.
 
     A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
     order of the dates is the caller's to check (`dates.check_order()`, `dates.report()`).
     """
     import numpy as np
 
-    table = open_table(source, header=header, delimiter=delimiter, decimal=decimal)
+    table = open_table(source, header=header, delimiter=delimiter)
     places = [table.index(key) for key in keys]
-    date_place = None if date is None else table.index(date)
+    date_places = [table.index(key) for key in date_keys(date)]
     dates = DateColumn()
-    lines, numbers = array("q"), array("d")
+    lines, found = array("q"), array("d")
     for line, row in table.rows(skipped):
-        values = [number(row[place], decimal) for place in places]
-        where = f"{table.name}:{line}"
+        values = [numbers.number(row[place]) for place in places]
         if None in values:
             place = places[values.index(None)]
-            skipped.bad(
-                where,
-                tr("{cell} in column {name} is no number", cell=repr(row[place][:40]), name=repr(table.columns[place])),
-            )
+            skipped.bad(f"{table.name}:{line}", no_number(row[place], table.columns[place], numbers.decimal))
             continue
-        why = "" if date_place is None else dates.add(row[date_place])
+        why = dates.add(" ".join(row[place].strip() for place in date_places)) if date_places else ""
         if why:
-            skipped.bad(where, why)
+            skipped.bad(f"{table.name}:{line}", why)
             continue
         skipped.good()
         lines.append(line)
-        numbers.extend(value for value in values if value is not None)
+        found.extend(value for value in values if value is not None)
     skipped.finish(table.name)
-    values_array = np.array(numbers, dtype=np.float64).reshape(len(lines), len(places))
-    return SeriesFile(
-        table.name,
-        tuple(table.columns[place] for place in places),
-        values_array,
-        np.array(lines),
-        None if date_place is None else dates.done(table.name, lines),
-    )
-
-
-def records(source: Source, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """(number of the first line, cells) of each record, or the reason in place of cells where it cannot be cut.
-
-    The header is one of them; the delimiter is that of `open_table`."""
-    if delimiter == "\t":
-        for line, text in lines_of(source):
-            if text.strip(" "):
-                yield line, [_unquoted(cell) for cell in text.split("\t")]
-        return
-    line = 1
-
-    def text_lines() -> Iterator[str]:
-        for number, text in lines_of(source):
-            if number - line > MAX_RECORD:
-                raise DataError(
-                    tr("a record of more than {n} lines; does a quote never close?", n=f"{MAX_RECORD:,}"),
-                    where=f"{name_of(source)}:{line}",
-                )
-            yield text + "\n"
-
-    reader = csv.reader(text_lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "field larger" in str(error):
-                yield (
-                    line,
-                    tr(
-                        "a cell of more than {n} characters; does a quote never close?", n=f"{csv.field_size_limit():,}"
-                    ),
-                )
-            else:
-                yield line, tr("the quotes do not close, or stand inside a cell without being doubled")
-            continue
-        if cells and (len(cells) > 1 or cells[0].strip()):
-            yield line, cells
-
-
-def _unquoted(cell: str) -> str:
-    if len(cell) > 1 and cell[0] == cell[-1] == '"':
-        inside = cell[1:-1]
-        if '"' not in inside.replace('""', ""):
-            return inside.replace('""', '"')
-    return cell
-
-
-def _delimiter(name: str, head: list[str]) -> str:
-    tabs = name.removesuffix(".gz").lower().endswith((".tsv", ".tab"))
-    usual = "\t" if tabs else ","
-    first = next((line for line in head if line.strip()), "")
-    if usual in first:
-        return usual
-    best, most = usual, 1
-    for delimiter in DELIMITERS:
-        widths = set()
-        try:
-            widths = {len(cells) for cells in csv.reader(head, delimiter=delimiter) if cells}
-        except csv.Error:
-            continue
-        if len(widths) == 1 and max(widths) > most:
-            best, most = delimiter, max(widths)
-    return best
+    values_array = np.array(found, dtype=np.float64).reshape(len(lines), len(places))
+    columns = tuple(table.columns[place] for place in places)
+    if not date_places:
+        return SeriesFile(table.name, columns, values_array, np.array(lines), None)
+    done = dates.done(table.name, lines)
+    if done.falling:
+        done, values_array = done.turned(), values_array[::-1].copy()
+    return SeriesFile(table.name, columns, values_array, done.lines, done)

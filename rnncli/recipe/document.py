@@ -11,7 +11,7 @@ from pathlib import Path
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.locate import find_recipe, recipe_text, shown
-from rnncli.recipe.parse import Node, dump, flow_text, parse
+from rnncli.recipe.parse import Node, Verbatim, dump, flow_text, parse
 from rnncli.records import Json, json_object
 
 
@@ -158,6 +158,10 @@ def _put(document: Document, key: str, where: str, value: object) -> None:
 def _typed(where: str, value: object) -> Node:
     """A node of what was typed: read as YAML, and kept verbatim for the fields that hold text."""
     folder = os.getcwd()
+    if isinstance(value, Verbatim):
+        node, _ = parse(flow_text(value), where, folder, lines=False)
+        node.raw = str(value)
+        return node
     if isinstance(value, Path):
         value = str(value)
     if not isinstance(value, str):

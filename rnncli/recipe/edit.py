@@ -18,6 +18,7 @@ from rnncli.report import symbols
 
 COLUMN = 30  # where the packaged recipes' comments begin
 _PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
+_OWN_LINE = re.compile(r" {0,8}#")  # a comment that does not go on from a value above
 
 
 def edited(text: str, changes: Mapping[str, object]) -> str:
@@ -66,18 +67,13 @@ def for_file(text: str, name: str, file: str) -> str:
 
 def without_result(text: str) -> str:
     """The comment on top without its `Result:`, which is not the result of a copy that is yet to be trained."""
-    return _without(text, "# Result")
-
-
-def _without(text: str, begin: str) -> str:
-    """The comment on top without the paragraph that begins so."""
     lines = text.splitlines(keepends=True)
     kept: list[str] = []
     within = False
     for i, line in enumerate(lines):
         if not line.startswith("#"):
             return "".join(kept + lines[i:])
-        if line.startswith(begin):
+        if line.startswith("# Result"):
             within = True
             _, _, rest = line.partition(".  ")  # two blanks: what stands behind it on its line
             if rest:
@@ -87,6 +83,18 @@ def _without(text: str, begin: str) -> str:
         if not within:
             kept.append(line)
     return "".join(kept)
+
+
+def without_story(text: str, name: str) -> str:
+    """The recipe `name` for other data: of the comment on top only the command, without its --data; of the comments on
+    lines of their own none. Those behind a value say what the key means, and stay with the lines they go on in."""
+    first, newline, rest = text.partition("\n")
+    head = re.sub(r" --data \S+", "", first) + newline
+    if first.startswith("#"):
+        head += "# " + tr("Copied from {name}; what that one is about: rnncli recipes show {name}", name=name) + newline
+    lines = rest.splitlines(keepends=True)
+    kept = [line for line in lines if not _OWN_LINE.match(line)]
+    return head + "".join(kept)
 
 
 def copied(document: Document, config: type[RecipeConfig], file: str, comments: Mapping[str, str] | None = None) -> str:
@@ -109,14 +117,14 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
         for key, value in keys.items() if isinstance(keys, dict) else ():
             if value != json_object(old[section])[key] and f"{section}.{key}" not in changes:
                 changes[f"{section}.{key}"] = value
+    name = os.path.splitext(os.path.basename(document.name))[0]
     text = without_result(document.text)
-    if "data.path" in document.typed:  # it has its data: no word on where else that comes from
-        first, newline, rest = _without(text, "# Without --data").partition("\n")
-        text = re.sub(r" --data \S+", "", first) + newline + rest
+    if "data.path" in document.typed:
+        text = without_story(text, name)
     text = edited(text, changes)
     for key, comment in (comments or {}).items():
         text = commented(text, key, comment)
-    return for_file(text, os.path.splitext(os.path.basename(document.name))[0], file)
+    return for_file(text, name, file)
 
 
 def _at(values: object, key: str) -> object:

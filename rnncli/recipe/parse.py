@@ -287,7 +287,12 @@ def _text_node(dumper: _Dumper, text: str) -> yaml.Node:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
 
 
+class Verbatim(str):
+    """Text that is meant as it is, not as YAML: a column called 0x1A or [kW]."""
+
+
 _Dumper.add_representer(str, _text_node)
+_Dumper.add_representer(Verbatim, lambda dumper, text: _text_node(dumper, str(text)))
 
 
 def dump(values: Mapping[str, object]) -> str:

@@ -227,6 +227,14 @@ class Script:
     body: str
 
 
+class Suggested(dict[str, Json]):
+    """What a file suggests for a recipe, and sentences on what was passed over."""
+
+    def __init__(self, settings: Mapping[str, Json], notes: Sequence[str] = ()) -> None:
+        super().__init__(settings)
+        self.notes = list(notes)
+
+
 class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     """A task. A file of one ends in `TASK = ...()`, which the registry finds.
 
@@ -340,8 +348,9 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             todo=tr("leave --data away"),
         )
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
-        """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`."""
+    def suggest_settings(self, path: str, config: ConfigT | None = None) -> dict[str, Json]:
+        """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`: Suggested where
+        there is more to say. config: the recipe that is copied, whose names of columns a file may have."""
         return {}
 
 

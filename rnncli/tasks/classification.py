@@ -95,12 +95,12 @@ class Classification(OneLabel[Config]):
         counts = self.confusion(config, model, splits.part(part))
         return [*super().summarize(config, model, splits, part), mistakes(counts, splits.fitted.labels.tokens)]
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         """A table gives data.header, data.text and data.label; a folder of texts needs nothing; a folder of sound files
         gives the pattern of their names. Raises DataError: not to be read."""
         if is_folder(path):
             return suggest_pattern(path)
-        return TextInput(Data(path=path), "embedding", 1).suggest_settings(path)
+        return TextInput(config.data if config else Data(path=path), "embedding", 1).suggest_settings(path)
 
 
 def _balanced(part: AnyPart, num_classes: int) -> Tensor:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import nan
+from math import floor, log10, nan
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from rnncli.baselines.naive import repeated
 from rnncli.data.batch import Batch, Order, index_batches
-from rnncli.data.table import open_table
+from rnncli.data.table import date_keys, open_table
 from rnncli.locale import tr
 from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
@@ -90,8 +91,8 @@ class Forecasting(Task[Config, Fitted, Part]):
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return read_new_series(config.data, fitted, path)
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
-        return suggest_columns(path)
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
+        return suggest_columns(path, config.data if config is not None else None)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         from rnncli.nn.forecast import Forecaster, Relative
@@ -216,18 +217,39 @@ class Forecasting(Task[Config, Fitted, Part]):
             scaled = outputs.scores[:, 0].double().cpu().tolist()  # horizon lists of N
             values = [[x * s + m for x, s, m in zip(row, std, mean, strict=True)] for row in scaled]
             dates = [series.date(len(series) + k) for k in range(data.horizon)]
-            table = open_table(path, header=data.header, decimal=data.decimal)
-            text = io.StringIO()
-            writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
-            heading = tr("step") if data.date is None else table.columns[table.index(data.date)]
-            if data.header:
-                writer.writerow([heading, *fitted.columns[:N]])
-            for date, row in zip(dates, values, strict=True):
-                writer.writerow([date, *(f"{value:.6g}".replace(".", data.decimal) for value in row)])
-            forecast = {name: [row[i] for row in values] for i, name in enumerate(fitted.columns[:N])}
-            yield Prediction(
-                text.getvalue().removesuffix("\n"), {"input": path, "dates": dates, "forecast": forecast}, notes
-            )
+            names = fitted.columns[:N]
+            forecast = {name: [row[i] for row in values] for i, name in enumerate(names)}
+            text = _like_file(data, path, dates, names, values)
+            yield Prediction(text, {"input": path, "dates": dates, "forecast": forecast}, notes)
+
+
+def _like_file(data: Data, path: str, dates: Sequence[str], names: Sequence[str], values: Sequence[list[float]]) -> str:
+    """The rows that come next, in the form of the file: its delimiter, decimal mark and header, or JSON Lines."""
+    table = open_table(path, header=data.header, delimiter=data.delimiter)
+    keys = date_keys(data.date)
+    heading = [table.columns[table.index(key)] for key in keys] or [tr("step")]
+    cells = [date.split(" ", len(keys) - 1) if len(keys) > 1 else [date] for date in dates]
+    if table.kind == "json":
+        pairs = [
+            dict(zip([*heading, *names], [*date, *row], strict=True)) for date, row in zip(cells, values, strict=True)
+        ]
+        return "\n".join(json.dumps(row, ensure_ascii=False) for row in pairs)
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
+    if data.header:
+        writer.writerow([*heading, *names])
+    for date, row in zip(cells, values, strict=True):
+        writer.writerow([*date, *(_written(value).replace(".", data.decimal) for value in row)])
+    return text.getvalue().removesuffix("\n")
+
+
+def _written(value: float) -> str:
+    """Nine significant digits, what float32 holds, two decimals at least, and no power of ten where none is needed."""
+    if value and not 1e-12 < abs(value) < 1e15:
+        return f"{value:.9g}"
+    decimals = max(2, 8 - floor(log10(abs(value)))) if value else 0
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").removesuffix(".") if "." in text else text
 
 
 def _loss(config: Config, forecast: Tensor, targets: Tensor | None) -> Loss:

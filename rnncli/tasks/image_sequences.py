@@ -62,7 +62,7 @@ class ImageSequences(OneLabel[Config]):
         counts = self.confusion(config, model, splits.part(part))
         return [*super().pictures(config, model, splits, part), confusion(counts.tolist(), splits.fitted.labels.tokens)]
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return FrameInput(FrameData(path=path), [], 0).suggest_settings(path)
 
 

@@ -102,7 +102,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return stream.read_part(fitted, path)
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return stream.suggest_window(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:

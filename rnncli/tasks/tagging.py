@@ -91,7 +91,7 @@ class Tagging(Task[Config, Fitted, Part]):
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return self.input(config).read_part(fitted, path)
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_tag(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:

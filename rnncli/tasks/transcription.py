@@ -117,7 +117,7 @@ class Transcription(Task[Config, Fitted, Part]):
             notes=[*notes, *_unknown_notes(fitted, parts)],
         )
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_speech(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:

@@ -89,7 +89,7 @@ class Translation(Task[Config, Fitted, Part]):
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return pairs.read_part(config.data, fitted, path)
 
-    def suggest_settings(self, path: str) -> dict[str, Json]:
+    def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return pairs.suggest_columns(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnncli.data.arrays import read_arrays
 from rnncli.data.batch import Batch
-from rnncli.data.table import open_table, records
+from rnncli.data.records import delimited, delimiter_of
 from rnncli.errors import DataError, UsageError
 from rnncli.files import shown
 from rnncli.locale import tr, trn
@@ -79,7 +79,7 @@ def _npy(path: str) -> Tensor:
 
 def _csv(path: str) -> Tensor:
     rows: list[list[float]] = []
-    for line, cells in records(path, open_table(path, header=False).delimiter):
+    for line, cells in delimited(path, delimiter_of(path)):
         where = f"{shown(path)}:{line}"
         if isinstance(cells, str):
             raise DataError(cells, where=where)

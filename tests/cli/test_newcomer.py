@@ -307,7 +307,7 @@ def test_a_copy_with_its_own_data_runs_without_data_and_says_what_changed(typed:
     assert top.splitlines()[0] == "# rnncli train mine.yaml"
     assert "--data" not in top
     assert "Python's own documentation" not in top
-    assert "Predict the next" in top
+    assert f"Copied from {name}" in top
     assert re.search("from my.txt:  data.window: [0-9]+  train.batch_size: [0-9]+\n", out)
     assert typed("train", "mine.yaml", "--dry-run")[0] == 0
 

@@ -56,12 +56,15 @@ def test_copy(rnncli: Run, tmp_path: Path) -> None:
     assert "rnncli train mine.yaml" in found.stdout
     old = without_result((recipe_folder() / "language-model.yaml").read_text("utf-8")).splitlines()
     new = (tmp_path / "mine.yaml").read_text("utf-8").splitlines()
-    about = next(place for place, line in enumerate(old) if line.startswith("# Without --data"))
-    del old[about : old.index("")]  # it has its data
+    assert new[:3] == [
+        "# rnncli train mine.yaml",
+        "# Copied from language-model; what that one is about: rnncli recipes show language-model",
+        "",
+    ]
+    old, new = old[old.index("") :], new[2:]  # what it is about is about other data
     assert len(new) == len(old)
     changed = [after for before, after in zip(old, new, strict=True) if before != after]
-    assert changed[0] == "# rnncli train mine.yaml"
-    assert [line.split("#")[0].strip() for line in changed[1:]] == [
+    assert [line.split("#")[0].strip() for line in changed] == [
         "path: my data.txt",
         "hidden_size: 8",
         "epochs: 23",

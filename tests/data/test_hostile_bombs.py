@@ -212,7 +212,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]]
     "table: a line of 100 MB": ("a.csv", lambda: b"date,value\n" + b"1," * (50 * MIB), _cells, "longer than"),
     "table: a million columns": ("a.csv", lambda: b"a-long-name-of-a-column," * 600_000 + b"x\n", _cells, "no column"),
     "table: a name of 10^5 letters": ("a.csv", lambda: b"d" * 100_000 + b",x\n1,2\n", _cells, "no column"),
-    "table: a quote that never closes": ("a.csv", lambda: b'date,value\n"' + b"x\n" * 250_000, _cells, "never close"),
+    "table: a quote that never closes": ("a.csv", lambda: b'date,value\n"' + b"x\n" * 250_000, _cells, "do not close"),
     "series: 10^6 digits": ("a.csv", lambda: b"date,value\n2024-01-01," + b"9" * 10**6, _series, "no usable"),
     "series: 10^6 digits of a date": ("a.csv", lambda: b"date,value\n" + b"9" * 10**5 + b",1\n", _series, "no usable"),
     "series: NUL": ("a.csv", lambda: b"date,value\n2024-01-01,\0\n", _series, "NUL"),

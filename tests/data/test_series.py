@@ -41,10 +41,12 @@ def test_gaps_are_opened_and_filled(tmp_path: Path, missing: Missing, value: lis
 
 
 def test_stop_names_the_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="column 'value' has no value \\(6 values are missing\\)") as caught:
+    with pytest.raises(
+        DataError, match=r"column 'value' has no value here .2 values are missing.; 2 dates are missing"
+    ) as caught:
         read(tmp_path, MONTHS, "stop")
     assert caught.value.where.endswith("s.csv:3")
-    with pytest.raises(DataError, match="a date is left out before this line") as caught:
+    with pytest.raises(DataError, match="1 date is missing, the first before this line") as caught:
         read(tmp_path, "date,value,price\n2020-01,1,1\n2020-02,2,1\n2020-03,3,1\n2020-05,4,1\n", "stop")
     assert caught.value.where.endswith("s.csv:5")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from rnncli.recipe import RecipeConfig
 from rnncli.records import Series, Table
 from rnncli.tasks import PredictOptions, Recipe, load_recipe
 from rnncli.tasks import forecasting as task
+from rnncli.tasks.base import Prediction, Suggested
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import as_read, of_kind, some
@@ -313,3 +315,93 @@ def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
     }
     with pytest.raises(DataError, match="no column of numbers"):
         task.TASK.suggest_settings(write(tmp_path / "t.csv", {"a": ["x", "y"], "b": ["z", "w"]}))
+
+
+def forecast_of(answer: Prediction) -> Any:
+    return as_read(answer.json)["forecast"]["value"]
+
+
+def answer_for(path: str, **data: Any) -> Prediction:
+    job = prepare(recipe({"path": path, **data}))
+    (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
+    return answer
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e6, 5e6), (1e-5, 0.0), (1.0, 0.0), (1e13, 0.0)])
+def test_a_forecast_is_written_with_all_its_digits(tmp_path: Path, scale: float, shift: float) -> None:
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": [v * scale + shift for v in bumpy(50)]})
+    answer = answer_for(path)
+    rows = list(csv.reader(io.StringIO(answer.text)))[1:]
+    assert [float(row[1]) for row in rows] == pytest.approx(forecast_of(answer), rel=1e-8)
+    assert not any("e" in row[1] for row in rows)
+
+
+def test_a_file_from_new_to_old_is_continued_after_its_newest_row(tmp_path: Path) -> None:
+    old = write(tmp_path / "old.csv", {"date": months(50), "value": bumpy(50).tolist()})
+    new = write(tmp_path / "new.csv", {"date": months(50)[::-1], "value": bumpy(50).tolist()[::-1]})
+    assert answer_for(new).text == answer_for(old).text
+    assert any("from new to old" in note for note in prepare(recipe({"path": new})).splits.notes)
+
+
+def test_a_date_in_two_columns_is_written_in_two(tmp_path: Path) -> None:
+    columns: dict[str, list[Any]] = {
+        "year": [2000 + i // 12 for i in range(50)],
+        "month": [i % 12 + 1 for i in range(50)],
+        "value": bumpy(50).tolist(),
+    }
+    answer = answer_for(write(tmp_path / "s.csv", columns), date=["year", "month"])
+    rows = list(csv.reader(io.StringIO(answer.text)))
+    assert [row[:2] for row in rows] == [["year", "month"], ["2004", "3"], ["2004", "4"], ["2004", "5"]]
+
+
+def test_json_lines_come_back_as_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    given = [{"date": date, "value": value} for date, value in zip(months(50), bumpy(50).tolist(), strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in given))
+    rows = [json.loads(line) for line in answer_for(str(path)).text.splitlines()]
+    assert [row["date"] for row in rows] == ["2004-03", "2004-04", "2004-05"]
+    assert all(isinstance(row["value"], float) for row in rows)
+
+
+def test_declared_missing_values_are_missing(tmp_path: Path) -> None:
+    values = ["-999.0" if i == 20 else str(v) for i, v in enumerate(bumpy(50).tolist())]
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": values})
+    with pytest.raises(DataError, match="column 'value' has no value here") as caught:
+        prepare(recipe({"path": path, "na_values": [-999]}))
+    assert caught.value.where.endswith("s.csv:22")
+    series = prepare(recipe({"path": path, "na_values": [-999], "missing": "interpolate"})).splits.train.series
+    assert series.values.min() > -10
+    assert not series.known[20, 0]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "found"),
+    [
+        ("station_id,date,y", lambda i: f"{1048},{months(50)[i]},{i * i % 17}.5", "y"),
+        ("flag,date,temp", lambda i: f"7,{months(50)[i]},{i * i % 17}.5", "temp"),
+        ("No,date,a,load", lambda i: f"{i},{months(50)[i]},{i % 7}.5,{i * i % 17}.5", "a"),
+        ("a,date,load", lambda i: f"{i % 7}.5,{months(50)[i]},{i * i % 17}.5", "load"),
+    ],
+)
+def test_the_target_that_is_suggested(tmp_path: Path, header: str, row: Callable[[int], str], found: str) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(header + "\n" + "".join(row(i) + "\n" for i in range(50)))
+    config = own(recipe({"path": str(path), "target": "load"} if "a,date" in header else {"path": str(path)}).config)
+    assert task.TASK.suggest_settings(str(path), config)["data.target"] == found
+
+
+def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "s.csv", {"date": months(50)[::-1], "id": [3] * 50, "y": bumpy(50).tolist(), "vol": ["3.9M"] * 50}
+    )
+    found = task.TASK.suggest_settings(path)
+    assert isinstance(found, Suggested)
+    assert [note.rpartition(": ")[2] for note in found.notes] == [found.notes[0], "'vol'", "'id'"]
+    assert "from new to old" in found.notes[0]
+    shops = write(
+        tmp_path / "t.csv", {"shop": ["a"] * 25 + ["b"] * 25, "date": months(25) * 2, "y": bumpy(50).tolist()}
+    )
+    with pytest.raises(DataError, match="several series stand one below the other: 'a', 'b'"):
+        task.TASK.suggest_settings(shops)
+    with pytest.raises(DataError, match="columns or files of their own"):
+        prepare(recipe({"path": shops, "target": "y"}))

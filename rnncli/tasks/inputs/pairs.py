@@ -11,10 +11,10 @@ from typing import Annotated, NamedTuple, overload
 from pydantic import Field
 
 from rnncli.data.batch import Batch, pad
-from rnncli.data.pairs import Pair, read_pairs, read_parallel
+from rnncli.data.pairs import Pair, pair_rows, read_pairs, read_parallel
 from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Places, Ragged, Texts
 from rnncli.data.skipped import Skipped
-from rnncli.data.source import fingerprint_of, lines_of, name_of
+from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import Split, split_random
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, tokenize
 from rnncli.errors import DataError
@@ -233,7 +233,7 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
 def suggest_columns(path: str) -> dict[str, Json]:
     """Which columns of a tab-separated file hold the texts (numbers, as in Tatoeba's exports, do not), and what a
     step of each is: characters where a text has Chinese, Japanese or Thai letters, else words."""
-    rows = [line.split("\t") for _, line in islice(lines_of(path), 200) if line.strip()]
+    rows = [cells for _, cells in islice(pair_rows(path), 200) if not isinstance(cells, str)]
     width = min((len(row) for row in rows), default=0)
     texts = [place for place in range(width) if not all(row[place].strip().isdigit() for row in rows)]
     if len(texts) < 2:

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from rnncli.data.batch import Batch
+from rnncli.data.cells import NumberFormat, Thousands
+from rnncli.data.guesses import is_date
+from rnncli.data.records import Delimiter
 from rnncli.data.series import RegularSeries, read_regular
 from rnncli.data.skipped import Skipped
-from rnncli.data.sniff import sniff_table
+from rnncli.data.sniff import TableGuess, sniff_table
 from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import split_in_order
-from rnncli.data.table import NoColumn, open_table
+from rnncli.data.table import NoColumn, date_keys, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection
 from rnncli.recipe.parse import flow_text
 from rnncli.records import Json
-from rnncli.tasks.base import FittedState, Splits
+from rnncli.tasks.base import FittedState, Splits, Suggested
 from rnncli.tasks.inputs.sources import divide, files_of, sources
 
 if TYPE_CHECKING:
@@ -32,14 +35,17 @@ if TYPE_CHECKING:
 
 
 class Data(DataSection):
-    date: str | int | None = Field(
-        "date", description="column of dates, by name, or by number from 0; null: the file has none"
+    date: str | int | list[str | int] | None = Field(
+        "date", description="column of dates, by name, or by number from 0; [year, month]: side by side; null: none"
     )
     target: str | int | list[str | int] = Field("value", description="what is forecast: a column, or a list of them")
     past: list[str | int] = Field([], description="further columns, known up to now")
     future: list[str | int] = Field([], description="further columns, known ahead as well: holidays, prices")
     header: bool = Field(True, description="the first row names the columns")
+    delimiter: Delimiter | None = Field(None, description="between columns; null: what fits the first lines")
     decimal: Literal[".", ","] = Field(".", description="the mark in numbers")
+    thousands: Thousands = Field("", description="the mark between groups of three digits, where numbers have one")
+    na_values: list[str | float] = Field([], description="cells that mean no value, such as -999, besides empty and NA")
     missing: Literal["stop", "interpolate", "previous"] = Field(
         "stop",
         description="a value or a date left out: stop, a straight line between its neighbours, or the one before",
@@ -56,8 +62,13 @@ class Data(DataSection):
     def targets(self) -> list[str | int]:
         return self.target if isinstance(self.target, list) else [self.target]
 
+    def numbers(self) -> NumberFormat:
+        return NumberFormat(self.decimal, self.thousands, tuple(map(str, self.na_values)))
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
+        if self.thousands == self.decimal:
+            yield Clash(("thousands", "decimal"), tr("one mark for two things: {mark}", mark=repr(self.decimal)))
         if isinstance(self.path, list):
             yield Clash(("path",), tr("a series is one file"), tr("several series: one file with a column for each"))
         if not self.targets():
@@ -65,7 +76,7 @@ class Data(DataSection):
         columns = [str(key) for key in (*self.targets(), *self.past, *self.future)]
         for name in dict.fromkeys(name for name in columns if columns.count(name) > 1):
             yield Clash(("target", "past", "future"), tr("column {name} is named twice", name=repr(name)))
-        if self.date is not None and str(self.date) in columns:
+        if any(str(key) in columns for key in date_keys(self.date)):
             yield Clash(("date",), tr("the column of dates is also a column of numbers"))
 
 
@@ -145,12 +156,12 @@ def _first_series(data: Data, source: str, notes: list[str]) -> RegularSeries:
     try:
         return series_of(data, source, notes)
     except NoColumn as error:
-        columns = open_table(source, header=data.header, decimal=data.decimal).columns
+        columns = open_table(source, header=data.header, delimiter=data.delimiter).columns
         try:
-            found = suggest_columns(source)
+            found = suggest_columns(source, data)
         except DataError:
             raise error from None
-        missing: dict[str, Sequence[str | int | None]] = {"data.date": [data.date], "data.target": data.targets()}
+        missing: dict[str, Sequence[str | int]] = {"data.date": date_keys(data.date), "data.target": data.targets()}
         sets = [
             shlex.join(["--set", f"{key}={flow_text(found[key])}"])
             for key, named in missing.items()
@@ -179,7 +190,8 @@ def series_of(data: Data, source: str, notes: list[str]) -> RegularSeries:
         skipped,
         missing=data.missing,
         header=data.header,
-        decimal=data.decimal,
+        delimiter=data.delimiter,
+        numbers=data.numbers(),
     )
     notes += [*series.notes, *skipped.notes]
     if skipped.count:
@@ -311,38 +323,76 @@ def last_window(data: Data, fitted: Fitted, series: RegularSeries) -> Batch:
     return Batch(torch.from_numpy(inputs)[:, None], extra=extra)
 
 
-def suggest_columns(path: str) -> dict[str, Json]:
+TARGETS = ("target", "value", "y", "ot")  # what a column that is forecast is called
+
+
+def suggest_columns(path: str, data: Data | None = None) -> Suggested:
     """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
 
-    The target is the first column of numbers, or the one called like a target; the others become columns known up
-    to now, which is true of any: whoever reads the recipe moves those known ahead. Raises DataError: not to be
-    read, or a column that might have been the target but for a cell.
+    data: of the recipe that is copied. The target is the first column of numbers, or the one called like the recipe's,
+    or like targets are; the others become columns known up to now, which is true of any: whoever reads the recipe moves
+    those known ahead. Raises DataError: not to be read, a column that might have been the target but for a cell,
+    several series.
     """
-    found = sniff_table(path)
+    said = data.numbers() if data is not None and data.numbers() != NumberFormat() else None
+    found = sniff_table(path, delimiter=data.delimiter if data else None, numbers=said)
     numbers = found.numbers()
-    before = [column.name for column in found.columns]
-    for column in found.columns:
-        if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
-            line, cell = column.odd
-            raise DataError(
-                tr("{cell} in column {name} is no number", cell=repr(cell[:40]), name=repr(column.name)),
-                where=f"{name_of(path)}:{line}",
-                todo=tr("mend it, or empty it: a missing value can be filled in (data.missing)"),
-            )
-    if not numbers:
-        raise DataError(tr("there is no column of numbers in it"), where=path)
-    target = next((name for name in numbers if name.lower() in ("target", "value", "y", "ot")), numbers[0])
+    _check_readable(found, numbers, path)
+    low = {name.lower(): name for name in reversed(numbers)}
+    called = [str(key).lower() for key in (*(data.targets() if data else ()), *TARGETS)]
+    likely = [name for name in numbers if not is_date(name)] or numbers  # hour and month may help, but are known
+    target = next((low[name] for name in called if name in low), likely[0])
+    dates = found.date.dates if found.date is not None else None
+    season = dates.step.season if dates is not None and dates.step is not None else 1
     filled: dict[str, Json] = {
-        "data.date": found.date,
+        "data.date": None if found.date is None else _one_or_all(found.date.columns),
         "data.target": target,
         "data.past": [name for name in numbers if name != target],
         "data.future": [],
         "data.header": found.header,
-        "data.decimal": found.decimal,
-        "data.season": found.season,
+        "data.decimal": found.numbers_as.decimal,
+        "data.season": season,
     }
-    if any(column.missing for column in found.columns if column.name in numbers):
+    if found.numbers_as.thousands:
+        filled["data.thousands"] = found.numbers_as.thousands
+    if any(column.missing for column in found.columns if column.name in numbers) or found.gaps:
         filled["data.missing"] = "interpolate"
-    if found.season > 1 and found.rows >= 10 * found.season:
-        filled |= {"data.window": 2 * found.season, "data.horizon": found.season}
-    return filled
+    if season > 1 and found.rows >= 10 * season:
+        filled |= {"data.window": 2 * season, "data.horizon": season}
+    notes = [tr("the rows run from new to old and are read from the last to the first")] if found.falling else []
+    return Suggested(filled, [*notes, *_not_read(found, numbers)])
+
+
+def _check_readable(found: TableGuess, numbers: Sequence[str], path: str) -> None:
+    """DataError: no numbers, or none but for a cell; several series."""
+    before = [column.name for column in found.columns]
+    for column in found.columns:
+        if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
+            line, why = column.odd
+            todo = tr("fix the value or leave the cell blank (data.missing); say how numbers are written with --set")
+            raise DataError(why, where=f"{name_of(path)}:{line}", todo=todo)
+    if not numbers:
+        raise DataError(tr("there is no column of numbers in it"), where=path)
+    if found.several is not None:
+        name, names = found.several
+        shown = ", ".join(repr(one[:40]) for one in names)
+        raise DataError(
+            tr("several series stand one below the other: {names} ... in column {name}", names=shown, name=repr(name)),
+            where=path,
+            todo=tr("give each series a file, or a column, of its own"),
+        )
+
+
+def _one_or_all(columns: Sequence[str]) -> str | list[str]:
+    return columns[0] if len(columns) == 1 else list(columns)
+
+
+def _not_read(found: TableGuess, numbers: Sequence[str]) -> list[str]:
+    """Sentences on the columns that the recipe does not read."""
+    texts = ", ".join(repr(name[:40]) for name in found.passed_over()[:10])
+    others = [column.name for column in found.columns if column.kind == "number" and column.name not in numbers]
+    ids = ", ".join(repr(name[:40]) for name in others[:10])
+    notes = [tr("columns of text are not read: {columns}", columns=texts)] if texts else []
+    if dates := ", ".join(repr(name[:40]) for name in found.undated()):
+        notes.append(tr("called dates, but read as numbers: {columns}", columns=dates))
+    return notes + ([tr("ids and constant columns are not read: {columns}", columns=ids)] if ids else [])

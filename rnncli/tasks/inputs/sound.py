@@ -269,8 +269,9 @@ def suggest_speech(path: str) -> dict[str, Json]:
     A table: which columns hold files and texts. A folder without a table: the pattern of its first file's name,
     such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
     """
-    from rnncli.data.audio import TABLES, pattern_of_folder
+    from rnncli.data.audio import pattern_of_folder
     from rnncli.data.folder import files_in
+    from rnncli.data.records import TABLES
     from rnncli.data.table import open_table
 
     folder = Path(path)

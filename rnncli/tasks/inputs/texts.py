@@ -16,6 +16,7 @@ from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
 from rnncli.data.given import texts_with_header, texts_without_header
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
+from rnncli.data.records import Delimiter
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
@@ -58,6 +59,7 @@ class TextData(GroupedData):
     text: str | int = Field("text", description="table: column that holds the text, by name, or by number from 0")
     label: str | int = Field("label", description="table: column that holds the class")
     header: bool = Field(True, description="table: the first row names the columns")
+    delimiter: Delimiter | None = Field(None, description="table: between columns; null: what fits the first lines")
     classes: dict[str, str] | None = Field(
         None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
     )
@@ -268,7 +270,8 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         read."""
         if is_folder(path):
             return {}
-        found = sniff_table(path)
+        texts, labels = ([key] if isinstance(key, str) else [] for key in (self.data.text, self.data.label))
+        found = sniff_table(path, texts, labels, delimiter=self.data.delimiter)
         guessed = {"data.header": found.header, "data.text": found.text, "data.label": found.label}
         return {key: value for key, value in guessed.items() if value is not None}
 
@@ -292,7 +295,7 @@ def _texts(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[str,
                 todo=tr("split.by: the name of a column"),
             )
         keys: list[Key] = [data.text, data.label] if by is None else [data.text, data.label, by]
-        cells = read_cells(source, keys, skipped, header=data.header)
+        cells = read_cells(source, keys, skipped, header=data.header, delimiter=data.delimiter)
         rows = ((where, row[0], row[1], row[2] if by is not None else "") for where, row in cells)
     for where, text, label, group in rows:
         if why := data.no_class(label):

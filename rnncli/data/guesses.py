@@ -1,0 +1,184 @@
+"""Guesses about columns of a table, from their names and first cells: which hold dates, which are ids, how numbers are
+written, whether several series stand one below the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rnncli.data.cells import MISSING, NumberFormat, Thousands, number
+from rnncli.data.dates import DateColumn, Dates
+from rnncli.errors import DataError
+
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+")
+_DATE_WORDS = "date dates datum day days time timestamp datetime ds ts zeit tag fecha dia jour heure month week year"
+_DATE = frozenset([*_DATE_WORDS.split(), "hour", "hr", "minute", "weekday", "quarter", "日期", "时间", "年月"])
+_PARTS = (  # a date in columns of its own
+    frozenset(["year", "yr", "yyyy", "jahr", "annee", "año", "年", "年份"]),
+    frozenset(["month", "mon", "mm", "mo", "monat", "mois", "mes", "月", "月份"]),
+    frozenset(["day", "dd", "dom", "tag", "jour", "dia", "日"]),
+    frozenset(["hour", "hr", "hh", "stunde", "heure", "hora", "时", "小时"]),
+)
+_CLOCK = re.compile(r"\d{1,2}[:.]\d\d([:.]\d\d([.,]\d+)?)?( ?[ap]\.?m\.?)?|\d{1,2}", re.IGNORECASE)
+_QUARTER = re.compile(r"q[1-4]", re.IGNORECASE)
+_LIKE_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d:\d\d|[12]\d{3}[-/]\d\d")
+_AMBIGUOUS = re.compile(r"\W*[1-9]\d{0,2}[,.]\d{3}\W*")
+_LOOKS = 0.8  # of the cells of a column of dates, those that are dates
+
+
+@dataclass(frozen=True)
+class DateGuess:
+    """columns, places: whose cells, side by side, are the dates. dates: those that could be read, in the file's order;
+    None where the column is only called like one."""
+
+    columns: tuple[str, ...]
+    places: tuple[int, ...]
+    dates: Dates | None
+
+    @property
+    def ordered(self) -> bool:
+        """From old to new, or from new to old."""
+        dates = self.dates
+        return dates is not None and (dates.falling or not (dates.backwards or dates.duplicates))
+
+    def fits(self, cell: str) -> bool:
+        """Whether a cell is a date, too, of the one column."""
+        return self.dates is not None and self.dates.form.parse(cell) is not None
+
+
+def is_id(name: str) -> bool:
+    """Whether a column is called like one that only tells rows apart."""
+    return any(word.lower() in ("id", "ids", "uuid", "guid", "index", "unnamed") for word in _WORDS.findall(name))
+
+
+def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Sequence[int]) -> DateGuess | None:
+    """The column of dates: first those in order, then those called like dates, then the first; or several columns that
+    make dates only together: date and time, or year, month, day and hour."""
+    found = [guess for place, name in enumerate(names) if (guess := _of(names, (place,), cells, lines)) is not None]
+    best = min(found, key=lambda one: (not one.ordered, not is_date(one.columns[0])), default=None)
+    if best is not None and best.ordered and best.dates is not None and best.dates.form.plain:
+        return best
+    for places in _together(names, cells, best):
+        joined = _of(names, places, cells, lines)
+        if joined is not None and (best is None or joined.ordered or not best.ordered):
+            return joined
+    if best is not None:
+        return best
+    for place, name in enumerate(names):  # so that reading says which cell is not understood
+        column = cells[place]
+        like = sum(_LIKE_DATE.search(cell) is not None for cell in column)
+        seems = like > _LOOKS * len(lines) or (is_date(name) and _some(column) > len(lines) / 2)
+        if seems and len(set(column)) > len(lines) / 2:
+            return DateGuess((name,), (place,), None)
+    return None
+
+
+def _of(
+    names: Sequence[str], places: tuple[int, ...], cells: Sequence[Sequence[str]], lines: Sequence[int]
+) -> DateGuess | None:
+    """These columns as dates, where nearly all cells are. Mere digits must keep a step or be called a date, too."""
+    column, good = DateColumn(), []
+    bad_ones = int((1 - _LOOKS) * len(lines))  # so many may be none
+    for line, *parts in zip(lines, *(cells[place] for place in places), strict=True):
+        if not column.add(" ".join(parts)):
+            good.append(line)
+        elif bad_ones:
+            bad_ones -= 1
+        else:
+            return None
+    if not good:
+        return None
+    try:
+        dates = column.done("", good)
+    except DataError:
+        return None
+    columns = tuple(names[place] for place in places)
+    guess = DateGuess(columns, places, dates)
+    if len(set(dates.values.tolist())) < 2:
+        return None
+    called = any(map(is_date, columns)) or len(places) > 1
+    if not dates.form.plain and not called and (dates.form.rank > 1 or dates.step is None or not guess.ordered):
+        return None
+    return None if not dates.form.plain and not called and len(good) < len(lines) else guess
+
+
+def _together(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess | None) -> list[tuple[int, ...]]:
+    """Columns that may make a date side by side, the likeliest first."""
+    low = [name.strip().lower() for name in names]
+    parts: list[int] = []
+    for known in _PARTS:
+        place = next((place for place, name in enumerate(low) if name in known), None)
+        if place is None:
+            break
+        parts.append(place)
+    found = [tuple(parts[:n]) for n in range(len(parts), 1, -1)]
+    if parts:
+        found += [(parts[0], p) for p, column in enumerate(cells) if all(map(_QUARTER.fullmatch, column))]
+    if date is not None and len(date.places) == 1:
+        clocks = [p for p, column in enumerate(cells) if p not in date.places and all(map(_CLOCK.fullmatch, column))]
+        found += [
+            (*date.places, p)
+            for p in clocks
+            if low[p] in _PARTS[3] or (is_date(names[p]) and not cells[p][0].isdecimal())
+        ]
+    return found
+
+
+def is_date(name: str) -> bool:
+    """Whether a column is called like one of dates or times."""
+    return any(word.lower() in _DATE for word in _WORDS.findall(name))
+
+
+def _some(cells: Sequence[str]) -> int:
+    return sum(any(map(str.isdigit, cell)) and number(cell) is None for cell in cells)
+
+
+def several_series(
+    names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess
+) -> tuple[str, list[str]] | None:
+    """The column that tells apart series standing one below the other, with two of their names: where dates do not
+    run one way, but do among the rows that agree in this column."""
+    if date.dates is None or date.ordered or len(date.dates.values) < len(cells[0]):
+        return None
+    values = date.dates.values.tolist()
+    disorder = len(date.dates.backwards) + len(date.dates.duplicates)
+    for place in sorted(range(len(names)), key=lambda place: number(cells[place][0]) is not None):
+        groups: dict[str, list[int]] = {}
+        for cell, value in zip(cells[place], values, strict=True):
+            groups.setdefault(cell, []).append(value)
+        if place in date.places or is_date(names[place]) or not 2 <= len(groups) <= min(disorder + 1, len(values) // 3):
+            continue  # each series but the first begins with a date that does not come after the one before
+        steps = [[b - a for a, b in pairwise(of)] for of in groups.values()]
+        if all(all(step > 0 for step in one) or all(step < 0 for step in one) for one in steps):
+            return names[place], list(groups)[:2]
+    return None
+
+
+def number_format(cells: Sequence[Sequence[str]], delimiter: str) -> NumberFormat:
+    """The decimal mark, and that between thousands, with which the most columns are numbers. Other than a decimal point
+    without thousands must be shown by a cell that can be read in one way only; a decimal comma is usual between ;."""
+    best, most = NumberFormat(), _columns_read(cells, NumberFormat())
+    marks: tuple[tuple[str, Thousands], ...] = ((",", ""), (".", ","), (",", "."))
+    for decimal, thousands in marks:
+        form = NumberFormat(decimal, thousands)
+        if (n := _columns_read(cells, form)) > most and (delimiter == ";" or _shown(cells, form)):
+            best, most = form, n
+    return best
+
+
+def _columns_read(cells: Sequence[Sequence[str]], form: NumberFormat) -> int:
+    present = [[cell for cell in column if cell.lower() not in MISSING] for column in cells]
+    return sum(bool(column) and all(form.number(cell) is not None for cell in column) for column in present)
+
+
+def _shown(cells: Sequence[Sequence[str]], form: NumberFormat) -> bool:
+    """A cell with a comma or a point is a number with these marks, but not with the others."""
+    other, mark = "," if form.decimal == "." else ".", form.thousands or form.decimal
+    return any(
+        number(cell, form.decimal) is not None and number(cell, other) is None
+        for column in cells
+        for cell in column
+        if mark in cell and not _AMBIGUOUS.fullmatch(cell)
+    )

@@ -1,0 +1,78 @@
+"""The time zone that a column of dates is written in: its offsets before and after summer time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, available_timezones
+
+from rnncli.data.date_forms import EPOCH, Moment
+
+if TYPE_CHECKING:
+    from rnncli.data.steps import Ints
+
+SAMPLES = 200  # dates by which zones are told apart, besides those next to a change
+
+
+@dataclass(frozen=True)
+class Zone:
+    """Where the clocks of a column stand. values: (T,) its dates; offsets: (T,) of their clocks before UTC, in
+    microseconds. instants: the values count time as it passes (hourly data has an hour more in autumn), else what the
+    clock shows (daily data is at midnight all year). names: zones with just these offsets."""
+
+    values: Ints
+    offsets: Ints
+    instants: bool
+    names: tuple[str, ...]
+
+    def moment(self, value: int) -> Moment:
+        """What a clock shows there at a value, and its offset: the file's, after it that of most zones in `names`."""
+        offset = self._offset(value)
+        return Moment(value + offset if self.instants else value, offset)
+
+    def _offset(self, value: int) -> int:
+        import numpy as np
+
+        same = np.flatnonzero(self.values == value)
+        if len(same):
+            return int(self.offsets[same[0]])
+        if self.names:
+            moment = EPOCH + timedelta(microseconds=value)
+            found = Counter(_offset(name, moment, self.instants) for name in self.names)
+            return found.most_common(1)[0][0]
+        return int(self.offsets[np.abs(self.values - value).argmin()])
+
+
+def zone_of(clocks: Ints, offsets: Ints, values: Ints) -> Zone:
+    """clocks, offsets: (T,) int64, of the cells. values: the dates: these clocks, or the instants clocks - offsets."""
+    import numpy as np
+
+    changes = np.flatnonzero(np.diff(offsets))
+    names: tuple[str, ...] = ()
+    if len(changes):
+        rest = np.linspace(0, len(clocks) - 1, SAMPLES).astype(np.int64)
+        rows = np.unique(np.concatenate([changes[:SAMPLES], changes[:SAMPLES] + 1, rest]))
+        samples = [(EPOCH + timedelta(microseconds=int(clocks[i] - offsets[i])), int(offsets[i])) for i in rows]
+        names = tuple(name for name in _known() if all(_offset(name, at, True) == offset for at, offset in samples))
+    return Zone(values, offsets, values is not clocks, names)
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    """The names of all zones; none where the system has no list of them (Windows without the package tzdata)."""
+    return tuple(sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")))
+
+
+def _offset(name: str, moment: datetime, instant: bool) -> int:
+    """In microseconds. moment: without a zone, UTC for an instant, else what the clock shows."""
+    zone = _zone(name)
+    local = moment.replace(tzinfo=UTC).astimezone(zone) if instant else moment.replace(tzinfo=zone)
+    return (local.utcoffset() or timedelta()) // timedelta(microseconds=1)
