@@ -29,7 +29,7 @@ from rnncli.cli.processes import may_speak, only_one_process
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
-from rnncli.errors import Missing, RecipeError, RnncliError, UsageError
+from rnncli.errors import DataError, Missing, RecipeError, RnncliError, UsageError
 from rnncli.locale import LANGUAGES, language_of_environment, set_language, tr
 
 if TYPE_CHECKING:
@@ -279,6 +279,11 @@ def _system_error(error: OSError) -> int:
 
         _drop_output()
         return say(cannot_write(error.filename or tr("standard output"), error), error)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        todo = tr("close other programs, or raise the limit: {command}", command="ulimit -n 4096")
+        return say(Missing(tr("too many files are open"), todo=todo), error)
+    if error.errno in (errno.EACCES, errno.EPERM) and error.filename:
+        return say(DataError(tr("may not be read: permission denied"), where=str(error.filename)), error)
     return _unexpected(error)
 
 
