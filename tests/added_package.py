@@ -6,10 +6,11 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +55,7 @@ class Typed:
             "LC_ALL": "C.UTF-8", "COLUMNS": "80", "NO_COLOR": "1",
         }  # fmt: skip
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "error", "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [warm.python(), "-P", "-W", "error", "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             cwd=folder, env=environment, encoding="utf-8",
         )  # fmt: skip
 

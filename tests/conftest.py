@@ -1,6 +1,9 @@
 """Property tests draw the same examples on every run, and none is judged by its time."""
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,7 +12,15 @@ import pytest
 from hypothesis import settings
 
 from rnncli import locale
+from tests import warm
 from tests.fixture_types import AsKept, Golden
+
+# One thread, set before torch is loaded: pytest-xdist's workers share the cores already, and what is computed is small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in a shell's background ignores Ctrl-C, and so would every process that a test starts, and interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
 settings.load_profile("rnncli")
@@ -43,13 +54,42 @@ def golden(as_kept: AsKept) -> Golden:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _spoken_once() -> Iterator[None]:
-    """The recordings that ship as a rule are many, and the same every time: one session makes each once."""
-    from rnncli.data.made import speech
+def _warm_servers() -> Iterator[None]:
+    yield
+    warm.stop()
+
+
+@pytest.fixture
+def starts_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that the package itself starts begin at once."""
+    monkeypatch.setattr(sys, "executable", warm.python())
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    """The recordings and films that ship as a rule are many, and the same every time: one session makes each once."""
+    from rnncli.data.made import shapes, speech
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speech, "clip", cache(speech.clip))
+        for module, name in ((speech, "clip"), (shapes, "film")):
+            patch.setattr(module, name, cache(getattr(module, name)))
         yield
+
+
+@pytest.fixture
+def thinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every eighth row of the larger data sets that ship: for tests of something else than what is learned."""
+    from rnncli.data import builtin
+
+    whole = builtin._made
+
+    def made(name: str) -> str:
+        head, *rows = whole(name).splitlines(keepends=True)
+        large = name in ("names", "sentences", "numbers", "digits", "moving-shapes")
+        return head + "".join(rows[::8]) if large else whole(name)
+
+    monkeypatch.setattr(builtin, "_made", made)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.narrowed import some
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +78,7 @@ def use(section: str, source: Path, *more: str) -> dict[str, str]:
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(source), "LC_ALL": "C.UTF-8", "COLUMNS": "80", "NO_COLOR": "1"}
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", DRIVER], input="".join(commands) + "\n".join(more), text=True,
+        [warm.python(), "-P", "-W", "error", "-c", DRIVER], input="".join(commands) + "\n".join(more), text=True,
         cwd=folder, env=environment, capture_output=True, timeout=300,
     )  # fmt: skip
     said: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"line"')]
@@ -104,7 +105,7 @@ def suite(source: Path, *words: str) -> None:
     """The suite's own tests over a registry, with the changed package in the place of ours."""
     shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__", "evidence"))
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words], cwd=source,
+        [warm.python(), "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words], cwd=source,
         env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -146,7 +147,7 @@ for t in range(5):  # written with explicit matrices, row by row
 output.sum().backward()
 assert all(p.grad.abs().sum() > 0 for p in core.parameters())
 """
-    done = subprocess.run([sys.executable, "-P", "-c", script], env={**os.environ, "PYTHONPATH": str(copy)},
+    done = subprocess.run([warm.python(), "-P", "-c", script], env={**os.environ, "PYTHONPATH": str(copy)},
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -176,7 +177,7 @@ subject = views.subject_of_recipe(load_recipe("hello"))
 made = subject.trace()
 print(json.dumps([float((made["l0.fwd.h"][t, 0] ** 2).sum().sqrt()) for t in range(3)]))
 """
-    done = subprocess.run([sys.executable, "-P", "-c", script], env={**os.environ, "PYTHONPATH": str(copy)},
+    done = subprocess.run([warm.python(), "-P", "-c", script], env={**os.environ, "PYTHONPATH": str(copy)},
                           capture_output=True, text=True)  # fmt: skip
     assert [row["norm"] for row in first["rows"]] == pytest.approx(json.loads(done.stdout), rel=1e-6)
     assert "|h_t|" in (copy.parent / "work" / "report.html").read_text("utf-8")
@@ -205,7 +206,7 @@ def test_a_peer_that_computes_something_else_is_refused(copy: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(copy), "LC_ALL": "C.UTF-8"}
     command = "bench --against numpy --cell gru --size 8/2/5 --pass forward --rounds 5"
-    done = subprocess.run([sys.executable, "-P", "-m", "rnncli", *command.split()], cwd=copy.parent, env=environment,
+    done = subprocess.run([warm.python(), "-P", "-m", "rnncli", *command.split()], cwd=copy.parent, env=environment,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

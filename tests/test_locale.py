@@ -25,6 +25,7 @@ from rnncli.cells import CELLS
 from rnncli.cli import usage
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
+from tests import warm
 from tests.fixture_types import AsKept
 from tests.narrowed import of_kind
 
@@ -321,7 +322,8 @@ def fourth(tmp_path: Path) -> Callable[..., str]:
 
     def python(*words: str, **settings: str) -> str:
         about = environment | {"PYTHONPATH": str(tmp_path), "PYTHONUTF8": "1"} | settings
-        done = subprocess.run([sys.executable, "-P", *words], cwd=tmp_path, env=about, capture_output=True, text=True)
+        words = (warm.python("light"), "-P", *words)
+        done = subprocess.run(words, cwd=tmp_path, env=about, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

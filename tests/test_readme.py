@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rnncli.cli import run
-from tests import readme_table
+from tests import readme_table, warm
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
@@ -50,6 +50,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture
+def on_path(tmp_path: Path, starts_warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rnncli`, as a shell finds it."""
+    (tmp_path / "rnncli").write_text(f'#!/bin/sh\nexec {warm.python()} -m rnncli "$@"\n')
+    (tmp_path / "rnncli").chmod(0o755)
+    folders = [str(tmp_path), str(Path(sys.prefix) / "bin"), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+
+
 def shortened(line: str) -> str:
     """Long training stopped after two updates, but kept: later lines look into it. Two seeds of a sweep do."""
     if " sweep " in line:
@@ -66,15 +75,13 @@ def slow(line: str) -> bool:
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_the_commands_run_in_order(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_run_in_order(name: str, folder: Path, on_path: None, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = lines_of(name)
     assert len(lines) >= 15
     (folder / name).mkdir()
     monkeypatch.chdir(folder / name)
     for file in ("my.txt", "sales.csv"):
         shutil.copy(folder / file, file)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for line in lines:
         if name != "README.md" and line.replace("--lang zh ", "") in lines_of("README.md") and slow(line):
             continue  # the same, but for the language
@@ -96,7 +103,7 @@ def test_the_commands_run_in_order(name: str, folder: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("line", questions())
 def test_each_question_has_its_command(
-    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: str, folder: Path, starts_warm: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
     assert run(line.split()[1:]) == 0
@@ -108,6 +115,7 @@ def test_two_processes(folder: Path) -> None:
     (line,) = set(re.findall(r"^torchrun --nproc-per-node .*$", TEXT, re.M))
     env = os.environ | {
         "PYTHONPATH": str(ROOT),
+        "PYTHON_EXEC": warm.python(),  # of the two; torchrun itself is the installed one
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     words = [*line.split(), "--fast-dev-run"]

@@ -62,7 +62,9 @@ def bench(
     ] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option("--engine", metavar="loop|torch|bptt", help="All by default. Repeat it.", rich_help_panel=_WITH),
+        typer.Option(
+            "--engine", metavar="loop|torch|bptt|compiled", help="All by default. Repeat it.", rich_help_panel=_WITH
+        ),
     ] = None,
     dtype: Annotated[
         str | None,

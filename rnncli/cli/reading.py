@@ -22,6 +22,10 @@ class Shown:
         self.reading: Reading | None = None
 
     def __call__(self, reading: Reading | None) -> None:
+        if reading is not None and not reading.what:
+            if not settings.quiet:
+                tell(reading.said)
+            return
         if self.live is not None and (reading is None or self.reading is None or reading.what != self.reading.what):
             self.live.__exit__(None, None, None)
             self.live = None

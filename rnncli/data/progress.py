@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 @dataclass(frozen=True)
 class Reading:
     """what: a few words, such as "encoding big.txt". done of total: bytes or tokens; total 0: not known. said: a
-    sentence that should stay on the screen: where a file is written."""
+    sentence that should stay on the screen: where a file is written; with what "", that is all there is to show."""
 
     what: str
     done: int
@@ -34,6 +34,13 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def say(sentence: str) -> None:
+    """Tell the listener, if there is one, of something that takes its time and of which nothing is counted."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(Reading("", 0, 0, sentence))
 
 
 def follow(steps: Generator[Reading, None, Found]) -> Found:

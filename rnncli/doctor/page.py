@@ -228,7 +228,7 @@ def _self_test(found: _Findings, tested: Answers) -> None:
     """The parts that were reached, and any that ended the process; imports are told elsewhere."""
     texts = {
         "proofs": tr("the proofs of rnncli demo hold for every cell"),
-        "engines": tr("the engines loop, torch and bptt agree, gradients too"),
+        "engines": tr("the engines agree, gradients too"),
         "training": tr("the recipe hello learns ohlol"),
         "reopening": tr("its run folder opens again, with the same loss"),
     }

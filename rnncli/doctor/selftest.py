@@ -67,11 +67,12 @@ def proofs() -> Measured:
 
 
 def engines() -> Measured:
-    """rnn, gru and lstm by the engines loop, torch and bptt: outputs and gradients towards x, in float64."""
+    """rnn, gru and lstm by every engine that needs nothing more: outputs and gradients towards x, in float64."""
     import torch
 
     from rnncli.cells import CoreSpec
     from rnncli.names import torch_cells
+    from rnncli.nn.engines import ENGINES
     from rnncli.nn.recurrent import make_core, run_by
     from rnncli.replay import difference
     from rnncli.replay.rounding import SAFE_EXACT, unit
@@ -79,10 +80,13 @@ def engines() -> Measured:
     worst = 0.0
     for cell in torch_cells():
         torch.manual_seed(0)
-        core = make_core(CoreSpec(cell, "tanh", 3, 5, 2, True, 0, True)).double()
+        spec = CoreSpec(cell, "tanh", 3, 5, 2, True, 0, True)
+        core = make_core(spec).double()
         x = torch.randn(12, 4, 3, dtype=torch.float64)  # (T, B, I)
         found = []
-        for engine in ("loop", "torch", "bptt"):
+        for engine in sorted(ENGINES, key=lambda name: name != "loop"):
+            if ENGINES[engine].needs or not ENGINES[engine].can(spec):
+                continue
             ours = x.clone().requires_grad_()
             output, _ = run_by(engine, core, ours, torch.tensor([12, 9, 5, 1]), None)
             found.append((output, torch.autograd.grad((output * output).sum(), ours)[0]))

@@ -1,7 +1,8 @@
 """Recurrent cores, run by their engines: one set of weights, by torch's names, and several ways to run them.
 
 Engines (`rnncli/nn/engines/`): `loop`, the Python loop over the steps of cells/, which can record; `torch`, nn.RNN,
-nn.LSTM and nn.GRU; `bptt`, backpropagation through time written out over the whole sequence.
+nn.LSTM and nn.GRU; `bptt`, backpropagation through time written out over the whole sequence; `compiled`, the same in
+machine code.
 """
 
 from __future__ import annotations
@@ -127,7 +128,9 @@ def run(
     if engine == "auto":
         engine = choose_engine(spec, work.dtype, work.device, T=T, padded=work.padded, gradients=work.gradients)
     chosen = engine_of(engine)
-    if not chosen.worth(work) and chosen.can(spec):
+    # a model that was trained by an engine that is not installed here answers all the same
+    able = chosen.can(spec) or (bool(chosen.missing()) and not work.gradients and not chosen.refuses(spec))
+    if able and (chosen.missing() or not chosen.worth(work)):
         engine = "torch"
     return run_by(engine, core, x, lengths, state)
 

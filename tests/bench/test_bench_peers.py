@@ -22,6 +22,7 @@ from rnncli.errors import CheckFailed, Missing, UsageError
 from tests.narrowed import as_read
 
 ROW = Row("gru", 6, 3, 5)
+pytestmark = pytest.mark.usefixtures("starts_warm")
 
 
 def test_every_peer_is_a_file_and_imports_no_torch() -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.fixture_types import Run, Typed
 
 
@@ -21,7 +21,7 @@ def rnncli(tmp_path: Path) -> Run:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
         environment.pop("RNNCLI_DEBUG", None) if "RNNCLI_DEBUG" not in settings else None
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "rnncli", *words],
+            [warm.python("light"), "-W", "error", "-m", "rnncli", *words],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

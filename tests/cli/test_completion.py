@@ -18,6 +18,7 @@ from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's o
 from rnncli import cli, names, tasks
 from rnncli.cli import completion
 from rnncli.recipe import keys, known_keys
+from tests import warm
 from tests.fixture_types import Run
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,7 @@ def ask(shell: str, words: list[str], place: Path) -> list[str]:
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
     found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", LIGHT], cwd=place, env=environment, capture_output=True, text=True,
+        [warm.python("light"), "-W", "error", "-c", LIGHT], cwd=place, env=environment, capture_output=True, text=True,
         timeout=60,
     )  # fmt: skip
     assert found.stderr == "0 []", found.stderr
@@ -210,7 +211,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def test_in_bash_itself(place: Path) -> None:
     commands = place / "bin"
     commands.mkdir()
-    (commands / "rnncli").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m rnncli \"$@\"\n")
+    (commands / "rnncli").write_text(f"#!/bin/sh\nexec '{warm.python('light')}' -m rnncli \"$@\"\n")
     (commands / "rnncli").chmod(0o755)
 
     def replies(*words: str) -> list[str]:
@@ -234,7 +235,7 @@ def test_in_bash_itself(place: Path) -> None:
 def test_in_fish_itself(place: Path) -> None:
     commands = place / "bin"
     commands.mkdir()
-    (commands / "rnncli").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m rnncli \"$@\"\n")
+    (commands / "rnncli").write_text(f"#!/bin/sh\nexec '{warm.python('light')}' -m rnncli \"$@\"\n")
     (commands / "rnncli").chmod(0o755)
     script = "_RNNCLI_COMPLETE=source_fish rnncli | source; complete -C $line"
     for line, expected in (

@@ -21,6 +21,7 @@ from rnncli.runs.export import export
 from rnncli.runs.load_script import copied
 from rnncli.runs.open import open_run
 from rnncli.tasks import PredictOptions
+from tests import warm
 from tests.fixture_types import Typed
 
 # Put before a script: rnncli cannot be imported, from wherever it may be installed.
@@ -45,7 +46,7 @@ def run_without_rnncli(folder: Path, *arguments: str, after: str = "") -> str:
     script = BLOCK + (folder / "load.py").read_text("utf-8").replace("__file__", repr(str(folder / "load.py"))) + after
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *arguments],
+        [warm.python(), "-I", "-W", "error", "-c", script, *arguments],
         cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr

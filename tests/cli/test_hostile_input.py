@@ -198,7 +198,7 @@ def mutated_state(state: dict[str, torch.Tensor], rng: random.Random) -> dict[st
     return made
 
 
-@counts(100, 500)
+@counts(40, 500)
 def test_mutated_state_dicts(tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int) -> None:
     """As anybody's file, safetensors and .pt, and as the weights of a run whose manifest agrees."""
     rng, tally = random.Random(1), Tally(capsys)

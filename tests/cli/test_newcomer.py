@@ -18,6 +18,7 @@ from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
 from rnncli.records import Table
+from rnncli.report import progress
 from rnncli.report.progress import LiveProgress
 from rnncli.runs.folder import make_folder, new_folder
 from rnncli.runs.listing import list_page
@@ -64,8 +65,8 @@ def test_far_fetched_names_are_not_suggested(typed: Typed) -> None:
         assert f"did you mean {near}?" in typed("train", word)[2]
 
 
-def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed: Typed) -> None:
-    train = ("train", "acceptability", "--max-time", "1s", "--set", "train.control=false", "--out", "run")
+def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed: Typed, thinned: None) -> None:
+    train = ("train", "names", "--set", "train.max_steps=1", "--set", "train.control=false", "--out", "run")
     assert typed(*train)[0] == 0
     code, shown, _ = typed("evaluate", "./run")
     assert code == 0
@@ -82,7 +83,7 @@ def test_updates_are_called_updates(typed: Typed) -> None:
 
 
 @pytest.mark.parametrize("name", ["forecasting", "transcription", "image-sequences"])
-def test_predict_asks_for_a_file_where_the_task_takes_files(typed: Typed, name: str) -> None:
+def test_predict_asks_for_a_file_where_the_task_takes_files(typed: Typed, thinned: None, name: str) -> None:
     made = typed("train", name, "--set", "train.max_steps=1", "--set", "train.control=false", "--out", "run")
     assert made[0] == 0, made[2]
     assert "rnncli predict run FILE" in made[1]
@@ -135,10 +136,12 @@ def test_the_columns_of_a_confusion_matrix_are_labelled(typed: Typed) -> None:
     assert lines[head + 4][column].isdigit(), "a letter stands above its column"
 
 
-def test_what_the_live_line_counts_is_said(typed: Typed) -> None:
-    said = typed("train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run")[2]
+def test_what_the_live_line_counts_is_said(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE", 0.0)
+    words = ("train", "hello", "--max-time", "0.1s", "--set", "train.control=false", "--epochs", "100000")
+    said = typed(*words, "--out", "run")[2]
     assert re.search(r"^update [0-9,]+/100,000  epoch [0-9]+  loss ", said, re.MULTILINE)
-    said = typed("--lang", "zh", "train", "hello", "--max-time", "2s", "--epochs", "100000", "--out", "run2")[2]
+    said = typed("--lang", "zh", *words, "--out", "run2")[2]
     assert re.search(r"^更新 [0-9,]+/100,000  轮 [0-9]+  损失 ", said, re.MULTILINE)
 
 

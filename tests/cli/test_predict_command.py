@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import rnncli
 from rnncli.data.builtin import builtin_text
+from tests import warm
 from tests.fixture_types import Typed
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +173,7 @@ def test_input_that_is_no_utf8(typed: Typed, home: Path) -> None:
 
 def test_answers_come_while_input_is_still_open(home: Path) -> None:
     running = subprocess.Popen(
-        [sys.executable, "-m", "rnncli", "predict", str(home / "hello"), "-"],
+        [warm.python(), "-m", "rnncli", "predict", str(home / "hello"), "-"],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert running.stdin is not None

@@ -14,6 +14,7 @@ import typer
 from rnncli import __version__, cli
 from rnncli.cli.start import groups, start_screen
 from rnncli.locale import set_language
+from tests import warm
 from tests.fixture_types import Run
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +100,7 @@ QUICK = [
 @pytest.mark.parametrize("words", [[], *QUICK], ids=" ".join)
 def test_quick_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
     found = subprocess.run(
-        [sys.executable, "-c", LIGHT, *words],
+        [warm.python("light"), "-c", LIGHT, *words],
         cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert found.stderr.endswith("0 []"), found.stderr
@@ -128,7 +129,7 @@ def test_completion_imports_nothing_heavy(shell: str, tmp_path: Path) -> None:
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
     found = subprocess.run(
-        [sys.executable, "-c", LIGHT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [warm.python("light"), "-c", LIGHT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
     assert "recipes" in found.stdout
     assert found.stderr.endswith("0 []"), found.stderr

@@ -13,13 +13,19 @@ from pathlib import Path
 import pytest
 
 from rnncli.recipe import packaged_recipes
+from tests import warm
 from tests.fixture_types import Typed
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_every_shipped_recipe_runs_for_two_steps(typed: Typed, name: str) -> None:
+@pytest.mark.parametrize("rows", ["thinned", pytest.param("", marks=pytest.mark.evidence)])
+def test_every_shipped_recipe_runs_for_two_steps(
+    typed: Typed, rows: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    if rows:
+        request.getfixturevalue(rows)
     code, out, err = typed("train", name, "--fast-dev-run")
     assert code == 0, err
     assert "fast development run" in out
@@ -211,7 +217,7 @@ def test_a_run_that_diverges_exits_with_4(typed: Typed) -> None:
 
 def test_an_interrupted_run_is_saved_and_resumes(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-    command = [sys.executable, "-W", "error", "-m", "rnncli", "train"]
+    command = [warm.python(), "-W", "error", "-m", "rnncli", "train"]
     running = subprocess.Popen(
         [*command, "hello", "--epochs", "1000000", "--set", "train.control=false"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

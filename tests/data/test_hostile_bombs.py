@@ -10,7 +10,6 @@ import pickle
 import resource
 import struct
 import subprocess
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from rnncli.data.table import read_cells, read_series
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
+from tests import warm
 from tests.hostile import GIB, bounded
 
 MIB = 1 << 20
@@ -303,7 +303,7 @@ def test_the_command_line_within_bounds(tmp_path: Path, case: str) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (10, 12))
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "rnncli", "train", "./r.yaml"],
+        [warm.python(), "-m", "rnncli", "train", "./r.yaml"],
         cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=bounds, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
     )  # fmt: skip
     assert process.stderr is not None

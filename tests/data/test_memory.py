@@ -54,14 +54,18 @@ def growth(tmp_path: Path, recipe: str, *sets: str, unit: str, sizes: tuple[int,
 TEXT = "Forty megabytes of text, that is a good deal more than anybody reads, and less than a model does.\n" * 20
 
 
-def test_a_text_of_forty_megabytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("megabytes", [20, pytest.param(40, marks=pytest.mark.evidence)])
+def test_a_text_of_many_megabytes(tmp_path: Path, megabytes: int) -> None:
     sets = ("model.hidden_size=4", "data.split.validation=0.001")
-    assert growth(tmp_path, "language-model", *sets, unit=TEXT, sizes=(1_000_000, 40_000_000)) < 64
+    sizes = (1_000_000, megabytes * 1_000_000)
+    assert growth(tmp_path, "language-model", *sets, unit=TEXT, sizes=sizes) < 1.6 * megabytes
 
 
-def test_words_of_fifteen_megabytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("megabytes", [5, pytest.param(15, marks=pytest.mark.evidence)])
+def test_words_of_many_megabytes(tmp_path: Path, megabytes: int) -> None:
     sets = ("model.hidden_size=4", "data.split.validation=0.001")
-    assert growth(tmp_path, "word-language-model", *sets, unit=TEXT, sizes=(1_000_000, 15_000_000)) < 64
+    sizes = (1_000_000, megabytes * 1_000_000)
+    assert growth(tmp_path, "word-language-model", *sets, unit=TEXT, sizes=sizes) < 64
 
 
 SENTENCE = "".join(f"{i}\tword{i}\t_\tNOUN\t_\t_\t0\troot\t_\t_\n" for i in range(1, 30)) + "\n"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import warm
 from tests.fixture_types import Demo, Document
 
 
@@ -88,7 +89,7 @@ def test_the_printed_script_runs_alone_and_prints_what_classic_prints(words: str
     assert script.isascii()
     (tmp_path / "plain.py").write_text(script, "ascii")
     alone = subprocess.run(
-        [sys.executable, "-W", "error", "-I", str(tmp_path / "plain.py")], capture_output=True, text=True, check=True
+        [warm.python(), "-W", "error", "-I", str(tmp_path / "plain.py")], capture_output=True, text=True, check=True
     )
     assert alone.stdout == demo(*words.split(), "--classic")[1]
 

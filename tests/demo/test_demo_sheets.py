@@ -358,7 +358,8 @@ def test_a_sheet_of_another_seed_is_known_by_its_sums(
     made: str, checked: str, said: str, sheet: Sheet, demo: Demo
 ) -> None:
     rows, path = sheet(*made.split())
-    for form in (rows, [row | {"value": ""} for row in rows]):
+    empty = [row | {"value": ""} for row in rows]
+    for form in (rows, empty) if "backward" in made else (empty,):
         save(form, path, "cp1252", ";")
         code, out, err = demo(*checked.split(), "--check", str(path))
         assert (code, out) == (3, "")

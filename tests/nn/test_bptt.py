@@ -21,11 +21,15 @@ D64 = torch.float64
 KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")]
 
 
+@pytest.mark.parametrize("fast_mode", [True, pytest.param(False, marks=pytest.mark.evidence)])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("lengths", [None, [4, 2, 1]])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
-def test_gradcheck(cell: str, nonlinearity: str, bidirectional: bool, lengths: list[int] | None, bias: bool) -> None:
+def test_gradcheck(
+    cell: str, nonlinearity: str, bidirectional: bool, lengths: list[int] | None, bias: bool, fast_mode: bool
+) -> None:
+    """fast_mode: the Jacobian along random directions; as evidence, entry by entry."""
     torch.manual_seed(2)
     T, B, I, H = 4, 3, 2, 3  # noqa: E741
     spec = CoreSpec(cell, nonlinearity, I, H, 2, bidirectional, bias=bias)
@@ -42,7 +46,7 @@ def test_gradcheck(cell: str, nonlinearity: str, bidirectional: bool, lengths: l
             output, last = run_by("bptt", core, x, sizes, states)
         return (output, *last)
 
-    assert torch.autograd.gradcheck(outputs, (x, *state, *weights))
+    assert torch.autograd.gradcheck(outputs, (x, *state, *weights), fast_mode=fast_mode)
 
 
 @settings(max_examples=60)

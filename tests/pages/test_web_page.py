@@ -59,6 +59,7 @@ def record(page: WebPage, name: str) -> Any:
 def test_every_task(
     task: str,
     tmp_path: Path,
+    thinned: None,
     train_run: Callable[..., Target],
     read_page: Callable[[str], dict[str, Any]],
     unpacked: Callable[[dict[str, Any]], list[list[float]]],

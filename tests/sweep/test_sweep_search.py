@@ -24,7 +24,6 @@ from rnncli.sweep.search import Search, rounded
 from rnncli.sweep.study import host, is_stale, open_study, study_name
 
 optuna = pytest.importorskip("optuna")
-ROOT = Path(__file__).parents[2]
 SPACE = ["train.lr=log:1e-4..1e-1", "model.cell=rnn,gru,lstm", "model.hidden_size=int:4..64"]
 
 
@@ -32,9 +31,8 @@ OPENED: list[Search] = []
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts_warm: None) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield
     while OPENED:
         search = OPENED.pop()

@@ -37,7 +37,7 @@ def test_every_task_has_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("task", tasks.task_names())
-def test_the_same_weights_twice(task: str) -> None:
+def test_the_same_weights_twice(task: str, thinned: None) -> None:
     one, two, other = (weights(RECIPE_OF[task], seed) for seed in (0, 0, 1))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not all(torch.equal(one[name], other[name]) for name in one)

@@ -17,6 +17,7 @@ from rnncli.records import Json
 from rnncli.tasks import load_task, registry, task_names
 from rnncli.tasks.base import Task
 from rnncli.tasks.inputs.sentences import Fitted
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +63,7 @@ def test_a_task_of_another_package_trains(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     for words in ("train ./sums.yaml --out run --json", "predict run 12 --json"):
         done = subprocess.run(
-            [sys.executable, "-m", "rnncli", *words.split()],
+            [warm.python(), "-m", "rnncli", *words.split()],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

@@ -25,6 +25,7 @@ from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import fit, start
 from rnncli.training.session import distributed_session
+from tests import warm
 
 Jobs = Sequence[tuple[str, Any, Sequence[str]]]
 
@@ -112,7 +113,7 @@ def environments(world: int = 2) -> list[dict[str, str]]:
 def begun(jobs: Jobs, folder: Path, world: int = 2) -> Callable[[], dict[str, Any]]:
     """Processes that train the jobs together. What is returned waits for their figures."""
     file, said = folder / "figures.json", folder / "said.txt"
-    words = [sys.executable, __file__, json.dumps(jobs), str(file)]
+    words = [warm.python(), __file__, json.dumps(jobs), str(file)]
     with said.open("wb") as stream:
         processes = [subprocess.Popen(words, env=env, stdout=stream, stderr=stream) for env in environments(world)]
 

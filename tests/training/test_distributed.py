@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import wave
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -19,9 +18,11 @@ from rnncli.data.batch import Batch, Order
 from rnncli.data.made import speech
 from rnncli.device import Process, this_process
 from rnncli.errors import UsageError
+from tests import warm
 from tests.training import team
 from tests.training.team import made
 
+ROOT = str(Path(__file__).parents[2])
 # 31 rows to train on in most: batches of 5, and a last one of 1, which leaves a process without rows
 ROWS, BATCH = 39, 5
 TRAIN = {"batch_size": BATCH, "max_steps": 50, "epochs": 50, "threads": 1, "dtype": "float64", "early_stopping": 4}
@@ -240,7 +241,8 @@ def test_who_this_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_process_needs_nothing_of_this() -> None:
     code = (
-        "import sys, rnncli.cli; assert rnncli.cli.run(['-q', 'train', 'hello', '--fast-dev-run']) == 0;"
+        f"import sys; sys.path.insert(0, {ROOT!r}); import rnncli.cli;"
+        "assert rnncli.cli.run(['-q', 'train', 'hello', '--fast-dev-run']) == 0;"
         "assert 'rnncli.runs.train' in sys.modules; assert 'rnncli.training.distributed' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([warm.python(), "-I", "-c", code], check=True, capture_output=True)

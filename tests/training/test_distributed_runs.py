@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +30,15 @@ from rnncli.tasks.inputs import series, stream
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
+from tests import warm
 from tests.training.team import begun, environments, made
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rnncli", "train"]
+
+def torchrun(*words: str) -> list[str]:
+    """A command of two processes."""
+    return [warm.python(), "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "rnncli", "train", *words]
+
+
 PLAIN = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"OMP_NUM_THREADS": "1"}
 
 
@@ -49,7 +54,7 @@ def recipe(tmp_path: Path, small_lm: dict[str, Any]) -> str:
 def directly(folder: Path, *words: str) -> None:
     """Two processes without torchrun: the first of them keeps the store."""
     started = [
-        subprocess.Popen([sys.executable, "-m", "rnncli", "-q", "train", *words], cwd=folder, env=env)
+        subprocess.Popen([warm.python(), "-m", "rnncli", "-q", "train", *words], cwd=folder, env=env)
         for env in environments()
     ]
     assert [process.wait(timeout=300) for process in started] == [0, 0]
@@ -62,7 +67,7 @@ def under_torchrun(
     as soon as `when` is so."""
     given, said = folder / "given.txt", folder / "said.txt"
     with given.open("wb") as out, said.open("wb") as stream:
-        process = subprocess.Popen([*TORCHRUN, *words], cwd=folder, stdout=out, stderr=stream, env=PLAIN)
+        process = subprocess.Popen(torchrun(*words), cwd=folder, stdout=out, stderr=stream, env=PLAIN)
         try:
             until = time.monotonic() + 200
             while not when() and process.poll() is None and time.monotonic() < until:
@@ -127,8 +132,8 @@ def test_three_processes_go_on_to_the_last_bit(tmp_path: Path, small_lm: dict[st
 
 
 def test_an_error_that_all_have_is_said_once(tmp_path: Path) -> None:
-    words = ["hello", "--set", "train.nonlinearity=relu"]
-    ended = subprocess.run([*TORCHRUN, *words], cwd=tmp_path, capture_output=True, text=True, env=PLAIN, timeout=300)
+    words = torchrun("hello", "--set", "train.nonlinearity=relu")
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=PLAIN, timeout=300)
     assert ended.stderr.count("error:") == 1
     assert ended.stderr.count("train.nonlinearity") == 1
     assert "exitcode  : 2" in ended.stderr

@@ -174,7 +174,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@counts(100, 1000)
+@counts(40, 1000)
 def test_mutated_run_folders(
     tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], count: int
 ) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from rnncli.cli import run
+from tests import warm
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_the_script_has_the_losses_of_the_run(
     script = capsys.readouterr().out
     assert "rnncli" not in script
     if words == "hello":
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True)
+        done = subprocess.run([warm.python(), "-I", "-c", script], capture_output=True, encoding="utf-8", check=True)
         said = done.stdout
     else:  # nothing of ours is in it: another process would only load torch once more
         exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})

@@ -128,7 +128,7 @@ def _recipe_of(task: str) -> tuple[Recipe, AnySplits]:
 
 @pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("name", ["", *NAMES])
-def test_every_view_over_every_task(name: str, task: str) -> None:
+def test_every_view_over_every_task(name: str, task: str, thinned: None) -> None:
     recipe, splits = _recipe_of(task)
     rows = min(2, load_view(name).ROWS) if name else 1
     subject = views.subject_of_recipe(recipe, splits=splits, rows=rows)
@@ -144,7 +144,7 @@ def test_every_view_over_every_task(name: str, task: str) -> None:
 
 
 @pytest.mark.parametrize("task", task_names())
-def test_the_overview_of_every_task_is_one_screen(task: str) -> None:
+def test_the_overview_of_every_task_is_one_screen(task: str, thinned: None) -> None:
     recipe, splits = _recipe_of(task)
     found = views.overview(views.subject_of_recipe(recipe, splits=splits))
     assert len(report.to_text(found, width=80).splitlines()) <= 24

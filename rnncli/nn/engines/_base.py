@@ -62,7 +62,8 @@ class Engine:
     faster: its rank by measurements of training: torch's module (or the loop, where torch has none) is 1, an engine
         that is faster above. `engine: auto` takes the highest. No figure: `rnncli bench` measures them.
     worth: whether it can gain at all on some work; where not, torch's module runs instead.
-    reads_tables: whether x may be rows of a table. needs: modules that must be installed.
+    reads_tables: whether x may be rows of a table. needs: modules that must be installed, by
+    the extra of that name.
     """
 
     run: Callable[[nn.Module, CoreSpec, Sequence], tuple[Tensor, State]]
@@ -71,6 +72,7 @@ class Engine:
     worth: Callable[[Work], bool] = whatever
     reads_tables: bool = False
     needs: tuple[str, ...] = ()
+    extra: str = ""
 
     def can(self, spec: CoreSpec) -> bool:
         return not self.refuses(spec) and not self.missing()
@@ -103,7 +105,9 @@ def check_engine(spec: CoreSpec, engine: str) -> None:
     if why:
         raise UsageError(why, todo=tr("take engine: auto or engine: loop"))
     if found.missing():
-        raise Missing(tr("engine {engine} needs {names}", engine=engine, names=", ".join(found.missing())))
+        names = ", ".join(found.missing())
+        todo = f"pip install 'rnncli[{found.extra}]'" if found.extra else ""
+        raise Missing(tr("engine {engine} needs {names}", engine=engine, names=names), todo=todo)
 
 
 def call(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:

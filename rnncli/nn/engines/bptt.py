@@ -19,70 +19,19 @@ it does and how to do it"; the cells are those of rnncli.cells, where each equat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from rnncli.cells import CoreSpec, State, Weights, weights_of
-from rnncli.errors import UsageError
+from rnncli.cells import CoreSpec, State, Weights
 from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.frontends import Rows
-from rnncli.replay import initial_state
-
-
-@dataclass(frozen=True)
-class Span:
-    """Where the rows of a padded batch end. inside: (T, B, 1), 1 within a row, 0 behind it. ends: (B,), each row's last
-    step. order: (T·B,), the place of every (t, b) when each row is read from its end to its start."""
-
-    inside: Tensor
-    ends: Tensor
-    order: Tensor
-
-    @classmethod
-    def of(cls, lengths: Tensor, T: int, like: Tensor) -> Span:
-        """lengths: (B,), each at least 1. like: for dtype and device."""
-        B = len(lengths)
-        t, b = torch.arange(T).unsqueeze(1), torch.arange(B).unsqueeze(0)
-        inside = t < lengths  # (T, B)
-        order = torch.where(inside, lengths - 1 - t, t) * B + b
-        return cls(inside.unsqueeze(2).to(like), (lengths - 1).to(like.device), order.flatten().to(like.device))
-
-    def last(self, h: Tensor) -> Tensor:
-        """(B, H): every row's h at its last step. h: (T, B, H)."""
-        return h[self.ends, torch.arange(h.shape[1], device=h.device)]
+from rnncli.nn.engines._layers import Context, first_derivative_only, run_layers, weight_gradient
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
     """A core over a batch. x may be rows of a table."""
-    x = given.x
-    T, B = x.numbers.shape if isinstance(x, Rows) else x.shape[:2]
-    like = weights_of(module).weight_ih
-    half = torch.is_autocast_enabled(like.device.type)
-    state = initial_state(spec, B, like) if given.state is None else given.state
-    span = None if given.lengths is None else Span.of(given.lengths, T, like)
-    last: list[State] = []
-    for layer in range(spec.num_layers):
-        outputs: list[Tensor] = []
-        for direction in range(spec.num_directions):
-            row = layer * spec.num_directions + direction
-            before = tuple(tensor[row].to(like.dtype) for tensor in state)  # under autocast torch's may be bfloat16
-            w = weights_of(module, layer, direction)
-            sums = _sums(spec, w, _rows_turned(x, span) if direction else x).to(like.dtype)
-            with torch.autocast(like.device.type, enabled=False):
-                steps = _states(spec, w, sums, before, half)  # h, and c of an lstm, (T, B, H) each
-            last.append(tuple(part[-1] if span is None else span.last(part) for part in steps))
-            output = steps[0] if span is None else steps[0] * span.inside
-            outputs.append(_turned(output, span) if direction else output)
-        x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
-        if given.dropout and layer < spec.num_layers - 1:
-            x = F.dropout(x, given.dropout)
-    assert isinstance(x, Tensor)
-    return x, tuple(torch.stack(rows) for rows in zip(*last, strict=True))
+    return run_layers(module, spec, given, _states)
 
 
 SHORTEST = 10  # steps from which on it is faster than torch's modules: what it does around its loop costs some
@@ -97,7 +46,7 @@ def refuses(spec: CoreSpec) -> str:
     if spec.torch_class is not None and not spec.proj_size:
         return ""
     what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
-    return tr("engine bptt is not written for {what}", what=what)
+    return tr("engine {engine} is not written for {what}", engine="bptt", what=what)
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
@@ -111,56 +60,6 @@ def faster(spec: CoreSpec, work: Work) -> float:
     if spec.torch_class is not torch.nn.LSTM:
         return 2.0
     return 2.0 if work.padded or work.dtype == torch.float64 else 0.5
-
-
-def _rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:
-    if isinstance(x, Rows):
-        return replace(x, numbers=_turned(x.numbers.unsqueeze(2), span).squeeze(2))
-    return _turned(x, span)
-
-
-def _turned(x: Tensor, span: Span | None) -> Tensor:
-    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .)."""
-    return x.flip(0) if span is None else _TURN(x, span.order)
-
-
-class Context(Protocol):
-    """What torch hands on from forward to backward, with the fields that these functions add to it."""
-
-    order: Tensor
-    relu: bool
-    half: bool
-    saved_tensors: tuple[Tensor, ...]
-    save_for_backward: Callable[..., None]
-    mark_dirty: Callable[[Tensor], None]
-    set_materialize_grads: Callable[[bool], None]
-
-
-class _Turn(torch.autograd.Function):
-    """A permutation of the (t, b) that is its own inverse: its gradient is turned back by the same look-up."""
-
-    @staticmethod
-    def forward(ctx: Context, x: Tensor, order: Tensor) -> Tensor:
-        ctx.order = order
-        return x.flatten(0, 1).index_select(0, order).view_as(x)
-
-    @staticmethod
-    def backward(ctx: Context, d_x: Tensor) -> tuple[Tensor, None]:
-        return d_x.flatten(0, 1).index_select(0, ctx.order).view_as(d_x), None
-
-
-def _sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
-    """The input's part of every gate's sum and the biases, (T, B, G·H), in memory of its own. A gru's b_hn stays out:
-    it is inside the brackets of r ⊙ (W_hn h + b_hn)."""
-    bias = w.bias_ih
-    if bias is not None and w.bias_hh is not None:
-        H = spec.hidden_size
-        bias = bias + (F.pad(w.bias_hh[: 2 * H], (0, H)) if spec.torch_class is torch.nn.GRU else w.bias_hh)
-    if not isinstance(x, Rows):
-        return F.linear(x, w.weight_ih, bias)
-    if x.table is not None:
-        return x.look_up(F.linear(x.table, w.weight_ih, bias))
-    return x.look_up(w.weight_ih.t() if bias is None else w.weight_ih.t() + bias)
 
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
@@ -199,7 +98,7 @@ class RnnBptt(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
-        _first_derivative_only()
+        first_derivative_only("bptt")
         h_0, W, h = ctx.saved_tensors
         slope = (h > 0).to(h) if ctx.relu else torch.addcmul(h.new_ones(()), h, h, value=-1)  # (T, B, H)
         d_a = d_output.clone(memory_format=torch.contiguous_format)  # dL/dh, and in the loop dL/dsum
@@ -209,7 +108,7 @@ class RnnBptt(torch.autograd.Function):
             if after is not None:
                 add(d_a_t, after)
             after = d_a_t.mul_(slope_t)
-        return d_a, d_a[0] @ W, _weight_gradient(d_a, h, h_0, ctx.half), None, None
+        return d_a, d_a[0] @ W, weight_gradient(d_a, h, h_0, ctx.half), None, None
 
 
 class GruBptt(torch.autograd.Function):
@@ -242,7 +141,7 @@ class GruBptt(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Context, d_output: Tensor) -> tuple[Tensor | None, ...]:
-        _first_derivative_only()
+        first_derivative_only("bptt")
         h_0, W, gates, h = ctx.saved_tensors
         T, B, H = h.shape
         q, r, z, half_n = torch.split(gates, H, dim=2)  # each (T, B, H), q doubled
@@ -265,7 +164,7 @@ class GruBptt(torch.autograd.Function):
             if t:
                 add(d_hs[t - 1].addcmul_(d_hs[t], kept[t]), q_r_z[t])
         d_h_0 = torch.addmm(d_h[0] * z[0], q_r_z[0], W)
-        d_W = _weight_gradient(d_a[:, :, : 3 * H], h, h_0, ctx.half)  # q | r | z
+        d_W = weight_gradient(d_a[:, :, : 3 * H], h, h_0, ctx.half)  # q | r | z
         d_W, d_b_n = torch.cat((d_W[H:], 2 * d_W[:H])), 2 * d_a[:, :, :H].sum((0, 1))
         return d_a[:, :, H:], d_h_0, d_W, d_b_n, None
 
@@ -308,7 +207,7 @@ class LstmBptt(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Context, d_output: Tensor | None, d_c_output: Tensor | None) -> tuple[Tensor | None, ...]:
-        _first_derivative_only()
+        first_derivative_only("bptt")
         h_0, c_0, W, gates, c, tanh_c, h = ctx.saved_tensors
         T, B, H = h.shape
         i, f, g, o = torch.split(gates, H, dim=2)  # each (T, B, H)
@@ -336,15 +235,7 @@ class LstmBptt(torch.autograd.Function):
             if t:
                 d_cs[t - 1].addcmul_(d_cs[t], forget[t])
                 add(d_hs[t - 1], d_as[t])
-        return d_a, d_a[0] @ W, d_c[0] * f[0], _weight_gradient(d_a, h, h_0, ctx.half), None
-
-
-def _first_derivative_only() -> None:
-    """Autograd enables gradients in backward only when asked for a second derivative, which is not written here."""
-    if torch.is_grad_enabled():
-        raise UsageError(
-            tr("engine bptt has no second derivative"), where="model.engine", todo=tr("take engine: torch, or loop")
-        )
+        return d_a, d_a[0] @ W, d_c[0] * f[0], weight_gradient(d_a, h, h_0, ctx.half), None
 
 
 def adder(W: Tensor, rows: int, half: bool) -> Callable[[Tensor, Tensor], object]:
@@ -380,20 +271,7 @@ def _has_onednn(W: Tensor, half: bool) -> bool:
     return not half or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _weight_gradient(d_a: Tensor, h: Tensor, h_0: Tensor, half: bool) -> Tensor:
-    """sum over t of d_a_tᵀ h_(t-1), (rows of W, H): one product, without shifting a copy of h."""
-    found = d_a[0].t() @ h_0
-    if len(h) > 1:
-        later, before = d_a[1:].flatten(0, 1).t(), h[:-1].flatten(0, 1)
-        if half:
-            found += later.bfloat16() @ before.bfloat16()
-        else:
-            found.addmm_(later, before)
-    return found
-
-
-_TURN: Callable[[Tensor, Tensor], Tensor] = _Turn.apply  # torch leaves it without types
-_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply
+_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply  # torch leaves it without types
 _GRU: Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor] = GruBptt.apply
 _LSTM: Callable[[Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]] = LstmBptt.apply
 
