@@ -257,7 +257,7 @@ def _our_signals() -> Iterator[None]:
             _end_at_once()
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, unwind) for number in _heard()}
     try:
         yield
     finally:
@@ -265,8 +265,13 @@ def _our_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _heard() -> list[signal.Signals]:
+    """The signals that this process was not started to ignore: a shell's background job ignores SIGINT."""
+    return [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def _end_at_once() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _heard():
         signal.signal(number, signal.SIG_DFL)
 
 
