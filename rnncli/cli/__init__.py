@@ -29,7 +29,7 @@ from rnncli.cli.processes import may_speak, only_one_process
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
-from rnncli.errors import Missing, RecipeError, RnncliError, UsageError
+from rnncli.errors import DataError, Missing, RecipeError, RnncliError, UsageError
 from rnncli.locale import LANGUAGES, language_of_environment, set_language, tr
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _our_signals() -> Iterator[None]:
             _end_at_once()
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, unwind) for number in _heard()}
     try:
         yield
     finally:
@@ -265,8 +265,13 @@ def _our_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _heard() -> list[signal.Signals]:
+    """The signals that this process was not started to ignore: a shell's background job ignores SIGINT."""
+    return [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def _end_at_once() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _heard():
         signal.signal(number, signal.SIG_DFL)
 
 
@@ -279,6 +284,11 @@ def _system_error(error: OSError) -> int:
 
         _drop_output()
         return say(cannot_write(error.filename or tr("standard output"), error), error)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        todo = tr("close other programs, or raise the limit: {command}", command="ulimit -n 4096")
+        return say(Missing(tr("too many files are open"), todo=todo), error)
+    if error.errno in (errno.EACCES, errno.EPERM) and error.filename:
+        return say(DataError(tr("may not be read: permission denied"), where=str(error.filename)), error)
     return _unexpected(error)
 
 

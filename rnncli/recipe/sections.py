@@ -77,6 +77,7 @@ class OneOf:
 
 
 MOST = 2**31 - 1  # of a whole number in a recipe
+LIMITS = {"num_layers": 1000, "threads": 1024}  # far above what anybody trains, and what the system can carry
 ESTIMATED = ("hidden_size", "embedding_size", "frame_size", "proj_size")  # what is too large fails by its memory
 
 
@@ -91,7 +92,7 @@ class Section(BaseModel):
         """No whole number is larger than a count can be. Seeds are no counts; a model's sizes have an estimate of the
         memory that they take."""
         numbers = value if isinstance(value, list) else [value]
-        most = 2**63 - 1 if info.field_name in ("seed", *ESTIMATED) else MOST
+        most = 2**63 - 1 if info.field_name in ("seed", *ESTIMATED) else LIMITS.get(info.field_name or "", MOST)
         if any(type(number) is int and abs(number) > most for number in numbers):
             raise ValueError(tr("a whole number up to {n} is expected", n=f"{most:,}"))
         return value
@@ -240,9 +241,7 @@ class CoreSection(Section):
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")
-    num_layers: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="L, stacked layers; not the sequence length"
-    )
+    num_layers: Annotated[int, Field(ge=1)] = Field(1, description="L, stacked layers; not the sequence length")
     bidirectional: bool = Field(False, description="a second set of cells reads from the end to the start")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="between layers, so it needs num_layers > 1")
     proj_size: Annotated[int, Field(ge=0)] = Field(0, description="lstm only: h is projected to this length; 0 is off")
@@ -301,7 +300,7 @@ class TrainSection(Section):
         0, description="of weights, order of the data and dropout"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes the GPU where one is")
-    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+    threads: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto", description="of torch's CPU kernels; auto gives small models one"
     )
     dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="of the weights")

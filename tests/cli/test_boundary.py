@@ -114,6 +114,8 @@ class OutOfMemoryError(RuntimeError):
         (RuntimeError("shape mismatch"), 1),
         (OSError(errno.ENOSPC, "No space left on device"), 6),
         (OSError(errno.EROFS, "Read-only file system", "/x/y"), 6),
+        (OSError(errno.EMFILE, "Too many open files", "/x/y"), 5),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 3),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 0),
         (RecursionError("deep"), 1),
         (typer.Exit(1), 1),
