@@ -6,10 +6,8 @@ config = validate(document, config_class(task_name(document, task_names())))
 
 from rnncli.recipe.check import describe as describe
 from rnncli.recipe.check import known_keys as known_keys
-from rnncli.recipe.check import renamed as renamed
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
-from rnncli.recipe.check import without_effect as without_effect
 from rnncli.recipe.document import Document as Document
 from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
@@ -21,6 +19,8 @@ from rnncli.recipe.locate import find_recipe as find_recipe
 from rnncli.recipe.locate import is_path as is_path
 from rnncli.recipe.locate import packaged_recipes as packaged_recipes
 from rnncli.recipe.locate import recipe_folder as recipe_folder
+from rnncli.recipe.remarks import renamed as renamed
+from rnncli.recipe.remarks import without_effect as without_effect
 from rnncli.recipe.sections import CellName as CellName
 from rnncli.recipe.sections import Clash as Clash
 from rnncli.recipe.sections import CoreSection as CoreSection

@@ -70,29 +70,6 @@ def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
             return made
 
 
-def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:
-    """A sentence for each value that is written by a former name whose meaning may mislead."""
-    said = []
-    for key, field in known_fields(config):
-        node = document.node(key)
-        for mark in field.metadata:
-            if isinstance(mark, OneOf) and node is not None and node.content in mark.misleading:
-                now = mark.aliases[node.content]
-                said.append(tr("{key}: {old} is called {new} now", key=key, old=node.content, new=now))
-    return said
-
-
-def without_effect(document: Document, config: RecipeConfig) -> list[str]:
-    """A sentence for each key that was written and, beside the others, has no effect."""
-    said = []
-    for section in type(config).model_fields:
-        value = getattr(config, section)
-        for key, why in value.idle() if isinstance(value, Section) else ():
-            if document.node(f"{section}.{key}") is not None:
-                said.append(tr("{key} has no effect with {why}", key=f"{section}.{key}", why=why))
-    return said
-
-
 def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
     def place(fault: Fault) -> tuple[int, int]:
         name, _, line = fault.where.rpartition(":")

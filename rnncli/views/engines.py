@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CoreSpec, State
-from rnncli.errors import UsageError
+from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
 from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, PlainCore, run_by
@@ -61,7 +61,7 @@ def engines_for(core: Core, spec: CoreSpec) -> list[str]:
             with torch.no_grad():
                 x = torch.zeros(1, 1, spec.input_size).to(next(core.parameters()))
                 run_by(engine, core, x)
-        except (UsageError, ValueError):
+        except (Missing, UsageError, ValueError):
             continue
         found.append(engine)
     return found

@@ -34,6 +34,11 @@ def test_a_key_without_effect_is_named(recipe: str, setting: str, said: str) -> 
     assert said in sentence
 
 
+def test_what_stands_in_the_file_is_not_named_where_other_data_is_typed() -> None:
+    loaded = load_recipe("hello", ["data.path=words.tsv"], {"data.path": ("--data", "words.tsv")})
+    assert without_effect(loaded.document, loaded.config) == []
+
+
 @pytest.mark.parametrize("name", ["language-model", "names"])
 def test_an_embedding_of_one_hot_inputs_is_named(name: str) -> None:
     loaded = load_recipe(name, ["model.input=one-hot", "model.embedding_size=3"])
