@@ -7,10 +7,7 @@ a batch needs it, except an .npz of all films, which numpy can only read whole: 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,22 +18,20 @@ import numpy.typing as npt
 
 from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
+from rnncli.data.film_files import ARRAYS, entries, read_sequence
 from rnncli.data.folder import NamePattern, with_fields
 from rnncli.data.made import shapes
 from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
 from rnncli.data.table import Key, open_table
-from rnncli.errors import DataError, Missing
+from rnncli.errors import DataError
 from rnncli.files import open_binary, shown
 from rnncli.locale import tr, trn
 
 MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
-ARRAYS = (".npy", ".npz")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 LENGTHS = "lengths"  # an array that an .npz may have or not; one of another name must be there
 TABLE = "labels.tsv"  # in a folder, beside the films it names
-MAX_PICTURE = 64 << 20  # bytes of one picture's file
 KEEP = 512 << 20  # bytes of frames held in memory
 
 
@@ -217,32 +212,16 @@ def list_sequences(
     return _class_folders(path)
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What may be a film or a frame, in natural order: frame2 before frame10. Hidden files are passed over."""
-    try:
-        found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise DataError(
-            tr("cannot be read as a folder: {why}", why=error.strerror or str(error)), where=shown(folder)
-        ) from error
-    return sorted(found, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    pieces = re.split(r"([0-9]+)", path.name)
-    return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
-
-
 def _is_sequence(entry: Path) -> bool:
     return entry.is_dir() or entry.suffix.lower() in ARRAYS
 
 
 def _class_folders(path: Path) -> list[FrameSequence]:
-    classes = [entry for entry in _entries(path) if entry.is_dir()]
+    classes = [entry for entry in entries(path) if entry.is_dir()]
     films = [
         FrameSequence(shown(entry), folder.name, path=entry)
         for folder in classes
-        for entry in _entries(folder)
+        for entry in entries(folder)
         if _is_sequence(entry)
     ]
     if len({film.label for film in films}) < 2:
@@ -262,7 +241,7 @@ def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: s
     for name in (label, by):
         if name is not None:
             pattern.need(name)
-    found = with_fields(filter(_is_sequence, _entries(path)), pattern, skipped)
+    found = with_fields(filter(_is_sequence, entries(path)), pattern, skipped)
     films = [
         FrameSequence(shown(entry), fields[label], "" if by is None else fields[by], entry) for entry, fields in found
     ]
@@ -284,78 +263,6 @@ def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) 
     if not films and not skipped.count:
         raise DataError(tr("the table has no rows"), where=table.name)
     return films
-
-
-def read_sequence(path: Path) -> npt.NDArray[np.generic]:
-    """One film, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. DataError otherwise."""
-    if path.suffix.lower() in ARRAYS and not os.path.isdir(path):
-        arrays = read_arrays(path)
-        if len(arrays) != 1:
-            raise DataError(tr("holds {n} arrays; a film is one array", n=len(arrays)), where=shown(path))
-        return _as_sequence(next(iter(arrays.values())), shown(path))
-    if not os.path.isdir(path):
-        with open_binary(path):
-            pass
-        raise DataError(tr("is no film: a folder of frames, .npy or .npz is wanted"), where=shown(path))
-    frames: list[npt.NDArray[np.generic]] = []
-    for entry in _entries(path):
-        if entry.suffix.lower() == ".npy":
-            frame = read_arrays(entry)["array"]
-        elif entry.suffix.lower() in PICTURES:
-            frame = _picture(entry)
-        else:
-            continue
-        if frame.ndim == 2:
-            frame = frame[..., None]
-        if frame.ndim != 3 or (frames and frame.shape != frames[0].shape):
-            raise DataError(
-                tr("a frame of shape {shape}; all frames of a film are alike", shape=frame.shape), where=shown(entry)
-            )
-        frames.append(frame)
-    if not frames:
-        raise DataError(tr("holds no frames ({known})", known=".npy " + " ".join(PICTURES)), where=shown(path))
-    return _as_sequence(np.stack(frames), shown(path))
-
-
-def _as_sequence(array: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.generic]:
-    if array.dtype.kind not in "uifb":
-        raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=where)
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or 0 in array.shape:
-        raise DataError(
-            tr("has shape {shape}; a film is (T, height, width) or (T, height, width, C)", shape=array.shape),
-            where=where,
-        )
-    return array
-
-
-def _picture(path: Path) -> npt.NDArray[np.generic]:
-    """(height, width) of a grey picture, (height, width, 3) of a coloured one; transparency is dropped."""
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise Missing(
-            tr("pictures are read through the extra: images"),
-            where=shown(path),
-            todo=tr("pip install 'rnncli[images]', or save the frames as .npy"),
-        ) from error
-    with open_binary(path) as file:
-        content = file.read(MAX_PICTURE + 1)
-    if len(content) > MAX_PICTURE:
-        raise DataError(tr("is larger than any picture: more than {n} bytes", n=f"{MAX_PICTURE:,}"), where=shown(path))
-    data = io.BytesIO(content)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that the picture is read in spite of
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(data)
-            grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
-            return np.asarray(picture.convert("L" if grey else "RGB"))
-    except UnidentifiedImageError as error:
-        raise DataError(tr("is no picture of a known format"), where=shown(path)) from error
-    except Exception as error:  # Pillow's readers raise whatever they stumble over
-        raise DataError(tr("is no picture that can be read: {why}", why=str(error)[:200]), where=shown(path)) from error
 
 
 def _archive(

@@ -24,7 +24,7 @@ from rnncli.data.audio import Sound, read_sound
 from rnncli.data.columns import read_columns
 from rnncli.data.conllu import read_conllu
 from rnncli.data.features import LogMel, resample
-from rnncli.data.images import read_sequence
+from rnncli.data.film_files import read_sequence
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table

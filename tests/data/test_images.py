@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.data import images
+from rnncli.data import film_files, images
 from rnncli.data.arrays import read_arrays
-from rnncli.data.images import list_sequences, read_sequence, read_sequences
+from rnncli.data.film_files import read_sequence
+from rnncli.data.images import list_sequences, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError, Missing
 
@@ -145,7 +146,7 @@ def test_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.value.where == f"{tmp_path}/0.png"
     monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 16)
     with pytest.raises(DataError, match="exceeds limit"):
-        images._picture(tmp_path / "1.png")
+        film_files._picture(tmp_path / "1.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(Missing, match="extra: images"):
         read_sequence(tmp_path)

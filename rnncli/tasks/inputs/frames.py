@@ -245,7 +245,7 @@ def numbers_first(label: str) -> tuple[int, str]:
 def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
     """(name, frames) of each sequence at a path. shape: of a frame."""
     from rnncli.data.arrays import read_arrays
-    from rnncli.data.images import ARRAYS, read_sequence
+    from rnncli.data.film_files import ARRAYS, read_sequence
 
     file = Path(path)
     if os.path.isdir(file) or file.suffix.lower() not in ARRAYS:
