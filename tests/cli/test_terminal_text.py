@@ -62,7 +62,7 @@ LINES: list[tuple[str, ...]] = [
     ("sweep", f"{BAD}.yaml", "--grid", "train.lr=0.1,0.2", "--epochs", "1", "--out", f"{BAD} sweep", "--seeds", "1"),
     ("demo", "--input", f"{BAD}.csv"),
     ("demo", "--save", f"{BAD}.svg"),
-    ("bench", f"{BAD}.yaml"),
+    ("bench", f"{BAD}.yaml", "--rounds", "5"),
     (BAD,),
     ("train", f"--{BAD}"),
     ("--lang", BAD),
@@ -73,7 +73,7 @@ LINES: list[tuple[str, ...]] = [
 HANDED_OVER = ("predict", "report")  # results that a program reads as they are; on a terminal: the test below
 
 
-def test_no_command_hands_on_what_commands_a_terminal(typed: Typed) -> None:
+def test_no_command_hands_on_what_commands_a_terminal(typed: Typed, starts_warm: None) -> None:
     Path(f"{BAD}.csv").write_text(CSV, encoding="utf-8")
     Path(f"{BAD} series.csv").write_text(SERIES.format(bad=BAD), encoding="utf-8")
     Path(f"{BAD}.conllu").write_text(CONLLU, encoding="utf-8")

@@ -54,7 +54,9 @@ def test_a_killed_process_leaves_no_lock_on_the_journal(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_a_search_goes_on_past_a_lock_that_optuna_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_goes_on_past_a_lock_that_optuna_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts_warm: None
+) -> None:
     """A symbolic link with a relative target, which leads nowhere: what a killed search of 0.1 left behind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
