@@ -53,9 +53,9 @@ def refuses(spec: CoreSpec) -> str:
 def faster(spec: CoreSpec, work: Work) -> float:
     """Beside torch's module by one thread's processor time (`tests/evidence/compiled.json`), training, forward alone:
 
-    - rnn: 1.3 to 5.2 of its rate, 1.0 to 2.5; level at B=512.
-    - gru: 1.3 to 7.7, 0.9 to 3.1.
-    - lstm: 0.8 to 1.1, 0.7 to 0.9: torch's is oneDNN's; but not in float64, nor for rows of different lengths, which it
+    - rnn: 1.3 to 5.5 of its rate, 1.2 to 2.4; level at B=512.
+    - gru: 1.3 to 7.8, 0.8 to 3.2.
+    - lstm: 0.9 to 1.1, 0.7 to 1.0: torch's is oneDNN's; but not in float64, nor for rows of different lengths, which it
       packs.
 
     Small cores are not worth the wait for the compiler.
