@@ -222,7 +222,7 @@ def _stand(
 ) -> list[Standing]:
     """One row: prepare, compare with torch, choose thread counts, time."""
     file = folder / "arrays.npz"
-    np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))  # type: ignore[arg-type]  # they are no allow_pickle
+    np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))  # type: ignore[arg-type]  # none is called allow_pickle
     work = {"cell": row.cell, "H": row.H, "B": row.B, "T": row.T, "pass": what, "loop": plan.loop}
     work |= {"V": CHARACTER[2], "lr": LEARNING_RATE}
     for process in processes.values():

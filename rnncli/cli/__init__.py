@@ -363,5 +363,5 @@ def main() -> NoReturn:
 
     share_cores()
     code = run(sys.argv[1:])
-    _end_at_once()  # what the interpreter still does is of no use to anybody
+    _end_at_once()  # nothing is left to do but the interpreter's own exit
     raise SystemExit(code)

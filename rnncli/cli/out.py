@@ -1,7 +1,7 @@
 """The one place where a command's text meets standard output and standard error, apart from `report`'s pages.
 
-A name or a word of somebody's data must not command a terminal: control characters and those that turn the writing
-direction are written out. What a program reads from a pipe or a file (`hand_over`) stays byte for byte as it is.
+Names and data must not control the terminal: control characters and bidirectional overrides are shown escaped. What a
+program reads from a pipe or a file (`hand_over`) stays byte for byte as it is.
 """
 
 from __future__ import annotations
@@ -56,5 +56,5 @@ def drop_output() -> None:
     """Nobody can read what is left in stdout's buffer; without this the interpreter stumbles over it at its end."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # stdout is no file (in tests)
+    except (OSError, ValueError):  # stdout is not a file (in tests)
         return

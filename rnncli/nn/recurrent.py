@@ -128,9 +128,9 @@ def run(
     if engine == "auto":
         engine = choose_engine(spec, work.dtype, work.device, T=T, padded=work.padded, gradients=work.gradients)
     chosen = engine_of(engine)
-    # a model that was trained by an engine that is not installed here answers all the same
-    able = chosen.can(spec) or (bool(chosen.missing()) and not work.gradients and not chosen.refuses(spec))
-    if able and (chosen.missing() or not chosen.worth(work)):
+    # without gradients, torch also stands in for an engine that is not installed: a trained model runs anywhere
+    replaced = not work.gradients if chosen.missing() else not chosen.worth(work)
+    if replaced and not chosen.refuses(spec):
         engine = "torch"
     return run_by(engine, core, x, lengths, state)
 

@@ -56,7 +56,7 @@ def test_every_library_is_told_how_many_threads(tmp_path: Path) -> None:
 
 def ask(process: Process, row: Row, folder: Path, what: str = "train", loop: bool = False) -> None:
     arrays = folder / "arrays.npz"
-    np.savez(arrays, **(loop_arrays(row) if loop else layer_arrays(row)))  # type: ignore[arg-type]  # they are no allow_pickle
+    np.savez(arrays, **(loop_arrays(row) if loop else layer_arrays(row)))  # type: ignore[arg-type]  # none is called allow_pickle
     work = {"cell": row.cell, "H": row.H, "B": row.B, "T": row.T, "pass": what, "loop": loop, "V": 65, "lr": 0.002}
     process.ask({"do": "prepare", "work": work, "arrays": str(arrays)})
 

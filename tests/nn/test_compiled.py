@@ -222,7 +222,7 @@ def test_refused_or_left_to_torch() -> None:
 
 def test_without_numba_a_model_answers_and_does_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
     core, x, _ = made(CoreSpec("gru", "tanh", 2, 3), 4, 2, torch.float32)
-    monkeypatch.setattr("rnncli.nn.engines._base.find_spec", lambda name: None)
+    monkeypatch.setattr("rnncli.nn.engines._base._installed", lambda name: False)
     with torch.no_grad():
         assert torch.equal(run(core, x, engine="compiled")[0], run_by("torch", core, x)[0])
     with pytest.raises(Missing, match="engine compiled needs numba") as refused:

@@ -87,7 +87,7 @@ def serve(make: Callable[[int], Library]) -> None:
                     began = time.perf_counter()
                     results = work.results()
                     answer = {"cold": time.perf_counter() - began}
-                    np.savez(request["into"], **results)  # type: ignore[arg-type]  # they are no allow_pickle
+                    np.savez(request["into"], **results)  # type: ignore[arg-type]  # none is called allow_pickle
                 case "time":
                     assert work is not None
                     processor, began = time.process_time(), time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -79,7 +80,13 @@ class Engine:
 
     def missing(self) -> list[str]:
         """The modules that it needs and that are not installed."""
-        return [name for name in self.needs if find_spec(name) is None]
+        return [name for name in self.needs if not _installed(name)]
+
+
+@cache
+def _installed(name: str) -> bool:
+    """Looked up once: it is asked for at every forward pass."""
+    return find_spec(name) is not None
 
 
 def _engine(module: ModuleType) -> Engine:

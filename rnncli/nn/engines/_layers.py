@@ -130,6 +130,14 @@ def input_sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
     return x.look_up(w.weight_ih.t() if bias is None else w.weight_ih.t() + bias)
 
 
+def refuses(engine: str, spec: CoreSpec) -> str:
+    """Why such an engine cannot run a core, "" where it can: they hold the equations of torch's modules."""
+    if spec.torch_class is not None and not spec.proj_size:
+        return ""
+    what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
+    return tr("engine {engine} is not written for {what}", engine=engine, what=what)
+
+
 def first_derivative_only(engine: str) -> None:
     """Autograd enables gradients in backward only when asked for a second derivative, which is not written here."""
     if torch.is_grad_enabled():

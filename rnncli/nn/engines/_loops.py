@@ -252,13 +252,26 @@ def _multiplied(out, a, b):
         out[j] = a[j] * b[j]
 
 
+@_part
+def _products_alone(threads):
+    """Keep this thread's products on this thread, where `threads` is the address of MKL's function for it; returns what
+    it was before."""
+    return _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+
+
+@_part
+def _products_as(threads, before):
+    if threads != 0:
+        _call_threads(threads, before)
+
+
 def _rnn_forward(h, h_0, W, relu, gemm, threads, shares):
     """h: (T, B, H), the sums of the input's part, overwritten by h_t. h_0: (B, H). W: (H, H), W_hhᵀ."""
     T, B, H = h.shape
     zero = h.dtype.type(0)
     for share in prange(shares):
         first, stop = B * share // shares, B * (share + 1) // shares
-        before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+        before = _products_alone(threads)
         for t in range(T):
             out = h[t, first:stop]
             _add_product(gemm, H, h_0[first:stop] if t == 0 else h[t - 1, first:stop], W, out)
@@ -268,8 +281,7 @@ def _rnn_forward(h, h_0, W, relu, gemm, threads, shares):
                         out[r, j] = zero if out[r, j] <= zero else out[r, j]  # a NaN stays one
             else:
                 _tanhs_in_place(out.reshape(-1))
-        if threads != 0:
-            _call_threads(threads, before)
+        _products_as(threads, before)
 
 
 def _rnn_backward(d, h, W, relu, gemm, threads, shares):
@@ -278,7 +290,7 @@ def _rnn_backward(d, h, W, relu, gemm, threads, shares):
     zero = h.dtype.type(0)
     for share in prange(shares):
         first, stop = B * share // shares, B * (share + 1) // shares
-        before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+        before = _products_alone(threads)
         for t in range(T - 1, -1, -1):
             out, now = d[t, first:stop], h[t, first:stop]
             if t < T - 1:
@@ -291,8 +303,7 @@ def _rnn_backward(d, h, W, relu, gemm, threads, shares):
                 for r in range(stop - first):
                     for j in range(H):
                         out[r, j] *= _rest(now[r, j] * now[r, j])
-        if threads != 0:
-            _call_threads(threads, before)
+        _products_as(threads, before)
 
 
 def _gru_forward(sums, gates, h, h_0, W, b_n, gemm, threads, shares):
@@ -302,7 +313,7 @@ def _gru_forward(sums, gates, h, h_0, W, b_n, gemm, threads, shares):
     kept = gates.shape[0]
     for share in prange(shares):
         first, stop = B * share // shares, B * (share + 1) // shares
-        before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+        before = _products_alone(threads)
         for t in range(T):
             g, s, out = gates[t % kept, first:stop], sums[t, first:stop], h[t, first:stop]
             past = h_0[first:stop] if t == 0 else h[t - 1, first:stop]
@@ -316,8 +327,7 @@ def _gru_forward(sums, gates, h, h_0, W, b_n, gemm, threads, shares):
                 _sigmoids(g[r, H : 3 * H])
                 _candidate(g[r, 3 * H :], s[r, 2 * H :], g[r, H : 2 * H], g[r, :H])
                 _between(out[r], g[r, 3 * H :], past[r], g[r, 2 * H : 3 * H])
-        if threads != 0:
-            _call_threads(threads, before)
+        _products_as(threads, before)
 
 
 def _gru_backward(d, d_a, gates, h, h_0, W, gemm, threads, shares):
@@ -326,7 +336,7 @@ def _gru_backward(d, d_a, gates, h, h_0, W, gemm, threads, shares):
     T, B, H = h.shape
     for share in prange(shares):
         first, stop = B * share // shares, B * (share + 1) // shares
-        before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+        before = _products_alone(threads)
         for t in range(T - 1, -1, -1):
             g, a, out = gates[t, first:stop], d_a[t, first:stop], d[t, first:stop]
             past = h_0[first:stop] if t == 0 else h[t - 1, first:stop]
@@ -344,8 +354,7 @@ def _gru_backward(d, d_a, gates, h, h_0, W, gemm, threads, shares):
                     for j in range(H):
                         earlier[r, j] += out[r, j] * g[r, 2 * H + j]
                 _add_product(gemm, H, a, W, earlier)
-        if threads != 0:
-            _call_threads(threads, before)
+        _products_as(threads, before)
 
 
 def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, gemm, threads, shares):
@@ -355,7 +364,7 @@ def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, gemm, threads, shares):
     kept = tanh_c.shape[0]
     for share in prange(shares):
         first, stop = B * share // shares, B * (share + 1) // shares
-        before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+        before = _products_alone(threads)
         for t in range(T):
             gate, cell, squashed, out = (
                 gates[t, first:stop], c[t, first:stop], tanh_c[t % kept, first:stop], h[t, first:stop],
@@ -371,8 +380,7 @@ def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, gemm, threads, shares):
             _tanhs(squashed.reshape(-1), cell.reshape(-1))
             for r in range(stop - first):
                 _multiplied(out[r], gate[r, 3 * H :], squashed[r])
-        if threads != 0:
-            _call_threads(threads, before)
+        _products_as(threads, before)
 
 
 def _lstm_backward(d, d_c, d_a, gates, c, tanh_c, c_0, W, gemm, threads, shares):
@@ -381,7 +389,7 @@ def _lstm_backward(d, d_c, d_a, gates, c, tanh_c, c_0, W, gemm, threads, shares)
     T, B, H = c.shape
     for share in prange(shares):
         first, stop = B * share // shares, B * (share + 1) // shares
-        before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
+        before = _products_alone(threads)
         for t in range(T - 1, -1, -1):
             gate, a, out = gates[t, first:stop], d_a[t, first:stop], d[t, first:stop]
             d_cell, squashed = d_c[t, first:stop], tanh_c[t, first:stop]
@@ -402,8 +410,7 @@ def _lstm_backward(d, d_c, d_a, gates, c, tanh_c, c_0, W, gemm, threads, shares)
                     for j in range(H):
                         earlier[r, j] += d_cell[r, j] * gate[r, H + j]
                 _add_product(gemm, H, a, W, d[t - 1, first:stop])
-        if threads != 0:
-            _call_threads(threads, before)
+        _products_as(threads, before)
 
 
 # What each loop is given: the dimensions of its arrays, then numbers (b: a truth value).

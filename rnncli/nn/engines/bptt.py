@@ -19,14 +19,14 @@ it does and how to do it"; the cells are those of rnncli.cells, where each equat
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from rnncli.cells import CoreSpec, State, Weights
-from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.engines._layers import Context, first_derivative_only, run_layers, weight_gradient
+from rnncli.nn.engines._layers import Context, first_derivative_only, refuses, run_layers, weight_gradient
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -40,13 +40,6 @@ SHORTEST = 10  # steps from which on it is faster than torch's modules: what it 
 def worth(work: Work) -> bool:
     """In training, over some steps: without gradients torch's module has less to do, and this has not."""
     return work.T >= SHORTEST and work.gradients
-
-
-def refuses(spec: CoreSpec) -> str:
-    if spec.torch_class is not None and not spec.proj_size:
-        return ""
-    what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
-    return tr("engine {engine} is not written for {what}", engine="bptt", what=what)
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
@@ -275,4 +268,4 @@ _RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply  # 
 _GRU: Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor] = GruBptt.apply
 _LSTM: Callable[[Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]] = LstmBptt.apply
 
-ENGINE = Engine(run, refuses, faster, worth, reads_tables=True)
+ENGINE = Engine(run, partial(refuses, "bptt"), faster, worth, reads_tables=True)

@@ -10,6 +10,7 @@ then as well, and kept on disk; see `_loops.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from rnncli.cells import CoreSpec, State, Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.engines._layers import Context, first_derivative_only, run_layers, weight_gradient
+from rnncli.nn.engines._layers import Context, first_derivative_only, refuses, run_layers, weight_gradient
 from rnncli.nn.engines._products import product_of
 
 SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it
@@ -41,13 +42,6 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
 
 def worth(work: Work) -> bool:
     return work.device == "cpu" and work.dtype in TYPES
-
-
-def refuses(spec: CoreSpec) -> str:
-    if spec.torch_class is not None and not spec.proj_size:
-        return ""
-    what = tr("projections") if spec.proj_size else tr("{cell} without memory or nonlinearity", cell=spec.cell)
-    return tr("engine {engine} is not written for {what}", engine="compiled", what=what)
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
@@ -187,4 +181,4 @@ _RNN: Callable[[Tensor, Tensor, Tensor, bool], Tensor] = RnnCompiled.apply  # to
 _GRU: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = GruCompiled.apply
 _LSTM: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = LstmCompiled.apply
 
-ENGINE = Engine(run, refuses, faster, worth, reads_tables=True, needs=("numba",), extra="fast")
+ENGINE = Engine(run, partial(refuses, "compiled"), faster, worth, reads_tables=True, needs=("numba",), extra="fast")
