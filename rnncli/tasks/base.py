@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rnncli.cells import State
     from rnncli.data.batch import Batch, Order
+    from rnncli.data.look import Look
 
 Metrics = dict[str, float]
 Better = Literal["lower", "higher"]
@@ -227,6 +228,15 @@ class Script:
     body: str
 
 
+@dataclass(frozen=True)
+class Suited:
+    """Why a recipe suits a file. rank: 3 where the file says so itself, 2 where it looks like it, 1 where it can be
+    read so."""
+
+    rank: Literal[1, 2, 3]
+    why: str
+
+
 class Suggested(dict[str, Json]):
     """What a file suggests for a recipe, and sentences on what was passed over."""
 
@@ -347,6 +357,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             where="--data",
             todo=tr("leave --data away"),
         )
+
+    def suits(self, look: Look, config: ConfigT) -> Suited | None:
+        """Whether a file is one for this recipe, for `recipes copy --data` without a name."""
+        return None
 
     def suggest_settings(self, path: str, config: ConfigT | None = None) -> dict[str, Json]:
         """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`: Suggested where
