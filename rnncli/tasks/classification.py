@@ -53,7 +53,7 @@ class Train(TrainSection):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="the share of a target that is spread over all classes"
     )
-    best_by: Literal["macro-f1", "accuracy", "loss"] = Field(
+    best_by: Literal["macro-f1", "accuracy", "mcc", "loss"] = Field(
         "macro-f1", description="the metric that decides which epoch is kept"
     )
 
@@ -66,7 +66,7 @@ class Config(RecipeConfig):
 
 
 class Classification(OneLabel[Config]):
-    METRICS: Mapping[str, Better] = {"macro-f1": "higher", "accuracy": "higher", "loss": "lower"}
+    METRICS: Mapping[str, Better] = {"macro-f1": "higher", "accuracy": "higher", "mcc": "higher", "loss": "lower"}
     config_class = Config
 
     def input(self, config: Config) -> LabelledInput[Any, Any]:
