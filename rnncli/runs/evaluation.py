@@ -27,7 +27,7 @@ class Requirement:
 
     def check(self, metrics: Metrics) -> Check:
         """Whether it holds; a metric that is no number holds nothing."""
-        value = metrics[self.metric]
+        value = metrics.get(self.metric, float("nan"))
         ok = {
             "<": value < self.limit,
             "<=": value <= self.limit,

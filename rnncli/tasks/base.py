@@ -56,6 +56,8 @@ class FittedState:
 def _to_json(value: Any) -> Json:
     if isinstance(value, Vocab | FittedState):
         return value.to_json()
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
     return dict(vars(value)) if is_dataclass(value) else value
 
 
@@ -285,6 +287,11 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     @abstractmethod
     def metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Metrics:
         """`loss` and the METRICS of the model on a part, in eval mode, by their names."""
+
+    def calibrate(self, config: ConfigT, model: nn.Module, part: PartT) -> None:
+        """What the model learns from the held-out part after every epoch, before its metrics, into buffers: how wide
+        its intervals have to be. Nothing, by default."""
+        return
 
     def baselines(self, config: ConfigT, splits: Splits[FittedT, PartT], part: str) -> list[Baseline]:
         """What simpler methods, fitted on the training part, reach on `part`."""

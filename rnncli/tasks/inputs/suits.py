@@ -31,7 +31,7 @@ def series(look: Look) -> Suited | None:
         return None
     shown = _listed(numbers)
     if table.date is not None and table.several is not None:
-        name = table.several[0]
+        name = " ".join(table.several.columns)
         return Suited(3, tr("dates, numbers in {columns}, a series for each {name}", columns=shown, name=repr(name)))
     if table.date is not None and table.date.ordered:
         return Suited(3, tr("dates in {date}, numbers in {columns}", date=_listed(table.date.columns), columns=shown))
