@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from rnncli.data.vocab import UNK
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
-from rnncli.recipe import CoreSection, Section
+from rnncli.recipe import CoreSection, DataPath, Section
 from rnncli.tasks.inputs.sentences import Fitted
-from rnncli.tasks.inputs.tokens import idle_embedding, token_front
+from rnncli.tasks.inputs.tokens import idle_embedding, start_from_vectors, token_front
 
 if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import CoreSpec
+    from rnncli.nn.frontends import TokenEmbedding
 
 
 class Characters(Section):
@@ -31,6 +33,13 @@ class Model(CoreSection):
         "one-hot", description="how a token becomes x_t; + characters: beside a second core over each word's letters"
     )
     embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
+    vectors: DataPath | None = Field(
+        None,
+        description="a text file of word vectors to start from (GloVe, fastText's .vec), embedding_size wide",
+    )
+    word_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="the share of words read as <unk> in training, so that others, or letters, must do"
+    )
     characters: Characters = Field(Characters(), description="with input: embedding + characters")
     head: Literal["linear", "crf", "none"] = Field(
         "linear",
@@ -38,7 +47,7 @@ class Model(CoreSection):
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
-        yield from idle_embedding(self.input)
+        yield from idle_embedding(self.input, "vectors", "word_dropout")
         if self.input != "embedding + characters":
             yield "characters", f"input: {self.input}"
 
@@ -50,9 +59,23 @@ def build(model: Model, fitted: Fitted) -> nn.Module:
 
     if model.input == "embedding + characters":
         return _with_characters(model, fitted)
-    front, size = token_front(model.input, len(fitted.tokens), model.embedding_size)
+    if model.input == "embedding":
+        front: nn.Module = _words(model, fitted)
+        size = model.embedding_size
+    else:
+        front, size = token_front(model.input, len(fitted.tokens), model.embedding_size)
     rnn, spec = core_of_section(model, size)
     return SequenceModel(front, rnn, _head(model, spec, len(fitted.labels)), model.engine)
+
+
+def start_from_file(model: Model, net: nn.Module, fitted: Fitted, counts: Mapping[str, int]) -> list[str]:
+    """What of fresh weights comes from `vectors`. Returns notes; raises DataError."""
+    from rnncli.nn.frontends import TokenEmbedding
+
+    words = next((part for part in net.modules() if isinstance(part, TokenEmbedding)), None)
+    if model.vectors is None or words is None:
+        return []
+    return start_from_vectors(words, model.vectors, fitted.tokens, counts)
 
 
 def _head(model: Model, spec: CoreSpec, num_labels: int) -> nn.Module:
@@ -75,6 +98,13 @@ def _head(model: Model, spec: CoreSpec, num_labels: int) -> nn.Module:
     return NoHead()
 
 
+def _words(model: Model, fitted: Fitted) -> TokenEmbedding:
+    from rnncli.nn.frontends import TokenEmbedding
+
+    unknown = fitted.tokens.id(UNK) if model.word_dropout else 0
+    return TokenEmbedding(len(fitted.tokens), model.embedding_size, word_dropout=model.word_dropout, unknown=unknown)
+
+
 def _with_characters(model: Model, fitted: Fitted) -> nn.Module:
     from torch import nn
 
@@ -83,7 +113,7 @@ def _with_characters(model: Model, fitted: Fitted) -> nn.Module:
 
     small = model.characters
     assert fitted.characters is not None
-    words = nn.Embedding(len(fitted.tokens.tokens), model.embedding_size)
+    words = _words(model, fitted)
     letters = nn.Embedding(len(fitted.characters.tokens), small.embedding_size)
     changes = {"hidden_size": small.hidden_size, "num_layers": 1, "bidirectional": True, "dropout": 0.0, "proj_size": 0}
     characters, small_spec = core_of_section(model.model_copy(update=changes), small.embedding_size)

@@ -15,7 +15,7 @@ from rnncli.data.pictures import confusion
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
-from rnncli.recipe import RecipeConfig, TrainSection
+from rnncli.recipe import Clash, RecipeConfig, TrainSection
 from rnncli.records import Json, Message, Record, Table
 from rnncli.tasks.base import (
     IGNORED,
@@ -36,7 +36,7 @@ from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
 from rnncli.tasks.inputs.tokens import not_known, sample_text
 from rnncli.tasks.tag_tables import SHOWN, by_entity, by_tag, one_row
-from rnncli.tasks.tagger import Model, build
+from rnncli.tasks.tagger import Model, build, start_from_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,6 +58,15 @@ class Config(RecipeConfig):
     data: Data
     model: Model
     train: Train
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.model.word_dropout and self.data.pairs is not None:
+            yield Clash(
+                ("model.word_dropout", "data.pairs"),
+                tr("inline pairs have no <unk> that a word could be read as"),
+                tr("word_dropout: 0.0"),
+            )
 
 
 class Tagging(Task[Config, Fitted, Part]):
@@ -93,6 +102,9 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         return build(config.model, fitted)
+
+    def begin(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> list[str]:
+        return start_from_file(config.model, model, splits.fitted, splits.train.rows.tokens.counts())
 
     def label_names(self, config: Config, fitted: Fitted) -> Names:
         return Names(fitted.tokens.tokens, fitted.labels.tokens)

@@ -311,6 +311,7 @@ def subject_of_recipe(
     splits = task.read(config) if splits is None else splits
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.fitted).to(dtype_of(config.train.dtype)).eval()
+    task.begin(config, model, splits)
     return subject_of_task(
         recipe,
         model,
