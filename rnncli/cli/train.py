@@ -214,7 +214,7 @@ def _resume(
             put(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     _notes(recipe, rank)
-    job = prepare(recipe)
+    job = prepare(recipe, fresh=False)
     sentences = check_same(run.environment(), job, folder)
     if rank == 0:
         for sentence in sentences:

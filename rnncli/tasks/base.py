@@ -268,6 +268,11 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def build(self, config: ConfigT, fitted: FittedT) -> nn.Module:
         """A model with fresh weights, drawn from torch's current seed; forward(batch, state=None) -> Outputs."""
 
+    def begin(self, config: ConfigT, model: nn.Module, splits: Splits[FittedT, PartT]) -> list[str]:
+        """What of fresh weights is not drawn, such as word vectors from a file, put into the model in place. Not called
+        where weights come from elsewhere (a run that is opened or resumed). Returns notes; raises DataError."""
+        return []
+
     def label_names(self, config: ConfigT, fitted: FittedT) -> Names:
         """What token numbers and scores mean, for whoever shows them (`inspect`)."""
         return Names()

@@ -75,7 +75,12 @@ def matthews(counts: Tensor) -> float:
 
 def precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
     """0 where there is nothing to divide by."""
-    return right / predicted if predicted else 0.0, right / target if target else 0.0, 2 * right / (predicted + target)
+    both = predicted + target
+    return (
+        right / predicted if predicted else 0.0,
+        right / target if target else 0.0,
+        2 * right / both if both else 0.0,
+    )
 
 
 def mistakes(counts: Tensor, labels: Sequence[str]) -> Record:
