@@ -220,6 +220,7 @@ class Algorithms(Task[Config, Fitted, Part]):
         if not rule.symbols or rule.kind == "number":
             return None
         values = {"SYMBOLS": rule.symbols, "ANSWERS": rule.answers, "KIND": rule.kind, "FIXED": rule.fixed}
+        values["WORDS"] = rule.has_words
         return Script("", (), values, "SYMBOLS", " ".join(rule.symbols[:5]), _BODY)
 
     def predict(
@@ -239,7 +240,7 @@ class Algorithms(Task[Config, Fitted, Part]):
 
 
 _BODY = """\
-steps = list("".join(text.split()))
+steps = text.split() if WORDS else list("".join(text.split()))
 if FIXED and steps and steps[0] != SYMBOLS[-1]:
     steps.insert(0, SYMBOLS[-1])  # the sign that a row begins
 predicted = ""
