@@ -91,6 +91,20 @@ def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
     return shapes
 
 
+def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
+    """Parameters of gates that read x alone: for every gate W_ih x + b_ih."""
+    rows = spec.num_gates * spec.hidden_size
+    return {"weight_ih": (rows, inputs)} | ({"bias_ih": (rows,)} if spec.bias else {})
+
+
+def positive(a: Tensor) -> Tensor:
+    """g(a): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng et al. 2024
+    (arXiv:2410.01201), appendix B.3."""
+    import torch
+
+    return torch.where(a >= 0, a + 0.5, a.sigmoid())
+
+
 def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Draw a parameter as torch's modules do, from uniform(-1/sqrt(H), 1/sqrt(H))."""
     bound: float = spec.hidden_size**-0.5
@@ -102,6 +116,7 @@ def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 
 Step = Callable[["Tensor", State, Weights], tuple[State, Gates]]
+Parallel = Callable[["Tensor", Weights], tuple["Tensor", "Tensor"]]
 Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 1), in (-1, 1), anywhere
 
 
@@ -127,7 +142,10 @@ class Cell:
         cell can have. closed_form: nonlinearities with which `replay.closed_form` computes all steps at once.
     formulas: (with biases, nonlinearity) -> the equations that `demo` shows; else `equation`.
     paper_step: the form of a paper, where torch's is another one.
-    parallel: a form that computes all steps at once by a prefix scan; no cell of ours has one yet.
+    summed: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop computes
+        it for all steps at once.
+    parallel: of a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a and
+        b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t. Then a prefix scan over time computes all h.
     """
 
     step: Step
@@ -151,7 +169,8 @@ class Cell:
     closed_form: tuple[str, ...] = ()
     formulas: Callable[[bool, str], str] | None = None
     paper_step: Step | None = None
-    parallel: Step | None = None
+    summed: Step | None = None
+    parallel: Parallel | None = None
 
     @property
     def num_gates(self) -> int:
