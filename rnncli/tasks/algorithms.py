@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.made.automata import Automaton
 
 
 class Model(CoreSection):
@@ -214,6 +215,9 @@ class Algorithms(Task[Config, Fitted, Part]):
                 marks={tr("longest in training"): float(data.max_length)},
             )
         ]
+
+    def automaton(self, config: Config) -> Automaton | None:
+        return config.data.rule.automaton
 
     def script(self, config: Config, fitted: Fitted) -> Script | None:
         rule = config.data.rule

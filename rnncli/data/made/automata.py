@@ -13,12 +13,15 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
+UNSEEN = -1
+
 
 @dataclass(frozen=True)
 class Automaton:
     """A deterministic finite automaton that answers in every state (a Moore machine). A word begins in state 0.
 
-    symbols, answers: their names. transitions[state][symbol]: the next state. answer_of[state]: the answer's number.
+    symbols, answers: their names. transitions[state][symbol]: the next state; of an automaton that was observed, UNSEEN
+    where nothing was. answer_of[state]: the answer's number.
     """
 
     symbols: tuple[str, ...]
@@ -43,7 +46,7 @@ class Automaton:
         queue = [0]
         for state in queue:
             for symbol, after in enumerate(self.transitions[state]):
-                if after not in found:
+                if after != UNSEEN and after not in found:
                     found[after] = (*found[state], symbol)
                     queue.append(after)
         return found
@@ -55,12 +58,12 @@ class Automaton:
         a symbol leads from them to states that are told apart already.
         """
         reached = list(self.access_words())
-        block = {state: self.answer_of[state] for state in reached}
+        block = {UNSEEN: UNSEEN} | {state: self.answer_of[state] for state in reached}
         while True:
             seen = {state: (block[state], *(block[after] for after in self.transitions[state])) for state in reached}
             numbers = {signature: number for number, signature in enumerate(dict.fromkeys(seen.values()))}
-            done = len(numbers) == len(set(block.values()))
-            block = {state: numbers[seen[state]] for state in reached}
+            done = len(numbers) == len({block[state] for state in reached})
+            block |= {state: numbers[seen[state]] for state in reached}
             if done:
                 break
         first = {block[state]: state for state in reversed(reached)}  # a state of each block, in the order reached
@@ -74,13 +77,15 @@ class Automaton:
 
 def difference(a: Automaton, b: Automaton) -> tuple[int, ...] | None:
     """The first of the shortest words, one symbol at least, that two automata over the same symbols answer differently;
-    None where there is none."""
+    None where there is none. No word is followed where one of them was not seen to go."""
     words: dict[tuple[int, int], tuple[int, ...]] = {(0, 0): ()}
     queue = [(0, 0)]
     for pair in queue:
         for symbol in range(len(a.symbols)):
             after = a.transitions[pair[0]][symbol], b.transitions[pair[1]][symbol]
             word = (*words[pair], symbol)
+            if UNSEEN in after:
+                continue
             if a.answer_of[after[0]] != b.answer_of[after[1]]:
                 return word
             if after not in words:
