@@ -11,7 +11,7 @@ from torch import Tensor
 from rnncli.data.batch import mask
 from rnncli.data.made.automata import UNSEEN, Automaton, difference
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
+from rnncli.records import Check, Checks, Column, Diagram, Entry, Message, Record, Table
 from rnncli.report.numbers import percent
 from rnncli.views._extraction import START, STRAY, Extracted, Visits, extract
 from rnncli.views._show import about, place, places, replay_check, state_vectors
@@ -25,8 +25,8 @@ NEEDS: frozenset[str] = frozenset({"automaton"})
 OPTIONS = BATCH | {"layer", "variant"}
 ROWS = 100
 
-PICTURE = (60, 12)  # characters
-WIDE = 8  # symbols up to which each has a column
+POINTS = 1000  # visits drawn
+WIDE = 4  # symbols up to which each has a column
 SHOWN = 12
 EMPTY = "ε"
 MORE = 8  # clusters beyond twice the states of the minimal automaton, before it is given up
@@ -44,15 +44,12 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     names = state_names(len(found.automaton.transitions))
     B = core.calls[0].x.shape[1]
     text = about(subject, core) + (trn(" and {n} more row", " and {n} more rows", n=B - 1) if B > 1 else "")
-    points, explained = plane(visits.h)
-    title = tr("principal components, {share} of the variance", share=percent(explained))
     return [
         Message(text, name="about"),
         Message(verdict(found, language), name="verdict"),
         _states(found, language, _language_states(visits, language), visits, names),
         _moves(found, language, visits, names),
-        Message(title, "note", name="plane"),
-        Message(_picture(points, [_name(names, k) for k in found.state_of.tolist()]), "code", name="picture"),
+        _diagram(found, visits, names),
         Checks([_same_targets(subject, given, language), replay_check(made)]),
     ]
 
@@ -180,18 +177,23 @@ def _written(word: tuple[int, ...], automaton: Automaton) -> str:
     return (" " if any(len(symbol) > 1 for symbol in symbols) else "").join(symbols) or EMPTY
 
 
-def _picture(points: Tensor, names: list[str]) -> str:
-    """The visits in the plane; where several fall on one place of the grid, the state that is there most often."""
-    width, height = PICTURE
-    low, high = points.amin(0), points.amax(0)
-    at = (points - low) / (high - low).clamp(min=1e-30)
-    places: dict[tuple[int, int], Counter[str]] = {}
-    for (x, y), name in zip(at.tolist(), names, strict=True):
-        places.setdefault((round((1 - y) * (height - 1)), round(x * (width - 1))), Counter())[name] += 1
-    return "\n".join(
-        "".join(places[y, x].most_common(1)[0][0] if (y, x) in places else " " for x in range(width)).rstrip()
-        for y in range(height)
-    )
+def _diagram(found: Extracted, visits: Visits, names: list[str]) -> Diagram:
+    """The states in the plane of h's first two principal components; the start, which is no visit, at h_0 = 0."""
+    own, states = found.automaton, found.state_of.tolist()
+    places, explained = plane(torch.cat([visits.h, torch.zeros_like(visits.h[:1])]))
+    *points, start = [(x, y) for x, y in places.tolist()]
+    drawn = range(0, len(points), 1 + len(points) // POINTS)
+    there = [[points[k] for k in drawn if states[k] == state] for state in range(len(names))]
+    means = [places[:-1][found.state_of == state].mean(0).tolist() for state in range(len(names))]
+    centres = [(x, y) if there[state] else start for state, (x, y) in enumerate(means)]
+    leads: dict[tuple[int, int], list[str]] = {}
+    for state, moves in enumerate(own.transitions):
+        for symbol, after in zip(own.symbols, moves, strict=True):
+            if after != UNSEEN:
+                leads.setdefault((state, after), []).append(symbol)
+    title = tr("principal components, {share} of the variance", share=percent(explained))
+    answers = [own.answers[answer] for answer in own.answer_of]
+    return Diagram("diagram", centres, names, answers, there, {m: " ".join(on) for m, on in leads.items()}, title)
 
 
 def _same_targets(subject: Subject, given: Automaton, language: Automaton) -> Check:
