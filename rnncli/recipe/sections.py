@@ -237,7 +237,8 @@ class CoreSection(Section):
     engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
         "auto",
         description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt a loop over the "
-        "steps with backpropagation through time written out, compiled the same in machine code (extra fast)",
+        "steps with backpropagation through time written out, compiled the same in machine code (extra fast), "
+        "parallel a prefix scan over time, for cells whose state is linear in itself",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")
