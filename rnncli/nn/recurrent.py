@@ -84,6 +84,7 @@ def spec_of_section(section: CoreSection, input_size: int) -> CoreSpec:
         bidirectional=section.bidirectional,
         proj_size=section.proj_size,
         bias=section.bias,
+        options=tuple(section.cell_options().items()),
     )
 
 
