@@ -13,7 +13,7 @@ from rnncli.nn.recurrent import make_core, run_by
 from tests.linear_cells import FILE, THEIRS, H, found
 
 CELLS_HERE = tuple(THEIRS)
-ENGINES = ("loop",)
+ENGINES = ("loop", "parallel")
 
 
 class Ours(nn.Module):
