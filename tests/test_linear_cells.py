@@ -10,61 +10,60 @@ from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, weights_of
 from rnncli.nn.recurrent import make_core, run_by
-from tests.linear_cells import FILE, THEIRS, H, found
+from tests.linear_cells import CASES, FILE, H, found
 
-CELLS_HERE = tuple(THEIRS)
 ENGINES = ("loop", "parallel")
 
 
 class Ours(nn.Module):
     """A core of ours by one engine, batch first."""
 
-    def __init__(self, cell: str, engine: str) -> None:
+    def __init__(self, spec: CoreSpec, engine: str) -> None:
         super().__init__()
-        self.core, self.engine = make_core(CoreSpec(cell, "tanh", H, H, bias=False)).double(), engine
+        self.core, self.engine = make_core(spec).double(), engine
 
     def forward(self, x: Tensor) -> Tensor:
         return run_by(self.engine, self.core, x.transpose(0, 1))[0].transpose(0, 1)
 
 
-def ours(cell: str, engine: str) -> dict[str, Tensor]:
-    module = Ours(cell, engine)
+def ours(spec: CoreSpec, engine: str) -> dict[str, Tensor]:
+    module = Ours(spec, engine)
 
     def run(x: Tensor, W: Tensor) -> Tensor:
         h: Tensor = torch.func.functional_call(module, {"core.weight_ih_l0": W}, (x,))
         return h
 
-    return found(cell, run)
+    return found(spec, run)
 
 
-@pytest.mark.parametrize("cell", CELLS_HERE)
-def test_a_published_implementation_where_it_is_installed(cell: str) -> None:
-    package, run = THEIRS[cell]
-    pytest.importorskip(package)
-    theirs = found(cell, run)
+@pytest.mark.parametrize("name", CASES)
+def test_a_published_implementation_where_it_is_installed(name: str) -> None:
+    case = CASES[name]
+    pytest.importorskip(case.package)
+    theirs = found(case.spec, case.theirs)
     for engine in ENGINES:
-        torch.testing.assert_close(ours(cell, engine), theirs, rtol=0, atol=1e-12)
+        torch.testing.assert_close(ours(case.spec, engine), theirs, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS_HERE)
-def test_its_numbers(cell: str) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_its_numbers(name: str) -> None:
     """The same without it: what it gave, from a file."""
-    numbers = json.loads(FILE.read_text("utf-8"))[cell]
-    theirs = {name: torch.tensor(values, dtype=torch.float64) for name, values in numbers.items()}
+    numbers = json.loads(FILE.read_text("utf-8"))[name]
+    theirs = {key: torch.tensor(values, dtype=torch.float64) for key, values in numbers.items()}
     for engine in ENGINES:
-        torch.testing.assert_close(ours(cell, engine), theirs, rtol=0, atol=1e-12)
+        torch.testing.assert_close(ours(CASES[name].spec, engine), theirs, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS_HERE)
-def test_its_parallel_form_is_its_step(cell: str) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_its_parallel_form_is_its_step(name: str) -> None:
     """h = a ⊙ h_before + b, to the last bit."""
     torch.manual_seed(0)
-    w = weights_of(make_core(CoreSpec(cell, "tanh", 3, 4)))
-    x, h = torch.randn(5, 3), torch.randn(5, 4)
-    (after,), _ = CELLS[cell].step(x, (h,), w)
-    form = CELLS[cell].parallel
-    assert form is not None
-    a, b = form(nn.functional.linear(x, w.weight_ih, w.bias_ih), w)
+    spec = CASES[name].spec
+    cell, w = CELLS[spec.cell], weights_of(make_core(spec))
+    x, h = torch.randn(2, 5, H)
+    (after,), _ = cell.step(x, (h,), w)
+    assert cell.parallel is not None
+    a, b = cell.parallel(nn.functional.linear(x, w.weight_ih, w.bias_ih), w)
     assert torch.equal(a * h + b, after)
 
 

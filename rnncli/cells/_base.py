@@ -135,6 +135,7 @@ Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 
 class Cell:
     """What a file of this folder says of its cell, as `CELL`.
 
+    title: its name as papers write it, where torch has no class of it.
     step: x (B, I), the states before and the weights of one layer in one direction -> the states after, and every
         gate by name, (B, H).
     equation: how h follows, a line under the steps that `inspect` shows.
@@ -157,8 +158,8 @@ class Cell:
         the defaults.
     fits: (values of all options, H) -> key -> what is wrong with its value, where they do not go together.
     paper_step: the form of a paper, where torch's is another one.
-    summed: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop computes
-        it for all steps at once.
+    step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
+        computes it for all steps at once.
     parallel: of a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a and
         b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t. Then a prefix scan over time computes all h.
     """
@@ -186,8 +187,9 @@ class Cell:
     options: Mapping[str, Option] = field(default_factory=dict)
     fits: Callable[[Mapping[str, OptionValue], int], Mapping[str, str]] = any_values
     paper_step: Step | None = None
-    summed: Step | None = None
+    step_from_sums: Step | None = None
     parallel: Parallel | None = None
+    title: str = ""
 
     @property
     def num_gates(self) -> int:
@@ -308,7 +310,7 @@ class CoreSpec:
     def __str__(self) -> str:
         """Such as `LSTM(32, 64, 2 layers, bidirectional)`."""
         cell = CELLS[self.cell]
-        name = cell.torch_class or self.cell.capitalize()
+        name = cell.torch_class or cell.title or self.cell.capitalize()
         parts = [str(self.input_size), str(self.hidden_size)]
         if self.num_layers > 1:
             parts.append(tr("{n} layers", n=self.num_layers))

@@ -21,10 +21,10 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """
     from torch.nn.functional import linear
 
-    return summed(linear(x, w["weight_ih"], w.bias_ih), state, w)
+    return step_from_sums(linear(x, w["weight_ih"], w.bias_ih), state, w)
 
 
-def summed(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """The step from a = W_ih x + b_ih, (B, 3H)."""
     (h,) = state
     a_f, a_i, a_n = a.chunk(3, dim=-1)
@@ -72,6 +72,7 @@ CELL = Cell(
     candidate="n",
     recurrent_weight=False,
     formulas=formulas,
-    summed=summed,
+    step_from_sums=step_from_sums,
     parallel=parallel,
+    title="minLSTM",
 )

@@ -159,8 +159,8 @@ def run_core(
     """
     spec = spec_of(module)
     assert spec is not None
-    summed = CELLS[spec.cell].summed if step is None else None
-    step = summed or step or CELLS[spec.cell].step
+    step_from_sums = CELLS[spec.cell].step_from_sums if step is None else None
+    step = step_from_sums or step or CELLS[spec.cell].step
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
@@ -174,7 +174,7 @@ def run_core(
             output, after = run_layer(
                 step,
                 w,
-                xs if summed is None else F.linear(torch.stack(xs), w.weight_ih, w.bias_ih).unbind(0),
+                xs if step_from_sums is None else F.linear(torch.stack(xs), w.weight_ih, w.bias_ih).unbind(0),
                 tuple(tensor[row] for tensor in state),
                 mask=mask,
                 reverse=direction == 1,
