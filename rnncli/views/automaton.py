@@ -37,7 +37,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     assert given is not None  # NEEDS
     language, made = given.minimal(), subject.trace()
     core = subject.main(made)
-    ((layer, direction),) = places(core.spec, options, top=True)
+    layer, direction = places(core.spec, options, top=True)[0]
     home = place(layer, direction)
     visits = _visits(subject, state_vectors(made, core, home, options.variant or "h"))
     found = extract(visits, language, 2 * len(language.transitions) + MORE)
