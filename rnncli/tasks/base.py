@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rnncli.cells import State
     from rnncli.data.batch import Batch, Order
+    from rnncli.data.look import Look
     from rnncli.data.made.automata import Automaton
 
 Metrics = dict[str, float]
@@ -228,6 +229,15 @@ class Script:
     body: str
 
 
+@dataclass(frozen=True)
+class Suited:
+    """Why a recipe suits a file. rank: 3 where the file says so itself, 2 where it looks like it, 1 where it can be
+    read so."""
+
+    rank: Literal[1, 2, 3]
+    why: str
+
+
 class Suggested(dict[str, Json]):
     """What a file suggests for a recipe, and sentences on what was passed over."""
 
@@ -352,6 +362,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             where="--data",
             todo=tr("leave --data away"),
         )
+
+    def suits(self, look: Look, config: ConfigT) -> Suited | None:
+        """Whether a file is one for this recipe, for `recipes copy --data` without a name."""
+        return None
 
     def suggest_settings(self, path: str, config: ConfigT | None = None) -> dict[str, Json]:
         """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`: Suggested where

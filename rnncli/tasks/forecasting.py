@@ -28,8 +28,10 @@ from rnncli.tasks.base import (
     Prediction,
     PredictOptions,
     Splits,
+    Suited,
     Task,
 )
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.series import (
     Data,
     Fitted,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.look import Look
 
 SHOWN_STEPS = 12  # of the forecast that closes a run
 
@@ -90,6 +93,9 @@ class Forecasting(Task[Config, Fitted, Part]):
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return read_new_series(config.data, fitted, path)
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.series(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_columns(path, config.data if config is not None else None)

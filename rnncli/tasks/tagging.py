@@ -28,9 +28,11 @@ from rnncli.tasks.base import (
     PredictOptions,
     Script,
     Splits,
+    Suited,
     Task,
     loss_of_steps,
 )
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
 from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import CoreSpec, State
+    from rnncli.data.look import Look
 
 SHOWN = 16  # steps of the example, and tags of the table, that a closing screen shows
 SHOWN_LABELS = 40  # in the confusion matrix
@@ -90,6 +93,9 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return self.input(config).read_part(fitted, path)
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.tagged(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_tag(path)
