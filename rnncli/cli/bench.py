@@ -63,7 +63,10 @@ def bench(
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", metavar="loop|torch|bptt|compiled", help="All by default. Repeat it.", rich_help_panel=_WITH
+            "--engine",
+            metavar="loop|torch|bptt|compiled|parallel",
+            help="All by default. Repeat it.",
+            rich_help_panel=_WITH,
         ),
     ] = None,
     dtype: Annotated[

@@ -237,7 +237,8 @@ class CoreSection(Section):
     engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
         "auto",
         description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt a loop over the "
-        "steps with backpropagation through time written out, compiled the same in machine code (extra fast)",
+        "steps with backpropagation through time written out, compiled the same in machine code (extra fast), "
+        "parallel a prefix scan over time, for cells whose state is linear in itself",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")
@@ -247,9 +248,22 @@ class CoreSection(Section):
     proj_size: Annotated[int, Field(ge=0)] = Field(0, description="lstm only: h is projected to this length; 0 is off")
     bias: bool = Field(True, description="whether the cells have bias vectors")
 
+    def cell_options(self) -> dict[str, names.OptionValue]:
+        """Every option of the cell, by its name. A section that was made for another cell, as train.compare makes
+        them, has the values that this one takes too, and else its defaults."""
+        values, found = dict(self), dict[str, names.OptionValue]()
+        for name, option in names.CELLS[self.cell].options.items():
+            try:
+                found[name] = option.checked(values.get(name, option.default))
+            except ValueError:
+                found[name] = option.default
+        return found
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        cell = names.CELLS[self.cell]
+        cell, options = names.CELLS[self.cell], self.cell_options()
+        for key, what in cell.fits(options, self.hidden_size).items():
+            yield Clash((key, "cell"), what)
         if self.nonlinearity not in cell.nonlinearities:
             yield Clash(
                 ("nonlinearity", "cell"),
@@ -269,7 +283,8 @@ class CoreSection(Section):
                 ("proj_size", "hidden_size"),
                 tr("proj_size must be smaller than hidden_size, {n}", n=self.hidden_size),
             )
-        if self.engine == "torch" and (cell.torch_class is None or self.nonlinearity == "none"):
+        other = any(options[name] != option.default for name, option in cell.options.items())
+        if self.engine == "torch" and (cell.torch_class is None or other or self.nonlinearity == "none"):
             yield Clash(
                 ("engine", "cell", "nonlinearity"),
                 tr("torch has no module for this cell"),

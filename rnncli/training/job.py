@@ -15,8 +15,9 @@ from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
+from rnncli.names import compared_cells
 from rnncli.nn.crf import crf_of
-from rnncli.nn.recurrent import choose_engine
+from rnncli.nn.recurrent import choose_engine, spec_of_section
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
 from rnncli.training.process_group import Alone, ProcessGroup
@@ -199,20 +200,9 @@ def set_threads(model: nn.Module, batch_size: int) -> None:
 
 
 def with_cell(job: Job, name: str) -> Job:
-    """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
+    """The same job with another cell, as `train.compare` names it: same seed, sizes and settings."""
     config = job.config
-    variant, nonlinearity = (name, "") if name in CELLS else name.rsplit("-", 1)
-    cell = CELLS[variant]
-    kept = config.model.nonlinearity if config.model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
-    model = config.model.model_copy(
-        update={
-            "cell": variant,
-            "nonlinearity": nonlinearity or kept,
-            "engine": "auto",
-            "proj_size": config.model.proj_size if cell.projected else 0,
-        }
-    )
-    other = config.model_copy(update={"model": model})
+    other = config.model_copy(update={"model": model_with_cell(config.model, name)})
     torch.manual_seed(config.train.seed)
     built = job.task.build(other, job.splits.fitted).to(next(job.model.parameters()))
     job.task.begin(other, built, job.splits)
@@ -221,6 +211,20 @@ def with_cell(job: Job, name: str) -> Job:
     return made
 
 
-def cell_name(model: CoreSection) -> str:
-    """What `compare` calls this cell."""
-    return f"{model.cell}-{model.nonlinearity}" if CELLS[model.cell].compared else model.cell
+def model_with_cell(model: CoreSection, name: str) -> CoreSection:
+    """The `model:` of a recipe with another cell, as `train.compare` names it."""
+    variant, nonlinearity, options = compared_cells()[name]
+    cell = CELLS[variant]
+    kept = model.nonlinearity if model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
+    own = {
+        "cell": variant,
+        "nonlinearity": nonlinearity or kept,
+        "engine": "auto",
+        "proj_size": model.proj_size if cell.projected else 0,
+    }
+    return model.model_copy(update=own | options)
+
+
+def is_own_cell(model: CoreSection, name: str) -> bool:
+    """Whether `train.compare` names the cell that the recipe has anyway."""
+    return spec_of_section(model_with_cell(model, name), 1) == spec_of_section(model, 1)
