@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 import weakref
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,8 @@ BLOCK = 1 << 20  # tokens counted or written at a time
 LONGEST = 16 << 20  # characters of one word; more is no text made of words
 WAIT = 1.0  # seconds between two looks at whether another process is done
 FILE = "tokens.bin"
-_END = struct.Struct("<8sQ")  # behind the numbers and their JSON: a mark, and how many bytes of JSON
-_MARK = b"rnncli-1"
+_END = struct.Struct("<8sQI")  # behind the numbers and their JSON: a mark, how many bytes of JSON, a CRC of all before
+_MARK = b"rnncli-2"
 
 
 class Encoded(Protocol):
@@ -91,7 +92,7 @@ class InFile:
             self._file = os.open(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             weakref.finalize(self, os.close, self._file)
             size = os.fstat(self._file).st_size - _END.size
-            mark, length = _END.unpack(self._bytes(size, _END.size))
+            mark, length, self._checksum = _END.unpack(self._bytes(size, _END.size))
             about = json.loads(self._bytes(size - length, length)) if mark == _MARK and length <= size else {}
             self.types = about["types"]
             self._dtype = np.dtype(about["dtype"])
@@ -109,6 +110,14 @@ class InFile:
 
         width = self._dtype.itemsize
         return np.frombuffer(self._bytes(start * width, (stop - start) * width), self._dtype)
+
+    def check(self) -> None:
+        """Read it once, as the text itself was read. Raises DataError: it is not what was written."""
+        found, stop = 0, os.fstat(self._file).st_size - _END.size
+        for start in range(0, stop, BLOCK):
+            found = zlib.crc32(self._bytes(start, min(BLOCK, stop - start)), found)
+        if found != self._checksum:
+            raise _damaged(self.place)
 
     def _bytes(self, offset: int, length: int) -> bytes:
         data = _pread(self._file, length, offset) if offset >= 0 else b""
@@ -165,7 +174,7 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
 
 def _usable(text: Text, kind: Kind, place: Path) -> bool:
     try:
-        InFile(text.name, kind, place)
+        InFile(text.name, kind, place).check()
     except DataError:
         return False
     return True
@@ -194,20 +203,23 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
         _require_room(place.parent, text.characters * numbers.dtype.itemsize)
     what, total = tr("encoding {name}", name=text.short), bytes_of(text.source)
     said = tr("encoding {name} once, into {file}", name=text.name, file=shown(place))
+    if place.exists():
+        said = tr("{file} was damaged: encoding {name} again", name=text.name, file=shown(place))
     yield Reading(what, 0, total, said)
     with writing(place) as file:
-        done = size = 0
+        done = size = checksum = 0
         for piece in text.pieces():
-            found = numbers.of(piece)
-            file.write(found.tobytes())
-            size += len(found)
+            found = numbers.of(piece).tobytes()
+            file.write(found)
+            size, checksum = size + len(found), zlib.crc32(found, checksum)
             done += len(piece.encode("utf-8"))
             yield Reading(what, done, total)
-        rest = numbers.rest()
-        file.write(rest.tobytes())
-        about = {"kind": kind, "dtype": numbers.dtype.str, "size": size + len(rest), "types": list(numbers.types)}
+        rest = numbers.rest().tobytes()
+        file.write(rest)
+        size = (size + len(rest)) // numbers.dtype.itemsize
+        about = {"kind": kind, "dtype": numbers.dtype.str, "size": size, "types": list(numbers.types)}
         raw = json.dumps(about).encode("ascii")
-        file.write(raw + _END.pack(_MARK, len(raw)))
+        file.write(raw + _END.pack(_MARK, len(raw), zlib.crc32(rest + raw, checksum)))
 
 
 def _require_room(folder: Path, needed: int) -> None:

@@ -211,6 +211,10 @@ class DataSection(Section):
     split: SplitSection = Field(SplitSection(), description="with path: the parts, as shares")
     on_bad: Literal["stop", "skip"] = Field("stop", description="when a record cannot be used: stop, or skip and count")
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.train is not None:
+            yield "split", tr("separate files")
+
     def has_source(self) -> bool:
         """Whether the recipe says where the data is."""
         return any(getattr(self, key) is not None for key in self.SOURCES)
@@ -388,3 +392,9 @@ class RecipeConfig(Section):
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")
     train: TrainSection = Field(description="how it is trained")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Of all sections, by dotted keys; a task adds what one section makes idle in another."""
+        for name in ("data", "model", "train"):
+            section: Section = getattr(self, name)
+            yield from ((f"{name}.{key}", why) for key, why in section.idle())

@@ -23,6 +23,7 @@ from rnncli.records import Json, json_object
 from rnncli.runs.checkpoint_schema import after_a_step, check_carry, fitting, number
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
+from rnncli.weights.read import utf8_path
 
 FORMAT = 1
 PLAIN = (
@@ -90,7 +91,7 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
     """
     try:
         fresh = after_a_step(state.optimizer)
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as name, safe_open(name, framework="pt") as file:
             document = json.loads((file.metadata() or {})["rnncli"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if document["format"] != FORMAT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,9 @@ from rnncli.nn.recurrent import choose_engine, spec_of_section
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
 from rnncli.training.process_group import Alone, ProcessGroup
+
+HELD = 5  # sizes of the weights that training holds: gradients, two moments, and the best (or a dry run's copy) too
+SAVED = 8  # and those that a checkpoint takes for a moment: all but the gradients, as tensors and as a file's bytes
 
 
 @dataclass
@@ -100,9 +104,6 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
     device = _own_device(config)
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)
-    together = this_process().local_world if device.type == "cpu" else 1
-    todo = tr("lower hidden_size or batch_size")
-    require_memory(together * cost.memory, tr("training this model"), where="model", todo=todo)
     config = _resolved(config, specs, device, cost)
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
@@ -136,39 +137,57 @@ def _own_device(config: RecipeConfig) -> torch.device:
     return device
 
 
-def estimate(task: AnyTask, config: RecipeConfig, splits: AnySplits) -> tuple[Cost, list[CoreSpec]]:
-    """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken."""
+def estimate(
+    task: AnyTask, config: RecipeConfig, splits: AnySplits, *, trains: bool = True
+) -> tuple[Cost, list[CoreSpec]]:
+    """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken. trains: otherwise
+    the model only looks at a batch, forward and backward. Raises Missing: more memory than there is."""
+    what, where = tr("training this model") if trains else tr("this model"), "model"
+    todo = tr("lower hidden_size or batch_size")
     try:
         with torch.device("meta"):
             shape = task.build(config, splits.fitted)
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
-        model, todo = config.model, tr("lower hidden_size or embedding_size")
+        model = config.model
         gates = CELLS[model.cell].num_gates
-        least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone, as below
-        require_memory(max(least, 1 << 60), tr("training this model"), where="model", todo=todo)
+        least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone
+        require_memory(max(least, 1 << 60), what, where=where, todo=tr("lower hidden_size or embedding_size"))
         raise
     specs = list(cores_of(shape).values())
-    # weights, gradients and two moments before any batch is made: the model alone may already be too large
-    weights = parameters * 4 * (8 if config.train.dtype == "float64" else 4)
-    require_memory(weights, tr("training this model"), where="model", todo=tr("lower hidden_size or embedding_size"))
+    weights = parameters * dtype_of(config.train.dtype).itemsize
+    held, saved = (HELD * weights, SAVED * weights) if trains else (2 * weights, 0)
+    # before any batch is made: the model alone may already be too large
+    require_memory(held + saved, what, where=where, todo=tr("lower hidden_size or embedding_size"))
     batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0, world=this_process().world))))
+    memory = held + max(saved, activations(shape, specs, batch))
+    processes = this_process().local_world if trains and pick_device(config.train.device).type == "cpu" else 1
+    require_memory(processes * memory, what, where=where, todo=todo)
     T, B = batch.inputs.shape[:2]
-    return Cost(T, B, batch.lengths is not None, parameters, weights + activations(shape, specs, batch)), specs
+    return Cost(T, B, batch.lengths is not None, parameters, memory), specs
 
 
 def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
-    """Bytes that one forward and backward pass holds: input, gates and states of every core, and what heads give."""
-    T, B = batch.inputs.shape[:2]
-    numbers = batch.inputs.numel()
+    """Bytes that one forward and backward pass holds: what convolutions, cores and linear layers take and give at each
+    step, and the gates, each with its gradient and a copy on the way."""
+    inputs = batch.inputs
+    tensors = [inputs, *(t for t in (batch.targets, *batch.extra.values()) if t is not None)]
+    steps = max(tensor.shape[:2].numel() for tensor in tensors)  # of a decoder, or of a word's characters, too
+    places = inputs.numel() // max(1, inputs.shape[-1])  # of a convolution, whose channels are the last axis
+    numbers = inputs.numel()
+    for module in shape.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            numbers += places * module.out_channels
+        elif isinstance(module, nn.Linear):
+            numbers += steps * module.out_features
     for spec in specs:
         for layer in range(spec.num_layers):
             per_step = spec.layer_input_size(layer) + spec.num_directions * spec.hidden_size * (2 * spec.num_gates + 3)
-            numbers += T * B * per_step
-    numbers += 3 * T * B * max((m.out_features for m in shape.modules() if isinstance(m, nn.Linear)), default=0)
+            matrices = sum(math.prod(shape) for shape in spec.states.values() if len(shape) > 1)  # states of a step
+            numbers += steps * (per_step + spec.num_directions * matrices)
     crf = crf_of(shape)
-    numbers += 0 if crf is None else 2 * T * B * crf.out_features**2  # every pair of labels, at every step
-    return 4 * numbers
+    numbers += 0 if crf is None else steps * crf.out_features**2  # every pair of labels, at every step
+    return 3 * 4 * numbers
 
 
 def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:

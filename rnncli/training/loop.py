@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
+import sys
+import tempfile
 import time
 import warnings
 from collections import deque
@@ -98,6 +102,7 @@ def start(job: Job) -> TrainState:
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
     """Of torch.optim, by the recipe's name; torch's fused implementation where it has one for these parameters."""
+    _load_dynamo()
     name, arguments = train.optimizer_call()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     cls = getattr(torch.optim, name)
@@ -106,6 +111,15 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
     )
     made: torch.optim.Optimizer = cls(parameters, **arguments, **({"fused": True} if fused else {}))
     return made
+
+
+def _load_dynamo() -> None:
+    """Every optimizer of torch loads its compiler, which makes a folder in TMPDIR and leaves it there, empty."""
+    if "torch._dynamo" not in sys.modules and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+            importlib.import_module("torch._dynamo")
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
 
 
 def make_schedule(

@@ -76,6 +76,10 @@ class Data(Section):
         """What answers are judged by."""
         return "mse" if self.problem in NUMBERS else "accuracy"
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.problem != "copy":
+            yield "symbols", f"problem: {self.problem}"
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.min_length > self.max_length:

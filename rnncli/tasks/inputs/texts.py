@@ -36,7 +36,7 @@ from rnncli.tasks.inputs.labelled import (
     answers_so_far,
     log_probs,
 )
-from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, sources, split_rows
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, parts_in, sources, split_rows
 from rnncli.tasks.inputs.tokens import not_known, token_front
 from rnncli.tasks.labels import known_rows, label_vocab
 
@@ -74,6 +74,12 @@ class TextData(GroupedData):
             yield Clash(("label", "text"), tr("text and label are the same column"))
         if self.max_vocab == 1:
             yield Clash(("max_vocab",), tr("a vocabulary of one token, <unk>, tells nothing"), tr("0 keeps all"))
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        source = self.path or self.train
+        if isinstance(source, str) and is_folder(source) and not parts_in(source):
+            yield from ((key, tr("a folder")) for key in ("text", "header", "delimiter"))
 
     def class_of(self, label: str) -> str:
         return label if self.classes is None else self.classes[label]
