@@ -13,7 +13,7 @@ from torch import nn
 from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
-from rnncli.errors import Missing
+from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr, trn
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
@@ -50,7 +50,7 @@ class Job:
 
     def autocast(self) -> torch.autocast:
         """The precision in which the recipe has its loss computed, as a context."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
+        return autocast(self.device, self.config.train.precision)
 
     def steps_per_epoch(self) -> int:
         """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
@@ -101,11 +101,30 @@ def prepare(recipe: Recipe) -> Job:
     todo = tr("lower hidden_size or batch_size")
     require_memory(together * cost.memory, tr("training this model"), where="model", todo=todo)
     config = _resolved(config, specs, device, cost)
+    _require_fp16(config, device)
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.fitted).to(device=device, dtype=dtype_of(config.train.dtype))
     return Job(recipe, config, task, splits, model, device, cost)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which products are computed in that precision."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "float32")
+
+
+def _require_fp16(config: RecipeConfig, device: torch.device) -> None:
+    """Raises Missing or UsageError where fp16 is wanted and cannot be had. Of torch's CPU kernels not all know it."""
+    if config.train.precision != "fp16":
+        return
+    if device.type != "cuda":
+        todo = tr("--set train.precision=bf16, or --device cuda")
+        raise Missing(tr("fp16 is for a GPU"), where="train.precision", todo=todo)
+    if config.model.engine not in ("torch", "loop"):
+        what = tr("engine {engine} computes no products in fp16", engine=config.model.engine)
+        raise UsageError(what, where="train.precision", todo=tr("take engine: torch, or engine: loop"))
 
 
 def _own_device(config: RecipeConfig) -> torch.device:
