@@ -3,8 +3,7 @@
 Every token of a text has a number of its own there, its place among the text's distinct tokens (`types`); a run's
 vocabulary gives these numbers a meaning when they are read. So one encoding serves every vocabulary, split and window.
 A short text is encoded in memory, a longer one once into a file under the cache folder, named by its hash and by what
-a token is; it is read with pread, whose pages are the system's and not this process's (through a memory map 700 MB
-showed as 732 MB resident, through pread as 24 MB).
+a token is (`data.stored` says how that is read).
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import json
 import os
 import shutil
 import struct
-import sys
 import time
 import weakref
 import zlib
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rnncli.data.progress import Reading
+from rnncli.data.stored import InArray, pread
 from rnncli.data.text import Text, bytes_of
 from rnncli.data.vocab import LONGEST_SIGN, UNK, WRITTEN, Kind, Vocab, gaps, tokenize
 from rnncli.errors import CannotWrite, DataError, UsageError
@@ -64,20 +63,14 @@ class Encoded(Protocol):
         ...
 
 
-class InMemory:
+class InMemory(InArray):
     """An encoded text as an array."""
 
     place = None
 
     def __init__(self, name: str, kind: Kind, types: Sequence[str], numbers: Numbers) -> None:
+        super().__init__(numbers)
         self.name, self.kind, self.types = name, kind, types
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def read(self, start: int, stop: int) -> Numbers:
-        return self._numbers[start:stop]
 
 
 class InFile:
@@ -120,25 +113,10 @@ class InFile:
             raise _damaged(self.place)
 
     def _bytes(self, offset: int, length: int) -> bytes:
-        data = _pread(self._file, length, offset) if offset >= 0 else b""
+        data = pread(self._file, length, offset) if offset >= 0 else b""
         if len(data) != length:
             raise _damaged(self.place)
         return data
-
-
-def _pread(file: int, length: int, offset: int) -> bytes:
-    """length bytes from there, fewer at the file's end. One call of the system may give less than it is asked for."""
-    data = b""
-    while len(data) < length:
-        if sys.platform == "win32":
-            os.lseek(file, offset + len(data), os.SEEK_SET)
-            piece = os.read(file, length - len(data))
-        else:
-            piece = os.pread(file, length - len(data), offset + len(data))
-        if not piece:
-            break
-        data = data + piece if data else piece
-    return data
 
 
 def _damaged(place: Path) -> DataError:

@@ -323,8 +323,9 @@ class TrainSection(Section):
         "auto", description="of torch's CPU kernels; auto gives small models one"
     )
     dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="of the weights")
-    precision: Literal["float32", "bf16"] = Field(
-        "float32", description="bf16 computes products in bfloat16 (autocast)"
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32",
+        description="of products: bf16 in bfloat16 (autocast); fp16 in float16 on a GPU, the loss scaled up meanwhile",
     )
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="also save the state every so many updates; 0 is at the end of each epoch only"
@@ -358,8 +359,9 @@ class TrainSection(Section):
         optimizer, _ = _name_and_arguments(self.optimizer)
         if self.weight_decay not in ("auto", 0) and optimizer in names.NO_WEIGHT_DECAY:
             yield Clash(("weight_decay", "optimizer"), tr("{name} has no weight decay", name=optimizer))
-        if self.precision == "bf16" and self.dtype != "float32":
-            yield Clash(("precision", "dtype"), tr("bf16 computes on float32 weights"), tr("dtype: float32"))
+        if self.precision != "float32" and self.dtype != "float32":
+            what = tr("{name} computes on float32 weights", name=self.precision)
+            yield Clash(("precision", "dtype"), what, tr("dtype: float32"))
 
     def compared(self) -> list[str]:
         """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""

@@ -14,7 +14,7 @@ from torch import nn
 from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
-from rnncli.errors import Missing
+from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr, trn
 from rnncli.names import compared_cells
 from rnncli.nn.crf import crf_of
@@ -56,7 +56,7 @@ class Job:
 
     def autocast(self) -> torch.autocast:
         """The precision in which the recipe has its loss computed, as a context."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
+        return autocast(self.device, self.config.train.precision)
 
     def steps_per_epoch(self) -> int:
         """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
@@ -105,6 +105,7 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)
     config = _resolved(config, specs, device, cost)
+    _require_fp16(config, device)
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
@@ -112,6 +113,24 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
     if fresh:
         splits = replace(splits, notes=[*splits.notes, *task.begin(config, model, splits)])
     return Job(recipe, config, task, splits, model, device, cost)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which products are computed in that precision."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "float32")
+
+
+def _require_fp16(config: RecipeConfig, device: torch.device) -> None:
+    """Raises Missing or UsageError where fp16 is wanted and cannot be had. Of torch's CPU kernels not all know it."""
+    if config.train.precision != "fp16":
+        return
+    if device.type != "cuda":
+        todo = tr("--set train.precision=bf16, or --device cuda")
+        raise Missing(tr("fp16 is for a GPU"), where="train.precision", todo=todo)
+    if config.model.engine not in ("torch", "loop"):
+        what = tr("engine {engine} computes no products in fp16", engine=config.model.engine)
+        raise UsageError(what, where="train.precision", todo=tr("take engine: torch, or engine: loop"))
 
 
 def _own_device(config: RecipeConfig) -> torch.device:

@@ -23,6 +23,7 @@ class Options:
 
     steps, units: of the time axis and of the hidden state. layer: 0 is the lowest. direction: fwd or bwd. core: a name
     in the model. loss: last (asked at the last step) or all. variant: another form of the same, as the view has it.
+    lags: how many steps back.
     """
 
     steps: slice | None = None
@@ -32,6 +33,7 @@ class Options:
     core: str | None = None
     loss: Literal["last", "all"] | None = None
     variant: str | None = None
+    lags: int | None = None
 
     def given(self) -> list[str]:
         """The names of the options that somebody set."""
