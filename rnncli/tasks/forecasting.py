@@ -25,9 +25,11 @@ from rnncli.tasks.base import (
     Prediction,
     PredictOptions,
     Splits,
+    Suited,
     Task,
 )
 from rnncli.tasks.forecasts import Answer, naive, quantile_loss, score, simple_forecasts, written_like
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.scaled import Fitted, Part
 from rnncli.tasks.inputs.series import (
     last_windows,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.look import Look
     from rnncli.nn.model import Outputs
 
 SHOWN_STEPS = 12  # of the forecast that closes a run
@@ -129,6 +132,9 @@ class Forecasting(Task[Config, Fitted, Part]):
         part, notes = read_new_series(config.data, fitted, path)
         _require_no_minus(config, part.table.series)
         return part, notes
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.series(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_columns(path, config.data if config is not None else None)
