@@ -157,7 +157,7 @@ def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
     columns = [
         records.Column("name", "", "text"),
-        *(records.Column(name, tr(name)) for name in names),
+        *(records.Column(name, tr("bits per character") if name == "bits" else tr(name)) for name in names),
         records.Column("about", "", "text"),
     ]
     table: list[list[Entry]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]

@@ -16,6 +16,7 @@ from rnncli.device import dtype_of, pick_device, require_memory, this_process, t
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
 from rnncli.nn.crf import crf_of
+from rnncli.nn.heads import Tied
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
@@ -164,7 +165,7 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
         for layer in range(spec.num_layers):
             per_step = spec.layer_input_size(layer) + spec.num_directions * spec.hidden_size * (2 * spec.num_gates + 3)
             numbers += T * B * per_step
-    numbers += 3 * T * B * max((m.out_features for m in shape.modules() if isinstance(m, nn.Linear)), default=0)
+    numbers += 3 * T * B * max((m.out_features for m in shape.modules() if isinstance(m, nn.Linear | Tied)), default=0)
     crf = crf_of(shape)
     numbers += 0 if crf is None else 2 * T * B * crf.out_features**2  # every pair of labels, at every step
     return 4 * numbers
