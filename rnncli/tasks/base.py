@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rnncli.cells import State
     from rnncli.data.batch import Batch, Order
+    from rnncli.data.look import Look
 
 Metrics = dict[str, float]
 Better = Literal["lower", "higher"]
@@ -55,6 +56,8 @@ class FittedState:
 def _to_json(value: Any) -> Json:
     if isinstance(value, Vocab | FittedState):
         return value.to_json()
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
     return dict(vars(value)) if is_dataclass(value) else value
 
 
@@ -227,6 +230,15 @@ class Script:
     body: str
 
 
+@dataclass(frozen=True)
+class Suited:
+    """Why a recipe suits a file. rank: 3 where the file says so itself, 2 where it looks like it, 1 where it can be
+    read so."""
+
+    rank: Literal[1, 2, 3]
+    why: str
+
+
 class Suggested(dict[str, Json]):
     """What a file suggests for a recipe, and sentences on what was passed over."""
 
@@ -289,6 +301,11 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             where="--dynamic",
             todo=tr("it is for language models, which read a text in its order"),
         )
+
+    def calibrate(self, config: ConfigT, model: nn.Module, part: PartT) -> None:
+        """What the model learns from the held-out part after every epoch, before its metrics, into buffers: how wide
+        its intervals have to be. Nothing, by default."""
+        return
 
     def baselines(self, config: ConfigT, splits: Splits[FittedT, PartT], part: str) -> list[Baseline]:
         """What simpler methods, fitted on the training part, reach on `part`."""
@@ -361,6 +378,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             where="--data",
             todo=tr("leave --data away"),
         )
+
+    def suits(self, look: Look, config: ConfigT) -> Suited | None:
+        """Whether a file is one for this recipe, for `recipes copy --data` without a name."""
+        return None
 
     def suggest_settings(self, path: str, config: ConfigT | None = None) -> dict[str, Json]:
         """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`: Suggested where

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
 # files of this folder that are no tasks
-SHARED = ("base", "entities", "labels", "one_label", "registry", "tag_tables", "tagger")
+SHARED = ("base", "entities", "forecasts", "labels", "one_label", "propose", "registry", "tag_tables", "tagger")
 
 
 @cache

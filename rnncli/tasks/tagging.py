@@ -28,10 +28,12 @@ from rnncli.tasks.base import (
     PredictOptions,
     Script,
     Splits,
+    Suited,
     Task,
     loss_of_steps,
 )
 from rnncli.tasks.entities import OUTSIDE, Found, are_entity_tags
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
 from rnncli.tasks.inputs.tokens import not_known, sample_text
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.look import Look
     from rnncli.nn.model import Outputs
 
 SHOWN_LABELS = 40  # in the confusion matrix
@@ -96,6 +99,9 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return self.input(config).read_part(fitted, path)
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.tagged(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_tag(path)
