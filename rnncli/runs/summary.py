@@ -161,13 +161,18 @@ def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]
 LEAST = 3  # metrics of a table that stay where many do not fit
 
 
+def _label(name: str) -> str:
+    """What a metric is called where there is room."""
+    return tr("bits per character") if name == "bits" else tr(name)
+
+
 def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
     """One row per way to answer: its name, its metrics, a few words."""
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
     many = len(names) > LEAST + 2
     columns = [
         records.Column("name", "", "text"),
-        *(records.Column(name, tr(name), optional=many and k >= LEAST) for k, name in enumerate(names)),
+        *(records.Column(name, _label(name), optional=many and k >= LEAST) for k, name in enumerate(names)),
         records.Column("about", "", "text"),
     ]
     table: list[list[Entry]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]

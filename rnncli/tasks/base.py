@@ -294,6 +294,15 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Metrics:
         """`loss` and the METRICS of the model on a part, in eval mode, by their names."""
 
+    def dynamic_metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT, rate: float) -> Metrics:
+        """The same of a copy of the model that goes on learning, at that rate, from what it was measured on. Raises
+        UsageError: a task whose rows have no order."""
+        raise UsageError(
+            tr("task {name} has no dynamic evaluation", name=config.task),
+            where="--dynamic",
+            todo=tr("it is for language models, which read a text in its order"),
+        )
+
     def calibrate(self, config: ConfigT, model: nn.Module, part: PartT) -> None:
         """What the model learns from the held-out part after every epoch, before its metrics, into buffers: how wide
         its intervals have to be. Nothing, by default."""

@@ -18,6 +18,7 @@ from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr, trn
 from rnncli.names import compared_cells
 from rnncli.nn.crf import crf_of
+from rnncli.nn.heads import Tied
 from rnncli.nn.recurrent import choose_engine, spec_of_section
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
@@ -197,7 +198,7 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
     for module in shape.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d):
             numbers += places * module.out_channels
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Linear | Tied):
             numbers += steps * module.out_features
     for spec in specs:
         for layer in range(spec.num_layers):

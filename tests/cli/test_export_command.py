@@ -123,6 +123,12 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=40"),
         WORDS,
     ),
+    "tied weights": (
+        "word-language-model",
+        ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=20", "model.tie_weights=true",
+         "model.embedding_size=8", "model.cell=gru"),
+        WORDS[:2],
+    ),
     "words without <unk>": (
         "word-language-model",
         ("data.path={folder}/prose.txt", "data.min_count=1", "train.sample.temperature=0"),
