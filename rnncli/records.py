@@ -101,7 +101,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each."""
+    """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each.
+
+    band: the labels of two lines, one after the other in `lines`, lower first; the ground between them is shaded where
+    that can be drawn."""
 
     name: str
     x: Sequence[float]
@@ -111,6 +114,7 @@ class Series:
     title: str = ""
     log_y: bool = False
     marks: Mapping[str, float] = field(default_factory=dict)  # label -> x of a vertical mark
+    band: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from rnncli.nn.recurrent import Core, reads_tables, run
 
 class Outputs(NamedTuple):
     """What a model returns. scores: as the task has them, usually (T, B, C) or (B, C). state: the core's last state.
-    lengths: of scores, where the front end changed them. attention: (T_out, B, T_in), for models that attend."""
+    lengths: of scores, where the front end changed them. attention: (T_out, B, T_in), for models that attend. bounds:
+    (2, *scores.shape), below and above the scores, for models that forecast them."""
 
     scores: Tensor
     state: State | None = None
     lengths: Tensor | None = None
     attention: Tensor | None = None
+    bounds: Tensor | None = None
 
 
 class SequenceModel(nn.Module):

@@ -83,6 +83,7 @@ def _series(record: Series) -> Json:
         "x": strict(record.x),
         "lines": strict(record.lines),
         "marks": strict(record.marks),
+        **({"band": list(record.band)} if record.band else {}),
     }
 
 

@@ -191,6 +191,9 @@ def _plot_series(axes: Axes, record: Series, figure: Figure) -> None:
             color=charts.CURVES[k % len(charts.CURVES)],
             label=_label(label),
         )
+    if record.band:
+        lower, upper = ([float(value) for value in record.lines[label]] for label in record.band)
+        axes.fill_between(list(record.x), lower, upper, color="#888888", alpha=0.25, linewidth=0)
     for label, x in record.marks.items():
         axes.axvline(x, color="#777777", linewidth=1, linestyle=":")
         axes.annotate(_label(label), (x, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")

@@ -26,7 +26,13 @@ class Requirement:
     limit: float
 
     def check(self, metrics: Metrics) -> Check:
-        """Whether it holds; a metric that is no number holds nothing."""
+        """Whether it holds; NaN holds nothing. Raises UsageError: this run has no such metric."""
+        if self.metric not in metrics:
+            raise UsageError(
+                tr("this run's data has no {metric}", metric=self.metric),
+                where="--require",
+                todo=tr("it has {names}", names=", ".join(metrics)),
+            )
         value = metrics[self.metric]
         ok = {
             "<": value < self.limit,

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from rnncli.cells import CoreSpec
+from rnncli.nn.crf import Crf
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.nn.heads import NoHead, PerStep
 from rnncli.nn.model import SequenceModel
@@ -88,11 +89,12 @@ def _whole_script(run: Run, script: Script) -> str:
     scores = 'net["head"](output)' if "head" in parts else "output"
     dtype = "" if next(model.parameters()).dtype == torch.float32 else f".to({next(model.parameters()).dtype})"
     imports, functions = copied(script.module, script.functions)
+    known = "weights" if not isinstance(model.head, Crf) else "{name: weights[name] for name in net.state_dict()}"
     values = "".join(f"{name} = {value!r}\n" for name, value in script.values.items())
     return (
         _head(run, {"import sys", "import json", *imports}, " TEXT", "The model")
         + f'''net = torch.nn.ModuleDict({{{made}}}){dtype}.eval()
-net.load_state_dict(weights)
+net.load_state_dict({known})
 vocab = json.loads((Path(__file__).parent / "vocab.json").read_text("utf-8"))
 {values}
 {functions}

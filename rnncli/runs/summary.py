@@ -88,6 +88,7 @@ _COUNTED = {
     "rows an epoch": ("{n} row an epoch", "{n} rows an epoch"),
     "seconds": ("{n} second", "{n} seconds"),
     "sentences": ("{n} sentence", "{n} sentences"),
+    "series": ("{n} series", "{n} series"),
     "sequences": ("{n} sequence", "{n} sequences"),
     "source tokens": ("{n} source token", "{n} source tokens"),
     "steps": ("{n} step", "{n} steps"),
@@ -152,12 +153,16 @@ def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]
     )
 
 
+LEAST = 3  # metrics of a table that stay where many do not fit
+
+
 def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
     """One row per way to answer: its name, its metrics, a few words."""
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
+    many = len(names) > LEAST + 2
     columns = [
         records.Column("name", "", "text"),
-        *(records.Column(name, tr(name)) for name in names),
+        *(records.Column(name, tr(name), optional=many and k >= LEAST) for k, name in enumerate(names)),
         records.Column("about", "", "text"),
     ]
     table: list[list[Entry]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]

@@ -27,9 +27,10 @@ from rnncli.tasks.base import (
     PredictOptions,
     Script,
     Splits,
+    Suited,
     Task,
 )
-from rnncli.tasks.inputs import stream
+from rnncli.tasks.inputs import stream, suits
 from rnncli.tasks.inputs.stream import Data, Fitted, Part
 from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
+    from rnncli.data.look import Look
 
 PIECE = 1024  # tokens of a prompt read at once, and of a written text given out at once
 
@@ -101,6 +103,9 @@ class LanguageModel(Task[Config, Fitted, Part]):
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return stream.read_part(fitted, path)
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.plain_text(look, words=config.data.tokens != "characters")
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return stream.suggest_window(path)

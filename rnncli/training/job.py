@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
+from rnncli.nn.crf import crf_of
 from rnncli.nn.recurrent import choose_engine
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
@@ -86,8 +87,9 @@ def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
     return {path: spec for path, spec in found.items() if spec is not None}
 
 
-def prepare(recipe: Recipe) -> Job:
-    """Read the data and build the model: all that can be refused is refused here, before a run folder exists.
+def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
+    """Read the data and build the model: all that can be refused is refused here, before a run folder exists. fresh:
+    whether training starts here; a resumed run's weights come from its checkpoint.
 
     Sets torch's thread count and seed, and flushes denormals, which slow a product down. Raises DataError
     (the data), Missing (device, memory, an extra that the recipe needs), UsageError.
@@ -105,6 +107,8 @@ def prepare(recipe: Recipe) -> Job:
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.fitted).to(device=device, dtype=dtype_of(config.train.dtype))
+    if fresh:
+        splits = replace(splits, notes=[*splits.notes, *task.begin(config, model, splits)])
     return Job(recipe, config, task, splits, model, device, cost)
 
 
@@ -161,6 +165,8 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
             per_step = spec.layer_input_size(layer) + spec.num_directions * spec.hidden_size * (2 * spec.num_gates + 3)
             numbers += T * B * per_step
     numbers += 3 * T * B * max((m.out_features for m in shape.modules() if isinstance(m, nn.Linear)), default=0)
+    crf = crf_of(shape)
+    numbers += 0 if crf is None else 2 * T * B * crf.out_features**2  # every pair of labels, at every step
     return 4 * numbers
 
 
@@ -209,6 +215,7 @@ def with_cell(job: Job, name: str) -> Job:
     other = config.model_copy(update={"model": model})
     torch.manual_seed(config.train.seed)
     built = job.task.build(other, job.splits.fitted).to(next(job.model.parameters()))
+    job.task.begin(other, built, job.splits)
     made = copy.copy(job)
     made.config, made.model = other, built
     return made

@@ -154,6 +154,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
             step.stopped = why = stop_reason(train, state)
             yield step
         _require_an_update(job, state)
+        task.calibrate(config, job.model, job.splits.part(job.splits.held_out))
         metrics = measured(job)
         improved = keep_if_best(job, state, metrics)
         _step_schedule(state, metrics["loss"])

@@ -96,7 +96,7 @@ def _series(a: Series, b: Series, names: tuple[str, str]) -> Series:
             found = dict(zip(record.x, values, strict=True))
             lines[f"{name}: {label}"] = [found.get(place, float("nan")) for place in x]
         marks |= {f"{name}: {label}": place for label, place in record.marks.items()}
-    return replace(a, x=x, lines=lines, marks=marks)
+    return replace(a, x=x, lines=lines, marks=marks, band=None)
 
 
 def _joined(a: Table, b: Table, names: tuple[str, str]) -> Table | None:

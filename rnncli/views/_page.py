@@ -6,6 +6,7 @@ import torch
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.nn.crf import crf_of
 from rnncli.records import Json, Message, Page, Record
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options, load_view
@@ -67,4 +68,9 @@ def _require(need: str, name: str, subject: Subject) -> None:
         raise UsageError(
             tr("the view {view} needs a model that attends, and {title} does not", view=name, title=subject.title),
             todo=tr("such as rnncli inspect translation attention"),
+        )
+    if need == "crf" and crf_of(subject.model) is None:
+        raise UsageError(
+            tr("the view {view} needs a CRF, and {title} has none", view=name, title=subject.title),
+            todo=tr("train a tagger with model.head: crf"),
         )

@@ -42,9 +42,9 @@ class View(Protocol):
     """What a view file holds, in this order.
 
     GROUP: the question it helps with, under which it is listed, one of GROUPS or another. ABOUT: one line of help.
-    NEEDS: what a subject must have: "tokens" (a vocabulary) or "attention". OPTIONS: the options that it reads, of
-    Options and of what chooses a batch ("sample", "input", "batch_size"); any other is refused. ROWS: how many samples
-    it looks at unless --batch-size says otherwise.
+    NEEDS: what a subject must have: "tokens" (a vocabulary), "attention" or "crf". OPTIONS: the options that it reads,
+    of Options and of what chooses a batch ("sample", "input", "batch_size"); any other is refused. ROWS: how many
+    samples it looks at unless --batch-size says otherwise.
     """
 
     GROUP: str

@@ -107,6 +107,11 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "pairs": ("hello", (), ("hello", "oll", "")),
     "pairs of words": ("hello", ("data.pairs=[[do not run, A B C]]", "data.tokens=words"), ("run do not", "not")),
     "sentences": ("pos-tagging", ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding"), WORDS),
+    "sentences with a CRF": (
+        "pos-tagging",
+        ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding", "model.head=crf", "train.lr=0.5"),
+        WORDS,
+    ),
     "in float64": (
         "pos-tagging",
         ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=one-hot", "train.dtype=float64"),

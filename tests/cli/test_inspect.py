@@ -176,7 +176,7 @@ def test_foreign_weights(inspect: Inspect, tmp_path: Path) -> None:
     assert "random" in found.out
     for view in view_names():
         answer = inspect("w.pt", view)
-        assert answer.code == (2 if view in ("attention", "embeddings") else 0), answer
+        assert answer.code == (2 if view in ("attention", "embeddings", "transitions") else 0), answer
     assert inspect("w.pt", "--nonlinearity", "relu").code == 2
     assert inspect("w.pt", "--cell", "gru").code == 2
     assert inspect("w.pt", "--set", "model.cell=gru").code == 2
