@@ -60,7 +60,11 @@ class Job:
         return autocast(self.device, self.config.train.precision)
 
     def steps_per_epoch(self) -> int:
-        """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
+        """Updates in one epoch."""
+        return -(-self.batches_per_epoch() // self.config.train.accumulate_grad_batches)
+
+    def batches_per_epoch(self) -> int:
+        """Of the training part. An epoch may be begun at any batch, so a few batches are made to
         find its end, and not every one."""
 
         def ended(n: int) -> bool:
