@@ -14,9 +14,6 @@ from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
 
 def spec_of(module: nn.Module) -> CoreSpec | None:
     """What kind of core `module` is: nn.RNN/LSTM/GRU, their *Cell forms, or ours; None where it is none of them."""
-    spec = getattr(module, "spec", None)
-    if isinstance(spec, CoreSpec):
-        return spec
     if isinstance(module, nn.RNNBase):
         kind, _, nonlinearity = module.mode.partition("_")  # LSTM, GRU, RNN_TANH, RNN_RELU
         return _spec(
@@ -34,7 +31,8 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
         nonlinearity = module.nonlinearity if isinstance(module, nn.RNNCell) else "tanh"
         kind = kind.removesuffix("Cell")
         return _spec(kind, nonlinearity, module.input_size, module.hidden_size, 1, False, 0, module.bias)
-    return None
+    spec = getattr(module, "spec", None)
+    return spec if isinstance(spec, CoreSpec) else None
 
 
 @lru_cache
