@@ -292,7 +292,8 @@ def _contest(
     mine = times[winner.engine, winner.threads]
     second = ranked[1] if len(ranked) > 1 else None
     train = setting.what == "train"
-    automatic = choose_engine(spec_of_row(row), setting.dtype, setting.device.type, T=row.T, gradients=train)
+    T = 1 if setting.what == "step" else row.T
+    automatic = choose_engine(spec_of_row(row), setting.dtype, setting.device.type, T=T, B=row.B, gradients=train)
     other = times.get((automatic, winner.threads)) if automatic != winner.engine else None
     return Contest(
         row,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rnncli.bench import gains
 from rnncli.bench.ceilings import Ceiling
 from rnncli.bench.engines import Contest, Figure, Measured
 from rnncli.bench.measure import WIDE, Paired, Watch
@@ -35,7 +36,19 @@ def verdicts(measured: Measured) -> list[list[str]]:
     bound = {figure.bound.by for figure in measured.figures}
     if "elements" in bound:
         rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory")])
+    if gains.is_missing() and measured.device == "cpu" and (gained := _without_numba(measured)):
+        rows.append([tr("not here"), gained])
     return rows
+
+
+def _without_numba(measured: Measured) -> str:
+    cells = list(dict.fromkeys(contest.row.cell for contest in measured.contests))
+    times = gains.said(cells, "train" if measured.plan.what == "train" else "forward")
+    if not times:
+        return ""
+    return tr(
+        "engine compiled: {times} times as fast, as measured on one thread; {todo}", times=times, todo=gains.COMMAND
+    )
 
 
 def withdrawn(ratios: Sequence[tuple[str, Paired]]) -> list[list[str]]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rnncli import report
-from rnncli.bench import compare, pages, work
+from rnncli.bench import compare, gains, pages, work
 from rnncli.bench.ceilings import Around, Ceiling, product_rate, products
 from rnncli.bench.engines import Measured, Plan, measure_rows
 from rnncli.bench.machine import machine
@@ -190,6 +190,14 @@ def calm_said(measured: Measured) -> str:
     ceiling = measured.figures[-1].ceiling
     figures = [replace(figure, ceiling=ceiling) for figure in measured.figures]
     return report.to_text(pages.screen(replace(measured, rows=[replace(measured.rows[0], figures=figures)])), width=140)
+
+
+def test_what_numba_would_gain_is_said_where_it_is_missing(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    for missing in (True, False):
+        monkeypatch.setattr(gains, "is_missing", lambda here=missing: here)
+        text = " ".join(report.to_text(pages.screen(measured), width=140).split())
+        assert (f"engine compiled: {gains.said(('gru', 'lstm'), 'train')} times as fast" in text) == missing
+        assert ("pip install 'rnncli[fast]'" in text) == missing
 
 
 KEYS = {

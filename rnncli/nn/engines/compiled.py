@@ -30,6 +30,7 @@ from rnncli.nn.engines._layers import (
     run_layers,
     weight_gradient,
 )
+from rnncli.nn.engines._measured import times_torch
 from rnncli.nn.engines._products import Product, product_of
 from rnncli.nn.frontends import Rows
 from rnncli.replay import initial_state
@@ -56,25 +57,18 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
     return _answers(module, spec, given)
 
 
-def worth(work: Work) -> bool:
-    return work.device == "cpu" and work.dtype in TYPES
+def worth(spec: CoreSpec, work: Work) -> bool:
+    """In training, wherever it runs; forward alone, where it was not measured to be slower than torch's module."""
+    if work.device != "cpu" or work.dtype not in TYPES:
+        return False
+    return work.gradients or times_torch("compiled", spec, work) >= 1
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """Beside torch's module by one thread's processor time (`tests/evidence/compiled.json`), training, forward alone:
-
-    - rnn: 1.3 to 5.5 of its rate, 1.2 to 2.4; level at B=512.
-    - gru: 1.3 to 7.8, 0.8 to 3.2.
-    - lstm: 0.9 to 1.1, 0.7 to 1.0: torch's is oneDNN's; but not in float64, nor for rows of different lengths, which it
-      packs.
-
-    Small cores are not worth the wait for the compiler.
-    """
-    if not worth(work) or work.T < SHORTEST or spec.hidden_size < SMALLEST:
+    """Small cores and a few steps of training are not worth the wait for the compiler."""
+    if spec.hidden_size < SMALLEST or (work.gradients and work.T < SHORTEST) or not worth(spec, work):
         return 0.0
-    if spec.torch_class is not torch.nn.LSTM:
-        return 3.0
-    return 3.0 if work.gradients and (work.padded or work.dtype == torch.float64) else 0.5
+    return times_torch("compiled", spec, work)
 
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
