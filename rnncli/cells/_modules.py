@@ -56,9 +56,15 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
     spec = spec_of(module)
     assert spec is not None, f"{type(module).__name__} is not a recurrent core"
     return Weights(
-        {name: parameter_of(module, name, layer, direction) for name in spec.parameter_shapes(layer)},
+        {name: parameter_of(module, name, layer, direction) for name in _names(spec)},
         spec.nonlinearity,
     )
+
+
+@lru_cache
+def _names(spec: CoreSpec) -> tuple[str, ...]:
+    """Of the parameters, the same in every layer. Kept, because every batch asks for them."""
+    return tuple(spec.parameter_shapes(0))
 
 
 def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:

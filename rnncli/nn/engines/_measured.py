@@ -5,6 +5,7 @@ The figures are in `rnncli/ratios.py`, which a test writes from `tests/evidence/
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import log2
 
 import torch
@@ -27,10 +28,15 @@ def kind_of(work: Work) -> str:
 def times_torch(engine: str, spec: CoreSpec, work: Work) -> float:
     """How many times as fast as torch's module the engine was at the nearest sizes, by their ratios; 0 where such work
     was not measured."""
-    rows = RATIOS.get((spec.cell, kind_of(work)), ())
-    sizes = spec.hidden_size, work.B, work.T
+    return _nearest(ENGINES.index(engine), spec.cell, kind_of(work), spec.hidden_size, work.B, work.T)
+
+
+@lru_cache(4096)
+def _nearest(engine: int, cell: str, kind: str, *sizes: int) -> float:
+    """Kept: it is asked for at every forward pass."""
+    rows = RATIOS.get((cell, kind), ())
 
     def distance(row: tuple[float, ...]) -> float:
         return sum(abs(log2(size / measured)) for size, measured in zip(sizes, row[:3], strict=True))
 
-    return min(rows, key=distance)[3 + ENGINES.index(engine)] if rows else 0.0
+    return min(rows, key=distance)[3 + engine] if rows else 0.0
