@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -24,6 +25,7 @@ from rnncli.bench.measure import (
     take_turns,
     warm_up,
 )
+from rnncli.bench.memory import peak_of
 from rnncli.bench.sizes import Pass, Row
 from rnncli.bench.work import Bound, Made, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
 from rnncli.cells import CELLS
@@ -40,7 +42,8 @@ Told = Callable[[str, int, int], None]  # (what is measured now, rows done, of h
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. engines: empty means all that can run a row. budget: seconds for the rounds of one row."""
+    """What to measure. engines: empty means all that can run a row. budget: seconds for the rounds of one row. memory:
+    whether peak memory is measured, by one more run of each engine."""
 
     rows: Sequence[Row]
     engines: Sequence[str] = ()
@@ -50,6 +53,7 @@ class Plan:
     threads: Sequence[int] = (1,)
     rounds: int = ROUNDS
     budget: float = 4.0
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Figure:
 
     paired: how many times as fast as `over`, the engine before it in the table. of_ceiling: of the product ceiling
     measured around this row; of_serial: of that of one step's product. latencies: 50th, 90th and 99th percentile of
-    single steps. memory: the device's peak, bytes; None on a CPU.
+    single steps. memory: the peak in bytes, where it is measured.
     """
 
     row: Row
@@ -71,7 +75,7 @@ class Figure:
     rounds: int
     rate: float  # tokens, that is steps of single rows, a second
     of_ceiling: float
-    of_serial: float
+    of_serial: float | None  # None: without W_hh no product waits for the step before
     bound: Bound
     ceiling: Around
     over: str = ""
@@ -218,18 +222,19 @@ def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling],
         torch.set_num_threads(threads)
         mine = {engine: arms[engine, threads] for engine in engines}
         waits = {engine: latencies[engine, threads] for engine in engines}
-        figures += _figures(made, threads, mine, waits, Around(before[threads], after[threads]), plan.budget)
+        figures += _figures(made, plan, threads, mine, waits, Around(before[threads], after[threads]))
     contest = _contest(row, figures, {key: arm.times for key, arm in arms.items()}, setting)
     return RowFound(figures, contest, difference, after)
 
 
 def _figures(
-    made: Made, threads: int, arms: dict[str, Arm], latencies: dict[str, list[float]], ceiling: Around, budget: float
+    made: Made, plan: Plan, threads: int, arms: dict[str, Arm], latencies: dict[str, list[float]], ceiling: Around
 ) -> list[Figure]:
     """Of every engine on a row, with the threads now set."""
     row, setting, figures = made.row, made.setting, list[Figure]()
-    serial = serial_ceiling(row.B, row.H, CELLS[row.cell].num_gates, setting.dtype, setting.device)
-    bound = bounds(made, list(arms), BOUND_ROUNDS, budget / 2)
+    cell = CELLS[row.cell]
+    serial = serial_ceiling(row.B, row.H, cell.num_gates, setting.dtype, setting.device)
+    bound = bounds(made, list(arms), BOUND_ROUNDS, plan.budget / 2)
     over = ""
     for engine, arm in arms.items():
         seconds = median_of(arm.times)
@@ -247,13 +252,13 @@ def _figures(
                 len(arm.times),
                 row.B * steps / seconds.value,
                 speed / ceiling.rate,
-                speed / serial.rate,
+                speed / serial.rate if cell.recurrent_weight else None,
                 bound[engine],
                 ceiling,
                 over,
                 Paired.of(arms[over].times, arm.times) if over else None,
                 _percentiles(latencies[engine]),
-                _peak(made, engine),
+                peak_of(partial(made.once, engine), setting.device) if plan.memory else None,
             )
         )
         over = engine
@@ -273,15 +278,6 @@ def _percentiles(latencies: list[float]) -> tuple[float, float, float] | None:
     if not latencies:
         return None
     return percentile(latencies, 0.5), percentile(latencies, 0.9), percentile(latencies, 0.99)
-
-
-def _peak(made: Made, engine: str) -> int | None:
-    """The device's peak memory of one run, bytes; None on a CPU, whose allocator keeps no count."""
-    if made.setting.device.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats(made.setting.device)
-    made.once(engine)
-    return int(torch.cuda.max_memory_allocated(made.setting.device))
 
 
 def _contest(

@@ -58,6 +58,7 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
     return Weights(
         {name: parameter_of(module, name, layer, direction) for name in _names(spec)},
         spec.nonlinearity,
+        spec.all_options,
     )
 
 
