@@ -220,7 +220,7 @@ def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device,
     if engine == "auto" and specs:
         # of several cores some may not be given padded rows (a decoder)
         padded = cost.padded and len(specs) == 1
-        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, padded=padded)
+        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, B=cost.B, padded=padded)
     if threads == "auto":
         threads = threads_of(specs, cost.B, max(1, usable_cores() // this_process().local_world))
     model = config.model.model_copy(update={"engine": engine})
