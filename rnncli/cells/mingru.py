@@ -53,7 +53,7 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     b_iz, b_in = (" + b_iz", " + b_in") if bias else ("", "")
     return (
         f"z = sigmoid(W_iz·x_t{b_iz})  n = g(W_in·x_t{b_in})  h_t = (1-z)⊙h_(t-1) + z⊙n\n"
-        "g(a) = a + 0.5 if a ≥ 0, else sigmoid(a)"
+        "g(a) = max(a + 0.5, sigmoid(a))"
     )
 
 

@@ -56,8 +56,8 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 def formulas(bias: bool, nonlinearity: str) -> str:
     b, b_in = (" + b", " + b_in") if bias else ("", "")
     return (
-        f"f i = sigmoid(W·x_t{b})  n = g(W_in·x_t{b_in})  k = f/(f+i)  h_t = k⊙h_(t-1) + (1-k)⊙n\n"
-        "g(a) = a + 0.5 if a ≥ 0, else sigmoid(a)"
+        f"f i = sigmoid(W·x_t{b})  n = g(W_in·x_t{b_in})  k = f/(f+i)\n"
+        "h_t = k⊙h_(t-1) + (1-k)⊙n  g(a) = max(a + 0.5, sigmoid(a))"
     )
 
 
