@@ -3,11 +3,64 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
+from rnncli.locale import tr
 from rnncli.registry import Registry
+
+OptionValue = bool | int | float | str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A key of `model:` that a cell has for itself, such as heads or peephole.
+
+    default: of the option's kind: true or false, a whole number, a number in [0, 1), or one of `choices`, which are
+    texts or lists of whole numbers. about: one line, in English. least: of a whole number.
+    """
+
+    default: OptionValue
+    about: str
+    choices: tuple[OptionValue, ...] = ()
+    least: int = 1
+
+    def checked(self, value: object) -> OptionValue:
+        """The value in the option's kind. Raises ValueError."""
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            value = tuple(value)
+        if self.choices:
+            for choice in self.choices:
+                if choice == value:
+                    return choice
+        elif isinstance(self.default, bool):
+            if isinstance(value, bool):
+                return value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(self.default, float) and 0 <= value < 1:
+                return float(value)
+            if isinstance(self.default, int) and isinstance(value, int) and value >= self.least:
+                return value
+        raise ValueError(self.expected())
+
+    def expected(self) -> str:
+        """What it takes, in words: `one of [0, 1], [-1, 1]`."""
+        if self.choices:
+            return tr("one of {names}", names=", ".join(map(option_text, self.choices)))
+        if isinstance(self.default, bool):
+            return tr("true or false")
+        if isinstance(self.default, float):
+            return tr("a number") + " >= 0" + tr(" and") + " < 1"
+        return tr("a whole number") + f" >= {self.least}"
+
+
+def option_text(value: OptionValue) -> str:
+    """A value as a recipe has it: `true`, `0.5`, `[-1, 1]`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 class CellFacts(Protocol):
@@ -32,6 +85,14 @@ class CellFacts(Protocol):
     @property
     def projected(self) -> str:
         """Its equation with proj_size; "" where it cannot have one."""
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The keys of `model:` that it has for itself."""
+
+    @property
+    def fits(self) -> Callable[[Mapping[str, OptionValue], int], Mapping[str, str]]:
+        """(values of all options, H) -> what is wrong with an option's value, by its key."""
 
 
 def _cell(module: ModuleType) -> CellFacts:
@@ -112,11 +173,25 @@ def torch_cells() -> list[str]:
     return [name for name in CELLS if CELLS[name].torch_class is not None]
 
 
-def compared_cells() -> list[str]:
-    """What `train.compare` takes: cells, and each variant of those that have several."""
-    return [
-        name if not variant else f"{name}-{variant}" for name in CELLS for variant in (CELLS[name].compared or ("",))
-    ]
+def cells_with(option: str) -> list[str]:
+    """The cells of this folder that have an option of that name."""
+    return [name for name in CELLS.files if option in CELLS[name].options]
+
+
+Variant = tuple[str, str, dict[str, OptionValue]]  # cell, nonlinearity ("": the recipe's own), options that are set
+
+
+def compared_cells() -> dict[str, Variant]:
+    """What `train.compare` takes, and what it means: each cell, as the recipe has it; with each nonlinearity, where
+    that makes another cell (rnn-relu); with each value of an option that has few (lstm peephole=true)."""
+    found: dict[str, Variant] = {}
+    for name, cell in CELLS.items():
+        found[name] = (name, "", {})
+        found |= {f"{name}-{one}": (name, one, {}) for one in cell.compared}
+        for key, option in cell.options.items():
+            values = (False, True) if isinstance(option.default, bool) else option.choices
+            found |= {f"{name} {key}={option_text(value)}": (name, "", {key: value}) for value in values}
+    return found
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

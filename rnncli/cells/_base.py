@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.names import Option, OptionValue, nearest, option_text
 from rnncli.registry import Registry
 
 if TYPE_CHECKING:
@@ -26,16 +28,22 @@ Gates = dict[str, "Tensor"]
 class Weights(dict[str, "Tensor"]):
     """One layer in one direction: parameter name -> tensor; `.weight_hh` and its like are torch's names for them.
 
-    nonlinearity: tanh, relu or none, for the cells that have a choice.
+    nonlinearity: tanh, relu or none, for the cells that have a choice. options: every option of the cell, by name.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], nonlinearity: str = "tanh") -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        nonlinearity: str = "tanh",
+        options: Mapping[str, OptionValue] | None = None,
+    ) -> None:
         super().__init__(tensors)
         self.nonlinearity = nonlinearity
+        self.options = options or {}
 
     def replaced(self, **tensors: Tensor) -> Weights:
         """The same with some tensors, by name, in the place of its own."""
-        return Weights({**self, **tensors}, self.nonlinearity)
+        return Weights({**self, **tensors}, self.nonlinearity, self.options)
 
     @property
     def weight_ih(self) -> Tensor:  # (G·H, I), rows gate by gate
@@ -91,6 +99,18 @@ def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
     return shapes
 
 
+def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
+    """Parameters of gates that read x alone: for every gate W_ih x + b_ih."""
+    rows = spec.num_gates * spec.hidden_size
+    return {"weight_ih": (rows, inputs)} | ({"bias_ih": (rows,)} if spec.bias else {})
+
+
+def positive(a: Tensor) -> Tensor:
+    """g(a): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng et al. 2024
+    (arXiv:2410.01201), appendix B.3. Written as a sum: torch.where takes twice as long."""
+    return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # at 0 the slope is 1, that of the right side
+
+
 def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Draw a parameter as torch's modules do, from uniform(-1/sqrt(H), 1/sqrt(H))."""
     bound: float = spec.hidden_size**-0.5
@@ -101,7 +121,13 @@ def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Of a cell without initial weights of its own for long memory."""
 
 
+def any_values(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]:
+    """Of a cell whose options go together whatever their values."""
+    return {}
+
+
 Step = Callable[["Tensor", State, Weights], tuple[State, Gates]]
+Parallel = Callable[["Tensor", Weights], tuple["Tensor", "Tensor"]]
 Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 1), in (-1, 1), anywhere
 
 
@@ -109,6 +135,7 @@ Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 
 class Cell:
     """What a file of this folder says of its cell, as `CELL`.
 
+    title: its name as papers write it, where torch has no class of it.
     step: x (B, I), the states before and the weights of one layer in one direction -> the states after, and every
         gate by name, (B, H).
     equation: how h follows, a line under the steps that `inspect` shows.
@@ -126,8 +153,15 @@ class Cell:
     torch_class: the class of torch.nn with the same weights. projected: the equation with proj_size, which only such a
         cell can have. closed_form: nonlinearities with which `replay.closed_form` computes all steps at once.
     formulas: (with biases, nonlinearity) -> the equations that `demo` shows; else `equation`.
+    options: the keys of `model:` that the cell has for itself -> kind, default, a line about it. A step reads their
+        values as `w.options`, the other functions as `spec.option(name)`. The equations and torch_class are those of
+        the defaults.
+    fits: (values of all options, H) -> key -> what is wrong with its value, where they do not go together.
     paper_step: the form of a paper, where torch's is another one.
-    parallel: a form that computes all steps at once by a prefix scan; no cell of ours has one yet.
+    step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
+        computes it for all steps at once.
+    parallel: of a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a and
+        b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t. Then a prefix scan over time computes all h.
     """
 
     step: Step
@@ -150,8 +184,12 @@ class Cell:
     projected: str = ""
     closed_form: tuple[str, ...] = ()
     formulas: Callable[[bool, str], str] | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    fits: Callable[[Mapping[str, OptionValue], int], Mapping[str, str]] = any_values
     paper_step: Step | None = None
-    parallel: Step | None = None
+    step_from_sums: Step | None = None
+    parallel: Parallel | None = None
+    title: str = ""
 
     @property
     def num_gates(self) -> int:
@@ -171,7 +209,11 @@ CELLS: Registry[Cell] = Registry("rnncli.cells", _cell)
 
 @dataclass(frozen=True)
 class CoreSpec:
-    """What a recurrent core is, whoever made it. A core: the layers and directions that run over a sequence."""
+    """What a recurrent core is, whoever made it. A core: the layers and directions that run over a sequence.
+
+    options: (name, value) of the cell's own options; those that have their default are left out, so that equal cores
+    are equal. Raises UsageError: the cell has no such option, or not with that value.
+    """
 
     cell: str
     nonlinearity: str
@@ -181,6 +223,27 @@ class CoreSpec:
     bidirectional: bool = False
     proj_size: int = 0
     bias: bool = True
+    options: tuple[tuple[str, OptionValue], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.options:
+            known, values = CELLS[self.cell].options, checked_options(self.cell, dict(self.options))
+            changed = [name for name in known if values.get(name, known[name].default) != known[name].default]
+            object.__setattr__(self, "options", tuple((name, values[name]) for name in changed))
+
+    @cached_property
+    def all_options(self) -> Mapping[str, OptionValue]:
+        """Every option of the cell -> its value."""
+        return {name: option.default for name, option in CELLS[self.cell].options.items()} | dict(self.options)
+
+    def option(self, name: str) -> OptionValue:
+        """The value of one of the cell's options."""
+        return self.all_options[name]
+
+    @property
+    def changed(self) -> list[str]:
+        """Options that have not their defaults, in words: `peephole`, `heads 2`."""
+        return [name if value is True else f"{name} {option_text(value)}" for name, value in self.options]
 
     @property
     def num_gates(self) -> int:
@@ -225,8 +288,9 @@ class CoreSpec:
 
     @property
     def torch_class(self) -> type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None:
-        """torch's module of the same function, or None: no torch class leaves out the nonlinearity or W_hh."""
-        name = None if self.nonlinearity == "none" else CELLS[self.cell].torch_class
+        """torch's module of the same function, or None: no torch class leaves out the nonlinearity or W_hh, or has
+        options of a cell."""
+        name = None if self.nonlinearity == "none" or self.options else CELLS[self.cell].torch_class
         if name is None:
             return None
         from torch import nn
@@ -246,7 +310,7 @@ class CoreSpec:
     def __str__(self) -> str:
         """Such as `LSTM(32, 64, 2 layers, bidirectional)`."""
         cell = CELLS[self.cell]
-        name = cell.torch_class or self.cell.capitalize()
+        name = cell.torch_class or cell.title or self.cell.capitalize()
         parts = [str(self.input_size), str(self.hidden_size)]
         if self.num_layers > 1:
             parts.append(tr("{n} layers", n=self.num_layers))
@@ -256,8 +320,26 @@ class CoreSpec:
             parts.append(f"proj_size {self.proj_size}")
         if not self.bias:
             parts.append(tr("no bias"))
+        parts += self.changed
         shown = f"{name}({', '.join(parts)})"
         return f"{shown} {self.nonlinearity}" if len(cell.nonlinearities) > 1 else shown
+
+
+def checked_options(cell: str, values: Mapping[str, object]) -> dict[str, OptionValue]:
+    """Options of a cell, each in its kind. Raises UsageError: there is no such option, or it does not take that."""
+    known, found = CELLS[cell].options, dict[str, OptionValue]()
+    for name, value in values.items():
+        if name not in known:
+            near = nearest(name, known)
+            listed = tr("there are {names}", names=", ".join(known)) if known else tr("it has none")
+            todo = tr("did you mean {name}?", name=near) if near else listed
+            raise UsageError(tr("{cell} has no option {name}", cell=cell, name=name), todo=todo)
+        try:
+            found[name] = known[name].checked(value)
+        except ValueError as error:
+            what = tr("expected {expected}, got {value}", expected=error, value=repr(value))
+            raise UsageError(what, where=name) from None
+    return found
 
 
 def parameter_name(name: str, layer: int, direction: int) -> str:

@@ -60,6 +60,7 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
     return Weights(
         {name: parameter_of(module, name, layer, direction) for name in spec.parameter_shapes(layer)},
         spec.nonlinearity,
+        spec.all_options,
     )
 
 

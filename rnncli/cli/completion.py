@@ -145,12 +145,12 @@ def _keys(context: Context, incomplete: str) -> Offers:
 
     A lone key is offered twice, bare and with a value: so no shell ends it with a blank.
     """
-    from rnncli.recipe import keys, read_document, task_name
+    from rnncli.recipe import config_of, keys, read_document, task_name
     from rnncli.tasks import config_class, load_task, task_names
 
     document = read_document(_recipe_of(context), (), {})
     task = task_name(document, task_names())
-    known = {key.name: key for key in keys(config_class(task))}
+    known = {key.name: key for key in keys(config_of(document, config_class(task)))}
     name, equals, value = incomplete.partition("=")
     fitting = [key for key in known.values() if key.name.startswith(name)]
     if not equals and len(fitting) > 1:

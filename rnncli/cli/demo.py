@@ -61,6 +61,15 @@ def demo(
             rich_help_panel=_SIZES,
         ),
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the cell, such as peephole=true. Repeatable.",
+            rich_help_panel=_SIZES,
+        ),
+    ] = None,
     no_bias: Annotated[
         bool, typer.Option("--no-bias", help="Leave out b_ih and b_hh.", rich_help_panel=_SIZES)
     ] = False,
@@ -143,7 +152,7 @@ def demo(
     save: Save = None,
 ) -> None:
     """One recurrent cell by hand: every number of every step, and proofs of what they mean."""
-    from rnncli.demo.settings import Asked, Shown
+    from rnncli.demo.settings import Asked, Settings, Shown, options_of, typed_options
 
     sums = explain or explain_backward
     _one_of(
@@ -176,6 +185,7 @@ def demo(
         one_cell = {"--from": source, "--input": text, "--num-layers": num_layers, "--bidirectional": bidirectional}
         one_cell |= {"--explain": explain, "--explain-backward": explain_backward, "--proofs": proofs}
         _unread(f"--cell {cell}", cell, one_cell | {"--code": code, "--classic": classic})
+    options = typed_options(sets or [], cells or [Settings.cell])
     asked = Asked(
         seq_len=seq_len,
         batch_size=batch_size,
@@ -191,6 +201,7 @@ def demo(
         device=device,
         nice=nice or None,
         input=text,
+        options=options_of(cells[0] if cells else Settings.cell, options) or None,
     )
     file = None
     if source is None:
@@ -237,7 +248,8 @@ def demo(
 
     def make() -> Page:
         if len(cells) > 1:
-            return side_page([replace(asked, cell=name).settings() for name in cells], shown)
+            each = [replace(asked, cell=name, options=options_of(name, options)) for name in cells]
+            return side_page([one.settings() for one in each], shown)
         return demo_page(settings, shown, file, whole=json or data)
 
     paused = pause and sys.stdin.isatty() and sys.stdout.isatty()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
 from rnncli import names
@@ -76,6 +77,7 @@ class File:
     tensors: dict[str, Given]
     settings: dict[str, tuple[Setting, str]]
     not_finite: tuple[str, ...] = ()  # places that hold nan or inf
+    options: Mapping[str, tuple[object, str]] = field(default_factory=dict)  # of the cell: value and place of each
 
 
 def read(path: str) -> File:
@@ -114,10 +116,14 @@ class _File:
     def read(self) -> File:
         tensors: dict[str, Given] = {}
         settings: dict[str, tuple[Setting, str]] = {}
+        options: dict[str, tuple[object, str]] = {}
         for key, node in self.items:
             where = f"{node.where} {key}"
             if key in _SETTINGS:
                 settings[key] = (self.setting(key, node, where), where)
+                continue
+            if any(key in CELLS[cell].options for cell in CELLS):
+                options[key] = (node.value(), where)
                 continue
             name = _tensor_name(key)
             if name is None:
@@ -128,7 +134,7 @@ class _File:
                 raise DataError(tr("stands for the same tensor as {other}", other=tensors[name].where), where=where)
             values = self.numbers(node, key)
             tensors[name] = Given(values, _shape(values), where)
-        return File(tensors, settings, tuple(dict.fromkeys(self.not_finite)))
+        return File(tensors, settings, tuple(dict.fromkeys(self.not_finite)), options)
 
     def setting(self, key: str, node: Node, where: str) -> Setting:
         kind = _SETTINGS[key]
@@ -185,8 +191,9 @@ def _saved_items(root: Node, name: str) -> list[tuple[str, Node]]:
         )
     items: list[tuple[str, Node]] = [(key, top[key]) for key in ("seed", "dtype") if key in top]
     config = top.get("config")
+    known = {*_SETTINGS, *(name for cell in CELLS for name in CELLS[cell].options)}
     if config is not None and isinstance(config.content, dict):
-        items += [(key, node) for key, node in config.content.items() if key in _SETTINGS]
+        items += [(key, node) for key, node in config.content.items() if key in known]
     tensors = top.get("tensors")
     if tensors is None or not isinstance(tensors.content, list):
         raise DataError(tr("has a schema, but no list of tensors"), where=name)

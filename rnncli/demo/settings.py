@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from rnncli import names
-from rnncli.cells import CoreSpec
-from rnncli.errors import UsageError
+from rnncli.cells import CoreSpec, checked_options
+from rnncli.errors import RecipeError, UsageError
 from rnncli.locale import tr
+from rnncli.names import OptionValue, option_text
+from rnncli.recipe.parse import parse
+from rnncli.records import Json
 
 WITH_INPUT_HIDDEN = 4  # --input: the hidden size of the recipe `hello`, so that its numbers are the same
 _MOST = 2**63 - 1  # the largest size torch can be asked for
+Value = str | int | bool | tuple[tuple[str, OptionValue], ...]
 _SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
 
 
@@ -22,7 +26,8 @@ class Settings:
     """One demo. The defaults are the article's.
 
     nice: numbers for a person's hand, multiples of 0.5. input: a text read letter by letter instead of random numbers.
-    source: the file of --from, which gives some of x, h_0, c_0 and the weights.
+    source: the file of --from, which gives some of x, h_0, c_0 and the weights. options: (name, value) of those of the
+    cell's own options that have not their defaults.
     """
 
     seq_len: int = 3
@@ -40,6 +45,7 @@ class Settings:
     nice: bool = False
     input: str | None = None
     source: str | None = None
+    options: tuple[tuple[str, OptionValue], ...] = ()
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -61,6 +67,10 @@ class Settings:
                 tr("--nonlinearity {name} does not fit {cell}", name=self.nonlinearity, cell=self.cell),
                 todo=tr("its nonlinearities are part of its definition; --cell rnn and feedforward have a choice"),
             )
+        spec = spec_for(self)
+        object.__setattr__(self, "options", spec.options)
+        for name, what in names.CELLS[self.cell].fits(spec.all_options, self.hidden_size).items():
+            raise UsageError(what, where=f"--set {name}")
         if not -(2**63) <= self.seed < 2**64:
             raise UsageError(tr("--seed does not fit 64 bits"))
 
@@ -76,7 +86,7 @@ class Settings:
         # What a file or a text already says is not said again.
         inferred: tuple[str, ...] = ()
         if self.source is not None:
-            inferred = (*_SIZES, "bidirectional", "cell", "nonlinearity", "bias")
+            inferred = (*_SIZES, "bidirectional", "cell", "nonlinearity", "bias", "options")
         elif self.input is not None:
             inferred = ("seq_len", "batch_size", "input_size")
         for field in fields(self):
@@ -85,16 +95,20 @@ class Settings:
                 continue
             if field.name == "bias":
                 words.append("--no-bias")
+            elif field.name == "options":
+                pairs = [shlex.quote(f"{name}={option_text(one)}") for name, one in self.options]
+                words += [word for pair in pairs for word in ("--set", pair)]
             elif isinstance(value, bool):
                 words.append(option(field.name))
             else:
                 words += [option(field.name), shlex.quote(str(value))]
         return " ".join([*words, *more])
 
-    def config(self) -> dict[str, str | int | bool]:
+    def config(self) -> dict[str, Json]:
         """For JSON: every setting that is not in the envelope already."""
-        apart = ("seed", "dtype", "device") if self.nice else ("seed", "dtype", "device", "nice")
+        apart = ("seed", "dtype", "device", "options") + (() if self.nice else ("nice",))
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
+        values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.options}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -116,8 +130,9 @@ class Asked:
     device: str | None = None
     nice: bool | None = None
     input: str | None = None
+    options: tuple[tuple[str, OptionValue], ...] | None = None
 
-    def typed(self) -> dict[str, str | int | bool]:
+    def typed(self) -> dict[str, Value]:
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
     def settings(self) -> Settings:
@@ -162,7 +177,37 @@ class Shown:
     full: bool = False
 
 
-def with_values(settings: Settings, values: Mapping[str, str | int | bool]) -> Settings:
+def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
+    """`KEY=VALUE` texts, as after --set, read as a recipe reads them. Raises UsageError: one cannot be read, or none of
+    these cells has it."""
+    found = dict[str, object]()
+    for text in sets:
+        name, equals, written = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(
+                tr("--set takes KEY=VALUE, got {text!r}", text=text),
+                todo=tr("such as --set {key}", key="peephole=true"),
+            )
+        name = name.strip().removeprefix("model.")
+        try:
+            found[name] = parse(written, "--set")[0].value()
+        except RecipeError:
+            found[name] = written
+    known = [names.CELLS[cell].options for cell in cells if cell in names.CELLS]
+    for name in found:
+        if not any(name in options for options in known):
+            checked_options(cells[0], {name: found[name]})
+    return found
+
+
+def options_of(cell: str, values: Mapping[str, object]) -> tuple[tuple[str, OptionValue], ...]:
+    """Those of the values that are options of this cell, in their kinds. Raises UsageError."""
+    known = names.CELLS[cell].options if cell in names.CELLS else {}
+    own = {name: value for name, value in values.items() if name in known}
+    return tuple(checked_options(cell, own).items()) if own else ()
+
+
+def with_values(settings: Settings, values: Mapping[str, Value]) -> Settings:
     """The settings with some fields, by name, replaced, and checked again."""
     return replace(settings, **values)  # type: ignore[arg-type]  # names and types are the fields' own
 
@@ -176,6 +221,7 @@ def spec_for(settings: Settings) -> CoreSpec:
         num_layers=settings.num_layers,
         bidirectional=settings.bidirectional,
         bias=settings.bias,
+        options=settings.options,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnncli import names
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, checked_options
 from rnncli.demo.given import File, Given, Setting, states_of, written
 from rnncli.demo.settings import Asked, Settings, option, with_values
 from rnncli.errors import DataError, UsageError
@@ -21,7 +21,7 @@ def settings_of(asked: Asked, file: File, source: str) -> Settings:
         raise UsageError(
             tr("--input does not go with --from"), todo=tr("--input draws its own weights; x is the text's letters")
         )
-    typed = asked.typed()
+    typed = {name: value for name, value in asked.typed().items() if isinstance(value, Setting)}
     settings = Settings(source=source)
     for name, (value, where) in file.settings.items():
         try:
@@ -32,6 +32,7 @@ def settings_of(asked: Asked, file: File, source: str) -> Settings:
         settings = with_values(settings, {"cell": _cell_of(file)})
     chosen = ("cell", "nonlinearity", "bias", "seed", "dtype", "device", "nice")
     settings = with_values(settings, {name: typed[name] for name in chosen if name in typed})
+    settings = _with_options(settings, file, asked)
     sizes = _Sizes(settings, file, typed).found
     for name, (size, where) in sizes.items():
         if name in typed and typed[name] != size:
@@ -47,6 +48,17 @@ def settings_of(asked: Asked, file: File, source: str) -> Settings:
             )
     extra = {name: value for name, value in typed.items() if name not in chosen}
     return with_values(settings, extra | {name: size for name, (size, _) in sizes.items()})
+
+
+def _with_options(settings: Settings, file: File, asked: Asked) -> Settings:
+    """The options of the cell: typed ones before the file's own."""
+    found = dict(asked.options or ())
+    for name, (value, where) in file.options.items():
+        try:
+            found = checked_options(settings.cell, {name: value}) | found
+        except UsageError as error:
+            raise DataError(error.what, where=where, todo=error.todo) from error
+    return with_values(settings, {"options": tuple(found.items())}) if found else settings
 
 
 def _cell_of(file: File) -> str:

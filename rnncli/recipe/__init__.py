@@ -4,6 +4,7 @@ document = read_document("hello", sets=["train.lr=0.05"])
 config = validate(document, config_class(task_name(document, task_names())))
 """
 
+from rnncli.recipe.check import config_of as config_of
 from rnncli.recipe.check import describe as describe
 from rnncli.recipe.check import known_keys as known_keys
 from rnncli.recipe.check import task_name as task_name

@@ -19,6 +19,7 @@ from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.formats import words_of_format_1
+from rnncli.recipe.options import CellOption, with_options
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
 
@@ -48,6 +49,7 @@ def task_name(document: Document, known: Iterable[str]) -> str:
 
 def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
     """The recipe as the task's Config. Raises RecipeError with every fault, in the order of the file."""
+    config = config_of(document, config)
     values = fitted(document, config, _absolute)
     if values.get("format") == 1:
         words_of_format_1(values, config)
@@ -99,9 +101,17 @@ def _take_out(values: object, key: str) -> bool:
 Place = Callable[[str, str], str]  # (path as written, folder it is relative to) -> path
 
 
+def config_of(document: Document, config: type[AnyConfig]) -> type[AnyConfig]:
+    """The task's Config, with the options of the cell that the document names."""
+    node = document.node("model.cell")
+    model = _section(hint_of(config.model_fields["model"]))
+    cell = model.model_fields["cell"].default if node is None and model is not None else None
+    return with_options(config, str(cell if node is None else node.raw if node.raw is not None else node.content))
+
+
 def fitted(document: Document, config: type[RecipeConfig], place: Place) -> dict[str, object]:
     """The document's values in the types of their fields, unchecked; `place` rewrites each path."""
-    values = _fit(document.root, config, place)
+    values = _fit(document.root, config_of(document, config), place)
     return values if isinstance(values, dict) else {}
 
 
@@ -332,6 +342,9 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
     elsewhere = [other for other in known if other.rpartition(".")[2] == name and other.rpartition(".")[0]]
     if elsewhere:
         return tr("it belongs to {key}", key=elsewhere[0])
+    others = names.cells_with(name) if section == "model" else []
+    if others:
+        return tr("it is an option of {cells}", cells=", ".join(others))
     near = names.nearest(name, beside)
     if near:
         return tr("did you mean {name}?", name=near)
@@ -342,7 +355,7 @@ def choices_of(hint: object) -> list[str]:
     """The words that a value of this type can be; none where it can be any."""
     hint, marks = _peel(hint)
     for mark in marks:
-        if isinstance(mark, OneOf):
+        if isinstance(mark, OneOf | CellOption):
             return mark.choices()
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
@@ -355,6 +368,8 @@ def describe(hint: object) -> str:
     for mark in marks:
         if isinstance(mark, Expected):
             return tr(mark.text)
+        if isinstance(mark, CellOption):
+            return mark.option.expected()
         if isinstance(mark, OneOf):
             return tr("one of {names}", names=", ".join(mark.choices()))
     limits = tr(" and").join(_limit(mark) for mark in marks if _limit(mark))

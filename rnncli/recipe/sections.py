@@ -211,6 +211,10 @@ class DataSection(Section):
     split: SplitSection = Field(SplitSection(), description="with path: the parts, as shares")
     on_bad: Literal["stop", "skip"] = Field("stop", description="when a record cannot be used: stop, or skip and count")
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.train is not None:
+            yield "split", tr("separate files")
+
     def has_source(self) -> bool:
         """Whether the recipe says where the data is."""
         return any(getattr(self, key) is not None for key in self.SOURCES)
@@ -237,7 +241,8 @@ class CoreSection(Section):
     engine: Annotated[str, OneOf(names.engines, names.ENGINE_ALIASES, ("scan",))] = Field(
         "auto",
         description="how the steps are computed: loop is a Python loop, torch its own kernels, bptt a loop over the "
-        "steps with backpropagation through time written out, compiled the same in machine code (extra fast)",
+        "steps with backpropagation through time written out, compiled the same in machine code (extra fast), "
+        "parallel a prefix scan over time, for cells whose state is linear in itself",
     )
     nonlinearity: Literal["tanh", "relu", "none"] = Field("tanh", description="of the rnn and feedforward cells")
     hidden_size: Annotated[int, Field(ge=1)] = Field(description="H, the length of the hidden state h")
@@ -247,9 +252,22 @@ class CoreSection(Section):
     proj_size: Annotated[int, Field(ge=0)] = Field(0, description="lstm only: h is projected to this length; 0 is off")
     bias: bool = Field(True, description="whether the cells have bias vectors")
 
+    def cell_options(self) -> dict[str, names.OptionValue]:
+        """Every option of the cell, by its name. A section that was made for another cell, as train.compare makes
+        them, has the values that this one takes too, and else its defaults."""
+        values, found = dict(self), dict[str, names.OptionValue]()
+        for name, option in names.CELLS[self.cell].options.items():
+            try:
+                found[name] = option.checked(values.get(name, option.default))
+            except ValueError:
+                found[name] = option.default
+        return found
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        cell = names.CELLS[self.cell]
+        cell, options = names.CELLS[self.cell], self.cell_options()
+        for key, what in cell.fits(options, self.hidden_size).items():
+            yield Clash((key, "cell"), what)
         if self.nonlinearity not in cell.nonlinearities:
             yield Clash(
                 ("nonlinearity", "cell"),
@@ -269,7 +287,8 @@ class CoreSection(Section):
                 ("proj_size", "hidden_size"),
                 tr("proj_size must be smaller than hidden_size, {n}", n=self.hidden_size),
             )
-        if self.engine == "torch" and (cell.torch_class is None or self.nonlinearity == "none"):
+        other = any(options[name] != option.default for name, option in cell.options.items())
+        if self.engine == "torch" and (cell.torch_class is None or other or self.nonlinearity == "none"):
             yield Clash(
                 ("engine", "cell", "nonlinearity"),
                 tr("torch has no module for this cell"),
@@ -283,7 +302,7 @@ class TrainSection(Section):
     epochs: Annotated[int, Field(ge=1)] = Field(10, description="passes over the training part")
     max_steps: Annotated[int, Field(ge=0)] = Field(0, description="stop after this many updates; 0 is no limit")
     max_time: Seconds = Field(0.0, description="stop after this long: seconds, or 30s, 5m, 1h; 0 is no limit")
-    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one update")
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one batch")
     optimizer: Annotated[str | Named, Expected("the name of an optimizer, or {name: ..., its arguments}")] = Field(
         "adam", description="of torch.optim: a name, or {name: sgd, momentum: 0.9}"
     )
@@ -294,6 +313,7 @@ class TrainSection(Section):
     schedule: Annotated[str | Named, Expected("none, the name of a schedule, or {name: ..., its arguments}")] = Field(
         "none", description="of torch.optim.lr_scheduler: none, a name, or {name: step, step_size: 10}"
     )
+    accumulate_grad_batches: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="batches added to one update")
     clip_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="largest norm of all gradients; 0 is off")
     early_stopping: Annotated[int, Field(ge=0)] = Field(0, description="epochs without improvement; 0 is never")
     seed: Annotated[int, Field(ge=0, lt=2**63), Expected("a whole number from 0 to 2**63 - 1")] = Field(
@@ -304,8 +324,9 @@ class TrainSection(Section):
         "auto", description="of torch's CPU kernels; auto gives small models one"
     )
     dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="of the weights")
-    precision: Literal["float32", "bf16"] = Field(
-        "float32", description="bf16 computes products in bfloat16 (autocast)"
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32",
+        description="of products: bf16 in bfloat16 (autocast); fp16 in float16 on a GPU, the loss scaled up meanwhile",
     )
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="also save the state every so many updates; 0 is at the end of each epoch only"
@@ -339,8 +360,9 @@ class TrainSection(Section):
         optimizer, _ = _name_and_arguments(self.optimizer)
         if self.weight_decay not in ("auto", 0) and optimizer in names.NO_WEIGHT_DECAY:
             yield Clash(("weight_decay", "optimizer"), tr("{name} has no weight decay", name=optimizer))
-        if self.precision == "bf16" and self.dtype != "float32":
-            yield Clash(("precision", "dtype"), tr("bf16 computes on float32 weights"), tr("dtype: float32"))
+        if self.precision != "float32" and self.dtype != "float32":
+            what = tr("{name} computes on float32 weights", name=self.precision)
+            yield Clash(("precision", "dtype"), what, tr("dtype: float32"))
 
     def compared(self) -> list[str]:
         """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""
@@ -373,3 +395,9 @@ class RecipeConfig(Section):
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")
     train: TrainSection = Field(description="how it is trained")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Of all sections, by dotted keys; a task adds what one section makes idle in another."""
+        for name in ("data", "model", "train"):
+            section: Section = getattr(self, name)
+            yield from ((f"{name}.{key}", why) for key, why in section.idle())

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from rnncli.locale import tr
 from rnncli.recipe.document import Document
+from rnncli.recipe.options import schema_of_options
 from rnncli.recipe.parse import dump, flow_text
 from rnncli.recipe.sections import RecipeConfig, Section
 from rnncli.records import Column, Json, Table
@@ -64,6 +65,9 @@ def json_schema(configs: Mapping[str, type[RecipeConfig]]) -> dict[str, Json]:
     found, definitions = models_json_schema(
         [(config, "validation") for config in configs.values()], ref_template="#/$defs/{model}"
     )
+    for definition in definitions["$defs"].values():
+        if {"cell", "engine"} <= definition.get("properties", {}).keys():
+            definition["properties"] |= schema_of_options()
     branches = []
     for name, config in configs.items():
         reference = found[(config, "validation")]

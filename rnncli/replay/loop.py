@@ -159,7 +159,8 @@ def run_core(
     """
     spec = spec_of(module)
     assert spec is not None
-    step = step or CELLS[spec.cell].step
+    step_from_sums = CELLS[spec.cell].step_from_sums if step is None else None
+    step = step_from_sums or step or CELLS[spec.cell].step
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
@@ -169,10 +170,11 @@ def run_core(
         outputs: list[list[Tensor]] = []
         for direction in range(spec.num_directions):
             row = layer * spec.num_directions + direction
+            w = weights_of(module, layer, direction)
             output, after = run_layer(
                 step,
-                weights_of(module, layer, direction),
-                xs,
+                w,
+                xs if step_from_sums is None else F.linear(torch.stack(xs), w.weight_ih, w.bias_ih).unbind(0),
                 tuple(tensor[row] for tensor in state),
                 mask=mask,
                 reverse=direction == 1,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.data.batch import Batch, Order
     from rnncli.data.look import Look
+    from rnncli.data.made.automata import Automaton
 
 Metrics = dict[str, float]
 Better = Literal["lower", "higher"]
@@ -357,6 +358,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         """What the model writes for the rows of a part, in order, where answers are texts: `train` says so where they
         are empty. None at all where they are not."""
         yield from ()
+
+    def automaton(self, config: ConfigT) -> Automaton | None:
+        """The automaton whose answers the targets are, where inputs are words of a regular language."""
+        return None
 
     def input_kind(self, config: ConfigT) -> InputKind:
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""

@@ -135,6 +135,7 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("The dog", "don't"),
     ),
     "class": ("parity", (), ("1 0 1 1", "0110", "")),
+    "symbols that are words": ("parity", ("data.problem=s3",), ("231 213 321", "")),
     "set": ("counting", (), ("a a b", "aab", "")),
     "made up by rule": ("memory-copy", ("data.test_lengths=[10]", "data.max_length=10"), ("a b",)),
 }  # fmt: skip

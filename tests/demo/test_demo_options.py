@@ -115,4 +115,4 @@ def test_help_is_short_and_complete(demo: Demo) -> None:
 
     _, out, _ = demo("--help")
     for name in Asked.__dataclass_fields__:
-        assert f"--{'no-bias' if name == 'bias' else name.replace('_', '-')}" in out
+        assert f"--{ {'bias': 'no-bias', 'options': 'set'}.get(name, name.replace('_', '-')) }" in out

@@ -26,6 +26,8 @@ def refuses(spec: CoreSpec) -> str:
     if spec.torch_class is not None:
         return ""
     what = spec.cell if CELLS[spec.cell].torch_class is None else tr("a nonlinearity of none")
+    if spec.options:
+        what = tr("{cell} with {options}", cell=spec.cell, options=", ".join(spec.changed))
     return tr("engine torch has no module for {what}", what=what)
 
 
