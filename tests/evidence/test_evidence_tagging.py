@@ -52,7 +52,8 @@ def measured(name: str, metric: str, sets: tuple[str, ...]) -> dict[str, Any]:
             metrics = job.task.metrics(job.config, job.model, job.splits.part("test"), job.splits.fitted)
             runs.append({"seed": seed, "epoch": last.epoch, "cpu_seconds": time.process_time() - began, **metrics})
             found["baseline"] = job.task.baselines(job.config, job.splits, "test")[0].metrics
-            found["notes"] = [note for note in job.splits.notes if "vectors for" in note] or found.get("notes", [])
+            said = [note.replace(VECTORS, Path(VECTORS).name) for note in job.splits.notes if "vectors for" in note]
+            found["notes"] = said or found.get("notes", [])
         values = [run[metric] for run in runs]
         summary = {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None}
         found["rows"][row] = {"sets": [text.partition("=")[0] for text in added], metric: summary, "runs": runs}
