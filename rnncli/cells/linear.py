@@ -51,6 +51,11 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[: spec.hidden_size] = 4.0
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    a = "a = 2·f - 1" if spec.option("eigenvalues") == (-1, 1) else "a = f"
+    return ("f = sigmoid(wx_f)", "v = wx_v", a, "h = a·h' + v")
+
+
 CELL = Cell(
     step,
     equation="f = sigmoid(W_if·x_t + b_if); v = W_iv·x_t + b_iv; a = f or 2f-1; h_t = a⊙h_(t-1) + v",
@@ -67,4 +72,5 @@ CELL = Cell(
     step_from_sums=step_from_sums,
     parallel=parallel,
     title="LinearRNN",
+    written=written,
 )

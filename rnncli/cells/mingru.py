@@ -69,5 +69,6 @@ CELL = Cell(
     formulas=formulas,
     step_from_sums=step_from_sums,
     parallel=parallel,
+    written=lambda spec: ("z = sigmoid(wx_z)", "n = positive(wx_n)", "h = (1 - z)·h' + z·n"),
     title="minGRU",
 )

@@ -174,7 +174,7 @@ def estimate(
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model = config.model
-        gates = CELLS[model.cell].num_gates
+        gates = spec_of_section(model, 1).num_gates
         least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone
         require_memory(max(least, 1 << 60), what, where=where, todo=tr("lower hidden_size or embedding_size"))
         raise

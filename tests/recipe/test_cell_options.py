@@ -53,7 +53,7 @@ def hello(*sets: str) -> CoreSpec:
 
 def test_from_a_recipe_to_the_step() -> None:
     spec = hello("doubled=true", "eigenvalues=[-1, 1]", "heads=2", "keep=0.25", "style=odd")
-    assert spec.all_options == {
+    assert {name: spec.option(name) for name in OPTIONS} == {
         "eigenvalues": (-1, 1), "heads": 2, "keep": 0.25, "style": "odd", "doubled": True,
     }  # fmt: skip
     assert hello().options == hello("heads=1").options == ()
@@ -107,7 +107,7 @@ def test_another_cell_has_it() -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("hello", ["model.heads=2"])
     (fault,) = caught.value.faults
-    assert (fault.what, fault.todo) == ("unknown key", "it is an option of gru")
+    assert (fault.what, fault.todo) == ("unknown key", "it is an option of gru, slstm")
 
 
 def test_in_a_demo() -> None:
