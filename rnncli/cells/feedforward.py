@@ -38,4 +38,5 @@ CELL = Cell(
     nonlinearities=("tanh", "relu", "none"),
     closed_form=("tanh", "relu", "none"),
     formulas=formulas,
+    summed=lambda spec: ("",),
 )

@@ -304,7 +304,7 @@ def gradient_shares(net: Network) -> Shares:
         return run
 
     with torch.enable_grad():
-        output, _ = run_core(net.core, net.x, net.state, step=cloning(CELLS[net.settings.cell].step))
+        output, _ = run_core(net.core, net.x, net.state, step=cloning(net.spec.step))
         own = [net.weights(place)[attribute] for place in net.places()]
         flat = [clone for weight in own for clone in clones[id(weight)]]
         found = torch.autograd.grad(output[-1].sum(), flat, allow_unused=True)
