@@ -23,6 +23,8 @@ from rnncli.cells._base import checked_options as checked_options
 from rnncli.cells._base import gated as gated
 from rnncli.cells._base import parameter_name as parameter_name
 from rnncli.cells._base import uniform as uniform
+from rnncli.cells._script import core_call as core_call
+from rnncli.cells._script import core_source as core_source
 from rnncli.names import Option as Option
 from rnncli.names import OptionValue as OptionValue
 

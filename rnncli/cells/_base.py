@@ -5,9 +5,9 @@ Shapes: B batch, I input size, H hidden size, P proj_size (0: none), G gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from types import ModuleType
@@ -173,6 +173,7 @@ class Cell:
         zoneout may keep; without h, none.
     summed: the gates in which W_hh·h is only added to W_ih·x, so that one Linear on [x; h] makes them; "" where there
         are no gates. Nothing is claimed of the others.
+    written: the equations of a step as `demo --explain` writes them out; what they may read: demo/written.py.
     paper_step: the form of a paper, where torch's is another one.
     parallel: a form that computes all steps at once by a prefix scan; no cell of ours has one yet.
     """
@@ -204,6 +205,7 @@ class Cell:
     drops: bool = False
     zoned: tuple[str, ...] = ("h",)
     summed: Callable[[CoreSpec], Collection[str]] = no_gates
+    written: Callable[[CoreSpec], Sequence[str]] | None = None
     paper_step: Step | None = None
     parallel: Step | None = None
 
@@ -276,6 +278,12 @@ class CoreSpec:
     def regularizers(self) -> dict[str, float]:
         """Those of the options that are recurrent regularizers and above 0."""
         return {name: float(value) for name, value in self.options if name in REGULARIZERS and isinstance(value, float)}
+
+    @property
+    def in_evaluation(self) -> CoreSpec:
+        """The same function outside of training, where the two dropouts do nothing."""
+        kept = [(name, value) for name, value in self.options if name not in REGULARIZERS[:2]]
+        return replace(self, options=tuple(kept))
 
     @property
     def step(self) -> Step:

@@ -60,6 +60,22 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     )
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    b = "weight_b @ x + bias_b" if spec.bias else "weight_b @ x"
+    return (
+        "s_q = silu(wx_q)",
+        "q = s_q/length(s_q)",
+        "s_k = silu(wx_k)",
+        "k = s_k/length(s_k)",
+        "v = wx_v",
+        f"b = sigmoid({b})" if spec.option("beta") == (0, 1) else f"b = 2·sigmoid({b})",
+        "u = S' @ k",
+        "e = b·(v - u)",
+        "kq = k @ q",
+        "h = S' @ q + e·kq",
+    )
+
+
 CELL = Cell(
     step,
     equation="u = S_(t-1)·k; S_t = S_(t-1) + b·(v-u)·kᵀ; h_t = S_t·q",
@@ -76,5 +92,6 @@ CELL = Cell(
         "beta": Option((0, 1), "range of the step size b; [0, 2] has eigenvalues 1 - b below 0", ((0, 1), (0, 2))),
     },
     drops=True,
+    written=written,
     zoned=("h", "S"),
 )

@@ -39,4 +39,5 @@ CELL = Cell(
     closed_form=("tanh", "relu", "none"),
     formulas=formulas,
     summed=lambda spec: ("",),
+    written=lambda spec: ("h = a",) if spec.nonlinearity == "none" else (f"h = {spec.nonlinearity}(a)",),
 )

@@ -62,6 +62,11 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     )
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    gates = ("r = sigmoid(a_r)", "z = sigmoid(a_z)", "wx_n", "q = wh_n", "a_n = wx_n + r·q", "n = tanh(a_n)")
+    return (*gates, "h = (1 - z)·n + z·h'")
+
+
 CELL = Cell(
     step,
     equation="q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)",
@@ -77,5 +82,6 @@ CELL = Cell(
     reads=True,
     drops=True,
     summed=lambda spec: ("r", "z"),
+    written=written,
     paper_step=step_cho,
 )

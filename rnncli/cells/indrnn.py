@@ -60,4 +60,5 @@ CELL = Cell(
     formulas=formulas,
     reads=True,
     summed=lambda spec: ("",),
+    written=lambda spec: ("a = wx + weight_hh·h'", f"h = {spec.nonlinearity}(a)"),
 )

@@ -99,6 +99,20 @@ def summed(spec: CoreSpec) -> tuple[str, ...]:
     return () if spec.option("layer_norm") else rows(spec)
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    if spec.option("layer_norm"):
+        return ()
+    sums = {gate: f"a_{gate}" for gate in rows(spec)}
+    if spec.option("peephole"):
+        names = [gate for gate in sums if gate != "g"]
+        sums |= {g: f"a_{g} + weight_ch_{k}·c{'' if g == 'o' else chr(39)}" for k, g in enumerate(names)}
+    found = {gate: f"{gate} = sigmoid({total})" for gate, total in sums.items()}
+    found |= {"g": "g = tanh(a_g)"} | ({"f": "f = 1 - i"} if spec.option("coupled") else {})
+    c = "c = f·c' + i·g"
+    after = (c, found["o"]) if spec.option("peephole") else (found["o"], c)
+    return (found["i"], found["f"], found["g"], *after, "h = o·tanh(c)")
+
+
 CELL = Cell(
     step,
     equation="c_t = f⊙c_(t-1) + i⊙g; h_t = o⊙tanh(c_t)",
@@ -130,4 +144,5 @@ CELL = Cell(
     drops=True,
     zoned=("h", "c"),
     summed=summed,
+    written=written,
 )

@@ -43,6 +43,11 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     )
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    gates = ("f = sigmoid(a_f)", "v = f·h'", "a_n = wx_n + wh_n(v)", "n = tanh(a_n)")
+    return (*gates, "h = (1 - f)·h' + f·n")
+
+
 CELL = Cell(
     step,
     equation="n = tanh(W_in·x_t + b_in + W_hn·(f⊙h_(t-1)) + b_hn); h_t = (1-f)⊙h_(t-1) + f⊙n",
@@ -55,4 +60,5 @@ CELL = Cell(
     reads=True,
     drops=True,
     summed=lambda spec: ("f",),
+    written=written,
 )

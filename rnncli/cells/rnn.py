@@ -49,4 +49,5 @@ CELL = Cell(
     formulas=formulas,
     reads=True,
     summed=lambda spec: ("",),
+    written=lambda spec: ("h = a",) if spec.nonlinearity == "none" else (f"h = {spec.nonlinearity}(a)",),
 )
