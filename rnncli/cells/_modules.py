@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+import torch
 from torch import Tensor, nn
 
 from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
@@ -69,6 +70,19 @@ def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Te
     own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
     found: Tensor = getattr(module, own)  # a parametrized weight is not in _parameters
     return found
+
+
+def recurrent_matrices(spec: CoreSpec, w: Weights) -> dict[str, Tensor]:
+    """Gate ("" of a cell without) -> the matrix by which it reads h_(t-1), (H, H or P): a vector's is diagonal, that of
+    several heads block-diagonal. Of a cell with recurrent weights."""
+    weight = w.weight_hh
+    assert weight is not None
+    if weight.dim() == 1:
+        return dict(zip(spec.rows, map(torch.diag, weight.chunk(spec.num_gates)), strict=True))
+    size, blocks = spec.state_size // weight.shape[1], weight.chunk(spec.num_gates)
+    if size == 1:
+        return dict(zip(spec.rows, blocks, strict=True))
+    return {gate: torch.block_diag(*block.chunk(size)) for gate, block in zip(spec.rows, blocks, strict=True)}
 
 
 @contextmanager

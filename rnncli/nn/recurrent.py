@@ -40,7 +40,7 @@ class PlainCore(nn.Module):
 
     def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
         """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H); of a cell with several states, all."""
-        output, last = run_core(self, x, (hx,) if isinstance(hx, Tensor) else hx)
+        output, last = run_core(self, x, (hx,) if isinstance(hx, Tensor) else hx, training=self.training)
         return output, last if len(last) > 1 else last[0]
 
 
@@ -155,7 +155,7 @@ def run_by(
         if bool((lengths == (x.numbers if isinstance(x, Rows) else x).shape[0]).all()):
             lengths = None
     dropout = float(core.dropout) if core.training and spec.num_layers > 1 else 0.0
-    given = Sequence(x, lengths, state, dropout)
+    given = Sequence(x, lengths, state, dropout, core.training)
     if is_recording():
         return call(core, spec, given)
     check_engine(spec, engine)

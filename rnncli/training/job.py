@@ -16,7 +16,7 @@ from rnncli.device import dtype_of, pick_device, require_memory, this_process, t
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
 from rnncli.nn.crf import crf_of
-from rnncli.nn.recurrent import choose_engine
+from rnncli.nn.recurrent import choose_engine, spec_of_section
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
 from rnncli.training.process_group import Alone, ProcessGroup
@@ -143,7 +143,7 @@ def estimate(task: AnyTask, config: RecipeConfig, splits: AnySplits) -> tuple[Co
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model, todo = config.model, tr("lower hidden_size or embedding_size")
-        gates = CELLS[model.cell].num_gates
+        gates = spec_of_section(model, 1).num_gates
         least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone, as below
         require_memory(max(least, 1 << 60), tr("training this model"), where="model", todo=todo)
         raise

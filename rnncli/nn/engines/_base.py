@@ -23,12 +23,14 @@ from rnncli.registry import Registry
 @dataclass(frozen=True)
 class Sequence:
     """What an engine is to run over. lengths: (B,) on the CPU, None where all rows have all steps. state: h_0 and the
-    cell's other states, (L·D, B, ...), zeros if None. dropout: between layers."""
+    cell's other states, (L·D, B, ...), zeros if None. dropout: between layers. training: whether the core's recurrent
+    regularizers draw their masks."""
 
     x: Tensor | Rows  # (T, B, I), or rows of a table
     lengths: Tensor | None
     state: State | None
     dropout: float
+    training: bool = False
 
     @property
     def tensor(self) -> Tensor:
