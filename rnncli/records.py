@@ -101,7 +101,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each."""
+    """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each.
+
+    band: the labels of two lines, one after the other in `lines`, lower first; the ground between them is shaded where
+    that can be drawn."""
 
     name: str
     x: Sequence[float]
@@ -111,6 +114,7 @@ class Series:
     title: str = ""
     log_y: bool = False
     marks: Mapping[str, float] = field(default_factory=dict)  # label -> x of a vertical mark
+    band: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,23 @@ class HeatMap:
     title: str = ""
     cut_rows: int | None = None
     square: bool = False
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """States in a plane, and the moves between them.
+
+    centres: where each state is, (x, y). labels, notes: its name, and what is written below it. points: where it was
+    visited. moves: (from, to), numbers of states -> what leads there.
+    """
+
+    name: str
+    centres: Sequence[tuple[float, float]]
+    labels: Sequence[str]
+    notes: Sequence[str]
+    points: Sequence[Sequence[tuple[float, float]]]
+    moves: Mapping[tuple[int, int], str]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,7 +201,7 @@ class Commands:
     name: str = "next"
 
 
-Record = Table | Series | HeatMap | ColouredText | Checks | Message | Commands
+Record = Table | Series | HeatMap | Diagram | ColouredText | Checks | Message | Commands
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def through_variables() -> set[str]:
 
 
 # Names of the field, the same in both languages.
-SAME = {"macro-f1", "mae", "rmse", "mase", "mse", "bits", "cer", "wer", "bleu", "chrf"}
+SAME = {"macro-f1", "mae", "rmse", "mase", "smape", "wape", "mse", "bits", "cer", "wer", "bleu", "chrf"}
 
 
 def file_of(language: str) -> Path:

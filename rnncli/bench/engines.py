@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -25,8 +26,9 @@ from rnncli.bench.measure import (
     verdict_of,
     warm_up,
 )
+from rnncli.bench.memory import peak_of
 from rnncli.bench.sizes import Pass, Row
-from rnncli.bench.work import Bound, Made, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
+from rnncli.bench.work import Bound, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
 from rnncli.cells import CELLS
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import UsageError
@@ -41,7 +43,8 @@ Told = Callable[[str, int, int], None]  # (what is measured now, rows done, of h
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. engines: empty means all that can run a row. budget: seconds for the rounds of one row."""
+    """What to measure. engines: empty means all that can run a row. budget: seconds for the rounds of one row. memory:
+    whether peak memory is measured, by one more run of each engine."""
 
     rows: Sequence[Row]
     engines: Sequence[str] = ()
@@ -51,6 +54,7 @@ class Plan:
     threads: Sequence[int] = (1,)
     rounds: int = ROUNDS
     budget: float = 4.0
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Figure:
     """One engine with one thread count on one row. seconds: of one run of the whole row, or of one streamed step.
 
     ratio: how many times as fast as `over`, the engine before it in the table, paired by round. latencies: 50th, 90th
-    and 99th percentile of single steps. memory: the device's peak, bytes; None on a CPU.
+    and 99th percentile of single steps. memory: the peak in bytes, where it is measured.
     """
 
     row: Row
@@ -71,7 +75,7 @@ class Figure:
     rounds: int
     rate: float  # tokens, that is steps of single rows, a second
     of_ceiling: float
-    of_serial: float
+    of_serial: float | None  # None: without W_hh no product waits for the step before
     bound: Bound
     over: str = ""
     ratio: Interval | None = None
@@ -220,7 +224,8 @@ def _measure(
     figures = []
     for threads in plan.threads:
         torch.set_num_threads(threads)
-        serial = serial_ceiling(row.B, row.H, CELLS[row.cell].num_gates, setting.dtype, setting.device)
+        cell = CELLS[row.cell]
+        serial = serial_ceiling(row.B, row.H, cell.num_gates, setting.dtype, setting.device)
         bound = bounds(made, engines, BOUND_ROUNDS, plan.budget / 2)
         for k, engine in enumerate(engines):
             arm = arms[engine, threads]
@@ -241,13 +246,13 @@ def _measure(
                     rounds,
                     row.B * steps / seconds.value,
                     speed / ceilings[threads].rate,
-                    speed / serial.rate,
+                    speed / serial.rate if cell.recurrent_weight else None,
                     bound[engine],
                     over,
                     ratio,
                     verdict_of(ratio, rounds) if ratio is not None else "inconclusive",
                     _percentiles(latencies[engine, threads]),
-                    _peak(made, engine),
+                    peak_of(partial(made.once, engine), setting.device) if plan.memory else None,
                 )
             )
     return figures, _contest(row, figures, {key: arm.times for key, arm in arms.items()}, rounds, setting), difference
@@ -266,15 +271,6 @@ def _percentiles(latencies: list[float]) -> tuple[float, float, float] | None:
     if not latencies:
         return None
     return percentile(latencies, 0.5), percentile(latencies, 0.9), percentile(latencies, 0.99)
-
-
-def _peak(made: Made, engine: str) -> int | None:
-    """The device's peak memory of one run, bytes; None on a CPU, whose allocator keeps no count."""
-    if made.setting.device.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats(made.setting.device)
-    made.once(engine)
-    return int(torch.cuda.max_memory_allocated(made.setting.device))
 
 
 def _contest(

@@ -269,7 +269,8 @@ def _next(measured: Measured) -> list[tuple[str, str]]:
 
 
 def scaling(measured: Measured, axis: Axis) -> Page:
-    """How the time of one run grows along an axis: a table with the factor of each doubling, and a chart per cell."""
+    """How the time and memory of one run grow along an axis: tables, with the factor of each doubling, and a chart of
+    times per cell."""
     engines = _engines(measured)
     several = len(measured.plan.threads) > 1
     columns = [
@@ -310,4 +311,21 @@ def scaling(measured: Measured, axis: Axis) -> Page:
     ]
     title = tr("{what}, growing {axis}", what=pass_name(measured.plan.what), axis=axis) + f", {measured.plan.dtype}"
     noisy = [row for row in verdicts(measured) if row[0].startswith("!") or row[0] == tr("steady")]
-    return page_of(measured, [Table("scaling", columns, rows), *series, Table("verdicts", VERDICTS, noisy)], title)
+    tables = [Table("scaling", columns, rows), *_memory_table(measured)]
+    return page_of(measured, [*tables, *series, Table("verdicts", VERDICTS, noisy)], title)
+
+
+def _memory_table(measured: Measured) -> list[Table]:
+    """The peak memory of each engine, where it was measured."""
+    if all(figure.memory is None for figure in measured.figures):
+        return []
+    engines = _engines(measured)
+    columns = [
+        *_first_columns(measured),
+        *(Column(engine, engine, "bytes", group=tr("peak memory")) for engine in engines),
+    ]
+    rows: list[list[Entry]] = []
+    for line in _lines(measured):
+        peaks = {figure.engine: figure.memory for figure in line}
+        rows.append([*_first_cells(measured, line[0]), *(peaks.get(engine) for engine in engines)])
+    return [Table("memory", columns, rows)]

@@ -36,8 +36,10 @@ class Row:
         return f"{self.H}/{self.B}/{self.T}"
 
     def flops(self, what: Pass) -> float:
-        """Of the products: forward 2·B·G·H·(I+H) a step; training takes three times that."""
-        forward = 2.0 * self.B * cells.CELLS[self.cell].num_gates * self.H * (self.inputs + self.H) * self.T
+        """Of the products: forward 2·B·G·H·(I+H) a step, without H where there is no W_hh; training takes 3 of it."""
+        cell = cells.CELLS[self.cell]
+        read = self.inputs + (self.H if cell.recurrent_weight else 0)
+        forward = 2.0 * self.B * cell.num_gates * self.H * read * self.T
         return 3 * forward if what == "train" else forward
 
     def memory(self, itemsize: int) -> int:

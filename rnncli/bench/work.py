@@ -20,7 +20,7 @@ from rnncli.nn.recurrent import Core, make_core, run_by
 from rnncli.replay.rounding import FACTOR, Found, unit
 
 ROUNDED = 16  # units in the last place by which two sound results may differ however short the sums are
-ORDER = ("loop", "torch", "bptt", "compiled")
+ORDER = ("loop", "torch", "bptt", "compiled", "parallel")
 TINY = 2  # H of the run whose products cost nothing: what is left of its time is the cost of the calls
 
 

@@ -14,6 +14,7 @@ from rnncli.cells._base import REGULARIZERS as REGULARIZERS
 from rnncli.cells._base import Cell as Cell
 from rnncli.cells._base import CoreSpec as CoreSpec
 from rnncli.cells._base import Gates as Gates
+from rnncli.cells._base import Parallel as Parallel
 from rnncli.cells._base import Range as Range
 from rnncli.cells._base import Shape as Shape
 from rnncli.cells._base import State as State
@@ -21,7 +22,9 @@ from rnncli.cells._base import Step as Step
 from rnncli.cells._base import Weights as Weights
 from rnncli.cells._base import checked_options as checked_options
 from rnncli.cells._base import gated as gated
+from rnncli.cells._base import input_alone as input_alone
 from rnncli.cells._base import parameter_name as parameter_name
+from rnncli.cells._base import positive as positive
 from rnncli.cells._base import uniform as uniform
 from rnncli.cells._script import core_call as core_call
 from rnncli.cells._script import core_source as core_source

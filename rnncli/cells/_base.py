@@ -118,6 +118,18 @@ def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
     return shapes
 
 
+def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
+    """Parameters of gates that read x alone: for every gate W_ih x + b_ih."""
+    rows = spec.num_gates * spec.hidden_size
+    return {"weight_ih": (rows, inputs)} | ({"bias_ih": (rows,)} if spec.bias else {})
+
+
+def positive(a: Tensor) -> Tensor:
+    """g(a): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng et al. 2024
+    (arXiv:2410.01201), appendix B.3. Written as a sum: torch.where takes twice as long."""
+    return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # at 0 the slope is 1, that of the right side
+
+
 def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Draw a parameter as torch's modules do, from uniform(-1/sqrt(H), 1/sqrt(H))."""
     bound: float = spec.hidden_size**-0.5
@@ -139,6 +151,7 @@ def any_values(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str
 
 
 Step = Callable[["Tensor", State, Weights], tuple[State, Gates]]
+Parallel = Callable[["Tensor", Weights], tuple["Tensor", "Tensor"]]
 Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 1), in (-1, 1), anywhere
 
 
@@ -146,6 +159,7 @@ Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 
 class Cell:
     """What a file of this folder says of its cell, as `CELL`.
 
+    title: its name as papers write it, where torch has no class of it.
     step: x (B, I), the states before and the weights of one layer in one direction -> the states after, and every
         gate by name, (B, H).
     equation: how h follows, a line under the steps that `inspect` shows.
@@ -175,7 +189,10 @@ class Cell:
         are no gates. Nothing is claimed of the others.
     written: the equations of a step as `demo --explain` writes them out; what they may read: demo/written.py.
     paper_step: the form of a paper, where torch's is another one.
-    parallel: a form that computes all steps at once by a prefix scan; no cell of ours has one yet.
+    step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
+        computes it for all steps at once.
+    parallel: of a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a and
+        b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t. Then a prefix scan over time computes all h.
     """
 
     step: Step
@@ -207,7 +224,9 @@ class Cell:
     summed: Callable[[CoreSpec], Collection[str]] = no_gates
     written: Callable[[CoreSpec], Sequence[str]] | None = None
     paper_step: Step | None = None
-    parallel: Step | None = None
+    step_from_sums: Step | None = None
+    parallel: Parallel | None = None
+    title: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", {**self.options, **_regularizers(self)})
@@ -316,6 +335,13 @@ class CoreSpec:
         return [name if value is True else f"{name} {option_text(value)}" for name, value in self.options]
 
     @property
+    def with_options(self) -> str:
+        """`lstm with peephole, heads 2`."""
+        return (
+            tr("{cell} with {options}", cell=self.cell, options=", ".join(self.changed)) if self.options else self.cell
+        )
+
+    @property
     def rows(self) -> tuple[str, ...]:
         """The gates that have rows of the weights, in their order; ("",) for a cell without gates."""
         cell = CELLS[self.cell]
@@ -387,7 +413,7 @@ class CoreSpec:
     def __str__(self) -> str:
         """Such as `LSTM(32, 64, 2 layers, bidirectional)`."""
         cell = CELLS[self.cell]
-        name = cell.torch_class or self.cell.capitalize()
+        name = cell.torch_class or cell.title or self.cell.capitalize()
         parts = [str(self.input_size), str(self.hidden_size)]
         if self.num_layers > 1:
             parts.append(tr("{n} layers", n=self.num_layers))

@@ -32,7 +32,13 @@ def bench(
         str, typer.Argument(metavar="RECIPE", help="A recipe or a run: where the time of its training goes.")
     ] = "",
     cell: Annotated[
-        list[str] | None, typer.Option("--cell", metavar="rnn|gru|lstm", help="May be repeated.", rich_help_panel=_WORK)
+        list[str] | None,
+        typer.Option(
+            "--cell",
+            metavar="NAME",
+            help="rnn, gru and lstm by default; any cell. May be repeated.",
+            rich_help_panel=_WORK,
+        ),
     ] = None,
     size: Annotated[
         list[str] | None,
@@ -58,12 +64,15 @@ def bench(
     ] = None,
     scaling: Annotated[
         str | None,
-        typer.Option("--scaling", metavar="T|H|B", help="How the time grows with this.", rich_help_panel=_WORK),
+        typer.Option("--scaling", metavar="T|H|B", help="How time and memory grow with this.", rich_help_panel=_WORK),
     ] = None,
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", metavar="loop|torch|bptt|compiled", help="All by default. Repeat it.", rich_help_panel=_WITH
+            "--engine",
+            metavar="loop|torch|bptt|compiled|parallel",
+            help="All by default. Repeat it.",
+            rich_help_panel=_WITH,
         ),
     ] = None,
     dtype: Annotated[
@@ -206,7 +215,9 @@ def _rows(
     from rnncli.bench.measure import ROUNDS
     from rnncli.report.progress import LiveProgress
 
-    plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or ROUNDS, 4.0 if budget is None else budget)
+    seconds = 4.0 if budget is None else budget
+    counted = scaling is not None or device == "cuda"
+    plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or ROUNDS, seconds, counted)
     with LiveProgress(ascii=settings.ascii) as live:
         measured = measure_rows(plan, _told(live))
     document = pages.document(measured)

@@ -41,19 +41,21 @@ def _group(context: typer.Context) -> None:
 
 @app.command("list")
 def list_(json: AsJson = False) -> None:
-    """List the packaged recipes: what each teaches, and the command that runs it."""
+    """List the packaged recipes: what each teaches, the kind of file it reads, and the commands to go on with."""
     from rnncli import report
-    from rnncli.recipe.locate import about, packaged_recipes
+    from rnncli.recipe.locate import about, data_wanted, packaged_recipes
     from rnncli.records import Column, Commands, Page, Table
 
     columns = (
         Column("name", tr("recipe"), "text"),
         Column("about", tr("what it shows"), "text"),
+        Column("data", "--data", "text"),
     )
-    rows = [(name, about(name)) for name in packaged_recipes()]
+    rows = [(name, about(name), data_wanted(name)) for name in packaged_recipes()]
     more = Commands(
         tr("next"),
         [
+            ("rnncli recipes copy --data FILE", tr("which recipe is for your file?")),
             ("rnncli recipes show NAME", tr("read it, comments and all")),
             ("rnncli recipes copy NAME my.yaml", tr("make it your own")),
             ("rnncli train NAME", tr("run it")),
@@ -81,8 +83,13 @@ def show(
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A packaged recipe, or a path.")],
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; RECIPE.yaml here by default.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RECIPE]", help="A packaged recipe, or a path. Left out: which ones read --data."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to; RECIPE.yaml here by default.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="Your data: looked into, and filled in under data:.")
     ] = None,
@@ -94,6 +101,9 @@ def copy(
     from rnncli.recipe import copied
     from rnncli.tasks import load_recipe
 
+    if name is None:
+        _propose(data)
+        return
     target = str(file) if file is not None else f"{Path(name).stem}.yaml"
     if not target.endswith((".yaml", ".yml")):
         raise UsageError(
@@ -121,6 +131,24 @@ def copy(
         todo = fit.fault.todo
     if todo and not settings.quiet:
         put(tr("next") + f"  {todo}")
+
+
+def _propose(data: str | None) -> None:
+    """Which recipes read the data, and why."""
+    from rnncli import report
+    from rnncli.records import Column, Commands, Page, Table
+    from rnncli.tasks.propose import proposals
+
+    if data is None:
+        raise UsageError(
+            tr("which recipe?"), todo=tr("rnncli recipes copy NAME; or --data FILE, to hear which recipes read it")
+        )
+    found = proposals(data)
+    columns = (Column("recipe", tr("recipe"), "text"), Column("why", tr("what speaks for it"), "text"))
+    table = Table("proposals", columns, [(one.recipe, one.why) for one in found])
+    command = f"rnncli recipes copy {found[0].recipe} my.yaml --data {shlex.quote(data)}"
+    more = Commands(tr("next"), [(command, tr("a recipe for your file"))])
+    report.show(Page("rnncli/proposals/1", tr("recipes for {file}", file=data), (table, more)), ascii=settings.ascii)
 
 
 @app.command()

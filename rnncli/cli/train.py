@@ -62,6 +62,9 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every value and where it comes from; train nothing.")
     ] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Let the learning rate grow, and show where the loss falls; keep nothing.")
+    ] = False,
     code: Annotated[
         bool, typer.Option("--code", help="Print the recipe as a plain PyTorch script (hello and its like).")
     ] = False,
@@ -71,9 +74,10 @@ def train(
     from rnncli.device import this_process
 
     modes = {"--resume": resume, "--init-from": init_from, "--dry-run": dry_run, "--fast-dev-run": fast_dev_run,
-             "--print-config": print_config, "--code": code, "--out": out is not None, "--json": json}  # fmt: skip
+             "--print-config": print_config, "--find-lr": find_lr, "--code": code,
+             "--out": out is not None, "--json": json}  # fmt: skip
     _refuse_together(modes)
-    if dry_run or print_config or code:
+    if dry_run or print_config or code or find_lr:
         only_one_process()
     rank = this_process().rank
     if rank:  # process 0 writes and speaks
@@ -126,6 +130,9 @@ def train(
         require_free(out)
         _dry_run(job, json)
         return
+    if find_lr:
+        _find_lr(job, recipe, sets or (), json)
+        return
     if fast_dev_run:
         import tempfile
         from pathlib import Path
@@ -148,6 +155,7 @@ _NOT_TOGETHER = {
     "--print-config": ("--dry-run", "--code", "--init-from", "--out"),
     "--code": ("--dry-run", "--fast-dev-run", "--init-from", "--out", "--json"),
     "--dry-run": ("--fast-dev-run",),
+    "--find-lr": ("--resume", "--print-config", "--code", "--dry-run", "--fast-dev-run", "--out"),
     "--fast-dev-run": ("--out",),
 }
 
@@ -206,7 +214,7 @@ def _resume(
             put(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     _notes(recipe, rank)
-    job = prepare(recipe)
+    job = prepare(recipe, fresh=False)
     sentences = check_same(run.environment(), job, folder)
     if rank == 0:
         for sentence in sentences:
@@ -241,6 +249,18 @@ def _dry_run(job: Job, json: bool) -> None:
     from rnncli.runs.dryrun import dry_run
 
     deliver(lambda: dry_run(job), json=json)
+
+
+def _find_lr(job: Job, recipe: str, sets: Sequence[str], json: bool) -> None:
+    import shlex
+
+    from rnncli.runs.find_lr import find_lr
+
+    with waiting(tr("training with a growing learning rate ..."), quiet=json):
+        page = find_lr(
+            job, shlex.join(["rnncli", "train", recipe, *(word for text in sets for word in ("--set", text))])
+        )
+    deliver(lambda: page, json=json)
 
 
 def _run(

@@ -21,11 +21,19 @@ from rnncli.locale import tr, trn
 if TYPE_CHECKING:
     from rnncli.data.steps import Ints
 
-__all__ = ["DAY", "SECOND", "DateColumn", "Dates", "Step"]
+__all__ = ["DAY", "SECOND", "DateColumn", "Dates", "OutOfOrder", "Step"]
 
 _NAMED = 3  # faults of one kind that a report names
 _SHOWN = 5000  # cells kept to tell how a column writes its dates
 _NO_ZONE = -1  # no offset is a single microsecond
+
+
+class OutOfOrder(DataError):
+    """Dates that do not each come after the one before. lines: of those that do not."""
+
+    def __init__(self, what: str, lines: Sequence[int], *, where: str, todo: str) -> None:
+        super().__init__(what, where=where, todo=todo)
+        self.lines = lines
 
 
 @dataclass(frozen=True)
@@ -82,19 +90,21 @@ class Dates:
             raise DataError(
                 tr("the dates run from new to old"), where=self.name, todo=tr("sort the rows, oldest first")
             )
-        first = min((*self.backwards, *self.duplicates))
-        raise DataError(
+        wrong = sorted((*self.backwards, *self.duplicates))
+        first = wrong[0]
+        raise OutOfOrder(
             trn(
                 "{date} does not come after {before} ({n} occurrence)",
                 "{date} does not come after {before} ({n} occurrences)",
                 date=self.write(int(self.values[first])),
                 before=self.write(int(self.values[first - 1])),
-                n=len(self.backwards) + len(self.duplicates),
+                n=len(wrong),
             ),
+            [int(self.lines[index]) for index in wrong],
             where=f"{self.name}:{self.lines[first]}",
             todo=tr(
-                "sort the rows, oldest first, with one row for each date; series that stand one below the other need"
-                " columns or files of their own"
+                "sort the rows, oldest first, with one row for each date; of several series in one table, data.id names"
+                " the column that tells them apart"
             ),
         )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from rnncli.data.cells import MISSING, NumberFormat, Thousands, number
 from rnncli.data.dates import DateColumn, Dates
@@ -25,6 +25,12 @@ _CLOCK = re.compile(r"\d{1,2}[:.]\d\d([:.]\d\d([.,]\d+)?)?( ?[ap]\.?m\.?)?|\d{1,
 _QUARTER = re.compile(r"q[1-4]", re.IGNORECASE)
 _LIKE_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d:\d\d|[12]\d{3}[-/]\d\d")
 _AMBIGUOUS = re.compile(r"\W*[1-9]\d{0,2}[,.]\d{3}\W*")
+_SERIES_WORDS = (
+    "unique_id series_id series item_id item id key store shop store_id product sku symbol ticker code country region"
+    " city station sensor meter household customer name"
+)
+_SERIES = frozenset([*_SERIES_WORDS.split(), "序列", "门店", "商品", "编号", "名称"])
+_PAIRED = 12  # columns that are tried in pairs
 _LOOKS = 0.8  # of the cells of a column of dates, those that are dates
 
 
@@ -135,25 +141,60 @@ def _some(cells: Sequence[str]) -> int:
     return sum(any(map(str.isdigit, cell)) and number(cell) is None for cell in cells)
 
 
-def several_series(
-    names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess
-) -> tuple[str, list[str]] | None:
-    """The column that tells apart series standing one below the other, with two of their names: where dates do not
-    run one way, but do among the rows that agree in this column."""
+@dataclass(frozen=True)
+class SeveralGuess:
+    """Series one below the other. columns: whose cells, side by side, name them. names: of two of them. dates: of the
+    first."""
+
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    dates: Dates
+
+
+def is_series_name(name: str) -> bool:
+    """Whether a column is called like one that names series."""
+    return name.strip().lower() in _SERIES
+
+
+def several_series(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess) -> SeveralGuess | None:
+    """The columns that tell apart series standing one below the other: where dates do not run one way, but do among the
+    rows that agree there. One column, or else two; those that are called so come first, and texts before numbers."""
     if date.dates is None or date.ordered or len(date.dates.values) < len(cells[0]):
         return None
     values = date.dates.values.tolist()
-    disorder = len(date.dates.backwards) + len(date.dates.duplicates)
-    for place in sorted(range(len(names)), key=lambda place: number(cells[place][0]) is not None):
-        groups: dict[str, list[int]] = {}
-        for cell, value in zip(cells[place], values, strict=True):
-            groups.setdefault(cell, []).append(value)
-        if place in date.places or is_date(names[place]) or not 2 <= len(groups) <= min(disorder + 1, len(values) // 3):
+    most = min(len(date.dates.backwards) + len(date.dates.duplicates) + 1, len(values) // 3)
+    likely = sorted(
+        (place for place in range(len(names)) if place not in date.places and not is_date(names[place])),
+        key=lambda place: (not is_series_name(names[place]), number(cells[place][0]) is not None),
+    )
+    few = [place for place in likely if len(set(cells[place])) <= most][:_PAIRED]
+    for places in [*((place,) for place in likely), *combinations(few, 2)]:
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for row in range(len(values)):
+            groups.setdefault(tuple(cells[place][row] for place in places), []).append(row)
+        if not 2 <= len(groups) <= most:
             continue  # each series but the first begins with a date that does not come after the one before
-        steps = [[b - a for a, b in pairwise(of)] for of in groups.values()]
+        steps = [[values[b] - values[a] for a, b in pairwise(rows)] for rows in groups.values()]
         if all(all(step > 0 for step in one) or all(step < 0 for step in one) for one in steps):
-            return names[place], list(groups)[:2]
+            return _several(names, places, list(groups), date, cells, next(iter(groups.values())))
     return None
+
+
+def _several(
+    names: Sequence[str],
+    places: tuple[int, ...],
+    found: Sequence[tuple[str, ...]],
+    date: DateGuess,
+    cells: Sequence[Sequence[str]],
+    rows: Sequence[int],
+) -> SeveralGuess:
+    """rows: of the first series."""
+    column = DateColumn()
+    for row in rows:
+        column.add(" ".join(cells[place][row] for place in date.places))
+    dates = column.done("", rows)
+    dates = dates.turned() if dates.falling else dates
+    return SeveralGuess(tuple(names[p] for p in places), tuple(" / ".join(one) for one in found[:2]), dates)
 
 
 def number_format(cells: Sequence[Sequence[str]], delimiter: str) -> NumberFormat:

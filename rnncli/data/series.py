@@ -10,7 +10,7 @@ from rnncli.data.cells import NumberFormat
 from rnncli.data.dates import Dates
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
-from rnncli.data.table import DateKey, Key, read_series
+from rnncli.data.table import DateKey, Key, SeriesFile, read_series
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 
@@ -23,7 +23,8 @@ class RegularSeries:
 
     values: (T, N) float64 without NaN. known: (T, N) bool, False where a value was filled in. ahead: (A, N) float64,
     the rows after the last one with a target: what is known of the time to be forecast, NaN where nothing is. times:
-    (T,) int64 as in Dates, None without dates. notes: sentences about the step, gaps and what was filled.
+    (T,) int64 as in Dates, None without dates. notes: sentences about the step, gaps and what was filled. id: as in
+    SeriesFile.
     """
 
     name: str
@@ -34,6 +35,12 @@ class RegularSeries:
     times: Any
     dates: Dates | None
     notes: tuple[str, ...]
+    id: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The file, and which of its series this is."""
+        return f"{self.name} ({' / '.join(self.id)})" if self.id else self.name
 
     def __len__(self) -> int:
         return len(self.values)
@@ -51,7 +58,7 @@ class RegularSeries:
         try:
             return self.dates.write(self.dates.step.after(int(self.times[-1]), after))
         except (ValueError, OverflowError) as error:  # datetime ends there
-            raise DataError(tr("the next dates lie beyond the year 9999"), where=self.name) from error
+            raise DataError(tr("the next dates lie beyond the year 9999"), where=self.title) from error
 
 
 def read_regular(
@@ -72,9 +79,15 @@ def read_regular(
     at the value after the gap; previous repeats the one before. At the ends of a column both repeat the nearest value.
     Raises DataError: dates out of order, a column without any value, more dates left out than there are.
     """
+    columns = [*targets, *others]
+    file = read_series(source, date, columns, skipped, header=header, delimiter=delimiter, numbers=numbers)
+    return regular(file, len(targets), missing)
+
+
+def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeries:
+    """The same of a series that was read: see `read_regular`. num_targets: columns that are targets, the first ones."""
     import numpy as np
 
-    file = read_series(source, date, [*targets, *others], skipped, header=header, delimiter=delimiter, numbers=numbers)
     notes = list(file.dates.report()) if file.dates is not None else []
     values, lines = file.values, file.lines
     times, opened = None, np.zeros(len(values), dtype=bool)
@@ -84,7 +97,7 @@ def read_regular(
         if file.dates.step is None:
             notes.append(tr("each row is taken as one step"))
     known = ~np.isnan(values)
-    present = np.flatnonzero(known[:, : len(targets)].any(axis=1))
+    present = np.flatnonzero(known[:, :num_targets].any(axis=1))
     if not len(present):
         raise DataError(tr("the target has no value at all"), where=file.name)
     stop = int(present[-1]) + 1
@@ -119,6 +132,7 @@ def read_regular(
         None if times is None else times[:stop],
         file.dates,
         tuple(notes),
+        file.id,
     )
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Literal
 
 from rnncli.data.cells import MISSING, NumberFormat, is_missing, no_number
-from rnncli.data.guesses import DateGuess, date_column, is_date, is_id, number_format, several_series
+from rnncli.data.guesses import DateGuess, SeveralGuess, date_column, is_date, is_id, number_format, several_series
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
 from rnncli.data.table import Table, open_table
@@ -34,7 +34,8 @@ LABELS = ("label", "class", "category", "sentiment", "target", "language")  # th
 @dataclass(frozen=True)
 class ColumnGuess:
     """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line of the
-    first cell that is no number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ..."""
+    first cell that is no number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ...
+    below_zero: some number is."""
 
     name: str
     kind: Literal["number", "date", "text"]
@@ -43,6 +44,7 @@ class ColumnGuess:
     mean_length: float
     odd: tuple[int, str] | None = None
     counts: bool = False
+    below_zero: bool = False
 
     @property
     def tells_nothing(self) -> bool:
@@ -54,9 +56,9 @@ class ColumnGuess:
 class TableGuess:
     """header: the first row names the columns. numbers_as: how numbers are written. rows: how many were looked at.
 
-    date: the columns that make the dates. several: the column that tells apart series standing one below the other, and
-    two of their names. text, label: for classification, the column of few different values and the longest other one.
-    Each is None where no column fits.
+    date: the columns that make the dates. several: series standing one below the other, and what tells them apart.
+    text, label: for classification, the column of few different values and the longest other one. Each is None where no
+    column fits.
     """
 
     header: bool
@@ -65,7 +67,7 @@ class TableGuess:
     columns: tuple[ColumnGuess, ...]
     rows: int
     date: DateGuess | None
-    several: tuple[str, list[str]] | None
+    several: SeveralGuess | None
     text: str | None
     label: str | None
 
@@ -82,14 +84,19 @@ class TableGuess:
 
     @property
     def gaps(self) -> bool:
-        """Dates are left out."""
+        """Dates are left out; of several series, in the first."""
+        if self.several is not None:
+            return bool(self.several.dates.gaps)
         if self.date is None or self.date.dates is None or not self.date.ordered:
             return False
         return bool((self.date.dates.turned() if self.falling else self.date.dates).gaps)
 
     def passed_over(self) -> list[str]:
         """The columns of text, which no series is read from."""
-        return [column.name for column in self.columns if column.kind == "text" and column.name]
+        ids = () if self.several is None else self.several.columns
+        return [
+            column.name for column in self.columns if column.kind == "text" and column.name and column.name not in ids
+        ]
 
     def undated(self) -> list[str]:
         """The columns of numbers that are called dates, where none is read as dates."""
@@ -140,7 +147,9 @@ def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, d
     missing = sum(is_missing(cell, form.na_values) for cell in cells)
     odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
     counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
-    return ColumnGuess(name, kind, missing, len(set(cells)), sum(map(len, cells)) / len(cells), odd, counts)
+    length = sum(map(len, cells)) / len(cells)
+    minus = kind == "number" and any((form.number(cell) or 0.0) < 0 for cell in cells)
+    return ColumnGuess(name, kind, missing, len(set(cells)), length, odd, counts, minus)
 
 
 def _has_header(table: Table) -> bool:

@@ -155,13 +155,15 @@ def read_cells(
 
 @dataclass(frozen=True)
 class SeriesFile:
-    """Columns of numbers over time. values: (T, N) float64, NaN where missing; lines: (T,) line numbers."""
+    """Columns of numbers over time. values: (T, N) float64, NaN where missing; lines: (T,) line numbers. id: the cells
+    that tell it from the file's other series, () where it is the only one."""
 
     name: str
     columns: tuple[str, ...]
     values: Any
     lines: Any
     dates: Dates | None
+    id: tuple[str, ...] = ()
 
     def missing(self) -> dict[str, int]:
         """Missing values of each column that has any."""
@@ -169,6 +171,24 @@ class SeriesFile:
 
         counts = np.isnan(self.values).sum(axis=0)
         return {column: int(n) for column, n in zip(self.columns, counts, strict=True) if n}
+
+
+class _Rows:
+    """The usable rows of one series so far."""
+
+    def __init__(self) -> None:
+        self.lines, self.found, self.dates = array("q"), array("d"), DateColumn()
+
+    def done(self, name: str, columns: tuple[str, ...], dated: bool, id: tuple[str, ...]) -> SeriesFile:
+        import numpy as np
+
+        values = np.array(self.found, dtype=np.float64).reshape(len(self.lines), len(columns))
+        if not dated:
+            return SeriesFile(name, columns, values, np.array(self.lines), None, id)
+        dates = self.dates.done(name, self.lines)
+        if dates.falling:
+            dates, values = dates.turned(), values[::-1].copy()
+        return SeriesFile(name, columns, values, dates.lines, dates, id)
 
 
 def read_series(
@@ -187,32 +207,48 @@ def read_series(
     A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
     order of the dates is the caller's to check (`dates.check_order()`, `dates.report()`).
     """
-    import numpy as np
+    (found,) = read_panel(source, (), date, keys, skipped, header=header, delimiter=delimiter, numbers=numbers)
+    return found
 
+
+def read_panel(
+    source: Source,
+    ids: Sequence[Key],
+    date: DateKey,
+    keys: Sequence[Key],
+    skipped: Skipped,
+    *,
+    header: bool = True,
+    delimiter: str | None = None,
+    numbers: NumberFormat = NumberFormat(),
+) -> list[SeriesFile]:
+    """As read_series, each series by itself of those that the columns `ids` tell apart, in the order of their first
+    rows; their rows may be mixed. An empty cell there is a bad record. Without ids, all rows are one series."""
     table = open_table(source, header=header, delimiter=delimiter)
     places = [table.index(key) for key in keys]
     date_places = [table.index(key) for key in date_keys(date)]
-    dates = DateColumn()
-    lines, found = array("q"), array("d")
+    id_places = [table.index(key) for key in ids]
+    found: dict[tuple[str, ...], _Rows] = {}
     for line, row in table.rows(skipped):
         values = [numbers.number(row[place]) for place in places]
         if None in values:
             place = places[values.index(None)]
             skipped.bad(f"{table.name}:{line}", no_number(row[place], table.columns[place], numbers.decimal))
             continue
-        why = dates.add(" ".join(row[place].strip() for place in date_places)) if date_places else ""
+        id = tuple(row[place].strip() for place in id_places)
+        if not all(id):
+            empty = table.columns[id_places[id.index("")]]
+            skipped.bad(f"{table.name}:{line}", tr("column {name} is empty", name=repr(empty)))
+            continue
+        rows = found.get(id) or found.setdefault(id, _Rows())
+        why = rows.dates.add(" ".join(row[place].strip() for place in date_places)) if date_places else ""
         if why:
             skipped.bad(f"{table.name}:{line}", why)
             continue
         skipped.good()
-        lines.append(line)
-        found.extend(value for value in values if value is not None)
+        rows.lines.append(line)
+        rows.found.extend(value for value in values if value is not None)
     skipped.finish(table.name)
-    values_array = np.array(found, dtype=np.float64).reshape(len(lines), len(places))
     columns = tuple(table.columns[place] for place in places)
-    if not date_places:
-        return SeriesFile(table.name, columns, values_array, np.array(lines), None)
-    done = dates.done(table.name, lines)
-    if done.falling:
-        done, values_array = done.turned(), values_array[::-1].copy()
-    return SeriesFile(table.name, columns, values_array, done.lines, done)
+    made = {id: rows for id, rows in found.items() if rows.lines}
+    return [rows.done(table.name, columns, bool(date_places), id) for id, rows in made.items()]

@@ -15,7 +15,16 @@ from rnncli.demo.written import equations_of
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
 from rnncli.nn.recurrent import make_core
-from rnncli.replay import GRADIENT_STEPS, Trace, closed_form, eps_of, exact_copy, run_core, run_reference
+from rnncli.replay import (
+    GRADIENT_STEPS,
+    Trace,
+    closed_form,
+    eps_of,
+    exact_copy,
+    has_closed_form,
+    run_core,
+    run_reference,
+)
 from rnncli.replay.rounding import (
     Found,
     apart,
@@ -135,7 +144,7 @@ def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
         text = tr("{name} with these weights gives the same {what}", name=name, what=what)
     elif is_linear(net.spec):
         text = tr("one linear map of all x gives the same {what}", what=what)
-    elif CELLS[net.settings.cell].closed_form:
+    elif has_closed_form(net.spec):
         text = tr("all steps at once, without a loop, give the same {what}", what=what)
     else:
         text = tr("the loop without a recording gives the same {what}", what=what)
@@ -158,7 +167,7 @@ def _found(check: records.Check) -> Found:
 def fused(net: Network) -> tuple[Tensor, State]:
     """Output (T, B, D·H) and last states by torch's module, or by a closed form where torch has none: not our loop. Of
     a cell that has neither, by our loop."""
-    if net.spec.nonlinearity in CELLS[net.spec.cell].closed_form:
+    if has_closed_form(net.spec):
         return closed_form(net.core, net.spec, net.x, net.state, None)
     output, last = net.core(net.x, net.state if len(net.state) > 1 else net.state[0])
     return output, tuple(last) if isinstance(last, tuple) else (last,)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rnncli.cells import State, spec_of
 from rnncli.data.batch import Batch
+from rnncli.nn.frontends import TokenEmbedding
 from rnncli.nn.model import Outputs
 from rnncli.nn.recurrent import Core, run
 
@@ -19,7 +20,7 @@ class WordsAndCharacters(nn.Module):
     """
 
     def __init__(
-        self, words: nn.Embedding, letters: nn.Embedding, characters: Core, rnn: Core, head: nn.Module, engine: str
+        self, words: TokenEmbedding, letters: nn.Embedding, characters: Core, rnn: Core, head: nn.Module, engine: str
     ) -> None:
         super().__init__()
         self.words = words
@@ -30,7 +31,7 @@ class WordsAndCharacters(nn.Module):
         self.engine = engine
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        words = self.words(batch.inputs)  # (T, B, embedding_size)
+        words = self.words.vectors(batch.inputs)  # (T, B, embedding_size)
         x = self.spelled(batch.extra["characters"], words)
         output, last = run(self.rnn, x, batch.lengths, state, engine=self.engine)
         return Outputs(self.head(output, last, batch.lengths), last, batch.lengths)

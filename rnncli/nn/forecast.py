@@ -1,9 +1,12 @@
-"""Forecasting: a window of a series -> its next steps, computed relative to the window."""
+"""Forecasting: a window of a series -> its next steps, computed relative to the window, with bounds where asked for."""
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rnncli.cells import State
 from rnncli.data.batch import Batch
@@ -12,6 +15,7 @@ from rnncli.nn.model import Outputs
 from rnncli.nn.recurrent import Core, run
 
 SMALLEST_SPREAD = 0.1  # of a window, in standard deviations of the training part: a flat window is not blown up
+SMALLEST_RATIO = 0.01  # of a window's mean and its series': a window of zeros is not either
 
 
 class Relative(nn.Module):
@@ -19,7 +23,9 @@ class Relative(nn.Module):
 
     to: `none`; `last`, minus the window's last value (NLinear: Zeng et al. 2022, arXiv:2205.13504, section 4.2);
     `window`, minus its mean and by its standard deviation (reversible instance normalisation: Kim et al. 2022, RevIN,
-    without its learned scale). A series that drifts away from its training part then still looks like it.
+    without its learned scale); `ratio`, minus its mean and by that mean's ratio to the training part's, so that a
+    series twice as high is the same one (DeepAR's scaling: Salinas et al. 2020, arXiv:1704.04110, section 3.3). A
+    series that drifts away from its training part then still looks like it.
     """
 
     def __init__(self, to: str, num_targets: int) -> None:
@@ -27,38 +33,133 @@ class Relative(nn.Module):
         self.to_what = to
         self.num_targets = num_targets
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (T, B, I), targets first -> the same relative to the window, and the targets' level and spread, (B, N)."""
+    def forward(self, x: Tensor, offset: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """x (T, B, I), targets first; offset (1, B, N), the zero of the data's units below that of x, for `ratio` ->
+        x relative to the window, and the targets' level and spread, (B, N)."""
         targets, others = x[..., : self.num_targets], x[..., self.num_targets :]
         level, spread = torch.zeros_like(targets[0]), torch.ones_like(targets[0])
         if self.to_what == "last":
             level = targets[-1]
-        elif self.to_what == "window":
+        elif self.to_what != "none":
             level = targets.mean(0)
+        if self.to_what == "window":
             spread = targets.std(0, unbiased=False).clamp(min=SMALLEST_SPREAD)
+        elif self.to_what == "ratio":
+            assert offset is not None
+            usual = offset[0].to(x).clamp(min=SMALLEST_RATIO)
+            spread = ((level + usual) / usual).clamp(min=SMALLEST_RATIO)
         return torch.cat([(targets - level) / spread, others], dim=2), level, spread
 
     def extra_repr(self) -> str:
         return f"{self.to_what}"
 
 
+class LastSeason(nn.Module):
+    """A window's last season over and over, (T, B, N) -> (horizon, B, N): what the network's answer is added to, so
+    that it learns the difference to the season before (seasonal differencing)."""
+
+    def __init__(self, season: int, horizon: int) -> None:
+        super().__init__()
+        self.season = season
+        self.horizon = horizon
+
+    def forward(self, targets: Tensor) -> Tensor:
+        found: Tensor = targets[torch.arange(self.horizon) % self.season - self.season]
+        return found
+
+    def extra_repr(self) -> str:
+        return f"season={self.season}, horizon={self.horizon}"
+
+
+class LinearPath(nn.Linear):
+    """A linear map of each target's window next to the network, (T, B, N) -> (horizon, B, N); it begins at zero."""
+
+    def __init__(self, window: int, horizon: int) -> None:
+        super().__init__(window, horizon)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, targets: Tensor) -> Tensor:
+        found: Tensor = super().forward(targets.permute(1, 2, 0))  # (B, N, horizon)
+        return found.permute(2, 0, 1)
+
+
 class Forecaster(nn.Module):
-    """batch.inputs (T, B, I), scaled, targets first; batch.extra["future"] (horizon, B, F), columns known ahead.
+    """batch.inputs (T, B, I), scaled, targets first; batch.extra["future"] (horizon, B, F), columns known ahead, and
+    ["offset"] (1, B, N), see Relative.
 
     Outputs.scores: (horizon, B, N), in the same scale. The core's weights have nn.LSTM's own names under `rnn.`.
+    skip: what the network's answer is added to. bounds: whether the head has a lower and an upper quantile too, as
+    distances from the middle one, so that they never cross. calibrated: whether there are margins, see `calibrate`.
     """
 
-    def __init__(self, relative: Relative, rnn: Core, head: DirectHorizon, engine: str = "auto") -> None:
+    margin: Tensor
+
+    def __init__(
+        self,
+        relative: Relative,
+        rnn: Core,
+        head: DirectHorizon,
+        engine: str = "auto",
+        *,
+        skip: nn.Module | None = None,
+        bounds: bool = False,
+        calibrated: bool = False,
+    ) -> None:
         super().__init__()
         self.relative = relative
         self.rnn = rnn
         self.head = head
+        self.skip = skip
         self.engine = engine
+        self.has_bounds = bounds
+        if calibrated:  # (horizon, N), in spreads of the window
+            self.register_buffer("margin", torch.zeros(head.horizon, relative.num_targets))
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        dtype = self.head.weight.dtype
-        x, level, spread = self.relative(batch.inputs.to(dtype))
+        dtype, N = self.head.weight.dtype, self.relative.num_targets
+        x, level, spread = self.relative(batch.inputs.to(dtype), batch.extra.get("offset"))
         output, last = run(self.rnn, x, batch.lengths, state, engine=self.engine)
         future = batch.extra.get("future")
-        forecast = self.head(output, last, batch.lengths, None if future is None else future.to(dtype))
-        return Outputs(forecast * spread + level, last)
+        found = self.head(output, last, batch.lengths, None if future is None else future.to(dtype))
+        middle = found[..., :N]  # (horizon, B, N)
+        if self.skip is not None:
+            middle = middle + self.skip(x[..., :N])
+        bounds = None
+        if self.has_bounds:
+            below, above = F.softplus(found[..., N:]).split(N, dim=-1)
+            bounds = torch.stack([middle - below, middle + above]) * spread + level
+        return Outputs(middle * spread + level, last, bounds=bounds)
+
+    def interval(self, batch: Batch, outputs: Outputs) -> Tensor:
+        """Lower and upper bounds with the margins of `calibrate`, (2, horizon, B, N)."""
+        _, _, spread = self.relative(batch.inputs.to(self.margin.dtype), batch.extra.get("offset"))
+        margin = self.margin[:, None] * spread  # (horizon, B, N)
+        lower, upper = outputs.bounds if outputs.bounds is not None else (outputs.scores, outputs.scores)
+        middle = (lower + upper) / 2  # margins may be negative: bounds then meet, and do not cross
+        return torch.stack([torch.minimum(lower - margin, middle), torch.maximum(upper + margin, middle)])
+
+    def conformity(self, batch: Batch, outputs: Outputs) -> Tensor:
+        """How far the truth lies outside the bounds, in spreads of the window: (horizon, B, N), NaN where there is no
+        truth, below 0 inside. |y - forecast| where there are no bounds, so that the margins are its quantiles; with
+        quantiles as bounds the scores of Romano et al. 2019 (arXiv:1905.03222), equation 6."""
+        assert batch.targets is not None
+        _, _, spread = self.relative(batch.inputs.to(self.margin.dtype), batch.extra.get("offset"))
+        lower, upper = outputs.bounds if outputs.bounds is not None else (outputs.scores, outputs.scores)
+        outside = torch.maximum(lower - batch.targets, batch.targets - upper)
+        found: Tensor = outside / spread
+        return found
+
+
+def margins(conformity: Tensor, coverage: float) -> Tensor:
+    """Split conformal prediction: of n scores, the ⌈(n+1)·coverage⌉-th smallest, the largest where that is more than n
+    (Lei et al. 2018, arXiv:1604.04173, algorithm 2). It covers that share of new data exchangeable with the old, which
+    a series in time is only nearly.
+
+    conformity: (horizon, n, N), NaN where there is none -> (horizon, N), 0 where a target has none at all.
+    """
+    ordered = conformity.sort(dim=1).values  # NaN last
+    n = (~conformity.isnan()).sum(dim=1)  # (horizon, N)
+    place = torch.tensor([ceil(round((int(k) + 1) * coverage, 9)) for k in n.flatten()]).view_as(n)
+    place = torch.minimum(place.to(n), n).clamp(min=1) - 1
+    return ordered.gather(1, place[:, None]).squeeze(1).nan_to_num(0.0)

@@ -58,13 +58,45 @@ class OneHot(nn.Module):
 
 
 class TokenEmbedding(nn.Embedding):
-    """Token numbers (T, B) -> learned word vectors, (T, B, embedding_size)."""
+    """Token numbers (T, B) -> learned word vectors, (T, B, embedding_size).
+
+    In training, word_dropout is the share of tokens that are read as number `unknown` (Bowman et al. 2016,
+    arXiv:1511.06349, section 3.1), and embedding_dropout the share of the table's rows that are 0 for a batch, wherever
+    their token stands, the others growing by 1 / (1 - p) (Gal, Ghahramani 2016, arXiv:1512.05287, section 4.2).
+    """
+
+    def __init__(
+        self, num_tokens: int, size: int, *, word_dropout: float = 0.0, unknown: int = 0, embedding_dropout: float = 0.0
+    ) -> None:
+        super().__init__(num_tokens, size)
+        self.word_dropout = word_dropout
+        self.unknown = unknown
+        self.embedding_dropout = embedding_dropout
+
+    def read(self, numbers: Tensor) -> Tensor:
+        """The numbers (T, B) that are looked up for these."""
+        if not self.training or not self.word_dropout:
+            return numbers
+        dropped = torch.rand(numbers.shape, device=numbers.device) < self.word_dropout
+        return numbers.masked_fill(dropped, self.unknown)
+
+    def table(self) -> Tensor:
+        """The rows that they are looked up in, (V, embedding_size)."""
+        if not self.training or not self.embedding_dropout:
+            return self.weight
+        kept = F.dropout(torch.ones_like(self.weight[:, :1]), self.embedding_dropout)  # (V, 1)
+        return self.weight * kept
+
+    def vectors(self, numbers: Tensor) -> Tensor:
+        """(T, B) -> (T, B, embedding_size)."""
+        table = self.table()
+        return F.embedding(self.read(numbers), table)
 
     def rows(self, batch: Batch) -> tuple[Rows, Tensor | None]:
-        return Rows(self.weight, batch.inputs, self.num_embeddings, self.weight), batch.lengths
+        return Rows(self.table(), self.read(batch.inputs), self.num_embeddings, self.weight), batch.lengths
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
-        return super().forward(batch.inputs), batch.lengths
+        return self.vectors(batch.inputs), batch.lengths
 
 
 def rows_of(front: nn.Module, batch: Batch) -> tuple[Tensor | Rows, Tensor | None]:

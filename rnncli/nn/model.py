@@ -10,33 +10,40 @@ from rnncli.cells import State
 from rnncli.data.batch import Batch
 from rnncli.nn.frontends import rows_of
 from rnncli.nn.recurrent import Core, reads_tables, run
+from rnncli.nn.weight_drop import dropped
 
 
 class Outputs(NamedTuple):
     """What a model returns. scores: as the task has them, usually (T, B, C) or (B, C). state: the core's last state.
-    lengths: of scores, where the front end changed them. attention: (T_out, B, T_in), for models that attend."""
+    lengths: of scores, where the front end changed them. attention: (T_out, B, T_in), for models that attend. bounds:
+    (2, *scores.shape), below and above the scores, for models that forecast them."""
 
     scores: Tensor
     state: State | None = None
     lengths: Tensor | None = None
     attention: Tensor | None = None
+    bounds: Tensor | None = None
 
 
 class SequenceModel(nn.Module):
     """front: Batch -> x (T, B, I), lengths. rnn: the core. head: (output (T, B, D·H), last state, lengths) -> scores.
 
     The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes
-    numbers by rounding only.
+    numbers by rounding only. weight_drop: the share of its recurrent weights that a training batch does without.
     """
 
-    def __init__(self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto") -> None:
+    def __init__(
+        self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto", weight_drop: float = 0.0
+    ) -> None:
         super().__init__()
         self.front = front
         self.rnn = rnn
         self.head = head
         self.engine = engine
+        self.weight_drop = weight_drop
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
         x, lengths = rows_of(self.front, batch) if reads_tables(self.engine) else self.front(batch)
-        output, last = run(self.rnn, x, lengths, state, engine=self.engine)
+        with dropped(self.rnn, self.weight_drop if self.training else 0.0):
+            output, last = run(self.rnn, x, lengths, state, engine=self.engine)
         return Outputs(self.head(output, last, lengths), last, lengths)

@@ -2,7 +2,7 @@
 
 Engines (`rnncli/nn/engines/`): `loop`, the Python loop over the steps of cells/, which can record; `torch`, nn.RNN,
 nn.LSTM and nn.GRU; `bptt`, backpropagation through time written out over the whole sequence; `compiled`, the same in
-machine code.
+machine code; `parallel`, a prefix scan over time, for cells whose state is linear in itself.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # pydantic comes with it, and demo needs none
 
 
 class PlainCore(nn.Module):
-    """A core that torch has no module for: any cell but rnn, lstm and gru, or an rnn without nonlinearity. Only `loop`
-    runs it. Parameters have the cell's names with torch's endings, `_l0`, and are drawn as the cell says."""
+    """A core that torch has no module for: any cell but rnn, lstm and gru, or an rnn without nonlinearity.
+    Parameters have the cell's names with torch's endings, `_l0`, and are drawn as the cell says."""
 
     def __init__(self, spec: CoreSpec, dropout: float = 0.0) -> None:
         super().__init__()

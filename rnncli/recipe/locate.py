@@ -33,6 +33,14 @@ def packaged_recipes() -> list[str]:
     return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
 
 
+def data_wanted(name: str) -> str:
+    """What a packaged recipe reads of a person's own, as its opening comment says it: `my.txt`, `FOLDER_OR_CSV`; ""
+    where its data is made."""
+    opening = recipe_text(recipe_folder() / f"{name}.yaml").partition("\n\n")[0]
+    found = re.search(r"--data (\S+)", opening)
+    return found[1] if found else ""
+
+
 def is_path(target: str) -> bool:
     """Whether it is meant as a path: a name without `/` and `.yaml` is always the packaged recipe."""
     return "/" in target or os.sep in target or target.endswith((".yaml", ".yml"))
@@ -47,13 +55,32 @@ def find_recipe(target: str) -> tuple[Path, str]:
         local = next((name for name in (target, f"{target}.yaml") if os.path.exists(name)), "")
         note = tr("{name} is the packaged recipe; the file here is ./{file}", name=target, file=local) if local else ""
         return recipe_folder() / f"{target}.yaml", note
-    near = names.nearest(target, known, cutoff=0.75)
-    todo = tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
-    if os.path.exists(target):
-        todo = tr(
-            "data of your own: rnncli train RECIPE --data {name}; a recipe here: ./{name}", name=shlex.quote(target)
+    raise UsageError(tr("no packaged recipe is called {name!r}", name=target), todo=_meant(target, known))
+
+
+def _meant(target: str, known: list[str]) -> str:
+    """What somebody wants who types this in place of a recipe: the recipes of a task, a cell, data, a name misspelt."""
+    of_task = [name for name in known if recipe_task(name) == target]
+    if of_task:
+        return tr("{name} is a task; its recipes: {recipes}", name=target, recipes=", ".join(of_task))
+    if target.lower() in names.CELLS:
+        name = target.lower()
+        return tr(
+            "{name} is a cell: rnncli train RECIPE --set model.cell={name}, or rnncli demo --cell {name}", name=name
         )
-    raise UsageError(tr("no packaged recipe is called {name!r}", name=target), todo=todo)
+    if os.path.exists(target):
+        name = shlex.quote(target)
+        return tr(
+            "data of your own: rnncli recipes copy --data {name} says which recipe; a recipe here: ./{name}", name=name
+        )
+    near = names.nearest(target, known, cutoff=0.75)
+    return tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
+
+
+def recipe_task(name: str) -> str:
+    """The task that a packaged recipe names."""
+    found = re.search(r"^task: *(\S+)", recipe_text(recipe_folder() / f"{name}.yaml"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def recipe_text(path: Path) -> str:

@@ -9,7 +9,8 @@ value reads a Trace.
 
 from rnncli.replay.compare import GRADIENT_STEPS, difference, eps_of, functional_gradients
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, initial_state, is_recording, run_core, run_layer
-from rnncli.replay.reference import closed_form, exact_copy, plain_copy, run_reference
+from rnncli.replay.reference import closed_form, exact_copy, has_closed_form, plain_copy, run_reference
+from rnncli.replay.scan import scan
 from rnncli.replay.tracing import Trace, trace
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "eps_of",
     "exact_copy",
     "functional_gradients",
+    "has_closed_form",
     "initial_state",
     "is_recording",
     "plain_copy",
     "run_core",
     "run_layer",
     "run_reference",
+    "scan",
     "trace",
 ]

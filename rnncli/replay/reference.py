@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from rnncli.cells import CELLS, NONLINEARITIES, CoreSpec, State, parameter_name, quiet_projections, spec_of, weights_of
 from rnncli.locale import tr
 from rnncli.replay.loop import run_core
+from rnncli.replay.scan import scan
 
 # module, spec, x (T, B, I), initial states, lengths -> output, last states
 Run = Callable[[nn.Module, CoreSpec, Tensor, State, Tensor | None], tuple[Tensor, State]]
@@ -38,7 +39,9 @@ def name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
     """`nn.LSTM`, the closed form, or this loop without a recording."""
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         return f"nn.{_torch_type(module).__name__}"
-    return tr("the closed form") if _has_closed_form(spec) else tr("the loop unrecorded")
+    if has_closed_form(spec) and CELLS[spec.cell].parallel is not None:
+        return tr("the prefix scan")
+    return tr("the closed form") if has_closed_form(spec) else tr("the loop unrecorded")
 
 
 def _torch_type(module: nn.Module) -> type[nn.Module]:
@@ -46,8 +49,10 @@ def _torch_type(module: nn.Module) -> type[nn.Module]:
     return next(kind for kind in type(module).__mro__ if kind.__module__ == "torch.nn.modules.rnn")
 
 
-def _has_closed_form(spec: CoreSpec) -> bool:
-    return spec.nonlinearity in CELLS[spec.cell].closed_form
+def has_closed_form(spec: CoreSpec) -> bool:
+    """Whether `closed_form` computes such a core."""
+    cell = CELLS[spec.cell]
+    return not any(spec.zoneout) and (spec.nonlinearity in cell.closed_form or cell.parallel is not None)
 
 
 def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
@@ -133,7 +138,7 @@ def run_reference(
         last: State = tuple(out) if isinstance(out, tuple) else (out,)
         return last[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last)
     if not isinstance(module, nn.RNNBase):
-        if _has_closed_form(spec):
+        if has_closed_form(spec):
             return closed_form(module, spec, x, state, lengths)
         return run_core(module, x, state, lengths)
     hx_ = state if len(state) > 1 else state[0]
@@ -153,7 +158,8 @@ def closed_form(
     """Cores that no torch module computes, without a loop over steps: all steps at once.
 
     feedforward: tanh(W_ih x + b) on all T·B rows together. rnn without nonlinearity: h_t = W^t h_0 + sum_k W^(t-k) a_k,
-    a_k = W_ih x_k + b, by powers of W = W_hh. x: (T, B, I); returns output (T, B, D·H) and h (L·D, B, H).
+    a_k = W_ih x_k + b, by powers of W = W_hh. A cell with a parallel form: a prefix scan over time. x: (T, B, I);
+    returns output (T, B, D·H) and h (L·D, B, H).
     """
     T, B = x.shape[:2]
     lengths = torch.full((B,), T) if lengths is None else lengths.cpu()
@@ -165,7 +171,13 @@ def closed_form(
             w = weights_of(module, layer, direction)
             h0 = state[0][layer * spec.num_directions + direction]  # (B, H)
             a = F.linear(x, w.weight_ih, w.bias_ih)
-            a = a if w.bias_hh is None else a + w.bias_hh  # (T, B, H)
+            a = a if w.bias_hh is None else a + w.bias_hh  # (T, B, G·H)
+            parallel = CELLS[spec.cell].parallel
+            if parallel is not None:
+                h, end = _scanned(*parallel(a, w), h0, inside, direction)
+                outputs.append(h)
+                last.append(end)
+                continue
             a = a * inside
             if w.weight_hh is None:
                 h = NONLINEARITIES[spec.nonlinearity](a) * inside
@@ -190,6 +202,13 @@ def closed_form(
             last.append(end)
         x = torch.cat(outputs, dim=2)
     return x, (torch.stack(last),)
+
+
+def _scanned(a: Tensor, b: Tensor, h_0: Tensor, inside: Tensor, direction: int) -> tuple[Tensor, Tensor]:
+    """Output (T, B, H) and last h (B, H): behind a row's end h is kept. a, b: (T, B, H); inside: (T, B, 1)."""
+    a, b = torch.where(inside, a, 1.0), torch.where(inside, b, 0.0)
+    h = scan(a.flip(0), b.flip(0), h_0).flip(0) if direction else scan(a, b, h_0)
+    return h * inside, h[0 if direction else -1]
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def series(record: Series) -> Drawing:
     shapes = [
         _rectangle(LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP, "none", "#999"),
         *_marks(marks),
+        *(_band(curves[record.band[0]], curves[record.band[1]], place) if record.band else ()),
         *_curves(curves, place),
         *_axes(levels, charts.short(x_low), charts.short(x_high), record.x_label),
     ]
@@ -84,6 +85,14 @@ def _curves(curves: Mapping[str, Iterable[Point]], place: Callable[[float, float
         yield Shape("path", {"d": _path(curve, place), **style})
         yield Shape("path", {"d": f"M{WIDTH - RIGHT + 8} {level - 4}h24", **style})
         yield _label(WIDTH - RIGHT + 38, level, label)
+
+
+def _band(lower: Sequence[Point], upper: Sequence[Point], place: Callable[[float, float], Point]) -> Iterator[Shape]:
+    """The ground between two curves, where both are finite."""
+    there = [pair for pair in zip(lower, upper, strict=True) if all(map(_drawable, pair))]
+    around = [below for below, _ in there] + [above for _, above in reversed(there)]
+    if around:
+        yield Shape("path", {"d": _path(around, place) + "Z", "fill": "#888", "fill-opacity": "0.25", "stroke": "none"})
 
 
 def _path(curve: Iterable[Point], place: Callable[[float, float], Point]) -> str:

@@ -20,6 +20,7 @@ from rnncli.data.batch import Batch
 from rnncli.errors import CheckFailed, Missing, UsageError
 from rnncli.files import atomic_write
 from rnncli.locale import tr
+from rnncli.nn.crf import crf_of
 from rnncli.nn.model import SequenceModel
 from rnncli.records import Check
 from rnncli.replay import initial_state
@@ -74,6 +75,10 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     notes = []
     if content is not None and next(run.model.parameters()).dtype == torch.float64:
         notes.append(tr("model.onnx computes in float32: onnxruntime has no recurrent layers in float64"))
+    if content is not None and crf_of(run.model) is not None:
+        notes.append(
+            tr("model.onnx gives the scores of each step; load.py shows how the CRF's weights (head.*) join them")
+        )
     return Exported(folder, list(files), whole, checks, notes)
 
 

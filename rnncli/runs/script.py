@@ -121,6 +121,7 @@ def _refuse(config: Any) -> None:
         "model.cell": CELLS[model.cell].torch_class is not None,
         "model.nonlinearity": model.nonlinearity != "none",
         "model.input": model.input in ("one-hot", "embedding"),
+        "model.head": model.head in ("linear", "none"),
         "model.dropout": not model.dropout,
         "model.proj_size": not model.proj_size,
         "train.schedule": train.schedule == "none",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from rnncli.cells import State
     from rnncli.data.batch import Batch, Order
+    from rnncli.data.look import Look
+    from rnncli.data.made.automata import Automaton
 
 Metrics = dict[str, float]
 Better = Literal["lower", "higher"]
@@ -55,6 +57,8 @@ class FittedState:
 def _to_json(value: Any) -> Json:
     if isinstance(value, Vocab | FittedState):
         return value.to_json()
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
     return dict(vars(value)) if is_dataclass(value) else value
 
 
@@ -227,6 +231,15 @@ class Script:
     body: str
 
 
+@dataclass(frozen=True)
+class Suited:
+    """Why a recipe suits a file. rank: 3 where the file says so itself, 2 where it looks like it, 1 where it can be
+    read so."""
+
+    rank: Literal[1, 2, 3]
+    why: str
+
+
 class Suggested(dict[str, Json]):
     """What a file suggests for a recipe, and sentences on what was passed over."""
 
@@ -256,6 +269,11 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def build(self, config: ConfigT, fitted: FittedT) -> nn.Module:
         """A model with fresh weights, drawn from torch's current seed; forward(batch, state=None) -> Outputs."""
 
+    def begin(self, config: ConfigT, model: nn.Module, splits: Splits[FittedT, PartT]) -> list[str]:
+        """What of fresh weights is not drawn, such as word vectors from a file, put into the model in place. Not called
+        where weights come from elsewhere (a run that is opened or resumed). Returns notes; raises DataError."""
+        return []
+
     def label_names(self, config: ConfigT, fitted: FittedT) -> Names:
         """What token numbers and scores mean, for whoever shows them (`inspect`)."""
         return Names()
@@ -275,6 +293,20 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     @abstractmethod
     def metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Metrics:
         """`loss` and the METRICS of the model on a part, in eval mode, by their names."""
+
+    def dynamic_metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT, rate: float) -> Metrics:
+        """The same of a copy of the model that goes on learning, at that rate, from what it was measured on. Raises
+        UsageError: a task whose rows have no order."""
+        raise UsageError(
+            tr("task {name} has no dynamic evaluation", name=config.task),
+            where="--dynamic",
+            todo=tr("it is for language models, which read a text in its order"),
+        )
+
+    def calibrate(self, config: ConfigT, model: nn.Module, part: PartT) -> None:
+        """What the model learns from the held-out part after every epoch, before its metrics, into buffers: how wide
+        its intervals have to be. Nothing, by default."""
+        return
 
     def baselines(self, config: ConfigT, splits: Splits[FittedT, PartT], part: str) -> list[Baseline]:
         """What simpler methods, fitted on the training part, reach on `part`."""
@@ -327,6 +359,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         are empty. None at all where they are not."""
         yield from ()
 
+    def automaton(self, config: ConfigT) -> Automaton | None:
+        """The automaton whose answers the targets are, where inputs are words of a regular language."""
+        return None
+
     def input_kind(self, config: ConfigT) -> InputKind:
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""
         return "text"
@@ -347,6 +383,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             where="--data",
             todo=tr("leave --data away"),
         )
+
+    def suits(self, look: Look, config: ConfigT) -> Suited | None:
+        """Whether a file is one for this recipe, for `recipes copy --data` without a name."""
+        return None
 
     def suggest_settings(self, path: str, config: ConfigT | None = None) -> dict[str, Json]:
         """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`: Suggested where

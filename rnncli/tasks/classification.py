@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from rnncli.locale import tr
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
-from rnncli.tasks.base import Better, Splits
+from rnncli.tasks.base import Better, Splits, Suited
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput
 from rnncli.tasks.inputs.sound import LabelledSound, NamedSound, suggest_pattern
 from rnncli.tasks.inputs.texts import TextData, TextInput, is_folder
@@ -20,6 +22,8 @@ from rnncli.tasks.one_label import AnyPart, OneLabel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from rnncli.data.look import Look
 
 
 class Data(TextData):
@@ -50,7 +54,7 @@ class Train(TrainSection):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="the share of a target that is spread over all classes"
     )
-    best_by: Literal["macro-f1", "accuracy", "loss"] = Field(
+    best_by: Literal["macro-f1", "accuracy", "mcc", "loss"] = Field(
         "macro-f1", description="the metric that decides which epoch is kept"
     )
 
@@ -61,9 +65,17 @@ class Config(RecipeConfig):
     model: Model
     train: Train
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        text = ("tokens", "min_count", "max_vocab", "max_length", "text", "header", "delimiter")
+        of_text = (*(f"data.{key}" for key in text), "model.input", "model.embedding_size")
+        sound = self.data.sound is not None
+        for key in of_text if sound else ("model.channels", "model.subsampling"):
+            yield key, tr("sound") if sound else tr("text")
+
 
 class Classification(OneLabel[Config]):
-    METRICS: Mapping[str, Better] = {"macro-f1": "higher", "accuracy": "higher", "loss": "lower"}
+    METRICS: Mapping[str, Better] = {"macro-f1": "higher", "accuracy": "higher", "mcc": "higher", "loss": "lower"}
     config_class = Config
 
     def input(self, config: Config) -> LabelledInput[Any, Any]:
@@ -94,6 +106,9 @@ class Classification(OneLabel[Config]):
         """The first row of the part, read so far and answered after some steps; and what was taken for what."""
         counts = self.confusion(config, model, splits.part(part))
         return [*super().summarize(config, model, splits, part), mistakes(counts, splits.fitted.labels.tokens)]
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.labelled_texts(look) or suits.named_sounds(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         """A table gives data.header, data.text and data.label; a folder of texts needs nothing; a folder of sound files

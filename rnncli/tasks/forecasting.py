@@ -1,20 +1,17 @@
-"""forecasting: the next steps of a series, from a CSV with a date column."""
+"""forecasting: the next steps of one series or many, from a CSV with a date column."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import floor, log10, nan
-from typing import TYPE_CHECKING, Literal
+from math import nan
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rnncli.baselines.naive import repeated
 from rnncli.data.batch import Batch, Order, index_batches
-from rnncli.data.table import date_keys, open_table
+from rnncli.data.series import RegularSeries
+from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
@@ -28,34 +25,46 @@ from rnncli.tasks.base import (
     Prediction,
     PredictOptions,
     Splits,
+    Suited,
     Task,
 )
+from rnncli.tasks.forecasts import Answer, naive, quantile_loss, score, simple_forecasts, written_like
+from rnncli.tasks.inputs import suits
+from rnncli.tasks.inputs.scaled import Fitted, Part
 from rnncli.tasks.inputs.series import (
-    Data,
-    Fitted,
-    Part,
-    last_window,
+    last_windows,
     read_new_series,
     read_series,
     series_of,
-    suggest_columns,
     windows,
 )
+from rnncli.tasks.inputs.series_columns import Data, suggest_columns
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.look import Look
+    from rnncli.nn.model import Outputs
 
 SHOWN_STEPS = 12  # of the forecast that closes a run
 
 
 class Model(CoreSection):
-    relative: Literal["none", "last", "window"] = Field(
+    relative: Literal["none", "last", "window", "ratio"] = Field(
         "window",
-        description="how the net sees a window: as it is, minus its last value, or minus its mean and by its spread",
+        description="how the net sees a window: as it is, minus its last value, minus its mean and by its spread, or "
+        "minus its mean and by that mean's ratio to the series' (for what swings more as it grows; no values below 0)",
+    )
+    skip: Literal["none", "season", "linear"] = Field(
+        "none", description="what the net's answer is added to: nothing, the last season, or a linear map of the window"
     )
     head: Literal["direct"] = Field("direct", description="all horizon steps at once, from the last state")
+    interval: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="the share of values that forecasts say lie between lower and upper, such as 0.8; 0: no interval."
+        " It is calibrated on the validation part",
+    )
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -64,8 +73,12 @@ class Model(CoreSection):
 
 
 class Train(TrainSection):
-    loss: Literal["mae", "mse"] = Field("mae", description="of a scaled value: the absolute error, or its square")
-    best_by: Literal["mae", "rmse", "mase", "loss"] = Field(
+    loss: Literal["mae", "mse", "quantile"] = Field(
+        "mae",
+        description="of a scaled value: the absolute error, its square, or the pinball loss of model.interval's bounds "
+        "and the median",
+    )
+    best_by: Literal["mae", "rmse", "mase", "smape", "wape", "pinball", "coverage", "loss"] = Field(
         "loss", description="the metric that decides which epoch is kept"
     )
 
@@ -76,9 +89,33 @@ class Config(RecipeConfig):
     model: Model
     train: Train
 
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        data, model, train = self.data, self.model, self.train
+        asked = tr("model.interval: 0.8, for instance")
+        if not model.interval and train.loss == "quantile":
+            yield Clash(("train.loss", "model.interval"), tr("quantiles of which interval?"), asked)
+        if not model.interval and train.best_by in ("pinball", "coverage"):
+            yield Clash(("train.best_by", "model.interval"), tr("without an interval there is no such metric"), asked)
+        if model.interval and not (data.split.validation if data.path is not None else data.validation):
+            what = tr("an interval is calibrated on a validation part, and there is none")
+            yield Clash(("model.interval", "data.split.validation"), what)
+        if model.skip == "season" and data.season > data.window:
+            what = tr("a window of {n} steps does not hold a season", n=data.window)
+            yield Clash(("model.skip", "data.window", "data.season"), what, tr("data.window: {n}", n=data.season))
+
 
 class Forecasting(Task[Config, Fitted, Part]):
-    METRICS: Mapping[str, Better] = {"mae": "lower", "rmse": "lower", "mase": "lower", "loss": "lower"}
+    METRICS: Mapping[str, Better] = {
+        "mae": "lower",
+        "rmse": "lower",
+        "mase": "lower",
+        "smape": "lower",
+        "wape": "lower",
+        "pinball": "lower",
+        "coverage": "higher",
+        "loss": "lower",
+    }
     config_class = Config
     fitted_class = Fitted
 
@@ -86,212 +123,288 @@ class Forecasting(Task[Config, Fitted, Part]):
         return "path"
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
-        return read_series(config.data)
+        found = read_series(config.data)
+        for part in found.parts.values():
+            _require_no_minus(config, part.table.series)
+        return found
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-        return read_new_series(config.data, fitted, path)
+        part, notes = read_new_series(config.data, fitted, path)
+        _require_no_minus(config, part.table.series)
+        return part, notes
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.series(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_columns(path, config.data if config is not None else None)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
-        from rnncli.nn.forecast import Forecaster, Relative
+        from rnncli.nn.forecast import Forecaster, LastSeason, LinearPath, Relative
         from rnncli.nn.heads import DirectHorizon
         from rnncli.nn.recurrent import core_of_section
 
-        N = fitted.targets
-        rnn, spec = core_of_section(config.model, len(fitted.columns))
-        head = DirectHorizon(spec.output_size, config.data.horizon, N, len(config.data.future))
-        return Forecaster(Relative(config.model.relative, N), rnn, head, config.model.engine)
+        N, data, model = fitted.targets, config.data, config.model
+        bounds = config.train.loss == "quantile"
+        rnn, spec = core_of_section(model, len(fitted.columns))
+        head = DirectHorizon(spec.output_size, data.horizon, 3 * N if bounds else N, len(data.future))
+        skip: nn.Module | None = None
+        if model.skip != "none":
+            season = model.skip == "season"
+            skip = LastSeason(data.season, data.horizon) if season else LinearPath(data.window, data.horizon)
+        return Forecaster(
+            Relative(model.relative, N),
+            rnn,
+            head,
+            model.engine,
+            skip=skip,
+            bounds=bounds,
+            calibrated=model.interval > 0,
+        )
 
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         where = order or Order(0, 0)
         for rows in index_batches(len(part.origins), config.train.batch_size, where, shuffle=order is not None):
-            yield windows(config.data, part, part.origins[rows], rows)
+            yield windows(config.data, part, rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
-        """The last window of each file."""
+        """The last window of each file, of its first series."""
         import torch
 
-        found = [last_window(config.data, fitted, series_of(config.data, path, [])) for path in inputs]
-        extra = {"future": torch.cat([one.extra["future"] for one in found], dim=1)} if config.data.future else {}
+        found = [last_windows(config.data, fitted, series_of(config.data, path, [])[:1], [])[1] for path in inputs]
+        extra = {name: torch.cat([one.extra[name] for one in found], dim=1) for name in found[0].extra}
         return Batch(torch.cat([one.inputs for one in found], dim=1), extra=extra)
 
     def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
-        return _loss(config, model(batch).scores, batch.targets)
+        outputs = model(batch)
+        return _loss(config, Answer(outputs.scores, outputs.bounds), batch.targets)
+
+    def calibrate(self, config: Config, model: nn.Module, part: Part) -> None:
+        """The margins of the interval, by split-conformal prediction on a part that training did not see."""
+        import torch
+
+        from rnncli.nn.evaluate import outputs_of
+        from rnncli.nn.forecast import Forecaster, margins
+
+        if not config.model.interval:
+            return
+        assert isinstance(model, Forecaster)
+        found = [
+            model.conformity(batch, outputs) for batch, outputs in outputs_of(model, self.batches(config, part, None))
+        ]
+        model.margin.copy_(margins(torch.cat(found, dim=1), config.model.interval))
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
-        """mae, rmse and mase over all origins of the part, in the data's units; loss of a scaled value.
+        """See `score`."""
+        return self._score(config, self._answers(config, model, part), part)
 
-        With several targets, the mean of their metrics. mase: MAE by that of seasonal naive inside the training part
-        (Hyndman and Koehler 2006, equation 5, with the season as lag); no number where the training part just repeats.
-        """
-        return _as_metrics(config, self._forecasts(config, model, part), part, fitted)
+    def _score(self, config: Config, answers: Iterable[Answer], part: Part) -> Metrics:
+        def loss(answer: Answer, truth: Tensor | None) -> Loss:
+            return _loss(config, answer, truth)
 
-    def _forecasts(self, config: Config, model: nn.Module, part: Part) -> Iterator[Tensor]:
-        """Scaled, (horizon, origins, N), some origins at a time, on the CPU."""
+        return score(answers, part, config.data.horizon, loss, config.model.interval)
+
+    def _answers(self, config: Config, model: nn.Module, part: Part) -> Iterator[Answer]:
+        """For some origins at a time, on the CPU."""
         from rnncli.nn.evaluate import outputs_of
 
-        for _, outputs in outputs_of(model, self.batches(config, part, None)):
-            yield outputs.scores.float().cpu()
+        for batch, outputs in outputs_of(model, self.batches(config, part, None)):
+            yield _answer(config, model, batch, outputs)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """Last value, and the value one season before, at the same origins."""
+        """Naive forecasts and ridge regression, from the same origins."""
         tested: Part = splits.part(part)
-        found = [(tr("last value"), 1, tr("the value at the origin, repeated"))]
-        if config.data.season > 1:
-            about = tr("the value one season of {n} steps before", n=config.data.season)
-            found.append((tr("seasonal naive"), config.data.season, about))
         return [
-            Baseline(name, _as_metrics(config, _naive(config, tested, lag), tested, splits.fitted), about)
-            for name, lag, about in found
+            Baseline(name, self._score(config, map(Answer, forecasts), tested), about)
+            for name, about, forecasts in simple_forecasts(config.data, splits, tested)
         ]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """The forecast from the last origin of the part, as a table and as a curve, of the first target."""
+        """The forecast from the last origin of the part, as a table and as a curve, of the first series' first
+        target."""
         tested: Part = splits.part(part)
-        one = tested._replace(origins=tested.origins[-1:])
-        data, origin, series = config.data, int(tested.origins[-1]), tested.series
-        fitted = splits.fitted
-        forecast = (
-            next(self._forecasts(config, model, one))[:, 0, 0].double() * fitted.std[0] + fitted.mean[0]
-        ).tolist()
+        number = int(tested.of[0])
+        one = tested.only(int((tested.of == number).nonzero()[0][-1]))
+        data, table, series = config.data, one.table, one.table.series[number]
+        origin = int(one.origins[0] - table.first[number])  # row of the series
+        answer = next(self._answers(config, model, one))
+        curves = {"forecast": answer.scores}
+        if answer.interval is not None:
+            curves |= dict(zip(("lower", "upper"), answer.interval, strict=True))
+        mean, std = float(table.mean[number, 0]), float(table.std[number, 0])
+        found = {name: (values[:, 0, 0].double() * std + mean).tolist() for name, values in curves.items()}
         ahead = range(origin + 1, origin + 1 + data.horizon)
         truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
         season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
-        name = series.columns[0]
-        rows: list[list[Entry]] = [
-            [series.date(row), true, guess, None if true is None else guess - true, before]
-            for row, true, guess, before in zip(ahead, truth, forecast, season, strict=True)
+        name, date = series.columns[0], series.date(origin)
+        named = f"{name} ({' / '.join(series.id)})" if series.id else name
+        title = tr("{column}, forecast from {date}", column=named, date=date)
+        shown = [series.date(row) for row in ahead]
+        history = [
+            float(value)
+            for value in series.values[max(0, origin + 1 - min(data.window, 4 * data.horizon)) : origin + 1, 0]
         ]
-        columns = [
-            Column("date", tr("date"), "text"),
-            Column("truth", tr("truth")),
-            Column("forecast", tr("forecast")),
-            Column("error", tr("error")),
-            Column("naive", tr("last value") if data.season == 1 else tr("a season ago"), optional=True),
-        ]
-        title = tr("{column}, forecast from {date}", column=name, date=series.date(origin))
-        looked_at = range(max(0, origin + 1 - min(data.window, 4 * data.horizon)), origin + 1)
-        history = [float(series.values[row, 0]) for row in looked_at]
-        blank_past, blank_ahead = [nan] * (len(history) - 1), [nan] * data.horizon
-        curve = Series(
-            "forecast",
-            [float(row - origin) for row in (*looked_at, *ahead)],
-            {
-                tr("history"): history + blank_ahead,
-                tr("forecast"): [*blank_past, history[-1], *forecast],
-                tr("truth"): [*blank_past, history[-1], *(nan if true is None else true for true in truth)],
-            },
-            x_label=tr("steps from the origin"),
-            y_label=name,
-        )
-        return [Table("sample", columns, rows, title=title, cut_rows=SHOWN_STEPS), curve]
+        return [_sample(data, title, shown, truth, found, season), _curve(name, history, truth, found)]
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The curve of the forecast with the baselines'."""
         tested: Part = splits.part(part)
-        one = tested._replace(origins=tested.origins[-1:])
+        number = int(tested.of[0])
+        one = tested.only(int((tested.of == number).nonzero()[0][-1]))
         curve = next(record for record in self.summarize(config, model, splits, part) if isinstance(record, Series))
         blank = [nan] * (len(curve.x) - config.data.horizon)
+        mean, std = float(one.table.mean[number, 0]), float(one.table.std[number, 0])
         lags = {tr("last value"): 1} | ({tr("seasonal naive"): config.data.season} if config.data.season > 1 else {})
-        naive = {
-            name: (next(_naive(config, one, lag))[:, 0, 0].double() * splits.fitted.std[0] + splits.fitted.mean[0])
+        lines = {
+            name: (next(naive(config.data, one, lag))[:, 0, 0].double() * std + mean).tolist()
             for name, lag in lags.items()
         }
-        return [replace(curve, lines={**curve.lines, **{name: blank + line.tolist() for name, line in naive.items()}})]
+        return [replace(curve, lines={**curve.lines, **{name: blank + line for name, line in lines.items()}})]
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """For each file, the rows that come next: the dates and the targets, separated and written as in the file."""
+        """For each file, the rows that come next: the dates and the targets, separated and written as in the file; of
+        several series, those of each."""
         from rnncli.nn.evaluate import outputs_of
 
         options.only()
-        data, N = config.data, fitted.targets
-        mean, std = fitted.mean[:N], fitted.std[:N]
         for path in inputs:
             notes: list[str] = []
-            series = series_of(config.data, path, notes)
-            _, outputs = next(outputs_of(model, [last_window(config.data, fitted, series)]))
-            scaled = outputs.scores[:, 0].double().cpu().tolist()  # horizon lists of N
-            values = [[x * s + m for x, s, m in zip(row, std, mean, strict=True)] for row in scaled]
-            dates = [series.date(len(series) + k) for k in range(data.horizon)]
-            names = fitted.columns[:N]
-            forecast = {name: [row[i] for row in values] for i, name in enumerate(names)}
-            text = _like_file(data, path, dates, names, values)
-            yield Prediction(text, {"input": path, "dates": dates, "forecast": forecast}, notes)
+            found = series_of(config.data, path, notes)
+            _require_no_minus(config, found)
+            table, batch, series = last_windows(config.data, fitted, found, notes)
+            batch, outputs = next(outputs_of(model, [batch]))
+            answer = _answer(config, model, batch, outputs)
+            kinds = {"forecast": answer.scores}
+            if answer.interval is not None:
+                kinds |= dict(zip(("lower", "upper"), answer.interval, strict=True))
+            units = {
+                kind: (values.double().numpy() * table.std + table.mean).transpose(1, 0, 2).tolist()
+                for kind, values in kinds.items()
+            }  # kind -> S lists of horizon lists of N
+            yield _prediction(config.data, path, fitted.columns[: fitted.targets], series, units, notes)
 
 
-def _like_file(data: Data, path: str, dates: Sequence[str], names: Sequence[str], values: Sequence[list[float]]) -> str:
-    """The rows that come next, in the form of the file: its delimiter, decimal mark and header, or JSON Lines."""
-    table = open_table(path, header=data.header, delimiter=data.delimiter)
-    keys = date_keys(data.date)
-    heading = [table.columns[table.index(key)] for key in keys] or [tr("step")]
-    cells = [date.split(" ", len(keys) - 1) if len(keys) > 1 else [date] for date in dates]
-    if table.kind == "json":
-        pairs = [
-            dict(zip([*heading, *names], [*date, *row], strict=True)) for date, row in zip(cells, values, strict=True)
-        ]
-        return "\n".join(json.dumps(row, ensure_ascii=False) for row in pairs)
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
-    if data.header:
-        writer.writerow([*heading, *names])
-    for date, row in zip(cells, values, strict=True):
-        writer.writerow([*date, *(_written(value).replace(".", data.decimal) for value in row)])
-    return text.getvalue().removesuffix("\n")
+def _require_no_minus(config: Config, found: Sequence[RegularSeries]) -> None:
+    """DataError: a value of a target below zero, where windows are seen by the ratio of their means."""
+    N = len(config.data.targets())
+    for series in found if config.model.relative == "ratio" else ():
+        low = series.values[:, :N].min(axis=0)
+        if (low < 0).any():
+            column = series.columns[int(low.argmin())]
+            raise DataError(
+                tr("column {name} has values below 0, and model.relative is ratio", name=repr(column)),
+                where=series.title,
+                todo="--set model.relative=window",
+            )
 
 
-def _written(value: float) -> str:
-    """Nine significant digits, what float32 holds, two decimals at least, and no power of ten where none is needed."""
-    if value and not 1e-12 < abs(value) < 1e15:
-        return f"{value:.9g}"
-    decimals = max(2, 8 - floor(log10(abs(value)))) if value else 0
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").removesuffix(".") if "." in text else text
+def _answer(config: Config, model: nn.Module, batch: Batch, outputs: Outputs) -> Answer:
+    """On the CPU, in float32."""
+    from rnncli.nn.forecast import Forecaster
+
+    interval = None
+    if config.model.interval:
+        assert isinstance(model, Forecaster)
+        interval = model.interval(batch, outputs).float().cpu()
+    bounds = None if outputs.bounds is None else outputs.bounds.float().cpu()
+    return Answer(outputs.scores.float().cpu(), bounds, interval)
 
 
-def _loss(config: Config, forecast: Tensor, targets: Tensor | None) -> Loss:
-    """Summed over the scaled values that are known. forecast, targets: (horizon, B, N)."""
+def _loss(config: Config, answer: Answer, targets: Tensor | None) -> Loss:
+    """Summed over the scaled values that are known. answer, targets: (horizon, B, N)."""
     assert targets is not None
     known = ~targets.isnan()
-    missed = forecast[known] - targets[known]
+    if config.train.loss == "quantile":
+        bounds = None if answer.bounds is None else answer.bounds[:, known]
+        found = quantile_loss(targets[known], answer.scores[known], bounds, config.model.interval)
+        return Loss(found.sum(), int(known.sum()))
+    missed = answer.scores[known] - targets[known]
     error = missed.abs() if config.train.loss == "mae" else missed.square()
     return Loss(error.sum(), int(known.sum()))
 
 
-def _as_metrics(config: Config, forecasts: Iterable[Tensor], part: Part, fitted: Fitted) -> Metrics:
-    """forecasts: of all origins, in order, some at a time: (horizon, origins, N), scaled."""
-    import torch
+def _sample(
+    data: Data,
+    title: str,
+    dates: Sequence[str],
+    truth: Sequence[float | None],
+    found: Mapping[str, Sequence[float]],
+    season: Sequence[float],
+) -> Table:
+    """Step by step. found: forecast, and lower and upper where there is an interval."""
+    forecast = found["forecast"]
+    missed = [None if true is None else guess - true for guess, true in zip(forecast, truth, strict=True)]
+    columns: list[tuple[Column, Sequence[Entry]]] = [
+        (Column("date", tr("date"), "text"), dates),
+        (Column("truth", tr("truth")), truth),
+        (Column("forecast", tr("forecast")), forecast),
+    ]
+    words = {"lower": tr("lower"), "upper": tr("upper")}
+    columns += [(Column(name, words[name]), found[name]) for name in words if name in found]
+    columns.append((Column("error", tr("error")), missed))
+    before = tr("last value") if data.season == 1 else tr("a season ago")
+    columns.append((Column("naive", before, optional=True), season))
+    rows = [list(row) for row in zip(*(values for _, values in columns), strict=True)]
+    return Table("sample", [column for column, _ in columns], rows, title=title, cut_rows=SHOWN_STEPS)
 
-    std = torch.tensor(fitted.std[: fitted.targets], dtype=torch.float64)
-    ahead = torch.arange(1, config.data.horizon + 1)[:, None]
-    absolute, squares, known = (torch.zeros(len(std), dtype=torch.float64) for _ in range(3))  # (N,) each
-    loss, count, at = 0.0, 0.0, 0
-    for forecast in forecasts:
-        origins = torch.as_tensor(part.origins[at : at + forecast.shape[1]])
-        at += len(origins)
-        truth = part.truth[origins + ahead]  # (horizon, origins, N), NaN where the file has none
-        found = _loss(config, forecast, truth)
-        loss, count = loss + float(found.total), count + found.count
-        missed = (forecast.double() - truth.double()).flatten(0, 1) * std  # (horizon·origins, N)
-        absolute += missed.abs().nansum(0)
-        squares += missed.square().nansum(0)
-        known += (~missed.isnan()).sum(0)
-    mae = absolute / known  # NaN for a target without any truth
-    mase = [float(error) / unit if unit > 0 else nan for error, unit in zip(mae, fitted.naive, strict=True)]
-    return {
-        "mae": float(mae.nanmean()),
-        "rmse": float((squares / known).sqrt().nanmean()),
-        "mase": sum(mase) / len(mase),
-        "loss": loss / count,
+
+def _curve(
+    name: str, history: Sequence[float], truth: Sequence[float | None], found: Mapping[str, Sequence[float]]
+) -> Series:
+    """From before the origin to the horizon's end, with the interval as a band."""
+    past = [nan] * (len(history) - 1)
+    joined = {kind: [*past, history[-1], *values] for kind, values in found.items()}
+    lines = {
+        tr("history"): [*history, *[nan] * len(truth)],
+        tr("forecast"): joined["forecast"],
+        tr("truth"): [*past, history[-1], *(nan if true is None else true for true in truth)],
     }
+    band = None
+    if "lower" in joined:
+        band = (tr("lower"), tr("upper"))
+        lines |= dict(zip(band, (joined["lower"], joined["upper"]), strict=True))
+    x = [float(k) for k in range(1 - len(history), len(truth) + 1)]
+    return Series("forecast", x, lines, x_label=tr("steps from the origin"), y_label=name, band=band)
 
 
-def _naive(config: Config, part: Part, lag: int) -> Iterator[Tensor]:
-    """(horizon, origins, N), scaled, some origins at a time."""
-    return repeated(part.values[:, : part.truth.shape[1]], part.origins, lag, config.data.horizon)
+def _prediction(
+    data: Data,
+    path: str,
+    names: Sequence[str],
+    series: Sequence[RegularSeries],
+    units: Mapping[str, Sequence[Sequence[Sequence[float]]]],
+    notes: list[str],
+) -> Prediction:
+    """units: forecast, lower, upper -> for each series, horizon lists of N numbers."""
+    heading = [
+        name if kind == "forecast" else kind if len(names) == 1 else f"{name}_{kind}"
+        for kind in units
+        for name in names
+    ]
+    dates = [[one.date(len(one) + k) for k in range(data.horizon)] for one in series]
+    rows = [
+        (one.id, date, [x for kind in units for x in units[kind][s][k]])
+        for s, one in enumerate(series)
+        for k, date in enumerate(dates[s])
+    ]
+    told: list[dict[str, Json]] = [
+        {
+            "dates": dates[s],
+            **{
+                kind: {name: [row[i] for row in found[s]] for i, name in enumerate(names)}
+                for kind, found in units.items()
+            },
+        }
+        for s in range(len(series))
+    ]
+    document: dict[str, Json] = {"input": path}
+    if data.ids():
+        document["series"] = [{"id": list(one.id), **said} for one, said in zip(series, told, strict=True)]
+    else:
+        document |= told[0]
+    return Prediction(written_like(data, path, heading, rows), document, notes)
 
 
 TASK = Forecasting()

@@ -10,13 +10,16 @@ from pydantic import Field
 from rnncli.data.pictures import confusion
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
-from rnncli.tasks.base import Better, Splits
+from rnncli.tasks.base import Better, Splits, Suited
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.frames import FrameData, FrameFitted, FrameInput
 from rnncli.tasks.inputs.labelled import LabelledFitted
 from rnncli.tasks.one_label import AnyPart, OneLabel
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from rnncli.data.look import Look
 
 
 class Model(CoreSection):
@@ -61,6 +64,9 @@ class ImageSequences(OneLabel[Config]):
         """The frames of the example, and which class was taken for which."""
         counts = self.confusion(config, model, splits.part(part))
         return [*super().pictures(config, model, splits, part), confusion(counts.tolist(), splits.fitted.labels.tokens)]
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.films(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return FrameInput(FrameData(path=path), [], 0).suggest_settings(path)

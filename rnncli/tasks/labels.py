@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,10 @@ def label_vocab(labels: Iterable[str], where: str, todo: str = "", key: Callable
 
 def known_rows(
     labels_of_rows: Iterable[str], labels: Vocab, place: Callable[[int], str], name: str, skipped: Skipped
-) -> tuple[list[int], list[int]]:
+) -> tuple[array[int], array[int]]:
     """(rows, their classes) of those rows of the part `name` whose class training has; others are bad records. place:
     row -> where it stands."""
-    rows, targets = [], []
+    rows, targets = array("q"), array("i")
     for row, label in enumerate(labels_of_rows):
         if label in labels:
             skipped.good()
@@ -62,9 +63,25 @@ def macro_f1(counts: Tensor) -> float:
     return float((2 * counts.diag()[present] / both[present]).mean())
 
 
+def matthews(counts: Tensor) -> float:
+    """Matthews' correlation of truth and prediction for any number of classes: R_K of Gorodkin 2004, equation 8 (what
+    scikit-learn's matthews_corrcoef gives). 1 is perfect, 0 no better than a guess by frequency; 0, too, where truth or
+    prediction is always the same. counts: (C true, C predicted)."""
+    counts = counts.double()
+    true, predicted, n = counts.sum(1), counts.sum(0), counts.sum()
+    both = counts.diag().sum() * n - true @ predicted
+    spread = (n * n - true @ true) * (n * n - predicted @ predicted)
+    return float(both / spread.sqrt()) if spread > 0 else 0.0
+
+
 def precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
     """0 where there is nothing to divide by."""
-    return right / predicted if predicted else 0.0, right / target if target else 0.0, 2 * right / (predicted + target)
+    both = predicted + target
+    return (
+        right / predicted if predicted else 0.0,
+        right / target if target else 0.0,
+        2 * right / both if both else 0.0,
+    )
 
 
 def mistakes(counts: Tensor, labels: Sequence[str]) -> Record:

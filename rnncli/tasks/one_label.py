@@ -24,7 +24,7 @@ from rnncli.tasks.base import (
     Task,
 )
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput, LabelledPart, log_probs
-from rnncli.tasks.labels import confusion_counts, macro_f1
+from rnncli.tasks.labels import confusion_counts, macro_f1, matthews
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -129,6 +129,7 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         found = {
             "macro-f1": macro_f1(counts),
             "accuracy": int(counts.diag().sum()) / len(targets),
+            "mcc": matthews(counts),
             "loss": float(-log_probs.double().gather(1, torch.tensor(targets)[:, None]).mean()),
         }
         return {name: found[name] for name in self.METRICS}

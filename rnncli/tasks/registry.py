@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
-SHARED = ("base", "labels", "one_label", "registry")  # files of this folder that are no tasks
+# files of this folder that are no tasks
+SHARED = ("base", "entities", "forecasts", "labels", "one_label", "propose", "registry", "tag_tables", "tagger")
 
 
 @cache

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -16,9 +15,10 @@ from rnncli.data.pictures import confusion
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
-from rnncli.recipe import CoreSection, RecipeConfig, Section, TrainSection
-from rnncli.records import Column, Entry, Json, Message, Record, Table
+from rnncli.recipe import Clash, RecipeConfig, TrainSection
+from rnncli.records import Json, Message, Record, Table
 from rnncli.tasks.base import (
+    IGNORED,
     Baseline,
     Better,
     Loss,
@@ -28,46 +28,32 @@ from rnncli.tasks.base import (
     PredictOptions,
     Script,
     Splits,
+    Suited,
     Task,
     loss_of_steps,
 )
+from rnncli.tasks.entities import OUTSIDE, Found, are_entity_tags
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
-from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
-from rnncli.tasks.labels import precision_recall_f1
+from rnncli.tasks.inputs.tokens import not_known, sample_text
+from rnncli.tasks.tag_tables import SHOWN, by_entity, by_tag, one_row
+from rnncli.tasks.tagger import Model, build, start_from_file
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-    from rnncli.cells import CoreSpec, State
+    from rnncli.cells import State
+    from rnncli.data.look import Look
+    from rnncli.nn.model import Outputs
 
-SHOWN = 16  # steps of the example, and tags of the table, that a closing screen shows
 SHOWN_LABELS = 40  # in the confusion matrix
 
 
-class Characters(Section):
-    """`model.characters:`, the core that reads each word letter by letter, with input: embedding + characters."""
-
-    embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vector of a letter")
-    hidden_size: Annotated[int, Field(ge=1)] = Field(32, description="H of the core over letters; read both ways")
-
-
-class Model(CoreSection):
-    input: Literal["one-hot", "embedding", "embedding + characters"] = Field(
-        "one-hot", description="how a token becomes x_t; + characters: beside a second core over each word's letters"
-    )
-    embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
-    characters: Characters = Field(Characters(), description="with input: embedding + characters")
-    head: Literal["linear", "none"] = Field("linear", description="linear scores the labels; none: h_t is the score")
-
-    def idle(self) -> Iterator[tuple[str, str]]:
-        yield from idle_embedding(self.input)
-        if self.input != "embedding + characters":
-            yield "characters", f"input: {self.input}"
-
-
 class Train(TrainSection):
-    best_by: Literal["accuracy", "loss"] = Field("loss", description="the metric that decides which epoch is kept")
+    best_by: Literal["accuracy", "loss", "f1", "precision", "recall"] = Field(
+        "loss", description="the metric that decides which epoch is kept; f1, precision, recall: of entities (B-PER)"
+    )
 
 
 class Config(RecipeConfig):
@@ -76,9 +62,24 @@ class Config(RecipeConfig):
     model: Model
     train: Train
 
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.model.word_dropout and self.data.pairs is not None:
+            yield Clash(
+                ("model.word_dropout", "data.pairs"),
+                tr("inline pairs have no <unk> that a word could be read as"),
+                tr("word_dropout: 0.0"),
+            )
+
 
 class Tagging(Task[Config, Fitted, Part]):
-    METRICS: Mapping[str, Better] = {"accuracy": "higher", "loss": "lower"}
+    METRICS: Mapping[str, Better] = {
+        "accuracy": "higher",
+        "loss": "lower",
+        "f1": "higher",
+        "precision": "higher",
+        "recall": "higher",
+    }
     config_class = Config
     fitted_class = Fitted
 
@@ -86,28 +87,30 @@ class Tagging(Task[Config, Fitted, Part]):
         return SentenceInput(config.data, config.model.input == "embedding + characters")
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
-        return self.input(config).read(config.train.seed)
+        splits = self.input(config).read(config.train.seed)
+        by, labels = config.train.best_by, splits.fitted.labels.tokens
+        if by not in ("accuracy", "loss") and not are_entity_tags(labels):
+            raise DataError(
+                tr("{metric} is of entities, and these labels mark none: {labels}", metric=by, labels=_few(labels)),
+                where="train.best_by",
+                todo=tr("labels such as B-PER, I-PER and O mark entities; else: train.best_by=accuracy"),
+            )
+        return splits
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return self.input(config).read_part(fitted, path)
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.tagged(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_tag(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
-        from rnncli.nn.heads import NoHead, PerStep
-        from rnncli.nn.model import SequenceModel
-        from rnncli.nn.recurrent import core_of_section
+        return build(config.model, fitted)
 
-        model = config.model
-        num_labels = len(fitted.labels)
-        if model.input == "embedding + characters":
-            return _with_characters(config, fitted)
-        front, size = token_front(model.input, len(fitted.tokens), model.embedding_size)
-        rnn, spec = core_of_section(model, size)
-        _fits(model, spec, num_labels)
-        head = NoHead() if model.head == "none" else PerStep(spec.output_size, num_labels)
-        return SequenceModel(front, rnn, head, model.engine)
+    def begin(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> list[str]:
+        return start_from_file(config.model, model, splits.fitted, splits.train.rows.tokens.counts())
 
     def label_names(self, config: Config, fitted: Fitted) -> Names:
         return Names(fitted.tokens.tokens, fitted.labels.tokens)
@@ -124,30 +127,40 @@ class Tagging(Task[Config, Fitted, Part]):
         return encoded(fitted, [tokenize(text, fitted.kind) for text in inputs])
 
     def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
-        return loss_of_steps(model(batch).scores, batch.targets)
+        return _loss(model, model(batch), batch)
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
+        from rnncli.nn.crf import best_labels
         from rnncli.nn.evaluate import outputs_of
 
         total, steps, right = 0.0, 0.0, 0
+        answers: list[list[int]] = [[] for _ in part.rows]
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
             assert batch.targets is not None
-            found = loss_of_steps(outputs.scores, batch.targets)
-            total += float(found.total)
-            steps += found.count
-            right += int(outputs.scores.argmax(2).eq(batch.targets).sum())
-        return {"accuracy": right / _labelled(part), "loss": total / steps}
+            loss, best = _loss(model, outputs, batch), best_labels(model, outputs)
+            total += float(loss.total.detach())
+            steps += loss.count
+            right += int(best.eq(batch.targets).sum())
+            _place(best, batch, answers)
+        entities = {}
+        if are_entity_tags(fitted.labels.tokens):
+            entities = _entities(part, (fitted.labels.decode(row) for row in answers)).metrics()
+        return {**entities, "accuracy": right / _labelled(part), "loss": total / steps}
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
         """The most frequent label of each token: on the training part itself, the best that no memory can pass."""
         best, often = most_frequent_of_each(_pairs(splits.train))
         tested: Part = splits.part(part)
         right = sum(best.get(token, often) == label for token, label in _pairs(tested))
+        metrics = {"accuracy": right / _labelled(tested)}
+        if are_entity_tags(splits.fitted.labels.tokens):
+            answers = ([best.get(token, often) for token in row.tokens] for row in tested.rows)
+            metrics = {**_entities(tested, answers).metrics(), **metrics}
         if part == "train":
             about = tr("the commonest label of each token: no net without memory can pass it on its training data")
         else:
             about = tr("the commonest label of each token in training; unknown tokens: {label}", label=often)
-        return [Baseline(tr("most frequent label"), {"accuracy": right / _labelled(tested)}, about)]
+        return [Baseline(tr("most frequent label"), metrics, about)]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
         part: Part = splits.train
@@ -158,15 +171,13 @@ class Tagging(Task[Config, Fitted, Part]):
         return " ".join(join(labels.decode(row), kind) for row in self._answers(config, model, part))
 
     def _answers(self, config: Config, model: nn.Module, part: Part) -> list[list[int]]:
-        """The likeliest label of every step, row by row."""
+        """The labels that the model answers, row by row."""
+        from rnncli.nn.crf import best_labels
         from rnncli.nn.evaluate import outputs_of
 
         found: list[list[int]] = [[] for _ in part.rows]
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
-            assert batch.lengths is not None
-            best = outputs.scores.argmax(2)  # (T, B)
-            for b, (row, length) in enumerate(zip(batch.rows, batch.lengths.tolist(), strict=True)):
-                found[row] = best[:length, b].tolist()
+            _place(best_labels(model, outputs), batch, found)
         return found
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
@@ -178,67 +189,40 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def _steps(self, config: Config, model: nn.Module, fitted: Fitted, part: Part, row: int) -> Table:
         """One row step by step."""
+        from rnncli.nn.crf import best_labels, with_marginals
         from rnncli.nn.evaluate import outputs_of
 
-        labels = fitted.labels
         letters = None if part.letters is None else part.letters[row : row + 1]
         one = Part(part.rows[row : row + 1], part.inputs[row : row + 1], part.targets[row : row + 1], letters)
         _, outputs = next(outputs_of(model, self.batches(config, one, None)))
-        chances = outputs.scores[:, 0].float().softmax(1)  # (T, C)
-        top = chances.topk(min(2, len(labels)), dim=1)
-        table: list[list[Entry]] = []
-        for t, (token, target) in enumerate(zip(*one.rows[0], strict=True)):
-            values, found = top.values[t].tolist(), labels.decode(top.indices[t].tolist())
-            second = f"{found[1]} {values[1]:.4f}" if len(found) > 1 else ""
-            table.append([t, token, target, found[0], values[0], second])
-        columns = [
-            Column("t", "t", "count"),
-            Column("in", tr("in"), "code"),
-            Column("target", tr("target"), "code"),
-            Column("predicted", tr("predicted"), "code"),
-            Column("p", "p"),
-            Column("second", tr("second"), "text"),
-        ]
-        return Table("sample", columns, table, cut_rows=SHOWN)
+        chances = with_marginals(model, outputs).scores[:, 0].float().softmax(1)  # (T, C)
+        return one_row(one.rows[0], best_labels(model, outputs)[:, 0].tolist(), chances, fitted.labels)
 
     def _by_tag(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: Part) -> list[Record]:
-        """Precision, recall and F1 of every tag, the commonest first; and how well words fare that training never
-        saw."""
-        labels = splits.fitted.labels
-        trained = splits.train.rows.tokens.counts()
-        target: Counter[str] = Counter()
-        predicted: Counter[str] = Counter()
-        right: Counter[str] = Counter()
-        known, new = [0, 0], [0, 0]  # right, all
-        for row, answers in zip(part.rows, self._answers(config, model, part), strict=True):
-            for token, label, answer in zip(row.tokens, row.labels, labels.decode(answers), strict=True):
-                if label is None:
-                    continue
-                target[label] += 1
-                predicted[answer] += 1
-                right[label] += label == answer
-                of = known if token in trained else new
-                of[0] += label == answer
-                of[1] += 1
-        rows: list[list[Entry]] = [
-            [label, n, *precision_recall_f1(right[label], predicted[label], n)] for label, n in target.most_common()
+        """Precision, recall and F1 of every kind of entity, or of every tag; and how well words fare that training
+        never saw."""
+        labels, trained = splits.fitted.labels, splits.train.rows.tokens.counts()
+        answers = [labels.decode(row) for row in self._answers(config, model, part)]
+        steps = [
+            (token, label, answer)
+            for row, answers_of in zip(part.rows, answers, strict=True)
+            for token, label, answer in zip(row.tokens, row.labels, answers_of, strict=True)
+            if label is not None
         ]
-        columns = [
-            Column("tag", tr("tag"), "code"),
-            Column("words", tr("words"), "count"),
-            Column("precision", tr("precision")),
-            Column("recall", tr("recall")),
-            Column("f1", "F1"),
-        ]
-        table = Table("by-tag", columns, rows, cut_rows=SHOWN)
-        if not new[1] or part is splits.train:
+        if are_entity_tags(labels.tokens):
+            table = by_entity(_entities(part, answers))
+        else:
+            table = by_tag((label, answer) for _, label, answer in steps)
+        known = [label == answer for token, label, answer in steps if token in trained]
+        new = [label == answer for token, label, answer in steps if token not in trained]
+        if not new or part is splits.train:
             return [table]
         text = trn(
             "accuracy on words seen in training {known}, on the {n} other {new}",
             "accuracy on words seen in training {known}, on the {n} others {new}",
-            known=f"{known[0] / max(1, known[1]):.4f}",
-            n=new[1],
-            new=f"{new[0] / new[1]:.4f}",
+            known=f"{sum(known) / max(1, len(known)):.4f}",
+            n=len(new),
+            new=f"{sum(new) / len(new):.4f}",
         )
         return [table, Message(text, "note")]
 
@@ -273,8 +257,9 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def script(self, config: Config, fitted: Fitted) -> Script:
         text = sample_text(fitted.tokens, fitted.kind)
+        body = _BODY if config.model.head != "crf" else _VITERBI + _BODY.replace(_ARGMAX, "best(scores[:, 0])")
         return Script(
-            "rnncli.data.vocab", ["tokenize", "join"], {"KIND": fitted.kind}, 'vocab["tokens"]["tokens"]', text, _BODY
+            "rnncli.data.vocab", ["tokenize", "join"], {"KIND": fitted.kind}, 'vocab["tokens"]["tokens"]', text, body
         )
 
     def predict_lines(
@@ -302,49 +287,67 @@ def _columns(fitted: Fitted) -> Columns | None:
     return TWO if fitted.format == "tsv" and fitted.columns is None else fitted.columns
 
 
-_BODY = """\
+_ARGMAX = "scores[:, 0].float().argmax(1)"
+_BODY = f"""\
 steps = tokenize(text, KIND)
 scores = run(numbers(steps))[0] if steps else torch.zeros(0, 1, len(vocab["labels"]["tokens"]))
-found = [vocab["labels"]["tokens"][i] for i in scores[:, 0].float().argmax(1)]  # at every step
+found = [vocab["labels"]["tokens"][i] for i in {_ARGMAX}]  # at every step
 if vocab["format"] == "pairs":
     predicted = join(found, KIND)
 else:
-    predicted = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found))"""
+    predicted = " ".join(f"{{token}}/{{tag}}" for token, tag in zip(steps, found))"""
+_VITERBI = """\
+def best(scores):
+    \"\"\"The likeliest labels of the row as a whole. scores: (T, C).\"\"\"
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    step, start, end = (weights[f"head.{name}"].to(scores) for name in ("transitions", "start", "end"))
+    value, came = 0, []  # (C,); from which label, for each step but the first
+    for t, row in enumerate(scores):
+        if t:
+            top, origin = (value.unsqueeze(1) + step).max(0)
+            came.append(origin)
+        value = (top if t else start) + row
+    path = [int((value + end).argmax())] if len(scores) else []
+    for origin in reversed(came):
+        path.append(int(origin[path[-1]]))
+    return path[::-1]
 
 
-def _fits(model: Model, spec: CoreSpec, num_labels: int) -> None:
-    """DataError where h_t is to be the score and has another length."""
-    if model.head == "none" and spec.output_size != num_labels:
-        raise DataError(
-            trn(
-                "head: none scores {n} label with an output of {size}",
-                "head: none scores {n} labels with an output of {size}",
-                n=num_labels,
-                size=spec.output_size,
-            ),
-            where="model.head",
-            todo=tr("--set model.hidden_size={n}, or model.head=linear", n=num_labels // spec.num_directions),
-        )
+"""
 
 
-def _with_characters(config: Config, fitted: Fitted) -> nn.Module:
-    from torch import nn
+def _loss(model: nn.Module, outputs: Outputs, batch: Batch) -> Loss:
+    """-log p of the labels: of each step, or, with a CRF, of each row as a whole; the mean is of a step either way."""
+    from rnncli.nn.crf import crf_of
 
-    from rnncli.nn.characters import WordsAndCharacters
-    from rnncli.nn.heads import NoHead, PerStep
-    from rnncli.nn.recurrent import core_of_section
+    crf = crf_of(model)
+    if crf is None:
+        return loss_of_steps(outputs.scores, batch.targets)
+    assert batch.targets is not None
+    total = -crf.log_likelihood(outputs.scores, batch.targets, outputs.lengths).sum()
+    return Loss(total, int((batch.targets != IGNORED).sum()))
 
-    model, small = config.model, config.model.characters
-    num_labels = len(fitted.labels.tokens)
-    assert fitted.characters is not None
-    words = nn.Embedding(len(fitted.tokens.tokens), model.embedding_size)
-    letters = nn.Embedding(len(fitted.characters.tokens), small.embedding_size)
-    changes = {"hidden_size": small.hidden_size, "num_layers": 1, "bidirectional": True, "dropout": 0.0, "proj_size": 0}
-    characters, small_spec = core_of_section(model.model_copy(update=changes), small.embedding_size)
-    rnn, spec = core_of_section(model, model.embedding_size + small_spec.output_size)
-    _fits(model, spec, num_labels)
-    head = NoHead() if model.head == "none" else PerStep(spec.output_size, num_labels)
-    return WordsAndCharacters(words, letters, characters, rnn, head, model.engine)
+
+def _place(best: Tensor, batch: Batch, answers: list[list[int]]) -> None:
+    """Writes a batch's labels, (T, B), into the rows that it is made of."""
+    assert batch.lengths is not None
+    for b, (row, length) in enumerate(zip(batch.rows, batch.lengths.tolist(), strict=True)):
+        answers[row] = best[:length, b].tolist()
+
+
+def _entities(part: Part, answers: Iterable[Sequence[str]]) -> Found:
+    """Those of a part and of the labels answered. A step without a label counts in neither."""
+    found = Found()
+    for row, said in zip(part.rows, answers, strict=True):
+        pairs = [
+            (OUTSIDE, OUTSIDE) if label is None else (label, tag) for label, tag in zip(row.labels, said, strict=True)
+        ]
+        found.add([label for label, _ in pairs], [tag for _, tag in pairs])
+    return found
+
+
+def _few(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:8]) + (" ..." if len(labels) > 8 else "")
 
 
 def _labelled(part: Part) -> int:
@@ -363,6 +366,7 @@ def _tagged(
 ) -> tuple[list[str], dict[str, Json], list[list[tuple[str, float]]], list[str]]:
     """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; these, label
     and probability, for every token; what should be said."""
+    from rnncli.nn.crf import best_labels, with_marginals
     from rnncli.nn.evaluate import outputs_of
 
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}
@@ -370,11 +374,11 @@ def _tagged(
         return [], json if options.top_k is None else json | {"steps": []}, [], []
     labels = fitted.labels
     _, outputs = next(outputs_of(model, [encoded(fitted, [steps])]))
-    scores = outputs.scores[:, 0].float()  # (T, C)
-    found = labels.decode(scores.argmax(1).tolist())
+    found = labels.decode(best_labels(model, outputs)[:, 0].tolist())
     best: list[list[tuple[str, float]]] = []
     json["labels"] = found
     if options.top_k is not None:
+        scores = with_marginals(model, outputs).scores[:, 0].float()  # (T, C)
         top = scores.softmax(1).topk(min(options.top_k, len(labels)), dim=1)
         pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
         best = [list(zip(labels.decode(which), ps, strict=True)) for which, ps in pairs]

@@ -31,8 +31,10 @@ from rnncli.tasks.base import (
     Prediction,
     PredictOptions,
     Splits,
+    Suited,
     Task,
 )
+from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sound import LogMelSettings, SpokenData, read_clips, read_new_clips, suggest_speech
 from rnncli.tasks.inputs.sources import sources, split_rows
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.data.audio import Clip
     from rnncli.data.features import ChosenFeatures
+    from rnncli.data.look import Look
     from rnncli.nn.model import Outputs
 
 BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
@@ -116,6 +119,9 @@ class Transcription(Task[Config, Fitted, Part]):
             how=how,
             notes=[*notes, *_unknown_notes(fitted, parts)],
         )
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.spoken(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return suggest_speech(path)

@@ -25,10 +25,11 @@ from rnncli.tasks.base import (
     Prediction,
     PredictOptions,
     Splits,
+    Suited,
     Task,
     loss_of_steps,
 )
-from rnncli.tasks.inputs import pairs
+from rnncli.tasks.inputs import pairs, suits
 from rnncli.tasks.inputs.pairs import Data, Fitted, Part
 from rnncli.tasks.inputs.tokens import not_known
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
+    from rnncli.data.look import Look
 
 
 class Model(CoreSection):
@@ -88,6 +90,9 @@ class Translation(Task[Config, Fitted, Part]):
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return pairs.read_part(config.data, fitted, path)
+
+    def suits(self, look: Look, config: Config) -> Suited | None:
+        return suits.pairs(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return pairs.suggest_columns(path)

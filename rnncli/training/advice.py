@@ -65,7 +65,7 @@ def _perfect(job: Job, outcome: Outcome) -> bool:
     if name == "loss" or name not in outcome.metrics:
         name = next((name for name in job.task.METRICS if name != "loss" and name in outcome.metrics), "loss")
     value = outcome.metrics.get(name, math.nan)
-    if name in ("accuracy", "macro-f1", "exact-match"):
+    if name in ("accuracy", "macro-f1", "mcc", "f1", "exact-match"):
         return value >= 1.0
     return name in ("cer", "wer") and value <= 0.0
 

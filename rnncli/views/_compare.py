@@ -12,6 +12,7 @@ from rnncli.records import (
     ColouredText,
     Column,
     Commands,
+    Diagram,
     Entry,
     HeatMap,
     Message,
@@ -76,7 +77,7 @@ def _named(record: Record, name: str) -> Record:
         return replace(record, text=f"{name}: {record.text}", name=f"{name}.{record.name}")
     if isinstance(record, Checks):
         return replace(record, checks=_checks(record, name))
-    if isinstance(record, Table | HeatMap | ColouredText | Series):
+    if isinstance(record, Table | HeatMap | Diagram | ColouredText | Series):
         title = f"{name}: {record.title}" if record.title else name
         return replace(record, title=title, name=f"{name}.{record.name}")
     return record
@@ -96,7 +97,7 @@ def _series(a: Series, b: Series, names: tuple[str, str]) -> Series:
             found = dict(zip(record.x, values, strict=True))
             lines[f"{name}: {label}"] = [found.get(place, float("nan")) for place in x]
         marks |= {f"{name}: {label}": place for label, place in record.marks.items()}
-    return replace(a, x=x, lines=lines, marks=marks)
+    return replace(a, x=x, lines=lines, marks=marks, band=None)
 
 
 def _joined(a: Table, b: Table, names: tuple[str, str]) -> Table | None:

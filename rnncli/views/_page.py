@@ -6,6 +6,7 @@ import torch
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.nn.crf import crf_of
 from rnncli.records import Json, Message, Page, Record
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options, load_view
@@ -63,8 +64,18 @@ def _require(need: str, name: str, subject: Subject) -> None:
             tr("the view {view} needs tokens, and {title} reads none", view=name, title=subject.title),
             todo=tr("it works for tasks that read text"),
         )
+    if need == "automaton" and subject.automaton is None:
+        raise UsageError(
+            tr("the view {view} needs a regular language, and {title} reads none", view=name, title=subject.title),
+            todo=tr("such as rnncli inspect parity automaton"),
+        )
     if need == "attention" and subject.outputs.attention is None:
         raise UsageError(
             tr("the view {view} needs a model that attends, and {title} does not", view=name, title=subject.title),
             todo=tr("such as rnncli inspect translation attention"),
+        )
+    if need == "crf" and crf_of(subject.model) is None:
+        raise UsageError(
+            tr("the view {view} needs a CRF, and {title} has none", view=name, title=subject.title),
+            todo=tr("train a tagger with model.head: crf"),
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Column, Entry, Message, Record
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
+from rnncli.replay.reference import name_of_reference
 from rnncli.replay.rounding import ratio
 from rnncli.report import symbols
 from rnncli.views._subject import Subject
@@ -108,6 +111,18 @@ def recorded(core: CoreTrace) -> list[str]:
     return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
+def state_vectors(made: Trace, core: CoreTrace, home: str, name: str) -> Tensor:
+    """A state or gate that --variant names, (T, B, size). home: l0.fwd. Raises UsageError where there is none."""
+    full = f"{made.prefix(core)}{home}.{name}"
+    if full not in made:
+        raise UsageError(
+            tr("this core has no {name!r}", name=name),
+            where="--variant",
+            todo=tr("one of {names}", names=", ".join(recorded(core))),
+        )
+    return made.vectors(full)
+
+
 def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:
     return [] if labels is None else [labels[t] if t < len(labels) else ""]
 
@@ -126,8 +141,12 @@ def cut_note(core: CoreTrace, T: int) -> list[Record]:
 
 
 def replay_check(made: Trace) -> Check:
-    """All comparisons of the replay with the torch modules as one line: the largest difference beside its tolerance."""
+    """All comparisons of the replay with what else computes the cores, as one line: the largest difference beside its
+    tolerance."""
     worst = max(made.checks, key=lambda check: ratio((check.diff or 0.0, check.tol or 0.0)))
     ok = all(check.ok for check in made.checks)
+    others = {name_of_reference(core.module, core.spec) for core in made.cores if core.spec.torch_class is None}
     text = tr("replay = torch module: values and gradients")
+    if others:
+        text = tr("replay = {other}: values and gradients", other=", ".join(sorted(others)))
     return Check("replay", ok, text, worst.diff, worst.tol)

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 
 from rnncli.cells import CoreSpec, State, quiet_projections, spec_of
 from rnncli.data.batch import Batch, Order
+from rnncli.data.made.automata import Automaton
 from rnncli.device import dtype_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.nn.crf import with_marginals
 from rnncli.nn.heads import NoHead
 from rnncli.nn.model import Outputs, SequenceModel
 from rnncli.nn.recurrent import make_core
@@ -57,6 +59,11 @@ class Subject:
         return self.task.label_names(self.config, self.fitted)
 
     @property
+    def automaton(self) -> Automaton | None:
+        """Of the regular language that the task reads, where it does."""
+        return None if self.task is None else self.task.automaton(self.config)
+
+    @property
     def dtype(self) -> torch.dtype:
         return next(self.model.parameters()).dtype
 
@@ -74,7 +81,12 @@ class Subject:
 
     @property
     def outputs(self) -> Outputs:
-        return as_outputs(self.trace().result)
+        """Of the trace; where scores are (T, B, C), their softmax is the probability of each answer at each step."""
+        return self.read(self.trace().result)
+
+    def read(self, result: object) -> Outputs:
+        """What the model returned, as `outputs` has it."""
+        return with_marginals(self.model, as_outputs(result))
 
     def graph(self) -> Trace:
         """The same with the graph kept, for gradients of anything; made once."""
@@ -156,7 +168,7 @@ def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
     if which == "all" and subject.task is not None and subject.batch.targets is not None:
         return _training_loss(subject)
     made = subject.graph()
-    outputs = as_outputs(made.result)
+    outputs = subject.read(made.result)
     if which == "all":
         found = _all_steps(subject, outputs)
     else:
@@ -186,7 +198,7 @@ def _training_loss(subject: Subject) -> Question:
         hook.remove()
     made.checks = subject.trace().checks
     loss = made.result.total / made.result.count
-    return Question(made, as_outputs(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"))
+    return Question(made, subject.read(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"))
 
 
 def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
@@ -305,6 +317,7 @@ def subject_of_recipe(
     splits = task.read(config) if splits is None else splits
     torch.manual_seed(config.train.seed)
     model = task.build(config, splits.fitted).to(dtype_of(config.train.dtype)).eval()
+    task.begin(config, model, splits)
     return subject_of_task(
         recipe,
         model,

@@ -21,7 +21,8 @@ from rnncli.bench.sizes import CELLS, DEFAULT, STANDARD, Row, parse_size, rows_o
 from rnncli.bench.work import Setting, agree, bounds, engines_here, make, require_equal
 from rnncli.errors import CheckFailed, DataError, UsageError
 from rnncli.nn import recurrent
-from tests.narrowed import as_read
+from rnncli.records import Table
+from tests.narrowed import as_read, of_kind
 
 CPU = torch.device("cpu")
 TRAIN = Setting("train", torch.float32, CPU)
@@ -202,6 +203,20 @@ def test_scaling_has_a_chart_for_each_cell() -> None:
     assert [one["name"] for one in series] == ["rnn-1"]
     assert series[0]["x"] == [2.0, 4.0, 8.0, 16.0, 32.0]
     assert set(series[0]["lines"]) == {"torch", "loop"}
+
+
+def test_scaling_shows_peak_memory() -> None:
+    """Of the scan and the loop; more steps take more. Without W_hh there is no product that waits for another step."""
+    found = quick(rows=scaled(Row("mingru", 64, 64, 16), "T"), engines=["loop", "parallel"], memory=True)
+    if any(figure.memory is None for figure in found.figures):
+        pytest.skip("the kernel counts no memory here")
+    (table,) = [one for one in pages.scaling(found, "T").records if isinstance(one, Table) and one.name == "memory"]
+    assert [row[1] for row in table.rows] == [f"64/64/{T}" for T in (4, 8, 16, 32, 64)]
+    for peaks in list(zip(*table.rows, strict=True))[2:]:
+        first, *_, last = (of_kind(int, peak) for peak in peaks)
+        assert 4 * 64**3 < last < 100 * 4 * 64**3  # h alone has 4·64³ bytes
+        assert last > 2 * first
+    assert {figure.of_serial for figure in found.figures} == {None}
 
 
 def test_threads_are_put_back() -> None:

@@ -109,6 +109,11 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "pairs": ("hello", (), ("hello", "oll", "")),
     "pairs of words": ("hello", ("data.pairs=[[do not run, A B C]]", "data.tokens=words"), ("run do not", "not")),
     "sentences": ("pos-tagging", ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding"), WORDS),
+    "sentences with a CRF": (
+        "pos-tagging",
+        ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding", "model.head=crf", "train.lr=0.5"),
+        WORDS,
+    ),
     "in float64": (
         "pos-tagging",
         ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=one-hot", "train.dtype=float64"),
@@ -120,12 +125,19 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=40"),
         WORDS,
     ),
+    "tied weights": (
+        "word-language-model",
+        ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=20", "model.tie_weights=true",
+         "model.embedding_size=8", "model.cell=gru"),
+        WORDS[:2],
+    ),
     "words without <unk>": (
         "word-language-model",
         ("data.path={folder}/prose.txt", "data.min_count=1", "train.sample.temperature=0"),
         ("The dog", "don't"),
     ),
     "class": ("parity", (), ("1 0 1 1", "0110", "")),
+    "symbols that are words": ("parity", ("data.problem=s3",), ("231 213 321", "")),
     "set": ("counting", (), ("a a b", "aab", "")),
     "made up by rule": ("memory-copy", ("data.test_lengths=[10]", "data.max_length=10"), ("a b",)),
 }  # fmt: skip

@@ -20,11 +20,12 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "--fast-dev-run": ("--fast-dev-run",),
     "--overfit-batches": ("--overfit-batches", "1"),
     "--print-config": ("--print-config",),
+    "--find-lr": ("--find-lr",),
     "--code": ("--code",),
     "--out": ("--out", "new"),
     "--json": ("--json",),
 }
-TRAINS_NOTHING = {"--dry-run", "--print-config", "--code"}
+TRAINS_NOTHING = {"--dry-run", "--print-config", "--find-lr", "--code"}
 PAIRS = [*itertools.combinations(OPTIONS, 2)]
 
 
@@ -69,6 +70,7 @@ def test_both_are_obeyed_or_refused(pair: tuple[str, str], typed: Typed, trained
     for option, schema, shown in (
         ("--dry-run", "rnncli/dry-run/1", "updates per epoch"),
         ("--print-config", "rnncli/config/1", "train.lr"),
+        ("--find-lr", "rnncli/find-lr/1", "learning rate"),
         ("--fast-dev-run", "rnncli/result/1", "fast development run"),
         ("--code", "", "import torch"),
     ):

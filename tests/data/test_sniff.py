@@ -6,6 +6,7 @@ import pytest
 
 from rnncli.data.sniff import TableGuess, sniff_table
 from rnncli.errors import DataError
+from tests.narrowed import some
 
 
 def write(path: Path, text: str) -> Path:
@@ -138,7 +139,8 @@ def test_series_one_below_the_other_are_seen(tmp_path: Path, by_id: bool) -> Non
     rows = [(name, day, f"{i * i % 17}.5") for i, day in enumerate(days(30)) for name in ("north", "south")]
     rows = sorted(rows) if by_id else rows
     guess = sniff_table(csv_of(tmp_path / "x.csv", "shop,date,y", *zip(*rows, strict=True)))
-    assert guess.several == ("shop", ["north", "south"])
+    several = some(guess.several)
+    assert (several.columns, several.names) == (("shop",), ("north", "south"))
 
 
 def test_one_date_twice_is_no_second_series(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table
 from rnncli.tasks import AnySplits, PredictOptions, Recipe, load_recipe
 from rnncli.tasks import classification as task
+from rnncli.tasks.labels import confusion_counts, matthews
 from rnncli.tasks.one_label import AnyPart
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
@@ -149,6 +150,27 @@ def test_macro_f1_and_accuracy_by_hand() -> None:
     # class 0: 1 of 2 found, 1 of 2 said; class 1: 2 of 2, 2 of 3; class 2: none; class 3: in neither, no class here
     assert math.isclose(found["macro-f1"], (0.5 + 0.8 + 0.0) / 3, rel_tol=1e-6)
     assert found["accuracy"] == 0.6
+    assert math.isclose(found["mcc"], (3 * 5 - 10) / math.sqrt((25 - 9) * (25 - 13)), rel_tol=1e-9)  # 2 2 1 of 2 3 0 0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_mcc_is_the_correlation_of_truth_and_answer(classes: int) -> None:
+    """Gorodkin's definition: the covariance of the two as rows of one-hot vectors, over their spreads."""
+    torch.manual_seed(classes)
+    truth = torch.randint(0, classes, (50,))
+    answers = torch.where(torch.rand(50) < 0.5, truth, torch.randint(0, classes, (50,)))
+    x, y = (torch.eye(classes, dtype=torch.float64)[one] for one in (truth, answers))
+    x, y = x - x.mean(0), y - y.mean(0)
+    wanted = (x * y).sum() / ((x * x).sum() * (y * y).sum()).sqrt()
+    assert math.isclose(matthews(confusion_counts(truth.tolist(), answers, classes)), float(wanted), rel_tol=1e-12)
+    if classes == 2:
+        assert math.isclose(float(wanted), float(torch.corrcoef(torch.stack([truth, answers]).double())[0, 1]))
+
+
+def test_mcc_of_what_is_always_the_same() -> None:
+    counts = confusion_counts([0, 1, 1], torch.tensor([1, 1, 1]), 3)
+    assert matthews(counts) == 0
+    assert matthews(confusion_counts([0, 1, 2], torch.tensor([0, 1, 2]), 3)) == 1
 
 
 @pytest.mark.parametrize("head", ["last", "mean", "max"])

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnncli.baselines.naive import grown
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import DataError, RecipeError
 from rnncli.recipe import RecipeConfig
@@ -61,11 +63,18 @@ def bumpy(n: int) -> Values:
 
 
 def by_hand(y: Values, origins: list[int], forecast: Callable[[int, int], float], train: int) -> dict[str, float]:
-    """mae, rmse, mase of forecast(origin, k), the slow way."""
-    missed = [y[o + k] - forecast(o, k) for o in origins for k in range(1, H + 1) if not math.isnan(y[o + k])]
+    """mae, rmse, mase, smape and wape of forecast(origin, k), the slow way."""
+    pairs = [(y[o + k], forecast(o, k)) for o in origins for k in range(1, H + 1) if not math.isnan(y[o + k])]
+    missed = [true - guess for true, guess in pairs]
     naive = np.nanmean([abs(y[t] - y[t - M]) for t in range(M, train)])
     mae = float(np.mean(np.abs(missed)))
-    return {"mae": mae, "rmse": float(np.sqrt(np.mean(np.square(missed)))), "mase": mae / float(naive)}
+    return {
+        "mae": mae,
+        "rmse": float(np.sqrt(np.mean(np.square(missed)))),
+        "mase": mae / float(naive),
+        "smape": float(np.mean([2 * abs(t - g) / (abs(t) + abs(g)) if t or g else 0.0 for t, g in pairs])),
+        "wape": sum(map(abs, missed)) / sum(abs(true) for true, _ in pairs),
+    }
 
 
 def test_windows_and_origins_are_those_of_a_loop(tmp_path: Path) -> None:
@@ -127,11 +136,56 @@ def test_baselines_are_those_of_a_loop_and_missing_truth_is_not_judged(tmp_path:
     config = own(recipe({"path": path, "missing": "previous"}).config)
     splits = task.TASK.read(config)
     for part, origins in (("validation", range(29, 37)), ("test", range(39, 47))):
-        last, seasonal = task.TASK.baselines(config, splits, part)
-        wanted = by_hand(y, list(origins), lambda o, k: filled[o], 30)
-        assert {key: last.metrics[key] for key in wanted} == pytest.approx(wanted, rel=1e-5)
-        wanted = by_hand(y, list(origins), lambda o, k: filled[o + k - M * (1 + (k - 1) // M)], 30)
-        assert {key: seasonal.metrics[key] for key in wanted} == pytest.approx(wanted, rel=1e-5)
+        found = {one.name: one.metrics for one in task.TASK.baselines(config, splits, part)}
+        assert list(found) == [*SIMPLE, "ridge"]
+        for name, forecast in SIMPLE.items():
+            wanted = by_hand(y, list(origins), partial(forecast, filled), 30)
+            assert {key: found[name][key] for key in wanted} == pytest.approx(wanted, rel=1e-5), name
+
+
+SIMPLE: dict[str, Callable[[Values, int, int], float]] = {
+    "last value": lambda y, o, k: y[o],
+    "drift": lambda y, o, k: y[o] + k * (y[o] - y[0]) / o,
+    "seasonal naive": lambda y, o, k: y[o + k - M * (1 + (k - 1) // M)],
+    "seasonal naive with growth": lambda y, o, k: (
+        y[o + k - M] * y[o - M + 1 : o + 1].sum() / y[o - 7 : o - M + 1].sum()
+    ),
+}
+
+
+def test_ridge_is_numpy_s_and_its_strength_that_of_the_validation_part(tmp_path: Path) -> None:
+    y = bumpy(60)
+    path = write(tmp_path / "s.csv", {"date": months(60), "value": y.tolist()})
+    config = own(recipe({"path": path}).config)
+    splits = task.TASK.read(config)  # 36, 12, 12
+    z = (y - y[:36].mean()) / y[:36].std()
+
+    def pairs(origins: range) -> tuple[Any, Any]:
+        return np.array([z[o - W + 1 : o + 1] for o in origins]), np.array([z[o + 1 : o + 1 + H] for o in origins])
+
+    X, Y = pairs(range(W - 1, 33))
+    answers = {}
+    for strength in 10.0 ** (np.arange(-8, 11) / 2):
+        # as least squares of more rows: sqrt(strength) on each weight, none on the intercept
+        rows = np.vstack(
+            [np.hstack([X, np.ones((len(X), 1))]), np.hstack([np.sqrt(strength) * np.eye(W), np.zeros((W, 1))])]
+        )
+        weights = np.linalg.lstsq(rows, np.vstack([Y, np.zeros((W, H))]), rcond=None)[0]
+        missed = [np.abs(np.hstack([A, np.ones((len(A), 1))]) @ weights - B).mean() for A, B in map(pairs, PARTS)]
+        answers[strength] = missed
+    validation, test = answers[min(answers, key=lambda strength: answers[strength][0])]
+    for part, wanted in (("validation", validation), ("test", test)):
+        ridge = task.TASK.baselines(config, splits, part)[-1]
+        assert ridge.metrics["mae"] == pytest.approx(wanted * y[:36].std(), rel=1e-4)
+
+
+PARTS = (range(35, 45), range(47, 57))  # origins of validation and test
+
+
+def test_growth_needs_two_seasons_above_zero() -> None:
+    values = torch.tensor([[1.0], [3.0], [2.0], [6.0], [-4.0], [2.0]])
+    forecast = torch.cat(list(grown(values, [1, 3, 5], 2, 3)), dim=1)[..., 0].T  # (origins, horizon)
+    assert forecast.tolist() == [[1, 3, 1], [4, 12, 8], [-4, 2, -4]]
 
 
 def test_metrics_of_a_model_in_the_data_s_units(tmp_path: Path) -> None:
@@ -176,7 +230,7 @@ def test_past_and_future_columns_and_several_targets(tmp_path: Path, cell: str, 
     scores = job.model(batch).scores
     torch.testing.assert_close(loss.total / loss.count, ((scores - batch.targets) ** 2).mean())
     loss.total.backward()
-    last, _ = task.TASK.baselines(own(job.config), job.splits, "test")
+    last, *_ = task.TASK.baselines(own(job.config), job.splits, "test")
     single = []
     for name in "ab":
         config = own(recipe({**data, "target": name, "past": [], "future": []}).config)
@@ -190,8 +244,9 @@ def test_it_learns_a_season_with_a_trend(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", {"date": months(120), "value": y.tolist()})
     job = prepare(recipe({"path": path}, {"relative": "last"}, {"epochs": 60, "lr": 0.02}))
     *_, last = fit(job)
-    for baseline in task.TASK.baselines(own(job.config), job.splits, "validation"):
-        assert last.metrics["mae"] < 0.5 * baseline.metrics["mae"]
+    found = {one.name: one.metrics for one in task.TASK.baselines(own(job.config), job.splits, "validation")}
+    for name in ("last value", "drift", "seasonal naive"):
+        assert last.metrics["mae"] < 0.5 * found[name]["mae"]
     table, curve = task.TASK.summarize(own(job.config), job.model, job.splits, "validation")
     assert isinstance(table, Table)
     assert isinstance(curve, Series)
@@ -369,7 +424,7 @@ def test_declared_missing_values_are_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="column 'value' has no value here") as caught:
         prepare(recipe({"path": path, "na_values": [-999]}))
     assert caught.value.where.endswith("s.csv:22")
-    series = prepare(recipe({"path": path, "na_values": [-999], "missing": "interpolate"})).splits.train.series
+    series = prepare(recipe({"path": path, "na_values": [-999], "missing": "interpolate"})).splits.train.table.series[0]
     assert series.values.min() > -10
     assert not series.known[20, 0]
 
@@ -401,7 +456,4 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     shops = write(
         tmp_path / "t.csv", {"shop": ["a"] * 25 + ["b"] * 25, "date": months(25) * 2, "y": bumpy(50).tolist()}
     )
-    with pytest.raises(DataError, match="several series stand one below the other: 'a', 'b'"):
-        task.TASK.suggest_settings(shops)
-    with pytest.raises(DataError, match="columns or files of their own"):
-        prepare(recipe({"path": shops, "target": "y"}))
+    assert task.TASK.suggest_settings(shops)["data.id"] == "shop"

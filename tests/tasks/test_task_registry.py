@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from rnncli.errors import DataError, Missing, UsageError
 from rnncli.records import Json
-from rnncli.tasks import load_task, registry, task_names
+from rnncli.tasks import config_class, load_task, registry, task_names
 from rnncli.tasks.base import Task
 from rnncli.tasks.inputs.sentences import Fitted
 from tests import warm
@@ -126,3 +127,10 @@ def test_a_vocab_json_of_another_kind(change: dict[str, Json] | None, said: str)
     assert Fitted.from_json(whole).to_json() == whole
     with pytest.raises(DataError, match=re.escape(said)):
         Fitted.from_json([] if change is None else whole | change)
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_metric_may_decide(name: str) -> None:
+    """`train.best_by` takes each of the metrics that a task reports."""
+    hint = get_type_hints(get_type_hints(config_class(name))["train"])["best_by"]
+    assert set(get_args(hint)) == set(load_task(name).METRICS)

@@ -205,7 +205,7 @@ def by_hand(model: WordsAndCharacters, batch: Any, row: int) -> torch.Tensor:
         core = model.characters
         _, last = core(model.letters(letters).unsqueeze(1))
         h_n = last[0] if isinstance(last, tuple) else last
-        words.append(torch.cat([model.words(batch.inputs[t, row]), h_n[-2, 0], h_n[-1, 0]]))
+        words.append(torch.cat([model.words.vectors(batch.inputs[t, row]), h_n[-2, 0], h_n[-1, 0]]))
     output, _ = model.rnn(torch.stack(words).unsqueeze(1))
     scores: torch.Tensor = model.head(output, (), None)
     return scores[:, 0]

@@ -26,7 +26,8 @@ from rnncli.runs.manifest import check_manifest
 from rnncli.runs.resume import check_same
 from rnncli.runs.writer import CHECKPOINT
 from rnncli.tasks import load_recipe
-from rnncli.tasks.inputs import series, stream
+from rnncli.tasks.inputs import scaled as series_scales
+from rnncli.tasks.inputs import stream
 from rnncli.training import distributed
 from rnncli.training.distributed import _check_same
 from rnncli.training.job import Job
@@ -187,7 +188,7 @@ def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: d
     assert "not the same as in process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
 
     def scaled(mean: float) -> Job:
-        return read(fitted=series.Fitted(["value"], 1, [mean], [1.0], [1.0]))
+        return read(fitted=series_scales.Fitted(["value"], 1, [mean], [1.0], [1.0]))
 
     assert refused(scaled(0.1), scaled(0.1 + 2**-55)) == ""
 

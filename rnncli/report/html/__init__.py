@@ -123,6 +123,7 @@ def _series(record: Series, figures: list[Json]) -> Markup:
             "y_label": symbols.fit(record.y_label),
             "log_y": record.log_y,
             "marks": {symbols.fit(label): x for label, x in record.marks.items()},
+            "band": [symbols.fit(label) for label in record.band or ()],
         }
     )
     return _figure(record.title or record.y_label, table, number=len(figures) - 1)

@@ -93,6 +93,7 @@ function drawSeries(place, figure) {
     type: "scatter", mode: lone || figure.x.length <= 40 ? "lines+markers" : "lines", name: label(name), x: figure.x, y: values,
     line: { color: curves[k % curves.length], dash: DASHES[k % DASHES.length], width: 2 },
     marker: { symbol: SYMBOLS[k % SYMBOLS.length], size: 6 }, connectgaps: true,
+    ...(name === figure.band[1] ? { fill: "tonexty", fillcolor: "rgba(128,128,128,0.25)" } : {}),  // the lower one is drawn before it
   }));
   const marks = Object.entries(figure.marks);
   const named = traces.length > 1 ? Math.ceil(traces.reduce((sum, one) => sum + 7 * one.name.length + 62, 0) / (place.clientWidth - 72)) : 0;

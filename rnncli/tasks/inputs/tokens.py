@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from rnncli.data.source import name_of
 from rnncli.data.vocab import Kind, Vocab, join
 from rnncli.locale import tr
 
@@ -12,19 +13,38 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def token_front(kind: Literal["one-hot", "embedding"], num_tokens: int, embedding_size: int) -> tuple[nn.Module, int]:
+def token_front(
+    kind: Literal["one-hot", "embedding"], num_tokens: int, embedding_size: int, *, embedding_dropout: float = 0.0
+) -> tuple[nn.Module, int]:
     """The stage that makes x_t of a token's number, and the length of x_t."""
     from rnncli.nn.frontends import OneHot, TokenEmbedding
 
     if kind == "one-hot":
         return OneHot(num_tokens), num_tokens
-    return TokenEmbedding(num_tokens, embedding_size), embedding_size
+    return TokenEmbedding(num_tokens, embedding_size, embedding_dropout=embedding_dropout), embedding_size
 
 
-def idle_embedding(kind: str) -> Iterator[tuple[str, str]]:
-    """For Section.idle of a model of tokens. kind: its `input`."""
+def start_from_vectors(embedding: nn.Embedding, source: str, vocab: Vocab, counts: Mapping[str, int]) -> list[str]:
+    """Puts the vectors of a file into an embedding of the vocabulary, in place; tokens without one keep their random
+    vector, as wide spread as those. counts: how often training has each token. Returns notes. Raises DataError."""
+    import torch
+
+    from rnncli.data.vectors import MISSING, coverage, read_vectors
+
+    vectors = read_vectors(source, vocab, embedding.embedding_dim)
+    there = torch.from_numpy(vectors.found) != MISSING
+    table = torch.from_numpy(vectors.table).to(embedding.weight)
+    with torch.no_grad():
+        embedding.weight.mul_(table[there].std(correction=0).clamp(min=1e-3))
+        embedding.weight[there] = table[there]
+    return coverage(vectors, vocab, [counts.get(token, 0) for token in vocab.tokens], name_of(source))
+
+
+def idle_embedding(kind: str, *others: str) -> Iterator[tuple[str, str]]:
+    """For Section.idle of a model of tokens. kind: its `input`. others: keys that need an embedding, too."""
     if kind == "one-hot":
-        yield "embedding_size", "input: one-hot"
+        for key in ("embedding_size", *others):
+            yield key, "input: one-hot"
 
 
 def not_known(vocab: Vocab, tokens: Iterable[str]) -> list[str]:

@@ -1,0 +1,90 @@
+"""minlstm: an LSTM whose gates read x alone, without an output gate or c. Feng et al. 2024 (arXiv:2410.01201).
+
+Forget and input gate share out 1 between them, so that h does not grow with the length of the sequence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rnncli.cells import Cell, CoreSpec, Gates, State, Weights, input_alone, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+    """h_t = k ⊙ h_(t-1) + (1 - k) ⊙ n, k = f / (f + i); f, i = σ(W x + b), n = g(W_in x + b_in).
+
+    x: (B, I); state: (h,), h (B, H). Gates: f forget, i input, n candidate (h̃ in the paper); k is its f'. Feng et al.
+    2024 (arXiv:2410.01201), section 3.2, with g of appendix B.3, as their log-space form has it.
+    """
+    from torch.nn.functional import linear
+
+    return step_from_sums(linear(x, w["weight_ih"], w.bias_ih), state, w)
+
+
+def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+    """The step from a = W_ih x + b_ih, (B, 3H)."""
+    (h,) = state
+    a_f, a_i, a_n = a.chunk(3, dim=-1)
+    k, n = share(a_f, a_i), positive(a_n)
+    return (k * h + (1 - k) * n,), {"f": a_f.sigmoid(), "i": a_i.sigmoid(), "n": n, "k": k}
+
+
+def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
+    """h_t = k ⊙ h_(t-1) + (1 - k) ⊙ n: neither factor depends on h."""
+    a_f, a_i, a_n = a.chunk(3, dim=-1)
+    k = share(a_f, a_i)
+    return k, (1 - k) * positive(a_n)
+
+
+def share(a_f: Tensor, a_i: Tensor) -> Tensor:
+    """f / (f + i) by logarithms, σ(log f - log i), which is no 0/0 where both gates are shut."""
+    from torch.nn.functional import logsigmoid
+
+    return (logsigmoid(a_f) - logsigmoid(a_i)).sigmoid()
+
+
+def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
+    """The forget gate's bias 1, as the paper's figure 5 raises it, and the input gate's -1."""
+    if name == "bias_ih":
+        parameter[: spec.hidden_size] = 1.0
+        parameter[spec.hidden_size : 2 * spec.hidden_size] = -1.0
+
+
+def formulas(bias: bool, nonlinearity: str) -> str:
+    b, b_in = (" + b", " + b_in") if bias else ("", "")
+    return (
+        f"f i = sigmoid(W·x_t{b})  n = g(W_in·x_t{b_in})  k = f/(f+i)  h_t = k⊙h_(t-1) + (1-k)⊙n\n"
+        "g(a) = a + 0.5 if a ≥ 0, else sigmoid(a)"
+    )
+
+
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    gates = ("f = sigmoid(wx_f)", "i = sigmoid(wx_i)", "n = positive(wx_n)", "k = f/(f + i)")
+    return (*gates, "h = k·h' + (1 - k)·n")
+
+
+CELL = Cell(
+    step,
+    equation="k = f/(f+i); n = g(W_in·x_t + b_in); h_t = k⊙h_(t-1) + (1-k)⊙n",
+    parameters=input_alone,
+    keep=keep,
+    gates={"f": "sigmoid", "i": "sigmoid", "n": "free"},
+    records=("k",),
+    about={"h": "hidden state", "f": "forget gate", "i": "input gate", "n": "candidate", "k": "share of h kept"},
+    candidate="n",
+    recurrent_weight=False,
+    formulas=formulas,
+    step_from_sums=step_from_sums,
+    parallel=parallel,
+    written=lambda spec: (
+        "f = sigmoid(wx_f)",
+        "i = sigmoid(wx_i)",
+        "n = positive(wx_n)",
+        "k = f/(f + i)",
+        "h = k·h' + (1 - k)·n",
+    ),
+    title="minLSTM",
+)

@@ -1,0 +1,172 @@
+"""Which columns of a table a recipe reads as series, and which of them a file suggests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rnncli.data.cells import NumberFormat, Thousands
+from rnncli.data.guesses import is_date, is_series_name
+from rnncli.data.records import Delimiter
+from rnncli.data.skipped import Skipped
+from rnncli.data.sniff import TableGuess, sniff_table
+from rnncli.data.source import name_of
+from rnncli.data.table import date_keys, open_table
+from rnncli.errors import DataError
+from rnncli.locale import tr
+from rnncli.recipe import Clash, DataSection
+from rnncli.records import Json
+from rnncli.tasks.base import Suggested
+
+
+class Data(DataSection):
+    date: str | int | list[str | int] | None = Field(
+        "date", description="column of dates, by name, or by number from 0; [year, month]: side by side; null: none"
+    )
+    id: str | int | list[str | int] | None = Field(
+        None, description="several series in one table: the column that tells them apart; a list: several columns do"
+    )
+    target: str | int | list[str | int] = Field("value", description="what is forecast: a column, or a list of them")
+    past: list[str | int] = Field([], description="further columns, known up to now")
+    future: list[str | int] = Field([], description="further columns, known ahead as well: holidays, prices")
+    header: bool = Field(True, description="the first row names the columns")
+    delimiter: Delimiter | None = Field(None, description="between columns; null: what fits the first lines")
+    decimal: Literal[".", ","] = Field(".", description="the mark in numbers")
+    thousands: Thousands = Field("", description="the mark between groups of three digits, where numbers have one")
+    na_values: list[str | float] = Field([], description="cells that mean no value, such as -999, besides empty and NA")
+    missing: Literal["stop", "interpolate", "previous"] = Field(
+        "stop",
+        description="a value or a date left out: stop, a straight line between its neighbours, or the one before",
+    )
+    window: Annotated[int, Field(ge=1)] = Field(48, description="steps looked at")
+    horizon: Annotated[int, Field(ge=1)] = Field(12, description="steps forecast")
+    season: Annotated[int, Field(ge=1)] = Field(
+        1, description="steps after which the series repeats, for seasonal naive and MASE; 1: it does not"
+    )
+    stride: Annotated[int, Field(ge=1)] = Field(
+        1, description="steps between the origins that are judged: 24 is one a day of hourly data; training uses all"
+    )
+
+    def targets(self) -> list[str | int]:
+        return self.target if isinstance(self.target, list) else [self.target]
+
+    def ids(self) -> list[str | int]:
+        return date_keys(self.id)
+
+    def numbers(self) -> NumberFormat:
+        return NumberFormat(self.decimal, self.thousands, tuple(map(str, self.na_values)))
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.thousands == self.decimal:
+            yield Clash(("thousands", "decimal"), tr("one mark for two things: {mark}", mark=repr(self.decimal)))
+        if isinstance(self.path, list):
+            yield Clash(("path",), tr("series are in one file"), tr("several series: one file, and data.id names them"))
+        if not self.targets():
+            yield Clash(("target",), tr("the list of targets is empty"))
+        columns = [str(key) for key in (*self.targets(), *self.past, *self.future)]
+        for name in dict.fromkeys(name for name in columns if columns.count(name) > 1):
+            yield Clash(("target", "past", "future"), tr("column {name} is named twice", name=repr(name)))
+        if any(str(key) in columns for key in date_keys(self.date)):
+            yield Clash(("date",), tr("the column of dates is also a column of numbers"))
+        if any(str(key) in (*columns, *map(str, date_keys(self.date))) for key in self.ids()):
+            yield Clash(("id",), tr("the column that names the series has another use, too"))
+
+
+TARGETS = ("target", "value", "y", "ot")  # what a column that is forecast is called
+
+
+def suggest_columns(path: str, data: Data | None = None) -> Suggested:
+    """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
+
+    data: of the recipe that is copied. The target is the first column of numbers, or the one called like the recipe's,
+    or like targets are; the others become columns known up to now, which is true of any: whoever reads the recipe moves
+    those known ahead. Of several series one below the other, the column that tells them apart is data.id. Raises
+    DataError: not to be read, a column that might have been the target but for a cell.
+    """
+    said = data.numbers() if data is not None and data.numbers() != NumberFormat() else None
+    found = sniff_table(path, delimiter=data.delimiter if data else None, numbers=said)
+    several = found.several
+    numbers = [name for name in found.numbers() if several is None or name not in several.columns]
+    _check_readable(found, numbers, path)
+    low = {name.lower(): name for name in reversed(numbers)}
+    called = [str(key).lower() for key in (*(data.targets() if data else ()), *TARGETS)]
+    likely = [name for name in numbers if not is_date(name)] or numbers  # hour and month may help, but are known
+    target = next((low[name] for name in called if name in low), likely[0])
+    dates = several.dates if several is not None else found.date.dates if found.date is not None else None
+    rows = len(dates.values) if several is not None and dates is not None else found.rows
+    season = dates.step.season if dates is not None and dates.step is not None else 1
+    filled: dict[str, Json] = {
+        "data.date": None if found.date is None else _one_or_all(found.date.columns),
+        **({} if several is None else {"data.id": _one_or_all(several.columns)}),
+        "data.target": target,
+        "data.past": [name for name in numbers if name != target],
+        "data.future": [],
+        "data.header": found.header,
+        "data.decimal": found.numbers_as.decimal,
+        "data.season": season,
+    }
+    if found.numbers_as.thousands:
+        filled["data.thousands"] = found.numbers_as.thousands
+    if any(column.missing for column in found.columns if column.name in numbers) or (dates is not None and found.gaps):
+        filled["data.missing"] = "interpolate"
+    if season > 1 and rows >= 10 * season:
+        filled |= {"data.window": 2 * season, "data.horizon": season}
+    elif data is not None and season > data.window:
+        filled["data.window"] = season  # which may hold a season at least
+    if any(column.below_zero for column in found.columns if column.name == target):
+        filled["model.relative"] = "window"  # a ratio of means is none
+    notes = [tr("the rows run from new to old and are read from the last to the first")] if found.falling else []
+    return Suggested(filled, [*notes, *_not_read(found, numbers)])
+
+
+def _check_readable(found: TableGuess, numbers: Sequence[str], path: str) -> None:
+    """DataError: no numbers, or none but for a cell."""
+    before = [column.name for column in found.columns]
+    for column in found.columns:
+        if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
+            line, why = column.odd
+            todo = tr("fix the value or leave the cell blank (data.missing); say how numbers are written with --set")
+            raise DataError(why, where=f"{name_of(path)}:{line}", todo=todo)
+    if not numbers:
+        raise DataError(tr("there is no column of numbers in it"), where=path)
+
+
+def _one_or_all(columns: Sequence[str]) -> str | list[str]:
+    return columns[0] if len(columns) == 1 else list(columns)
+
+
+def _not_read(found: TableGuess, numbers: Sequence[str]) -> list[str]:
+    """Sentences on the columns that the recipe does not read."""
+    texts = ", ".join(repr(name[:40]) for name in found.passed_over()[:10])
+    others = [column.name for column in found.columns if column.kind == "number" and column.name not in numbers]
+    ids = ", ".join(repr(name[:40]) for name in others[:10])
+    notes = [tr("columns of text are not read: {columns}", columns=texts)] if texts else []
+    if dates := ", ".join(repr(name[:40]) for name in found.undated()):
+        notes.append(tr("called dates, but read as numbers: {columns}", columns=dates))
+    return notes + ([tr("ids and constant columns are not read: {columns}", columns=ids)] if ids else [])
+
+
+def id_columns(path: str, data: Data, restarts: Sequence[int]) -> list[str]:
+    """The columns that tell series apart in a table whose dates begin anew at the lines `restarts`: one or two that
+    change there and nowhere else, with other cells each time, or else those that its first rows show, where the rows of
+    series are mixed; [] where there are none."""
+    table = open_table(path, header=data.header, delimiter=data.delimiter)
+    wanted, runs, before = set(restarts), list[list[str]](), list[str]()
+    places = list(range(len(table.columns)))
+    for line, row in table.rows(Skipped("skip")):
+        cells = [cell.strip() for cell in row]
+        if not runs or line in wanted:
+            runs.append(cells)
+        else:
+            places = [place for place in places if cells[place] == before[place]]
+        before = cells
+    places.sort(key=lambda place: not is_series_name(table.columns[place]))
+    for chosen in [*combinations(places, 1), *combinations(places, 2)]:
+        if len({tuple(cells[place] for place in chosen) for cells in runs}) == len(runs):
+            return [table.columns[place] for place in chosen]
+    several = sniff_table(path, delimiter=data.delimiter, numbers=data.numbers()).several
+    return [] if several is None else list(several.columns)

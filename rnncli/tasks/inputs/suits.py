@@ -1,0 +1,160 @@
+"""Whether a person's file is one for an input, and what of it says so: a function for each kind of input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rnncli.data.arrays import read_arrays
+from rnncli.data.audio import ENDINGS as SOUNDS
+from rnncli.data.columns import columns_of
+from rnncli.data.conllu import WHITE
+from rnncli.data.film_files import ARRAYS, PICTURES
+from rnncli.data.folder import ENDINGS as TEXTS
+from rnncli.data.look import Look
+from rnncli.data.sniff import LABELS, ColumnGuess
+from rnncli.errors import DataError
+from rnncli.locale import tr, trn
+from rnncli.tasks.base import Suited
+from rnncli.tasks.inputs.tagged import tagged_file
+
+FEWEST_ROWS = 20  # of a series without dates
+SENTENCE = 8.0  # characters that texts of a pair have on average, at least
+
+
+def series(look: Look) -> Suited | None:
+    """Numbers in order: with dates, or a table of nothing but numbers."""
+    table = look.table
+    numbers = table.numbers() if table is not None else []
+    if table is None or not numbers:
+        return None
+    shown = _listed(numbers)
+    if table.date is not None and table.several is not None:
+        name = " ".join(table.several.columns)
+        return Suited(3, tr("dates, numbers in {columns}, a series for each {name}", columns=shown, name=repr(name)))
+    if table.date is not None and table.date.ordered:
+        return Suited(3, tr("dates in {date}, numbers in {columns}", date=_listed(table.date.columns), columns=shown))
+    if table.rows >= FEWEST_ROWS and all(column.kind == "number" for column in table.columns):
+        return Suited(2, tr("nothing but numbers, in {columns}; row by row, a series", columns=shown))
+    return None
+
+
+def labelled_texts(look: Look) -> Suited | None:
+    """A column of texts and one of few different values, or a class for each file or folder of texts."""
+    if look.folder:
+        if not look.mostly((*TEXTS, ".gz")) or look.endings.total() < 2:
+            return None
+        return Suited(3, tr("a folder of texts, a class for each file or for each folder within"))
+    table = look.table
+    if table is None or table.text is None or table.label is None:
+        return None
+    text, label = (_column(table.columns, name) for name in (table.text, table.label))
+    if label.mean_length >= text.mean_length:
+        return None
+    why = tr("texts in {text}, {n} classes in {label}", text=repr(text.name), n=label.distinct, label=repr(label.name))
+    return Suited(3 if label.name.lower() in LABELS else 2, why)
+
+
+def named_sounds(look: Look) -> Suited | None:
+    """Sound files whose names hold the class."""
+    if not look.folder or not look.mostly(SOUNDS):
+        return None
+    return Suited(2, tr("sound files whose names hold the class"))
+
+
+def spoken(look: Look) -> Suited | None:
+    """Sound files with a table of what is said, or with that in their names; or the table."""
+    table = look.table
+    if table is not None:
+        names = {column.name.lower(): column.name for column in table.columns}
+        file = next((names[name] for name in ("file", "path", "filename", "audio", "wav") if name in names), None)
+        text = next((names[name] for name in ("text", "sentence", "transcript") if name in names), None)
+        if file is None or text is None:
+            return None
+        return Suited(3, tr("sound files in {file}, what is said in {text}", file=repr(file), text=repr(text)))
+    if look.folder and look.mostly(SOUNDS):
+        return Suited(2, tr("sound files whose names hold what is said, or a table among them does"))
+    return None
+
+
+def tagged(look: Look) -> Suited | None:
+    """CoNLL-U, or a word and its tag a line with blank lines between sentences."""
+    lines = look.filled
+    if not lines or (look.table is not None and look.table.date is not None):
+        return None
+    try:
+        file = tagged_file(look.path, "auto", "")
+    except DataError:
+        return None
+    if file.columns is None:
+        return Suited(3, tr("CoNLL-U: a word a line, with its part of speech"))
+    cut = columns_of(lines, look.path)
+    sentences = [list(block) for filled, block in groupby(look.lines, lambda line: bool(line.strip(WHITE))) if filled]
+    cells = [cut.cells(line) for line in lines if not cut.is_remark(line)]
+    words = sum(len(row) == cut.width and not any(" " in cell for cell in row) for row in cells)
+    tags = {row[-1] for row in cells}
+    if len(sentences) < 2 or len(lines) < 2 * len(sentences) or words < 0.9 * len(lines) or len(tags) > len(cells) / 2:
+        return None
+    return Suited(3, tr("a word and its tag in each line, blank lines between sentences"))
+
+
+def pairs(look: Look) -> Suited | None:
+    """Two texts a line, with a tab between."""
+    rows = [line.split("\t") for line in look.filled]
+    if len(rows) < 2 or sum(len(row) >= 2 for row in rows) < 0.9 * len(rows) or tagged(look) is not None:
+        return None
+    table = look.table
+    if table is not None and table.date is not None:
+        return None
+    width = min(len(row) for row in rows if len(row) >= 2)
+    sides = [[row[place].strip() for row in rows if len(row) > place] for place in range(width)]
+    texts = [side for side in sides if _are_texts(side)]
+    return Suited(3, tr("two texts in each line, a tab between")) if len(texts) >= 2 else None
+
+
+def _are_texts(cells: Sequence[str]) -> bool:
+    """Mostly different, longer than a number or a code is."""
+    letters = sum(map(len, cells)) / len(cells)
+    return len(set(cells)) > len(cells) / 2 and letters >= SENTENCE and not all(cell.isdigit() for cell in cells)
+
+
+def plain_text(look: Look, *, words: bool) -> Suited | None:
+    """Any text that is not rows. words: of those with white space between them."""
+    if look.folder:
+        if not look.mostly((*TEXTS, ".gz")):
+            return None
+        return Suited(2, trn("{n} text, read one after the other", "{n} texts, read one after the other",
+                             n=look.endings.total()))  # fmt: skip
+    if not look.filled or (words and not any(" " in line for line in look.filled)):
+        return None
+    if look.table is not None or tagged(look) is not None or pairs(look) is not None:
+        return Suited(1, tr("read as a text, rows and all"))
+    return Suited(2 if words else 3, tr("plain text"))
+
+
+def films(look: Look) -> Suited | None:
+    """An .npz with an array of frames, or a folder of films."""
+    if look.folder:
+        fits = look.endings.total() > 0 and look.mostly((*ARRAYS, *PICTURES))
+        return Suited(3, tr("a folder of pictures or arrays: films, or their frames")) if fits else None
+    if not look.path.lower().endswith(".npz"):
+        return None
+    try:
+        arrays = read_arrays(Path(look.path))
+    except DataError:
+        return None
+    name = next((name for name, array in arrays.items() if array.ndim >= 4), None)
+    return None if name is None else Suited(3, tr("array {name}: {shape}", name=repr(name), shape=arrays[name].shape))
+
+
+def _column(columns: Sequence[ColumnGuess], name: str) -> ColumnGuess:
+    return next(column for column in columns if column.name == name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few, quoted."""
+    shown = ", ".join(repr(name[:30]) for name in names[:3])
+    return (
+        shown if len(names) <= 3 else trn("{names} and {n} more", "{names} and {n} more", names=shown, n=len(names) - 3)
+    )

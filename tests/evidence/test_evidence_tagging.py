@@ -1,0 +1,82 @@
+"""What each addition to a tagger brings, on a public treebank and on public chunks.
+
+RNNCLI_EWT=FOLDER: train.conllu, dev.conllu and test.conllu of UD English-EWT. RNNCLI_CONLL2000=FOLDER: train.txt and
+test.txt of the CoNLL-2000 task; every tenth sentence of train.txt judges the epochs. RNNCLI_VECTORS=FILE: vectors of
+words, such as GloVe's; without it their rows are left out. RNNCLI_SEEDS=N: seeds 0 to N - 1, by default five.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pytest
+
+from rnncli.tasks import load_recipe
+from rnncli.training.job import prepare
+from rnncli.training.loop import fit
+from tests.evidence.evidence_runs import write
+
+pytestmark = pytest.mark.evidence
+
+SEEDS = range(int(os.environ.get("RNNCLI_SEEDS", "5")))
+VECTORS = os.environ.get("RNNCLI_VECTORS", "")
+SETS = ("train.control=false", "train.threads=1", "train.batch_size=32", "train.epochs=4")
+
+
+def rows() -> dict[str, tuple[str, ...]]:
+    """Name -> settings that are added to the recipe, whose own are the first row's."""
+    dropout, crf = ("model.word_dropout=0.1",), ("model.head=crf",)
+    found = {"recipe": (), "word dropout": dropout, "CRF": crf}
+    if VECTORS:
+        vectors = (f"model.vectors={VECTORS}",)
+        found |= {"vectors": vectors, "all three": (*dropout, *crf, *vectors)}
+    return found
+
+
+def measured(name: str, metric: str, sets: tuple[str, ...]) -> dict[str, Any]:
+    """Every row over the seeds, on the test part; the file is written after each, so that a stop loses little."""
+    width = ("model.embedding_size=100",) if VECTORS else ()
+    found: dict[str, Any] = {"recipe": "pos-tagging", "on": "test", "sets": [*SETS, *width], "rows": {}}
+    for row, added in rows().items():
+        runs = []
+        for seed in SEEDS:
+            began = time.process_time()
+            job = prepare(load_recipe("pos-tagging", (*SETS, *width, *sets, *added, f"train.seed={seed}")))
+            *_, last = fit(job)
+            metrics = job.task.metrics(job.config, job.model, job.splits.part("test"), job.splits.fitted)
+            runs.append({"seed": seed, "epoch": last.epoch, "cpu_seconds": time.process_time() - began, **metrics})
+            found["baseline"] = job.task.baselines(job.config, job.splits, "test")[0].metrics
+            found["notes"] = [note for note in job.splits.notes if "vectors for" in note] or found.get("notes", [])
+        values = [run[metric] for run in runs]
+        summary = {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None}
+        found["rows"][row] = {"sets": [text.partition("=")[0] for text in added], metric: summary, "runs": runs}
+        write(name, [found])
+    return found
+
+
+@pytest.mark.skipif("RNNCLI_EWT" not in os.environ, reason="RNNCLI_EWT=FOLDER is not set")
+def test_parts_of_speech_of_a_public_treebank() -> None:
+    folder = Path(os.environ["RNNCLI_EWT"])
+    parts = {"train": "train", "validation": "dev", "test": "test"}
+    sets = tuple(f"data.{part}={folder / file}.conllu" for part, file in parts.items())
+    found = measured("tagging-ewt", "accuracy", sets)
+    assert found["rows"]["recipe"]["accuracy"]["mean"] > found["baseline"]["accuracy"] + 0.05
+
+
+@pytest.mark.skipif("RNNCLI_CONLL2000" not in os.environ, reason="RNNCLI_CONLL2000=FOLDER is not set")
+def test_chunks_of_the_conll_2000_task(tmp_path: Path) -> None:
+    folder = Path(os.environ["RNNCLI_CONLL2000"])
+    sentences = (folder / "train.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    parts = {"train": [s for n, s in enumerate(sentences) if n % 10 != 9], "validation": sentences[9::10]}
+    for name, chosen in parts.items():
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(chosen) + "\n", encoding="utf-8")
+    files = [f"data.{name}={tmp_path / name}.txt" for name in ("train", "validation")]
+    found = measured(
+        "tagging-conll2000", "f1", (*files, f"data.test={folder / 'test.txt'}", "data.tag=2", "train.best_by=f1")
+    )
+    chunks = {row: figures["f1"]["mean"] for row, figures in found["rows"].items()}
+    assert chunks["CRF"] > chunks["recipe"] > found["baseline"]["f1"]
