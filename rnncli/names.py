@@ -178,11 +178,20 @@ def cells_with(option: str) -> list[str]:
     return [name for name in CELLS.files if option in CELLS[name].options]
 
 
-def compared_cells() -> list[str]:
-    """What `train.compare` takes: cells, and each variant of those that have several."""
-    return [
-        name if not variant else f"{name}-{variant}" for name in CELLS for variant in (CELLS[name].compared or ("",))
-    ]
+Variant = tuple[str, str, dict[str, OptionValue]]  # cell, nonlinearity ("": the recipe's own), options that are set
+
+
+def compared_cells() -> dict[str, Variant]:
+    """What `train.compare` takes, and what it means: each cell, as the recipe has it; with each nonlinearity, where
+    that makes another cell (rnn-relu); with each value of an option that has few (lstm peephole=true)."""
+    found: dict[str, Variant] = {}
+    for name, cell in CELLS.items():
+        found[name] = (name, "", {})
+        found |= {f"{name}-{one}": (name, one, {}) for one in cell.compared}
+        for key, option in cell.options.items():
+            values = (False, True) if isinstance(option.default, bool) else option.choices
+            found |= {f"{name} {key}={option_text(value)}": (name, "", {key: value}) for value in values}
+    return found
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

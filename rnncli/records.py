@@ -136,6 +136,23 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class Diagram:
+    """States in a plane, and the moves between them.
+
+    centres: where each state is, (x, y). labels, notes: its name, and what is written below it. points: where it was
+    visited. moves: (from, to), numbers of states -> what leads there.
+    """
+
+    name: str
+    centres: Sequence[tuple[float, float]]
+    labels: Sequence[str]
+    notes: Sequence[str]
+    points: Sequence[Sequence[tuple[float, float]]]
+    moves: Mapping[tuple[int, int], str]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class ColouredText:
     """Tokens, each coloured by one value in [low, high]; where there is no colour, a digit 0-9 stands below each."""
 
@@ -184,7 +201,7 @@ class Commands:
     name: str = "next"
 
 
-Record = Table | Series | HeatMap | ColouredText | Checks | Message | Commands
+Record = Table | Series | HeatMap | Diagram | ColouredText | Checks | Message | Commands
 
 
 @dataclass(frozen=True)

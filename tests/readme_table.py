@@ -1,5 +1,5 @@
-"""The README's table of recipes, made from the evidence files, and its list of views, made from the view files, by
-`python tests/readme_table.py`."""
+"""The README's tables of recipes and of state tracking, made from the evidence files, and its list of views, made from
+the view files, by `python tests/readme_table.py`."""
 
 import json
 import re
@@ -14,7 +14,14 @@ from rnncli.views import about_views
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- recipes: .*? -->\n).*?(<!-- end of recipes -->)", re.S)
 VIEWS = re.compile(r"(<!-- views: .*? -->\n).*?(<!-- end of views -->)", re.S)
+TRACKING = re.compile(r"(<!-- state tracking: .*? -->\n).*?(<!-- end of state tracking -->)", re.S)
+LENGTHS = ("T=40", "T=400")  # the longest of training, and ten times that
 HEAD = "| recipe | metric | this network | the best beside it | CPU time |\n|---|---|---|---|---|\n"
+
+
+def document(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "tests" / "evidence" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
 
 
 def measured() -> list[tuple[str, dict[str, Any]]]:
@@ -25,7 +32,7 @@ def measured() -> list[tuple[str, dict[str, Any]]]:
         (name, entry)
         for name, document in documents.items()
         for entry in document.get("recipes", [])
-        if "summary" in entry
+        if "summary" in entry and not any(text.startswith("data.problem=") for text in entry["sets"])
     ]
 
 
@@ -55,6 +62,19 @@ def table() -> str:
     return HEAD + "".join(row(file, entry) + "\n" for file, entry in measured())
 
 
+def state_tracking() -> str:
+    """Cell by problem: the share of rows right at 40 and at 400 steps, the mean over seeds."""
+    entries = document("state-tracking")["recipes"]
+    problems = [entry["problem"] for entry in entries]
+    cells = dict.fromkeys(cell for entry in entries for cell in entry["summary"])
+    lines = [f"| | {' | '.join(problems)} |\n|---|{'---|' * len(problems)}\n"]
+    for cell in cells:
+        rows = [entry["summary"].get(cell) for entry in entries]
+        shares = [" / ".join(f"{row[length]['mean']:.2f}" for length in LENGTHS) if row else "" for row in rows]
+        lines.append(f"| {cell} | {' | '.join(shares)} |\n")
+    return "".join(lines)
+
+
 def views() -> str:
     """Our own views, not those of packages that happen to be installed."""
     lines = [
@@ -68,6 +88,7 @@ def views() -> str:
 
 def with_table(text: str) -> str:
     text = VIEWS.sub(lambda found: found[1] + views() + found[2], text)
+    text = TRACKING.sub(lambda found: found[1] + state_tracking() + found[2], text)
     return BLOCK.sub(lambda found: found[1] + table() + found[2], text)
 
 

@@ -216,7 +216,7 @@ def test_it_is_inspected(typed: Typed, cell: str) -> None:
     typed.well(f"{train} --epochs 1 --out {cell}-seen")
     typed.well(f"rnncli inspect {cell}-seen")
     for view in views.view_names():
-        if view not in ("attention", "embeddings", "transitions"):
+        if not views.load_view(view).NEEDS:
             checked(typed, f"rnncli inspect {cell}-seen {view} --json")
     found = checked(typed, f"rnncli inspect {cell}-seen steps --layer 0 --direction fwd --json")
     assert len(found["rows"]) == 5

@@ -50,8 +50,8 @@ def test_gates_are_torch_s() -> None:
 
 
 def test_what_compare_takes() -> None:
-    assert {"feedforward", "gru", "lstm", "rnn-tanh", "rnn-relu"} <= set(names.compared_cells())
-    assert {name.partition("-")[0] for name in names.compared_cells()} == set(names.CELLS)
+    assert {"feedforward", "gru", "lstm", "rnn", "rnn-tanh", "rnn-relu"} <= set(names.compared_cells())
+    assert {cell for cell, _, _ in names.compared_cells().values()} == set(names.CELLS)
 
 
 def test_dtypes_are_torch_s() -> None:

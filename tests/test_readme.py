@@ -145,3 +145,20 @@ def test_the_python_example_runs(
 
 def test_the_table_is_what_the_evidence_says() -> None:
     assert readme_table.with_table(TEXT) == TEXT, "run: python tests/readme_table.py"
+
+
+def test_the_table_of_state_tracking_has_a_row_for_every_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry(problem: str, **rows: float) -> dict[str, object]:
+        summary = {cell: {"T=40": {"mean": mean}, "T=400": {"mean": mean / 2}} for cell, mean in rows.items()}
+        return {"problem": problem, "summary": summary}
+
+    found = {"recipes": [entry("s3", lstm=1.0, gru=0.994), entry("parity", lstm=0.5, slstm=1.0)]}
+    monkeypatch.setattr(readme_table, "document", {"state-tracking": found}.__getitem__)
+    text = "<!-- state tracking: made -->\nold\n<!-- end of state tracking -->"
+    assert readme_table.with_table(text).splitlines()[1:-1] == [
+        "| | s3 | parity |",
+        "|---|---|---|",
+        "| lstm | 1.00 / 0.50 | 0.50 / 0.25 |",
+        "| gru | 0.99 / 0.50 |  |",
+        "| slstm |  | 1.00 / 0.50 |",
+    ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 LONGEST = 3  # tokens in an n-gram
 PENALTY = 1e-5  # on the squared weights; chosen on validation parts among 1e-5, 1e-4 and 1e-3
 ITERATIONS = 60
-MOST = 2_000_000  # n-grams that are fitted to, all held at once: about 200 MB
+MOST = 1_000_000  # n-grams that are fitted to, all held at once, with what L-BFGS remembers: about 400 MB
 STRETCH = 4096  # texts judged at a time
 
 

@@ -366,7 +366,8 @@ def _thread_setter(threads: int) -> Callable[[], None]:
 
 def _allowed(job: Job, batch: Batch, precision: str) -> float:
     """What rounding may make of the first loss, as a share of it."""
-    dtype = torch.bfloat16 if precision == "bf16" else next(job.model.parameters()).dtype
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = half.get(precision, next(job.model.parameters()).dtype)
     width = max(spec.input_size + spec.hidden_size for spec in cores_of(job.model).values())
     return allowed(dtype, batch.inputs.shape[0], width)
 

@@ -335,6 +335,13 @@ class CoreSpec:
         return [name if value is True else f"{name} {option_text(value)}" for name, value in self.options]
 
     @property
+    def with_options(self) -> str:
+        """`lstm with peephole, heads 2`."""
+        return (
+            tr("{cell} with {options}", cell=self.cell, options=", ".join(self.changed)) if self.options else self.cell
+        )
+
+    @property
     def rows(self) -> tuple[str, ...]:
         """The gates that have rows of the weights, in their order; ("",) for a cell without gates."""
         cell = CELLS[self.cell]

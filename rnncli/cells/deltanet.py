@@ -88,6 +88,7 @@ CELL = Cell(
     candidate="v",
     recurrent_weight=False,
     formulas=formulas,
+    title="DeltaNet",
     options={
         "beta": Option((0, 1), "range of the step size b; [0, 2] has eigenvalues 1 - b below 0", ((0, 1), (0, 2))),
     },

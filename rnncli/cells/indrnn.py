@@ -58,6 +58,7 @@ CELL = Cell(
     nonlinearities=("tanh", "relu"),
     compared=("tanh", "relu"),
     formulas=formulas,
+    title="IndRNN",
     reads=True,
     summed=lambda spec: ("",),
     written=lambda spec: ("a = wx + weight_hh·h'", f"h = {spec.nonlinearity}(a)"),

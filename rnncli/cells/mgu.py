@@ -57,6 +57,7 @@ CELL = Cell(
     candidate="n",
     bounded=True,
     formulas=formulas,
+    title="MGU",
     reads=True,
     drops=True,
     summed=lambda spec: ("f",),

@@ -103,6 +103,7 @@ CELL = Cell(
     },
     candidate="z",
     formulas=formulas,
+    title="sLSTM",
     options={"heads": Option(1, "into how many parts h is cut, each of which reads itself alone")},
     fits=fits,
     reads=True,

@@ -27,6 +27,14 @@ def evaluate(
         list[str] | None,
         typer.Option("--require", metavar="METRIC<NUMBER", help="Exit with 1 where it does not hold. Repeatable."),
     ] = None,
+    dynamic: Annotated[
+        float | None,
+        typer.Option(
+            "--dynamic",
+            metavar="RATE",
+            help="Language models: keep learning, by SGD at this rate, from the text measured.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure a run again, beside its baselines."""
@@ -45,6 +53,8 @@ def evaluate(
         raise UsageError(
             tr("new data has no parts: it is measured whole"), where="--split", todo=tr("leave --split away")
         )
+    if dynamic is not None and not 0 < dynamic < float("inf"):
+        raise UsageError(tr("a rate above 0 is expected, got {value}", value=dynamic), where="--dynamic")
     run = target_named(target).run
     from rnncli import report
     from rnncli.runs import evaluation
@@ -52,7 +62,7 @@ def evaluate(
 
     known = evaluation.metric_names(run.task.METRICS)
     required = [evaluation.requirement(text, known) for text in require or ()]
-    found = evaluation.evaluate(run.with_threads(run.config.train.batch_size), data, split)
+    found = evaluation.evaluate(run.with_threads(run.config.train.batch_size), data, split, dynamic=dynamic)
     checks = [one.check(found.metrics) for one in required]
     if json:
         report.dump_json(found.to_json(run, checks), sys.stdout)

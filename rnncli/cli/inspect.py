@@ -90,6 +90,10 @@ def inspect(
             rich_help_panel=SHOWN,
         ),
     ] = None,
+    lags: Annotated[
+        int | None,
+        typer.Option("--lags", min=1, help="memory: only so many steps back.", rich_help_panel=SHOWN),
+    ] = None,
     full: Full = False,
     json: AsJson = False,
     save: Save = None,
@@ -101,7 +105,7 @@ def inspect(
     from rnncli.views._options import parse_options
 
     options = parse_options(
-        steps=steps, units=units, layer=layer, direction=direction, core=core, loss=loss, variant=variant
+        steps=steps, units=units, layer=layer, direction=direction, core=core, loss=loss, variant=variant, lags=lags
     )
     request = InspectRequest(view, options, sample, batch_size, tuple(inputs or ()), cell, nonlinearity)
     first = target_named(target, sets=sets or (), seed=seed)

@@ -90,7 +90,7 @@ def index_batches(
     order: Order,
     *,
     shuffle: bool,
-    lengths: Sequence[int] | npt.NDArray[np.int64] | None = None,
+    lengths: Sequence[int] | npt.NDArray[np.integer] | None = None,
 ) -> Iterator[list[int]]:
     """The row numbers of each batch of an epoch over n rows, from batch order.next_batch on.
 

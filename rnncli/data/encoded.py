@@ -3,8 +3,7 @@
 Every token of a text has a number of its own there, its place among the text's distinct tokens (`types`); a run's
 vocabulary gives these numbers a meaning when they are read. So one encoding serves every vocabulary, split and window.
 A short text is encoded in memory, a longer one once into a file under the cache folder, named by its hash and by what
-a token is; it is read with pread, whose pages are the system's and not this process's (through a memory map 700 MB
-showed as 732 MB resident, through pread as 24 MB).
+a token is (`data.stored` says how that is read).
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ import json
 import os
 import shutil
 import struct
-import sys
 import time
 import weakref
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rnncli.data.progress import Reading
+from rnncli.data.stored import InArray, pread
 from rnncli.data.text import Text, bytes_of
 from rnncli.data.vocab import LONGEST_SIGN, UNK, WRITTEN, Kind, Vocab, gaps, tokenize
 from rnncli.errors import CannotWrite, DataError, UsageError
@@ -38,8 +38,8 @@ BLOCK = 1 << 20  # tokens counted or written at a time
 LONGEST = 16 << 20  # characters of one word; more is no text made of words
 WAIT = 1.0  # seconds between two looks at whether another process is done
 FILE = "tokens.bin"
-_END = struct.Struct("<8sQ")  # behind the numbers and their JSON: a mark, and how many bytes of JSON
-_MARK = b"rnncli-1"
+_END = struct.Struct("<8sQI")  # behind the numbers and their JSON: a mark, how many bytes of JSON, a CRC of all before
+_MARK = b"rnncli-2"
 
 
 class Encoded(Protocol):
@@ -63,20 +63,14 @@ class Encoded(Protocol):
         ...
 
 
-class InMemory:
+class InMemory(InArray):
     """An encoded text as an array."""
 
     place = None
 
     def __init__(self, name: str, kind: Kind, types: Sequence[str], numbers: Numbers) -> None:
+        super().__init__(numbers)
         self.name, self.kind, self.types = name, kind, types
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def read(self, start: int, stop: int) -> Numbers:
-        return self._numbers[start:stop]
 
 
 class InFile:
@@ -91,7 +85,7 @@ class InFile:
             self._file = os.open(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             weakref.finalize(self, os.close, self._file)
             size = os.fstat(self._file).st_size - _END.size
-            mark, length = _END.unpack(self._bytes(size, _END.size))
+            mark, length, self._checksum = _END.unpack(self._bytes(size, _END.size))
             about = json.loads(self._bytes(size - length, length)) if mark == _MARK and length <= size else {}
             self.types = about["types"]
             self._dtype = np.dtype(about["dtype"])
@@ -110,26 +104,19 @@ class InFile:
         width = self._dtype.itemsize
         return np.frombuffer(self._bytes(start * width, (stop - start) * width), self._dtype)
 
+    def check(self) -> None:
+        """Read it once, as the text itself was read. Raises DataError: it is not what was written."""
+        found, stop = 0, os.fstat(self._file).st_size - _END.size
+        for start in range(0, stop, BLOCK):
+            found = zlib.crc32(self._bytes(start, min(BLOCK, stop - start)), found)
+        if found != self._checksum:
+            raise _damaged(self.place)
+
     def _bytes(self, offset: int, length: int) -> bytes:
-        data = _pread(self._file, length, offset) if offset >= 0 else b""
+        data = pread(self._file, length, offset) if offset >= 0 else b""
         if len(data) != length:
             raise _damaged(self.place)
         return data
-
-
-def _pread(file: int, length: int, offset: int) -> bytes:
-    """length bytes from there, fewer at the file's end. One call of the system may give less than it is asked for."""
-    data = b""
-    while len(data) < length:
-        if sys.platform == "win32":
-            os.lseek(file, offset + len(data), os.SEEK_SET)
-            piece = os.read(file, length - len(data))
-        else:
-            piece = os.pread(file, length - len(data), offset + len(data))
-        if not piece:
-            break
-        data = data + piece if data else piece
-    return data
 
 
 def _damaged(place: Path) -> DataError:
@@ -165,7 +152,7 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
 
 def _usable(text: Text, kind: Kind, place: Path) -> bool:
     try:
-        InFile(text.name, kind, place)
+        InFile(text.name, kind, place).check()
     except DataError:
         return False
     return True
@@ -194,20 +181,23 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
         _require_room(place.parent, text.characters * numbers.dtype.itemsize)
     what, total = tr("encoding {name}", name=text.short), bytes_of(text.source)
     said = tr("encoding {name} once, into {file}", name=text.name, file=shown(place))
+    if place.exists():
+        said = tr("{file} was damaged: encoding {name} again", name=text.name, file=shown(place))
     yield Reading(what, 0, total, said)
     with writing(place) as file:
-        done = size = 0
+        done = size = checksum = 0
         for piece in text.pieces():
-            found = numbers.of(piece)
-            file.write(found.tobytes())
-            size += len(found)
+            found = numbers.of(piece).tobytes()
+            file.write(found)
+            size, checksum = size + len(found), zlib.crc32(found, checksum)
             done += len(piece.encode("utf-8"))
             yield Reading(what, done, total)
-        rest = numbers.rest()
-        file.write(rest.tobytes())
-        about = {"kind": kind, "dtype": numbers.dtype.str, "size": size + len(rest), "types": list(numbers.types)}
+        rest = numbers.rest().tobytes()
+        file.write(rest)
+        size = (size + len(rest)) // numbers.dtype.itemsize
+        about = {"kind": kind, "dtype": numbers.dtype.str, "size": size, "types": list(numbers.types)}
         raw = json.dumps(about).encode("ascii")
-        file.write(raw + _END.pack(_MARK, len(raw)))
+        file.write(raw + _END.pack(_MARK, len(raw), zlib.crc32(rest + raw, checksum)))
 
 
 def _require_room(folder: Path, needed: int) -> None:

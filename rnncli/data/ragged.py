@@ -1,4 +1,7 @@
-"""Rows of a file kept as numbers: one, two or four bytes a value, however long the words of the file are."""
+"""Rows of a file kept as numbers: one, two or four bytes a value, however long the words of the file are.
+
+The values of many rows are in a file (`data.stored`); in memory are at most a few bytes for each row.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
+from rnncli.data.stored import Stored, Storing, compact
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Ints = npt.NDArray[np.int64]
     Numbers = npt.NDArray[np.integer]  # of as few bytes as will do
+    Rows = range | Numbers  # numbers of rows
 
 T = TypeVar("T")
 Other = TypeVar("Other")
@@ -24,8 +29,8 @@ BLOCK = 1 << 20  # values that are numbered before they are packed
 class Ragged(Sequence[list[T]]):
     """Rows of values out of few different ones. Row i is a list, made when asked for; a slice is the same kind."""
 
-    def __init__(self, types: Sequence[T], numbers: Numbers, ends: Ints, rows: Ints) -> None:
-        """types: what each number stands for. numbers: (N,), all rows one after the other; row i of the file ends at
+    def __init__(self, types: Sequence[T], numbers: Stored, ends: Numbers, rows: Rows) -> None:
+        """types: what each number stands for. numbers: all rows one after the other; row i of the file ends at
         ends[i + 1], ends being (R + 1,). rows: which rows of the file these are, in order."""
         self.types = types
         self._numbers, self._ends, self._rows = numbers, ends, rows
@@ -40,19 +45,23 @@ class Ragged(Sequence[list[T]]):
     def __getitem__(self, i: int | slice) -> list[T] | Ragged[T]:
         if isinstance(i, slice):
             return Ragged(self.types, self._numbers, self._ends, self._rows[i])
-        row = self._rows[i]
-        return [self.types[number] for number in self._numbers[self._ends[row] : self._ends[row + 1]].tolist()]
+        row = int(self._rows[i])
+        return [self.types[number] for number in self._read(row, row + 1).tolist()]
+
+    def _read(self, first: int, stop: int) -> Numbers:
+        """Of rows first ... stop of the file."""
+        return self._numbers.read(int(self._ends[first]), int(self._ends[stop]))
 
     @property
-    def lengths(self) -> Ints:
-        """(rows,) int64."""
-        return (self._ends[1:] - self._ends[:-1])[self._rows]
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """(rows,)."""
+        import numpy as np
+
+        return np.diff(self._ends).astype(np.int32)[_index(self._rows)]
 
     def chosen(self, rows: Sequence[int]) -> Ragged[T]:
         """These rows of it, in this order."""
-        import numpy as np
-
-        return Ragged(self.types, self._numbers, self._ends, self._rows[np.asarray(rows, np.int64)])
+        return Ragged(self.types, self._numbers, self._ends, _chosen(self._rows, rows))
 
     def as_values(self, values: Sequence[Other]) -> Ragged[Other]:
         """The same rows, values[k] in place of types[k]."""
@@ -65,10 +74,39 @@ class Ragged(Sequence[list[T]]):
         import numpy as np
 
         inside = np.zeros(len(self._ends) - 1, bool)
-        inside[self._rows] = True
-        numbers = self._numbers[np.repeat(inside, np.diff(self._ends))]
-        found = np.bincount(numbers, minlength=len(self.types)).tolist()
-        return {kind: n for kind, n in zip(self.types, found, strict=True) if n}
+        inside[_index(self._rows)] = True
+        found = np.zeros(len(self.types), np.int64)
+        for first, stop in self._blocks():
+            here = np.repeat(inside[first:stop], np.diff(self._ends[first : stop + 1]))
+            found += np.bincount(self._read(first, stop)[here], minlength=len(found))
+        return {kind: n for kind, n in zip(self.types, found.tolist(), strict=True) if n}
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """Rows of the file from and up to which they have about BLOCK values."""
+        import numpy as np
+
+        first, rows = 0, len(self._ends) - 1
+        while first < rows:
+            end = min(int(self._ends[first]) + BLOCK, int(self._ends[-1]))
+            after = np.searchsorted(self._ends, self._ends.dtype.type(end), "right")
+            stop = max(first + 1, int(after) - 1)
+            yield first, stop
+            first = stop
+
+
+def _index(rows: Rows) -> slice | Numbers:
+    """As an index of an array; of a range, which takes no memory, a slice."""
+    if not isinstance(rows, range):
+        return rows
+    return slice(rows.start, None if rows.stop < 0 else rows.stop, rows.step)
+
+
+def _chosen(rows: Rows, chosen: Sequence[int]) -> Rows:
+    """rows[i] for each i of chosen."""
+    import numpy as np
+
+    places = np.asarray(chosen, np.int64)
+    return compact(rows.start + rows.step * places if isinstance(rows, range) else rows[places])
 
 
 class Few(Sequence[T]):
@@ -102,8 +140,8 @@ class Few(Sequence[T]):
 class Places(Sequence[str]):
     """Where rows stand, `file:line` or `file`."""
 
-    def __init__(self, files: Few[str], lines: Ints) -> None:
-        """lines: (rows,) int64, 0 where none is named."""
+    def __init__(self, files: Few[str], lines: Numbers) -> None:
+        """lines: (rows,), 0 where none is named."""
         self._files, self._lines = files, lines
 
     def __len__(self) -> int:
@@ -129,7 +167,7 @@ class Places(Sequence[str]):
 class Texts(Sequence[str]):
     """Texts of rows that differ, in UTF-8 one after the other."""
 
-    def __init__(self, data: bytes | bytearray, ends: Ints, rows: Ints) -> None:
+    def __init__(self, data: bytes | bytearray, ends: Numbers, rows: Rows) -> None:
         """Text i of the file ends at data[ends[i + 1]]. rows: which texts of the file these are, in order."""
         self._data, self._ends, self._rows = data, ends, rows
 
@@ -143,22 +181,20 @@ class Texts(Sequence[str]):
     def __getitem__(self, i: int | slice) -> str | Texts:
         if isinstance(i, slice):
             return Texts(self._data, self._ends, self._rows[i])
-        row = self._rows[i]
+        row = int(self._rows[i])
         return self._data[self._ends[row] : self._ends[row + 1]].decode("utf-8")
 
     def chosen(self, rows: Sequence[int]) -> Texts:
         """These of them, in this order."""
-        import numpy as np
-
-        return Texts(self._data, self._ends, self._rows[np.asarray(rows, np.int64)])
+        return Texts(self._data, self._ends, _chosen(self._rows, rows))
 
 
 class Numbering(Generic[Kind]):
-    """Takes values one after the other; `done` gives them all, in as few bytes as their different ones allow."""
+    """Takes values one after the other, each different one a number; in as few bytes as their different ones allow."""
 
     def __init__(self) -> None:
         self._number: dict[Kind, int] = {}
-        self._packed: list[Numbers] = []
+        self._packed = Storing()
         self._open = array("i")
 
     def extend(self, values: Iterable[Kind]) -> None:
@@ -170,14 +206,18 @@ class Numbering(Generic[Kind]):
     def _pack(self) -> None:
         import numpy as np
 
-        self._packed.append(np.array(self._open, np.min_scalar_type(len(self._number))))
+        self._packed.add(np.array(self._open, np.min_scalar_type(len(self._number))))
         self._open = array("i")
 
-    def done(self) -> Few[Kind]:
-        import numpy as np
-
+    def stored(self) -> tuple[list[Kind], Stored]:
+        """The different values, and the place of each value among them."""
         self._pack()
-        return Few(list(self._number), np.concatenate(self._packed))
+        return list(self._number), self._packed.done()
+
+    def done(self) -> Few[Kind]:
+        """The same held in memory: for one value a row."""
+        types, numbers = self.stored()
+        return Few(types, numbers.read(0, len(numbers)))
 
 
 class GatheringTexts:
@@ -193,8 +233,8 @@ class GatheringTexts:
     def done(self) -> Texts:
         import numpy as np
 
-        ends = np.array(self._ends, np.int64)
-        return Texts(self._data, ends, np.arange(len(ends) - 1))
+        ends = compact(np.frombuffer(self._ends, np.int64))
+        return Texts(self._data, ends, range(len(ends) - 1))
 
 
 class GatheringPlaces:
@@ -213,7 +253,7 @@ class GatheringPlaces:
     def done(self) -> Places:
         import numpy as np
 
-        return Places(self._files.done(), np.array(self._lines, np.int64))
+        return Places(self._files.done(), compact(np.frombuffer(self._lines, np.int64)))
 
 
 class Gathering(Generic[Kind]):
@@ -230,5 +270,6 @@ class Gathering(Generic[Kind]):
     def done(self) -> Ragged[Kind]:
         import numpy as np
 
-        values, ends = self._values.done(), np.array(self._ends, np.int64)
-        return Ragged(values.types, values.numbers, ends, np.arange(len(ends) - 1))
+        types, numbers = self._values.stored()
+        ends = compact(np.frombuffer(self._ends, np.int64))
+        return Ragged(types, numbers, ends, range(len(ends) - 1))

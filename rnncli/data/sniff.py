@@ -34,7 +34,8 @@ LABELS = ("label", "class", "category", "sentiment", "target", "language")  # th
 @dataclass(frozen=True)
 class ColumnGuess:
     """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line of the
-    first cell that is no number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ..."""
+    first cell that is no number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ...
+    below_zero: some number is."""
 
     name: str
     kind: Literal["number", "date", "text"]
@@ -43,6 +44,7 @@ class ColumnGuess:
     mean_length: float
     odd: tuple[int, str] | None = None
     counts: bool = False
+    below_zero: bool = False
 
     @property
     def tells_nothing(self) -> bool:
@@ -145,7 +147,9 @@ def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, d
     missing = sum(is_missing(cell, form.na_values) for cell in cells)
     odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
     counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
-    return ColumnGuess(name, kind, missing, len(set(cells)), sum(map(len, cells)) / len(cells), odd, counts)
+    length = sum(map(len, cells)) / len(cells)
+    minus = kind == "number" and any((form.number(cell) or 0.0) < 0 for cell in cells)
+    return ColumnGuess(name, kind, missing, len(set(cells)), length, odd, counts, minus)
 
 
 def _has_header(table: Table) -> bool:

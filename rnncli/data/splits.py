@@ -5,13 +5,19 @@ Every function returns row numbers, rising within each part, and a sentence sayi
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rnncli.data.batch import permutation
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.names import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 TRAIN = "train"
 NAMED = 12  # groups of a part that are named
@@ -28,10 +34,10 @@ class Split:
 def split_random(n: int, fractions: Mapping[str, float], seed: int) -> Split:
     """Parts drawn from n rows by seed. fractions: {"validation": 0.1, "test": 0.1}; the rest is training."""
     sizes = _sizes(n, fractions)
-    rows = permutation(n, seed).tolist()
+    rows = permutation(n, seed)
     parts, start = {}, 0
     for name, size in sizes.items():
-        parts[name] = rows[start : start + size]
+        parts[name] = _numbers(rows[start : start + size])
         start += size
     return _split(n, parts, tr("drawn at random (seed {seed})", seed=seed))
 
@@ -43,10 +49,10 @@ def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], s
     """
     _sizes(len(labels), fractions)
     wanted = {name: fraction for name, fraction in fractions.items() if fraction > 0}
-    members: dict[Hashable, list[int]] = {}
-    for row in permutation(len(labels), seed).tolist():
-        members.setdefault(labels[row], []).append(row)
-    parts: dict[str, list[int]] = {name: [] for name in wanted}
+    members: dict[Hashable, array[int]] = {}
+    for row in _numbers(permutation(len(labels), seed)):
+        members.setdefault(labels[row], array("q")).append(row)
+    parts = {name: array("q") for name in wanted}
     due = dict.fromkeys(wanted, 0.0)  # rows of the classes so far that a part should have
     for label in sorted(members, key=str):
         rows = members[label]
@@ -82,9 +88,9 @@ def split_by_group(
     n, chosen = len(groups), chosen or {}
     drawn = {name: share for name, share in fractions.items() if name not in chosen}
     sizes = _sizes(n, drawn)
-    members: dict[Hashable, list[int]] = {}
+    members: dict[Hashable, array[int]] = {}
     for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
+        members.setdefault(group, array("q")).append(row)
     held = _chosen(chosen, members, by)
     taken = {group for wanted in held.values() for group in wanted}
     if len(members) - len(taken) < len(sizes) + 1:
@@ -103,7 +109,7 @@ def split_by_group(
     in_order = {name: held[name] for name in dict.fromkeys([*fractions, *held]) if name in held}
     how = tr("by {by}, {n} values, none in two parts (seed {seed})", by=by, n=len(members), seed=seed)
     how += "".join(f"; {tr(part)}: {_listed(found)}" for part, found in in_order.items())
-    parts = {name: [row for group in found for row in members[group]] for name, found in in_order.items()}
+    parts = {name: array("q", (row for group in found for row in members[group])) for name, found in in_order.items()}
     return _split(n, parts, how)
 
 
@@ -215,11 +221,20 @@ def _too_few(name: str, n: int, fraction: float, why: str = "") -> DataError:
     return DataError(what, todo=todo)
 
 
-def _split(n: int, parts: Mapping[str, list[int]], how: str) -> Split:
-    taken = {row for rows in parts.values() for row in rows}
-    whole = {TRAIN: [row for row in range(n) if row not in taken]}
-    whole.update({name: sorted(rows) for name, rows in parts.items()})
+def _split(n: int, parts: Mapping[str, array[int]], how: str) -> Split:
+    """The rows of the parts, in order; all others are for training. Eight bytes a row: there may be many."""
+    import numpy as np
+
+    left = np.ones(n, bool)
+    for rows in parts.values():
+        left[np.asarray(rows)] = False
+    whole = {TRAIN: _numbers(np.flatnonzero(left))}
+    whole.update({name: _numbers(np.sort(np.asarray(rows))) for name, rows in parts.items()})
     return Split(whole, _counts(whole) + how)
+
+
+def _numbers(rows: npt.NDArray[np.int64]) -> array[int]:
+    return array("q", rows.tobytes())
 
 
 def _counts(parts: Mapping[str, Sequence[int]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rnncli.cells import State
 from rnncli.data.batch import mask
@@ -14,6 +15,23 @@ class PerStep(nn.Linear):
 
     def forward(self, output: Tensor, state: State, lengths: Tensor | None) -> Tensor:  # type: ignore[override]
         return super().forward(output)
+
+
+class Tied(nn.Module):
+    """Scores at every step by the rows of the embedding that tokens came in by, and a bias of their own: output
+    (T, B, embedding_size) -> (T, B, V). Press, Wolf 2017 (arXiv:1608.05859).
+
+    The table stays the front end's: it is no parameter here, so a weight file holds it once.
+    """
+
+    def __init__(self, front: nn.Embedding) -> None:
+        super().__init__()
+        self.out_features, self.in_features = front.weight.shape
+        self.bias = nn.Parameter(torch.zeros(self.out_features))
+        self.shared = (front,)  # in a tuple, so that torch does not register it twice
+
+    def forward(self, output: Tensor, state: State, lengths: Tensor | None) -> Tensor:
+        return F.linear(output, self.shared[0].weight, self.bias)
 
 
 class NoHead(nn.Module):

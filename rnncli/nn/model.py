@@ -10,6 +10,7 @@ from rnncli.cells import State
 from rnncli.data.batch import Batch
 from rnncli.nn.frontends import rows_of
 from rnncli.nn.recurrent import Core, reads_tables, run
+from rnncli.nn.weight_drop import dropped
 
 
 class Outputs(NamedTuple):
@@ -28,17 +29,21 @@ class SequenceModel(nn.Module):
     """front: Batch -> x (T, B, I), lengths. rnn: the core. head: (output (T, B, D·H), last state, lengths) -> scores.
 
     The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes
-    numbers by rounding only.
+    numbers by rounding only. weight_drop: the share of its recurrent weights that a training batch does without.
     """
 
-    def __init__(self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto") -> None:
+    def __init__(
+        self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto", weight_drop: float = 0.0
+    ) -> None:
         super().__init__()
         self.front = front
         self.rnn = rnn
         self.head = head
         self.engine = engine
+        self.weight_drop = weight_drop
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
         x, lengths = rows_of(self.front, batch) if reads_tables(self.engine) else self.front(batch)
-        output, last = run(self.rnn, x, lengths, state, engine=self.engine)
+        with dropped(self.rnn, self.weight_drop if self.training else 0.0):
+            output, last = run(self.rnn, x, lengths, state, engine=self.engine)
         return Outputs(self.head(output, last, lengths), last, lengths)

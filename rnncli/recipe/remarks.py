@@ -5,7 +5,8 @@ from __future__ import annotations
 from rnncli.locale import tr
 from rnncli.recipe.check import known_fields
 from rnncli.recipe.document import Document
-from rnncli.recipe.sections import OneOf, RecipeConfig, Section
+from rnncli.recipe.parse import Node
+from rnncli.recipe.sections import OneOf, RecipeConfig
 
 
 def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:
@@ -24,12 +25,17 @@ def without_effect(document: Document, config: RecipeConfig) -> list[str]:
     """A sentence for each key that was written and, beside the others, has no effect. Of a section that the command
     line changed, only what was typed: what stands in the file was for what stood there."""
     said = []
-    for section in type(config).model_fields:
-        values = getattr(config, section)
+    for key, why in config.idle():
+        section, name = key.split(".")[:2]
         node = document.node(section)
         written = node.content if node is not None and isinstance(node.content, dict) else {}
-        typed = [key for key, value in written.items() if value.where.startswith("--")]
-        for key, why in values.idle() if isinstance(values, Section) else ():
-            if document.node(f"{section}.{key}") is not None and (not typed or key.split(".")[0] in typed):
-                said.append(tr("{key} has no effect with {why}", key=f"{section}.{key}", why=why))
+        typed = [other for other, value in written.items() if _typed(value)]
+        if document.node(key) is not None and (not typed or name in typed):
+            said.append(tr("{key} has no effect with {why}", key=key, why=why))
     return said
+
+
+def _typed(node: Node) -> bool:
+    """Whether it, or something in it, is from the command line."""
+    below = node.content.values() if isinstance(node.content, dict) else ()
+    return node.where.startswith("--") or any(map(_typed, below))

@@ -211,6 +211,10 @@ class DataSection(Section):
     split: SplitSection = Field(SplitSection(), description="with path: the parts, as shares")
     on_bad: Literal["stop", "skip"] = Field("stop", description="when a record cannot be used: stop, or skip and count")
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.train is not None:
+            yield "split", tr("separate files")
+
     def has_source(self) -> bool:
         """Whether the recipe says where the data is."""
         return any(getattr(self, key) is not None for key in self.SOURCES)
@@ -319,8 +323,9 @@ class TrainSection(Section):
         "auto", description="of torch's CPU kernels; auto gives small models one"
     )
     dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="of the weights")
-    precision: Literal["float32", "bf16"] = Field(
-        "float32", description="bf16 computes products in bfloat16 (autocast)"
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32",
+        description="of products: bf16 in bfloat16 (autocast); fp16 in float16 on a GPU, the loss scaled up meanwhile",
     )
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="also save the state every so many updates; 0 is at the end of each epoch only"
@@ -354,8 +359,9 @@ class TrainSection(Section):
         optimizer, _ = _name_and_arguments(self.optimizer)
         if self.weight_decay not in ("auto", 0) and optimizer in names.NO_WEIGHT_DECAY:
             yield Clash(("weight_decay", "optimizer"), tr("{name} has no weight decay", name=optimizer))
-        if self.precision == "bf16" and self.dtype != "float32":
-            yield Clash(("precision", "dtype"), tr("bf16 computes on float32 weights"), tr("dtype: float32"))
+        if self.precision != "float32" and self.dtype != "float32":
+            what = tr("{name} computes on float32 weights", name=self.precision)
+            yield Clash(("precision", "dtype"), what, tr("dtype: float32"))
 
     def compared(self) -> list[str]:
         """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""
@@ -388,3 +394,9 @@ class RecipeConfig(Section):
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")
     train: TrainSection = Field(description="how it is trained")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Of all sections, by dotted keys; a task adds what one section makes idle in another."""
+        for name in ("data", "model", "train"):
+            section: Section = getattr(self, name)
+            yield from ((f"{name}.{key}", why) for key, why in section.idle())

@@ -163,8 +163,9 @@ def run_core(
     spec = spec_of(module)
     assert spec is not None
     drawn = training and step is None and bool(spec.regularizers)
-    from_sums = None if step is not None or drawn or any(spec.zoneout) else CELLS[spec.cell].step_from_sums
-    step = from_sums or step or spec.step
+    own = step is None and not drawn and not any(spec.zoneout)
+    step_from_sums = CELLS[spec.cell].step_from_sums if own else None
+    step = step_from_sums or step or spec.step
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
@@ -174,16 +175,13 @@ def run_core(
         outputs: list[list[Tensor]] = []
         for direction in range(spec.num_directions):
             row = layer * spec.num_directions + direction
-            weights, start = weights_of(module, layer, direction), tuple(tensor[row] for tensor in state)
+            w, start = weights_of(module, layer, direction), tuple(tensor[row] for tensor in state)
             if drawn:
-                step, weights = in_training(spec, weights, xs[0], start)
-            read: Sequence[Tensor] = xs
-            if from_sums is not None:
-                read = F.linear(torch.stack(xs), weights.weight_ih, weights.bias_ih).unbind(0)
+                step, w = in_training(spec, w, xs[0], start)
             output, after = run_layer(
                 step,
-                weights,
-                read,
+                w,
+                xs if step_from_sums is None else F.linear(torch.stack(xs), w.weight_ih, w.bias_ih).unbind(0),
                 start,
                 mask=mask,
                 reverse=direction == 1,

@@ -39,9 +39,9 @@ def name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
     """`nn.LSTM`, the closed form, or this loop without a recording."""
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         return f"nn.{_torch_type(module).__name__}"
-    if not has_closed_form(spec):
-        return tr("the loop unrecorded")
-    return tr("the closed form") if CELLS[spec.cell].parallel is None else tr("the prefix scan")
+    if has_closed_form(spec) and CELLS[spec.cell].parallel is not None:
+        return tr("the prefix scan")
+    return tr("the closed form") if has_closed_form(spec) else tr("the loop unrecorded")
 
 
 def _torch_type(module: nn.Module) -> type[nn.Module]:

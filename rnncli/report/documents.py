@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
-from rnncli.records import ColouredText, Column, Entry, HeatMap, Json, Page, Series, Table
+from rnncli.records import ColouredText, Column, Diagram, Entry, HeatMap, Json, Page, Series, Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,7 @@ def to_json(page: Page) -> dict[str, Json]:
     pictures = {
         "series": [_series(record) for record in page.records if isinstance(record, Series)],
         "heatmaps": [_heatmap(record) for record in page.records if isinstance(record, HeatMap)],
+        "diagrams": [_diagram(record) for record in page.records if isinstance(record, Diagram)],
         "texts": [_text(record) for record in page.records if isinstance(record, ColouredText)],
     }
     document.update({key: found for key, found in pictures.items() if found})
@@ -93,6 +94,18 @@ def _heatmap(record: HeatMap) -> Json:
         "rows": list(record.row_labels),
         "columns": list(record.column_labels),
         "values": strict(record.values),
+    }
+
+
+def _diagram(record: Diagram) -> Json:
+    states = zip(record.labels, record.notes, record.centres, record.points, strict=True)
+    return {
+        "name": record.name,
+        "states": [
+            {"label": label, "note": note, "centre": strict(centre), "points": strict(points)}
+            for label, note, centre, points in states
+        ],
+        "moves": [[*move, text] for move, text in record.moves.items()],
     }
 
 
@@ -253,6 +266,8 @@ def npz_bytes(page: Page) -> bytes:
             arrays[f"{record.name}.x"] = np.asarray(record.x, dtype=np.float64)
             for label, values in record.lines.items():
                 arrays[f"{record.name}.{label}"] = np.asarray(values, dtype=np.float64)
+        elif isinstance(record, Diagram):
+            arrays[f"{record.name}.centres"] = np.asarray(record.centres, dtype=np.float64).reshape(-1, 2)
         elif isinstance(record, HeatMap | ColouredText):
             arrays[f"{record.name}.values"] = np.asarray(record.values, dtype=np.float64)
     rest = {key: value for key, value in to_json(page).items() if key not in ("tensors", "rows", "series", "heatmaps")}

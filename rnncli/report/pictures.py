@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from rnncli.errors import Missing
 from rnncli.locale import tr
-from rnncli.records import HeatMap, Message, Page, Record, Series
-from rnncli.report import charts, symbols
+from rnncli.records import Diagram, HeatMap, Message, Page, Record, Series
+from rnncli.report import charts, diagrams, symbols
 from rnncli.report.lines import Line, View, plain
 from rnncli.report.terminal import draw, page_lines, record_lines
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Plotted = Series | HeatMap | Diagram
 WIDTH = 100  # cells of the screen that is drawn
 CHINESE = (
     "Noto Sans Mono CJK SC",
@@ -89,7 +90,7 @@ def _dark_rules(drawn: str) -> str:
 
 
 def png(page: Page) -> bytes:
-    """Text as on the screen; each Series and HeatMap as a plot. Needs matplotlib."""
+    """Text as on the screen; each Series, HeatMap and Diagram as a plot. Needs matplotlib."""
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -120,6 +121,9 @@ def png(page: Page) -> bytes:
                 axes = figure.add_axes(box)
                 if isinstance(panel, Series):
                     _plot_series(axes, panel, figure)
+                elif isinstance(panel, Diagram):
+                    diagrams.plot(axes, panel)
+                    _name(axes, panel.title, "", "")
                 else:
                     _plot_heatmap(axes, panel, figure)
             top -= height + edge
@@ -128,10 +132,10 @@ def png(page: Page) -> bytes:
     return file.getvalue()
 
 
-def _panels(page: Page) -> list[list[Line] | Series | HeatMap]:
+def _panels(page: Page) -> list[list[Line] | Plotted]:
     """Blocks of lines, and between them the records that are plotted."""
     view = View(width=WIDTH)
-    panels: list[list[Line] | Series | HeatMap] = [page_lines(replace(page, records=[], config={}, tensors=[]), view)]
+    panels: list[list[Line] | Plotted] = [page_lines(replace(page, records=[], config={}, tensors=[]), view)]
     for k, record in enumerate(page.records):
         if _can_be_plotted(record):
             panels.append(record)
@@ -144,10 +148,12 @@ def _panels(page: Page) -> list[list[Line] | Series | HeatMap]:
     return panels
 
 
-def _can_be_plotted(record: Record) -> TypeGuard[Series | HeatMap]:
+def _can_be_plotted(record: Record) -> TypeGuard[Plotted]:
     """Curves and heat maps with at least one finite value; the others say in words that there is none."""
     if isinstance(record, Series):
         return any(math.isfinite(value) for values in record.lines.values() for value in values)
+    if isinstance(record, Diagram):
+        return bool(record.centres)
     return isinstance(record, HeatMap) and any(math.isfinite(value) for row in record.values for value in row)
 
 
@@ -177,7 +183,9 @@ def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float, c
             )
 
 
-def _plot_height(record: Series | HeatMap) -> float:
+def _plot_height(record: Plotted) -> float:
+    if isinstance(record, Diagram):
+        return 5.0
     return 3.6 if isinstance(record, Series) else min(max(2.0, 0.28 * len(record.values) + 1.2), 12.0)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from rnncli.locale import tr
-from rnncli.records import Checks, ColouredText, Commands, HeatMap, Json, Message, Page, Record, Series, Table
-from rnncli.report import charts, numbers
+from rnncli.records import Checks, ColouredText, Commands, Diagram, HeatMap, Json, Message, Page, Record, Series, Table
+from rnncli.report import charts, diagrams, numbers
 from rnncli.report.lines import Line, View, cells, pad, plain, strip, wrap
 from rnncli.report.tables import table_lines
 
@@ -70,6 +70,7 @@ def record_lines(record: Record, view: View) -> list[Line]:
         Table: table_lines,
         Series: charts.series_lines,
         HeatMap: charts.heatmap_lines,
+        Diagram: diagrams.lines,
         ColouredText: charts.coloured_lines,
         Checks: _checks_lines,
         Message: _message_lines,

@@ -23,6 +23,7 @@ from rnncli.records import Json, json_object
 from rnncli.runs.checkpoint_schema import after_a_step, check_carry, fitting, number
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
+from rnncli.weights.read import utf8_path
 
 FORMAT = 1
 PLAIN = (
@@ -70,6 +71,7 @@ def checkpoint(state: TrainState, extra: dict[str, Json], parts: Sequence[bytes]
         "state": {name: getattr(state, name) for name in PLAIN},
         "has_carry": state.carry is not None,
         "optimizer": {"groups": optimizer["param_groups"], "state": plain_state},
+        "scaler": None if state.scaler is None else state.scaler.state_dict(),
         "schedule": None if state.schedule is None else _to_json(state.schedule.state_dict()),
         "extra": extra,
     }
@@ -90,7 +92,7 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
     """
     try:
         fresh = after_a_step(state.optimizer)
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as name, safe_open(name, framework="pt") as file:
             document = json.loads((file.metadata() or {})["rnncli"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if document["format"] != FORMAT:
@@ -114,6 +116,8 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
         if state.schedule is not None:
             before = _to_json(state.schedule.state_dict())
             state.schedule.load_state_dict(_from_json(fitting(before, document["schedule"], "schedule")))
+        if state.scaler is not None:
+            state.scaler.load_state_dict(fitting(state.scaler.state_dict(), document["scaler"], "scaler"))
         logs = json_object(document["extra"]["logs"])
         sizes = {name: size for name, size in logs.items() if isinstance(size, int) and size >= 0}
         if len(sizes) < len(logs):

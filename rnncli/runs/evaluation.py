@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rnncli import names
 from rnncli.errors import DataError, UsageError
@@ -87,13 +88,24 @@ class Evaluation:
         }
 
 
-def evaluate(run: Run, data: str | None = None, split: str | None = None) -> Evaluation:
+def evaluate(
+    run: Run, data: str | None = None, split: str | None = None, *, dynamic: float | None = None
+) -> Evaluation:
     """Measure a run. data: a new file, measured whole; else a part of the run's own data, `split`, by default test
-    where there is one, then validation, then train. Raises DataError, UsageError."""
-    return _own(run, split) if data is None else _new(run, data)
+    where there is one, then validation, then train. dynamic: a copy of the model goes on learning at that rate from
+    what it was measured on. Raises DataError, UsageError."""
+    return _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
 
 
-def _own(run: Run, split: str | None) -> Evaluation:
+def _metrics(run: Run, part: Any, dynamic: float | None, notes: list[str]) -> Metrics:
+    if dynamic is None:
+        return run.task.metrics(run.config, run.model, part, run.fitted)
+    found = run.task.dynamic_metrics(run.config, run.model, part, run.fitted, dynamic)
+    notes.append(tr("dynamic evaluation: after each window, a step of SGD at {rate}", rate=f"{dynamic:g}"))
+    return found
+
+
+def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
     splits = run.task.read(run.config)
     notes = list(splits.notes)
     changed = run.environment().get("data_sha256") != splits.fingerprint
@@ -122,13 +134,13 @@ def _own(run: Run, split: str | None) -> Evaluation:
             where="--split",
             todo=tr("it has {names}", names=", ".join(there)),
         )
-    metrics = run.task.metrics(run.config, run.model, splits.part(on), run.fitted)
+    metrics = _metrics(run, splits.part(on), dynamic, notes)
     return Evaluation(on, metrics, run.task.baselines(run.config, splits, on), notes)
 
 
-def _new(run: Run, data: str) -> Evaluation:
+def _new(run: Run, data: str, dynamic: float | None) -> Evaluation:
     part, notes = run.task.read_part(run.config, run.fitted, data)
-    metrics = run.task.metrics(run.config, run.model, part, run.fitted)
+    metrics = _metrics(run, part, dynamic, notes)
     baselines: list[Baseline] = []
     splits = _trained_on(run, notes)
     if splits is not None:

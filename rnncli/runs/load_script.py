@@ -13,7 +13,7 @@ from torch import nn
 from rnncli.cells import CoreSpec, core_call, core_source
 from rnncli.nn.crf import Crf
 from rnncli.nn.frontends import OneHot, TokenEmbedding
-from rnncli.nn.heads import NoHead, PerStep
+from rnncli.nn.heads import NoHead, PerStep, Tied
 from rnncli.nn.model import SequenceModel
 from rnncli.runs.open import Run
 from rnncli.standalone import copied
@@ -38,7 +38,7 @@ def _is_plain(model: nn.Module) -> bool:
     return (
         isinstance(model, SequenceModel)
         and isinstance(model.front, (OneHot, TokenEmbedding))
-        and isinstance(model.head, (PerStep, NoHead))
+        and isinstance(model.head, (PerStep, Tied, NoHead))
     )
 
 
@@ -92,13 +92,17 @@ def _whole_script(run: Run, script: Script) -> str:
         x = 'net["front"](ids)'
     elif isinstance(model.front, OneHot):
         x = x.replace("SIZE", str(model.front.num_tokens))
-    if isinstance(model.head, PerStep):
+    if isinstance(model.head, PerStep | Tied):
         parts["head"] = f"torch.nn.Linear({model.head.in_features}, {model.head.out_features})"
     made = ", ".join(f'"{name}": {call}' for name, call in parts.items())
     scores = 'net["head"](output)' if "head" in parts else "output"
     dtype = "" if next(model.parameters()).dtype == torch.float32 else f".to({next(model.parameters()).dtype})"
     imports, functions = copied(script.module, script.functions)
-    known = "weights" if not isinstance(model.head, Crf) else "{name: weights[name] for name in net.state_dict()}"
+    known = "weights"
+    if isinstance(model.head, Crf):
+        known = "{name: weights[name] for name in net.state_dict()}"
+    elif isinstance(model.head, Tied):  # the table scores the tokens, too
+        known = '{**weights, "head.weight": weights["front.weight"]}'
     values = "".join(f"{name} = {value!r}\n" for name, value in script.values.items())
     return (
         _head(run, {"import sys", "import json", *imports, *own_imports}, " TEXT", "The model", own)

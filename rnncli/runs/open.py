@@ -22,6 +22,7 @@ from rnncli.runs.read import read_log
 from rnncli.runs.writer import LOGS, WEIGHTS
 from rnncli.tasks import AnyTask, FittedState, Recipe, load_recipe
 from rnncli.training.job import Job, set_threads
+from rnncli.weights.read import utf8_path
 
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 
@@ -120,7 +121,8 @@ def initialize(job: Job, path: str) -> None:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put a safetensors file's weights into a model. Raises DataError: damaged, or of another model."""
     try:
-        tensors = load_file(path)
+        with utf8_path(path) as name:
+            tensors = load_file(name)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise DataError(tr("there are no weights in this run yet"), where=str(path)) from error

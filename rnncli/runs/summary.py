@@ -16,7 +16,7 @@ from rnncli.records import Entry
 from rnncli.runs.evaluation import Evaluation
 from rnncli.runs.open import Run
 from rnncli.tasks import AnySplits, Metrics
-from rnncli.training.job import Job
+from rnncli.training.job import Job, autocast
 from rnncli.training.outcome import Outcome
 
 
@@ -54,11 +54,16 @@ def header(job: Job) -> records.Page:
         records.Message(counts_line(job.splits), "note"),
         *(records.Message(note, "note") for note in job.splits.notes),
     ]
-    if config.train.precision == "bf16":
+    if config.train.precision != "float32":
         half, full = first_losses(job)
         lines.append(
             records.Message(
-                tr("precision bf16: the first batch's loss is {half}, in float32 {full}", half=half, full=full)
+                tr(
+                    "precision {name}: the first batch's loss is {half}, in float32 {full}",
+                    name=config.train.precision,
+                    half=half,
+                    full=full,
+                )
             )
         )
     if job.world > 1:
@@ -67,12 +72,12 @@ def header(job: Job) -> records.Page:
 
 
 def first_losses(job: Job) -> tuple[str, str]:
-    """The loss of the first batch before any update, its products in bfloat16 and all of it in float32; six digits."""
+    """The loss of the first batch before any update, in the recipe's precision and all in float32; six digits."""
     batch = next(job.batches(Order(job.config.train.seed, 1))).to(job.device)
     found = []
     job.model.eval()  # without dropout
-    for half in (True, False):
-        with torch.random.fork_rng(), torch.autocast(job.device.type, torch.bfloat16, enabled=half):
+    for precision in (job.config.train.precision, "float32"):
+        with torch.random.fork_rng(), autocast(job.device, precision):
             loss = job.task.loss(job.config, job.model, batch, None)
         found.append(f"{float(loss.total.detach()) / loss.count:.6g}")
     return found[0], found[1]
@@ -156,13 +161,18 @@ def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]
 LEAST = 3  # metrics of a table that stay where many do not fit
 
 
+def _label(name: str) -> str:
+    """What a metric is called where there is room."""
+    return tr("bits per character") if name == "bits" else tr(name)
+
+
 def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
     """One row per way to answer: its name, its metrics, a few words."""
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
     many = len(names) > LEAST + 2
     columns = [
         records.Column("name", "", "text"),
-        *(records.Column(name, tr(name), optional=many and k >= LEAST) for k, name in enumerate(names)),
+        *(records.Column(name, _label(name), optional=many and k >= LEAST) for k, name in enumerate(names)),
         records.Column("about", "", "text"),
     ]
     table: list[list[Entry]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]

@@ -15,7 +15,7 @@ from rnncli.runs.read import read_log
 from rnncli.runs.writer import CHECKPOINT, Writer
 from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.advice import advice
-from rnncli.training.job import Job, cell_name, prepare, with_cell
+from rnncli.training.job import Job, is_own_cell, prepare, with_cell
 from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, require_finite, start
 from rnncli.training.outcome import Outcome
 from rnncli.training.session import distributed_session
@@ -110,7 +110,7 @@ def _train(
         if job.rank == 0:
             outcome.baselines = job.task.baselines(job.config, job.splits, outcome.on)
         for name in job.config.train.compared():
-            if name != cell_name(job.config.model):
+            if not is_own_cell(job.config.model, name):
                 outcome.compared[name] = [progress.metrics for progress in fit(with_cell(job, name))][-1]
     if writer is not None and baselines:
         outcome.advice = advice(job, outcome, read_log(writer.folder / "metrics.jsonl"))

@@ -111,12 +111,10 @@ class Target:
             return self.run.model
         import torch
 
-        from rnncli.device import dtype_of, require_memory
+        from rnncli.device import dtype_of
         from rnncli.training.job import estimate
 
-        cost, _ = estimate(self.task, self.config, self.splits)
-        todo = tr("lower hidden_size or batch_size: --set model.hidden_size=64")
-        require_memory(cost.memory, tr("this model"), where="model", todo=todo)
+        estimate(self.task, self.config, self.splits, trains=False)
         torch.manual_seed(self.config.train.seed)
         return self.task.build(self.config, self.fitted).to(dtype_of(self.config.train.dtype)).eval()
 

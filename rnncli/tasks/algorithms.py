@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.data.made.automata import Automaton
 
 
 class Model(CoreSection):
@@ -215,11 +216,15 @@ class Algorithms(Task[Config, Fitted, Part]):
             )
         ]
 
+    def automaton(self, config: Config) -> Automaton | None:
+        return config.data.rule.automaton
+
     def script(self, config: Config, fitted: Fitted) -> Script | None:
         rule = config.data.rule
         if not rule.symbols or rule.kind == "number":
             return None
         values = {"SYMBOLS": rule.symbols, "ANSWERS": rule.answers, "KIND": rule.kind, "FIXED": rule.fixed}
+        values["WORDS"] = rule.has_words
         return Script("", (), values, "SYMBOLS", " ".join(rule.symbols[:5]), _BODY)
 
     def predict(
@@ -239,7 +244,7 @@ class Algorithms(Task[Config, Fitted, Part]):
 
 
 _BODY = """\
-steps = list("".join(text.split()))
+steps = text.split() if WORDS else list("".join(text.split()))
 if FIXED and steps and steps[0] != SYMBOLS[-1]:
     steps.insert(0, SYMBOLS[-1])  # the sign that a row begins
 predicted = ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.data.batch import Batch, Order
     from rnncli.data.look import Look
+    from rnncli.data.made.automata import Automaton
 
 Metrics = dict[str, float]
 Better = Literal["lower", "higher"]
@@ -293,6 +294,15 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Metrics:
         """`loss` and the METRICS of the model on a part, in eval mode, by their names."""
 
+    def dynamic_metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT, rate: float) -> Metrics:
+        """The same of a copy of the model that goes on learning, at that rate, from what it was measured on. Raises
+        UsageError: a task whose rows have no order."""
+        raise UsageError(
+            tr("task {name} has no dynamic evaluation", name=config.task),
+            where="--dynamic",
+            todo=tr("it is for language models, which read a text in its order"),
+        )
+
     def calibrate(self, config: ConfigT, model: nn.Module, part: PartT) -> None:
         """What the model learns from the held-out part after every epoch, before its metrics, into buffers: how wide
         its intervals have to be. Nothing, by default."""
@@ -348,6 +358,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         """What the model writes for the rows of a part, in order, where answers are texts: `train` says so where they
         are empty. None at all where they are not."""
         yield from ()
+
+    def automaton(self, config: ConfigT) -> Automaton | None:
+        """The automaton whose answers the targets are, where inputs are words of a regular language."""
+        return None
 
     def input_kind(self, config: ConfigT) -> InputKind:
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""

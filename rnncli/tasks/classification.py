@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from rnncli.locale import tr
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Better, Splits, Suited
@@ -63,6 +64,14 @@ class Config(RecipeConfig):
     data: Data
     model: Model
     train: Train
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        text = ("tokens", "min_count", "max_vocab", "max_length", "text", "header", "delimiter")
+        of_text = (*(f"data.{key}" for key in text), "model.input", "model.embedding_size")
+        sound = self.data.sound is not None
+        for key in of_text if sound else ("model.channels", "model.subsampling"):
+            yield key, tr("sound") if sound else tr("text")
 
 
 class Classification(OneLabel[Config]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,10 @@ def label_vocab(labels: Iterable[str], where: str, todo: str = "", key: Callable
 
 def known_rows(
     labels_of_rows: Iterable[str], labels: Vocab, place: Callable[[int], str], name: str, skipped: Skipped
-) -> tuple[list[int], list[int]]:
+) -> tuple[array[int], array[int]]:
     """(rows, their classes) of those rows of the part `name` whose class training has; others are bad records. place:
     row -> where it stands."""
-    rows, targets = [], []
+    rows, targets = array("q"), array("i")
     for row, label in enumerate(labels_of_rows):
         if label in labels:
             skipped.good()

@@ -15,6 +15,7 @@ from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.locale import tr
+from rnncli.names import CONTROL
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import (
@@ -48,9 +49,18 @@ class Model(CoreSection):
     embedding_size: Annotated[int, Field(ge=1)] = Field(
         32, description="length of the learned vectors of input: embedding"
     )
+    embedding_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="the share of tokens whose vector is 0, wherever they stand in a batch"
+    )
+    weight_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="the share of recurrent weights, W_hh, that are 0 for a batch"
+    )
+    tie_weights: bool = Field(False, description="tokens are scored by their own embedding; needs equal sizes")
 
     def idle(self) -> Iterator[tuple[str, str]]:
-        yield from idle_embedding(self.input)
+        yield from idle_embedding(self.input, "embedding_dropout")
+        if self.cell == CONTROL:
+            yield "weight_drop", f"cell: {CONTROL}"
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -59,6 +69,15 @@ class Model(CoreSection):
                 ("bidirectional",),
                 tr("a language model that reads from right to left has already seen the answer"),
                 tr("bidirectional: false"),
+            )
+        size = self.proj_size or self.hidden_size
+        if self.tie_weights and self.input == "one-hot":
+            yield Clash(("tie_weights", "input"), tr("one-hot tokens have no vectors to share"), tr("input: embedding"))
+        elif self.tie_weights and self.embedding_size != size:
+            yield Clash(
+                ("tie_weights", "embedding_size"),
+                tr("a token's vector has {n} numbers and h_t has {size}", n=self.embedding_size, size=size),
+                f"embedding_size: {size}",
             )
 
 
@@ -111,15 +130,21 @@ class LanguageModel(Task[Config, Fitted, Part]):
         return stream.suggest_window(path)
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
-        from rnncli.nn.heads import PerStep
+        from torch import nn
+
+        from rnncli.nn.frontends import TokenEmbedding
+        from rnncli.nn.heads import PerStep, Tied
         from rnncli.nn.model import SequenceModel
         from rnncli.nn.recurrent import core_of_section
 
-        model = config.model
-        size = len(fitted.tokens.tokens)
-        front, width = token_front(model.input, size, model.embedding_size)
+        model, size = config.model, len(fitted.tokens)
+        front, width = token_front(model.input, size, model.embedding_size, embedding_dropout=model.embedding_dropout)
         rnn, spec = core_of_section(model, width)
-        return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine)
+        # of a compared cell h_t may have another size: it keeps a head of its own
+        if model.tie_weights and isinstance(front, TokenEmbedding) and width == spec.output_size:
+            nn.init.uniform_(front.weight, -(width**-0.5), width**-0.5)  # as of a linear head: scores are not large
+            return SequenceModel(front, rnn, Tied(front), model.engine, model.weight_drop)
+        return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine, model.weight_drop)
 
     def label_names(self, config: Config, fitted: Fitted) -> Names:
         return Names(fitted.tokens.tokens, fitted.tokens.tokens)
@@ -148,6 +173,25 @@ class LanguageModel(Task[Config, Fitted, Part]):
             assert batch.targets is not None
             total += float(F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum"))
             steps += batch.targets.numel()
+        return _as_metrics(total / steps, part)
+
+    def dynamic_metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted, rate: float) -> Metrics:
+        """After each window, once it is measured, the weights move down its gradient: w - rate · dL/dw, L the mean loss
+        of its tokens; nothing is dropped out. Krause et al. 2018 (arXiv:1709.07432), equation 4."""
+        import torch
+
+        from rnncli.nn.evaluate import device_of
+
+        learning = _learning(model)
+        weights, device = list(learning.parameters()), device_of(model)
+        total, steps, state = 0.0, 0.0, None
+        for batch in self.batches(config, part, None):
+            loss = self.loss(config, learning, batch.to(device), state)
+            total, steps, state = total + float(loss.total.detach()), steps + loss.count, loss.carry
+            gradients = torch.autograd.grad(loss.total / loss.count, weights)
+            with torch.no_grad():
+                for weight, gradient in zip(weights, gradients, strict=True):
+                    weight.sub_(rate * gradient)
         return _as_metrics(total / steps, part)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
@@ -255,6 +299,20 @@ for _ in range(LENGTH):
     written.append(tokens[ids[0]])
 before = steps[-1] if steps and not text[-1].isspace() else "\\n"
 predicted = text + join(written, KIND, before)"""
+
+
+def _learning(model: nn.Module) -> nn.Module:
+    """A copy that is as in evaluation and gives gradients: cuDNN has them of a core in training mode alone."""
+    from copy import deepcopy
+
+    from torch import nn
+
+    made = deepcopy(model).eval()
+    for part in made.modules():
+        if isinstance(part, nn.RNNBase):
+            part.train()
+            part.dropout = 0.0
+    return made
 
 
 def _prompt(sample: Sample, fitted: Fitted) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,18 @@ from torch import nn
 from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
-from rnncli.errors import Missing
+from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr, trn
+from rnncli.names import compared_cells
 from rnncli.nn.crf import crf_of
+from rnncli.nn.heads import Tied
 from rnncli.nn.recurrent import choose_engine, spec_of_section
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
 from rnncli.training.process_group import Alone, ProcessGroup
+
+HELD = 5  # sizes of the weights that training holds: gradients, two moments, and the best (or a dry run's copy) too
+SAVED = 8  # and those that a checkpoint takes for a moment: all but the gradients, as tensors and as a file's bytes
 
 
 @dataclass
@@ -51,7 +57,7 @@ class Job:
 
     def autocast(self) -> torch.autocast:
         """The precision in which the recipe has its loss computed, as a context."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16")
+        return autocast(self.device, self.config.train.precision)
 
     def steps_per_epoch(self) -> int:
         """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
@@ -99,10 +105,8 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
     device = _own_device(config)
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)
-    together = this_process().local_world if device.type == "cpu" else 1
-    todo = tr("lower hidden_size or batch_size")
-    require_memory(together * cost.memory, tr("training this model"), where="model", todo=todo)
     config = _resolved(config, specs, device, cost)
+    _require_fp16(config, device)
     torch.set_num_threads(int(config.train.threads))
     torch.set_flush_denormal(True)
     torch.manual_seed(config.train.seed)
@@ -110,6 +114,24 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
     if fresh:
         splits = replace(splits, notes=[*splits.notes, *task.begin(config, model, splits)])
     return Job(recipe, config, task, splits, model, device, cost)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which products are computed in that precision."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "float32")
+
+
+def _require_fp16(config: RecipeConfig, device: torch.device) -> None:
+    """Raises Missing or UsageError where fp16 is wanted and cannot be had. Of torch's CPU kernels not all know it."""
+    if config.train.precision != "fp16":
+        return
+    if device.type != "cuda":
+        todo = tr("--set train.precision=bf16, or --device cuda")
+        raise Missing(tr("fp16 is for a GPU"), where="train.precision", todo=todo)
+    if config.model.engine not in ("torch", "loop"):
+        what = tr("engine {engine} computes no products in fp16", engine=config.model.engine)
+        raise UsageError(what, where="train.precision", todo=tr("take engine: torch, or engine: loop"))
 
 
 def _own_device(config: RecipeConfig) -> torch.device:
@@ -135,39 +157,57 @@ def _own_device(config: RecipeConfig) -> torch.device:
     return device
 
 
-def estimate(task: AnyTask, config: RecipeConfig, splits: AnySplits) -> tuple[Cost, list[CoreSpec]]:
-    """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken."""
+def estimate(
+    task: AnyTask, config: RecipeConfig, splits: AnySplits, *, trains: bool = True
+) -> tuple[Cost, list[CoreSpec]]:
+    """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken. trains: otherwise
+    the model only looks at a batch, forward and backward. Raises Missing: more memory than there is."""
+    what, where = tr("training this model") if trains else tr("this model"), "model"
+    todo = tr("lower hidden_size or batch_size")
     try:
         with torch.device("meta"):
             shape = task.build(config, splits.fitted)
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
-        model, todo = config.model, tr("lower hidden_size or embedding_size")
+        model = config.model
         gates = spec_of_section(model, 1).num_gates
-        least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone, as below
-        require_memory(max(least, 1 << 60), tr("training this model"), where="model", todo=todo)
+        least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone
+        require_memory(max(least, 1 << 60), what, where=where, todo=tr("lower hidden_size or embedding_size"))
         raise
     specs = list(cores_of(shape).values())
-    # weights, gradients and two moments before any batch is made: the model alone may already be too large
-    weights = parameters * 4 * (8 if config.train.dtype == "float64" else 4)
-    require_memory(weights, tr("training this model"), where="model", todo=tr("lower hidden_size or embedding_size"))
+    weights = parameters * dtype_of(config.train.dtype).itemsize
+    held, saved = (HELD * weights, SAVED * weights) if trains else (2 * weights, 0)
+    # before any batch is made: the model alone may already be too large
+    require_memory(held + saved, what, where=where, todo=tr("lower hidden_size or embedding_size"))
     batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0, world=this_process().world))))
+    memory = held + max(saved, activations(shape, specs, batch))
+    processes = this_process().local_world if trains and pick_device(config.train.device).type == "cpu" else 1
+    require_memory(processes * memory, what, where=where, todo=todo)
     T, B = batch.inputs.shape[:2]
-    return Cost(T, B, batch.lengths is not None, parameters, weights + activations(shape, specs, batch)), specs
+    return Cost(T, B, batch.lengths is not None, parameters, memory), specs
 
 
 def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
-    """Bytes that one forward and backward pass holds: input, gates and states of every core, and what heads give."""
-    T, B = batch.inputs.shape[:2]
-    numbers = batch.inputs.numel()
+    """Bytes that one forward and backward pass holds: what convolutions, cores and linear layers take and give at each
+    step, and the gates, each with its gradient and a copy on the way."""
+    inputs = batch.inputs
+    tensors = [inputs, *(t for t in (batch.targets, *batch.extra.values()) if t is not None)]
+    steps = max(tensor.shape[:2].numel() for tensor in tensors)  # of a decoder, or of a word's characters, too
+    places = inputs.numel() // max(1, inputs.shape[-1])  # of a convolution, whose channels are the last axis
+    numbers = inputs.numel()
+    for module in shape.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            numbers += places * module.out_channels
+        elif isinstance(module, nn.Linear | Tied):
+            numbers += steps * module.out_features
     for spec in specs:
         for layer in range(spec.num_layers):
             per_step = spec.layer_input_size(layer) + spec.num_directions * spec.hidden_size * (2 * spec.num_gates + 3)
-            numbers += T * B * per_step
-    numbers += 3 * T * B * max((m.out_features for m in shape.modules() if isinstance(m, nn.Linear)), default=0)
+            matrices = sum(math.prod(shape) for shape in spec.states.values() if len(shape) > 1)  # states of a step
+            numbers += steps * (per_step + spec.num_directions * matrices)
     crf = crf_of(shape)
-    numbers += 0 if crf is None else 2 * T * B * crf.out_features**2  # every pair of labels, at every step
-    return 4 * numbers
+    numbers += 0 if crf is None else steps * crf.out_features**2  # every pair of labels, at every step
+    return 3 * 4 * numbers
 
 
 def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:
@@ -199,20 +239,9 @@ def set_threads(model: nn.Module, batch_size: int) -> None:
 
 
 def with_cell(job: Job, name: str) -> Job:
-    """The same job with another cell (rnn-tanh, rnn-relu, gru, lstm, feedforward): same seed, sizes and settings."""
+    """The same job with another cell, as `train.compare` names it: same seed, sizes and settings."""
     config = job.config
-    variant, nonlinearity = (name, "") if name in CELLS else name.rsplit("-", 1)
-    cell = CELLS[variant]
-    kept = config.model.nonlinearity if config.model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
-    model = config.model.model_copy(
-        update={
-            "cell": variant,
-            "nonlinearity": nonlinearity or kept,
-            "engine": "auto",
-            "proj_size": config.model.proj_size if cell.projected else 0,
-        }
-    )
-    other = config.model_copy(update={"model": model})
+    other = config.model_copy(update={"model": model_with_cell(config.model, name)})
     torch.manual_seed(config.train.seed)
     built = job.task.build(other, job.splits.fitted).to(next(job.model.parameters()))
     job.task.begin(other, built, job.splits)
@@ -221,6 +250,20 @@ def with_cell(job: Job, name: str) -> Job:
     return made
 
 
-def cell_name(model: CoreSection) -> str:
-    """What `compare` calls this cell."""
-    return f"{model.cell}-{model.nonlinearity}" if CELLS[model.cell].compared else model.cell
+def model_with_cell(model: CoreSection, name: str) -> CoreSection:
+    """The `model:` of a recipe with another cell, as `train.compare` names it."""
+    variant, nonlinearity, options = compared_cells()[name]
+    cell = CELLS[variant]
+    kept = model.nonlinearity if model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
+    own = {
+        "cell": variant,
+        "nonlinearity": nonlinearity or kept,
+        "engine": "auto",
+        "proj_size": model.proj_size if cell.projected else 0,
+    }
+    return model.model_copy(update=own | options)
+
+
+def is_own_cell(model: CoreSection, name: str) -> bool:
+    """Whether `train.compare` names the cell that the recipe has anyway."""
+    return spec_of_section(model_with_cell(model, name), 1) == spec_of_section(model, 1)

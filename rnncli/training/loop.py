@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
+import sys
+import tempfile
 import time
 import warnings
 from collections import deque
@@ -21,6 +25,7 @@ from rnncli.errors import Diverged
 from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
+from rnncli.training import scaling
 from rnncli.training.best import is_better, moved, unmoved
 from rnncli.training.job import Job
 
@@ -63,12 +68,14 @@ class TrainState:
     """All that training needs to go on from here: what a checkpoint holds, beside torch's random state.
 
     loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
+    scaler: with fp16, of the loss, so that small gradients are not lost.
     """
 
     model: nn.Module
     loss: Callable[[Batch, State | None], Loss]
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    scaler: torch.amp.GradScaler | None = None
     epoch: int = 1
     next_batch: int = 0
     step: int = 0
@@ -93,11 +100,13 @@ def start(job: Job) -> TrainState:
     optimizer = make_optimizer(train, job.model)
     loss = job.group.data_parallel(partial(job.task.loss, job.config, job.model), job.model, train.seed)
     schedule = make_schedule(train, optimizer, job)
-    return TrainState(job.model, loss, optimizer, schedule, lr=optimizer.param_groups[0]["lr"])
+    scaler = scaling.make_scaler(train.precision, job.device)
+    return TrainState(job.model, loss, optimizer, schedule, scaler, lr=optimizer.param_groups[0]["lr"])
 
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
     """Of torch.optim, by the recipe's name; torch's fused implementation where it has one for these parameters."""
+    _load_dynamo()
     name, arguments = train.optimizer_call()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     cls = getattr(torch.optim, name)
@@ -106,6 +115,15 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
     )
     made: torch.optim.Optimizer = cls(parameters, **arguments, **({"fused": True} if fused else {}))
     return made
+
+
+def _load_dynamo() -> None:
+    """Every optimizer of torch loads its compiler, which makes a folder in TMPDIR and leaves it there, empty."""
+    if "torch._dynamo" not in sys.modules and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+            importlib.import_module("torch._dynamo")
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
 
 
 def make_schedule(
@@ -225,7 +243,8 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
 
 def update(job: Job, state: TrainState, batch: Batch) -> None:
     """One update: loss, gradients, clipping, optimizer; the state moves on. With on_nan: skip, a batch whose loss or
-    gradient is no number moves on without an update, and the next goes on from the carry before it."""
+    gradient is no number moves on without an update, and the next goes on from the carry before it. So does one whose
+    gradients fp16 cannot hold, and the loss is scaled up less from there."""
     train = job.config.train
     state.lr = state.optimizer.param_groups[0]["lr"]
     batch = batch.to(job.device)
@@ -239,11 +258,13 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
         raise _diverged(job, state, tr("the loss became {loss}", loss=float(total)), _first_bad(job, state, batch))
     if not bad:
         state.optimizer.zero_grad(set_to_none=True)
-        (loss.total / (count / job.world)).backward()
+        scaling.backward(state.scaler, loss.total / (count / job.world), state.optimizer)
         gradients = [p.grad for p in job.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)  # ()
         bad = look and not math.isfinite(float(norm))
-        if bad and train.on_nan == "stop":
+        if bad and scaling.lowered(state.scaler, state.optimizer):
+            pass  # float16 may hold the next ones
+        elif bad and train.on_nan == "stop":
             what = tr("a gradient became {value}", value=float(norm))
             raise _diverged(job, state, what, _first_bad_gradient(job.model))
     state.step += 1
@@ -253,7 +274,7 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     state.norms.append(norm)
     if train.clip_grad_norm:
         nn.utils.clip_grads_with_norm_(job.model.parameters(), train.clip_grad_norm, norm)
-    state.optimizer.step()
+    scaling.step(state.scaler, state.optimizer)
     if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
         state.schedule.step()
     state.carry = loss.carry

@@ -12,6 +12,7 @@ from rnncli.records import (
     ColouredText,
     Column,
     Commands,
+    Diagram,
     Entry,
     HeatMap,
     Message,
@@ -76,7 +77,7 @@ def _named(record: Record, name: str) -> Record:
         return replace(record, text=f"{name}: {record.text}", name=f"{name}.{record.name}")
     if isinstance(record, Checks):
         return replace(record, checks=_checks(record, name))
-    if isinstance(record, Table | HeatMap | ColouredText | Series):
+    if isinstance(record, Table | HeatMap | Diagram | ColouredText | Series):
         title = f"{name}: {record.title}" if record.title else name
         return replace(record, title=title, name=f"{name}.{record.name}")
     return record

@@ -16,6 +16,7 @@ def parse_options(
     core: str | None,
     loss: str | None,
     variant: str | None,
+    lags: int | None = None,
 ) -> Options:
     """Options as typed: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
     if direction not in (None, "fwd", "bwd"):
@@ -30,6 +31,7 @@ def parse_options(
         core=core,
         loss=loss,  # type: ignore[arg-type]
         variant=variant,
+        lags=lags,
     )
 
 

@@ -64,6 +64,11 @@ def _require(need: str, name: str, subject: Subject) -> None:
             tr("the view {view} needs tokens, and {title} reads none", view=name, title=subject.title),
             todo=tr("it works for tasks that read text"),
         )
+    if need == "automaton" and subject.automaton is None:
+        raise UsageError(
+            tr("the view {view} needs a regular language, and {title} reads none", view=name, title=subject.title),
+            todo=tr("such as rnncli inspect parity automaton"),
+        )
     if need == "attention" and subject.outputs.attention is None:
         raise UsageError(
             tr("the view {view} needs a model that attends, and {title} does not", view=name, title=subject.title),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
@@ -107,6 +109,18 @@ def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
 def recorded(core: CoreTrace) -> list[str]:
     """What a Trace keeps of a core: its states and gates, by name."""
     return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
+
+
+def state_vectors(made: Trace, core: CoreTrace, home: str, name: str) -> Tensor:
+    """A state or gate that --variant names, (T, B, size). home: l0.fwd. Raises UsageError where there is none."""
+    full = f"{made.prefix(core)}{home}.{name}"
+    if full not in made:
+        raise UsageError(
+            tr("this core has no {name!r}", name=name),
+            where="--variant",
+            todo=tr("one of {names}", names=", ".join(recorded(core))),
+        )
+    return made.vectors(full)
 
 
 def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:

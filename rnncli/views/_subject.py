@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from rnncli.cells import CoreSpec, State, quiet_projections, spec_of
 from rnncli.data.batch import Batch, Order
+from rnncli.data.made.automata import Automaton
 from rnncli.device import dtype_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -56,6 +57,11 @@ class Subject:
         if self.task is None or self.fitted is None:
             return Names()
         return self.task.label_names(self.config, self.fitted)
+
+    @property
+    def automaton(self) -> Automaton | None:
+        """Of the regular language that the task reads, where it does."""
+        return None if self.task is None else self.task.automaton(self.config)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -23,6 +23,7 @@ class Options:
 
     steps, units: of the time axis and of the hidden state. layer: 0 is the lowest. direction: fwd or bwd. core: a name
     in the model. loss: last (asked at the last step) or all. variant: another form of the same, as the view has it.
+    lags: how many steps back.
     """
 
     steps: slice | None = None
@@ -32,6 +33,7 @@ class Options:
     core: str | None = None
     loss: Literal["last", "all"] | None = None
     variant: str | None = None
+    lags: int | None = None
 
     def given(self) -> list[str]:
         """The names of the options that somebody set."""
@@ -42,9 +44,9 @@ class View(Protocol):
     """What a view file holds, in this order.
 
     GROUP: the question it helps with, under which it is listed, one of GROUPS or another. ABOUT: one line of help.
-    NEEDS: what a subject must have: "tokens" (a vocabulary), "attention" or "crf". OPTIONS: the options that it reads,
-    of Options and of what chooses a batch ("sample", "input", "batch_size"); any other is refused. ROWS: how many
-    samples it looks at unless --batch-size says otherwise.
+    NEEDS: what a subject must have: "tokens" (a vocabulary), "attention", "crf" or "automaton" (a regular language).
+    OPTIONS: the options that it reads, of Options and of what chooses a batch ("sample", "input", "batch_size"); any
+    other is refused. ROWS: how many samples it looks at unless --batch-size says otherwise.
     """
 
     GROUP: str

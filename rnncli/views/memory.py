@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, State, Weights, weights_of
+from rnncli.data.progress import Reading, follow
+from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Series, Table
 from rnncli.replay import CoreTrace, eps_of, exact_copy, run_core
@@ -33,7 +37,7 @@ from rnncli.views._view import BATCH, Options
 GROUP = "how far back"
 ABOUT = "the norm of dh_T/dx_(T-k) against the lag k"
 NEEDS: frozenset[str] = frozenset()
-OPTIONS = BATCH | {"layer", "direction", "core"}
+OPTIONS = BATCH | {"layer", "direction", "core", "lags"}
 ROWS = 4
 
 EXACT = 64  # units up to which every row of the Jacobian is computed
@@ -42,6 +46,7 @@ SHARE = 0.01  # of the peak: what counts as still felt
 CHECKED = 8  # lags compared with the closed form
 CHUNK = 2**26  # numbers of gradients held at once
 SHOWN = 10
+LONG = 2**24  # gradients from which it is said before what they will take
 CHART_FROM = 8  # lags from which a curve says more than its table
 
 
@@ -54,11 +59,11 @@ class Curve:
     errors: list[float] | None
     first: list[float]
 
-    @property
+    @cached_property
     def peak(self) -> float:
         return max((v for v in self.norms if math.isfinite(v)), default=0.0)
 
-    @property
+    @cached_property
     def memory(self) -> int | None:
         """The last lag at or above SHARE of the peak; None where nothing is felt at all or a norm is no number."""
         if self.peak == 0 or not all(math.isfinite(v) for v in self.norms):
@@ -73,18 +78,20 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     for core in subject.cores(made, options.core):
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=True):
-            curve = jacobian_curve(core, layer, direction)
+            curve = jacobian_curve(core, layer, direction, options.lags)
             records += _shown(subject, core, layer, direction, curve)
             checks += _closed_form(core, layer, direction, curve)
     return [*records, Checks([*checks, replay_check(made)])]
 
 
-def jacobian_curve(core: CoreTrace, layer: int, direction: int) -> Curve:
-    """The Frobenius norm of dh_T/dx_(T-k) for every lag k, from the graph of a trace.
+def jacobian_curve(core: CoreTrace, layer: int, direction: int, lags: int | None = None) -> Curve:
+    """The Frobenius norm of dh_T/dx_(T-k) for every lag k, or for k < lags, from the graph of a trace.
 
     h_T is the last state of that layer and direction: at each row's own end, for the reverse direction at step 0.
     x (T, B, I) is the core's input. Exact up to H=64; beyond, the mean over 32 seeded random directions v of |v J|^2,
     which is |J|^2 in the mean, with its standard error.
+    The first lags need the last steps alone, from the states before them, and cost accordingly. Raises UsageError: of a
+    core that reads both ways, or that something calls step by step, no part of the steps is enough.
     """
     size = core.spec.state_size
     exact = size <= EXACT
@@ -95,9 +102,16 @@ def jacobian_curve(core: CoreTrace, layer: int, direction: int) -> Curve:
         vectors = torch.randint(0, 2, (PROBES, size), generator=generator) * 2.0 - 1
     row = layer * core.spec.num_directions + direction
     whole = len(core.calls) == 1 and not isinstance(core.module, nn.RNNCellBase)
-    squares = _whole_sequences(core, row, vectors) if whole else _step_by_step(core, row, vectors)
+    if lags is not None and (not whole or core.spec.bidirectional):
+        raise UsageError(
+            tr("the last steps alone tell of a core that reads whole sequences in one direction"),
+            where="--lags",
+            todo=tr("leave it away, or give a shorter --input"),
+        )
+    window = _last_steps(core, lags) if whole else None
+    squares = _step_by_step(core, row, vectors) if window is None else follow(_backward(core, window, row, vectors))
     each = torch.cat(squares)  # (vectors, T, B)
-    each = _by_lag(each, core, direction)
+    each = _by_lag(each, core.lengths if window is None else window.lengths, direction)
     total = each.sum(0) if exact else each.mean(0)  # (K, B)
     norms = total.sqrt()
     inside = ~total.isnan() if core.lengths is not None else torch.ones_like(total, dtype=torch.bool)
@@ -109,26 +123,67 @@ def jacobian_curve(core: CoreTrace, layer: int, direction: int) -> Curve:
     return Curve(mean.tolist(), spread.tolist(), norms[:, 0].tolist())
 
 
-def _whole_sequences(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
+@dataclass(frozen=True)
+class Window:
+    """What a core runs over. x: (T, B, I). state: before it, of all layers. lengths: (B,), None where all are T."""
+
+    x: Tensor
+    state: State
+    lengths: Tensor | None
+
+
+def _last_steps(core: CoreTrace, lags: int | None) -> Window:
+    """The last `lags` steps of each row, from the recorded states before them; None: all steps."""
+    call = core.calls[0]
+    T, B, _ = call.x.shape
+    initial = tuple(tensor.detach() for tensor in call.initial)
+    if lags is None or lags >= T:
+        return Window(call.x.detach(), initial, call.lengths)
+    ends = torch.full((B,), T) if call.lengths is None else call.lengths.cpu()
+    starts = (ends - lags).clamp(min=0)  # (B,)
+    steps = (starts + torch.arange(lags).unsqueeze(1)).clamp(max=T - 1)  # (lags, B)
+    before = list(enumerate(starts.tolist()))
+    state = []
+    for name, fresh in zip(core.spec.states, initial, strict=True):
+        layers = [call.layers[layer, 0].steps[name] for layer in range(core.spec.num_layers)]
+        rows = [
+            torch.stack([made[start - 1][b].detach() if start else fresh[layer, b] for b, start in before])
+            for layer, made in enumerate(layers)
+        ]
+        state.append(torch.stack(rows))  # (L, B, .)
+    return Window(
+        call.x.detach()[steps, torch.arange(B)], tuple(state), None if call.lengths is None else ends - starts
+    )
+
+
+def _backward(core: CoreTrace, window: Window, row: int, vectors: Tensor) -> Generator[Reading, None, list[Tensor]]:
     """|v dh_T/dx|^2 for every v: the core over as many copies of the batch as there are vectors, one backward pass.
 
     Returns (vectors, T, B) in parts.
     """
-    call = core.calls[0]
-    T, B, size = call.x.shape
+    T, B, size = window.x.shape
     kept = core.spec.hidden_size * (core.spec.num_gates + 1) + sum(map(math.prod, core.spec.states.values()))
     per_chunk = max(1, CHUNK // max(1, T * B * (size + kept)))
+    what, total = tr("gradients of h_T over {n} steps", n=f"{T:,}"), len(vectors) * T * B * size
+    said = trn("{what}: {n} pass forward and back", "{what}: {n} passes forward and back", what=what,
+               n=-(-len(vectors) // per_chunk))  # fmt: skip
     found: list[Tensor] = []
-    for part in torch.split(vectors.to(call.x), per_chunk):
+    for part in torch.split(vectors.to(window.x), per_chunk):
+        if total >= LONG:
+            yield Reading(what, sum(map(Tensor.numel, found)) * size, total, "" if found else _how_long(said))
         n = len(part)
-        x = call.x.detach().repeat(1, n, 1).requires_grad_()  # (T, n·B, I)
-        state = tuple(tensor.detach().repeat(1, n, *[1] * (tensor.dim() - 2)) for tensor in call.initial)
-        lengths = None if call.lengths is None else call.lengths.repeat(n)
+        x = window.x.repeat(1, n, 1).requires_grad_()  # (T, n·B, I)
+        state = tuple(tensor.repeat(1, n, *[1] * (tensor.dim() - 2)) for tensor in window.state)
+        lengths = None if window.lengths is None else window.lengths.repeat(n)
         with torch.enable_grad():
             _, last = run_core(core.module, x, state, lengths)
             (gradient,) = torch.autograd.grad((last[0][row] * part.repeat_interleave(B, dim=0)).sum(), x)
         found.append(gradient.double().square().sum(-1).view(T, n, B).transpose(0, 1))
     return found
+
+
+def _how_long(said: str) -> str:
+    return tr("{what}; --lags 100 looks at the last 100 steps alone", what=said)
 
 
 def _step_by_step(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
@@ -148,12 +203,12 @@ def _mean(values: Tensor, inside: Tensor) -> Tensor:
     return values.masked_fill(~inside, 0.0).sum(1) / inside.sum(1)
 
 
-def _by_lag(squares: Tensor, core: CoreTrace, direction: int) -> Tensor:
+def _by_lag(squares: Tensor, lengths: Tensor | None, direction: int) -> Tensor:
     """(n, T, B) by step -> by lag from where each row ends; steps that a row does not have are nan."""
     T, B = squares.shape[1:]
-    if core.lengths is None:
+    if lengths is None:
         return squares if direction else squares.flip(1)
-    lengths = core.lengths.cpu()
+    lengths = lengths.cpu()
     lags = torch.arange(T).unsqueeze(1).expand(T, B)
     steps = lags if direction else lengths.unsqueeze(0) - 1 - lags  # (T, B)
     outside = lags >= lengths.unsqueeze(0)
@@ -196,6 +251,8 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
     if not CELLS[core.spec.cell].stateful:
         return tr("memory 0 steps: without W_hh only the present x counts")
     share = percent(SHARE)
+    if len(curve.norms) < core.num_steps:
+        return _sentence_of_some(memory, longest, share)
     if memory == longest:
         return trn(
             "memory at least {n} step, all there is: x counts at lag {n} by {share} of the peak or more",
@@ -213,6 +270,21 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
     )
 
 
+def _sentence_of_some(memory: int, longest: int, share: str) -> str:
+    """Of the first lags alone: beyond them the gradient may be larger."""
+    if memory == longest:
+        return tr("memory beyond lag {n}, the last that was looked at: x counts there by {share} of their peak or more",
+                  n=memory, share=share)  # fmt: skip
+    return trn(
+        "of the lags up to {longest}, memory {n} step: from lag {next} on x counts less than {share} of their peak",
+        "of the lags up to {longest}, memory {n} steps: from lag {next} on x counts less than {share} of their peak",
+        n=memory,
+        longest=longest,
+        next=memory + 1,
+        share=share,
+    )
+
+
 def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> list[Check]:
     """The first lags again, in float64, as a product of single steps' Jacobians: dh_T/dh_(T-1) ... dh_(T-k)/dx_(T-k).
 
@@ -222,8 +294,7 @@ def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> l
     H = core.spec.state_size
     if layer > 0 or len(core.calls) > 1 or core.lengths is not None or H > EXACT or curve.memory is None:
         return []
-    T = core.num_steps
-    lags = min(CHECKED, T)
+    lags = min(CHECKED, len(curve.norms))
     w, eps = weights_of(exact_copy(core.module), layer, direction), eps_of(core)
     beside = _beside_closed_form if bounded_by_norms(core.spec) else _beside_moved
     diff, tol = beside(core, w, layer, direction, curve.first[:lags], eps, 0.0)

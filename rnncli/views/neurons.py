@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Checks, ColouredText, Message, Record
 from rnncli.report.numbers import number
-from rnncli.views._show import about, name_of, place, places, recorded, replay_check, step_numbers, unit_numbers
+from rnncli.views._show import about, name_of, place, places, replay_check, state_vectors, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -32,14 +31,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         tokens = [labels[t] for t in steps] if labels is not None else [str(t) for t in steps]
         separator = " " if any(len(token) > 1 for token in tokens) else ""
         for layer, direction in places(core.spec, options, top=True):
-            name = f"{made.prefix(core)}{place(layer, direction)}.{state}"
-            if name not in made:
-                raise UsageError(
-                    tr("this core has no {name!r}", name=state),
-                    where="--variant",
-                    todo=tr("one of {names}", names=", ".join(recorded(core))),
-                )
-            h = made.vectors(name)[:, 0].double()[steps]  # (T, H)
+            h = state_vectors(made, core, place(layer, direction), state)[:, 0].double()[steps]  # (T, H)
             if options.units is not None:
                 units = unit_numbers(options, h.shape[1])
             else:

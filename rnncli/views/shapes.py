@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from rnncli.cells import CoreSpec, quiet_projections, spec_of
 from rnncli.data.batch import Batch
 from rnncli.locale import tr, trn
+from rnncli.nn.crf import Crf
 from rnncli.nn.evaluate import evaluating
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, trace
@@ -253,6 +254,8 @@ def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
         elif isinstance(stage.module, nn.Linear):
             m = stage.module
             stage.formula = f"{m.out_features}·{m.in_features}" + (f" + {m.out_features}" if m.bias is not None else "")
+            if isinstance(m, Crf):  # one score for each pair of labels, and one for each at either end
+                stage.formula += f" + {m.out_features}·{m.out_features} + 2·{m.out_features}"
         elif isinstance(stage.module, nn.Embedding):
             stage.formula = f"{stage.module.num_embeddings}·{stage.module.embedding_dim}"
 

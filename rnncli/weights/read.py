@@ -10,6 +10,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -65,12 +66,26 @@ def _indexed(path: Path) -> Iterator[tuple[str, Tensor]]:
             yield name, held[name]
 
 
+@contextmanager
+def utf8_path(path: Path) -> Iterator[str]:
+    """The same file by a name that safetensors opens: it takes UTF-8 alone. Raises OSError."""
+    try:
+        name = path.as_posix()
+        name.encode()
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield name
+
+
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        with utf8_path(path) as name:
+            return load_file(name)
     except SafetensorError as error:
         raise DataError(tr("this is no whole safetensors file: {why}", why=error), where=str(path)) from error
 

@@ -125,12 +125,19 @@ ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=40"),
         WORDS,
     ),
+    "tied weights": (
+        "word-language-model",
+        ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=20", "model.tie_weights=true",
+         "model.embedding_size=8", "model.cell=gru"),
+        WORDS[:2],
+    ),
     "words without <unk>": (
         "word-language-model",
         ("data.path={folder}/prose.txt", "data.min_count=1", "train.sample.temperature=0"),
         ("The dog", "don't"),
     ),
     "class": ("parity", (), ("1 0 1 1", "0110", "")),
+    "symbols that are words": ("parity", ("data.problem=s3",), ("231 213 321", "")),
     "set": ("counting", (), ("a a b", "aab", "")),
     "made up by rule": ("memory-copy", ("data.test_lengths=[10]", "data.max_length=10"), ("a b",)),
 }  # fmt: skip

@@ -3,9 +3,11 @@ exit codes comes out, no traceback, and nothing is written but what was asked fo
 
 from __future__ import annotations
 
+import io
 import random
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from rnncli.runs.open import open_run
 from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
+from tests.fixture_types import Run
 from tests.hostile import Tally, bounded, counts, record
 
 
@@ -164,6 +167,22 @@ def test_finds(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 # ------------------------------------------------------------------------------------------------------------ weights
 
 
+OTHER_KINDS: list[Callable[[torch.Tensor], torch.Tensor]] = [
+    lambda tensor: torch.zeros(1).expand(200_000, 50_000),  # 40 GB in four bytes
+    lambda tensor: tensor.float().to_sparse(),
+    lambda tensor: tensor.to(torch.complex64),
+]
+
+
+def recompressed(data: bytes) -> bytes:
+    """An archive of torch.save, deflated, which torch never does."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+    return made.getvalue()
+
+
 def mutated_state(state: dict[str, torch.Tensor], rng: random.Random) -> dict[str, torch.Tensor]:
     made = dict(state)
     for _ in range(rng.randrange(1, 4)):
@@ -171,8 +190,10 @@ def mutated_state(state: dict[str, torch.Tensor], rng: random.Random) -> dict[st
             break
         name = rng.choice(sorted(made))
         tensor = made[name]
-        kind = rng.randrange(9)
-        if kind == 0:
+        kind = rng.randrange(12)
+        if kind > 8:
+            made[name] = OTHER_KINDS[kind - 9](tensor)
+        elif kind == 0:
             del made[name]
         elif kind == 1:
             other = rng.choice(["weight_ih_l0", "x", "rnn.weight_ih_l9", "", "a." * 50, "rnn.bias_ih_l0"])
@@ -212,10 +233,12 @@ def test_mutated_state_dicts(tmp_path: Path, capsys: pytest.CaptureFixture[str],
         own = n % 3 == 2
         made = mutated_state(job.model.state_dict() if own else state, rng)
         if n % 3 == 1:
-            torch.save(made, "w.pt")
-            data = bytearray(Path("w.pt").read_bytes())
+            torch.save(made, "w.pt", _use_new_zipfile_serialization=n % 4 < 3)
+            whole = Path("w.pt").read_bytes()
+            data = bytearray(recompressed(whole) if n % 5 == 0 and n % 4 < 3 else whole)
         else:
-            data = bytearray(save(made))
+            plain = {name: tensor for name, tensor in made.items() if not (tensor.is_sparse or 0 in tensor.stride())}
+            data = bytearray(save({name: tensor.contiguous() for name, tensor in plain.items()}))
         for _ in range(rng.choice([0, 0, 1, 3])):  # bytes too, the header among them
             data[rng.randrange(min(len(data), rng.choice([200, 10**9])))] = rng.randrange(256)
         if rng.randrange(8) == 0:
@@ -274,3 +297,28 @@ def test_files_of_a_run_that_hold_something_else(tmp_path: Path, capsys: pytest.
 )
 def test_names_that_no_file_can_have(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert Tally(capsys)(line) in (2, 3)
+
+
+def test_a_run_whose_name_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    """safetensors opens no such path."""
+    tally, run = Tally(capsys), "./r\udcff"
+    sets = ["--set", "train.control=false", "--epochs"]
+    assert tally(["train", "hello", "--out", run, *sets, "1"]) == 0
+    for words in (
+        ["train", "--resume", run, "--epochs", "2"],
+        ["inspect", run],
+        ["evaluate", run],
+        ["predict", run, "hel"],
+        ["export", run, "e\udcff"],
+        ["train", "hello", "--init-from", run, *sets, "1"],
+    ):
+        assert tally(words) == 0, words
+    assert tally(["inspect", "./e\udcff/model.safetensors"]) == 0
+
+
+def test_torch_leaves_nothing_among_the_temporary_files(tmp_path: Path, rnncli: Run) -> None:
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
+    assert rnncli("-q", "train", "hello", "--fast-dev-run", **places).returncode == 0
+    assert not [*(tmp_path / "home").iterdir(), *(tmp_path / "temporary").iterdir()]

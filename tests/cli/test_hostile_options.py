@@ -23,7 +23,7 @@ from tests.hostile import Tally, counts, record
 
 NUMBERS = [
     "-1", "0", "1.5", "nan", "inf", "-inf", "1e999", "-1e999", "9" * 30, "-" + "9" * 30, "9" * 5000, "0x10", "1_0",
-    "١٢", "1e-400", "-0", "+1", "1 ", "true",
+    "١٢", "1e-400", "-0", "+1", "1 ", "true", "100000", "1000000", "3000000000", "2147483648", "9223372036854775808",
 ]  # fmt: skip
 TEXTS = [
     "", " ", "é", "中文", "\u202e\u2066", "\ufeff", "\x00", "\n", "\t", "\x1b[2J", "\x07", "\udcff", "x" * 3000,
@@ -83,6 +83,8 @@ TARGETS: dict[tuple[str, ...], list[list[str]]] = {
         ["hello", "--print-config"],
         ["hello", "--dry-run"],
         ["hello", "--max-time", "1s", "--set", "train.control=false"],
+        ["hello", "--init-from", "tag", "--fast-dev-run"],
+        ["--resume", "runs/tag", "--dry-run"],
         ["--max-time", "1s"],
     ],
     ("inspect",): [["hello"], ["tag"], ["./w.safetensors"], ["runs/lm"]],

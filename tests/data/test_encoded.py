@@ -274,7 +274,7 @@ def test_a_cache_that_is_no_folder(tmp_path: Path, streamed: Path) -> None:
         tasks.load_task("language-model").read(recipe(path))
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "end", "mark", "json"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "end", "mark", "json", "numbers", "types"])
 def test_a_damaged_file_is_made_again(tmp_path: Path, streamed: Path, damage: str) -> None:
     path = tmp_path / "x.txt"
     path.write_text(prose(2000), encoding="utf-8")
@@ -282,27 +282,33 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, streamed: Path, damage: st
     task.read(recipe(path))
     (file,) = files_under(streamed)
     good = file.read_bytes()
+    said: list[str] = []
     wrong = {
         "cut": good[100:],
         "empty": b"",
         "end": good[:-1],
-        "mark": good[:-16] + b"x" * 16,
+        "mark": good[:-20] + b"x" * 20,
         "json": good.replace(b'"size"', b'"sise"'),
+        "numbers": good[:100] + bytes([good[100] ^ 1]) + good[101:],
+        "types": good.replace(rb"\u4e2d", rb"\u6587"),
     }
+    assert wrong[damage] != good
     file.write_bytes(wrong[damage])
-    task.read(recipe(path))
+    with listening(lambda reading: said.append(reading.said) if reading else None):
+        task.read(recipe(path))
     assert file.read_bytes() == good
+    assert f"{file} was damaged: encoding {path} again" in said
 
 
 def test_numbers_that_mean_nothing(tmp_path: Path, streamed: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text(prose(2000), encoding="utf-8")
-    task = tasks.load_task("language-model")
-    task.read(recipe(path))
+    text = encoded(path, "characters")
     (file,) = files_under(streamed)
-    file.write_bytes(b"\xff" * 100 + file.read_bytes()[100:])
+    with open(file, "r+b") as opened:
+        opened.write(b"\xff" * 100)
     with pytest.raises(DataError, match="damaged") as caught:
-        task.read(recipe(path))
+        list(measure(text, 0, len(text)))
     assert caught.value.where == str(file)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.data import ragged, stored
 from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Ragged
+from rnncli.errors import CannotWrite
 
 ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "cc", None, ""]), max_size=6), max_size=12)
 
@@ -35,6 +39,38 @@ def test_rows_lengths_and_counts(rows: list[list[str | None]], data: st.DataObje
     assert list(chosen.as_values([repr(kind) for kind in found.types])) == [
         [repr(value) for value in rows[i]] for i in numbers
     ]
+
+
+def test_rows_in_a_scratch_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same rows, whether their values are in memory or in a file, and in pieces of different widths."""
+    draw = random.Random(0)
+    rows: list[list[str | None]] = [
+        [f"w{draw.randrange(1 + 3 * i)}" for _ in range(draw.randrange(9))] for i in range(300)
+    ]
+    held = gathered(rows)
+    monkeypatch.setenv("RNNCLI_CACHE", str(tmp_path))
+    monkeypatch.setattr(ragged, "BLOCK", 50)
+    monkeypatch.setattr(stored, "HELD", 100)
+    found = gathered(rows)
+    assert isinstance(found._numbers, stored.InScratchFile)
+    assert {dtype.itemsize for dtype in found._numbers._dtypes} == {1, 2}
+    assert not list(tmp_path.iterdir())  # it has no name
+    assert list(found) == rows
+    assert found.counts() == held.counts()
+    some = draw.sample(range(300), 80)
+    assert list(found.chosen(some)) == [rows[i] for i in some]
+    assert found.chosen(some).counts() == held.chosen(some).counts()
+    assert found.chosen(some)[::-3].lengths.tolist() == [len(rows[i]) for i in some[::-3]]
+    assert len(found._numbers.read(7, 7)) == 0
+
+
+def test_no_room_for_a_scratch_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("RNNCLI_CACHE", str(blocked / "cache"))
+    monkeypatch.setattr(stored, "HELD", 0)
+    with pytest.raises(CannotWrite):
+        gathered([["a"]])
 
 
 def test_a_value_for_every_type() -> None:

@@ -144,6 +144,31 @@ def test_training(texts: dict[str, tuple[Path, str]], tmp_path: Path, kind: str)
         assert all(row["baselines"] == found["baselines"] for found in rows[size])
 
 
+def test_what_ten_gigabytes_would_take() -> None:
+    """Computed, not measured: ten times the gigabyte's own share of the time, and what does not grow."""
+    document = json.loads(FILE.read_text())
+    for kind in COUNTS:
+        table = document[f"training, {kind}"]
+        small, large = table["1 MB"], table["1 GB"]
+        tokens = 10 * large["tokens"]
+
+        def grown(name: str, small: dict[str, Any] = small, large: dict[str, Any] = large) -> float:
+            """Seconds: a part that is there for any text, and one that grows with it."""
+            seconds: float = small[name] + 10 * (large[name] - small[name])
+            return round(seconds, 1)
+
+        record(
+            f"10 GB computed from 1 GB, {kind}",
+            {
+                "tokens": tokens,
+                "peak_kib": large["peak_kib"],
+                "encoding_cpu_seconds": grown("encoding_cpu_seconds"),
+                "reading_cpu_seconds": grown("reading_cpu_seconds"),
+                "epoch_cpu_hours": round(tokens * large["microseconds_a_token"] / 3.6e9, 1),
+            },
+        )
+
+
 def test_evaluating(texts: dict[str, tuple[Path, str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -17,6 +17,7 @@ from rnncli.nn.recurrent import make_core, run_by, spec_of_section
 from rnncli.recipe import resolved_yaml
 from rnncli.recipe.show import json_schema
 from rnncli.tasks import config_class, load_recipe
+from rnncli.training.job import is_own_cell, model_with_cell
 
 GRU = CELLS["gru"]
 OPTIONS = {
@@ -122,3 +123,26 @@ def test_in_a_demo() -> None:
             options_of(where, typed_options([wrong], [where]))
     with pytest.raises(UsageError, match="too many"):
         Settings(cell="gru", options=(("heads", 5),))
+
+
+def test_train_compare_names_the_values_of_an_option_that_has_few() -> None:
+    taken = [name for name in names.compared_cells() if name.startswith("gru")]
+    assert taken == [
+        "gru",
+        "gru eigenvalues=[0, 1]",
+        "gru eigenvalues=[-1, 1]",
+        "gru style=plain",
+        "gru style=odd",
+        "gru doubled=false",
+        "gru doubled=true",
+    ]
+    compare = 'train.compare=["gru eigenvalues=[-1, 1]", "gru doubled=true", gru, rnn]'
+    config = load_recipe("hello", ["model.cell=gru", "model.eigenvalues=[-1, 1]", compare]).config
+    made = {name: model_with_cell(config.model, name) for name in config.train.compare}
+    specs = [spec_of_section(model, 3).options for model in made.values()]
+    assert specs == [(("eigenvalues", (-1, 1)),), (("eigenvalues", (-1, 1)), ("doubled", True)), specs[0], ()]
+    assert [is_own_cell(config.model, name) for name in made] == [True, False, True, False]
+    plain = load_recipe("hello", [compare]).config  # of an rnn, without these keys
+    assert spec_of_section(model_with_cell(plain.model, "gru doubled=true"), 3).options == (("doubled", True),)
+    with pytest.raises(RecipeError, match="compare"):
+        load_recipe("hello", ['train.compare=["gru heads=2"]'])

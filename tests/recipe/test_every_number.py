@@ -1,4 +1,5 @@
-"""Every whole number of every task's recipe: what is too large, too small, or none at all is refused by its key."""
+"""Every whole number of every task's recipe: what is too large, too small, or none at all is refused by its key, or by
+the memory that it would take, before any of it is taken."""
 
 from __future__ import annotations
 
@@ -7,12 +8,17 @@ from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
+import torch
 
-from rnncli.errors import RecipeError
+from rnncli.data.batch import Order
+from rnncli.errors import Missing, RecipeError
 from rnncli.recipe import packaged_recipes
 from rnncli.recipe.check import known_fields
 from rnncli.recipe.sections import ESTIMATED
 from rnncli.tasks import config_class, load_recipe, task_names
+from rnncli.training.job import HELD, SAVED, Job, prepare
+from rnncli.training.loop import start, update
+from tests.hostile import Tally, record
 
 LARGE = ("2147483648", "9223372036854775808", "1" + "0" * 23, "nan", "-9223372036854775809")
 RECIPES = {load_recipe(name).config.task: name for name in reversed(list(packaged_recipes()))}
@@ -59,3 +65,52 @@ def test_numbers_beyond_every_count_are_refused_by_their_key(task: str) -> None:
 def test_what_would_take_all_memory_or_time_is_refused_at_once(recipe: str, setting: str) -> None:
     with pytest.raises(RecipeError):
         load_recipe(recipe, [setting])
+
+
+def _saved(job: Job) -> int:
+    """Bytes that autograd keeps of one forward pass, beside the weights, and the gradients of as many."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in job.model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        update(job, start(job), next(job.batches(Order(0, 0))))
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values())
+def test_the_estimate_holds_what_a_step_keeps_and_nothing_is_taken_without_it(
+    recipe: str, thinned: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = ["model.hidden_size=48", "train.threads=1", "train.batch_size=16", "train.device=cpu"]
+    job = prepare(load_recipe(recipe, sizes))
+    weights = 4 * job.cost.parameters
+    kept = _saved(job)
+    assert weights * (HELD + SAVED) <= job.cost.memory
+    assert weights * HELD + kept <= job.cost.memory < 13 * weights + 40 * kept
+    monkeypatch.setattr("rnncli.device.memory_available", lambda: job.cost.memory - 1)
+    monkeypatch.setattr(type(job.task), "read", lambda task, config: job.splits)
+    monkeypatch.setattr(torch.nn.Module, "to", None)  # what a model on the meta device has no need of
+    with pytest.raises(Missing, match="this model needs"):
+        prepare(load_recipe(recipe, sizes))
+
+
+@pytest.mark.evidence
+@pytest.mark.parametrize("task", RECIPES)
+def test_a_dry_run_of_every_number(
+    task: str, thinned: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a recipe may hold is tried, where two gigabytes are free: neither more memory nor a minute is taken."""
+    tally = Tally(capsys)
+    monkeypatch.setattr("rnncli.device.memory_available", lambda: 2 << 30)
+    for key, listed in _keys(task):
+        for value in ("0", "-1", "1000000", "2147483647", *LARGE):
+            text = f"{key}=[{value}]" if listed else f"{key}={value}"
+            assert tally(["-q", "train", RECIPES[task], "--set", text, "--dry-run"]) in (0, 2, 3, 5), text
+    torch.set_num_threads(1)
+    record("numbers", task, {"keys": len(list(_keys(task))), **tally.figures()})

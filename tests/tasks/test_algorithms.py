@@ -131,6 +131,12 @@ def test_a_person_s_own_rows() -> None:
     batch = job.task.encode(job.config, job.splits.fitted, ["0.25* 0.5 0.125*"])
     assert batch.inputs[:, 0].tolist() == [[0.25, 1], [0.5, 0], [0.125, 1]]
     assert "." in next(job.task.predict(job.config, job.model, {}, ["0.25* 0.5 0.125*"], PredictOptions())).text
+    group = prepare(recipe("s3"))
+    batch = group.task.encode(group.config, group.splits.fitted, ["231 213", "123"])
+    symbols = PROBLEMS["s3"].symbols
+    assert [symbols[i] for i in batch.inputs[:, 0].tolist()] == ["231", "213"]
+    with pytest.raises(DataError, match="'231213' is no symbol of s3"):
+        group.task.encode(group.config, group.splits.fitted, ["231213"])
     with pytest.raises(DataError, match="not numbers"):
         job.task.encode(job.config, job.splits.fitted, ["one two"])
 
@@ -141,6 +147,7 @@ def test_a_person_s_own_rows() -> None:
         ("parity", {"min_length": 9}, {}, "min_length is above max_length"),
         ("parity", {"test_lengths": []}, {}, "the list of lengths is empty"),
         ("parity", {"test_lengths": [9, 3]}, {}, "the lengths must rise"),
+        ("mqar", {"symbols": 17}, {}, "mqar has 16 keys"),
         ("parity", {}, {"best_by": "mse"}, "parity has no mse"),
         ("adding", {}, {"best_by": "accuracy"}, "adding has no accuracy"),
         ("parity", {"path": "x"}, {}, "path"),

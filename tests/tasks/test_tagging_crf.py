@@ -75,7 +75,7 @@ def test_the_loss_is_that_of_whole_rows_for_each_step(run: Run) -> None:
     loss = run.task.loss(run.config, run.model, batch, None)
     outputs = run.model(batch)
     wanted = -of_kind(Crf, crf_of(run.model)).log_likelihood(outputs.scores, some(batch.targets), batch.lengths).sum()
-    assert (float(loss.total), loss.count) == (float(wanted), int(some(batch.lengths).sum()))
+    assert (loss.total.item(), loss.count) == (wanted.item(), int(some(batch.lengths).sum()))
     metrics = run.task.metrics(run.config, run.model, splits.train, run.fitted)
     assert metrics["loss"] < 0.2
 
@@ -109,7 +109,7 @@ def test_gradients_ask_for_the_marginal(run: Run) -> None:
     p = crf.log_marginals(run.model(batch).scores, batch.lengths)[-1, 0, int(some(batch.targets)[-1, 0])]
     from rnncli.views._subject import ask
 
-    assert float(ask(subject, "last").loss) == pytest.approx(-float(p), rel=1e-12)
+    assert ask(subject, "last").loss.item() == pytest.approx(-p.item(), rel=1e-12)
 
 
 def test_a_run_opens_and_exports(run: Run, tmp_path: Path) -> None:

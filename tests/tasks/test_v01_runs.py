@@ -28,6 +28,11 @@ def close(value: Any) -> Any:
     return {key: close(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
+def of_then(found: dict[str, float], expected: dict[str, float]) -> dict[str, float]:
+    """The metrics that 0.1 had, too."""
+    return {name: value for name, value in found.items() if name in expected}
+
+
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     assert rnncli([*words, "--json"]) == 0
     return json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -43,7 +48,7 @@ def test_it_opens_resumes_predicts_and_evaluates(name: str, tmp_path: Path, caps
     assert not opened.result()
     vocab = (folder / "vocab.json").read_bytes()
     result = said(capsys, "train", "--resume", str(folder))
-    assert result["metrics"] == close(expected["metrics"])
+    assert of_then(result["metrics"], expected["metrics"]) == close(expected["metrics"])
     assert result["steps"] == expected["steps"]
     assert (folder / "vocab.json").read_bytes() == vocab
     given = data if expected["given"] is None else expected["given"]
@@ -51,6 +56,7 @@ def test_it_opens_resumes_predicts_and_evaluates(name: str, tmp_path: Path, caps
     if expected["given"] is None:
         assert found.pop("input") == data
     assert found == close(expected["predicted"])
-    assert said(capsys, "evaluate", str(folder), "--data", data)["metrics"] == close(expected["evaluated"])
+    evaluated = said(capsys, "evaluate", str(folder), "--data", data)["metrics"]
+    assert of_then(evaluated, expected["evaluated"]) == close(expected["evaluated"])
     if torch.__version__ == EXPECTED["torch"] and processor() == EXPECTED["processor"]:
         assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == expected["model.safetensors"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from rnncli.errors import DataError
 from rnncli.runs.manifest import Manifest
@@ -106,6 +107,23 @@ def linked(folder: Path, other: Path, rng: random.Random) -> None:
     path.symlink_to(target)
 
 
+def piped(folder: Path, other: Path, rng: random.Random) -> None:
+    """A file is a pipe that nobody writes to, or a folder above it is."""
+    path = rng.choice([*_files(folder), folder / "resume"])
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    os.mkfifo(path)
+
+
+def weights(folder: Path, other: Path, rng: random.Random) -> None:
+    """A weight with NaN or infinity, and the manifest agrees."""
+    path = folder / "model.safetensors"
+    found = load(path.read_bytes())
+    tensor = found[rng.choice(sorted(found))]
+    tensor.view(-1)[rng.randrange(tensor.numel())] = rng.choice([float("nan"), float("inf"), -float("inf"), 1e38])
+    path.write_bytes(save(found))
+    _seal(folder)
+
+
 def resealed(folder: Path, other: Path, rng: random.Random) -> None:
     """Any of these, and the manifest says that it is so."""
     rng.choice([flipped, cut, swapped, exchanged])(folder, other, rng)
@@ -164,13 +182,15 @@ def _seal(folder: Path) -> None:
 
 
 CHANGES: list[Callable[[Path, Path, random.Random], None]] = [
-    flipped, cut, gone, swapped, exchanged, linked, resealed, tensors, tensors, tensors,
+    flipped, cut, gone, swapped, exchanged, linked, piped, weights, resealed, tensors, tensors, tensors,
 ]  # fmt: skip
 COMMANDS = {
     "run": [["train", "--resume", "runs/x"], ["train", "--resume", "runs/x", "--epochs", "3"], ["predict", "x", "the"],
-            ["evaluate", "x"], ["inspect", "x", "--batch-size", "2"], ["train", "--resume", "runs/x"]],
+            ["evaluate", "x"], ["inspect", "x", "--batch-size", "2"], ["train", "--resume", "runs/x"],
+            ["train", "--resume", "runs/x", "--dry-run"], ["export", "x", "exported"], ["runs", "list", "runs"]],
     "done": [["train", "--resume", "runs/x", "--epochs", "3"], ["evaluate", "x"], ["predict", "x", "hel"],
-             ["inspect", "x"], ["train", "--resume", "runs/x"]],
+             ["inspect", "x"], ["train", "--resume", "runs/x"], ["report", "x", "--out", "x.html"],
+             ["train", "hello", "--init-from", "x", "--fast-dev-run"], ["runs", "list", "runs", "--json"]],
 }  # fmt: skip
 
 

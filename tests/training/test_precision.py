@@ -8,11 +8,13 @@ import torch
 
 from rnncli.cli import run as cli
 from rnncli.data.batch import Order
+from rnncli.errors import Diverged, Missing, RecipeError
+from rnncli.runs.checkpoint import checkpoint, load_checkpoint, own_part
 from rnncli.runs.summary import first_losses, header
 from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import Job, prepare
-from rnncli.training.loop import start, update
+from rnncli.training.loop import TrainState, start, update
 
 
 def job_of(cell: str, engine: str, precision: str = "bf16") -> Job:
@@ -64,6 +66,70 @@ def test_a_short_source_and_a_long_target(tmp_path: Path, cell: str, engine: str
     assert len(batch.inputs) < 10
     update(job, state, batch)
     assert math.isfinite(float(state.total))
+
+
+def three_updates(scale: float | None, *, overflow: bool = False) -> TrainState:
+    """Of a run in float32; scale: of a scaler, which float32 does not need. overflow: of one weight's gradient."""
+    torch.manual_seed(0)
+    job = job_of("gru", "torch", "float32")
+    state = start(job)
+    state.scaler = None if scale is None else torch.amp.GradScaler("cpu", init_scale=scale)
+    if overflow:
+        next(job.model.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    for _, batch in zip(range(3), job.task.batches(job.config, job.splits.train, Order(0, 1)), strict=False):
+        update(job, state, batch)
+    return state
+
+
+def test_scaling_by_powers_of_two_changes_no_bit() -> None:
+    plain, scaled = three_updates(None), three_updates(2.0**10)
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(tensor, scaled.model.state_dict()[name]), name
+    assert scaled.scaler is not None
+    assert (scaled.step, scaled.count) == (plain.step, plain.count)
+
+
+def test_gradients_that_overflow_are_left_out_and_scaled_less() -> None:
+    """Three updates, three times half the scale, and no change."""
+    job, state = job_of("gru", "torch", "float32"), three_updates(2.0**10, overflow=True)
+    for name, tensor in job.model.state_dict().items():
+        assert torch.equal(tensor, state.model.state_dict()[name]), name
+    assert state.scaler is not None
+    assert state.scaler.get_scale() == 2.0**7
+    assert (state.step, state.count) == (3, 0)
+
+
+def test_gradients_that_no_scale_helps_end_the_training() -> None:
+    job = job_of("gru", "torch", "float32")
+    state = start(job)
+    state.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    batch = next(job.task.batches(job.config, job.splits.train, Order(0, 1)))
+    next(job.model.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(Diverged, match="gradient"):
+        update(job, state, batch)
+
+
+def test_the_scale_is_kept_in_a_checkpoint(tmp_path: Path) -> None:
+    state = three_updates(2.0**10, overflow=True)
+    job = job_of("gru", "torch", "float32")
+    place = tmp_path / "state.safetensors"
+    place.write_bytes(checkpoint(state, {"logs": {}}, [own_part(state)]))
+    fresh = start(job)
+    fresh.scaler = torch.amp.GradScaler("cpu")
+    load_checkpoint(place, job, fresh)
+    assert state.scaler is not None
+    assert fresh.scaler.state_dict() == state.scaler.state_dict()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here fp16 can be had")
+def test_fp16_is_refused_where_it_cannot_run() -> None:
+    with pytest.raises(Missing, match="fp16 is for a GPU"):
+        job_of("gru", "torch", "fp16")
+
+
+def test_fp16_with_other_weights_is_refused() -> None:
+    with pytest.raises(RecipeError, match="fp16 computes on float32 weights"):
+        load_recipe("names", ["train.precision=fp16", "train.dtype=float64"])
 
 
 def test_the_effect_on_the_loss_is_shown() -> None:

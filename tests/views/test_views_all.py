@@ -44,7 +44,7 @@ CORES: dict[str, dict[str, Any]] = {
     "one-step": {"cell": "gru", "T": 1, "B": 1},
     "one-unit": {"cell": "lstm", "H": 1, "I": 1},
 }
-NEEDY = ("attention", "embeddings", "transitions")  # random cores have none of them
+NEEDY = tuple(name for name in NAMES if load_view(name).NEEDS)  # random cores have nothing of it
 
 
 def _shown(found: Page) -> None:
@@ -72,7 +72,7 @@ def test_protocol(name: str) -> None:
     assert [part for part in PROTOCOL if not hasattr(view, part)] == []
     fields = {field.name for field in dataclasses.fields(Options)}
     assert fields | BATCH >= view.OPTIONS
-    assert {"tokens", "attention", "crf"} >= view.NEEDS
+    assert {"tokens", "attention", "crf", "automaton"} >= view.NEEDS
     assert view.ROWS >= 1
     for option in sorted((fields | BATCH) - view.OPTIONS):
         with pytest.raises(UsageError, match="does not read"):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rnncli import trace, views
 from rnncli.cells import CoreSpec
 from rnncli.data.batch import Batch
+from rnncli.data.progress import Reading, listening
 from rnncli.errors import UsageError
 from rnncli.nn import recurrent
 from rnncli.nn.model import Outputs
@@ -155,6 +156,61 @@ def test_memory_equals_the_jacobian_of_torchs_module(
         found = memory.jacobian_curve(subject.trace().cores[0], layers - 1, direction)
         assert found.norms == pytest.approx([sum(v) / len(v) for v in by_lag], rel=1e-9)
         assert found.errors is None
+
+
+@pytest.mark.parametrize("lengths", [None, [9, 3, 6]])
+@pytest.mark.parametrize("cell", CELLS)
+def test_memory_of_the_last_steps_alone_is_that_of_all(cell: str, lengths: list[int] | None, make: Make) -> None:
+    core = make(cell, layers=2, T=9, B=3, lengths=lengths).trace().cores[0]
+    whole, some = memory.jacobian_curve(core, 1, 0), memory.jacobian_curve(core, 1, 0, 4)
+    assert some.norms == pytest.approx(whole.norms[:4], rel=1e-12)
+    assert some.first == pytest.approx(whole.first[:4], rel=1e-12)
+    assert memory.jacobian_curve(core, 1, 0, 99).norms == whole.norms
+
+
+def test_memory_of_some_lags_says_so(make: Make) -> None:
+    page = views.page("memory", make("rnn", T=12), Options(lags=3))
+    said = [record.text for record in page.records if isinstance(record, Message)]
+    assert any(("lag" in text and "looked at" in text) or "of the lags up to 2" in text for text in said)
+    table = next(record for record in page.records if isinstance(record, Table))
+    assert len(table.rows) == 3
+
+
+def test_memory_of_the_last_steps_alone_is_refused_where_all_count(make: Make) -> None:
+    with pytest.raises(UsageError, match="one direction"):
+        memory.jacobian_curve(make("gru", both=True).trace().cores[0], 0, 0, 2)
+
+
+def test_memory_says_before_what_it_takes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One reading a pass, the first with a sentence; a short sequence says nothing."""
+    core = make("gru", T=6, B=2).trace().cores[0]
+    told: list[Reading | None] = []
+    with listening(told.append):
+        memory.jacobian_curve(core, 0, 0)
+    assert told == [None]
+    monkeypatch.setattr(memory, "LONG", 1)
+    monkeypatch.setattr(memory, "CHUNK", 1)
+    with listening(told.append):
+        memory.jacobian_curve(core, 0, 0)
+    readings = [reading for reading in told if reading is not None]
+    assert [reading.done for reading in readings] == [i * readings[0].total // 4 for i in range(4)]
+    assert [bool(reading.said) for reading in readings] == [True, False, False, False]
+    assert "4 passes" in readings[0].said
+    assert "--lags" in readings[0].said
+
+
+def test_memory_of_a_long_curve_looks_at_each_lag_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def looked(value: float) -> bool:
+        nonlocal looks
+        looks += 1
+        return value - value == 0
+
+    monkeypatch.setattr("rnncli.views.memory.math.isfinite", looked)
+    curve = memory.Curve([1 / (k + 1) for k in range(300)], None, [])
+    assert [curve.memory for _ in range(300)] == [99] * 300
+    assert looks <= 3 * 300
 
 
 def test_memory_by_probes_is_within_its_error(make: Make) -> None:

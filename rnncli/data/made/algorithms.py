@@ -12,12 +12,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rnncli.data.made.automata import EVEN_PAIRS, Automaton, cyclic, permutation_group
+
 Random = np.random.RandomState
 
 
 class Row(NamedTuple):
     """inputs: symbols (T,) int64, or numbers (T, F) float32. targets: (T,) int64 classes, (T, C) float32 sets or
-    (T,) float32 numbers. counted: (T,) bool, steps that have an answer. scored: the first step that is judged."""
+    (T,) float32 numbers. counted: (T,) bool, steps that have an answer. scored: those from this step on are judged."""
 
     inputs: npt.NDArray[np.int64 | np.float32]
     targets: npt.NDArray[np.int64 | np.float32]
@@ -30,6 +32,7 @@ class Problem:
     """kind: an answer is a class, a set of symbols, or a number. symbols, answers: their names; () for numbers.
 
     size: what the length of a row is called. fixed: there is but one row of each size. source: where it is from.
+    keeps: `make` also takes how many symbols, or pairs, are to be kept. automaton: whose answers these are.
     """
 
     kind: Literal["class", "set", "number"]
@@ -37,8 +40,15 @@ class Problem:
     answers: tuple[str, ...]
     size: str
     source: str
-    make: Callable[[int, Random], Row]
+    make: Callable[..., Row]
     fixed: bool = False
+    keeps: bool = False
+    automaton: Automaton | None = None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether symbols are words, with white space between them in a text."""
+        return any(len(symbol) > 1 for symbol in self.symbols)
 
 
 def _all(T: int) -> npt.NDArray[np.bool_]:
@@ -82,19 +92,37 @@ def copy(wait: int, random: Random, symbols: int = 10) -> Row:
     return Row(inputs, targets, _all(T), T - symbols)
 
 
-def parity(T: int, random: Random) -> Row:
-    """Bits; the answer: is the number of ones so far even or odd? Deletang et al. 2023 (arXiv:2207.02098)."""
-    bits = random.randint(2, size=T)
-    return Row(bits, bits.cumsum() % 2, _all(T), T - 1)
+def _regular(automaton: Automaton, source: str) -> Problem:
+    """Symbols, each as likely; the answer after each is that of the state it leads to."""
+
+    def make(T: int, random: Random) -> Row:
+        word = random.randint(len(automaton.symbols), size=T)
+        return Row(word, automaton.answers_to(word.tolist()), _all(T), T - 1)
+
+    return Problem("class", automaton.symbols, automaton.answers, "T", source, make, automaton=automaton)
 
 
-def even_pairs(T: int, random: Random) -> Row:
-    """Letters a and b; is the number of ab and ba together even? (Just when the last letter is the first one.)
+KEYS, VALUES = "abcdefghijklmnop", "01234567"
 
-    Deletang et al. 2023 (arXiv:2207.02098).
+
+def mqar(T: int, random: Random, pairs: int = 10) -> Row:
+    """Pairs of a key and a value, no key twice; then, at random steps among blanks, each key again: its value?
+
+    Multi-query associative recall, Arora et al. 2023 (arXiv:2312.04927); there the steps are drawn by a
+    power law, here evenly. T is at least 2 pairs + 1; where the rest is short, some keys are not asked for.
     """
-    letters = random.randint(2, size=T)
-    return Row(letters, (letters != letters[0]).astype(np.int64), _all(T), T - 1)
+    T = max(T, 2 * pairs + 1)
+    blank = len(KEYS) + len(VALUES)
+    keys = random.permutation(len(KEYS))[:pairs]
+    values = random.randint(len(VALUES), size=pairs)
+    asked = random.permutation(pairs)[: T - 2 * pairs]
+    steps = 2 * pairs + np.sort(random.permutation(T - 2 * pairs)[: len(asked)])
+    inputs, targets = np.full(T, blank, dtype=np.int64), np.zeros(T, dtype=np.int64)
+    inputs[0 : 2 * pairs : 2], inputs[1 : 2 * pairs : 2] = keys, len(KEYS) + values
+    inputs[steps], targets[steps] = keys[asked], values[asked]
+    counted = np.zeros(T, dtype=bool)
+    counted[steps] = True
+    return Row(inputs, targets, counted, 0)
 
 
 MODULUS = 5
@@ -171,9 +199,13 @@ _COPY = (*"abcdefgh"[:LETTERS], "_")
 
 PROBLEMS: dict[str, Problem] = {
     "adding": Problem("number", (), (), "T", "Hochreiter and Schmidhuber 1997", adding),
-    "copy": Problem("class", (*_COPY, "?"), _COPY, "wait", "Arjovsky et al. 2016", copy),
-    "parity": Problem("class", ("0", "1"), ("even", "odd"), "T", "Deletang et al. 2023", parity),
-    "even-pairs": Problem("class", ("a", "b"), ("even", "odd"), "T", "Deletang et al. 2023", even_pairs),
+    "copy": Problem("class", (*_COPY, "?"), _COPY, "wait", "Arjovsky et al. 2016", copy, keeps=True),
+    "parity": _regular(cyclic(2, ("even", "odd")), "Deletang et al. 2023"),
+    "sum-mod-3": _regular(cyclic(3), "Grazzi et al. 2024"),
+    "even-pairs": _regular(EVEN_PAIRS, "Deletang et al. 2023"),
+    "s3": _regular(permutation_group(3), "Grazzi et al. 2024"),
+    "a5": _regular(permutation_group(5, even=True), "Merrill et al. 2024"),
+    "mqar": Problem("class", (*KEYS, *VALUES, "_"), tuple(VALUES), "T", "Arora et al. 2023", mqar, keeps=True),
     "modular-arithmetic": Problem(
         "class", (*_DIGITS, "+", "-", "*"), _DIGITS, "T", "Deletang et al. 2023", modular_arithmetic
     ),

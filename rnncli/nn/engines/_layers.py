@@ -134,10 +134,8 @@ def refuses(engine: str, spec: CoreSpec) -> str:
     """Why such an engine cannot run a core, "" where it can: they hold the equations of torch's modules."""
     if spec.torch_class is not None and not spec.proj_size:
         return ""
-    what = tr("projections") if spec.proj_size else spec.cell
-    if spec.options:
-        what = tr("{cell} with {options}", cell=spec.cell, options=", ".join(spec.changed))
-    elif spec.nonlinearity == "none":
+    what = tr("projections") if spec.proj_size and not spec.options else spec.with_options
+    if spec.nonlinearity == "none":
         what = tr("a nonlinearity of none")
     return tr("engine {engine} is not written for {what}", engine=engine, what=what)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.records import Checks, ColouredText, Commands, HeatMap, Message, Page, Record, Series, Table
-from rnncli.report import charts, numbers, pages, svg
+from rnncli.records import Checks, ColouredText, Commands, Diagram, HeatMap, Message, Page, Record, Series, Table
+from rnncli.report import charts, diagrams, numbers, pages, svg
 from rnncli.report.html.templates import as_it_is, read, render
 from rnncli.report.tables import Cells
 from rnncli.report.terminal import header
@@ -38,6 +38,8 @@ def draw(record: Record) -> Markup:
         return render("drawing.html", drawing=svg.series(record))
     if isinstance(record, HeatMap):
         return render("drawing.html", drawing=svg.heatmap(record))
+    if isinstance(record, Diagram):
+        return render("drawing.html", drawing=diagrams.drawing(record))
     if isinstance(record, ColouredText):
         return _coloured(record)
     if isinstance(record, Checks):

@@ -55,6 +55,14 @@ class FrameData(GroupedData):
     label: str | int = Field("label", description="class: the column of the table, or the field of pattern")
     pattern: str | None = Field(None, description="a folder whose names say the class: {label}_{person}_{take}.npy")
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        source = self.path or self.train
+        if isinstance(source, str) and source.lower().endswith(".npz"):
+            yield from ((key, tr("one .npz file")) for key in ("file", "label", "pattern"))
+        elif self.pattern is not None:
+            yield from ((key, tr("a pattern")) for key in ("file", "frames", "labels", "lengths"))
+
 
 @dataclass(frozen=True)
 class FrameFitted(LabelledFitted):

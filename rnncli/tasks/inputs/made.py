@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rnncli.data.made.algorithms import Problem, Row
 
 NUMBERS = ("adding",)  # problems whose answer is a number: they have mse, the others accuracy
+MOST_PAIRS = 16  # of mqar: a key for each
 SHOWN = 8  # steps of a row that fits a screen
 
 
@@ -31,9 +32,20 @@ MOST_STEPS = 1 << 26  # of all rows that are kept in memory
 
 
 class Data(Section):
-    problem: Literal["adding", "copy", "parity", "even-pairs", "modular-arithmetic", "anbn", "anbncn", "dyck"] = Field(
-        description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py"
-    )
+    problem: Literal[
+        "adding",
+        "copy",
+        "mqar",
+        "parity",
+        "sum-mod-3",
+        "even-pairs",
+        "s3",
+        "a5",
+        "modular-arithmetic",
+        "anbn",
+        "anbncn",
+        "dyck",
+    ] = Field(description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py")
     min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
     max_length: Annotated[int, Field(ge=1, le=LONGEST)] = Field(
         40, description="and at most this; n for anbn and anbncn, the wait for copy, else steps"
@@ -47,7 +59,7 @@ class Data(Section):
         "every step", description="what training sees: the answer at every step that has one, or only those judged"
     )
     symbols: Annotated[int, Field(ge=1, le=LONGEST)] = Field(
-        10, description="copy only: how many symbols are to be kept"
+        10, description="how many symbols are to be kept, of copy; how many pairs, of mqar"
     )
     growth: Annotated[int, Field(ge=0)] = Field(
         0, description="epochs in which the longest training row grows to max_length; 0: at once"
@@ -64,12 +76,18 @@ class Data(Section):
         """What answers are judged by."""
         return "mse" if self.problem in NUMBERS else "accuracy"
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        if self.problem != "copy":
+            yield "symbols", f"problem: {self.problem}"
+
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.min_length > self.max_length:
             yield Clash(("min_length", "max_length"), tr("min_length is above max_length, {n}", n=self.max_length))
         if not self.test_lengths:
             yield Clash(("test_lengths",), tr("the list of lengths is empty"), tr("test_lengths: [40, 400]"))
+        if self.problem == "mqar" and self.symbols > MOST_PAIRS:
+            yield Clash(("symbols", "problem"), tr("mqar has {n} keys", n=MOST_PAIRS), tr("symbols: 8"))
         if self.test_rows * sum(self.test_lengths) > MOST_STEPS:
             yield Clash(
                 ("test_rows", "test_lengths"),
@@ -146,9 +164,8 @@ def batches(data: Data, part: Part, seed: int, size: int, order: Order | None) -
 
 
 def _make(data: Data, length: int, random: np.random.RandomState) -> Row:
-    from rnncli.data.made.algorithms import copy
-
-    return copy(length, random, data.symbols) if data.problem == "copy" else data.rule.make(length, random)
+    kept = [data.symbols] if data.rule.keeps else []
+    return data.rule.make(length, random, *kept)
 
 
 def _rows(data: Data, low: int, high: int, seed: int) -> list[Row]:
@@ -166,8 +183,9 @@ def batch_of(data: Data, rows: Sequence[Row]) -> Batch:
     """inputs (T, B) or (T, B, 2); targets (T, B) or (T, B, C); extra: counted, scored (T, B) bool."""
     import torch
 
-    scored = [torch.arange(len(row.counted)).ge(row.scored) for row in rows]
-    counted = scored if data.answers == "last" else [torch.from_numpy(row.counted) for row in rows]
+    has_answer = [torch.from_numpy(row.counted) for row in rows]
+    scored = [known & torch.arange(len(known)).ge(row.scored) for known, row in zip(has_answer, rows, strict=True)]
+    counted = scored if data.answers == "last" else has_answer
     inputs, lengths = pad([torch.from_numpy(row.inputs) for row in rows])
     targets, _ = pad([torch.from_numpy(row.targets) for row in rows])
     extra = {"counted": pad(counted, False)[0], "scored": pad(scored, False)[0]}
@@ -175,7 +193,8 @@ def batch_of(data: Data, rows: Sequence[Row]) -> Batch:
 
 
 def steps_of(data: Data, text: str) -> Tensor:
-    """A person's own row: symbols, white space between them or not; for adding, numbers, a * behind the marked."""
+    """A person's own row: symbols, with white space between them where they are words; for adding, numbers, a * behind
+    the marked."""
     import torch
 
     problem = data.rule
@@ -185,7 +204,7 @@ def steps_of(data: Data, text: str) -> Tensor:
         except ValueError as error:
             raise DataError(tr("not numbers: {text}", text=repr(text)), todo=tr("such as: 0.25* 0.5 0.125*")) from error
         return torch.tensor(pairs).reshape(-1, 2)
-    symbols = list("".join(text.split()))
+    symbols = text.split() if problem.has_words else list("".join(text.split()))
     if problem.fixed and symbols[:1] != [problem.symbols[-1]]:
         symbols.insert(0, problem.symbols[-1])  # the sign that a row begins
     unknown = [symbol for symbol in symbols if symbol not in problem.symbols]

@@ -52,6 +52,7 @@ class Data(DataSection):
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
         inline = self.pairs is not None
         for key in ("min_count", "format", "tag", "split", "on_bad") if inline else ("tokens",):
             yield key, tr("inline pairs") if inline else tr("files, whose tokens are words")

@@ -115,6 +115,10 @@ def suggest_columns(path: str, data: Data | None = None) -> Suggested:
         filled["data.missing"] = "interpolate"
     if season > 1 and rows >= 10 * season:
         filled |= {"data.window": 2 * season, "data.horizon": season}
+    elif data is not None and season > data.window:
+        filled["data.window"] = season  # which may hold a season at least
+    if any(column.below_zero for column in found.columns if column.name == target):
+        filled["model.relative"] = "window"  # a ratio of means is none
     notes = [tr("the rows run from new to old and are read from the last to the first")] if found.falling else []
     return Suggested(filled, [*notes, *_not_read(found, numbers)])
 
@@ -147,12 +151,9 @@ def _not_read(found: TableGuess, numbers: Sequence[str]) -> list[str]:
 
 
 def id_columns(path: str, data: Data, restarts: Sequence[int]) -> list[str]:
-    """The columns that tell series apart in a table whose dates begin anew at the lines `restarts`: as its first rows
-    show it, or else one or two that change there and nowhere else, with other cells each time; [] where there are none.
-    """
-    several = sniff_table(path, delimiter=data.delimiter, numbers=data.numbers()).several
-    if several is not None:
-        return list(several.columns)
+    """The columns that tell series apart in a table whose dates begin anew at the lines `restarts`: one or two that
+    change there and nowhere else, with other cells each time, or else those that its first rows show, where the rows of
+    series are mixed; [] where there are none."""
     table = open_table(path, header=data.header, delimiter=data.delimiter)
     wanted, runs, before = set(restarts), list[list[str]](), list[str]()
     places = list(range(len(table.columns)))
@@ -167,4 +168,5 @@ def id_columns(path: str, data: Data, restarts: Sequence[int]) -> list[str]:
     for chosen in [*combinations(places, 1), *combinations(places, 2)]:
         if len({tuple(cells[place] for place in chosen) for cells in runs}) == len(runs):
             return [table.columns[place] for place in chosen]
-    return []
+    several = sniff_table(path, delimiter=data.delimiter, numbers=data.numbers()).several
+    return [] if several is None else list(several.columns)

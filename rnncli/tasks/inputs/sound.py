@@ -82,6 +82,11 @@ class SpokenData(GroupedData, SoundSection):
         if "{file}" not in self.place:
             yield Clash(("place",), tr("{{file}} does not stand in it, so all clips would be one file"))
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        if self.pattern is not None:
+            yield from ((key, tr("a pattern")) for key in ("file", "place", "header"))
+
     def clips(self, source: str, skipped: Skipped) -> list[Clip]:
         from rnncli.data.audio import list_clips
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -36,7 +37,7 @@ from rnncli.tasks.inputs.labelled import (
     answers_so_far,
     log_probs,
 )
-from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, sources, split_rows
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, parts_in, sources, split_rows
 from rnncli.tasks.inputs.tokens import not_known, token_front
 from rnncli.tasks.labels import known_rows, label_vocab
 
@@ -74,6 +75,12 @@ class TextData(GroupedData):
             yield Clash(("label", "text"), tr("text and label are the same column"))
         if self.max_vocab == 1:
             yield Clash(("max_vocab",), tr("a vocabulary of one token, <unk>, tells nothing"), tr("0 keeps all"))
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        source = self.path or self.train
+        if isinstance(source, str) and is_folder(source) and not parts_in(source):
+            yield from ((key, tr("a folder")) for key in ("text", "header", "delimiter"))
 
     def class_of(self, label: str) -> str:
         return label if self.classes is None else self.classes[label]
@@ -215,7 +222,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
                 tr("tokens of {part} that are not in the vocabulary, read as <unk>: {n}", part=name, n=f"{unknown:,}")
             )
         ids = rows.tokens.as_values(tokens.encode(rows.tokens.types))
-        return LabelledPart(rows, ids, ids.lengths.tolist(), targets)
+        return LabelledPart(rows, ids, array("i", ids.lengths.tobytes()), targets)
 
     def given(self, fitted: TextFitted, text: str) -> Iterator[Given]:
         shown = " ".join(text.split())  # a tab in a text would be read as a column
@@ -338,11 +345,11 @@ def _fingerprint(files: Sequence[str]) -> str:
 
 def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
     """A sentence for each held-out part that holds texts of the training part: there, memory looks like skill."""
-    import numpy as np
 
     seen = _prints(parts["train"])
+    seen.sort()
     for name, rows in parts.items():
-        again = int(np.isin(_prints(rows), seen).sum()) if name != "train" else 0
+        again = int(_among(_prints(rows), seen).sum()) if name != "train" else 0
         if again:
             yield tr(
                 "texts of {part} that also stand in train: {n} of {total}",
@@ -358,3 +365,11 @@ def _prints(rows: TextRows) -> npt.NDArray[np.uint64]:
 
     prints = (int.from_bytes(blake2b("\0".join(tokens).encode(), digest_size=8).digest()) for tokens in rows.tokens)
     return np.fromiter(prints, np.uint64, len(rows))
+
+
+def _among(prints: npt.NDArray[np.uint64], seen: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Which of them are among `seen`, which is sorted: np.isin would sort both once more."""
+    import numpy as np
+
+    found: npt.NDArray[np.bool_] = seen[np.searchsorted(seen, prints).clip(max=len(seen) - 1)] == prints
+    return found

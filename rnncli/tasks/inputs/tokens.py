@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def token_front(kind: Literal["one-hot", "embedding"], num_tokens: int, embedding_size: int) -> tuple[nn.Module, int]:
+def token_front(
+    kind: Literal["one-hot", "embedding"], num_tokens: int, embedding_size: int, *, embedding_dropout: float = 0.0
+) -> tuple[nn.Module, int]:
     """The stage that makes x_t of a token's number, and the length of x_t."""
     from rnncli.nn.frontends import OneHot, TokenEmbedding
 
     if kind == "one-hot":
         return OneHot(num_tokens), num_tokens
-    return TokenEmbedding(num_tokens, embedding_size), embedding_size
+    return TokenEmbedding(num_tokens, embedding_size, embedding_dropout=embedding_dropout), embedding_size
 
 
 def start_from_vectors(embedding: nn.Embedding, source: str, vocab: Vocab, counts: Mapping[str, int]) -> list[str]:

@@ -1,0 +1,41 @@
+"""Weight drop: DropConnect on the recurrent weights. Merity, Keskar, Socher 2017 (arXiv:1708.02182), section 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnncli.cells import parameter_name, spec_of
+
+
+@contextmanager
+def dropped(core: nn.Module, p: float) -> Iterator[None]:
+    """Inside, a share p of the weights in W_hh of every layer and direction is 0, the same ones at every step, and the
+    others grow by 1 / (1 - p). Every engine sees them: each reads a core's weights by their names, and torch's module
+    its list of them. Gradients reach the whole weights, which are back afterwards, whatever happens."""
+    spec = spec_of(core)
+    assert spec is not None
+    names = [
+        parameter_name("weight_hh", layer, direction)
+        for layer in range(spec.num_layers)
+        for direction in range(spec.num_directions)
+        if p and "weight_hh" in spec.parameter_shapes(layer)
+    ]
+    whole = {name: core.get_parameter(name) for name in names}
+    try:
+        for name, weight in whole.items():
+            _put(core, name, F.dropout(weight, p))
+        yield
+    finally:
+        for name, weight in whole.items():
+            _put(core, name, weight)
+
+
+def _put(core: nn.Module, name: str, weight: Tensor) -> None:
+    """In the place of a parameter: in its order, and, for torch's module, in the list that its kernels are given."""
+    core._parameters[name] = weight  # type: ignore[assignment]
+    if isinstance(core, nn.RNNBase):
+        core._flat_weights[core._flat_weights_names.index(name)] = weight
