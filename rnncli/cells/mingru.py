@@ -28,7 +28,7 @@ def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """The step from a = W_ih x + b_ih, (B, 2H)."""
     (h,) = state
     z, n = gates_of(a)
-    return ((1 - z) * h + z * n,), {"z": z, "n": n}
+    return ((1 - z) * h + z * w.dropped(n),), {"z": z, "n": n}
 
 
 def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
@@ -66,9 +66,11 @@ CELL = Cell(
     about={"h": "hidden state", "z": "update gate", "n": "candidate"},
     candidate="n",
     recurrent_weight=False,
+    drops=True,
     formulas=formulas,
+    written=lambda spec: ("z = sigmoid(a_z)", "n = max(a_n + 0.5, sigmoid(a_n))", "h = (1 - z)·h' + z·n"),
+    summed=lambda spec: ("z", "n"),
     step_from_sums=step_from_sums,
     parallel=parallel,
-    written=lambda spec: ("z = sigmoid(wx_z)", "n = positive(wx_n)", "h = (1 - z)·h' + z·n"),
     title="minGRU",
 )

@@ -29,7 +29,7 @@ def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     (h,) = state
     a_f, a_i, a_n = a.chunk(3, dim=-1)
     k, n = share(a_f, a_i), positive(a_n)
-    return (k * h + (1 - k) * n,), {"f": a_f.sigmoid(), "i": a_i.sigmoid(), "n": n, "k": k}
+    return (k * h + (1 - k) * w.dropped(n),), {"f": a_f.sigmoid(), "i": a_i.sigmoid(), "n": n, "k": k}
 
 
 def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
@@ -76,15 +76,17 @@ CELL = Cell(
     about={"h": "hidden state", "f": "forget gate", "i": "input gate", "n": "candidate", "k": "share of h kept"},
     candidate="n",
     recurrent_weight=False,
+    drops=True,
     formulas=formulas,
-    step_from_sums=step_from_sums,
-    parallel=parallel,
     written=lambda spec: (
-        "f = sigmoid(wx_f)",
-        "i = sigmoid(wx_i)",
-        "n = positive(wx_n)",
+        "f = sigmoid(a_f)",
+        "i = sigmoid(a_i)",
+        "n = max(a_n + 0.5, sigmoid(a_n))",
         "k = f/(f + i)",
         "h = k·h' + (1 - k)·n",
     ),
+    summed=lambda spec: ("f", "i", "n"),
+    step_from_sums=step_from_sums,
+    parallel=parallel,
     title="minLSTM",
 )
