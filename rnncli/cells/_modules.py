@@ -15,9 +15,6 @@ from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
 
 def spec_of(module: nn.Module) -> CoreSpec | None:
     """What kind of core `module` is: nn.RNN/LSTM/GRU, their *Cell forms, or ours; None where it is none of them."""
-    spec = getattr(module, "spec", None)
-    if isinstance(spec, CoreSpec):
-        return spec
     if isinstance(module, nn.RNNBase):
         kind, _, nonlinearity = module.mode.partition("_")  # LSTM, GRU, RNN_TANH, RNN_RELU
         return _spec(
@@ -35,7 +32,8 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
         nonlinearity = module.nonlinearity if isinstance(module, nn.RNNCell) else "tanh"
         kind = kind.removesuffix("Cell")
         return _spec(kind, nonlinearity, module.input_size, module.hidden_size, 1, False, 0, module.bias)
-    return None
+    spec = getattr(module, "spec", None)
+    return spec if isinstance(spec, CoreSpec) else None
 
 
 @lru_cache
@@ -59,10 +57,16 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
     spec = spec_of(module)
     assert spec is not None, f"{type(module).__name__} is not a recurrent core"
     return Weights(
-        {name: parameter_of(module, name, layer, direction) for name in spec.parameter_shapes(layer)},
+        {name: parameter_of(module, name, layer, direction) for name in _names(spec)},
         spec.nonlinearity,
         spec.all_options,
     )
+
+
+@lru_cache
+def _names(spec: CoreSpec) -> tuple[str, ...]:
+    """Of the parameters, the same in every layer. Kept, because every batch asks for them."""
+    return tuple(spec.parameter_shapes(0))
 
 
 def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnncli.cells._base import CELLS, CoreSpec, parameter_name
-from rnncli.cells._source import copied
+from rnncli.standalone import copied
 
 _MODULE = '''
 

@@ -32,7 +32,7 @@ def step_from_sums(s: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     s_f, v = s.chunk(2, dim=-1)
     f = s_f.sigmoid()
     a = eigenvalues(f, w)
-    return (a * h + v,), {"f": f, "v": v, "a": a}
+    return (a * h + w.dropped(v),), {"f": f, "v": v, "a": a}
 
 
 def parallel(s: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 def written(spec: CoreSpec) -> tuple[str, ...]:
     a = "a = 2·f - 1" if spec.option("eigenvalues") == (-1, 1) else "a = f"
-    return ("f = sigmoid(wx_f)", "v = wx_v", a, "h = a·h' + v")
+    return "f = sigmoid(a_f)", "v = a_v", a, "h = a·h' + v"
 
 
 CELL = Cell(
@@ -66,11 +66,13 @@ CELL = Cell(
     about={"h": "hidden state", "f": "forget gate", "v": "candidate", "a": "eigenvalues"},
     candidate="v",
     recurrent_weight=False,
+    drops=True,
     options={
         "eigenvalues": Option((0, 1), "where they lie: a = f, or a = 2f - 1, which can be negative", ((0, 1), (-1, 1)))
     },
+    written=written,
+    summed=lambda spec: ("f", "v"),
     step_from_sums=step_from_sums,
     parallel=parallel,
     title="LinearRNN",
-    written=written,
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnncli.cells import CELLS, CoreSpec, State, Weights, positive, recurrent_matrices
+from rnncli.cells import CELLS, CoreSpec, State, Weights, recurrent_matrices
 from rnncli.demo.written import parsed
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
@@ -23,7 +23,6 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "exp": torch.exp,
     "log": torch.log,
     "max": torch.maximum,
-    "positive": positive,
     "length": lambda v: torch.linalg.vector_norm(v, dim=1, keepdim=True),
     "first": lambda n, a, b: torch.where(n == 0, a, b),
 }

@@ -6,7 +6,7 @@ An equation is `name = sums and products`, for one unit. It may read:
     wx_g, wh_g, wx, wh  its two halves; wh_g(v): W_hh times another vector than h
     h', S'              a state before the step; weight_ch_0: the first H numbers of a parameter, or all of it
     u @ v               the sum of products of two vectors; S': a row of a matrix state; weight_b @ x
-    sigmoid tanh relu silu exp log max positive length, and first(n, a, b): a where n is 0, else b
+    sigmoid tanh relu silu exp log max length, and first(n, a, b): a where n is 0, else b
 
 and every name on the left of an equation. A name alone writes the lines of its sum and nothing else.
 """
@@ -404,5 +404,4 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "exp": lambda a: math.exp(a) if a < 700 else math.inf,
     "log": lambda a: math.log(a) if a > 0 else -math.inf,
     "max": max,
-    "positive": lambda a: a + 0.5 if a >= 0 else _sigmoid(a),
 }

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from rnncli.cells import CoreSpec, core_call, core_source
-from rnncli.cells._source import copied
 from rnncli.nn.crf import Crf
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.nn.heads import NoHead, PerStep, Tied
 from rnncli.nn.model import SequenceModel
 from rnncli.runs.open import Run
+from rnncli.standalone import copied
 from rnncli.tasks import Script
 from rnncli.training.job import cores_of
 

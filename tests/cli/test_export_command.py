@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 import rnncli
-from rnncli.cells._source import copied
 from rnncli.data.batch import Batch
 from rnncli.runs.export import export
 from rnncli.runs.open import open_run
+from rnncli.standalone import copied
 from rnncli.tasks import PredictOptions
 from tests import warm
 from tests.fixture_types import Typed
