@@ -1,12 +1,17 @@
 """Cells that an installed package adds: they do what our own do, and no file of ours names them.
 
-minlru has no W_hh and remembers; slstm has four states; matrix has a matrix among its states, and parameters of its
+minlru has no W_hh and remembers; expgate has four states; matrix has a matrix among its states, and parameters of its
 own names.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from rnncli import views
+from rnncli import names, views
+from rnncli.cells import CELLS as OUR_CELLS
 from tests.added_package import Typed, install
 
 MINLRU = '''
@@ -45,7 +51,7 @@ CELL = Cell(
 )
 '''
 SLSTM = '''
-"""slstm: exponential gates with a normalizer n and a stabilizer m. Beck et al. 2024 (arXiv:2405.04517), section 2.2."""
+"""expgate: exponential gates, a normalizer n and a stabilizer m. Beck et al. 2024 (arXiv:2405.04517), section 2.2."""
 from rnncli.cells import Cell
 
 
@@ -115,7 +121,9 @@ CELL = Cell(
     recurrent_weight=False,
 )
 '''
-CELLS = {"minlru": MINLRU, "slstm": SLSTM, "matrix": MATRIX}
+CELLS = {"minlru": MINLRU, "expgate": SLSTM, "matrix": MATRIX}
+# our own cells pass the same tests, which take long for all of them; tests/test_every_cell.py has shorter ones
+EVERY = [*CELLS, *(pytest.param(cell, marks=pytest.mark.evidence) for cell in OUR_CELLS.files)]
 
 
 @pytest.fixture(scope="module")
@@ -135,29 +143,43 @@ def checked(typed: Typed, line: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EVERY)
 def test_it_demos(typed: Typed, cell: str) -> None:
-    equation = CELLS[cell].partition('equation="')[2].partition('"')[0]
-    assert equation in typed.well(f"rnncli demo --cell {cell}")
+    if cell in CELLS:
+        equation = CELLS[cell].partition('equation="')[2].partition('"')[0]
+        assert equation in typed.well(f"rnncli demo --cell {cell}")
     assert "bad" not in typed.well(f"rnncli demo --cell {cell} --proofs")
     for more in ("--num-layers 2 --bidirectional --full", "--input hello", "--proofs"):
         checked(typed, f"rnncli demo --cell {cell} {more} --json")
     checked(typed, f"rnncli demo --cell rnn,{cell} --json")
+    runs_as_a_script(typed, cell)
     found = checked(typed, f"rnncli demo --cell {cell} --json")
     shapes = {one["name"]: one["shape"] for one in found["tensors"]}
     if cell == "matrix":
         assert (shapes["l0.fwd.C"], shapes["C_0"], shapes["l0.fwd.w_f"]) == ([3, 1, 2, 2], [1, 1, 2, 2], [1, 4])
-    if cell == "slstm":
+    if cell == "expgate":
         assert {"l0.fwd.m", "l0.fwd.n", "n_0", "l0.fwd.gate.i"} <= shapes.keys()
         assert "one-linear" not in {check["name"] for check in found["checks"]}  # whose sums nobody wrote out
 
 
-@pytest.mark.parametrize("option", ["--explain 1", "--explain-backward 1", "--code"])
+def runs_as_a_script(typed: Typed, cell: str) -> None:
+    """--code prints what the demo shows, without rnncli."""
+    shown = checked(typed, f"rnncli demo --cell {cell} --dtype float64 --json")["tensors"]
+    (h,) = (one["values"] for one in shown if one["name"] == "l0.fwd.h")
+    script, printed = typed.well(f"rnncli demo --cell {cell} --dtype float64 --code"), io.StringIO()
+    assert "rnncli" not in script.replace("as rnncli draws it", "")
+    with contextlib.redirect_stdout(printed):
+        exec(compile(script, "demo.py", "exec"), {"__name__": "__main__"})
+    numbers = [float(one) for one in re.findall(r"-?[0-9]+\.[0-9]+", printed.getvalue())]
+    assert numbers == pytest.approx([value for step in h for row in step for value in row], abs=1e-4)
+
+
+@pytest.mark.parametrize("option", ["--explain 1", "--explain-backward 1"])
 def test_what_is_not_written_out_for_it_is_said(typed: Typed, option: str) -> None:
-    assert typed(f"rnncli demo --cell slstm {option}")["code"] == 2
+    assert typed(f"rnncli demo --cell expgate {option}")["code"] == 2
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EVERY)
 def test_it_trains_and_resumes(typed: Typed, cell: str) -> None:
     train = f"rnncli train hello --set model.cell={cell} --set model.num_layers=2 --set model.dropout=0.25"
     typed.well(f"{train} --set model.bidirectional=true --epochs 6 --out {cell}-whole")
@@ -171,10 +193,23 @@ def test_it_trains_and_resumes(typed: Typed, cell: str) -> None:
     typed.well(f"rnncli export {cell}-whole {cell}-export")
     exported = load_file(typed.folder / f"{cell}-export" / "model.safetensors")
     assert exported.keys() == load_file(whole).keys()
-    assert typed(f"rnncli export {cell}-whole {cell}-onnx --onnx")["code"] == 2
+    answers(typed, f"{cell}-whole", typed.folder / f"{cell}-export" / "load.py")
+    if cell not in names.torch_cells():
+        assert typed(f"rnncli export {cell}-whole {cell}-onnx --onnx")["code"] == 2
 
 
-@pytest.mark.parametrize("cell", CELLS)
+def answers(typed: Typed, run: str, script: Path) -> None:
+    """load.py says what predict says, and imports nothing of ours."""
+    assert "import rnncli" not in script.read_text("utf-8")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["load.py", "hello"])
+        runpy.run_path(str(script))
+    predicted = typed.well(f"rnncli predict {run} hello")
+    assert re.findall(r"predicted '(.+)'", printed.getvalue())[0] in predicted
+
+
+@pytest.mark.parametrize("cell", EVERY)
 def test_it_is_inspected(typed: Typed, cell: str) -> None:
     """A run in every view, and its weights as a file of somebody's."""
     train = f"rnncli train hello --set model.cell={cell} --set model.num_layers=2 --set model.bidirectional=true"
@@ -186,12 +221,12 @@ def test_it_is_inspected(typed: Typed, cell: str) -> None:
     found = checked(typed, f"rnncli inspect {cell}-seen steps --layer 0 --direction fwd --json")
     assert len(found["rows"]) == 5
     weights = f"{cell}-seen/model.safetensors"
-    if cell != "matrix":  # which has no weight_ih for a file to be known by
+    if cell not in ("matrix", "feedforward"):  # which has no weight_ih for a file to be known by
         for view in ("", "gradients", "memory"):
             checked(typed, f"rnncli inspect {weights} {view} --cell {cell} --json")
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EVERY)
 @pytest.mark.parametrize(
     "others", [(), pytest.param(("names", "memory-copy", "image-sequences"), marks=pytest.mark.evidence)], ids=len
 )
@@ -203,14 +238,15 @@ def test_every_kind_of_task_trains_it(typed: Typed, cell: str, others: tuple[str
     typed.well(f"rnncli train translation --data pairs.tsv {model} --set model.bidirectional=true")
     for recipe in ("forecasting", *others):
         typed.well(f"rnncli train {recipe} {model}")
-    assert cell in typed.well(f"rnncli train hello --set train.compare=[{cell},rnn-relu] --epochs 2")
+    compared = cell if cell in CELLS else next(one for one in names.compared_cells() if one.startswith(cell))
+    assert cell in typed.well(f"rnncli train hello --set train.compare=[{compared},feedforward] --epochs 2")
 
 
 def test_it_is_listed_and_its_name_is_checked(typed: Typed) -> None:
     assert '"minlru"' in typed.well("rnncli recipes schema")
-    typo = typed("rnncli train hello --set model.cell=slstn --dry-run")
+    typo = typed("rnncli train hello --set model.cell=expgatd --dry-run")
     assert typo["code"] == 2
-    assert "did you mean slstm?" in typo["err"]
+    assert "did you mean expgate?" in typo["err"]
     for wrong in ("model.nonlinearity=relu", "model.proj_size=2", "model.engine=torch"):
         assert typed(f"rnncli train hello --set model.cell=minlru --set {wrong} --dry-run")["code"] == 2, wrong
 

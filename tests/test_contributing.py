@@ -118,15 +118,15 @@ def test_a_cell(copy: Path) -> None:
         for name in ("shapes", "params", "states", "saturation", "neurons", "memory", "padding", "influence")
     ]
     said = use("A cell", copy, "rnncli inspect last --json", *views, "rnncli inspect last steps --json",
-               "rnncli train hello --set model.cell=mgu --set model.num_layers=2 --set model.bidirectional=true",
+               "rnncli train hello --set model.cell=onegate --set model.num_layers=2 --set model.bidirectional=true",
                "rnncli recipes schema")  # fmt: skip
-    trained = said["rnncli train hello --set model.cell=mgu"]
-    assert re.search(r"^mgu +1\.0000", trained, re.M), trained
+    trained = said["rnncli train hello --set model.cell=onegate"]
+    assert re.search(r"^onegate +1\.0000", trained, re.M), trained
     assert "h_t = (1-f)⊙h_(t-1) + f⊙n" in said["rnncli inspect last steps"]
     for line, out in said.items():
         if line.endswith("--json"):
             assert all(check["ok"] for check in json.loads(out)["checks"]), line
-    assert '"mgu"' in said["rnncli recipes schema"]
+    assert '"onegate"' in said["rnncli recipes schema"]
     holds(*files)
     suite(copy, "tests/test_every_cell.py", "tests/test_names.py")
     script = """
@@ -135,7 +135,7 @@ from rnncli.cells import CELLS, CoreSpec, Weights
 from rnncli.nn.recurrent import make_core, run_by
 from rnncli.cells import weights_of
 torch.manual_seed(0)
-core = make_core(CoreSpec("mgu", "tanh", 3, 4)).double()
+core = make_core(CoreSpec("onegate", "tanh", 3, 4)).double()
 x = torch.randn(5, 2, 3, dtype=torch.float64)
 output, _ = run_by("loop", core, x)
 w, h = weights_of(core), torch.zeros(2, 4, dtype=torch.float64)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from rnncli import views
-from rnncli.cells import CELLS, CoreSpec, weights_of
+from rnncli.cells import CELLS, REGULARIZERS, CoreSpec, OptionValue, weights_of
+from rnncli.demo.network import build
+from rnncli.demo.page import demo_page
+from rnncli.demo.script import code
+from rnncli.demo.settings import Settings, Shown, spec_for, with_values
+from rnncli.demo.written import equations_of
 from rnncli.nn.recurrent import keep_state, make_core, run, run_by
 from rnncli.replay import initial_state, run_layer, trace
 from rnncli.tasks import load_recipe
@@ -16,6 +25,21 @@ from rnncli.weights import find_cores
 D64 = torch.float64
 ALL = [(cell, nonlinearity) for cell in CELLS for nonlinearity in CELLS[cell].nonlinearities]
 IDS = ["-".join(one) for one in ALL]
+OPTIONS: list[tuple[str, dict[str, OptionValue]]] = [
+    *((cell, {}) for cell in CELLS),
+    ("lstm", {"peephole": True}),
+    ("lstm", {"coupled": True, "peephole": True}),
+    ("lstm", {"layer_norm": True}),
+    ("slstm", {"heads": 2}),
+    ("deltanet", {"beta": (0, 2)}),
+    ("linear", {"eigenvalues": (-1, 1)}),
+    ("gru", {"zoneout": 0.25}),
+]
+NAMED = [" ".join((cell, *options)) for cell, options in OPTIONS]
+
+
+def settings_of(cell: str, options: dict[str, OptionValue], **more: bool | int | str) -> Settings:
+    return with_values(Settings(cell=cell, options=tuple(options.items())), more)
 
 
 def states_of(spec: CoreSpec, B: int) -> tuple[Tensor, ...]:
@@ -107,6 +131,60 @@ def test_every_view_of_hello(cell: str) -> None:
         if views.load_view(view).NEEDS:
             continue
         assert all(check.ok for check in views.page(view, subject).checks()), view
+
+
+def test_every_option_is_tried() -> None:
+    tried = {(cell, name) for cell, options in OPTIONS for name in options}
+    own = {(cell, name) for cell in CELLS.files for name in CELLS[cell].options if name not in REGULARIZERS}
+    assert own <= tried
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
+def test_its_demo(cell: str, options: dict[str, OptionValue]) -> None:
+    """Equations, sums by hand, proofs: of one cell, and of two layers in both directions."""
+    for single in (True, False):
+        more: dict[str, bool | int] = {} if single else {"num_layers": 2, "bidirectional": True, "nice": True}
+        settings = settings_of(cell, options, **more)
+        pages = [demo_page(settings, Shown()), demo_page(settings, Shown(proofs=True))]
+        if equations_of(spec_for(settings)):
+            pages.append(demo_page(settings, Shown(explain="all")))
+            assert "sums-by-hand" in {check.name for check in pages[-1].checks()}
+        for page in pages:
+            assert all(check.ok for check in page.checks()), [check for check in page.checks() if not check.ok]
+    unwritten = CELLS[cell].written is None or bool({"layer_norm", "zoneout"} & options.keys())
+    assert bool(equations_of(spec_for(settings))) != unwritten
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
+def test_its_script(cell: str, options: dict[str, OptionValue]) -> None:
+    """The script that --code prints ends with the states that the demo ends with, without rnncli."""
+    settings = settings_of(cell, options, dtype="float64", num_layers=2, bidirectional=True)
+    net, printed = build(settings), io.StringIO()
+    made: dict[str, Any] = {"__name__": "__main__"}
+    script = code(settings)
+    assert "rnncli" not in script.replace("as rnncli draws it", "")
+    with contextlib.redirect_stdout(printed):
+        exec(compile(script, "demo.py", "exec"), made)
+    output, _ = run_by("loop", net.core.eval(), net.x)
+    torch.testing.assert_close(made["output"], output, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
+def test_its_trace(cell: str, options: dict[str, OptionValue]) -> None:
+    """With options as without: padded, two layers, both directions; every gate by name; the weights known again."""
+    torch.manual_seed(4)
+    spec = CoreSpec(cell, "tanh", 3, 4, 2, True, options=tuple(options.items()))
+    core = make_core(spec).double().eval()
+    keep_state(core)
+    x, lengths = torch.randn(5, 3, 3, dtype=D64), torch.tensor([5, 1, 3])
+    made = trace(core, call=lambda: run(core, x, lengths))
+    assert all(check.ok for check in made.checks)
+    assert {f"l1.bwd.gate.{gate}" for gate in CELLS[cell].gates} <= set(made.names())
+    (found,) = find_cores(core.state_dict(), cell=cell)
+    told = {
+        name: value for name, value in options.items() if name not in ("beta", "eigenvalues", "zoneout")
+    }  # which change no shape
+    assert dict(found.spec.options) == told
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -51,7 +51,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "name": ("runs/summary.py", "pages/learning.py"),
     "best.bound.by": "bench/pages.py",
     "figure.bound.by": "bench/pages.py",
-    "one.verdict": "bench/recipes_page.py",
+    "one.verdict": ("bench/recipes_page.py", "bench/versus_page.py"),
     "on": ("runs/evaluation.py", "sweep/pages.py"),
     "splits.held_out": "runs/evaluation.py",
     "*_COUNTED[what]": "runs/summary.py",
@@ -122,7 +122,7 @@ def through_variables() -> set[str]:
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= set(views.GROUPS)
     found |= {text for name in CELLS for text in CELLS[name].about.values()}
-    found |= {"faster", "slower", "inconclusive", "calls", "products", "elements"}
+    found |= {"faster", "slower", "inconclusive", "withdrawn", "calls", "products", "elements"}
     for name in tasks.task_names():
         task = tasks.load_task(name)
         found |= {*task.METRICS, getattr(task, "COUNTED", "steps")}

@@ -179,7 +179,7 @@ def test_rows_decide_the_cell() -> None:
         find_cores(lstm, nonlinearity="relu")
     assert find_cores(lstm, cell="lstm")[0].spec.cell == "lstm"
     with pytest.raises(DataError, match=r"rnn has H rows, gru 3·H, lstm 4·H"):
-        find_cores({"weight_ih_l0": torch.zeros(10, 3), "weight_hh_l0": torch.zeros(10, 5)})
+        find_cores({"weight_ih_l0": torch.zeros(25, 3), "weight_hh_l0": torch.zeros(25, 5)})
 
 
 def test_missing_and_misfit_parts() -> None:

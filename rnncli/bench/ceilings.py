@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rnncli.bench.measure import rate_moved
+
 Product = Callable[[Tensor, Tensor], Tensor]  # x (n, k), W (m, k) -> x W', (n, m)
 
 SQUARE = 1024
@@ -25,6 +27,23 @@ class Ceiling:
 
     rate: float
     path: str
+
+
+@dataclass(frozen=True)
+class Around:
+    """The ceiling just before a row was timed, and just after it."""
+
+    before: Ceiling
+    after: Ceiling
+
+    @property
+    def rate(self) -> float:
+        return (self.before.rate + self.after.rate) / 2
+
+    @property
+    def moved(self) -> bool:
+        """Whether a share of it is doubtful."""
+        return rate_moved(self.before.rate, self.after.rate)
 
 
 def has_one_dnn(device: torch.device) -> bool:

@@ -1,8 +1,8 @@
 """`rnncli bench --compare OLD.json`: figures of an earlier bench of the same machine beside those of now.
 
 Absolute times of two runs are not compared: a machine's clock, its load and its memory differ from hour to hour. Each
-run measured its own yardsticks, the product ceiling and the cost of a call; what is compared is each row's speed in
-units of the yardstick that bounds it, with the intervals of both runs.
+run measured its own yardsticks, the product ceiling around each row and the cost of a call; what is compared is each
+row's speed in units of the yardstick that bounds it, with the intervals of both runs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from rnncli.bench.machine import IDENTITY
-from rnncli.bench.measure import Interval
+from rnncli.bench.measure import Interval, rate_moved
 from rnncli.bench.pages import SCHEMA
 from rnncli.bench.verdicts import VERDICTS
 from rnncli.errors import DataError, UsageError
@@ -26,7 +27,8 @@ from rnncli.report import to_json
 
 @dataclass(frozen=True)
 class Speed:
-    """One row of a bench. rate: tokens a second. bound: the yardstick that bounds it."""
+    """One row of a bench. rate: tokens a second. bound: the yardstick that bounds it. ceiling: FLOPs a second of a
+    product; moved: it was another one when the row was done."""
 
     cell: str
     what: str
@@ -38,6 +40,8 @@ class Speed:
     seconds: Interval
     rate: float
     bound: str
+    ceiling: float
+    moved: bool
 
     @property
     def key(self) -> tuple[str | int, ...]:
@@ -46,15 +50,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is compared of a bench. ceiling: FLOPs a second of a product; call: seconds of a call."""
+    """What is compared of a bench. call: seconds of a call."""
 
     torch: str
     machine: Mapping[str, Json]
     dtype: str
     device: str
-    ceiling: float
     call: float
-    moved: bool
     rows: Sequence[Speed]
 
 
@@ -80,25 +82,29 @@ def read_old(path: Path) -> Figures:
 def figures_of(document: Mapping[str, Json]) -> Figures:
     """Raises ValueError, KeyError or IndexError: no document of a bench of rows."""
     config = json_object(document["config"])
+    whole = json_number(json_object(json_list(config["ceilings"])[0])["flops"])
+    moved = bool(config.get("moved"))  # 0.1 measured the ceiling once for all rows
     return Figures(
         str(document.get("torch")),
         json_object(config["machine"]),
         str(config.get("dtype")),
         str(config.get("device")),
-        json_number(json_object(json_list(config["ceilings"])[0])["flops"]),
         json_number(config["call_seconds"]),
-        bool(config.get("moved")),
-        [_speed(json_object(row)) for row in json_list(document["rows"])],
+        [_speed(json_object(row), whole, moved) for row in json_list(document["rows"])],
     )
 
 
-def _speed(row: Mapping[str, Json]) -> Speed:
+def _speed(row: Mapping[str, Json], whole: float, moved: bool) -> Speed:
+    """whole, moved: of a row that has no ceiling of its own."""
     H, B, T, threads = (int(json_number(row[key])) for key in ("H", "B", "T", "threads"))
     seconds = Interval(*(json_number(row[key]) for key in ("seconds", "seconds_low", "seconds_high")))
     engine = str(row["engine"])
     engine = ENGINE_ALIASES.get(engine, engine)
     rate, bound = json_number(row["tokens_per_second"]), str(row["bound"])
-    return Speed(str(row["cell"]), str(row["pass"]), engine, H, B, T, threads, seconds, rate, bound)
+    if "ceiling_flops" in row:
+        before, after = json_number(row["ceiling_flops"]), json_number(row["ceiling_flops_after"])
+        whole, moved = (before + after) / 2, rate_moved(before, after)
+    return Speed(str(row["cell"]), str(row["pass"]), engine, H, B, T, threads, seconds, rate, bound, whole, moved)
 
 
 def require_same_machine(old: Mapping[str, Json], new: Mapping[str, Json], *, force: bool) -> list[str]:
@@ -132,12 +138,14 @@ def compared(page: Page, now: Page, old: Figures) -> Page:
     """`page` with a table of what changed since `old`. now: the document page of the new figures."""
     new = figures_of(to_json(now))
     then = {row.key: row for row in old.rows}
-    products, calls = new.ceiling / old.ceiling, old.call / new.call
+    calls, seen = old.call / new.call, list[float]()
     rows: list[list[Entry]] = []
     for row in new.rows:
         before = then.get(row.key)
         if before is None:
             continue
+        products = row.ceiling / before.ceiling
+        seen.append(products)
         yard = {"products": products, "calls": calls}.get(row.bound, (products * calls) ** 0.5)
         change = Interval(
             before.seconds.value / row.seconds.value / yard,
@@ -145,7 +153,7 @@ def compared(page: Page, now: Page, old: Figures) -> Page:
             before.seconds.high / row.seconds.low / yard,
         )
         verdict = tr("faster") if change.low > 1 else tr("slower") if change.high < 1 else tr("no sure change")
-        if old.moved or new.moved:
+        if before.moved or row.moved:
             verdict = tr("withdrawn")
         sizes = f"{row.H}/{row.B}/{row.T}"
         rows.append([row.cell, sizes, row.engine, row.threads, before.rate, row.rate, change.as_tuple(), verdict])
@@ -165,7 +173,7 @@ def compared(page: Page, now: Page, old: Figures) -> Page:
             tr("machine"),
             tr(
                 "products {products}, calls {calls} times as fast as then; now / then is measured against these",
-                products=f"{products:.2f}",
+                products=f"{median(seen):.2f}" if seen else "?",
                 calls=f"{calls:.2f}",
             ),
         ],

@@ -10,25 +10,24 @@ from functools import partial
 
 import torch
 
-from rnncli.bench.ceilings import Ceiling, call_seconds, serial_ceiling, square_ceiling
+from rnncli.bench.ceilings import Around, Ceiling, call_seconds, serial_ceiling, square_ceiling
 from rnncli.bench.measure import (
     ROUNDS,
+    Arm,
     Interval,
-    Verdict,
+    Paired,
     Watch,
     median_of,
     paired_ratio,
     percentile,
-    rate_moved,
-    ratio_moved,
+    row_by_row,
     spread_of,
     take_turns,
-    verdict_of,
     warm_up,
 )
 from rnncli.bench.memory import peak_of
 from rnncli.bench.sizes import Pass, Row
-from rnncli.bench.work import Bound, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
+from rnncli.bench.work import Bound, Made, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
 from rnncli.cells import CELLS
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import UsageError
@@ -61,8 +60,9 @@ class Plan:
 class Figure:
     """One engine with one thread count on one row. seconds: of one run of the whole row, or of one streamed step.
 
-    ratio: how many times as fast as `over`, the engine before it in the table, paired by round. latencies: 50th, 90th
-    and 99th percentile of single steps. memory: the peak in bytes, where it is measured.
+    paired: how many times as fast as `over`, the engine before it in the table. of_ceiling: of the product ceiling
+    measured around this row; of_serial: of that of one step's product. latencies: 50th, 90th and 99th percentile of
+    single steps. memory: the peak in bytes, where it is measured.
     """
 
     row: Row
@@ -77,61 +77,77 @@ class Figure:
     of_ceiling: float
     of_serial: float | None  # None: without W_hh no product waits for the step before
     bound: Bound
+    ceiling: Around
     over: str = ""
-    ratio: Interval | None = None
-    verdict: Verdict = "inconclusive"
+    paired: Paired | None = None
     latencies: tuple[float, float, float] | None = None
     memory: int | None = None
 
 
 @dataclass(frozen=True)
 class Contest:
-    """The fastest engine and thread count of a row, and whether it surely beats the next: its paired ratio to that."""
+    """The fastest engine and thread count of a row, and whether it surely beats the next: paired with that."""
 
     row: Row
     winner: Figure
     second: Figure | None
-    ratio: Interval | None
-    verdict: Verdict
+    paired: Paired | None
     automatic: str  # what engine: auto takes here
     over_automatic: Interval | None  # how many times as fast the winner is as that engine, same threads
+
+    @property
+    def verdict(self) -> str:
+        return "inconclusive" if self.paired is None else self.paired.verdict
+
+
+@dataclass(frozen=True)
+class RowFound:
+    """What one row gave. difference: the largest between engines, as a share, and what rounding may make. after: the
+    ceiling of each thread count when the row was done."""
+
+    figures: list[Figure]
+    contest: Contest
+    difference: Found
+    after: dict[int, Ceiling]
 
 
 @dataclass
 class Measured:
-    """All figures of a bench, and what was measured again at its end."""
+    """All rows of a bench that were measured. ended: what ended it before the last one."""
 
     plan: Plan
     device: str
-    figures: list[Figure]
-    contests: list[Contest]
-    ceilings: dict[int, Ceiling]  # by thread count
-    ceilings_after: dict[int, Ceiling]
+    rows: list[RowFound]
     call: float
-    first: Interval | None
-    first_after: Interval | None
     watch: Watch
-    difference: Found  # the largest between engines, as a share, and what rounding may make
+    ended: BaseException | None
 
     @property
-    def moved(self) -> list[str]:
-        """What was not the same at the end; where anything is named, no verdict holds."""
-        found = []
-        for threads, ceiling in self.ceilings.items():
-            if rate_moved(ceiling.rate, self.ceilings_after[threads].rate):
-                found.append("ceiling")
-                break
-        if self.first is not None and self.first_after is not None and ratio_moved(self.first, self.first_after):
-            found.append("first row")
-        return found
+    def figures(self) -> list[Figure]:
+        return [figure for row in self.rows for figure in row.figures]
+
+    @property
+    def contests(self) -> list[Contest]:
+        return [row.contest for row in self.rows]
+
+    @property
+    def difference(self) -> Found:
+        return max((row.difference for row in self.rows), key=ratio)
+
+    def ceilings(self, threads: int) -> list[Ceiling]:
+        """Of that thread count, in the order they were measured."""
+        first = next(figure for figure in self.figures if figure.threads == threads)
+        return [first.ceiling.before, *(row.after[threads] for row in self.rows)]
 
 
-def nothing(what: str, done: int, total: int) -> None:
+def nothing(*_: object) -> None:
     """For who does not want to be told."""
 
 
-def measure_rows(plan: Plan, told: Told = nothing) -> Measured:
-    """Measure every row of the plan. Raises CheckFailed where engines disagree, Missing (device, memory), UsageError.
+def measure_rows(plan: Plan, told: Told = nothing, done: Callable[[RowFound], object] = nothing) -> Measured:
+    """Measure every row of the plan; `done` is told of each. What ends it early leaves the rows before, see
+    `Measured.ended`; at the first row it is raised: CheckFailed where engines disagree, Missing (device, memory),
+    UsageError.
 
     Thread count, denormals and random state are put back as they were.
     """
@@ -145,35 +161,16 @@ def measure_rows(plan: Plan, told: Told = nothing) -> Measured:
             require_memory(row.memory(dtype.itemsize), tr("the row {sizes}", sizes=row.sizes), where="--size")
         told(tr("the machine's products"), 0, len(plan.rows))
         ceilings = _ceilings(plan, setting)
-        figures: list[Figure] = []
-        contests: list[Contest] = []
-        difference: Found = (0.0, 0.0)
-        for k, row in enumerate(plan.rows):
-            told(f"{row.cell} {row.sizes}", k, len(plan.rows))
-            found, contest, apart = _measure(row, plan, setting, ceilings, watch)
-            figures += found
-            contests.append(contest)
-            difference = max(apart, difference, key=ratio)
-        told(tr("the first row again"), len(plan.rows), len(plan.rows))
-        first = next((figure.ratio for figure in figures if figure.ratio is not None), None)
-        after = None
-        if first is not None:
-            row = next(figure.row for figure in figures if figure.ratio is not None)
-            again, _, _ = _measure(row, plan, setting, ceilings, watch)
-            after = next((figure.ratio for figure in again if figure.ratio is not None), None)
-        return Measured(
-            plan,
-            device.type,
-            figures,
-            contests,
-            ceilings,
-            _ceilings(plan, setting),
-            call_seconds(),
-            first,
-            after,
-            watch,
-            difference,
-        )
+
+        def measure(k: int) -> RowFound:
+            nonlocal ceilings
+            told(f"{plan.rows[k].cell} {plan.rows[k].sizes}", k, len(plan.rows))
+            found = _measure(plan.rows[k], plan, setting, ceilings, watch)
+            ceilings = found.after
+            return found
+
+        rows, ended = row_by_row(range(len(plan.rows)), measure, done)
+        return Measured(plan, device.type, rows, call_seconds(), watch, ended)
     finally:
         torch.set_num_threads(threads_before)
         torch.set_flush_denormal(False)
@@ -199,10 +196,8 @@ def _engines(row: Row, plan: Plan, setting: Setting) -> list[str]:
     return list(plan.engines) or here
 
 
-def _measure(
-    row: Row, plan: Plan, setting: Setting, ceilings: dict[int, Ceiling], watch: Watch
-) -> tuple[list[Figure], Contest, Found]:
-    """All engines and thread counts of one row, in turn; the winner; the largest difference between engines."""
+def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling], watch: Watch) -> RowFound:
+    """All engines and thread counts of one row, in turn. before: the ceiling of each thread count just now."""
     made = make(row, setting)
     torch.set_num_threads(plan.threads[0])
     engines = _engines(row, plan, setting)
@@ -217,45 +212,57 @@ def _measure(
     for found in latencies.values():
         found.clear()
     wall, processor = time.perf_counter(), time.process_time()
-    rounds = take_turns(list(arms.values()), plan.rounds, plan.budget)
+    take_turns(list(arms.values()), plan.rounds, plan.budget)
     if plan.threads == (1,) and setting.device.type == "cpu":
         watch.wall += time.perf_counter() - wall
         watch.processor += time.process_time() - processor
+    after = _ceilings(plan, setting)
     figures = []
     for threads in plan.threads:
         torch.set_num_threads(threads)
-        cell = CELLS[row.cell]
-        serial = serial_ceiling(row.B, row.H, cell.num_gates, setting.dtype, setting.device)
-        bound = bounds(made, engines, BOUND_ROUNDS, plan.budget / 2)
-        for k, engine in enumerate(engines):
-            arm = arms[engine, threads]
-            seconds = median_of(arm.times)
-            steps = 1 if setting.what == "step" else row.T
-            speed = row.flops(setting.what) * steps / row.T / seconds.value
-            over = engines[k - 1] if k else ""
-            ratio = paired_ratio(arms[over, threads].times, arm.times) if over else None
-            figures.append(
-                Figure(
-                    row,
-                    engine,
-                    threads,
-                    path_of(row, setting, engine),
-                    seconds,
-                    arm.cold,
-                    spread_of(arm.times),
-                    rounds,
-                    row.B * steps / seconds.value,
-                    speed / ceilings[threads].rate,
-                    speed / serial.rate if cell.recurrent_weight else None,
-                    bound[engine],
-                    over,
-                    ratio,
-                    verdict_of(ratio, rounds) if ratio is not None else "inconclusive",
-                    _percentiles(latencies[engine, threads]),
-                    peak_of(partial(made.once, engine), setting.device) if plan.memory else None,
-                )
+        mine = {engine: arms[engine, threads] for engine in engines}
+        waits = {engine: latencies[engine, threads] for engine in engines}
+        figures += _figures(made, plan, threads, mine, waits, Around(before[threads], after[threads]))
+    contest = _contest(row, figures, {key: arm.times for key, arm in arms.items()}, setting)
+    return RowFound(figures, contest, difference, after)
+
+
+def _figures(
+    made: Made, plan: Plan, threads: int, arms: dict[str, Arm], latencies: dict[str, list[float]], ceiling: Around
+) -> list[Figure]:
+    """Of every engine on a row, with the threads now set."""
+    row, setting, figures = made.row, made.setting, list[Figure]()
+    cell = CELLS[row.cell]
+    serial = serial_ceiling(row.B, row.H, cell.num_gates, setting.dtype, setting.device)
+    bound = bounds(made, list(arms), BOUND_ROUNDS, plan.budget / 2)
+    over = ""
+    for engine, arm in arms.items():
+        seconds = median_of(arm.times)
+        steps = 1 if setting.what == "step" else row.T
+        speed = row.flops(setting.what) * steps / row.T / seconds.value
+        figures.append(
+            Figure(
+                row,
+                engine,
+                threads,
+                path_of(row, setting, engine),
+                seconds,
+                arm.cold,
+                spread_of(arm.times),
+                len(arm.times),
+                row.B * steps / seconds.value,
+                speed / ceiling.rate,
+                speed / serial.rate if cell.recurrent_weight else None,
+                bound[engine],
+                ceiling,
+                over,
+                Paired.of(arms[over].times, arm.times) if over else None,
+                _percentiles(latencies[engine]),
+                peak_of(partial(made.once, engine), setting.device) if plan.memory else None,
             )
-    return figures, _contest(row, figures, {key: arm.times for key, arm in arms.items()}, rounds, setting), difference
+        )
+        over = engine
+    return figures
 
 
 def _timed(run: Callable[[], object], into: list[float]) -> Callable[[], object]:
@@ -274,22 +281,21 @@ def _percentiles(latencies: list[float]) -> tuple[float, float, float] | None:
 
 
 def _contest(
-    row: Row, figures: Sequence[Figure], times: dict[tuple[str, int], list[float]], rounds: int, setting: Setting
+    row: Row, figures: Sequence[Figure], times: dict[tuple[str, int], list[float]], setting: Setting
 ) -> Contest:
     ranked = sorted(figures, key=lambda figure: figure.seconds.value)
     winner = ranked[0]
     mine = times[winner.engine, winner.threads]
     second = ranked[1] if len(ranked) > 1 else None
-    ratio = paired_ratio(times[second.engine, second.threads], mine) if second is not None else None
     train = setting.what == "train"
-    automatic = choose_engine(spec_of_row(row), setting.dtype, setting.device.type, T=row.T, gradients=train)
+    T = 1 if setting.what == "step" else row.T
+    automatic = choose_engine(spec_of_row(row), setting.dtype, setting.device.type, T=T, B=row.B, gradients=train)
     other = times.get((automatic, winner.threads)) if automatic != winner.engine else None
     return Contest(
         row,
         winner,
         second,
-        ratio,
-        verdict_of(ratio, rounds) if ratio is not None else "inconclusive",
+        Paired.of(times[second.engine, second.threads], mine) if second is not None else None,
         automatic,
         paired_ratio(other, mine) if other is not None else None,
     )

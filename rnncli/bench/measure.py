@@ -14,9 +14,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
-Verdict = Literal["faster", "slower", "inconclusive"]
+from rnncli.errors import RnncliError
+
+Verdict = Literal["faster", "slower", "inconclusive", "withdrawn"]
+RowT = TypeVar("RowT")
+FoundT = TypeVar("FoundT")
 
 ROUNDS = 21  # of each row, unless told
 FEWEST = 5  # rounds: with five, the interval still reaches from the smallest ratio to the largest
@@ -24,7 +28,7 @@ DRAWS = 2000  # of the bootstrap
 SHORTEST = 0.01  # seconds: a shorter run is repeated until one timing is at least this long
 SLOW = 2.0  # seconds: such a run is not warmed up twice
 WIDE = 0.10  # a middle half of the times wider than this share of the median is said
-MOVED = 0.10  # a yardstick that changed by more than this share, from the beginning to the end, withdraws the verdict
+MOVED = 0.10  # two measurements of the same thing that are further apart than this share disagree
 
 
 @dataclass
@@ -100,15 +104,56 @@ def median_of(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
-    """Median over rounds of over[k] / under[k]. Given times, above 1 means that `under` is the faster one."""
+    """Median over rounds of over[k] / under[k]; see `Paired`."""
     return median_of([a / b for a, b in zip(over, under, strict=True)])
 
 
-def verdict_of(ratio: Interval, rounds: int) -> Verdict:
-    """Of the arm under the line of `paired_ratio`: the whole interval must lie on one side of 1."""
-    if rounds < FEWEST:
-        return "inconclusive"
-    return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "inconclusive"
+@dataclass(frozen=True)
+class Paired:
+    """How many times as fast one arm is as another, paired by round. halves: the same over the first half of the rounds
+    and over the others; None where these are too few to decide anything."""
+
+    ratio: Interval
+    halves: tuple[Interval, Interval] | None
+    rounds: int
+
+    @classmethod
+    def of(cls, over: Sequence[float], under: Sequence[float]) -> Paired:
+        """over, under: times, a value each round; above 1, `under` is the faster arm."""
+        rounds = len(over)
+        half = rounds // 2
+        halves = None
+        if half >= FEWEST:
+            halves = paired_ratio(over[:half], under[:half]), paired_ratio(over[half:], under[half:])
+        return cls(paired_ratio(over, under), halves, rounds)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The whole interval lies on one side of 1, and the rounds agree with each other."""
+        if self.halves is not None and ratio_moved(*self.halves):
+            return "withdrawn"
+        if self.rounds < FEWEST:
+            return "inconclusive"
+        return "faster" if self.ratio.low > 1 else "slower" if self.ratio.high < 1 else "inconclusive"
+
+
+def row_by_row(
+    rows: Sequence[RowT], measure: Callable[[RowT], FoundT], done: Callable[[FoundT], object]
+) -> tuple[list[FoundT], BaseException | None]:
+    """What each row gave, and what ended this early: a signal, or an error of a later row. `done` is told of each.
+
+    Where no row is done, there is nothing to keep, and it is raised.
+    """
+    found: list[FoundT] = []
+    try:
+        for row in rows:
+            found.append(measure(row))
+            done(found[-1])
+    except (KeyboardInterrupt, SystemExit, RnncliError) as end:
+        if not found:
+            raise
+        return found, end
+    return found, None
 
 
 def spread_of(times: Sequence[float]) -> float:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 import torch
 
-from rnncli.bench.engines import Figure, Measured
+from rnncli.bench.engines import Figure, Measured, RowFound
 from rnncli.bench.machine import machine
-from rnncli.bench.measure import WIDE, Interval
+from rnncli.bench.measure import WIDE
 from rnncli.bench.sizes import Axis, Row
 from rnncli.bench.verdicts import VERDICTS, verdicts
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Message, Page, Record, Series, Table
+from rnncli.report import numbers
 
 SCHEMA = "rnncli/bench/1"
 
@@ -58,28 +60,19 @@ def page_of(measured: Measured, records: Sequence[Record], title: str) -> Page:
             "rounds": plan.rounds,
             "time_budget": plan.budget,
             "ceilings": [
-                {
-                    "threads": threads,
-                    "flops": ceiling.rate,
-                    "path": ceiling.path,
-                    "flops_after": measured.ceilings_after[threads].rate,
-                }
-                for threads, ceiling in measured.ceilings.items()
+                {"threads": threads, "flops": median(c.rate for c in ceilings), "path": ceilings[0].path}
+                for threads in plan.threads
+                for ceilings in [measured.ceilings(threads)]
             ],
             "call_seconds": measured.call,
-            "first_row": _pair(measured.first),
-            "first_row_after": _pair(measured.first_after),
-            "moved": measured.moved,
+            "rows": len(measured.rows),
+            "rows_planned": len(plan.rows),
             "seed": 0,
         },
         device=f"{measured.device} · {here}" if measured.device != "cpu" else here,
         dtype=plan.dtype,
         torch=torch.__version__.split("+")[0],
     )
-
-
-def _pair(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else list(interval.as_tuple())
 
 
 def document(measured: Measured) -> Page:
@@ -97,7 +90,9 @@ TEXT = ("cell", "pass", "engine", "path", "bound", "over", "verdict")
 def _plain(measured: Measured, f: Figure) -> dict[str, Entry]:
     """A figure as JSON has it: seconds of one run of the row (of one step, where the pass is step), shares of 1."""
     percentiles = f.latencies or (None, None, None)
-    ratio = f.ratio.as_tuple() if f.ratio is not None else (None, None, None)
+    ratio = f.paired.ratio.as_tuple() if f.paired is not None else (None, None, None)
+    halves = f.paired.halves if f.paired is not None else None
+    early, late = (None, None) if halves is None else (half.value for half in halves)
     return {
         "cell": f.row.cell,
         "pass": measured.plan.what,
@@ -114,13 +109,17 @@ def _plain(measured: Measured, f: Figure) -> dict[str, Entry]:
         "tokens_per_second": f.rate,
         "of_ceiling": f.of_ceiling,
         "of_serial_ceiling": f.of_serial,
+        "ceiling_flops": f.ceiling.before.rate,
+        "ceiling_flops_after": f.ceiling.after.rate,
         "bound": f.bound.by,
         "calls": f.bound.calls,
         "products": f.bound.products,
         "elements": f.bound.rest,
         "over": f.over or None,
         **dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True)),
-        "verdict": None if f.ratio is None else "withdrawn" if measured.moved else f.verdict,
+        "ratio_first_half": early,
+        "ratio_second_half": late,
+        "verdict": None if f.paired is None else f.paired.verdict,
         **dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
         "peak_bytes": f.memory,
     }
@@ -137,6 +136,7 @@ def screen(measured: Measured) -> Page:
     words = trn("{threads} thread", "{threads} threads", n=plan.threads[-1], threads=threads)
     title = f"{pass_name(plan.what)}, {plan.dtype}, {words}"
     shown: list[Record] = [
+        *incomplete(len(measured.rows), len(plan.rows)),
         Message(
             tr(
                 "{rounds}, engines in turn · this machine's product ceiling {ceilings}",
@@ -159,10 +159,31 @@ def _rounds(measured: Measured) -> str:
 
 def _ceilings(measured: Measured) -> str:
     parts = []
-    for threads, ceiling in measured.ceilings.items():
-        rate = f"{ceiling.rate / 1e9:,.0f} GFLOP/s ({ceiling.path})"
-        parts.append(rate if len(measured.ceilings) == 1 else f"{threads}: {rate}")
+    for threads in measured.plan.threads:
+        ceilings = measured.ceilings(threads)
+        rate = f"{median(ceiling.rate for ceiling in ceilings) / 1e9:,.0f} GFLOP/s ({ceilings[0].path})"
+        parts.append(rate if len(measured.plan.threads) == 1 else f"{threads}: {rate}")
     return ", ".join(parts)
+
+
+def incomplete(done: int, planned: int) -> list[Record]:
+    """What to say of a bench that ended before its last row."""
+    if done == planned:
+        return []
+    return [Message(tr("stopped: {done} of {planned} rows are measured", done=done, planned=planned), "warning")]
+
+
+def row_line(found: RowFound) -> str:
+    """A row in a line, for when it is done."""
+    parts = []
+    for figure in found.figures:
+        name = figure.engine + (f" x{figure.threads}" if len(found.after) > 1 else "")
+        parts.append(f"{name} {numbers.seconds(figure.seconds.value)}")
+    row, ratio = found.contest.row, found.contest.paired
+    text = f"{row.cell} {row.sizes}: " + ", ".join(parts)
+    if ratio is None:
+        return text
+    return text + "; " + tr("the fastest {ratio} times as fast as the next", ratio=f"{ratio.ratio.value:.2f}")
 
 
 def _lines(measured: Measured) -> list[list[Figure]]:
@@ -192,7 +213,7 @@ def _first_cells(measured: Measured, figure: Figure) -> list[Entry]:
 
 
 def _last_ratio(line: list[Figure]) -> Figure | None:
-    return line[-1] if line[-1].ratio is not None else None
+    return line[-1] if line[-1].paired is not None else None
 
 
 def _ratio_group(measured: Measured) -> str:
@@ -204,6 +225,8 @@ def _ratio_group(measured: Measured) -> str:
 
 
 def _mark(line: list[Figure]) -> str | None:
+    if any(figure.paired is not None and figure.paired.verdict == "withdrawn" for figure in line):
+        return tr("withdrawn")
     return "!" if any(figure.spread > WIDE for figure in line) else None
 
 
@@ -224,7 +247,7 @@ def _rate_table(measured: Measured) -> Table:
         by_engine = {figure.engine: figure for figure in line}
         best = min(line, key=lambda figure: figure.seconds.value)
         last = _last_ratio(line)
-        ratio = [last.ratio.as_tuple() if last is not None and last.ratio is not None else None]
+        ratio = [last.paired.ratio.as_tuple() if last is not None and last.paired is not None else None]
         rows.append(
             [
                 *_first_cells(measured, line[0]),
@@ -252,7 +275,7 @@ def _latency_table(measured: Measured) -> Table:
     ]
     rows = []
     for figure in measured.figures:
-        ratio = figure.ratio.as_tuple() if figure.ratio is not None else None
+        ratio = figure.paired.ratio.as_tuple() if figure.paired is not None else None
         times = figure.latencies or (None, None, None)
         about = [ratio, figure.over or None, tr(figure.bound.by), _mark([figure])]
         rows.append([*_first_cells(measured, figure), figure.engine, *times, *about])
@@ -310,9 +333,10 @@ def scaling(measured: Measured, axis: Axis) -> Page:
         for (cell, threads), curves in charts.items()
     ]
     title = tr("{what}, growing {axis}", what=pass_name(measured.plan.what), axis=axis) + f", {measured.plan.dtype}"
-    noisy = [row for row in verdicts(measured) if row[0].startswith("!") or row[0] == tr("steady")]
-    tables = [Table("scaling", columns, rows), *_memory_table(measured)]
-    return page_of(measured, [*tables, *series, Table("verdicts", VERDICTS, noisy)], title)
+    noisy = [row for row in verdicts(measured) if row[0].startswith("!") or row[0] == tr("withdrawn")]
+    shown: list[Record] = [*incomplete(len(measured.rows), len(measured.plan.rows)), Table("scaling", columns, rows)]
+    shown += [*_memory_table(measured), *series]
+    return page_of(measured, [*shown, Table("verdicts", VERDICTS, noisy)], title)
 
 
 def _memory_table(measured: Measured) -> list[Table]:

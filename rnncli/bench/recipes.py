@@ -16,12 +16,12 @@ from rnncli.bench.measure import (
     ROUNDS,
     Arm,
     Interval,
+    Paired,
     Verdict,
     Watch,
     paired_ratio,
     spread_of,
     take_turns,
-    verdict_of,
     warm_up,
 )
 from rnncli.bench.work import allowed, in_order, require_equal
@@ -346,14 +346,14 @@ def _try_all(
         differences[candidate.precision] = (largest, tolerance)
         arms[candidate] = Arm(str(candidate), _updater(found, batches), _thread_setter(candidate.threads))
     warm_up(list(arms.values()))
-    done = take_turns(list(arms.values()), rounds, budget)
+    take_turns(list(arms.values()), rounds, budget)
     mine = arms[own].times
     tried = []
     for candidate, arm in arms.items():
-        ratio = paired_ratio(mine, arm.times)
-        verdict = verdict_of(ratio, done) if candidate != own else "inconclusive"
+        paired = Paired.of(mine, arm.times)
+        verdict = paired.verdict if candidate != own else "inconclusive"
         seconds = _middle(arm.times)
-        tried.append(Tried(candidate, seconds, spread_of(arm.times), ratio, verdict, losses[candidate]))
+        tried.append(Tried(candidate, seconds, spread_of(arm.times), paired.ratio, verdict, losses[candidate]))
     return sorted(tried, key=lambda one: one.seconds), failed, differences
 
 

@@ -1,11 +1,13 @@
-"""What the figures of a bench say, in words: what is fastest, whether the machine was steady, what was noisy."""
+"""What the figures of a bench say, in words: what is fastest, whether rows and ceilings were steady, what was noisy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rnncli.bench import gains
+from rnncli.bench.ceilings import Ceiling
 from rnncli.bench.engines import Contest, Figure, Measured
-from rnncli.bench.measure import WIDE, Watch
+from rnncli.bench.measure import WIDE, Paired, Watch
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Column
@@ -14,23 +16,63 @@ VERDICTS = [Column("what", "", "text", once=True), Column("text", "", "text")]
 
 
 def verdicts(measured: Measured) -> list[list[str]]:
-    """What is fastest, unless the machine moved; whether it was steady; what was noisy."""
-    rows: list[list[str]] = []
-    if measured.moved:
-        what = tr("the machine changed while it was measured: no verdict; run it again when it is quiet")
-        rows.append([tr("withdrawn"), what])
-    else:
-        rows += [[tr("fastest here"), text] for text in fastest(measured.contests)]
-        rows += [[tr("auto"), text] for text in _automatic(measured.contests)]
-        if len(measured.plan.threads) > 1:
-            rows.append([tr("threads"), _threads(measured)])
-    rows.append([tr("steady") if not measured.moved else tr("! moved"), _steady(measured)])
+    """What is fastest, row by row; whether rows and ceilings were steady; what was noisy."""
+    rows = [[tr("fastest here"), text] for text in fastest(measured.contests)]
+    rows += [[tr("auto"), text] for text in _automatic(measured.contests)]
+    if len(measured.plan.threads) > 1:
+        rows.append([tr("threads"), _threads(measured)])
+    lost = [
+        (f"{figure.row.cell} {figure.row.sizes} {figure.engine} / {figure.over}", figure.paired)
+        for figure in measured.figures
+        if figure.paired is not None
+    ]
+    rows += withdrawn(lost)
+    for threads in measured.plan.threads:
+        of = f"{threads}: " if len(measured.plan.threads) > 1 else ""
+        moved = any(figure.ceiling.moved for figure in measured.figures if figure.threads == threads)
+        rows.append([tr("ceiling"), of + ceilings_said(measured.ceilings(threads), moved)])
     widest = max((figure.spread for figure in measured.figures), default=0.0)
     rows += noise(widest, measured.watch, max(measured.plan.threads))
     bound = {figure.bound.by for figure in measured.figures}
     if "elements" in bound:
         rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory")])
+    if gains.is_missing() and measured.device == "cpu" and (gained := _without_numba(measured)):
+        rows.append([tr("not here"), gained])
     return rows
+
+
+def _without_numba(measured: Measured) -> str:
+    cells = list(dict.fromkeys(contest.row.cell for contest in measured.contests))
+    times = gains.said(cells, "train" if measured.plan.what == "train" else "forward")
+    if not times:
+        return ""
+    return tr(
+        "engine compiled: {times} times as fast, as measured on one thread; {todo}", times=times, todo=gains.COMMAND
+    )
+
+
+def withdrawn(ratios: Sequence[tuple[str, Paired]]) -> list[list[str]]:
+    """A row for each ratio whose rounds disagree. ratios: with the name of the row and its arms."""
+    rows = []
+    for name, paired in ratios:
+        if paired.verdict == "withdrawn" and paired.halves is not None:
+            early, late = (f"{half.value:.2f}" for half in paired.halves)
+            text = tr(
+                "{name}: {early} in the first half of its rounds, {late} in the second; measure it again",
+                name=name,
+                early=early,
+                late=late,
+            )
+            rows.append([tr("withdrawn"), text])
+    return rows
+
+
+def ceilings_said(ceilings: Sequence[Ceiling], moved: bool) -> str:
+    """Of products, as measured before and after each row. moved: it was another one after a row than before it."""
+    rates = [ceiling.rate / 1e9 for ceiling in ceilings]
+    low, high = f"{min(rates):,.0f}", f"{max(rates):,.0f}"
+    text = tr("of products, measured around each row: {low} to {high} GFLOP/s", low=low, high=high)
+    return text + (tr("; it moved during a row, so shares of it are rough") if moved else "")
 
 
 def noise(widest: float, watch: Watch, threads: int) -> list[list[str]]:
@@ -62,18 +104,6 @@ def _busy(watch: Watch, cores: int) -> str:
     return "; ".join(parts)
 
 
-def _steady(measured: Measured) -> str:
-    parts = []
-    if measured.first is not None and measured.first_after is not None:
-        before, after = f"{measured.first.value:.2f}", f"{measured.first_after.value:.2f}"
-        parts.append(tr("first row, measured again at the end: {before} -> {after}", before=before, after=after))
-    for threads, ceiling in measured.ceilings.items():
-        before, after = f"{ceiling.rate / 1e9:,.0f}", f"{measured.ceilings_after[threads].rate / 1e9:,.0f}"
-        of = f"{threads}: " if len(measured.ceilings) > 1 else ""
-        parts.append(of + tr("ceiling {before} -> {after}", before=before, after=after))
-    return "; ".join(parts)
-
-
 def _name(figure: Figure, threads: bool) -> str:
     return figure.engine + (f" x{figure.threads}" if threads else "")
 
@@ -90,7 +120,7 @@ def fastest(contests: Sequence[Contest]) -> list[str]:
         for contest in mine:
             assert contest.second is not None
             name = _name(contest.winner, threads > 1)
-            if contest.verdict == "inconclusive":
+            if contest.verdict in ("inconclusive", "withdrawn"):
                 name = tr("{one} or {other}", one=name, other=_name(contest.second, threads > 1))
             won.setdefault(name, []).append(contest.row.sizes)
         if len(won) == 1:

@@ -7,7 +7,7 @@ differs is refused. Then each arm finds its best thread count, and the best of e
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,22 +16,9 @@ import numpy as np
 import torch
 
 from rnncli import cells
-from rnncli.bench.ceilings import square_ceiling
+from rnncli.bench.ceilings import Around, square_ceiling
 from rnncli.bench.engines import Told, nothing
-from rnncli.bench.measure import (
-    Arm,
-    Interval,
-    Verdict,
-    Watch,
-    median_of,
-    paired_ratio,
-    rate_moved,
-    ratio_moved,
-    spread_of,
-    take_turns,
-    verdict_of,
-    warm_up,
-)
+from rnncli.bench.measure import Arm, Interval, Paired, Watch, median_of, row_by_row, spread_of, take_turns, warm_up
 from rnncli.bench.peers import ALL, PEERS, Process
 from rnncli.bench.peers.worker import LOSSES, Arrays
 from rnncli.bench.sizes import CELLS, CHARACTER, CHARACTER_HIDDEN, DEFAULT, Pass, Row
@@ -95,7 +82,7 @@ class Versus:
 
 @dataclass(frozen=True)
 class Standing:
-    """One arm on one row. ratio: how many times as fast rnncli is, paired by round; None for rnncli itself."""
+    """One arm on one row. paired: how many times as fast rnncli is; None for rnncli itself."""
 
     row: Row
     what: Pass
@@ -106,30 +93,38 @@ class Standing:
     spread: float
     rate: float
     processors: float  # processor seconds a second: what it really used
-    ratio: Interval | None
-    verdict: Verdict
+    paired: Paired | None
     difference: float
-    rounds: int
+
+
+@dataclass(frozen=True)
+class RowStands:
+    """Every arm on one row. ceiling: of all cores' products, around this row. trials: seconds by thread count."""
+
+    row: Row
+    what: Pass
+    standings: list[Standing]
+    ceiling: Around
+    trials: list[dict[str, Json]]
+
+    def of_ceiling(self, standing: Standing, loop: bool) -> float:
+        """The share of it that an arm reached, by the products that the work takes."""
+        return flops_of(self.row, self.what, loop) / standing.seconds.value / self.ceiling.rate
 
 
 @dataclass
 class Compared:
+    """All rows that were measured. ended: what ended it before the last one."""
+
     plan: Versus
-    standings: list[Standing]
     versions: dict[str, str]
     watch: Watch
-    ceiling: float
-    ceiling_after: float
-    first: Interval | None = None
-    first_after: Interval | None = None
-    seconds_by_threads: list[dict[str, Json]] = field(default_factory=list)
+    rows: list[RowStands] = field(default_factory=list)
+    ended: BaseException | None = None
 
     @property
-    def moved(self) -> bool:
-        rows_moved = (
-            self.first is not None and self.first_after is not None and ratio_moved(self.first, self.first_after)
-        )
-        return rate_moved(self.ceiling, self.ceiling_after) or rows_moved
+    def standings(self) -> list[Standing]:
+        return [standing for row in self.rows for standing in row.standings]
 
 
 def layer_arrays(row: Row) -> Arrays:
@@ -177,16 +172,22 @@ def updates_of(row: Row) -> int:
     return int(min(40, max(4, FLOPS_AN_EPOCH // (LAYERS * row.flops("train")))))
 
 
-def measure_peers(plan: Versus, told: Told = nothing) -> Compared:
-    """Raises PeerFailed (a process), CheckFailed (a library that computes something else)."""
-    watch = Watch()
-    cores = usable_cores()
-    counts = tuple(dict.fromkeys((1, cores)))
-    total = len(plan.rows) * len(plan.passes)
-    cpu = torch.device("cpu")
-    ceiling = square_ceiling(torch.float32, cpu).rate
-    found = Compared(plan, [], {}, watch, ceiling, ceiling)
-    told(tr("the libraries start"), 0, total)
+def flops_of(row: Row, what: Pass, loop: bool) -> float:
+    """Of the products of one layer, or of one epoch of the training loop, its head included."""
+    if not loop:
+        return row.flops(what)
+    head = 3 * 2.0 * row.B * row.T * row.H * CHARACTER[2]
+    return updates_of(row) * (LAYERS * row.flops(what) + head)
+
+
+def measure_peers(plan: Versus, told: Told = nothing, done: Callable[[RowStands], object] = nothing) -> Compared:
+    """Measure every row of the plan; `done` is told of each. What ends it early leaves the rows before, see
+    `Compared.ended`; at the first row it is raised: PeerFailed (a process), CheckFailed (a library that computes
+    something else)."""
+    counts = tuple(dict.fromkeys((1, usable_cores())))
+    rows = [(what, row) for what in plan.passes for row in plan.rows]
+    found = Compared(plan, {}, Watch())
+    told(tr("the libraries start"), 0, len(rows))
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         everyone = list(dict.fromkeys(arm for what in plan.passes for arm in plan.arms(what)))
@@ -198,28 +199,18 @@ def measure_peers(plan: Versus, told: Told = nothing) -> Compared:
         for process in processes.values():
             process.start()
             found.versions |= process.versions
-        for k, (what, row) in enumerate((what, row) for what in plan.passes for row in plan.rows):
-            told(f"{row.cell} {row.sizes} {what}", k, total)
+
+        def measure(k: int) -> RowStands:
+            what, row = rows[k]
+            told(f"{row.cell} {row.sizes} {what}", k, len(rows))
             mine = {key: process for key, process in processes.items() if key[0] in plan.arms(what)}
-            found.standings += _stand(plan, row, what, mine, folder, found.seconds_by_threads)
-        told(tr("the first row again"), total, total)
-        found.ceiling_after = square_ceiling(torch.float32, cpu).rate
-        what, row = plan.passes[0], plan.rows[0]
-        mine = {key: process for key, process in processes.items() if key[0] in ("rnncli", "torch")}
-        again = _stand(plan, row, what, mine, folder, [])
-        found.first = next((s.ratio for s in found.standings if s.arm == "torch"), None)
-        found.first_after = next((s.ratio for s in again if s.arm == "torch"), None)
+            return _stand(plan, row, what, mine, folder)
+
+        found.rows, found.ended = row_by_row(range(len(rows)), measure, done)
     return found
 
 
-def _stand(
-    plan: Versus,
-    row: Row,
-    what: Pass,
-    processes: dict[tuple[str, int], Process],
-    folder: Path,
-    by_threads: list[dict[str, Json]],
-) -> list[Standing]:
+def _stand(plan: Versus, row: Row, what: Pass, processes: dict[tuple[str, int], Process], folder: Path) -> RowStands:
     """One row: prepare, compare with torch, choose thread counts, time."""
     file = folder / "arrays.npz"
     np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))  # type: ignore[arg-type]  # none is called allow_pickle
@@ -230,29 +221,21 @@ def _stand(
     differences, cold = check_equal(processes, folder, LOOP_TOLERANCE if plan.loop else TOLERANCE)
     used: dict[tuple[str, int], list[float]] = {key: [] for key in processes}
     arms = {key: _arm(key, process, used[key]) for key, process in processes.items()}
-    warm_up(list(arms.values()))
-    quickest = {name: min(arm.cold for (peer, _), arm in arms.items() if peer == name) for name, _ in arms}
-    hopeful = {key: arm for key, arm in arms.items() if arm.cold <= HOPELESS * quickest[key[0]]}
-    take_turns(list(hopeful.values()), TRIAL)
-    best: dict[str, tuple[str, int]] = {}
-    for key, arm in hopeful.items():
-        took = median_of(arm.times).value
-        by_threads.append(
-            {"cell": row.cell, "sizes": row.sizes, "pass": what, "arm": key[0], "threads": key[1], "seconds": took}
-        )
-        if key[0] not in best or took < median_of(arms[best[key[0]]].times).value:
-            best[key[0]] = key
+    trials: list[dict[str, Json]] = []
+    best = _best_threads(row, what, arms, trials)
     for key in best.values():
         arms[key].times.clear()
         used[key].clear()
-    rounds = take_turns([arms[key] for key in best.values()], plan.rounds, plan.budget)
+    cpu = torch.device("cpu")
+    before = square_ceiling(torch.float32, cpu)
+    take_turns([arms[key] for key in best.values()], plan.rounds, plan.budget)
+    ceiling = Around(before, square_ceiling(torch.float32, cpu))
     ours = arms[best["rnncli"]].times
     steps = row.B * row.T * (updates_of(row) if plan.loop else 1)
     standings = []
     for name, key in best.items():
         times = arms[key].times
         seconds = median_of(times)
-        ratio = None if name == "rnncli" else paired_ratio(times, ours)
         standings.append(
             Standing(
                 row,
@@ -264,13 +247,30 @@ def _stand(
                 spread_of(times),
                 steps / seconds.value,
                 median_of(used[key]).value,
-                ratio,
-                verdict_of(ratio, rounds) if ratio is not None else "inconclusive",
+                None if name == "rnncli" else Paired.of(times, ours),
                 differences[key],
-                rounds,
             )
         )
-    return standings
+    return RowStands(row, what, standings, ceiling, trials)
+
+
+def _best_threads(
+    row: Row, what: Pass, arms: dict[tuple[str, int], Arm], trials: list[dict[str, Json]]
+) -> dict[str, tuple[str, int]]:
+    """Of each library the arm with the thread count that is fastest in a few rounds; they are noted in `trials`."""
+    warm_up(list(arms.values()))
+    quickest = {name: min(arm.cold for (peer, _), arm in arms.items() if peer == name) for name, _ in arms}
+    hopeful = {key: arm for key, arm in arms.items() if arm.cold <= HOPELESS * quickest[key[0]]}
+    take_turns(list(hopeful.values()), TRIAL)
+    best: dict[str, tuple[str, int]] = {}
+    for key, arm in hopeful.items():
+        took = median_of(arm.times).value
+        trials.append(
+            {"cell": row.cell, "sizes": row.sizes, "pass": what, "arm": key[0], "threads": key[1], "seconds": took}
+        )
+        if key[0] not in best or took < median_of(arms[best[key[0]]].times).value:
+            best[key[0]] = key
+    return best
 
 
 def _arm(key: tuple[str, int], process: Process, used: list[float]) -> Arm:

@@ -6,10 +6,10 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
-from rnncli.bench.pages import SCHEMA
+from rnncli.bench.pages import SCHEMA, incomplete
 from rnncli.bench.sizes import CHARACTER
-from rnncli.bench.verdicts import VERDICTS, noise
-from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, updates_of
+from rnncli.bench.verdicts import VERDICTS, ceilings_said, noise, withdrawn
+from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, RowStands, updates_of
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Json, Message, Page, Record, Table
@@ -20,12 +20,15 @@ def peers_page(found: Compared) -> Page:
     plan = found.plan
     several = len(plan.passes) > 1
     rows = []
-    for s in found.standings:
-        line: list[Entry] = [s.row.cell, s.row.sizes, *([s.what] if several else []), s.arm, s.threads, s.rate]
-        ratio = s.ratio.as_tuple() if s.ratio is not None else None
-        verdict = None if s.ratio is None else "withdrawn" if found.moved else s.verdict
-        line += [ratio, verdict, "!" if s.spread > WIDE else None]
-        rows.append([*line, s.seconds.value, s.cold, s.spread, s.processors, s.difference, s.rounds])
+    for row in found.rows:
+        for s in row.standings:
+            line: list[Entry] = [s.row.cell, s.row.sizes, *([s.what] if several else []), s.arm, s.threads, s.rate]
+            line += [s.paired.ratio.as_tuple(), s.paired.verdict] if s.paired is not None else [None, None]
+            line += ["!" if s.spread > WIDE else None, row.of_ceiling(s, plan.loop), row.ceiling.rate]
+            halves = s.paired.halves if s.paired is not None else None
+            line += [half.as_tuple() for half in halves] if halves is not None else [None, None]
+            rounds = s.paired.rounds if s.paired is not None else None
+            rows.append([*line, s.seconds.value, s.cold, s.spread, s.processors, s.difference, rounds])
     columns = [
         Column("cell", tr("cell"), "text", once=True),
         Column("sizes", "H/B/T", "text", once=True),
@@ -36,6 +39,10 @@ def peers_page(found: Compared) -> Page:
         Column("ratio", tr("rnncli is [95%]"), "interval"),
         Column("verdict", "", "text"),
         Column("remark", "", "text"),
+        Column("of_ceiling", tr("of ceiling"), "percent", optional=True),
+        Column("ceiling", "FLOP/s", optional=True),
+        Column("first_half", tr("first half"), "interval", optional=True),
+        Column("second_half", tr("second half"), "interval", optional=True),
         Column("seconds", tr("time"), "seconds", optional=True),
         Column("cold_seconds", tr("first"), "seconds", optional=True),
         Column("spread", tr("spread"), "percent", optional=True),
@@ -64,6 +71,7 @@ def peers_page(found: Compared) -> Page:
     about = machine()
     load = found.watch.load
     shown: list[Record] = [
+        *incomplete(len(found.rows), len(plan.rows) * len(plan.passes)),
         Message(what + tr("; each library in its own process at its best thread count")),
         Table("against", columns, rows),
         Table("verdicts", VERDICTS, _summary(found)),
@@ -81,13 +89,10 @@ def peers_page(found: Compared) -> Page:
         "passes": list(plan.passes),
         "peers": list(plan.peers),
         "time_budget": plan.budget,
-        "ceiling": found.ceiling,
-        "ceiling_after": found.ceiling_after,
-        "first_row": None if found.first is None else list(found.first.as_tuple()),
-        "first_row_after": None if found.first_after is None else list(found.first_after.as_tuple()),
-        "moved": found.moved,
+        "rows": len(found.rows),
+        "rows_planned": len(plan.rows) * len(plan.passes),
         "tolerance": tolerance,
-        "trials": found.seconds_by_threads,
+        "trials": [trial for row in found.rows for trial in row.trials],
     }
     if plan.loop:
         config["model"] = {"layers": LAYERS, "B": B, "T": T, "V": V, "embedding_size": "H", "lr": LEARNING_RATE}
@@ -99,36 +104,39 @@ def peers_page(found: Compared) -> Page:
     return Page(SCHEMA, title, shown, config=config, device=here, dtype="float32", torch=torch_version)
 
 
+def row_line(found: RowStands) -> str:
+    """A row in a line, for when it is done."""
+    parts = []
+    for s in found.standings:
+        if (one := s.paired) is not None:
+            ratio, verdict = f"{one.ratio.value:.2f}", tr(one.verdict)
+            parts.append(tr("{ratio} times {arm} ({verdict})", ratio=ratio, arm=s.arm, verdict=verdict))
+    rate = next(s.rate for s in found.standings if s.paired is None)
+    return f"{found.row.cell} {found.row.sizes} {found.what}: rnncli {rate:,.0f} {tr('tokens/s')}, " + ", ".join(parts)
+
+
 def _summary(found: Compared) -> list[list[str]]:
     rows = []
-    if found.moved:
-        what = tr("the machine changed while it was measured: no verdict; run it again when it is quiet")
-        rows.append([tr("withdrawn"), what])
-    else:
-        for arm in ("torch", *found.plan.peers):
-            mine = [s for s in found.standings if s.arm == arm]
-            counts = {
-                verdict: sum(s.verdict == verdict for s in mine) for verdict in ("faster", "inconclusive", "slower")
-            }
-            rows.append(
-                [
-                    arm,
-                    trn(
-                        "rnncli is faster in {faster} of {n} row, undecided in {open}, slower in {slower}",
-                        "rnncli is faster in {faster} of {n} rows, undecided in {open}, slower in {slower}",
-                        faster=counts["faster"],
-                        n=len(mine),
-                        open=counts["inconclusive"],
-                        slower=counts["slower"],
-                    ),
-                ]
-            )
-    before, after = f"{found.ceiling / 1e9:,.0f}", f"{found.ceiling_after / 1e9:,.0f}"
-    text = tr("product ceiling, at the beginning and the end: {before} -> {after} GFLOP/s", before=before, after=after)
-    if found.first is not None and found.first_after is not None:
-        one, other = f"{found.first.value:.2f}", f"{found.first_after.value:.2f}"
-        text += "; " + tr("first row: {before} -> {after}", before=one, after=other)
-    rows.append([tr("! moved") if found.moved else tr("steady"), text])
+    for arm in ("torch", *found.plan.peers):
+        verdicts = [s.paired.verdict for s in found.standings if s.arm == arm and s.paired is not None]
+        rows.append(
+            [
+                arm,
+                trn(
+                    "rnncli is faster in {faster} of {n} row, undecided in {open}, slower in {slower}",
+                    "rnncli is faster in {faster} of {n} rows, undecided in {open}, slower in {slower}",
+                    faster=verdicts.count("faster"),
+                    n=len(verdicts),
+                    open=verdicts.count("inconclusive") + verdicts.count("withdrawn"),
+                    slower=verdicts.count("slower"),
+                ),
+            ]
+        )
+    rows += withdrawn(
+        [(f"{s.row.cell} {s.row.sizes} rnncli / {s.arm}", s.paired) for s in found.standings if s.paired is not None]
+    )
+    rates = [ceiling for row in found.rows for ceiling in (row.ceiling.before, row.ceiling.after)]
+    rows.append([tr("ceiling"), ceilings_said(rates, any(row.ceiling.moved for row in found.rows))])
     rows += noise(max((s.spread for s in found.standings), default=0.0), found.watch, 1)
     rows.append([tr("versions"), ", ".join(f"{name} {version}" for name, version in found.versions.items())])
     return rows

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnncli.cells._base import CELLS as CELLS
 from rnncli.cells._base import NONLINEARITIES as NONLINEARITIES
+from rnncli.cells._base import REGULARIZERS as REGULARIZERS
 from rnncli.cells._base import Cell as Cell
 from rnncli.cells._base import CoreSpec as CoreSpec
 from rnncli.cells._base import Gates as Gates
@@ -25,16 +26,19 @@ from rnncli.cells._base import input_alone as input_alone
 from rnncli.cells._base import parameter_name as parameter_name
 from rnncli.cells._base import positive as positive
 from rnncli.cells._base import uniform as uniform
+from rnncli.cells._script import core_call as core_call
+from rnncli.cells._script import core_source as core_source
 from rnncli.names import Option as Option
 from rnncli.names import OptionValue as OptionValue
 
 if TYPE_CHECKING:
     from rnncli.cells._modules import parameter_of as parameter_of
     from rnncli.cells._modules import quiet_projections as quiet_projections
+    from rnncli.cells._modules import recurrent_matrices as recurrent_matrices
     from rnncli.cells._modules import spec_of as spec_of
     from rnncli.cells._modules import weights_of as weights_of
 
-_NEED_TORCH = ("parameter_of", "quiet_projections", "spec_of", "weights_of")
+_NEED_TORCH = ("parameter_of", "quiet_projections", "recurrent_matrices", "spec_of", "weights_of")
 
 
 def __getattr__(name: str) -> Any:

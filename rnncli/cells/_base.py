@@ -5,8 +5,9 @@ Shapes: B batch, I input size, H hidden size, P proj_size (0: none), G gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from types import ModuleType
@@ -40,10 +41,28 @@ class Weights(dict[str, "Tensor"]):
         super().__init__(tensors)
         self.nonlinearity = nonlinearity
         self.options = options or {}
+        self.mask: Tensor | None = None
+        self.drop = 0.0
 
     def replaced(self, **tensors: Tensor) -> Weights:
         """The same with some tensors, by name, in the place of its own."""
-        return Weights({**self, **tensors}, self.nonlinearity, self.options)
+        made = copy(self)
+        made.update(tensors)
+        return made
+
+    def read(self, h: Tensor) -> Tensor:
+        """h_(t-1), (B, H or P), as the recurrent weights read it: in training with model.variational_dropout, through
+        a mask that is the same at every step."""
+        return h if self.mask is None else h * self.mask
+
+    def dropped(self, new: Tensor) -> Tensor:
+        """The new content, (B, H), as it is added to the state: in training with model.recurrent_dropout, some of it
+        is not."""
+        if not self.drop:
+            return new
+        from torch.nn.functional import dropout
+
+        return dropout(new, self.drop)
 
     @property
     def weight_ih(self) -> Tensor:  # (G·H, I), rows gate by gate
@@ -88,7 +107,7 @@ def h_alone(spec: CoreSpec) -> dict[str, Shape]:
 
 def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
     """Parameters as torch's modules have them: for every gate W_ih x + b_ih + W_hh h + b_hh, W_hr for a projection."""
-    rows = spec.num_gates * spec.hidden_size
+    rows = len(spec.rows) * spec.hidden_size
     shapes: dict[str, Shape] = {"weight_ih": (rows, inputs)}
     if CELLS[spec.cell].recurrent_weight:
         shapes["weight_hh"] = (rows, spec.state_size)
@@ -106,8 +125,8 @@ def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
 
 
 def positive(a: Tensor) -> Tensor:
-    """g(a): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng et al. 2024
-    (arXiv:2410.01201), appendix B.3. Written as a sum: torch.where takes twice as long."""
+    """g(a) = max(a + 0.5, σ(a)): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng
+    et al. 2024 (arXiv:2410.01201), appendix B.3. Written as a sum: torch.where takes twice as long."""
     return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # at 0 the slope is 1, that of the right side
 
 
@@ -119,6 +138,11 @@ def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Of a cell without initial weights of its own for long memory."""
+
+
+def no_gates(spec: CoreSpec) -> Collection[str]:
+    """Of a cell that does not say which of its gates are one Linear on [x; h]."""
+    return ()
 
 
 def any_values(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]:
@@ -144,7 +168,8 @@ class Cell:
         module. Those with G·H rows are read gate by gate.
     draw, keep: (name, parameter, spec) -> None. They change a parameter in place: to fresh initial weights; to weights
         that keep each state at first, so that gradients reach far back.
-    gates: name -> where its values lie, in the order of the rows of weight_ih. records: what else a step names.
+    gates: name -> where its values lie, in the order of the rows of weight_ih. rows: those that have rows of their own,
+        where options leave some out. records: what else a step names.
     about: state or gate -> what it is, in a word or two. candidate: the gate that holds the new content.
     two_biases: gates in which b_ih and b_hh are not only added.
     bounded: whether h lies in (-1, 1) with the nonlinearity tanh.
@@ -157,6 +182,12 @@ class Cell:
         values as `w.options`, the other functions as `spec.option(name)`. The equations and torch_class are those of
         the defaults.
     fits: (values of all options, H) -> key -> what is wrong with its value, where they do not go together.
+    reads, drops: whether the step passes h_(t-1) through `w.read` before the recurrent weights, and its candidate
+        through `w.dropped`: then it has the options variational_dropout and recurrent_dropout. zoned: the states that
+        zoneout may keep; without h, none.
+    summed: the gates in which W_hh·h is only added to W_ih·x, so that one Linear on [x; h] makes them; "" where there
+        are no gates. Nothing is claimed of the others.
+    written: the equations of a step as `demo --explain` writes them out; what they may read: demo/written.py.
     paper_step: the form of a paper, where torch's is another one.
     step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
         computes it for all steps at once.
@@ -171,6 +202,7 @@ class Cell:
     draw: Callable[[str, Tensor, CoreSpec], None] = uniform
     keep: Callable[[str, Tensor, CoreSpec], None] = as_drawn
     gates: Mapping[str, Range] = field(default_factory=dict)
+    rows: Callable[[CoreSpec], tuple[str, ...]] | None = None
     records: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     candidate: str = ""
@@ -186,15 +218,40 @@ class Cell:
     formulas: Callable[[bool, str], str] | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     fits: Callable[[Mapping[str, OptionValue], int], Mapping[str, str]] = any_values
+    reads: bool = False
+    drops: bool = False
+    zoned: tuple[str, ...] = ("h",)
+    summed: Callable[[CoreSpec], Collection[str]] = no_gates
+    written: Callable[[CoreSpec], Sequence[str]] | None = None
     paper_step: Step | None = None
     step_from_sums: Step | None = None
     parallel: Parallel | None = None
     title: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", {**self.options, **_regularizers(self)})
+
     @property
     def num_gates(self) -> int:
-        """G: how many times H rows weight_ih has."""
+        """G: how many times H rows weight_ih has, with the options' defaults."""
         return max(1, len(self.gates))
+
+
+def _regularizers(cell: Cell) -> dict[str, Option]:
+    """The recurrent regularizers that a cell can have, as options."""
+    found: dict[str, Option] = {}
+    if cell.reads or not cell.recurrent_weight:
+        found["variational_dropout"] = Option(0.0, "share of inputs and of h_(t-1) dropped, the same at every step")
+    if cell.drops:
+        found["recurrent_dropout"] = Option(0.0, "share of the new content not added to the state, drawn at every step")
+    if cell.stateful and "h" in cell.zoned:
+        found["zoneout"] = Option(0.0, "share of h that keeps its value of the step before, drawn at every step")
+    if cell.stateful and len(cell.zoned) > 1:
+        found["zoneout_memory"] = Option(0.0, "the same for the other states, such as the c of an lstm")
+    return found
+
+
+REGULARIZERS = ("variational_dropout", "recurrent_dropout", "zoneout", "zoneout_memory")
 
 
 def _cell(module: ModuleType) -> Cell:
@@ -236,6 +293,38 @@ class CoreSpec:
         """Every option of the cell -> its value."""
         return {name: option.default for name, option in CELLS[self.cell].options.items()} | dict(self.options)
 
+    @property
+    def regularizers(self) -> dict[str, float]:
+        """Those of the options that are recurrent regularizers and above 0."""
+        return {name: float(value) for name, value in self.options if name in REGULARIZERS and isinstance(value, float)}
+
+    @property
+    def in_evaluation(self) -> CoreSpec:
+        """The same function outside of training, where the two dropouts do nothing."""
+        kept = [(name, value) for name, value in self.options if name not in REGULARIZERS[:2]]
+        return replace(self, options=tuple(kept))
+
+    @property
+    def step(self) -> Step:
+        """The cell's step, outside of training: with zoneout, each state is what it is on average."""
+        own, shares = CELLS[self.cell].step, self.zoneout
+        if not any(shares):
+            return own
+
+        def zoned(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+            after, gates = own(x, state, w)
+            mixed = [new + p * (old - new) if p else new for p, new, old in zip(shares, after, state, strict=True)]
+            return tuple(mixed), gates
+
+        return zoned
+
+    @property
+    def zoneout(self) -> list[float]:
+        """The share of each state that zoneout keeps."""
+        found, zoned = self.regularizers, CELLS[self.cell].zoned
+        rates = {name: found.get("zoneout" if name == "h" else "zoneout_memory", 0.0) for name in zoned}
+        return [rates.get(name, 0.0) for name in self.states] if found else [0.0]
+
     def option(self, name: str) -> OptionValue:
         """The value of one of the cell's options."""
         return self.all_options[name]
@@ -246,8 +335,22 @@ class CoreSpec:
         return [name if value is True else f"{name} {option_text(value)}" for name, value in self.options]
 
     @property
+    def with_options(self) -> str:
+        """`lstm with peephole, heads 2`."""
+        return (
+            tr("{cell} with {options}", cell=self.cell, options=", ".join(self.changed)) if self.options else self.cell
+        )
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The gates that have rows of the weights, in their order; ("",) for a cell without gates."""
+        cell = CELLS[self.cell]
+        return (tuple(cell.gates) if cell.rows is None else cell.rows(self)) or ("",)
+
+    @property
     def num_gates(self) -> int:
-        return CELLS[self.cell].num_gates
+        """G: how many times H rows weight_ih has."""
+        return len(self.rows)
 
     @property
     def num_directions(self) -> int:

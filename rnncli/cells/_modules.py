@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+import torch
 from torch import Tensor, nn
 
 from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
@@ -14,9 +15,6 @@ from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
 
 def spec_of(module: nn.Module) -> CoreSpec | None:
     """What kind of core `module` is: nn.RNN/LSTM/GRU, their *Cell forms, or ours; None where it is none of them."""
-    spec = getattr(module, "spec", None)
-    if isinstance(spec, CoreSpec):
-        return spec
     if isinstance(module, nn.RNNBase):
         kind, _, nonlinearity = module.mode.partition("_")  # LSTM, GRU, RNN_TANH, RNN_RELU
         return _spec(
@@ -34,7 +32,8 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
         nonlinearity = module.nonlinearity if isinstance(module, nn.RNNCell) else "tanh"
         kind = kind.removesuffix("Cell")
         return _spec(kind, nonlinearity, module.input_size, module.hidden_size, 1, False, 0, module.bias)
-    return None
+    spec = getattr(module, "spec", None)
+    return spec if isinstance(spec, CoreSpec) else None
 
 
 @lru_cache
@@ -58,10 +57,16 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
     spec = spec_of(module)
     assert spec is not None, f"{type(module).__name__} is not a recurrent core"
     return Weights(
-        {name: parameter_of(module, name, layer, direction) for name in spec.parameter_shapes(layer)},
+        {name: parameter_of(module, name, layer, direction) for name in _names(spec)},
         spec.nonlinearity,
         spec.all_options,
     )
+
+
+@lru_cache
+def _names(spec: CoreSpec) -> tuple[str, ...]:
+    """Of the parameters, the same in every layer. Kept, because every batch asks for them."""
+    return tuple(spec.parameter_shapes(0))
 
 
 def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:
@@ -69,6 +74,19 @@ def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Te
     own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
     found: Tensor = getattr(module, own)  # a parametrized weight is not in _parameters
     return found
+
+
+def recurrent_matrices(spec: CoreSpec, w: Weights) -> dict[str, Tensor]:
+    """Gate ("" of a cell without) -> the matrix by which it reads h_(t-1), (H, H or P): a vector's is diagonal, that of
+    several heads block-diagonal. Of a cell with recurrent weights."""
+    weight = w.weight_hh
+    assert weight is not None
+    if weight.dim() == 1:
+        return dict(zip(spec.rows, map(torch.diag, weight.chunk(spec.num_gates)), strict=True))
+    size, blocks = spec.state_size // weight.shape[1], weight.chunk(spec.num_gates)
+    if size == 1:
+        return dict(zip(spec.rows, blocks, strict=True))
+    return {gate: torch.block_diag(*block.chunk(size)) for gate, block in zip(spec.rows, blocks, strict=True)}
 
 
 @contextmanager

@@ -38,4 +38,6 @@ CELL = Cell(
     nonlinearities=("tanh", "relu", "none"),
     closed_form=("tanh", "relu", "none"),
     formulas=formulas,
+    summed=lambda spec: ("",),
+    written=lambda spec: ("h = a",) if spec.nonlinearity == "none" else (f"h = {spec.nonlinearity}(a)",),
 )

@@ -23,11 +23,11 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     H = h.shape[1]
     # split_with_sizes is what torch.split and chunk call, without their overhead, which is as much as a gate's
     x_rz, x_n = linear(x, w["weight_ih"], w.bias_ih).split_with_sizes([2 * H, H], dim=1)  # (B, 2H), (B, H)
-    h_rz, q = linear(h, w["weight_hh"], w.bias_hh).split_with_sizes([2 * H, H], dim=1)
+    h_rz, q = linear(w.read(h), w["weight_hh"], w.bias_hh).split_with_sizes([2 * H, H], dim=1)
     r, z = torch.sigmoid(x_rz + h_rz).split_with_sizes([H, H], dim=1)  # each (B, H)
     n = torch.tanh(x_n + r * q)
     # h_t = (1 - z) ⊙ n + z ⊙ h; under autocast gates are bfloat16 and h is not
-    return (torch.lerp(n.type_as(h), h, z.type_as(h)),), {"r": r, "z": z, "n": n, "q": q}
+    return (torch.lerp(w.dropped(n).type_as(h), h, z.type_as(h)),), {"r": r, "z": z, "n": n, "q": q}
 
 
 def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
@@ -62,6 +62,11 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     )
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    gates = ("r = sigmoid(a_r)", "z = sigmoid(a_z)", "wx_n", "q = wh_n", "a_n = wx_n + r·q", "n = tanh(a_n)")
+    return (*gates, "h = (1 - z)·n + z·h'")
+
+
 CELL = Cell(
     step,
     equation="q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)",
@@ -74,5 +79,9 @@ CELL = Cell(
     bounded=True,
     torch_class="GRU",
     formulas=formulas,
+    reads=True,
+    drops=True,
+    summed=lambda spec: ("r", "z"),
+    written=written,
     paper_step=step_cho,
 )

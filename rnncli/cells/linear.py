@@ -32,7 +32,7 @@ def step_from_sums(s: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     s_f, v = s.chunk(2, dim=-1)
     f = s_f.sigmoid()
     a = eigenvalues(f, w)
-    return (a * h + v,), {"f": f, "v": v, "a": a}
+    return (a * h + w.dropped(v),), {"f": f, "v": v, "a": a}
 
 
 def parallel(s: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
@@ -51,6 +51,11 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[: spec.hidden_size] = 4.0
 
 
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    a = "a = 2·f - 1" if spec.option("eigenvalues") == (-1, 1) else "a = f"
+    return "f = sigmoid(a_f)", "v = a_v", a, "h = a·h' + v"
+
+
 CELL = Cell(
     step,
     equation="f = sigmoid(W_if·x_t + b_if); v = W_iv·x_t + b_iv; a = f or 2f-1; h_t = a⊙h_(t-1) + v",
@@ -61,9 +66,12 @@ CELL = Cell(
     about={"h": "hidden state", "f": "forget gate", "v": "candidate", "a": "eigenvalues"},
     candidate="v",
     recurrent_weight=False,
+    drops=True,
     options={
         "eigenvalues": Option((0, 1), "where they lie: a = f, or a = 2f - 1, which can be negative", ((0, 1), (-1, 1)))
     },
+    written=written,
+    summed=lambda spec: ("f", "v"),
     step_from_sums=step_from_sums,
     parallel=parallel,
     title="LinearRNN",

@@ -1,10 +1,15 @@
-"""lstm: long short-term memory. Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
+"""lstm: long short-term memory. Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+
+Options: peephole, the gates see the memory (Gers and Schmidhuber 2000; Graves 2013, arXiv:1308.0850, equations 7 to
+11, with a weight for each unit); coupled, f = 1 - i (CIFG of Greff et al. 2017, arXiv:1503.04069); layer_norm (Ba et
+al. 2016, arXiv:1607.06450, equations 20 to 22).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, Shape, State, Weights
+from rnncli.cells import Cell, CoreSpec, Gates, Option, Shape, State, Weights, gated, uniform
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -15,33 +20,72 @@ def states(spec: CoreSpec) -> dict[str, Shape]:
     return {"h": (spec.state_size,), "c": (spec.hidden_size,)}
 
 
+def rows(spec: CoreSpec) -> tuple[str, ...]:
+    """f has none where it is 1 - i."""
+    return ("i", "g", "o") if spec.option("coupled") else ("i", "f", "g", "o")
+
+
+def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
+    """weight_ch: the peepholes of i, f and o; norm_*: the gains of layer norm, which torch's biases go with."""
+    H, shapes = spec.hidden_size, gated(spec, inputs)
+    if spec.option("peephole"):
+        shapes["weight_ch"] = ((spec.num_gates - 1) * H,)
+    if spec.option("layer_norm"):
+        shapes |= {"norm_ih": (spec.num_gates * H,), "norm_hh": (spec.num_gates * H,), "norm_c": (H,)}
+        shapes |= {"bias_c": (H,)} if spec.bias else {}
+    return shapes
+
+
+def draw(name: str, parameter: Tensor, spec: CoreSpec) -> None:
+    """As torch does; layer norm begins with gains of 1 and, for c, a bias of 0."""
+    if name.startswith("norm") or name == "bias_c":
+        parameter.fill_(float(name != "bias_c"))
+    else:
+        uniform(name, parameter, spec)
+
+
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t), through W_hr where there is a projection.
 
-    x: (B, I); state: (h, c), h (B, P or H), c (B, H). Gates: i input, f forget, g candidate, o output. No peepholes;
-    the projection is Sak et al. 2014 (arXiv:1402.1128). The form and order of torch.nn.LSTM.
+    x: (B, I); state: (h, c), h (B, P or H), c (B, H). Gates: i input, f forget, g candidate, o output. The projection
+    is Sak et al. 2014 (arXiv:1402.1128). Without options the form and order of torch.nn.LSTM.
     """
     import torch
-    from torch.nn.functional import linear
+    from torch.nn.functional import layer_norm, linear
 
     h, c = state
-    a = linear(x, w["weight_ih"], w.bias_ih) + linear(h, w["weight_hh"], w.bias_hh)  # (B, 4H)
-    a_i, a_f, a_g, a_o = a.chunk(4, dim=1)  # each (B, H)
-    i = torch.sigmoid(a_i)
-    f = torch.sigmoid(a_f)
+    H = c.shape[1]
+    coupled, peepholes = bool(w.options.get("coupled")), w.get("weight_ch")
+    if "norm_c" in w:
+        a = layer_norm(linear(x, w["weight_ih"]), [len(w["norm_ih"])], w["norm_ih"], w.bias_ih)
+        a = a + layer_norm(linear(w.read(h), w["weight_hh"]), [len(w["norm_hh"])], w["norm_hh"], w.bias_hh)
+    else:
+        a = linear(x, w["weight_ih"], w.bias_ih) + linear(w.read(h), w["weight_hh"], w.bias_hh)  # (B, 4H)
+    a_i, *a_f, a_g, a_o = a.split_with_sizes([H] * (3 if coupled else 4), dim=1)  # each (B, H)
+    if peepholes is None:
+        i = torch.sigmoid(a_i)
+        f = 1 - i if coupled else torch.sigmoid(a_f[0])
+    else:
+        i = torch.sigmoid(a_i + peepholes[:H] * c)
+        f = 1 - i if coupled else torch.sigmoid(a_f[0] + peepholes[H : 2 * H] * c)
     g = torch.tanh(a_g)
-    o = torch.sigmoid(a_o)
-    c = f * c + i * g
-    h = o * torch.tanh(c)
+    c = f * c + i * w.dropped(g)
+    o = torch.sigmoid(a_o if peepholes is None else a_o + peepholes[-H:] * c)
+    seen = layer_norm(c, [H], w["norm_c"], w.get("bias_c")) if "norm_c" in w else c
+    h = o * torch.tanh(seen)
     if w.weight_hr is not None:
         h = linear(h, w.weight_hr)  # (B, P)
     return (h, c), {"i": i, "f": f, "g": g, "o": o}
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The forget gate's bias 1 (Gers et al. 2000; Jozefowicz et al. 2015)."""
+    """The forget gate's bias 1 (Gers et al. 2000; Jozefowicz et al. 2015); where f = 1 - i, the input gate's -1."""
     if name == "bias_ih":
-        parameter[spec.hidden_size : 2 * spec.hidden_size] = 1.0
+        H = spec.hidden_size
+        if spec.option("coupled"):
+            parameter[:H] = -1.0
+        else:
+            parameter[H : 2 * H] = 1.0
 
 
 def formulas(bias: bool, nonlinearity: str) -> str:
@@ -50,12 +94,34 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     return gates + "\nc_t = f⊙c_(t-1) + i⊙g     h_t = o⊙tanh(c_t)     " + tr("c: the memory")
 
 
+def summed(spec: CoreSpec) -> tuple[str, ...]:
+    """Layer norm makes each product another one before they are added."""
+    return () if spec.option("layer_norm") else rows(spec)
+
+
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    if spec.option("layer_norm"):
+        return ()
+    sums = {gate: f"a_{gate}" for gate in rows(spec)}
+    if spec.option("peephole"):
+        names = [gate for gate in sums if gate != "g"]
+        sums |= {g: f"a_{g} + weight_ch_{k}·c{'' if g == 'o' else chr(39)}" for k, g in enumerate(names)}
+    found = {gate: f"{gate} = sigmoid({total})" for gate, total in sums.items()}
+    found |= {"g": "g = tanh(a_g)"} | ({"f": "f = 1 - i"} if spec.option("coupled") else {})
+    c = "c = f·c' + i·g"
+    after = (c, found["o"]) if spec.option("peephole") else (found["o"], c)
+    return (found["i"], found["f"], found["g"], *after, "h = o·tanh(c)")
+
+
 CELL = Cell(
     step,
     equation="c_t = f⊙c_(t-1) + i⊙g; h_t = o⊙tanh(c_t)",
     states=states,
+    parameters=parameters,
+    draw=draw,
     keep=keep,
     gates={"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid"},
+    rows=rows,
     about={
         "h": "hidden state",
         "c": "cell state",
@@ -69,4 +135,14 @@ CELL = Cell(
     torch_class="LSTM",
     projected="c_t = f⊙c_(t-1) + i⊙g; h_t = W_hr·(o⊙tanh(c_t))",
     formulas=formulas,
+    options={
+        "peephole": Option(False, "whether i and f see c_(t-1), and o sees c_t, by a weight for each unit"),
+        "coupled": Option(False, "whether f = 1 - i: one gate forgets and writes (CIFG)"),
+        "layer_norm": Option(False, "whether W_ih·x, W_hh·h and the c that h reads go through layer norm"),
+    },
+    reads=True,
+    drops=True,
+    zoned=("h", "c"),
+    summed=summed,
+    written=written,
 )

@@ -28,7 +28,7 @@ def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """The step from a = W_ih x + b_ih, (B, 2H)."""
     (h,) = state
     z, n = gates_of(a)
-    return ((1 - z) * h + z * n,), {"z": z, "n": n}
+    return ((1 - z) * h + z * w.dropped(n),), {"z": z, "n": n}
 
 
 def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     b_iz, b_in = (" + b_iz", " + b_in") if bias else ("", "")
     return (
         f"z = sigmoid(W_iz·x_t{b_iz})  n = g(W_in·x_t{b_in})  h_t = (1-z)⊙h_(t-1) + z⊙n\n"
-        "g(a) = a + 0.5 if a ≥ 0, else sigmoid(a)"
+        "g(a) = max(a + 0.5, sigmoid(a))"
     )
 
 
@@ -66,7 +66,10 @@ CELL = Cell(
     about={"h": "hidden state", "z": "update gate", "n": "candidate"},
     candidate="n",
     recurrent_weight=False,
+    drops=True,
     formulas=formulas,
+    written=lambda spec: ("z = sigmoid(a_z)", "n = max(a_n + 0.5, sigmoid(a_n))", "h = (1 - z)·h' + z·n"),
+    summed=lambda spec: ("z", "n"),
     step_from_sums=step_from_sums,
     parallel=parallel,
     title="minGRU",

@@ -29,7 +29,7 @@ def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     (h,) = state
     a_f, a_i, a_n = a.chunk(3, dim=-1)
     k, n = share(a_f, a_i), positive(a_n)
-    return (k * h + (1 - k) * n,), {"f": a_f.sigmoid(), "i": a_i.sigmoid(), "n": n, "k": k}
+    return (k * h + (1 - k) * w.dropped(n),), {"f": a_f.sigmoid(), "i": a_i.sigmoid(), "n": n, "k": k}
 
 
 def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
@@ -56,9 +56,14 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 def formulas(bias: bool, nonlinearity: str) -> str:
     b, b_in = (" + b", " + b_in") if bias else ("", "")
     return (
-        f"f i = sigmoid(W·x_t{b})  n = g(W_in·x_t{b_in})  k = f/(f+i)  h_t = k⊙h_(t-1) + (1-k)⊙n\n"
-        "g(a) = a + 0.5 if a ≥ 0, else sigmoid(a)"
+        f"f i = sigmoid(W·x_t{b})  n = g(W_in·x_t{b_in})  k = f/(f+i)\n"
+        "h_t = k⊙h_(t-1) + (1-k)⊙n  g(a) = max(a + 0.5, sigmoid(a))"
     )
+
+
+def written(spec: CoreSpec) -> tuple[str, ...]:
+    gates = ("f = sigmoid(wx_f)", "i = sigmoid(wx_i)", "n = positive(wx_n)", "k = f/(f + i)")
+    return (*gates, "h = k·h' + (1 - k)·n")
 
 
 CELL = Cell(
@@ -71,7 +76,16 @@ CELL = Cell(
     about={"h": "hidden state", "f": "forget gate", "i": "input gate", "n": "candidate", "k": "share of h kept"},
     candidate="n",
     recurrent_weight=False,
+    drops=True,
     formulas=formulas,
+    written=lambda spec: (
+        "f = sigmoid(a_f)",
+        "i = sigmoid(a_i)",
+        "n = max(a_n + 0.5, sigmoid(a_n))",
+        "k = f/(f + i)",
+        "h = k·h' + (1 - k)·n",
+    ),
+    summed=lambda spec: ("f", "i", "n"),
     step_from_sums=step_from_sums,
     parallel=parallel,
     title="minLSTM",

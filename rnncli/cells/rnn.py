@@ -18,7 +18,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     from torch.nn.functional import linear
 
     (h,) = state
-    a = linear(x, w["weight_ih"], w.bias_ih) + linear(h, w["weight_hh"], w.bias_hh)  # (B, H)
+    a = linear(x, w["weight_ih"], w.bias_ih) + linear(w.read(h), w["weight_hh"], w.bias_hh)  # (B, H)
     return (NONLINEARITIES[w.nonlinearity](a),), {}
 
 
@@ -47,4 +47,7 @@ CELL = Cell(
     torch_class="RNN",
     closed_form=("none",),
     formulas=formulas,
+    reads=True,
+    summed=lambda spec: ("",),
+    written=lambda spec: ("h = a",) if spec.nonlinearity == "none" else (f"h = {spec.nonlinearity}(a)",),
 )

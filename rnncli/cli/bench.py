@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,17 +154,28 @@ def bench(
     _show(pages, json, save, full)
 
 
-def _show(pages: tuple[Page, Page], json: bool, save: Path | None, full: bool) -> None:
-    """pages: for a person, and for data."""
+@dataclass(frozen=True)
+class _Pages:
+    """screen: for a person. document: for data. ended: what ended the bench before its last row."""
+
+    screen: Page
+    document: Page
+    ended: BaseException | None = None
+
+
+def _show(pages: _Pages, json: bool, save: Path | None, full: bool) -> None:
+    """Show and save what there is; then the bench ends as it was ended."""
     from rnncli import report
 
-    screen, document = pages
+    screen, document = pages.screen, pages.document
     if save is not None:
         write(save, document if save.suffix.lower() in report.DATA else screen)
     if json:
         report.dump_json(document, sys.stdout)
     else:
         report.show(screen, ascii=settings.ascii, full=full)
+    if pages.ended is not None:
+        raise pages.ended
 
 
 def _rows(
@@ -180,7 +192,7 @@ def _rows(
     budget: float | None,
     compare: Path | None,
     force: bool,
-) -> tuple[Page, Page]:
+) -> _Pages:
     from rnncli.bench import sizes
 
     cells = tuple(_known("--cell", cell or [], names.CELLS)) or sizes.CELLS
@@ -219,17 +231,17 @@ def _rows(
     counted = scaling is not None or device == "cuda"
     plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or ROUNDS, seconds, counted)
     with LiveProgress(ascii=settings.ascii) as live:
-        measured = measure_rows(plan, _told(live))
+        measured = measure_rows(plan, _told(live), lambda found: _line(live, pages.row_line(found)))
     document = pages.document(measured)
     screen = pages.screen(measured) if scaling is None else pages.scaling(measured, axis or "T")
     if old is not None:
         from rnncli.bench.compare import compared
 
         screen = compared(screen, document, old)
-    return screen, document
+    return _Pages(screen, document, measured.ended)
 
 
-def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | None) -> tuple[Page, Page]:
+def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | None) -> _Pages:
     from rnncli.cli.target import target_named
     from rnncli.tasks import load_recipe
 
@@ -246,7 +258,7 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
         lines = Lines(prepare(recipe), drawn)
         found_profile = profile(recipe, lines, rounds=rounds or ROUNDS, budget=10.0 if budget is None else budget)
     made = page(found_profile, target)
-    return made, made
+    return _Pages(made, made)
 
 
 def _against(
@@ -257,7 +269,7 @@ def _against(
     what: str | None,
     rounds: int | None,
     budget: float | None,
-) -> tuple[Page, Page]:
+) -> _Pages:
     from rnncli.bench import sizes
     from rnncli.bench.peers import PEERS, require
 
@@ -267,14 +279,21 @@ def _against(
     require(peers)
     cells = tuple(_known("--cell", cell or [], sizes.CELLS)) or sizes.CELLS
     from rnncli.bench.versus import Versus, measure_peers
-    from rnncli.bench.versus_page import peers_page
+    from rnncli.bench.versus_page import peers_page, row_line
     from rnncli.report.progress import LiveProgress
 
     given = [sizes.parse_size(text) for text in size or []]
     plan = Versus.of(peers, cells, given, _pass(what) if what else None, train, rounds or 11, budget)
     with LiveProgress(ascii=settings.ascii) as live:
-        made = peers_page(measure_peers(plan, _told(live)))
-    return made, made
+        found = measure_peers(plan, _told(live), lambda row: _line(live, row_line(row)))
+    made = peers_page(found)
+    return _Pages(made, made, found.ended)
+
+
+def _line(live: LiveProgress, text: str) -> None:
+    """A row is done: said at once, for the whole table may take minutes, or never come."""
+    if not settings.quiet:
+        live.line(text)
 
 
 def _told(live: LiveProgress) -> Told:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from rnncli import records
-from rnncli.demo.explain import UNITS, Term, explained_table, products
+from rnncli.demo.explain import UNITS, explained_table
 from rnncli.demo.network import Network, detached
 from rnncli.demo.proofs import check, states_before
 from rnncli.demo.settings import Shown, choose
+from rnncli.demo.written import Term, products
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.replay import Trace, exact_copy, run_reference

@@ -90,7 +90,7 @@ def build(settings: Settings, file: File | None = None) -> Network:
         index = {letter: k for k, letter in enumerate(vocabulary)}
         tokens = torch.tensor([index[letter] for letter in settings.input])  # (T,)
         x = nn.functional.one_hot(tokens, len(vocabulary)).float().unsqueeze(1)  # (T, 1, V)
-    core, x = core.to(device, dtype), x.to(device, dtype)
+    core, x = core.to(device, dtype).eval(), x.to(device, dtype)
     state = initial_state(spec, settings.batch_size, x)
     if settings.nice:
         x, state = _nice(settings, core, x, state)

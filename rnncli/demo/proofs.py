@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rnncli import records
-from rnncli.cells import CELLS, NONLINEARITIES, Gates, State, Step, Weights, weights_of
+from rnncli.cells import CELLS, Gates, State, Step, Weights, weights_of
+from rnncli.demo.linear import h_by_equations
 from rnncli.demo.network import Network, Place, is_linear
+from rnncli.demo.written import equations_of
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
 from rnncli.nn.recurrent import make_core
@@ -78,13 +78,14 @@ def check(name: str, text: str, found: list[Found]) -> records.Check:
 
 def one_linear(net: Network, trace: Trace) -> list[records.Check]:
     """Every h_t from its own x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once; for the
-    cells that are written out so here."""
-    linear, found = _LINEAR.get(net.settings.cell), []
-    if linear is None:
+    cells that say which of their gates are so."""
+    found = []
+    if not (CELLS[net.settings.cell].summed(net.spec) and equations_of(net.spec)):
         return []
     for place in net.places():
         x, before = inputs_of(net, trace, place), states_before(net, trace, place)
-        after = linear(x, before, net.weights(place))
+        rows = tuple(tensor.flatten(0, 1) for tensor in before)
+        after = h_by_equations(net.spec, net.weights(place), x.flatten(0, 1), rows).view_as(before[0])
         found.append(worst_of(apart(trace[f"{place.name}h"], after), step_cost(net, trace, place)[0]))
     return [check("one-linear", _linear_text(net), found)]
 
@@ -92,74 +93,26 @@ def one_linear(net: Network, trace: Trace) -> list[records.Check]:
 def linear_parameters(net: Network) -> int:
     """Parameters with b_ih and b_hh as one bias; GRU's n keeps both: r multiplies only the second."""
     spec = net.spec
-    spare = (spec.num_gates - len(CELLS[spec.cell].two_biases)) * spec.hidden_size
+    spare = (spec.num_gates - len(set(CELLS[spec.cell].two_biases) & set(spec.rows))) * spec.hidden_size
     has_two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()
     return spec.num_parameters() - (len(net.places()) * spare if has_two else 0)
 
 
 def _linear_text(net: Network) -> str:
-    spec, gates = net.spec, net.spec.num_gates
+    spec, gates = net.spec, len(CELLS[net.spec.cell].summed(net.spec))
+    gates += len(CELLS[spec.cell].two_biases)  # in two halves, of the same matrix
     recurrent = CELLS[spec.cell].recurrent_weight
     size = spec.input_size + (spec.hidden_size if recurrent else 0)
     what = "[x; h]" if recurrent else "x"
     if not net.settings.single:
         return tr("one Linear a layer and direction gives the same h")
     name = f"Linear({size}, {spec.hidden_size})"
+    if gates < spec.num_gates:
+        told = ", ".join(CELLS[spec.cell].summed(spec))
+        return tr("{gates} by one {name} on {what}: the same h", gates=told, name=name, what=what)
     if gates == 1:
         return tr("one {name} on {what} gives the same h", name=name, what=what)
     return tr("{n} stacked {name} on {what} give the same h", n=gates, name=name, what=what)
-
-
-def _linear_rnn(x: Tensor, before: State, w: Weights) -> Tensor:
-    h = before[0]
-    assert w.weight_hh is not None
-    W = torch.cat([w.weight_ih, w.weight_hh], dim=1)  # (H, I+H)
-    return NONLINEARITIES[w.nonlinearity](F.linear(torch.cat([x, h], dim=2), W, _bias(w)))
-
-
-def _linear_feedforward(x: Tensor, before: State, w: Weights) -> Tensor:
-    return NONLINEARITIES[w.nonlinearity](F.linear(x, w.weight_ih, _bias(w)))
-
-
-def _linear_lstm(x: Tensor, before: State, w: Weights) -> Tensor:
-    h, c = before
-    assert w.weight_hh is not None
-    W = torch.cat([w.weight_ih, w.weight_hh], dim=1)  # (4H, I+H)
-    i, f, g, o = F.linear(torch.cat([x, h], dim=2), W, _bias(w)).chunk(4, dim=2)
-    return o.sigmoid() * (f.sigmoid() * c + i.sigmoid() * g.tanh()).tanh()
-
-
-def _linear_gru(x: Tensor, before: State, w: Weights) -> Tensor:
-    """r and z from whole rows of W; n's row stays in two halves, because r multiplies only its h half."""
-    h = before[0]
-    assert w.weight_hh is not None
-    H = h.shape[2]
-    zeros_x, zeros_h = torch.zeros_like(w.weight_ih[:H]), torch.zeros_like(w.weight_hh[:H])
-    W = torch.cat(
-        [
-            torch.cat([w.weight_ih[: 2 * H], w.weight_hh[: 2 * H]], dim=1),
-            torch.cat([w.weight_ih[2 * H :], zeros_h], dim=1),
-            torch.cat([zeros_x, w.weight_hh[2 * H :]], dim=1),
-        ]
-    )  # (4H, I+H)
-    b = None
-    if w.bias_ih is not None and w.bias_hh is not None:
-        b = torch.cat([w.bias_ih[: 2 * H] + w.bias_hh[: 2 * H], w.bias_ih[2 * H :], w.bias_hh[2 * H :]])
-    r, z, n_x, n_h = F.linear(torch.cat([x, h], dim=2), W, b).chunk(4, dim=2)
-    z = z.sigmoid()
-    return (1 - z) * (n_x + r.sigmoid() * n_h).tanh() + z * h
-
-
-_LINEAR: dict[str, Callable[[Tensor, State, Weights], Tensor]] = {
-    "rnn": _linear_rnn,
-    "feedforward": _linear_feedforward,
-    "lstm": _linear_lstm,
-    "gru": _linear_gru,
-}
-
-
-def _bias(w: Weights) -> Tensor | None:
-    return None if w.bias_ih is None or w.bias_hh is None else w.bias_ih + w.bias_hh
 
 
 def inputs_of(net: Network, trace: Trace, place: Place) -> Tensor:
@@ -313,7 +266,7 @@ def gradient_shares(net: Network) -> Shares:
         return run
 
     with torch.enable_grad():
-        output, _ = run_core(net.core, net.x, net.state, step=cloning(CELLS[net.settings.cell].step))
+        output, _ = run_core(net.core, net.x, net.state, step=cloning(net.spec.step))
         own = [net.weights(place)[attribute] for place in net.places()]
         flat = [clone for weight in own for clone in clones[id(weight)]]
         found = torch.autograd.grad(output[-1].sum(), flat, allow_unused=True)
@@ -377,14 +330,17 @@ def _without_memory(net: Network) -> Network | None:
     cell, H = CELLS[net.settings.cell], net.spec.hidden_size
     if not cell.stateful:
         return net
-    spec = replace(net.spec, cell=CONTROL, nonlinearity=net.spec.nonlinearity)
-    shapes = net.spec.parameter_shapes(0)
-    if not shapes.keys() >= spec.parameter_shapes(0).keys() or (cell.gates and not cell.candidate):
+    spec = replace(net.spec, cell=CONTROL, options=())
+    if (
+        not cell.recurrent_weight
+        or "weight_ih" not in net.spec.parameter_shapes(0)
+        or (cell.gates and not cell.candidate)
+    ):
         return None
-    core = make_core(spec).to(net.x)
-    first = list(cell.gates).index(cell.candidate) * H if cell.gates else 0
+    core, given = make_core(spec).to(net.x), dict(net.core.named_parameters())
+    first = net.spec.rows.index(cell.candidate) * H
     rows = slice(first, first + H)
     with torch.no_grad():
         for name, parameter in core.named_parameters():
-            parameter.copy_(net.core.get_parameter(name)[rows])
+            parameter.copy_(given[name][rows] if name in given else torch.zeros_like(parameter))
     return replace(net, spec=spec, core=core)

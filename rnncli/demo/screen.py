@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnncli import records
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, recurrent_matrices
 from rnncli.demo.network import Network, Place, is_linear
 from rnncli.demo.proofs import Shares, states_before
 from rnncli.demo.settings import Shown, choose, letters
@@ -113,10 +113,10 @@ class _Tables:
             columns.append((records.Column("x", "x_t", "text", optional=True), None))
         else:
             columns.append(self.vector("x", "x_t", net.x, units=False))
-        weight_hh = net.weights(place).weight_hh
-        if memory_term(net) and text is None and weight_hh is not None:
+        if memory_term(net) and text is None:
             with torch.no_grad():
-                term = F.linear(states_before(net, self.trace, place)[0], weight_hh)  # (T, B, H)
+                (weight,) = recurrent_matrices(net.spec, net.weights(place)).values()
+                term = F.linear(states_before(net, self.trace, place)[0], weight)  # (T, B, H)
             columns.append(self.vector("memory", "W_hh·h_(t-1)", term))
         for state in reversed(net.spec.states):
             columns.append(self.vector(state, f"{state}_t", self.trace.vectors(f"{place.name}{state}")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, CoreSpec, core_call, core_source
 from rnncli.demo.settings import Settings, option, spec_for
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -22,21 +22,32 @@ for idx, input in enumerate(dataset):
 """
 
 
+_OUTPUT = """\
+print('output size:', output.shape)
+print(output)  # the top layer's h at every step
+print('last states:', last)
+"""
+
+
 def code(settings: Settings) -> str:
     """A script that draws the numbers of this demo and prints them as the article does.
 
     One layer and direction of rnn, lstm, gru: the article's loop over a torch *Cell. Several: nn.RNN and its sisters.
-    feedforward, or no nonlinearity, where torch has no class: the equation. Raises UsageError for what has no script.
+    feedforward, or no nonlinearity, where torch has no class: the equation. Any other cell, or options: its step as it
+    stands in its file. Raises UsageError for what has no script.
     """
     _refuse(settings, "--code", ("source", "input"))
     if _has_class(settings):
         return _head(settings) + (_cell(settings) if settings.single else _module(settings))
-    if not settings.single or not CELLS[settings.cell].closed_form:
+    if settings.single and CELLS[settings.cell].closed_form:
+        return _head(settings) + _equation(settings)
+    try:
+        return _own(settings)
+    except ValueError as error:
         raise UsageError(
-            tr("--code has no script for several layers or directions of this cell"),
-            todo=tr("torch has no class for it; leave out --num-layers and --bidirectional"),
-        )
-    return _head(settings) + _equation(settings)
+            tr("--code has no script for {cell}: {why}", cell=settings.cell, why=error),
+            todo=tr("its step must read nothing but torch and its own file"),
+        ) from error
 
 
 def classic(settings: Settings) -> str:
@@ -66,7 +77,7 @@ def _refuse(settings: Settings, flag: str, wanted: tuple[str, ...]) -> None:
 
 
 def _has_class(settings: Settings) -> bool:
-    return CELLS[settings.cell].torch_class is not None and settings.nonlinearity != "none"
+    return CELLS[settings.cell].torch_class is not None and settings.nonlinearity != "none" and not settings.options
 
 
 def _head(s: Settings) -> str:
@@ -131,6 +142,50 @@ print(output)  # the top layer's h at every step
 print('hidden size:', hidden.shape)
 print(hidden)  # the last h of every layer and direction
 """
+
+
+def _own(s: Settings) -> str:
+    """A cell that torch has no class for: its step, its parameters drawn by its own function, and the loop."""
+    spec, place = spec_for(s).in_evaluation, _place(s)
+    imports, source = core_source(spec, draw=True)
+    lines = "\n".join(sorted({*imports, "from types import SimpleNamespace"}))
+    head, draw = _head(s), CELLS[s.cell].draw.__name__
+    states = ", ".join(
+        f"torch.zeros({spec.num_layers * spec.num_directions}, batch_size, *{shape})" for shape in spec.states.values()
+    )
+    step = f"    now, gates = {CELLS[s.cell].step.__name__}(input, now, weights)\n    hidden = now[0]"
+    if s.single and not any(spec.zoneout):
+        loop = (
+            f"weights = cell.weights()\nnow = tuple(state[0]{place} for state in states)\n\n{_PRINTS.format(step=step)}"
+        )
+    else:
+        loop = f"output, last = cell(dataset, [state{place} for state in states])\n\n{_OUTPUT}"
+    return f"""\
+from __future__ import annotations
+
+{lines}
+
+{head}
+
+{source.strip()}
+
+
+# torch has no class for this cell: it is drawn as rnncli draws it
+cell = {core_call(spec)}
+with torch.no_grad():
+    for name, parameter in cell.named_parameters():
+        {draw}(name.rpartition("_l")[0], parameter, {_spec_text(spec)})
+cell = cell{place}
+
+# (seq, batch, features)
+dataset = torch.randn(seq_len, batch_size, input_size){place}
+states = [{states}]
+{loop}"""
+
+
+def _spec_text(spec: CoreSpec) -> str:
+    options = dict(spec.all_options)
+    return f"SimpleNamespace(hidden_size={spec.hidden_size}, num_gates={spec.num_gates}, all_options={options})"
 
 
 def _equation(s: Settings) -> str:

@@ -143,7 +143,7 @@ def proof_words(net: Network, memory: Memory | None) -> records.Message:
 
 def explain_words(net: Network) -> records.Message:
     """What the article leaves open, a sentence each."""
-    s = net.settings
+    s, cell = net.settings, CELLS[net.settings.cell]
     lines = [
         tr(
             "x_t is a column of {numbers} on paper and prints as [{B}, {I}]: torch keeps a row for every sample, so "
@@ -152,18 +152,25 @@ def explain_words(net: Network) -> records.Message:
             I=s.input_size,
             B=s.batch_size,
         ),
-        tr(
-            "The article calls h the output because a recurrent cell has no other: what leaves step t is what step t+1 "
-            "remembers. A layer after it (a Linear) makes the answer."
-        ),
     ]
-    if s.bias:
+    fed_back = cell.recurrent_weight or not cell.stateful
+    if fed_back:
+        lines.append(
+            tr(
+                "The article calls h the output because a recurrent cell has no other: what leaves step t is what step "
+                "t+1 remembers. A layer after it (a Linear) makes the answer."
+            )
+        )
+    if {"bias_ih", "bias_hh"} <= net.spec.parameter_shapes(0).keys():
         lines.append(
             tr("Two biases: b_ih and b_hh are only added, one would do; cuDNN keeps two, and torch follows it.")
-            if not CELLS[s.cell].two_biases
+            if not cell.two_biases
             else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn and not b_in.")
         )
-    lines.append(tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step."))
+    shared = tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step.")
+    if not fed_back:
+        shared = tr("Shared: every step uses the same W and b; only x_t and the memory change from step to step.")
+    lines.append(shared)
     return records.Message("\n".join(lines), "note", "open-questions")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rnncli import __version__
+from rnncli.bench import gains
 from rnncli.bench.machine import processor
 from rnncli.doctor import packages, system
 from rnncli.doctor.child import Answers, self_test
@@ -120,6 +121,10 @@ def _packages(found: _Findings, needed: packages.Needs, tested: Answers) -> None
     absent = [f"{name} ({', '.join(one.missing for one in lacks)})" for name, lacks in extras.items() if lacks]
     if absent:
         found.row("missing", tr("not here"), ", ".join(absent) + "; pip install 'rnncli[NAME]'")
+    if extras.get("fast"):
+        times = gains.said(("rnn", "gru", "lstm"), "train")
+        text = tr("training {times} times as fast, as measured on one thread; {todo}", times=times, todo=gains.COMMAND)
+        found.row("fast", "fast", text)
     for name, some in needed.extras.items():
         if name in NOT_EXTRAS:
             continue

@@ -40,7 +40,7 @@ class PlainCore(nn.Module):
 
     def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
         """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H); of a cell with several states, all."""
-        output, last = run_core(self, x, (hx,) if isinstance(hx, Tensor) else hx)
+        output, last = run_core(self, x, (hx,) if isinstance(hx, Tensor) else hx, training=self.training)
         return output, last if len(last) > 1 else last[0]
 
 
@@ -100,14 +100,21 @@ def keep_state(core: Core) -> None:
 
 
 def choose_engine(
-    spec: CoreSpec, dtype: torch.dtype, device: str, *, T: int, padded: bool = False, gradients: bool = True
+    spec: CoreSpec,
+    dtype: torch.dtype,
+    device: str,
+    *,
+    T: int,
+    B: int = 32,
+    padded: bool = False,
+    gradients: bool = True,
 ) -> str:
-    """What `engine: auto` means, a pure function of these: the engine that its file says trains such a core fastest.
+    """What `engine: auto` means, a pure function of these: the engine that was measured to be fastest at such work.
 
-    device: its type. T: steps of a sequence. padded: whether the rows of a batch differ in length. gradients: whether
-    they are wanted. `rnncli bench` measures the engines on this machine.
+    device: its type. T: steps of a sequence. B: rows of a batch. padded: whether they differ in length. gradients:
+    whether they are wanted. `rnncli bench` measures the engines on this machine.
     """
-    work = Work(dtype, device, T, padded, gradients)
+    work = Work(dtype, device, T, padded, gradients, B)
     able = [name for name in ENGINES if ENGINES[name].can(spec)]
     return max(able, key=lambda name: ENGINES[name].faster(spec, work))
 
@@ -124,13 +131,13 @@ def run(
     pass without gradients or over less than 10 steps, by torch's module instead. Arguments and results: `run_by`."""
     spec = spec_of(core)
     assert spec is not None
-    like, T = (x.like, len(x.numbers)) if isinstance(x, Rows) else (x, len(x))
-    work = Work(like.dtype, like.device.type, T, lengths is not None, torch.is_grad_enabled())
+    like, (T, B) = (x.like, x.numbers.shape) if isinstance(x, Rows) else (x, x.shape[:2])
+    work = Work(like.dtype, like.device.type, T, lengths is not None, torch.is_grad_enabled(), B)
     if engine == "auto":
-        engine = choose_engine(spec, work.dtype, work.device, T=T, padded=work.padded, gradients=work.gradients)
+        engine = choose_engine(spec, work.dtype, work.device, T=T, B=B, padded=work.padded, gradients=work.gradients)
     chosen = engine_of(engine)
     # without gradients, torch also stands in for an engine that is not installed: a trained model runs anywhere
-    replaced = not work.gradients if chosen.missing() else not chosen.worth(work)
+    replaced = not work.gradients if chosen.missing() else not chosen.worth(spec, work)
     if replaced and not chosen.refuses(spec):
         engine = "torch"
     return run_by(engine, core, x, lengths, state)
@@ -155,7 +162,7 @@ def run_by(
         if bool((lengths == (x.numbers if isinstance(x, Rows) else x).shape[0]).all()):
             lengths = None
     dropout = float(core.dropout) if core.training and spec.num_layers > 1 else 0.0
-    given = Sequence(x, lengths, state, dropout)
+    given = Sequence(x, lengths, state, dropout, core.training)
     if is_recording():
         return call(core, spec, given)
     check_engine(spec, engine)

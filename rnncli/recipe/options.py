@@ -52,9 +52,11 @@ class CellOption:
 
 
 def with_options(config: type[AnyConfig], cell: str) -> type[AnyConfig]:
-    """The Config whose `model:` also has the options of this cell; itself, where that has none or is not known."""
+    """The Config whose `model:` also has the options of this cell; itself, where it has them all already."""
     options = names.CELLS[cell].options if cell in names.CELLS else {}
-    return _made(config, tuple(options.items())) if options else config
+    section: object = config.model_fields["model"].annotation
+    known = section.model_fields.keys() if isinstance(section, type) and issubclass(section, CoreSection) else ()
+    return config if options.keys() <= set(known) else _made(config, tuple(options.items()))
 
 
 @cache

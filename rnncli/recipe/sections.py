@@ -212,7 +212,7 @@ class TrainSection(Section):
     epochs: Annotated[int, Field(ge=1)] = Field(10, description="passes over the training part")
     max_steps: Annotated[int, Field(ge=0)] = Field(0, description="stop after this many updates; 0 is no limit")
     max_time: Seconds = Field(0.0, description="stop after this long: seconds, or 30s, 5m, 1h; 0 is no limit")
-    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one update")
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one batch")
     optimizer: Annotated[
         str | Named,
         named_schema(names.OPTIMIZERS),
@@ -227,6 +227,7 @@ class TrainSection(Section):
         named_schema(names.SCHEDULES, ("none",)),
         Expected("none, the name of a schedule, or {name: ..., its arguments}"),
     ] = Field("none", description="of torch.optim.lr_scheduler: none, a name, or {name: step, step_size: 10}")
+    accumulate_grad_batches: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="batches added to one update")
     clip_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="largest norm of all gradients; 0 is off")
     early_stopping: Annotated[int, Field(ge=0)] = Field(0, description="epochs without improvement; 0 is never")
     seed: Annotated[int, Field(ge=0, lt=2**63), Expected("a whole number from 0 to 2**63 - 1")] = Field(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rnncli import records
-from rnncli.cells import CELLS, CoreSpec, State, spec_of, weights_of
+from rnncli.cells import CoreSpec, State, spec_of, weights_of
 from rnncli.locale import tr, trn
 from rnncli.replay import reference, rounding
 from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core, run_layer
@@ -284,7 +284,7 @@ def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: T
     """The recording loop's own steps, over a cell too."""
     if not isinstance(module, nn.RNNCellBase):
         return run_core(module, x, state, lengths)
-    outs, after = run_layer(CELLS[spec.cell].step, weights_of(module), [x[0]], tuple(t[0] for t in state))
+    outs, after = run_layer(spec.step, weights_of(module), [x[0]], tuple(t[0] for t in state))
     return outs[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in after)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnncli.cells import CELLS, CoreSpec, Gates, State, Step, Weights, spec_of, weights_of
+from rnncli.replay.regularized import in_training
 
 DIRECTIONS = ("fwd", "bwd")
 
@@ -149,18 +150,22 @@ def run_core(
     record: Mapping[tuple[int, int], LayerRecord] | None = None,
     keep: Keep | None = None,
     step: Step | None = None,
+    training: bool = False,
 ) -> tuple[Tensor, State]:
     """All layers and directions of a core by the loop: the `loop` engine.
 
     module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and the
     cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None where all are T. dropout: between layers,
     drawn on (T, B, .). record: (layer, direction) -> where its steps go. step: another step function than the cell's.
+    training: draw the masks of the core's recurrent regularizers; else they are what they are on average.
     Returns output (T, B, D·H or D·P) and the last state, as the torch module does.
     """
     spec = spec_of(module)
     assert spec is not None
-    step_from_sums = CELLS[spec.cell].step_from_sums if step is None else None
-    step = step_from_sums or step or CELLS[spec.cell].step
+    drawn = training and step is None and bool(spec.regularizers)
+    own = step is None and not drawn and not any(spec.zoneout)
+    step_from_sums = CELLS[spec.cell].step_from_sums if own else None
+    step = step_from_sums or step or spec.step
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
@@ -170,12 +175,14 @@ def run_core(
         outputs: list[list[Tensor]] = []
         for direction in range(spec.num_directions):
             row = layer * spec.num_directions + direction
-            w = weights_of(module, layer, direction)
+            w, start = weights_of(module, layer, direction), tuple(tensor[row] for tensor in state)
+            if drawn:
+                step, w = in_training(spec, w, xs[0], start)
             output, after = run_layer(
                 step,
                 w,
                 xs if step_from_sums is None else F.linear(torch.stack(xs), w.weight_ih, w.bias_ih).unbind(0),
-                tuple(tensor[row] for tensor in state),
+                start,
                 mask=mask,
                 reverse=direction == 1,
                 record=record[layer, direction] if record is not None else None,

@@ -39,7 +39,7 @@ def name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
     """`nn.LSTM`, the closed form, or this loop without a recording."""
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         return f"nn.{_torch_type(module).__name__}"
-    if CELLS[spec.cell].parallel is not None:
+    if has_closed_form(spec) and CELLS[spec.cell].parallel is not None:
         return tr("the prefix scan")
     return tr("the closed form") if has_closed_form(spec) else tr("the loop unrecorded")
 
@@ -52,7 +52,7 @@ def _torch_type(module: nn.Module) -> type[nn.Module]:
 def has_closed_form(spec: CoreSpec) -> bool:
     """Whether `closed_form` computes such a core."""
     cell = CELLS[spec.cell]
-    return spec.nonlinearity in cell.closed_form or cell.parallel is not None
+    return not any(spec.zoneout) and (spec.nonlinearity in cell.closed_form or cell.parallel is not None)
 
 
 def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from torch.utils._pytree import tree_map
 
 from rnncli import records
-from rnncli.cells import CELLS, State, Step, parameter_of, spec_of, weights_of
+from rnncli.cells import State, Step, parameter_of, spec_of, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
@@ -271,7 +271,7 @@ def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, ke
         x = x.detach().requires_grad_()
     if isinstance(core.module, nn.RNNCellBase):
         output, last = run_layer(
-            step or CELLS[spec.cell].step,
+            step or spec.step,
             weights_of(core.module),
             [x[0]],
             tuple(tensor[0] for tensor in state),

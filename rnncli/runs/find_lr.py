@@ -17,7 +17,7 @@ from rnncli.locale import tr
 from rnncli.records import Column, Commands, Entry, Message, Page, Record, Series, Table
 from rnncli.runs.summary import header
 from rnncli.training.job import Job
-from rnncli.training.loop import start, update
+from rnncli.training.loop import groups, start, update
 
 UPDATES = 100
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -61,7 +61,7 @@ def range_test(job: Job, updates: int = UPDATES) -> RangeTest:
     rates: list[float] = []
     losses: list[float] = []
     ended = ""
-    for k, (first, batch) in enumerate(islice(_batches(job), updates)):
+    for k, (first, batches) in enumerate(islice(_updates(job), updates)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (k / max(1, updates - 1))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
@@ -69,7 +69,7 @@ def range_test(job: Job, updates: int = UPDATES) -> RangeTest:
             state.carry = None
         total, count = float(state.total), state.count
         try:
-            update(job, state, batch)
+            update(job, state, *batches)
         except Diverged as error:
             ended = error.what
             break
@@ -88,13 +88,13 @@ def _mean_of_last(losses: Sequence[float]) -> float:
     return fmean(losses[-WINDOW:])
 
 
-def _batches(job: Job) -> Iterator[tuple[bool, Batch]]:
-    """Those of training, epoch after epoch, and whether an epoch begins with it."""
-    epoch = 1
+def _updates(job: Job) -> Iterator[tuple[bool, list[Batch]]]:
+    """The batches of each update, epoch after epoch, and whether an epoch begins with them."""
+    train, epoch = job.config.train, 1
     while True:
-        limit = job.config.train.overfit_batches or None
-        for i, batch in enumerate(islice(job.batches(Order(job.config.train.seed, epoch)), limit)):
-            yield i == 0, batch
+        batches = islice(job.batches(Order(train.seed, epoch)), train.overfit_batches or None)
+        for i, together in enumerate(groups(batches, train.accumulate_grad_batches)):
+            yield i == 0, together
         epoch += 1
 
 

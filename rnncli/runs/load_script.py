@@ -5,32 +5,31 @@ Whatever a run says of itself stands in the script as a literal (`repr`), so tha
 
 from __future__ import annotations
 
-import ast
-import sys
 from collections.abc import Iterable, Mapping
-from importlib import import_module
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from rnncli.cells import CoreSpec
+from rnncli.cells import CoreSpec, core_call, core_source
 from rnncli.nn.crf import Crf
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.nn.heads import NoHead, PerStep, Tied
 from rnncli.nn.model import SequenceModel
 from rnncli.runs.open import Run
+from rnncli.standalone import copied
 from rnncli.tasks import Script
 from rnncli.training.job import cores_of
 
 
 def load_script(run: Run) -> tuple[str, bool]:
-    """(the script, whether it answers inputs by the whole model). Else it runs the recurrent cores, or, where torch
-    has no module for one, lists the weights."""
-    cores = cores_of(run.model)
-    foreign = {path: spec for path, spec in cores.items() if spec.torch_class is None}
-    if foreign:
-        return _weights_script(run, foreign), False
+    """(the script, whether it answers inputs by the whole model). Else it runs the recurrent cores, or, where a step
+    cannot do without rnncli, lists the weights. A cell that torch has no module for stands in it as a module."""
+    cores = {path: spec.in_evaluation for path, spec in cores_of(run.model).items()}
+    try:
+        for spec in cores.values():
+            _own_source(spec)
+    except ValueError:
+        return _weights_script(run, cores), False
     script = run.task.script(run.config, run.fitted) if _is_plain(run.model) else None
     return (_cores_script(run, cores), False) if script is None else (_whole_script(run, script), True)
 
@@ -45,7 +44,8 @@ def _is_plain(model: nn.Module) -> bool:
 
 def module_call(spec: CoreSpec) -> str:
     """The expression that makes this core with torch alone: `torch.nn.LSTM(32, 128)`."""
-    assert spec.torch_class is not None
+    if spec.torch_class is None:
+        return core_call(spec)
     arguments = [str(spec.input_size), str(spec.hidden_size)]
     if spec.num_layers > 1:
         arguments.append(f"num_layers={spec.num_layers}")
@@ -60,13 +60,21 @@ def module_call(spec: CoreSpec) -> str:
     return f"torch.nn.{spec.torch_class.__name__}({', '.join(arguments)})"
 
 
-def _head(run: Run, imports: Iterable[str], usage: str, about: str) -> str:
+def _own_source(spec: CoreSpec) -> tuple[set[str], str]:
+    """(imports, source) of the module of a cell that torch has none for."""
+    return core_source(spec) if spec.torch_class is None else (set(), "")
+
+
+def _head(run: Run, imports: Iterable[str], usage: str, about: str, source: str = "") -> str:
+    """source: of what stands between the imports and the rest."""
     title = repr(f"{about} of {run.recipe.config.task} {run.folder.name}")
     lines = sorted({"from pathlib import Path", *imports}, key=lambda line: (line.startswith("from"), line))
     standard = "\n".join(lines)
     return (
         f'"""A run exported by rnncli, which this script does not need: python load.py{usage}"""\n\n'
+        + "from __future__ import annotations\n\n"
         + f"{standard}\n\nimport torch\nfrom safetensors.torch import load_file\n\n"
+        + (f"{source.strip()}\n\n\n" if source else "")
         + f'ABOUT = {title}\nweights = load_file(Path(__file__).parent / "model.safetensors")\n'
     )
 
@@ -75,9 +83,10 @@ def _whole_script(run: Run, script: Script) -> str:
     """Front end, core and head rebuilt, and the task's own way from a text to an answer."""
     model = run.model
     assert isinstance(model, SequenceModel)
-    (spec,) = cores_of(model).values()
+    spec = next(iter(cores_of(model).values())).in_evaluation
+    own_imports, own = _own_source(spec)
     parts = {"rnn": module_call(spec)}
-    x = 'torch.nn.functional.one_hot(ids, SIZE).to(weights["rnn.weight_ih_l0"])'
+    x = "torch.nn.functional.one_hot(ids, SIZE).to(next(net.parameters()))"
     if isinstance(model.front, TokenEmbedding):
         parts = {"front": f"torch.nn.Embedding({model.front.num_embeddings}, {model.front.embedding_dim})", **parts}
         x = 'net["front"](ids)'
@@ -96,7 +105,7 @@ def _whole_script(run: Run, script: Script) -> str:
         known = '{**weights, "head.weight": weights["front.weight"]}'
     values = "".join(f"{name} = {value!r}\n" for name, value in script.values.items())
     return (
-        _head(run, {"import sys", "import json", *imports}, " TEXT", "The model")
+        _head(run, {"import sys", "import json", *imports, *own_imports}, " TEXT", "The model", own)
         + f'''net = torch.nn.ModuleDict({{{made}}}){dtype}.eval()
 net.load_state_dict({known})
 vocab = json.loads((Path(__file__).parent / "vocab.json").read_text("utf-8"))
@@ -128,60 +137,14 @@ print(f"input {{text!r}} -> predicted {{predicted!r}}")
     )
 
 
-def copied(module: str, names: Iterable[str]) -> tuple[set[str], str]:
-    """(imports, source) of functions of a module and whatever of that module they use, as they stand there.
-
-    Raises ValueError: they use something that is not of Python's own library.
-    """
-    if not module:
-        return set(), ""
-    file = import_module(module).__file__
-    assert file is not None
-    text = Path(file).read_text("utf-8")
-    defined: dict[str, ast.stmt] = {}
-    imported: dict[str, ast.Import | ast.ImportFrom] = {}
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imported |= {(alias.asname or alias.name).partition(".")[0]: node for alias in node.names}
-        for name in _names_of(node):
-            defined[name] = node
-    used, waiting = set[str](), list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in used:
-            used.add(name)
-            waiting += [found.id for found in ast.walk(defined.get(name, ast.Pass())) if isinstance(found, ast.Name)]
-    imports = set()
-    for name in sorted(used & imported.keys()):
-        node = imported[name]
-        origin = node.module if isinstance(node, ast.ImportFrom) else name
-        if (origin or "").partition(".")[0] not in sys.stdlib_module_names:
-            raise ValueError(f"{module}: {name} is from {origin}, which a script without rnncli does not have")
-        imports.add(f"from {origin} import {name}" if isinstance(node, ast.ImportFrom) else f"import {name}")
-    kept = {id(node): node for name, node in defined.items() if name in used}
-    pieces = [_segment(text, node) for node in sorted(kept.values(), key=lambda node: node.lineno)]
-    return imports, "\n\n" + "\n\n\n".join(pieces) + "\n"
-
-
-def _names_of(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
-
-
-def _segment(text: str, node: ast.stmt) -> str:
-    decorated = node.decorator_list if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
-    first = min([node.lineno, *(one.lineno for one in decorated)])
-    return "\n".join(text.split("\n")[first - 1 : node.end_lineno])
-
-
 def _cores_script(run: Run, cores: Mapping[str, CoreSpec]) -> str:
     """A script that rebuilds the recurrent cores and runs each over random numbers."""
+    sources = [_own_source(spec) for spec in cores.values()]
+    imports, own = {line for lines, _ in sources for line in lines}, "".join(dict.fromkeys(text for _, text in sources))
     made = "\n".join(f"    {path!r}: {module_call(spec)}," for path, spec in cores.items())
     dtype = next(run.model.parameters()).dtype
     return (
-        _head(run, (), "", "The recurrent cores")
+        _head(run, imports, "", "The recurrent cores", own)
         + f"""cores = {{
 {made}
 }}
@@ -197,7 +160,7 @@ for name, core in cores.items():
 
 
 def _weights_script(run: Run, foreign: Mapping[str, CoreSpec]) -> str:
-    """A script that lists the weights by name, for cells that torch has no module for."""
+    """A script that lists the weights by name, for cells that torch has no module for, and no script the step."""
     cells = repr(", ".join(f"{path}: {spec}" for path, spec in foreign.items()))
     return (
         _head(run, (), "", "The weights").replace("import torch\n", "")

@@ -15,8 +15,9 @@ from rnncli.runs.read import read_log
 from rnncli.runs.writer import CHECKPOINT, Writer
 from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.advice import advice
+from rnncli.training.divergence import require_finite
 from rnncli.training.job import Job, is_own_cell, prepare, with_cell
-from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, require_finite, start
+from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, start
 from rnncli.training.outcome import Outcome
 from rnncli.training.session import distributed_session
 

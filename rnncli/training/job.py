@@ -60,7 +60,11 @@ class Job:
         return autocast(self.device, self.config.train.precision)
 
     def steps_per_epoch(self) -> int:
-        """Batches of one epoch of the training part. An epoch may be begun at any batch, so a few batches are made to
+        """Updates in one epoch."""
+        return -(-self.batches_per_epoch() // self.config.train.accumulate_grad_batches)
+
+    def batches_per_epoch(self) -> int:
+        """Of the training part. An epoch may be begun at any batch, so a few batches are made to
         find its end, and not every one."""
 
         def ended(n: int) -> bool:
@@ -170,7 +174,7 @@ def estimate(
         parameters = sum(parameter.numel() for parameter in shape.parameters())
     except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
         model = config.model
-        gates = CELLS[model.cell].num_gates
+        gates = spec_of_section(model, 1).num_gates
         least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone
         require_memory(max(least, 1 << 60), what, where=where, todo=tr("lower hidden_size or embedding_size"))
         raise
@@ -216,7 +220,7 @@ def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device,
     if engine == "auto" and specs:
         # of several cores some may not be given padded rows (a decoder)
         padded = cost.padded and len(specs) == 1
-        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, padded=padded)
+        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, B=cost.B, padded=padded)
     if threads == "auto":
         threads = threads_of(specs, cost.B, max(1, usable_cores() // this_process().local_world))
     model = config.model.model_copy(update={"engine": engine})

@@ -19,7 +19,7 @@ from rnncli.data.batch import Order
 from rnncli.locale import tr, trn
 from rnncli.tasks import Recipe
 from rnncli.training.job import Job, prepare
-from rnncli.training.loop import start, update
+from rnncli.training.loop import groups, start, update
 
 UPDATES = 2000  # of the packaged recipes the slowest to learn takes about a thousand; small data must have enough
 LEAST, MOST = 20, 300  # epochs: early stopping ends large data sooner, and small data has been seen often enough
@@ -77,11 +77,11 @@ def step_seconds(job: Job) -> float:
     probe.model = copy.deepcopy(job.model)
     state = start(probe)
     before = torch.get_rng_state()
-    batches = list(islice(job.batches(Order(job.config.train.seed, 1)), 2))
+    together = groups(job.batches(Order(job.config.train.seed, 1)), job.config.train.accumulate_grad_batches)
     seconds = 0.0
-    for batch in batches:
+    for batches in list(islice(together, 2)):
         began = time.perf_counter()
-        update(probe, state, batch)
+        update(probe, state, *batches)
         seconds = time.perf_counter() - began
     torch.set_rng_state(before)
     return seconds

@@ -9,25 +9,25 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rnncli.cells import State
 from rnncli.data.batch import Batch, Order
-from rnncli.errors import Diverged
 from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
 from rnncli.training import scaling
 from rnncli.training.best import is_better, moved, unmoved
+from rnncli.training.divergence import diverged, first_bad, first_bad_gradient, require_an_update
 from rnncli.training.job import Job
+from rnncli.training.state import TrainState as TrainState
+from rnncli.training.state import zero
 
 PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every update; all others once an epoch
 
@@ -57,41 +57,6 @@ class Progress:
     @property
     def loss(self) -> float:
         return self.read_loss()
-
-
-def _zero() -> Tensor:
-    return torch.zeros((), dtype=torch.float64)
-
-
-@dataclass
-class TrainState:
-    """All that training needs to go on from here: what a checkpoint holds, beside torch's random state.
-
-    loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
-    scaler: with fp16, of the loss, so that small gradients are not lost.
-    """
-
-    model: nn.Module
-    loss: Callable[[Batch, State | None], Loss]
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
-    scaler: torch.amp.GradScaler | None = None
-    epoch: int = 1
-    next_batch: int = 0
-    step: int = 0
-    carry: State | None = None
-    total: Tensor = field(default_factory=_zero)  # of the loss in the epoch so far, () float64
-    count: float = 0.0
-    counted: float = 0.0  # steps or rows since the beginning, for the speed
-    seconds: float = 0.0
-    watch: str = ""
-    lr: float = 0.0  # of the last update
-    best_epoch: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    best_metrics: Metrics = field(default_factory=dict)
-    moved: list[str] = field(default_factory=list)  # metrics that have had two values or more
-    waited: int = 0  # epochs since the best one
-    norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # of all gradients, at the last updates
 
 
 def start(job: Job) -> TrainState:
@@ -162,16 +127,16 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     while state.epoch <= train.epochs and not why:
         if state.next_batch == 0:
             state.watch = task.epoch_preview(config, job.model, job.splits) if job.rank == 0 else ""
-            state.carry, state.total, state.count = None, _zero(), 0.0
+            state.carry, state.total, state.count = None, zero(), 0.0
         job.model.train()
-        batches = epoch_batches(job, state)
-        while not why and (batch := next(batches, None)) is not None:
-            update(job, state, batch)
+        together = groups(epoch_batches(job, state), train.accumulate_grad_batches)
+        while not why and (batches := next(together, None)) is not None:
+            update(job, state, *batches)
             state.seconds = clock()
             step = _progress("step", state)
             step.stopped = why = stop_reason(train, state)
             yield step
-        _require_an_update(job, state)
+        require_an_update(job, state)
         task.calibrate(config, job.model, job.splits.part(job.splits.held_out))
         metrics = measured(job)
         improved = keep_if_best(job, state, metrics)
@@ -241,35 +206,33 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
     return job.batches(order)
 
 
-def update(job: Job, state: TrainState, batch: Batch) -> None:
-    """One update: loss, gradients, clipping, optimizer; the state moves on. With on_nan: skip, a batch whose loss or
-    gradient is no number moves on without an update, and the next goes on from the carry before it. So does one whose
-    gradients fp16 cannot hold, and the loss is scaled up less from there."""
+def groups(batches: Iterator[Batch], n: int) -> Iterator[list[Batch]]:
+    """n batches at a time, each time for one update; the last are what is left."""
+    while group := list(islice(batches, n)):
+        yield group
+
+
+def update(job: Job, state: TrainState, *batches: Batch) -> None:
+    """One update: loss, gradients, clipping, optimizer; the state moves on. Of several batches the gradients are added
+    up, and are those of one batch with all their rows. With on_nan: skip, batches whose loss or gradient is no number
+    move on without an update, and the next go on from the carry before them. So do those whose gradients fp16 cannot
+    hold, and the loss is scaled up less from there."""
     train = job.config.train
     state.lr = state.optimizer.param_groups[0]["lr"]
-    batch = batch.to(job.device)
-    with job.autocast():
-        loss = state.loss(batch, state.carry)
-    total, count = job.group.all_reduce(loss.total.detach(), loss.count)
     # Elsewhere than on the CPU, reading a number waits for the device: there it is looked at when the epoch ends.
     look = job.device.type == "cpu" or train.on_nan == "skip"
-    bad = look and not math.isfinite(float(total))
-    if bad and train.on_nan == "stop":
-        raise _diverged(job, state, tr("the loss became {loss}", loss=float(total)), _first_bad(job, state, batch))
-    if not bad:
-        state.optimizer.zero_grad(set_to_none=True)
-        scaling.backward(state.scaler, loss.total / (count / job.world), state.optimizer)
+    added = _add_gradients(job, state, batches, look)
+    if added is not None:
         gradients = [p.grad for p in job.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)  # ()
-        bad = look and not math.isfinite(float(norm))
-        if bad and scaling.lowered(state.scaler, state.optimizer):
-            pass  # float16 may hold the next ones
-        elif bad and train.on_nan == "stop":
-            what = tr("a gradient became {value}", value=float(norm))
-            raise _diverged(job, state, what, _first_bad_gradient(job.model))
+        if look and not math.isfinite(float(norm)):
+            added = None
+            if not scaling.lowered(state.scaler, state.optimizer) and train.on_nan == "stop":
+                what = tr("a gradient became {value}", value=float(norm))
+                raise diverged(job, state, what, first_bad_gradient(job.model))  # else float16 may hold the next ones
     state.step += 1
-    state.next_batch += 1
-    if bad:
+    state.next_batch += len(batches)
+    if added is None:
         return
     state.norms.append(norm)
     if train.clip_grad_norm:
@@ -277,95 +240,36 @@ def update(job: Job, state: TrainState, batch: Batch) -> None:
     scaling.step(state.scaler, state.optimizer)
     if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
         state.schedule.step()
-    state.carry = loss.carry
-    state.count += count
-    state.counted += count
-    state.total = state.total.to(total.device) + total.double()
+    state.carry = added.carry
+    state.count += added.count
+    state.counted += added.count
+    state.total = state.total.to(added.total.device) + added.total.double()
 
 
-def require_finite(job: Job, state: TrainState) -> None:
-    """Diverged where the weights or the epoch's loss are no numbers: such a state is never kept."""
-    bad = bad_tensor(job.model)
-    if bad or not math.isfinite(float(state.total)):
-        what = tr("the loss became {loss}", loss=float(state.total))
-        raise _diverged(job, state, what, bad or tr("the loss"))
-
-
-def bad_tensor(model: nn.Module) -> str:
-    """The first weight that holds a NaN or an infinity, by name; "" where all are numbers."""
-    return next((name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()), "")
-
-
-def _require_an_update(job: Job, state: TrainState) -> None:
-    """Diverged where the epoch's loss is no number, or, with on_nan: skip, where every update was skipped."""
-    if not state.count:
-        raise _diverged(job, state, tr("no batch of this epoch has a loss and gradients that are numbers"), "")
-    require_finite(job, state)
-
-
-def _first_bad(job: Job, state: TrainState, batch: Batch) -> str:
-    """Where a loss that is no number came from: a weight, the input, or the first module with such an output."""
-    here = _first_bad_here(job, state, batch) if batch.size else ""
-    found = job.group.all_gather_text(here)  # the rows it came from are those of one process
-    return next(filter(None, found), tr("the loss"))
-
-
-def _first_bad_here(job: Job, state: TrainState, batch: Batch) -> str:
-    """The same for the rows of this process; "" where all are numbers."""
-    bad = bad_tensor(job.model)
-    if bad:
-        return bad
-    if batch.inputs.is_floating_point() and not torch.isfinite(batch.inputs).all():
-        return tr("the input")
-    found: list[str] = []
-
-    def look(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if not all(torch.isfinite(tensor).all() for tensor in _tensors(output)):
-                found.append(tr("the output of {name}", name=name))
-
-        return hook
-
-    hooks = [module.register_forward_hook(look(name)) for name, module in job.model.named_modules() if name]
-    try:
-        with torch.no_grad():
-            job.task.loss(job.config, job.model, batch, state.carry)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found[0] if found else ""
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _tensors(part)
-
-
-def _first_bad_gradient(model: nn.Module) -> str:
-    """Gradients flow from the loss to the input: the last parameter whose gradient is no number went bad first."""
-    names = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    # Each gradient may be a number and their norm be none.
-    return tr("the gradient of {name}", name=names[-1]) if names else tr("the norm of all gradients")
-
-
-def _diverged(job: Job, state: TrainState, what: str, first: str) -> Diverged:
-    norms = ", ".join(f"{float(norm):.4g}" for norm in state.norms)
-    parts = [tr("{what} at update {step}", what=what, step=state.step + 1)]
-    if first:
-        parts.append(tr("first bad: {name}", name=first))
-    if norms:
-        parts.append(tr("norms of the gradients before it: {norms}", norms=norms))
-    train = job.config.train
-    return Diverged(
-        "; ".join(parts),
-        where=tr("epoch {epoch}", epoch=state.epoch),
-        todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0")
-        if train.on_nan == "skip"
-        else tr("a smaller train.lr, or train.clip_grad_norm: 1.0; --on-nan skip leaves such batches out"),
-    )
+def _add_gradients(job: Job, state: TrainState, batches: Sequence[Batch], look: bool) -> Loss | None:
+    """The gradients of the mean loss over all batches, left with the parameters; the loss over all processes as a sum,
+    its count and the last carry. None where a loss is no number, which is looked at if `look`. Raises Diverged."""
+    state.optimizer.zero_grad(set_to_none=True)
+    found, parts = Loss(zero(), 0.0, state.carry), 0.0
+    for batch in (batch.to(job.device) for batch in batches):
+        with job.autocast():
+            loss = state.loss(batch, found.carry)
+        total, count = job.group.all_reduce(loss.total.detach(), loss.count)
+        if look and not math.isfinite(float(total)):
+            if job.config.train.on_nan == "stop":
+                what = tr("the loss became {loss}", loss=float(total))
+                raise diverged(job, state, what, first_bad(job, found.carry, batch))
+            return None
+        parts = parts or count * len(batches)  # the count of all, if the others count as the first does
+        scaling.backward(state.scaler, loss.total / (parts / job.world))
+        summed = total if len(batches) == 1 else found.total.to(total.device) + total.double()
+        found = Loss(summed, found.count + count, loss.carry)
+    scaling.unscale(state.scaler, state.optimizer)
+    if found.count != parts:
+        for parameter in job.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(parts / found.count)
+    return found
 
 
 def _step_schedule(state: TrainState, loss: float) -> None:

@@ -16,13 +16,15 @@ def make_scaler(precision: str, device: torch.device) -> Scaler:
     return torch.amp.GradScaler(device.type) if precision == "fp16" else None
 
 
-def backward(scaler: Scaler, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """The gradients of the loss. loss: ()."""
-    if scaler is None:
-        loss.backward()
-        return
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)
+def backward(scaler: Scaler, loss: Tensor) -> None:
+    """Add the gradients of the loss, scaled up. loss: ()."""
+    (loss if scaler is None else scaler.scale(loss)).backward()
+
+
+def unscale(scaler: Scaler, optimizer: torch.optim.Optimizer) -> None:
+    """The gradients as they are, once all are added."""
+    if scaler is not None:
+        scaler.unscale_(optimizer)
 
 
 def step(scaler: Scaler, optimizer: torch.optim.Optimizer) -> None:

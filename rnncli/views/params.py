@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, spec_of, weights_of
+from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, recurrent_matrices, spec_of, weights_of
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
@@ -46,7 +46,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name: str) -> Table:
-    gates = CELLS[spec.cell].gates
+    gates = spec.rows if CELLS[spec.cell].gates else ()
     rows: list[list[Entry]] = []
     shapes = spec.parameter_shapes(layer)
     for parameter, size in shapes.items():
@@ -79,16 +79,12 @@ def _figures(part: Tensor) -> list[Entry]:
 
 def _recurrence(module: nn.Module, spec: CoreSpec, shown: list[tuple[int, int]], name: str) -> Table:
     """How much one step's product with W_hh can stretch h: its largest eigenvalue and its largest singular value."""
-    gates = CELLS[spec.cell].gates or ("",)
     rows: list[list[Entry]] = []
     for layer, direction in shown:
         w = weights_of(module, layer, direction)
-        assert w.weight_hh is not None
-        blocks = w.weight_hh.detach().double().chunk(len(gates))
-        for gate, block in zip(gates, blocks, strict=True):
-            square = (
-                block if w.weight_hr is None else w.weight_hr.detach().double() @ block
-            )  # (P, P) under a projection
+        for gate, matrix in recurrent_matrices(spec, w).items():
+            block = matrix.detach().double()
+            square = block if w.weight_hr is None else w.weight_hr.detach().double() @ block  # (P, P) if projected
             finite = bool(square.isfinite().all())
             radius = torch.linalg.eigvals(square).abs().max().item() if finite else float("nan")
             norm = torch.linalg.matrix_norm(square, 2).item() if finite else float("nan")
@@ -155,7 +151,7 @@ def _two_biases(spec: CoreSpec) -> str:
 def _merged_rows(spec: CoreSpec) -> Tensor:
     """(G·H,) bool: the rows in which b_ih and b_hh are only added."""
     cell = CELLS[spec.cell]
-    merged = torch.tensor([gate not in cell.two_biases for gate in cell.gates or ("",)])
+    merged = torch.tensor([gate not in cell.two_biases for gate in spec.rows])
     return merged.repeat_interleave(spec.hidden_size)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from rnncli.cells import CELLS, CoreSpec, parameter_name
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
+from rnncli.names import Option, OptionValue, option_text
 from rnncli.weights.rebuild import rebuild
 
 _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
@@ -113,7 +115,11 @@ def _parameters() -> re.Pattern[str]:
     """What is a parameter of some cell, with a prefix before its name and a place after it."""
     known = {"weight_hr", "bias_ih", "bias_hh"}
     for cell in CELLS:
-        known |= CoreSpec(cell, "tanh", 1, 1).parameter_shapes(0).keys()
+        switches = [name for name, option in CELLS[cell].options.items() if isinstance(option.default, bool)]
+        options = ((), tuple((name, True) for name in switches))
+        known |= {
+            name for chosen in options for name in CoreSpec(cell, "tanh", 1, 1, options=chosen).parameter_shapes(0)
+        }
     either = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
     return re.compile(rf"^(?P<prefix>(?:.*\.)?)(?P<name>{either})(?P<place>.*)$")
 
@@ -150,14 +156,9 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     for name in ["weight_ih_l0", *(["weight_hh_l0"] if cell is None or CELLS[cell].recurrent_weight else [])]:
         if name not in part:
             raise _missing(name, place)
-    weight_ih, weight_hh, weight_hr = (part.get(f"{name}_l0") for name in ("weight_ih", "weight_hh", "weight_hr"))
-    assert weight_ih is not None
-    rows, input_size = weight_ih.shape
-    hidden_size, proj_size = (rows, 0) if weight_hh is None else (weight_hh.shape[1], 0)
-    if weight_hr is not None:
-        proj_size, hidden_size = weight_hr.shape
-    sizes = {name: _hidden_size(name, rows, hidden_size, weight_hh, weight_hr) for name in CELLS}
-    fitting = {name: size for name, size in sizes.items() if size}
+    rows = len(part["weight_ih_l0"])
+    hidden_size = part["weight_hh_l0"].shape[-1] if "weight_hh_l0" in part else rows
+    fitting = {name: spec for name in CELLS if (spec := _fitting(name, part, asked=name == cell)) is not None}
     if not fitting:
         raise DataError(
             trn(
@@ -188,15 +189,11 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     layers = 0
     while parameter_name("weight_ih", layers, 0) in part:
         layers += 1
-    spec = CoreSpec(
-        cell=found,
+    spec = replace(
+        fitting[found],
         nonlinearity=nonlinearity or CELLS[found].nonlinearities[0],
-        input_size=input_size,
-        hidden_size=fitting[found],
         num_layers=layers,
         bidirectional="weight_ih_l0_reverse" in part,
-        proj_size=proj_size,
-        bias=any(name.startswith("bias") for name in part),
     )
     unknown = []
     others = [name for name in fitting if name != found]
@@ -206,6 +203,10 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
         )
     if len(CELLS[found].nonlinearities) > 1 and nonlinearity is None:
         unknown.append(tr("tanh or relu is not in a file: tanh is taken; --nonlinearity relu for the other"))
+    for name, option in CELLS[found].options.items():
+        if option.choices:
+            value = option_text(option.default)
+            unknown.append(tr("{name} is not in a file: {value} is taken", name=name, value=value))
     state, notes = _whole(spec, part, place)
     return FoundCore(prefix, spec, state, [*unknown, *notes])
 
@@ -213,7 +214,7 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
 def _refuse(name: str, tensor: Tensor, where: str) -> None:
     """Raises DataError: what is not a matrix or vector of numbers, each of its own."""
     dense = tensor.layout == torch.strided
-    if not tensor.is_floating_point() or not dense or tensor.dim() != (1 if name.startswith("bias") else 2):
+    if not tensor.is_floating_point() or not dense or tensor.dim() > 2 or not tensor.dim():
         kind = tensor.dtype if dense else tensor.layout
         raise DataError(tr("{name} is no weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
                         where=where)  # fmt: skip
@@ -246,14 +247,51 @@ def _missing(name: str, where: str) -> DataError:
     return DataError(tr("{name} is missing", name=name), where=where, todo=todo)
 
 
-def _hidden_size(name: str, rows: int, hidden_size: int, weight_hh: Tensor | None, weight_hr: Tensor | None) -> int:
-    """H, where weights with so many rows can be that cell's, else 0. hidden_size: what W_hh or W_hr says."""
+def _fitting(name: str, part: Mapping[str, Tensor], *, asked: bool) -> CoreSpec | None:
+    """One layer of that cell that such weights can be, with the options that their names and shapes need; None: they
+    cannot. asked: the caller says that it is this cell, and else names that only an option explains are wanted for it.
+    """
     cell = CELLS[name]
-    if cell.recurrent_weight != (weight_hh is not None) or (weight_hr is not None and not cell.projected):
-        return 0
-    if weight_hh is None:
-        hidden_size = rows // cell.num_gates
-    return hidden_size if rows == cell.num_gates * hidden_size else 0
+    own = {full.removesuffix("_l0") for full in part if full.endswith("_l0")}
+    if "weight_hr" in own and not cell.projected:
+        return None
+    values = [_candidates(option, len(part["weight_ih_l0"])) for option in cell.options.values()]
+    plain = CoreSpec(name, "tanh", 1, 1, proj_size=int("weight_hr" in own)).parameter_shapes(0)
+    explained = not own <= plain.keys()
+    for chosen in product(*values):
+        options = tuple(zip(cell.options, chosen, strict=True))
+        spec = _of_sizes(name, part, own, options)
+        if spec is not None and (asked or explained or not spec.options):
+            return spec
+    return None
+
+
+def _candidates(option: Option, rows: int) -> Sequence[OptionValue]:
+    """Values that shapes could tell, the default first."""
+    if isinstance(option.default, bool):
+        return (option.default, not option.default)
+    if isinstance(option.default, int) and not option.choices:
+        return [option.default, *(n for n in range(option.least, rows + 1) if n != option.default)]
+    return (option.default,)
+
+
+def _of_sizes(
+    name: str, part: Mapping[str, Tensor], own: set[str], options: tuple[tuple[str, OptionValue], ...]
+) -> CoreSpec | None:
+    """The cell with these options in the sizes of the weights; None where names or shapes are others."""
+    (rows, inputs), weight_hr = part["weight_ih_l0"].shape, part.get("weight_hr_l0")
+    gates = CoreSpec(name, "tanh", 1, 1, options=options).num_gates
+    H, P = (rows // gates, 0) if weight_hr is None else (weight_hr.shape[1], weight_hr.shape[0])
+    if not H or H * gates != rows or CELLS[name].fits(dict(options), H):
+        return None
+    bias = any(key.startswith("bias") for key in own)
+    spec = CoreSpec(name, "tanh", inputs, H, proj_size=P, bias=bias, options=options)
+    shapes = spec.parameter_shapes(0)
+    needed = {key for key in shapes if not key.startswith("bias")}
+    told = own & {"weight_ih", "weight_hh", "weight_hr"}
+    if not needed <= own <= shapes.keys() or any(tuple(part[f"{key}_l0"].shape) != shapes[key] for key in told):
+        return None
+    return spec
 
 
 def _whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor], list[str]]:

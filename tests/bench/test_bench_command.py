@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rnncli.bench import engines
+from rnncli.bench.sizes import Row
 from rnncli.cli import run
+from rnncli.errors import CheckFailed
 
 QUICK = ["bench", "--cell", "gru", "--size", "4/2/3", "--rounds", "5", "--time-budget", "0"]
 
@@ -24,6 +30,48 @@ def test_json_is_one_document_and_compares_with_itself(capsys: pytest.CaptureFix
     old.write_text(json.dumps(found), "utf-8")
     assert run([*QUICK, "--compare", str(old)]) == 2
     assert "another machine" in capsys.readouterr().err
+
+
+def fail() -> None:
+    raise CheckFailed("torch computes something else")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda: signal.raise_signal(signal.SIGINT), 130),
+        (lambda: signal.raise_signal(signal.SIGTERM), 143),
+        (fail, 1),
+    ],
+    ids=["ctrl-c", "terminated", "failed"],
+)
+def test_a_bench_that_is_stopped_shows_what_it_has(
+    end: Callable[[], object],
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    real, last = engines._measure, Row("rnn", 4, 2, 4)
+
+    def measure(row: Row, *given: Any) -> Any:
+        if row == last:
+            end()
+        return real(row, *given)
+
+    monkeypatch.setattr(engines, "_measure", measure)
+    words = ["bench", "--cell", "rnn", "--engine", "torch", "--engine", "loop", "--rounds", "5", "--time-budget", "0"]
+    sizes = [word for T in (2, 3, 4, 5) for word in ("--size", f"4/2/{T}")]
+    saved = tmp_path / "rows.json"
+    assert run([*words, *sizes, "--save", str(saved)]) == code
+    shown = capsys.readouterr()
+    assert "stopped: 2 of 4 rows are measured" in shown.out
+    assert "4/2/3" in shown.out
+    assert "4/2/4" not in shown.out
+    assert [line[:9] for line in shown.err.splitlines() if line.startswith("rnn")] == ["rnn 4/2/2", "rnn 4/2/3"]
+    assert json.loads(saved.read_text("utf-8"))["config"]["rows"] == 2
+    assert run([*words, "--size", "4/2/4"]) == code  # at the first row there is nothing to show
+    assert capsys.readouterr().out == ""
 
 
 def test_save(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

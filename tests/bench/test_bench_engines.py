@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import pytest
 import torch
 
 from rnncli import report
-from rnncli.bench import compare, pages, work
-from rnncli.bench.ceilings import product_rate, products
+from rnncli.bench import compare, gains, pages, work
+from rnncli.bench.ceilings import Around, Ceiling, product_rate, products
 from rnncli.bench.engines import Measured, Plan, measure_rows
 from rnncli.bench.machine import machine
-from rnncli.bench.measure import Interval
+from rnncli.bench.measure import Interval, Paired
 from rnncli.bench.sizes import CELLS, DEFAULT, STANDARD, Row, parse_size, rows_of, scaled
 from rnncli.bench.work import Setting, agree, bounds, engines_here, make, require_equal
 from rnncli.errors import CheckFailed, DataError, UsageError
@@ -139,31 +140,73 @@ def test_sizes_and_tiers() -> None:
     assert [r.B for r in scaled(Row("rnn", 8, 1, 40), "B")] == [1, 2, 4]
 
 
-def test_the_first_row_and_the_ceiling_are_measured_again(measured: Measured) -> None:
-    assert measured.first is not None
-    assert measured.first_after is not None
-    assert measured.ceilings.keys() == measured.ceilings_after.keys() == {1}
+def test_the_ceiling_is_measured_around_every_row(measured: Measured) -> None:
+    """Before the first row, and after each: what is after one is before the next."""
+    assert len(measured.ceilings(1)) == 3
+    by_row = {figure.row: figure.ceiling for figure in measured.figures}
+    first, second = by_row.values()
+    assert first.after is second.before
+    for figure in measured.figures:
+        speed = figure.row.flops("train") / figure.seconds.value
+        assert figure.of_ceiling == pytest.approx(speed / figure.ceiling.rate)
 
 
-def test_where_the_machine_moved_no_verdict_is_shown(measured: Measured) -> None:
-    measured.first = Interval(1.5, 1.4, 1.6)
-    measured.first_after = Interval(3.0, 2.9, 3.1)
-    assert "first row" in measured.moved
-    text = report.to_text(pages.screen(measured))
-    assert "withdrawn" in text
-    assert "fastest here" not in text
-    rows = as_read(report.to_json(pages.document(measured)))["rows"]
-    assert {row["verdict"] for row in rows if row["over"]} == {"withdrawn"}
-    measured.first_after = measured.first
-    measured.ceilings_after = dict(measured.ceilings)
-    assert measured.moved == []
-    assert "fastest here" in report.to_text(pages.screen(measured))
+def with_first(measured: Measured, **changes: Any) -> Measured:
+    """The same with the figures of its first row changed."""
+    first = measured.rows[0]
+    figures = [replace(figure, **changes) if figure.paired is not None else figure for figure in first.figures]
+    return replace(measured, rows=[replace(first, figures=figures), *measured.rows[1:]])
+
+
+def test_a_row_whose_rounds_disagree_loses_its_verdict_and_no_other(measured: Measured) -> None:
+    apart = Paired(Interval(2.0, 1.4, 3.1), (Interval(1.5, 1.4, 1.6), Interval(3.0, 2.9, 3.1)), 21)
+    found = with_first(measured, paired=apart)
+    text = report.to_text(pages.screen(found), width=140)
+    assert "fastest here" in text
+    assert "1.50 in the first half of its rounds, 3.00 in the second" in text
+    rows = [row for row in as_read(report.to_json(pages.document(found)))["rows"] if row["over"]]
+    assert {row["verdict"] for row in rows if row["cell"] == "gru"} == {"withdrawn"}
+    assert {row["ratio_second_half"] for row in rows if row["cell"] == "gru"} == {3.0}
+    assert "withdrawn" not in {row["verdict"] for row in rows if row["cell"] == "lstm"}
+
+
+def test_a_ceiling_that_moves_makes_shares_rough_and_leaves_verdicts(measured: Measured) -> None:
+    """As on a machine that changes speed: the paired ratios say what they said."""
+    steady, moved = (Around(Ceiling(250e9, "oneDNN"), Ceiling(rate, "oneDNN")) for rate in (260e9, 343e9))
+    sure = Paired(Interval(1.5, 1.4, 1.6), None, 5)
+    calm, restless = (
+        replace(found, rows=found.rows[:1])
+        for found in (with_first(measured, paired=sure, ceiling=ceiling) for ceiling in (steady, moved))
+    )
+    assert "shares of it are rough" in report.to_text(pages.screen(restless), width=140)
+    assert "withdrawn" not in report.to_text(pages.screen(restless), width=140)
+    assert "shares of it are rough" not in calm_said(calm)
+    rows = [row for row in as_read(report.to_json(pages.document(restless)))["rows"] if row["over"]]
+    assert {row["verdict"] for row in rows} == {"faster"}
+    assert {row["ceiling_flops_after"] for row in rows} == {343e9}
+
+
+def calm_said(measured: Measured) -> str:
+    """Its verdicts, where every figure has the ceiling of the last."""
+    ceiling = measured.figures[-1].ceiling
+    figures = [replace(figure, ceiling=ceiling) for figure in measured.figures]
+    return report.to_text(pages.screen(replace(measured, rows=[replace(measured.rows[0], figures=figures)])), width=140)
+
+
+def test_what_numba_would_gain_is_said_where_it_is_missing(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    for missing in (True, False):
+        monkeypatch.setattr(gains, "is_missing", lambda here=missing: here)
+        text = " ".join(report.to_text(pages.screen(measured), width=140).split())
+        assert (f"engine compiled: {gains.said(('gru', 'lstm'), 'train')} times as fast" in text) == missing
+        assert ("pip install 'rnncli[fast]'" in text) == missing
 
 
 KEYS = {
     "cell", "pass", "engine", "path", "H", "B", "T", "threads", "rounds", "seconds", "seconds_low", "seconds_high",
-    "cold_seconds", "spread", "tokens_per_second", "of_ceiling", "of_serial_ceiling", "bound", "calls", "products",
-    "elements", "over", "ratio", "ratio_low", "ratio_high", "verdict", "p50", "p90", "p99", "peak_bytes",
+    "cold_seconds", "spread", "tokens_per_second", "of_ceiling", "of_serial_ceiling", "ceiling_flops",
+    "ceiling_flops_after", "bound", "calls", "products",
+    "elements", "over", "ratio", "ratio_low", "ratio_high",
+    "ratio_first_half", "ratio_second_half", "verdict", "p50", "p90", "p99", "peak_bytes",
 }  # fmt: skip
 
 
@@ -173,9 +216,8 @@ def test_json(measured: Measured) -> None:
     found = json.loads(file.getvalue())
     assert found["schema"] == "rnncli/bench/1"
     assert found["config"]["pass"] == "train"
-    assert {"machine", "load", "ceilings", "call_seconds", "first_row", "first_row_after", "moved"} <= set(
-        found["config"]
-    )
+    assert {"machine", "load", "ceilings", "call_seconds"} <= set(found["config"])
+    assert (found["config"]["rows"], found["config"]["rows_planned"]) == (2, 2)
     assert all(set(row) == KEYS for row in found["rows"])
     engines = {row["engine"] for row in found["rows"]}
     assert {"loop", "torch"} <= engines
@@ -266,6 +308,27 @@ def test_compare_refuses_another_machine_unless_forced(measured: Measured, tmp_p
     assert "! forced" in report.to_text(compare.compared(now, now, old), width=120)
     with pytest.raises(UsageError, match="dtype"):
         compare.check_old(path, machine(), dtype="float64", device="cpu", force=True)
+
+
+def test_compare_takes_each_row_by_the_ceiling_around_it(measured: Measured, tmp_path: Path) -> None:
+    """Twice the ceiling then, and nothing faster now: twice as fast for what it is. 0.1 had one ceiling for all."""
+    document = as_read(report.to_json(pages.document(measured)))
+    for row in document["rows"]:
+        row |= {key: 2 * row[key] for key in ("ceiling_flops", "ceiling_flops_after")}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document), "utf-8")
+    new, old = compare.figures_of(as_read(report.to_json(pages.document(measured)))), compare.read_old(path)
+    assert [then.ceiling for then in old.rows] == pytest.approx([2 * now.ceiling for now in new.rows])
+    for row in document["rows"]:
+        del row["ceiling_flops"], row["ceiling_flops_after"]
+    document["config"]["moved"] = ["ceiling"]
+    path.write_text(json.dumps(document), "utf-8")
+    before = compare.read_old(path)
+    assert {row.ceiling for row in before.rows} == {document["config"]["ceilings"][0]["flops"]}
+    assert all(row.moved for row in before.rows)
+    now = pages.document(measured)
+    text = report.to_text(compare.compared(now, now, before), width=140)
+    assert text.count("withdrawn") == len(measured.figures)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"rows": [{}]}', "null", "1e999"])

@@ -12,17 +12,19 @@ from rnncli.bench.measure import (
     FEWEST,
     Arm,
     Interval,
+    Paired,
+    Verdict,
     Watch,
     median_of,
-    paired_ratio,
     percentile,
     rate_moved,
     ratio_moved,
+    row_by_row,
     spread_of,
     take_turns,
-    verdict_of,
     warm_up,
 )
+from rnncli.errors import CheckFailed
 
 
 class Ticks:
@@ -96,11 +98,11 @@ def test_pairs_see_through_a_machine_that_slows_down() -> None:
     """The machine gets four times slower meanwhile: unpaired medians overlap, paired ratios do not."""
     drift = [1 + 3 * k / 20 for k in range(21)]
     slow, fast = noisy(1.10, 21, 1, drift), noisy(1.00, 21, 2, drift)
-    ratio = paired_ratio(slow, fast)
-    assert ratio.low < 1.10 < ratio.high
-    assert ratio.value == pytest.approx(1.10, abs=0.02)
-    assert verdict_of(ratio, 21) == "faster"
-    assert verdict_of(paired_ratio(fast, slow), 21) == "slower"
+    found = Paired.of(slow, fast)
+    assert found.ratio.low < 1.10 < found.ratio.high
+    assert found.ratio.value == pytest.approx(1.10, abs=0.02)
+    assert found.verdict == "faster"
+    assert Paired.of(fast, slow).verdict == "slower"
     assert spread_of(slow) > 0.5
 
 
@@ -110,7 +112,7 @@ def test_equal_arms_are_inconclusive_at_the_stated_rate() -> None:
     for seed in range(200):
         draw = random.Random(seed)
         a, b = ([draw.gauss(1.0, 0.05) for _ in range(21)] for _ in range(2))
-        wrong += verdict_of(paired_ratio(a, b), 21) != "inconclusive"
+        wrong += Paired.of(a, b).verdict != "inconclusive"
     assert wrong <= 20
 
 
@@ -124,8 +126,57 @@ def test_the_interval_holds_the_median_about_as_often_as_it_says() -> None:
 
 
 def test_few_rounds_decide_nothing() -> None:
-    assert verdict_of(Interval(2.0, 1.9, 2.1), FEWEST - 1) == "inconclusive"
-    assert verdict_of(Interval(2.0, 1.9, 2.1), FEWEST) == "faster"
+    assert Paired.of([2.0] * (FEWEST - 1), [1.0] * (FEWEST - 1)).verdict == "inconclusive"
+    assert Paired.of([2.0] * FEWEST, [1.0] * FEWEST).verdict == "faster"
+    assert Paired.of([2.0], [1.0]).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "verdict"),
+    [
+        (1.5, 1.5, "faster"),
+        (1.5, 1.54, "faster"),
+        (1.5, 2.0, "withdrawn"),
+        (1.3, 0.7, "withdrawn"),
+        (0.7, 0.7, "slower"),
+    ],
+)
+@pytest.mark.parametrize("rounds", [2 * FEWEST, 11, 21])
+def test_a_verdict_is_withdrawn_where_its_own_rounds_disagree(
+    early: float, late: float, verdict: Verdict, rounds: int
+) -> None:
+    """Whatever the machine does: here it is twice as slow at the end, which both arms feel."""
+    drift = [1 + k / rounds for k in range(rounds)]
+    ratios = [early if k < rounds // 2 else late for k in range(rounds)]
+    fast = noisy(1.0, rounds, 3, drift)
+    slow = [ratio * time for ratio, time in zip(ratios, noisy(1.0, rounds, 4, drift), strict=True)]
+    assert Paired.of(slow, fast).verdict == verdict
+
+
+def test_noise_alone_withdraws_next_to_nothing() -> None:
+    """Of 200 comparisons with rounds that scatter by a fifth, without any drift."""
+    lost = 0
+    for seed in range(200):
+        draw = random.Random(seed)
+        a, b = ([draw.lognormvariate(0.0, 0.2) for _ in range(11)] for _ in range(2))
+        lost += Paired.of(a, b).verdict == "withdrawn"
+    assert lost <= 6
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143), CheckFailed("another function")])
+def test_what_ends_a_bench_leaves_the_rows_before_it(end: BaseException) -> None:
+    said: list[int] = []
+
+    def measure(row: int) -> int:
+        if row == 3:
+            raise end
+        return 10 * row
+
+    assert row_by_row([1, 2, 3, 4], measure, said.append) == ([10, 20], end)
+    assert said == [10, 20]
+    assert row_by_row([1, 2], measure, said.append) == ([10, 20], None)
+    with pytest.raises(type(end)):
+        row_by_row([3, 4], measure, said.append)
 
 
 def test_the_same_times_give_the_same_interval() -> None:
@@ -142,7 +193,7 @@ def test_spread_and_percentiles() -> None:
     assert (percentile(values, 0.5), percentile(values, 0.99), percentile([7.0], 0.99)) == (50.0, 99.0, 7.0)
 
 
-def test_what_moved_withdraws() -> None:
+def test_what_has_moved() -> None:
     assert rate_moved(100.0, 111.0)
     assert rate_moved(111.0, 100.0)
     assert not rate_moved(100.0, 109.0)

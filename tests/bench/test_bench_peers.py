@@ -6,18 +6,21 @@ import ast
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from rnncli.bench import peers, versus
+from rnncli.bench.ceilings import Around, Ceiling
+from rnncli.bench.measure import Interval, Paired
 from rnncli.bench.peers import ALL, OURS, PEERS, PeerFailed, Process, environment, require
 from rnncli.bench.peers.torch_ import Torch
 from rnncli.bench.sizes import Row
 from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, updates_of
-from rnncli.bench.versus_page import peers_page
+from rnncli.bench.versus_page import peers_page, row_line
+from rnncli.cli import run
 from rnncli.errors import CheckFailed, Missing, UsageError
 from tests.narrowed import as_read
 
@@ -187,12 +190,78 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
     plan = Versus([], [ROW], ("train",), False, 5, 0.0)
     found = versus.measure_peers(plan)
     assert [s.arm for s in found.standings] == list(OURS)
-    assert found.standings[0].ratio is None
-    assert found.standings[1].ratio is not None
+    assert found.standings[0].paired is None
+    assert found.standings[1].paired is not None
+    assert found.ended is None
+    for standing in found.standings:
+        share = ROW.flops("train") / standing.seconds.value / found.rows[0].ceiling.rate
+        assert found.rows[0].of_ceiling(standing, loop=False) == pytest.approx(share)
+    assert row_line(found.rows[0]).startswith("gru 6/3/5 train: rnncli ")
     document = peers_page(found)
     from rnncli import report
 
     rows = [row for row in as_read(report.to_json(document))["rows"] if row["table"] == "against"]
     assert [row["arm"] for row in rows] == ["rnncli", "torch"]
-    assert {"threads", "tokens_per_second", "ratio", "verdict", "difference", "cold_seconds"} <= set(rows[0])
+    assert {"threads", "tokens_per_second", "ratio", "verdict", "difference", "of_ceiling", "ceiling"} <= set(rows[0])
     assert "same-function" in [check.name for check in document.checks()]
+
+
+class Starting:
+    """A process that answers hello, and takes part in nothing."""
+
+    versions: ClassVar[dict[str, str]] = {"torch": "2"}
+    closed = 0
+
+    def __init__(self, peer: str, threads: int, log: Path) -> None: ...
+
+    def __enter__(self) -> Starting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Starting.closed += 1
+
+    def start(self) -> None: ...
+
+
+def stands(row: Row, ratio: float) -> versus.RowStands:
+    ours, theirs = [1.0] * 11, [ratio] * 11
+    one = Interval(1.0, 1.0, 1.0)
+    arms = [
+        versus.Standing(row, "train", name, 1, one, 1.0, 0.0, 1.0, 1.0, paired, 0.0)
+        for name, paired in (("rnncli", None), ("torch", Paired.of(theirs, ours)))
+    ]
+    return versus.RowStands(row, "train", arms, Around(Ceiling(250e9, "a"), Ceiling(343e9, "a")), [])
+
+
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (PeerFailed("gone"), 1)])
+def test_a_comparison_that_is_stopped_shows_its_rows(
+    end: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two rows of made-up times, on a machine whose ceiling moves, and then the end."""
+    cells = iter(("rnn", "gru"))
+
+    def stand(plan: Versus, row: Row, *_: object) -> versus.RowStands:
+        cell = next(cells, None)
+        if cell is None:
+            raise end
+        assert row.cell == cell
+        return stands(row, 1.5)
+
+    monkeypatch.setattr(versus, "Process", Starting)
+    monkeypatch.setattr(versus, "_stand", stand)
+    monkeypatch.setattr(peers, "missing", lambda peers: {})
+    Starting.closed = 0
+    assert run(["bench", "--against", "jax", "--train", "--size", "6/3/5"]) == code
+    shown = capsys.readouterr()
+    assert "stopped: 2 of 3 rows are measured" in shown.out
+    assert "rnncli is faster in 2 of 2 rows" in shown.out
+    assert "shares of it are rough" in shown.out
+    assert "withdrawn" not in shown.out
+    assert shown.err.count("1.50 times torch (faster)") == 2
+    assert Starting.closed > 0
+
+
+def test_a_process_is_ended_at_once_where_a_bench_is(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Process("torch", 1, tmp_path / "log") as process:
+        raise KeyboardInterrupt
+    assert process._process.returncode not in (None, 0)

@@ -136,7 +136,6 @@ def test_the_script_of_a_stack_is_the_module(cell: str, more: str, demo: Demo, d
         "--classic --nonlinearity none",
         "--classic --input hello",
         "--code --input hello",
-        "--code --cell feedforward --num-layers 2",
         "--classic --json",
         "--classic --full",
         "--code --save x.json",

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from rnncli import __version__, doctor, report
+from rnncli.bench import gains
 from rnncli.device import usable_cores
 from rnncli.doctor import child, packages, page, system
 from rnncli.doctor.child import Answers
@@ -129,6 +130,17 @@ def test_a_missing_and_an_old_package(tested: Answers, monkeypatch: pytest.Monke
     assert "! torch 2.1.0, >=2.10,<2.15; missing: rich" in text
     assert "pip install --upgrade --force-reinstall torch rich" in text
     assert "sweep (optuna)" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("found", ["", "0.61.0"])
+def test_what_the_extra_fast_would_gain_is_said_where_it_is_missing(
+    tested: Answers, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: found if name == "numba" else real(name))
+    _, text = examined()
+    said = f"training {gains.said(('rnn', 'gru', 'lstm'), 'train')} times as fast" in " ".join(text.split())
+    assert said == ("pip install 'rnncli[fast]'" in " ".join(text.split())) == (not found)
 
 
 def test_an_extra_that_is_here_and_broken(tested: Answers) -> None:

@@ -1,51 +1,88 @@
-"""The compiled engine beside torch's module and bptt: the figures that `faster` of its file is made from."""
+"""bptt and the compiled engine beside torch's module: the figures that `engine: auto` chooses by.
+
+`rnncli/ratios.py` is written from them: `pytest --rewrite-golden tests/nn/test_measured.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from rnncli.bench.measure import Arm, load_average, paired_ratio, take_turns, warm_up
-from rnncli.bench.sizes import Row
-from rnncli.bench.work import Setting, agree, make
+from rnncli.bench.sizes import Pass, Row
+from rnncli.bench.work import Made, Setting, agree, make
+from rnncli.nn.recurrent import run_by
 
 pytest.importorskip("numba", reason="needs rnncli[fast]")
 
 EVIDENCE = Path(__file__).parent / "compiled.json"
-SIZES = [(8, 8, 20), (32, 50, 50), (128, 50, 50), (128, 1, 100), (512, 20, 20), (32, 512, 20)]  # H, B, T
-ROUNDS, BUDGET = 41, 20.0
+FEW = [(32, 50, 50), (128, 50, 50), (128, 1, 100), (32, 512, 20)]  # H, B, T
+MANY = [*FEW, (8, 8, 20), (256, 32, 100), (512, 20, 20)]
+# What is measured: pass, dtype, whether rows differ in length.
+KINDS: dict[str, tuple[Pass, torch.dtype, bool, list[tuple[int, int, int]]]] = {
+    "train": ("train", torch.float32, False, MANY),
+    "train, float64": ("train", torch.float64, False, FEW),
+    "train, padded": ("train", torch.float32, True, FEW),
+    "forward": ("forward", torch.float32, False, [*MANY, (2, 1, 20), (32, 1, 1), (256, 1, 1), (128, 512, 20)]),
+    "forward, padded": ("forward", torch.float32, True, FEW),
+}
+ROUNDS, BUDGET = 41, 1.2  # seconds of processor time
 
 
 @pytest.mark.evidence
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("what", ["train", "forward"])
-def test_beside_torch_and_bptt(cell: str, what: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_beside_torch(cell: str, kind: str) -> None:
     """One thread, its processor time, so that other work on the machine disturbs little; the engines must agree."""
+    what, dtype, padded, sizes = KINDS[kind]
+    engines = ["torch", "bptt", "compiled"]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     rows = []
     try:
-        for H, B, T in SIZES:
-            setting = Setting("train" if what == "train" else "forward", torch.float32, torch.device("cpu"))
-            made = make(Row(cell, H, B, T), setting)
-            difference, _ = agree(made, ["torch", "bptt", "compiled"])
-            arms = {name: Arm(name, partial(made.once, name)) for name in ("torch", "bptt", "compiled")}
+        for size in sizes:
+            made = make(Row(cell, *size), Setting(what, dtype, torch.device("cpu")))
+            difference, _ = agree(made, engines)
+            arms = {name: Arm(name, _run(made, name, padded)) for name in engines}
             warm_up(list(arms.values()), time.process_time)
             take_turns(list(arms.values()), ROUNDS, BUDGET, clock=time.process_time)
             ratios = {
                 name: [round(v, 3) for v in paired_ratio(arms["torch"].times, arms[name].times).as_tuple()]
-                for name in ("bptt", "compiled")
+                for name in engines[1:]
             }
-            rows.append(
-                {"H": H, "B": B, "T": T, "rounds": len(arms["torch"].times), "over torch": ratios, "apart": difference}
-            )
+            sized = dict(zip("HBT", size, strict=True))
+            rows.append({**sized, "rounds": len(arms["torch"].times), "over torch": ratios, "apart": difference})
     finally:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
     found = json.loads(EVIDENCE.read_text("utf-8")) if EVIDENCE.exists() else {}
-    found[f"{cell}, {what}"] = {"torch": torch.__version__, "load": load_average(), "rows": rows}
+    found[f"{cell}, {kind}"] = {"torch": torch.__version__, "load": load_average(), "rows": rows}
     EVIDENCE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _run(made: Made, engine: str, padded: bool) -> Callable[[], object]:
+    if not padded:
+        return partial(made.once, engine)
+    T, B = made.x.shape[:2]
+    lengths = torch.randint(max(1, T // 2), T + 1, (B,), generator=torch.Generator().manual_seed(0))
+    lengths[0], lengths[-1] = T, max(1, T // 2)
+
+    def train() -> None:
+        made.core.zero_grad()
+        made.x.grad = None
+        output, _ = run_by(engine, made.core, made.x, lengths)
+        output.backward(made.d_output)
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            return run_by(engine, made.core, made.x, lengths)[0]
+
+    return train if made.setting.what == "train" else forward

@@ -31,7 +31,7 @@ ROWS = {
     "embedding dropout": ("model.embedding_dropout=0.05",),
     "weight drop": ("model.weight_drop=0.1",),
 }
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.03, 0.1)
 
 
 def bits(job: Job, part: str, rate: float = 0.0) -> float:

@@ -12,7 +12,7 @@ from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.nn.frontends import Rows
 from rnncli.nn.recurrent import choose_engine, make_core, run, run_by
-from rnncli.replay import initial_state, scan
+from rnncli.replay import initial_state, scan, trace
 
 D64 = torch.float64
 LINEAR = [cell for cell in CELLS if CELLS[cell].parallel is not None]
@@ -136,6 +136,23 @@ def test_where_it_is_taken() -> None:
     core = make_core(CoreSpec("rnn", "none", 4, 6))
     with pytest.raises(UsageError, match="linear in itself"):
         run_by("parallel", core, torch.zeros(2, 1, 4))
+    for name in ("zoneout", "recurrent_dropout", "variational_dropout"):
+        regular = CoreSpec("mingru", "tanh", 4, 6, options=((name, 0.5),))
+        assert choose_engine(regular, D64, "cpu", T=100) == "loop"
+        with pytest.raises(UsageError, match=name):
+            run_by("parallel", make_core(regular), torch.zeros(2, 1, 4))
     with torch.no_grad():
         output, _ = run(make_core(spec), torch.zeros(20, 1, 4))
     assert output.shape == (20, 1, 6)
+
+
+@pytest.mark.parametrize("cell", LINEAR)
+def test_with_zoneout_a_replay_is_no_prefix_scan(cell: str) -> None:
+    """On average it mixes h with the one before, which the parallel form does not know of."""
+    torch.manual_seed(0)
+    core = make_core(CoreSpec(cell, "tanh", 3, 4, options=(("zoneout", 0.5),))).eval()
+    made = trace(core, torch.randn(6, 2, 3))
+    assert all(check.ok for check in made.checks)
+    assert "prefix scan" not in made.checks[0].text
+    plain = trace(make_core(CoreSpec(cell, "tanh", 3, 4)), torch.randn(6, 2, 3))
+    assert "prefix scan" in plain.checks[0].text

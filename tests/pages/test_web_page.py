@@ -120,7 +120,8 @@ def test_a_forecast_stands_beside_its_baselines(tmp_path: Path, train_run: Calla
     target = train_run(tmp_path / "run", "forecasting", *SMALL, baselines=False)
     curve = record(web_page([target]), "forecast")
     assert isinstance(curve, Series)
-    assert set(curve.lines) == {"history", "forecast", "truth", "last value", "seasonal naive"}
+    assert set(curve.lines) == {"history", "forecast", "truth", "lower", "upper", "last value", "seasonal naive"}
+    assert curve.band == ("lower", "upper")
     config = of_kind(Config, target.config)
     horizon = config.data.horizon
     history = [value for value in curve.lines["history"] if value == value]

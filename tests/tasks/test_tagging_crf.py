@@ -90,7 +90,7 @@ def test_views_show_marginals_and_transitions(run: Run) -> None:
     picture, table = views.page("transitions", subject).records[:2]
     heat, pairs = of_kind(HeatMap, picture), of_kind(Table, table)
     assert heat.values[1 + labels.id("B-X")][labels.id("I-X")] == float(
-        crf.transitions[labels.id("B-X"), labels.id("I-X")]
+        crf.transitions[labels.id("B-X"), labels.id("I-X")].detach()
     )
     assert heat.values[0][:3] == crf.start.tolist()
     assert {tuple(row[:2]) for row in pairs.rows} >= {("O", "I-X"), ("B-X", "I-X")}

@@ -10,7 +10,8 @@ import torch
 
 from rnncli.errors import Diverged
 from rnncli.runs.open import open_run
-from rnncli.training.loop import bad_tensor, fit
+from rnncli.training.divergence import bad_tensor
+from rnncli.training.loop import fit
 from tests.training.training_runs import job_of, run_in
 
 PAIRS: dict[str, Any] = {

@@ -98,6 +98,8 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:  # what it is at no longer matters
+            self._process.kill()
         self.close()
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -63,7 +64,11 @@ class Library(ABC):
 
 
 def serve(make: Callable[[int], Library]) -> None:
-    """Answer requests until standard input ends. make: threads -> Library. Prints of the library go to stderr."""
+    """Answer requests until standard input ends. make: threads -> Library. Prints of the library go to stderr.
+
+    A Ctrl-C is for the process that asks: it shows what it has, and ends this one.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     library: Library | None = None

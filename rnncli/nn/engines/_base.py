@@ -23,12 +23,14 @@ from rnncli.registry import Registry
 @dataclass(frozen=True)
 class Sequence:
     """What an engine is to run over. lengths: (B,) on the CPU, None where all rows have all steps. state: h_0 and the
-    cell's other states, (L·D, B, ...), zeros if None. dropout: between layers."""
+    cell's other states, (L·D, B, ...), zeros if None. dropout: between layers. training: whether the core's recurrent
+    regularizers draw their masks."""
 
     x: Tensor | Rows  # (T, B, I), or rows of a table
     lengths: Tensor | None
     state: State | None
     dropout: float
+    training: bool = False
 
     @property
     def tensor(self) -> Tensor:
@@ -39,16 +41,17 @@ class Sequence:
 @dataclass(frozen=True)
 class Work:
     """What is known before an engine is chosen. padded: whether rows of a batch differ in length. gradients: whether
-    they are wanted, as in training."""
+    they are wanted, as in training. B: rows of a batch."""
 
     dtype: torch.dtype
     device: str
     T: int
     padded: bool = False
     gradients: bool = True
+    B: int = 32
 
 
-def whatever(work: Work) -> bool:
+def whatever(spec: CoreSpec, work: Work) -> bool:
     """Of an engine that is worth its while on any work."""
     return True
 
@@ -60,8 +63,8 @@ class Engine:
     run: a core over a sequence -> output (T, B, D·H or D·P), 0 behind a row's end, and the last states, shaped like the
         initial ones; of a row, at its own last step (its first, in the reverse direction).
     refuses: why it cannot run a core, "" where it can.
-    faster: its rank by measurements of training: torch's module (or the loop, where torch has none) is 1, an engine
-        that is faster above. `engine: auto` takes the highest. No figure: `rnncli bench` measures them.
+    faster: how many times as fast as torch's module (or the loop, where torch has none) it was measured to be at such
+        work, 0 where it was not. `engine: auto` takes the highest; `rnncli bench` measures them here.
     worth: whether it can gain at all on some work; where not, torch's module runs instead.
     reads_tables: whether x may be rows of a table. needs: modules that must be installed, by
     the extra of that name.
@@ -70,7 +73,7 @@ class Engine:
     run: Callable[[nn.Module, CoreSpec, Sequence], tuple[Tensor, State]]
     refuses: Callable[[CoreSpec], str]
     faster: Callable[[CoreSpec, Work], float]
-    worth: Callable[[Work], bool] = whatever
+    worth: Callable[[CoreSpec, Work], bool] = whatever
     reads_tables: bool = False
     needs: tuple[str, ...] = ()
     extra: str = ""

@@ -55,7 +55,7 @@ def run_layers(
     """
     x = given.x
     T, B = x.numbers.shape if isinstance(x, Rows) else x.shape[:2]
-    like = weights_of(module).weight_ih
+    like = next(module.parameters())
     half = torch.is_autocast_enabled(like.device.type)
     state = initial_state(spec, B, like) if given.state is None else given.state
     span = None if given.lengths is None else Span.of(given.lengths, T, like)
@@ -66,8 +66,11 @@ def run_layers(
             row = layer * spec.num_directions + direction
             before = tuple(tensor[row].to(like.dtype) for tensor in state)  # under autocast torch's may be bfloat16
             w = weights_of(module, layer, direction)
-            sums = input_sums(spec, w, _rows_turned(x, span) if direction else x).to(like.dtype)
-            with torch.autocast(like.device.type, enabled=False):
+            sums = input_sums(spec, w, rows_turned(x, span) if direction else x)
+            if half:
+                with torch.autocast(like.device.type, enabled=False):
+                    steps = recurrence(spec, w, sums.to(like.dtype), before, half)
+            else:
                 steps = recurrence(spec, w, sums, before, half)  # h, and c of an lstm, (T, B, H) each
             last.append(tuple(part[-1] if span is None else span.last(part) for part in steps))
             output = steps[0] if span is None else steps[0] * span.inside
@@ -79,7 +82,7 @@ def run_layers(
     return x, tuple(torch.stack(rows) for rows in zip(*last, strict=True))
 
 
-def _rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:
+def rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:
     if isinstance(x, Rows):
         return replace(x, numbers=_turned(x.numbers.unsqueeze(2), span).squeeze(2))
     return _turned(x, span)
@@ -134,10 +137,8 @@ def refuses(engine: str, spec: CoreSpec) -> str:
     """Why such an engine cannot run a core, "" where it can: they hold the equations of torch's modules."""
     if spec.torch_class is not None and not spec.proj_size:
         return ""
-    what = tr("projections") if spec.proj_size else spec.cell
-    if spec.options:
-        what = tr("{cell} with {options}", cell=spec.cell, options=", ".join(spec.changed))
-    elif spec.nonlinearity == "none":
+    what = tr("projections") if spec.proj_size and not spec.options else spec.with_options
+    if spec.nonlinearity == "none":
         what = tr("a nonlinearity of none")
     return tr("engine {engine} is not written for {what}", engine=engine, what=what)
 

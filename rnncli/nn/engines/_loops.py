@@ -2,42 +2,60 @@
 
 The rows of a batch are independent of each other, so the batch is cut into shares, and one thread runs all T steps of a
 share: nobody waits within a sequence. What h_(t-1) adds to the sums of step t is a product of a BLAS, called by its
-address (`_products.py`); nonlinearities are polynomials that become vector code.
+address (`_products.py`); what is done number by number is in `_vectors.py`.
 
 Every function exists twice: for several shares at once (`prange`), and for one, where the pool of threads sleeps.
-All arrays are C-contiguous, of one type, float32 or float64. T steps, B rows, H units, G gates. Compiled code is kept
-on disk, so this file holds all that is compiled: numba sees a change in the file of a function, not in others.
-
-numba is imported here, and here alone.
+Arrays are given by their addresses, which costs a call from Python next to nothing: contiguous, of one type, that of
+`like`, `size` bytes a number. T steps, B rows, H units, G gates, I inputs. Compiled code is kept on disk, by what these
+files say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import set_option
 from numba import config, njit, prange, set_num_threads, types
 from numba.core import cgutils, event
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from rnncli.data.progress import say
 from rnncli.files import cache_folder
 from rnncli.locale import tr
+from rnncli.nn.engines import _vectors as vectors
 
-# No "nnan": a run that diverges must show its NaN.
-FAST = {"contract", "nsz", "arcp"}
-_part = njit(fastmath=FAST, error_model="numpy")  # of the loops, compiled into each
+_part = njit(error_model="numpy")  # of the loops, compiled into each
+
+_tanh = vectors.kernel(vectors.rnn_tanh, 1)
+_relu = vectors.kernel(vectors.rnn_relu, 1)
+_tanh_backward = vectors.kernel(vectors.rnn_tanh_backward, 1, 1)
+_relu_backward = vectors.kernel(vectors.rnn_relu_backward, 1, 1)
+_bias = vectors.kernel(vectors.bias, 1, 0, 0)
+_gru_bias = vectors.kernel(vectors.gru_bias, 3, 0, 0)
+_gru = vectors.kernel(vectors.gru, 4, 3, 1, 1, 0)
+_gru_answer = vectors.kernel(vectors.gru_answer, 3, 3, 1, 1, 0)
+_gru_backward = vectors.kernel(vectors.gru_backward, 4, 4, 1, 1)
+_gru_carried = vectors.kernel(vectors.gru_carried, 4, 1, 1)
+_lstm = vectors.kernel(vectors.lstm, 4, 1, 1, 1, 1)
+_lstm_answer = vectors.kernel(vectors.lstm_answer, 4, 1, 1)
+_lstm_backward = vectors.kernel(vectors.lstm_backward, 4, 4, 1, 1, 1, 1)
+_lstm_carried = vectors.kernel(vectors.lstm_carried, 4, 1, 1)
+_zeros = vectors.kernel(vectors.zeros, 1)
+_tanh_answer = vectors.kernel(vectors.tanh_answer, 1, 1)
+_relu_answer = vectors.kernel(vectors.relu_answer, 1, 1)
+_product_row = vectors.kernel(vectors.product_row, 1, 1, 0)
 
 
 @intrinsic
-def _call_gemm(typing, address, n, rows, k, W, ldw, x, ldx, out, ldo, like):
-    """The BLAS function at `address`, s- or dgemm by the type of `like`: out (rows, n) += x (rows, k) W (k, n), all
-    row-major, which is outᵀ += Wᵀ xᵀ as Fortran sees it. W, x, out: addresses; ld*: elements from row to row.
+def _call_gemm(typing, address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, like):
+    """The BLAS function at `address`, s- or dgemm by the type of `like`: out (rows, n) = x (rows, k) W (k, n), all
+    row-major, which is outᵀ = Wᵀ xᵀ as Fortran sees it. transposed: W lies as (n, k). onto: added to what out has.
+    W, x, out: addresses; ld*: numbers from row to row.
 
     Sizes are handed over as 64-bit numbers, which a BLAS of 32-bit ones reads right too: little end first.
     """
@@ -52,17 +70,22 @@ def _call_gemm(typing, address, n, rows, k, W, ldw, x, ldx, out, ldo, like):
             builder.store(value, slot)
             return builder.bitcast(slot, pointer)
 
-        address, n, rows, k, W, ldw, x, ldx, out, ldo, _ = args
-        letter = place(byte, ir.Constant(byte, ord("N")))
-        one = place(number, ir.Constant(number, 1.0))
+        def either(flag: Any, kind: Any, yes: float, no: float) -> Any:
+            truth = builder.trunc(flag, ir.IntType(1))
+            return builder.select(truth, ir.Constant(kind, yes), ir.Constant(kind, no))
+
+        address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, _ = args
+        letter = place(byte, either(transposed, byte, ord("T"), ord("N")))
+        plain, one = place(byte, ir.Constant(byte, ord("N"))), place(number, ir.Constant(number, 1.0))
+        beta = place(number, either(onto, number, 1.0, 0.0))
         n, rows, k, ldw, ldx, ldo = (place(long, value) for value in (n, rows, k, ldw, ldx, ldo))
         W, x, out = (builder.inttoptr(value, pointer) for value in (W, x, out))
         function = builder.inttoptr(address, ir.FunctionType(ir.VoidType(), [pointer] * 13).as_pointer())
-        builder.call(function, [letter, letter, n, rows, k, one, W, ldw, x, ldx, one, out, ldo])
+        builder.call(function, [letter, plain, n, rows, k, one, W, ldw, x, ldx, beta, out, ldo])
         return context.get_dummy_value()
 
-    long = types.int64
-    return types.void(long, long, long, long, long, long, long, long, long, long, like), generate
+    long, truth = types.int64, types.boolean
+    return types.void(long, truth, long, long, long, long, long, long, long, truth, long, long, like), generate
 
 
 @intrinsic
@@ -78,178 +101,21 @@ def _call_threads(typing, address, count):
     return types.int32(types.int64, types.int32), generate
 
 
-@intrinsic
-def _power_of_two(typing, n):
-    """2^n by its bits, a float32 for an int32 and a float64 for an int64."""
-    single = n == types.int32
-    bits, bias, number = (23, 127, ir.FloatType()) if single else (52, 1023, ir.DoubleType())
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        whole = ir.IntType(32 if single else 64)
-        shifted = builder.shl(builder.add(args[0], ir.Constant(whole, bias)), ir.Constant(whole, bits))
-        return builder.bitcast(shifted, number)
-
-    return (types.float32 if single else types.float64)(n), generate
-
-
-def _sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x)). exp by Cephes' coefficients (Moshier), expf.c and exp.c."""
-    raise NotImplementedError
-
-
-def _tanh(x: float) -> float:
-    """2 σ(2x) - 1; for small x, where little would be left of that, by Cephes' coefficients, tanhf.c and tanh.c."""
-    raise NotImplementedError
-
-
-def _rest(x: float) -> float:
-    """1 - x."""
-    raise NotImplementedError
-
-
-@overload(_sigmoid)
-def _(x):
-    f, i = (np.float32, np.int32) if x == types.float32 else (np.float64, np.int64)
-    one, half = f(1.0), f(0.5)
-
-    def single(x):
-        y = -x
-        y = f(87.0) if y > f(87.0) else (f(-87.0) if y < f(-87.0) else y)  # a NaN stays one
-        n = np.rint(y * f(1.44269504088896341))
-        y = y - n * f(0.693359375)
-        y = y - n * f(-2.12194440e-4)
-        p = f(1.9875691500e-4)
-        p = p * y + f(1.3981999507e-3)
-        p = p * y + f(8.3334519073e-3)
-        p = p * y + f(4.1665795894e-2)
-        p = p * y + f(1.6666665459e-1)
-        p = p * y + half
-        e = (p * y * y + y + one) * _power_of_two(i(n))
-        return one / (one + e) if x == x else x
-
-    def double(x):
-        y = -x
-        y = f(708.0) if y > f(708.0) else (f(-708.0) if y < f(-708.0) else y)
-        n = np.rint(y * f(1.4426950408889634073599))
-        y = y - n * f(6.93145751953125e-1)
-        y = y - n * f(1.42860682030941723212e-6)
-        z = y * y
-        p = y * ((f(1.26177193074810590878e-4) * z + f(3.02994407707441961300e-2)) * z + f(9.99999999999999999910e-1))
-        q = (f(3.00198505138664455042e-6) * z + f(2.52448340349684104192e-3)) * z + f(2.27265548208155028766e-1)
-        q = q * z + f(2.0)
-        e = (one + f(2.0) * (p / (q - p))) * _power_of_two(i(n))
-        return one / (one + e) if x == x else x
-
-    return single if x == types.float32 else double
-
-
-@overload(_tanh)
-def _(x):
-    f = np.float32 if x == types.float32 else np.float64
-    edge, one, two = f(0.625), f(1.0), f(2.0)
-
-    def single(x):
-        z = x * x
-        p = f(-5.70498872745e-3) * z + f(2.06390887954e-2)
-        p = p * z + f(-5.37397155531e-2)
-        p = p * z + f(1.33314422036e-1)
-        p = p * z + f(-3.33332819422e-1)
-        small = p * z * x + x
-        return small if abs(x) < edge else two * _sigmoid(two * x) - one
-
-    def double(x):
-        z = x * x
-        p = (f(-9.64399179425052238628e-1) * z + f(-9.92877231001918586564e1)) * z + f(-1.61468768441708447952e3)
-        q = ((z + f(1.12811678491632931402e2)) * z + f(2.23548839060100448583e3)) * z + f(4.84406305325125486048e3)
-        small = x * z * (p / q) + x
-        return small if abs(x) < edge else two * _sigmoid(two * x) - one
-
-    return single if x == types.float32 else double
-
-
-@overload(_rest)
-def _(x):
-    one = (np.float32 if x == types.float32 else np.float64)(1.0)
-
-    def rest(x):
-        return one - x
-
-    return rest
-
-
 @_part
-def _add_product(gemm, n, x, W, out):
-    """out (rows, n at least) += x W, in the first n columns of out, or of x where W has fewer rows than x columns.
+def _product(gemm, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like):
+    """out (rows, n) = x W, or onto what is there. transposed: W lies as (n, k), which only a BLAS reads.
 
-    gemm: address of s- or dgemm; 0: a compiled loop. x: (rows, K or more), W: (K, n).
+    gemm: address of s- or dgemm; 0: a compiled loop.
     """
-    rows, K = x.shape[0], W.shape[0]
     if gemm != 0:
-        step = out.itemsize
-        _call_gemm(
-            gemm, n, rows, K, W.ctypes.data, n, x.ctypes.data, x.strides[0] // step,
-            out.ctypes.data, out.strides[0] // step, W[0, 0],
-        )  # fmt: skip
+        _call_gemm(gemm, transposed, n, rows, k, W, k if transposed else n, x, ldx, onto, out, ldo, like)
         return
     for r in range(rows):
-        for k in range(K):
-            factor = x[r, k]
-            for j in range(n):
-                out[r, j] += factor * W[k, j]
-
-
-@_part
-def _sigmoids(x):
-    for j in range(x.shape[0]):
-        x[j] = _sigmoid(x[j])
-
-
-@_part
-def _tanhs(out, x):
-    for j in range(x.shape[0]):
-        out[j] = _tanh(x[j])
-
-
-@_part
-def _tanhs_in_place(x):
-    for j in range(x.shape[0]):
-        x[j] = _tanh(x[j])
-
-
-@_part
-def _doubled(x):
-    for j in range(x.shape[0]):
-        x[j] += x[j]
-
-
-@_part
-def _widened(x):
-    for j in range(x.shape[0]):
-        x[j] = x[j] - _rest(x[j])
-
-
-@_part
-def _candidate(out, s, r, q):
-    for j in range(out.shape[0]):
-        out[j] = _tanh(s[j] + r[j] * q[j])
-
-
-@_part
-def _between(out, n, past, z):
-    for j in range(out.shape[0]):
-        out[j] = n[j] + z[j] * (past[j] - n[j])
-
-
-@_part
-def _new_cell(out, i, f, g, past):
-    for j in range(out.shape[0]):
-        out[j] = f[j] * past[j] + i[j] * g[j]
-
-
-@_part
-def _multiplied(out, a, b):
-    for j in range(out.shape[0]):
-        out[j] = a[j] * b[j]
+        to, row = out + r * ldo * size, x + r * ldx * size
+        if not onto:
+            _zeros((to,), 1, n, like)
+        for i in range(k):
+            _product_row((to, W + i * n * size, row + i * size), 1, n, like)
 
 
 @_part
@@ -265,162 +131,181 @@ def _products_as(threads, before):
         _call_threads(threads, before)
 
 
-def _rnn_forward(h, h_0, W, relu, gemm, threads, shares):
-    """h: (T, B, H), the sums of the input's part, overwritten by h_t. h_0: (B, H). W: (H, H), W_hhᵀ."""
-    T, B, H = h.shape
-    zero = h.dtype.type(0)
+def _rnn_forward(h, h_0, W, relu, turned, T, B, H, gemm, threads, shares, size, like):
+    """h: (T, B, H), the sums of the input's part, overwritten by h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
     for share in prange(shares):
-        first, stop = B * share // shares, B * (share + 1) // shares
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
         before = _products_alone(threads)
+        past = h_0 + first * H * size
         for t in range(T):
-            out = h[t, first:stop]
-            _add_product(gemm, H, h_0[first:stop] if t == 0 else h[t - 1, first:stop], W, out)
+            out = h + (t * B + first) * H * size
+            _product(gemm, rows, H, H, past, H, W, not turned, True, out, H, size, like)
             if relu:
-                for r in range(stop - first):
-                    for j in range(H):
-                        out[r, j] = zero if out[r, j] <= zero else out[r, j]  # a NaN stays one
+                _relu((out,), 1, rows * H, like)
             else:
-                _tanhs_in_place(out.reshape(-1))
+                _tanh((out,), 1, rows * H, like)
+            past = out
         _products_as(threads, before)
 
 
-def _rnn_backward(d, h, W, relu, gemm, threads, shares):
-    """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dsum. W: (H, H), W_hh."""
-    T, B, H = h.shape
-    zero = h.dtype.type(0)
+def _rnn_backward(d, h, W, relu, T, B, H, gemm, threads, shares, size, like):
+    """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dsum. W: W_hh."""
     for share in prange(shares):
-        first, stop = B * share // shares, B * (share + 1) // shares
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
         before = _products_alone(threads)
         for t in range(T - 1, -1, -1):
-            out, now = d[t, first:stop], h[t, first:stop]
+            here = (t * B + first) * H * size
             if t < T - 1:
-                _add_product(gemm, H, d[t + 1, first:stop], W, out)
+                _product(gemm, rows, H, H, d + here + B * H * size, H, W, False, True, d + here, H, size, like)
             if relu:
-                for r in range(stop - first):
-                    for j in range(H):
-                        out[r, j] = zero if now[r, j] <= zero else out[r, j]
+                _relu_backward((d + here, h + here), 1, rows * H, like)
             else:
-                for r in range(stop - first):
-                    for j in range(H):
-                        out[r, j] *= _rest(now[r, j] * now[r, j])
+                _tanh_backward((d + here, h + here), 1, rows * H, like)
         _products_as(threads, before)
 
 
-def _gru_forward(sums, gates, h, h_0, W, b_n, gemm, threads, shares):
-    """sums: (T, B, 3H), r | z | n of the input's part. gates: (T, B, 4H), where q | r | z | n are put, q = W_n h + b_n;
-    or (1, B, 4H), where nobody wants them. h: (T, B, H), to be filled. W: (H, 3H), q | r | z of W_hhᵀ."""
-    T, B, H = h.shape
-    kept = gates.shape[0]
+def _gru_forward(sums, gates, h, h_0, W, b_n, turned, T, B, H, gemm, threads, shares, size, like):
+    """sums: (T, B, 3H), r | z | n of the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
+    b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the
+    transpose."""
     for share in prange(shares):
-        first, stop = B * share // shares, B * (share + 1) // shares
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
         before = _products_alone(threads)
+        past = h_0 + first * H * size
         for t in range(T):
-            g, s, out = gates[t % kept, first:stop], sums[t, first:stop], h[t, first:stop]
-            past = h_0[first:stop] if t == 0 else h[t - 1, first:stop]
-            for r in range(stop - first):
-                for j in range(H):
-                    g[r, j] = b_n[j]
-                for j in range(2 * H):
-                    g[r, H + j] = s[r, j]
-            _add_product(gemm, 3 * H, past, W, g)
-            for r in range(stop - first):
-                _sigmoids(g[r, H : 3 * H])
-                _candidate(g[r, 3 * H :], s[r, 2 * H :], g[r, H : 2 * H], g[r, :H])
-                _between(out[r], g[r, 3 * H :], past[r], g[r, 2 * H : 3 * H])
+            row = (t * B + first) * H * size
+            g, out = gates + 4 * row, h + row
+            _product(gemm, rows, H, 3 * H, past, H, W, not turned, False, g, 4 * H, size, like)
+            _gru((g, sums + 3 * row, past, out, b_n), rows, H, like)
+            past = out
         _products_as(threads, before)
 
 
-def _gru_backward(d, d_a, gates, h, h_0, W, gemm, threads, shares):
+def _gru_backwards(d, d_a, gates, h, h_0, W, T, B, H, gemm, threads, shares, size, like):
     """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dh. d_a: (T, B, 4H), to be filled with
-    dL/dsum of q | r | z | n. W: (3H, H), q | r | z of W_hh."""
-    T, B, H = h.shape
+    dL/dsum of q | r | z | n. W: q | r | z of W_hh."""
     for share in prange(shares):
-        first, stop = B * share // shares, B * (share + 1) // shares
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
         before = _products_alone(threads)
         for t in range(T - 1, -1, -1):
-            g, a, out = gates[t, first:stop], d_a[t, first:stop], d[t, first:stop]
-            past = h_0[first:stop] if t == 0 else h[t - 1, first:stop]
-            for r in range(stop - first):
-                for j in range(H):
-                    reset, z, n = g[r, H + j], g[r, 2 * H + j], g[r, 3 * H + j]
-                    d_n = out[r, j] * _rest(z) * _rest(n * n)
-                    a[r, j] = d_n * reset
-                    a[r, H + j] = d_n * g[r, j] * reset * _rest(reset)
-                    a[r, 2 * H + j] = out[r, j] * (past[r, j] - n) * z * _rest(z)
-                    a[r, 3 * H + j] = d_n
+            row = (t * B + first) * H * size
+            g, a, out = gates + 4 * row, d_a + 4 * row, d + row
+            earlier = row - B * H * size
+            _gru_backward((g, a, h + earlier if t > 0 else h_0 + first * H * size, out), rows, H, like)
             if t > 0:
-                earlier = d[t - 1, first:stop]
-                for r in range(stop - first):
-                    for j in range(H):
-                        earlier[r, j] += out[r, j] * g[r, 2 * H + j]
-                _add_product(gemm, H, a, W, earlier)
+                _gru_carried((g, out, d + earlier), rows, H, like)
+                _product(gemm, rows, 3 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
         _products_as(threads, before)
 
 
-def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, gemm, threads, shares):
-    """gates: (T, B, 4H), the sums of the input's part, overwritten by i | f | g | o. c, h: (T, B, H), to be filled;
-    tanh_c: likewise, or (1, B, H) where nobody wants it. W: (H, 4H), W_hhᵀ."""
-    T, B, H = h.shape
-    kept = tanh_c.shape[0]
+def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, turned, T, B, H, gemm, threads, shares, size, like):
+    """gates: (T, B, 4H), the sums of the input's part, overwritten by i | f | g | o. c, tanh_c, h: (T, B, H), to be
+    filled. W: W_hh; turned: its transpose."""
     for share in prange(shares):
-        first, stop = B * share // shares, B * (share + 1) // shares
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
         before = _products_alone(threads)
+        past, cell = h_0 + first * H * size, c_0 + first * H * size
         for t in range(T):
-            gate, cell, squashed, out = (
-                gates[t, first:stop], c[t, first:stop], tanh_c[t % kept, first:stop], h[t, first:stop],
-            )  # fmt: skip
-            past = c_0[first:stop] if t == 0 else c[t - 1, first:stop]
-            for r in range(stop - first):
-                _doubled(gate[r, 2 * H : 3 * H])
-            _add_product(gemm, 4 * H, h_0[first:stop] if t == 0 else h[t - 1, first:stop], W, gate)
-            _sigmoids(gate.reshape(-1))
-            for r in range(stop - first):
-                _widened(gate[r, 2 * H : 3 * H])
-                _new_cell(cell[r], gate[r, :H], gate[r, H : 2 * H], gate[r, 2 * H : 3 * H], past[r])
-            _tanhs(squashed.reshape(-1), cell.reshape(-1))
-            for r in range(stop - first):
-                _multiplied(out[r], gate[r, 3 * H :], squashed[r])
+            row = (t * B + first) * H * size
+            g, out = gates + 4 * row, h + row
+            _product(gemm, rows, H, 4 * H, past, H, W, not turned, True, g, 4 * H, size, like)
+            _lstm((g, cell, c + row, tanh_c + row, out), rows, H, like)
+            past, cell = out, c + row
         _products_as(threads, before)
 
 
-def _lstm_backward(d, d_c, d_a, gates, c, tanh_c, c_0, W, gemm, threads, shares):
+def _lstm_backwards(d, d_c, d_a, gates, c, tanh_c, c_0, W, T, B, H, gemm, threads, shares, size, like):
     """d, d_c: (T, B, H), dL/dh and dL/dc of every step's outputs alone, overwritten by those of all. d_a: (T, B, 4H),
-    to be filled with dL/dsum of i | f | g | o. W: (4H, H), W_hh."""
-    T, B, H = c.shape
+    to be filled with dL/dsum of i | f | g | o. W: W_hh."""
     for share in prange(shares):
-        first, stop = B * share // shares, B * (share + 1) // shares
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
         before = _products_alone(threads)
         for t in range(T - 1, -1, -1):
-            gate, a, out = gates[t, first:stop], d_a[t, first:stop], d[t, first:stop]
-            d_cell, squashed = d_c[t, first:stop], tanh_c[t, first:stop]
-            past = c_0[first:stop] if t == 0 else c[t - 1, first:stop]
-            for r in range(stop - first):
-                for j in range(H):
-                    i, f, g, o = gate[r, j], gate[r, H + j], gate[r, 2 * H + j], gate[r, 3 * H + j]
-                    now = squashed[r, j]
-                    d_now = d_cell[r, j] + out[r, j] * o * _rest(now * now)
-                    d_cell[r, j] = d_now
-                    a[r, j] = d_now * g * i * _rest(i)
-                    a[r, H + j] = d_now * past[r, j] * f * _rest(f)
-                    a[r, 2 * H + j] = d_now * i * _rest(g * g)
-                    a[r, 3 * H + j] = out[r, j] * now * o * _rest(o)
+            row = (t * B + first) * H * size
+            g, a, earlier = gates + 4 * row, d_a + 4 * row, row - B * H * size
+            past = c + earlier if t > 0 else c_0 + first * H * size
+            _lstm_backward((g, a, past, tanh_c + row, d + row, d_c + row), rows, H, like)
             if t > 0:
-                earlier = d_c[t - 1, first:stop]
-                for r in range(stop - first):
-                    for j in range(H):
-                        earlier[r, j] += d_cell[r, j] * gate[r, H + j]
-                _add_product(gemm, H, a, W, d[t - 1, first:stop])
+                _lstm_carried((g, d_c + row, d_c + earlier), rows, H, like)
+                _product(gemm, rows, 4 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
         _products_as(threads, before)
 
 
-# What each loop is given: the dimensions of its arrays, then numbers (b: a truth value).
-LOOPS: dict[str, tuple[Callable[..., None], tuple[int, ...], str]] = {
-    "rnn_forward": (_rnn_forward, (3, 2, 2), "b"),
-    "rnn_backward": (_rnn_backward, (3, 3, 2), "b"),
-    "gru_forward": (_gru_forward, (3, 3, 3, 2, 2, 1), ""),
-    "gru_backward": (_gru_backward, (3, 3, 3, 3, 2, 2), ""),
-    "lstm_forward": (_lstm_forward, (3, 3, 3, 3, 2, 2, 2), ""),
-    "lstm_backward": (_lstm_backward, (3, 3, 3, 3, 3, 3, 2, 2), ""),
+# Of the input's part, so many numbers are computed ahead of the steps which read them: they stay in the cache; but no
+# fewer rows, for a product of a few rows is slow.
+AT_ONCE, ROWS_AT_ONCE = 1 << 15, 192
+
+
+@_part
+def _ahead(x, W, first, rows, t, steps, B, inputs, n, gemm, out, size, like):
+    """out: (steps, rows, n) += W x for the steps from t on, of a share's rows: x (T, B, I)."""
+    if rows == B:
+        _product(gemm, steps * B, inputs, n, x + t * B * inputs * size, inputs, W, gemm != 0, True, out, n, size, like)
+        return
+    for k in range(steps):
+        row = x + ((t + k) * B + first) * inputs * size
+        _product(gemm, rows, inputs, n, row, inputs, W, gemm != 0, True, out + k * rows * n * size, n, size, like)
+
+
+def _answer(
+    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs, T, B, H, gemm, threads, shares, size, like
+):
+    """Forward alone, and nothing kept but h (T, B, H). x: (T, B, I); where I is 0, the sums of the input's part and the
+    biases, overwritten. c: (B, H), an lstm's c_0, overwritten by c_T. cell: 1 rnn, 3 gru, 4 lstm, its gates.
+    turned: W_hh lies as its transpose."""
+    n = cell * H
+    for share in prange(shares):
+        first = B * share // shares
+        rows = B * (share + 1) // shares - first
+        before = _products_alone(threads)
+        block = max(1, min(T, max(AT_ONCE // (rows * n), ROWS_AT_ONCE // rows)))
+        ahead = np.empty(block * rows * n * size if inputs > 0 else 1, np.uint8)
+        of_h = np.empty(rows * n * size if cell == 3 else 1, np.uint8)
+        past, state = h_0 + first * H * size, c + first * H * size
+        for t in range(T):
+            out = h + (t * B + first) * H * size
+            sums = x + (t * B + first) * n * size
+            if inputs > 0:
+                k = t % block
+                sums = ahead.ctypes.data + k * rows * n * size
+                if k == 0:
+                    steps = min(block, T - t)
+                    if cell == 3:
+                        _gru_bias((sums, b_ih, b_hh), steps * rows, H, like)
+                    else:
+                        _bias((sums, b_ih, b_hh), steps * rows, n, like)
+                    _ahead(x, W_ih, first, rows, t, steps, B, inputs, n, gemm, sums, size, like)
+            if cell == 3:
+                scratch = of_h.ctypes.data
+                _product(gemm, rows, H, n, past, H, W_hh, not turned, False, scratch, n, size, like)
+                _gru_answer((scratch, sums, past, out, b_hh), rows, H, like)
+            else:
+                _product(gemm, rows, H, n, past, H, W_hh, not turned, True, sums, n, size, like)
+                if cell == 4:
+                    _lstm_answer((sums, state, out), rows, H, like)
+                elif relu:
+                    _relu_answer((out, sums), 1, rows * H, like)
+                else:
+                    _tanh_answer((out, sums), 1, rows * H, like)
+            past = out
+        _products_as(threads, before)
+
+
+# Of each loop: how many arrays, and what follows them (b: a truth value, i: a whole number) before T, B and H.
+LOOPS: dict[str, tuple[Callable[..., None], int, str]] = {
+    "rnn_forward": (_rnn_forward, 3, "bb"),
+    "rnn_backward": (_rnn_backward, 3, "b"),
+    "gru_forward": (_gru_forward, 6, "b"),
+    "gru_backward": (_gru_backwards, 6, ""),
+    "lstm_forward": (_lstm_forward, 7, "b"),
+    "lstm_backward": (_lstm_backwards, 8, ""),
+    "answer": (_answer, 8, "ibbi"),
 }
 
 
@@ -442,17 +327,24 @@ class _Says(event.Listener):
 def loop(name: str, double: bool, several: bool) -> Callable[..., None]:
     """The loop of that name, compiled: for float64 or float32, for several shares at once or for one."""
     function, arrays, numbers = LOOPS[name]
-    kind = types.float64 if double else types.float32
-    given = [types.Array(kind, dimensions, "C") for dimensions in arrays]
-    given += [types.boolean] * len(numbers) + [types.int64] * 3  # gemm, threads, shares
-    with _lean_loops(), event.install_listener("numba:compile", _Says()):
-        return _dispatcher(function, types.void(*given), several)
+    flags = [types.boolean if kind == "b" else types.int64 for kind in numbers]
+    sizes = [types.int64] * 7  # T, B, H, gemm, threads, shares, size
+    like = types.float64 if double else types.float32
+    with event.install_listener("numba:compile", _Says()):
+        return _dispatcher(function, types.void(*[types.int64] * arrays, *flags, *sizes, like), several)
+
+
+@cache
+def _version() -> str:
+    """Of the code that is compiled: numba sees a change in a function's own file, not in those of what it calls."""
+    said = b"".join(Path(file).read_bytes() for file in (__file__, vectors.__file__))
+    return hashlib.sha256(said).hexdigest()[:16]
 
 
 def _dispatcher(function: Callable[..., None], signature: Any, several: bool) -> Callable[..., None]:
     """Compiled, or taken from the cache; in memory alone where no cache can be written."""
-    kept, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "loops")
-    options = {"parallel": several, "fastmath": FAST, "error_model": "numpy"}
+    kept, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "loops" / _version())
+    options = {"parallel": several, "error_model": "numpy"}
     try:
         found: Callable[..., None] = njit([signature], cache=True, **options)(function)
     except (RuntimeError, OSError):  # no folder that can be written
@@ -460,17 +352,6 @@ def _dispatcher(function: Callable[..., None], signature: Any, several: bool) ->
     finally:
         config.CACHE_DIR = kept
     return found
-
-
-@contextmanager
-def _lean_loops() -> Iterator[None]:
-    """One vector at a time in a loop: LLVM would take four, so that a loop over 32 units has none, and runs number by
-    number. The option is numba's LLVM's, for all; it is as it was afterwards."""
-    set_option("rnncli", "-force-vector-interleave=1")
-    try:
-        yield
-    finally:
-        set_option("rnncli", "-force-vector-interleave=0")
 
 
 def run_several(shares: int) -> None:

@@ -27,6 +27,7 @@ from torch import Tensor
 from rnncli.cells import CoreSpec, State, Weights
 from rnncli.nn.engines import Engine, Sequence, Work
 from rnncli.nn.engines._layers import Context, first_derivative_only, refuses, run_layers, weight_gradient
+from rnncli.nn.engines._measured import times_torch
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -37,22 +38,13 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
 SHORTEST = 10  # steps from which on it is faster than torch's modules: what it does around its loop costs some
 
 
-def worth(work: Work) -> bool:
+def worth(spec: CoreSpec, work: Work) -> bool:
     """In training, over some steps: without gradients torch's module has less to do, and this has not."""
     return work.T >= SHORTEST and work.gradients
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """In training on a CPU, beside torch's module:
-
-    - rnn, gru: faster. torch has no fused kernel for them.
-    - lstm: torch's is oneDNN's, and faster; but not in float64, nor for rows of different lengths, which it packs.
-    """
-    if work.device != "cpu" or not worth(work):
-        return 0.0
-    if spec.torch_class is not torch.nn.LSTM:
-        return 2.0
-    return 2.0 if work.padded or work.dtype == torch.float64 else 0.5
+    return times_torch("bptt", spec, work) if worth(spec, work) else 0.0
 
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:

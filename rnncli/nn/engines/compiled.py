@@ -9,22 +9,37 @@ then as well, and kept on disk; see `_loops.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from rnncli.cells import CoreSpec, State, Weights
+from rnncli.cells import CoreSpec, State, Weights, weights_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.engines._layers import Context, first_derivative_only, refuses, run_layers, weight_gradient
-from rnncli.nn.engines._products import product_of
+from rnncli.nn.engines._layers import (
+    Context,
+    first_derivative_only,
+    input_sums,
+    refuses,
+    rows_turned,
+    run_layers,
+    weight_gradient,
+)
+from rnncli.nn.engines._measured import times_torch
+from rnncli.nn.engines._products import Product, product_of
+from rnncli.nn.frontends import Rows
+from rnncli.replay import initial_state
 
 SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it
+TURN_FROM = 4  # steps
 SHARE = 1 << 20  # multiplications that are worth another thread
 TYPES = (torch.float32, torch.float64)
+ONE = (np.float32(1.0), np.float64(1.0))  # a number of the type that a loop is for
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -37,28 +52,23 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
             where="model.engine",
             todo=tr("take engine: auto"),
         )
-    return run_layers(module, spec, given, _states)
+    if torch.is_grad_enabled() or given.lengths is not None or torch.is_autocast_enabled("cpu"):
+        return run_layers(module, spec, given, _states)
+    return _answers(module, spec, given)
 
 
-def worth(work: Work) -> bool:
-    return work.device == "cpu" and work.dtype in TYPES
+def worth(spec: CoreSpec, work: Work) -> bool:
+    """In training, wherever it runs; forward alone, where it was not measured to be slower than torch's module."""
+    if work.device != "cpu" or work.dtype not in TYPES:
+        return False
+    return work.gradients or times_torch("compiled", spec, work) >= 1
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """Beside torch's module by one thread's processor time (`tests/evidence/compiled.json`), training, forward alone:
-
-    - rnn: 1.3 to 5.5 of its rate, 1.2 to 2.4; level at B=512.
-    - gru: 1.3 to 7.8, 0.8 to 3.2.
-    - lstm: 0.9 to 1.1, 0.7 to 1.0: torch's is oneDNN's; but not in float64, nor for rows of different lengths, which it
-      packs.
-
-    Small cores are not worth the wait for the compiler.
-    """
-    if not worth(work) or work.T < SHORTEST or spec.hidden_size < SMALLEST:
+    """Small cores and a few steps of training are not worth the wait for the compiler."""
+    if spec.hidden_size < SMALLEST or (work.gradients and work.T < SHORTEST) or not worth(spec, work):
         return 0.0
-    if spec.torch_class is not torch.nn.LSTM:
-        return 3.0
-    return 3.0 if work.gradients and (work.padded or work.dtype == torch.float64) else 0.5
+    return times_torch("compiled", spec, work)
 
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
@@ -74,25 +84,98 @@ def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool)
     return _LSTM(sums, h_0, before[1], w.weight_hh)
 
 
-def compiled_loop(name: str, like: Tensor, W: Tensor) -> Callable[..., None]:
-    """The loop of that name for such sequences: tensors and truth values in, nothing out. like: (T, B, .), W: of the
-    products."""
+def _answers(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
+    """Where no gradients are wanted: a call a layer and direction, which keeps nothing but outputs and last states."""
+    x, D = given.x, spec.num_directions
+    B = (x.numbers if isinstance(x, Rows) else x).shape[1]
+    before = given.state or initial_state(spec, B, next(module.parameters()))
+    h_0 = before[0].contiguous()
+    c = before[1].clone(memory_format=torch.contiguous_format) if len(before) > 1 else h_0  # c_0, and then c_T
+    last: list[Tensor] = []
+    for layer in range(spec.num_layers):
+        outputs: list[Tensor] = []
+        for direction in range(D):
+            row = layer * D + direction
+            h = _answer(
+                spec, weights_of(module, layer, direction), rows_turned(x, None) if direction else x, h_0, c, row
+            )
+            last.append(h[-1])
+            outputs.append(h.flip(0) if direction else h)
+        x = outputs[0] if D == 1 else torch.cat(outputs, dim=2)
+        if given.dropout and layer < spec.num_layers - 1:
+            x = F.dropout(x, given.dropout)
+    assert isinstance(x, Tensor)
+    h_n = last[0].clone().unsqueeze(0) if len(last) == 1 else torch.stack(last)
+    return x, (h_n, c) if len(before) > 1 else (h_n,)
+
+
+def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor, row: int) -> Tensor:
+    """h of every step, (T, B, H). x: (T, B, I), or rows of a table. h_0, c: (L·D, B, H), of which `row` is read, and
+    c's overwritten."""
+    assert w.weight_hh is not None
+    inputs = 0 if isinstance(x, Rows) else x.shape[2]
+    x = input_sums(spec, w, x) if isinstance(x, Rows) else x.contiguous()
+    T, B, H = x.shape[0], x.shape[1], spec.hidden_size
+    double = x.dtype == torch.float64
+    product = product_of(x.dtype)
+    W_hh, turned = forward_weights(w.weight_hh, T)
+    W_ih = w.weight_ih.contiguous() if product.gemm else _lying(w.weight_ih)
+    b_ih, b_hh = w.bias_ih, w.bias_hh
+    if b_ih is None or b_hh is None:
+        b_ih = b_hh = x.new_zeros(spec.num_gates * H)
+    h = x.new_empty(T, B, H)
+    shares = shares_of(product, T, B, spec.num_gates * H * (inputs + H))
+    skipped = row * B * H * (8 if double else 4)
+    addresses = [tensor.data_ptr() for tensor in (x, W_ih, b_ih, W_hh, b_hh)]
+    states = h_0.data_ptr() + skipped, c.data_ptr() + skipped, h.data_ptr()
+    kind = spec.num_gates, spec.nonlinearity == "relu", turned, inputs
+    _loop("answer", double, shares)(*addresses, *states, *kind, T, B, H, *called(product, shares, double))
+    return h
+
+
+def _lying(W: Tensor) -> Tensor:
+    """As loops without a BLAS read a product's weights."""
+    return W.t().clone(memory_format=torch.contiguous_format)
+
+
+def shares_of(product: Product, T: int, B: int, work: int) -> int:
+    """Into how many parts a batch is cut, one a thread. work: multiplications of one row in one step."""
+    if not product.threads and product.gemm:
+        return 1
+    return max(1, min(torch.get_num_threads(), B, T * B * work // SHARE))
+
+
+def _loop(name: str, double: bool, shares: int) -> Callable[..., None]:
     from rnncli.nn.engines import _loops
 
-    product = product_of(like.dtype)
-    shares = 1
-    if product.threads or not product.gemm:
-        T, B = like.shape[:2]
-        shares = max(1, min(torch.get_num_threads(), B, T * B * W.numel() // SHARE))
     if shares > 1:
         _loops.run_several(shares)
-    found = _loops.loop(name, like.dtype == torch.float64, shares > 1)
+    return _loops.loop(name, double, shares > 1)
 
-    def run(*given: Tensor | bool) -> None:
-        arrays = (value.numpy() if isinstance(value, Tensor) else value for value in given)
-        found(*arrays, product.gemm, product.threads, shares)
 
-    return run
+def called(product: Product, shares: int, double: bool) -> tuple[object, ...]:
+    """What every loop is given last."""
+    return product.gemm, product.threads, shares, 8 if double else 4, ONE[double]
+
+
+def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: int) -> None:
+    """A loop over contiguous tensors, the first (T, B, .). W: the recurrent weights, which it reads last but for a
+    bias; given apart, for a product of our own reads them turned."""
+    tensors = list(arrays)
+    T, B = tensors[0].shape[:2]
+    double = W.dtype == torch.float64
+    product = product_of(W.dtype)
+    shares = shares_of(product, T, B, W.numel())
+    addresses = [tensor.data_ptr() for tensor in tensors]
+    _loop(name, double, shares)(*addresses, *numbers, T, B, H, *called(product, shares, double))
+
+
+def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
+    """W_hh as T products read it fastest, and whether that is its transpose: (H, G·H) takes a BLAS half the time of
+    (G·H, H), and its copy the time of a few steps."""
+    if T < TURN_FROM and product_of(W.dtype).gemm:
+        return W.contiguous(), False
+    return _lying(W), True
 
 
 class RnnCompiled(torch.autograd.Function):
@@ -102,7 +185,8 @@ class RnnCompiled(torch.autograd.Function):
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
         h = sums.contiguous()
-        compiled_loop("rnn_forward", h, W)(h, h_0.contiguous(), W.t().contiguous(), relu)
+        laid, turned = forward_weights(W, len(h))
+        run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W, H=W.shape[1])
         if h is sums:
             ctx.mark_dirty(sums)
         ctx.save_for_backward(h_0, W, h)
@@ -114,7 +198,7 @@ class RnnCompiled(torch.autograd.Function):
         first_derivative_only("compiled")
         h_0, W, h = ctx.saved_tensors
         d_a = d_output.clone(memory_format=torch.contiguous_format)  # dL/dh, then dL/dsum
-        compiled_loop("rnn_backward", d_a, W)(d_a, h, W.contiguous(), ctx.relu)
+        run_loop("rnn_backward", (d_a, h, W.contiguous()), ctx.relu, W=W, H=W.shape[1])
         return d_a, d_a[0] @ W, weight_gradient(d_a, h, h_0, False), None
 
 
@@ -126,10 +210,11 @@ class GruCompiled(torch.autograd.Function):
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         W = torch.cat((W[2 * H :], W[: 2 * H]))  # q | r | z: what h has a part in lies together
-        gates = sums.new_empty(T if any(ctx.needs_input_grad) else 1, B, 4 * H)  # q | r | z | n
+        gates = sums.new_empty(T, B, 4 * H)  # q | r | z | n
         h = sums.new_empty(T, B, H)
-        run = compiled_loop("gru_forward", h, W)
-        run(sums.contiguous(), gates, h, h_0.contiguous(), W.t().contiguous(), b_n.contiguous())
+        laid, turned = forward_weights(W, T)
+        arrays = sums.contiguous(), gates, h, h_0.contiguous(), laid, b_n.contiguous()
+        run_loop("gru_forward", arrays, turned, W=W, H=H)
         ctx.save_for_backward(h_0, W, gates, h)
         return h
 
@@ -139,7 +224,7 @@ class GruCompiled(torch.autograd.Function):
         h_0, W, gates, h = ctx.saved_tensors
         H = h_0.shape[1]
         d_h, d_a = d_output.clone(memory_format=torch.contiguous_format), torch.empty_like(gates)
-        compiled_loop("gru_backward", d_h, W)(d_h, d_a, gates, h, h_0.contiguous(), W)
+        run_loop("gru_backward", (d_h, d_a, gates, h, h_0.contiguous(), W), W=W, H=H)
         d_q_r_z = d_a[:, :, : 3 * H]
         d_W = weight_gradient(d_q_r_z, h, h_0, False)
         d_h_0 = torch.addmm(d_h[0] * gates[0, :, 2 * H : 3 * H], d_q_r_z[0], W)
@@ -154,11 +239,9 @@ class LstmCompiled(torch.autograd.Function):
         """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
         gates = sums.detach().contiguous()  # the same memory: it is this function's own
-        W_t = W.t().clone(memory_format=torch.contiguous_format)  # of a single unit it would be W itself
-        W_t[:, 2 * H : 3 * H] *= 2  # g = tanh(a) = 2 σ(2a) - 1: one pass of σ over all four
-        c, h = sums.new_empty(T, B, H), sums.new_empty(T, B, H)
-        tanh_c = sums.new_empty(T if any(ctx.needs_input_grad) else 1, B, H)
-        compiled_loop("lstm_forward", h, W)(gates, c, tanh_c, h, h_0.contiguous(), c_0.contiguous(), W_t)
+        c, tanh_c, h = (sums.new_empty(T, B, H) for _ in range(3))
+        laid, turned = forward_weights(W, T)
+        run_loop("lstm_forward", (gates, c, tanh_c, h, h_0.contiguous(), c_0.contiguous(), laid), turned, W=W, H=H)
         ctx.save_for_backward(h_0, c_0, W, gates, c, tanh_c, h)
         ctx.set_materialize_grads(False)
         return h, c
@@ -173,7 +256,7 @@ class LstmCompiled(torch.autograd.Function):
             for d in (d_output, d_c_output)
         )
         d_a = torch.empty_like(gates)
-        compiled_loop("lstm_backward", d_h, W)(d_h, d_c, d_a, gates, c, tanh_c, c_0.contiguous(), W.contiguous())
+        run_loop("lstm_backward", (d_h, d_c, d_a, gates, c, tanh_c, c_0.contiguous(), W.contiguous()), W=W, H=H)
         return d_a, d_a[0] @ W, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
 
 

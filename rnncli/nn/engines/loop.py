@@ -10,7 +10,7 @@ from rnncli.replay import run_core
 
 
 def run(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    return run_core(core, given.tensor, given.state, given.lengths, dropout=given.dropout)
+    return run_core(core, given.tensor, given.state, given.lengths, dropout=given.dropout, training=given.training)
 
 
 def refuses(spec: CoreSpec) -> str:

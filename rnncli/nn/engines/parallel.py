@@ -22,6 +22,8 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
 
 
 def refuses(spec: CoreSpec) -> str:
+    if spec.regularizers:
+        return tr("engine {engine} is not written for {what}", engine="parallel", what=spec.with_options)
     if CELLS[spec.cell].parallel is not None:
         return ""
     return tr("engine parallel is for cells whose state is linear in itself, which {cell} is not", cell=spec.cell)

@@ -27,7 +27,7 @@ def refuses(spec: CoreSpec) -> str:
         return ""
     what = spec.cell if CELLS[spec.cell].torch_class is None else tr("a nonlinearity of none")
     if spec.options:
-        what = tr("{cell} with {options}", cell=spec.cell, options=", ".join(spec.changed))
+        what = spec.with_options
     return tr("engine torch has no module for {what}", what=what)
 
 

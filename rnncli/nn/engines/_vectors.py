@@ -1,0 +1,344 @@
+"""What the compiled loops do number by number, as vector code: sigmoids, tanhs, and the sums of each cell's equations.
+
+LLVM's own vectorizer gives a loop over H = 32 units up: it first compares every pair of arrays for overlap, and takes
+several vectors at once. So each kernel is written here with vectors in it: rows of H units, 16 numbers at a time, then
+4, then one. A kernel is a function of `Vectors` whose lines are the equations.
+
+numba is imported here and in `_loops.py` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+FLAGS = ("contract", "nsz")  # no "nnan": a run that diverges must show its NaN
+LANES = (16, 4, 1)
+
+
+class Vectors:
+    """Numbers of one row, `lanes` at a time, float32 or float64. `v[k, gate]` is what array k has for that gate here;
+    an array has `widths[k]` gates of H units in each row."""
+
+    def __init__(self, builder: Any, number: Any, lanes: int, places: Callable[[int, int], Any]) -> None:
+        self._b, self._number, self._lanes, self._places = builder, number, lanes, places
+        self.type = ir.VectorType(number, lanes) if lanes > 1 else number
+        self.double = number == ir.DoubleType()
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        return self._b.load(self._pointer(key), align=self._align)
+
+    def __setitem__(self, key: tuple[int, int], value: Any) -> None:
+        self._b.store(value, self._pointer(key), align=self._align)
+
+    def same(self, array: int) -> Any:
+        """The first number of an array, in every lane."""
+        first = self._b.load(self._b.bitcast(self._places(array, -1), self._number.as_pointer()), align=self._align)
+        if self._lanes == 1:
+            return first
+        one = self._b.insert_element(ir.Constant(self.type, ir.Undefined), first, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), [0] * self._lanes)
+        return self._b.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
+
+    @property
+    def _align(self) -> int:
+        return 8 if self.double else 4
+
+    def _pointer(self, key: tuple[int, int]) -> Any:
+        return self._b.bitcast(self._places(*key), self.type.as_pointer())
+
+    def __call__(self, value: float) -> Any:
+        """The same number in every lane."""
+        return ir.Constant(self.type, [float(value)] * self._lanes if self._lanes > 1 else float(value))
+
+    def whole(self, value: int) -> Any:
+        kind = self._whole_type
+        return ir.Constant(kind, [value] * self._lanes if self._lanes > 1 else value)
+
+    @property
+    def _whole_type(self) -> Any:
+        number = ir.IntType(64 if self.double else 32)
+        return ir.VectorType(number, self._lanes) if self._lanes > 1 else number
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self._b.fadd(a, b, flags=FLAGS)
+
+    def sub(self, a: Any, b: Any) -> Any:
+        return self._b.fsub(a, b, flags=FLAGS)
+
+    def mul(self, *factors: Any) -> Any:
+        found = factors[0]
+        for factor in factors[1:]:
+            found = self._b.fmul(found, factor, flags=FLAGS)
+        return found
+
+    def div(self, a: Any, b: Any) -> Any:
+        return self._b.fdiv(a, b, flags=FLAGS)
+
+    def rest(self, x: Any) -> Any:
+        """1 - x."""
+        return self.sub(self(1.0), x)
+
+    def where(self, a: Any, sign: str, b: Any, then: Any, otherwise: Any) -> Any:
+        """`then` in the lanes where a < b (or whatever sign); a NaN is neither, and takes `otherwise`."""
+        return self._b.select(self._b.fcmp_ordered(sign, a, b), then, otherwise)
+
+    def clamp(self, x: Any, limit: float) -> Any:
+        """Into -limit to limit; a NaN stays one."""
+        x = self.where(x, ">", self(limit), self(limit), x)
+        return self.where(x, "<", self(-limit), self(-limit), x)
+
+    def polynomial(self, x: Any, *coefficients: float) -> Any:
+        """By Horner, the highest power first."""
+        found = self(coefficients[0])
+        for coefficient in coefficients[1:]:
+            found = self.add(self.mul(found, x), self(coefficient))
+        return found
+
+    def exp(self, x: Any) -> Any:
+        """Of what is not beyond +-87 (+-708). Cephes' coefficients (Moshier), expf.c and exp.c.
+
+        x = n log 2 + y: n is read off the last bits of x / log 2 + 1.5 * 2^23 (2^52), and 2^n written as bits.
+        """
+        bits, bias = (52, 1023) if self.double else (23, 127)
+        magic = self(1.5 * 2**bits)
+        shifted = self.add(self.mul(x, self(1.44269504088896340736)), magic)
+        n = self.sub(shifted, magic)
+        if self.double:
+            y = self.sub(x, self.mul(n, self(6.93145751953125e-1)))
+            y = self.sub(y, self.mul(n, self(1.42860682030941723212e-6)))
+            z = self.mul(y, y)
+            p = self.mul(y, self.polynomial(z, 1.26177193074810590878e-4, 3.02994407707441961300e-2, 1.0))
+            q = self.polynomial(z, 3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.0)
+            found = self.add(self(1.0), self.mul(self(2.0), self.div(p, self.sub(q, p))))
+        else:
+            y = self.sub(x, self.mul(n, self(0.693359375)))
+            y = self.sub(y, self.mul(n, self(-2.12194440e-4)))
+            p = self.polynomial(
+                y, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1
+            )
+            found = self.add(self.mul(p, y, y), self.add(y, self(1.0)))
+        raised = self._b.shl(self._b.bitcast(shifted, self._whole_type), self.whole(bits))
+        power = self._b.bitcast(self._b.add(raised, self.whole(bias << bits)), self.type)
+        return self.mul(found, power)
+
+    def sigmoid(self, x: Any) -> Any:
+        """1 / (1 + exp(-x))."""
+        limit = 708.0 if self.double else 87.0
+        return self.div(self(1.0), self.add(self(1.0), self.exp(self.sub(self(-0.0), self.clamp(x, limit)))))
+
+    def tanh(self, x: Any) -> Any:
+        """float32: a quotient of polynomials, by Eigen's coefficients (generic_fast_tanh_float), one division. float64:
+        1 - 2 / (exp(2x) + 1), and for small x, where little would be left of that, by Cephes' coefficients, tanh.c."""
+        if not self.double:
+            x = self.clamp(x, 7.90531110763549805)  # beyond, 1
+            z = self.mul(x, x)
+            p = self.polynomial(
+                z, -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8,
+                1.48572235717979e-5, 6.37261928875436e-4, 4.89352455891786e-3,
+            )  # fmt: skip
+            q = self.polynomial(z, 1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3)
+            return self.div(self.mul(x, p), q)
+        z = self.mul(x, x)
+        p = self.polynomial(z, -9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+        q = self.polynomial(z, 1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
+        small = self.add(self.mul(x, z, self.div(p, q)), x)
+        large = self.sub(
+            self(1.0), self.div(self(2.0), self.add(self.exp(self.clamp(self.add(x, x), 708.0)), self(1.0)))
+        )
+        return self.where(x, "<", self(0.625), self.where(x, ">", self(-0.625), small, large), large)
+
+
+def rnn_tanh(v: Vectors) -> None:
+    """h: sums -> tanh."""
+    v[0, 0] = v.tanh(v[0, 0])
+
+
+def rnn_relu(v: Vectors) -> None:
+    """h: sums -> relu; a NaN stays one."""
+    a = v[0, 0]
+    v[0, 0] = v.where(a, "<=", v(0.0), v(0.0), a)
+
+
+def tanh_answer(v: Vectors) -> None:
+    """h, to be filled; sums."""
+    v[0, 0] = v.tanh(v[1, 0])
+
+
+def relu_answer(v: Vectors) -> None:
+    """h, to be filled; sums."""
+    v[0, 0] = v.where(v[1, 0], "<=", v(0.0), v(0.0), v[1, 0])
+
+
+def zeros(v: Vectors) -> None:
+    v[0, 0] = v(0.0)
+
+
+def rnn_tanh_backward(v: Vectors) -> None:
+    """d, h: dL/dh -> dL/dsum."""
+    h = v[1, 0]
+    v[0, 0] = v.mul(v[0, 0], v.rest(v.mul(h, h)))
+
+
+def rnn_relu_backward(v: Vectors) -> None:
+    """d, h: dL/dh -> dL/dsum."""
+    v[0, 0] = v.where(v[1, 0], "<=", v(0.0), v(0.0), v[0, 0])
+
+
+def bias(v: Vectors) -> None:
+    """sums, to be filled; b_ih; b_hh."""
+    v[0, 0] = v.add(v[1, 0], v[2, 0])
+
+
+def gru_bias(v: Vectors) -> None:
+    """sums of r | z | n, to be filled; b_ih; b_hh, of which n's is inside the brackets of r ⊙ (W_hn h + b_hn)."""
+    v[0, 0], v[0, 1], v[0, 2] = v.add(v[1, 0], v[2, 0]), v.add(v[1, 1], v[2, 1]), v[1, 2]
+
+
+def gru(v: Vectors) -> None:
+    """gates, with W_hh h for q | r | z, to be filled with q | r | z | n; sums of r | z | n by x; h_(t-1); h_t, to be
+    filled; b_hn."""
+    q = v.add(v[0, 0], v[4, 0])
+    r, z = v.sigmoid(v.add(v[0, 1], v[1, 0])), v.sigmoid(v.add(v[0, 2], v[1, 1]))
+    n = v.tanh(v.add(v[1, 2], v.mul(r, q)))
+    v[0, 0], v[0, 1], v[0, 2], v[0, 3] = q, r, z, n
+    v[3, 0] = v.add(n, v.mul(z, v.sub(v[2, 0], n)))
+
+
+def gru_answer(v: Vectors) -> None:
+    """The same where nobody wants the gates. W_hh h for r | z | q; sums by x; h_(t-1); h_t, to be filled; b_hh."""
+    r, z = v.sigmoid(v.add(v[0, 0], v[1, 0])), v.sigmoid(v.add(v[0, 1], v[1, 1]))
+    n = v.tanh(v.add(v[1, 2], v.mul(r, v.add(v[0, 2], v[4, 2]))))
+    v[3, 0] = v.add(n, v.mul(z, v.sub(v[2, 0], n)))
+
+
+def gru_backward(v: Vectors) -> None:
+    """gates; dL/dsum of q | r | z | n, to be filled; h_(t-1); dL/dh_t, of which z's share goes on to h_(t-1)."""
+    q, r, z, n, d = v[0, 0], v[0, 1], v[0, 2], v[0, 3], v[3, 0]
+    d_n = v.mul(d, v.rest(z), v.rest(v.mul(n, n)))
+    v[1, 0] = v.mul(d_n, r)
+    v[1, 1] = v.mul(d_n, q, r, v.rest(r))
+    v[1, 2] = v.mul(d, v.sub(v[2, 0], n), z, v.rest(z))
+    v[1, 3] = d_n
+
+
+def gru_carried(v: Vectors) -> None:
+    """gates, dL/dh_t, dL/dh_(t-1): what comes back past the gates, h_t = ... + z h_(t-1)."""
+    v[2, 0] = v.add(v[2, 0], v.mul(v[1, 0], v[0, 2]))
+
+
+def lstm(v: Vectors) -> None:
+    """gates, the sums of i | f | g | o; c_(t-1); c_t, tanh c_t and h_t, to be filled."""
+    i, f, g, o = v.sigmoid(v[0, 0]), v.sigmoid(v[0, 1]), v.tanh(v[0, 2]), v.sigmoid(v[0, 3])
+    v[0, 0], v[0, 1], v[0, 2], v[0, 3] = i, f, g, o
+    c = v.add(v.mul(f, v[1, 0]), v.mul(i, g))
+    squashed = v.tanh(c)
+    v[2, 0], v[3, 0], v[4, 0] = c, squashed, v.mul(o, squashed)
+
+
+def lstm_answer(v: Vectors) -> None:
+    """The same where nobody wants the gates: sums of i | f | g | o; c_(t-1) -> c_t; h_t, to be filled."""
+    i, f, g, o = v.sigmoid(v[0, 0]), v.sigmoid(v[0, 1]), v.tanh(v[0, 2]), v.sigmoid(v[0, 3])
+    c = v.add(v.mul(f, v[1, 0]), v.mul(i, g))
+    v[1, 0], v[2, 0] = c, v.mul(o, v.tanh(c))
+
+
+def lstm_backward(v: Vectors) -> None:
+    """gates; dL/dsum of i | f | g | o, to be filled; c_(t-1); tanh c_t; dL/dh_t; dL/dc_t by its output -> by all."""
+    i, f, g, o, squashed, d = v[0, 0], v[0, 1], v[0, 2], v[0, 3], v[3, 0], v[4, 0]
+    d_c = v.add(v[5, 0], v.mul(d, o, v.rest(v.mul(squashed, squashed))))
+    v[5, 0] = d_c
+    v[1, 0] = v.mul(d_c, g, i, v.rest(i))
+    v[1, 1] = v.mul(d_c, v[2, 0], f, v.rest(f))
+    v[1, 2] = v.mul(d_c, i, v.rest(v.mul(g, g)))
+    v[1, 3] = v.mul(d, squashed, o, v.rest(o))
+
+
+def lstm_carried(v: Vectors) -> None:
+    """gates, dL/dc_t, dL/dc_(t-1): c_t = f c_(t-1) + ..."""
+    v[2, 0] = v.add(v[2, 0], v.mul(v[1, 0], v[0, 1]))
+
+
+def product_row(v: Vectors) -> None:
+    """out += factor W, of a row of W; for where there is no BLAS."""
+    v[0, 0] = v.add(v[0, 0], v.mul(v.same(2), v[1, 0]))
+
+
+def _generated(module: Any, name: str, number: Any, widths: Sequence[int], body: Callable[[Vectors], None]) -> Any:
+    """The kernel as a function of that module: addresses of the arrays, rows, H. Made once."""
+    long, byte = ir.IntType(64), ir.IntType(8)
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    kind = ir.FunctionType(ir.VoidType(), [long] * (len(widths) + 2))
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    *addresses, rows, units = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    size = ir.Constant(long, 8 if number == ir.DoubleType() else 4)
+    bases = [builder.inttoptr(address, byte.as_pointer()) for address in addresses]
+
+    def through(start: Any, stop: Any, step: int, inside: Callable[[Any], None]) -> Any:
+        """A loop; gives where it ended. start, stop: numbers; it ends before a whole step would go beyond stop."""
+        head, again, after = (builder.append_basic_block(part) for part in ("head", "body", "after"))
+        entry = builder.block
+        builder.branch(head)
+        builder.position_at_end(head)
+        at = builder.phi(long)
+        at.add_incoming(start, entry)
+        beyond = builder.add(at, ir.Constant(long, step))
+        builder.cbranch(builder.icmp_signed("<=", beyond, stop), again, after)
+        builder.position_at_end(again)
+        inside(at)
+        at.add_incoming(beyond, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return at
+
+    def row(r: Any) -> None:
+        starts = [builder.mul(builder.mul(r, ir.Constant(long, width)), units) for width in widths]
+
+        def part(lanes: int) -> Callable[[Any], None]:
+            def inside(j: Any) -> None:
+                def place(array: int, gate: int) -> Any:
+                    if gate < 0:
+                        return bases[array]
+                    unit = builder.add(starts[array], builder.mul(ir.Constant(long, gate), units))
+                    return builder.gep(bases[array], [builder.mul(builder.add(unit, j), size)])
+
+                body(Vectors(builder, number, lanes, place))
+
+            return inside
+
+        at: Any = ir.Constant(long, 0)
+        for lanes in LANES:
+            at = through(at, units, lanes, part(lanes))
+
+    through(ir.Constant(long, 0), rows, 1, row)
+    builder.ret_void()
+    return function
+
+
+def kernel(body: Callable[[Vectors], None], *widths: int) -> Any:
+    """A function for compiled loops: (addresses, rows, H, like), float32 or float64 by the type of `like`. widths: of
+    each array, in H; 0: every row has the same. An array lies row after row."""
+
+    def call(typing: Any, addresses: Any, rows: Any, units: Any, like: Any) -> Any:
+        number = ir.FloatType() if like == types.float32 else ir.DoubleType()
+        name = f"rnncli_{body.__name__}_{like}"
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            function = _generated(builder.module, name, number, widths, body)
+            packed, rows, units, _ = args
+            given = [builder.extract_value(packed, k) for k in range(len(widths))]
+            builder.call(function, [*given, rows, units])
+            return context.get_dummy_value()
+
+        long = types.int64
+        return types.void(types.UniTuple(long, len(widths)), long, long, like), generate
+
+    return intrinsic(call)

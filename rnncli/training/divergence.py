@@ -1,0 +1,101 @@
+"""A loss or a gradient that is no number: where it came from, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import State
+from rnncli.data.batch import Batch
+from rnncli.errors import Diverged
+from rnncli.locale import tr
+from rnncli.training.job import Job
+from rnncli.training.state import TrainState
+
+
+def require_finite(job: Job, state: TrainState) -> None:
+    """Diverged where the weights or the epoch's loss are no numbers: such a state is never kept."""
+    bad = bad_tensor(job.model)
+    if bad or not math.isfinite(float(state.total)):
+        what = tr("the loss became {loss}", loss=float(state.total))
+        raise diverged(job, state, what, bad or tr("the loss"))
+
+
+def bad_tensor(model: nn.Module) -> str:
+    """The first weight that holds a NaN or an infinity, by name; "" where all are numbers."""
+    return next((name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()), "")
+
+
+def require_an_update(job: Job, state: TrainState) -> None:
+    """Diverged where the epoch's loss is no number, or, with on_nan: skip, where every update was skipped."""
+    if not state.count:
+        raise diverged(job, state, tr("no batch of this epoch has a loss and gradients that are numbers"), "")
+    require_finite(job, state)
+
+
+def first_bad(job: Job, carry: State | None, batch: Batch) -> str:
+    """Where a loss that is no number came from: a weight, the input, or the first module with such an output."""
+    here = _first_bad_here(job, carry, batch) if batch.size else ""
+    found = job.group.all_gather_text(here)  # the rows it came from are those of one process
+    return next(filter(None, found), tr("the loss"))
+
+
+def _first_bad_here(job: Job, carry: State | None, batch: Batch) -> str:
+    """The same for the rows of this process; "" where all are numbers."""
+    bad = bad_tensor(job.model)
+    if bad:
+        return bad
+    if batch.inputs.is_floating_point() and not torch.isfinite(batch.inputs).all():
+        return tr("the input")
+    found: list[str] = []
+
+    def look(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if not all(torch.isfinite(tensor).all() for tensor in _tensors(output)):
+                found.append(tr("the output of {name}", name=name))
+
+        return hook
+
+    hooks = [module.register_forward_hook(look(name)) for name, module in job.model.named_modules() if name]
+    try:
+        with torch.no_grad():
+            job.task.loss(job.config, job.model, batch, carry)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else ""
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
+
+
+def first_bad_gradient(model: nn.Module) -> str:
+    """Gradients flow from the loss to the input: the last parameter whose gradient is no number went bad first."""
+    names = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    # Each gradient may be a number and their norm be none.
+    return tr("the gradient of {name}", name=names[-1]) if names else tr("the norm of all gradients")
+
+
+def diverged(job: Job, state: TrainState, what: str, first: str) -> Diverged:
+    norms = ", ".join(f"{float(norm):.4g}" for norm in state.norms)
+    parts = [tr("{what} at update {step}", what=what, step=state.step + 1)]
+    if first:
+        parts.append(tr("first bad: {name}", name=first))
+    if norms:
+        parts.append(tr("norms of the gradients before it: {norms}", norms=norms))
+    train = job.config.train
+    return Diverged(
+        "; ".join(parts),
+        where=tr("epoch {epoch}", epoch=state.epoch),
+        todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0")
+        if train.on_nan == "skip"
+        else tr("a smaller train.lr, or train.clip_grad_norm: 1.0; --on-nan skip leaves such batches out"),
+    )

@@ -1,0 +1,49 @@
+"""What training needs to go on from where it stands."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import State
+from rnncli.data.batch import Batch
+from rnncli.tasks import Loss, Metrics
+
+
+def zero() -> Tensor:
+    return torch.zeros((), dtype=torch.float64)
+
+
+@dataclass
+class TrainState:
+    """All that training needs to go on from here: what a checkpoint holds, beside torch's random state.
+
+    loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
+    scaler: with fp16, of the loss, so that small gradients are not lost.
+    """
+
+    model: nn.Module
+    loss: Callable[[Batch, State | None], Loss]
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    scaler: torch.amp.GradScaler | None = None
+    epoch: int = 1
+    next_batch: int = 0
+    step: int = 0
+    carry: State | None = None
+    total: Tensor = field(default_factory=zero)  # of the loss in the epoch so far, () float64
+    count: float = 0.0
+    counted: float = 0.0  # steps or rows since the beginning, for the speed
+    seconds: float = 0.0
+    watch: str = ""
+    lr: float = 0.0  # of the last update
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_metrics: Metrics = field(default_factory=dict)
+    moved: list[str] = field(default_factory=list)  # metrics that have had two values or more
+    waited: int = 0  # epochs since the best one
+    norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # of all gradients, at the last updates
