@@ -42,7 +42,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "self.counted": "cli/watching.py",
     "names.TORCH_HABITS[key]": "recipe/check.py",
     "mark.text": "recipe/check.py",
-    "_KIND_WORDS[types[key]]": "recipe/sections.py",
+    "KIND_WORDS[types[key]]": "recipe/named.py",
     "unit(config.data.tokens)": "tasks/",
     "unit(self.data.tokens)": "tasks/inputs/texts.py",
     "side": "tasks/inputs/pairs.py",
@@ -116,9 +116,9 @@ def leaves(node: ast.expr) -> list[ast.expr]:
 def through_variables() -> set[str]:
     """Every text that reaches tr through one of VARIABLES."""
     from rnncli.bench.recipes_page import _about
-    from rnncli.recipe import sections
+    from rnncli.recipe import named
 
-    found = {*names.TORCH_HABITS.values(), *usage._KINDS.values(), *sections._KIND_WORDS.values(), *_about()}
+    found = {*names.TORCH_HABITS.values(), *usage._KINDS.values(), *named.KIND_WORDS.values(), *_about()}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= set(views.GROUPS)
     found |= {text for name in CELLS for text in CELLS[name].about.values()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.editors import renew_schema, schema_text, schema_uri
 from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, put
 from rnncli.cli.settings import settings
@@ -35,6 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 @app.callback(invoke_without_command=True)
 def _group(context: typer.Context) -> None:
+    renew_schema()
     if context.invoked_subcommand is None:
         list_(json=False)
 
@@ -118,7 +120,7 @@ def copy(
     note(recipe.note)
     fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
     recipe = fit.recipe
-    atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments))
+    atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments, _schema()))
     put(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
         _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
@@ -187,12 +189,17 @@ def validate(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors that complete and check YAML."""
-    from rnncli.recipe import json_schema
-    from rnncli.report import dump_json
-    from rnncli.tasks import config_class, task_names
+    """Print the JSON Schema of recipes, for editors that complete and check YAML. Copied recipes name it already."""
+    hand_over(schema_text())
 
-    dump_json(json_schema({name: config_class(name) for name in task_names()}), sys.stdout)
+
+def _schema() -> str:
+    """The URI of the schema for editors; empty where it cannot be had: the recipe is good without it."""
+    try:
+        return schema_uri()
+    except RnncliError as error:
+        note(tr("editors will not check this recipe: {why}", why=f"{error.what} ({error.where})"))
+        return ""
 
 
 def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[str, Json]], list[str]]:

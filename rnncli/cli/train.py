@@ -107,8 +107,10 @@ def train(
     if resume:
         _resume(resume, tuple(sets or ()), flags, modes)
         return
+    from rnncli.cli.editors import renew_schema
     from rnncli.tasks import load_recipe
 
+    renew_schema()
     loaded = load_recipe(recipe, sets or (), flags)
     _notes(loaded, rank)
     if loaded.note and not settings.quiet:

@@ -19,9 +19,10 @@ from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.formats import words_of_format_1
+from rnncli.recipe.marks import Expected, IsPath, OneOf
 from rnncli.recipe.options import CellOption, with_options
 from rnncli.recipe.parse import Node
-from rnncli.recipe.sections import Expected, IsPath, OneOf, RecipeConfig, Section
+from rnncli.recipe.sections import RecipeConfig, Section
 
 MOST_FAULTS = 50  # shown of one recipe
 _MOST_DETAILS = 1000  # of pydantic's that are looked at in one try

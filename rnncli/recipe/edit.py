@@ -16,6 +16,10 @@ from rnncli.recipe.sections import RecipeConfig
 from rnncli.records import json_object
 from rnncli.report import symbols
 
+MODELINE = "# yaml-language-server: $schema="
+SCHEMA_FILE = "recipe.schema.json"  # in the folder for caches
+_SCHEMA = re.compile(r"#\s+(yaml-language-server\s*:|\$schema\s*[:=])")
+_OWN_SCHEMA = re.compile(rf"{re.escape(MODELINE)}\S*/{re.escape(SCHEMA_FILE)}\s*$")
 COLUMN = 30  # where the packaged recipes' comments begin
 _PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
 _OWN_LINE = re.compile(r" {0,8}#")  # a comment that does not go on from a value above
@@ -59,10 +63,21 @@ def commented(text: str, key: str, comment: str) -> str:
 
 
 def for_file(text: str, name: str, file: str) -> str:
-    """Line 1 of the packaged recipe `name` is the command that runs it; let it run `file` instead."""
+    """Line 1 of the recipe `name`, packaged or a copy, is the command that runs it; let it run `file` instead."""
     first, newline, rest = text.partition("\n")
     file = shlex.quote(symbols.fit(file))
-    return re.sub(rf"(rnncli \w+ ){re.escape(name)}(?=\s|$)", lambda found: found[1] + file, first) + newline + rest
+    command = re.compile(rf"(rnncli \w+ ){re.escape(name)}(\.ya?ml)?(?=\s|$)")
+    return command.sub(lambda found: found[1] + file, first) + newline + rest
+
+
+def with_schema(text: str, uri: str) -> str:
+    """The text with the comment by which YAML language servers find its JSON Schema, behind the command in line 1. A
+    comment that names another schema than a copy's stays."""
+    lines = [line for line in text.splitlines(keepends=True) if not _OWN_SCHEMA.match(line)]
+    if not any(_SCHEMA.match(line) for line in lines):
+        first = 1 if lines and lines[0].startswith("#") else 0
+        lines.insert(first, f"{MODELINE}{uri}\n")
+    return "".join(lines)
 
 
 def without_result(text: str) -> str:
@@ -97,9 +112,15 @@ def without_story(text: str, name: str) -> str:
     return head + "".join(kept)
 
 
-def copied(document: Document, config: type[RecipeConfig], file: str, comments: Mapping[str, str] | None = None) -> str:
+def copied(
+    document: Document,
+    config: type[RecipeConfig],
+    file: str,
+    comments: Mapping[str, str] | None = None,
+    schema: str = "",
+) -> str:
     """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay but for
-    those of the dotted keys in `comments`.
+    those of the dotted keys in `comments`. schema: the URI of the JSON Schema that editors check it by.
 
     A relative path is rewritten to mean the same file from there, line 1 runs `file`, and the result is not copied; nor
     is what the comment says of other data where `document` has been given its own.
@@ -124,7 +145,8 @@ def copied(document: Document, config: type[RecipeConfig], file: str, comments: 
     text = edited(text, changes)
     for key, comment in (comments or {}).items():
         text = commented(text, key, comment)
-    return for_file(text, name, file)
+    text = for_file(text, name, file)
+    return with_schema(text, schema) if schema else text
 
 
 def _at(values: object, key: str) -> object:

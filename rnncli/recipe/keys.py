@@ -8,7 +8,8 @@ from typing import get_args
 
 from rnncli import names
 from rnncli.recipe.check import choices_of, hint_of, known_fields
-from rnncli.recipe.sections import IsPath, RecipeConfig
+from rnncli.recipe.marks import IsPath
+from rnncli.recipe.sections import RecipeConfig
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rnncli.locale import tr
 from rnncli.recipe.check import known_fields
 from rnncli.recipe.document import Document
+from rnncli.recipe.marks import OneOf
 from rnncli.recipe.parse import Node
-from rnncli.recipe.sections import OneOf, RecipeConfig
+from rnncli.recipe.sections import RecipeConfig
 
 
 def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:

@@ -5,8 +5,7 @@ Train(TrainSection)`, `class Config(RecipeConfig)`; what it writes there is sche
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
@@ -15,65 +14,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 
 from rnncli import names
 from rnncli.locale import tr
-from rnncli.records import Json
+from rnncli.recipe.marks import Clash, Expected, IsPath, OneOf
+from rnncli.recipe.named import Named, name_and_arguments, named_clashes, named_schema
 
 FORMAT = 2  # 1 is read, too: see formats.py
-
-
-@dataclass(frozen=True)
-class Clash:
-    """Values right by themselves and wrong together. keys: inside their section; the first is pointed at."""
-
-    keys: tuple[str, ...]
-    what: str
-    todo: str = ""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Beside a type: how a fault says what was expected there."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class IsPath:
-    """Beside `str`: a path, made absolute by `validate` (relative to the recipe, or to here when typed)."""
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Beside `str`: one of these names, which are looked up when a value is checked. aliases: old name -> name;
-    misleading: those that are better not written any more."""
-
-    known: Callable[[], Collection[str]]
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    misleading: tuple[str, ...] = ()
-
-    def choices(self) -> list[str]:
-        return list(self.known())
-
-    def check(self, value: str) -> str:
-        name = self.aliases.get(value, value)
-        if name in self.known():
-            return name
-        raise PydanticCustomError("one_of", "unknown name")
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Json]:
-        return {**handler(schema), "enum": self.choices()}
 
 
 MOST = 2**31 - 1  # of a whole number in a recipe
@@ -120,67 +73,24 @@ class Section(BaseModel):
         return self
 
 
+DURATION = r"([0-9]+\.?[0-9]*|\.[0-9]+)(s|m|h)"
+
+
 def _duration(value: object) -> object:
     """`90`, `90s`, `1.5m`, `2h` -> seconds; anything else is left for the type to refuse."""
-    found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(s|m|h)", value) if isinstance(value, str) else None
+    found = re.fullmatch(DURATION, value) if isinstance(value, str) else None
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else value
 
 
 CellName = Annotated[str, OneOf(lambda: names.CELLS)]
 DataPath = Annotated[str, IsPath(), Expected("a path")]
-Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0), Expected("seconds, or 30s, 5m, 1h")]
-Named = dict[str, object]  # {name: ..., its arguments}
-
-
-def _name_and_arguments(value: str | Named) -> tuple[object, dict[str, object]]:
-    if isinstance(value, str):
-        return value, {}
-    return value.get("name"), {key: argument for key, argument in value.items() if key != "name"}
-
-
-def _fits(value: object, kind: type) -> bool:
-    if kind is list:
-        return isinstance(value, list) and all(_fits(item, float) for item in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
-
-_KIND_WORDS = {float: "a number", int: "a whole number", bool: "true or false", list: "a list of numbers"}
-
-
-def _named_clashes(
-    field: str,
-    value: str | Named,
-    known: Mapping[str, tuple[str, Mapping[str, type]]],
-    elsewhere: Mapping[str, str],
-    extra: tuple[str, ...] = (),
-) -> Iterator[Clash]:
-    """Faults of `optimizer:` and `schedule:`. elsewhere: arguments that have a key of their own; extra: other names."""
-    name, arguments = _name_and_arguments(value)
-    at = field if isinstance(value, str) else f"{field}.name"
-    if name is None:
-        yield Clash((field,), tr("the key `name` is missing"), tr("one of {names}", names=", ".join(known)))
-    elif not isinstance(name, str) or name not in (*known, *extra):
-        near = names.nearest(str(name), (*known, *extra))
-        todo = (
-            tr("did you mean {name}?", name=near) if near else tr("one of {names}", names=", ".join((*extra, *known)))
-        )
-        yield Clash((at,), tr("no {field} is called {name!r}", field=field, name=name), todo)
-    elif name in known:
-        types = known[name][1]
-        for key, argument in arguments.items():
-            if key in elsewhere:
-                yield Clash((f"{field}.{key}",), tr("this has a key of its own"), tr("write {key}", key=elsewhere[key]))
-            elif key not in types:
-                near = names.nearest(key, types)
-                todo = tr("did you mean {name}?", name=near) if near else tr("it has {names}", names=", ".join(types))
-                yield Clash((f"{field}.{key}",), tr("{name} has no argument {key!r}", name=name, key=key), todo)
-            elif not _fits(argument, types[key]):
-                expected = tr(_KIND_WORDS[types[key]])
-                yield Clash(
-                    (f"{field}.{key}",), tr("expected {expected}, got {value}", expected=expected, value=repr(argument))
-                )
+Seconds = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{DURATION}$"}]}),
+    Expected("seconds, or 30s, 5m, 1h"),
+]
 
 
 class SplitSection(Section):
@@ -303,16 +213,20 @@ class TrainSection(Section):
     max_steps: Annotated[int, Field(ge=0)] = Field(0, description="stop after this many updates; 0 is no limit")
     max_time: Seconds = Field(0.0, description="stop after this long: seconds, or 30s, 5m, 1h; 0 is no limit")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one batch")
-    optimizer: Annotated[str | Named, Expected("the name of an optimizer, or {name: ..., its arguments}")] = Field(
-        "adam", description="of torch.optim: a name, or {name: sgd, momentum: 0.9}"
-    )
+    optimizer: Annotated[
+        str | Named,
+        named_schema(names.OPTIMIZERS),
+        Expected("the name of an optimizer, or {name: ..., its arguments}"),
+    ] = Field("adam", description="of torch.optim: a name, or {name: sgd, momentum: 0.9}")
     lr: Annotated[float, Field(gt=0)] = Field(0.001, description="learning rate")
     weight_decay: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
         "auto", description="auto is the optimizer's own in torch: 0.01 for adamw, else 0"
     )
-    schedule: Annotated[str | Named, Expected("none, the name of a schedule, or {name: ..., its arguments}")] = Field(
-        "none", description="of torch.optim.lr_scheduler: none, a name, or {name: step, step_size: 10}"
-    )
+    schedule: Annotated[
+        str | Named,
+        named_schema(names.SCHEDULES, ("none",)),
+        Expected("none, the name of a schedule, or {name: ..., its arguments}"),
+    ] = Field("none", description="of torch.optim.lr_scheduler: none, a name, or {name: step, step_size: 10}")
     accumulate_grad_batches: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="batches added to one update")
     clip_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="largest norm of all gradients; 0 is off")
     early_stopping: Annotated[int, Field(ge=0)] = Field(0, description="epochs without improvement; 0 is never")
@@ -347,9 +261,9 @@ class TrainSection(Section):
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         own = {"lr": "train.lr", "weight_decay": "train.weight_decay"}
-        yield from _named_clashes("optimizer", self.optimizer, names.OPTIMIZERS, own)
-        yield from _named_clashes("schedule", self.schedule, names.SCHEDULES, {}, extra=("none",))
-        schedule, arguments = _name_and_arguments(self.schedule)
+        yield from named_clashes("optimizer", self.optimizer, names.OPTIMIZERS, own)
+        yield from named_clashes("schedule", self.schedule, names.SCHEDULES, {}, extra=("none",))
+        schedule, arguments = name_and_arguments(self.schedule)
         for needed in names.SCHEDULE_NEEDS.get(str(schedule), ()):
             if needed not in arguments:
                 yield Clash(
@@ -357,7 +271,7 @@ class TrainSection(Section):
                     tr("{name} needs {key}", name=schedule, key=needed),
                     tr("schedule: {{name: {name}, {key}: ...}}", name=schedule, key=needed),
                 )
-        optimizer, _ = _name_and_arguments(self.optimizer)
+        optimizer, _ = name_and_arguments(self.optimizer)
         if self.weight_decay not in ("auto", 0) and optimizer in names.NO_WEIGHT_DECAY:
             yield Clash(("weight_decay", "optimizer"), tr("{name} has no weight decay", name=optimizer))
         if self.precision != "float32" and self.dtype != "float32":
@@ -370,14 +284,14 @@ class TrainSection(Section):
 
     def optimizer_call(self) -> tuple[str, dict[str, object]]:
         """The class of torch.optim, and every argument for it but the parameters."""
-        name, arguments = _name_and_arguments(self.optimizer)
+        name, arguments = name_and_arguments(self.optimizer)
         if self.weight_decay != "auto" and name not in names.NO_WEIGHT_DECAY:
             arguments["weight_decay"] = self.weight_decay
         return names.OPTIMIZERS[str(name)][0], {"lr": self.lr, **arguments}
 
     def schedule_call(self) -> tuple[str, dict[str, object]] | None:
         """The class of torch.optim.lr_scheduler and its arguments as given; None without a schedule."""
-        name, arguments = _name_and_arguments(self.schedule)
+        name, arguments = name_and_arguments(self.schedule)
         return None if name == "none" else (names.SCHEDULES[str(name)][0], arguments)
 
 
@@ -390,7 +304,9 @@ def _this_format(value: int) -> int:
 class RecipeConfig(Section):
     """A whole recipe. A task narrows data, model and train to its own sections."""
 
-    format: Annotated[int, AfterValidator(_this_format)] = Field(FORMAT, description="of the recipe's keys; now 2")
+    format: Annotated[int, AfterValidator(_this_format), WithJsonSchema({"enum": [1, FORMAT]})] = Field(
+        FORMAT, description="of the recipe's keys; now 2"
+    )
     task: str = Field(description="what is learned: the name of a task")
     data: Section = Field(description="where the data lies and how it is read")
     model: CoreSection = Field(description="the network")

@@ -1,14 +1,11 @@
-"""A validated recipe, written out: as YAML that reads back equal, as a table of values and origins, as a schema."""
+"""A validated recipe, written out: as YAML that reads back equal, as a table of values and origins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic.json_schema import models_json_schema
-
 from rnncli.locale import tr
 from rnncli.recipe.document import Document
-from rnncli.recipe.options import schema_of_options
 from rnncli.recipe.parse import dump, flow_text
 from rnncli.recipe.sections import RecipeConfig, Section
 from rnncli.records import Column, Json, Table
@@ -58,26 +55,3 @@ def leaves(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, 
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def json_schema(configs: Mapping[str, type[RecipeConfig]]) -> dict[str, Json]:
-    """One JSON Schema (2020-12) for the recipes of these tasks (task name -> its Config), for editors."""
-    found, definitions = models_json_schema(
-        [(config, "validation") for config in configs.values()], ref_template="#/$defs/{model}"
-    )
-    for definition in definitions["$defs"].values():
-        if {"cell", "engine"} <= definition.get("properties", {}).keys():
-            definition["properties"] |= schema_of_options()
-    branches = []
-    for name, config in configs.items():
-        reference = found[(config, "validation")]
-        branches.append({"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": reference})
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "rnncli recipe",
-        "type": "object",
-        "properties": {"task": {"enum": list(configs)}},
-        "required": ["task"],
-        "allOf": branches,
-        **definitions,
-    }

@@ -75,7 +75,9 @@ def test_what_will_fail_is_not_suggested(copy: Copy) -> None:
 def test_the_copy_tells_nothing_of_other_data(copy: Copy) -> None:
     copy("names", "text,label", [f"{'nice fine' if i % 2 else 'bad poor'} {i},{'pn'[i % 2]}" for i in range(60)])
     text = Path("my.yaml").read_text("utf-8")
-    assert text.startswith("# rnncli train my.yaml\n# Copied from names; ")
+    first, modeline, text = text.split("\n", 2)
+    assert (first, modeline.split("=")[0]) == ("# rnncli train my.yaml", "# yaml-language-server: $schema")
+    assert text.startswith("# Copied from names; ")
     assert not any(word in text for word in ("Lecture", "surname", "names_train", "Result", "tutorial"))
     assert "# characters | words" in text
 

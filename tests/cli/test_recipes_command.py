@@ -56,6 +56,7 @@ def test_copy(rnncli: Run, tmp_path: Path) -> None:
     assert "rnncli train mine.yaml" in found.stdout
     old = without_result((recipe_folder() / "language-model.yaml").read_text("utf-8")).splitlines()
     new = (tmp_path / "mine.yaml").read_text("utf-8").splitlines()
+    assert new.pop(1).startswith("# yaml-language-server: $schema=file:///")
     assert new[:3] == [
         "# rnncli train mine.yaml",
         "# Copied from language-model; what that one is about: rnncli recipes show language-model",

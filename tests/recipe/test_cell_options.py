@@ -14,8 +14,7 @@ from rnncli.cells import CELLS, CoreSpec, Gates, Option, OptionValue, State, Wei
 from rnncli.demo.settings import Asked, Settings, options_of, spec_for, typed_options
 from rnncli.errors import RecipeError, UsageError
 from rnncli.nn.recurrent import make_core, run_by, spec_of_section
-from rnncli.recipe import resolved_yaml
-from rnncli.recipe.show import json_schema
+from rnncli.recipe import json_schema, resolved_yaml
 from rnncli.tasks import config_class, load_recipe
 from rnncli.training.job import is_own_cell, model_with_cell
 

@@ -280,8 +280,9 @@ def test_choices_are_those_of_names() -> None:
 
 def test_json_schema_has_every_key(toy: type[Config]) -> None:
     schema = as_read(json_schema({"toy": toy}))
-    assert schema["properties"]["task"] == {"enum": ["toy"]}
+    assert schema["properties"]["task"]["enum"] == ["toy"]
     model = schema["$defs"]["Model"]
-    assert set(model["properties"]) == {*CoreSection.model_fields, "head"}
+    options = {option for cell in names.CELLS for option in names.CELLS[cell].options}
+    assert set(model["properties"]) == {*CoreSection.model_fields, "head", *options}
     assert model["additionalProperties"] is False
     assert model["properties"]["cell"]["description"]

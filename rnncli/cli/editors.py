@@ -1,0 +1,66 @@
+"""The JSON Schema of recipes as a file that editors read, in the folder for caches."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from rnncli import names
+from rnncli.errors import RnncliError
+from rnncli.files import atomic_write, cache_folder, cannot_write
+from rnncli.recipe.edit import SCHEMA_FILE
+from rnncli.version import __version__
+
+
+def schema_text() -> str:
+    """The schema of this installation's tasks and cells, as JSON."""
+    from rnncli.recipe import json_schema
+    from rnncli.report import dump_json
+    from rnncli.tasks import config_class, task_names
+
+    text = io.StringIO()
+    dump_json({"$comment": _made_by(), **json_schema({name: config_class(name) for name in task_names()})}, text)
+    return text.getvalue()
+
+
+def schema_uri() -> str:
+    """Of the file, which is written where it is missing or was made by another version, or with other tasks, cells or
+    engines. Raises CannotWrite, and Missing where a task of another package cannot be loaded."""
+    file = _file()
+    if _maker(file) != _made_by():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(file.parent, error) from error
+        atomic_write(file, schema_text())
+    return file.as_uri()
+
+
+def renew_schema() -> None:
+    """Replace a file that is out of date and that copied recipes may name. Where that fails, it stays as it is."""
+    if _file().is_file():
+        with suppress(RnncliError):
+            schema_uri()
+
+
+def _file() -> Path:
+    return cache_folder().absolute() / SCHEMA_FILE
+
+
+def _made_by() -> str:
+    """What the schema depends on, as it is kept in the file."""
+    from rnncli.tasks import task_names
+
+    parts = (task_names(), list(names.CELLS), names.engines())
+    return "; ".join([f"rnncli {__version__}", *(", ".join(part) for part in parts)])
+
+
+def _maker(file: Path) -> object:
+    """What the file was made by; None where it cannot be read."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found.get("$comment") if isinstance(found, dict) else None
