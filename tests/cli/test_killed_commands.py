@@ -84,6 +84,7 @@ def test_a_command_killed_anywhere_works_again(
     name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RNNCLI_CACHE", "out of the cache")  # what `clean` removes, so that each copy writes the schema
     rnncli.train("hello", out="run", sets=("train.control=false", "train.epochs=1"))
     words, rng = COMMANDS[name], random.Random(name)
     moments = killed(words, 0)
