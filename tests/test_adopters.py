@@ -110,12 +110,6 @@ def test_the_citation_is_of_this_version() -> None:
     assert f"{citation['authors'][0]['name']}\n" in text_of("LICENSE")
 
 
-def test_one_address_in_all_urls() -> None:
-    home = PROJECT["urls"]["Homepage"]
-    assert all(url.startswith(home) for url in PROJECT["urls"].values())
-    assert PROJECT["urls"]["Changelog"].endswith("CHANGELOG.md")
-
-
 def test_the_bounds_that_security_promises() -> None:
     text = " ".join(text_of("SECURITY.md").split())
     assert f"at most {locate.MAX_BYTES // 10**6} MB, {parse.MAX_NODES:,} values" in text
