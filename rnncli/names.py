@@ -173,6 +173,13 @@ def torch_cells() -> list[str]:
     return [name for name in CELLS if CELLS[name].torch_class is not None]
 
 
+def option_default(key: str) -> OptionValue | None:
+    """Of a dotted key, `model.peephole`, that is an option of some cell: what it is where a recipe does not say it. A
+    cell that has the option at its default and one without it do not differ in it."""
+    name = key.removeprefix("model.")
+    return next((CELLS[cell].options[name].default for cell in cells_with(name)), None) if name != key else None
+
+
 def cells_with(option: str) -> list[str]:
     """The cells of this folder that have an option of that name."""
     return [name for name in CELLS.files if option in CELLS[name].options]

@@ -47,6 +47,9 @@ def find_cores(
     better. Raises DataError: none is there, a tensor of one is missing, or is not understood; UsageError: a cell or
     nonlinearity that these shapes rule out.
     """
+    if cell is not None and cell not in CELLS:
+        known = ", ".join(CELLS)
+        raise UsageError(tr("expected one of {names}, got {value}", names=known, value=repr(cell)), where="--cell")
     pattern = _parameters()
     tensors, rebuilt = rebuild(tensors, lambda full: _split(pattern, full) is not None, where)
     parts: dict[str, dict[str, Tensor]] = {}

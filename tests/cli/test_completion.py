@@ -45,7 +45,7 @@ FREE = {
     "STEP",
     "TIME",
 }
-FREE |= {"N", "0:20", "0-7", "1,2", "H/B/T", "METRIC<NUMBER"}
+FREE |= {"N", "0:20", "0-7", "1,2", "H/B/T", "METRIC<NUMBER", "RATE"}
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_in_bash_itself(place: Path) -> None:
         assert first == "complete -o default -F _rnncli_completion rnncli"  # files, where nothing is offered
         return [line for line in rest if line]
 
-    assert replies("rnncli", "train", "hello", "--set", "model.cell", "=", "l") == ["lstm"]
+    assert replies("rnncli", "train", "hello", "--set", "model.cell", "=", "ls") == ["lstm"]
     assert replies("rnncli", "inspect", "names-") == ["names-002"]
     assert replies("rnncli", "train", "names", "--data", "builtin", ":", "nam") == ["names"]
     assert replies("rnncli", "predict", "last", "--file", "da") == []

@@ -356,8 +356,8 @@ def test_the_overview_names_the_views_that_work_on_it(typed: Typed) -> None:
         words = set(typed("inspect", target)[1].partition(f"rnncli inspect {target} VIEW")[2].split())
         return words & set(view_names())
 
-    assert named("hello") == set(view_names()) - {"attention", "automaton"}
-    assert named("forecasting") == set(view_names()) - {"attention", "automaton", "embeddings"}
+    assert named("hello") == set(view_names()) - {"attention", "automaton", "transitions"}
+    assert named("forecasting") == set(view_names()) - {"attention", "automaton", "embeddings", "transitions"}
     assert typed("inspect", "forecasting", "embeddings")[0] == 2
 
 

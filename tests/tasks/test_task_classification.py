@@ -225,7 +225,7 @@ def test_a_new_file_in_a_run_s_terms(tmp_path: Path) -> None:
     config = own(recipe({"path": table(tmp_path / "t.tsv")}).config)
     splits = task.TASK.read(config)
     part, notes = task.TASK.read_part(config, splits.fitted, table(tmp_path / "new.tsv", [("aqx", "A"), ("bx", "B")]))
-    assert part.targets == [0, 1]
+    assert list(part.targets) == [0, 1]
     assert any("<unk>: 1" in note for note in notes)
 
 

@@ -16,6 +16,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+Value = (
+    Any  # of llvmlite and numba, which say no types: mostly a number, or a vector of them, in the code being written
+)
+
 FLAGS = ("contract", "nsz")  # no "nnan": a run that diverges must show its NaN
 LANES = (16, 4, 1)
 
@@ -24,18 +28,18 @@ class Vectors:
     """Numbers of one row, `lanes` at a time, float32 or float64. `v[k, gate]` is what array k has for that gate here;
     an array has `widths[k]` gates of H units in each row."""
 
-    def __init__(self, builder: Any, number: Any, lanes: int, places: Callable[[int, int], Any]) -> None:
+    def __init__(self, builder: Value, number: Value, lanes: int, places: Callable[[int, int], Value]) -> None:
         self._b, self._number, self._lanes, self._places = builder, number, lanes, places
         self.type = ir.VectorType(number, lanes) if lanes > 1 else number
         self.double = number == ir.DoubleType()
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
+    def __getitem__(self, key: tuple[int, int]) -> Value:
         return self._b.load(self._pointer(key), align=self._align)
 
-    def __setitem__(self, key: tuple[int, int], value: Any) -> None:
+    def __setitem__(self, key: tuple[int, int], value: Value) -> None:
         self._b.store(value, self._pointer(key), align=self._align)
 
-    def same(self, array: int) -> Any:
+    def same(self, array: int) -> Value:
         """The first number of an array, in every lane."""
         first = self._b.load(self._b.bitcast(self._places(array, -1), self._number.as_pointer()), align=self._align)
         if self._lanes == 1:
@@ -48,58 +52,58 @@ class Vectors:
     def _align(self) -> int:
         return 8 if self.double else 4
 
-    def _pointer(self, key: tuple[int, int]) -> Any:
+    def _pointer(self, key: tuple[int, int]) -> Value:
         return self._b.bitcast(self._places(*key), self.type.as_pointer())
 
-    def __call__(self, value: float) -> Any:
+    def __call__(self, value: float) -> Value:
         """The same number in every lane."""
         return ir.Constant(self.type, [float(value)] * self._lanes if self._lanes > 1 else float(value))
 
-    def whole(self, value: int) -> Any:
+    def whole(self, value: int) -> Value:
         kind = self._whole_type
         return ir.Constant(kind, [value] * self._lanes if self._lanes > 1 else value)
 
     @property
-    def _whole_type(self) -> Any:
+    def _whole_type(self) -> Value:
         number = ir.IntType(64 if self.double else 32)
         return ir.VectorType(number, self._lanes) if self._lanes > 1 else number
 
-    def add(self, a: Any, b: Any) -> Any:
+    def add(self, a: Value, b: Value) -> Value:
         return self._b.fadd(a, b, flags=FLAGS)
 
-    def sub(self, a: Any, b: Any) -> Any:
+    def sub(self, a: Value, b: Value) -> Value:
         return self._b.fsub(a, b, flags=FLAGS)
 
-    def mul(self, *factors: Any) -> Any:
+    def mul(self, *factors: Value) -> Value:
         found = factors[0]
         for factor in factors[1:]:
             found = self._b.fmul(found, factor, flags=FLAGS)
         return found
 
-    def div(self, a: Any, b: Any) -> Any:
+    def div(self, a: Value, b: Value) -> Value:
         return self._b.fdiv(a, b, flags=FLAGS)
 
-    def rest(self, x: Any) -> Any:
+    def rest(self, x: Value) -> Value:
         """1 - x."""
         return self.sub(self(1.0), x)
 
-    def where(self, a: Any, sign: str, b: Any, then: Any, otherwise: Any) -> Any:
+    def where(self, a: Value, sign: str, b: Value, then: Value, otherwise: Value) -> Value:
         """`then` in the lanes where a < b (or whatever sign); a NaN is neither, and takes `otherwise`."""
         return self._b.select(self._b.fcmp_ordered(sign, a, b), then, otherwise)
 
-    def clamp(self, x: Any, limit: float) -> Any:
+    def clamp(self, x: Value, limit: float) -> Value:
         """Into -limit to limit; a NaN stays one."""
         x = self.where(x, ">", self(limit), self(limit), x)
         return self.where(x, "<", self(-limit), self(-limit), x)
 
-    def polynomial(self, x: Any, *coefficients: float) -> Any:
+    def polynomial(self, x: Value, *coefficients: float) -> Value:
         """By Horner, the highest power first."""
         found = self(coefficients[0])
         for coefficient in coefficients[1:]:
             found = self.add(self.mul(found, x), self(coefficient))
         return found
 
-    def exp(self, x: Any) -> Any:
+    def exp(self, x: Value) -> Value:
         """Of what is not beyond +-87 (+-708). Cephes' coefficients (Moshier), expf.c and exp.c.
 
         x = n log 2 + y: n is read off the last bits of x / log 2 + 1.5 * 2^23 (2^52), and 2^n written as bits.
@@ -126,12 +130,12 @@ class Vectors:
         power = self._b.bitcast(self._b.add(raised, self.whole(bias << bits)), self.type)
         return self.mul(found, power)
 
-    def sigmoid(self, x: Any) -> Any:
+    def sigmoid(self, x: Value) -> Value:
         """1 / (1 + exp(-x))."""
         limit = 708.0 if self.double else 87.0
         return self.div(self(1.0), self.add(self(1.0), self.exp(self.sub(self(-0.0), self.clamp(x, limit)))))
 
-    def tanh(self, x: Any) -> Any:
+    def tanh(self, x: Value) -> Value:
         """float32: a quotient of polynomials, by Eigen's coefficients (generic_fast_tanh_float), one division. float64:
         1 - 2 / (exp(2x) + 1), and for small x, where little would be left of that, by Cephes' coefficients, tanh.c."""
         if not self.double:
@@ -268,7 +272,9 @@ def product_row(v: Vectors) -> None:
     v[0, 0] = v.add(v[0, 0], v.mul(v.same(2), v[1, 0]))
 
 
-def _generated(module: Any, name: str, number: Any, widths: Sequence[int], body: Callable[[Vectors], None]) -> Any:
+def _generated(
+    module: Value, name: str, number: Value, widths: Sequence[int], body: Callable[[Vectors], None]
+) -> Value:
     """The kernel as a function of that module: addresses of the arrays, rows, H. Made once."""
     long, byte = ir.IntType(64), ir.IntType(8)
     found = module.globals.get(name)
@@ -282,7 +288,7 @@ def _generated(module: Any, name: str, number: Any, widths: Sequence[int], body:
     size = ir.Constant(long, 8 if number == ir.DoubleType() else 4)
     bases = [builder.inttoptr(address, byte.as_pointer()) for address in addresses]
 
-    def through(start: Any, stop: Any, step: int, inside: Callable[[Any], None]) -> Any:
+    def through(start: Value, stop: Value, step: int, inside: Callable[[Value], None]) -> Value:
         """A loop; gives where it ended. start, stop: numbers; it ends before a whole step would go beyond stop."""
         head, again, after = (builder.append_basic_block(part) for part in ("head", "body", "after"))
         entry = builder.block
@@ -299,12 +305,12 @@ def _generated(module: Any, name: str, number: Any, widths: Sequence[int], body:
         builder.position_at_end(after)
         return at
 
-    def row(r: Any) -> None:
+    def row(r: Value) -> None:
         starts = [builder.mul(builder.mul(r, ir.Constant(long, width)), units) for width in widths]
 
-        def part(lanes: int) -> Callable[[Any], None]:
-            def inside(j: Any) -> None:
-                def place(array: int, gate: int) -> Any:
+        def part(lanes: int) -> Callable[[Value], None]:
+            def inside(j: Value) -> None:
+                def place(array: int, gate: int) -> Value:
                     if gate < 0:
                         return bases[array]
                     unit = builder.add(starts[array], builder.mul(ir.Constant(long, gate), units))
@@ -314,7 +320,7 @@ def _generated(module: Any, name: str, number: Any, widths: Sequence[int], body:
 
             return inside
 
-        at: Any = ir.Constant(long, 0)
+        at: Value = ir.Constant(long, 0)
         for lanes in LANES:
             at = through(at, units, lanes, part(lanes))
 
@@ -323,15 +329,15 @@ def _generated(module: Any, name: str, number: Any, widths: Sequence[int], body:
     return function
 
 
-def kernel(body: Callable[[Vectors], None], *widths: int) -> Any:
+def kernel(body: Callable[[Vectors], None], *widths: int) -> Value:
     """A function for compiled loops: (addresses, rows, H, like), float32 or float64 by the type of `like`. widths: of
     each array, in H; 0: every row has the same. An array lies row after row."""
 
-    def call(typing: Any, addresses: Any, rows: Any, units: Any, like: Any) -> Any:
+    def call(typing: Value, addresses: Value, rows: Value, units: Value, like: Value) -> Value:
         number = ir.FloatType() if like == types.float32 else ir.DoubleType()
         name = f"rnncli_{body.__name__}_{like}"
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
             function = _generated(builder.module, name, number, widths, body)
             packed, rows, units, _ = args
             given = [builder.extract_value(packed, k) for k in range(len(widths))]
