@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnncli import cells, names
-from rnncli.cells import CELLS, CoreSpec, Gates, Option, OptionValue, State, Weights, weights_of
+from rnncli.cells import CELLS, CoreSpec, Gates, Option, OptionValue, State, Weights, _modules, weights_of
 from rnncli.demo.settings import Asked, Settings, options_of, spec_for, typed_options
 from rnncli.errors import RecipeError, UsageError
 from rnncli.nn.recurrent import make_core, run_by, spec_of_section
@@ -38,12 +38,17 @@ def fits(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]
 
 
 @pytest.fixture(autouse=True)
-def optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gru, as if its file had these options."""
+def optional(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """gru, as if its file had these options. Specs are kept by their sizes: none of another gru may be met."""
     made = replace(GRU, step=step, options=OPTIONS, fits=fits)
     monkeypatch.setitem(cells.CELLS.loaded, "gru", made)
     assert names.CELLS["gru"]
     monkeypatch.setitem(names.CELLS.loaded, "gru", made)
+    for kept in (_modules._spec, _modules._names):
+        kept.cache_clear()
+    yield
+    for kept in (_modules._spec, _modules._names):
+        kept.cache_clear()
 
 
 def hello(*sets: str) -> CoreSpec:
