@@ -19,7 +19,6 @@ from rnncli.cells._base import Range as Range
 from rnncli.cells._base import Shape as Shape
 from rnncli.cells._base import State as State
 from rnncli.cells._base import Step as Step
-from rnncli.cells._base import Weights as Weights
 from rnncli.cells._base import checked_options as checked_options
 from rnncli.cells._base import gated as gated
 from rnncli.cells._base import input_alone as input_alone
@@ -28,6 +27,7 @@ from rnncli.cells._base import positive as positive
 from rnncli.cells._base import uniform as uniform
 from rnncli.cells._script import core_call as core_call
 from rnncli.cells._script import core_source as core_source
+from rnncli.cells._weights import Weights as Weights
 from rnncli.names import Option as Option
 from rnncli.names import OptionValue as OptionValue
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells._base import CELLS, CoreSpec, Weights, parameter_name
+from rnncli.cells._base import CELLS, CoreSpec, parameter_name
+from rnncli.cells._weights import Weights
 
 
 def spec_of(module: nn.Module) -> CoreSpec | None:
