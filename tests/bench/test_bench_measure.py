@@ -107,22 +107,22 @@ def test_pairs_see_through_a_machine_that_slows_down() -> None:
 
 
 def test_equal_arms_are_inconclusive_at_the_stated_rate() -> None:
-    """Of 200 comparisons of two equal arms about 5% may come out as faster or slower; never a tenth."""
+    """Of 60 comparisons of two equal arms about 5% may come out as faster or slower; never a tenth."""
     wrong = 0
-    for seed in range(200):
+    for seed in range(60):
         draw = random.Random(seed)
         a, b = ([draw.gauss(1.0, 0.05) for _ in range(21)] for _ in range(2))
         wrong += Paired.of(a, b).verdict != "inconclusive"
-    assert wrong <= 20
+    assert wrong <= 6
 
 
 def test_the_interval_holds_the_median_about_as_often_as_it_says() -> None:
     held = 0
-    for seed in range(200):
+    for seed in range(60):
         draw = random.Random(1000 + seed)
         found = median_of([draw.expovariate(1.0) for _ in range(31)])
         held += found.low <= 0.6931471805599453 <= found.high  # the median of that distribution is ln 2
-    assert held >= 180
+    assert held >= 54
 
 
 def test_few_rounds_decide_nothing() -> None:
@@ -154,13 +154,13 @@ def test_a_verdict_is_withdrawn_where_its_own_rounds_disagree(
 
 
 def test_noise_alone_withdraws_next_to_nothing() -> None:
-    """Of 200 comparisons with rounds that scatter by a fifth, without any drift."""
+    """Of 60 comparisons with rounds that scatter by a fifth, without any drift."""
     lost = 0
-    for seed in range(200):
+    for seed in range(60):
         draw = random.Random(seed)
         a, b = ([draw.lognormvariate(0.0, 0.2) for _ in range(11)] for _ in range(2))
         lost += Paired.of(a, b).verdict == "withdrawn"
-    assert lost <= 6
+    assert lost <= 2
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143), CheckFailed("another function")])

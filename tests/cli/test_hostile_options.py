@@ -172,7 +172,7 @@ def line(place: Place, value: str, needed: int, rng: random.Random) -> list[str]
     return [*place.words, *given, *target] if kind == 4 else [*place.words, *target, *given]
 
 
-@counts(120, 2500)
+@counts(40, 2500)
 def test_every_option_with_hostile_values(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, made: Path, count: int
 ) -> None:
