@@ -10,7 +10,6 @@ from pathlib import Path
 from rnncli import names
 from rnncli.errors import RnncliError
 from rnncli.files import atomic_write, cache_folder, cannot_write
-from rnncli.recipe.edit import SCHEMA_FILE
 from rnncli.version import __version__
 
 
@@ -46,6 +45,8 @@ def renew_schema() -> None:
 
 
 def _file() -> Path:
+    from rnncli.recipe.edit import SCHEMA_FILE
+
     return cache_folder().absolute() / SCHEMA_FILE
 
 
