@@ -173,11 +173,12 @@ def torch_cells() -> list[str]:
     return [name for name in CELLS if CELLS[name].torch_class is not None]
 
 
-def option_default(key: str) -> OptionValue | None:
-    """Of a dotted key, `model.peephole`, that is an option of some cell: what it is where a recipe does not say it. A
-    cell that has the option at its default and one without it do not differ in it."""
+def option_default(key: str) -> str | None:
+    """Of a dotted key, `model.peephole`, that is an option of some cell: what it is where a recipe does not say it, as
+    text. A cell that has the option at its default and one without it do not differ in it."""
     name = key.removeprefix("model.")
-    return next((CELLS[cell].options[name].default for cell in cells_with(name)), None) if name != key else None
+    cells = cells_with(name) if name != key else []
+    return option_text(CELLS[cells[0]].options[name].default) if cells else None
 
 
 def cells_with(option: str) -> list[str]:

@@ -44,7 +44,7 @@ def grown(values: Tensor, origins: Rows, season: int, horizon: int, first: Rows 
     """The last season, as many times larger as it was than the season before: forecasts further ahead grow by it once
     more each season. values: (T, N), in the data's units; other arguments as in `repeated`.
 
-    Where either season's mean is not above zero, or there is no season before, the last season as it is.
+    Where either season's mean is not above zero, or there is no season before, the last season unchanged.
     """
     import torch
 

@@ -67,7 +67,7 @@ def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
 
 def positive(a: Tensor) -> Tensor:
     """g(a) = max(a + 0.5, σ(a)): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng
-    et al. 2024 (arXiv:2410.01201), appendix B.3. Written as a sum: torch.where takes twice as long."""
+    et al. 2024 (arXiv:2410.01201), appendix B.3."""
     return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # at 0 the slope is 1, that of the right side
 
 
@@ -127,7 +127,7 @@ class Cell:
         through `w.dropped`: then it has the options variational_dropout and recurrent_dropout. zoned: the states that
         zoneout may keep; without h, none.
     summed: the gates in which W_hh·h is only added to W_ih·x, so that one Linear on [x; h] makes them; "" where there
-        are no gates. Nothing is claimed of the others.
+        are no gates. Any other record may hold anything.
     written: the equations of a step as `demo --explain` writes them out; what they may read: demo/written.py.
     paper_step: the form of a paper, where torch's is another one.
     step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
@@ -370,7 +370,7 @@ class CoreSpec:
 
 
 def checked_options(cell: str, values: Mapping[str, object]) -> dict[str, OptionValue]:
-    """Options of a cell, each in its kind. Raises UsageError: there is no such option, or it does not take that."""
+    """Options of a cell, each in its kind. Raises UsageError: an unknown option, or a value that it does not accept."""
     known, found = CELLS[cell].options, dict[str, OptionValue]()
     for name, value in values.items():
         if name not in known:

@@ -1,4 +1,4 @@
-"""A core as text, for scripts that run with torch alone: a cell's step as it stands in its file, in a module."""
+"""A core as text, for scripts that run with torch alone: a module around the source of a cell's step."""
 
 from __future__ import annotations
 

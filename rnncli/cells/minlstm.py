@@ -61,11 +61,6 @@ def formulas(bias: bool, nonlinearity: str) -> str:
     )
 
 
-def written(spec: CoreSpec) -> tuple[str, ...]:
-    gates = ("f = sigmoid(wx_f)", "i = sigmoid(wx_i)", "n = positive(wx_n)", "k = f/(f + i)")
-    return (*gates, "h = k·h' + (1 - k)·n")
-
-
 CELL = Cell(
     step,
     equation="k = f/(f+i); n = g(W_in·x_t + b_in); h_t = k⊙h_(t-1) + (1-k)⊙n",

@@ -43,7 +43,7 @@ def _group(context: typer.Context) -> None:
 
 @app.command("list")
 def list_(json: AsJson = False) -> None:
-    """List the packaged recipes: what each teaches, the kind of file it reads, and the commands to go on with."""
+    """List the packaged recipes: what each teaches, the kind of file it reads, and what to run next."""
     from rnncli import report
     from rnncli.recipe.locate import about, data_wanted, packaged_recipes
     from rnncli.records import Column, Commands, Page, Table

@@ -29,6 +29,8 @@ TEXTS = (
     "name",
 )  # what such columns are called,
 LABELS = ("label", "class", "category", "sentiment", "target", "language")  # the likeliest first
+# Of a table of sound files, as its columns are often named: the file, and what is said in it.
+SOUND_COLUMNS, SAID_COLUMNS = ("file", "path", "filename", "audio", "wav"), ("text", "sentence", "transcript")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def read_vectors(source: Source, vocab: Vocab, width: int) -> Vectors:
     """The vectors of a vocabulary's tokens; of a token that the file lacks, those of its small letters. Of a word that
     the file has twice, the first. A line is checked for its width, and for its numbers where the vocabulary has it.
 
-    Raises DataError with the line: another width, what is no number, text that is not UTF-8; no token found at all.
+    Raises DataError with the line: another width, a value that is not a number, text that is not UTF-8; no token found.
     """
     import numpy as np
 

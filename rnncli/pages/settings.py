@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncli.locale import tr, trn
-from rnncli.names import option_default, option_text
+from rnncli.names import option_default
 from rnncli.recipe.show import print_config
 from rnncli.records import Column, Json, Record, Table
 from rnncli.targets import Target
@@ -71,13 +71,8 @@ def _side_by_side(
     name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: Callable[[int], str]
 ) -> Table:
     """Keys in which the targets differ, a column for each target."""
-
-    def default(key: str) -> str | None:
-        value = option_default(key)
-        return None if value is None else option_text(value)
-
     keys = list(dict.fromkeys(key for values in found for key in values))
-    differing = [key for key in keys if len({values.get(key, default(key)) for values in found}) > 1]
+    differing = [key for key in keys if len({values.get(key, option_default(key)) for values in found}) > 1]
     columns = [Column("key", tr("key"), "text")]
     columns += [Column(f"target{k}", target.name, "text") for k, target in enumerate(targets)]
     rows = [[key, *(values.get(key, "") for values in found)] for key in differing]

@@ -58,8 +58,9 @@ def _finish(section: dict[str, Any]) -> None:
             value["anyOf"] = [{"$ref": value.pop("$ref")}, {"type": "null"}]
     if {"cell", "engine"} <= properties.keys():
         default = properties["cell"].get("default")
-        properties |= schema_of_options()
-        section["allOf"] = [_only_where(option, default) for option in schema_of_options()]
+        options = schema_of_options()
+        properties |= options
+        section["allOf"] = [_only_where(option, default) for option in options]
 
 
 def _only_where(option: str, default: str | None) -> dict[str, Json]:

@@ -7,8 +7,7 @@ chunks at once; then the h before every chunk, chunk by chunk; then the steps of
 
 Feng et al. 2024 (arXiv:2410.01201), appendix B, add up logarithms of h instead (Heinsen 2023, arXiv:2311.06281), since
 the closed form divides by products of a, which underflow. This scan divides by nothing and needs no logarithms: h may
-have any sign, and no digits are lost while the sum of log a grows with T. One scan of T=1000, B=16, H=32 on a CPU takes
-about 2 ms; by logarithms 45, by doubling the groups 26, one step after another 5.
+have any sign, and no digits are lost while the sum of log a grows with T.
 """
 
 from __future__ import annotations

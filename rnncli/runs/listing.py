@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import option_default, option_text
+from rnncli.names import option_default
 from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Json, Message, Page, Record, Series, Table
@@ -141,7 +141,7 @@ def _settings(runs: Sequence[RunSummary], names: Sequence[str]) -> Record:
         key
         for key in dict.fromkeys(key for run in runs for key in run.settings)
         if key not in HARDLY_SETTINGS
-        and len({_value(run.settings.get(key, option_text_of(key))) for run in runs if run.settings}) > 1
+        and len({_value(run.settings.get(key, option_default(key))) for run in runs if run.settings}) > 1
     ]
     if not keys:
         return Message(tr("no setting differs"))
@@ -149,12 +149,6 @@ def _settings(runs: Sequence[RunSummary], names: Sequence[str]) -> Record:
     columns = [Column("run", tr("run"), "text"), *(Column(key, labels[key], "text") for key in keys)]
     rows = [[name, *(_value(run.settings.get(key)) for key in keys)] for name, run in zip(names, runs, strict=True)]
     return Table("settings", columns, rows, title=tr("settings that differ"))
-
-
-def option_text_of(key: str) -> str | None:
-    """The default of a cell's option as _value has it."""
-    default = option_default(key)
-    return None if default is None else option_text(default)
 
 
 def _value(value: Json) -> str:

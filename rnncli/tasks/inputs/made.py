@@ -77,7 +77,7 @@ class Data(Section):
         return "mse" if self.problem in NUMBERS else "accuracy"
 
     def idle(self) -> Iterator[tuple[str, str]]:
-        if self.problem != "copy":
+        if not self.rule.keeps:
             yield "symbols", f"problem: {self.problem}"
 
     def clashes(self) -> Iterator[Clash]:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from rnncli.baselines.mean_spectrum import by_mean_spectrum
 from rnncli.data.skipped import Skipped
+from rnncli.data.sniff import SAID_COLUMNS, SOUND_COLUMNS
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split
 from rnncli.data.vocab import Vocab
@@ -291,8 +292,8 @@ def suggest_speech(path: str) -> dict[str, Json]:
     columns = open_table(tables[0]).columns
     found: dict[str, Json] = {"data.path": str(tables[0])} if len(tables) > 1 else {}
     for key, known in (
-        ("file", ("file", "path", "filename", "audio", "wav")),
-        ("text", ("text", "sentence", "transcript")),
+        ("file", SOUND_COLUMNS),
+        ("text", SAID_COLUMNS),
     ):
         for name in known:
             if name in columns:

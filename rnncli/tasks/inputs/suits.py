@@ -13,7 +13,7 @@ from rnncli.data.conllu import WHITE
 from rnncli.data.film_files import ARRAYS, PICTURES
 from rnncli.data.folder import ENDINGS as TEXTS
 from rnncli.data.look import Look
-from rnncli.data.sniff import LABELS, ColumnGuess
+from rnncli.data.sniff import LABELS, SAID_COLUMNS, SOUND_COLUMNS, ColumnGuess
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.tasks.base import Suited
@@ -68,8 +68,8 @@ def spoken(look: Look) -> Suited | None:
     table = look.table
     if table is not None:
         names = {column.name.lower(): column.name for column in table.columns}
-        file = next((names[name] for name in ("file", "path", "filename", "audio", "wav") if name in names), None)
-        text = next((names[name] for name in ("text", "sentence", "transcript") if name in names), None)
+        file = next((names[name] for name in SOUND_COLUMNS if name in names), None)
+        text = next((names[name] for name in SAID_COLUMNS if name in names), None)
         if file is None or text is None:
             return None
         return Suited(3, tr("sound files in {file}, what is said in {text}", file=repr(file), text=repr(text)))
