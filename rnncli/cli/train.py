@@ -133,7 +133,7 @@ def train(
         _dry_run(job, json)
         return
     if find_lr:
-        _find_lr(job, recipe, sets or (), json)
+        _find_lr(job, recipe, sets or (), flags, json)
         return
     if fast_dev_run:
         import tempfile
@@ -253,15 +253,16 @@ def _dry_run(job: Job, json: bool) -> None:
     deliver(lambda: dry_run(job), json=json)
 
 
-def _find_lr(job: Job, recipe: str, sets: Sequence[str], json: bool) -> None:
+def _find_lr(job: Job, recipe: str, sets: Sequence[str], flags: Mapping[str, tuple[str, object]], json: bool) -> None:
+    """The range test's page. Its next command is the one that was typed, with the rate that was found."""
     import shlex
 
     from rnncli.runs.find_lr import find_lr
 
+    typed = [word for text in sets for word in ("--set", text)]
+    typed += [word for flag, value in flags.values() if flag != "--lr" for word in (flag, str(value))]
     with waiting(tr("training with a growing learning rate ..."), quiet=json):
-        page = find_lr(
-            job, shlex.join(["rnncli", "train", recipe, *(word for text in sets for word in ("--set", text))])
-        )
+        page = find_lr(job, shlex.join(["rnncli", "train", recipe, *typed]))
     deliver(lambda: page, json=json)
 
 

@@ -16,6 +16,7 @@ from rnncli.errors import Diverged
 from rnncli.locale import tr
 from rnncli.records import Column, Commands, Entry, Message, Page, Record, Series, Table
 from rnncli.runs.summary import header
+from rnncli.training.divergence import require_an_update
 from rnncli.training.job import Job
 from rnncli.training.loop import groups, start, update
 
@@ -55,7 +56,10 @@ class RangeTest:
 
 
 def range_test(job: Job, updates: int = UPDATES) -> RangeTest:
-    """Trains the job's model, which is not fit for anything afterwards. Its schedule is left out."""
+    """Trains the job's model, which is not fit for anything afterwards. Its schedule is left out.
+
+    Raises Diverged: not one update has a loss and gradients that are numbers.
+    """
     state = start(job)
     state.schedule = None
     rates: list[float] = []
@@ -71,21 +75,21 @@ def range_test(job: Job, updates: int = UPDATES) -> RangeTest:
         try:
             update(job, state, *batches)
         except Diverged as error:
+            if not losses:
+                raise
             ended = error.what
             break
         if state.count == count:  # on_nan: skip
             continue
         rates.append(rate)
         losses.append((float(state.total) - total) / (state.count - count))
-        if _mean_of_last(losses) > APART * min(losses):
+        if fmean(losses[-WINDOW:]) > APART * min(losses):
             ended = tr("the loss is {n} times the lowest", n=f"{APART:g}")
             break
+    if not losses:
+        require_an_update(job, state)
     means = [fmean(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
     return RangeTest(rates, means, ended)
-
-
-def _mean_of_last(losses: Sequence[float]) -> float:
-    return fmean(losses[-WINDOW:])
 
 
 def _updates(job: Job) -> Iterator[tuple[bool, list[Batch]]]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rnncli.data.batch import Order
+from rnncli.errors import Diverged
 from rnncli.runs.find_lr import HIGHEST, LOWEST, WINDOW, RangeTest, range_test
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
@@ -71,6 +72,24 @@ def test_a_rate_that_makes_no_numbers_ends_it(monkeypatch: pytest.MonkeyPatch) -
     assert 5 < len(found.losses) < 40
     assert "became" in found.ended
     assert all(map(math.isfinite, found.losses))
+
+
+@pytest.mark.parametrize(("on_nan", "says"), [("stop", "the loss became nan"), ("skip", "no batch of this epoch")])
+def test_without_one_loss_that_is_a_number_it_says_so(on_nan: str, says: str) -> None:
+    job = prepare(load_recipe("hello", (f"train.on_nan={on_nan}", *BARE)))
+    with torch.no_grad():
+        next(job.model.parameters()).fill_(math.nan)
+    with pytest.raises(Diverged, match=says):
+        range_test(job, updates=5)
+
+
+def test_its_next_command_has_what_was_typed(typed: Typed) -> None:
+    words = [word for text in BARE for word in ("--set", text)]
+    code, out, _ = typed("train", "names", "--find-lr", "--batch-size", "16", "--lr", "9", "--seed", "3", *words)
+    assert code == 0
+    command = " ".join(out[out.index("next  ") :].split())
+    assert "--batch-size 16 --seed 3 --lr " in command
+    assert "--lr 9" not in command
 
 
 def test_its_json(typed: Typed) -> None:
