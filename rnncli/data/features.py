@@ -42,12 +42,17 @@ class LogMel:
         """Of a window and of a hop."""
         return max(2, round(self.rate * self.window / 1000)), max(1, round(self.rate * self.hop / 1000))
 
+    def frames(self, samples: int) -> int:
+        """T of a sound of so many samples at this rate."""
+        width, hop = self.samples
+        return 1 + max(0, samples - width) // hop
+
     def __call__(self, sound: Sound) -> Tensor:
         """(T, mels) float32; a sound shorter than a window is filled up with silence. DataError: see `resample`."""
         import torch
 
         width, hop = self.samples
-        x = resample(torch.as_tensor(sound.samples), sound.rate, self.rate)
+        x = at_rate(sound, self.rate)
         if len(x) < width:
             x = torch.nn.functional.pad(x, (0, width - len(x)))
         filters = _filters(self)  # (bins, mels)
@@ -91,6 +96,13 @@ def _filters(settings: LogMel) -> Tensor:
     return filters.float()
 
 
+def at_rate(sound: Sound, rate: int) -> Tensor:
+    """(N,) its samples at this rate. DataError: see `resample`."""
+    import torch
+
+    return resample(torch.as_tensor(sound.samples), sound.rate, rate)
+
+
 def resample(x: Tensor, rate: int, to: int) -> Tensor:
     """(N,) at `rate` -> (ceil(N · to / rate),) at `to`: each new sample is the sum of its neighbours under a windowed
     sinc that ends at the lower of the two Nyquist frequencies (Smith, Digital audio resampling, 2002).
@@ -126,17 +138,31 @@ def resample(x: Tensor, rate: int, to: int) -> Tensor:
 class Features:
     """The log-mel features of clips, each (T, mels); up to KEEP bytes stay in memory, others are made again when asked.
 
-    lengths: T of each. fingerprint: sha256 of what was heard and what is said in it.
+    lengths: T of each. fingerprint: sha256 of what was heard and what is said in it. mean: of each band over the
+    training part, where there is one.
     """
 
     settings: LogMel
     clips: list[Clip] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     fingerprint: str = ""
+    mean: list[float] = field(default_factory=list)
     _kept: list[Tensor] = field(default_factory=list)  # of the first clips
+    _heard: dict[int, Tensor] = field(default_factory=dict)  # samples of clips that were asked for
+    _room: int = KEEP  # bytes left for them
 
     def __getitem__(self, row: int) -> Tensor:
         return self._kept[row] if row < len(self._kept) else self.settings(self.clips[row].load())
+
+    def samples(self, row: int) -> Tensor:
+        """(N,) of one clip at the rate of the features; up to KEEP bytes of all clips stay in memory, too."""
+        found = self._heard.get(row)
+        if found is None:
+            found = at_rate(self.clips[row].load(), self.settings.rate)
+            self._room -= found.nbytes
+            if self._room >= 0:
+                self._heard[row] = found
+        return found
 
     def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each band over all frames of these rows."""

@@ -122,6 +122,7 @@ class DataSection(Section):
     on_bad: Literal["stop", "skip"] = Field("stop", description="when a record cannot be used: stop, or skip and count")
 
     def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
         if self.train is not None:
             yield "split", tr("separate files")
 

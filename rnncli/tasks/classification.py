@@ -31,6 +31,11 @@ class Data(TextData):
         None, description="read a folder of sound files: {pattern: '{label}_{speaker}_*.wav'}"
     )
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        if self.sound is not None:
+            yield from ((f"sound.{key}", why) for key, why in self.sound.idle())
+
 
 class Model(CoreSection):
     input: Literal["one-hot", "embedding"] = Field("embedding", description="how a token becomes x_t")

@@ -85,7 +85,8 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         read, size = self.input(config), config.train.batch_size
         shuffle, lengths = order is not None, None if order is None else part.lengths
         for rows in index_batches(len(part.inputs), size, order or Order(0, 0), shuffle=shuffle, lengths=lengths):
-            batch = read.batch([part.inputs[row] for row in rows])
+            inputs = [part.inputs[row] for row in rows] if order is None else read.training_inputs(part, rows, order)
+            batch = read.batch(inputs)
             batch.targets = torch.tensor([part.targets[row] for row in rows], dtype=torch.int64)  # (B,)
             batch.extra = {} if part.class_weights is None else {"class_weights": part.class_weights}
             batch.rows = rows

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from rnncli.data.batch import Batch, pad
+from rnncli.data.batch import Batch, Order, pad
 from rnncli.data.vocab import Vocab
 from rnncli.locale import tr
 from rnncli.recipe import TrainSection
@@ -74,6 +74,10 @@ class LabelledInput(ABC, Generic[FittedT, RowsT]):
     def texts_of(self, fitted: FittedT, lines: Iterable[str]) -> tuple[Iterable[str], str]:
         """As Task has it."""
         return lines, ""
+
+    def training_inputs(self, part: LabelledPart[RowsT], rows: Sequence[int], order: Order) -> list[Any]:
+        """The inputs of these rows for a batch of training, which may change with the epoch."""
+        return [part.inputs[row] for row in rows]
 
     def batch(self, inputs: Sequence[Any]) -> Batch:
         """Rows' inputs as one batch, without targets."""

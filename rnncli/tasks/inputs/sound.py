@@ -20,6 +20,7 @@ from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, Section, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Splits
+from rnncli.tasks.inputs.augmented import AugmentSection
 from rnncli.tasks.inputs.labelled import (
     SHOWN_PREFIXES,
     Given,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.data.audio import Clip
+    from rnncli.data.batch import Order
     from rnncli.data.features import ChosenFeatures, LogMel
 
 ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source, their sound not read yet
@@ -52,6 +54,17 @@ class SoundSection(Section):
     mels: Annotated[int, Field(ge=1, le=512)] = Field(40, description="mel bands, the features of a frame")
     window: Annotated[float, Field(gt=0, le=1000)] = Field(25.0, description="milliseconds that a frame looks at")
     hop: Annotated[float, Field(gt=0, le=1000)] = Field(10.0, description="milliseconds from a frame to the next")
+    augment: AugmentSection = Field(AugmentSection(), description="how training clips are changed while training")
+
+    def clashes(self) -> Iterator[Clash]:
+        yield from super().clashes()
+        if self.augment.mel_masks and self.augment.mel_mask > self.mels:
+            what = trn("there is {n} band", "there are {n} bands", n=self.mels)
+            yield Clash(("augment.mel_mask", "mels"), what)
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        yield from ((f"augment.{key}", why) for key, why in self.augment.idle())
 
 
 class NamedSound(SoundSection):
@@ -139,7 +152,10 @@ def read_clips(
     found = {name: ChosenFeatures(features, [row for row, part in enumerate(home) if part == name]) for name in given}
     parts, how = divide(found, given, split, skipped.what)
     settings = LogMelSettings(rate, section.mels, section.window, section.hop)
-    return parts, how, Scaling(settings, *features.moments(parts["train"].rows))
+    features.mean, std = features.moments(parts["train"].rows)
+    if said := section.augment.sentence():
+        skipped.note(said)
+    return parts, how, Scaling(settings, features.mean, std)
 
 
 def read_new_clips(
@@ -224,6 +240,12 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
             notes.append(skipped.sentence())
         rows = rows.chosen(usable)
         return LabelledPart(rows, rows, rows.lengths, targets)
+
+    def training_inputs(self, part: LabelledPart[ChosenFeatures], rows: Sequence[int], order: Order) -> list[Tensor]:
+        augment = self.sound.augment.applied()
+        if augment is None:
+            return super().training_inputs(part, rows, order)
+        return augment.frames(part.rows, rows, order, lambda clip, T: True)
 
     def given(self, fitted: SoundFitted, text: str) -> Iterator[Given]:
         yield Given(text, " ".join(text.split()), fitted.features.log_mel().of_file(text))
