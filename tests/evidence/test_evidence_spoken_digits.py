@@ -109,7 +109,7 @@ def test_what_augmentation_brings(tmp_path: Path) -> None:
     runs: list[dict[str, Any]] = []
     for run in measured(tmp_path):
         runs.append(run)
-        write(NAME, [{"recipe": "names", "sets": list(SETS), "summary": summary(runs), "runs": runs}])
+        write(NAME, [{"recipe": "names", "sets": list(SETS), "figures": summary(runs), "runs": runs}])
     for figures in summary(runs).values():
         assert figures["known"]["mean"] > 0.9
         assert figures["unheard"]["mean"] > 0.5
@@ -153,5 +153,5 @@ def test_a_support_vector_machine(tmp_path: Path) -> None:
                 summary.setdefault(kind, {}).setdefault(part, {})[speaker] = score
         for part in ("unheard", "known"):
             summary[kind][part]["mean"] = mean(summary[kind][part].values())
-    write(f"{NAME}-svm", [{"recipe": "sklearn.svm.SVC(C=10), standardized", "summary": summary}])
+    write(f"{NAME}-svm", [{"recipe": "sklearn.svm.SVC(C=10), standardized", "figures": summary}])
     assert summary["moments"]["known"]["mean"] > 0.8
