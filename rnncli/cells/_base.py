@@ -103,7 +103,7 @@ class Cell:
     title: its name as papers write it, where torch has no class of it.
     step: x (B, I), the states before and the weights of one layer in one direction -> the states after, and every
         gate by name, (B, H).
-    equation: how h follows, a line under the steps that `inspect` shows.
+    equation: how h follows, a line under the steps that `inspect` shows; of a cell whose options change it, spec -> it.
     states: name -> shape of one row. The first is h, the output; a matrix (H, H) is a state too.
     parameters: (spec, size of the layer's input) -> name -> shape, in drawing order; torch's names where torch has the
         module. Those with G·H rows are read gate by gate.
@@ -118,10 +118,9 @@ class Cell:
     nonlinearities: those that a recipe may choose; compared: those that make a variant of its own in `train.compare`.
     torch_class: the class of torch.nn with the same weights. projected: the equation with proj_size, which only such a
         cell can have. closed_form: nonlinearities with which `replay.closed_form` computes all steps at once.
-    formulas: (with biases, nonlinearity) -> the equations that `demo` shows; else `equation`.
+    formulas: spec -> the equations that `demo` shows, with the core's options; else `equation`.
     options: the keys of `model:` that the cell has for itself -> kind, default, a line about it. A step reads their
-        values as `w.options`, the other functions as `spec.option(name)`. The equations and torch_class are those of
-        the defaults.
+        values as `w.options`, the other functions as `spec.option(name)`. torch_class is that of the defaults.
     fits: (values of all options, H) -> key -> what is wrong with its value, where they do not go together.
     reads, drops: whether the step passes h_(t-1) through `w.read` before the recurrent weights, and its candidate
         through `w.dropped`: then it has the options variational_dropout and recurrent_dropout. zoned: the states that
@@ -137,7 +136,7 @@ class Cell:
     """
 
     step: Step
-    equation: str
+    equation: str | Callable[[CoreSpec], str]
     states: Callable[[CoreSpec], dict[str, Shape]] = h_alone
     parameters: Callable[[CoreSpec, int], dict[str, Shape]] = gated
     draw: Callable[[str, Tensor, CoreSpec], None] = uniform
@@ -156,7 +155,7 @@ class Cell:
     torch_class: str | None = None
     projected: str = ""
     closed_form: tuple[str, ...] = ()
-    formulas: Callable[[bool, str], str] | None = None
+    formulas: Callable[[CoreSpec], str] | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     fits: Callable[[Mapping[str, OptionValue], int], Mapping[str, str]] = any_values
     reads: bool = False
@@ -319,13 +318,22 @@ class CoreSpec:
 
     @property
     def equation(self) -> str:
-        """How h follows, with this core's nonlinearity and projection."""
+        """How h follows, with this core's nonlinearity, projection and options."""
         cell = CELLS[self.cell]
+        text = cell.equation if isinstance(cell.equation, str) else cell.equation(self)
         if self.nonlinearity == "relu":
-            return cell.equation.replace("tanh", "relu")
+            text = text.replace("tanh", "relu")
         if self.nonlinearity == "none":
-            return cell.equation.replace("tanh(", "").removesuffix(")")
-        return cell.projected if self.proj_size else cell.equation
+            text = text.replace("tanh(", "").removesuffix(")")
+        text = cell.projected if self.proj_size else text
+        return f"{text}; {self.zoned_words}" if self.zoned_words else text
+
+    @property
+    def zoned_words(self) -> str:
+        """What zoneout makes of the states after the equation, outside of training; "" without it."""
+        shares = zip(self.states, self.zoneout, strict=False)
+        mixed = [f"{name}_t = {1 - p:g}·{name}_new + {p:g}·{name}_(t-1)" for name, p in shares if p]
+        return tr("zoneout, on average: {equations} (new: as above)", equations=", ".join(mixed)) if mixed else ""
 
     def layer_input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size

@@ -52,11 +52,13 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter.fill_(-2.0)
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    b_ih, b_b = (" + b_ih", " + b_b") if bias else ("", "")
+def formulas(spec: CoreSpec) -> str:
+    b_ih, b_b = (" + b_ih", " + bias_b") if spec.bias else ("", "")
+    twice = "2·" if spec.option("beta") == (0, 2) else ""
     return (
-        f"q k = silu(W_ih·x_t{b_ih})/length, v = W_ih·x_t{b_ih}, b = sigmoid(W_b·x_t{b_b})\n"
-        "u = S_(t-1)·k   S_t = S_(t-1) + b·(v-u)·kᵀ   h_t = S_t·q"
+        f"q k = silu(W_ih·x_t{b_ih})/length   v = W_ih·x_t{b_ih}\n"
+        f"b = {twice}sigmoid(weight_b·x_t{b_b})   u = S_(t-1)·k\n"
+        "S_t = S_(t-1) + b·(v-u)·kᵀ   h_t = S_t·q"
     )
 
 
@@ -84,7 +86,7 @@ CELL = Cell(
     keep=keep,
     gates={"q": "tanh", "k": "tanh", "v": "free"},
     records=("u", "b"),
-    about={"h": "output", "S": "memory: value for key", "q": "query", "k": "key", "v": "value"},
+    about={"h": "output", "S": "memory: value for key", "q": "query", "k": "key", "v": "value", "b": "step size"},
     candidate="v",
     recurrent_weight=False,
     formulas=formulas,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import NONLINEARITIES, Cell, Gates, State, Weights
+from rnncli.cells import NONLINEARITIES, Cell, CoreSpec, Gates, State, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,9 +23,9 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     return (NONLINEARITIES[w.nonlinearity](a),), {}
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    a = "W_ih·x_t + b_ih + b_hh" if bias else "W_ih·x_t"
-    return f"h_t = {a}" if nonlinearity == "none" else f"h_t = {nonlinearity}({a})"
+def formulas(spec: CoreSpec) -> str:
+    a = "W_ih·x_t + b_ih + b_hh" if spec.bias else "W_ih·x_t"
+    return f"h_t = {a}" if spec.nonlinearity == "none" else f"h_t = {spec.nonlinearity}({a})"
 
 
 CELL = Cell(

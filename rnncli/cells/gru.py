@@ -54,8 +54,8 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[spec.hidden_size : 2 * spec.hidden_size] = 1.0
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    b_ih, b_hh, b_in, b_hn = (" + b_ih", " + b_hh", " + b_in", " + b_hn") if bias else ("", "", "", "")
+def formulas(spec: CoreSpec) -> str:
+    b_ih, b_hh, b_in, b_hn = (" + b_ih", " + b_hh", " + b_in", " + b_hn") if spec.bias else ("", "", "", "")
     return (
         f"r z = sigmoid(W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh})\n"
         f"n = tanh(W_in·x_t{b_in} + r⊙(W_hn·h_(t-1){b_hn}))  h_t = (1-z)⊙n + z⊙h_(t-1)"

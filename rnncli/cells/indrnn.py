@@ -43,8 +43,8 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter.fill_(float(name == "weight_hh"))
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    return f"h_t = {nonlinearity}(W_ih·x_t{' + b_ih' if bias else ''} + u⊙h_(t-1))     u: weight_hh"
+def formulas(spec: CoreSpec) -> str:
+    return f"h_t = {spec.nonlinearity}(W_ih·x_t{' + b_ih' if spec.bias else ''} + u⊙h_(t-1))     u: weight_hh"
 
 
 CELL = Cell(

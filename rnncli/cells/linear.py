@@ -51,6 +51,12 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[: spec.hidden_size] = 4.0
 
 
+def equation(spec: CoreSpec) -> str:
+    b_if, b_iv = (" + b_if", " + b_iv") if spec.bias else ("", "")
+    a = "2f-1" if spec.option("eigenvalues") == (-1, 1) else "f"
+    return f"f = sigmoid(W_if·x_t{b_if}); v = W_iv·x_t{b_iv}; a = {a}; h_t = a⊙h_(t-1) + v"
+
+
 def written(spec: CoreSpec) -> tuple[str, ...]:
     a = "a = 2·f - 1" if spec.option("eigenvalues") == (-1, 1) else "a = f"
     return "f = sigmoid(a_f)", "v = a_v", a, "h = a·h' + v"
@@ -58,7 +64,7 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
 
 CELL = Cell(
     step,
-    equation="f = sigmoid(W_if·x_t + b_if); v = W_iv·x_t + b_iv; a = f or 2f-1; h_t = a⊙h_(t-1) + v",
+    equation=equation,
     parameters=input_alone,
     keep=keep,
     gates={"f": "sigmoid", "v": "free"},

@@ -88,10 +88,31 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
             parameter[H : 2 * H] = 1.0
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    b_ih, b_hh = (" + b_ih", " + b_hh") if bias else ("", "")
-    gates = f"i f o = sigmoid(W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh}), g = tanh(" + tr("the same") + ")"
-    return gates + "\nc_t = f⊙c_(t-1) + i⊙g     h_t = o⊙tanh(c_t)     " + tr("c: the memory")
+def equation(spec: CoreSpec) -> str:
+    """How h follows, which two of the options change."""
+    f = "(1-i)" if spec.option("coupled") else "f"
+    seen = ("LN(c_t) + bias_c" if spec.bias else "LN(c_t)") if spec.option("layer_norm") else "c_t"
+    return f"c_t = {f}⊙c_(t-1) + i⊙g; h_t = o⊙tanh({seen})"
+
+
+def formulas(spec: CoreSpec) -> str:
+    b_ih, b_hh = (" + b_ih", " + b_hh") if spec.bias else ("", "")
+    sums = f"W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh}"
+    last = equation(spec).replace("; ", "     ") + "     " + tr("c: the memory")
+    coupled, peephole, norm = (bool(spec.option(name)) for name in ("coupled", "peephole", "layer_norm"))
+    if not (coupled or peephole or norm):
+        return f"i f o = sigmoid({sums}), g = tanh({tr('the same')})\n{last}"
+    if norm:
+        sums = f"LN(W_ih·x_t){b_ih} + LN(W_hh·h_(t-1)){b_hh}"
+    lines = [f"a = {sums}"]
+    if peephole:
+        lines[0] += "     w_c: weight_ch"
+        lines.append(f"{'i' if coupled else 'i f'} = sigmoid(a + w_c⊙c_(t-1))   o = sigmoid(a + w_c⊙c_t)   g = tanh(a)")
+    else:
+        lines.append(f"{'i o' if coupled else 'i f o'} = sigmoid(a)   g = tanh(a)")
+    if norm:
+        lines.append("LN(v) = norm⊙(v - mean(v))/sqrt(var(v) + 1e-05)")
+    return "\n".join([*lines, last])
 
 
 def summed(spec: CoreSpec) -> tuple[str, ...]:
@@ -100,8 +121,7 @@ def summed(spec: CoreSpec) -> tuple[str, ...]:
 
 
 def written(spec: CoreSpec) -> tuple[str, ...]:
-    if spec.option("layer_norm"):
-        return ()
+    norm = bool(spec.option("layer_norm"))
     sums = {gate: f"a_{gate}" for gate in rows(spec)}
     if spec.option("peephole"):
         names = [gate for gate in sums if gate != "g"]
@@ -110,12 +130,34 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
     found |= {"g": "g = tanh(a_g)"} | ({"f": "f = 1 - i"} if spec.option("coupled") else {})
     c = "c = f·c' + i·g"
     after = (c, found["o"]) if spec.option("peephole") else (found["o"], c)
-    return (found["i"], found["f"], found["g"], *after, "h = o·tanh(c)")
+    if not norm:
+        return (found["i"], found["f"], found["g"], *after, "h = o·tanh(c)")
+    of = {line[0]: line for line in (found["i"], found["f"], found["g"], *after)}
+    lines = [one for gate, line in of.items() for one in (*_normed(spec, gate), line)]
+    seen = f"seen = (c - mean_c)/std_c·norm_c{' + bias_c' if spec.bias else ''}"
+    return (*_spread("x", "px"), *_spread("h", "ph"), *lines, *_spread("c", "c"), seen, "h = o·tanh(seen)")
+
+
+def _spread(name: str, vector: str) -> tuple[str, str]:
+    """The mean of a vector and its standard deviation, as layer norm has it."""
+    return f"mean_{name} = mean({vector})", f"std_{name} = sqrt(var({vector}) + 1e-05)"
+
+
+def _normed(spec: CoreSpec, gate: str) -> list[str]:
+    """The two sums of a gate through layer norm, whose mean is that of all gates."""
+    if gate not in rows(spec):
+        return []
+    k, found = rows(spec).index(gate), []
+    for way in "xh":
+        name = f"{'i' if way == 'x' else 'h'}h"
+        bias = f" + bias_{name}_{k}" if spec.bias else ""
+        found.append(f"n{way}_{gate} = (p{way}_{gate} - mean_{way})/std_{way}·norm_{name}_{k}{bias}")
+    return [*found, f"a_{gate} = nx_{gate} + nh_{gate}"]
 
 
 CELL = Cell(
     step,
-    equation="c_t = f⊙c_(t-1) + i⊙g; h_t = o⊙tanh(c_t)",
+    equation=equation,
     states=states,
     parameters=parameters,
     draw=draw,

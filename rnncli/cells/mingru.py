@@ -49,8 +49,8 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[: spec.hidden_size] = -1.0
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    b_iz, b_in = (" + b_iz", " + b_in") if bias else ("", "")
+def formulas(spec: CoreSpec) -> str:
+    b_iz, b_in = (" + b_iz", " + b_in") if spec.bias else ("", "")
     return (
         f"z = sigmoid(W_iz·x_t{b_iz})  n = g(W_in·x_t{b_in})  h_t = (1-z)⊙h_(t-1) + z⊙n\n"
         "g(a) = max(a + 0.5, sigmoid(a))"

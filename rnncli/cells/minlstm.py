@@ -53,8 +53,8 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[spec.hidden_size : 2 * spec.hidden_size] = -1.0
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    b, b_in = (" + b", " + b_in") if bias else ("", "")
+def formulas(spec: CoreSpec) -> str:
+    b, b_in = (" + b", " + b_in") if spec.bias else ("", "")
     return (
         f"f i = sigmoid(W·x_t{b})  n = g(W_in·x_t{b_in})  k = f/(f+i)\n"
         "h_t = k⊙h_(t-1) + (1-k)⊙n  g(a) = max(a + 0.5, sigmoid(a))"

@@ -30,10 +30,10 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter.zero_()
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    b_ih, b_hh = (" + b_ih", " + b_hh") if bias else ("", "")
+def formulas(spec: CoreSpec) -> str:
+    b_ih, b_hh = (" + b_ih", " + b_hh") if spec.bias else ("", "")
     a = f"W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh}"
-    return f"h_t = {a}" if nonlinearity == "none" else f"h_t = {nonlinearity}({a})"
+    return f"h_t = {a}" if spec.nonlinearity == "none" else f"h_t = {spec.nonlinearity}({a})"
 
 
 CELL = Cell(

@@ -44,7 +44,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     a_i, a_f, a_z, a_o = (linear(x, w["weight_ih"], w.bias_ih) + mixed).chunk(4, dim=1)  # each (B, H)
     kept = logsigmoid(a_f) + m
     m = torch.where(n == 0, a_i, torch.maximum(kept, a_i))
-    i, f, z, o = torch.exp(a_i - m), torch.exp(kept - m), torch.tanh(a_z), torch.sigmoid(a_o)
+    i, f, z, o = torch.exp(a_i - m), torch.exp(kept - m).clamp(max=1.0), torch.tanh(a_z), torch.sigmoid(a_o)
     c, n = f * c + i * w.dropped(z), f * n + i
     return (o * c / n, c, n, m), {"i": i, "f": f, "z": z, "o": o}
 
@@ -61,11 +61,12 @@ def fits(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]
     return {}
 
 
-def formulas(bias: bool, nonlinearity: str) -> str:
-    a = "W_ih·x_t + b_ih + W_hh·h_(t-1)" if bias else "W_ih·x_t + W_hh·h_(t-1)"
+def formulas(spec: CoreSpec) -> str:
+    a = "W_ih·x_t + b_ih + W_hh·h_(t-1)" if spec.bias else "W_ih·x_t + W_hh·h_(t-1)"
     return (
-        f"a = {a}   m_t = max(log(sigmoid(a_f)) + m_(t-1), a_i)\n"
-        "i = exp(a_i - m_t)   f = sigmoid(a_f)·exp(m_(t-1) - m_t)   z = tanh(a_z)   o = sigmoid(a_o)\n"
+        f"a = {a}   z = tanh(a_z)   o = sigmoid(a_o)\n"
+        "m_t = max(log(sigmoid(a_f)) + m_(t-1), a_i), a_i where n_(t-1) = 0\n"
+        "i = exp(a_i - m_t)   f = sigmoid(a_f)·exp(m_(t-1) - m_t), at most 1\n"
         "c_t = f⊙c_(t-1) + i⊙z   n_t = f⊙n_(t-1) + i   h_t = o⊙c_t/n_t"
     )
 
@@ -75,7 +76,7 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
         "kept = log(sigmoid(a_f)) + m'",
         "m = first(n', a_i, max(kept, a_i))",
         "i = exp(a_i - m)",
-        "f = exp(kept - m)",
+        "f = min(exp(kept - m), 1)",
         "z = tanh(a_z)",
         "o = sigmoid(a_o)",
         "c = f·c' + i·z",

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from rnncli import records
+from rnncli.demo.arithmetic import products
 from rnncli.demo.explain import UNITS, explained_table
 from rnncli.demo.network import Network, detached
 from rnncli.demo.proofs import check, states_before
 from rnncli.demo.settings import Shown, choose
-from rnncli.demo.written import Term, products
+from rnncli.demo.written import Term
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.replay import Trace, exact_copy, run_reference
@@ -39,6 +40,10 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
         raise UsageError(
             tr("--explain-backward is for one layer and direction of an rnn"),
             todo=tr("leave out --cell, --num-layers and --bidirectional"),
+        )
+    if any(net.spec.zoneout):
+        raise UsageError(
+            tr("--explain-backward is written for steps without zoneout"), todo=tr("leave out --set zoneout")
         )
     steps = choose(shown.explain_backward, s.seq_len, "--explain-backward")
     units = choose(shown.units, s.hidden_size, "--units")

@@ -64,7 +64,9 @@ def _table(pairs: list[tuple[Network, Trace]], shown: Shown) -> records.Table:
     drawn = []
     for other, made in pairs:
         for state in other.spec.states:
-            label = f"{state}_t ({s.batch_size},{len(units)})"
+            matrix = made[f"l0.fwd.{state}"].dim() > 3
+            label = tr("row lengths of {state}_t", state=state) if matrix else f"{state}_t"
+            label += f" ({s.batch_size},{len(units)})"
             columns.append(records.Column(f"{other.settings.cell}.{state}", label, "vector", group=other.settings.cell))
             drawn.append(made.vectors(f"l0.fwd.{state}")[:, :, units])
     rows: list[list[Entry]] = [

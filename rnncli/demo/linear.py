@@ -23,6 +23,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "exp": torch.exp,
     "log": torch.log,
     "max": torch.maximum,
+    "min": torch.minimum,
     "length": lambda v: torch.linalg.vector_norm(v, dim=1, keepdim=True),
     "first": lambda n, a, b: torch.where(n == 0, a, b),
 }

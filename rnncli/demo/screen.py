@@ -23,6 +23,7 @@ from rnncli.report.symbols import token
 
 WIDE_ROWS = 4  # the same where vectors are long
 ROWS = 7  # of a table before it is cut: the screen then has 23 lines
+SMALL = 9  # numbers of a matrix that is shown whole
 TOP = 3  # letters that --input shows of every prediction
 
 
@@ -119,19 +120,32 @@ class _Tables:
                 term = F.linear(states_before(net, self.trace, place)[0], weight)  # (T, B, H)
             columns.append(self.vector("memory", "W_hh·h_(t-1)", term))
         for state in reversed(net.spec.states):
-            columns.append(self.vector(state, f"{state}_t", self.trace.vectors(f"{place.name}{state}")))
+            columns.append(self.state(state, f"{place.name}{state}"))
         if text is not None:
             columns.append((records.Column("top", tr("top {n}, before training", n=TOP), "text"), None))
         return self.table("steps", columns)
 
+    def state(self, state: str, name: str) -> tuple[records.Column, Tensor]:
+        """A small matrix row by row; of a larger one the length of each row."""
+        whole = self.trace[name]  # (T, B, H) or (T, B, H, H)
+        if whole.dim() == 3:
+            return self.vector(state, f"{state}_t", whole)
+        if self.all_units and whole[0, 0].numel() <= SMALL:
+            label = f"{state}_t ({self.B},{whole.shape[2]},{whole.shape[3]})"
+            return records.Column(state, label, "vector"), whole.flatten(2)
+        return self.vector(state, tr("row lengths of {state}_t", state=state), self.trace.vectors(name))
+
     def gates(self, place: Place) -> list[records.Table]:
-        """The gates of one layer and direction; none for a cell without gates."""
-        names = list(CELLS[self.net.settings.cell].gates)
-        if not names:
+        """The gates of one layer and direction, and what else the cell says it names; none for a cell without gates."""
+        cell = CELLS[self.net.settings.cell]
+        if not cell.gates:
             return []
         columns: list[tuple[records.Column, Tensor | None]] = [
-            self.vector(name, name, self.trace[f"{place.name}gate.{name}"]) for name in names
+            self.vector(name, name, self.trace[f"{place.name}gate.{name}"]) for name in cell.gates
         ]
+        for name in (name for name in cell.records if name in cell.about):
+            values = self.trace[f"{place.name}{name}"]
+            columns.append(self.vector(name, name, values, units=values.shape[2] == self.net.spec.hidden_size))
         single = self.net.settings.single
         where = "" if single else tr("layer {k} {direction}", k=place.layer, direction=_arrow(place))
         return [self.table("gates" if single else f"gates.{place.name}"[:-1], columns, title=where)]

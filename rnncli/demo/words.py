@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnncli import records
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, REGULARIZERS
 from rnncli.demo.network import Network, is_linear
 from rnncli.demo.proofs import Memory, linear_parameters
 from rnncli.demo.settings import Settings, letters
@@ -77,14 +77,18 @@ def _count(net: Network) -> str:
 def formulas(net: Network) -> records.Message:
     """The equations of one step."""
     s, cell = net.settings, CELLS[net.settings.cell]
-    text = net.spec.equation if cell.formulas is None else cell.formulas(s.bias, s.nonlinearity)
+    text = net.spec.equation if cell.formulas is None else cell.formulas(net.spec)
     if not cell.stateful:
         text += "   " + tr("no W_hh: no memory")
     elif memory_term(net) and s.single and s.input is None:
         text += "   " + tr("W_hh·h_(t-1): the memory")
     if is_linear(net.spec) and s.single:
         text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map, however many steps (--proofs)")
-    return records.Message(text, "formula", "equations")
+    lines = [text, *([net.spec.zoned_words] if cell.formulas is not None and net.spec.zoned_words else [])]
+    idle = ", ".join(name for name in net.spec.regularizers if name in REGULARIZERS[:2])
+    if idle:
+        lines.append(tr("{names}: in training only; nothing is dropped here", names=idle))
+    return records.Message("\n".join(lines), "formula", "equations")
 
 
 def memory_term(net: Network) -> bool:

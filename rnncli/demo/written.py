@@ -4,9 +4,11 @@ An equation is `name = sums and products`, for one unit. It may read:
 
     a_g, a              the sum of gate g, or of a cell without gates: W_ih·x + b_ih + W_hh·h + b_hh
     wx_g, wh_g, wx, wh  its two halves; wh_g(v): W_hh times another vector than h
+    px_g, ph_g          the same without their biases; px, ph: those of all gates and units, in mean and var
     h', S'              a state before the step; weight_ch_0: the first H numbers of a parameter, or all of it
     u @ v               the sum of products of two vectors; S': a row of a matrix state; weight_b @ x
-    sigmoid tanh relu silu exp log max length, and first(n, a, b): a where n is 0, else b
+    sigmoid tanh relu silu exp log sqrt max min; length, mean and var (divided by the count) of a vector;
+    first(n, a, b): a where n is 0, else b
 
 and every name on the left of an equation. A name alone writes the lines of its sum and nothing else.
 """
@@ -14,15 +16,16 @@ and every name on the left of an equation. A name alone writes the lines of its 
 from __future__ import annotations
 
 import ast
-import math
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnncli.cells import CELLS, CoreSpec, Weights
+from rnncli.demo.arithmetic import FUNCTIONS, OPERATIONS, VECTORS, products, short
 from rnncli.locale import tr
-from rnncli.report.numbers import EDGE, number
+from rnncli.report.numbers import number
 
-PRODUCTS = 12  # products of one sum written without --full
+_ALL_ROWS = {"px": "ih", "ph": "hh"}
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,14 @@ class _Told:
 
 
 def equations_of(spec: CoreSpec) -> tuple[str, ...]:
-    """What the cell writes out; empty where it does not, and with zoneout, which mixes the states afterwards."""
+    """What the cell writes out, empty where it does not; with zoneout, which mixes h_new and h' to h, that too."""
     written = CELLS[spec.cell].written
-    return () if written is None or any(spec.zoneout) else tuple(written(spec))
+    found = () if written is None else tuple(written(spec))
+    for name, p in zip(spec.states, spec.zoneout, strict=False):
+        if p and any(text.startswith(f"{name} = ") for text in found):
+            renamed = (re.sub(rf"\b{name}\b(?!')", f"{name}_new", text) for text in found)
+            found = (*renamed, f"{name} = (1 - {p})·{name}_new + {p}·{name}'")
+    return found
 
 
 def parsed(spec: CoreSpec) -> list[tuple[str, ast.expr]]:
@@ -106,7 +114,7 @@ class Written:
     # one line
 
     def _line(self, name: str, right: ast.expr, unit: int) -> Term:
-        told, shown, result = self._told(right, unit), name, ""
+        told, shown, result = self._told(right, unit), self._label(name), ""
         if name in self.spec.states or name in self.cell.gates:
             shown = f"{name}_{self.given.times[0]}"
         if name in self.spec.states or name in self.cell.records:
@@ -117,7 +125,8 @@ class Written:
             half = right.id[:2] in ("wx", "wh")
             return Term(shown, told.blank if half else told.numbers, told.value, result, None if half else told.blank)
         if isinstance(right, ast.Call) and len(right.args) == 1 and isinstance(right.args[0], ast.Name):
-            return Term(shown, told.numbers, told.value, result, told.blank)
+            whole = _only_name(right.func) in VECTORS
+            return Term(shown, told.names if whole else told.numbers, told.value, result, told.blank)
         blank = told.blank + self._before(right, unit)
         written = told.names if told.names == told.numbers else f"{told.names} = {told.numbers}"
         return Term(shown, written, told.value, result, blank)
@@ -137,6 +146,10 @@ class Written:
             return f"{name.removesuffix('_before')}_{self.given.times[1]}"
         if name in self.spec.states and name in self.defined:
             return f"{name}_{self.given.times[0]}"
+        if self._is_sum(name, "p"):
+            return self._half(name)[0].split(" + ")[0]
+        if name in _ALL_ROWS:
+            return f"W_{_ALL_ROWS[name]}·{self.given.reads if name == 'px' else self._label('h_before')}"
         return f"a_{self.given.times[0]}" if name == "a" and "a" not in self.defined else name
 
     # expressions
@@ -157,7 +170,7 @@ class Written:
 
     def _name(self, name: str, unit: int) -> _Told:
         value, label = self.value(name, unit), self._label(name)
-        if name[:2] in ("wx", "wh") and name not in self.defined:
+        if self._is_sum(name, "w"):
             return _Told(number(value), number(value), self._half(name)[0], value)
         return _Told(label, short(value), label, value)
 
@@ -170,8 +183,8 @@ class Written:
         value = self._value(node, unit)
         if name[:2] == "wh":
             return _Told(number(value), number(value), self._half(name, _only_name(node.args[0]))[0], value)
-        if name == "length":
-            label = f"length({_only_name(node.args[0])})"
+        if name in VECTORS:
+            label = f"{name}({self._label(_only_name(node.args[0]))})"
             return _Told(label, number(value), label, value)
         told = [self._told(argument, unit) for argument in node.args]
         numbers = [number(one.value) if isinstance(arg, ast.Name) else one.numbers
@@ -221,9 +234,15 @@ class Written:
         if name == "a" or name.startswith("a_"):
             gate = name[2:]
             return self._half_value("ih", gate, unit, None) + self._half_value("hh", gate, unit, None)
-        if name[:2] in ("wx", "wh"):
-            return self._half_value("ih" if name[1] == "x" else "hh", name[3:], unit, None)
+        if self._is_sum(name):
+            which, gate = ("ih" if name[1] == "x" else "hh"), name[3:]
+            bias = self._bias(which, gate, unit) or 0.0 if name[0] == "p" else 0.0
+            return self._half_value(which, gate, unit, None) - bias
         return self._parameter(name)[unit]
+
+    def _is_sum(self, name: str, kind: str = "wp") -> bool:
+        """Whether it is W_ih·x or W_hh·h of a gate, with its bias (w) or without (p)."""
+        return name[:1] in tuple(kind) and name[1:2] in ("x", "h") and name[3:] in self.rows and name not in _ALL_ROWS
 
     def _parameter(self, name: str) -> list[float]:
         """H numbers of a parameter; of a single number, that for every unit."""
@@ -239,6 +258,8 @@ class Written:
         """All units of a name; x; the row of a matrix; the only row of a weight."""
         if name == "x":
             return self.given.x
+        if name in _ALL_ROWS:
+            return [self.value(f"{name}_{gate}", k) for gate in self.rows for k in range(self.spec.hidden_size)]
         matrix = self.given.states.get(name.removesuffix("_before"), [0.0])[min(unit, 0)]
         if name.endswith("_before") and isinstance(matrix, list):
             row = self.given.states[name.removesuffix("_before")][unit]
@@ -260,12 +281,12 @@ class Written:
                 return sum(w * v for w, v in zip(left, right, strict=True))
             case ast.BinOp():
                 a, b = self._value(node.left, unit), self._value(node.right, unit)
-                return _OPERATIONS[type(node.op)](a, b)
+                return OPERATIONS[type(node.op)](a, b)
             case ast.Call(func=ast.Name(id=name), args=args):
                 if name[:2] == "wh":
                     return self._half_value("hh", name[3:], unit, self._vector(_only_name(args[0]), unit))
-                if name == "length":
-                    return math.sqrt(sum(one * one for one in self._vector(_only_name(args[0]), unit)))
+                if name in VECTORS:
+                    return VECTORS[name](self._vector(_only_name(args[0]), unit))
                 if name == "first":
                     return self._value(args[1 if self._value(args[0], unit) == 0 else 2], unit)
                 return FUNCTIONS[name](*(self._value(one, unit) for one in args))
@@ -311,6 +332,8 @@ class Written:
             yield from self._half_lines("ih", name[3:], unit)
         elif name[:2] == "wh":
             yield from self._half_lines("hh", name[3:], unit, _argument(right, name))
+        elif self._is_sum(name, "p"):
+            yield next(self._half_lines("ih" if name[1] == "x" else "hh", name[3:], unit))
 
     def _half_lines(self, which: str, gate: str, unit: int, vector: str = "") -> Iterator[Term]:
         """W_ih·x and b_ih, or W_hh·h and b_hh."""
@@ -331,7 +354,7 @@ def _names(node: ast.expr) -> list[str]:
     """Every name in it once, in their order; functions only where they are sums (wh_n)."""
     found = []
     for one in ast.walk(node):
-        if isinstance(one, ast.Name) and one.id not in FUNCTIONS and one.id not in ("length", "first"):
+        if isinstance(one, ast.Name) and one.id not in {*FUNCTIONS, *VECTORS, "first"}:
             found.append((one.col_offset, one.id))
     return list(dict.fromkeys(name for _, name in sorted(found)))
 
@@ -354,54 +377,3 @@ def _is_product(node: ast.expr) -> bool:
 def _factor(node: ast.expr, text: str) -> str:
     """In a product, a sum stands in brackets."""
     return f"({text.replace(' ', '')})" if isinstance(node, ast.BinOp) and not _is_product(node) else text
-
-
-def products(row: Sequence[float], vector: Sequence[float | str], full: bool) -> str:
-    """`0.1·0.2 + ...`; the second factors may be names."""
-    written = [product(w, v) for w, v in zip(row, vector, strict=True)]
-    if len(written) > PRODUCTS and not full:
-        skipped = tr("... {n} more ...", n=len(written) - 2 * EDGE)
-        written = [*written[:EDGE], skipped, *written[-EDGE:]]
-    return " + ".join(written)
-
-
-def product(a: float, b: float | str) -> str:
-    """`0.1234·(-0.5678)`: a number of more than four decimals is rounded, and the sums use all of it."""
-    if isinstance(b, str):
-        return f"{short(a)}·{b}"
-    return f"{short(a)}·({short(b)})" if b < 0 else f"{short(a)}·{short(b)}"
-
-
-def short(value: float) -> str:
-    """0.5 and -1 as a person writes them."""
-    return f"{value:g}" if abs(value) < 1e4 and value * 2 % 1 == 0 else number(value)
-
-
-def _sigmoid(a: float) -> float:
-    if a != a:
-        return a
-    if a >= 0:
-        return 1 / (1 + math.exp(-a))
-    e = math.exp(a)  # of a negative number: it cannot overflow
-    return e / (1 + e)
-
-
-def _divided(a: float, b: float) -> float:
-    return a / b if b else math.nan if a == 0 else math.copysign(math.inf, a)
-
-
-_OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: _divided,
-}
-FUNCTIONS: dict[str, Callable[..., float]] = {
-    "tanh": math.tanh,
-    "relu": lambda a: a if a != a or a > 0 else 0.0,
-    "sigmoid": _sigmoid,
-    "silu": lambda a: a * _sigmoid(a),
-    "exp": lambda a: math.exp(a) if a < 700 else math.inf,
-    "log": lambda a: math.log(a) if a > 0 else -math.inf,
-    "max": max,
-}

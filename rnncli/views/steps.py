@@ -82,7 +82,7 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
         columns.append(Column(f"gate.{gate}", gate, "vector"))
         _add(cells, made[f"{prefix}{home}.gate.{gate}"][:, 0], steps, options)
     for state, shape in reversed(core.spec.states.items()):
-        label = f"{state}_t" if len(shape) == 1 else tr("rows of {state}_t", state=state)
+        label = f"{state}_t" if len(shape) == 1 else tr("row lengths of {state}_t", state=state)
         columns.append(Column(state, label, "vector"))
         _add(cells, made.vectors(f"{prefix}{home}.{state}")[:, 0], steps, options)
     if not gates:

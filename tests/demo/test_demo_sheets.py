@@ -375,3 +375,9 @@ def test_a_few_spoilt_sums_are_not_another_seed(sheet: Sheet, demo: Demo) -> Non
     rows[1]["written"] = "9·9"
     save(rows, path)
     assert demo(*words, "--check", str(path))[0] == 0
+
+
+def test_backward_is_without_zoneout(demo: Demo) -> None:
+    code, _, err = demo("--explain-backward", "1", "--set", "zoneout=0.25")
+    assert (code, "without zoneout" in err) == (2, True)
+    assert demo("--explain-backward", "1", "--set", "variational_dropout=0.25")[0] == 0
