@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,12 @@ class LayerRecord:
         return found
 
 
+class StepPatch(Protocol):
+    """What changes some of a layer's gates and states: changes.LayerPatch."""
+
+    def run(self, t: int, step: Step, x: Tensor, state: State, w: Weights) -> tuple[State, Gates]: ...
+
+
 def run_layer(
     step: Step,
     weights: Weights,
@@ -89,19 +96,21 @@ def run_layer(
     reverse: bool = False,
     record: LayerRecord | None = None,
     keep: Keep | None = None,
+    patch: StepPatch | None = None,
 ) -> tuple[list[Tensor], State]:
     """One layer in one direction over a sequence: the recurrent loop itself.
 
     xs: T tensors (B, I). state: one (B, ...) tensor per state. mask: T tensors (B, 1), True inside the sequence;
     outside it the state is held and the output is 0, as torch does for packed sequences. reverse: from the last step to
-    the first. Returns the T outputs (B, H or P) in input order, and the last state.
+    the first. patch: what takes the steps in place of this loop. Returns the T outputs (B, H or P) in input order, and
+    the last state.
     """
     if record is not None:
         record.initial = state
     steps = range(len(xs) - 1, -1, -1) if reverse else range(len(xs))
     outputs: list[Tensor] = [state[0]] * len(xs)
     for t in steps:
-        new, gates = step(xs[t], state, weights)
+        new, gates = step(xs[t], state, weights) if patch is None else patch.run(t, step, xs[t], state, weights)
         if mask is None:
             state, outputs[t] = new, new[0]
         else:
@@ -151,6 +160,7 @@ def run_core(
     keep: Keep | None = None,
     step: Step | None = None,
     training: bool = False,
+    patches: Mapping[tuple[int, int], StepPatch] | None = None,
 ) -> tuple[Tensor, State]:
     """All layers and directions of a core by the loop: the `loop` engine.
 
@@ -158,6 +168,7 @@ def run_core(
     cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None where all are T. dropout: between layers,
     drawn on (T, B, .). record: (layer, direction) -> where its steps go. step: another step function than the cell's.
     training: draw the masks of the core's recurrent regularizers; else they are what they are on average.
+    patches: (layer, direction) -> what changes some of its gates and states.
     Returns output (T, B, D·H or D·P) and the last state, as the torch module does.
     """
     spec = spec_of(module)
@@ -187,6 +198,7 @@ def run_core(
                 reverse=direction == 1,
                 record=record[layer, direction] if record is not None else None,
                 keep=keep,
+                patch=None if patches is None else patches.get((layer, direction)),
             )
             outputs.append(output)
             last.append(after)

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch.utils._pytree import tree_map
 
 from rnncli import records
-from rnncli.cells import State, Step, parameter_of, spec_of, weights_of
+from rnncli.cells import Step, parameter_of, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
+from rnncli.replay.changes import Home, Value, changes_of
 from rnncli.replay.compare import compare
-from rnncli.replay.loop import (
-    DIRECTIONS,
-    Call,
-    CoreTrace,
-    Keep,
-    initial_state,
-    layer_records,
-    recording,
-    run_core,
-    run_layer,
-)
+from rnncli.replay.forwards import How, by_sequence, replaced
+from rnncli.replay.loop import DIRECTIONS, CoreTrace, Keep, recording
 from rnncli.replay.modes import evaluating, graph, require_numbers, uncollected, usable
 
 
@@ -54,7 +45,7 @@ class Trace:
         self.result = result
         self.keep = keep
         self.checks: list[records.Check] = []
-        self._homes: dict[str, tuple[CoreTrace, int, int, str]] = {}
+        self._homes: dict[str, Home] = {}
         self._weights: dict[str, Tensor] = {}
         for core in cores:
             prefix = self.prefix(core)
@@ -65,6 +56,11 @@ class Trace:
                         self._homes[place + name] = (core, layer, direction, name)
                     for name in core.spec.parameter_shapes(layer):
                         self._weights[place + name] = parameter_of(core.module, name, layer, direction)
+
+    @property
+    def homes(self) -> Mapping[str, Home]:
+        """The states and gates: name -> core, layer, direction, and what it is called there."""
+        return self._homes
 
     def prefix(self, core: CoreTrace) -> str:
         """`encoder.`, or nothing for a lone core."""
@@ -203,6 +199,7 @@ def trace(
     check: bool = True,
     step: Step | None = None,
     call: Callable[[], object] | None = None,
+    patch: Mapping[str, Value] | None = None,
     **kwargs: object,
 ) -> Trace:
     """Run `model(*inputs, **kwargs)` once, in eval mode, with every recurrent core replaced by the recording loop.
@@ -213,10 +210,19 @@ def trace(
     call: what to run in place of model(*inputs), where a model is called by something else, such as a loss of it.
     The model is left as it was: its mode, its forwards, its parameters' gradients.
 
+    patch: states and gates to change while the model runs, and all that follows from them with them. Its keys are names
+    as `Trace` has them, or short forms that only one name has (`h`, `gate.f`), with units and steps where not all are
+    meant: `c[3]`, `l0.fwd.gate.f[0:4]@5`, `h[0,2]@2:7`, `encoder.h@5:`. A value is a number; a tensor (units,),
+    (B, units) or (T, B, units), of a matrix state with its second axis behind, T the number of steps that are meant; or
+    a function of what the model has there at one step, (B, units), which returns the same shape. Steps beyond a
+    sequence's end stay without effect. The checks of a patched trace are those of the model unpatched, which runs once
+    more for them. Gradients are those of the patched computation.
+
     Under torch.no_grad and torch.inference_mode too; with gradients=True the graph is kept all the same.
 
     Raises UsageError where the model has no recurrent core, none of its cores was called, its weights have no numbers
-    (the meta device), or gradients are wanted of weights that were made in inference mode.
+    (the meta device), or gradients are wanted of weights that were made in inference mode; where a patch names
+    what is not there, or what its cell's step does not let be changed.
 
     >>> import torch
     >>> made = trace(torch.nn.GRU(4, 2), torch.randn(3, 1, 4))  # x (T, B, I)
@@ -225,7 +231,28 @@ def trace(
     >>> all(check.ok for check in made.checks)
     True
     """
-    keep = Keep(steps, units)
+    how = How(Keep(steps, units), step, ())
+    run = _Run(model, inputs, kwargs, call)
+    if patch is None:
+        return _traced(run, how, gradients, check)
+    before = _traced(run, How(Keep(), step, ()), False, check)
+    made = _traced(run, replace(how, changes=changes_of(patch, before.homes)), gradients, False)
+    made.checks = before.checks
+    return made
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is run: model(*inputs, **kwargs), or call."""
+
+    model: nn.Module
+    inputs: tuple[object, ...]
+    kwargs: dict[str, object]
+    call: Callable[[], object] | None
+
+
+def _traced(run: _Run, how: How, gradients: bool, check: bool) -> Trace:
+    model, inputs, kwargs = run.model, run.inputs, run.kwargs
     cores: dict[str, CoreTrace] = {}
     for path, module in model.named_modules():
         spec = spec_of(module)
@@ -235,132 +262,15 @@ def trace(
         raise UsageError(tr("no recurrent core in this model"), todo=tr("rnncli traces RNN, LSTM, GRU and their cells"))
     require_numbers(model, gradients)
     with evaluating(model):
-        with recording(), uncollected(), _replaced(list(cores.values()), keep, step), graph(gradients):
+        with recording(), uncollected(), replaced(list(cores.values()), how), graph(gradients):
             if gradients:
                 inputs, kwargs = tree_map(usable, inputs), tree_map(usable, kwargs)
-            result = model(*inputs, **kwargs) if call is None else call()
-        called = [part for core in cores.values() if core.calls for part in _by_sequence(core)]
+            result = model(*inputs, **kwargs) if run.call is None else run.call()
+        called = [part for core in cores.values() if core.calls for part in by_sequence(core)]
         if not called:
             raise UsageError(tr("no recurrent core of this model was called"))
-        made = Trace(model, called, result, keep)
-        if check and step is None:
+        made = Trace(model, called, result, how.keep)
+        if check and how.step is None:
             for core in called:
-                made.checks += compare(core, keep)
+                made.checks += compare(core, how.keep)
     return made
-
-
-@contextmanager
-def _replaced(cores: list[CoreTrace], keep: Keep, step: Step | None) -> Iterator[None]:
-    """Every core's forward is the recording loop; undone whatever happens."""
-    try:
-        for core in cores:
-            if isinstance(core.module, nn.RNNCellBase):
-                core.module.forward = _cell_forward(core, keep, step)
-            else:
-                core.module.forward = _core_forward(core, keep, step)
-        yield
-    finally:
-        for core in cores:
-            core.module.__dict__.pop("forward", None)
-
-
-def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, keep: Keep, step: Step | None) -> Call:
-    spec = core.spec
-    layers = layer_records(spec)
-    if torch.is_grad_enabled() and not x.requires_grad:
-        x = x.detach().requires_grad_()
-    if isinstance(core.module, nn.RNNCellBase):
-        output, last = run_layer(
-            step or spec.step,
-            weights_of(core.module),
-            [x[0]],
-            tuple(tensor[0] for tensor in state),
-            record=layers[0, 0],
-            keep=Keep(None, keep.units) if keep.step(core.num_steps) else None,
-        )
-        return Call(x, x, state, None, output[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last), layers)
-    output_, last = run_core(core.module, x, state, lengths, record=layers, keep=keep, step=step)
-    return Call(x, x, state, lengths, output_, last, layers)
-
-
-def _cell_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..., object]:
-    """What stands in for nn.RNNCell.forward and its sisters: one step, x (B, I) or (I,)."""
-
-    def forward(input: Tensor, hx: Tensor | Sequence[Tensor] | None = None) -> object:
-        batched = input.dim() == 2
-        x = input if batched else input.unsqueeze(0)
-        if hx is None:
-            state = initial_state(core.spec, x.shape[0], x)
-        else:
-            given: tuple[Tensor, ...] = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-            state = tuple((t if batched else t.unsqueeze(0)).unsqueeze(0) for t in given)
-        call = _record(core, x.unsqueeze(0), state, None, keep, step)
-        core.calls.append(call)
-        last = tuple(t[0] if batched else t[0, 0] for t in call.last)
-        return last if len(last) > 1 else last[0]
-
-    return forward
-
-
-def _core_forward(core: CoreTrace, keep: Keep, step: Step | None) -> Callable[..., object]:
-    """What stands in for nn.RNN.forward and its sisters: padded or packed, batch first or not, batched or not."""
-    batch_first = bool(getattr(core.module, "batch_first", False))
-
-    def forward(input: Tensor | PackedSequence, hx: Tensor | Sequence[Tensor] | None = None) -> object:
-        given: State | None = None if hx is None else ((hx,) if isinstance(hx, Tensor) else tuple(hx))
-        lengths: Tensor | None = None
-        batched = True
-        if isinstance(input, PackedSequence):
-            x, lengths = pad_packed_sequence(input)  # (T, B, I), in the caller's order
-        else:
-            batched = input.dim() == 3
-            x = input if batched else input.unsqueeze(1)
-            if batched and batch_first:
-                x = x.transpose(0, 1)
-            if not batched and given is not None:
-                given = tuple(t.unsqueeze(1) for t in given)
-        state = initial_state(core.spec, x.shape[1], x) if given is None else given
-        call = _record(core, x, state, lengths, keep, step)
-        core.calls.append(call)
-        last = call.last if batched else tuple(t[:, 0] for t in call.last)
-        output: Tensor | PackedSequence = call.output
-        if isinstance(input, PackedSequence):
-            assert lengths is not None
-            output = _pack_like(call.output, lengths, input)
-        elif not batched:
-            output = call.output[:, 0]
-        elif batch_first:
-            output = call.output.transpose(0, 1)
-        return output, (last if len(last) > 1 else last[0])
-
-    return forward
-
-
-def _pack_like(padded: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:
-    """padded (T, B, .) in the caller's order -> packed in the order of `like`."""
-    order = like.sorted_indices
-    if order is not None:
-        padded, lengths = padded.index_select(1, order), lengths[order.cpu()]
-    packed = pack_padded_sequence(padded, lengths.cpu())
-    return PackedSequence(packed.data, packed.batch_sizes, like.sorted_indices, like.unsorted_indices)
-
-
-def _by_sequence(core: CoreTrace) -> list[CoreTrace]:
-    """One CoreTrace per sequence the core ran over: a call that goes on from the last state of the call before (a
-    decoder's step, a cell in a loop) belongs to its sequence; any other call begins a new one, named `path#2`."""
-    sequences: list[list[Call]] = []
-    for call in core.calls:
-        if sequences and _continues(sequences[-1][-1], call):
-            sequences[-1].append(call)
-        else:
-            sequences.append([call])
-    return [
-        CoreTrace(core.path if i == 0 else f"{core.path}#{i + 1}", core.module, core.spec, calls)
-        for i, calls in enumerate(sequences)
-    ]
-
-
-def _continues(before: Call, after: Call) -> bool:
-    if before.lengths is not None or after.lengths is not None or (0, 1) in before.layers:
-        return False
-    return all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(before.last, after.initial, strict=True))

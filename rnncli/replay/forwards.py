@@ -1,0 +1,154 @@
+"""What stands in the place of a model's recurrent cores while it is traced: the recording loop, called as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from rnncli.cells import State, Step, weights_of
+from rnncli.replay.changes import Change, LayerPatch, patches_of
+from rnncli.replay.loop import Call, CoreTrace, Keep, initial_state, layer_records, run_core, run_layer
+
+
+@dataclass(frozen=True)
+class How:
+    """keep: what is recorded. step: another step function than the cell's. changes: of states and gates."""
+
+    keep: Keep
+    step: Step | None
+    changes: Sequence[Change]
+
+
+@contextmanager
+def replaced(cores: list[CoreTrace], how: How) -> Iterator[None]:
+    """Every core's forward is the recording loop; undone whatever happens."""
+    try:
+        for core in cores:
+            if isinstance(core.module, nn.RNNCellBase):
+                core.module.forward = _cell_forward(core, how)
+            else:
+                core.module.forward = _core_forward(core, how)
+        yield
+    finally:
+        for core in cores:
+            core.module.__dict__.pop("forward", None)
+
+
+def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, how: How) -> Call:
+    spec, keep, step = core.spec, how.keep, how.step
+    layers = layer_records(spec)
+    patches = _patches(core, state, lengths, how.changes) if how.changes else {}
+    if torch.is_grad_enabled() and not x.requires_grad:
+        x = x.detach().requires_grad_()
+    if isinstance(core.module, nn.RNNCellBase):
+        output, last = run_layer(
+            step or spec.step,
+            weights_of(core.module),
+            [x[0]],
+            tuple(tensor[0] for tensor in state),
+            record=layers[0, 0],
+            keep=Keep(None, keep.units) if keep.step(core.num_steps) else None,
+            patch=patches.get((0, 0)),
+        )
+        return Call(x, x, state, None, output[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last), layers)
+    output_, last = run_core(core.module, x, state, lengths, record=layers, keep=keep, step=step, patches=patches)
+    return Call(x, x, state, lengths, output_, last, layers)
+
+
+def _cell_forward(core: CoreTrace, how: How) -> Callable[..., object]:
+    """What stands in for nn.RNNCell.forward and its sisters: one step, x (B, I) or (I,)."""
+
+    def forward(input: Tensor, hx: Tensor | Sequence[Tensor] | None = None) -> object:
+        batched = input.dim() == 2
+        x = input if batched else input.unsqueeze(0)
+        if hx is None:
+            state = initial_state(core.spec, x.shape[0], x)
+        else:
+            given: tuple[Tensor, ...] = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+            state = tuple((t if batched else t.unsqueeze(0)).unsqueeze(0) for t in given)
+        call = _record(core, x.unsqueeze(0), state, None, how)
+        core.calls.append(call)
+        last = tuple(t[0] if batched else t[0, 0] for t in call.last)
+        return last if len(last) > 1 else last[0]
+
+    return forward
+
+
+def _core_forward(core: CoreTrace, how: How) -> Callable[..., object]:
+    """What stands in for nn.RNN.forward and its sisters: padded or packed, batch first or not, batched or not."""
+    batch_first = bool(getattr(core.module, "batch_first", False))
+
+    def forward(input: Tensor | PackedSequence, hx: Tensor | Sequence[Tensor] | None = None) -> object:
+        given: State | None = None if hx is None else ((hx,) if isinstance(hx, Tensor) else tuple(hx))
+        lengths: Tensor | None = None
+        batched = True
+        if isinstance(input, PackedSequence):
+            x, lengths = pad_packed_sequence(input)  # (T, B, I), in the caller's order
+        else:
+            batched = input.dim() == 3
+            x = input if batched else input.unsqueeze(1)
+            if batched and batch_first:
+                x = x.transpose(0, 1)
+            if not batched and given is not None:
+                given = tuple(t.unsqueeze(1) for t in given)
+        state = initial_state(core.spec, x.shape[1], x) if given is None else given
+        call = _record(core, x, state, lengths, how)
+        core.calls.append(call)
+        last = call.last if batched else tuple(t[:, 0] for t in call.last)
+        output: Tensor | PackedSequence = call.output
+        if isinstance(input, PackedSequence):
+            assert lengths is not None
+            output = _pack_like(call.output, lengths, input)
+        elif not batched:
+            output = call.output[:, 0]
+        elif batch_first:
+            output = call.output.transpose(0, 1)
+        return output, (last if len(last) > 1 else last[0])
+
+    return forward
+
+
+def _pack_like(padded: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:
+    """padded (T, B, .) in the caller's order -> packed in the order of `like`."""
+    order = like.sorted_indices
+    if order is not None:
+        padded, lengths = padded.index_select(1, order), lengths[order.cpu()]
+    packed = pack_padded_sequence(padded, lengths.cpu())
+    return PackedSequence(packed.data, packed.batch_sizes, like.sorted_indices, like.unsorted_indices)
+
+
+def by_sequence(core: CoreTrace) -> list[CoreTrace]:
+    """One CoreTrace per sequence the core ran over: a call that goes on from the last state of the call before (a
+    decoder's step, a cell in a loop) belongs to its sequence; any other call begins a new one, named `path#2`."""
+    sequences: list[list[Call]] = []
+    for call in core.calls:
+        if sequences and _continues(sequences[-1][-1], call.initial, call.lengths):
+            sequences[-1].append(call)
+        else:
+            sequences.append([call])
+    return [
+        CoreTrace(core.path if i == 0 else f"{core.path}#{i + 1}", core.module, core.spec, calls)
+        for i, calls in enumerate(sequences)
+    ]
+
+
+def _continues(before: Call, initial: State, lengths: Tensor | None) -> bool:
+    if before.lengths is not None or lengths is not None or (0, 1) in before.layers:
+        return False
+    return all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(before.last, initial, strict=True))
+
+
+def _patches(
+    core: CoreTrace, initial: State, lengths: Tensor | None, changes: Sequence[Change]
+) -> dict[tuple[int, int], LayerPatch]:
+    """The changes of the call of a core that is about to run."""
+    sequences = by_sequence(core)
+    if sequences and _continues(sequences[-1].calls[-1], initial, lengths):
+        return patches_of(sequences[-1], changes, sequences[-1].num_steps)
+    path = core.path if not sequences else f"{core.path}#{len(sequences) + 1}"
+    return patches_of(CoreTrace(path, core.module, core.spec), changes, 0)

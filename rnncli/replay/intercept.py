@@ -1,0 +1,251 @@
+"""A value of a cell's step replaced at the moment it is made, so that all that the step computes from it follows.
+
+A step computes gates and states together and returns them at the end; what it returns is one tensor of many that
+torch's functions made on the way. The step runs twice. The first time, every call of a torch function is noted
+(`torch.overrides.TorchFunctionMode`), and the call that made the memory of a returned gate or state is looked up. The
+second time, that call's result is replaced. It works on memory and not on tensor objects: two gates that are halves of
+one product, or a gate that is read through several views, are replaced wherever they are read.
+
+What cannot be done soundly is refused: a value changed in place after it was made, one that no torch function made
+(a compiled step), one that the states are not computed from (a gate returned for show), and a step that takes another
+way when a value changes. With a graph, so is a value from inside a torch.autograd.Function, whose backward would not
+know of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from rnncli.cells import Gates, State, Step, Weights
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+
+Edit = Callable[[Tensor], Tensor]  # a value as the step made it, (B, ...) -> what stands in its place, shaped alike
+GIVEN = -1  # in the place of a call's number: x, which the step was given
+
+
+def edited_step(
+    step: Step, x: Tensor, state: State, w: Weights, edits: Mapping[str, Edit], names: Sequence[str]
+) -> tuple[State, Gates]:
+    """One step with some of its values replaced. edits: state or gate, as the step names it -> what replaces it.
+
+    names: of the states, in their order. Gradients flow through what stands in the place of a value, and to what it
+    was only as far as the edit reads it. Raises UsageError: a value cannot be replaced soundly.
+    """
+    with torch.no_grad(), _Noted() as noted:
+        after, gates = step(x, state, w)
+    made = dict(zip(names, after, strict=True)) | gates
+    places: list[_Place] = []
+    for name in edits:
+        if name in names and any(_same_memory(made[name], tensor) for tensor in (x, *state)):
+            continue  # returned as it came: replaced on its way out
+        places.append(_found(name, made[name], noted, x, [*state, *w.values()]))
+    edited = _Edited(noted, places, edits)
+    with edited:
+        after, gates = step(edited.given(x), state, w)
+    edited.require_all(dict(zip(names, after, strict=True)), gates)
+    late = {name for name in edits if not any(place.name == name for place in places)}
+    return tuple(edits[n](t) if n in late else t for n, t in zip(names, after, strict=True)), gates
+
+
+@dataclass
+class _Call:
+    """A torch function that the step called: its results, what they were then, and what it read."""
+
+    func: Callable[..., Any]
+    made: list[Tensor]
+    then: list[Tensor]
+    read: list[Tensor]  # kept, so that no memory is used twice
+
+
+class _Noted(TorchFunctionMode):
+    """Every call of a torch function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[_Call] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        made = _tensors(result)
+        self.calls.append(_Call(func, made, [t.detach().clone() for t in made], _tensors((args, kwargs))))
+        return result
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a value is made: the number of the call, which of its results, and where the value's numbers are in it.
+
+    into: shaped like the result, for each number of it the value's that replaces it, -1 for none. out: (numel,), for
+    each number of the value where the result has it. like: the value's shape.
+    """
+
+    name: str
+    call: int
+    which: int
+    into: Tensor
+    out: Tensor
+    like: torch.Size
+
+
+def _found(name: str, value: Tensor, noted: _Noted, x: Tensor, others: Sequence[Tensor]) -> _Place:
+    """The call that made a returned value. Raises UsageError."""
+    if any(_same_memory(value, tensor) for tensor in others):
+        raise _refused(name, tr("it is a state or a weight that the step was given"))
+    if _same_memory(value, x):
+        return _place(name, value, GIVEN, [x], 0)
+    for number, call in enumerate(noted.calls):
+        sharing = [k for k, tensor in enumerate(call.made) if _same_memory(tensor, value)]
+        if not sharing:
+            continue
+        if any(_same_memory(tensor, value) for tensor in call.read):
+            break  # a view of something that was never seen
+        holding = [k for k in sharing if _overlap(call.made[k], value)]
+        place = _place(name, value, number, call.made, holding[0]) if len(holding) == 1 else None
+        if place is None or bool((place.out < 0).any()):
+            raise _refused(name, tr("its numbers are in several tensors"))
+        if not _equal(call.then[holding[0]].reshape(-1)[place.out].view_as(value), value):
+            raise _refused(name, tr("the step changes it in place after it was made"))
+        return place
+    raise _refused(name, tr("no torch function that can be followed makes it"))
+
+
+def _place(name: str, value: Tensor, number: int, made: Sequence[Tensor], which: int) -> _Place:
+    mine, its = _offsets(value).flatten(), _offsets(made[which])
+    if mine.unique().numel() < mine.numel():
+        raise _refused(name, tr("several of its numbers are one in memory"))
+    size = int(max(mine.max(), its.max())) + 1
+    into, out = torch.full((size,), -1), torch.full((size,), -1)
+    into[mine] = torch.arange(mine.numel())
+    out[its.flatten()] = torch.arange(its.numel())
+    device = value.device
+    return _Place(name, number, which, into[its].to(device), out[mine].to(device), value.shape)
+
+
+class _Edited(TorchFunctionMode):
+    """The same calls again, the values replaced as soon as they are made. What is computed from each is followed, by
+    its memory, to say whether the states depend on it."""
+
+    def __init__(self, noted: _Noted, places: Sequence[_Place], edits: Mapping[str, Edit]) -> None:
+        super().__init__()
+        self.noted, self.places, self.edits = noted, places, edits
+        self.number, self.graph = 0, torch.is_grad_enabled()
+        self.last = max((place.call for place in places), default=GIVEN)
+        self.wanted: dict[str, Tensor] = {}
+        self.regions: dict[int, list[tuple[str, Tensor]]] = {}  # memory -> replaced values, and where they are in it
+        self.follows: dict[int, set[str]] = {}  # other memory -> the values that it was computed from
+        self.kept: list[Tensor] = []
+
+    def given(self, x: Tensor) -> Tensor:
+        """x, where a value is a part of it."""
+        return self._replaced(GIVEN, [x])[0]
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        number, self.number = self.number, self.number + 1
+        if number <= self.last and (number >= len(self.noted.calls) or self.noted.calls[number].func != func):
+            raise _refused(self.places[0].name, tr("the step takes another way when a value changes"))
+        result = func(*args, **(kwargs or {}))
+        read = _tensors((args, kwargs))
+        from_ = {name for tensor in read for name in self._from(tensor)}
+        leaves, structure = tree_flatten(result)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if any(place.call == number for place in self.places):
+            tensors = self._replaced(number, tensors)
+            rest = iter(tensors)
+            result = tree_unflatten([next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves], structure)
+        for tensor in (tensors or read) if from_ else ():
+            if _memory(tensor) not in self.regions:
+                self.follows.setdefault(_memory(tensor), set()).update(from_)
+        self.kept += [*read, *tensors]
+        return result
+
+    def _replaced(self, number: int, tensors: list[Tensor]) -> list[Tensor]:
+        made = list(tensors)
+        for place in self.places:
+            if place.call != number:
+                continue
+            if self.graph and not torch.is_grad_enabled():
+                raise _refused(place.name, tr("it is made in a function that has a gradient of its own"))
+            whole = made[place.which]
+            value = whole.reshape(-1)[place.out].view(place.like)
+            wanted = self.edits[place.name](value)
+            made[place.which] = torch.where(place.into >= 0, wanted.reshape(-1)[place.into.clamp(min=0)], whole)
+            self.wanted[place.name] = wanted.detach()
+            self.kept.append(made[place.which])
+        for place in self.places:
+            if place.call == number:
+                its = _offsets(made[place.which])[(place.into >= 0).cpu()]
+                self.regions.setdefault(_memory(made[place.which]), []).append((place.name, its))
+        return made
+
+    def _from(self, tensor: Tensor) -> set[str]:
+        """The replaced values that a tensor is a view of, or was computed from."""
+        found = set(self.follows.get(_memory(tensor), ()))
+        if _memory(tensor) in self.regions:
+            here = _offsets(tensor)
+            found |= {name for name, its in self.regions[_memory(tensor)] if bool(torch.isin(its, here).any())}
+        return found
+
+    def require_all(self, states: dict[str, Tensor], gates: Gates) -> None:
+        """UsageError where a value is not what was wanted in the end, or where no state follows from it."""
+        reached = {name for state in states.values() for name in self._from(state)}
+        for name, wanted in self.wanted.items():
+            if not _equal((states | gates)[name], wanted):
+                raise _refused(name, tr("the step takes another way when a value changes"))
+            if name not in reached:
+                raise _refused(name, tr("the states are not computed from it"))
+
+
+class CannotChange(UsageError):
+    """A state or gate that cannot be replaced inside its cell's step. name: as the step names it."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            tr("{name} cannot be changed in this cell: {why}", name=name, why=why),
+            todo=tr("rnncli inspect TARGET what-if lists what can be changed"),
+        )
+        self.name = name
+
+
+def _refused(name: str, why: str) -> CannotChange:
+    return CannotChange(name, why)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    return _memory(a) == _memory(b)
+
+
+def _offsets(tensor: Tensor) -> Tensor:
+    """Where each number is in its memory, shaped like the tensor, on the CPU."""
+    found = torch.full(tensor.shape, int(tensor.storage_offset()))
+    for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        found += (torch.arange(size) * stride).view(-1, *[1] * (tensor.dim() - axis - 1))
+    return found
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    return bool(torch.isin(_offsets(a), _offsets(b)).any())
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Number by number; NaN equals NaN."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
