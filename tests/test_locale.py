@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import rnncli
 from rnncli import locale, names, tasks, views
 from rnncli.cells import CELLS
-from rnncli.cli import usage
+from rnncli.cli import help as help_texts
+from rnncli.cli import make_app, usage
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
 from tests import warm
@@ -37,7 +39,6 @@ OTHERS = locale.LANGUAGES[1:]
 
 # Where `tr` or `trn` is given a variable: the expression, as it is written -> the module and what its values are.
 VARIABLES: dict[str, str | tuple[str, ...]] = {
-    "text": "report/__init__.py",  # hands its own argument on
     "expected": "cli/usage.py",
     "self.counted": "cli/watching.py",
     "names.TORCH_HABITS[key]": "recipe/check.py",
@@ -60,6 +61,8 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "plan.metric": "sweep/pages.py",
     "about[key]": "pages/recordings.py",
     "group": "views/_overview.py",
+    "text": ("report/__init__.py", "cli/help.py"),
+    "line": "cli/help.py",
 }
 
 
@@ -118,9 +121,16 @@ def through_variables() -> set[str]:
     from rnncli.bench.recipes_page import _about
     from rnncli.recipe import named
 
-    found = {*names.TORCH_HABITS.values(), *usage._KINDS.values(), *named.KIND_WORDS.values(), *_about()}
+    found = {
+        *names.TORCH_HABITS.values(),
+        *help_texts.texts(typer.main.get_command(make_app())),
+        *usage._KINDS.values(),
+        *named.KIND_WORDS.values(),
+        *_about(),
+    }
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= set(views.GROUPS)
+    found |= {line for listed in views.about_views().values() for name, line in listed if name in views.VIEWS.files}
     found |= {text for name in CELLS for text in CELLS[name].about.values()}
     found |= {"faster", "slower", "inconclusive", "withdrawn", "calls", "products", "elements"}
     for name in tasks.task_names():

@@ -23,6 +23,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from rnncli import __version__, names
+from rnncli.cli import help as help_texts
 from rnncli.cli.out import drop_output as _drop_output
 from rnncli.cli.out import open_streams, printed, put, tell
 from rnncli.cli.processes import may_speak, only_one_process
@@ -62,24 +63,21 @@ def _without_type(parameters: list[Parameter]) -> list[Parameter]:
     return parameters
 
 
-def _views() -> str:
-    from rnncli.views import about_views
-
-    listed = [f"{name}: {line}." for group in about_views().values() for name, line in group]
-    return "\n\n".join(["One of these; without one, an overview.", *listed])
-
-
-_HELP_MADE_LATE = {"{views}": _views}  # help that takes time to make -> what makes it
-
-
 class Command(TyperCommand):
     """A command whose errors name it, and whose help is made no earlier than it is shown."""
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         for parameter in self.params:
-            if isinstance(parameter, TyperArgument | TyperOption) and parameter.help in _HELP_MADE_LATE:
-                parameter.help = _HELP_MADE_LATE[parameter.help]()
+            if isinstance(parameter, TyperArgument) and parameter.help == help_texts.VIEWS:
+                parameter.help = help_texts.views()
+        help_texts.translate_frame()
         super().format_help(ctx, formatter)
+
+    def get_usage(self, ctx: Context) -> str:
+        return help_texts.usage(super().get_usage(ctx))
+
+    def get_help_option(self, ctx: Context) -> TyperOption | None:
+        return help_texts.named(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         with _placed(ctx):
@@ -91,6 +89,16 @@ class Command(TyperCommand):
 
 class Commands(TyperGroup):
     """A group of commands that knows the nearest name."""
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        help_texts.translate_frame()
+        super().format_help(ctx, formatter)
+
+    def get_usage(self, ctx: Context) -> str:
+        return help_texts.usage(super().get_usage(ctx))
+
+    def get_help_option(self, ctx: Context) -> TyperOption | None:
+        return help_texts.named(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         with _placed(ctx):
@@ -139,10 +147,12 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    lang: Annotated[str, typer.Option("--lang", metavar="|".join(LANGUAGES), help="Language of the screen.")] = "",
-    ascii: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results only: no progress, no notes.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="On an error, show where in the code it happened.")] = False,
+    lang: Annotated[
+        str, typer.Option("--lang", metavar="|".join(LANGUAGES), help="Language of messages and help.")
+    ] = "",
+    ascii: Annotated[bool, typer.Option("--ascii", help="Use ASCII characters only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only: no progress, no notes.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Look inside recurrent networks from the shell: run a cell by hand, train from a recipe, inspect any tensor."""
     settings.quiet = quiet
@@ -230,6 +240,7 @@ def _run(args: list[str]) -> int:
     try:
         with shown():
             command = typer.main.get_command(make_app())
+            help_texts.translate(command)
             if "_RNNCLI_COMPLETE" in os.environ:  # a shell asks, by Typer's script
                 from rnncli.cli import completion
 

@@ -23,34 +23,36 @@ if TYPE_CHECKING:
     from rnncli.records import Page
     from rnncli.report.progress import LiveProgress
 
-_WORK = "What is measured"
-_WITH = "With what"
-_OTHERS = "Beside other libraries"
+_WORK = "What to measure"
+_WITH = "How to measure"
+_OTHERS = "Other libraries"
 
 
 def bench(
     target: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe or a run: where the time of its training goes.")
+        str, typer.Argument(metavar="RECIPE", help="Recipe or run: profile where its training time goes.")
     ] = "",
     cell: Annotated[
         list[str] | None,
         typer.Option(
             "--cell",
             metavar="NAME",
-            help="rnn, gru and lstm by default; any cell. May be repeated.",
+            help="Cell type; default: rnn, gru and lstm. Repeatable.",
             rich_help_panel=_WORK,
         ),
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option("--size", metavar="H/B/T", help="Hidden size, batch, steps. Repeat it.", rich_help_panel=_WORK),
+        typer.Option(
+            "--size", metavar="H/B/T", help="Hidden size, batch size, time steps. Repeatable.", rich_help_panel=_WORK
+        ),
     ] = None,
     tier: Annotated[
         str | None,
         typer.Option(
             "--tier",
             metavar="teaching|quick|standard|full",
-            help="A list of sizes; quick is the default, standard is DeepBench's.",
+            help="Preset list of sizes; default: quick. standard: DeepBench's.",
             rich_help_panel=_WORK,
         ),
     ] = None,
@@ -59,76 +61,89 @@ def bench(
         typer.Option(
             "--pass",
             metavar="forward|train|step",
-            help="train by default; step is one streamed step, with its latencies.",
+            help="What to time; default: train. step: one streamed step, with latency percentiles.",
             rich_help_panel=_WORK,
         ),
     ] = None,
     scaling: Annotated[
         str | None,
-        typer.Option("--scaling", metavar="T|H|B", help="How time and memory grow with this.", rich_help_panel=_WORK),
+        typer.Option(
+            "--scaling", metavar="T|H|B", help="Measure how time and memory grow with T, H or B.", rich_help_panel=_WORK
+        ),
     ] = None,
     engine: Annotated[
         list[str] | None,
         typer.Option(
             "--engine",
             metavar="loop|torch|bptt|compiled|parallel",
-            help="All by default. Repeat it.",
+            help="Engine to time; default: all. Repeatable.",
             rich_help_panel=_WITH,
         ),
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option("--dtype", metavar="float32|bfloat16|float64", help="float32 by default.", rich_help_panel=_WITH),
+        typer.Option(
+            "--dtype", metavar="float32|bfloat16|float64", help="Data type; default: float32.", rich_help_panel=_WITH
+        ),
     ] = None,
     threads: Annotated[
-        str | None, typer.Option("--threads", metavar="1,2", help="Counts to compare; 1.", rich_help_panel=_WITH)
+        str | None,
+        typer.Option("--threads", metavar="1,2", help="Thread counts to compare; default: 1.", rich_help_panel=_WITH),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", metavar="cpu|cuda|mps", help="cpu by default.", rich_help_panel=_WITH)
+        str | None,
+        typer.Option("--device", metavar="cpu|cuda|mps", help="Device; default: cpu.", rich_help_panel=_WITH),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", min=5, max=10_000, help="21 by default.", rich_help_panel=_WITH)
+        int | None,
+        typer.Option("--rounds", min=5, max=10_000, help="Measured rounds; default: 21.", rich_help_panel=_WITH),
     ] = None,
     time_budget: Annotated[
         float | None,
         typer.Option(
-            "--time-budget", min=0.0, help="Seconds for the rounds of a row; 5 rounds are made.", rich_help_panel=_WITH
+            "--time-budget", min=0.0, help="Seconds per row; at least 5 rounds are measured.", rich_help_panel=_WITH
         ),
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="With a recipe: change one value.", rich_help_panel=_WITH),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe.", rich_help_panel=_WITH),
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
             "--against",
             metavar="keras-jax,jax,onnxruntime",
-            help="Other libraries, each in its own process.",
+            help="Compare with other libraries, each in its own process.",
             rich_help_panel=_OTHERS,
         ),
     ] = None,
     train: Annotated[
         bool,
-        typer.Option("--train", help="With --against: whole training loops.", rich_help_panel=_OTHERS),
+        typer.Option("--train", help="With --against: time whole training loops.", rich_help_panel=_OTHERS),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=SHOWN)] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE", help="Also write it: .json .csv .svg .md ...", rich_help_panel=SHOWN),
+        typer.Option(
+            "--save", metavar="FILE", help="Also write to a file: .json .csv .svg .md ...", rich_help_panel=SHOWN
+        ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Leave no column out.", rich_help_panel=SHOWN)] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show every column.", rich_help_panel=SHOWN)] = False,
     compare: Annotated[
         Path | None,
         typer.Option(
-            "--compare", metavar="OLD.json", help="Beside an earlier --json of this machine.", rich_help_panel=SHOWN
+            "--compare",
+            metavar="OLD.json",
+            help="Compare with an earlier run's --json, from this machine.",
+            rich_help_panel=SHOWN,
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="With --compare: of another machine, too.", rich_help_panel=SHOWN)
+        bool,
+        typer.Option("--force", help="With --compare: accept results from another machine.", rich_help_panel=SHOWN),
     ] = False,
 ) -> None:
-    """Measure: which cell, engine, size and thread count is fastest here, and what bounds it."""
+    """Benchmark cells, engines, sizes and thread counts on this machine, and say what limits each."""
     rows = {
         "--cell": cell, "--size": size, "--tier": tier, "--pass": what, "--dtype": dtype, "--device": device,
         "--engine": engine, "--threads": threads, "--scaling": scaling, "--compare": compare, "--force": force,

@@ -16,16 +16,16 @@ from rnncli.locale import language, speaking, tr
 if TYPE_CHECKING:
     from rnncli.records import Page
 
-SHOWN = "What is shown"  # the panel of --help
+SHOWN = "Output"  # the panel of --help
 
-Full = Annotated[bool, typer.Option("--full", help="Cut nothing.", rich_help_panel=SHOWN)]
+Full = Annotated[bool, typer.Option("--full", help="Do not truncate.", rich_help_panel=SHOWN)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=SHOWN)]
 Save = Annotated[
     Path | None,
     typer.Option(
         "--save",
         metavar="FILE",
-        help="Also write it: .json .csv .npz .yaml, .svg .md .png .html.",
+        help="Also write to a file: .json .csv .npz .yaml .svg .md .png .html.",
         rich_help_panel=SHOWN,
     ),
 ]

@@ -23,32 +23,37 @@ _SIZES = "Sizes and cell"
 
 def demo(
     seq_len: Annotated[
-        int | None, typer.Option("--seq-len", help="T: steps of the sequence; 3 by default.", rich_help_panel=_SIZES)
+        int | None, typer.Option("--seq-len", help="Sequence length T; default: 3.", rich_help_panel=_SIZES)
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", help="B: sequences side by side; 1 by default.", rich_help_panel=_SIZES),
+        typer.Option("--batch-size", help="Batch size B; default: 1.", rich_help_panel=_SIZES),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option("--input-size", help="I: numbers in x_t; 4 by default.", rich_help_panel=_SIZES)
+        int | None,
+        typer.Option("--input-size", help="Input size I, the length of x_t; default: 4.", rich_help_panel=_SIZES),
     ] = None,
     hidden_size: Annotated[
         int | None,
-        typer.Option("--hidden-size", help="H: numbers in h_t; 2 by default, 4 with --input.", rich_help_panel=_SIZES),
+        typer.Option(
+            "--hidden-size",
+            help="Hidden size H, the length of h_t; default: 2, with --input 4.",
+            rich_help_panel=_SIZES,
+        ),
     ] = None,
     num_layers: Annotated[
         int | None,
-        typer.Option("--num-layers", help="L: cells stacked on each other; 1 by default.", rich_help_panel=_SIZES),
+        typer.Option("--num-layers", help="Number of stacked layers L; default: 1.", rich_help_panel=_SIZES),
     ] = None,
     bidirectional: Annotated[
-        bool, typer.Option("--bidirectional", help="Also from the last step to the first.", rich_help_panel=_SIZES)
+        bool, typer.Option("--bidirectional", help="Also read the sequence in reverse.", rich_help_panel=_SIZES)
     ] = False,
     cell: Annotated[
         str | None,
         typer.Option(
             "--cell",
             metavar="rnn|lstm|gru|feedforward",
-            help="rnn by default; several with commas: side by side.",
+            help="Cell type; default: rnn. A comma-separated list compares cells.",
             rich_help_panel=_SIZES,
         ),
     ] = None,
@@ -57,7 +62,7 @@ def demo(
         typer.Option(
             "--nonlinearity",
             metavar="tanh|relu|none",
-            help="Of rnn and feedforward; tanh by default.",
+            help="Nonlinearity of rnn and feedforward; default: tanh.",
             rich_help_panel=_SIZES,
         ),
     ] = None,
@@ -66,7 +71,7 @@ def demo(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="An option of the cell, such as peephole=true. Repeatable.",
+            help="Set an option of the cell, such as peephole=true. Repeatable.",
             rich_help_panel=_SIZES,
         ),
     ] = None,
@@ -74,66 +79,79 @@ def demo(
         bool, typer.Option("--no-bias", help="Leave out b_ih and b_hh.", rich_help_panel=_SIZES)
     ] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Draws the weights, then x; 0 by default.", rich_help_panel=_SIZES)
+        int | None, typer.Option("--seed", help="Seed for the weights and x; default: 0.", rich_help_panel=_SIZES)
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option("--dtype", metavar="float32|float64|bfloat16", help="float32 by default.", rich_help_panel=_SIZES),
+        typer.Option(
+            "--dtype", metavar="float32|float64|bfloat16", help="Data type; default: float32.", rich_help_panel=_SIZES
+        ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="cpu|cuda|mps|auto", help="cpu by default.", rich_help_panel=_SIZES),
+        typer.Option("--device", metavar="cpu|cuda|mps|auto", help="Device; default: cpu.", rich_help_panel=_SIZES),
     ] = None,
     nice: Annotated[
-        bool, typer.Option("--nice", help="Numbers for a hand: multiples of 0.5.", rich_help_panel=_SIZES)
+        bool,
+        typer.Option("--nice", help="Easy numbers (multiples of 0.5) for working by hand.", rich_help_panel=_SIZES),
     ] = False,
     text: Annotated[
         str | None,
-        typer.Option("--input", metavar="TEXT", help="Read the letters of TEXT, one-hot.", rich_help_panel=_SIZES),
+        typer.Option(
+            "--input", metavar="TEXT", help="Feed the characters of TEXT as one-hot vectors.", rich_help_panel=_SIZES
+        ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="FILE.yaml",
-            help="Your own x, h0 and weights; the seed draws what is missing.",
+            help="Read x, h0 and weights from a file; what is missing is drawn from the seed.",
             rich_help_panel=_SIZES,
         ),
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="STEP|all", help="Write the sums of a step out.", rich_help_panel=SHOWN),
+        typer.Option(
+            "--explain", metavar="STEP|all", help="Write out every sum of a time step.", rich_help_panel=SHOWN
+        ),
     ] = None,
     explain_backward: Annotated[
         str | None,
         typer.Option(
             "--explain-backward",
             metavar="STEP",
-            help="Write the gradients out, from the last step back to STEP.",
+            help="Write out the gradients, from the last time step back to STEP.",
             rich_help_panel=SHOWN,
         ),
     ] = None,
     blanks: Annotated[
-        bool, typer.Option("--blanks", help="A sheet: the sums of --explain without results.", rich_help_panel=SHOWN)
+        bool,
+        typer.Option(
+            "--blanks", help="With --explain: leave the results blank, as a worksheet.", rich_help_panel=SHOWN
+        ),
     ] = False,
     check: Annotated[
         str | None,
         typer.Option(
             "--check",
             metavar="FILE.csv",
-            help="Mark a sheet that --blanks --save FILE.csv wrote and a person filled.",
+            help="Grade a filled-in worksheet written by --blanks --save FILE.csv.",
             rich_help_panel=SHOWN,
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option("--tolerance", help="Of --check: 0.01 by default.", rich_help_panel=SHOWN, min=0),
+        typer.Option("--tolerance", help="Tolerance of --check; default: 0.01.", rich_help_panel=SHOWN, min=0),
     ] = None,
     pause: Annotated[
-        bool, typer.Option("--pause", help="In a terminal: Enter shows the next step.", rich_help_panel=SHOWN)
+        bool, typer.Option("--pause", help="Pause after each time step until Enter is pressed.", rich_help_panel=SHOWN)
     ] = False,
     proofs: Annotated[
-        bool, typer.Option("--proofs", help="Every proof, and each step's share of a gradient.", rich_help_panel=SHOWN)
+        bool,
+        typer.Option(
+            "--proofs", help="Show every proof, and each step's share of the gradient.", rich_help_panel=SHOWN
+        ),
     ] = False,
     code: Annotated[
         bool, typer.Option("--code", help="Print this demo as a plain PyTorch script.", rich_help_panel=SHOWN)
@@ -142,16 +160,16 @@ def demo(
         bool, typer.Option("--classic", help="Print exactly what the article's script prints.", rich_help_panel=SHOWN)
     ] = False,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="0:20", help="Show these steps.", rich_help_panel=SHOWN)
+        str | None, typer.Option("--steps", metavar="0:20", help="Time steps to show.", rich_help_panel=SHOWN)
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", metavar="0-7", help="Show these units.", rich_help_panel=SHOWN)
+        str | None, typer.Option("--units", metavar="0-7", help="Units to show.", rich_help_panel=SHOWN)
     ] = None,
     full: Full = False,
     json: AsJson = False,
     save: Save = None,
 ) -> None:
-    """One recurrent cell by hand: every number of every step, and proofs of what they mean."""
+    """Run one recurrent cell by hand: every number at every time step, and proofs of what they mean."""
     from rnncli.demo.settings import Asked, Settings, Shown, options_of, typed_options
 
     sums = explain or explain_backward

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def doctor(json: AsJson = False, save: Save = None) -> None:
-    """Check this installation, with a self-test of some seconds; to paste when you ask for help."""
+    """Check this installation, self-test included. Paste the output when you ask for help."""
     from rnncli.doctor import examine
 
     if not _rich_works():

@@ -13,31 +13,32 @@ from rnncli.locale import tr
 
 
 def evaluate(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run: its folder, a name under runs/, or last.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Run folder, name under runs/, or last.")],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="PATH", help="New data, measured whole, in place of the run's own.")
+        str | None,
+        typer.Option("--data", metavar="PATH", help="Evaluate on this data instead of the run's own splits."),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", metavar="test|validation|train", help="The part of the run's data. [default: the last]"
+            "--split", metavar="test|validation|train", help="Split of the run's data. [default: the last one]"
         ),
     ] = None,
     require: Annotated[
         list[str] | None,
-        typer.Option("--require", metavar="METRIC<NUMBER", help="Exit with 1 where it does not hold. Repeatable."),
+        typer.Option("--require", metavar="METRIC<NUMBER", help="Exit with status 1 unless this holds. Repeatable."),
     ] = None,
     dynamic: Annotated[
         float | None,
         typer.Option(
             "--dynamic",
             metavar="RATE",
-            help="Language models: keep learning, by SGD at this rate, from the text measured.",
+            help="Language models: dynamic evaluation, SGD at this learning rate.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure a run again, beside its baselines."""
+    """Evaluate a run, next to its baselines."""
     from rnncli.cli.target import target_named
 
     if split is not None and split not in ("test", "validation", "train"):

@@ -12,13 +12,13 @@ from rnncli.locale import tr
 
 
 def export(
-    target: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, a name under runs/, or last.")],
-    out: Annotated[str, typer.Argument(metavar="DIR", help="Where to; empty, or not there yet.")],
+    target: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, name under runs/, or last.")],
+    out: Annotated[str, typer.Argument(metavar="DIR", help="Output folder, new or empty.")],
     onnx: Annotated[
-        bool, typer.Option("--onnx", help="Also model.onnx, held against onnxruntime (needs the extra onnx).")
+        bool, typer.Option("--onnx", help="Also write model.onnx, checked against ONNX Runtime (extra: onnx).")
     ] = False,
 ) -> None:
-    """Write a run's weights by torch's own names, and a short script that loads them without rnncli."""
+    """Export a run's weights under torch's own names, with a script that uses them without rnncli."""
     from rnncli.cli.target import target_named
 
     found = target_named(target)

@@ -8,14 +8,14 @@ import typer
 
 from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
 
-_WHAT = "What is looked at"
+_WHAT = "Target and input"
 
 
 def inspect(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="A recipe (fresh weights), a run, `last`, or a file .safetensors or .pt."
+            metavar="TARGET", help="Recipe (untrained weights), run, `last`, or weight file (.safetensors, .pt)."
         ),
     ],
     view: Annotated[
@@ -27,58 +27,74 @@ def inspect(
     ] = "",
     other: Annotated[
         str | None,
-        typer.Option("--with", metavar="TARGET", help="A second target, side by side.", rich_help_panel=_WHAT),
+        typer.Option("--with", metavar="TARGET", help="Compare with a second target.", rich_help_panel=_WHAT),
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of a recipe. Repeatable.", rich_help_panel=_WHAT),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable.", rich_help_panel=_WHAT
+        ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
             "--input",
             metavar="INPUT",
-            help="A text, or a file as the task reads it; for weights .csv, .npy; random:T.",
+            help="Text, or a file the task can read; for a weight file .csv, .npy or random:T.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option("--sample", min=0, help="Which sample of the data; 0.", rich_help_panel=_WHAT)
+        int | None,
+        typer.Option("--sample", min=0, help="Example of the data to show; default: 0.", rich_help_panel=_WHAT),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, max=2**31 - 1, help="B, how many samples at once.", rich_help_panel=_WHAT),
+        typer.Option("--batch-size", min=1, max=2**31 - 1, help="Batch size B.", rich_help_panel=_WHAT),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of fresh weights, of random input.", rich_help_panel=_WHAT)
+        int | None,
+        typer.Option("--seed", min=0, help="Seed for untrained weights and random input.", rich_help_panel=_WHAT),
     ] = None,
     cell: Annotated[
-        str | None, typer.Option("--cell", metavar="rnn|lstm|gru", help="Of a weight file.", rich_help_panel=_WHAT)
+        str | None,
+        typer.Option("--cell", metavar="rnn|lstm|gru", help="Cell type, for a weight file.", rich_help_panel=_WHAT),
     ] = None,
     nonlinearity: Annotated[
         str | None,
         typer.Option(
-            "--nonlinearity", metavar="tanh|relu|none", help="Of a weight file: it says nothing.", rich_help_panel=_WHAT
+            "--nonlinearity",
+            metavar="tanh|relu|none",
+            help="Nonlinearity, for a weight file (the file does not record it).",
+            rich_help_panel=_WHAT,
         ),
     ] = None,
     core: Annotated[
         str | None,
-        typer.Option("--core", metavar="NAME", help="One core among several.", rich_help_panel=_WHAT),
+        typer.Option(
+            "--core", metavar="NAME", help="RNN module to show, where the model has several.", rich_help_panel=_WHAT
+        ),
     ] = None,
-    layer: Annotated[int | None, typer.Option("--layer", min=0, help="0 is the lowest.", rich_help_panel=SHOWN)] = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", min=0, help="Layer to show; 0 is the lowest.", rich_help_panel=SHOWN)
+    ] = None,
     direction: Annotated[
-        str | None, typer.Option("--direction", metavar="fwd|bwd", help="One of two.", rich_help_panel=SHOWN)
+        str | None,
+        typer.Option("--direction", metavar="fwd|bwd", help="Show only this direction.", rich_help_panel=SHOWN),
     ] = None,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="0:20", help="Only these steps.", rich_help_panel=SHOWN)
+        str | None, typer.Option("--steps", metavar="0:20", help="Time steps to show.", rich_help_panel=SHOWN)
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", metavar="0-7", help="Only these units.", rich_help_panel=SHOWN)
+        str | None, typer.Option("--units", metavar="0-7", help="Units to show.", rich_help_panel=SHOWN)
     ] = None,
     loss: Annotated[
         str | None,
         typer.Option(
-            "--loss", metavar="last|all", help="Asked at the last step, or as in training.", rich_help_panel=SHOWN
+            "--loss",
+            metavar="last|all",
+            help="Loss to differentiate: last step only, or the training loss.",
+            rich_help_panel=SHOWN,
         ),
     ] = None,
     variant: Annotated[
@@ -86,19 +102,19 @@ def inspect(
         typer.Option(
             "--variant",
             metavar="NAME",
-            help="steps: both (two forms of the GRU). influence: swapped (axes). neurons: c, gate.f ...",
+            help="steps: both (two forms of the GRU); influence: swapped (axes); neurons: c, gate.f ...",
             rich_help_panel=SHOWN,
         ),
     ] = None,
     lags: Annotated[
         int | None,
-        typer.Option("--lags", min=1, help="memory: only so many steps back.", rich_help_panel=SHOWN),
+        typer.Option("--lags", min=1, help="memory: largest lag to compute.", rich_help_panel=SHOWN),
     ] = None,
     full: Full = False,
     json: AsJson = False,
     save: Save = None,
 ) -> None:
-    """Look inside a recurrent network: any tensor, any step, of a recipe, a run, or anybody's weights."""
+    """Look inside a recurrent network: any tensor, any step, of a recipe, a run or a weight file."""
     from rnncli.cli.target import target_named
     from rnncli.targets.inspect import InspectRequest
     from rnncli.targets.inspect import inspect as inspected

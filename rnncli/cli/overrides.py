@@ -9,45 +9,57 @@ import typer
 _PANEL = "The recipe"
 
 Data = Annotated[
-    str | None, typer.Option("--data", metavar="PATH", help="Your file or folder: data.path.", rich_help_panel=_PANEL)
+    str | None, typer.Option("--data", metavar="PATH", help="Data file or folder (data.path).", rich_help_panel=_PANEL)
 ]
 TrainData = Annotated[
     str | None,
-    typer.Option("--train-data", metavar="PATH", help="Training data of its own: data.train.", rich_help_panel=_PANEL),
+    typer.Option("--train-data", metavar="PATH", help="Training split (data.train).", rich_help_panel=_PANEL),
 ]
 ValidationData = Annotated[
     str | None,
-    typer.Option("--validation-data", metavar="PATH", help="With it: data.validation.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--validation-data", metavar="PATH", help="Validation split (data.validation).", rich_help_panel=_PANEL
+    ),
 ]
 TestData = Annotated[
-    str | None, typer.Option("--test-data", metavar="PATH", help="With it: data.test.", rich_help_panel=_PANEL)
+    str | None, typer.Option("--test-data", metavar="PATH", help="Test split (data.test).", rich_help_panel=_PANEL)
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Set one key, such as model.hidden_size=64. Repeatable.",
+        help="Override one key, such as model.hidden_size=64. Repeatable.",
         rich_help_panel=_PANEL,
     ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the data: train.epochs.", rich_help_panel=_PANEL)
+    int | None, typer.Option("--epochs", help="Passes over the training data (train.epochs).", rich_help_panel=_PANEL)
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="train.batch_size.", rich_help_panel=_PANEL)]
-Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate: train.lr.", rich_help_panel=_PANEL)]
-Seed = Annotated[int | None, typer.Option("--seed", help="train.seed; of a sweep, the first.", rich_help_panel=_PANEL)]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Examples per update (train.batch_size).", rich_help_panel=_PANEL)
+]
+Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate (train.lr).", rich_help_panel=_PANEL)]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Random seed, the first one of a sweep (train.seed).", rich_help_panel=_PANEL),
+]
 Device = Annotated[
     str | None,
-    typer.Option("--device", metavar="auto|cpu|cuda|mps", help="train.device.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda|mps", help="Device to train on (train.device).", rich_help_panel=_PANEL
+    ),
 ]
 Threads = Annotated[
-    str | None, typer.Option("--threads", metavar="auto|N", help="train.threads.", rich_help_panel=_PANEL)
+    str | None, typer.Option("--threads", metavar="auto|N", help="CPU threads (train.threads).", rich_help_panel=_PANEL)
 ]
 MaxTime = Annotated[
     str | None,
     typer.Option(
-        "--max-time", metavar="TIME", help="Stop a run after 90, 90s, 5m or 1h: train.max_time.", rich_help_panel=_PANEL
+        "--max-time",
+        metavar="TIME",
+        help="Stop training after 90, 90s, 5m or 1h (train.max_time).",
+        rich_help_panel=_PANEL,
     ),
 ]
 OnNan = Annotated[
@@ -55,7 +67,7 @@ OnNan = Annotated[
     typer.Option(
         "--on-nan",
         metavar="stop|skip",
-        help="A loss or gradient that is no number: train.on_nan.",
+        help="On a NaN or infinite loss or gradient (train.on_nan).",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -25,26 +25,33 @@ MOST_NOTES = 10  # printed; more are counted
 
 
 def predict(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run: its folder, a name under runs/, or last.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Run folder, name under runs/, or last.")],
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT...]", help="Literal text; files for series, audio and images; - reads lines."),
+        typer.Argument(
+            metavar="[TEXT...]", help="Text; or files, for series, audio and images; - reads standard input."
+        ),
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--file", metavar="FILE", help="A text file, line by line, or CoNLL-U; - is stdin.")
+        str | None,
+        typer.Option(
+            "--file", metavar="FILE", help="Read inputs from a text file, one a line, or CoNLL-U; - is standard input."
+        ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", min=1, help="The K likeliest answers; or draw among K tokens.")
+        int | None,
+        typer.Option("--top-k", min=1, help="Show the K most likely answers, or sample from the K most likely tokens."),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", min=0.0, help="Below 1 safer, above 1 wilder; 0: the likeliest.")
+        float | None,
+        typer.Option("--temperature", min=0.0, help="Sampling temperature; 0 always takes the most likely token."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Of what is drawn; the run's own by default.")
+        int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Random seed; default: the run's.")
     ] = None,
-    beam: Annotated[int | None, typer.Option("--beam", min=1, help="Width of the beam search; 1 is greedy.")] = None,
-    length: Annotated[int | None, typer.Option("--length", min=0, help="How many tokens to write.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+    beam: Annotated[int | None, typer.Option("--beam", min=1, help="Beam width; 1 is greedy search.")] = None,
+    length: Annotated[int | None, typer.Option("--length", min=0, help="Number of tokens to generate.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")] = False,
 ) -> None:
     """Use a run on new input: continue, tag, classify, forecast, transcribe, translate."""
     from rnncli.cli.target import target_named

@@ -29,7 +29,8 @@ LARGE = 200_000_000  # bytes of data; more is not read to fit epochs to it
 app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
 
 Sets = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as model.hidden_size=64. Repeatable.")
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one key, such as model.hidden_size=64. Repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -43,7 +44,7 @@ def _group(context: typer.Context) -> None:
 
 @app.command("list")
 def list_(json: AsJson = False) -> None:
-    """List the packaged recipes: what each teaches, the kind of file it reads, and what to run next."""
+    """List the packaged recipes: what each one shows, and the kind of file it reads."""
     from rnncli import report
     from rnncli.recipe.locate import about, data_wanted, packaged_recipes
     from rnncli.records import Column, Commands, Page, Table
@@ -72,9 +73,9 @@ def list_(json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A packaged recipe, or a path.")],
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="Packaged recipe, or path to a YAML file.")],
 ) -> None:
-    """Print a recipe as it stands, with its comments."""
+    """Print a recipe, comments included."""
     from rnncli.recipe.locate import find_recipe, recipe_text
 
     path, hidden = find_recipe(name)
@@ -87,18 +88,19 @@ def show(
 def copy(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[RECIPE]", help="A packaged recipe, or a path. Left out: which ones read --data."),
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="Packaged recipe, or path to a YAML file. Omit it to see which recipes can read --data.",
+        ),
     ] = None,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Where to; RECIPE.yaml here by default.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="File to write; default: RECIPE.yaml.")] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="PATH", help="Your data: looked into, and filled in under data:.")
+        str | None, typer.Option("--data", metavar="PATH", help="Fill in the data section from this file.")
     ] = None,
     sets: Sets = [],  # noqa: B006  # typer's form of a repeatable option
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE where it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing FILE.")] = False,
 ) -> None:
-    """Copy a recipe to edit it: comments stay, and only the values you give are changed."""
+    """Copy a recipe to edit it. Comments stay; only the values you give change."""
     from rnncli.files import atomic_write
     from rnncli.recipe import copied
     from rnncli.tasks import load_recipe
@@ -155,11 +157,11 @@ def _propose(data: str | None) -> None:
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Recipes: packaged names, or paths.")],
+    files: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Packaged recipes, or paths to YAML files.")],
     sets: Sets = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
-    """Check recipes without their data: every fault with its line, the key, what was expected and the nearest name."""
+    """Validate recipes without reading their data: every fault, with its line, key and the nearest valid name."""
     from rnncli.cli import say
     from rnncli.report import dump_json
     from rnncli.tasks import load_recipe
@@ -189,7 +191,7 @@ def validate(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors that complete and check YAML. Copied recipes name it already."""
+    """Print the JSON Schema of recipes, for editors that complete and check YAML. Copied recipes refer to it."""
     hand_over(schema_text())
 
 

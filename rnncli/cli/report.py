@@ -23,26 +23,22 @@ DEFAULT = Path("report.html")
 def report(
     targets: Annotated[
         list[str],
-        typer.Argument(
-            metavar="TARGET...", help="A run, `last`, or a recipe (fresh weights). Several make a comparison."
-        ),
+        typer.Argument(metavar="TARGET...", help="Run, `last`, or recipe (untrained weights). Several are compared."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write it. [default: report.html]")
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write. [default: report.html]")
     ] = None,
-    samples: Annotated[
-        int, typer.Option("--samples", min=1, max=100, help="Samples in the viewer, of each target.")
-    ] = 4,
+    samples: Annotated[int, typer.Option("--samples", min=1, max=100, help="Examples per target in the viewer.")] = 4,
     view: Annotated[
         list[str] | None,
-        typer.Option("--view", metavar="VIEW", help="Also show a view of `inspect`. Repeatable."),
+        typer.Option("--view", metavar="VIEW", help="Also include a view of `inspect`. Repeatable."),
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of a recipe. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable."),
     ] = None,
 ) -> None:
-    """Write one web page: curves, metrics, answers, and every step to look at. It needs no network."""
+    """Write one self-contained web page: curves, metrics, predictions, and every time step to explore."""
     from rnncli import views
     from rnncli.files import write_output
     from rnncli.report import html

@@ -22,13 +22,13 @@ def _group(context: typer.Context) -> None:
 @app.command("list")
 def list_(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="Where the runs lie, at any depth; runs/ by default.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Folder to search, at any depth; default: runs/.")
     ] = None,
     json: AsJson = False,
     save: Save = None,
     full: Full = False,
 ) -> None:
-    """List the run folders under FOLDER: model, epochs, score, state; broken and running ones are shown as such."""
+    """List the run folders under FOLDER: model, epochs, score and state."""
     from rnncli.runs.folder import RUNS
     from rnncli.runs.listing import list_page
     from rnncli.runs.read import find_runs, read_run
@@ -46,7 +46,7 @@ def compare(
     save: Save = None,
     full: Full = False,
 ) -> None:
-    """Runs beside each other: settings that differ, metrics, time, loss curves."""
+    """Compare runs: settings that differ, metrics, time, loss curves."""
     from rnncli.runs.folder import find_run
     from rnncli.runs.listing import compare_page
     from rnncli.runs.read import read_run

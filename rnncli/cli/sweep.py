@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from rnncli.sweep.conduct import Sweep
     from rnncli.sweep.plan import Plan
 
-_VARIES = "What varies"
-_HOW = "How it runs"
+_VARIES = "What to vary"
+_HOW = "How to run"
 
 
 def sweep(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
-    ],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Packaged recipe, or path to a YAML file.")],
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            "--grid", metavar="KEY=A,B", help="Every combination of these values. Repeatable.", rich_help_panel=_VARIES
+            "--grid",
+            metavar="KEY=A,B",
+            help="Try every combination of these values. Repeatable.",
+            rich_help_panel=_VARIES,
         ),
     ] = None,
     search: Annotated[
@@ -40,17 +41,19 @@ def sweep(
         typer.Option(
             "--search",
             metavar="KEY=RANGE",
-            help="log:1e-4..1e-1, 0..0.5, int:8..128, or choices a,b,c. Repeatable.",
+            help="Search this range: log:1e-4..1e-1, 0..0.5, int:8..128, or choices a,b,c. Repeatable.",
             rich_help_panel=_VARIES,
         ),
     ] = None,
     seeds: Annotated[
         int,
-        typer.Option("--seeds", min=1, max=1000, help="Seeds of each trial, from --seed on.", rich_help_panel=_VARIES),
+        typer.Option("--seeds", min=1, max=1000, help="Seeds per trial, starting at --seed.", rich_help_panel=_VARIES),
     ] = 1,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", min=1, help="Of a search, over all machines; 50.", rich_help_panel=_VARIES),
+        typer.Option(
+            "--trials", min=1, help="Search only: total trials across machines (default 50).", rich_help_panel=_VARIES
+        ),
     ] = None,
     match_params: Annotated[
         int | None,
@@ -73,14 +76,17 @@ def sweep(
     max_time: MaxTime = None,
     on_nan: OnNan = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, max=1024, help="Runs at a time; they share the cores.", rich_help_panel=_HOW)
+        int,
+        typer.Option(
+            "--jobs", min=1, max=1024, help="Runs to train in parallel; they share the cores.", rich_help_panel=_HOW
+        ),
     ] = 1,
     out: Annotated[
         str | None,
         typer.Option(
             "--out",
             metavar="DIR",
-            help="The sweep's folder. [default: sweeps/NAME-001, or the one that holds this very sweep]",
+            help="Sweep folder. [default: sweeps/NAME-001, or the one with this same sweep]",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -89,22 +95,22 @@ def sweep(
         typer.Option(
             "--storage",
             metavar="URL",
-            help="Of a search: an Optuna storage that several machines share. [default: a file in the folder]",
+            help="Search only: Optuna storage to share across machines. [default: a file in the folder]",
             rich_help_panel=_HOW,
         ),
     ] = "",
     prune: Annotated[
         bool,
-        typer.Option("--prune/--no-prune", help="Of a search: give hopeless trials up early.", rich_help_panel=_HOW),
+        typer.Option("--prune/--no-prune", help="Search only: prune unpromising trials.", rich_help_panel=_HOW),
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the trials; train nothing.", rich_help_panel=_HOW)
+        bool, typer.Option("--dry-run", help="List the trials without training.", rich_help_panel=_HOW)
     ] = False,
     json: AsJson = False,
     save: Save = None,
     full: Full = False,
 ) -> None:
-    """Train a recipe over settings and seeds, and say which is best. The same command goes on where it was stopped."""
+    """Train a recipe over settings and seeds, and say which is best. Run it again to resume."""
     if not search and (storage or not prune):
         raise UsageError(tr("--storage and --no-prune belong to --search"), todo=tr("leave them out"))
     from rnncli.sweep.plan import make_plan

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a path to a YAML file.")
-    ] = "",
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Packaged recipe, or path to a YAML file.")] = "",
     data: overrides.Data = None,
     train_data: overrides.TrainData = None,
     validation_data: overrides.ValidationData = None,
@@ -44,31 +42,34 @@ def train(
     max_time: overrides.MaxTime = None,
     on_nan: overrides.OnNan = None,
     out: Annotated[
-        str | None, typer.Option("--out", metavar="DIR", help="The run folder, empty or new. [default: runs/NAME-001]")
+        str | None, typer.Option("--out", metavar="DIR", help="Run folder, new or empty. [default: runs/NAME-001]")
     ] = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run.")] = None,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Resume a run.")] = None,
     init_from: Annotated[
-        str | None, typer.Option("--init-from", metavar="RUN", help="Start anew from the weights of a run.")
+        str | None, typer.Option("--init-from", metavar="RUN", help="Initialize from another run's weights.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show data, shapes, parameters, memory and time; train nothing.")
+        bool, typer.Option("--dry-run", help="Show data, shapes, parameters, memory and time without training.")
     ] = False,
     fast_dev_run: Annotated[
-        bool, typer.Option("--fast-dev-run", help="Two updates through everything, keeping no run folder.")
+        bool, typer.Option("--fast-dev-run", help="Run two updates through the whole pipeline and keep nothing.")
     ] = False,
     overfit_batches: Annotated[
-        int | None, typer.Option("--overfit-batches", help="Train on the first N batches only: can it learn at all?")
+        int | None,
+        typer.Option("--overfit-batches", help="Train on the first N batches only, to check that the model can learn."),
     ] = None,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Show every value and where it comes from; train nothing.")
+        bool, typer.Option("--print-config", help="Show every value and where it comes from, without training.")
     ] = False,
     find_lr: Annotated[
-        bool, typer.Option("--find-lr", help="Let the learning rate grow, and show where the loss falls; keep nothing.")
+        bool, typer.Option("--find-lr", help="Learning rate range test: show loss against learning rate, keep nothing.")
     ] = False,
     code: Annotated[
-        bool, typer.Option("--code", help="Print the recipe as a plain PyTorch script (hello and its like).")
+        bool, typer.Option("--code", help="Print the recipe as a plain PyTorch script (hello recipes only).")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines, one per epoch; the last is the result.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines, one per epoch; the last is the result.")
+    ] = False,
 ) -> None:
     """Train a recipe into a run folder."""
     from rnncli.device import this_process

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
+from rnncli.cli.start import groups
 from tests.fixture_types import Run, Typed
 
 TIMES = ("seconds", "per_second", "run", "steps_per_second", "counted_per_second")
@@ -147,3 +149,13 @@ def test_a_chinese_locale_is_enough(rnncli: Run) -> None:
     done = rnncli(LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1")
     assert "从这里开始" in done.stdout
     assert "从这里开始" not in rnncli("--lang", "en", LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1").stdout
+
+
+def test_help_is_chinese_and_whole(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chinese has no spaces to break a line at: nothing is cut off at 80 columns, and no English sentence is left."""
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = [name for _, lines in groups() for name, _ in lines]
+    for words in ([], *([name] for name in commands), ["recipes", "copy"], ["runs", "compare"]):
+        code, out, _ = typed("--lang", "zh", *words, "--help")
+        assert (code, "…" in out) == (0, False), words
+        assert not re.search(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}", out), out
