@@ -67,7 +67,7 @@ def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
 
 def positive(a: Tensor) -> Tensor:
     """g(a) = max(a + 0.5, σ(a)): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng
-    et al. 2024 (arXiv:2410.01201), appendix B.3."""
+    et al. 2024 (arXiv:2410.01201), appendix B."""
     return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # at 0 the slope is 1, that of the right side
 
 

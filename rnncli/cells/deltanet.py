@@ -1,6 +1,6 @@
 """deltanet: a matrix S of fast weights, whose answer to a key is corrected by the delta rule at every step.
 
-Schlag et al. 2021 (arXiv:2102.11174), section 4.2; with the normalized keys and queries of Yang et al. 2024
+Schlag et al. 2021 (arXiv:2102.11174); with the normalized keys and queries of Yang et al. 2024
 (arXiv:2406.06484), and the eigenvalues below 0 of Grazzi et al. 2025 (arXiv:2411.12537).
 """
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """One GRU step, reset gate after the matmul: n = tanh(W_in x + b_in + r ⊙ q), q = W_hn h + b_hn.
 
-    This is the form torch and cuDNN use; Cho et al. 2014 (arXiv:1406.1078), equation 8, apply r to h before the
+    This is the form torch and cuDNN use; Cho et al. 2014 (arXiv:1406.1078), section 2.3, apply r to h before the
     matmul: `step_cho`. x: (B, I); state: (h,), h (B, H). Gates: r reset, z update, n candidate, and q.
     """
     import torch

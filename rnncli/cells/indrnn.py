@@ -25,7 +25,7 @@ def draw(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """h_t = tanh(W x_t + u ⊙ h_(t-1) + b), or relu: the paper's equation 2, whose choice is relu.
+    """h_t = tanh(W x_t + u ⊙ h_(t-1) + b), or relu: of which the paper chooses relu.
 
     x: (B, I); state: (h,), h (B, H).
     """

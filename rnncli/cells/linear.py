@@ -1,7 +1,7 @@
 """linear: a diagonal linear recurrence whose factors read x alone, h_t = a_t ⊙ h_(t-1) + v_t.
 
 The equation behind LRU (Orvieto et al. 2023, arXiv:2303.06349), S5 (Smith et al. 2022, arXiv:2208.04933), RG-LRU (De et
-al. 2024, arXiv:2402.19427, equation 4) and HGRN (Qin et al. 2023, arXiv:2311.04823), which differ in how they make a
+al. 2024, arXiv:2402.19427) and HGRN (Qin et al. 2023, arXiv:2311.04823), which differ in how they make a
 and v. Whether a may be negative decides whether it can count modulo 2: Grazzi et al. 2024 (arXiv:2411.12537).
 """
 
@@ -19,7 +19,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = a ⊙ h_(t-1) + v, f = σ(W_if x + b_if), v = W_iv x + b_iv; a = f, or 2f - 1 with eigenvalues [-1, 1].
 
     x: (B, I); state: (h,), h (B, H). Gates: f forget, v the new content; a is the diagonal of the state's matrix, its
-    eigenvalues. Grazzi et al. 2024 (arXiv:2411.12537), equation 1, with a diagonal A and their change of its range.
+    eigenvalues. Grazzi et al. 2024 (arXiv:2411.12537), with a diagonal A and their change of its range.
     """
     from torch.nn.functional import linear
 

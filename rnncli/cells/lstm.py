@@ -1,8 +1,8 @@
 """lstm: long short-term memory. Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
 
-Options: peephole, the gates see the memory (Gers and Schmidhuber 2000; Graves 2013, arXiv:1308.0850, equations 7 to
-11, with a weight for each unit); coupled, f = 1 - i (CIFG of Greff et al. 2017, arXiv:1503.04069); layer_norm (Ba et
-al. 2016, arXiv:1607.06450, equations 20 to 22).
+Options: peephole, the gates see the memory (Gers and Schmidhuber 2000; Graves 2013, arXiv:1308.0850, with a
+weight for each unit); coupled, f = 1 - i (CIFG of Greff et al. 2017, arXiv:1503.04069); layer_norm (Ba et
+al. 2016, arXiv:1607.06450).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = (1 - f) ⊙ h_(t-1) + f ⊙ n, n = tanh(W_in x + b_in + W_hn (f ⊙ h_(t-1)) + b_hn).
 
-    x: (B, I); state: (h,), h (B, H). Gates: f forget, n candidate. Zhou et al. 2016 (arXiv:1603.09420), equations 6a
-    to 6c, with torch's two biases.
+    x: (B, I); state: (h,), h (B, H). Gates: f forget, n candidate. Zhou et al. 2016 (arXiv:1603.09420), with
+    torch's two biases.
     """
     import torch
     from torch.nn.functional import linear

@@ -17,7 +17,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = (1 - z) ⊙ h_(t-1) + z ⊙ n, z = σ(W_iz x + b_iz), n = g(W_in x + b_in).
 
     x: (B, I); state: (h,), h (B, H). Gates: z update, n candidate (h̃ in the paper). Feng et al. 2024
-    (arXiv:2410.01201), section 3.1, with g of appendix B.3, as their log-space form has it.
+    (arXiv:2410.01201), section 3.1, with g of appendix B, as their log-space form has it.
     """
     from torch.nn.functional import linear
 

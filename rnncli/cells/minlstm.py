@@ -17,7 +17,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = k ⊙ h_(t-1) + (1 - k) ⊙ n, k = f / (f + i); f, i = σ(W x + b), n = g(W_in x + b_in).
 
     x: (B, I); state: (h,), h (B, H). Gates: f forget, i input, n candidate (h̃ in the paper); k is its f'. Feng et al.
-    2024 (arXiv:2410.01201), section 3.2, with g of appendix B.3, as their log-space form has it.
+    2024 (arXiv:2410.01201), section 3.2, with g of appendix B, as their log-space form has it.
     """
     from torch.nn.functional import linear
 
@@ -40,14 +40,14 @@ def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
 
 
 def share(a_f: Tensor, a_i: Tensor) -> Tensor:
-    """f / (f + i) by logarithms, σ(log f - log i), which is no 0/0 where both gates are shut."""
+    """f / (f + i) by logarithms, σ(log f - log i), which stays finite where both gates are shut."""
     from torch.nn.functional import logsigmoid
 
     return (logsigmoid(a_f) - logsigmoid(a_i)).sigmoid()
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The forget gate's bias 1, as the paper's figure 5 raises it, and the input gate's -1."""
+    """The forget gate's bias 1, which the paper raises too, and the input gate's -1."""
     if name == "bias_ih":
         parameter[: spec.hidden_size] = 1.0
         parameter[spec.hidden_size : 2 * spec.hidden_size] = -1.0

@@ -13,7 +13,7 @@ def in_training(spec: CoreSpec, w: Weights, x: Tensor, state: State) -> tuple[St
     """The cell's step and weights with masks drawn for one sequence. x: (B, I), of any step; state: the first.
 
     variational_dropout: one mask of x and one of h for all steps, the same for every gate; Gal and Ghahramani 2016
-    (arXiv:1512.05287), equation 7. recurrent_dropout: of the new content, at every step; Semeniuta et al. 2016
+    (arXiv:1512.05287). recurrent_dropout: of the new content, at every step; Semeniuta et al. 2016
     (arXiv:1603.05118). Both are divided by 1 - p here, so evaluation changes nothing. zoneout: each
     unit keeps its old value by chance, at every step; Krueger et al. 2017 (arXiv:1606.01305).
     """

@@ -152,12 +152,13 @@ def as_outputs(result: object) -> Outputs:
 
 @dataclass(frozen=True)
 class Question:
-    """A scalar in the graph of a trace, and what it is in words."""
+    """A scalar in the graph of a trace, and what it is in words. summed: over the rows of the batch."""
 
     trace: Trace
     outputs: Outputs
     loss: Tensor
     text: str
+    summed: bool = True
 
 
 def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
@@ -198,7 +199,9 @@ def _training_loss(subject: Subject) -> Question:
         hook.remove()
     made.checks = subject.trace().checks
     loss = made.result.total / made.result.count
-    return Question(made, subject.read(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"))
+    return Question(
+        made, subject.read(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"), False
+    )
 
 
 def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
@@ -231,11 +234,13 @@ def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
     """(B,): the last step of each row of scores (T, B, C) that counts."""
     T, B = outputs.scores.shape[:2]
     targets = subject.batch.targets
-    if targets is not None:
-        asked = targets >= 0  # (T, B)
-        steps = torch.arange(T).unsqueeze(1).expand(T, B)
-        return steps.masked_fill(~asked, 0).amax(0)
     lengths = outputs.lengths if outputs.lengths is not None else subject.batch.lengths
+    if targets is not None:
+        steps = torch.arange(T).unsqueeze(1).expand(T, B)
+        asked = targets >= 0  # (T, B); what padding has as targets does not count
+        if lengths is not None:
+            asked = asked & (steps < lengths.cpu())
+        return steps.masked_fill(~asked, 0).amax(0)
     return torch.full((B,), T - 1) if lengths is None or bool((lengths > T).any()) else lengths - 1
 
 

@@ -39,6 +39,9 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     asked = ask(subject, options.loss)
     records: list[Record] = []
     header = tr("loss: {text} = {value}", text=asked.text, value=number(float(asked.loss.detach())))
+    B = subject.batch.size
+    if B > 1 and asked.summed:
+        header += trn(" (the sum over {n} row)", " (the sum over {n} rows)", n=B)
     for core in subject.cores(asked.trace, options.core):
         records.append(Message(f"{about(subject, core)}\n{header}", name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=True):

@@ -615,3 +615,17 @@ def test_gradients_through_a_decoder_are_the_true_ones() -> None:
         with torch.no_grad():
             wanted.view(-1)[index] = (model(up).sum() - model(down).sum()) / (2 * eps)
     assert torch.allclose(found, wanted, atol=1e-8)
+
+
+def test_a_padded_row_is_asked_at_its_own_last_step() -> None:
+    """Rows of 1 to 20 steps, whose padding has targets too."""
+    subject = views.subject_of_recipe(load_recipe("parity", ["model.cell=gru"]))
+    lengths, targets = some(subject.batch.lengths), some(subject.batch.targets)
+    scores = subject.outputs.scores
+    last = [(int(n) - 1, b) for b, n in enumerate(lengths)]
+    wanted = sum(nn.functional.cross_entropy(scores[t, b], targets[t, b]) for t, b in last)
+    assert float(ask(subject, "last").loss.detach()) == pytest.approx(float(wanted), rel=1e-5)
+    page = views.page("gradients", subject)
+    messages = " ".join(one.text for one in page.records if isinstance(one, Message))
+    assert f"(the sum over {len(last)} rows)" in messages
+    assert "direct only is 0" not in messages
