@@ -62,6 +62,12 @@ def counts(fast: int, whole: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("count", [fast, pytest.param(whole, marks=pytest.mark.evidence)])
 
 
+def slices(fast: int, each: int, many: int) -> pytest.MarkDecorator:
+    """So many inputs in the fast tier; as evidence many times so many, each slice with a seed of its own."""
+    whole = [pytest.param(each, number, marks=pytest.mark.evidence) for number in range(1, many + 1)]
+    return pytest.mark.parametrize(("count", "slice_number"), [(fast, 0), *whole])
+
+
 class Tally:
     """Runs command lines in this process and counts their exit codes. What is no exit code of ours, a traceback, a
     failure without a word, or a passed bound, fails the test."""

@@ -195,6 +195,15 @@ def test_missing_and_misfit_parts() -> None:
         find_cores({**state, "weight_ih_l0": torch.zeros(20, 3, dtype=torch.int64)})
 
 
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "weight_hr_l0", "bias_ih_l0", "weight_ih_l1_reverse"])
+@pytest.mark.parametrize("shape", [(), (0,), (13,), (0, 3), (20, 0), (0, 0), (1, 1), (2, 2, 2)])
+def test_a_tensor_of_any_other_shape_is_refused(name: str, shape: tuple[int, ...]) -> None:
+    """A weight_ih that was a vector, and weights of no rows, ended in an internal error."""
+    state = {**_module("lstm-proj").state_dict(), name: torch.zeros(shape)}
+    with pytest.raises(DataError):
+        find_cores(state)
+
+
 def test_half_precision_is_computed_in_float32_and_said() -> None:
     (found,) = find_cores({k: v.bfloat16() for k, v in _module("gru").state_dict().items()})
     assert found.state["weight_ih_l0"].dtype == torch.float32

@@ -217,7 +217,8 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
 def _refuse(name: str, tensor: Tensor, where: str) -> None:
     """Raises DataError: what is not a matrix or vector of numbers, each of its own."""
     dense = tensor.layout == torch.strided
-    if not tensor.is_floating_point() or not dense or tensor.dim() > 2 or not tensor.dim():
+    matrix = name.startswith(("weight_ih", "weight_hr"))  # of other names some are vectors
+    if not tensor.is_floating_point() or not dense or not 1 + matrix <= tensor.dim() <= 2 or not tensor.numel():
         kind = tensor.dtype if dense else tensor.layout
         raise DataError(tr("{name} is no weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
                         where=where)  # fmt: skip

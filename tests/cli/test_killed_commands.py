@@ -78,7 +78,7 @@ def clean() -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-@counts(2, 30)
+@counts(2, 50)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_killed_anywhere_works_again(
     name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

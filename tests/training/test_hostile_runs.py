@@ -22,7 +22,7 @@ from rnncli.errors import DataError
 from rnncli.runs.manifest import Manifest
 from rnncli.runs.train import StoppedBySignal
 from rnncli.runs.writer import CHECKPOINT
-from tests.hostile import Tally, counts, record
+from tests.hostile import Tally, record, slices
 from tests.training.training_runs import job_of, run_in, stop_after
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n" * 8
@@ -194,14 +194,19 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@counts(40, 1000)
+@slices(40, 1000, 4)
 def test_mutated_run_folders(
-    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], count: int
+    tmp_path: Path,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    count: int,
+    slice_number: int,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RNNCLI_DEBUG", raising=False)
     outside = {path: path.read_bytes() for path in _files(runs)}
-    rng, tally = random.Random(3), Tally(capsys)
+    rng, tally = random.Random(3 + slice_number), Tally(capsys)
     copy = tmp_path / "runs" / "x"
     for n in range(count):
         name = rng.choice(["run", "run", "done"])
@@ -217,8 +222,8 @@ def test_mutated_run_folders(
     assert outside == {path: path.read_bytes() for path in _files(runs)}, "nothing outside a run is written"
     assert tally.codes[3] > count / 4
     assert tally.codes[0] > count / 20
-    if count > 300:
-        record("inputs", "run folders", tally.figures())
+    if slice_number:
+        record("inputs", f"run folders {slice_number}", tally.figures())
 
 
 @pytest.mark.parametrize(
