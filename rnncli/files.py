@@ -34,7 +34,7 @@ MAX_LINE = 16 << 20  # characters in one line of a file that is read line by lin
 
 
 def shown(path: str | Path) -> str:
-    """The path as a message shows it: what is no UTF-8 is written as escapes."""
+    """The path as a message shows it: what is not UTF-8 is written as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -247,7 +247,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """For open: a pipe that nobody reads is an error, and not waited for."""
+    """For open: a pipe without a reader is an error, and not waited for."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if hasattr(os, "O_NONBLOCK"):
         os.set_blocking(descriptor, True)
@@ -357,7 +357,7 @@ class FolderLock:
     @classmethod
     def holder(cls, folder: str | Path) -> str:
         """The process that works in a folder, "" where none does. A number that a killed process left behind is none.
-        Nothing is written, and who asks stands in nobody's way."""
+        Nothing is written, and who asks blocks no one."""
         try:
             with open(Path(folder) / cls.NAME, "rb", opener=_without_waiting) as file:
                 found = file.read(20).decode("ascii", "replace").strip()

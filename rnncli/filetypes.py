@@ -12,7 +12,7 @@ ODD = 100  # text has at most one control character in so many bytes
 
 
 def not_utf8(where: str, head: bytes, data: bytes, bad: int, offset: int, line: int) -> DataError:
-    """Why a file is no UTF-8 text at data[bad], in its line `line`; data begins at `offset` in the file, head with it.
+    """Why a file is not UTF-8 text at data[bad], in its line `line`; data begins at `offset` in the file, head with it.
 
     A file of another kind is called what it is; only what may be text gets advice on its encoding.
     """

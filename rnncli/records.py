@@ -20,21 +20,21 @@ Entry: TypeAlias = "str | float | Sequence[float] | None"  # of a table: what a 
 
 
 def json_object(value: object) -> Mapping[str, Json]:
-    """What stands in a document, which has to be an object. Raises ValueError, as json_list and json_number do."""
+    """The value of a document, which has to be an object. Raises ValueError, as json_list and json_number do."""
     if not isinstance(value, Mapping):
-        raise ValueError(tr("{value} is no JSON object", value=f"{value!r:.40}"))
+        raise ValueError(tr("{value} is not a JSON object", value=f"{value!r:.40}"))
     return value
 
 
 def json_list(value: object) -> Sequence[Json]:
-    """What stands in a document, which has to be a list."""
+    """The value of a document, which has to be a list."""
     if not isinstance(value, list | tuple):
-        raise ValueError(tr("{value} is no JSON list", value=f"{value!r:.40}"))
+        raise ValueError(tr("{value} is not a JSON list", value=f"{value!r:.40}"))
     return value
 
 
 def json_number(value: object) -> float:
-    """What stands in a document, which has to be a number: those that JSON lacks are written as texts ("nan")."""
+    """The value of a document, which has to be a number: those that JSON lacks are written as texts ("nan")."""
     if not isinstance(value, int | float | str):
         raise ValueError(tr("{value} is no number", value=f"{value!r:.40}"))
     return float(value)

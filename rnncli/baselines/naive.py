@@ -21,7 +21,7 @@ def repeated(values: Tensor, origins: Rows, lag: int, horizon: int, first: Rows 
     """The last `lag` values at each origin, over and over: (horizon, origins, N), some origins at a time.
 
     values: (T, N). origins: the last known row of each forecast. first: the first row of each forecast's series, which
-    stands in for those before it.
+    takes the place of the earlier ones.
     """
     import torch
 

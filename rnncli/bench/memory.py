@@ -13,8 +13,8 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_of(run: Callable[[], object], device: torch.device) -> int | None:
-    """How far the memory in use grows while it runs, in bytes, whatever is left of runs before it; None where nobody
-    counts. On a GPU, all that is in use there.
+    """How far the memory in use grows while it runs, in bytes, whatever is left of runs before it; None where it is not
+    counted. On a GPU, all that is in use there.
 
     On a CPU: the largest resident set above the one before, after freed memory has gone back to the system. It includes
     what is outside of torch's allocator, and is whole pages, so below some 100 kB it says little.

@@ -1,4 +1,4 @@
-"""`rnncli bench --against`: rnncli and bare torch beside other libraries, each in its own process, on the same numbers.
+"""`rnncli bench --against`: rnncli and bare torch against other libraries, each in a process, on the same numbers.
 
 First every arm computes the same thing from the same weights and its results are compared with bare torch's; one that
 differs is refused. Then each arm finds its best thread count, and the best of each are timed in turn.

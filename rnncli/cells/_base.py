@@ -113,7 +113,7 @@ class Cell:
         where options leave some out. records: what else a step names.
     about: state or gate -> what it is, in a word or two. candidate: the gate that holds the new content.
     two_biases: gates in which b_ih and b_hh are not only added.
-    bounded: whether h lies in (-1, 1) with the nonlinearity tanh.
+    bounded: whether h is in (-1, 1) with the nonlinearity tanh.
     stateful: whether the state before counts; recurrent_weight: whether there is a weight_hh.
     nonlinearities: those that a recipe may choose; compared: those that make a variant of its own in `train.compare`.
     torch_class: the class of torch.nn with the same weights. projected: the equation with proj_size, which only such a
@@ -313,7 +313,7 @@ class CoreSpec:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether every h lies in (-1, 1)."""
+        """Whether every h is in (-1, 1)."""
         return CELLS[self.cell].bounded and self.nonlinearity == "tanh" and not self.proj_size
 
     @property

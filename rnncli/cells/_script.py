@@ -75,7 +75,7 @@ def core_source(spec: CoreSpec, *, draw: bool = False) -> tuple[set[str], str]:
 
 
 def core_call(spec: CoreSpec) -> str:
-    """The expression that makes this core, where `core_source` stands."""
+    """The expression that makes this core, where the text of `core_source` is."""
     shapes = {
         parameter_name(name, layer, direction): shape
         for layer in range(spec.num_layers)

@@ -1,4 +1,4 @@
-"""`rnncli evaluate`: a run's metrics beside its baselines."""
+"""`rnncli evaluate`: a run's metrics next to its baselines."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def evaluate(
             )
         )
     if split is not None and data is not None:
-        raise UsageError(
-            tr("new data has no parts: it is measured whole"), where="--split", todo=tr("leave --split away")
-        )
+        raise UsageError(tr("new data has no parts: it is measured whole"), where="--split", todo=tr("omit --split"))
     if dynamic is not None and not 0 < dynamic < float("inf"):
         raise UsageError(tr("a rate above 0 is expected, got {value}", value=dynamic), where="--dynamic")
     run = target_named(target).run

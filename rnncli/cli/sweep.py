@@ -156,7 +156,7 @@ def _listing(plan: Plan, out: str | None) -> Page:
 
 
 def _go(made: Sweep, json: bool) -> None:
-    """Run it, drawing how it goes. Ctrl-C ends it with a word on how to go on."""
+    """Run it, drawing how it goes. Ctrl-C ends it with a word on how to resume."""
     from rnncli import report
     from rnncli.cli.live import LivePage
     from rnncli.sweep.pages import opening

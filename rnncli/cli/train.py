@@ -214,7 +214,7 @@ def _resume(
             report.dump_json(result, sys.stdout)
         else:
             put(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
-            put(tr("next:  a larger budget goes on, such as --epochs {n}", n=2 * recipe.config.train.epochs))
+            put(tr("next:  train longer, such as --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     _notes(recipe, rank)
     job = prepare(recipe, fresh=False)

@@ -1,4 +1,4 @@
-"""What is shown while training goes on: lines for a person, JSON lines for a program."""
+"""What is shown during training: lines for a person, JSON lines for a program."""
 
 from __future__ import annotations
 

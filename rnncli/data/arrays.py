@@ -52,7 +52,7 @@ def read_arrays(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
         file.seek(0)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # numpy warns of headers that it had to mend
+                warnings.simplefilter("error")  # numpy warns of headers that it had to fix
                 if path.suffix.lower() == ".npy":
                     return {"array": _array(file, size, where)}
                 with zipfile.ZipFile(file) as archive:

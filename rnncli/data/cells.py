@@ -26,7 +26,7 @@ def number(cell: str, decimal: str = ".", thousands: Thousands = "") -> float | 
     decimal: the mark before the fraction. thousands: the mark between groups of three digits; where it is not said, a
     cell must show it: 1,000.5 and 1,234,567 are numbers, 1,000 may be two and is none. A currency sign, a per cent sign
     (0.5 for 0.5%), the minus sign U+2212, blanks and apostrophes between groups, and brackets for what is negative, are
-    understood. Infinite and too large numbers, and 1_000, are no numbers.
+    understood. Infinite and too large numbers, and 1_000, are not numbers.
     """
     cell = cell.strip()
     if decimal == "." and _NUMBER.fullmatch(cell):

@@ -159,7 +159,7 @@ class DateColumn:
         self._cells: list[str] = []
 
     def add(self, cell: str) -> str:
-        """Takes one cell; returns "" or why it is no date here (it is then not taken)."""
+        """Takes one cell; returns "" or why it is not a date here (it is then not taken)."""
         cell = cell.strip()
         found = [(one, one[0].parse(cell)) for one in self._open]
         fitting = [(one, moment) for one, moment in found if moment is not None]

@@ -27,7 +27,7 @@ class Sample:
 
 
 class NamePattern:
-    """Fields of a file name, as in `{digit}_{speaker}_{take}.wav`; `*` stands for a field that nobody needs.
+    """Fields of a file name, as in `{digit}_{speaker}_{take}.wav`; `*` stands for a field that is not needed.
 
     A field is one or more characters, none of them the character that follows it in the pattern, so that there is at
     most one way to read a name.

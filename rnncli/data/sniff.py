@@ -36,7 +36,7 @@ SOUND_COLUMNS, SAID_COLUMNS = ("file", "path", "filename", "audio", "wav"), ("te
 @dataclass(frozen=True)
 class ColumnGuess:
     """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line of the
-    first cell that is no number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ...
+    first cell that is not a number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ...
     below_zero: some number is."""
 
     name: str
@@ -155,7 +155,7 @@ def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, d
 
 
 def _has_header(table: Table) -> bool:
-    """The first row is no header where it looks like the rows below: mostly numbers over numbers and dates over dates,
+    """The first row is data where it looks like the rows below: mostly numbers over numbers and dates over dates,
     or, where all is text, a cell that stands again in its column."""
     if table.kind != "text":
         return True
@@ -183,7 +183,7 @@ def _numeric(cells: Sequence[str], form: NumberFormat) -> bool:
 
 
 def _odd_cell(name: str, cells: list[str], lines: list[int], form: NumberFormat) -> tuple[int, str] | None:
-    """(line, why) of the first cell that is no number, in a column where nearly all others are, or might be."""
+    """(line, why) of the first cell that is not a number, in a column where nearly all others are, or might be."""
     odd = [i for i, cell in enumerate(cells) if form.number(cell) is None]
     if not odd:  # nothing but missing markers
         return None

@@ -53,7 +53,7 @@ class Vocab:
         min_count: int = 1,
         max_size: int | None = None,
     ) -> Vocab:
-        """Specials first, then what was seen at least min_count times, the commonest where max_size (in all) limits.
+        """Specials first, then what was seen at least min_count times, the most frequent up to max_size in all.
 
         Characters stand by code point (`hello` gives e h l o), words by falling count and, at equal counts, by text.
         A special that also stands in the data (`<unk>` in prepared texts) is the same token. Raises DataError: these

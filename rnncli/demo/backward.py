@@ -71,7 +71,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
     found = chain.difference()
     loss = records.Message(
         tr(
-            "L = the sum of the last h: dL/dh_{t} = 1 for every unit. a_t is what stands inside the nonlinearity.",
+            "L = the sum of the last h: dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.",
             t=last,
         )
         + (

@@ -1,4 +1,4 @@
-"""--from FILE.yaml: somebody's own x, h_0, c_0 and weights, by any of the names people use for them. No torch.
+"""--from FILE.yaml: a user's own x, h_0, c_0 and weights, by any of the names people use for them. No torch.
 
     x: [[1, 1], [1, 1], [2, 2]]       # a row a step (T, I), or (T, B, I)
     W_ih: [[1, 1], [1, 1]]            # also weight_ih, weight_ih_l0, l0.fwd.weight_ih

@@ -99,7 +99,7 @@ class _Tables:
     def vector(
         self, name: str, label: str, values: Tensor, *, units: bool = True, optional: bool = False, group: str = ""
     ) -> tuple[records.Column, Tensor]:
-        """A column of vectors, its shape beside its name."""
+        """A column of vectors, its shape next to its name."""
         label = f"{label} ({self.B},{values.shape[2]})"
         values = values[:, :, self.units] if units and not self.all_units else values
         return records.Column(name, label, "vector", optional, group), values

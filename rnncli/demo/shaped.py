@@ -1,4 +1,4 @@
-"""The demo that somebody's own tensors ask for: every size is theirs, and two that differ are a fault. No torch."""
+"""The demo that a user's own tensors ask for: every size is theirs, and two that differ are a fault. No torch."""
 
 from __future__ import annotations
 

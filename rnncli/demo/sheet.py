@@ -136,7 +136,7 @@ def _dicts(tables: Tables) -> list[dict[str, Entry]]:
 
 
 def given(term: str) -> bool:
-    """Whether a sheet gives the value of this row: a bias is no result."""
+    """Whether a sheet gives the value of this row: a bias is not a result."""
     return term.startswith("b_")
 
 

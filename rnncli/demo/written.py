@@ -375,5 +375,5 @@ def _is_product(node: ast.expr) -> bool:
 
 
 def _factor(node: ast.expr, text: str) -> str:
-    """In a product, a sum stands in brackets."""
+    """In a product, a sum is put in brackets."""
     return f"({text.replace(' ', '')})" if isinstance(node, ast.BinOp) and not _is_product(node) else text

@@ -206,7 +206,7 @@ def _terminal(found: _Findings) -> None:
     found.row("terminal", tr("terminal"), " · ".join(parts))
     found.facts["terminal"] = {**can, "language": language()}
     if not can["symbols"]:
-        what = tr("the encoding {name} has no lines and blocks: ASCII stands in their place", name=can["encoding"])
+        what = tr("the encoding {name} has no lines and blocks: ASCII is used instead", name=can["encoding"])
         found.problem("terminal", what, tr("set a UTF-8 locale, or PYTHONUTF8=1"))
 
 

@@ -34,7 +34,7 @@ SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RNNCL
 
 
 def without_home(text: str) -> str:
-    """The text with the home folder as ~: what is pasted somewhere names nobody."""
+    """The text with the home folder as ~: what is pasted somewhere names no one."""
     with contextlib.suppress(RuntimeError):
         home = str(Path.home())
         if len(home) > 1:

@@ -13,7 +13,7 @@ from rnncli.nn.model import Outputs
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter lies."""
+    """Where the model's first parameter is."""
     return next(model.parameters()).device
 
 

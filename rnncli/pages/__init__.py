@@ -22,7 +22,7 @@ from rnncli.records import Commands, Message, Record, Recording, Section, WebPag
 from rnncli.runs.summary import counts_line, model_line
 from rnncli.targets import Target
 
-SAMPLES = 4  # recorded for the viewer, unless somebody asks for more or fewer
+SAMPLES = 4  # recorded for the viewer, unless more or fewer are asked for
 
 
 def web_page(

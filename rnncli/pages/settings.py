@@ -27,7 +27,7 @@ def settings(targets: Sequence[Target]) -> list[Record]:
 
 
 def defaults(target: Target) -> Table:
-    """The settings that nobody gave."""
+    """The settings that were not given."""
     table = _with_origins(target)
     rows = [row[:2] for row in table.rows if row[2] == DEFAULT]
     return replace(table, name="defaults", columns=table.columns[:2], rows=rows)

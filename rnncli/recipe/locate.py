@@ -84,7 +84,7 @@ def recipe_task(name: str) -> str:
 
 
 def recipe_text(path: Path) -> str:
-    """The file as it stands. Raises DataError (cannot be read, not UTF-8) and RecipeError (larger than a recipe is)."""
+    """The file as it is. Raises DataError (cannot be read, not UTF-8) and RecipeError (larger than a recipe is)."""
     where = shown(path)
     try:
         if path.is_dir():

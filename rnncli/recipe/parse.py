@@ -166,7 +166,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             target = self.anchors.get(event.anchor or "")
             if target is None:
-                self.refuse(line, tr("*{name} stands for nothing that ended before it", name=event.anchor), key)
+                self.refuse(line, tr("undefined alias *{name}", name=event.anchor), key)
             self.count(target.size, line)
             # What is below is shared: `Document` copies what it lays values over.
             first, last = _span(event)
@@ -222,9 +222,7 @@ class _Builder:
             child = self.node(next(self.events), dotted, depth + 1)
             if event.value in items:
                 first = items[event.value].where
-                self.faults.append(
-                    Fault(self.place(line), dotted, tr("this key stands twice, first at {where}", where=first))
-                )
+                self.faults.append(Fault(self.place(line), dotted, tr("duplicate key, first at {where}", where=first)))
                 continue
             if not child.flow or child.content is None:
                 child.where = self.place(line)  # a block starts below its key, and an empty value may end there
@@ -249,7 +247,7 @@ def _tag(tag: str) -> str:
 
 
 def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
-    """What is wrong with the YAML, in the words of somebody who types recipes."""
+    """What is wrong with the YAML, in the words of a recipe's author."""
     problem = error.problem or ""
     mark = error.problem_mark or error.context_mark
     lines = text.splitlines()

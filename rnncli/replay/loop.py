@@ -61,7 +61,7 @@ class Keep:
 @dataclass
 class LayerRecord:
     """One layer in one direction. made: (step, state after it, gates) in the order they were made, in the graph.
-    others: what a step names beside gates."""
+    others: what a step names besides gates."""
 
     state_names: Sequence[str] = ("h",)
     others: Sequence[str] = ()
@@ -142,7 +142,7 @@ def layer_records(spec: CoreSpec) -> dict[tuple[int, int], LayerRecord]:
 
 
 def length_mask(lengths: Tensor | None, T: int, like: Tensor) -> list[Tensor] | None:
-    """T tensors (B, 1), True where a step lies inside its sequence; None where every step does."""
+    """T tensors (B, 1), True where a step is inside its sequence; None where every step does."""
     if lengths is None or bool((lengths >= T).all()):
         return None
     mask = torch.arange(T).unsqueeze(1) < lengths.cpu().unsqueeze(0)  # (T, B)
@@ -223,7 +223,7 @@ class Call:
 
 @dataclass
 class CoreTrace:
-    """What one recurrent core did: its spec, its calls, and where it stands in the model (`path`)."""
+    """What one recurrent core did: its spec, its calls, and where it is in the model (`path`)."""
 
     path: str
     module: nn.Module

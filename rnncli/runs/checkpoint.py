@@ -1,4 +1,4 @@
-"""Everything that training needs to go on exactly, in one safetensors file; no pickle.
+"""Everything that training needs to resume exactly, in one safetensors file; no pickle.
 
 Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `total`; of each process `carry.INDEX`, `random.cpu`,
 `random.cuda.0`, and behind `process.1.` and so on those of further ones. All else is JSON in the file's metadata.

@@ -56,7 +56,7 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
         raise UsageError(
             tr("torch has no module for the cell of {path}: {spec}", path=path, spec=spec),
             where="--onnx",
-            todo=tr("leave --onnx away: the weights and the script hold every model"),
+            todo=tr("omit --onnx: the weights and the script hold every model"),
         )
     content, checks = (None, []) if not onnx else onnx_model(run)
     folder = make_folder(out)
@@ -119,7 +119,7 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
         raise UsageError(
             tr("ONNX holds models of a front end, one core and a head; this one is {kind}", kind=type(model).__name__),
             where="--onnx",
-            todo=tr("leave --onnx away: the weights and the script hold every model"),
+            todo=tr("omit --onnx: the weights and the script hold every model"),
         )
     plain, (spec,) = _Plain(copy.deepcopy(model).float()).eval(), cores_of(model).values()
     like, states = next(plain.parameters()), list(spec.states)
@@ -191,6 +191,6 @@ def _exported(plain: nn.Module, given: tuple[Tensor, ...], states: list[str]) ->
             raise UsageError(
                 tr("torch cannot write this model as ONNX: {why}", why=str(error).splitlines()[0]),
                 where="--onnx",
-                todo=tr("leave --onnx away: the weights and the script hold every model"),
+                todo=tr("omit --onnx: the weights and the script hold every model"),
             ) from error
         return file.read_bytes()

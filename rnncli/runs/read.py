@@ -1,4 +1,4 @@
-"""What stands in a run folder, read without torch: settings, metrics, time, and whether it still runs."""
+"""What is in a run folder, read without torch: settings, metrics, time, and whether it still runs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _inner(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:  # a folder that nobody lets us see holds nothing for us
+    except OSError:  # a folder that cannot be read holds nothing for us
         return []
     return [folder / name for name in inner if not name.startswith(".")]
 
@@ -146,7 +146,7 @@ def _dated(folder: Path) -> list[str]:
 
 
 def read_recipe(folder: Path) -> dict[str, Json]:
-    """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: it cannot be read, or is no recipe."""
+    """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: it cannot be read, or is not a recipe."""
     path = folder / "recipe.yaml"
     text = "".join(line + "\n" for _, line in read_lines(path))
     root, faults = parse(text, shown(path), str(folder), lines=False)
@@ -186,7 +186,7 @@ def read_log(path: Path) -> list[dict[str, Json]]:
 
 
 def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
-    """Epoch -> a value of metrics.jsonl: of `part`, or the training loss where part is "" ; what is no number is left
+    """Epoch -> a value of metrics.jsonl: of `part`, or the training loss where part is ""; what is not a number is left
     out."""
     found: dict[int, float] = {}
     for line in run.epochs:

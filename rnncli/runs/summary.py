@@ -120,7 +120,7 @@ def counts_line(splits: AnySplits) -> str:
 
 
 def closing(job: Job, outcome: Outcome) -> records.Page:
-    """One example step by step, then the network beside its baselines and the control without memory."""
+    """One example step by step, then the network next to its baselines and the control without memory."""
     shown = [*job.task.summarize(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
     shown += [records.Message(note, "note") for note in outcome.notes]
     return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "rnncli/closing/1")

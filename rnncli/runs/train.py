@@ -43,7 +43,7 @@ def run_training(
 ) -> Outcome:
     """Train a job into a run folder (nowhere if None), with baselines and, if the recipe asks, the control.
 
-    on_progress: called after every update and epoch. resume: go on from the folder's checkpoint. Raises StoppedBySignal
+    on_progress: called after every update and epoch. resume: from the folder's checkpoint. Raises StoppedBySignal
     where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once.
     Of several processes only the first writes; the others need a folder only to resume.
     """
@@ -165,7 +165,7 @@ def train(recipe: Recipe | str | Mapping[str, object], *, out: str | None = None
 
     recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default. sets: `a.b=value`
     texts, as after --set. Prints nothing. Raises what load_recipe raises, UsageError (a folder that is not empty),
-    DataError (data that cannot be used), Diverged (the loss is no number), Missing (device, memory), CannotWrite; and
+    DataError (data that cannot be used), Diverged (the loss is not finite), Missing (device, memory), CannotWrite; and
     StoppedBySignal after Ctrl-C, when everything so far is saved.
 
     >>> run = train("hello", sets=["train.control=false"])

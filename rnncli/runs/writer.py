@@ -1,4 +1,4 @@
-"""What a run folder keeps while training goes on, and how that is put back when it goes on."""
+"""What a run folder keeps during training, and how that is restored on resuming."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOGS = ("metrics.jsonl", "timing.jsonl")
 
 
 class Writer:
-    """Writes a run folder while training goes on. One process at a time: the folder is locked."""
+    """Writes a run folder during training. One process at a time: the folder is locked."""
 
     def __init__(self, folder: Path, job: Job) -> None:
         self.folder = folder
@@ -78,7 +78,7 @@ class Writer:
         self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
 
     def checkpoint(self, state: TrainState, parts: Sequence[bytes]) -> None:
-        """Everything needed to go on from here, and the best weights so far. parts: own_part of every process."""
+        """Everything needed to resume from here, and the best weights so far. parts: own_part of every process."""
         self.manifest.write(self._state(state, parts))
         self.saved = time.monotonic()
 
@@ -175,7 +175,7 @@ def environment(job: Job) -> dict[str, Json]:
 
 
 def _origins(recipe: Recipe) -> dict[str, Json]:
-    """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are no default."""
+    """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are not defaults."""
     rows = print_config(recipe.document, recipe.config).rows
     return {str(key): str(origin) for key, _, origin in rows if origin != "default"}
 

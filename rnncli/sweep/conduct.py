@@ -89,7 +89,7 @@ def begin(plan: Plan, out: str | None, jobs: int, storage: str = "", prune: bool
 
 
 def preview(plan: Plan, out: str | None) -> tuple[list[Row], Path | None]:
-    """What a grid would run, and the folder that it would go on with; nothing is written."""
+    """What a grid would run, and the folder that it would resume; nothing is written."""
     matches = matches_of(plan)
     folder = find_folder(plan, out)
     return rows_of_runs(plan, runs_of(plan, folder or Path("."), matches), matches), folder

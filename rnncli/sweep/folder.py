@@ -1,4 +1,4 @@
-"""The folder of a sweep: sweep.json says what it is of, so that the same command goes on with it and another one is
+"""The folder of a sweep: sweep.json says what it is of, so that the same command resumes it and another one is
 refused. A sweep may grow (more seeds, values or trials); nothing else may change.
 
     sweeps/hello-001/sweep.json                           the settings
@@ -84,7 +84,7 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
 
 
 def find_folder(plan: Plan, out: str | None) -> Path | None:
-    """The folder that open_folder would go on with, None where it would make one: for --dry-run."""
+    """The folder that open_folder would resume, None where it would make one: for --dry-run."""
     wanted = settings_of(plan)
     if out is not None:
         found = read_settings(Path(out))
@@ -164,7 +164,7 @@ def read_settings(folder: Path) -> Settings | None:
             found["match_params"],
         )
     except (ValueError, LookupError) as error:
-        raise DataError(tr("is damaged: these are no settings of a sweep"), where=str(folder / FILE)) from error
+        raise DataError(tr("is damaged: these are not the settings of a sweep"), where=str(folder / FILE)) from error
 
 
 def _text(settings: Settings) -> str:

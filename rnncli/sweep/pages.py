@@ -39,7 +39,7 @@ def opening(plan: Plan, folder: Path, went_on: bool, jobs: int) -> Page:
                 cores=trn("{n} core", "{n} cores", n=usable_cores()),
             )
         ),
-        Message(tr("goes on in {folder}", folder=folder) if went_on else tr("into {folder}", folder=folder), "note"),
+        Message(tr("resuming in {folder}", folder=folder) if went_on else tr("into {folder}", folder=folder), "note"),
     ]
     if jobs > usable_cores():
         lines.append(
@@ -84,7 +84,7 @@ def listing(plan: Plan, rows: Sequence[Row], folder: Path | None) -> Page:
         )
     ]
     if folder is not None:
-        said.append(Message(tr("goes on in {folder}", folder=folder), "note"))
+        said.append(Message(tr("resuming in {folder}", folder=folder), "note"))
     table = Table("trials", columns, cells, cut_rows=MOST_ROWS)
     return Page("rnncli/sweep-plan/1", _title(plan), [table, *said], _config(plan, folder))
 
@@ -100,7 +100,7 @@ def space_listing(plan: Plan, folder: Path | None) -> Page:
     )
     said: list[Record] = [table, Message(count)]
     if folder is not None:
-        said.append(Message(tr("goes on in {folder}", folder=folder), "note"))
+        said.append(Message(tr("resuming in {folder}", folder=folder), "note"))
     return Page("rnncli/sweep-plan/1", _title(plan), said, _config(plan, folder))
 
 

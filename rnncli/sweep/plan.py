@@ -261,7 +261,7 @@ def parse_space(key: str, text: str) -> Space:
         low = high = float("nan")
     if not (abs(low) < 1e300 and abs(high) < 1e300 and low < high and (kind != "log" or low > 0)):
         raise UsageError(
-            tr("{text!r} is no range: two numbers, the smaller one first", text=text),
+            tr("{text!r} is not a range: two numbers, the smaller one first", text=text),
             where=f"--search {key}",
             todo=tr("log: wants numbers above 0, int: whole ones"),
         )

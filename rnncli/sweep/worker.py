@@ -76,7 +76,7 @@ class Watch:
 
 
 def work(request: Request, tell: Tell, answers: IO[str]) -> None:
-    """Train the run that was asked for, or go on with it, and tell how it ended."""
+    """Train the run that was asked for, or resume it, and tell how it ended."""
     folder = Path(request["folder"])
     try:
         folder.mkdir(parents=True, exist_ok=True)

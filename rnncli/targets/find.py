@@ -47,7 +47,7 @@ def _found(word: str) -> Target:
 
 
 def _runs_below(folder: Path) -> str:
-    """What to name instead of a folder that is no run: the runs of a sweep or of a folder of runs, if it is one."""
+    """What to name instead of a folder that is not a run: the runs of a sweep or of a folder of runs, if it is one."""
     found = sorted(folder.glob("*/seed-*/recipe.yaml")) or sorted(folder.glob("*/recipe.yaml"))
     if not found:
         return tr("see: ls {folder}", folder=shlex.quote(str(folder)))

@@ -130,7 +130,7 @@ class Algorithms(Task[Config, Fitted, Part]):
         return found
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The commonest answer to each symbol, or the mean answer: no network without memory can pass it by much."""
+        """The most frequent answer to each symbol, or the mean answer: no network without memory beats it by much."""
         import torch
 
         problem = config.data.rule
@@ -161,7 +161,7 @@ class Algorithms(Task[Config, Fitted, Part]):
             found[group or name] = float(torch.cat(verdicts).mean())
         if problem.kind == "number":
             return [Baseline(tr("mean answer"), found, tr("always the same number"))]
-        about = tr("the commonest answer to each")
+        about = tr("the most frequent answer to each")
         return [Baseline(tr("symbol alone"), found, about)]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:

@@ -181,7 +181,7 @@ class PredictOptions:
                 known = ", ".join(_option(other) for other in read)
                 raise UsageError(
                     tr("this task does not read {option}", option=_option(name)),
-                    todo=tr("it reads {options}", options=known) if known else tr("leave it away"),
+                    todo=tr("it reads {options}", options=known) if known else tr("omit it"),
                 )
 
 
@@ -205,7 +205,7 @@ class Prediction:
 class Names:
     """What the numbers of a batch mean to a person.
 
-    inputs: the token of each number in batch.inputs, None where a step is no token (audio, frames, series). answers:
+    inputs: the token of each number in batch.inputs, None where a step is not a token (audio, frames, series). answers:
     the name of each score, in the order of the last axis of Outputs.scores; None where scores are plain numbers.
     """
 
@@ -381,7 +381,7 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         raise UsageError(
             tr("task {name} measures its own data only", name=config.task),
             where="--data",
-            todo=tr("leave --data away"),
+            todo=tr("omit --data"),
         )
 
     def suits(self, look: Look, config: ConfigT) -> Suited | None:

@@ -97,4 +97,4 @@ def mistakes(counts: Tensor, labels: Sequence[str]) -> Record:
         Column("count", tr("rows"), "count"),
     ]
     table = [[labels[i], labels[j], n] for (i, j), n in most]
-    return Table("confusion", columns, table, title=tr("the commonest mistakes"))
+    return Table("confusion", columns, table, title=tr("the most frequent mistakes"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
-# files of this folder that are no tasks
+# files of this folder that are not tasks
 SHARED = ("base", "entities", "forecasts", "labels", "one_label", "propose", "registry", "tag_tables", "tagger")
 
 

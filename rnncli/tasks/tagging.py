@@ -157,9 +157,11 @@ class Tagging(Task[Config, Fitted, Part]):
             answers = ([best.get(token, often) for token in row.tokens] for row in tested.rows)
             metrics = {**_entities(tested, answers).metrics(), **metrics}
         if part == "train":
-            about = tr("the commonest label of each token: no net without memory can pass it on its training data")
+            about = tr(
+                "the most frequent label of each token: no network without memory can beat it on the training data"
+            )
         else:
-            about = tr("the commonest label of each token in training; unknown tokens: {label}", label=often)
+            about = tr("the most frequent label of each token in training; unknown tokens: {label}", label=often)
         return [Baseline(tr("most frequent label"), metrics, about)]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:

@@ -189,7 +189,7 @@ class Transcription(Task[Config, Fitted, Part]):
             yield from _greedy(outputs, fitted)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The commonest text of the training part as the answer to everything."""
+        """The most frequent text of the training part as the answer to everything."""
         train: Part = splits.train
         tested: Part = splits.part(part)
         often = most_frequent(Counter(clip.text for clip in train.rows.clips))

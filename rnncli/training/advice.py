@@ -26,7 +26,7 @@ def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
     losses = [json_object(line[outcome.on])["loss"] for line in history]
     falling = outcome.on == "validation" and not _perfect(job, outcome) and still_falling(losses)
     command = _going_on(job, outcome) if falling else ""
-    found = [Advice("still falling", tr("go on: the loss was still falling"), command)] if command else []
+    found = [Advice("still falling", tr("train longer: the loss was still falling"), command)] if command else []
     empty, answered = _empty(job, outcome.on)
     if answered and empty >= EMPTY * answered:
         what = trn(
@@ -89,7 +89,7 @@ def _going_on(job: Job, outcome: Outcome) -> str:
 
 def _empty(job: Job, part: str) -> tuple[int, int]:
     """Of the answers to the first rows of a part: how many are empty, and how many there are; (0, 0) for a task whose
-    answers are no texts."""
+    answers are not texts."""
     splits = job.splits
     found = list(islice(job.task.answers(job.config, job.model, splits.part(part), splits.fitted), ANSWERS))
     return sum(not answer.strip() for answer in found), len(found)

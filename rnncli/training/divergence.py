@@ -1,4 +1,4 @@
-"""A loss or a gradient that is no number: where it came from, in words."""
+"""A loss or a gradient that is not a number: where it came from, in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rnncli.training.state import TrainState
 
 
 def require_finite(job: Job, state: TrainState) -> None:
-    """Diverged where the weights or the epoch's loss are no numbers: such a state is never kept."""
+    """Diverged where the weights or the epoch's loss are not finite: such a state is never kept."""
     bad = bad_tensor(job.model)
     if bad or not math.isfinite(float(state.total)):
         what = tr("the loss became {loss}", loss=float(state.total))
@@ -30,14 +30,14 @@ def bad_tensor(model: nn.Module) -> str:
 
 
 def require_an_update(job: Job, state: TrainState) -> None:
-    """Diverged where the epoch's loss is no number, or, with on_nan: skip, where every update was skipped."""
+    """Diverged where the epoch's loss is not finite, or, with on_nan: skip, where every update was skipped."""
     if not state.count:
         raise diverged(job, state, tr("no batch of this epoch has a loss and gradients that are numbers"), "")
     require_finite(job, state)
 
 
 def first_bad(job: Job, carry: State | None, batch: Batch) -> str:
-    """Where a loss that is no number came from: a weight, the input, or the first module with such an output."""
+    """Where a loss that is not a number came from: a weight, the input, or the first module with such an output."""
     here = _first_bad_here(job, carry, batch) if batch.size else ""
     found = job.group.all_gather_text(here)  # the rows it came from are those of one process
     return next(filter(None, found), tr("the loss"))
@@ -78,7 +78,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def first_bad_gradient(model: nn.Module) -> str:
-    """Gradients flow from the loss to the input: the last parameter whose gradient is no number went bad first."""
+    """Gradients flow from the loss to the input: the last parameter whose gradient is not finite went bad first."""
     names = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
     # Each gradient may be a number and their norm be none.
     return tr("the gradient of {name}", name=names[-1]) if names else tr("the norm of all gradients")

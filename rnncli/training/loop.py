@@ -34,7 +34,7 @@ PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every 
 
 @dataclass
 class Progress:
-    """Where training stands. event: `step` after every update, `epoch` after every epoch, `end` once.
+    """Where training is. event: `step` after every update, `epoch` after every epoch, `end` once.
 
     loss: mean over the epoch so far, read only when asked for (on a GPU, reading waits for it). metrics: of the
     held-out part, at `epoch` and `end`. watch: the task's few words on what it answers, before the epoch. counted: what
@@ -115,10 +115,10 @@ def make_schedule(
 def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
     """Train until the recipe's limits; yields after every update and every epoch, and an `end`.
 
-    state: where to go on from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
+    state: where to resume from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
     it at any of them. A limit of steps or time cuts an epoch short: the `step` that says `stopped` is the place to go
     on from; the model is then measured as it is. Once the iteration ends the model has the weights of the best epoch.
-    Raises Diverged: a loss or a gradient that is no number.
+    Raises Diverged: a loss or a gradient that is not a number.
     """
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
@@ -185,7 +185,7 @@ def measured(job: Job) -> Metrics:
 
 
 def stop_reason(train: TrainSection, state: TrainState) -> str:
-    """Why training must not go on from here, other than that all epochs are done; "" where it may."""
+    """Why training must not continue from here, other than that all epochs are done; "" where it may."""
     if train.max_steps and state.step >= train.max_steps:
         return tr("max_steps reached")
     if train.max_time and state.seconds >= train.max_time:
@@ -214,7 +214,7 @@ def groups(batches: Iterator[Batch], n: int) -> Iterator[list[Batch]]:
 
 def update(job: Job, state: TrainState, *batches: Batch) -> None:
     """One update: loss, gradients, clipping, optimizer; the state moves on. Of several batches the gradients are added
-    up, and are those of one batch with all their rows. With on_nan: skip, batches whose loss or gradient is no number
+    up, and are those of one batch with all their rows. With on_nan: skip, batches whose loss or gradient is not finite
     move on without an update, and the next go on from the carry before them. So do those whose gradients fp16 cannot
     hold, and the loss is scaled up less from there."""
     train = job.config.train
@@ -248,7 +248,7 @@ def update(job: Job, state: TrainState, *batches: Batch) -> None:
 
 def _add_gradients(job: Job, state: TrainState, batches: Sequence[Batch], look: bool) -> Loss | None:
     """The gradients of the mean loss over all batches, left with the parameters; the loss over all processes as a sum,
-    its count and the last carry. None where a loss is no number, which is looked at if `look`. Raises Diverged."""
+    its count and the last carry. None where a loss is not finite, which is looked at if `look`. Raises Diverged."""
     state.optimizer.zero_grad(set_to_none=True)
     found, parts = Loss(zero(), 0.0, state.carry), 0.0
     for batch in (batch.to(job.device) for batch in batches):

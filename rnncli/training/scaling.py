@@ -37,7 +37,7 @@ def step(scaler: Scaler, optimizer: torch.optim.Optimizer) -> None:
 
 
 def lowered(scaler: Scaler, optimizer: torch.optim.Optimizer) -> bool:
-    """Of gradients that are no numbers: whether a smaller scale, set here, may help. At a scale of 1 it may not."""
+    """Of gradients that are not finite: whether a smaller scale, set here, may help. At a scale of 1 it may not."""
     if scaler is None or scaler.get_scale() <= 1:
         return False
     step(scaler, optimizer)

@@ -1,4 +1,4 @@
-"""What training needs to go on from where it stands."""
+"""What training needs to resume from where it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def zero() -> Tensor:
 
 @dataclass
 class TrainState:
-    """All that training needs to go on from here: what a checkpoint holds, beside torch's random state.
+    """All that training needs to resume from here: what a checkpoint holds, beside torch's random state.
 
     loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
     scaler: with fp16, of the loss, so that small gradients are not lost.

@@ -35,7 +35,7 @@ STEPS = 20  # of a random sequence, where there is no data
 class Subject:
     """title: as the person typed it. origin: where its weights come from. command: what to type for it.
 
-    model: as the task builds it: model(batch) -> Outputs. task, config, fitted: None for weights of somebody else.
+    model: as the task builds it: model(batch) -> Outputs. task, config, fitted: None for foreign weights.
     tables: embeddings that lie beside foreign weights. notes: what is not known.
     """
 
@@ -105,7 +105,7 @@ class Subject:
         return reading[-1] if reading and "decoder" not in reading[-1].path else made.cores[0]
 
     def labels(self, core: CoreTrace, row: int = 0) -> list[str] | None:
-        """The token of each step of a core, None where its steps are no tokens.
+        """The token of each step of a core, None where its steps are not tokens.
 
         A core in a decoder is labelled by what it should write, or by what it wrote where there is no target.
         """
@@ -287,7 +287,7 @@ def subject_of_weights(
     seed: int = 0,
     tables: Mapping[str, Tensor] | None = None,
 ) -> Subject:
-    """A core out of somebody's weights, over `batch` (inputs (T, B, I)) or a random sequence drawn from `seed`."""
+    """A core out of given weights, over `batch` (inputs (T, B, I)) or a random sequence drawn from `seed`."""
     with torch.device("meta"), quiet_projections(core.spec):
         module = make_core(core.spec)
     module.load_state_dict(dict(core.state), assign=True)

@@ -36,7 +36,7 @@ class Options:
     lags: int | None = None
 
     def given(self) -> list[str]:
-        """The names of the options that somebody set."""
+        """The names of the options that were set."""
         return [name for name, value in vars(self).items() if value is not None]
 
 

@@ -1,4 +1,4 @@
-"""automaton: the states of h that a network visits on a regular language, as an automaton, beside the smallest one."""
+"""automaton: the states of h that a network visits on a regular language, as an automaton, next to the smallest one."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _written(word: tuple[int, ...], automaton: Automaton) -> str:
 
 
 def _diagram(found: Extracted, visits: Visits, names: list[str]) -> Diagram:
-    """The states in the plane of h's first two principal components; the start, which is no visit, at h_0 = 0."""
+    """The states in the plane of h's first two principal components; the start, which is not a visit, at h_0 = 0."""
     own, states = found.automaton, found.state_of.tolist()
     places, explained = plane(torch.cat([visits.h, torch.zeros_like(visits.h[:1])]))
     *points, start = [(x, y) for x, y in places.tolist()]

@@ -1,4 +1,4 @@
-"""engines: the same weights run by every engine, beside the cell loop in float64: outputs, states, every gradient."""
+"""engines: the same weights run by every engine, next to the cell loop in float64: outputs, states, every gradient."""
 
 from __future__ import annotations
 

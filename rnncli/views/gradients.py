@@ -1,4 +1,4 @@
-"""gradients: how much of a loss reaches each earlier step, through time, beside what `output.grad` shows."""
+"""gradients: how much of a loss reaches each earlier step, through time, next to what `output.grad` shows."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
     """vanishing, stable or exploding, with its number."""
     if not all(math.isfinite(value) for value in values):
         return trn(
-            "exploding: {name} is no finite number at {n} step",
-            "exploding: {name} is no finite number at {n} steps",
+            "exploding: {name} is not finite at {n} step",
+            "exploding: {name} is not finite at {n} steps",
             name=name,
             n=_unfinite(values),
         )

@@ -65,7 +65,7 @@ class Curve:
 
     @cached_property
     def memory(self) -> int | None:
-        """The last lag at or above SHARE of the peak; None where nothing is felt at all or a norm is no number."""
+        """The last lag at or above SHARE of the peak; None where nothing is felt at all or a norm is not finite."""
         if self.peak == 0 or not all(math.isfinite(v) for v in self.norms):
             return None
         return max(k for k, v in enumerate(self.norms) if v >= SHARE * self.peak)
@@ -106,7 +106,7 @@ def jacobian_curve(core: CoreTrace, layer: int, direction: int, lags: int | None
         raise UsageError(
             tr("the last steps alone tell of a core that reads whole sequences in one direction"),
             where="--lags",
-            todo=tr("leave it away, or give a shorter --input"),
+            todo=tr("omit it, or give a shorter --input"),
         )
     window = _last_steps(core, lags) if whole else None
     squares = _step_by_step(core, row, vectors) if window is None else follow(_backward(core, window, row, vectors))

@@ -1,4 +1,4 @@
-"""states: which row of h_n is which layer and direction, and where it stands in `output`."""
+"""states: which row of h_n is which layer and direction, and where it is in `output`."""
 
 from __future__ import annotations
 

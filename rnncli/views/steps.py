@@ -134,7 +134,7 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
 def _both_forms(
     subject: Subject, made: Trace, core: CoreTrace, step: Step, layer: int, direction: int, options: Options
 ) -> list[Record]:
-    """torch's GRU beside the paper's, same weights, same input."""
+    """torch's GRU next to the paper's, same weights, same input."""
     paper = trace(subject.model, subject.batch, check=False, step=step)
     name = f"{made.prefix(core)}{place(layer, direction)}.h"
     ours, theirs = made[name][:, 0], paper[name][:, 0]

@@ -175,8 +175,8 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     if cell is not None and cell not in fitting:
         raise UsageError(
             trn(
-                "these weights are no {cell}: {n} row is {gates}·H",
-                "these weights are no {cell}: {n} rows are {gates}·H",
+                "these weights are not of {cell}: {n} row is {gates}·H",
+                "these weights are not of {cell}: {n} rows are {gates}·H",
                 n=rows,
                 cell=cell,
                 gates=rows // hidden_size,
@@ -220,7 +220,7 @@ def _refuse(name: str, tensor: Tensor, where: str) -> None:
     matrix = name.startswith(("weight_ih", "weight_hr"))  # of other names some are vectors
     if not tensor.is_floating_point() or not dense or not 1 + matrix <= tensor.dim() <= 2 or not tensor.numel():
         kind = tensor.dtype if dense else tensor.layout
-        raise DataError(tr("{name} is no weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
+        raise DataError(tr("{name} is not a weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
                         where=where)  # fmt: skip
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise DataError(

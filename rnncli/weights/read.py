@@ -87,7 +87,7 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
         with utf8_path(path) as name:
             return load_file(name)
     except SafetensorError as error:
-        raise DataError(tr("this is no whole safetensors file: {why}", why=error), where=str(path)) from error
+        raise DataError(tr("not a complete safetensors file: {why}", why=error), where=str(path)) from error
 
 
 def _pickled(path: Path) -> object:
@@ -111,7 +111,7 @@ def _pickled(path: Path) -> object:
         struct.error, zipfile.BadZipFile,
     ) as error:  # fmt: skip
         why = " ".join(str(error).split())[:200]
-        raise DataError(tr("this is no whole file of weights: {why}", why=why), where=str(path)) from error
+        raise DataError(tr("not a complete weight file: {why}", why=why), where=str(path)) from error
 
 
 def _flat(value: object, prefix: str) -> Iterator[tuple[str, Tensor]]:

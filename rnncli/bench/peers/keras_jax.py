@@ -1,4 +1,4 @@
-"""Keras 3 on JAX: keras.layers.SimpleRNN, GRU and LSTM; the training loop is `model.fit` as anybody calls it.
+"""Keras 3 on JAX: keras.layers.SimpleRNN, GRU and LSTM; the training loop is `model.fit` as users call it.
 
 Keras keeps weights transposed, has one bias where torch has two (GRU: two), and orders a GRU's gates z, r, n. The
 layers are (B, T, .): the data is laid out so beforehand, which costs nothing while it is timed.

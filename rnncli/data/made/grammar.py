@@ -151,7 +151,7 @@ def tagged_sentences(count: int, seed: int) -> list[Tagged]:
 
 
 def conllu(sentences: Sequence[Tagged], name: str) -> str:
-    """The sentences as CoNLL-U: UPOS, and Number of nouns; the columns nobody filled in hold `_`."""
+    """The sentences as CoNLL-U: UPOS, and Number of nouns; the columns left empty hold `_`."""
     lines = []
     for i, sentence in enumerate(sentences, 1):
         lines.append(f"# sent_id = {name}-{i}")

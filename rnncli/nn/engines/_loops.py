@@ -1,7 +1,7 @@
-"""The time loops of the compiled engine: numba functions around a matrix product that somebody else brings.
+"""The time loops of the compiled engine: numba functions around a matrix product that someone else provides.
 
 The rows of a batch are independent of each other, so the batch is cut into shares, and one thread runs all T steps of a
-share: nobody waits within a sequence. What h_(t-1) adds to the sums of step t is a product of a BLAS, called by its
+share: no thread waits within a sequence. What h_(t-1) adds to the sums of step t is a product of a BLAS, called by its
 address (`_products.py`); what is done number by number is in `_vectors.py`.
 
 Every function exists twice: for several shares at once (`prange`), and for one, where the pool of threads sleeps.

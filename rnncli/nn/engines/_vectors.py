@@ -214,7 +214,7 @@ def gru(v: Vectors) -> None:
 
 
 def gru_answer(v: Vectors) -> None:
-    """The same where nobody wants the gates. W_hh h for r | z | q; sums by x; h_(t-1); h_t, to be filled; b_hh."""
+    """The same where the gates are not needed. W_hh h for r | z | q; sums by x; h_(t-1); h_t, to be filled; b_hh."""
     r, z = v.sigmoid(v.add(v[0, 0], v[1, 0])), v.sigmoid(v.add(v[0, 1], v[1, 1]))
     n = v.tanh(v.add(v[1, 2], v.mul(r, v.add(v[0, 2], v[4, 2]))))
     v[3, 0] = v.add(n, v.mul(z, v.sub(v[2, 0], n)))
@@ -245,7 +245,7 @@ def lstm(v: Vectors) -> None:
 
 
 def lstm_answer(v: Vectors) -> None:
-    """The same where nobody wants the gates: sums of i | f | g | o; c_(t-1) -> c_t; h_t, to be filled."""
+    """The same where the gates are not needed: sums of i | f | g | o; c_(t-1) -> c_t; h_t, to be filled."""
     i, f, g, o = v.sigmoid(v[0, 0]), v.sigmoid(v[0, 1]), v.tanh(v[0, 2]), v.sigmoid(v[0, 3])
     c = v.add(v.mul(f, v[1, 0]), v.mul(i, g))
     v[1, 0], v[2, 0] = c, v.mul(o, v.tanh(c))

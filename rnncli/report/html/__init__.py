@@ -112,7 +112,7 @@ def _series(record: Series, figures: list[Json]) -> Markup:
     if not any(value is not None for values in lines.values() for value in values):
         return _figure(record.title, note=tr("(no values)"))
     table = _table_of_series(record)
-    if len(record.x) == 1 and table is not None:  # a point is no curve
+    if len(record.x) == 1 and table is not None:  # a single point makes no curve
         return _figure(record.title, table)
     figures.append(
         {

@@ -88,7 +88,7 @@ class LabelledInput(ABC, Generic[FittedT, RowsT]):
         """The model's first stage, and the length of x_t that it gives."""
 
     def token_names(self, fitted: FittedT) -> Sequence[str] | None:
-        """The token of each number in a batch; None where a step is no token."""
+        """The token of each number in a batch; None where a step is not a token."""
         return None
 
     @abstractmethod

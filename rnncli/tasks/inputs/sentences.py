@@ -228,7 +228,7 @@ class SentenceInput:
             raise UsageError(
                 tr("this run was trained on inline pairs, which no file holds"),
                 where="--data",
-                todo=tr("leave it away"),
+                todo=tr("omit it"),
             )
         notes: list[str] = []
         rows = _sentences([path], self.data, notes)[1]
