@@ -36,7 +36,7 @@ def bench(
         list[str] | None,
         typer.Option(
             "--cell",
-            metavar="NAME",
+            metavar="CELL",
             help="Cell type; default: rnn, gru and lstm. Repeatable.",
             rich_help_panel=_WORK,
         ),

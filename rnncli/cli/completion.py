@@ -94,6 +94,13 @@ def _words(words: list[str], context: Context, incomplete: str) -> Offers:
     yield from ((word, "") for word in words)
 
 
+def _cells(context: Context, incomplete: str) -> Offers:
+    """Every cell, one after the other where commas separate several."""
+    from rnncli.names import CELLS
+
+    return _listed(list(CELLS), context, incomplete)
+
+
 def _listed(words: list[str], context: Context, incomplete: str) -> Offers:
     """One more word of a list with commas."""
     before, comma, _ = incomplete.rpartition(",")
@@ -193,6 +200,7 @@ _OFFERS: dict[str, Callable[[Context, str], Offers]] = {
     "TARGET": _targets,
     "RUN": _runs,
     "VIEW": _views,
+    "CELL": _cells,
     "PATH": _data,
     "KEY=VALUE": _keys,
     "KEY=A,B": _keys,

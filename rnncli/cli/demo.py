@@ -52,8 +52,8 @@ def demo(
         str | None,
         typer.Option(
             "--cell",
-            metavar="rnn|lstm|gru|feedforward",
-            help="Cell type; default: rnn. A comma-separated list compares cells.",
+            metavar="CELL",
+            help="Cell type, such as lstm or mingru; default: rnn. A comma-separated list compares cells.",
             rich_help_panel=_SIZES,
         ),
     ] = None,

@@ -58,7 +58,7 @@ def inspect(
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option("--cell", metavar="rnn|lstm|gru", help="Cell type, for a weight file.", rich_help_panel=_WHAT),
+        typer.Option("--cell", metavar="CELL", help="Cell type, for a weight file.", rich_help_panel=_WHAT),
     ] = None,
     nonlinearity: Annotated[
         str | None,

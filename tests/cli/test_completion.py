@@ -102,6 +102,8 @@ CASES = [
     (["train", "hello", "--device", ""], ["auto", "cpu", "cuda", "mps"]),
     (["train", "hello", "--threads", ""], ["auto"]),
     (["bench", "--against", "jax,o"], ["jax,onnxruntime"]),
+    (["demo", "--cell", "gru,min"], ["gru,mingru", "gru,minlstm"]),
+    (["inspect", "weights.pt", "--cell", "sl"], ["slstm"]),
     (["train", "names", "--data", "builtin:nam"], ["builtin:names"]),
     (["train", "hello", "--set", "model.num"], ["model.num_layers=", "model.num_layers=1"]),
     (["train", "hello", "--set", "model.cell=g"], ["model.cell=gru"]),
