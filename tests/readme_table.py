@@ -1,5 +1,5 @@
-"""The README's tables of recipes and of state tracking, made from the evidence files, and its list of views, made from
-the view files, by `python tests/readme_table.py`."""
+"""The documentation's tables of recipes and of state tracking, made from the evidence files by
+`python -m tests.readme_table`."""
 
 import json
 import re
@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rnncli.tasks import load_recipe
-from rnncli.views import VIEWS as OURS
-from rnncli.views import about_views
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- recipes: .*? -->\n).*?(<!-- end of recipes -->)", re.S)
-VIEWS = re.compile(r"(<!-- views: .*? -->\n).*?(<!-- end of views -->)", re.S)
 TRACKING = re.compile(r"(<!-- state tracking: .*? -->\n).*?(<!-- end of state tracking -->)", re.S)
+PAGES = [ROOT / "docs" / "explanation" / name for name in ("results.md", "state-tracking.md")]
 LENGTHS = ("T=40", "T=400")  # the longest of training, and ten times that
-HEAD = "| recipe | metric | this network | the best beside it | CPU time |\n|---|---|---|---|---|\n"
+HEAD = "| recipe | metric | this network | best baseline or other cell | CPU time |\n|---|---|---|---|---|\n"
 
 
 def document(name: str) -> dict[str, Any]:
@@ -75,23 +73,11 @@ def state_tracking() -> str:
     return "".join(lines)
 
 
-def views() -> str:
-    """Our own views, not those of packages that happen to be installed."""
-    lines = [
-        f"| `{name}` | {group} | {about} |\n"
-        for group, listed in about_views().items()
-        for name, about in listed
-        if name in OURS.files
-    ]
-    return "| view | about | shows |\n|---|---|---|\n" + "".join(lines)
-
-
 def with_table(text: str) -> str:
-    text = VIEWS.sub(lambda found: found[1] + views() + found[2], text)
     text = TRACKING.sub(lambda found: found[1] + state_tracking() + found[2], text)
     return BLOCK.sub(lambda found: found[1] + table() + found[2], text)
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,7 +11,7 @@ from tests import recipe_results
 from tests.recipe_results import RECIPES, RESULTS, ROOT, Figure, block, problems, with_results
 
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in RECIPES}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -76,7 +76,7 @@ def table(heading: str) -> list[list[str]]:
 def test_the_readmes_table_of_texts() -> None:
     document = json.loads((ROOT / "tests" / "evidence" / "streaming.json").read_text(encoding="utf-8"))
     found = document["training, characters"]
-    rows = table("| text | peak memory | processor time a token | first start |")
+    rows = table("| text | peak memory | processor time per token | first start |")
     assert len(rows) == 3
     for size, memory, a_token, start in rows:
         entry = found[size]

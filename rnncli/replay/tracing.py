@@ -33,10 +33,11 @@ class Trace:
 
     A name that is not there raises KeyError with the names that are.
 
-    >>> import torch, rnncli
-    >>> made = rnncli.trace(torch.nn.LSTM(4, 2), torch.randn(3, 1, 4))
-    >>> isinstance(made, Trace), made["l0.fwd.c"].shape
-    (True, torch.Size([3, 1, 2]))
+    Examples:
+        >>> import torch, rnncli
+        >>> made = rnncli.trace(torch.nn.LSTM(4, 2), torch.randn(3, 1, 4))
+        >>> isinstance(made, Trace), made["l0.fwd.c"].shape
+        (True, torch.Size([3, 1, 2]))
     """
 
     def __init__(self, model: nn.Module, cores: list[CoreTrace], result: Any, keep: Keep) -> None:
@@ -224,12 +225,13 @@ def trace(
     (the meta device), or gradients are wanted of weights that were made in inference mode; where a patch names
     what is not there, or what its cell's step does not let be changed.
 
-    >>> import torch
-    >>> made = trace(torch.nn.GRU(4, 2), torch.randn(3, 1, 4))  # x (T, B, I)
-    >>> made["l0.fwd.gate.z"].shape  # (T, B, H)
-    torch.Size([3, 1, 2])
-    >>> all(check.ok for check in made.checks)
-    True
+    Examples:
+        >>> import torch
+        >>> made = trace(torch.nn.GRU(4, 2), torch.randn(3, 1, 4))  # x (T, B, I)
+        >>> made["l0.fwd.gate.z"].shape  # (T, B, H)
+        torch.Size([3, 1, 2])
+        >>> all(check.ok for check in made.checks)
+        True
     """
     how = How(Keep(steps, units), step, ())
     run = _Run(model, inputs, kwargs, call)

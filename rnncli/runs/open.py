@@ -68,9 +68,10 @@ def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
     path: a folder, a name under runs/, or `last`. sets: `a.b=value` texts, as after --set; the weights must still fit.
     Raises UsageError (no such run), DataError (a file of it that cannot be used).
 
-    >>> run = open_run("last")
-    >>> run.result()["metrics"]["accuracy"], run.model.training
-    (1.0, False)
+    Examples:
+        >>> run = open_run("last")
+        >>> run.result()["metrics"]["accuracy"], run.model.training
+        (1.0, False)
     """
     folder = find_run(str(path))
     for name in (*OPENED, *LOGS):

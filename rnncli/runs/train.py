@@ -168,9 +168,10 @@ def train(recipe: Recipe | str | Mapping[str, object], *, out: str | None = None
     DataError (data that cannot be used), Diverged (the loss is not finite), Missing (device, memory), CannotWrite; and
     StoppedBySignal after Ctrl-C, when everything so far is saved.
 
-    >>> run = train("hello", sets=["train.control=false"])
-    >>> run.folder.name, run.result()["metrics"]["accuracy"]
-    ('hello-001', 1.0)
+    Examples:
+        >>> run = train("hello", sets=["train.control=false"])
+        >>> run.folder.name, run.result()["metrics"]["accuracy"]
+        ('hello-001', 1.0)
     """
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, sets)
     job = prepare(loaded)
