@@ -215,8 +215,10 @@ def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[s
     recipe = load_recipe(name, [text for text in sets if text.startswith(WRITTEN)])
     found = recipe.task.suggest_settings(parts_in(path).get("train", [path])[0], recipe.config)
     exact = {key: Verbatim(value) if isinstance(value, str) else value for key, value in found.items()}
-    notes = found.notes if isinstance(found, Suggested) else []
-    return _unless_typed({"data.path": path, **exact}, sets), notes
+    values = _unless_typed({"data.path": path, **exact}, sets)
+    if not isinstance(found, Suggested):
+        return values, []
+    return values, [*found.notes, *(f"{key}: {why}" for key, why in found.reasons.items() if key in values)]
 
 
 def _unless_typed(values: Mapping[str, Json], sets: list[str]) -> dict[str, tuple[str, Json]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rnncli.cells import State
 from rnncli.data.batch import Batch
-from rnncli.nn.frontends import rows_of
+from rnncli.nn.frontends import Rows, rows_of
+from rnncli.nn.ngrams import NgramScores
 from rnncli.nn.recurrent import Core, reads_tables, run
 from rnncli.nn.weight_drop import dropped
 
@@ -30,10 +32,19 @@ class SequenceModel(nn.Module):
 
     The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes
     numbers by rounding only. weight_drop: the share of its recurrent weights that a training batch does without.
+    ngrams: what is added to the scores of a whole text. outer_dropout: in training, the share of x_t and of what the
+    head reads that is 0, the rest growing by 1 / (1 - p).
     """
 
     def __init__(
-        self, front: nn.Module, rnn: Core, head: nn.Module, engine: str = "auto", weight_drop: float = 0.0
+        self,
+        front: nn.Module,
+        rnn: Core,
+        head: nn.Module,
+        engine: str = "auto",
+        weight_drop: float = 0.0,
+        ngrams: NgramScores | None = None,
+        outer_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.front = front
@@ -41,9 +52,25 @@ class SequenceModel(nn.Module):
         self.head = head
         self.engine = engine
         self.weight_drop = weight_drop
+        self.ngrams = ngrams
+        self.outer_dropout = outer_dropout
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        x, lengths = rows_of(self.front, batch) if reads_tables(self.engine) else self.front(batch)
+        x, lengths = self._input(batch)
         with dropped(self.rnn, self.weight_drop if self.training else 0.0):
             output, last = run(self.rnn, x, lengths, state, engine=self.engine)
-        return Outputs(self.head(output, last, lengths), last, lengths)
+        scores = self.head(self._thinned(output), tuple(map(self._thinned, last)), lengths)
+        if self.ngrams is not None:
+            scores = scores + self.ngrams(batch.inputs, batch.lengths)
+        return Outputs(scores, last, lengths)
+
+    def _input(self, batch: Batch) -> tuple[Tensor | Rows, Tensor | None]:
+        if self.training and self.outer_dropout:
+            x, lengths = self.front(batch)
+            return self._thinned(x), lengths
+        found: tuple[Tensor | Rows, Tensor | None]
+        found = rows_of(self.front, batch) if reads_tables(self.engine) else self.front(batch)
+        return found
+
+    def _thinned(self, values: Tensor) -> Tensor:
+        return F.dropout(values, self.outer_dropout, self.training) if self.outer_dropout else values

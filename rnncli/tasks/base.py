@@ -241,11 +241,14 @@ class Suited:
 
 
 class Suggested(dict[str, Json]):
-    """What a file suggests for a recipe, and sentences on what was passed over."""
+    """What a file suggests for a recipe, sentences on what was passed over, and why a key has its value."""
 
-    def __init__(self, settings: Mapping[str, Json], notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, settings: Mapping[str, Json], notes: Sequence[str] = (), reasons: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(settings)
         self.notes = list(notes)
+        self.reasons = dict(reasons or {})
 
 
 class Task(ABC, Generic[ConfigT, FittedT, PartT]):

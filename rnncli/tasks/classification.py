@@ -11,11 +11,11 @@ from pydantic import Field
 from rnncli.locale import tr
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
-from rnncli.tasks.base import Better, Splits, Suited
+from rnncli.tasks.base import Better, Splits, Suggested, Suited
 from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput
 from rnncli.tasks.inputs.sound import LabelledSound, NamedSound, suggest_pattern
-from rnncli.tasks.inputs.texts import TextData, TextInput, is_folder
+from rnncli.tasks.inputs.texts import TextData, TextFitted, TextInput, is_folder
 from rnncli.tasks.inputs.tokens import idle_embedding
 from rnncli.tasks.labels import mistakes
 from rnncli.tasks.one_label import AnyPart, OneLabel
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.data.look import Look
+    from rnncli.nn.ngrams import NgramScores
 
 
 class Data(TextData):
@@ -46,6 +47,13 @@ class Model(CoreSection):
     subsampling: Literal[1, 2, 4] = Field(2, description="sound: frames that become one step, by convolutions")
     head: Literal["last", "mean", "max"] = Field(
         "last", description="what is scored: the last states of all directions joined, or outputs pooled over the steps"
+    )
+    ngrams: Annotated[int, Field(ge=0, le=5)] = Field(
+        0,
+        description="text: a linear classifier on runs of 1 to so many tokens is trained next to the network; 0: none",
+    )
+    outer_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="the share of x_t and of what the head reads that is 0 in training"
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
@@ -73,7 +81,7 @@ class Config(RecipeConfig):
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
         text = ("tokens", "min_count", "max_vocab", "max_length", "text", "header", "delimiter")
-        of_text = (*(f"data.{key}" for key in text), "model.input", "model.embedding_size")
+        of_text = (*(f"data.{key}" for key in text), "model.input", "model.embedding_size", "model.ngrams")
         sound = self.data.sound is not None
         for key in of_text if sound else ("model.channels", "model.subsampling"):
             yield key, tr("sound") if sound else tr("text")
@@ -97,6 +105,16 @@ class Classification(OneLabel[Config]):
 
         return {"last": LastState, "mean": MeanPool, "max": MaxPool}[config.model.head](size, num_classes)
 
+    def outer_dropout(self, config: Config) -> float:
+        return config.model.outer_dropout
+
+    def ngrams(self, config: Config, fitted: LabelledFitted) -> NgramScores | None:
+        from rnncli.nn.ngrams import NgramScores
+
+        if not config.model.ngrams or not isinstance(fitted, TextFitted):
+            return None
+        return NgramScores(len(fitted.tokens), len(fitted.labels), config.model.ngrams)
+
     def read(self, config: Config) -> Splits[LabelledFitted, AnyPart]:
         splits = super().read(config)
         if config.train.class_weights == "none":
@@ -116,11 +134,17 @@ class Classification(OneLabel[Config]):
         return suits.labelled_texts(look) or suits.named_sounds(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
-        """A table gives data.header, data.text and data.label; a folder of texts needs nothing; a folder of sound files
-        gives the pattern of their names. Raises DataError: not to be read."""
-        if is_folder(path):
-            return suggest_pattern(path)
-        return TextInput(config.data if config else Data(path=path), "embedding", 1).suggest_settings(path)
+        """A table gives data.header, data.text and data.label; texts, what a token is and which states are scored; a
+        folder of sound files the pattern of their names. Raises DataError: not to be read."""
+        from rnncli.tasks.inputs.token_choice import suggest_reading
+
+        if is_folder(path) and (pattern := suggest_pattern(path)):
+            return pattern
+        data = config.data if config else Data(path=path)
+        found = TextInput(data, "embedding", 1).suggest_settings(path)
+        columns = {key.removeprefix("data."): value for key, value in found.items()}
+        read = suggest_reading(data.model_copy(update=columns), config.model.head if config else "last", path)
+        return Suggested({**found, **read}, reasons=read.reasons)
 
 
 def _balanced(part: AnyPart, num_classes: int) -> Tensor:

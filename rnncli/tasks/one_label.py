@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
+    from rnncli.nn.ngrams import NgramScores
 
 AnyPart = LabelledPart[Any]  # of the input that the recipe chooses
 
@@ -50,6 +51,14 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         from rnncli.nn.heads import LastState
 
         return LastState(size, num_classes)
+
+    def outer_dropout(self, config: ConfigT) -> float:
+        """The share of x_t and of what the head reads that is 0 in training."""
+        return 0.0
+
+    def ngrams(self, config: ConfigT, fitted: LabelledFitted) -> NgramScores | None:
+        """What scores a text next to the network."""
+        return None
 
     def input_kind(self, config: ConfigT) -> InputKind:
         return self.input(config).kind
@@ -73,7 +82,9 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
 
         front, size = self.input(config).front(fitted)
         rnn, spec = core_of_section(config.model, size)
-        return SequenceModel(front, rnn, self.head(config, spec.output_size, len(fitted.labels)), config.model.engine)
+        head = self.head(config, spec.output_size, len(fitted.labels))
+        beside, dropout = self.ngrams(config, fitted), self.outer_dropout(config)
+        return SequenceModel(front, rnn, head, config.model.engine, ngrams=beside, outer_dropout=dropout)
 
     def label_names(self, config: ConfigT, fitted: LabelledFitted) -> Names:
         return Names(self.input(config).token_names(fitted), fitted.labels.tokens)

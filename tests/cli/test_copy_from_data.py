@@ -106,3 +106,15 @@ def test_hours_and_months_are_no_targets(copy: Copy) -> None:
     rows = [f"{day},{i % 12 + 1},{i % 24},{i * i % 17}.5" for i, day in enumerate(DAYS)]
     data, _ = copy("forecasting", "date,month,hour,load", rows)
     assert (data["target"], data["past"]) == ("load", ["month", "hour"])
+
+
+def test_how_texts_are_read_is_chosen_and_said_unless_typed(copy: Copy) -> None:
+    words = ["free", "call", "now", "see", "you", "home", "later"]
+    rows = [f"{' '.join(words[(i * k) % 7] for k in range(1, 9))} {i},{'ab'[i % 2]}" for i in range(60)]
+    data, said = copy("names", "message,label", rows)
+    assert data["tokens"] == "words"
+    assert "data.tokens: words, because a text has 9 on average" in said
+    assert "model.head: max, because" in said
+    data, said = copy("names", "message,label", rows, "--set", "data.tokens=characters")
+    assert data["tokens"] == "characters"
+    assert "data.tokens: words" not in said

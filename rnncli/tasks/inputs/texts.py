@@ -198,7 +198,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         """The labelled texts of one source, a folder or a table; those of it that cannot be used are told to
         `skipped`."""
         data, cut = self.data, 0
-        for where, text, label, group in _texts(data, source, skipped):
+        for where, text, label, group in texts_in(data, source, skipped):
             tokens = tokenize(text, data.tokens)
             if data.max_length and len(tokens) > data.max_length:
                 tokens = tokens[: data.max_length]
@@ -287,7 +287,7 @@ def is_folder(source: str) -> bool:
     return not is_builtin(source) and os.path.isdir(source)
 
 
-def _texts(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[str, str, str, str]]:
+def texts_in(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[str, str, str, str]]:
     """(where, text, label, group) of each row that can be used."""
     by = data.split.by
     fit = Skipped(data.on_bad, skipped.what)  # what is wrong with a row that could be read
