@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from rnncli.errors import RnncliError
 from rnncli.locale import tr
 from rnncli.registry import Registry
 
+T = TypeVar("T")
 OptionValue = bool | int | float | str | tuple[int, ...]
 
 
@@ -173,12 +176,15 @@ def torch_cells() -> list[str]:
     return [name for name in CELLS if CELLS[name].torch_class is not None]
 
 
-def option_default(key: str) -> str | None:
-    """Of a dotted key, `model.peephole`, that is an option of some cell: what it is where a recipe does not say it, as
-    text. A cell that has the option at its default and one without it do not differ in it."""
-    name = key.removeprefix("model.")
-    cells = cells_with(name) if name != key else []
-    return option_text(CELLS[cells[0]].options[name].default) if cells else None
+def differing(recipes: Sequence[Mapping[str, T]], text: Callable[[T | str | None], str]) -> list[str]:
+    """The dotted keys in which settings of recipes differ, as text. A cell that has an option, `model.peephole`, at its
+    default and a cell without it do not differ in it; a cell that cannot be loaded here has no options."""
+    defaults: dict[str, str] = {}
+    for cell in dict.fromkeys(str(settings.get("model.cell")) for settings in recipes):
+        with contextlib.suppress(KeyError, RnncliError):
+            defaults |= {f"model.{key}": option_text(option.default) for key, option in CELLS[cell].options.items()}
+    keys = dict.fromkeys(key for settings in recipes for key in settings)
+    return [key for key in keys if len({text(one.get(key, defaults.get(key))) for one in recipes}) > 1]
 
 
 def cells_with(option: str) -> list[str]:

@@ -26,6 +26,7 @@ from tests.added_package import Typed, install
 MINLRU = '''
 """minlru: h_t = (1 - z) h_(t-1) + z v; z and v read x alone. minGRU of Feng et al. 2024 (arXiv:2410.01201)."""
 from rnncli.cells import Cell
+from rnncli.names import Option
 
 
 def parameters(spec, inputs):
@@ -39,6 +40,7 @@ def step(x, state, w):
     (h,) = state
     z, v = linear(x, w["weight_ih"], w.get("bias_ih")).chunk(2, dim=1)  # each (B, H)
     z = z.sigmoid()
+    z = z / w.options.get("slower", 1)
     return ((1 - z) * h + z * v,), {"z": z, "v": v}
 
 
@@ -46,6 +48,7 @@ CELL = Cell(
     step,
     equation="h_t = (1-z)⊙h_(t-1) + z⊙v",
     parameters=parameters,
+    options={"slower": Option(1, "what z is divided by")},
     gates={"z": "sigmoid", "v": "free"},
     recurrent_weight=False,
     summed=lambda spec: ("z", "v"),
@@ -262,6 +265,16 @@ def test_it_is_listed_and_its_name_is_checked(typed: Typed) -> None:
     assert "did you mean expgate?" in typo["err"]
     for wrong in ("model.nonlinearity=relu", "model.proj_size=2", "model.engine=torch"):
         assert typed(f"rnncli train hello --set model.cell=minlru --set {wrong} --dry-run")["code"] == 2, wrong
+
+
+def test_an_option_at_its_default_is_no_difference(typed: Typed) -> None:
+    train = "rnncli train hello --epochs 1 --set model.cell="
+    for name, cell in {"gru": "gru", "same": "minlru", "slower": "minlru --set model.slower=2"}.items():
+        typed.well(f"{train}{cell} --out option-{name}")
+    for other, differs in {"same": False, "slower": True}.items():
+        assert ('"model.slower"' in typed.well(f"rnncli runs compare option-gru option-{other} --json")) == differs
+        typed.well(f"rnncli report option-gru option-{other} --out option.html")
+        assert ("model.slower" in (typed.folder / "option.html").read_text("utf-8")) == differs
 
 
 def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path) -> None:

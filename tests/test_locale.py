@@ -42,7 +42,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "expected": "cli/usage.py",
     "self.counted": "cli/watching.py",
     "names.TORCH_HABITS[key]": "recipe/check.py",
-    "mark.text": "recipe/check.py",
+    "mark.text": "recipe/hints.py",
     "KIND_WORDS[types[key]]": "recipe/named.py",
     "unit(config.data.tokens)": "tasks/",
     "unit(self.data.tokens)": "tasks/inputs/texts.py",

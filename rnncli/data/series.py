@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rnncli.data.cells import NumberFormat
 from rnncli.data.dates import Dates
-from rnncli.data.skipped import Skipped
-from rnncli.data.source import Source
-from rnncli.data.table import DateKey, Key, SeriesFile, read_series
+from rnncli.data.table import SeriesFile
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 
@@ -61,31 +57,14 @@ class RegularSeries:
             raise DataError(tr("the next dates lie beyond the year 9999"), where=self.title) from error
 
 
-def read_regular(
-    source: Source,
-    date: DateKey,
-    targets: Sequence[Key],
-    others: Sequence[Key],
-    skipped: Skipped,
-    *,
-    missing: Missing,
-    header: bool = True,
-    delimiter: str | None = None,
-    numbers: NumberFormat = NumberFormat(),
-) -> RegularSeries:
-    """Read columns of numbers, open a row for every date left out, and fill what is missing.
-
-    missing: stop raises a DataError at the first; interpolate draws a straight line between the neighbours, so it looks
-    at the value after the gap; previous repeats the one before. At the ends of a column both repeat the nearest value.
-    Raises DataError: dates out of order, a column without any value, more dates left out than there are.
-    """
-    columns = [*targets, *others]
-    file = read_series(source, date, columns, skipped, header=header, delimiter=delimiter, numbers=numbers)
-    return regular(file, len(targets), missing)
-
-
 def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeries:
-    """The same of a series that was read: see `read_regular`. num_targets: columns that are targets, the first ones."""
+    """Open a row for every date left out, and fill what is missing.
+
+    num_targets: columns that are targets, the first ones. missing: stop raises a DataError at the first; interpolate
+    draws a straight line between the neighbours, so it looks at the value after the gap; previous repeats the one
+    before. At the ends of a column both repeat the nearest value. Raises DataError: dates out of order, a column
+    without any value, more dates left out than there are.
+    """
     import numpy as np
 
     notes = list(file.dates.report()) if file.dates is not None else []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncli.locale import tr, trn
-from rnncli.names import option_default
+from rnncli.names import differing
 from rnncli.recipe.show import print_config
 from rnncli.records import Column, Json, Record, Table
 from rnncli.targets import Target
@@ -71,9 +71,9 @@ def _side_by_side(
     name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: Callable[[int], str]
 ) -> Table:
     """Keys in which the targets differ, a column for each target."""
-    keys = list(dict.fromkeys(key for values in found for key in values))
-    differing = [key for key in keys if len({values.get(key, option_default(key)) for values in found}) > 1]
+    keys = {key for values in found for key in values}
+    shown = differing(found, str)
     columns = [Column("key", tr("key"), "text")]
     columns += [Column(f"target{k}", target.name, "text") for k, target in enumerate(targets)]
-    rows = [[key, *(values.get(key, "") for values in found)] for key in differing]
-    return Table(name, columns, rows, caption=same(len(keys) - len(differing)))
+    rows = [[key, *(values.get(key, "") for values in found)] for key in shown]
+    return Table(name, columns, rows, caption=same(len(keys) - len(shown)))

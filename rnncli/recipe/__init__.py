@@ -5,8 +5,6 @@ config = validate(document, config_class(task_name(document, task_names())))
 """
 
 from rnncli.recipe.check import config_of as config_of
-from rnncli.recipe.check import describe as describe
-from rnncli.recipe.check import known_keys as known_keys
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
 from rnncli.recipe.document import Document as Document
@@ -14,6 +12,8 @@ from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
 from rnncli.recipe.edit import copied as copied
 from rnncli.recipe.edit import edited as edited
+from rnncli.recipe.hints import describe as describe
+from rnncli.recipe.hints import known_keys as known_keys
 from rnncli.recipe.keys import Key as Key
 from rnncli.recipe.keys import keys as keys
 from rnncli.recipe.locate import find_recipe as find_recipe

@@ -6,12 +6,10 @@ Pydantic finds what is wrong; what is said about it is made here from the annota
 from __future__ import annotations
 
 import os
-import types
-from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Iterable
+from typing import TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from rnncli import names
@@ -19,10 +17,22 @@ from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
 from rnncli.recipe.formats import words_of_format_1
-from rnncli.recipe.marks import Expected, IsPath, OneOf
-from rnncli.recipe.options import CellOption, with_options
+from rnncli.recipe.hints import (
+    arm_of,
+    choices_of,
+    describe,
+    hint_of,
+    inside,
+    is_path,
+    is_text,
+    is_union,
+    known_keys,
+    peel,
+    section_of,
+)
+from rnncli.recipe.options import with_options
 from rnncli.recipe.parse import Node
-from rnncli.recipe.sections import RecipeConfig, Section
+from rnncli.recipe.sections import RecipeConfig
 
 MOST_FAULTS = 50  # shown of one recipe
 _MOST_DETAILS = 1000  # of pydantic's that are looked at in one try
@@ -105,7 +115,7 @@ Place = Callable[[str, str], str]  # (path as written, folder it is relative to)
 def config_of(document: Document, config: type[AnyConfig]) -> type[AnyConfig]:
     """The task's Config, with the options of the cell that the document names."""
     node = document.node("model.cell")
-    model = _section(hint_of(config.model_fields["model"]))
+    model = section_of(hint_of(config.model_fields["model"]))
     cell = model.model_fields["cell"].default if node is None and model is not None else None
     return with_options(config, str(cell if node is None else node.raw if node.raw is not None else node.content))
 
@@ -118,99 +128,28 @@ def fitted(document: Document, config: type[RecipeConfig], place: Place) -> dict
 
 def _fit(node: Node, hint: object, place: Place) -> object:
     """Text fields get what was written, lists become tuples where a tuple is wanted."""
-    hint, marks = _peel(hint)
-    if _is_union(hint):
+    hint, marks = peel(hint)
+    if is_union(hint):
         if node.content is None and type(None) in get_args(hint):
             return None
-        arm = _arm(node, hint)
-        numbers = any(_peel(other)[0] in (int, float, bool) for other in get_args(hint))
-        if numbers and _is_text(_peel(arm)[0]) and isinstance(node.content, str):
+        arm = arm_of(node, hint)
+        numbers = any(peel(other)[0] in (int, float, bool) for other in get_args(hint))
+        if numbers and is_text(peel(arm)[0]) and isinstance(node.content, str):
             return node.content  # where a number may stand too, quotes mean text: column '0', not column 0
         return _fit(node, arm, place)
-    if _is_text(hint) and (node.raw is not None or isinstance(node.content, str)):
+    if is_text(hint) and (node.raw is not None or isinstance(node.content, str)):
         text = node.raw if node.raw is not None else str(node.content)
-        return place(text, node.folder) if _is_path(marks) else text
+        return place(text, node.folder) if is_path(marks) else text
     if isinstance(node.content, dict):
         return {
-            key: _fit(child, _inside(hint, key), place)
+            key: _fit(child, inside(hint, key), place)
             for key, child in node.content.items()
-            if child.content is not None or (section := _section(hint)) is None or not section.may_be_null(key)
+            if child.content is not None or (section := section_of(hint)) is None or not section.may_be_null(key)
         }
     if isinstance(node.content, list):
-        items = [_fit(child, _inside(hint, number), place) for number, child in enumerate(node.content)]
+        items = [_fit(child, inside(hint, number), place) for number, child in enumerate(node.content)]
         return tuple(items) if get_origin(hint) is tuple else items
     return node.content
-
-
-def _peel(hint: object) -> tuple[object, tuple[object, ...]]:
-    if get_origin(hint) is Annotated:
-        inner, *beside = get_args(hint)
-        marks = [[*mark.metadata] if isinstance(mark, FieldInfo) else [mark] for mark in beside]
-        return inner, tuple(mark for group in marks for mark in group)
-    return hint, ()
-
-
-def hint_of(field: FieldInfo) -> object:
-    """The whole type of a field, what stands beside it included."""
-    hint: object = field.annotation
-    return Annotated[hint, *field.metadata] if field.metadata else hint
-
-
-def _inside(hint: object, part: str | int) -> object:
-    """The type of what stands at a key or place inside a value of type `hint`; `object` where it has none."""
-    if isinstance(hint, type) and issubclass(hint, Section):
-        return hint_of(hint.model_fields[part]) if part in hint.model_fields else object
-    arguments = get_args(hint)
-    if get_origin(hint) is dict and isinstance(part, str):
-        return arguments[1]
-    if get_origin(hint) is list and isinstance(part, int):
-        return arguments[0]
-    if get_origin(hint) is tuple and isinstance(part, int):
-        inner = [argument for argument in arguments if argument is not Ellipsis]
-        return inner[min(part, len(inner) - 1)]
-    return object
-
-
-def _arm(node: Node, union: object) -> object:
-    """The arm of a union that the value's own shape asks for."""
-    arms = [arm for arm in get_args(union) if arm is not type(None)]
-    if isinstance(node.content, dict):
-        mappings = [arm for arm in arms if _section(arm) is not None or get_origin(_peel(arm)[0]) is dict]
-        whole = [arm for arm in mappings if (of := _section(arm)) is None or set(node.content) <= set(of.model_fields)]
-        if mappings:
-            return (whole or mappings)[0]
-    if isinstance(node.content, list):
-        lists = [arm for arm in arms if get_origin(_peel(arm)[0]) in (list, tuple)]
-        if lists:
-            return lists[0]
-    if isinstance(node.content, bool):
-        kinds: tuple[type, ...] = (bool,)
-    else:
-        kinds = {int: (int, float), float: (float,)}.get(type(node.content), ())
-    plain = [arm for arm in arms if _peel(arm)[0] in kinds]
-    texts = [arm for arm in arms if _is_text(_peel(arm)[0])]
-    durations = [arm for arm in arms if _peel(arm)[0] not in (int, float, bool)]
-    return next(iter([*plain, *texts, *durations, *arms]))
-
-
-def _is_union(hint: object) -> bool:
-    return get_origin(hint) in (Union, types.UnionType)
-
-
-def _section(hint: object) -> type[Section] | None:
-    """The section that this type is, if it is one."""
-    hint = _peel(hint)[0]
-    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
-
-
-def _is_text(hint: object) -> bool:
-    if get_origin(hint) is Literal:
-        return all(isinstance(choice, str) for choice in get_args(hint))
-    return hint is str
-
-
-def _is_path(marks: Iterable[object]) -> bool:
-    return any(isinstance(mark, IsPath) for mark in marks)
 
 
 def _absolute(path: str, folder: str) -> str:
@@ -258,9 +197,9 @@ def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tup
     node: Node | None = root
     hint: object = config
     for place, part in enumerate(detail["loc"]):
-        holder = _peel(hint)[0]
-        if node is not None and _is_union(holder):
-            holder = _peel(_arm(node, holder))[0]
+        holder = peel(hint)[0]
+        if node is not None and is_union(holder):
+            holder = peel(arm_of(node, holder))[0]
         content = node.content if node is not None else None
         last = place == len(detail["loc"]) - 1
         if isinstance(content, dict) and isinstance(part, str):
@@ -271,7 +210,7 @@ def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tup
             key, node = f"{key}[{part}]", content[part]
         else:
             continue
-        hint = _inside(holder, part)
+        hint = inside(holder, part)
     return key, node, hint
 
 
@@ -305,32 +244,12 @@ def _description(config: type[RecipeConfig], key: str) -> str:
     section: object = config
     *parents, last = key.split(".")
     for part in parents:
-        section = _peel(_inside(section, part))[0]
+        section = peel(inside(section, part))[0]
     # A task that narrows `data:` to its own section need not describe it again.
-    for kind in (_section(section), RecipeConfig):
+    for kind in (section_of(section), RecipeConfig):
         if kind is not None and last in kind.model_fields and kind.model_fields[last].description:
             return str(kind.model_fields[last].description)
     return ""
-
-
-def known_keys(config: type[RecipeConfig]) -> list[str]:
-    """Every dotted key that a recipe of this task can hold, sections' own names included."""
-    return [key for key, _ in known_fields(config)]
-
-
-def known_fields(config: type[RecipeConfig]) -> Iterator[tuple[str, FieldInfo]]:
-    """The dotted keys of known_keys, each with its field."""
-
-    def walk(section: type[Section], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-        for name, field in section.model_fields.items():
-            yield prefix + name, field
-            hint = _peel(field.annotation)[0]
-            arms = get_args(hint) if _is_union(hint) else (hint,)
-            for arm in arms:
-                if (inner := _section(arm)) is not None:
-                    yield from walk(inner, f"{prefix}{name}.")
-
-    return walk(config, "")
 
 
 def _nearest_key(config: type[RecipeConfig], key: str) -> str:
@@ -350,54 +269,3 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
     if near:
         return tr("did you mean {name}?", name=near)
     return tr("there are {names}", names=", ".join(beside)) if beside else ""
-
-
-def choices_of(hint: object) -> list[str]:
-    """The words that a value of this type can be; none where it can be any."""
-    hint, marks = _peel(hint)
-    for mark in marks:
-        if isinstance(mark, OneOf | CellOption):
-            return mark.choices()
-    if get_origin(hint) is Literal:
-        return [str(choice) for choice in get_args(hint)]
-    return [choice for arm in get_args(hint) for choice in choices_of(arm)] if _is_union(hint) else []
-
-
-def describe(hint: object) -> str:
-    """What a field takes, in words: `a whole number >= 1`, `one of rnn, lstm, gru, feedforward`."""
-    hint, marks = _peel(hint)
-    for mark in marks:
-        if isinstance(mark, Expected):
-            return tr(mark.text)
-        if isinstance(mark, CellOption):
-            return mark.option.expected()
-        if isinstance(mark, OneOf):
-            return tr("one of {names}", names=", ".join(mark.choices()))
-    limits = tr(" and").join(_limit(mark) for mark in marks if _limit(mark))
-    origin, arguments = get_origin(hint), get_args(hint)
-    if _is_union(hint):
-        return tr(" or ").join(describe(arm) for arm in arguments)
-    if origin is Literal:
-        listed = ", ".join(str(choice) for choice in arguments)
-        return listed if len(arguments) == 1 else tr("one of {names}", names=listed)
-    if origin is tuple and Ellipsis not in arguments:
-        return tr("a list of {n}: {items}", n=len(arguments), items=", ".join(describe(item) for item in arguments))
-    if origin in (list, tuple):
-        return tr("a list of {items}", items=describe(arguments[0]))
-    if (section := _section(hint)) is not None:
-        return tr("a section with {names}", names=", ".join(section.model_fields))
-    words: dict[object, str] = {
-        int: tr("a whole number"),
-        float: tr("a number"),
-        bool: tr("true or false"),
-        str: tr("text"),
-    }
-    words[type(None)] = "null"
-    return words.get(hint, tr("a mapping") if origin is dict or hint is dict else tr("another value")) + limits
-
-
-def _limit(mark: object) -> str:
-    for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
-        if hasattr(mark, name) and getattr(mark, name) is not None:
-            return f" {sign} {getattr(mark, name)}"
-    return ""

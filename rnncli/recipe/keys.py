@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from rnncli import names
-from rnncli.recipe.check import choices_of, hint_of, known_fields
+from rnncli.recipe.hints import choices_of, hint_of, known_fields
 from rnncli.recipe.marks import IsPath
 from rnncli.recipe.sections import RecipeConfig
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnncli.locale import tr
-from rnncli.recipe.check import known_fields
 from rnncli.recipe.document import Document
+from rnncli.recipe.hints import known_fields
 from rnncli.recipe.marks import OneOf
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import RecipeConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import option_default
+from rnncli.names import differing
 from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Json, Message, Page, Record, Series, Table
@@ -137,12 +137,8 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 def _settings(runs: Sequence[RunSummary], names: Sequence[str]) -> Record:
     """A row per run, a column per key whose value differs. A broken run has what could be read."""
-    keys = [
-        key
-        for key in dict.fromkeys(key for run in runs for key in run.settings)
-        if key not in HARDLY_SETTINGS
-        and len({_value(run.settings.get(key, option_default(key))) for run in runs if run.settings}) > 1
-    ]
+    found = [run.settings for run in runs if run.settings]
+    keys = [key for key in differing(found, _value) if key not in HARDLY_SETTINGS]
     if not keys:
         return Message(tr("no setting differs"))
     labels = labels_of(keys)

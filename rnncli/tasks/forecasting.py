@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +15,7 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import CELLS
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
-from rnncli.records import Column, Entry, Json, Record, Series, Table
+from rnncli.records import Json, Record, Series
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -28,6 +28,7 @@ from rnncli.tasks.base import (
     Suited,
     Task,
 )
+from rnncli.tasks.forecast_tables import forecast_curve, sample_table
 from rnncli.tasks.forecasts import Answer, naive, quantile_loss, score, simple_forecasts, written_like
 from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.scaled import Fitted, Part
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.data.look import Look
     from rnncli.nn.model import Outputs
-
-SHOWN_STEPS = 12  # of the forecast that closes a run
 
 
 class Model(CoreSection):
@@ -223,16 +222,14 @@ class Forecasting(Task[Config, Fitted, Part]):
         """The forecast from the last origin of the part, as a table and as a curve, of the first series' first
         target."""
         tested: Part = splits.part(part)
-        number = int(tested.of[0])
-        one = tested.only(int((tested.of == number).nonzero()[0][-1]))
-        data, table, series = config.data, one.table, one.table.series[number]
-        origin = int(one.origins[0] - table.first[number])  # row of the series
+        one, number, in_units = _last_origin(tested)
+        data, series = config.data, one.table.series[number]
+        origin = int(one.origins[0] - one.table.first[number])  # row of the series
         answer = next(self._answers(config, model, one))
         curves = {"forecast": answer.scores}
         if answer.interval is not None:
             curves |= dict(zip(("lower", "upper"), answer.interval, strict=True))
-        mean, std = float(table.mean[number, 0]), float(table.std[number, 0])
-        found = {name: (values[:, 0, 0].double() * std + mean).tolist() for name, values in curves.items()}
+        found = {name: in_units(values) for name, values in curves.items()}
         ahead = range(origin + 1, origin + 1 + data.horizon)
         truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
         season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
@@ -244,21 +241,15 @@ class Forecasting(Task[Config, Fitted, Part]):
             float(value)
             for value in series.values[max(0, origin + 1 - min(data.window, 4 * data.horizon)) : origin + 1, 0]
         ]
-        return [_sample(data, title, shown, truth, found, season), _curve(name, history, truth, found)]
+        return [sample_table(data, title, shown, truth, found, season), forecast_curve(name, history, truth, found)]
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The curve of the forecast with the baselines'."""
-        tested: Part = splits.part(part)
-        number = int(tested.of[0])
-        one = tested.only(int((tested.of == number).nonzero()[0][-1]))
+        one, _, in_units = _last_origin(splits.part(part))
         curve = next(record for record in self.summarize(config, model, splits, part) if isinstance(record, Series))
         blank = [nan] * (len(curve.x) - config.data.horizon)
-        mean, std = float(one.table.mean[number, 0]), float(one.table.std[number, 0])
         lags = {tr("last value"): 1} | ({tr("seasonal naive"): config.data.season} if config.data.season > 1 else {})
-        lines = {
-            name: (next(naive(config.data, one, lag))[:, 0, 0].double() * std + mean).tolist()
-            for name, lag in lags.items()
-        }
+        lines = {name: in_units(next(naive(config.data, one, lag))) for name, lag in lags.items()}
         return [replace(curve, lines={**curve.lines, **{name: blank + line for name, line in lines.items()}})]
 
     def predict(
@@ -284,6 +275,20 @@ class Forecasting(Task[Config, Fitted, Part]):
                 for kind, values in kinds.items()
             }  # kind -> S lists of horizon lists of N
             yield _prediction(config.data, path, fitted.columns[: fitted.targets], series, units, notes)
+
+
+def _last_origin(tested: Part) -> tuple[Part, int, Callable[[Tensor], list[float]]]:
+    """The last window of the part's first series alone, the number of that series, and its first target, of answers
+    (horizon, B, N), in the units of the file."""
+    number = int(tested.of[0])
+    one = tested.only(int((tested.of == number).nonzero()[0][-1]))
+    mean, std = float(one.table.mean[number, 0]), float(one.table.std[number, 0])
+
+    def in_units(scaled: Tensor) -> list[float]:
+        found: list[float] = (scaled[:, 0, 0].double() * std + mean).tolist()
+        return found
+
+    return one, number, in_units
 
 
 def _require_no_minus(config: Config, found: Sequence[RegularSeries]) -> None:
@@ -323,50 +328,6 @@ def _loss(config: Config, answer: Answer, targets: Tensor | None) -> Loss:
     missed = answer.scores[known] - targets[known]
     error = missed.abs() if config.train.loss == "mae" else missed.square()
     return Loss(error.sum(), int(known.sum()))
-
-
-def _sample(
-    data: Data,
-    title: str,
-    dates: Sequence[str],
-    truth: Sequence[float | None],
-    found: Mapping[str, Sequence[float]],
-    season: Sequence[float],
-) -> Table:
-    """Step by step. found: forecast, and lower and upper where there is an interval."""
-    forecast = found["forecast"]
-    missed = [None if true is None else guess - true for guess, true in zip(forecast, truth, strict=True)]
-    columns: list[tuple[Column, Sequence[Entry]]] = [
-        (Column("date", tr("date"), "text"), dates),
-        (Column("truth", tr("truth")), truth),
-        (Column("forecast", tr("forecast")), forecast),
-    ]
-    words = {"lower": tr("lower"), "upper": tr("upper")}
-    columns += [(Column(name, words[name]), found[name]) for name in words if name in found]
-    columns.append((Column("error", tr("error")), missed))
-    before = tr("last value") if data.season == 1 else tr("a season ago")
-    columns.append((Column("naive", before, optional=True), season))
-    rows = [list(row) for row in zip(*(values for _, values in columns), strict=True)]
-    return Table("sample", [column for column, _ in columns], rows, title=title, cut_rows=SHOWN_STEPS)
-
-
-def _curve(
-    name: str, history: Sequence[float], truth: Sequence[float | None], found: Mapping[str, Sequence[float]]
-) -> Series:
-    """From before the origin to the horizon's end, with the interval as a band."""
-    past = [nan] * (len(history) - 1)
-    joined = {kind: [*past, history[-1], *values] for kind, values in found.items()}
-    lines = {
-        tr("history"): [*history, *[nan] * len(truth)],
-        tr("forecast"): joined["forecast"],
-        tr("truth"): [*past, history[-1], *(nan if true is None else true for true in truth)],
-    }
-    band = None
-    if "lower" in joined:
-        band = (tr("lower"), tr("upper"))
-        lines |= dict(zip(band, (joined["lower"], joined["upper"]), strict=True))
-    x = [float(k) for k in range(1 - len(history), len(truth) + 1)]
-    return Series("forecast", x, lines, x_label=tr("steps from the origin"), y_label=name, band=band)
 
 
 def _prediction(

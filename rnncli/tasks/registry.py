@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
 # files of this folder that are not tasks
-SHARED = ("base", "entities", "forecasts", "labels", "one_label", "propose", "registry", "tag_tables", "tagger")
+SHARED = (
+    "base",
+    "entities",
+    "forecast_tables",
+    "forecasts",
+    "labels",
+    "one_label",
+    "propose",
+    "registry",
+    "tag_tables",
+    "tagger",
+)
 
 
 @cache

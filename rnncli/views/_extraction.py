@@ -77,10 +77,10 @@ def _moves(visits: Visits, cluster: Tensor) -> dict[tuple[int, int], Counter[int
 
 def _astray(visits: Visits, cluster: Tensor, tried: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """(cluster, symbol) where it leads to several clusters, first the one with most steps off the most frequent."""
-    off = {place: goes.total() - max(goes.values()) for place, goes in _moves(visits, cluster).items()}
-    counts = {place: goes.total() for place, goes in _moves(visits, cluster).items()}
+    moves = _moves(visits, cluster)
+    off = {place: goes.total() - max(goes.values()) for place, goes in moves.items()}
     for place in sorted(off, key=lambda place: (-off[place], place)):
-        if place[0] != START and place not in tried and off[place] > max(1, STRAY * counts[place]):
+        if place[0] != START and place not in tried and off[place] > max(1, STRAY * moves[place].total()):
             yield place
 
 

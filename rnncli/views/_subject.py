@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rnncli.cells import CoreSpec, State, quiet_projections, spec_of
 from rnncli.data.batch import Batch, Order
@@ -145,110 +143,6 @@ def as_outputs(result: object) -> Outputs:
     if isinstance(result, Tensor):
         return Outputs(result)
     raise UsageError(tr("this model returns {kind}, no scores", kind=type(result).__name__))
-
-
-# Losses: what gradients are taken of
-
-
-@dataclass(frozen=True)
-class Question:
-    """A scalar in the graph of a trace, and what it is in words. summed: over the rows of the batch."""
-
-    trace: Trace
-    outputs: Outputs
-    loss: Tensor
-    text: str
-    summed: bool = True
-
-
-def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
-    """The loss that gradients are taken of: asked at the last step alone, or as the task trains it.
-
-    which: None takes the last step where that can be asked. Raises UsageError where it cannot.
-    """
-    if which == "all" and subject.task is not None and subject.batch.targets is not None:
-        return _training_loss(subject)
-    made = subject.graph()
-    outputs = subject.read(made.result)
-    if which == "all":
-        found = _all_steps(subject, outputs)
-    else:
-        last = _last_step(subject, outputs)
-        if last is None and which is None and subject.batch.targets is not None:
-            return _training_loss(subject)
-        if last is None:
-            raise UsageError(
-                tr("this task asks for no answer at a last step"), where="--loss last", todo=tr("take --loss all")
-            )
-        found = last
-    return Question(made, outputs, *found)
-
-
-def _training_loss(subject: Subject) -> Question:
-    task, seen = subject.task, []
-    assert task is not None
-    hook = subject.model.register_forward_hook(lambda module, args, result: seen.append(result))
-    try:
-        made = trace(
-            subject.model,
-            gradients=True,
-            check=False,
-            call=lambda: task.loss(subject.config, subject.model, subject.batch, None),
-        )
-    finally:
-        hook.remove()
-    made.checks = subject.trace().checks
-    loss = made.result.total / made.result.count
-    return Question(
-        made, subject.read(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"), False
-    )
-
-
-def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
-    scores, targets, answers = outputs.scores, subject.batch.targets, subject.names.answers
-    if subject.task is None:
-        assert outputs.state is not None
-        directions = 2 if any(spec.bidirectional for spec in subject.specs.values()) else 1
-        return outputs.state[0][-directions:].sum(), tr("the sum of the top layer's last h")
-    if answers is None or scores.shape[-1] != len(answers) or scores.dim() not in (2, 3):
-        return None
-    rows = torch.arange(scores.shape[-2])
-    if scores.dim() == 2:
-        chosen = scores
-        wanted = targets if targets is not None and targets.dim() == 1 else None
-    else:
-        if targets is not None and tuple(targets.shape) != tuple(scores.shape[:2]):
-            return None
-        last = _last_steps(subject, outputs)
-        chosen = scores[last, rows]  # (B, C)
-        wanted = None if targets is None else targets[last, rows]
-    if wanted is not None and not wanted.is_floating_point() and bool((wanted >= 0).all()):
-        return F.cross_entropy(chosen, wanted, reduction="sum"), tr("-log p of the target, asked at the last step")
-    return (
-        F.cross_entropy(chosen, chosen.detach().argmax(1), reduction="sum"),
-        tr("-log p of its own answer, asked at the last step"),
-    )
-
-
-def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
-    """(B,): the last step of each row of scores (T, B, C) that counts."""
-    T, B = outputs.scores.shape[:2]
-    targets = subject.batch.targets
-    lengths = outputs.lengths if outputs.lengths is not None else subject.batch.lengths
-    if targets is not None:
-        steps = torch.arange(T).unsqueeze(1).expand(T, B)
-        asked = targets >= 0  # (T, B); what padding has as targets does not count
-        if lengths is not None:
-            asked = asked & (steps < lengths.cpu())
-        return steps.masked_fill(~asked, 0).amax(0)
-    return torch.full((B,), T - 1) if lengths is None or bool((lengths > T).any()) else lengths - 1
-
-
-def _all_steps(subject: Subject, outputs: Outputs) -> tuple[Tensor, str]:
-    if subject.task is None:
-        return outputs.scores.sum(), tr("the sum of all outputs of all steps")
-    log_p = outputs.scores.log_softmax(-1).amax(-1)
-    return -log_p.sum(), tr("-log p of its own answers, over all steps")
 
 
 # Where subjects come from

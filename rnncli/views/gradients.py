@@ -11,6 +11,7 @@ from rnncli.locale import tr, trn
 from rnncli.records import Checks, Column, Entry, Message, Record, Series, Table
 from rnncli.replay import CoreTrace
 from rnncli.report.numbers import number
+from rnncli.views._losses import Question, ask
 from rnncli.views._show import (
     about,
     label_cell,
@@ -21,7 +22,7 @@ from rnncli.views._show import (
     replay_check,
     step_numbers,
 )
-from rnncli.views._subject import Question, Subject, ask
+from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "how far back"

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.data.series import Missing, RegularSeries, read_regular
+from rnncli.data.series import Missing, RegularSeries, regular
 from rnncli.data.skipped import OnBad, Skipped
+from rnncli.data.table import read_series
 from rnncli.errors import DataError
 
 MONTHS = "date,value,price\n2020-01,1,5\n2020-02,,6\n2020-05,4,\n2020-06,6,8\n2020-07,,9\n"  # March, April left out
@@ -17,7 +18,7 @@ def read(
 ) -> RegularSeries:
     path = tmp_path / "s.csv"
     path.write_text(text, "utf-8")
-    return read_regular(str(path), date, ("value",), ("price",), Skipped(on_bad, "rows"), missing=missing)
+    return regular(read_series(str(path), date, ("value", "price"), Skipped(on_bad, "rows")), 1, missing)
 
 
 @pytest.mark.parametrize(

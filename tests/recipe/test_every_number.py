@@ -13,7 +13,7 @@ import torch
 from rnncli.data.batch import Order
 from rnncli.errors import Missing, RecipeError
 from rnncli.recipe import packaged_recipes
-from rnncli.recipe.check import known_fields
+from rnncli.recipe.hints import known_fields
 from rnncli.recipe.sections import ESTIMATED
 from rnncli.tasks import config_class, load_recipe, task_names
 from rnncli.training.job import HELD, SAVED, Job, prepare

@@ -23,7 +23,7 @@ from rnncli.recipe import (
     task_name,
     validate,
 )
-from rnncli.recipe.check import choices_of
+from rnncli.recipe.hints import choices_of
 from tests.narrowed import as_read
 from tests.recipe.conftest import Config, Recipes
 

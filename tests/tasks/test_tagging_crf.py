@@ -107,7 +107,7 @@ def test_gradients_ask_for_the_marginal(run: Run) -> None:
     crf = of_kind(Crf, crf_of(run.model))
     batch = subject.batch
     p = crf.log_marginals(run.model(batch).scores, batch.lengths)[-1, 0, int(some(batch.targets)[-1, 0])]
-    from rnncli.views._subject import ask
+    from rnncli.views._losses import ask
 
     assert ask(subject, "last").loss.item() == pytest.approx(-p.item(), rel=1e-12)
 

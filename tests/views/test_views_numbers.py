@@ -25,8 +25,9 @@ from rnncli.views import engines as engines_view
 from rnncli.views import influence as influence_view
 from rnncli.views import padding as padding_view
 from rnncli.views import steps as steps_view
+from rnncli.views._losses import ask
 from rnncli.views._show import formula
-from rnncli.views._subject import ask, subject_of_model
+from rnncli.views._subject import subject_of_model
 from tests.narrowed import as_read, some
 
 Make = Callable[..., Subject]

@@ -171,8 +171,7 @@ def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: 
 
 
 def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
-    """W_hh as T products read it fastest, and whether that is its transpose: (H, G·H) takes a BLAS half the time of
-    (G·H, H), and its copy the time of a few steps."""
+    """W_hh as T products read it fastest, and whether that is its transpose, (H, G·H), which is copied first."""
     if T < TURN_FROM and product_of(W.dtype).gemm:
         return W.contiguous(), False
     return _lying(W), True
