@@ -128,7 +128,7 @@ def test_a_cell(copy: Path) -> None:
             assert all(check["ok"] for check in json.loads(out)["checks"]), line
     assert '"onegate"' in said["rnncli recipes schema"]
     holds(*files)
-    suite(copy, "tests/test_every_cell.py", "tests/test_names.py")
+    suite(copy, "tests/test_every_cell.py", "tests/test_names.py", "-k", "onegate or tried or test_names")
     script = """
 import torch
 from rnncli.cells import CELLS, CoreSpec, Weights
