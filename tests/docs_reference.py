@@ -12,7 +12,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from rnncli.cli import help as help_texts
 from rnncli.cli import make_app
-from rnncli.recipe.check import known_fields
+from rnncli.recipe.hints import known_fields
 from rnncli.recipe.keys import keys
 from rnncli.tasks import load_task, task_names
 from rnncli.views import VIEWS, about_views
