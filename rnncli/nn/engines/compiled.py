@@ -183,11 +183,10 @@ class RnnCompiled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
-        h = sums.contiguous()
+        # The same memory: it is this function's own. As `sums` itself, which is a view, autograd would copy it.
+        h = sums.new_empty(0).set_(sums.detach().contiguous())
         laid, turned = forward_weights(W, len(h))
         run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W, H=W.shape[1])
-        if h is sums:
-            ctx.mark_dirty(sums)
         ctx.save_for_backward(h_0, W, h)
         ctx.relu = relu
         return h
@@ -198,7 +197,8 @@ class RnnCompiled(torch.autograd.Function):
         h_0, W, h = ctx.saved_tensors
         d_a = d_output.clone(memory_format=torch.contiguous_format)  # dL/dh, then dL/dsum
         run_loop("rnn_backward", (d_a, h, W.contiguous()), ctx.relu, W=W, H=W.shape[1])
-        return d_a, d_a[0] @ W, weight_gradient(d_a, h, h_0, False), None
+        d_h_0 = d_a[0] @ W if ctx.needs_input_grad[1] else None
+        return d_a, d_h_0, weight_gradient(d_a, h, h_0, False), None
 
 
 class GruCompiled(torch.autograd.Function):
@@ -226,7 +226,9 @@ class GruCompiled(torch.autograd.Function):
         run_loop("gru_backward", (d_h, d_a, gates, h, h_0.contiguous(), W), W=W, H=H)
         d_q_r_z = d_a[:, :, : 3 * H]
         d_W = weight_gradient(d_q_r_z, h, h_0, False)
-        d_h_0 = torch.addmm(d_h[0] * gates[0, :, 2 * H : 3 * H], d_q_r_z[0], W)
+        d_h_0 = None
+        if ctx.needs_input_grad[1]:
+            d_h_0 = torch.addmm(d_h[0] * gates[0, :, 2 * H : 3 * H], d_q_r_z[0], W)
         return d_a[:, :, H:], d_h_0, torch.cat((d_W[H:], d_W[:H])), d_a[:, :, :H].sum((0, 1))
 
 
@@ -256,7 +258,8 @@ class LstmCompiled(torch.autograd.Function):
         )
         d_a = torch.empty_like(gates)
         run_loop("lstm_backward", (d_h, d_c, d_a, gates, c, tanh_c, c_0.contiguous(), W.contiguous()), W=W, H=H)
-        return d_a, d_a[0] @ W, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
+        d_h_0 = d_a[0] @ W if ctx.needs_input_grad[1] else None
+        return d_a, d_h_0, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
 
 
 _RNN: Callable[[Tensor, Tensor, Tensor, bool], Tensor] = RnnCompiled.apply  # torch leaves it without types
