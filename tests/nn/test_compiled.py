@@ -241,6 +241,7 @@ def test_what_auto_takes() -> None:
 
     assert (taken("gru", 32), taken("rnn", 32)) == ("compiled", "compiled")
     assert (taken("gru", 2), taken("gru", 32, gradients=False)) == ("bptt", "compiled")
+    assert taken("gru", 2, gradients=False) == "compiled"  # a forward pass alone, whose loop is one for all cells
     assert (taken("lstm", 32, padded=True), taken("lstm", 2)) == ("compiled", "torch")
     assert choose_engine(CoreSpec("gru", "tanh", 2, 32), torch.float32, "cuda", T=20) == "torch"
 

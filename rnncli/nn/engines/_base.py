@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -79,11 +79,17 @@ class Engine:
     extra: str = ""
 
     def can(self, spec: CoreSpec) -> bool:
-        return not self.refuses(spec) and not self.missing()
+        return _fits(self, spec) and not self.missing()
 
     def missing(self) -> list[str]:
         """The modules that it needs and that are not installed."""
         return [name for name in self.needs if not _installed(name)]
+
+
+@lru_cache(4096)
+def _fits(engine: Engine, spec: CoreSpec) -> bool:
+    """Kept: it is asked for at every forward pass."""
+    return not engine.refuses(spec)
 
 
 @cache
@@ -111,9 +117,8 @@ def engine_of(name: str) -> Engine:
 def check_engine(spec: CoreSpec, engine: str) -> None:
     """UsageError where `engine` cannot run this core, Missing where it needs what is not installed."""
     found = engine_of(engine)
-    why = found.refuses(spec)
-    if why:
-        raise UsageError(why, todo=tr("take engine: auto or engine: loop"))
+    if not _fits(found, spec):
+        raise UsageError(found.refuses(spec), todo=tr("take engine: auto or engine: loop"))
     if found.missing():
         names = ", ".join(found.missing())
         todo = f"pip install 'rnncli[{found.extra}]'" if found.extra else ""

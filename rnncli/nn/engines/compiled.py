@@ -35,7 +35,7 @@ from rnncli.nn.engines._products import Product, product_of
 from rnncli.nn.frontends import Rows
 from rnncli.replay import initial_state
 
-SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it
+SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it in training
 TURN_FROM = 4  # steps
 SHARE = 1 << 20  # multiplications that are worth another thread
 TYPES = (torch.float32, torch.float64)
@@ -65,8 +65,9 @@ def worth(spec: CoreSpec, work: Work) -> bool:
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """Small cores and a few steps of training are not worth the wait for the compiler."""
-    if spec.hidden_size < SMALLEST or (work.gradients and work.T < SHORTEST) or not worth(spec, work):
+    """Training small cores, or over a few steps, is not worth the wait for the compiler."""
+    short = work.gradients and (spec.hidden_size < SMALLEST or work.T < SHORTEST)
+    if short or not worth(spec, work):
         return 0.0
     return times_torch("compiled", spec, work)
 
@@ -184,7 +185,7 @@ class RnnCompiled(torch.autograd.Function):
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
         # The same memory: it is this function's own. As `sums` itself, which is a view, autograd would copy it.
-        h = sums.new_empty(0).set_(sums.detach().contiguous())
+        h = sums.contiguous().data
         laid, turned = forward_weights(W, len(h))
         run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W, H=W.shape[1])
         ctx.save_for_backward(h_0, W, h)
