@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """Name -> what the file of that name defines. Files that begin with an underscore are no entries.
+    """Name -> what the file of that name defines, `what-if` of what_if.py. Files that begin with an underscore are no
+    entries.
 
     package: the folder, `rnncli.cells`, which is also the group of entry points. read: what of a module is the entry.
     """
@@ -48,7 +49,7 @@ class Registry(Mapping[str, T]):
         assert spec is not None
         assert spec.submodule_search_locations is not None
         folders = [Path(folder) for folder in spec.submodule_search_locations]
-        return tuple(sorted(file.stem for folder in folders for file in folder.glob("[a-z]*.py")))
+        return tuple(sorted(file.stem.replace("_", "-") for folder in folders for file in folder.glob("[a-z]*.py")))
 
     @cached_property
     def added(self) -> Mapping[str, list[EntryPoint]]:
@@ -60,16 +61,20 @@ class Registry(Mapping[str, T]):
         imported."""
         if name not in self.loaded:
             if name in self.files:
-                module = import_module(f"{self.package}.{name}")
+                module = import_module(self._module(name))
             else:
                 module = _imported(only(name, self.added[name]))
             self.loaded[name] = self.read(module)
         return self.loaded[name]
 
+    def _module(self, name: str) -> str:
+        """Of one of the folder's own."""
+        return f"{self.package}.{name.replace('-', '_')}"
+
     def constants(self, name: str) -> dict[str, str]:
         """The texts that the file of that name assigns before its first function, by their names; read, not imported,
         since the file may import torch."""
-        spec = find_spec(f"{self.package}.{name}" if name in self.files else self.added[name][-1].value)
+        spec = find_spec(self._module(name) if name in self.files else self.added[name][-1].value)
         text = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
         head = re.split(r"^(?:def|class|@)", text, maxsplit=1, flags=re.MULTILINE)[0]
         found: dict[str, str] = {}

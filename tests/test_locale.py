@@ -60,6 +60,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "what": "runs/summary.py",
     "plan.metric": "sweep/pages.py",
     "about[key]": "pages/recordings.py",
+    "words[key]": "views/what_if.py",
     "group": "views/_overview.py",
     "text": ("report/__init__.py", "cli/help.py"),
     "line": "cli/help.py",

@@ -110,6 +110,24 @@ def inspect(
         int | None,
         typer.Option("--lags", min=1, help="memory: largest lag to compute.", rich_help_panel=SHOWN),
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change",
+            metavar="CHANGE",
+            help="what-if: fix a gate or state, gate.f[3]=1, h@5:=0, c[0:4]=-1..1 (clamp), h@2=other. Repeatable.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
+    from_input: Annotated[
+        str | None,
+        typer.Option(
+            "--from-input",
+            metavar="INPUT",
+            help="what-if: the input that `other` takes values of.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
     full: Full = False,
     json: AsJson = False,
     save: Save = None,
@@ -121,7 +139,16 @@ def inspect(
     from rnncli.views._options import parse_options
 
     options = parse_options(
-        steps=steps, units=units, layer=layer, direction=direction, core=core, loss=loss, variant=variant, lags=lags
+        steps=steps,
+        units=units,
+        layer=layer,
+        direction=direction,
+        core=core,
+        loss=loss,
+        variant=variant,
+        lags=lags,
+        change=change or (),
+        from_input=from_input,
     )
     request = InspectRequest(view, options, sample, batch_size, tuple(inputs or ()), cell, nonlinearity)
     first = target_named(target, sets=sets or (), seed=seed)

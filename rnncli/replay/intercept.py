@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from rnncli.cells import Gates, State, Step, Weights
+from rnncli.cells import CoreSpec, Gates, State, Step, Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 
@@ -249,3 +249,20 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
 def _equal(a: Tensor, b: Tensor) -> bool:
     """Number by number; NaN equals NaN."""
     return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def changeable(spec: CoreSpec, w: Weights) -> list[str]:
+    """What of one step of a cell can be changed, as the step names it. w: of its first layer."""
+    like = w.weight_ih if "weight_ih" in w else next(iter(w.values()))
+    x = torch.ones(1, spec.input_size).to(like)
+    state = tuple(torch.full((1, *shape), 0.5).to(like) for shape in spec.states.values())
+    with torch.no_grad():
+        _, gates = spec.step(x, state, w)
+        found = []
+        for name in (*spec.states, *gates):
+            try:
+                edited_step(spec.step, x, state, w, {name: torch.clone}, list(spec.states))
+            except CannotChange:
+                continue
+            found.append(name)
+    return found

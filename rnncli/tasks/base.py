@@ -354,6 +354,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         run learnt from, the column that it read, and a note that says so."""
         return lines, ""
 
+    def in_units(self, config: ConfigT, fitted: FittedT, batch: Batch, scores: Tensor) -> Tensor:
+        """Outputs.scores of a batch in the data's units, where they are plain numbers; else as they are."""
+        return scores
+
     def require(self, config: ConfigT) -> None:
         """Raises Missing where training by this recipe needs an extra that is not installed."""
 

@@ -252,6 +252,16 @@ class Forecasting(Task[Config, Fitted, Part]):
         lines = {name: in_units(next(naive(config.data, one, lag))) for name, lag in lags.items()}
         return [replace(curve, lines={**curve.lines, **{name: blank + line for name, line in lines.items()}})]
 
+    def in_units(self, config: Config, fitted: Fitted, batch: Batch, scores: Tensor) -> Tensor:
+        """scores: (horizon, B, N). Of several series, each row's own is known by its mean over its deviation."""
+        import torch
+
+        scales = list(fitted.scales().values())
+        mean, std = (torch.tensor(rows).double() for rows in ([s.mean for s in scales], [s.std for s in scales]))
+        offset = batch.extra["offset"][0].double()  # (B, N)
+        of = (offset[:, None] - (mean / std)[None]).abs().sum(2).argmin(1)
+        return scores.double() * std[of] + mean[of]
+
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from rnncli.data.records import delimited, delimiter_of
 from rnncli.errors import DataError, UsageError
 from rnncli.files import shown
 from rnncli.locale import tr, trn
+from rnncli.recipe import RecipeConfig
+from rnncli.tasks import AnyTask, FittedState
 
 
 def random_steps(text: str) -> int:
@@ -99,3 +102,21 @@ def _csv(path: str) -> Tensor:
                 where=where,
             )
     return torch.tensor(rows, dtype=torch.float64)
+
+
+def encoded(task: AnyTask, config: RecipeConfig, fitted: FittedState, inputs: Sequence[str]) -> Batch:
+    """Inputs as `predict` takes them, or random:T tokens. Raises UsageError, DataError."""
+    if len(inputs) == 1 and inputs[0].startswith("random:"):
+        steps = random_steps(inputs[0])
+        known = task.label_names(config, fitted).inputs
+        if known is None:
+            raise UsageError(
+                tr("random input goes with models of tokens, and with weight files"),
+                where="--input",
+                todo=tr("give a file, as predict takes it"),
+            )
+        generator = torch.Generator().manual_seed(config.train.seed)
+        return Batch(torch.randint(len(known), (steps, 1), generator=generator))
+    if any(not text for text in inputs):
+        raise UsageError(tr("an input without steps"), where="--input")
+    return task.encode(config, fitted, inputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.views._view import Options
@@ -17,6 +19,8 @@ def parse_options(
     loss: str | None,
     variant: str | None,
     lags: int | None = None,
+    change: Sequence[str] = (),
+    from_input: str | None = None,
 ) -> Options:
     """Options as typed: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
     if direction not in (None, "fwd", "bwd"):
@@ -32,6 +36,8 @@ def parse_options(
         loss=loss,  # type: ignore[arg-type]
         variant=variant,
         lags=lags,
+        change=tuple(change) or None,
+        from_input=from_input,
     )
 
 

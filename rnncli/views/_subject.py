@@ -23,7 +23,7 @@ from rnncli.nn.recurrent import make_core
 from rnncli.recipe import RecipeConfig
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.tasks import AnySplits, AnyTask, FittedState, Names, Recipe
-from rnncli.views._inputs import random_features, random_steps, with_rows
+from rnncli.views._inputs import encoded, random_features, with_rows
 from rnncli.weights import FoundCore
 
 STEPS = 20  # of a random sequence, where there is no data
@@ -247,7 +247,7 @@ def subject_of_task(
     """A model of a recipe, else as subject_of_recipe. splits: None where there are inputs."""
     task, config = recipe.task, recipe.config
     if inputs:
-        batch = _encoded(task, config, fitted, inputs)
+        batch = encoded(task, config, fitted, inputs)
     else:
         assert splits is not None
         batch = sample_batch(task, config, splits, sample, batch_size or rows)
@@ -281,20 +281,3 @@ def sample_batch(task: AnyTask, config: RecipeConfig, splits: AnySplits, sample:
     raise UsageError(
         tr("there is no sample {n}", n=sample), where="--sample", todo=tr("they go from 0 to {last}", last=count - 1)
     )
-
-
-def _encoded(task: AnyTask, config: RecipeConfig, fitted: FittedState, inputs: Sequence[str]) -> Batch:
-    if len(inputs) == 1 and inputs[0].startswith("random:"):
-        steps = random_steps(inputs[0])
-        known = task.label_names(config, fitted).inputs
-        if known is None:
-            raise UsageError(
-                tr("random input goes with models of tokens, and with weight files"),
-                where="--input",
-                todo=tr("give a file, as predict takes it"),
-            )
-        generator = torch.Generator().manual_seed(config.train.seed)
-        return Batch(torch.randint(len(known), (steps, 1), generator=generator))
-    if any(not text for text in inputs):
-        raise UsageError(tr("an input without steps"), where="--input")
-    return task.encode(config, fitted, inputs)

@@ -23,7 +23,8 @@ class Options:
 
     steps, units: of the time axis and of the hidden state. layer: 0 is the lowest. direction: fwd or bwd. core: a name
     in the model. loss: last (asked at the last step) or all. variant: another form of the same, as the view has it.
-    lags: how many steps back.
+    lags: how many steps back. change: what `what-if` changes, `h[3]@5:=0`. from_input: another input, of which a change
+    takes values.
     """
 
     steps: slice | None = None
@@ -34,6 +35,8 @@ class Options:
     loss: Literal["last", "all"] | None = None
     variant: str | None = None
     lags: int | None = None
+    change: tuple[str, ...] | None = None
+    from_input: str | None = None
 
     def given(self) -> list[str]:
         """The names of the options that were set."""

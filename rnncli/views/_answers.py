@@ -1,0 +1,125 @@
+"""What a model answers in two runs over one batch, side by side, in the task's words: a sentence, then a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rnncli.locale import tr, trn
+from rnncli.records import Column, Entry, Message, Table
+from rnncli.report.numbers import number
+from rnncli.views._subject import Subject
+
+TOP = 3
+SHOWN = 12
+
+
+def compared(subject: Subject, first: object, second: object) -> tuple[Message, Table]:
+    """Of the first sample. first, second: what the model returned."""
+    before, after = subject.read(first).scores.detach(), subject.read(second).scores.detach()
+    names = subject.names.answers
+    if names is not None and before.shape[-1] == len(names) and before.dim() == 2:
+        return _one(names, *(scores[0].double().softmax(0) for scores in (before, after)))
+    if names is not None and before.shape[-1] == len(names) and before.dim() == 3:
+        return _each(subject, names, *(scores[:, 0].double().softmax(1) for scores in (before, after)))
+    if subject.task is not None:
+        before, after = (
+            subject.task.in_units(subject.config, subject.fitted, subject.batch, scores) for scores in (before, after)
+        )
+    if before.dim() == 2:  # (B, N)
+        before, after = before.unsqueeze(0), after.unsqueeze(0)
+    return _numbers(*(scores[:, 0].double().flatten(1) for scores in (before, after)))
+
+
+def _one(names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, Table]:
+    """One answer for the sample. before, after: (C,), probabilities."""
+    a, b = int(before.argmax()), int(after.argmax())
+    if a == b:
+        text = tr(
+            "The answer stays {name}: its probability was {p} and is {q}.",
+            name=names[a], p=number(float(before[a])), q=number(float(after[a])),
+        )  # fmt: skip
+    else:
+        text = tr(
+            "The answer changes from {a} ({p}) to {b} ({q}).",
+            a=names[a], p=number(float(before[a])), b=names[b], q=number(float(after[b])),
+        )  # fmt: skip
+    k = min(TOP, len(names))
+    kept = dict.fromkeys([*before.topk(k).indices.tolist(), *after.topk(k).indices.tolist()])
+    rows: list[list[Entry]] = [[names[i], float(before[i]), float(after[i]), float(after[i] - before[i])] for i in kept]
+    columns = [
+        Column("answer", tr("answer"), "code"),
+        Column("before", tr("p before")),
+        Column("after", tr("p after")),
+        Column("change", tr("change")),
+    ]
+    return Message(text, name="answer"), Table("answers", columns, rows)
+
+
+def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, Table]:
+    """An answer at every step. before, after: (T, C); a model that writes may write more or less than before."""
+    T, most = min(len(before), len(after)), max(len(before), len(after))
+    best = [scores.max(1) for scores in (before, after)]
+    differ = [t for t in range(T) if int(best[0].indices[t]) != int(best[1].indices[t])]
+    if differ:
+        text = trn(
+            "{n} of {T} answers changes, at t={t}.", "{n} of {T} answers change, the first at t={t}.",
+            n=len(differ), T=T, t=differ[0],
+        )  # fmt: skip
+    else:
+        apart = (after[:T] - before[:T]).abs().amax(1)
+        text = tr(
+            "No answer changes; a probability moves by at most {d}, at t={t}.",
+            d=number(float(apart.max())), t=int(apart.argmax()),
+        )  # fmt: skip
+    if len(before) != len(after):
+        text += " " + tr("It writes {n} tokens where it wrote {m}.", n=len(after), m=len(before))
+    labels = _tokens(subject, most)
+    columns = [
+        Column("t", "t", "count"),
+        *([] if labels is None else [Column("in", tr("in"), "code")]),
+        Column("before", tr("unchanged"), "code"),
+        Column("p_before", "p"),
+        Column("after", tr("changed"), "code"),
+        Column("p_after", "p"),
+        Column("differs", "", "text"),
+    ]
+    rows: list[list[Entry]] = []
+    for t in range(most):
+        cells: list[Entry] = [t, *([] if labels is None else [labels[t]])]
+        for found in best:
+            inside = t < len(found.values)
+            cells += [names[int(found.indices[t])], float(found.values[t])] if inside else [None, None]
+        rows.append([*cells, "*" if t in differ else ""])
+    return Message(text, name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
+
+
+def _tokens(subject: Subject, T: int) -> list[str] | None:
+    """What each step reads, where steps of the answers are steps of the input."""
+    ids, names = subject.batch.inputs, subject.names.inputs
+    if names is None or ids.is_floating_point() or ids.dim() != 2 or len(ids) != T or "given" in subject.batch.extra:
+        return None
+    return [names[int(i)] for i in ids[:, 0]]
+
+
+def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:
+    """Plain numbers at every step, (T, N)."""
+    T = min(len(before), len(after))
+    apart = (after[:T] - before[:T]).abs().amax(1)
+    moved = apart.nonzero().flatten().tolist()
+    if moved:
+        text = tr(
+            "The answer moves by at most {d}, at step {t}; it differs from step {first} on.",
+            d=number(float(apart.max())), t=int(apart.argmax()), first=moved[0],
+        )  # fmt: skip
+    else:
+        text = tr("The answer does not change.")
+    columns = [
+        Column("t", tr("step"), "count"),
+        Column("before", tr("unchanged"), "vector"),
+        Column("after", tr("changed"), "vector"),
+        Column("apart", tr("apart")),
+    ]
+    rows: list[list[Entry]] = [[t, before[t].tolist(), after[t].tolist(), float(apart[t])] for t in range(T)]
+    return Message(text, name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
