@@ -38,6 +38,11 @@ def shown(path: str | Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def as_cell(path: str | Path) -> str:
+    """The path as one column of a line: as shown, with tabs and line ends as escapes."""
+    return shown(path).replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
 class _Unpacking(gzip.GzipFile):
     """A .gz that stops, with a DataError, where it unpacks to far more than data does."""
 

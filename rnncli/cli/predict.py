@@ -52,6 +52,7 @@ def predict(
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Beam width; 1 is greedy search.")] = None,
     length: Annotated[int | None, typer.Option("--length", min=0, help="Number of tokens to generate.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print a CSV with a header and a row for each input.")] = False,
 ) -> None:
     """Use a run on new input: continue, tag, classify, forecast, transcribe, translate."""
     from rnncli.cli.target import target_named
@@ -59,6 +60,8 @@ def predict(
     found = target_named(target)
     folder = found.folder
     given = list(inputs or ())
+    if json and csv:
+        raise UsageError(tr("--json and --csv are both given"), where="--csv", todo=tr("leave one out"))
     if given == ["-"]:
         given, file = [], _one_source(file)
     elif "-" in given:
@@ -69,8 +72,11 @@ def predict(
 
     run = found.run.with_threads(1)
     options = PredictOptions(top_k, temperature, seed, beam, length)
-    predictions = _of_arguments(run, given, options) if file is None else _of_lines(run, file, options)
-    _write(predictions, json)
+    failed: list[DataError] = []
+    predictions = _of_arguments(run, given, options, failed) if file is None else _of_lines(run, file, options, failed)
+    _write(_rows(predictions) if csv else predictions, json)
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
 
 
 def _no_input(target: str, folder: Path) -> UsageError:
@@ -94,28 +100,74 @@ def _one_source(file: str | None) -> str:
     return "-"
 
 
-def _of_arguments(run: Run, given: list[str], options: PredictOptions) -> Iterator[Prediction]:
+def _of_arguments(run: Run, given: list[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
     """Each argument's answer; a line end behind each text."""
     from dataclasses import replace
 
-    if run.task.input_kind(run.config) == "text":
-        for text in given:
-            if os.path.isfile(text):
-                note(tr("{name} is read as text; for the file of that name: --file {name}", name=text))
+    if run.task.input_kind(run.config) == "path":
+        yield from _of_files(run, given, options, failed)
+        return
+    for text in given:
+        if os.path.isfile(text):
+            note(tr("{name} is read as text; for the file of that name: --file {name}", name=text))
     for found in run.task.predict(run.config, run.model, run.fitted, given, options):
         yield found if found.more else replace(found, text=found.text + "\n")
 
 
-def _of_lines(run: Run, file: str, options: PredictOptions) -> Iterator[Prediction]:
+def _of_files(run: Run, paths: Iterable[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
+    """Each file's answers, in order. One that cannot be used is said, and added to `failed`; the next ones follow."""
+    from dataclasses import replace
 
-    if run.task.input_kind(run.config) == "path" and file != "-":
+    from rnncli.cli import say
+    from rnncli.files import shown
+    from rnncli.tasks import Prediction
+
+    for path in paths:
+        try:
+            for found in run.task.predict(run.config, run.model, run.fitted, [path], options):
+                yield found if found.more else replace(found, text=found.text + "\n")
+        except DataError as error:
+            failed.append(error)
+            say(error)
+            yield Prediction("", {"file": shown(path), "error": error.what}, row={})
+
+
+def _of_lines(run: Run, file: str, options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
+    lines = _stdin_lines() if file == "-" else _file_lines(file)
+    if run.task.input_kind(run.config) == "text":
+        yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)
+        return
+    if file != "-":
         raise UsageError(
             tr("this task takes files as arguments"),
             where="--file",
             todo=tr("rnncli predict RUN {file}", file=shlex.quote(file)),
         )
-    lines = _stdin_lines() if file == "-" else _file_lines(file)
-    yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)
+    paths = (line.rstrip("\r\n") for line in lines)
+    yield from _of_files(run, (path for path in paths if path), options, failed)
+
+
+def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """The same with a row of a CSV as the text of each, the names of the columns before the first. An answer that has
+    none, a file that cannot be used, is left out."""
+    import csv
+    from dataclasses import replace
+    from io import StringIO
+
+    names: list[str] = []
+    for found in predictions:
+        if found.row is None:
+            raise UsageError(
+                tr("answers of this task are not rows of a table"), where="--csv", todo=tr("omit it, or use --json")
+            )
+        text = StringIO()
+        writer = csv.DictWriter(text, names or list(found.row), restval="", lineterminator="\n")
+        if found.row and not names:
+            names = list(found.row)
+            writer.writeheader()
+        if found.row:
+            writer.writerow(found.row)
+        yield replace(found, text=text.getvalue())
 
 
 def _file_lines(file: str) -> Iterator[str]:

@@ -247,11 +247,13 @@ def first_rate(clips: Iterable[Clip]) -> int:
 
 def pattern_of_folder(folder: str | Path, first: str) -> str | None:
     """The shape of the first sound file's name in a folder, fields between underscores: {first}_{speaker}_{take}.wav
-    for 7_jackson_0.wav; further fields are *. None where there are no sound files."""
+    for 7_jackson_0.wav; further fields are *, and so is the ending where there are several. None where there are no
+    sound files."""
     files = files_in(folder, ENDINGS, Skipped())
     if not files:
         return None
     stem, dot, ending = files[0].name.partition(".")
+    ending = ending if all(file.name.endswith(f".{ending}") for file in files) else "*"
     n = stem.count("_") + 1
     if n <= 2:
         fields = ["{" + first + "}", "{take}"][:n]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
 from itertools import chain, islice
 
 from rnncli.data.records import DELIMITERS
@@ -35,18 +37,52 @@ def _texts(
     delimiters: Sequence[str] = DELIMITERS,
     header: bool = False,
 ) -> tuple[Iterator[str], bool]:
+    table, whole = table_of(lines, place_of, delimiters, header)
+    return (whole, False) if table is None else (table.texts(table.rows), True)
+
+
+@dataclass(frozen=True)
+class GivenTable:
+    """head: the names of the columns, () without a header. place: the column that is read. rows: those below the
+    head."""
+
+    delimiter: str
+    head: Cells
+    place: int
+    rows: Iterator[Cells]
+
+    def texts(self, rows: Iterable[Cells]) -> Iterator[str]:
+        """What those rows have in the column; "" where they are too short."""
+        return (cells[self.place] if self.place < len(cells) else "" for cells in rows)
+
+    def line(self, cells: Cells, last: str) -> str:
+        """A row and one cell more, as a line of such a table without its end."""
+        row = [*cells, *[""] * (len(self.head) - len(cells)), last]
+        if self.delimiter == "\t":
+            return "\t".join(row)
+        text = StringIO()
+        csv.writer(text, delimiter=self.delimiter, lineterminator="\n").writerow(row)
+        return text.getvalue()[:-1]
+
+
+def table_of(
+    lines: Iterable[str], place_of: Callable[[Cells], int | None], delimiters: Sequence[str], header: bool
+) -> tuple[GivenTable | None, Iterator[str]]:
+    """The table that lines are, if in its first row `place_of` finds the column to read; and, where it does not, the
+    lines as they are."""
     lines = iter(lines)
     first = list(islice(lines, 1))
     whole = chain(first, lines)
     for delimiter in delimiters:
         try:
-            place = place_of([cell.strip() for cell in next(_rows(first, delimiter), [])])
+            cells = [cell.strip() for cell in next(_rows(first, delimiter), [])]
         except DataError:  # then it is a text
             continue
+        place = place_of(cells)
         if place is not None:
-            rows = islice(_rows(whole, delimiter), int(header), None)
-            return (cells[place] if place < len(cells) else "" for cells in rows), True
-    return whole, False
+            rows = _rows(whole, delimiter)
+            return GivenTable(delimiter, next(rows) if header else (), place, rows), whole
+    return None, whole
 
 
 def _rows(lines: Iterable[str], delimiter: str) -> Iterator[Cells]:

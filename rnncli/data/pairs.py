@@ -1,4 +1,4 @@
-"""Sentence pairs for translation: a tab-separated file, or two files that go line by line."""
+"""Sentence pairs for translation: a table, or two files that go line by line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from rnncli.data.records import Record, kind_of
+from rnncli.data.records import delimiter_of, kind_of
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
-from rnncli.data.table import open_table
+from rnncli.data.table import Key, Table, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
+
+TAB = ("tab", "\t")
 
 
 @dataclass(frozen=True)
@@ -23,53 +25,93 @@ class Pair:
     target: str
 
 
-def read_pairs(source: Source, skipped: Skipped, columns: tuple[int, int] = (0, 1)) -> Iterator[Pair]:
-    """The pairs of a TSV (or JSON Lines, or Parquet), one a line, white space around each side dropped; blank lines
-    separate nothing.
+Columns = tuple[Key, Key]  # of source and target
 
-    columns: where source and target stand, from 0 ((1, 0) turns the direction). No quoting: a " is a character.
-    Further columns (Tatoeba's attributions) are not read, and noted. A line with too few columns, or an empty side, is
-    a bad record.
+
+def pair_table(
+    source: Source, columns: Columns, header: bool | None = None, delimiter: str | None = None
+) -> Table | None:
+    """How a file of pairs is read as a table; None where it is tab-separated without a header.
+
+    delimiter: None is the one that fits a .csv, and a tab in other files. header: None is one where columns are named,
+    or are not separated by tabs.
     """
+    if kind_of(source) != "text":
+        return open_table(source)
+    if delimiter is None and name_of(source).lower().removesuffix(".gz").endswith(".csv"):
+        delimiter = delimiter_of(source)
+    if header is None:
+        header = delimiter not in (None, *TAB) or not all(str(key).isdecimal() for key in columns)
+    if delimiter in (None, *TAB) and not header:
+        return None
+    return open_table(source, header=header, delimiter=delimiter or "tab")
+
+
+def read_pairs(
+    source: Source,
+    skipped: Skipped,
+    columns: Columns = (0, 1),
+    header: bool | None = None,
+    delimiter: str | None = None,
+) -> Iterator[Pair]:
+    """The pairs of a table, white space around each side dropped. What is not named is as `pair_table` has it.
+
+    columns: where source and target stand, by name or by number from 0; (1, 0) turns the direction. Further columns
+    (Tatoeba's attributions) are not read, and noted where columns have numbers. A row with too few columns, or an empty
+    side, is a bad record. Tab-separated without a header, a " is a character, and rows may differ in length.
+    """
+    table = pair_table(source, columns, header, delimiter)
+    if table is None:
+        yield from _tab_separated(source, skipped, int(columns[0]), int(columns[1]))
+        return
+    first, second = (table.index(key) for key in columns)
+    for line, cells in table.rows(skipped):
+        yield from _pair(f"{table.name}:{line}", cells[first], cells[second], skipped)
+    if skipped.count < skipped.total and len(table.columns) > 2 and int in map(type, columns):
+        skipped.note(
+            tr(
+                "{name}: columns {first} and {second} are read, the others are not",
+                name=table.name,
+                first=repr(table.columns[first]),
+                second=repr(table.columns[second]),
+            )
+        )
+    skipped.finish(table.name)
+
+
+def _tab_separated(source: Source, skipped: Skipped, first: int, second: int) -> Iterator[Pair]:
     name = name_of(source)
     most = 0
     for number, cells in pair_rows(source):
         where = f"{name}:{number}"
-        if isinstance(cells, str):
-            skipped.bad(where, cells)
-            continue
         most = max(most, len(cells))
-        if len(cells) <= max(columns):
+        if len(cells) <= max(first, second):
             skipped.bad(
                 where,
                 trn(
                     "has {n} tab-separated column, not {wanted}",
                     "has {n} tab-separated columns, not {wanted}",
                     n=len(cells),
-                    wanted=max(columns) + 1,
+                    wanted=max(first, second) + 1,
                 ),
             )
             continue
-        yield from _pair(where, cells[columns[0]], cells[columns[1]], skipped)
-    unread = most - len(set(columns))
-    if skipped.count < skipped.total and unread > 0:
+        yield from _pair(where, cells[first], cells[second], skipped)
+    if skipped.count < skipped.total and most > 2:
         skipped.note(
             tr(
                 "{name}: columns {first} and {second} of {n}, counted from 0, are read, the others are not",
                 name=name,
-                first=columns[0],
-                second=columns[1],
+                first=first,
+                second=second,
                 n=most,
             )
         )
     skipped.finish(name)
 
 
-def pair_rows(source: Source) -> Iterator[Record]:
-    """(line number, cells) of a file of pairs; the reason in place of cells where a line of JSON cannot be read."""
-    if kind_of(source) != "text":
-        yield from open_table(source).records()
-        return
+def pair_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of each line that is not blank, cut at its tabs."""
     for number, line in lines_of(source):
         if line.strip():
             yield number, line.split("\t")

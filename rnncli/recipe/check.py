@@ -16,7 +16,7 @@ from rnncli import names
 from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr, trn
 from rnncli.recipe.document import Document
-from rnncli.recipe.formats import words_of_format_1
+from rnncli.recipe.formats import as_meant_in_format_1
 from rnncli.recipe.hints import (
     arm_of,
     choices_of,
@@ -63,7 +63,7 @@ def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
     config = config_of(document, config)
     values = fitted(document, config, _absolute)
     if values.get("format") == 1:
-        words_of_format_1(values, config)
+        as_meant_in_format_1(values, config)
     faults = list(document.faults)
     faulty: set[str] = {fault.key for fault in faults}
     # Checks between fields run only where the fields themselves are right. So what is wrong is taken out and the rest

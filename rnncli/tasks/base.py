@@ -193,12 +193,14 @@ def _option(name: str) -> str:
 class Prediction:
     """One answer. text: in the input's format, one line or several, without the last line end. json: the same as plain
     values, for --json, None where there is nothing to say of this piece. notes: what should be said beside it (unknown
-    characters, a cut input). more: the text goes on in the next one, so that a long answer need not be held."""
+    characters, a cut input). more: the text goes on in the next one, so that a long answer need not be held. row: the
+    answer as a row of a table, name of the column -> cell, for --csv; None where answers are not such."""
 
     text: str
     json: Json
     notes: Sequence[str] = ()
     more: bool = False
+    row: Mapping[str, str | float] | None = None
 
 
 @dataclass(frozen=True)

@@ -185,12 +185,15 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
 
         options.only("top_k")
         read, labels = self.input(config), fitted.labels.tokens
+        shown = min(options.top_k or 1, len(labels))
         for given in (given for text in inputs for given in read.given(fitted, text)):
             if given.inputs is None:
-                yield Prediction(given.text, {read.name_key: given.name, "label": None, "top": []}, given.notes)
+                json: Json = {read.name_key: given.name, "label": None, "top": []}
+                row = _row(read.name_key, given.name, [("", "")] * shown)
+                yield Prediction(given.text, json, given.notes, row=row)
                 continue
             _, outputs = next(outputs_of(model, [read.batch([given.inputs])]))
-            best = outputs.scores[0].float().softmax(0).topk(min(options.top_k or 1, len(labels)))
+            best = outputs.scores[0].float().softmax(0).topk(shown)
             top = [(labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
             cells = [cell for label, p in top for cell in (label, f"{p:.4f}")]
             json = {
@@ -198,4 +201,14 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
                 "label": top[0][0],
                 "top": [{"label": label, "p": p} for label, p in top],
             }
-            yield Prediction("\t".join([given.text, *cells]), json, given.notes)
+            row = _row(read.name_key, given.name, top)
+            yield Prediction("\t".join([given.text, *cells]), json, given.notes, row=row)
+
+
+def _row(key: str, name: str, top: Sequence[tuple[str, str | float]]) -> dict[str, str | float]:
+    """The columns label and p; label_2, p_2 ... of the next likeliest."""
+    row: dict[str, str | float] = {key: name}
+    for n, (label, p) in enumerate(top, 1):
+        end = "" if n == 1 else f"_{n}"
+        row |= {f"label{end}": label, f"p{end}": p}
+    return row

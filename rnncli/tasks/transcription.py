@@ -17,6 +17,7 @@ from rnncli.data.pictures import spectrogram
 from rnncli.data.skipped import Skipped
 from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
+from rnncli.files import as_cell, shown
 from rnncli.locale import tr, trn
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import ColouredText, Column, Entry, Json, Record, Table
@@ -260,7 +261,7 @@ class Transcription(Task[Config, Fitted, Part]):
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """One line of text for each sound file; with beam, the best of a beam search of that width."""
+        """`file<TAB>text` for each sound file; with beam, the best of a beam search of that width."""
         from rnncli.nn.ctc import beam_search
         from rnncli.nn.evaluate import outputs_of
 
@@ -272,7 +273,8 @@ class Transcription(Task[Config, Fitted, Part]):
                 text = _greedy(outputs, fitted)[0]
             else:
                 text = _text(beam_search(outputs.scores[:, 0].float().log_softmax(1), options.beam), fitted)
-            yield Prediction(text, {"file": path, "text": text})
+            row = {"file": shown(path), "text": text}
+            yield Prediction(f"{as_cell(path)}\t{text}", {**row}, row=row)
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         """A new table or folder of clips as one part, in a run's vocabulary; and notes on it. Raises DataError."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count, tee
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from rnncli.baselines.dictionary import dictionary
 from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.data.chrf import chrf
 from rnncli.data.given import texts_without_header
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
@@ -52,8 +54,8 @@ class Model(CoreSection):
 
 
 class Train(TrainSection):
-    best_by: Literal["exact-match", "loss", "bleu", "chrf"] = Field(
-        "loss", description="the metric that decides which epoch is kept; bleu and chrf need rnncli[translation]"
+    best_by: Literal["chrf", "exact-match", "bleu", "loss"] = Field(
+        "chrf", description="the metric that decides which epoch is kept; bleu needs rnncli[translation]"
     )
 
 
@@ -65,27 +67,25 @@ class Config(RecipeConfig):
 
 
 class Translation(Task[Config, Fitted, Part]):
-    METRICS: Mapping[str, Better] = {"exact-match": "higher", "loss": "lower", "bleu": "higher", "chrf": "higher"}
+    METRICS: Mapping[str, Better] = {"chrf": "higher", "exact-match": "higher", "bleu": "higher", "loss": "lower"}
     COUNTED = "tokens"
     config_class = Config
     fitted_class = Fitted
 
     def require(self, config: Config) -> None:
-        """Raises Missing where an epoch is to be chosen by a metric that sacrebleu measures, and it is not
-        installed."""
-        by = config.train.best_by
-        if by in ("bleu", "chrf") and not _has_sacrebleu():
+        """Raises Missing where bleu is to choose the epoch, which sacrebleu measures, and it is not installed."""
+        if config.train.best_by == "bleu" and not _has_sacrebleu():
             raise Missing(
-                tr("{metric} needs sacrebleu", metric=by),
+                tr("bleu needs sacrebleu"),
                 where="train.best_by",
-                todo=tr("pip install 'rnncli[translation]', or best_by: loss"),
+                todo=tr("pip install 'rnncli[translation]', or best_by: chrf"),
             )
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
         splits = pairs.read(config.data, config.train.seed)
         if _has_sacrebleu():
             return splits
-        note = tr("bleu and chrf are not measured: they need the extra rnncli[translation]")
+        note = tr("bleu is not measured: it needs the extra rnncli[translation]")
         return replace(splits, notes=[*splits.notes, note])
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
@@ -152,7 +152,7 @@ class Translation(Task[Config, Fitted, Part]):
             total, count = total + float(found.total), count + found.count
         target = fitted.target
         answers = [join(target.decode(row), fitted.target_tokens) for row in written]
-        return {**_judged(answers, part, fitted.target_tokens), "loss": total / count}
+        return _judged(answers, part, fitted.target_tokens) | {"loss": total / count}
 
     def answers(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Iterator[str]:
         from rnncli.nn.evaluate import device_of, evaluating
@@ -223,11 +223,28 @@ class Translation(Task[Config, Fitted, Part]):
 
     def texts_of(self, config: Config, fitted: Fitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
         """Of tab-separated pairs the sources, for a run that learnt from such."""
-        data, (source, target) = config.data, config.data.columns
-        if not isinstance(data.path or data.train, str):
+        data = config.data
+        if not isinstance(data.path or data.train, str) or fitted.columns is not None:
             return lines, ""
+        source, target = int(data.columns[0]), int(data.columns[1])
         texts, pairs = texts_without_header(lines, source, lambda cells: len(cells) > target, ["\t"])
         return texts, tr("read as pairs: the sources, column {n}", n=source) if pairs else ""
+
+    def predict_lines(
+        self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
+    ) -> Iterator[Prediction]:
+        """A table such as the run learned from is answered by that table, with one column more."""
+        bare = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
+        table, texts = pairs.given_table(fitted, config.data, bare)
+        if table is None:
+            yield from super().predict_lines(config, model, fitted, texts, options)
+            return
+        if table.head:
+            yield Prediction(table.line(table.head, _free_name("translation", table.head)) + "\n", None, row={})
+        rows, read = tee(table.rows)
+        found = self.predict(config, model, fitted, table.texts(read), options)
+        for cells, one in zip(rows, found, strict=True):
+            yield replace(one, text=table.line(cells, one.text) + "\n")
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
@@ -242,7 +259,8 @@ class Translation(Task[Config, Fitted, Part]):
         for text in inputs:
             tokens = tokenize(text, fitted.source_tokens)
             if not tokens:
-                yield Prediction("", {"source": text, "translation": "", "tokens": [], "score": None})
+                row = {"source": text, "translation": ""}
+                yield Prediction("", {**row, "tokens": [], "score": None}, row=row)
                 continue
             notes = not_known(source, tokens)
             with evaluating(model):
@@ -257,26 +275,30 @@ class Translation(Task[Config, Fitted, Part]):
                     )
                 )
             words = target.decode(best.tokens)
-            answer = join(words, fitted.target_tokens)
-            yield Prediction(
-                answer, {"source": text, "translation": answer, "tokens": words, "score": best.score}, notes
-            )
+            row = {"source": text, "translation": join(words, fitted.target_tokens)}
+            json: Json = {**row, "tokens": [*words], "score": best.score}
+            yield Prediction(row["translation"], json, notes, row=row)
 
 
 def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
-    """exact-match; and bleu and chrf, 0 to 100, where sacrebleu is installed: of the answers as `predict` writes them,
-    against the targets as they are in the file. BLEU's tokens are characters where the target's are, else its 13a."""
+    """chrf, exact-match and, where sacrebleu is installed, bleu: of the answers as `predict` writes them, against the
+    targets as they are in the file. chrf and bleu are 0 to 100; BLEU's tokens are characters where the target's are,
+    else its 13a."""
     wanted = [pair.target for pair in part.pairs]
     right = sum(answer == target for answer, target in zip(answers, wanted, strict=True))
-    found: Metrics = {"exact-match": right / len(wanted)}
+    found = {"chrf": chrf(zip(answers, wanted, strict=True)), "exact-match": right / len(wanted)}
     if _has_sacrebleu():
         from sacrebleu.metrics.bleu import BLEU
-        from sacrebleu.metrics.chrf import CHRF
 
         bleu = BLEU(tokenize="char" if kind == "characters" else "13a", force=True)
         found["bleu"] = float(bleu.corpus_score(list(answers), [wanted]).score)
-        found["chrf"] = float(CHRF().corpus_score(list(answers), [wanted]).score)
     return found
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    """The name, or name_2, name_3 ... where a column is called so."""
+    names = chain([name], (f"{name}_{n}" for n in count(2)))
+    return next(one for one in names if one not in taken)
 
 
 def _has_sacrebleu() -> bool:

@@ -100,6 +100,11 @@ def sounds(path: Path, draw: random.Random) -> None:
             file.writeframes(bytes(800))
 
 
+def table_of_pairs(path: Path, draw: random.Random) -> None:
+    rows = [f'{i},"{sentence(draw)}, {i}",早上好{i}\n' for i in range(40)]
+    path.write_text("nr,en,zh\n" + "".join(rows), encoding="utf-8")
+
+
 def transcripts(path: Path, draw: random.Random) -> None:
     path.write_text("path\tsentence\n" + "".join(f"{i}.mp3\t{sentence(draw)} {i}\n" for i in range(30)))
 
@@ -122,6 +127,7 @@ FILES: list[tuple[str, Maker, list[str]]] = [
     ("j.txt", two_columns, ["pos-tagging"]),
     ("k.train", four_columns, ["pos-tagging"]),
     ("l.txt", pairs, ["translation"]),
+    ("r.csv", table_of_pairs, ["translation"]),
     ("m.txt", prose, ["language-model", "word-language-model"]),
     ("n.txt", unspaced, ["language-model"]),
     ("o", sounds, ["names", "transcription"]),

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from rnncli.baselines.mean_spectrum import by_mean_spectrum
+from rnncli.data.audio import list_clips
 from rnncli.data.batch import Order
 from rnncli.data.made import speech
+from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.tasks import PredictOptions, classification, load_recipe
 from rnncli.training.job import prepare
@@ -92,3 +94,12 @@ def test_fill(tmp_path: Path) -> None:
         "data.label": "label",
         "data.split.by": "speaker",
     }
+
+
+def test_files_of_several_kinds_have_one_pattern(tmp_path: Path) -> None:
+    for name in ("是_王 一_1.wav", "否_李 二_2.flac"):
+        (tmp_path / name).touch()
+    found = classification.TASK.suggest_settings(str(tmp_path))
+    assert found["data.sound"] == {"pattern": "{label}_{speaker}_{take}.*"}
+    clips = list_clips(tmp_path, Skipped(), pattern="{label}_{speaker}_{take}.*", text="label", by="speaker")
+    assert [(clip.text, clip.group) for clip in clips] == [("否", "李 二"), ("是", "王 一")]

@@ -1,5 +1,6 @@
 """The task translation: files, parts, baselines, metrics and answers."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from rnncli.recipe import RecipeConfig
 from rnncli.records import HeatMap, Table, json_object
 from rnncli.runs.summary import closing
 from rnncli.runs.train import run_training
-from rnncli.tasks import PredictOptions, Recipe, load_recipe, translation
-from rnncli.tasks.inputs.pairs import BEGIN, END
-from rnncli.training.job import prepare
+from rnncli.tasks import Prediction, PredictOptions, Recipe, load_recipe, translation
+from rnncli.tasks.inputs.pairs import BEGIN, END, Fitted
+from rnncli.training.job import Job, prepare
 from rnncli.training.loop import fit
 from tests.narrowed import as_read, of_kind
 
@@ -58,8 +59,8 @@ def test_it_learns_a_small_file_and_translates(tsv: str) -> None:
     job = prepare(recipe(tsv, epochs=40))
     *_, end = fit(job)
     assert end.metrics["exact-match"] == 1
+    assert end.metrics["chrf"] == pytest.approx(100)
     if translation._has_sacrebleu():
-        assert end.metrics["chrf"] == pytest.approx(100)
         assert "bleu" in end.metrics  # 0 here: BLEU counts runs of four words
     answers = list(
         translation.TASK.predict(
@@ -234,12 +235,30 @@ def test_an_exact_match_that_stays_at_0_leaves_the_choice_to_the_loss(tmp_path: 
     assert outcome.notes[0].startswith("exact-match was 0 at every epoch")
 
 
-def test_without_sacrebleu_its_metrics_are_missing_and_that_is_said(tsv: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sacrebleu_bleu_is_missing_and_that_is_said(tsv: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translation, "_has_sacrebleu", lambda: False)
     job = prepare(recipe(tsv))
     assert any("rnncli[translation]" in note for note in job.splits.notes)
     found = translation.TASK.metrics(own(job.config), job.model, job.splits.train, job.splits.fitted)
-    assert set(found) == {"exact-match", "loss"}
+    assert set(found) == {"chrf", "exact-match", "loss"}
+
+
+def test_the_default_metric_moves_from_the_first_epoch(tmp_path: Path) -> None:
+    """Sentences that are never exactly right yet are more and more alike."""
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in UNEASY[:3]), encoding="utf-8")
+    job = prepare(recipe(str(path), epochs=8, lr=0.01))
+    epochs = [progress.metrics for progress in fit(job) if progress.event == "epoch"]
+    assert job.config.train.best_by == "chrf"
+    assert {metrics["exact-match"] for metrics in epochs} == {0}
+    assert len({metrics["chrf"] for metrics in epochs}) > 4
+
+
+def test_a_recipe_of_0_1_keeps_the_metric_of_0_1(tsv: str) -> None:
+    base: dict[str, Any] = {"task": "translation", "data": {"path": tsv}, "model": {"hidden_size": 4}, "train": {}}
+    assert load_recipe({"format": 1, **base}).config.train.best_by == "exact-match"
+    assert load_recipe({"format": 1, **base, "train": {"best_by": "loss"}}).config.train.best_by == "loss"
+    assert load_recipe(base).config.train.best_by == "chrf"
 
 
 def test_columns_and_kinds_are_read_off_a_file(tmp_path: Path, tsv: str) -> None:
@@ -256,7 +275,7 @@ def test_columns_and_kinds_are_read_off_a_file(tmp_path: Path, tsv: str) -> None
         "data.target_tokens": "characters",
     }
     path.write_text("one column\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no two tab-separated columns"):
+    with pytest.raises(DataError, match="no two columns of text"):
         translation.TASK.suggest_settings(str(path))
 
 
@@ -279,3 +298,74 @@ def test_pairs_given_to_predict_are_translated_from_the_source_column(tsv: str, 
         own(job.config), job.model, job.splits.fitted, ["le chien\n"], PredictOptions()
     )
     assert json_object(next(alone).json)["source"] == "le chien"
+
+
+@pytest.fixture
+def shouted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Prediction]]:
+    """Lines answered by a run in which a translation is its source in capitals."""
+
+    def predict(*arguments: Any) -> Iterator[Prediction]:
+        yield from (Prediction(text.upper(), {"source": text, "translation": text.upper()}) for text in arguments[3])
+
+    def answers(job: Job, *lines: str) -> list[Prediction]:
+        config, fitted = own(job.config), job.splits.fitted
+        return list(translation.TASK.predict_lines(config, job.model, fitted, lines, PredictOptions()))
+
+    monkeypatch.setattr(translation.TASK, "predict", predict)
+    return answers
+
+
+@pytest.mark.parametrize("columns", [["en", "fr"], [1, 2]])
+def test_a_table_is_answered_by_a_table(
+    tmp_path: Path, shouted: Callable[..., list[Prediction]], columns: list[Any]
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("id,en,fr\n" + "".join(f'{n},"{a}",{b}\n' for n, (a, b) in enumerate(PAIRS)), encoding="utf-8")
+    job = prepare(recipe(str(path), data={"columns": columns}))
+    assert job.splits.fitted.columns == ["en", "fr"]
+    answers = shouted(job, "\ufeffen,note\r\n", '"a, ""b"" c",x\r\n', '"two\n', 'lines"\r\n', ",empty\r\n")
+    assert [answer.text for answer in answers] == [
+        "en,note,translation\n", '"a, ""b"" c",x,"A, ""B"" C"\n', '"two\nlines",,"TWO\nLINES"\n', ",empty,\n",
+    ]  # fmt: skip
+    assert answers[0].json is None
+    assert json_object(answers[1].json)["source"] == 'a, "b" c'
+    assert [answer.text for answer in shouted(job, "en;translation\n", "a;b\n")] == [
+        "en;translation;translation_2\n", "a;b;A\n",
+    ]  # fmt: skip
+    assert [answer.text for answer in shouted(job, "go, now\n", "a\n")] == ["GO, NOW\n", "A\n"]
+    assert Fitted.from_json(job.splits.fitted.to_json()) == job.splits.fitted
+
+
+def test_a_table_without_a_header_is_answered_without_one(
+    tmp_path: Path, shouted: Callable[..., list[Prediction]]
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("".join(f"{b};{a}\n" for a, b in PAIRS), encoding="utf-8")
+    job = prepare(recipe(str(path), data={"columns": [1, 0], "header": False}))
+    assert [answer.text for answer in shouted(job, "x;the dog\n")] == ["x;the dog;THE DOG\n"]
+    assert [answer.text for answer in shouted(job, "the dog\n")] == ["THE DOG\n"]
+
+
+def test_a_run_that_read_tabs_keeps_its_vocab_json(tsv: str) -> None:
+    fitted = translation.TASK.read(own(recipe(tsv).config)).fitted
+    assert set(fitted.to_json()) == {"source", "target", "source_tokens", "target_tokens", "longest"}
+
+
+def test_columns_of_a_table_are_read_off_it(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+
+    def suggested(text: str, name: str = "pairs.csv") -> dict[str, Any]:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        found = translation.TASK.suggest_settings(str(tmp_path / name))
+        return {key.removeprefix("data."): value for key, value in found.items()}
+
+    rows = "".join(f"{n},{a} {n},CC-BY,早上好 {n}\n" for n, (a, _) in enumerate(PAIRS))
+    named = {"columns": ["en", "zh"], "source_tokens": "words", "target_tokens": "characters"}
+    assert suggested("id,en,by,zh\n" + rows) == named
+    assert suggested(rows) == named | {"columns": [1, 3], "header": False}
+    assert suggested("en;zh\nGo now;去吧\nCome;来吧\n") == named
+    assert suggested("en|zh\nGo now|去吧\nCome|来吧\n", "pairs.txt") == named | {"delimiter": "|"}
+    assert suggested('{"en": "Go now", "zh": "去吧"}\n{"en": "Come", "zh": "来吧"}\n', "pairs.jsonl") == named
+    path.write_text("en,n\nGo,1\nCome,2\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no two columns of text"):
+        translation.TASK.suggest_settings(str(path))

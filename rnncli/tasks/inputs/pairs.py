@@ -1,4 +1,4 @@
-"""Pairs of a source and a target text: tab-separated, or two files that go line by line."""
+"""Pairs of a source and a target text: two columns of a table, or two files that go line by line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from typing import Annotated, NamedTuple, overload
 from pydantic import Field
 
 from rnncli.data.batch import Batch, pad
-from rnncli.data.pairs import Pair, pair_rows, read_pairs, read_parallel
+from rnncli.data.given import GivenTable, table_of
+from rnncli.data.pairs import Pair, pair_rows, pair_table, read_pairs, read_parallel
 from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Places, Ragged, Texts
+from rnncli.data.records import DELIMITERS, Delimiter
 from rnncli.data.skipped import Skipped
+from rnncli.data.sniff import TableGuess, sniff_table
 from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import Split, split_random
+from rnncli.data.table import Table, open_table
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, Vocab, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
@@ -30,15 +34,21 @@ Paths = DataPath | Annotated[list[DataPath], Field(min_length=2, max_length=2), 
 
 
 class Data(DataSection):
-    path: Paths | None = Field(
-        None, description="tab-separated pairs, or [source file, target file] that go line by line"
-    )
+    path: Paths | None = Field(None, description="a table of pairs, or [source file, target file] that go line by line")
     train: Paths | None = Field(None, description="instead of path: training pairs of their own")  # type: ignore[assignment]
     validation: Paths | None = Field(None, description="with train: the pairs epochs are judged by")  # type: ignore[assignment]
     test: Paths | None = Field(None, description="with train: the pairs kept for the last word")  # type: ignore[assignment]
     columns: Annotated[
-        list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2), Expected("[source column, target column]")
-    ] = Field([0, 1], description="of tab-separated pairs, from 0: source, target; [1, 0] turns the direction")
+        list[Annotated[int, Field(ge=0)] | str],
+        Field(min_length=2, max_length=2),
+        Expected("[source column, target column]"),
+    ] = Field([0, 1], description="source and target, by name or by number from 0; [1, 0] turns the direction")
+    header: bool | None = Field(
+        None, description="whether the first row names the columns; null: not where tabs separate columns by number"
+    )
+    delimiter: Delimiter | None = Field(
+        None, description="between columns; null: what fits the first lines of a .csv, else a tab"
+    )
     source_tokens: Kind = Field("words", description="what one step of the source is")
     target_tokens: Kind = Field("words", description="what one step of the target is")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
@@ -46,8 +56,17 @@ class Data(DataSection):
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
-        if len(set(self.columns)) < len(self.columns):
+        if len(set(map(str, self.columns))) < len(self.columns):
             yield Clash(("columns",), tr("source and target are the same column"), tr("columns: [0, 1]"))
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        if isinstance(self.path or self.train, list):
+            yield from ((key, tr("two files")) for key in ("columns", "header", "delimiter"))
+
+    def table(self, path: str) -> Table | None:
+        """How a file of pairs is read as a table; None: tab-separated without a header."""
+        return pair_table(path, (self.columns[0], self.columns[1]), self.header, self.delimiter)
 
 
 class Pairs(Sequence[Pair]):
@@ -94,13 +113,16 @@ class Pairs(Sequence[Pair]):
 @dataclass(frozen=True)
 class Fitted(FittedState):
     """The tokens of both sides, what they are, and the longest target, by which the length of translations is
-    bounded."""
+    bounded. columns: what a table calls source and target, or their numbers where it has no header; delimiter: between
+    its columns. None for two files, and tab-separated without a header."""
 
     source: Vocab
     target: Vocab
     source_tokens: Kind
     target_tokens: Kind
     longest: int
+    columns: list[str] | None = None
+    delimiter: str | None = None
 
 
 class Part(NamedTuple):
@@ -117,7 +139,9 @@ def read(data: Data, seed: int) -> Splits[Fitted, Part]:
     notes: list[str] = []
     found = {name: _pairs(files, data, notes) for name, files in given.items()}
     rows, how = divide(found, given, lambda whole: _split(data, seed, whole), tr("pairs"))
-    fitted = _fitted(rows["train"], data)
+    files = next(iter(given.values()))
+    table = data.table(files[0]) if len(files) == 1 else None
+    fitted = _fitted(rows["train"], data, table)
     parts = {name: _part(pairs, fitted) for name, pairs in rows.items()}
     for name, part in parts.items():
         notes += _unknown(name, part, fitted)
@@ -185,7 +209,8 @@ def _split(data: Data, seed: int, pairs: Pairs) -> Split:
 def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
     skipped = Skipped(data.on_bad, tr("pairs"))
     if len(files) == 1:
-        read = read_pairs(files[0], skipped, (data.columns[0], data.columns[1]))
+        columns = data.columns[0], data.columns[1]
+        read = read_pairs(files[0], skipped, columns, data.header, data.delimiter)
     else:
         read = read_parallel(files[0], files[1], skipped)
     found = Pairs.of(read, (data.source_tokens, data.target_tokens))
@@ -193,7 +218,7 @@ def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
     return found
 
 
-def _fitted(pairs: Pairs, data: Data) -> Fitted:
+def _fitted(pairs: Pairs, data: Data, table: Table | None) -> Fitted:
     """The tokens of both sides, their kinds, and the longest target, by which the length of translations is bounded."""
     least, most = data.min_count, data.max_vocab or None
     return Fitted(
@@ -204,7 +229,23 @@ def _fitted(pairs: Pairs, data: Data) -> Fitted:
         source_tokens=data.source_tokens,
         target_tokens=data.target_tokens,
         longest=int(pairs.target_tokens.lengths.max()) - 1,
+        columns=None if table is None else [table.columns[table.index(key)] for key in data.columns],
+        delimiter=None if table is None else table.delimiter,
     )
+
+
+def given_table(fitted: Fitted, data: Data, lines: Iterable[str]) -> tuple[GivenTable | None, Iterator[str]]:
+    """The table that lines without their ends are, where the run learned from one: its header has the source column's
+    name; without a header, its first row has both columns. Else the lines as they are."""
+    if fitted.columns is None or fitted.delimiter is None:
+        return None, iter(lines)
+    if data.header is False:
+        source, target = int(fitted.columns[0]), int(fitted.columns[1])
+        return table_of(lines, lambda cells: source if len(cells) > max(source, target) else None,
+                        [fitted.delimiter], header=False)  # fmt: skip
+    name = fitted.columns[0]
+    delimiters = dict.fromkeys((fitted.delimiter, *DELIMITERS))
+    return table_of(lines, lambda cells: cells.index(name) if name in cells else None, [*delimiters], header=True)
 
 
 def _part(pairs: Pairs, fitted: Fitted) -> Part:
@@ -231,22 +272,55 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
 
 
 def suggest_columns(path: str) -> dict[str, Json]:
-    """Which columns of a tab-separated file hold the texts (numbers, as in Tatoeba's exports, do not), and what a
-    step of each is: characters where a text has Chinese, Japanese or Thai letters, else words."""
-    rows = [cells for _, cells in islice(pair_rows(path), 200) if not isinstance(cells, str)]
+    """Which columns of a table hold the texts (numbers, as in Tatoeba's exports, do not), and what a step of each is:
+    characters where a text has Chinese, Japanese or Thai letters, else words. A header is not looked for between
+    tabs."""
+    tabs = pair_table(path, (0, 1)) is None
+    rows = [cells for _, cells in islice(pair_rows(path), 200)] if tabs else []
     width = min((len(row) for row in rows), default=0)
     texts = [place for place in range(width) if not all(row[place].strip().isdigit() for row in rows)]
-    if len(texts) < 2:
-        raise DataError(
-            tr("has no two tab-separated columns of text"),
-            where=name_of(path),
-            todo=tr("one pair a line: source, a tab, target"),
-        )
     found: dict[str, Json] = {"data.columns": texts[:2]}
+    if len(texts) < 2:
+        found, rows, texts = _columns_of_table(path)
     for side, place in zip(("source", "target"), texts, strict=False):
         characters = any(_unspaced(letter) for row in rows for letter in row[place])
         found[f"data.{side}_tokens"] = "characters" if characters else "words"
     return found
+
+
+def _columns_of_table(path: str) -> tuple[dict[str, Json], list[list[str]], list[int]]:
+    """Settings for a table that has more than tabs between columns, its first rows, and the places of its texts: of
+    columns of text those in which most cells differ, and the first two."""
+    alone = len(open_table(path, header=False).columns) < 2
+    looked = None if alone else sniff_table(path)
+    texts = [] if looked is None else _places_of_texts(looked)
+    if looked is None or len(texts) < 2:
+        raise DataError(
+            tr("has no two columns of text"),
+            where=name_of(path),
+            todo=tr("one pair a line: source, a tab, target; or a CSV with a column for each"),
+        )
+    header = looked.header and all(_is_name(column.name) for column in looked.columns)
+    table = open_table(path, header=header, delimiter=looked.delimiter)
+    rows = [cells for _, cells in islice(table.rows(Skipped("skip")), 200)]
+    found: dict[str, Json] = {"data.columns": [table.columns[place] if header else place for place in texts[:2]]}
+    if not header:
+        found["data.header"] = False
+    known = pair_table(path, (0, 1))
+    if known is None or known.delimiter != looked.delimiter:
+        found["data.delimiter"] = "tab" if looked.delimiter == "\t" else looked.delimiter
+    return found, rows, texts
+
+
+def _places_of_texts(table: TableGuess) -> list[int]:
+    columns = table.columns
+    texts = [n for n, column in enumerate(columns) if column.kind == "text" and not column.tells_nothing]
+    return [n for n in texts if 2 * columns[n].distinct > table.rows] or texts
+
+
+def _is_name(cell: str) -> bool:
+    """Of a column, not a sentence."""
+    return len(cell.split()) <= 3 and not cell.endswith((".", "!", "?", "。", "！", "？"))
 
 
 def _unspaced(letter: str) -> bool:

@@ -16,6 +16,7 @@ from rnncli.data.sniff import SAID_COLUMNS, SOUND_COLUMNS
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split
 from rnncli.data.vocab import Vocab
+from rnncli.files import as_cell, shown
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, Section, TrainSection
 from rnncli.records import Json, Record
@@ -248,7 +249,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         return augment.frames(part.rows, rows, order, lambda clip, T: True)
 
     def given(self, fitted: SoundFitted, text: str) -> Iterator[Given]:
-        yield Given(text, " ".join(text.split()), fitted.features.log_mel().of_file(text))
+        yield Given(shown(text), as_cell(text), fitted.features.log_mel().of_file(text))
 
     def front(self, fitted: SoundFitted) -> tuple[nn.Module, int]:
         from rnncli.nn.frontends import ConvSubsampling

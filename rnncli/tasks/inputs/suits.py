@@ -13,7 +13,8 @@ from rnncli.data.conllu import WHITE
 from rnncli.data.film_files import ARRAYS, PICTURES
 from rnncli.data.folder import ENDINGS as TEXTS
 from rnncli.data.look import Look
-from rnncli.data.sniff import LABELS, SAID_COLUMNS, SOUND_COLUMNS, ColumnGuess
+from rnncli.data.records import TABLES
+from rnncli.data.sniff import LABELS, SAID_COLUMNS, SOUND_COLUMNS, ColumnGuess, TableGuess
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.tasks.base import Suited
@@ -100,17 +101,28 @@ def tagged(look: Look) -> Suited | None:
 
 
 def pairs(look: Look) -> Suited | None:
-    """Two texts a line, with a tab between."""
+    """Two texts a line, with a tab between; or a table with two columns of texts and no classes."""
     rows = [line.split("\t") for line in look.filled]
-    if len(rows) < 2 or sum(len(row) >= 2 for row in rows) < 0.9 * len(rows) or tagged(look) is not None:
-        return None
     table = look.table
-    if table is not None and table.date is not None:
+    if len(look.filled) < 2 or tagged(look) is not None or (table is not None and table.date is not None):
         return None
+    if sum(len(row) >= 2 for row in rows) < 0.9 * len(rows):
+        return _columns_of_texts(table) if table is not None and look.path.lower().endswith(TABLES) else None
     width = min(len(row) for row in rows if len(row) >= 2)
     sides = [[row[place].strip() for row in rows if len(row) > place] for place in range(width)]
     texts = [side for side in sides if _are_texts(side)]
     return Suited(3, tr("two texts in each line, a tab between")) if len(texts) >= 2 else None
+
+
+def _columns_of_texts(table: TableGuess) -> Suited | None:
+    texts = [
+        column.name
+        for column in table.columns
+        if column.kind == "text" and 2 * column.distinct > table.rows and column.mean_length >= SENTENCE / 2
+    ]
+    if len(texts) != 2:
+        return None
+    return Suited(2, tr("two columns of texts: {columns}", columns=_listed(texts)))
 
 
 def _are_texts(cells: Sequence[str]) -> bool:
