@@ -51,7 +51,7 @@ def entries() -> Iterator[tuple[str, Mapping[str, Any]]]:
         document = json.loads(path.read_text(encoding="utf-8"))
         seen = set[str]()
         for entry in document.get("recipes", []):
-            if "runs" in entry and "summary" in entry and entry["recipe"] not in seen:
+            if "runs" in entry and "figures" not in entry and entry["recipe"] not in seen:
                 seen.add(entry["recipe"])
                 yield path.stem, entry
 
