@@ -153,6 +153,79 @@ class Diagram:
 
 
 @dataclass(frozen=True)
+class BoxLine:
+    """A value of an opened cell. text: how it follows, `W_ii·x_2` or `f·c_1`. values: its number; several of a vector.
+
+    sources: the boxes that it reads. products: of a sum of products its factors, weight first. role: a term of the sum
+    below it, that sum, a step on the way, or the result of the box.
+    """
+
+    text: str
+    values: Sequence[float]
+    sources: Sequence[str] = ()
+    products: Sequence[tuple[float, float]] = ()
+    role: Literal["term", "sum", "step", "result"] = "step"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A named part of an opened cell: what goes in, a gate, a state. name: `x`, `before.h`, `gate.i`, `h`.
+
+    title: `h_2`. about: what it is in a word or two.
+    """
+
+    name: str
+    title: str
+    kind: Literal["input", "between", "gate", "state"]
+    lines: Sequence[BoxLine]
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class OpenedCell:
+    """One step of one cell as a graph of boxes, givers first. step: of the sequence. unit: the one that is followed."""
+
+    step: int
+    unit: int
+    boxes: Sequence[Box]
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One layer in one direction of an unrolled network. name: `l0.fwd`. values: state -> a number at each step."""
+
+    name: str
+    label: str
+    reverse: bool
+    values: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """A network drawn over time, and a cell of it opened.
+
+    steps: of the sequence, those that are drawn; num_steps: all. inputs: what each of them reads; heads: what the
+    network answers there, "" where it does not; answer: what it answers once, after all. grid: from the lowest layer
+    up. place: the row whose cells are opened. opened: by step; step: which one is shown where nothing moves.
+    moving: the picture goes from step to step where it can. notes: lines below.
+    """
+
+    name: str
+    steps: Sequence[int]
+    num_steps: int
+    inputs: Sequence[str]
+    heads: Sequence[str]
+    grid: Sequence[GridRow]
+    place: str
+    opened: Mapping[int, OpenedCell]
+    step: int
+    answer: str = ""
+    moving: bool = False
+    title: str = ""
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class ColouredText:
     """Tokens, each coloured by one value in [low, high]; where there is no colour, a digit 0-9 stands below each."""
 
@@ -201,7 +274,7 @@ class Commands:
     name: str = "next"
 
 
-Record = Table | Series | HeatMap | Diagram | ColouredText | Checks | Message | Commands
+Record = Table | Series | HeatMap | Diagram | Unrolled | ColouredText | Checks | Message | Commands
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import typer
 
 from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
+from rnncli.errors import UsageError
 from rnncli.locale import language, speaking, tr
 
 if TYPE_CHECKING:
@@ -29,6 +30,25 @@ Save = Annotated[
         rich_help_panel=SHOWN,
     ),
 ]
+
+Step = Annotated[
+    int | None, typer.Option("--step", min=0, help="Of draw: the step that is opened.", rich_help_panel=SHOWN)
+]
+Unit = Annotated[
+    int | None, typer.Option("--unit", min=0, help="Of draw: the unit that is followed; 0.", rich_help_panel=SHOWN)
+]
+Animate = Annotated[
+    bool,
+    typer.Option("--animate", help="Of draw, with --save FILE.svg: it moves from step to step.", rich_help_panel=SHOWN),
+]
+
+
+def check_animate(animate: bool, save: Path | None) -> None:
+    """Raises UsageError: nothing that can move is written."""
+    if animate and (save is None or save.suffix.lower() not in (".svg", ".html")):
+        raise UsageError(
+            tr("--animate goes with --save FILE.svg"), todo=tr("only a picture in a file moves: add --save moving.svg")
+        )
 
 
 def deliver(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
+from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
 from rnncli.errors import UsageError
@@ -144,6 +144,18 @@ def demo(
         float | None,
         typer.Option("--tolerance", help="Tolerance of --check; default: 0.01.", rich_help_panel=SHOWN, min=0),
     ] = None,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw the network over time, and one cell opened.", rich_help_panel=SHOWN)
+    ] = False,
+    step: Step = None,
+    unit: Unit = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", min=0, help="Of --draw: 0 is the lowest.", rich_help_panel=SHOWN)
+    ] = None,
+    direction: Annotated[
+        str | None, typer.Option("--direction", metavar="fwd|bwd", help="Of --draw.", rich_help_panel=SHOWN)
+    ] = None,
+    animate: Animate = False,
     pause: Annotated[
         bool, typer.Option("--pause", help="Pause after each time step until Enter is pressed.", rich_help_panel=SHOWN)
     ] = False,
@@ -177,11 +189,20 @@ def demo(
         {
             "--explain": explain,
             "--explain-backward": explain_backward,
+            "--draw": draw,
             "--proofs": proofs,
             "--code": code,
             "--classic": classic,
         }
     )
+    opened = {"--step": step, "--unit": unit, "--layer": layer, "--direction": direction, "--animate": animate}
+    for name, given in opened.items():
+        if not draw and given is not None and given is not False:
+            raise UsageError(tr("{flag} goes with --draw", flag=name))
+    if direction not in (None, "fwd", "bwd"):
+        raise UsageError(tr("a direction is fwd or bwd"), where="--direction")
+    check_animate(animate, save)
+    _unread("--draw", draw, {"--units": units, "--pause": pause})
     _one_of({"--blanks": blanks, "--check": check})
     _one_of({"--json": json, "--pause": pause})
     drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full, "--pause": pause}
@@ -202,6 +223,7 @@ def demo(
     if len(cells) > 1:
         one_cell = {"--from": source, "--input": text, "--num-layers": num_layers, "--bidirectional": bidirectional}
         one_cell |= {"--explain": explain, "--explain-backward": explain_backward, "--proofs": proofs}
+        one_cell |= {"--draw": draw}
         _unread(f"--cell {cell}", cell, one_cell | {"--code": code, "--classic": classic})
     options = typed_options(sets or [], cells or [Settings.cell])
     asked = Asked(
@@ -261,6 +283,12 @@ def demo(
         steps=steps,
         units=units,
         full=full,
+        draw=draw,
+        moving=animate,
+        step=step,
+        unit=unit,
+        layer=layer,
+        direction=direction,
     )
     data = save is not None and save.suffix.lower() in report.DATA
 

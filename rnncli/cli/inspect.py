@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from rnncli.cli.deliver import SHOWN, AsJson, Full, Save, deliver
+from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
 
 _WHAT = "Target and input"
 
@@ -88,6 +89,9 @@ def inspect(
     units: Annotated[
         str | None, typer.Option("--units", metavar="0-7", help="Units to show.", rich_help_panel=SHOWN)
     ] = None,
+    step: Step = None,
+    unit: Unit = None,
+    animate: Animate = False,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -138,6 +142,7 @@ def inspect(
     from rnncli.targets.inspect import inspect as inspected
     from rnncli.views._options import parse_options
 
+    check_animate(animate, save)
     options = parse_options(
         steps=steps,
         units=units,
@@ -150,6 +155,7 @@ def inspect(
         change=change or (),
         from_input=from_input,
     )
+    options = replace(options, step=step, unit=unit, animate=animate or None)
     request = InspectRequest(view, options, sample, batch_size, tuple(inputs or ()), cell, nonlinearity)
     first = target_named(target, sets=sets or (), seed=seed)
     request.check(first)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rnncli import records
-from rnncli.demo import backward, explain, proofs, screen, sheet, words
+from rnncli.demo import backward, drawn, explain, proofs, screen, sheet, words
 from rnncli.demo.network import Network, build
 from rnncli.demo.settings import Settings, Shown, letters
 from rnncli.locale import speaking, tr
@@ -53,9 +53,11 @@ def _traced(net: Network) -> Trace:
 
 
 def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[records.Record]:
-    """The tables and the checks: of every step, or the sums of some, or the proofs."""
+    """The tables and the checks: of every step, or the sums of some, or a picture, or the proofs."""
     if shown.explain is not None or shown.explain_backward is not None:
         return _explained(net, made, shown) if shown.check is None else _checked(net, made, shown, file)
+    if shown.draw:
+        return drawn.drawing(net, made, shown)
     if shown.proofs:
         shares, memory = proofs.gradient_shares(net), proofs.no_memory(net)
         checks = records.Checks(proofs.all_checks(net, made, shares, memory))

@@ -163,7 +163,8 @@ class Shown:
     """What of a demo is drawn. explain: a step, `all`, or None. explain_backward: a step, or None.
 
     blanks: the results left empty. check: a filled sheet to mark, right within tolerance. steps, units: as typed, such
-    as 0:20 and 0-7.
+    as 0:20 and 0-7. draw: the network as a picture, the cell of that layer, direction and step opened at one unit;
+    moving: a file of it shows one step after the other.
     """
 
     explain: str | None = None
@@ -175,6 +176,12 @@ class Shown:
     steps: str | None = None
     units: str | None = None
     full: bool = False
+    draw: bool = False
+    moving: bool = False
+    step: int | None = None
+    unit: int | None = None
+    layer: int | None = None
+    direction: str | None = None
 
 
 def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:

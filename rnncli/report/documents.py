@@ -9,7 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
-from rnncli.records import ColouredText, Column, Diagram, Entry, HeatMap, Json, Page, Series, Table
+from rnncli.records import (
+    ColouredText,
+    Column,
+    Diagram,
+    Entry,
+    HeatMap,
+    Json,
+    OpenedCell,
+    Page,
+    Series,
+    Table,
+    Unrolled,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +76,7 @@ def to_json(page: Page) -> dict[str, Json]:
         "series": [_series(record) for record in page.records if isinstance(record, Series)],
         "heatmaps": [_heatmap(record) for record in page.records if isinstance(record, HeatMap)],
         "diagrams": [_diagram(record) for record in page.records if isinstance(record, Diagram)],
+        "drawings": [_drawing(record) for record in page.records if isinstance(record, Unrolled)],
         "texts": [_text(record) for record in page.records if isinstance(record, ColouredText)],
     }
     document.update({key: found for key, found in pictures.items() if found})
@@ -106,6 +119,52 @@ def _diagram(record: Diagram) -> Json:
             for label, note, centre, points in states
         ],
         "moves": [[*move, text] for move, text in record.moves.items()],
+    }
+
+
+def _drawing(record: Unrolled) -> Json:
+    return {
+        "name": record.name,
+        "steps": list(record.steps),
+        "inputs": list(record.inputs),
+        "answers": list(record.heads),
+        "answer": record.answer,
+        "rows": [{"name": row.name, "values": strict(row.values)} for row in record.grid],
+        "place": record.place,
+        "opened": [_opened(cell) for _, cell in sorted(record.opened.items())],
+    }
+
+
+def _opened(cell: OpenedCell) -> Json:
+    """The graph: a node is a box, and an edge leads from each box that one of its lines reads."""
+    return {
+        "step": cell.step,
+        "unit": cell.unit,
+        "nodes": [
+            {
+                "name": box.name,
+                "title": box.title,
+                "kind": box.kind,
+                "values": strict(box.lines[-1].values),
+                "lines": [
+                    {
+                        "formula": line.text,
+                        "role": line.role,
+                        "values": strict(line.values),
+                        "products": strict(line.products),
+                    }
+                    for line in box.lines
+                ],
+            }
+            for box in cell.boxes
+        ],
+        "edges": [
+            {"from": name, "to": box.name, "line": k, "values": strict(line.values)}
+            for box in cell.boxes
+            for k, line in enumerate(box.lines)
+            for name in line.sources
+            if name != box.name
+        ],
     }
 
 
@@ -156,7 +215,7 @@ def yaml_text(page: Page) -> str:
 
 
 def csv_text(page: Page) -> str:
-    """The page's tables; where it has none, its series, else its heat maps, else its tensors, a value a line.
+    """The page's tables; where it has none, its series, else its heat maps, texts, drawings, tensors, a value a line.
 
     A vector takes one column per number, `h[0]`, `h[1]`, ...; an interval `ratio`, `ratio_low`, `ratio_high`. Several
     tables share one header, and a first column says which table a row is from.
@@ -208,6 +267,16 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
             for k, (token, value) in enumerate(zip(record.tokens, record.values, strict=True))
         ]
         return ["text", "position", "token", "value"], rows
+    drawings = [record for record in page.records if isinstance(record, Unrolled)]
+    if drawings:
+        return ["step", "node", "formula", "role", "index", "value"], [
+            [cell.step, box.name, line.text, line.role, k, _cell(value)]
+            for record in drawings
+            for _, cell in sorted(record.opened.items())
+            for box in cell.boxes
+            for line in box.lines
+            for k, value in enumerate(line.values)
+        ]
     if page.tensors:
         return ["tensor", "index", "value"], [
             [tensor.name, " ".join(map(str, index)), _cell(value)]

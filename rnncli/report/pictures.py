@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from rnncli.errors import Missing
 from rnncli.locale import tr
-from rnncli.records import Diagram, HeatMap, Message, Page, Record, Series
-from rnncli.report import charts, diagrams, symbols
+from rnncli.records import Diagram, HeatMap, Message, Page, Record, Series, Unrolled
+from rnncli.report import charts, diagrams, scene, symbols, unrolled_scene
 from rnncli.report.lines import Line, View, plain
 from rnncli.report.terminal import draw, page_lines, record_lines
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Plotted = Series | HeatMap | Diagram
+Plotted = Series | HeatMap | Diagram | Unrolled
 WIDTH = 100  # cells of the screen that is drawn
 CHINESE = (
     "Noto Sans Mono CJK SC",
@@ -63,10 +63,14 @@ _DARK = {
 
 
 def svg(page: Page) -> str:
-    """The screen, 100 cells wide, in colour on white; on black where the reader's system is dark."""
+    """The screen, 100 cells wide, in colour on white; on black where the reader's system is dark. Of a page with
+    a drawn network that drawing alone."""
     from rich.console import Console
     from rich.terminal_theme import TerminalTheme
 
+    networks = [record for record in page.records if isinstance(record, Unrolled)]
+    if networks:
+        return scene.svg(unrolled_scene.scene(networks[0]))
     view = View(width=WIDTH, colour=True)
     lines = page_lines(page, view)
     console = Console(
@@ -116,6 +120,8 @@ def png(page: Page) -> bytes:
         for panel, height in zip(panels, heights, strict=True):
             if isinstance(panel, list):
                 _write(figure, panel, edge / width, top / total, line / total, chinese)
+            elif isinstance(panel, Unrolled):
+                _plot_network(figure, panel, top / total, total, chinese)
             else:
                 box = (1.0 / width, (top - height + 0.55) / total, (width - 1.5) / width, (height - 0.9) / total)
                 axes = figure.add_axes(box)
@@ -152,6 +158,8 @@ def _can_be_plotted(record: Record) -> TypeGuard[Plotted]:
     """Curves and heat maps with at least one finite value; the others say in words that there is none."""
     if isinstance(record, Series):
         return any(math.isfinite(value) for values in record.lines.values() for value in values)
+    if isinstance(record, Unrolled):
+        return True
     if isinstance(record, Diagram):
         return bool(record.centres)
     return isinstance(record, HeatMap) and any(math.isfinite(value) for row in record.values for value in row)
@@ -183,7 +191,20 @@ def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float, c
             )
 
 
+def _plot_network(figure: Figure, record: Unrolled, top: float, total: float, chinese: list[str]) -> None:
+    """Over the whole width; type as large as that makes it."""
+    drawn = unrolled_scene.scene(record)
+    width = figure.get_figwidth()
+    axes = figure.add_axes(
+        (0, top - width * drawn.height / drawn.width / total, 1, width * drawn.height / drawn.width / total)
+    )
+    scene.plot(axes, drawn, 72 * width / drawn.width, ["DejaVu Sans Mono", *chinese])
+
+
 def _plot_height(record: Plotted) -> float:
+    if isinstance(record, Unrolled):
+        drawn = unrolled_scene.scene(record)
+        return (WIDTH * 0.092 + 0.5) * drawn.height / drawn.width
     if isinstance(record, Diagram):
         return 5.0
     return 3.6 if isinstance(record, Series) else min(max(2.0, 0.28 * len(record.values) + 1.2), 12.0)

@@ -11,8 +11,21 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from rnncli.locale import tr
-from rnncli.records import Checks, ColouredText, Commands, Diagram, HeatMap, Json, Message, Page, Record, Series, Table
-from rnncli.report import charts, diagrams, numbers
+from rnncli.records import (
+    Checks,
+    ColouredText,
+    Commands,
+    Diagram,
+    HeatMap,
+    Json,
+    Message,
+    Page,
+    Record,
+    Series,
+    Table,
+    Unrolled,
+)
+from rnncli.report import charts, diagrams, numbers, unrolled_lines
 from rnncli.report.lines import Line, View, cells, pad, plain, strip, wrap
 from rnncli.report.tables import table_lines
 
@@ -34,6 +47,8 @@ STYLES = {
     "formula": "italic",
     "command": "bold",
     "bar": "#3b82c4",
+    "positive": "#c4571f",
+    "negative": "#3b82c4",
 }
 
 
@@ -71,6 +86,7 @@ def record_lines(record: Record, view: View) -> list[Line]:
         Series: charts.series_lines,
         HeatMap: charts.heatmap_lines,
         Diagram: diagrams.lines,
+        Unrolled: unrolled_lines.lines,
         ColouredText: charts.coloured_lines,
         Checks: _checks_lines,
         Message: _message_lines,

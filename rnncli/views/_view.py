@@ -25,6 +25,7 @@ class Options:
     in the model. loss: last (asked at the last step) or all. variant: another form of the same, as the view has it.
     lags: how many steps back. change: what `what-if` changes, `h[3]@5:=0`. from_input: another input, of which a change
     takes values.
+    lags: how many steps back. step, unit: the one that is opened. animate: a file of it moves from step to step.
     """
 
     steps: slice | None = None
@@ -37,6 +38,9 @@ class Options:
     lags: int | None = None
     change: tuple[str, ...] | None = None
     from_input: str | None = None
+    step: int | None = None
+    unit: int | None = None
+    animate: bool | None = None
 
     def given(self) -> list[str]:
         """The names of the options that were set."""

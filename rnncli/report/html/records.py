@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.records import Checks, ColouredText, Commands, Diagram, HeatMap, Message, Page, Record, Series, Table
-from rnncli.report import charts, diagrams, numbers, pages, svg
+from rnncli.records import (
+    Checks,
+    ColouredText,
+    Commands,
+    Diagram,
+    HeatMap,
+    Message,
+    Page,
+    Record,
+    Series,
+    Table,
+    Unrolled,
+)
+from rnncli.report import charts, diagrams, numbers, pages, scene, svg, unrolled_scene
 from rnncli.report.html.templates import as_it_is, read, render
 from rnncli.report.tables import Cells
 from rnncli.report.terminal import header
@@ -40,6 +52,8 @@ def draw(record: Record) -> Markup:
         return render("drawing.html", drawing=svg.heatmap(record))
     if isinstance(record, Diagram):
         return render("drawing.html", drawing=diagrams.drawing(record))
+    if isinstance(record, Unrolled):
+        return as_it_is(scene.svg(unrolled_scene.scene(record)))
     if isinstance(record, ColouredText):
         return _coloured(record)
     if isinstance(record, Checks):

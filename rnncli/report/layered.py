@@ -1,0 +1,395 @@
+"""Boxes and the wires between them in layers, givers first: where each is, and where its wires run.
+
+Sugiyama, Tagawa and Toda 1981, "Methods for visual understanding of hierarchical system structures": layers by the
+longest path, the order in each by barycentres, with places for the wires that pass by; then every wire runs at right
+angles, along a track of its own between two layers, and what one box gives to several shares its track. Weighed against
+it: grandalf (kept, one box one size, straight edges without ports) and graphviz (a program to be installed).
+
+`along` is the direction from givers to readers, `across` the other one: who draws decides which of them is down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Point = tuple[int, int]  # along, across
+
+
+@dataclass(frozen=True)
+class Block:
+    """A box to place. along, across: its size. exit: where its wire leaves, from its start across. entries: (name of a
+    box that it reads, where that wire comes in), or None where any place on its side will do."""
+
+    name: str
+    along: int
+    across: int
+    exit: int
+    entries: Sequence[tuple[str, int | None]] = ()
+    late: bool = False  # as near to its readers as can be
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """between: blocks of a layer. track: two wires side by side. margin: a layer and the first wire. passing: what a
+    wire that passes a layer takes of it. room: how far across a layer may reach; 0: as far as it likes."""
+
+    between: int
+    track: int
+    margin: int
+    passing: int
+    room: int = 0
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What one box gives. paths: polylines; those that end in `ends` reach a reader, in the same order."""
+
+    source: str
+    paths: Sequence[Sequence[Point]]
+    ends: Sequence[tuple[str, int, Point]]  # reader, which of its entries, where
+
+
+@dataclass(frozen=True)
+class Plan:
+    along: int
+    across: int
+    places: Mapping[str, Point]
+    wires: Sequence[Wire]
+    layers: int
+    crossings: int
+
+
+@dataclass
+class _Item:
+    """A block, or the place of a wire that passes a layer (name: of its source)."""
+
+    name: str
+    block: Block | None
+    across: int
+    at: int = 0
+
+    @property
+    def exit(self) -> int:
+        return self.at + (self.block.exit if self.block else 0)
+
+
+@dataclass
+class _Net:
+    """The part of a wire between two layers. ends: (where, reader, entry); reader None: it passes on."""
+
+    source: str
+    start: int
+    ends: list[tuple[int, _Item, int]] = field(default_factory=list)
+    track: int = 0
+
+    @property
+    def straight(self) -> bool:
+        return all(at == self.start for at, _, _ in self.ends)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        reached = [self.start, *(at for at, _, _ in self.ends)]
+        return min(reached), max(reached)
+
+
+def plan(blocks: Sequence[Block], gaps: Gaps) -> Plan:
+    """Where everything is. blocks: givers before their readers."""
+    return _Planner(blocks, gaps).plan()
+
+
+class _Planner:
+    def __init__(self, blocks: Sequence[Block], gaps: Gaps) -> None:
+        self.blocks = {block.name: block for block in blocks}
+        self.gaps = gaps
+        self.readers: dict[str, list[str]] = {name: [] for name in self.blocks}
+        for block in blocks:
+            for giver, _ in block.entries:
+                if block.name not in self.readers[giver]:
+                    self.readers[giver].append(block.name)
+        self.level = self._levels()
+        self.items = self._items()
+
+    # --- which layer
+
+    def _levels(self) -> dict[str, int]:
+        """Each as early as its givers allow, and while its layer has room; what is late, as late as its readers do."""
+        height = self._heights()
+        order = {name: k for k, name in enumerate(self.blocks)}
+        level: dict[str, int] = {}
+        while len(level) < len(self.blocks):
+            now = max(level.values(), default=-1) + 1
+            before = dict(level)
+            ready = [
+                name
+                for name, block in self.blocks.items()
+                if name not in level and all(giver in before for giver, _ in block.entries)
+            ]
+            used = self._passing(before)
+            for name in sorted(ready, key=lambda one: (-height[one], order[one])):
+                size = self.blocks[name].across + self.gaps.between
+                if (
+                    self.gaps.room
+                    and used
+                    and used + size - self.gaps.between > self.gaps.room
+                    and len(level) > len(before)
+                ):
+                    continue
+                level[name] = now
+                used += size
+        for name, block in self.blocks.items():
+            if block.late and not block.entries and self.readers[name]:
+                level[name] = min(level[reader] for reader in self.readers[name]) - 1
+        return level
+
+    def _passing(self, level: Mapping[str, int]) -> int:
+        """What the wires take that pass the next layer: one that is still to be read by a block not ready yet."""
+        waiting = [name for name in level if any(reader not in level for reader in self.readers[name])]
+        ready = {
+            name
+            for name, block in self.blocks.items()
+            if name not in level and all(giver in level for giver, _ in block.entries)
+        }
+        passing = [name for name in waiting if any(r not in level and r not in ready for r in self.readers[name])]
+        return len(passing) * (self.gaps.passing + self.gaps.between)
+
+    def _heights(self) -> dict[str, int]:
+        height: dict[str, int] = {}
+        for name in reversed(self.blocks):
+            height[name] = max((height[reader] + 1 for reader in self.readers[name]), default=0)
+        return height
+
+    # --- in which order
+
+    def _items(self) -> list[list[_Item]]:
+        layers: list[list[_Item]] = [[] for _ in range(max(self.level.values(), default=-1) + 1)]
+        for name, block in self.blocks.items():
+            layers[self.level[name]].append(_Item(name, block, block.across))
+            last = max((self.level[reader] for reader in self.readers[name]), default=0)
+            for k in range(self.level[name] + 1, last):
+                layers[k].append(_Item(name, None, self.gaps.passing))
+        return layers
+
+    def plan(self) -> Plan:
+        best = self._packed()
+        kept = [list(layer) for layer in self.items]
+        for sweep in range(12):
+            for k in range(1, len(self.items)) if sweep % 2 == 0 else range(len(self.items) - 2, -1, -1):
+                self._sort(k, k - 1 if sweep % 2 == 0 else k + 1)
+            cost = self._packed()
+            if cost < best:
+                best, kept = cost, [list(layer) for layer in self.items]
+        self.items = kept
+        self._swap(best)
+        self._packed()
+        return self._finished()
+
+    def _swap(self, best: tuple[int, int]) -> None:
+        """Neighbours change places while that makes fewer crossings or shorter wires."""
+        for _ in range(2):
+            better = False
+            for layer in self.items:
+                for k in range(len(layer) - 1):
+                    layer[k], layer[k + 1] = layer[k + 1], layer[k]
+                    cost = self._packed()
+                    if cost < best:
+                        best, better = cost, True
+                    else:
+                        layer[k], layer[k + 1] = layer[k + 1], layer[k]
+            if not better:
+                break
+
+    def _sort(self, k: int, by: int) -> None:
+        """Layer k by the mean place of what it is wired to in layer `by`."""
+        mean = {id(item): self._mean(item, self.items[by], down=by < k) for item in self.items[k]}
+        self.items[k].sort(key=lambda item: mean[id(item)])
+
+    def _mean(self, item: _Item, others: Sequence[_Item], down: bool) -> float:
+        found = []
+        for other in others:
+            first, then = (other, item) if down else (item, other)
+            for port in self._ports(first, then):
+                found.append(other.exit if down else other.at + (other.across // 2 if port is None else port))
+        own = item.at + item.across / 2
+        return sum(found) / len(found) if found else own
+
+    def _ports(self, giver: _Item, reader: _Item) -> list[int | None]:
+        """Where the reader takes in what the giver in the layer before has."""
+        if reader.block is None:
+            return [0] if reader.name == giver.name else []
+        return [port for name, port in reader.block.entries if name == giver.name]
+
+    # --- where
+
+    def _packed(self) -> tuple[int, int]:
+        """Place every item; what it costs: crossings, then the length of wires."""
+        for layer in self.items:
+            at = 0
+            for item in layer:
+                item.at = at
+                at += item.across + self.gaps.between
+        for sweep in range(7):
+            order = range(len(self.items)) if sweep % 2 == 0 else range(len(self.items) - 1, -1, -1)
+            for k in order:
+                self._settle(k)
+        low = min((item.at for layer in self.items for item in layer), default=0)
+        for layer in self.items:
+            for item in layer:
+                item.at -= low
+        crossings = length = 0
+        for k in range(len(self.items) - 1):
+            nets = self._nets(k)
+            crossings += _order(nets)
+            length += sum(span[1] - span[0] for span in (net.span for net in nets))
+        return crossings, length
+
+    def _settle(self, k: int) -> None:
+        """Move the items of a layer to the middle of what they are wired to, in their order, without overlap."""
+        layer = self.items[k]
+        wanted: list[float] = []
+        for item in layer:
+            found: list[float] = []
+            if k:
+                for other in self.items[k - 1]:
+                    for port in self._ports(other, item):
+                        found.append(other.exit - (item.across // 2 if port is None else port))
+            if k < len(self.items) - 1 and item.block:  # a wire that passes by goes straight on
+                for other in self.items[k + 1]:
+                    for port in self._ports(item, other):
+                        reach = other.at + (other.across // 2 if port is None else port)
+                        found.append(reach - (item.exit - item.at))
+            wanted.append(sum(found) / len(found) if found else item.at)
+        places = _spread(wanted, [item.across + self.gaps.between for item in layer])
+        room = self.gaps.room
+        if room and layer:
+            over = places[-1] + layer[-1].across - room
+            shift = max(0, over) if places[0] >= over else places[0]
+            places = [place - shift for place in places]
+            low = min(0, places[0])
+            places = [place - low for place in places]
+            limit = room
+            for j in range(len(layer) - 1, -1, -1):
+                places[j] = max(0, min(places[j], limit - layer[j].across))
+                limit = places[j] - self.gaps.between
+        for item, place in zip(layer, places, strict=True):
+            item.at = place
+
+    # --- wires
+
+    def _nets(self, k: int) -> list[_Net]:
+        """What runs between layer k and the next one."""
+        nets = {item.name: _Net(item.name, item.exit) for item in self.items[k]}
+        starts = {net.start: name for name, net in nets.items()}
+        for reader in self.items[k + 1]:
+            if reader.block is None:
+                nets[reader.name].ends.append((reader.at, reader, -1))
+                continue
+            taken: set[int] = set()
+            here = [(j, name, port) for j, (name, port) in enumerate(reader.block.entries) if name in nets]
+            loose = sorted((one for one in here if one[2] is None), key=lambda one: (nets[one[1]].start, one[0]))
+            for j, name, port in here:
+                if port is not None:
+                    nets[name].ends.append((reader.at + port, reader, j))
+            for n, (j, name, _) in enumerate(loose):
+                ideal = reader.at + (reader.across * (n + 1)) // (len(loose) + 1)
+                free = [
+                    at
+                    for at in range(reader.at + 1, reader.at + reader.across - 1)
+                    if at not in taken and (not taken or at > max(taken)) and starts.get(at, name) == name
+                ]
+                own = nets[name].start
+                at = (
+                    own
+                    if own in free and len(loose) == 1
+                    else min(free, key=lambda one: abs(one - ideal), default=ideal)
+                )
+                taken.add(at)
+                nets[name].ends.append((at, reader, j))
+        return [net for net in nets.values() if net.ends]
+
+    def _finished(self) -> Plan:
+        places: dict[str, Point] = {}
+        paths: dict[str, list[list[Point]]] = {}
+        ends: dict[str, list[tuple[str, int, Point]]] = {}
+        along = crossings = 0
+        for k, layer in enumerate(self.items):
+            depth = max((item.block.along for item in layer if item.block), default=0)
+            nets = self._nets(k) if k < len(self.items) - 1 else []
+            crossings += _order(nets)
+            tracks = max((net.track for net in nets if not net.straight), default=-1) + 1
+            width = 2 * self.gaps.margin + max(0, tracks - 1) * self.gaps.track if nets else 0
+            for item in layer:
+                if item.block:
+                    places[item.name] = (along, item.at)
+                elif k:
+                    paths.setdefault(item.name, []).append([(along, item.at), (along + depth, item.at)])
+            for net in nets:
+                item = next(item for item in layer if item.name == net.source)
+                leaves = along + (item.block.along if item.block else depth)
+                track = along + depth + self.gaps.margin + net.track * self.gaps.track
+                below = along + depth + width
+                for at, reader, entry in net.ends:
+                    corners = [(leaves, net.start), (track, net.start), (track, at), (below, at)]
+                    if at == net.start:
+                        corners = [corners[0], corners[3]]
+                    paths.setdefault(net.source, []).append(corners)
+                    if reader.block:
+                        ends.setdefault(net.source, []).append((reader.name, entry, (below, at)))
+            along += depth + width
+        across = max((item.at + item.across for layer in self.items for item in layer), default=0)
+        wires = [Wire(name, tuple(paths[name]), tuple(ends.get(name, ()))) for name in self.blocks if name in paths]
+        return Plan(along, across, places, wires, len(self.items), crossings)
+
+
+def _spread(wanted: Sequence[float], sizes: Sequence[int]) -> list[int]:
+    """The places nearest to those that are wanted, in this order and `sizes` apart: groups that touch share a mean."""
+    groups: list[tuple[float, int, float]] = []  # sum of (wanted - offset), how many, size
+    for want, size in zip(wanted, sizes, strict=True):
+        groups.append((want, 1, size))
+        while len(groups) > 1 and groups[-2][0] / groups[-2][1] + groups[-2][2] > groups[-1][0] / groups[-1][1]:
+            (a, n, first), (b, m, second) = groups[-2:]
+            groups[-2:] = [(a + b - m * first, n + m, first + second)]
+    places: list[int] = []
+    k = 0
+    for total, count, _ in groups:
+        at = round(total / count)
+        for _ in range(count):
+            places.append(at)
+            at += sizes[k]
+            k += 1
+    return places
+
+
+def _order(nets: list[_Net]) -> int:
+    """Give each net a track, those first that cross the fewest when they turn first; how many crossings are left."""
+    order: list[_Net] = []
+    for net in sorted(nets, key=lambda one: one.span):
+        costs = []
+        for place in range(len(order) + 1):
+            first = sum(_crossings(other, net) for other in order[:place])
+            costs.append((first + sum(_crossings(net, other) for other in order[place:]), -place))
+        order.insert(-min(costs)[1], net)
+    better = True
+    while better:
+        better = False
+        for k in range(len(order) - 1):
+            if _crossings(order[k + 1], order[k]) < _crossings(order[k], order[k + 1]):
+                order[k], order[k + 1] = order[k + 1], order[k]
+                better = True
+    for k, net in enumerate(order):
+        before = [other for other in order[:k] if not other.straight and _touch(other, net)]
+        net.track = max((other.track + 1 for other in before), default=0)
+    return sum(_crossings(order[j], order[k]) for j in range(len(order)) for k in range(j + 1, len(order)))
+
+
+def _touch(one: _Net, other: _Net) -> bool:
+    return one.span[0] <= other.span[1] and other.span[0] <= one.span[1]
+
+
+def _crossings(first: _Net, second: _Net) -> int:
+    """How often two nets cross where `first` turns before `second`; a thousand where one would lie on the other."""
+    (a, b), (c, d) = first.span, second.span
+    found = sum(c < at < d for at, _, _ in first.ends) + (a < second.start < b)
+    on = sum(at == second.start for at, _, _ in first.ends) if not (first.straight and second.straight) else 0
+    touching = sum(at in (c, d) for at, _, _ in first.ends if at != second.start) + (second.start in (a, b) and a != b)
+    return found + 1000 * on + (1000 * touching if not first.straight and not second.straight else 0)
