@@ -59,7 +59,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "part": ("data/splits.py", "bench/recipes_page.py", "runs/summary.py", "pages/learning.py"),
     "what": "runs/summary.py",
     "plan.metric": "sweep/pages.py",
-    "about[key]": "pages/recordings.py",
+    "about[key]": ("pages/recordings.py", "replay/opened.py"),
     "words[key]": "views/what_if.py",
     "group": "views/_overview.py",
     "text": ("report/__init__.py", "cli/help.py"),

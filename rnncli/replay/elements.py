@@ -185,12 +185,13 @@ def _watched(
                 if isinstance(alone, Tensor):
                     see(name, alone)
 
-    before = sys.getprofile()
-    sys.setprofile(profile if file else before)
+    if file is None or sys.getprofile() is not None:  # somebody is profiling: only names are lost
+        return run()
+    sys.setprofile(profile)
     try:
         return run()
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
 
 
 @dataclass(eq=False)

@@ -34,7 +34,7 @@ def rows(box: Box, fit: Callable[[str], str], products: int) -> list[Row]:
     for k, line in enumerate(box.lines):
         text = "" if line.text == box.title and len(box.lines) == 1 else fit(line.text)
         value = vector(line.values)
-        if len(line.values) > 1 and cells(text) + cells(value) + 1 > ONE_LINE:
+        if text and len(line.values) > 1 and cells(text) + cells(value) + 1 > ONE_LINE:
             found.append(Row(text, "", 0, line.role, k))
             found.append(Row("", value, 0, line.role, None))
         else:

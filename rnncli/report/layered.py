@@ -26,7 +26,7 @@ class Block:
     across: int
     exit: int
     entries: Sequence[tuple[str, int | None]] = ()
-    late: bool = False  # as near to its readers as can be
+    late: bool = False  # as near to its readers as can be, where there is room for it anywhere
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,22 @@ class _Planner:
             for giver, _ in block.entries:
                 if block.name not in self.readers[giver]:
                     self.readers[giver].append(block.name)
-        self.level = self._levels()
-        self.items = self._items()
+        for kept in range(0, gaps.room or 1, 4):  # what wires that pass take is known when all is placed
+            self.level = self._levels(gaps.room and gaps.room - kept)
+            self.items = self._items()
+            if not gaps.room or all(self._fits(layer) for layer in self.items):
+                break
 
     # --- which layer
 
-    def _levels(self) -> dict[str, int]:
+    def _fits(self, layer: Sequence[_Item]) -> bool:
+        blocks = sum(item.block is not None for item in layer)
+        return blocks < 2 or self._width(layer) <= self.gaps.room
+
+    def _width(self, layer: Sequence[_Item]) -> int:
+        return sum(item.across + self.gaps.between for item in layer) - self.gaps.between
+
+    def _levels(self, room: int) -> dict[str, int]:
         """Each as early as its givers allow, and while its layer has room; what is late, as late as its readers do."""
         height = self._heights()
         order = {name: k for k, name in enumerate(self.blocks)}
@@ -128,17 +138,12 @@ class _Planner:
             used = self._passing(before)
             for name in sorted(ready, key=lambda one: (-height[one], order[one])):
                 size = self.blocks[name].across + self.gaps.between
-                if (
-                    self.gaps.room
-                    and used
-                    and used + size - self.gaps.between > self.gaps.room
-                    and len(level) > len(before)
-                ):
+                if room and used and used + size - self.gaps.between > room and len(level) > len(before):
                     continue
                 level[name] = now
                 used += size
         for name, block in self.blocks.items():
-            if block.late and not block.entries and self.readers[name]:
+            if block.late and not room and not block.entries and self.readers[name]:
                 level[name] = min(level[reader] for reader in self.readers[name]) - 1
         return level
 
@@ -173,7 +178,7 @@ class _Planner:
     def plan(self) -> Plan:
         best = self._packed()
         kept = [list(layer) for layer in self.items]
-        for sweep in range(12):
+        for sweep in range(8):
             for k in range(1, len(self.items)) if sweep % 2 == 0 else range(len(self.items) - 2, -1, -1):
                 self._sort(k, k - 1 if sweep % 2 == 0 else k + 1)
             cost = self._packed()
@@ -186,7 +191,7 @@ class _Planner:
 
     def _swap(self, best: tuple[int, int]) -> None:
         """Neighbours change places while that makes fewer crossings or shorter wires."""
-        for _ in range(2):
+        for _ in range(1):
             better = False
             for layer in self.items:
                 for k in range(len(layer) - 1):
@@ -260,7 +265,7 @@ class _Planner:
                         found.append(reach - (item.exit - item.at))
             wanted.append(sum(found) / len(found) if found else item.at)
         places = _spread(wanted, [item.across + self.gaps.between for item in layer])
-        room = self.gaps.room
+        room = max(self.gaps.room, self._width(layer)) if self.gaps.room else 0
         if room and layer:
             over = places[-1] + layer[-1].across - room
             shift = max(0, over) if places[0] >= over else places[0]
