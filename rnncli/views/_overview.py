@@ -11,7 +11,7 @@ from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.records import Checks, Column, Commands, Entry, Message, Page, Record, Table
 from rnncli.replay import CoreTrace
 from rnncli.report import symbols
-from rnncli.report.lines import cells, pad
+from rnncli.report.lines import cells, pad, wrap
 from rnncli.report.numbers import number, size
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
@@ -24,6 +24,7 @@ STAGES = 6  # of them at most
 SAMPLE = 14  # characters of it
 MOST = 4  # numbers of h: more would take the room of the answers
 ROOM = 26  # characters for a formula
+LISTED = 74  # characters that views of a group and its name take: 80 less "more"
 
 
 def overview(subject: Subject) -> Page:
@@ -38,8 +39,9 @@ def overview(subject: Subject) -> Page:
     groups = {tr(group): [name for name, _ in listed] for group, listed in about_views().items()}
     width = max(map(cells, groups)) + 2
     lines = [
-        (pad(title, width) + "  ".join(name for name in names if applies(name, subject)), "")
+        (pad(title if k == 0 else "", width) + line, "")
         for title, names in groups.items()
+        for k, line in enumerate(wrap("  ".join(name for name in names if applies(name, subject)), LISTED - width))
     ]
     records.append(Commands(tr("more"), [(f"rnncli inspect {subject.command} VIEW", ""), *lines]))
     return paged("overview", subject, Options(), records)
