@@ -31,7 +31,7 @@ def compute(subject, options=Options()):
 def test_a_view_of_a_package(tmp_path: Path) -> None:
     install(tmp_path / "site", {"lengths": LENGTHS}, {"rnncli.views": {"lengths": "strangers.lengths"}})
     with Typed(tmp_path / "site", tmp_path / "work") as typed:
-        assert "lengths: how long every row is." in typed.well("rnncli inspect --help")
+        assert "lengths: how long every row is" in typed.well("rnncli inspect --help")
         overview = typed.well("rnncli inspect hello")
         assert "gradients  memory  lengths" in overview
         found = json.loads(typed.well("rnncli inspect hello lengths --json"))

@@ -99,7 +99,7 @@ def recipes(machine: Machine) -> Found:
 def to_the_end(machine: Machine, recipe: str) -> Found:
     sets = ["--epochs", "1"] if machine.small else []
     words = ("rnncli", "train", recipe, "--device", machine.device, "--json", "--out", recipe, *sets)
-    code, out, said = machine.command(*words, seconds=600)
+    code, out, said = machine.command(*words, seconds=110)
     if code:
         raise Failed({"exit code": code, "said": said[-SAID:]})
     document = json.loads(out.splitlines()[-1])
@@ -176,7 +176,7 @@ def bench(machine: Machine) -> Found:
     """cuDNN against bptt and loop: times by the device's own events, peak memory, share of the machine's peak."""
     size = "8/2/5" if machine.small else "512/64/128"
     words = ("rnncli", "bench", "--device", machine.device, "--cell", "lstm", "--size", size, "--rounds", "5", "--json")
-    code, out, said = machine.command(*words, "--engine", "torch", "--engine", "bptt", "--engine", "loop", seconds=90)
+    code, out, said = machine.command(*words, "--engine", "torch", "--engine", "bptt", "--engine", "loop", seconds=50)
     if code:
         raise Failed({"exit code": code, "said": said[-SAID:]})
     found: Found = json.loads(out)
@@ -198,7 +198,7 @@ def two_processes(machine: Machine) -> Found:
     """Two processes: on one GPU refused in words, on CPUs they train together."""
     words = ("torch.distributed.run", "--nproc-per-node", "2", "--no-python", sys.executable, "-m", "rnncli", "train")
     rest = ("hello", "--device", machine.device, "--epochs", "2", "--out", "two")
-    code, _, said = machine.command(*words, *rest, seconds=90, OMP_NUM_THREADS="1")
+    code, _, said = machine.command(*words, *rest, seconds=35, OMP_NUM_THREADS="1")
     refused = "1 GPU" in said
     fine = not code if machine.device == "cpu" or torch.cuda.device_count() > 1 else bool(code) and refused
     return require({"exit code": code, "refused in words": refused, "said": said[-SAID:]}, fine)
@@ -213,7 +213,7 @@ def out_of_memory(machine: Machine) -> Found:
     ):
         words = ("rnncli", "train", "language-model", "--device", machine.device, "--max-time", "20")
         given = [word for one in sets for word in ("--set", one)]
-        code, _, said = machine.command(*words, *given, "--out", f"large-{name}", seconds=60)
+        code, _, said = machine.command(*words, *given, "--out", f"large-{name}", seconds=25)
         found[name] = {"exit code": code, "said": said[-SAID:]}
         fine = fine and code == 5 and "Traceback" not in said
     return require(found, fine)
