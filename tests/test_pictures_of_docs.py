@@ -1,4 +1,4 @@
-"""The pictures that the README shows: made by the program, small, and linking nothing."""
+"""The pictures of the README and the documentation: made by the program, small, and linking nothing."""
 
 from __future__ import annotations
 
@@ -20,18 +20,28 @@ def lines(drawn: str) -> list[str]:
     return [text for text in plain if text and "torch" not in text and not re.search(r"e-\d\d", text)]
 
 
-def test_the_demo_is_what_the_program_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+MADE = {
+    "demo.svg": "demo",
+    "pictures/rnn.svg": "demo --draw --animate",
+    "pictures/lstm.svg": "demo --draw --cell lstm",
+    "pictures/lstm-2-layers.svg": "demo --draw --cell lstm --num-layers 2 --bidirectional",
+    "pictures/slstm.svg": "demo --draw --cell slstm",
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_picture_is_what_the_program_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rnncli import cli
 
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.chdir(tmp_path)
-    assert cli.run(["-q", "demo", "--save", "demo.svg"]) == 0
-    kept = (DOCS / "demo.svg").read_text(encoding="utf-8")
-    assert lines(kept) == lines((tmp_path / "demo.svg").read_text(encoding="utf-8"))
-    assert any("-0.6982 -0.2092" in line for line in lines(kept))
+    assert cli.run(["-q", *MADE[name].split(), "--save", "made.svg"]) == 0
+    kept = (DOCS / name).read_text(encoding="utf-8")
+    assert lines(kept) == lines((tmp_path / "made.svg").read_text(encoding="utf-8"))
+    assert any("0.6982" in line for line in lines(kept)) or "lstm" in name
 
 
-@pytest.mark.parametrize("file", sorted(DOCS.iterdir()), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(DOCS.rglob("*.[ps][nv]g")), ids=lambda file: file.name)
 def test_pictures_are_small_and_link_nothing(file: Path) -> None:
     assert file.stat().st_size < 200_000
     if file.suffix == ".svg":
