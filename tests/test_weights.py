@@ -173,7 +173,7 @@ def test_what_is_no_recurrent_network(tmp_path: Path) -> None:
 
 def test_rows_decide_the_cell() -> None:
     lstm = _module("lstm").state_dict()
-    with pytest.raises(UsageError, match=r"no gru: 20 rows are 4·H"):
+    with pytest.raises(UsageError, match=r"not of gru: 20 rows are 4·H"):
         find_cores(lstm, cell="gru")
     with pytest.raises(UsageError, match="own nonlinearities"):
         find_cores(lstm, nonlinearity="relu")
@@ -191,7 +191,7 @@ def test_missing_and_misfit_parts() -> None:
         find_cores({**state, "bias_ih_l0": torch.zeros(3)})
     with pytest.raises(DataError, match="fit no layer"):
         find_cores({**state, "weight_ih_l9": torch.zeros(20, 10)})
-    with pytest.raises(DataError, match="is no weight"):
+    with pytest.raises(DataError, match="is not a weight"):
         find_cores({**state, "weight_ih_l0": torch.zeros(20, 3, dtype=torch.int64)})
 
 
@@ -228,7 +228,7 @@ def test_tensors_larger_than_their_file_and_other_kinds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds fewer numbers"):
         find_cores(read_weights(tmp_path / "expanded.pt"))
     torch.save({"weight_ih_l0": torch.randn(12, 4).to_sparse(), "weight_hh_l0": torch.zeros(12, 3)}, tmp_path / "s.pt")
-    with pytest.raises(DataError, match=r"weight_ih_l0 is no weight.*sparse"):
+    with pytest.raises(DataError, match=r"weight_ih_l0 is not a weight.*sparse"):
         find_cores(read_weights(tmp_path / "s.pt"))
     torch.save(_module("rnn").state_dict(), tmp_path / "plain.pt")
     with (

@@ -139,7 +139,7 @@ FAULTS: dict[str, tuple[str | bytes, str, str]] = {
     "unknown": ("W_hi: [[1]]\n", ":1 W_hi", "did you mean W_"),
     "unknown far": ("zebra: 1\n", ":1 zebra", "There are x, h0"),
     "twice": ("b_ih: [1]\nbias_ih: [1]\n", ":2 bias_ih", "own.yaml:1 b_ih"),
-    "duplicate": ("x: [[1]]\nx: [[2]]\n", ":2 x", "twice"),
+    "duplicate": ("x: [[1]]\nx: [[2]]\n", ":2 x", "duplicate key"),
     "cell": ("cell: lsmt\n", ":1 cell", "lstm"),
     "bias": ("bias: no\n", ":1 bias", "true or false"),
     "bias given": ("bias: false\nb_ih: [1]\n", ":2 b_ih", "no bias"),

@@ -127,7 +127,7 @@ def chance_of(net: Seq2Seq, given: Batch, tokens: list[int]) -> float:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_wide_beam_finds_what_brute_force_finds(seed: int) -> None:
-    net = model("gru", limit=4).eval()
+    net = model("gru", limit=4).eval().double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.copy_(2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
