@@ -60,7 +60,7 @@ def test_scores_are_the_sum_over_the_root_of_the_count(longest: int) -> None:
 def test_they_start_at_zero_and_learn(tmp_path: Path) -> None:
     path = tmp_path / "my.csv"
     path.write_text("text,label\n" + "".join(f"{'abc'[i % 3]}{i % 7},{'xyz'[i % 3]}\n" for i in range(60)))
-    sets = (f"data.path={path}", "data.text=text", "data.label=label", "model.hidden_size=4")
+    sets = (f"data.path={path}", "data.text=text", "data.label=label", "model.hidden_size=4", "model.outer_dropout=0")
     plain, made = (prepare(load_recipe("names", (*sets, f"model.ngrams={n}"))) for n in (0, 3))
     batch = next(made.task.batches(made.config, made.splits.train, None))
     torch.testing.assert_close(made.model(batch).scores, plain.model(batch).scores, rtol=0, atol=0)
@@ -75,3 +75,18 @@ def test_of_sound_they_have_no_effect() -> None:
     )
     assert ("model.ngrams", "text") not in set(config.idle())
     assert any(key == "model.ngrams" for key, _ in config.idle())
+
+
+def test_dropout_around_the_network_is_of_training_alone() -> None:
+    sets = ("model.outer_dropout=0.5", "model.ngrams=0", "train.epochs=1")
+    job = prepare(load_recipe("names", sets))
+    model = job.model
+    batch = next(iter(job.task.batches(job.config, job.splits.train, None)))
+    torch.manual_seed(0)
+    first, second = (model.train()(batch).scores for _ in range(2))
+    assert not torch.equal(first, second)
+    still, same = (model.eval()(batch).scores for _ in range(2))
+    assert torch.equal(still, same)
+    assert torch.equal(
+        still, prepare(load_recipe("names", (*sets, "model.outer_dropout=0"))).model.eval()(batch).scores
+    )
