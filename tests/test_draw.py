@@ -139,7 +139,7 @@ def test_a_moving_picture_needs_no_script_and_shows_one_step_where_nothing_moves
     groups = re.findall(r'<g class="rd-f (rd-f\d)( rd-still)?">(.*?)</g>', text)
     assert [bool(still) for _, still, _ in groups] == [False, False, False, True, False]
     assert all(f"step {t}, unit 0" in inside for t, (_, _, inside) in enumerate(groups))
-    assert "prefers-reduced-motion:no-preference" in text
+    assert "@media screen and (prefers-reduced-motion:no-preference)" in text
     assert "prefers-color-scheme:dark" in text
     assert text == scene.svg(unrolled_scene.scene(record))
 

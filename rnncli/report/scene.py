@@ -155,7 +155,7 @@ def _css(frames: int) -> str:
         rules += [
             ".rd-f{visibility:hidden}.rd-still{visibility:visible}",
             f"@keyframes rd-step{{0%{{visibility:visible}}{100 / frames:.4f}%,100%{{visibility:hidden}}}}",
-            "@media (prefers-reduced-motion:no-preference) and (not print){"
+            "@media screen and (prefers-reduced-motion:no-preference){"
             f".rd-f{{animation:rd-step {frames * SECONDS:g}s step-end infinite both}}"
             + "".join(f".rd-f{k}{{animation-delay:{(k - frames) * SECONDS:g}s}}" for k in range(frames))
             + "}",

@@ -274,3 +274,17 @@ def test_a_long_text_scrolls_in_its_own_panel(browser: Any, tmp_path: Path) -> N
     assert run(browser, "const p = document.getElementById('panels'); return p.scrollWidth > p.clientWidth")
     assert "64 of 128 units" in browser.find_element("id", "cut").text
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_an_animated_drawing_moves_unless_motion_is_reduced(browser: Any, motion: str) -> None:
+    wanted = [{"name": "prefers-reduced-motion", "value": motion}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wanted})
+    browser.get((Path(__file__).parents[2] / "docs" / "pictures" / "rnn.svg").as_uri())
+    frames = "[...document.querySelectorAll('.rd-f')]"
+    seen = "return document.getAnimations().length ? document.getAnimations().map((one) => (one.pause(), 0)) : []"
+    assert len(run(browser, seen)) == (3 if motion == "no-preference" else 0)
+    for now, shown in ((100, 0), (2600, 1), (5100, 2), (7600, 0)) if motion == "no-preference" else ((0, 1),):
+        run(browser, "document.getAnimations().forEach((one) => one.currentTime = arguments[0])", now)
+        visible = run(browser, f"return {frames}.map((one) => getComputedStyle(one).visibility == 'visible')")
+        assert visible == [frame == shown for frame in range(3)], now
