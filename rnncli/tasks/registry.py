@@ -26,6 +26,7 @@ GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
 SHARED = (
     "base",
     "entities",
+    "fitted",
     "forecast_tables",
     "forecasts",
     "labels",
