@@ -34,6 +34,7 @@ def test_python_writes_no_html() -> None:
     files = [file for room in ("report", "pages") for file in sorted((PACKAGE / room).rglob("*.py"))]
     assert len(files) > 15
     files.remove(PACKAGE / "report" / "pictures.py")  # puts colours into what Rich has drawn and escaped
+    files.remove(PACKAGE / "report" / "scene.py")  # SVG of its own marks; what a mark says is escaped in one place
     found = {file.name: list(markup(ast.parse(file.read_text(encoding="utf-8")))) for file in files}
     assert {name: texts for name, texts in found.items() if texts} == {}
 
