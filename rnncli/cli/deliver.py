@@ -31,15 +31,13 @@ Save = Annotated[
     ),
 ]
 
-Step = Annotated[
-    int | None, typer.Option("--step", min=0, help="Of draw: the step that is opened.", rich_help_panel=SHOWN)
-]
+Step = Annotated[int | None, typer.Option("--step", min=0, help="draw: time step to open.", rich_help_panel=SHOWN)]
 Unit = Annotated[
-    int | None, typer.Option("--unit", min=0, help="Of draw: the unit that is followed; 0.", rich_help_panel=SHOWN)
+    int | None, typer.Option("--unit", min=0, help="draw: unit to follow; default: 0.", rich_help_panel=SHOWN)
 ]
 Animate = Annotated[
     bool,
-    typer.Option("--animate", help="Of draw, with --save FILE.svg: it moves from step to step.", rich_help_panel=SHOWN),
+    typer.Option("--animate", help="draw, with --save FILE.svg: animate it step by step.", rich_help_panel=SHOWN),
 ]
 
 

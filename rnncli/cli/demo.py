@@ -150,10 +150,11 @@ def demo(
     step: Step = None,
     unit: Unit = None,
     layer: Annotated[
-        int | None, typer.Option("--layer", min=0, help="Of --draw: 0 is the lowest.", rich_help_panel=SHOWN)
+        int | None, typer.Option("--layer", min=0, help="draw: layer to open; 0 is the lowest.", rich_help_panel=SHOWN)
     ] = None,
     direction: Annotated[
-        str | None, typer.Option("--direction", metavar="fwd|bwd", help="Of --draw.", rich_help_panel=SHOWN)
+        str | None,
+        typer.Option("--direction", metavar="fwd|bwd", help="draw: direction to open.", rich_help_panel=SHOWN),
     ] = None,
     animate: Animate = False,
     pause: Annotated[

@@ -211,8 +211,8 @@ class TrainSection(Section):
     """`train:`, what every task has."""
 
     epochs: Annotated[int, Field(ge=1)] = Field(10, description="passes over the training part")
-    max_steps: Annotated[int, Field(ge=0)] = Field(0, description="stop after this many updates; 0 is no limit")
-    max_time: Seconds = Field(0.0, description="stop after this long: seconds, or 30s, 5m, 1h; 0 is no limit")
+    max_steps: Annotated[int, Field(ge=0)] = Field(0, description="stop after this many updates; 0: no limit")
+    max_time: Seconds = Field(0.0, description="stop after this long: seconds, or 30s, 5m, 1h; 0: no limit")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="B, sequences in one batch")
     optimizer: Annotated[
         str | Named,
@@ -257,7 +257,7 @@ class TrainSection(Section):
     compare: list[Annotated[str, OneOf(names.compared_cells)]] = Field(
         [], description="also train the same recipe with these cells, one after the other"
     )
-    on_nan: Literal["stop", "skip"] = Field("stop", description="when the loss is no number: stop, or skip the update")
+    on_nan: Literal["stop", "skip"] = Field("stop", description="on a NaN or infinite loss: stop, or skip the update")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()

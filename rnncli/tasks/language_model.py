@@ -50,7 +50,7 @@ class Model(CoreSection):
         32, description="length of the learned vectors of input: embedding"
     )
     embedding_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="the share of tokens whose vector is 0, wherever they stand in a batch"
+        0.0, description="the share of tokens whose vector is 0 throughout a batch"
     )
     weight_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="the share of recurrent weights, W_hh, that are 0 for a batch"

@@ -30,7 +30,7 @@ class Characters(Section):
 
 class Model(CoreSection):
     input: Literal["one-hot", "embedding", "embedding + characters"] = Field(
-        "one-hot", description="how a token becomes x_t; + characters: beside a second core over each word's letters"
+        "one-hot", description="how a token becomes x_t; + characters: joined with an RNN over each word's letters"
     )
     embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
     vectors: DataPath | None = Field(

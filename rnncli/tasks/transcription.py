@@ -195,7 +195,7 @@ class Transcription(Task[Config, Fitted, Part]):
         tested: Part = splits.part(part)
         often = most_frequent(Counter(clip.text for clip in train.rows.clips))
         pairs = [(often, clip.text) for clip in tested.rows.clips]
-        return [Baseline(tr("commonest text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
+        return [Baseline(tr("most frequent text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
         """What it hears in the first held-out clip."""

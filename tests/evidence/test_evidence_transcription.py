@@ -30,7 +30,7 @@ def test_digits_shipped() -> None:
     for run in found["runs"]:
         reached = run["rows"]["lstm"]
         assert reached["cer"] < 0.05, run["seed"]
-        for other in ("feedforward", "commonest text"):
+        for other in ("feedforward", "most frequent text"):
             assert reached["cer"] < run["rows"][other]["cer"] / 2, (run["seed"], other)
 
 
@@ -56,4 +56,4 @@ def test_digits_of_another_synthesizer(tmp_path: Path) -> None:
         assert run["rows"]["lstm"]["wer"] <= 0.1, run["seed"]  # nine of ten clips and more are right
     # Voices never heard, after eight others: a hard one loses up to a fifth of its clips (seed 0, measured).
     for run in speakers["runs"]:
-        assert run["rows"]["lstm"]["wer"] <= run["rows"]["commonest text"]["wer"] / 3, run["seed"]
+        assert run["rows"]["lstm"]["wer"] <= run["rows"]["most frequent text"]["wer"] / 3, run["seed"]

@@ -51,7 +51,7 @@ class FrameData(GroupedData):
     frames: str = Field("frames", description=".npz: the array of films, (N, T, height, width) or with channels last")
     labels: str = Field("labels", description=".npz: the array of classes, (N,)")
     lengths: str = Field("lengths", description=".npz: the array of frames in each film, (N,), where it has one")
-    file: str | int = Field("file", description="table: the column of films, beside the table")
+    file: str | int = Field("file", description="table: column of image-sequence files, relative to the table")
     label: str | int = Field("label", description="class: the column of the table, or the field of pattern")
     pattern: str | None = Field(None, description="a folder whose names say the class: {label}_{person}_{take}.npy")
 

@@ -52,7 +52,7 @@ class Data(DataSection):
     source_tokens: Kind = Field("words", description="what one step of the source is")
     target_tokens: Kind = Field("words", description="what one step of the target is")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
-    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many of each side; 0 is all")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="most frequent tokens to keep of each side; 0: all")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()

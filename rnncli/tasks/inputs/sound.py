@@ -89,7 +89,7 @@ class SpokenData(GroupedData, SoundSection):
     )
     text: str | int = Field("text", description="what is said: the column of the table, or the field of pattern")
     file: str | int = Field("file", description="table: the column of file names")
-    place: str = Field("{file}", description="table: where a file lies beside it: clips/{file}, wavs/{file}.wav")
+    place: str = Field("{file}", description="table: path of each file relative to it: clips/{file}, wavs/{file}.wav")
     header: bool = Field(True, description="table: the first row names the columns")
 
     def clashes(self) -> Iterator[Clash]:

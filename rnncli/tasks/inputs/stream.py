@@ -31,7 +31,7 @@ class Data(DataSection):
         "else words",
     )
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
-    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="most frequent tokens to keep; 0: all")
     window: Annotated[int, Field(ge=1)] = Field(64, description="steps between two updates, the BPTT length")
 
     def clashes(self) -> Iterator[Clash]:

@@ -66,7 +66,7 @@ class TextData(GroupedData):
     )
     tokens: Kind = Field("characters", description="what one step is")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
-    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="keep the commonest so many tokens; 0 is all")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="most frequent tokens to keep; 0: all")
     max_length: Annotated[int, Field(ge=0)] = Field(0, description="read so many tokens of a text; 0 is all")
 
     def clashes(self) -> Iterator[Clash]:
