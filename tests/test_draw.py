@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -19,9 +20,10 @@ from rnncli.demo.settings import Settings, Shown, with_values
 from rnncli.errors import UsageError
 from rnncli.nn.recurrent import make_core
 from rnncli.records import Box, OpenedCell, Page, Unrolled
-from rnncli.replay import trace
+from rnncli.replay import trace, unrolled
 from rnncli.replay.elements import StepRecord
 from rnncli.replay.opened import Place, open_step
+from rnncli.replay.unrolled import open_cell
 from rnncli.report import layered, render_file, scene, to_text, unrolled_lines, unrolled_scene
 from rnncli.report.lines import View
 from rnncli.tasks import load_recipe
@@ -253,3 +255,18 @@ def test_the_gru_s_step_as_boxes() -> None:
     }
     assert [line.text for line in boxes(cell)["h"].lines] == ["(1 - z)·n", "z·h_0[0]", "h_1"]
     assert [line.text for line in boxes(cell)["gate.n"].lines] == ["W_in·x_1", "b_in", "r·q", "sum", "tanh(sum)"]
+
+
+@pytest.mark.parametrize("wrong", [0.5, float("nan"), float("inf")])
+def test_a_wrong_number_is_found(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def planted(*given: Any) -> OpenedCell:
+        cell = open_cell(*given)
+        *others, last = cell.boxes
+        line = replace(last.lines[-1], values=[wrong])
+        return replace(cell, boxes=[*others, replace(last, lines=[*last.lines[:-1], line])])
+
+    monkeypatch.setattr(unrolled, "open_cell", planted)
+    made = trace(torch.nn.RNN(4, 2), torch.randn(3, 1, 4, generator=torch.Generator().manual_seed(0)))
+    steps, inputs = range(3), [""] * 3
+    _, check = unrolled.unrolled(made, made.core(), layer=0, direction=0, unit=0, step=1, steps=steps, inputs=inputs)
+    assert not check.ok

@@ -10,7 +10,7 @@ from rnncli.demo.words import formulas, title
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.replay import Trace
-from rnncli.replay.unrolled import STEPS, unrolled
+from rnncli.replay.unrolled import around, unrolled
 from rnncli.report.boxes import vector
 from rnncli.report.symbols import token
 
@@ -24,8 +24,7 @@ def drawing(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     unit = _within(shown.unit, spec.hidden_size, "--unit", 0)
     if shown.direction == "bwd" and not spec.bidirectional:
         raise UsageError(tr("this core reads in one direction: fwd"), where="--direction")
-    first = min(max(0, step - STEPS // 2), max(0, T - STEPS))
-    steps = choose(shown.steps, T, "--steps") if shown.steps else list(range(first, min(T, first + STEPS)))
+    steps = choose(shown.steps, T, "--steps") if shown.steps else around(step, T)
     if step not in steps:
         if shown.step is not None:
             raise UsageError(tr("--step {t} is not among --steps {steps}", t=step, steps=shown.steps))

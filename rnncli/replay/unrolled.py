@@ -13,10 +13,16 @@ from rnncli.records import Check, GridRow, OpenedCell, Unrolled
 from rnncli.replay.compare import eps_of
 from rnncli.replay.loop import DIRECTIONS, Call, CoreTrace
 from rnncli.replay.opened import Place, open_step
-from rnncli.replay.rounding import FACTOR, Found, ratio, step_rounding
+from rnncli.replay.rounding import FACTOR, Found, apart, largest, ratio, step_rounding
 from rnncli.replay.tracing import Trace
 
 STEPS = 8  # of a sequence that are drawn unless others are chosen
+
+
+def around(step: int, T: int) -> list[int]:
+    """Steps to draw where none are chosen: STEPS of them, or all, with `step` in the middle if it can be."""
+    first = min(max(0, step - STEPS // 2), max(0, T - STEPS))
+    return list(range(first, min(T, first + STEPS)))
 
 
 def given_to(core: CoreTrace, layer: int, direction: int, t: int) -> tuple[Tensor, State, bool]:
@@ -125,10 +131,5 @@ def _apart(made: Trace, core: CoreTrace, layer: int, direction: int, cell: Opene
             continue
         truth = made[home + box.name][cell.step, 0]
         values = torch.tensor(box.lines[-1].values, dtype=torch.float64)
-        whole = (
-            truth.double().flatten()
-            if values.numel() == truth.numel()
-            else truth[min(cell.unit, len(truth) - 1)].double().flatten()
-        )
-        off = float((values - whole).abs().nan_to_num(0.0).max())
-        yield off, cost + FACTOR * eps * max(1.0, float(whole.abs().nan_to_num(0.0).max()))
+        whole = truth if values.numel() == truth.numel() else truth[min(cell.unit, len(truth) - 1)]
+        yield float(apart(values, whole.flatten()).max()), cost + FACTOR * eps * max(1.0, largest(whole))

@@ -8,7 +8,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Checks, Message, Record
 from rnncli.replay import CoreTrace, Trace
-from rnncli.replay.unrolled import STEPS, unrolled
+from rnncli.replay.unrolled import around, unrolled
 from rnncli.report import symbols
 from rnncli.report.boxes import vector
 from rnncli.views._show import about, places, replay_check, step_numbers
@@ -66,8 +66,7 @@ def _steps(options: Options, T: int, step: int) -> list[int]:
         if options.step is not None and step not in chosen:
             raise UsageError(tr("step {t} is not among those of --steps", t=step), where="--step")
         return chosen
-    first = min(max(0, step - STEPS // 2), max(0, T - STEPS))
-    return list(range(first, min(T, first + STEPS)))
+    return around(step, T)
 
 
 def _inputs(subject: Subject, made: Trace, core: CoreTrace, steps: Sequence[int]) -> list[str]:
