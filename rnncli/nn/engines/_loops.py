@@ -343,7 +343,9 @@ def _version() -> str:
 
 def _dispatcher(function: Callable[..., None], signature: Any, several: bool) -> Callable[..., None]:
     """Compiled, or taken from the cache; in memory alone where no cache can be written."""
-    kept, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "loops" / _version())
+    # numba's key of what it keeps holds the signature and the code, but not `parallel`: a folder for each
+    folder = cache_folder() / "loops" / _version() / ("several" if several else "one")
+    kept, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     options = {"parallel": several, "error_model": "numpy"}
     try:
         found: Callable[..., None] = njit([signature], cache=True, **options)(function)
