@@ -214,8 +214,9 @@ def prepared_sign(text: str) -> str:
     return found[0] if found and 50 * len(_ATTACHED.findall(text)) <= len(text.split()) else ""
 
 
-_GLUED_BEFORE = frozenset(".,;:!?)]}%'’”…\n。，、；：！？）】》")
-_GLUED_AFTER = frozenset("([{'’“\n（【《")
+# A hyphen and an apostrophe are within words more often than between them: thirty-four, don't.
+_GLUED_BEFORE = frozenset(".,;:!?)]}%'’”…-\n。，、；：！？）】》")
+_GLUED_AFTER = frozenset("([{'’“-\n（【《")
 _NEWLINE = frozenset("\n")
 
 

@@ -97,6 +97,8 @@ def test_joined_words_fall_into_the_same_words(text: str) -> None:
 
 def test_join_reads_well() -> None:
     assert join(tokenize("(He  said : no !)", "words"), "words") == "(He said: no!)"
+    for text in ("one thousand two hundred and thirty-four", "don't", "the cat's well-known whiskers, (a-b)"):
+        assert join(tokenize(text, "words"), "words") == text
 
 
 @pytest.mark.parametrize(
