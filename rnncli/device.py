@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
-from rnncli.report.numbers import size
+from rnncli.render.numbers import size
 
 if TYPE_CHECKING:
     import torch

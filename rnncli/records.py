@@ -1,4 +1,4 @@
-"""What can be shown: plain records, made by library code, drawn by `rnncli.report` and by nothing else.
+"""What can be shown: plain records, made by library code, drawn by `rnncli.render` and by nothing else.
 
 No torch, no rich: values are Python numbers, strings and nested lists. A `Page` is one result: a header, records from
 top to bottom, and what only JSON and data files get (the tensors, whole and in full precision).
@@ -84,7 +84,7 @@ class Table:
     """Rows under columns; a row is one value per column, or None for an empty cell.
 
     total: a last row under a rule. caption: one line below. Where all labels are empty there is no heading line: a list
-    of names and values. Where vectors do not fit the width, report goes tall (one line per column under each row's
+    of names and values. Where vectors do not fit the width, render goes tall (one line per column under each row's
     first cell) rather than wrap one. cut_rows: more rows than this are cut in the middle, and said so (`--full` shows
     all); JSON and data files are never cut. sheet: an exercise: a printed page of its own, empty cells ruled.
     """

@@ -14,18 +14,18 @@ import torch
 
 from rnncli import cli, views
 from rnncli.cells import CELLS, CoreSpec, Gates, OptionValue, State, Weights, weights_of
-from rnncli.demo.network import build
-from rnncli.demo.page import demo_page
-from rnncli.demo.settings import Settings, Shown, with_values
+from rnncli.demos.network import build
+from rnncli.demos.page import demo_page
+from rnncli.demos.settings import Settings, Shown, with_values
 from rnncli.errors import UsageError
 from rnncli.nn.recurrent import make_core
 from rnncli.records import Box, OpenedCell, Page, Unrolled
+from rnncli.render import layered, render_file, scene, to_text, unrolled_lines, unrolled_scene
+from rnncli.render.lines import View
 from rnncli.replay import trace, unrolled
 from rnncli.replay.elements import StepRecord
 from rnncli.replay.opened import Place, open_step
 from rnncli.replay.unrolled import open_cell
-from rnncli.report import layered, render_file, scene, to_text, unrolled_lines, unrolled_scene
-from rnncli.report.lines import View
 from rnncli.tasks import load_recipe
 from tests.fixture_types import Golden
 from tests.report.test_layered import faults

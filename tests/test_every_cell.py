@@ -12,11 +12,11 @@ from torch import Tensor
 
 from rnncli import views
 from rnncli.cells import CELLS, REGULARIZERS, CoreSpec, OptionValue, weights_of
-from rnncli.demo.network import build
-from rnncli.demo.page import demo_page
-from rnncli.demo.script import code
-from rnncli.demo.settings import Settings, Shown, spec_for, with_values
-from rnncli.demo.written import equations_of
+from rnncli.demos.network import build
+from rnncli.demos.page import demo_page
+from rnncli.demos.script import code
+from rnncli.demos.settings import Settings, Shown, spec_for, with_values
+from rnncli.demos.written import equations_of
 from rnncli.nn.recurrent import keep_state, make_core, run, run_by
 from rnncli.replay import initial_state, run_layer, trace
 from rnncli.tasks import load_recipe

@@ -62,7 +62,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "about[key]": ("pages/recordings.py", "replay/opened.py"),
     "words[key]": "views/what_if.py",
     "group": "views/_overview.py",
-    "text": ("report/__init__.py", "cli/help.py"),
+    "text": ("render/__init__.py", "cli/help.py"),
     "line": "cli/help.py",
 }
 

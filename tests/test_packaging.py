@@ -49,7 +49,7 @@ def test_the_wheel_holds_every_recipe_and_no_tests(wheel: Path) -> None:
         assert "rnncli = rnncli.cli:main" in archive.read(entry_points).decode()
     files = [path for path in (ROOT / "rnncli").rglob("*") if path.suffix in (".py", ".css", ".js", ".html")]
     source = {str(path.relative_to(ROOT)) for path in files}
-    assert {f"rnncli/report/html/{name}" for name in ("viewer.js", "page.css", "page.html", "table.html")} <= source
+    assert {f"rnncli/render/html/{name}" for name in ("viewer.js", "page.css", "page.html", "table.html")} <= source
     assert source <= held
     assert {name for name in held if name.endswith((".po", ".mo"))} == {"rnncli/locale/zh/LC_MESSAGES/rnncli.mo"}
     assert not [name for name in held if name.startswith("tests")]
@@ -66,7 +66,7 @@ def test_an_installed_package_finds_the_recipes_inside_itself(wheel: Path, tmp_p
     assert out.split() == [str(site / "rnncli" / "recipes"), *NAMES]
     out = run(sys.executable, "-m", "rnncli", "recipes", "validate", *NAMES, cwd=elsewhere, PYTHONPATH=str(site))
     assert len(out.splitlines()) == len(NAMES)
-    code = "from rnncli import records, report; print(report.to_html(records.Page('', '', [records.Message('<')])))"
+    code = "from rnncli import records, render; print(render.to_html(records.Page('', '', [records.Message('<')])))"
     assert '<p class="plain">&lt;</p>' in run(sys.executable, "-c", code, cwd=elsewhere, PYTHONPATH=str(site))
     source = run(sys.executable, "-m", "rnncli", "--lang", "zh", cwd=elsewhere, PYTHONPATH=str(ROOT), PYTHONUTF8="1")
     assert "从这里开始" in source

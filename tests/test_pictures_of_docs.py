@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli.report import pictures
+from rnncli.render import pictures
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -19,12 +19,12 @@ from rnncli.data.skipped import Skipped
 from rnncli.data.table import read_series
 from rnncli.errors import DataError
 from rnncli.locale import language, speaking
-from rnncli.report import to_text
-from rnncli.report.numbers import size
+from rnncli.render import to_text
+from rnncli.render.numbers import size
 from rnncli.runs.summary import counted
-from rnncli.sweep.pages import closing, opening
-from rnncli.sweep.plan import make_plan
-from rnncli.sweep.rows import Row, judged
+from rnncli.sweeps.pages import closing, opening
+from rnncli.sweeps.plan import make_plan
+from rnncli.sweeps.rows import Row, judged
 
 Say = Callable[[int, Path], str]
 CASES: list[Any] = []

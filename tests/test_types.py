@@ -10,7 +10,7 @@ import pytest
 
 import rnncli
 from rnncli.records import json_list, json_number, json_object
-from rnncli.report.documents import strict
+from rnncli.render.documents import strict
 
 MOST_ANY = 100  # lines: a third of what there were once was 187
 

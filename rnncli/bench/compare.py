@@ -22,7 +22,7 @@ from rnncli.files import read_chunks
 from rnncli.locale import tr
 from rnncli.names import ENGINE_ALIASES
 from rnncli.records import Column, Entry, Json, Page, Table, json_list, json_number, json_object
-from rnncli.report import to_json
+from rnncli.render import to_json
 
 
 @dataclass(frozen=True)

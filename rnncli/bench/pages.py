@@ -15,7 +15,7 @@ from rnncli.bench.verdicts import VERDICTS, verdicts
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Message, Page, Record, Series, Table
-from rnncli.report import numbers
+from rnncli.render import numbers
 
 SCHEMA = "rnncli/bench/1"
 

@@ -353,7 +353,7 @@ _HEAD = re.compile(r"(.*\S {2,}|\w+[:：] ?|\s+)(?=\S)")  # of a line: what its 
 
 def _to_fit(lines: list[str]) -> list[str]:
     """Broken between words where a terminal would break inside one; but a command stays as it can be copied."""
-    from rnncli.report.lines import cells, wrap
+    from rnncli.render.lines import cells, wrap
 
     width, fitted = shutil.get_terminal_size().columns, []
     for line in lines:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnncli.bench.engines import Told
     from rnncli.bench.sizes import Pass
     from rnncli.records import Page
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
 
 _WORK = "What to measure"
 _WITH = "How to measure"
@@ -180,15 +180,15 @@ class _Pages:
 
 def _show(pages: _Pages, json: bool, save: Path | None, full: bool) -> None:
     """Show and save what there is; then the bench ends as it was ended."""
-    from rnncli import report
+    from rnncli import render
 
     screen, document = pages.screen, pages.document
     if save is not None:
-        write(save, document if save.suffix.lower() in report.DATA else screen)
+        write(save, document if save.suffix.lower() in render.DATA else screen)
     if json:
-        report.dump_json(document, sys.stdout)
+        render.dump_json(document, sys.stdout)
     else:
-        report.show(screen, ascii=settings.ascii, full=full)
+        render.show(screen, ascii=settings.ascii, full=full)
     if pages.ended is not None:
         raise pages.ended
 
@@ -240,7 +240,7 @@ def _rows(
     from rnncli.bench import pages
     from rnncli.bench.engines import Plan, measure_rows
     from rnncli.bench.measure import ROUNDS
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
 
     seconds = 4.0 if budget is None else budget
     counted = scaling is not None or device == "cuda"
@@ -265,7 +265,7 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
     from rnncli.bench.recipes import profile
     from rnncli.bench.recipes_page import page
     from rnncli.cli.watching import Lines
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
     from rnncli.training.job import prepare
 
     with LiveProgress(io.StringIO(), live=True, ascii=settings.ascii) as drawn:
@@ -295,7 +295,7 @@ def _against(
     cells = tuple(_known("--cell", cell or [], sizes.CELLS)) or sizes.CELLS
     from rnncli.bench.versus import Versus, measure_peers
     from rnncli.bench.versus_page import peers_page, row_line
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
 
     given = [sizes.parse_size(text) for text in size or []]
     plan = Versus.of(peers, cells, given, _pass(what) if what else None, train, rounds or 11, budget)

@@ -59,30 +59,30 @@ def deliver(
 ) -> None:
     """Make a page, write it, print it. A data file is made in English, whatever the screen speaks. draw: in place of
     printing the whole page. Exits with 1 where one of its checks did not hold."""
-    from rnncli import report
+    from rnncli import render
 
     page = make()
     if save is not None:
         written = page
-        if save.suffix.lower() in report.DATA and language() != "en":
+        if save.suffix.lower() in render.DATA and language() != "en":
             with speaking("en"):
                 written = make()
         write(save, written)
     if json:
-        report.dump_json(page, sys.stdout)
+        render.dump_json(page, sys.stdout)
     elif draw is not None:
         draw(page)
     else:
-        report.show(page, ascii=settings.ascii, full=full)
+        render.show(page, ascii=settings.ascii, full=full)
     if not page.ok():
         raise typer.Exit(1)
 
 
 def write(file: Path, page: Page) -> None:
     """A page into a file, whose ending chooses the format; said on stderr. Raises UsageError, Missing, CannotWrite."""
-    from rnncli import report
+    from rnncli import render
     from rnncli.files import write_output
 
-    write_output(file, report.render_file(page, file.suffix))
+    write_output(file, render.render_file(page, file.suffix))
     if not settings.quiet:
         tell(tr("wrote {file}", file=file))

@@ -183,7 +183,7 @@ def demo(
     save: Save = None,
 ) -> None:
     """Run one recurrent cell by hand: every number at every time step, and proofs of what they mean."""
-    from rnncli.demo.settings import Asked, Settings, Shown, options_of, typed_options
+    from rnncli.demos.settings import Asked, Settings, Shown, options_of, typed_options
 
     sums = explain or explain_backward
     _one_of(
@@ -248,13 +248,13 @@ def demo(
     if source is None:
         settings = asked.settings()
     else:
-        from rnncli.demo.given import read
-        from rnncli.demo.shaped import settings_of
+        from rnncli.demos.given import read
+        from rnncli.demos.shaped import settings_of
 
         file = read(source)
         settings = settings_of(asked, file, source)
     if code or classic:
-        from rnncli.demo import script
+        from rnncli.demos import script
 
         hand_over(script.code(settings) if code else script.classic(settings))
         if classic and not globals_.quiet:
@@ -269,9 +269,9 @@ def demo(
 
     gc.freeze()  # what torch made stays to the end: walking it again, and at exit, takes longer than the demo
 
-    from rnncli import report
-    from rnncli.demo.beside import side_page
-    from rnncli.demo.page import demo_page
+    from rnncli import render
+    from rnncli.demos.beside import side_page
+    from rnncli.demos.page import demo_page
 
     torch.set_num_threads(1)
     shown = Shown(
@@ -291,7 +291,7 @@ def demo(
         layer=layer,
         direction=direction,
     )
-    data = save is not None and save.suffix.lower() in report.DATA
+    data = save is not None and save.suffix.lower() in render.DATA
 
     def make() -> Page:
         if len(cells) > 1:
@@ -305,14 +305,14 @@ def demo(
 
 def _in_stages(page: Page, full: bool) -> None:
     """A step at every Enter; the end of the input shows the rest at once."""
-    from rnncli import report
-    from rnncli.demo.stage import stages
+    from rnncli import render
+    from rnncli.demos.stage import stages
 
     waiting = True
     for k, part in enumerate(stages(page)):
         if k and waiting:
             waiting = bool(sys.stdin.readline())
-        report.show(part, ascii=globals_.ascii, full=full)
+        render.show(part, ascii=globals_.ascii, full=full)
 
 
 def _one_of(options: dict[str, object]) -> None:

@@ -30,14 +30,14 @@ def doctor(json: AsJson = False, save: Save = None) -> None:
 
 def _draw(page: Page) -> None:
     """At most 79 columns wide, to be pasted; by Python alone where Rich is what is broken."""
-    from rnncli import report
+    from rnncli import render
 
     if _rich_works():
         from rich.console import Console
 
-        report.show(page, ascii=settings.ascii, width=min(79, Console().width))
+        render.show(page, ascii=settings.ascii, width=min(79, Console().width))
     else:
-        hand_over(report.to_text(page, width=79, ascii=True))
+        hand_over(render.to_text(page, width=79, ascii=True))
 
 
 def _rich_works() -> bool:

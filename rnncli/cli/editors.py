@@ -16,7 +16,7 @@ from rnncli.version import __version__
 def schema_text() -> str:
     """The schema of this installation's tasks and cells, as JSON."""
     from rnncli.recipe import json_schema
-    from rnncli.report import dump_json
+    from rnncli.render import dump_json
     from rnncli.tasks import config_class, task_names
 
     text = io.StringIO()

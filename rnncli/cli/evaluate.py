@@ -55,7 +55,7 @@ def evaluate(
     if dynamic is not None and not 0 < dynamic < float("inf"):
         raise UsageError(tr("a rate above 0 is expected, got {value}", value=dynamic), where="--dynamic")
     run = target_named(target).run
-    from rnncli import report
+    from rnncli import render
     from rnncli.runs import evaluation
     from rnncli.runs.summary import evaluation_page
 
@@ -64,9 +64,9 @@ def evaluate(
     found = evaluation.evaluate(run.with_threads(run.config.train.batch_size), data, split, dynamic=dynamic)
     checks = [one.check(found.metrics) for one in required]
     if json:
-        report.dump_json(found.to_json(run, checks), sys.stdout)
+        render.dump_json(found.to_json(run, checks), sys.stdout)
     else:
-        report.show(evaluation_page(run, found, checks), ascii=settings.ascii)
+        render.show(evaluation_page(run, found, checks), ascii=settings.ascii)
     failed = [check for check in checks if not check.ok]
     if failed:
         raise CheckFailed(tr("a requirement does not hold: {what}", what="; ".join(check.text for check in failed)))

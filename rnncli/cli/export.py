@@ -23,7 +23,7 @@ def export(
 
     found = target_named(target)
     folder = found.folder
-    from rnncli import report
+    from rnncli import render
     from rnncli.records import Checks, Commands, Message, Page, Record
     from rnncli.runs.export import export
 
@@ -36,4 +36,4 @@ def export(
         *(Message(tr("note: {text}", text=note)) for note in done.notes),
         Commands(tr("next"), [(f"python {shlex.quote(str(done.folder / 'load.py'))}", about)]),
     ]
-    report.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)
+    render.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)

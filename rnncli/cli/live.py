@@ -24,7 +24,7 @@ REDRAW = 0.25  # seconds between two drawings
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
     """A line on a terminal for as long as there is nothing else to say; nothing of it stays. None in a script."""
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
 
     if settings.quiet or quiet or sys.stderr is None:  # closed by the caller
         yield
@@ -41,7 +41,7 @@ class LivePage:
     def __init__(self) -> None:
         from rich.console import Console
 
-        from rnncli.report.progress import LiveProgress
+        from rnncli.render.progress import LiveProgress
 
         self.console = Console(stderr=True)
         screen = self.console.is_terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
@@ -79,9 +79,9 @@ class LivePage:
             return
         from rich.text import Text
 
-        from rnncli import report
+        from rnncli import render
 
         self.next = time.monotonic() + REDRAW
         colour = self.console.color_system is not None and not self.console.no_color
-        text = report.to_text(page(), width=self.console.width, color=colour, ascii=bool(self.ascii))
+        text = render.to_text(page(), width=self.console.width, color=colour, ascii=bool(self.ascii))
         self.live.update(Text.from_ansi(text), refresh=True)

@@ -1,4 +1,4 @@
-"""The one place where a command's text meets standard output and standard error, apart from `report`'s pages.
+"""The one place where a command's text meets standard output and standard error, apart from `render`'s pages.
 
 Names and data must not control the terminal: control characters and bidirectional overrides are shown escaped. What a
 program reads from a pipe or a file (`hand_over`) stays byte for byte as it is.
@@ -11,7 +11,7 @@ import sys
 
 from rnncli.cli.settings import settings
 from rnncli.locale import tr
-from rnncli.report import symbols
+from rnncli.render import symbols
 
 
 def open_streams() -> None:

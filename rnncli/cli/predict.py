@@ -197,7 +197,7 @@ def _stdin_lines() -> Iterator[str]:
 
 def _write(predictions: Iterable[Prediction], json: bool) -> None:
     """Each answer as soon as it is there; what is to be said beside it goes to standard error."""
-    from rnncli.report import dump_json
+    from rnncli.render import dump_json
 
     said = 0
     for found in predictions:

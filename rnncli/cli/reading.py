@@ -9,7 +9,7 @@ from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.data.progress import Reading, listening
 from rnncli.locale import tr
-from rnncli.report.progress import LiveProgress
+from rnncli.render.progress import LiveProgress
 
 MB = 1_000_000
 

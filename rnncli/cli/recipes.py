@@ -45,7 +45,7 @@ def _group(context: typer.Context) -> None:
 @app.command("list")
 def list_(json: AsJson = False) -> None:
     """List the packaged recipes: what each one shows, and the kind of file it reads."""
-    from rnncli import report
+    from rnncli import render
     from rnncli.recipe.locate import about, data_wanted, packaged_recipes
     from rnncli.records import Column, Commands, Page, Table
 
@@ -66,9 +66,9 @@ def list_(json: AsJson = False) -> None:
     )
     page = Page("rnncli/recipes/1", tr("recipes"), (Table("recipes", columns, rows), more))
     if json:
-        report.dump_json(page, sys.stdout)
+        render.dump_json(page, sys.stdout)
     else:
-        report.show(page, ascii=settings.ascii)
+        render.show(page, ascii=settings.ascii)
 
 
 @app.command()
@@ -139,7 +139,7 @@ def copy(
 
 def _propose(data: str | None) -> None:
     """Which recipes read the data, and why."""
-    from rnncli import report
+    from rnncli import render
     from rnncli.records import Column, Commands, Page, Table
     from rnncli.tasks.propose import proposals
 
@@ -152,7 +152,7 @@ def _propose(data: str | None) -> None:
     table = Table("proposals", columns, [(one.recipe, one.why) for one in found])
     command = f"rnncli recipes copy {found[0].recipe} my.yaml --data {shlex.quote(data)}"
     more = Commands(tr("next"), [(command, tr("a recipe for your file"))])
-    report.show(Page("rnncli/proposals/1", tr("recipes for {file}", file=data), (table, more)), ascii=settings.ascii)
+    render.show(Page("rnncli/proposals/1", tr("recipes for {file}", file=data), (table, more)), ascii=settings.ascii)
 
 
 @app.command()
@@ -163,7 +163,7 @@ def validate(
 ) -> None:
     """Validate recipes without reading their data: every fault, with its line, key and the nearest valid name."""
     from rnncli.cli import say
-    from rnncli.report import dump_json
+    from rnncli.render import dump_json
     from rnncli.tasks import load_recipe
 
     rows: list[Json] = []

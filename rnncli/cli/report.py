@@ -41,7 +41,7 @@ def report(
     """Write one self-contained web page: curves, metrics, predictions, and every time step to explore."""
     from rnncli import views
     from rnncli.files import write_output
-    from rnncli.report import html
+    from rnncli.render import html
 
     file = out or DEFAULT
     _not_somebody_elses(file, chosen=out is not None)
@@ -84,7 +84,7 @@ def _not_somebody_elses(file: Path, chosen: bool) -> None:
     """Raises UsageError: a file that nobody named, and that is no report, would be written over. CannotWrite: it may
     not be read, to see whether it is one."""
     from rnncli.files import cannot_write
-    from rnncli.report.html import GENERATOR
+    from rnncli.render.html import GENERATOR
 
     if chosen or not file.is_file():
         return

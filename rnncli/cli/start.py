@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from rnncli import __version__
 from rnncli.locale import language, tr
-from rnncli.report.lines import pad
+from rnncli.render.lines import pad
 
 
 def groups() -> list[tuple[str, list[tuple[str, str]]]]:

@@ -18,8 +18,8 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from rnncli.cli.live import LivePage
     from rnncli.records import Page
-    from rnncli.sweep.conduct import Sweep
-    from rnncli.sweep.plan import Plan
+    from rnncli.sweeps.conduct import Sweep
+    from rnncli.sweeps.plan import Plan
 
 _VARIES = "What to vary"
 _HOW = "How to run"
@@ -113,7 +113,7 @@ def sweep(
     """Train a recipe over settings and seeds, and say which is best. Run it again to resume."""
     if not search and (storage or not prune):
         raise UsageError(tr("--storage and --no-prune belong to --search"), todo=tr("leave them out"))
-    from rnncli.sweep.plan import make_plan
+    from rnncli.sweeps.plan import make_plan
 
     flags = flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
     plan = make_plan(
@@ -131,8 +131,8 @@ def sweep(
     if dry_run:
         deliver(lambda: _listing(plan, out), json=json, save=save, full=full)
         return
-    from rnncli.sweep.conduct import begin
-    from rnncli.sweep.pages import closing as closing_page
+    from rnncli.sweeps.conduct import begin
+    from rnncli.sweeps.pages import closing as closing_page
 
     made = begin(plan, out, jobs, storage, prune)
     _go(made, json)
@@ -145,9 +145,9 @@ def sweep(
 
 
 def _listing(plan: Plan, out: str | None) -> Page:
-    from rnncli.sweep.conduct import preview
-    from rnncli.sweep.folder import find_folder
-    from rnncli.sweep.pages import listing, space_listing
+    from rnncli.sweeps.conduct import preview
+    from rnncli.sweeps.folder import find_folder
+    from rnncli.sweeps.pages import listing, space_listing
 
     if plan.search:
         return space_listing(plan, find_folder(plan, out))
@@ -157,12 +157,12 @@ def _listing(plan: Plan, out: str | None) -> Page:
 
 def _go(made: Sweep, json: bool) -> None:
     """Run it, drawing how it goes. Ctrl-C ends it with a word on how to resume."""
-    from rnncli import report
+    from rnncli import render
     from rnncli.cli.live import LivePage
-    from rnncli.sweep.pages import opening
+    from rnncli.sweeps.pages import opening
 
     if not settings.quiet and not json:
-        report.show(opening(made.plan, made.folder, made.went_on, made.jobs), file=sys.stderr, ascii=settings.ascii)
+        render.show(opening(made.plan, made.folder, made.went_on, made.jobs), file=sys.stderr, ascii=settings.ascii)
     try:
         with LivePage() as live, closing(made.go()) as steps:
             for _ in steps:
@@ -175,8 +175,8 @@ def _go(made: Sweep, json: bool) -> None:
 
 
 def _draw(made: Sweep, live: LivePage) -> None:
-    from rnncli.report.numbers import number
-    from rnncli.sweep.pages import board, now
+    from rnncli.render.numbers import number
+    from rnncli.sweeps.pages import board, now
 
     def fields() -> dict[str, str]:
         rows = made.rows()

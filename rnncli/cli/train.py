@@ -209,9 +209,9 @@ def _resume(
             return
         result = run.result()
         if json:
-            from rnncli import report
+            from rnncli import render
 
-            report.dump_json(result, sys.stdout)
+            render.dump_json(result, sys.stdout)
         else:
             put(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
             put(tr("next:  train longer, such as --epochs {n}", n=2 * recipe.config.train.epochs))
@@ -272,10 +272,10 @@ def _run(
 ) -> None:
     """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent.
     made: the folders that are removed with a run that could not begin."""
-    from rnncli import report
+    from rnncli import render
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Message
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
     from rnncli.runs.summary import closing, header
     from rnncli.runs.train import StoppedBySignal, run_training
     from rnncli.runs.unfinished import remove_if_not_begun
@@ -291,7 +291,7 @@ def _run(
             lines.write({**outcome.to_json(), **({} if kept else {"run": None})})
             return
         if not settings.quiet:
-            report.show(header(job), file=sys.stderr, ascii=settings.ascii)
+            render.show(header(job), file=sys.stderr, ascii=settings.ascii)
         with LiveProgress(ascii=settings.ascii) as live:
             watching = None if settings.quiet else Lines(job, live)
             outcome = run_training(job, folder, watching, resume=resume)
@@ -313,7 +313,7 @@ def _run(
         shown.append(Message(tr("fast development run: all parts work, nothing is kept"), "note"))
     from dataclasses import replace
 
-    report.show(replace(page, records=shown), ascii=settings.ascii)
+    render.show(replace(page, records=shown), ascii=settings.ascii)
 
 
 def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:

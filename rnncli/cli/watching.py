@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from rnncli import report
+from rnncli import render
 from rnncli.cli.out import drop_output, tell
 from rnncli.locale import tr
 from rnncli.records import Json
-from rnncli.report.lines import pad
-from rnncli.report.numbers import number
+from rnncli.render.lines import pad
+from rnncli.render.numbers import number
 
 if TYPE_CHECKING:
-    from rnncli.report.progress import LiveProgress
+    from rnncli.render.progress import LiveProgress
     from rnncli.training.job import Job
     from rnncli.training.loop import Progress
 
@@ -129,7 +129,7 @@ class JsonLines:
         if self.left:
             return
         try:
-            report.dump_json(document, sys.stdout)
+            render.dump_json(document, sys.stdout)
             sys.stdout.flush()
         except BrokenPipeError:
             self.left = True

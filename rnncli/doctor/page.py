@@ -16,7 +16,7 @@ from rnncli.doctor import packages, system
 from rnncli.doctor.child import Answers, self_test
 from rnncli.locale import language, tr
 from rnncli.records import Check, Checks, Column, Json, Message, Page, Table, json_list, json_number, json_object
-from rnncli.report.numbers import size
+from rnncli.render.numbers import size
 
 LITTLE_DISK = 1 << 30
 LITTLE_MEMORY = 1 << 30
@@ -189,7 +189,7 @@ def _devices(found: _Findings, torch: Mapping[str, Json]) -> str:
 
 def _terminal(found: _Findings) -> None:
     try:
-        from rnncli.report import terminal
+        from rnncli.render import terminal
 
         can = terminal.abilities(sys.stdout)
     except Exception as error:  # rich is missing, or broken

@@ -51,8 +51,8 @@ def torch_facts() -> dict[str, Json]:
 
 def proofs() -> Measured:
     """The proofs of `rnncli demo --proofs`, for every cell; the worst of them against its tolerance."""
-    from rnncli.demo.page import demo_page
-    from rnncli.demo.settings import Settings, Shown
+    from rnncli.demos.page import demo_page
+    from rnncli.demos.settings import Settings, Shown
     from rnncli.names import CELLS
 
     worst = (0.0, 1.0)

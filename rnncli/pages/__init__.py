@@ -1,8 +1,8 @@
-"""What a web page of a run, or of several side by side, shows: gathered here as records, drawn by rnncli.report.html.
+"""What a web page of a run, or of several side by side, shows: gathered here as records, drawn by rnncli.render.html.
 
 import shlex
 from rnncli.pages import web_page
-from rnncli.report import html
+from rnncli.render import html
 from rnncli.targets import find_target
 text = html.render(web_page([find_target("hello-001")]))
 """

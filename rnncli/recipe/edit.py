@@ -14,7 +14,7 @@ from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
 from rnncli.records import json_object
-from rnncli.report import symbols
+from rnncli.render import symbols
 
 MODELINE = "# yaml-language-server: $schema="
 SCHEMA_FILE = "recipe.schema.json"  # in the folder for caches

@@ -186,7 +186,7 @@ class Trace:
         )
 
     def _repr_html_(self) -> str:
-        from rnncli.report import to_html
+        from rnncli.render import to_html
 
         return to_html(self.page())
 

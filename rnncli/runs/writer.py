@@ -18,7 +18,7 @@ from rnncli.files import FolderLock, cannot_write, inside, shown
 from rnncli.locale import tr, trn
 from rnncli.recipe import print_config, resolved_yaml
 from rnncli.records import Json
-from rnncli.report.documents import strict
+from rnncli.render.documents import strict
 from rnncli.runs.checkpoint import checkpoint, load_checkpoint
 from rnncli.runs.manifest import Manifest, check_manifest
 from rnncli.tasks import Recipe

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnncli.locale import tr, trn
 from rnncli.records import Column, Entry, Message, Table
-from rnncli.report.numbers import number
+from rnncli.render.numbers import number
 from rnncli.views._subject import Subject
 
 TOP = 3

@@ -9,10 +9,10 @@ from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.nn.frontends import OneHot, TokenEmbedding
 from rnncli.records import Checks, Column, Commands, Entry, Message, Page, Record, Table
+from rnncli.render import symbols
+from rnncli.render.lines import cells, pad, wrap
+from rnncli.render.numbers import number, size
 from rnncli.replay import CoreTrace
-from rnncli.report import symbols
-from rnncli.report.lines import cells, pad, wrap
-from rnncli.report.numbers import number, size
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
 from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check

@@ -11,10 +11,10 @@ from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Column, Entry, Message, Record
+from rnncli.render import symbols
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.reference import name_of_reference
 from rnncli.replay.rounding import ratio
-from rnncli.report import symbols
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 

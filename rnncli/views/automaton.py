@@ -12,7 +12,7 @@ from rnncli.data.batch import mask
 from rnncli.data.made.automata import UNSEEN, Automaton, difference
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Diagram, Entry, Message, Record, Table
-from rnncli.report.numbers import percent
+from rnncli.render.numbers import percent
 from rnncli.views._extraction import START, STRAY, Extracted, Visits, extract
 from rnncli.views._show import about, place, places, replay_check, state_vectors
 from rnncli.views._subject import Subject

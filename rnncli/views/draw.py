@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Checks, Message, Record
+from rnncli.render import symbols
+from rnncli.render.boxes import vector
 from rnncli.replay import CoreTrace, Trace
 from rnncli.replay.unrolled import around, unrolled
-from rnncli.report import symbols
-from rnncli.report.boxes import vector
 from rnncli.views._show import about, places, replay_check, step_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options

@@ -10,8 +10,8 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.nn.frontends import OneHot
 from rnncli.records import Column, Entry, Message, Record, Table
-from rnncli.report.lines import cells
-from rnncli.report.numbers import percent
+from rnncli.render.lines import cells
+from rnncli.render.numbers import percent
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from rnncli.cells import CELLS
 from rnncli.locale import tr, trn
 from rnncli.records import Checks, Column, Entry, Message, Record, Series, Table
+from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace
-from rnncli.report.numbers import number
 from rnncli.views._losses import Question, ask
 from rnncli.views._show import (
     about,

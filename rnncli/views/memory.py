@@ -15,6 +15,7 @@ from rnncli.data.progress import Reading, follow
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Series, Table
+from rnncli.render.numbers import percent
 from rnncli.replay import CoreTrace, eps_of, exact_copy, run_core
 from rnncli.replay.loop import LayerRecord
 from rnncli.replay.reference import perturb_
@@ -29,7 +30,6 @@ from rnncli.replay.rounding import (
     sequence_rounding,
     step_rounding,
 )
-from rnncli.report.numbers import percent
 from rnncli.views._show import about, name_of, place, places, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options

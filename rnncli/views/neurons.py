@@ -6,7 +6,7 @@ import math
 
 from rnncli.locale import tr
 from rnncli.records import Checks, ColouredText, Message, Record
-from rnncli.report.numbers import number
+from rnncli.render.numbers import number
 from rnncli.views._show import about, name_of, place, places, replay_check, state_vectors, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options

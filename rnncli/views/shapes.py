@@ -20,9 +20,9 @@ from rnncli.locale import tr, trn
 from rnncli.nn.crf import Crf
 from rnncli.nn.evaluate import evaluating
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
+from rnncli.render.numbers import shape
 from rnncli.replay import initial_state, trace
 from rnncli.replay.loop import recording
-from rnncli.report.numbers import shape
 from rnncli.views._show import formula
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options

@@ -9,9 +9,9 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.frontends import OneHot
 from rnncli.records import Checks, Column, Entry, Message, Record, Table
+from rnncli.render import symbols
+from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace, Trace, trace
-from rnncli.report import symbols
-from rnncli.report.numbers import number
 from rnncli.views._show import (
     about,
     label_cell,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from rnncli import report
+from rnncli import render
 from rnncli.bench import compare, gains, pages, work
 from rnncli.bench.ceilings import Around, Ceiling, product_rate, products
 from rnncli.bench.engines import Measured, Plan, measure_rows
@@ -161,10 +161,10 @@ def with_first(measured: Measured, **changes: Any) -> Measured:
 def test_a_row_whose_rounds_disagree_loses_its_verdict_and_no_other(measured: Measured) -> None:
     apart = Paired(Interval(2.0, 1.4, 3.1), (Interval(1.5, 1.4, 1.6), Interval(3.0, 2.9, 3.1)), 21)
     found = with_first(measured, paired=apart)
-    text = report.to_text(pages.screen(found), width=140)
+    text = render.to_text(pages.screen(found), width=140)
     assert "fastest here" in text
     assert "1.50 in the first half of its rounds, 3.00 in the second" in text
-    rows = [row for row in as_read(report.to_json(pages.document(found)))["rows"] if row["over"]]
+    rows = [row for row in as_read(render.to_json(pages.document(found)))["rows"] if row["over"]]
     assert {row["verdict"] for row in rows if row["cell"] == "gru"} == {"withdrawn"}
     assert {row["ratio_second_half"] for row in rows if row["cell"] == "gru"} == {3.0}
     assert "withdrawn" not in {row["verdict"] for row in rows if row["cell"] == "lstm"}
@@ -178,10 +178,10 @@ def test_a_ceiling_that_moves_makes_shares_rough_and_leaves_verdicts(measured: M
         replace(found, rows=found.rows[:1])
         for found in (with_first(measured, paired=sure, ceiling=ceiling) for ceiling in (steady, moved))
     )
-    assert "shares of it are rough" in report.to_text(pages.screen(restless), width=140)
-    assert "withdrawn" not in report.to_text(pages.screen(restless), width=140)
+    assert "shares of it are rough" in render.to_text(pages.screen(restless), width=140)
+    assert "withdrawn" not in render.to_text(pages.screen(restless), width=140)
     assert "shares of it are rough" not in calm_said(calm)
-    rows = [row for row in as_read(report.to_json(pages.document(restless)))["rows"] if row["over"]]
+    rows = [row for row in as_read(render.to_json(pages.document(restless)))["rows"] if row["over"]]
     assert {row["verdict"] for row in rows} == {"faster"}
     assert {row["ceiling_flops_after"] for row in rows} == {343e9}
 
@@ -190,13 +190,13 @@ def calm_said(measured: Measured) -> str:
     """Its verdicts, where every figure has the ceiling of the last."""
     ceiling = measured.figures[-1].ceiling
     figures = [replace(figure, ceiling=ceiling) for figure in measured.figures]
-    return report.to_text(pages.screen(replace(measured, rows=[replace(measured.rows[0], figures=figures)])), width=140)
+    return render.to_text(pages.screen(replace(measured, rows=[replace(measured.rows[0], figures=figures)])), width=140)
 
 
 def test_what_numba_would_gain_is_said_where_it_is_missing(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
     for missing in (True, False):
         monkeypatch.setattr(gains, "is_missing", lambda here=missing: here)
-        text = " ".join(report.to_text(pages.screen(measured), width=140).split())
+        text = " ".join(render.to_text(pages.screen(measured), width=140).split())
         assert (f"engine compiled: {gains.said(('gru', 'lstm'), 'train')} times as fast" in text) == missing
         assert ("pip install 'rnncli[fast]'" in text) == missing
 
@@ -212,7 +212,7 @@ KEYS = {
 
 def test_json(measured: Measured) -> None:
     file = io.StringIO()
-    report.dump_json(pages.document(measured), file)
+    render.dump_json(pages.document(measured), file)
     found = json.loads(file.getvalue())
     assert found["schema"] == "rnncli/bench/1"
     assert found["config"]["pass"] == "train"
@@ -235,13 +235,13 @@ def test_streamed_steps_have_percentiles_in_order() -> None:
     for figure in found.figures:
         assert figure.latencies is not None
         assert list(figure.latencies) == sorted(figure.latencies)
-    assert "p99" in report.to_text(pages.screen(found))
+    assert "p99" in render.to_text(pages.screen(found))
 
 
 def test_scaling_has_a_chart_for_each_cell() -> None:
     found = quick(rows=scaled(Row("rnn", 4, 1, 8), "T"), engines=["torch", "loop"])
     page = pages.scaling(found, "T")
-    series = as_read(report.to_json(page))["series"]
+    series = as_read(render.to_json(page))["series"]
     assert [one["name"] for one in series] == ["rnn-1"]
     assert series[0]["x"] == [2.0, 4.0, 8.0, 16.0, 32.0]
     assert set(series[0]["lines"]) == {"torch", "loop"}
@@ -268,7 +268,7 @@ def test_threads_are_put_back() -> None:
 
 
 def old_file(measured: Measured, folder: Path, **machine_changes: Any) -> Path:
-    document = as_read(report.to_json(pages.document(measured)))
+    document = as_read(render.to_json(pages.document(measured)))
     document["config"]["machine"] |= machine_changes
     path = folder / "old.json"
     path.write_text(json.dumps(document), "utf-8")
@@ -305,19 +305,19 @@ def test_compare_refuses_another_machine_unless_forced(measured: Measured, tmp_p
         compare.check_old(path, machine(), dtype="float32", device="cpu", force=False)
     old = compare.check_old(path, machine(), dtype="float32", device="cpu", force=True)
     now = pages.document(measured)
-    assert "! forced" in report.to_text(compare.compared(now, now, old), width=120)
+    assert "! forced" in render.to_text(compare.compared(now, now, old), width=120)
     with pytest.raises(UsageError, match="dtype"):
         compare.check_old(path, machine(), dtype="float64", device="cpu", force=True)
 
 
 def test_compare_takes_each_row_by_the_ceiling_around_it(measured: Measured, tmp_path: Path) -> None:
     """Twice the ceiling then, and nothing faster now: twice as fast for what it is. 0.1 had one ceiling for all."""
-    document = as_read(report.to_json(pages.document(measured)))
+    document = as_read(render.to_json(pages.document(measured)))
     for row in document["rows"]:
         row |= {key: 2 * row[key] for key in ("ceiling_flops", "ceiling_flops_after")}
     path = tmp_path / "old.json"
     path.write_text(json.dumps(document), "utf-8")
-    new, old = compare.figures_of(as_read(report.to_json(pages.document(measured)))), compare.read_old(path)
+    new, old = compare.figures_of(as_read(render.to_json(pages.document(measured)))), compare.read_old(path)
     assert [then.ceiling for then in old.rows] == pytest.approx([2 * now.ceiling for now in new.rows])
     for row in document["rows"]:
         del row["ceiling_flops"], row["ceiling_flops_after"]
@@ -327,7 +327,7 @@ def test_compare_takes_each_row_by_the_ceiling_around_it(measured: Measured, tmp
     assert {row.ceiling for row in before.rows} == {document["config"]["ceilings"][0]["flops"]}
     assert all(row.moved for row in before.rows)
     now = pages.document(measured)
-    text = report.to_text(compare.compared(now, now, before), width=140)
+    text = render.to_text(compare.compared(now, now, before), width=140)
     assert text.count("withdrawn") == len(measured.figures)
 
 

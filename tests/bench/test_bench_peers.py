@@ -198,9 +198,9 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
         assert found.rows[0].of_ceiling(standing, loop=False) == pytest.approx(share)
     assert row_line(found.rows[0]).startswith("gru 6/3/5 train: rnncli ")
     document = peers_page(found)
-    from rnncli import report
+    from rnncli import render
 
-    rows = [row for row in as_read(report.to_json(document))["rows"] if row["table"] == "against"]
+    rows = [row for row in as_read(render.to_json(document))["rows"] if row["table"] == "against"]
     assert [row["arm"] for row in rows] == ["rnncli", "torch"]
     assert {"threads", "tokens_per_second", "ratio", "verdict", "difference", "of_ceiling", "ceiling"} <= set(rows[0])
     assert "same-function" in [check.name for check in document.checks()]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rnncli import report
+from rnncli import render
 from rnncli.bench import recipes
 from rnncli.bench.recipes import PARTS, Candidate, profile
 from rnncli.bench.recipes_page import page
@@ -79,7 +79,7 @@ def test_the_set_line_is_one_that_train_takes(found: recipes.Profile) -> None:
         1,
         "bf16",
     )
-    text = report.to_text(page(found, "hello"))
+    text = render.to_text(page(found, "hello"))
     assert "--set" in text
     assert "bare torch loop" in text
 

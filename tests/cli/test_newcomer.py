@@ -18,8 +18,8 @@ from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
 from rnncli.recipe.locate import recipe_folder
 from rnncli.records import Table
-from rnncli.report import progress
-from rnncli.report.progress import LiveProgress
+from rnncli.render import progress
+from rnncli.render.progress import LiveProgress
 from rnncli.runs.folder import make_folder, new_folder
 from rnncli.runs.listing import list_page
 from rnncli.runs.read import RunSummary

@@ -13,7 +13,7 @@ import pytest
 from rnncli.cli.reading import Shown
 from rnncli.data.progress import Reading
 from rnncli.files import FolderLock
-from rnncli.report.progress import LiveProgress
+from rnncli.render.progress import LiveProgress
 from tests.fixture_types import Typed
 
 TEXT = "the cat sat on the mat and the dog ran\n" * 60

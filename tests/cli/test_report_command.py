@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli.report import html
+from rnncli.render import html
 from tests.fixture_types import Typed
 
 

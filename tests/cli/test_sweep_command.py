@@ -14,10 +14,10 @@ import pytest
 from rnncli.cli.live import LivePage
 from rnncli.cli.settings import settings
 from rnncli.records import Column, Page, Table
-from rnncli.sweep import conduct
-from rnncli.sweep.pages import board, closing, command
-from rnncli.sweep.plan import Plan, make_plan
-from rnncli.sweep.rows import Row, judged
+from rnncli.sweeps import conduct
+from rnncli.sweeps.pages import board, closing, command
+from rnncli.sweeps.plan import Plan, make_plan
+from rnncli.sweeps.rows import Row, judged
 from tests.fixture_types import Typed
 
 GRID = ("--grid", "model.cell=rnn,gru,lstm", "--grid", "model.hidden_size=16,64", "--seeds", "5")
@@ -88,9 +88,9 @@ def rows_of(*scores: list[float]) -> list[Row]:
 
 
 def text_of(page: Page) -> str:
-    from rnncli import report
+    from rnncli import render
 
-    return report.to_text(page, width=80)
+    return render.to_text(page, width=80)
 
 
 def test_the_closing_table_names_its_test() -> None:
@@ -171,7 +171,7 @@ def test_a_sweep_with_a_failed_run_says_so_by_its_exit_code(typed: Typed, monkey
         return made
 
     monkeypatch.setattr(conduct, "begin", begin)
-    monkeypatch.setattr("rnncli.sweep.jobs.conduct", conducted)
+    monkeypatch.setattr("rnncli.sweeps.jobs.conduct", conducted)
     code, out, _ = typed("sweep", "hello", "--grid", "train.lr=0.1,0.2,0.3", "--seeds", "1")
     assert code == 5
     assert "failed" in out

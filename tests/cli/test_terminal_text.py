@@ -121,7 +121,7 @@ def test_results_are_whole_in_a_file_and_harmless_on_a_terminal(
 
 
 def test_commands_write_through_one_module() -> None:
-    """And `report`, whose pages fit every text: no other file of cli prints."""
+    """And `render`, whose pages fit every text: no other file of cli prints."""
     for file in Path(cli.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and file.name != "out.py":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli.demo.settings import Asked, Settings, choose
+from rnncli.demos.settings import Asked, Settings, choose
 from rnncli.errors import UsageError
 from tests.fixture_types import Demo
 
@@ -111,7 +111,7 @@ def test_the_command_line_of_a_demo_says_only_what_differs() -> None:
 
 
 def test_help_is_short_and_complete(demo: Demo) -> None:
-    from rnncli.demo.settings import Asked
+    from rnncli.demos.settings import Asked
 
     _, out, _ = demo("--help")
     for name in Asked.__dataclass_fields__:

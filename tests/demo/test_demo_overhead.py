@@ -19,8 +19,8 @@ ROUNDS = 15
 
 @pytest.mark.evidence
 def test_demo_costs_at_most_a_fifth_of_import_torch(tmp_path: Path) -> None:
-    from rnncli.demo.script import code
-    from rnncli.demo.settings import Settings
+    from rnncli.demos.script import code
+    from rnncli.demos.settings import Settings
 
     plain = tmp_path / "plain.py"
     plain.write_text(code(Settings()), "ascii")

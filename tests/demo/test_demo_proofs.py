@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS, Gates, State, Step, Weights
-from rnncli.demo import proofs
-from rnncli.demo.network import Network, build
-from rnncli.demo.settings import Settings
+from rnncli.demos import proofs
+from rnncli.demos.network import Network, build
+from rnncli.demos.settings import Settings
 from rnncli.replay import Trace, loop, trace
 from tests.fixture_types import Demo
 from tests.narrowed import some

@@ -13,8 +13,8 @@ import torch
 
 from rnncli import records
 from rnncli.cli import run
-from rnncli.demo.filled import number_in
-from rnncli.demo.stage import stages
+from rnncli.demos.filled import number_in
+from rnncli.demos.stage import stages
 from tests.fixture_types import Demo, Document
 from tests.narrowed import of_kind, some
 

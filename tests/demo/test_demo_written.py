@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import pytest
 
 from rnncli import records
-from rnncli.demo.network import Network, build
-from rnncli.demo.page import demo_page
-from rnncli.demo.settings import Settings, Shown
+from rnncli.demos.network import Network, build
+from rnncli.demos.page import demo_page
+from rnncli.demos.settings import Settings, Shown
 from rnncli.names import OptionValue
 from rnncli.replay import Trace, trace
 from tests.narrowed import of_kind

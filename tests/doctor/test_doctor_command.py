@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnncli import __version__, doctor, report
+from rnncli import __version__, doctor, render
 from rnncli.bench import gains
 from rnncli.device import usable_cores
 from rnncli.doctor import child, packages, page, system
@@ -117,7 +117,7 @@ def tested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Answers:
 
 def examined() -> tuple[bool, str]:
     found = doctor.examine()
-    return found.ok(), report.to_text(found, width=79)
+    return found.ok(), render.to_text(found, width=79)
 
 
 def test_a_missing_and_an_old_package(tested: Answers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli import report
+from rnncli import render
 from rnncli.bench.peers import missing
 from rnncli.bench.sizes import CELLS
 from rnncli.bench.versus import Compared, RowStands, Versus, measure_peers
@@ -70,7 +70,7 @@ def test_peers() -> None:
         "python": platform.python_version(),
         "versions": loops.versions | layers.versions,
         "aims": [*_aims(loops), *_aims(layers)],
-        **{name: report.to_json(page) for name, page in pages.items()},
+        **{name: render.to_json(page) for name, page in pages.items()},
     }
     # a budget without end is no number of JSON
     text = json.dumps(figures, indent=1).replace("Infinity", "null")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnncli.cli.watching import Lines
-from rnncli.report.progress import LiveProgress
+from rnncli.render.progress import LiveProgress
 from rnncli.tasks import language_model, load_recipe
 from rnncli.training.job import Job, prepare, with_cell
 from rnncli.training.loop import Progress, fit

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rnncli.pages import Target, web_page
-from rnncli.report import html
+from rnncli.render import html
 from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare

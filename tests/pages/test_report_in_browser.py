@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from rnncli.pages import Target, web_page
-from rnncli.report import html
-from rnncli.report.numbers import number
+from rnncli.render import html
+from rnncli.render.numbers import number
 from rnncli.targets import find_target
 
 webdriver = pytest.importorskip("selenium.webdriver")

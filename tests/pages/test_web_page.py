@@ -18,7 +18,7 @@ from rnncli.errors import DataError, UsageError
 from rnncli.pages import Target, recordings, web_page
 from rnncli.recipe import packaged_recipes
 from rnncli.records import HeatMap, Series, Table, WebPage
-from rnncli.report import html
+from rnncli.render import html
 from rnncli.runs.manifest import Manifest
 from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, task_names

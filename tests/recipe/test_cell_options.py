@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnncli import cells, names
 from rnncli.cells import CELLS, CoreSpec, Gates, Option, OptionValue, State, Weights, _modules, weights_of
-from rnncli.demo.settings import Asked, Settings, options_of, spec_for, typed_options
+from rnncli.demos.settings import Asked, Settings, options_of, spec_for, typed_options
 from rnncli.errors import RecipeError, UsageError
 from rnncli.nn.recurrent import make_core, run_by, spec_of_section
 from rnncli.recipe import json_schema, resolved_yaml

@@ -9,8 +9,8 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from rnncli.records import Diagram
-from rnncli.report import diagrams
-from rnncli.report.lines import View, plain
+from rnncli.render import diagrams
+from rnncli.render.lines import View, plain
 
 MOVES = {(0, 0): "0", (0, 1): "1", (1, 1): "0", (1, 0): "1"}
 PARITY = Diagram(

@@ -15,7 +15,7 @@ import yaml
 
 from rnncli.errors import Missing, UsageError
 from rnncli.records import Column, Page, Table, Tensor
-from rnncli.report import DATA, PICTURES, dump_json, render_file, to_html, to_json
+from rnncli.render import DATA, PICTURES, dump_json, render_file, to_html, to_json
 from tests.narrowed import as_read
 from tests.report.fixed_pages import NASTY, PAGES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rnncli.records import Page
-from rnncli.report import to_text
+from rnncli.render import to_text
 from tests.fixture_types import Golden
 
 FORMS = {"80": {"width": 80}, "120": {"width": 120}, "80-ascii": {"width": 80, "ascii": True}, "50": {"width": 50}}

@@ -32,7 +32,7 @@ from rnncli.records import (
     Table,
     WebPage,
 )
-from rnncli.report import html, render_file
+from rnncli.render import html, render_file
 
 EVIL = (
     "</script><script>alert(1)</script></style></title></td></pre><img src=x onerror=alert(2)> <!-- ]]> {{ 7 * 6 }} "

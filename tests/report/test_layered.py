@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from rnncli.report.layered import Block, Gaps, Plan, Point, plan
+from rnncli.render.layered import Block, Gaps, Plan, Point, plan
 
 Segment = tuple[Point, Point]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.report import numbers, symbols
-from rnncli.report.lines import cells, wrap
+from rnncli.render import numbers, symbols
+from rnncli.render.lines import cells, wrap
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from rnncli.report.progress import LiveProgress
+from rnncli.render.progress import LiveProgress
 
 
 class Clock:
@@ -62,7 +62,7 @@ def test_live_line_is_taken_away_and_permanent_lines_stay() -> None:
 
 
 def test_live_line_drops_whole_fields_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnncli.report.progress._columns", lambda file: 45)
+    monkeypatch.setattr("rnncli.render.progress._columns", lambda file: 45)
     file = io.StringIO()
     progress = LiveProgress(file, live=True, clock=Clock())
     progress.update(5, 10, {"loss": "1.2345", "tokens/s": "123,456"})

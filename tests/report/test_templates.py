@@ -11,7 +11,7 @@ import pytest
 from jinja2 import UndefinedError
 
 import rnncli
-from rnncli.report.html import templates
+from rnncli.render.html import templates
 
 PACKAGE = Path(rnncli.__file__).parent
 TAG = re.compile(r"</?[a-z][a-z0-9]*[\s>/]|&[a-z]+;")
@@ -31,7 +31,7 @@ def markup(tree: ast.Module) -> Iterator[str]:
 
 
 def test_python_writes_no_html() -> None:
-    files = [file for room in ("report", "pages") for file in sorted((PACKAGE / room).rglob("*.py"))]
+    files = [file for room in ("render", "pages") for file in sorted((PACKAGE / room).rglob("*.py"))]
     assert len(files) > 15
     files.remove(PACKAGE / "report" / "pictures.py")  # puts colours into what Rich has drawn and escaped
     files.remove(PACKAGE / "report" / "scene.py")  # SVG of its own marks; what a mark says is escaped in one place

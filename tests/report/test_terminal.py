@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from rnncli.records import Check, Checks, ColouredText, Column, HeatMap, Message, Page, Record, Table
-from rnncli.report import show, to_text
+from rnncli.render import show, to_text
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -175,7 +175,7 @@ def test_coloured_text_has_digits_without_colour_and_none_with_it() -> None:
 
 def test_environment_is_rich_s_business() -> None:
     code = (
-        "from rnncli.records import *; from rnncli.report import show;"
+        "from rnncli.records import *; from rnncli.render import show;"
         "show(Page('s', '', [Checks([Check('a', True, 'x')])]))"
     )
     for environment, escape in (
@@ -200,8 +200,8 @@ def test_a_reader_that_has_gone_is_the_caller_s_to_handle() -> None:
 
 def test_importing_report_loads_nothing_heavy() -> None:
     code = (
-        "import sys, rnncli.report, rnncli.report.progress, rnncli.report.documents, rnncli.report.terminal,"
-        "rnncli.report.html;"
+        "import sys, rnncli.render, rnncli.render.progress, rnncli.render.documents, rnncli.render.terminal,"
+        "rnncli.render.html;"
         "print(sorted({'rich', 'numpy', 'torch', 'matplotlib', 'yaml', 'jinja2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

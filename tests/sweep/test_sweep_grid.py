@@ -18,12 +18,12 @@ from rnncli.files import FolderLock
 from rnncli.runs.open import open_run
 from rnncli.runs.read import ENDED, read_run
 from rnncli.runs.train import run_training
-from rnncli.sweep import jobs
-from rnncli.sweep.conduct import begin
-from rnncli.sweep.grid import Grid
-from rnncli.sweep.jobs import RunState, threads_each
-from rnncli.sweep.plan import make_plan
-from rnncli.sweep.worker import Claim
+from rnncli.sweeps import jobs
+from rnncli.sweeps.conduct import begin
+from rnncli.sweeps.grid import Grid
+from rnncli.sweeps.jobs import RunState, threads_each
+from rnncli.sweeps.plan import make_plan
+from rnncli.sweeps.worker import Claim
 from rnncli.training.job import prepare
 
 KEPT = ("model.safetensors", "metrics.jsonl", "recipe.yaml", "vocab.json")
@@ -174,7 +174,7 @@ def test_a_run_whose_worker_a_signal_stops_is_gone_on_with() -> None:
 
 def test_ctrl_c_ends_an_idle_worker_without_a_traceback() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "rnncli.sweep.worker"],
+        [sys.executable, "-m", "rnncli.sweeps.worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     ) as worker:  # fmt: skip
         assert worker.stdin is not None

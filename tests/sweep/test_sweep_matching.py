@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import UsageError
-from rnncli.sweep.matching import Matcher, count, nearest
-from rnncli.sweep.plan import make_plan
+from rnncli.sweeps.matching import Matcher, count, nearest
+from rnncli.sweeps.plan import make_plan
 from rnncli.training.job import prepare
 
 

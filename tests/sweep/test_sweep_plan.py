@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import DataError, RecipeError, UsageError
-from rnncli.sweep.folder import find_folder, open_folder
-from rnncli.sweep.plan import Plan, combinations, grid_values, make_plan, parse_space, trial_name
+from rnncli.sweeps.folder import find_folder, open_folder
+from rnncli.sweeps.plan import Plan, combinations, grid_values, make_plan, parse_space, trial_name
 
 CELLS = ("rnn", "gru", "lstm")
 SIZES = ("4", "8")

@@ -15,13 +15,13 @@ import pytest
 from rnncli.cli import run as command
 from rnncli.errors import DataError, Missing
 from rnncli.files import FolderLock
-from rnncli.sweep import search as module
-from rnncli.sweep.conduct import begin
-from rnncli.sweep.jobs import RunState
-from rnncli.sweep.plan import Plan, Space, make_plan
-from rnncli.sweep.rows import judged, rows_of_study
-from rnncli.sweep.search import Search, rounded
-from rnncli.sweep.study import host, is_stale, open_study, study_name
+from rnncli.sweeps import search as module
+from rnncli.sweeps.conduct import begin
+from rnncli.sweeps.jobs import RunState
+from rnncli.sweeps.plan import Plan, Space, make_plan
+from rnncli.sweeps.rows import judged, rows_of_study
+from rnncli.sweeps.search import Search, rounded
+from rnncli.sweeps.study import host, is_stale, open_study, study_name
 
 optuna = pytest.importorskip("optuna")
 SPACE = ["train.lr=log:1e-4..1e-1", "model.cell=rnn,gru,lstm", "model.hidden_size=int:4..64"]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.sweep.jobs import RunState
-from rnncli.sweep.rows import Row, judged
-from rnncli.sweep.statistics import holm, paired_t_test, spread, t_two_sided
+from rnncli.sweeps.jobs import RunState
+from rnncli.sweeps.rows import Row, judged
+from rnncli.sweeps.statistics import holm, paired_t_test, spread, t_two_sided
 
 # P(|T| >= t) where Student's distribution has a formula.
 CLOSED: dict[int, Callable[[float], float]] = {
@@ -119,8 +119,8 @@ def test_few_seeds_are_inconclusive(n: int) -> None:
 
 
 def test_every_status_has_a_place(tmp_path: Path) -> None:
-    from rnncli.sweep.pages import status_word
-    from rnncli.sweep.rows import _status
+    from rnncli.sweeps.pages import status_word
+    from rnncli.sweeps.rows import _status
 
     kinds = ["done", "running", "waiting", "elsewhere", "diverged", "failed", "pruned"]
     for one, other in itertools.product(kinds, kinds):

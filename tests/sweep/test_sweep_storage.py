@@ -16,15 +16,15 @@ import pytest
 from rnncli.cli import run as command
 from rnncli.errors import DataError
 from rnncli.locks import lock_file
-from rnncli.sweep.plan import make_plan
-from rnncli.sweep.storage import JournalLock, begun_together
-from rnncli.sweep.study import JOURNAL, open_study
+from rnncli.sweeps.plan import make_plan
+from rnncli.sweeps.storage import JournalLock, begun_together
+from rnncli.sweeps.study import JOURNAL, open_study
 
 optuna = pytest.importorskip("optuna")
 HOLDS = """
 import sys, time
 from pathlib import Path
-from rnncli.sweep.storage import JournalLock
+from rnncli.sweeps.storage import JournalLock
 lock = JournalLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)

@@ -16,7 +16,7 @@ import torch
 from rnncli.errors import RecipeError
 from rnncli.nn.forecast import Forecaster, Relative, margins
 from rnncli.records import Series, Table
-from rnncli.report import svg
+from rnncli.render import svg
 from rnncli.runs.open import open_run
 from rnncli.runs.train import train
 from rnncli.tasks import PredictOptions, Recipe, load_recipe

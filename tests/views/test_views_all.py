@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from rnncli import report, views
+from rnncli import render, views
 from rnncli.errors import UsageError
 from rnncli.recipe import packaged_recipes
 from rnncli.records import Page
-from rnncli.report.lines import cells as width_of
+from rnncli.render.lines import cells as width_of
 from rnncli.tasks import AnySplits, Recipe, load_recipe, task_names
 from rnncli.views import (
     BATCH,
@@ -51,19 +51,19 @@ def _shown(found: Page) -> None:
     """Every screen and every file of a page."""
     for width in (80, 120):
         for ascii in (False, True):
-            text = report.to_text(found, width=width, ascii=ascii)
+            text = render.to_text(found, width=width, ascii=ascii)
             assert all(width_of(line) <= width for line in text.splitlines()), text
             if ascii:
                 text.encode("ascii")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="gbk")
-    report.show(found, width=80, file=stream)
+    render.show(found, width=80, file=stream)
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    report.dump_json(found, stream)
+    render.dump_json(found, stream)
     stream.seek(0)
     document = json.loads(stream.read(), parse_constant=lambda text: pytest.fail(f"{text} in JSON"))
     assert document["schema"] == found.schema
     for suffix in (".json", ".csv", ".npz", ".md", ".svg", ".yaml"):
-        assert report.render_file(found, suffix)
+        assert render.render_file(found, suffix)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,15 +139,15 @@ def test_every_view_over_every_task(name: str, task: str, thinned: None) -> None
         return
     assert [check.text for check in found.checks() if not check.ok] == []
     for width in (80, 120):
-        assert all(width_of(line) <= width for line in report.to_text(found, width=width).splitlines())
-    report.render_file(found, ".json")
+        assert all(width_of(line) <= width for line in render.to_text(found, width=width).splitlines())
+    render.render_file(found, ".json")
 
 
 @pytest.mark.parametrize("task", task_names())
 def test_the_overview_of_every_task_is_one_screen(task: str, thinned: None) -> None:
     recipe, splits = _recipe_of(task)
     found = views.overview(views.subject_of_recipe(recipe, splits=splits))
-    assert len(report.to_text(found, width=80).splitlines()) <= 24
+    assert len(render.to_text(found, width=80).splitlines()) <= 24
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in NEEDY])

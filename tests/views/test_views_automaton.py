@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from rnncli import report, views
+from rnncli import render, views
 from rnncli.data.batch import generator
 from rnncli.data.made.algorithms import PROBLEMS
 from rnncli.data.made.automata import EVEN_PAIRS, Automaton, cyclic, difference, permutation_group
 from rnncli.errors import UsageError
 from rnncli.records import Message, Table
-from rnncli.report.lines import cells as width_of
+from rnncli.render.lines import cells as width_of
 from rnncli.tasks import load_recipe
 from rnncli.views import automaton
 from rnncli.views._extraction import START, Extracted, Visits, extract
@@ -129,11 +129,11 @@ def test_every_screen_and_file_of_an_untrained_network(problem: str) -> None:
     page = views.page("automaton", views.subject_of_recipe(recipe, rows=4))
     for width in (80, 120):
         for ascii in (False, True):
-            lines = report.to_text(page, width=width, ascii=ascii).splitlines()
+            lines = render.to_text(page, width=width, ascii=ascii).splitlines()
             assert all(width_of(line) <= width for line in lines)
             assert not ascii or "".join(lines).isascii()
     for suffix in (".json", ".csv", ".npz", ".md", ".svg"):
-        assert report.render_file(page, suffix)
+        assert render.render_file(page, suffix)
 
 
 def test_what_reads_no_regular_language_is_refused() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnncli import report
+from rnncli import render
 from rnncli.cli import run
 from rnncli.errors import UsageError
 from rnncli.records import Message, Page, Table
+from rnncli.render.lines import cells as width_of
 from rnncli.replay import trace
-from rnncli.report.lines import cells as width_of
 from rnncli.tasks import PredictOptions, load_recipe
 from rnncli.tasks.base import AnyTask
 from rnncli.views import Options, Subject, page, subject_of_recipe
@@ -30,10 +30,10 @@ def subject(name: str = "hello", *sets: str) -> Subject:
 def shown(of: Subject, *change: str, other: str | None = None) -> Page:
     found = page("what-if", of, Options(change=change or None, from_input=other))
     for width in (80, 120):
-        assert all(width_of(line) <= width for line in report.to_text(found, width=width).splitlines())
+        assert all(width_of(line) <= width for line in render.to_text(found, width=width).splitlines())
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    report.dump_json(found, stream)
-    assert report.render_file(found, ".csv")
+    render.dump_json(found, stream)
+    assert render.render_file(found, ".csv")
     return found
 
 

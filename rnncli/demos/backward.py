@@ -1,0 +1,183 @@
+"""--explain-backward: the chain rule from the last step back to one, every product with its numbers.
+
+Of an rnn: L is the sum of the last h; then dL/dh_(T-1) = 1,
+
+    dL/da_t = f'(a_t) · dL/dh_t                a_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh
+    dL/dh_t = W_hhᵀ dL/da_(t+1)                for t < T-1
+    dL/dW_hh = Σ_t dL/da_t h_(t-1)ᵀ            dL/dW_ih = Σ_t dL/da_t x_tᵀ      dL/db = Σ_t dL/da_t
+
+added up in plain Python floats, and compared with what autograd finds through torch's module over the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rnncli import records
+from rnncli.demos.arithmetic import products
+from rnncli.demos.explain import UNITS, explained_table
+from rnncli.demos.network import Network, detached
+from rnncli.demos.proofs import check, states_before
+from rnncli.demos.settings import Shown, choose
+from rnncli.demos.written import Term
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.render.numbers import number
+from rnncli.replay import Trace, exact_copy, run_reference
+from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
+
+_ROWS = 20_000
+
+
+def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
+    """What L is, a table for every step from the last back to STEP, one for the weights; the check against autograd."""
+    assert shown.explain_backward is not None
+    s = net.settings
+    if s.cell != "rnn" or not s.single:
+        raise UsageError(
+            tr("--explain-backward is for one layer and direction of an rnn"),
+            todo=tr("leave out --cell, --num-layers and --bidirectional"),
+        )
+    if any(net.spec.zoneout):
+        raise UsageError(
+            tr("--explain-backward is written for steps without zoneout"), todo=tr("leave out --set zoneout")
+        )
+    steps = choose(shown.explain_backward, s.seq_len, "--explain-backward")
+    units = choose(shown.units, s.hidden_size, "--units")
+    units = units if shown.units or shown.full else units[:UNITS]
+    if (s.seq_len - min(steps)) * s.hidden_size + len(units) * (s.input_size + s.hidden_size) > _ROWS:
+        raise UsageError(
+            tr("--explain-backward would write too many lines"), todo=tr("choose a later step or fewer units")
+        )
+    chain = _Chain(net, trace, min(steps), shown)
+    tables: list[records.Record] = [
+        explained_table(
+            net,
+            f"backward.{t}",
+            tr("back through step {t}", t=t),
+            [(u, term) for u in units for term in chain.terms(t, u)],
+        )
+        for t in range(s.seq_len - 1, chain.first - 1, -1)
+    ]
+    weights = [(u, term) for u in units for term in chain.weights(u)]
+    last = s.seq_len - 1
+    title = tr("the weights, over step {t}", t=last)
+    if chain.first < last:
+        title = tr("the weights, over steps {first} to {last}", first=chain.first, last=last)
+    tables.append(explained_table(net, "backward.weights", title, weights))
+    found = chain.difference()
+    loss = records.Message(
+        tr(
+            "L = the sum of the last h: dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.",
+            t=last,
+        )
+        + (
+            " " + tr("Steps before {t} are left out, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
+            if chain.first
+            else ""
+        ),
+        name="loss",
+    )
+    return [loss, *tables], check("backward-by-hand", tr("these gradients are autograd's"), [found])
+
+
+class _Chain:
+    """dL/dh_t and dL/da_t of the first sample for every step from the last back to `first`, as plain floats."""
+
+    def __init__(self, net: Network, trace: Trace, first: int, shown: Shown) -> None:
+        self.net, self.first, self.full, self.blanks = net, first, shown.full, shown.blanks
+        self.T, self.H = net.settings.seq_len, net.spec.hidden_size
+        place = net.places()[0]
+        w = detached(net.weights(place))
+        assert w.weight_hh is not None
+        self.bias = w.bias_ih is not None
+        self.W: list[list[float]] = w.weight_hh.tolist()
+        self.h: list[list[float]] = trace["l0.fwd.h"][:, 0].tolist()
+        self.before_all: Tensor = states_before(net, trace, place)[0]  # (T, B, H)
+        self.before: list[list[float]] = self.before_all[:, 0].tolist()
+        self.x: list[list[float]] = net.x[:, 0].tolist()
+        self.dh: dict[int, list[float]] = {}
+        self.da: dict[int, list[float]] = {}
+        for t in range(self.T - 1, first - 1, -1):
+            if t == self.T - 1:
+                self.dh[t] = [1.0] * self.H
+            else:
+                self.dh[t] = [sum(self.W[k][j] * self.da[t + 1][k] for k in range(self.H)) for j in range(self.H)]
+            self.da[t] = [d * self.slope(self.h[t][j]) for j, d in enumerate(self.dh[t])]
+
+    def slope(self, h: float) -> float:
+        """f'(a), from h = f(a)."""
+        kind = self.net.settings.nonlinearity
+        return 1 - h * h if kind == "tanh" else 1.0 if kind == "none" or h > 0 else 0.0
+
+    def terms(self, t: int, j: int) -> Iterator[Term]:
+        dh, da = f"dL/dh_{t}", f"dL/da_{t}"
+        if t == self.T - 1:
+            yield Term(dh, tr("L contains it once"), self.dh[t][j])
+        else:
+            column = [row[j] for row in self.W]
+            yield Term(dh, self.sum(column, self.da[t + 1], f"dL/da_{t + 1}"), self.dh[t][j])
+        kind, value = self.net.settings.nonlinearity, (dh if self.blanks else _in_brackets(self.dh[t][j]))
+        slope = {"tanh": f"(1 - {_in_brackets(self.h[t][j])}^2)", "none": "1"}.get(
+            kind, f"{self.slope(self.h[t][j]):.0f}"
+        )
+        yield Term(da, f"{slope}·{value}", self.da[t][j])
+
+    def weights(self, j: int) -> Iterator[Term]:
+        steps = range(self.first, self.T)
+        da = [self.da[t][j] for t in steps]
+        names = "dL/da"
+        for name, vectors in (("W_hh", self.before), ("W_ih", self.x)):
+            for k in range(len(vectors[0])):
+                other = [vectors[t][k] for t in steps]
+                written = self.sum(other, da, names, steps)
+                yield Term(f"dL/d{name}[{j},{k}]", written, sum(a * b for a, b in zip(da, other, strict=True)))
+        if self.bias:
+            written = " + ".join(
+                f"{names}_{t}" if self.blanks else _in_brackets(value) for t, value in zip(steps, da, strict=True)
+            )
+            yield Term(f"dL/db[{j}]", written, sum(da))
+
+    def sum(self, numbers: list[float], hidden: list[float], name: str, steps: range | None = None) -> str:
+        """`0.5·0.3 + ...`; in a sheet the second factors, which are results of it, by their names."""
+        if not self.blanks:
+            return products(numbers, hidden, self.full)
+        labels = [f"{name}_{t}" for t in steps] if steps is not None else [f"{name}[{k}]" for k in range(len(hidden))]
+        return products(numbers, labels, self.full)
+
+    def difference(self) -> Found:
+        """The worst difference from autograd through torch's module over the same steps, and what rounding may cost."""
+        truth = self.gradients(self.net.core, self.net.x, self.before_all)
+        mine = [torch.tensor(self.dh[t], dtype=torch.float64) for t in range(self.first, self.T - 1)]
+        vectors = {"weight_hh_l0": self.before, "weight_ih_l0": self.x}
+        steps = range(self.first, self.T)
+        for name, parameter in self.net.core.named_parameters():
+            of = vectors.get(name, [[1.0]] * self.T)  # a bias multiplies 1
+            width = range(len(of[0]))
+            sums = [[sum(self.da[t][j] * of[t][k] for t in steps) for k in width] for j in range(self.H)]
+            mine.append(torch.tensor(sums, dtype=torch.float64).view(parameter.shape))
+        exact = exact_copy(self.net.core)
+        inputs = [tensor.detach().to(next(exact.parameters())) for tensor in (self.net.x, self.before_all)]
+        costs = function_rounding(self.gradients, exact, inputs, unit(self.net.x.dtype))
+        off = [most_apart(ours, theirs.cpu()) for ours, theirs in zip(mine, truth, strict=True)]
+        return max(zip(off, costs, strict=True), key=ratio)
+
+    def gradients(self, core: nn.Module, x: Tensor, before: Tensor) -> list[Tensor]:
+        """Autograd from L of the first sample, through torch's module: towards h_t for every step but the last, by the
+        steps after it, then towards the weights. x: (T, B, I); before: (T, B, H), h_(t-1)."""
+        found = []
+        with torch.enable_grad():
+            for t in range(self.first, self.T - 1):
+                start = before[t + 1].detach().clone().unsqueeze(0).requires_grad_()  # (1, B, H)
+                loss = run_reference(core, self.net.spec, x[t + 1 :], (start,), None)[0][-1, 0].sum()
+                found.append(torch.autograd.grad(loss, start)[0][0, 0])
+            start = before[self.first].detach().unsqueeze(0)
+            loss = run_reference(core, self.net.spec, x[self.first :], (start,), None)[0][-1, 0].sum()
+            return [*found, *torch.autograd.grad(loss, list(core.parameters()))]
+
+
+def _in_brackets(value: float) -> str:
+    return f"({number(value)})" if value < 0 else number(value)

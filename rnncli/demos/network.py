@@ -1,0 +1,147 @@
+"""The network of a demo, drawn as the plain script draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from rnncli.cells import CELLS, CoreSpec, State, Weights, weights_of
+from rnncli.demos.settings import Settings, letters, spec_for
+from rnncli.device import dtype_of, pick_device, require_memory
+from rnncli.errors import Missing
+from rnncli.locale import tr
+from rnncli.nn.recurrent import Core, make_core
+from rnncli.replay import DIRECTIONS, initial_state
+
+if TYPE_CHECKING:
+    from rnncli.demos.given import File
+
+
+@dataclass(frozen=True)
+class Place:
+    """One layer in one direction of a core. row: of h_0 and h_n."""
+
+    layer: int
+    direction: int
+    row: int
+
+    @property
+    def name(self) -> str:
+        """`l0.fwd.`, as tensors of a Trace begin."""
+        return f"l{self.layer}.{DIRECTIONS[self.direction]}."
+
+
+@dataclass(frozen=True)
+class Network:
+    """x: (T, B, I). state: h_0 and the cell's other states, such as an lstm's c_0, (L·D, B, H). head: the linear layer
+    of --input, else None."""
+
+    settings: Settings
+    spec: CoreSpec
+    core: Core
+    x: Tensor
+    state: State
+    head: nn.Linear | None = None
+    drawn: tuple[str, ...] = ()  # with --from: what the seed drew all the same
+    not_finite: tuple[str, ...] = ()  # with --from: places that hold nan or inf
+
+    def places(self) -> list[Place]:
+        D = self.spec.num_directions
+        return [Place(layer, d, layer * D + d) for layer in range(self.spec.num_layers) for d in range(D)]
+
+    def weights(self, place: Place) -> Weights:
+        return weights_of(self.core, place.layer, place.direction)
+
+
+def detached(w: Weights) -> Weights:
+    """The same numbers, outside of any graph."""
+    return w.replaced(**{name: tensor.detach() for name, tensor in w.items()})
+
+
+def is_linear(spec: CoreSpec) -> bool:
+    """Whether all steps together are one linear map: an rnn without nonlinearity."""
+    return spec.nonlinearity == "none" and CELLS[spec.cell].recurrent_weight
+
+
+def build(settings: Settings, file: File | None = None) -> Network:
+    """Weights, then x, then zeros, drawn in float32 on the CPU, then cast: every dtype shows the same network.
+
+    Raises Missing, before anything is allocated, where it does not fit in memory.
+    """
+    spec = spec_for(settings)
+    require_memory(_bytes(settings, spec), tr("this demo"), todo=tr("choose smaller sizes"))
+    try:
+        device = pick_device(settings.device)
+    except Missing as error:
+        raise Missing(error.what, where="--device", todo=error.todo) from error
+    dtype = dtype_of(settings.dtype)
+    torch.manual_seed(settings.seed)
+    core = make_core(spec)
+    head = None
+    if settings.input is None:
+        x = torch.randn(settings.seq_len, settings.batch_size, settings.input_size)  # (T, B, I)
+    else:
+        vocabulary = letters(settings.input)
+        head = nn.Linear(spec.output_size, len(vocabulary)).to(device, dtype)
+        index = {letter: k for k, letter in enumerate(vocabulary)}
+        tokens = torch.tensor([index[letter] for letter in settings.input])  # (T,)
+        x = nn.functional.one_hot(tokens, len(vocabulary)).float().unsqueeze(1)  # (T, 1, V)
+    core, x = core.to(device, dtype).eval(), x.to(device, dtype)
+    state = initial_state(spec, settings.batch_size, x)
+    if settings.nice:
+        x, state = _nice(settings, core, x, state)
+    if file is None:
+        return Network(settings, spec, core, x, state, head)
+    x, state = _fill(file, spec, core, x, state)
+    names = ["x", *(name for name, _ in core.named_parameters())]
+    drawn = tuple(name for name in names if name not in file.tensors)
+    return Network(settings, spec, core, x, state, None, drawn, file.not_finite)
+
+
+def _nice(settings: Settings, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
+    """Multiples of 0.5 in place of what was drawn: weights, biases and states from -1 to 1, x from -2 to 2."""
+
+    def draw(like: Tensor, largest: int) -> Tensor:
+        return (torch.randint(-2 * largest, 2 * largest + 1, like.shape) / 2).to(like)
+
+    with torch.no_grad():
+        for parameter in core.parameters():
+            parameter.copy_(draw(parameter, 1))
+    if settings.input is None:
+        x = draw(x, 2)
+    return x, tuple(draw(tensor, 1) for tensor in state)
+
+
+def _fill(file: File, spec: CoreSpec, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
+    """What the file gives, in place of what was drawn."""
+    states, starts = list(state), [f"{name}_0" for name in spec.states]
+    with torch.no_grad():
+        for name, given in file.tensors.items():
+            values = torch.tensor(given.values, dtype=torch.float64).to(x)
+            if name == "x":
+                x = values.reshape(x.shape)
+            elif name in starts:
+                k = starts.index(name)
+                states[k] = values.expand(state[k].shape).clone() if values.dim() < 3 else values
+            else:
+                core.get_parameter(name).copy_(values)
+    return x, tuple(states)
+
+
+def _bytes(settings: Settings, spec: CoreSpec) -> int:
+    """About what all of it takes: the weights and their copies in the proofs, x, and every state and gate twice."""
+    s, D, cell = settings, spec.num_directions, CELLS[settings.cell]
+    first, other = (sum(map(prod, spec.parameter_shapes(layer).values())) for layer in (0, 1))
+    weights = D * (first + (s.num_layers - 1) * other)
+    steps = s.seq_len * s.batch_size
+    kept = len(spec.states) + len(cell.gates) + 2
+    numbers = sum(map(prod, spec.states.values())) + (len(cell.gates) + 2) * s.hidden_size
+    per_step = s.input_size + D * s.num_layers * numbers
+    # Without a nonlinearity the proof multiplies out every power of W_hh between any two steps.
+    powers = s.seq_len**2 * (s.hidden_size**2 + 1) if is_linear(spec) else 0
+    # A tensor of one step has about a kilobyte of its own beside its numbers.
+    return 4 * (4 * weights + 3 * steps * per_step + 3 * powers) + 1024 * s.seq_len * D * s.num_layers * kept

@@ -1,0 +1,208 @@
+"""The words of a demo: its header and equations, what the proofs mean, what to type next."""
+
+from __future__ import annotations
+
+from rnncli import records
+from rnncli.cells import CELLS, REGULARIZERS
+from rnncli.demos.network import Network, is_linear
+from rnncli.demos.proofs import Memory, linear_parameters
+from rnncli.demos.settings import Settings, letters
+from rnncli.locale import tr, trn
+from rnncli.render.numbers import number
+from rnncli.render.symbols import token
+
+LONGEST = 44  # command that stands beside what it does in 80 columns
+LETTERS = 12  # of the vocabulary of --input in the header
+
+
+def title(net: Network) -> str:
+    if not net.settings.single:
+        return str(net.spec)
+    core = str(net.spec) if CELLS[net.settings.cell].torch_class is None else str(net.spec).replace("(", "Cell(", 1)
+    return trn("{core}, {n} parameter", "{core}, {n} parameters", core=core, n=net.spec.num_parameters())
+
+
+def head_lines(net: Network) -> records.Message:
+    """The shapes, where h starts, and the count written out."""
+    s = net.settings
+    first = "" if s.single else f"L·D={len(net.places())}, "
+    zeros = not any(bool(tensor.any()) for tensor in net.state)
+    start = tr("h starts at zeros") if zeros else tr("h starts as given")
+    lines = [
+        f"x (T={s.seq_len}, B={s.batch_size}, I={s.input_size})   "
+        f"h ({first}B={s.batch_size}, H={s.hidden_size}), {start}",
+        trn("{n} parameter = {sum}", "{n} parameters = {sum}", n=net.spec.num_parameters(), sum=_count(net)),
+    ]
+    if s.input is not None:
+        vocabulary = letters(s.input)
+        listed = " ".join(token(letter) for letter in vocabulary[:LETTERS])
+        lines[0] += "   " + tr("letters: {letters}", letters=listed + (" ..." if len(vocabulary) > LETTERS else ""))
+    if net.drawn:
+        names = ", ".join(net.drawn)
+        lines.append(tr("drawn by seed {seed}, not in {file}: {names}", file=s.source, seed=s.seed, names=names))
+    return records.Message("\n".join(lines), name="shapes")
+
+
+def _count(net: Network) -> str:
+    """`W_ih 2·4 + W_hh 2·2 + b_ih 2 + b_hh 2`; several layers as D·(G·H·(in + H) + 2·G·H) each."""
+    s, spec = net.settings, net.spec
+    rows = f"{spec.num_gates}·{s.hidden_size}" if spec.num_gates > 1 else f"{s.hidden_size}"
+    if s.single:
+        names = {"weight_ih": "W_ih", "weight_hh": "W_hh", "bias_ih": "b_ih", "bias_hh": "b_hh"}
+        counts = []
+        for name, (first, *more) in spec.parameter_shapes(0).items():
+            head = rows if first == spec.num_gates * s.hidden_size else str(first)
+            counts.append(f"{names.get(name, name)} {'·'.join([head, *map(str, more)])}")
+        return " + ".join(counts)
+    parts: list[str] = []
+    for layer in range(s.num_layers):
+        columns: list[str] = []
+        others: list[str] = []
+        biases = 0
+        for shape in spec.parameter_shapes(layer).values():
+            if shape[0] != spec.num_gates * s.hidden_size or len(shape) > 2:
+                others.append("·".join(map(str, shape)))
+            elif len(shape) == 2:
+                columns.append(str(shape[1]))
+            else:
+                biases += 1
+        one = f"{rows}·({' + '.join(columns)})" + (f" + {biases}·{rows}" if biases else "")
+        one = " + ".join([one, *others])
+        parts.append(f"2·({one})" if s.bidirectional else one)
+    if s.num_layers > 2:  # all layers but the first are alike
+        parts = [parts[0], f"{s.num_layers - 1}·({parts[1]})"]
+    return " + ".join(parts)
+
+
+def formulas(net: Network) -> records.Message:
+    """The equations of one step."""
+    s, cell = net.settings, CELLS[net.settings.cell]
+    text = net.spec.equation if cell.formulas is None else cell.formulas(net.spec)
+    if not cell.stateful:
+        text += "   " + tr("no W_hh: no memory")
+    elif memory_term(net) and s.single and s.input is None:
+        text += "   " + tr("W_hh·h_(t-1): the memory")
+    if is_linear(net.spec) and s.single:
+        text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map, however many steps (--proofs)")
+    lines = [text, *([net.spec.zoned_words] if cell.formulas is not None and net.spec.zoned_words else [])]
+    idle = ", ".join(name for name in net.spec.regularizers if name in REGULARIZERS[:2])
+    if idle:
+        lines.append(tr("{names}: in training only; nothing is dropped here", names=idle))
+    return records.Message("\n".join(lines), "formula", "equations")
+
+
+def memory_term(net: Network) -> bool:
+    """Whether the past comes in by one product, W_hh·h_(t-1)."""
+    cell = CELLS[net.settings.cell]
+    return cell.recurrent_weight and not cell.gates
+
+
+def grid_words(net: Network) -> records.Message:
+    s, D = net.settings, net.spec.num_directions
+    sizes = f"{s.seq_len}·{s.num_layers}·{D}"
+    n = s.seq_len * s.num_layers * D
+    lines = [
+        trn(
+            "T·L·D = {sizes} = {n} cell step: num_layers stacks cells, T is the length",
+            "T·L·D = {sizes} = {n} cell steps: num_layers stacks cells, T is the length",
+            sizes=sizes,
+            n=n,
+        )
+    ]
+    more = []
+    if s.num_layers > 1:
+        more.append(tr("layer 1 reads both h of layer 0") if s.bidirectional else tr("layer 1 reads the h of layer 0"))
+    if s.bidirectional:
+        more.append(tr("← starts at the last step"))
+    if CELLS[s.cell].gates:
+        more.append(tr("gates: --full"))
+    return records.Message("\n".join([*lines, "; ".join(more)]), "note", "grid")
+
+
+def proof_words(net: Network, memory: Memory | None) -> records.Message:
+    """What the proofs mean, where a number alone does not say it."""
+    found = []
+    if net.settings.bias and linear_parameters(net) < net.spec.num_parameters():
+        n, m = net.spec.num_parameters(), linear_parameters(net)
+        found.append(
+            tr(
+                "{n} parameters, and {m} would do: b_ih and b_hh are only added. cuDNN has two, so torch has.",
+                n=f"{n:,}",
+                m=f"{m:,}",
+            )
+        )
+        if CELLS[net.settings.cell].two_biases:
+            found.append(tr("In n both are needed: r multiplies b_hn and not b_in."))
+    if memory is not None and CELLS[net.settings.cell].stateful:
+        found.append(
+            tr(
+                "An ordinary network has no W_hh: after another past, x_{t} gives it the same h_{t}. Here h_{t} "
+                "moves by {moved}.",
+                t=net.settings.seq_len - 1,
+                moved=number(memory.moved),
+            )
+        )
+    return records.Message(" ".join(found), name="meaning")
+
+
+def explain_words(net: Network) -> records.Message:
+    """What the article leaves open, a sentence each."""
+    s, cell = net.settings, CELLS[net.settings.cell]
+    lines = [
+        tr(
+            "x_t is a column of {numbers} on paper and prints as [{B}, {I}]: torch keeps a row for every sample, so "
+            "it computes x_t·W^T, the same numbers lying down.",
+            numbers=trn("{n} number", "{n} numbers", n=s.input_size),
+            I=s.input_size,
+            B=s.batch_size,
+        ),
+    ]
+    fed_back = cell.recurrent_weight or not cell.stateful
+    if fed_back:
+        lines.append(
+            tr(
+                "The article calls h the output because a recurrent cell has no other: what leaves step t is what step "
+                "t+1 remembers. A layer after it (a Linear) makes the answer."
+            )
+        )
+    if {"bias_ih", "bias_hh"} <= net.spec.parameter_shapes(0).keys():
+        lines.append(
+            tr("Two biases: b_ih and b_hh are only added, one would do; cuDNN keeps two, and torch follows it.")
+            if not cell.two_biases
+            else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn and not b_in.")
+        )
+    shared = tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step.")
+    if not fed_back:
+        shared = tr("Shared: every step uses the same W and b; only x_t and the memory change from step to step.")
+    lines.append(shared)
+    return records.Message("\n".join(lines), "note", "open-questions")
+
+
+def warnings_of(net: Network) -> list[records.Record]:
+    """Given numbers that are nan or infinite, by their places."""
+    if not net.not_finite:
+        return []
+    places = ", ".join(net.not_finite[:3]) + (", ..." if len(net.not_finite) > 3 else "")
+    return [
+        records.Message(
+            tr("nan or inf is given in {places}: whatever reads it becomes nan or inf", places=places),
+            "warning",
+            "not-finite",
+        )
+    ]
+
+
+def next_commands(net: Network) -> records.Commands:
+    """What to type next: all of it where the screen has room, else the first."""
+    s = net.settings
+    step = min(1, s.seq_len - 1)
+    found = [(s.command("--explain", str(step)), tr("the sums of step {t} in full", t=step))]
+    room = s.single and not CELLS[s.cell].gates and s.seq_len * s.batch_size <= 5 and len(found[0][0]) <= LONGEST
+    if room:
+        if s.input is None and s.source is None and not s.nice:
+            found.append((s.command("--code"), tr("this as a plain PyTorch script")))
+        if s.command() == Settings().command():
+            found.append((s.command("--classic"), tr("exactly what the article's script prints")))
+        found.append((s.command("--proofs"), tr("every proof in detail")))
+        found.append(("rnncli train hello", tr("teach a cell something")))
+    return records.Commands(tr("next"), found)

@@ -1,0 +1,96 @@
+"""What stands in the boxes of an opened cell: rows of text and number, alike in a terminal and in a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rnncli.records import Box, BoxLine
+from rnncli.render.lines import cells, clip
+from rnncli.render.numbers import number
+
+EDGE = 2  # numbers kept at either end of a vector that is cut
+ONE_LINE = 28  # characters: what a vector and its text may take together
+PRODUCTS = 4  # of a sum of products that are written out
+
+
+@dataclass(frozen=True)
+class Row:
+    """text: how it follows. value: its number, or numbers. sign: of it, 0 of a vector. line: of the box; None: a
+    product of the line above."""
+
+    text: str
+    value: str
+    sign: Literal[-1, 0, 1]
+    role: str
+    line: int | None
+
+
+def rows(box: Box, fit: Callable[[str], str], products: int) -> list[Row]:
+    """The rows of a box. products: how many products of a sum of products stand in a row below it; 0: none."""
+    found: list[Row] = []
+    for k, line in enumerate(box.lines):
+        text = "" if line.text == box.title and len(box.lines) == 1 else fit(line.text)
+        value = vector(line.values)
+        if text and len(line.values) > 1 and cells(text) + cells(value) + 1 > ONE_LINE:
+            found.append(Row(text, "", 0, line.role, k))
+            found.append(Row("", value, 0, line.role, None))
+        else:
+            found.append(Row(text, value, _sign(line), line.role, k))
+        if products and line.role != "result":
+            texts = [fit(text) for text in factors(line)]
+            for first in range(0, len(texts), products):
+                found.append(Row(" " + "  ".join(texts[first : first + products]), "", 0, "product", None))
+    return found
+
+
+def factors(line: BoxLine) -> list[str]:
+    """`-0.0053·1.0297`, the first of them where there are many; of a single product of two names its numbers."""
+    pairs = list(line.products)
+    left = len(pairs) - PRODUCTS if len(pairs) > PRODUCTS else 0
+    if left:
+        largest = sorted(range(len(pairs)), key=lambda k: (-abs(pairs[k][0] * pairs[k][1]), k))[: PRODUCTS - 1]
+        pairs = [pairs[k] for k in sorted(largest)]
+    texts = [f"{number(a)}·{_factor(b)}" for a, b in pairs]
+    return [*texts, f"... {left + 1}"] if left else texts
+
+
+def _factor(value: float) -> str:
+    return f"({number(value)})" if value < 0 else number(value)
+
+
+def vector(values: Sequence[float]) -> str:
+    """Numbers side by side, cut where there are many."""
+    if len(values) > 2 * EDGE + 1:
+        return f"{' '.join(map(number, values[:EDGE]))} ... {' '.join(map(number, values[-1:]))} ({len(values)})"
+    return " ".join(map(number, values))
+
+
+def _sign(line: BoxLine) -> Literal[-1, 0, 1]:
+    if len(line.values) != 1 or line.values[0] == 0 or math.isnan(line.values[0]):
+        return 0
+    return 1 if line.values[0] > 0 else -1
+
+
+def shortened(text: str, width: int) -> str:
+    """Of numbers side by side as many whole ones as there is room for; any other text is clipped."""
+    if cells(text) <= width or " " not in text:
+        return clip(text, width)
+    kept = ""
+    for part in text.split(" "):
+        if cells(kept) + cells(part) + 5 > width:
+            break
+        kept += part + " "
+    return f"{kept}..." if kept else "..."
+
+
+def width(row: Row) -> int:
+    """In characters: text, a blank, number."""
+    return cells(row.text) + (1 if row.text and row.value else 0) + cells(row.value)
+
+
+def givers(box: Box) -> list[tuple[str, int]]:
+    """(box that is read, line that reads it), in order."""
+    return [(name, k) for k, line in enumerate(box.lines) for name in dict.fromkeys(line.sources) if name != box.name]

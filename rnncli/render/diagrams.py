@@ -1,0 +1,149 @@
+"""State diagrams: as lines of characters, as the shapes of an SVG drawing, and as a plot."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rnncli.locale import tr
+from rnncli.records import Diagram
+from rnncli.render import charts, symbols
+from rnncli.render.lines import Line, View, wrap
+from rnncli.render.svg import Drawing, Point, Shape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS, ROWS = 60, 12  # characters
+WIDTH, HEIGHT, EDGE, RADIUS = 640, 360, 56, 13  # of an SVG drawing
+ARROWS = 30  # moves up to which each is drawn
+BEND = 0.18  # how far an arrow leaves the straight line, as a share of its length: there and back lie apart
+
+
+def lines(record: Diagram, view: View) -> list[Line]:
+    """Each visit as the letter of its state; where several fall on one place of the grid, the most frequent."""
+    width, place = min(COLUMNS, view.width), _scaled(record)
+    places: dict[tuple[int, int], Counter[str]] = {}
+    for label, centre, points in zip(record.labels, record.centres, record.points, strict=True):
+        for x, y in map(place, points or [centre]):
+            at = round((1 - y) * (ROWS - 1)), round(x * (width - 1))
+            places.setdefault(at, Counter())[label if len(label) == 1 else "*"] += 1
+    drawn: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    if not record.centres:
+        return [*drawn, [(view.fit(tr("(no values)")), "note")]]
+    for row in range(ROWS):
+        text = "".join(places[row, x].most_common(1)[0][0] if (row, x) in places else " " for x in range(width))
+        drawn.append([(view.fit(text.rstrip()), "")])
+    return drawn
+
+
+def drawing(record: Diagram) -> Drawing:
+    """Visits as dots, states as circles with their names, moves as arrows with what leads there."""
+    if not record.centres:
+        return Drawing(record.title)
+    scaled = _scaled(record)
+
+    def place(point: Point) -> Point:
+        x, y = scaled(point)
+        return EDGE + x * (WIDTH - 2 * EDGE), HEIGHT - EDGE - y * (HEIGHT - 2 * EDGE)
+
+    centres = [place(centre) for centre in record.centres]
+    shapes = [
+        Shape("circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": 2, "fill": _colour(state), "opacity": 0.5})
+        for state, points in enumerate(record.points)
+        for x, y in map(place, points)
+    ]
+    for home, after, text in _arrows(record):
+        shapes += _arrow(centres[home], centres[after], text) if home != after else _loop(centres[home], text)
+    for state, (x, y) in enumerate(centres):
+        circle: dict[str, str | float] = {
+            "cx": f"{x:.1f}",
+            "cy": f"{y:.1f}",
+            "r": RADIUS,
+            "fill": "#ffffff",
+            "stroke": _colour(state),
+        }
+        shapes.append(Shape("circle", circle, title=record.notes[state]))
+        shapes.append(_text(x, y + 4, record.labels[state]))
+        shapes.append(_text(x, y + RADIUS + 12, record.notes[state]))
+    return Drawing(record.title, WIDTH, HEIGHT, shapes)
+
+
+def plot(axes: Axes, record: Diagram) -> None:
+    """The same on matplotlib's axes."""
+    for state, points in enumerate(record.points):
+        axes.scatter([x for x, _ in points], [y for _, y in points], s=6, color=_colour(state), alpha=0.5, linewidths=0)
+    for home, after, text in _arrows(record):
+        (x, y), (u, v) = record.centres[home], record.centres[after]
+        if home == after:
+            axes.annotate(_plain(f"↻ {text}"), (x, y), (0, 13), textcoords="offset points", ha="center", fontsize=8)
+            continue
+        style = {"arrowstyle": "->", "connectionstyle": f"arc3,rad={BEND}", "shrinkA": 9, "shrinkB": 9, "color": "#555"}
+        axes.annotate("", (u, v), (x, y), arrowprops=style)
+        middle = (x + u) / 2 + BEND / 2 * (v - y), (y + v) / 2 - BEND / 2 * (u - x)
+        axes.annotate(_plain(text), middle, ha="center", va="center", fontsize=8)
+    for state, (x, y) in enumerate(record.centres):
+        box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": _colour(state)}
+        axes.annotate(_plain(record.labels[state]), (x, y), ha="center", va="center", fontsize=9, bbox=box)
+        axes.annotate(
+            _plain(record.notes[state]), (x, y), (0, -17), textcoords="offset points", ha="center", va="top", fontsize=8
+        )
+    axes.margins(0.12, 0.2)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _scaled(record: Diagram) -> Callable[[Point], Point]:
+    """From a point of the record to one in the unit square."""
+    every = [*record.centres, *(point for points in record.points for point in points)]
+    low = [min((point[k] for point in every), default=0.0) for k in (0, 1)]
+    reach = [max((point[k] for point in every), default=0.0) - low[k] or 1.0 for k in (0, 1)]
+    return lambda point: ((point[0] - low[0]) / reach[0], (point[1] - low[1]) / reach[1])
+
+
+def _arrows(record: Diagram) -> Iterator[tuple[int, int, str]]:
+    if len(record.moves) <= ARROWS:
+        yield from ((home, after, text) for (home, after), text in record.moves.items())
+
+
+def _arrow(start: Point, end: Point, text: str) -> list[Shape]:
+    """A bent line from circle to circle, its head, and the text where it is farthest from the straight line."""
+    (x, y), (u, v) = start, end
+    length = math.hypot(u - x, v - y) or 1.0
+    a, b = (x + u) / 2 - BEND * (v - y), (y + v) / 2 + BEND * (u - x)  # where the curve is drawn to
+    reach = math.hypot(u - a, v - b) or 1.0
+    p, q = u - RADIUS * (u - a) / reach, v - RADIUS * (v - b) / reach  # the tip
+    along = (u - a) / reach, (v - b) / reach
+    sides = [f"{p - 8 * along[0] + s * 4 * along[1]:.1f} {q - 8 * along[1] - s * 4 * along[0]:.1f}" for s in (1, -1)]
+    shift = 9 / length
+    return [
+        Shape("path", {"d": f"M{x:.1f} {y:.1f}Q{a:.1f} {b:.1f} {p:.1f} {q:.1f}", "fill": "none", "stroke": "#555"}),
+        Shape("path", {"d": f"M{p:.1f} {q:.1f}L{sides[0]}L{sides[1]}Z", "fill": "#555"}),
+        _text((x + u) / 2 - (BEND / 2 + shift) * (v - y), (y + v) / 2 + (BEND / 2 + shift) * (u - x) + 4, text),
+    ]
+
+
+def _loop(at: Point, text: str) -> list[Shape]:
+    x, y = at
+    bow = f"M{x - 6:.1f} {y - 11:.1f}C{x - 22:.1f} {y - 38:.1f} {x + 22:.1f} {y - 38:.1f} {x + 6:.1f} {y - 11:.1f}"
+    tip = f"M{x + 6:.1f} {y - 11:.1f}l1 -9l6 5Z"
+    return [
+        Shape("path", {"d": bow, "fill": "none", "stroke": "#555"}),
+        Shape("path", {"d": tip, "fill": "#555"}),
+        _text(x, y - 35, text),
+    ]
+
+
+def _text(x: float, y: float, text: str) -> Shape:
+    return Shape("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": "middle"}, text)
+
+
+def _colour(state: int) -> str:
+    return charts.CURVES[state % len(charts.CURVES)]
+
+
+def _plain(text: str) -> str:
+    """Text for a plot: a dollar sign would begin mathematics."""
+    return symbols.fit(text).replace("$", r"\$")

@@ -1,0 +1,139 @@
+"""How far a long run is, on standard error: one line redrawn on a terminal, now and then a plain line elsewhere.
+
+Cheap enough for every step: `update` looks at the clock first and formats nothing until it is time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import IO
+
+from rnncli.locale import tr
+from rnncli.render import numbers, symbols
+from rnncli.render.lines import cells
+
+REDRAW = 0.1  # seconds between two drawings on a terminal
+LINE = 1.0  # seconds between two plain lines
+BAR = 20
+
+Fields = Mapping[str, str]
+
+
+class LiveProgress:
+    """`with LiveProgress() as progress: ... progress.update(step, steps, lambda: {"loss": "1.2345"})`
+
+    file: standard error. live: redraw one line; by default where the file is a terminal that is not dumb. ascii: force
+    it, else what the file's encoding can carry. clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        file: IO[str] | None = None,
+        *,
+        live: bool | None = None,
+        ascii: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = file if file is not None else sys.stderr
+        self._live = _is_screen(self._file) if live is None else live
+        self._encoding = "ascii" if ascii else getattr(self._file, "encoding", None) or "utf-8"
+        self._clock = clock
+        self._interval = REDRAW if self._live else LINE
+        self._drawn = 0  # cells of the live line now on the screen
+        self._last = ""
+        self._begun: tuple[float, int] | None = None  # when, and at which count, a resumed run's being above zero
+        self._next = clock() + (0.0 if self._live else LINE)
+
+    def __enter__(self) -> LiveProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the live line away; what stays are the permanent lines."""
+        self._erase()
+        self._file.flush()
+
+    def update(self, done: int, total: int | None, fields: Fields | Callable[[], Fields], what: str = "") -> None:
+        """Show `done` of `total` and the fields, if it is time. A callable is called only then. what: is counted."""
+        now = self._clock()
+        if now < self._next:
+            if self._begun is None:
+                self._begun = now, done
+            return
+        if self._begun is None:
+            self._begun = now, done
+        self._next = now + self._interval
+        self._draw(done, total, fields() if callable(fields) else fields, now, f"{what} " if what else "")
+
+    def wait(self, text: str) -> None:
+        """Show what is waited for, where the line is live: there is nothing to count."""
+        if self._live:
+            text = symbols.fit(text, self._encoding)
+            self._write_live(text if cells(text) < _columns(self._file) else "")
+            self._file.flush()
+
+    def line(self, text: str) -> None:
+        """Print a line that stays, above the live one."""
+        live = self._last
+        self._erase()
+        self._file.write(symbols.fit(text, self._encoding, keep="\n") + "\n")
+        if live:
+            self._write_live(live)
+        self._file.flush()
+
+    def _draw(self, done: int, total: int | None, fields: Fields, now: float, what: str) -> None:
+        parts = [f"{key} {value}" for key, value in fields.items()]
+        left = self._seconds_left(done, total, now)
+        if left is not None:
+            parts.append(tr("{time} left", time=numbers.seconds(left)))
+        head = what + (f"{done:,}" if not total else f"{done:,}/{total:,}")
+        if not self._live:
+            self._file.write(symbols.fit("  ".join([head, *parts]), self._encoding) + "\n")
+        else:
+            if total:
+                filled = round(min(done / total, 1.0) * BAR)
+                head = "█" * filled + "░" * (BAR - filled) + f" {head}"
+            # Whole fields go where the line is too short: a number that is cut is a wrong number.
+            room = _columns(self._file) - 1
+            texts = [symbols.fit(part, self._encoding) for part in [head, *parts]]
+            while len(texts) > 1 and sum(cells(text) + 2 for text in texts) - 2 > room:
+                texts.pop()
+            text = "  ".join(texts)
+            self._write_live(text if cells(text) <= room else "")
+        self._file.flush()
+
+    def _seconds_left(self, done: int, total: int | None, now: float) -> float | None:
+        if not total or self._begun is None:
+            return None
+        begun, first = self._begun
+        if done <= first or done >= total or now - begun < 1.0:
+            return None
+        return float(round((now - begun) / (done - first) * (total - done)))
+
+    def _write_live(self, text: str) -> None:
+        width = cells(text)
+        self._file.write("\r" + text + " " * max(0, self._drawn - width))
+        self._drawn = width
+        self._last = text
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._file.write("\r" + " " * self._drawn + "\r")
+        self._drawn = 0
+        self._last = ""
+
+
+def _is_screen(file: IO[str]) -> bool:
+    return file.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def _columns(file: IO[str]) -> int:
+    try:
+        return os.get_terminal_size(file.fileno()).columns or 80
+    except (OSError, ValueError):  # not a terminal, or no descriptor at all
+        return 80

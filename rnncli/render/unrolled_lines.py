@@ -1,0 +1,232 @@
+"""An unrolled network and its opened cell as lines of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from rnncli.locale import tr
+from rnncli.records import Box, GridRow, OpenedCell, Unrolled
+from rnncli.render import boxes
+from rnncli.render.layered import Block, Gaps, Plan, plan
+from rnncli.render.lines import Line, View, cells, clip, pad, strip, wrap
+from rnncli.render.numbers import number
+
+SIGNS = {1: "positive", -1: "negative", 0: ""}
+# Which of the four sides a line of a character leaves by: 1 up, 2 right, 4 down, 8 left.
+_LINES = {
+    1: "│", 2: "─", 3: "└", 4: "│", 5: "│", 6: "┌", 7: "├", 8: "─", 9: "┘", 10: "─", 11: "┴", 12: "┐", 13: "┤",
+    14: "┬", 15: "┼",
+}  # fmt: skip
+_SIDES = {(-1, 0): 1, (0, 1): 2, (1, 0): 4, (0, -1): 8}
+
+
+@dataclass
+class Canvas:
+    """Characters at (row, column); a wide one takes the next column too."""
+
+    marks: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+
+    def write(self, row: int, column: int, text: str, style: str = "") -> None:
+        for character in text:
+            self.marks[row, column] = (character, style)
+            if cells(character) == 2:
+                self.marks[row, column + 1] = ("", style)
+            column += max(1, cells(character))
+
+    def frame(self, row: int, column: int, height: int, width: int, heavy: bool = False) -> None:
+        corners, across, down = ("╔╗╚╝", "═", "║") if heavy else ("┌┐└┘", "─", "│")
+        style = "title" if heavy else ""
+        self.write(row, column, corners[0] + across * (width - 2) + corners[1], style)
+        for k in range(1, height - 1):
+            self.write(row + k, column, down, style)
+            self.write(row + k, column + width - 1, down, style)
+        self.write(row + height - 1, column, corners[2] + across * (width - 2) + corners[3], style)
+
+    def lines(self, view: View) -> list[Line]:
+        height = max((row for row, _ in self.marks), default=-1) + 1
+        found: list[Line] = []
+        for row in range(height):
+            line: Line = []
+            for column in range(max((c for r, c in self.marks if r == row), default=-1) + 1):
+                character, style = self.marks.get((row, column), (" ", ""))
+                if line and line[-1][1] == style:
+                    line[-1] = (line[-1][0] + character, style)
+                else:
+                    line.append((character, style))
+            found.append(strip([(view.fit(text), style) for text, style in line]))
+        return found
+
+
+def lines(record: Unrolled, view: View) -> list[Line]:
+    """The grid, then the cell that is opened, then notes."""
+    cell = record.opened[record.step]
+    drawn = [*grid_lines(record, view), [], *opened_lines(cell, opened_title(record), view)]
+    return drawn + [[(text, "note")] for note in record.notes for text in wrap(view.fit(note), view.width)]
+
+
+def opened_title(record: Unrolled) -> str:
+    """`layer 0 →, step 2, unit 0`."""
+    row = next(row for row in record.grid if row.name == record.place)
+    cell = record.opened[record.step]
+    title = tr("step {t}, unit {unit}", t=cell.step, unit=cell.unit)
+    return f"{row.label}, {title}" if len(record.grid) > 1 else title
+
+
+# --- the grid
+
+
+def grid_lines(record: Unrolled, view: View) -> list[Line]:
+    """Time from left to right, layers from the bottom up."""
+    left = max(cells(view.fit(text)) for text in (*(row.label for row in record.grid), tr("reads"), tr("answers"))) + 3
+    inner = max(
+        cells(_value(row, name, k)) for row in record.grid for name in row.values for k in range(len(record.steps))
+    )
+    inner = max(inner, min(inner + 6, max((cells(view.fit(text)) for text in record.inputs), default=1)))
+    fitting = max(1, (view.width - left - 2) // (inner + 5))
+    shown = window(len(record.steps), record.steps.index(record.step), fitting if not view.full else len(record.steps))
+    canvas, top = Canvas(), 0
+    step = inner + 5
+    if any(record.heads):
+        canvas.write(0, 0, view.fit(tr("answers")), "heading")
+        for n, k in enumerate(shown):
+            _centre(canvas, 0, left + n * step, inner + 2, view.fit(clip(record.heads[k], inner + 4)))
+            canvas.write(1, left + n * step + (inner + 2) // 2, "↑" if record.heads[k] else " ")
+        top = 2
+    previous = ""
+    for row in reversed(record.grid):
+        layer = row.name.partition(".")[0]
+        if previous not in ("", layer):
+            _arrows(canvas, top, left, step, inner, len(shown))
+            top += 1
+        previous = layer
+        _cells(canvas, top, left, step, inner, record, row, shown)
+        canvas.write(top + 1, 0, view.fit(row.label), "heading")
+        top += len(row.values) + 2
+    _arrows(canvas, top, left, step, inner, len(shown))
+    canvas.write(top + 1, 0, view.fit(tr("reads")), "heading")
+    for n, k in enumerate(shown):
+        _centre(canvas, top + 1, left + n * step, inner + 2, boxes.shortened(view.fit(record.inputs[k]), inner + 4))
+        _centre(canvas, top + 2, left + n * step, inner + 2, f"t={record.steps[k]}", "heading")
+    found = canvas.lines(view)
+    if len(shown) < record.num_steps:
+        text = tr(
+            "steps {first} to {last} of {n}",
+            first=record.steps[shown[0]],
+            last=record.steps[shown[-1]],
+            n=record.num_steps,
+        )
+        found.append([(view.fit(text), "note")])
+    if record.answer:
+        found.append([(view.fit(record.answer), "")])
+    return found
+
+
+def window(length: int, middle: int, most: int) -> range:
+    """The places of `most` of `length` things around one of them."""
+    first = min(max(0, middle - most // 2), max(0, length - most))
+    return range(first, min(length, first + most))
+
+
+def _value(row: GridRow, name: str, k: int) -> str:
+    return f"{name} {number(row.values[name][k])}"
+
+
+def _centre(canvas: Canvas, row: int, column: int, width: int, text: str, style: str = "") -> None:
+    canvas.write(row, column + max(0, (width - cells(text)) // 2), text, style)
+
+
+def _arrows(canvas: Canvas, top: int, left: int, step: int, inner: int, count: int) -> None:
+    for n in range(count):
+        canvas.write(top, left + n * step + (inner + 2) // 2, "↑")
+
+
+def _cells(
+    canvas: Canvas, top: int, left: int, step: int, inner: int, record: Unrolled, row: GridRow, shown: Sequence[int]
+) -> None:
+    for n, k in enumerate(shown):
+        at = left + n * step
+        heavy = row.name == record.place and record.steps[k] == record.step
+        canvas.frame(top, at, len(row.values) + 2, inner + 2, heavy)
+        for j, name in enumerate(row.values):
+            text = number(row.values[name][k])
+            canvas.write(top + 1 + j, at + 1, pad(name, inner - cells(text)), "heading")
+            value = row.values[name][k]
+            canvas.write(
+                top + 1 + j, at + 1 + inner - cells(text), text, SIGNS[1 if value > 0 else -1 if value < 0 else 0]
+            )
+        last, first = n == len(shown) - 1, n == 0
+        if not last or (
+            (not row.reverse and record.steps[k] < record.num_steps - 1)
+            or (row.reverse and record.steps[k] < record.num_steps - 1)
+        ):
+            canvas.write(top + 1, at + inner + 3, "←" if row.reverse else "→")
+        if first and record.steps[k] > 0:
+            canvas.write(top + 1, at - 2, "←" if row.reverse else "→")
+
+
+# --- the opened cell
+
+
+def opened_lines(cell: OpenedCell, title: str, view: View) -> list[Line]:
+    """Boxes from top to bottom, each with its sums, and the wires between them. What goes in is above."""
+    products = int(view.full or sum(box.kind != "input" for box in cell.boxes) <= 2)
+    drawn = [_Drawn(box, view, products) for box in cell.boxes]
+    made = plan([one.block for one in drawn], Gaps(1, 1, 1, 1, view.width))
+    canvas = Canvas()
+    _wires(canvas, made)
+    for one in drawn:
+        canvas.frame(*made.places[one.box.name], one.block.along, one.block.across)
+    for wire in made.wires:
+        row, column = made.places[wire.source]
+        home = next(one for one in drawn if one.box.name == wire.source)
+        canvas.write(row + home.block.along - 1, column + home.block.exit, "┬")
+        for _, _, (along, across) in wire.ends:
+            canvas.write(along, across, "┴")
+    for one in drawn:
+        one.write(canvas, *made.places[one.box.name])
+    return [[(text, "title")] for text in wrap(view.fit(title), view.width)] + canvas.lines(view)
+
+
+class _Drawn:
+    """A box with its rows."""
+
+    def __init__(self, box: Box, view: View, products: int) -> None:
+        self.box, self.rows = box, boxes.rows(box, view.fit, products)
+        self.title = view.fit(box.title)
+        inner = max([cells(self.title) + 2, *(boxes.width(row) for row in self.rows)])
+        about = view.fit(box.about)
+        if about and cells(self.title) + cells(about) + 4 <= max(inner, 16):
+            self.title, inner = f"{self.title}: {about}", max(inner, cells(self.title) + cells(about) + 4)
+        givers = list(dict.fromkeys(name for name, _ in boxes.givers(box)))
+        inner = min(max(inner, 2 * len(givers)), view.width - 2)
+        entries = [(name, None) for name in givers]
+        self.block = Block(box.name, len(self.rows) + 2, inner + 2, (inner + 2) // 2, entries)
+
+    def write(self, canvas: Canvas, top: int, left: int) -> None:
+        block = self.block
+        canvas.write(top, left + 1, f" {self.title} ", "title")
+        inner = block.across - 2
+        for k, row in enumerate(self.rows):
+            style = {"product": "note", "sum": "", "result": "total"}.get(row.role, "")
+            canvas.write(top + 1 + k, left + 1, clip(row.text, inner - cells(row.value)), style)
+            canvas.write(top + 1 + k, left + 1 + inner - cells(row.value), row.value, SIGNS[row.sign] or style)
+
+
+def _wires(canvas: Canvas, made: Plan) -> None:
+    """Lines of one wire join; where two wires cross, the upright one is whole."""
+    sides: dict[tuple[int, int], dict[str, int]] = {}
+    for wire in made.wires:
+        for path in wire.paths:
+            for (a, b), (c, d) in pairwise(path):
+                along, across = (c > a) - (c < a), (d > b) - (d < b)
+                while (a, b) != (c, d):
+                    for place, side in (((a, b), (along, across)), ((a + along, b + across), (-along, -across))):
+                        found = sides.setdefault(place, {})
+                        found[wire.source] = found.get(wire.source, 0) | _SIDES[side]
+                    a, b = a + along, b + across
+    for (row, column), found in sides.items():
+        masks = list(found.values())
+        character = _LINES[masks[0]] if len(masks) == 1 else "│" if all(mask in (5, 10) for mask in masks) else "┼"
+        canvas.write(row, column, character, "rule")

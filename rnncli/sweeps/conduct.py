@@ -1,0 +1,108 @@
+"""A sweep from its plan to its rows: `for _ in sweep.go(): show(sweep.rows())`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rnncli.runs.read import read_run
+from rnncli.sweeps import jobs as workers
+from rnncli.sweeps.folder import find_folder, open_folder
+from rnncli.sweeps.grid import Grid, runs_of
+from rnncli.sweeps.jobs import RunState
+from rnncli.sweeps.matching import Match, Matcher
+from rnncli.sweeps.plan import Plan
+from rnncli.sweeps.rows import Row, judged, rows_of_runs, rows_of_study
+from rnncli.sweeps.search import Search
+from rnncli.sweeps.storage import storage_errors
+from rnncli.sweeps.study import JOURNAL
+
+
+@dataclass
+class Sweep:
+    """A sweep that has its folder. went_on: whether the folder held a part of it."""
+
+    plan: Plan
+    folder: Path
+    went_on: bool
+    jobs: int
+    storage: str = ""
+    prune: bool = True
+    runs: list[RunState] = field(default_factory=list)  # of a grid
+    matches: dict[str, Match] = field(default_factory=dict)  # of a grid, by trial
+    search: Search | None = None
+
+    def go(self) -> Generator[None]:
+        """Train what is not done yet; yields whenever something may have changed. Close it to stop early: the workers
+        save what they have. Raises CannotWrite, and for a search DataError."""
+        work = self.search or Grid(self.runs)
+        with nullcontext() if self.search is None else storage_errors(self.storage or str(self.folder / JOURNAL)):
+            try:
+                with closing(workers.conduct(self.plan, work, self.jobs, self.folder / workers.LOG)) as steps:
+                    for _ in steps:
+                        yield
+            finally:
+                if self.search is not None:
+                    self.search.stop()
+                _remove_empty(self.folder / workers.LOG)
+
+    def rows(self) -> list[Row]:
+        """The trials as they stand now, best first."""
+        if self.search is None:
+            rows = rows_of_runs(self.plan, self.runs, self.matches)
+        else:
+            going = [run for one in self.search.going for run in one.runs]
+            rows = rows_of_study(self.plan, self.search.found(), going, self.folder)
+        return judged(rows, lower=self.plan.lower)
+
+    def progress(self) -> tuple[int, int]:
+        """(runs of a grid, or trials of a search, that have ended; how many there are)."""
+        if self.search is None:
+            return sum(run.ended for run in self.runs), len(self.runs)
+        return sum(one.status not in ("elsewhere", "waiting") for one in self.search.found()), self.plan.trials
+
+    def part(self) -> str:
+        """The part of the data that scores are of; "" where no run tells."""
+        for row in self.rows():
+            for run in row.runs:
+                found = read_run(Path(run), curves=False)
+                if found.on:
+                    return found.on
+        return ""
+
+
+def begin(plan: Plan, out: str | None, jobs: int, storage: str = "", prune: bool = True) -> Sweep:
+    """Find or make the sweep's folder, and look at what it holds.
+
+    Raises UsageError (another sweep's folder), DataError, Missing (no Optuna), CannotWrite.
+    """
+    matches = matches_of(plan)
+    folder, went_on = open_folder(plan, out)
+    sweep = Sweep(plan, folder, went_on, jobs, storage, prune, matches=matches)
+    if plan.search:
+        sweep.search = Search(plan, folder, jobs, storage, prune)
+    else:
+        sweep.runs = runs_of(plan, folder, matches)
+    return sweep
+
+
+def preview(plan: Plan, out: str | None) -> tuple[list[Row], Path | None]:
+    """What a grid would run, and the folder that it would resume; nothing is written."""
+    matches = matches_of(plan)
+    folder = find_folder(plan, out)
+    return rows_of_runs(plan, runs_of(plan, folder or Path("."), matches), matches), folder
+
+
+def matches_of(plan: Plan) -> dict[str, Match]:
+    """The hidden size of every trial of a grid, by its name; nothing where none is chosen."""
+    if plan.match_params is None or plan.search:
+        return {}
+    matcher = Matcher(plan)
+    return {cell.name: matcher.match(cell.settings) for cell in plan.cells()}
+
+
+def _remove_empty(log: Path) -> None:
+    if log.exists() and log.stat().st_size == 0:
+        log.unlink()

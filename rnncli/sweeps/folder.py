@@ -1,0 +1,195 @@
+"""The folder of a sweep: sweep.json says what it is of, so that the same command resumes it and another one is
+refused. A sweep may grow (more seeds, values or trials); nothing else may change.
+
+    sweeps/hello-001/sweep.json                           the settings
+    sweeps/hello-001/cell=gru,hidden_size=16/seed-0/      a run folder, as `rnncli train` makes them
+    sweeps/hello-001/study.journal                        of a search: what was tried
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rnncli.errors import DataError, UsageError
+from rnncli.files import FolderLock, atomic_write, read_json
+from rnncli.locale import tr
+from rnncli.records import Json, json_list, json_number, json_object
+from rnncli.render.documents import strict
+from rnncli.runs.folder import not_made, number_of
+from rnncli.sweeps.plan import Plan
+
+SWEEPS = "sweeps"
+FILE = "sweep.json"
+SCHEMA = "rnncli/sweep-folder/1"
+WAIT = 10.0  # seconds for another process that is making a folder here at this moment
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the folder keeps, and compares: as Plan has it."""
+
+    recipe: str
+    base: Mapping[str, Json]
+    grid: Mapping[str, Sequence[str]]
+    search: Mapping[str, str]
+    seeds: Sequence[int]
+    trials: int
+    match_params: Json
+
+    def to_json(self) -> dict[str, Json]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def settings_of(plan: Plan) -> Settings:
+    """What makes the sweep this one."""
+    return Settings(
+        plan.recipe.name,
+        json_object(strict(plan.base)),
+        {key: list(values) for key, values in plan.grid.items()},
+        {key: space.text for key, space in plan.search.items()},
+        list(plan.seeds),
+        plan.trials,
+        plan.match_params,
+    )
+
+
+def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
+    """(the sweep's folder, whether it was there): `out`, or the one under sweeps/ that holds this very sweep or a
+    smaller part of it, else a new one. Raises UsageError: `out` holds something else, with what differs."""
+    wanted = settings_of(plan)
+    root = Path(SWEEPS) if out is None else Path(out)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_made(str(root), error) from error
+    with _alone(root):
+        if out is not None:
+            return _given(root, wanted)
+        for folder in reversed(_numbered(root, plan.recipe.name)):
+            found = read_settings(folder)
+            if found is not None and not differences(found, wanted):
+                atomic_write(folder / FILE, _text(wanted))
+                return folder, True
+        number = 1 + max((number_of(path, plan.recipe.name) for path in root.iterdir()), default=0)
+        folder = root / f"{plan.recipe.name}-{number:03d}"
+        folder.mkdir()
+        atomic_write(folder / FILE, _text(wanted))
+        return folder, False
+
+
+def find_folder(plan: Plan, out: str | None) -> Path | None:
+    """The folder that open_folder would resume, None where it would make one: for --dry-run."""
+    wanted = settings_of(plan)
+    if out is not None:
+        found = read_settings(Path(out))
+        if found is not None and (what := differences(found, wanted)):
+            raise _another(Path(out), what)
+        return Path(out) if found is not None else None
+    for folder in reversed(_numbered(Path(SWEEPS), plan.recipe.name)):
+        found = read_settings(folder)
+        if found is not None and not differences(found, wanted):
+            return folder
+    return None
+
+
+def _given(folder: Path, wanted: Settings) -> tuple[Path, bool]:
+    found = read_settings(folder)
+    if found is None and any(path.name != FolderLock.NAME for path in folder.iterdir()):
+        raise UsageError(
+            tr("this folder is not empty, and holds no sweep"), where=str(folder), todo=tr("choose another with --out")
+        )
+    if found is not None and (what := differences(found, wanted)):
+        raise _another(folder, what)
+    atomic_write(folder / FILE, _text(wanted))
+    return folder, found is not None
+
+
+def _another(folder: Path, what: list[str]) -> UsageError:
+    shown = what[:10] + ([tr(" and {n} more", n=len(what) - 10).strip()] if len(what) > 10 else [])
+    return UsageError(
+        tr("this folder holds another sweep: {what}", what="; ".join(shown)),
+        where=str(folder),
+        todo=tr("choose another with --out; only more seeds, values or trials go on with a sweep"),
+    )
+
+
+def differences(found: Settings, wanted: Settings) -> list[str]:
+    """What makes `wanted` another sweep than the one found, as `key: old -> new`."""
+    what = [*_differences(found.base, wanted.base)]
+    for key in dict.fromkeys((*found.grid, *wanted.grid)):
+        old, new = found.grid.get(key, []), wanted.grid.get(key, [])
+        if not old or set(old) - set(new):
+            what.append(_changed(key, ",".join(old) or None, ",".join(new) or None))
+    what += _differences(found.search, wanted.search)
+    if found.match_params != wanted.match_params:
+        what.append(_changed("--match-params", found.match_params, wanted.match_params))
+    if set(found.seeds) - set(wanted.seeds):
+        what.append(_changed("--seeds", *(",".join(map(str, value.seeds)) for value in (found, wanted))))
+    if found.trials > wanted.trials:
+        what.append(_changed("--trials", found.trials, wanted.trials))
+    return what
+
+
+def _differences(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[str]:
+    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
+    return [_changed(key, before.get(key), after.get(key)) for key in keys]
+
+
+def _changed(key: str, old: Json, new: Json) -> str:
+    words = (tr("nothing") if value is None else str(value) for value in (old, new))
+    return f"{key}: {' -> '.join(words)}"
+
+
+def read_settings(folder: Path) -> Settings | None:
+    """sweep.json of a folder; None where it has none. Raises DataError: no sweep.json of ours."""
+    if not os.path.isfile(folder / FILE):  # does not raise for a name that no file can have
+        return None
+    found = read_json(folder / FILE)
+    try:
+        if found.get("schema") != SCHEMA:
+            raise ValueError
+        return Settings(
+            str(found["recipe"]),
+            json_object(found["base"]),
+            {key: [str(value) for value in json_list(values)] for key, values in json_object(found["grid"]).items()},
+            {key: str(space) for key, space in json_object(found["search"]).items()},
+            [int(json_number(seed)) for seed in json_list(found["seeds"])],
+            int(json_number(found["trials"])),
+            found["match_params"],
+        )
+    except (ValueError, LookupError) as error:
+        raise DataError(tr("is damaged: these are not the settings of a sweep"), where=str(folder / FILE)) from error
+
+
+def _text(settings: Settings) -> str:
+    return json.dumps(settings.to_json(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _numbered(root: Path, name: str) -> list[Path]:
+    """sweeps/NAME-001 and so on, by number."""
+    return sorted((path for path in root.glob("*-*") if number_of(path, name)), key=lambda path: number_of(path, name))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time decides which folder is whose; others wait a moment."""
+    until = time.monotonic() + WAIT
+    while True:
+        lock = FolderLock(folder)
+        try:
+            lock.__enter__()
+            break
+        except UsageError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.__exit__()

@@ -1,0 +1,54 @@
+"""A grid: every combination of the values, each over every seed; seed by seed, so that all trials grow alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rnncli.errors import CannotWrite
+from rnncli.sweeps.jobs import Event, RunState
+from rnncli.sweeps.matching import Match
+from rnncli.sweeps.plan import Plan
+
+
+def runs_of(plan: Plan, folder: Path, matches: Mapping[str, Match]) -> list[RunState]:
+    """Every run of a grid with what is known of it, in the order they are made: seeds outside, trials inside."""
+    cells = plan.cells()
+    made = [
+        RunState(
+            cell.name,
+            {**cell.settings, **(matches[cell.name].settings if cell.name in matches else {})},
+            seed,
+            folder / cell.name / f"seed-{seed}",
+        )
+        for seed in plan.seeds
+        for cell in cells
+    ]
+    for run in made:
+        run.look()
+    return made
+
+
+class Grid:
+    """The Work of a grid: what is not ended, one after the other; a run that another process holds, later again."""
+
+    def __init__(self, runs: list[RunState]) -> None:
+        self.runs = runs
+
+    def take(self) -> RunState | None:
+        now = time.monotonic()
+        waiting = [run for run in self.runs if run.status == "waiting"]
+        held = [run for run in self.runs if run.status == "elsewhere" and run.not_before <= now]
+        return next(iter([*waiting, *held]), None)
+
+    def told(self, run: RunState, event: Event) -> str:
+        if run.status == "failed" and run.code == CannotWrite.exit_code:
+            raise CannotWrite(run.what)  # a full disk is the next run's, too
+        return "go"
+
+    def tick(self) -> None:
+        """Nothing of a grid depends on the clock."""
+
+    def over(self) -> bool:
+        return all(run.ended for run in self.runs)

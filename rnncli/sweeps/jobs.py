@@ -1,0 +1,274 @@
+"""Runs handed to worker processes, a few at a time, and what they tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal, Protocol, Required, TypedDict
+
+from rnncli.device import usable_cores
+from rnncli.runs.read import read_run
+from rnncli.sweeps.plan import Plan
+
+TICK = 0.5  # seconds between two looks at the clock while nothing is told
+RETRY = 1.0  # seconds until a run that another process holds is asked for again
+PATIENCE = 60.0  # seconds that a worker has to save what it has, once it is asked to stop
+LOG = "workers.log"
+
+Status = Literal["waiting", "running", "elsewhere", "done", "diverged", "failed", "pruned"]
+ENDS = ("done", "diverged", "failed", "pruned")
+
+
+@dataclass
+class RunState:
+    """One run of a sweep. score: of the best epoch, once done; of the last one before. loss: held-out, of the best
+    epoch, once done. ask: whether its worker waits for an answer after every epoch."""
+
+    trial: str
+    settings: dict[str, str]
+    seed: int
+    folder: Path
+    status: Status = "waiting"
+    epoch: int = 0
+    epochs: int = 0
+    score: float | None = None
+    loss: float | None = None
+    seconds: float | None = None
+    what: str = ""
+    code: int = 0
+    ask: bool = False
+    not_before: float = 0.0  # on time.monotonic's clock
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDS
+
+    def look(self) -> None:
+        """Take over what the folder already holds: a result, or that it diverged."""
+        found = read_run(self.folder, curves=False) if (self.folder / "recipe.yaml").is_file() else None
+        if found is None:
+            return
+        self.seconds = found.seconds
+        if found.state == "finished":
+            self.status, self.score, self.epoch = "done", found.score, found.best_epoch
+            self.loss = found.metrics.get("loss")
+            if self.score is None or self.score != self.score:
+                self.status, self.what = "diverged", "no epoch has a score that is a number"
+        elif found.state in ("diverged", "pruned"):
+            self.status, self.what = found.state, found.note
+            self.code = 4 if found.state == "diverged" else 0
+
+
+class Request(TypedDict):
+    """What a worker is asked to train. flags: dotted key -> [the flag as typed, its value]."""
+
+    target: str
+    sets: list[str]
+    flags: dict[str, list[object]]
+    folder: str
+    threads: int
+    ask: bool
+    parent: int
+
+
+class Event(TypedDict, total=False):
+    """What a worker tells. The other keys belong to some events only: see worker.py."""
+
+    event: Required[str]
+    epochs: int
+    epoch: int
+    score: float | str
+    seconds: float
+    code: int
+    what: str
+
+
+class Work(Protocol):
+    """Who decides what runs: a grid or a search."""
+
+    def take(self) -> RunState | None:
+        """A run to begin now, or None where there is none at this moment."""
+        ...
+
+    def told(self, run: RunState, event: Event) -> str:
+        """A run's event, already written into it; what to answer where it asks: go, prune or stop."""
+        ...
+
+    def tick(self) -> None:
+        """Every half second or so."""
+        ...
+
+    def over(self) -> bool:
+        """Whether every run has ended."""
+        ...
+
+
+def threads_each(jobs: int) -> int:
+    """The threads that a job may use: the cores that this process may use, shared out."""
+    return max(1, usable_cores() // jobs)
+
+
+def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
+    """Run everything, `jobs` at a time; yields after every event and every tick. Closing the iterator, or an exception
+    in it, asks the workers to save what they have and waits for them."""
+    events: queue.Queue[tuple[Worker, Event]] = queue.Queue()
+    workers: list[Worker] = []
+    threads = threads_each(jobs)
+    try:
+        while not work.over():
+            _hand_out(plan, work, workers, jobs, threads, events, log)
+            try:
+                worker, event = events.get(timeout=TICK)
+            except queue.Empty:
+                work.tick()
+                yield
+                continue
+            _hear(work, worker, event)
+            # One that a signal stopped is about to end, and takes no run; that it died is heard later, of no use.
+            if event["event"] in ("stopped", "died") and worker in workers:
+                workers.remove(worker)
+                _stop([worker])
+            yield
+    finally:
+        _stop(workers)
+
+
+def _hand_out(
+    plan: Plan,
+    work: Work,
+    workers: list[Worker],
+    jobs: int,
+    threads: int,
+    events: queue.Queue[tuple[Worker, Event]],
+    log: Path,
+) -> None:
+    """Give every idle worker a run, and start workers while there are fewer than `jobs`."""
+    while True:
+        idle = next((worker for worker in workers if worker.run is None), None)
+        if idle is None and len(workers) >= jobs:
+            return
+        run = work.take()
+        if run is None:
+            return
+        run.status = "running"
+        if idle is None:
+            idle = Worker(events, threads, log)
+            workers.append(idle)
+        flags = {key: list(value) for key, value in plan.flags_of(run.seed).items()}
+        idle.begin(
+            run,
+            {
+                "target": plan.target,
+                "sets": plan.sets_of(run.settings),
+                "flags": flags,
+                "folder": str(run.folder),
+                "threads": threads,
+                "ask": run.ask,
+                "parent": os.getpid(),
+            },
+        )
+
+
+def _hear(work: Work, worker: Worker, event: Event) -> None:
+    run, kind = worker.run, event["event"]
+    if run is None:  # a worker that ended while it had nothing to do, or has told why before
+        return
+    if kind == "begin":
+        run.epochs = event["epochs"]
+    elif kind == "epoch":
+        run.epoch, run.score, run.seconds = event["epoch"], float(event["score"]), event["seconds"]
+    elif kind == "busy":
+        run.status, run.not_before = "elsewhere", time.monotonic() + RETRY
+    elif kind == "stopped":  # by a signal that was sent to it alone
+        run.status = "waiting"
+    elif kind == "failed":
+        run.status, run.what, run.code = ("diverged" if event["code"] == 4 else "failed"), event["what"], event["code"]
+    elif kind == "died":
+        run.status, run.what, run.code = "failed", event["what"], 1
+    elif kind == "pruned":
+        run.status = "pruned"
+    else:
+        run.look()
+    if kind not in ("begin", "epoch"):
+        worker.run = None
+    answer = work.told(run, event)
+    if kind == "epoch" and run.ask:
+        worker.say(answer)
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process, and a thread that puts what it tells into a queue."""
+
+    events: queue.Queue[tuple[Worker, Event]]
+    threads: int
+    log: Path
+    run: RunState | None = None
+    process: subprocess.Popen[str] = field(init=False)
+    listener: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rnncli.sweeps.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                encoding="utf-8",
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches the sweep alone, which tells its workers
+            )
+        assert self.process.stdout is not None
+        self.listener = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
+        self.listener.start()
+
+    def _listen(self, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                self.events.put((self, json.loads(line)))
+        code = self.process.wait()
+        what = f"its process ended with signal {-code}" if code < 0 else f"its process ended with code {code}"
+        self.events.put((self, {"event": "died", "what": what}))
+
+    def begin(self, run: RunState, request: Request) -> None:
+        self.run = run
+        self.say(json.dumps(request))
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it has just ended, and says so itself
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+
+
+def _stop(workers: list[Worker]) -> None:
+    """End every worker: one that trains saves its state first. A second signal ends them at once."""
+    try:
+        for worker in workers:
+            if worker.run is not None:
+                with suppress(OSError):
+                    worker.process.send_signal(signal.SIGINT)
+            assert worker.process.stdin is not None
+            with suppress(OSError):
+                worker.process.stdin.close()
+        until = time.monotonic() + PATIENCE
+        for worker in workers:
+            worker.process.wait(max(0.1, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.wait()
+            worker.listener.join()

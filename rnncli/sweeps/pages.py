@@ -1,0 +1,300 @@
+"""What a person and a program read of a sweep: the plan, how it goes, how it ended."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rnncli.device import usable_cores
+from rnncli.errors import RnncliError
+from rnncli.files import read_json
+from rnncli.locale import tr, trn
+from rnncli.recipe.show import labels_of
+from rnncli.records import Column, Commands, Entry, Json, Message, Page, Record, Table
+from rnncli.sweeps.folder import settings_of
+from rnncli.sweeps.jobs import threads_each
+from rnncli.sweeps.plan import Plan
+from rnncli.sweeps.rows import Row
+from rnncli.sweeps.statistics import ALPHA, FEWEST
+
+SCHEMA = "rnncli/sweep/1"
+MOST_ROWS = 20  # on the screen; --full and every file have all
+MOST_TOLD = 5  # trials whose failure is told in words
+
+
+def opening(plan: Plan, folder: Path, went_on: bool, jobs: int) -> Page:
+    """What is going to run, where, on how many cores."""
+    trials = plan.trials or len(plan.cells())
+    runs = trials * len(plan.seeds)
+    lines: list[Record] = [
+        Message(
+            tr(
+                "{trials} x {seeds} = {runs} · {jobs} at a time, threads of each: at most {threads} ({cores})",
+                trials=trn("{n} trial", "{n} trials", n=trials),
+                seeds=trn("{n} seed", "{n} seeds", n=len(plan.seeds)),
+                runs=trn("{n} run", "{n} runs", n=runs),
+                jobs=jobs,
+                threads=threads_each(jobs),
+                cores=trn("{n} core", "{n} cores", n=usable_cores()),
+            )
+        ),
+        Message(tr("resuming in {folder}", folder=folder) if went_on else tr("into {folder}", folder=folder), "note"),
+    ]
+    if jobs > usable_cores():
+        lines.append(
+            Message(
+                trn(
+                    "{jobs} jobs on {n} core wait for each other",
+                    "{jobs} jobs on {n} cores wait for each other",
+                    jobs=jobs,
+                    n=usable_cores(),
+                ),
+                "warning",
+            )
+        )
+    return Page(SCHEMA, _title(plan), lines)
+
+
+def listing(plan: Plan, rows: Sequence[Row], folder: Path | None) -> Page:
+    """`--dry-run`: every trial, its seeds, and what of it is done."""
+    matched = any(row.hidden_size is not None for row in rows)
+    columns = [*_setting_columns(plan), *(_match_columns() if matched else [])]
+    columns += [Column("done", tr("done"), "count"), Column("seeds", tr("of seeds"), "count")]
+    columns += [Column("status", tr("status"), "text"), Column("trial", tr("folder"), "text", optional=True)]
+    cells = [
+        [
+            *row.settings.values(),
+            *([row.hidden_size, row.parameters] if matched else []),
+            len(row.scores),
+            row.seeds,
+            status_word(row.status),
+            row.name,
+        ]
+        for row in rows
+    ]
+    left = sum(row.seeds - len(row.scores) for row in rows if row.status not in ("diverged", "pruned"))
+    said = [
+        Message(
+            trn(
+                "{n} run to make; nothing has been trained now",
+                "{n} runs to make; nothing has been trained now",
+                n=left,
+            )
+        )
+    ]
+    if folder is not None:
+        said.append(Message(tr("resuming in {folder}", folder=folder), "note"))
+    table = Table("trials", columns, cells, cut_rows=MOST_ROWS)
+    return Page("rnncli/sweep-plan/1", _title(plan), [table, *said], _config(plan, folder))
+
+
+def space_listing(plan: Plan, folder: Path | None) -> Page:
+    """`--dry-run` of a search: the space."""
+    columns = [Column("key", tr("key"), "text"), Column("space", tr("values"), "text")]
+    table = Table("space", columns, [[key, space.text] for key, space in plan.search.items()])
+    count = tr(
+        "{trials} x {seeds} at most",
+        trials=trn("{n} trial", "{n} trials", n=plan.trials),
+        seeds=trn("{n} seed", "{n} seeds", n=len(plan.seeds)),
+    )
+    said: list[Record] = [table, Message(count)]
+    if folder is not None:
+        said.append(Message(tr("resuming in {folder}", folder=folder), "note"))
+    return Page("rnncli/sweep-plan/1", _title(plan), said, _config(plan, folder))
+
+
+def board(plan: Plan, rows: Sequence[Row], limit: int) -> Page:
+    """How it goes: what runs first, then the best so far; no more rows than `limit`."""
+    order = {"running": 0, "elsewhere": 1, "done": 2, "waiting": 4}
+    best = sorted(rows, key=lambda row: (order.get(row.status, 3), row.place(lower=plan.lower)))
+    columns = [
+        *_setting_columns(plan),
+        Column("done", tr("seeds"), "text"),
+        Column("now", tr("now"), "text"),
+        Column("mean", _score_label(plan)),
+    ]
+    cells = [[*row.settings.values(), f"{len(row.scores)}/{row.seeds}", now(row), row.mean] for row in best[:limit]]
+    more = len(rows) - limit
+    return Page(SCHEMA, "", [Table("board", columns, cells, caption=tr("and {n} more", n=more) if more > 0 else "")])
+
+
+def now(row: Row) -> str:
+    """What a trial does at this moment, in a few words."""
+    if row.status == "running" and row.epochs:
+        return tr("epoch {epoch} of {epochs}", epoch=row.epoch, epochs=row.epochs)
+    return status_word(row.status)
+
+
+def status_word(status: str) -> str:
+    return {
+        "done": tr("done"),
+        "running": tr("running"),
+        "waiting": tr("waiting"),
+        "elsewhere": tr("another process"),
+        "diverged": tr("diverged"),
+        "failed": tr("failed"),
+        "pruned": tr("given up"),
+    }[status]
+
+
+def verdict_word(verdict: str) -> str:
+    return {
+        "": "",
+        "best": tr("best"),
+        "worse": tr("worse"),
+        "equal": tr("equal"),
+        "inconclusive": tr("inconclusive"),
+    }[verdict]
+
+
+def closing(plan: Plan, rows: Sequence[Row], folder: Path, on: str) -> Page:
+    """The closing table, best first: mean and spread over seeds, the test against the best, and what it says."""
+    shown: list[Record] = [_table(plan, rows, on), *_said(plan, rows)]
+    shown += [Message(text, "warning") for text in [*_failures(rows), *_changed_data(plan, rows)]]
+    commands = _next(plan, rows, folder)
+    if commands:
+        shown.append(Commands(tr("next"), commands))
+    return Page(SCHEMA, _title(plan), shown, _config(plan, folder))
+
+
+def _table(plan: Plan, rows: Sequence[Row], on: str) -> Table:
+    matched = any(row.hidden_size is not None for row in rows)
+    counted = matched or any(row.parameters is not None for row in rows)
+    columns = [
+        *_setting_columns(plan),
+        *([_match_columns()[0]] if matched else []),
+        *([_match_columns()[1]] if counted else []),
+        Column("seeds", tr("seeds"), "count"),
+        Column("mean", _score_label(plan)),
+        Column("spread", tr("spread")),
+        Column("p", "p"),
+        Column("verdict", "", "text"),
+        Column("scores", tr("by seed"), "vector", optional=True),
+        Column("seconds", tr("time"), "seconds", optional=True),
+        Column("trial", tr("folder"), "text", optional=True),
+    ]
+    cells: list[list[Entry]] = []
+    for row in rows:
+        verdict = verdict_word(row.verdict) if row.ranked else status_word(row.status)
+        cells.append(
+            [
+                *row.settings.values(),
+                *([row.hidden_size] if matched else []),
+                *([row.parameters] if counted else []),
+                len(row.scores),
+                row.mean if row.ranked else None,
+                row.spread if row.ranked else None,
+                row.p,
+                verdict,
+                list(row.scores.values()) if row.scores else None,
+                row.seconds,
+                row.name,
+            ]
+        )
+    title = tr("{metric} on {part}, mean over seeds, best first", metric=tr(plan.metric), part=tr(on)) if on else ""
+    return Table("trials", columns, cells, title=title, cut_rows=MOST_ROWS)
+
+
+def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
+    """The test by its name, and in a sentence what it could not tell apart."""
+    ranked = [row for row in rows if row.ranked]
+    if len(ranked) < 2:
+        return []
+    lines = [
+        tr(
+            "spread: standard deviation over seeds; p: paired t-test over the same seeds against the best, two-sided, "
+            "corrected for {comparisons} (Holm); worse: p < {alpha}",
+            comparisons=trn("{n} comparison", "{n} comparisons", n=len(ranked) - 1),
+            alpha=ALPHA,
+        )
+    ]
+    open_ = [row for row in ranked if row.verdict == "inconclusive"]
+    if min(len(row.scores) for row in ranked) < FEWEST:
+        lines.append(
+            trn(
+                "inconclusive: the test needs {fewest} seeds at least; there is {n}",
+                "inconclusive: the test needs {fewest} seeds at least; there are {n}",
+                n=len(plan.seeds),
+                fewest=FEWEST,
+            )
+        )
+    elif open_:
+        lines.append(
+            tr(
+                "inconclusive: {n} of {trials} may be as good as the best",
+                n=len(open_),
+                trials=trn("{n} trial", "{n} trials", n=len(ranked) - 1),
+            )
+        )
+    return [Message(line, "note") for line in lines]
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    bad = [row for row in rows if row.status in ("diverged", "failed")]
+    told = [f"{row.name}: {status_word(row.status)}, {row.what}" for row in bad[:MOST_TOLD]]
+    if len(bad) > MOST_TOLD:
+        told.append(tr("and {n} more", n=len(bad) - MOST_TOLD))
+    return told
+
+
+def _changed_data(plan: Plan, rows: Sequence[Row]) -> list[str]:
+    """Runs of one sweep that were made days apart may have seen different data."""
+    if any(key.startswith("data.") for key in plan.keys):
+        return []
+    found = set()
+    for path in (Path(run) / "environment.json" for row in rows for run in row.runs if row.scores):
+        try:
+            found.add(read_json(path).get("data_sha256"))
+        except RnncliError:
+            continue
+    return [tr("the data changed between these runs: they are not comparable")] if len(found) > 1 else []
+
+
+def _next(plan: Plan, rows: Sequence[Row], folder: Path) -> list[tuple[str, str]]:
+    ranked = [row for row in rows if row.ranked]
+    if not ranked:
+        return []
+    best = ranked[0]
+    sizes = {"model.hidden_size": str(best.hidden_size)} if best.hidden_size is not None else {}
+    commands = [(command("train", plan, {**best.settings, **sizes}), tr("the best settings"))]
+    with_runs = [row.runs[0] for row in ranked if row.runs]
+    if len(with_runs) > 1:
+        pair = " ".join(shlex.quote(run) for run in with_runs[:2])
+        commands.append((f"rnncli runs compare {pair}", tr("the two best, curve by curve")))
+        every = f"{shlex.quote(str(folder))}/*/{Path(with_runs[0]).name}"
+        commands.append((f"rnncli report {every}", tr("a web page of all trials")))
+    return commands
+
+
+def command(name: str, plan: Plan, settings: Mapping[str, str]) -> str:
+    """A command line of ours with the sweep's own options and these settings."""
+    words = ["rnncli", name, plan.target]
+    for text in (*plan.sets, *(f"{key}={value}" for key, value in settings.items())):
+        words += ["--set", text]
+    for flag, value in plan.flags.values():
+        if flag not in ("--grid", "--search"):
+            words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def _setting_columns(plan: Plan) -> list[Column]:
+    labels = labels_of(plan.keys)
+    return [Column(key, labels[key], "text") for key in plan.keys]
+
+
+def _match_columns() -> list[Column]:
+    return [Column("hidden_size", "hidden_size", "count"), Column("parameters", tr("parameters"), "count")]
+
+
+def _score_label(plan: Plan) -> str:
+    return tr(plan.metric)
+
+
+def _title(plan: Plan) -> str:
+    return tr("sweep of {name}", name=plan.recipe.name)
+
+
+def _config(plan: Plan, folder: Path | None) -> dict[str, Json]:
+    settings = {key: value for key, value in settings_of(plan).to_json().items() if key != "schema"}
+    return {**settings, "folder": None if folder is None else str(folder), "metric": plan.metric}

@@ -1,0 +1,153 @@
+"""The trials of a sweep as rows: what each scored over its seeds, and whether that differs from the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from rnncli.sweeps.jobs import RunState
+from rnncli.sweeps.matching import Match
+from rnncli.sweeps.plan import Plan
+from rnncli.sweeps.statistics import ALPHA, FEWEST, holm, paired_t_test, spread
+from rnncli.sweeps.study import Found
+
+Verdict = Literal["best", "worse", "inconclusive", "equal", ""]
+
+
+@dataclass
+class Row:
+    """One trial. status: done once every seed is; else what goes on, or how it ended. scores: by seed, those that are
+    done. loss: the mean of their held-out losses, which orders trials of equal scores; None where a study of rnncli 0.1
+    has none. p: of the paired test against the best, corrected; None where too few pairs decide nothing."""
+
+    name: str
+    settings: Mapping[str, str]
+    status: str
+    scores: Mapping[int, float]
+    seeds: int
+    hidden_size: int | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    loss: float | None = None
+    what: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    p: float | None = None
+    verdict: Verdict = ""
+    runs: list[str] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float | None:
+        return fmean(self.scores.values()) if self.scores else None
+
+    @property
+    def spread(self) -> float | None:
+        return spread(list(self.scores.values()))
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has a score on every seed, and so a place in the table."""
+        return self.status == "done" and self.mean is not None and math.isfinite(self.mean)
+
+    def place(self, *, lower: bool) -> tuple[float, float]:
+        """What trials are ordered by, the smaller the better: the mean score, then the mean loss."""
+        score = math.inf if self.mean is None else self.mean if lower else -self.mean
+        return score, math.inf if self.loss is None or math.isnan(self.loss) else self.loss
+
+
+def rows_of_runs(plan: Plan, runs: Sequence[RunState], matches: Mapping[str, Match]) -> list[Row]:
+    """A row per trial of these runs, in their order."""
+    by_trial: dict[str, list[RunState]] = {}
+    for run in runs:
+        by_trial.setdefault(run.trial, []).append(run)
+    rows = []
+    for name, own in by_trial.items():
+        done = [run for run in own if run.status == "done" and run.score is not None]
+        bad = next((run for run in own if run.status in ("diverged", "failed", "pruned")), None)
+        active = next((run for run in own if run.status == "running"), None)
+        match = matches.get(name)
+        rows.append(
+            Row(
+                name,
+                {key: own[0].settings[key] for key in plan.keys},
+                _status(own),
+                {run.seed: run.score for run in done if run.score is not None},
+                len(own),
+                match.hidden_size if match else None,
+                match.parameters if match else None,
+                _mean([run.seconds for run in done]),
+                _mean([run.loss for run in done]),
+                f"seed {bad.seed}: {bad.what}" if bad is not None and bad.what else "",
+                active.epoch if active else 0,
+                active.epochs if active else 0,
+                active.score if active else None,
+                runs=[str(run.folder) for run in own],
+            )
+        )
+    return rows
+
+
+def _status(runs: Sequence[RunState]) -> str:
+    found = [run.status for run in runs]
+    for status in ("running", "diverged", "failed", "pruned", "elsewhere", "waiting"):
+        if status in found:
+            return status
+    return "done"
+
+
+def rows_of_study(plan: Plan, found: Sequence[Found], going: Sequence[RunState], folder: Path) -> list[Row]:
+    """A row per trial of a study; those of this process as their runs say."""
+    own = {row.name: row for row in rows_of_runs(plan, going, {})}
+    rows = []
+    for trial in found:
+        here = own.get(trial.name)
+        if here is not None:
+            here.parameters = trial.parameters
+            rows.append(here)
+            continue
+        seconds = trial.seconds / len(trial.scores) if trial.seconds is not None and trial.scores else None
+        rows.append(
+            Row(
+                trial.name,
+                {key: trial.settings.get(key, "") for key in plan.keys},
+                trial.status,
+                trial.scores,
+                len(plan.seeds),
+                parameters=trial.parameters,
+                seconds=seconds,
+                loss=trial.loss,
+                what=trial.what,
+                runs=[str(run) for seed in plan.seeds if (run := folder / trial.name / f"seed-{seed}").is_dir()],
+            )
+        )
+    return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def judged(rows: Sequence[Row], *, lower: bool) -> list[Row]:
+    """Best first, then those without a score; every ranked row compared with the best."""
+    ranked = [row for row in rows if row.ranked]
+    ranked.sort(key=lambda row: row.place(lower=lower))
+    rest = [row for row in rows if not row.ranked]
+    if not ranked:
+        return rest
+    best, others = ranked[0], ranked[1:]
+    best.verdict = "best" if others else ""
+    tests = [(row, paired_t_test(row.scores, best.scores)) for row in others]
+    decided = [(row, p) for row, p in tests if p is not None]
+    for (row, _), p in zip(decided, holm([p for _, p in decided]), strict=True):
+        row.p = p
+    for row in others:
+        if row.scores == best.scores and len(row.scores) >= FEWEST:
+            row.verdict = "equal"
+        else:
+            row.verdict = "worse" if row.p is not None and row.p < ALPHA else "inconclusive"
+    return ranked + rest

@@ -1,0 +1,131 @@
+"""The study of a search: opened, named, and what it keeps of each trial. Optuna is imported when it is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnncli.errors import Missing
+from rnncli.files import FolderLock
+from rnncli.locale import tr
+from rnncli.records import Json
+from rnncli.sweeps.plan import Plan
+from rnncli.sweeps.storage import JournalLock, begun_together, storage_errors
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "study.journal"
+STALE = 180.0  # seconds without a heartbeat after which a trial's process has gone
+STARTUP = 5  # trials that nothing is pruned before
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trial of the study, whoever ran it. status: as of a run, or elsewhere. scores: by seed. loss: its mean over
+    them."""
+
+    name: str
+    settings: Mapping[str, str]
+    status: str
+    scores: Mapping[int, float]
+    loss: float | None
+    seconds: float | None
+    what: str
+    parameters: int | None
+
+
+def found_of(trial: optuna.trial.FrozenTrial) -> Found:
+    """A trial as the study keeps it."""
+    attributes = trial.user_attrs
+    settings = attributes.get("settings", {})
+    running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
+    return Found(
+        attributes.get("name", f"trial-{trial.number:04d}"),
+        settings,
+        running or attributes.get("status", "done"),
+        {int(seed): float(score) for seed, score in attributes.get("scores", {}).items()},
+        attributes.get("loss"),
+        attributes.get("seconds"),
+        attributes.get("what", ""),
+        attributes.get("parameters"),
+    )
+
+
+def is_stale(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a running trial's process has gone."""
+    attributes = trial.user_attrs
+    if attributes.get("host") == host():
+        return not FolderLock.holder(Path(attributes["folder"]))
+    began = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
+    return bool(time.time() - attributes.get("alive", began) > STALE)
+
+
+def host() -> str:
+    """This machine, without its name."""
+    return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def sampler(plan: Plan, before: int, *, shared: bool) -> optuna.samplers.TPESampler:
+    """Optuna's TPE. Seeded by the recipe's seed and the number of trials before, so that a search that was cut proposes
+    what one in a single piece does; by the process, too, where several share a study and begin at the same moment."""
+    from optuna.samplers import TPESampler
+
+    own = f"{host()} {os.getpid()}" if shared else ""
+    digest = hashlib.sha256(f"{plan.seeds[0]} {before} {own}".encode()).digest()
+    return TPESampler(seed=int.from_bytes(digest[:4], "big"), constant_liar=True)
+
+
+def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> optuna.Study:
+    """The study, made where it is not there yet. warm_up: epochs before a trial may be pruned, None for never.
+
+    Raises Missing (no Optuna, no driver), DataError (a storage that cannot be used).
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise Missing(
+            tr("--search needs the extra sweep: {name} is not installed", name=error.name),
+            todo="pip install 'rnncli[sweep]'",
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if warm_up is not None:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warm_up)
+    with storage_errors(storage or str(folder / JOURNAL)):
+        return begun_together(
+            lambda: optuna.create_study(
+                storage=storage or _journal(folder / JOURNAL),
+                study_name=study_name(plan),
+                direction="minimize" if plan.lower else "maximize",
+                pruner=pruner,
+                load_if_exists=True,
+            )
+        )
+
+
+def _journal(path: Path) -> optuna.storages.JournalStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalLock(path)))
+
+
+def study_name(plan: Plan) -> str:
+    """The same for the same command on every machine: paths count by their last part."""
+
+    def portable(value: Json) -> Json:
+        if isinstance(value, list):
+            return [portable(one) for one in value]
+        return os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else value
+
+    base = {key: portable(value) for key, value in plan.base.items()}
+    whole = repr((sorted(base.items(), key=str), [(key, space.text) for key, space in plan.search.items()]))
+    digest = hashlib.sha256(f"{whole} {plan.match_params} {plan.seeds[0]}".encode("utf-8", "replace")).hexdigest()
+    return f"{plan.recipe.name}-{digest[:8]}"
