@@ -33,8 +33,8 @@ def markup(tree: ast.Module) -> Iterator[str]:
 def test_python_writes_no_html() -> None:
     files = [file for room in ("render", "pages") for file in sorted((PACKAGE / room).rglob("*.py"))]
     assert len(files) > 15
-    files.remove(PACKAGE / "report" / "pictures.py")  # puts colours into what Rich has drawn and escaped
-    files.remove(PACKAGE / "report" / "scene.py")  # SVG of its own marks; what a mark says is escaped in one place
+    files.remove(PACKAGE / "render" / "pictures.py")  # puts colours into what Rich has drawn and escaped
+    files.remove(PACKAGE / "render" / "scene.py")  # SVG of its own marks; what a mark says is escaped in one place
     found = {file.name: list(markup(ast.parse(file.read_text(encoding="utf-8")))) for file in files}
     assert {name: texts for name, texts in found.items() if texts} == {}
 
@@ -45,7 +45,7 @@ def test_that_search_finds_it(code: str) -> None:
 
 
 def test_no_template_turns_escaping_off() -> None:
-    files = sorted((PACKAGE / "report" / "html").glob("*.html"))
+    files = sorted((PACKAGE / "render" / "html").glob("*.html"))
     assert len(files) > 8
     for file in files:
         assert not re.search(r"\bsafe\b|autoescape", file.read_text(encoding="utf-8")), file.name
