@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
-from rnncli.errors import RnncliError, UsageError
+from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.files import cannot_write
 from rnncli.locale import tr
 from rnncli.runs.unfinished import clear_unfinished
@@ -33,7 +33,8 @@ def not_made(folder: str, error: OSError) -> RnncliError:
 
 
 def find_run(name: str) -> Path:
-    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError."""
+    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError,
+    DataError: a folder of that name that may not be read."""
     if name == "last":
         runs = runs_here()
         if not runs:
@@ -42,6 +43,8 @@ def find_run(name: str) -> Path:
     for folder in (Path(name), Path(RUNS) / name):
         if os.path.isfile(folder / "recipe.yaml"):  # does not raise for a name that no file can have
             return folder
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+            raise DataError(tr("may not be read: permission denied"), where=str(folder))
     raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
 
 

@@ -19,9 +19,11 @@ from rnncli.training.state import TrainState
 def require_finite(job: Job, state: TrainState) -> None:
     """Diverged where the weights or the epoch's loss are not finite: such a state is never kept."""
     bad = bad_tensor(job.model)
-    if bad or not math.isfinite(float(state.total)):
+    if not math.isfinite(float(state.total)):
         what = tr("the loss became {loss}", loss=float(state.total))
         raise diverged(job, state, what, bad or tr("the loss"))
+    if bad:
+        raise diverged(job, state, tr("weights became NaN or infinite"), bad)
 
 
 def bad_tensor(model: nn.Module) -> str:

@@ -222,6 +222,21 @@ def test_closed_streams(tmp_path: Path) -> None:
     assert shell("RNNCLI nothing 2>&-", tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_is_imported_shows_no_traceback(number: signal.Signals) -> None:
+    script = f"""
+import os, runpy, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "rnncli.cli":
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Finder())
+runpy.run_module("rnncli", run_name="__main__")
+"""
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (-number, "", "")
+
+
 def test_signals(tmp_path: Path) -> None:
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         with subprocess.Popen(

@@ -77,7 +77,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path) -> None:
             with torch.no_grad():
                 job.model.get_parameter("head.bias")[0] = float("inf")
 
-    with pytest.raises(Diverged):
+    with pytest.raises(Diverged, match=r"weights became NaN or infinite at update 4; first bad: head\.bias"):
         run_in(tmp_path / "run", job, watch=poison)
     assert bad_tensor(open_run(tmp_path / "run").model) == ""
     run_in(tmp_path / "run", job_of(PAIRS), resume=True)

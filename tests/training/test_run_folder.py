@@ -133,6 +133,10 @@ def test_last_is_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert find_run("hello-001") == Path("runs/hello-001")
     with pytest.raises(UsageError, match="no run is called"):
         find_run("hullo")
+    Path("runs/closed").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: path != Path("runs/closed"))  # root may enter every folder
+    with pytest.raises(DataError, match="permission denied"):
+        find_run("closed")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json", "recipe.yaml"])
