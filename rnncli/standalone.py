@@ -9,6 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
+class Code(str):
+    """Text that a template of a script writes as it is; anything else is written as a Python literal."""
+
+
 def copied(module: str, names: Iterable[str]) -> tuple[set[str], str]:
     """(imports, source) of functions of a module and whatever they use of it, and of the cells' files, as it is there.
     Annotations are no use of a name: the script has `from __future__ import annotations`.

@@ -28,12 +28,15 @@ def export(
     from rnncli.runs.export import export
 
     done = export(found.run.with_threads(1), out, onnx=onnx)
-    what = tr("the whole model") if done.whole else tr("its recurrent cores")
-    about = tr("run {what} with torch and safetensors", what=what)
+    about = tr("lists the weights, for your own code") if done.why_not else tr("how it is used; needs no rnncli")
+    notes = [tr("load.py answers nothing: {why}", why=done.why_not)] if done.why_not else []
     shown: list[Record] = [
         Message(tr("{dir}: {files}", dir=done.folder, files=", ".join(done.files))),
         *([Checks(done.checks)] if done.checks else []),
-        *(Message(tr("note: {text}", text=note)) for note in done.notes),
-        Commands(tr("next"), [(f"python {shlex.quote(str(done.folder / 'load.py'))}", about)]),
+        *(Message(tr("note: {text}", text=note)) for note in (*notes, *done.notes)),
+        Commands(
+            tr("next"),
+            [(f"python {shlex.quote(str(done.folder / 'load.py'))}{'' if done.why_not else ' --help'}", about)],
+        ),
     ]
     render.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)

@@ -13,7 +13,7 @@ from rnncli.locale import tr
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/a"})  # in lower case
 Thousands = Literal["", ",", "."]
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _GROUPED = re.compile(  # 1,234,567.8 with any mark between groups of three
     r"([+-]?)([0-9]{1,3})(?:([ \u00a0\u2009\u202f'’,.])[0-9]{3})(?:\3[0-9]{3})*(?:([.,])[0-9]*)?"
 )
@@ -29,13 +29,13 @@ def number(cell: str, decimal: str = ".", thousands: Thousands = "") -> float | 
     understood. Infinite and too large numbers, and 1_000, are not numbers.
     """
     cell = cell.strip()
-    if decimal == "." and _NUMBER.fullmatch(cell):
+    if decimal == "." and NUMBER.fullmatch(cell):
         return _finite(cell)
     if cell.lower() in MISSING:
         return float("nan")
     bare = _bare(cell)
     plain = bare if decimal == "." else "" if "." in bare else bare.replace(decimal, ".")
-    return _finite(plain) if _NUMBER.fullmatch(plain) else _grouped(bare, decimal, thousands)
+    return _finite(plain) if NUMBER.fullmatch(plain) else _grouped(bare, decimal, thousands)
 
 
 def is_missing(cell: str, na_values: Collection[str] = ()) -> bool:
@@ -43,9 +43,9 @@ def is_missing(cell: str, na_values: Collection[str] = ()) -> bool:
     cell = cell.strip()
     if cell.lower() in MISSING or cell in na_values:
         return True
-    if not na_values or not _NUMBER.fullmatch(cell):
+    if not na_values or not NUMBER.fullmatch(cell):
         return False
-    return any(_NUMBER.fullmatch(one) and float(one) == float(cell) for one in na_values)
+    return any(NUMBER.fullmatch(one) and float(one) == float(cell) for one in na_values)
 
 
 def no_number(cell: str, column: str, decimal: str) -> str:

@@ -131,8 +131,16 @@ class Written(Form):
                   "s": moment.second, "h": (hour + 11) % 12 + 1 if twelve else hour}  # fmt: skip
         if part == "Q":
             return str(values[part])
-        wide = part in "ms" or part in style.padded or (part not in style.unpadded and self.pads)
-        return f"{values[part]:02d}" if wide else str(values[part])
+        return f"{values[part]:02d}" if self.is_wide(part, style) else str(values[part])
+
+    def is_wide(self, part: str, style: Style) -> bool:
+        """Whether a number below 10 is written with two digits."""
+        return part in "ms" or part in style.padded or (part not in style.unpadded and self.pads)
+
+    def spans(self, cell: str) -> Mapping[str, tuple[int, int]]:
+        """Where the parts of a cell of this form stand in it."""
+        found = self.regex.fullmatch(cell)
+        return {} if found is None else {part: found.span(part) for part, text in found.groupdict().items() if text}
 
     def _has(self, cell: str, part: str) -> bool:
         return bool((self.match(cell) or {}).get(part))

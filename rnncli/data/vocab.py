@@ -161,9 +161,9 @@ def _some(tokens: Sequence[str], most: int = 20) -> str:
 
 
 # Of Brahmic, Arabic, Indic scripts and hyphenation: they join letters, or say where a word may be broken.
-_JOINERS = "\u200c\u200d\u00ad"
+JOINERS = "\u200c\u200d\u00ad"
 # What stands in prepared corpora for something else: <unk>, </s>, <NUM>, <USER_1>; &apos; and &#39;.
-_SIGN = (
+SIGN = (
     r"</?(?:[A-Z][A-Z0-9_-]{1,20}|unk|oov|pad|bos|sos|eos|s|num|mask|sep|cls)>|&(?:[A-Za-z]{2,8}|#x?[0-9A-Fa-f]{2,6});"
 )
 LONGEST_SIGN = 24
@@ -175,7 +175,7 @@ def _words(kind: Literal["words", "words-0.1"]) -> re.Pattern[str]:
     marks = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c))[0] == "M")
     if kind == "words-0.1":
         return re.compile(rf"[\w{marks}]+|\n|[^\w\s]")
-    return re.compile(rf"[\w{marks}][\w{marks}{_JOINERS}]*|\n|{_SIGN}|[^\w\s]")
+    return re.compile(rf"[\w{marks}][\w{marks}{JOINERS}]*|\n|{SIGN}|[^\w\s]")
 
 
 def tokenize(text: str, kind: Kind, *, newlines: bool = False) -> list[str]:
@@ -220,7 +220,7 @@ _GLUED_AFTER = frozenset("([{'’“-\n（【《")
 _NEWLINE = frozenset("\n")
 
 
-def _glued(kind: Kind) -> tuple[frozenset[str], frozenset[str]]:
+def glued(kind: Kind) -> tuple[frozenset[str], frozenset[str]]:
     """The tokens before which `join` never puts a space, and those after which it never does."""
     return (_NEWLINE, _NEWLINE) if kind == "whitespace" else (_GLUED_BEFORE, _GLUED_AFTER)
 
@@ -232,7 +232,7 @@ def join(tokens: Iterable[str], kind: Kind, before: str = "\n") -> str:
     """
     if kind == "characters":
         return "".join(tokens)
-    glued_before, glued_after = _glued(kind)
+    glued_before, glued_after = glued(kind)
     pieces: list[str] = []
     for token in tokens:
         if before not in glued_after and token not in glued_before:
@@ -246,5 +246,5 @@ def gaps(tokens: Sequence[str], kind: Kind) -> tuple[list[bool], list[bool]]:
     """For each token, whether `join` never puts a space before it, and never one after it."""
     if kind == "characters":
         return [True] * len(tokens), [True] * len(tokens)
-    before, after = _glued(kind)
+    before, after = glued(kind)
     return [token in before for token in tokens], [token in after for token in tokens]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 ROWS = 1 << 15  # of the table; n-grams that share one are told apart by the others of their text
 SCALE = 3.0  # a row, which few texts have, learns faster than the network at one learning rate
-_FACTOR, _PRIME = 1_000_003, 2_147_483_647  # their product is below 2^63
+FACTOR, PRIME = 1_000_003, 2_147_483_647  # their product is below 2^63
 
 
 class NgramScores(nn.Module):
@@ -45,7 +45,7 @@ class NgramScores(nn.Module):
         gram = torch.zeros_like(ended)
         for n in range(self.longest):
             following = F.pad(ended[n:], (0, 0, 0, min(n, T + 2)))  # the token n places on
-            gram = (gram * _FACTOR + following + 1) % _PRIME
+            gram = (gram * FACTOR + following + 1) % PRIME
             yield gram % ROWS, place + n <= stops + 1
 
     def extra_repr(self) -> str:

@@ -34,12 +34,12 @@ from rnncli.training.job import cores_of
 
 @dataclass(frozen=True)
 class Exported:
-    """files: what was written. whole: whether the script runs the whole model, or its recurrent cores alone. notes:
-    sentences on what differs from the run."""
+    """files: what was written. why_not: why load.py answers nothing and only holds the weights; "" where it answers as
+    `predict` does. notes: sentences on what differs from the run."""
 
     folder: Path
     files: Sequence[str]
-    whole: bool
+    why_not: str
     checks: Sequence[Check] = ()
     notes: Sequence[str] = ()
 
@@ -61,11 +61,11 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     content, checks = (None, []) if not onnx else onnx_model(run)
     folder = make_folder(out)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in run.model.state_dict().items()}
-    script, whole = load_script(run)
+    script = load_script(run)
     files: dict[str, bytes | str] = {
         "model.safetensors": save(tensors, metadata={"format": "pt"}),
         "vocab.json": json.dumps(run.fitted.to_json(), ensure_ascii=False),
-        "load.py": script,
+        "load.py": script.text,
     }
     if content is not None:
         files["model.onnx"] = content
@@ -79,7 +79,7 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
         notes.append(
             tr("model.onnx gives the scores of each step; load.py shows how the CRF's weights (head.*) join them")
         )
-    return Exported(folder, list(files), whole, checks, notes)
+    return Exported(folder, list(files), script.why_not, checks, notes)
 
 
 # ---------------------------------------------------------------------------------------------------------------- ONNX

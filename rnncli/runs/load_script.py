@@ -1,49 +1,86 @@
-"""load.py of an exported run: a script that answers as `predict` does, or shows the weights, without rnncli.
+"""load.py of an exported run: a script that answers as `predict` does, without rnncli.
 
-Whatever a run says of itself stands in the script as a literal (`repr`), so that no name in it can become code.
+It is made from the templates of rnncli/tasks/scripts. What a template prints is written as a Python literal, whatever
+it is, so that no name of a run, a token or a column can become code; only Code is written as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import ast
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
 
-import torch
 from torch import nn
 
 from rnncli.cells import CoreSpec, core_call, core_source
-from rnncli.nn.crf import Crf
-from rnncli.nn.frontends import OneHot, TokenEmbedding
-from rnncli.nn.heads import NoHead, PerStep, Tied
+from rnncli.errors import RnncliError
+from rnncli.locale import tr
+from rnncli.nn.forecast import SMALLEST_RATIO, SMALLEST_SPREAD
 from rnncli.nn.model import SequenceModel
+from rnncli.nn.ngrams import FACTOR, PRIME, SCALE
 from rnncli.runs.open import Run
-from rnncli.standalone import copied
-from rnncli.tasks import Script
+from rnncli.standalone import Code
+from rnncli.tasks import SCRIPTS, Script
 from rnncli.training.job import cores_of
 
+_IMPORTS = {  # a name that a script uses -> the line that imports it
+    **{name: f"import {name}" for name in ("argparse", "csv", "io", "json", "math", "re", "sys", "unicodedata")},
+    "soundfile": "import soundfile",
+    "torch": "import torch",
+    "np": "import numpy as np",
+    "F": "from torch.nn import functional as F",
+    "nn": "from torch import nn",
+    "Path": "from pathlib import Path",
+    "bisect": "from bisect import bisect",
+    "chain": "from itertools import chain",
+    "groupby": "from itertools import groupby",
+    "islice": "from itertools import islice",
+    "datetime": "from datetime import datetime",
+    "timedelta": "from datetime import timedelta",
+    "load_file": "from safetensors.torch import load_file",
+}
+_HERE = "# imports"
 
-def load_script(run: Run) -> tuple[str, bool]:
-    """(the script, whether it answers inputs by the whole model). Else it runs the recurrent cores, or, where a step
-    cannot do without rnncli, lists the weights. A cell that torch has no module for stands in it as a module."""
-    cores = {path: spec.in_evaluation for path, spec in cores_of(run.model).items()}
+
+class _Lacking(Exception):
+    """A template has no words for a part of the model, or a step of a cell needs rnncli."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """text: of load.py. why_not: why it answers nothing, and only holds the weights; "" where it answers."""
+
+    text: str
+    why_not: str = ""
+
+
+def load_script(run: Run) -> Loading:
+    """The script of a run. Of a task without one it rebuilds the recurrent cores; where a step of a cell cannot do
+    without rnncli, it lists the weights. A cell that torch has no module for stands in it as a module."""
+    specs = {path: spec.in_evaluation for path, spec in cores_of(run.model).items()}
     try:
-        for spec in cores.values():
+        for spec in specs.values():
             _own_source(spec)
     except ValueError:
-        return _weights_script(run, cores), False
-    script = run.task.script(run.config, run.fitted) if _is_plain(run.model) else None
-    return (_cores_script(run, cores), False) if script is None else (_whole_script(run, script), True)
-
-
-def _is_plain(model: nn.Module) -> bool:
-    return (
-        isinstance(model, SequenceModel)
-        and isinstance(model.front, (OneHot, TokenEmbedding))
-        and isinstance(model.head, (PerStep, Tied, NoHead))
-    )
+        foreign = ", ".join(f"{path}: {spec}" for path, spec in specs.items())
+        return Loading(_rendered(run, Script("cores.jinja", {"foreign": foreign}), {}), tr("its cell needs rnncli"))
+    try:
+        script = run.task.script(run.config, run.fitted)
+        if script is not None:
+            return Loading(_rendered(run, script, specs))
+        why = tr("task {name} has no script that answers", name=run.config.task)
+    except RnncliError as error:
+        why = str(error).splitlines()[0]
+    except _Lacking as error:
+        why = tr("{part} has no form as a script", part=error)
+    return Loading(_rendered(run, Script("cores.jinja", {}), specs), why)
 
 
 def module_call(spec: CoreSpec) -> str:
-    """The expression that makes this core with torch alone: `torch.nn.LSTM(32, 128)`."""
+    """The expression that makes this core with torch alone: `nn.LSTM(32, 128)`."""
     if spec.torch_class is None:
         return core_call(spec)
     arguments = [str(spec.input_size), str(spec.hidden_size)]
@@ -57,7 +94,7 @@ def module_call(spec: CoreSpec) -> str:
         arguments.append("bidirectional=True")
     if spec.proj_size:
         arguments.append(f"proj_size={spec.proj_size}")
-    return f"torch.nn.{spec.torch_class.__name__}({', '.join(arguments)})"
+    return f"nn.{spec.torch_class.__name__}({', '.join(arguments)})"
 
 
 def _own_source(spec: CoreSpec) -> tuple[set[str], str]:
@@ -65,107 +102,73 @@ def _own_source(spec: CoreSpec) -> tuple[set[str], str]:
     return core_source(spec) if spec.torch_class is None else (set(), "")
 
 
-def _head(run: Run, imports: Iterable[str], usage: str, about: str, source: str = "") -> str:
-    """source: of what stands between the imports and the rest."""
-    title = repr(f"{about} of {run.recipe.config.task} {run.folder.name}")
-    lines = sorted({"from pathlib import Path", *imports}, key=lambda line: (line.startswith("from"), line))
-    standard = "\n".join(lines)
-    return (
-        f'"""A run exported by rnncli, which this script does not need: python load.py{usage}"""\n\n'
-        + "from __future__ import annotations\n\n"
-        + f"{standard}\n\nimport torch\nfrom safetensors.torch import load_file\n\n"
-        + (f"{source.strip()}\n\n\n" if source else "")
-        + f'ABOUT = {title}\nweights = load_file(Path(__file__).parent / "model.safetensors")\n'
+def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    template = Path(script.template)
+    jinja = Environment(
+        loader=FileSystemLoader([str(template.parent), str(SCRIPTS)] if template.is_absolute() else str(SCRIPTS)),
+        finalize=lambda value: value if isinstance(value, Code) else repr(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    jinja.filters["code"] = Code
+    own = [_own_source(spec) for spec in specs.values()]
+    cells = "".join(dict.fromkeys(text for _, text in own)).strip()
+    values = {
+        **_of_model(run.model, specs),
+        "about": f"The model of {run.config.task} {run.folder.name}",
+        "needs": Code(_listed(["torch", "safetensors", *script.needs])),
+        "imports": Code(_HERE),
+        "cells": Code(f"\n\n{cells}\n" if cells else ""),
+        **script.values,
+    }
+    text = jinja.get_template(template.name).render(values)
+    return text.replace(_HERE, _imports(text, {line for lines, _ in own for line in lines}), 1)
 
 
-def _whole_script(run: Run, script: Script) -> str:
-    """Front end, core and head rebuilt, and the task's own way from a text to an answer."""
-    model = run.model
-    assert isinstance(model, SequenceModel)
-    spec = next(iter(cores_of(model).values())).in_evaluation
-    own_imports, own = _own_source(spec)
-    parts = {"rnn": module_call(spec)}
-    x = "torch.nn.functional.one_hot(ids, SIZE).to(next(net.parameters()))"
-    if isinstance(model.front, TokenEmbedding):
-        parts = {"front": f"torch.nn.Embedding({model.front.num_embeddings}, {model.front.embedding_dim})", **parts}
-        x = 'net["front"](ids)'
-    elif isinstance(model.front, OneHot):
-        x = x.replace("SIZE", str(model.front.num_tokens))
-    if isinstance(model.head, PerStep | Tied):
-        parts["head"] = f"torch.nn.Linear({model.head.in_features}, {model.head.out_features})"
-    made = ", ".join(f'"{name}": {call}' for name, call in parts.items())
-    scores = 'net["head"](output)' if "head" in parts else "output"
-    dtype = "" if next(model.parameters()).dtype == torch.float32 else f".to({next(model.parameters()).dtype})"
-    imports, functions = copied(script.module, script.functions)
-    known = "weights"
-    if isinstance(model.head, Crf):
-        known = "{name: weights[name] for name in net.state_dict()}"
-    elif isinstance(model.head, Tied):  # the table scores the tokens, too
-        known = '{**weights, "head.weight": weights["front.weight"]}'
-    values = "".join(f"{name} = {value!r}\n" for name, value in script.values.items())
-    return (
-        _head(run, {"import sys", "import json", *imports, *own_imports}, " TEXT", "The model", own)
-        + f'''net = torch.nn.ModuleDict({{{made}}}){dtype}.eval()
-net.load_state_dict({known})
-vocab = json.loads((Path(__file__).parent / "vocab.json").read_text("utf-8"))
-{values}
-{functions}
+def _of_model(model: nn.Module, specs: Mapping[str, CoreSpec]) -> dict[str, Any]:
+    """What the templates read of a model."""
 
-def numbers(steps):
-    """The number of each token; of one that training did not know, that of <unk>, where there is one."""
-    number = {{token: i for i, token in enumerate(tokens)}}
-    for token in steps:
-        if token not in number and "<unk>" not in number:
-            raise SystemExit(f"error: {{token!r}} is not among the {{len(tokens)}} known tokens")
-    return [number.get(token, number.get("<unk>")) for token in steps]
+    def lacking(part: str) -> NoReturn:
+        raise _Lacking(part)
+
+    dtype = next(model.parameters()).dtype
+    return {
+        "net": model,
+        "kind": lambda module: type(module).__name__,
+        "core": lambda path: Code(module_call(specs[path])),
+        "spec": specs.__getitem__,
+        "several": lambda path: len(specs[path].states) > 1,
+        "cores": list(specs),
+        "dtype": Code(dtype),
+        "wide": Code(".float()" if dtype.itemsize < 4 else ""),
+        "ngrams": model.ngrams if isinstance(model, SequenceModel) else None,
+        "ngram_factor": FACTOR,
+        "ngram_prime": PRIME,
+        "ngram_scale": SCALE,
+        "smallest_ratio": SMALLEST_RATIO,
+        "smallest_spread": SMALLEST_SPREAD,
+        "carries": False,
+        "lacking": lacking,
+    }
 
 
-@torch.no_grad()
-def run(row, state=None):
-    """Token numbers, and the state before -> scores (T, B=1, C), and the state after."""
-    ids = torch.tensor(row).unsqueeze(1)  # (T, B)
-    output, state = net["rnn"]({x}, state)  # (T, B, D*H)
-    return {scores}, state
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-tokens = {script.tokens}
-text = sys.argv[1] if len(sys.argv) > 1 else {script.sample!r}
-{script.body}
-print(f"input {{text!r}} -> predicted {{predicted!r}}")
-'''
-    )
-
-
-def _cores_script(run: Run, cores: Mapping[str, CoreSpec]) -> str:
-    """A script that rebuilds the recurrent cores and runs each over random numbers."""
-    sources = [_own_source(spec) for spec in cores.values()]
-    imports, own = {line for lines, _ in sources for line in lines}, "".join(dict.fromkeys(text for _, text in sources))
-    made = "\n".join(f"    {path!r}: {module_call(spec)}," for path, spec in cores.items())
-    dtype = next(run.model.parameters()).dtype
-    return (
-        _head(run, imports, "", "The recurrent cores", own)
-        + f"""cores = {{
-{made}
-}}
-for name, core in cores.items():
-    core.to({dtype}).eval()
-    own = {{key.removeprefix(f"{{name}}."): w for key, w in weights.items() if key.startswith(f"{{name}}.")}}
-    core.load_state_dict(own)
-    x = torch.randn(5, 1, core.input_size, dtype={dtype})  # (T, B, I)
-    output, state = core(x)
-    print(name, tuple(output.shape))
-"""
-    )
-
-
-def _weights_script(run: Run, foreign: Mapping[str, CoreSpec]) -> str:
-    """A script that lists the weights by name, for cells that torch has no module for, and no script the step."""
-    cells = repr(", ".join(f"{path}: {spec}" for path, spec in foreign.items()))
-    return (
-        _head(run, (), "", "The weights").replace("import torch\n", "")
-        + f"""LACKS = {cells}  # torch has no module for these
-for name, tensor in weights.items():
-    print(name, tuple(tensor.shape), tensor.dtype)
-"""
-    )
+def _imports(text: str, more: set[str]) -> str:
+    """The lines that import what a script uses, Python's own first."""
+    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    lines = {_IMPORTS[name] for name in used & _IMPORTS.keys()} | more
+    names: dict[str, list[str]] = {}  # "from itertools import" -> chain, islice
+    for line in sorted(lines):
+        start, _, name = line.rpartition(" import ")
+        names.setdefault(f"{start} import" if start else line, []).append(name if start else "")
+    joined = [" ".join([start, ", ".join(of)]).rstrip() for start, of in names.items()]
+    standard = [line for line in joined if line.split()[1].partition(".")[0] in sys.stdlib_module_names]
+    others = [line for line in joined if line not in standard]
+    return "\n\n".join("\n".join(sorted(part, key=lambda line: line.startswith("from"))) for part in (standard, others))

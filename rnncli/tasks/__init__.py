@@ -2,6 +2,7 @@
 recipe's `task:` is the file's name. What a task is: base.py. Tasks never import each other.
 """
 
+from rnncli.tasks.base import SCRIPTS as SCRIPTS
 from rnncli.tasks.base import AnySplits as AnySplits
 from rnncli.tasks.base import AnyTask as AnyTask
 from rnncli.tasks.base import Baseline as Baseline

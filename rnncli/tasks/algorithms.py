@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, Record, Series, Table
+from rnncli.standalone import Code
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -219,13 +221,20 @@ class Algorithms(Task[Config, Fitted, Part]):
     def automaton(self, config: Config) -> Automaton | None:
         return config.data.rule.automaton
 
-    def script(self, config: Config, fitted: Fitted) -> Script | None:
+    def script(self, config: Config, fitted: Fitted) -> Script:
         rule = config.data.rule
-        if not rule.symbols or rule.kind == "number":
-            return None
-        values = {"SYMBOLS": rule.symbols, "ANSWERS": rule.answers, "KIND": rule.kind, "FIXED": rule.fixed}
-        values["WORDS"] = rule.has_words
-        return Script("", (), values, "SYMBOLS", " ".join(rule.symbols[:5]), _BODY)
+        sample = " ".join(rule.symbols[:5]) if rule.symbols else "0.25* 0.5 0.125*"
+        values = {
+            "problem": config.data.problem,
+            "sample": Code(shlex.quote(sample)),
+            "kind_of_answer": rule.kind,
+            "answers": rule.answers,
+            "tokens": rule.symbols,
+            "has_unk": False,
+            "words": rule.has_words,
+            "fixed": rule.fixed,
+        }
+        return Script("algorithms.jinja", values)
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
@@ -241,20 +250,6 @@ class Algorithms(Task[Config, Fitted, Part]):
             answers = made.answers_as_text(config.data, outputs.scores[:, 0])
             last = answers[-1]
             yield Prediction(last if isinstance(last, str) else f"{last:.4f}", {"input": text, "answers": answers})
-
-
-_BODY = """\
-steps = text.split() if WORDS else list("".join(text.split()))
-if FIXED and steps and steps[0] != SYMBOLS[-1]:
-    steps.insert(0, SYMBOLS[-1])  # the sign that a row begins
-predicted = ""
-if steps:
-    scores = run(numbers(steps))[0]
-    last = scores[-1, 0]  # (C,)
-    if KIND == "class":
-        predicted = ANSWERS[last.argmax()]
-    else:
-        predicted = " ".join(answer for answer, score in zip(ANSWERS, last) if score > 0)"""
 
 
 def _loss(config: Config, scores: Tensor, batch: Batch) -> Loss:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from rnncli.errors import UsageError
@@ -157,22 +158,21 @@ class Names:
     answers: Sequence[str] | None = None
 
 
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
 @dataclass(frozen=True)
 class Script:
-    """How an exported script answers a text exactly as `predict` does, with torch alone.
+    """A task's part of an exported script: what `predict` does around the model, with torch and Python alone.
 
-    module, functions: what it uses of one of our modules that needs only Python's own library; their source is copied.
-    values: name -> what stands in the script as a literal. tokens: the expression for the list of tokens; `vocab` is
-    what vocab.json holds. sample: the text of a call without one. body: lines that make `predicted`, a text, of
-    `text`; they call numbers(tokens) -> numbers, and run(numbers, state) -> scores (T, B=1, C), state.
+    template: a Jinja file in SCRIPTS, or the path of one's own, which extends text.jinja or files.jinja there and fills
+    their blocks. values: what it reads besides the model (`net`, `core` ..., rnncli/runs/load_script.py); `{{ name }}`
+    writes a value as a Python literal, and Code as it is. needs: packages besides torch and safetensors.
     """
 
-    module: str
-    functions: Sequence[str]
+    template: str | Path
     values: Mapping[str, Any]
-    tokens: str
-    sample: str
-    body: str
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         return "text"
 
     def script(self, config: ConfigT, fitted: FittedT) -> Script | None:
-        """Of an exported model of tokens with scores at every step; None: the script shows the weights alone."""
+        """How an exported script answers; None: it holds the weights alone. Raises RnncliError: why it cannot."""
         return None
 
     def fitted_from_json(self, config: ConfigT, value: Json, *, where: str = "") -> FittedT:

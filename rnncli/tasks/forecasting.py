@@ -24,6 +24,7 @@ from rnncli.tasks.base import (
     Metrics,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Suited,
     Task,
@@ -262,6 +263,15 @@ class Forecasting(Task[Config, Fitted, Part]):
         of = (offset[:, None] - (mean / std)[None]).abs().sum(2).argmin(1)
         return scores.double() * std[of] + mean[of]
 
+    def script(self, config: Config, fitted: Fitted) -> Script:
+        """Of the run's own file, which must be there: how it is cut, and how its dates are written."""
+        from rnncli.tasks.inputs.series_script import table_values
+
+        bounds, targets = config.model.interval > 0, fitted.columns[: fitted.targets]
+        values = {"relative": config.model.relative, "bounds": bounds, "targets": fitted.targets}
+        names = _heading(targets, ["forecast", *(["lower", "upper"] if bounds else [])])
+        return Script("forecasting.jinja", {**values, **table_values(config.data, names)})
+
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
@@ -340,6 +350,15 @@ def _loss(config: Config, answer: Answer, targets: Tensor | None) -> Loss:
     return Loss(error.sum(), int(known.sum()))
 
 
+def _heading(names: Sequence[str], kinds: Iterable[str]) -> list[str]:
+    """The columns of a forecast. kinds: forecast, lower, upper."""
+    return [
+        name if kind == "forecast" else kind if len(names) == 1 else f"{name}_{kind}"
+        for kind in kinds
+        for name in names
+    ]
+
+
 def _prediction(
     data: Data,
     path: str,
@@ -349,11 +368,7 @@ def _prediction(
     notes: list[str],
 ) -> Prediction:
     """units: forecast, lower, upper -> for each series, horizon lists of N numbers."""
-    heading = [
-        name if kind == "forecast" else kind if len(names) == 1 else f"{name}_{kind}"
-        for kind in units
-        for name in names
-    ]
+    heading = _heading(names, units)
     dates = [[one.date(len(one) + k) for k in range(data.horizon)] for one in series]
     rows = [
         (one.id, date, [x for kind in units for x in units[kind][s][k]])

@@ -33,7 +33,7 @@ from rnncli.tasks.base import (
 )
 from rnncli.tasks.inputs import stream, suits
 from rnncli.tasks.inputs.stream import Data, Fitted, Part
-from rnncli.tasks.inputs.tokens import idle_embedding, not_known, sample_text, token_front
+from rnncli.tasks.inputs.tokens import idle_embedding, not_known, number_values, token_front, token_values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -245,13 +245,14 @@ class LanguageModel(Task[Config, Fitted, Part]):
     def script(self, config: Config, fitted: Fitted) -> Script:
         sample = config.train.sample
         values = {
-            "KIND": fitted.kind,
-            "LENGTH": sample.length,
-            "TEMPERATURE": sample.temperature,
-            "SEED": config.train.seed,
+            **token_values(fitted.kind, newlines=True),
+            **number_values(fitted.tokens),
+            "start": _start(fitted.tokens),
+            "length": sample.length,
+            "temperature": sample.temperature,
+            "seed": config.train.seed,
         }
-        text = sample_text(fitted.tokens, fitted.kind)
-        return Script("rnncli.data.vocab", ["tokenize", "join"], values, 'vocab["tokens"]["tokens"]', text, _BODY)
+        return Script("language_model.jinja", values)
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
@@ -283,24 +284,6 @@ class LanguageModel(Task[Config, Fitted, Part]):
             yield Prediction(shown, {"prompt": prompt, "text": text}, notes)
 
 
-_BODY = """\
-steps = tokenize(text, KIND, newlines=True)
-ids = numbers(steps or ([token for token in ("\\n", " ") if token in tokens] or tokens[-1:])[:1])
-generator, written, state = torch.Generator().manual_seed(SEED), [], None
-for _ in range(LENGTH):
-    scores, state = run(ids, state)
-    chances = scores[-1, 0].float()  # (V,)
-    if "<unk>" in tokens:
-        chances[tokens.index("<unk>")] = -torch.inf
-    if TEMPERATURE == 0:
-        ids = [int(chances.argmax())]
-    else:
-        ids = [int(torch.multinomial((chances / TEMPERATURE).softmax(0), 1, generator=generator))]
-    written.append(tokens[ids[0]])
-before = steps[-1] if steps and not text[-1].isspace() else "\\n"
-predicted = text + join(written, KIND, before)"""
-
-
 def _learning(model: nn.Module) -> nn.Module:
     """A copy that is as in evaluation and gives gradients: cuDNN has them of a core in training mode alone."""
     from copy import deepcopy
@@ -326,6 +309,11 @@ def _as_metrics(nats: float, part: Part) -> Metrics:
     return {"loss": nats, "perplexity": exp(min(nats, 700.0)), "bits": nats / log(2) * tokens_per_character}
 
 
+def _start(vocab: Vocab) -> list[str]:
+    """What is read in place of an empty prompt."""
+    return ([token for token in ("\n", " ") if token in vocab] or [vocab.tokens[-1]])[:1]
+
+
 def write(
     model: nn.Module,
     vocab: Vocab,
@@ -349,7 +337,7 @@ def write(
     generator = torch.Generator().manual_seed(seed)
     device = device_of(model)
     start = tokenize(prompt, kind, newlines=True)
-    ids = vocab.encode(start or ([token for token in ("\n", " ") if token in vocab] or [vocab.tokens[-1]])[:1])
+    ids = vocab.encode(start or _start(vocab))
     unknown = vocab.id(UNK) if UNK in vocab else None
     written: list[str] = []
     before = start[-1] if start and not prompt[-1].isspace() else "\n"  # the token that the next piece goes on from

@@ -20,6 +20,7 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Task,
 )
@@ -171,6 +172,9 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         self, config: ConfigT, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
     ) -> list[Record]:
         return self.input(config).pictures(splits.part(part))
+
+    def script(self, config: ConfigT, fitted: LabelledFitted) -> Script:
+        return self.input(config).script(fitted)
 
     def predict(
         self,

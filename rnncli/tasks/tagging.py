@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from rnncli.baselines.most_frequent import most_frequent_of_each
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.columns import Columns
-from rnncli.data.conllu import Broken
+from rnncli.data.conllu import FIELDS, Broken, check_field
 from rnncli.data.pictures import confusion
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
@@ -36,7 +36,7 @@ from rnncli.tasks.entities import OUTSIDE, Found, are_entity_tags
 from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
-from rnncli.tasks.inputs.tokens import not_known, sample_text
+from rnncli.tasks.inputs.tokens import not_known, number_values, token_values
 from rnncli.tasks.tag_tables import SHOWN, by_entity, by_tag, one_row
 from rnncli.tasks.tagger import Model, build, start_from_file
 
@@ -258,11 +258,7 @@ class Tagging(Task[Config, Fitted, Part]):
             yield Prediction(shown, {"input": text, **json}, notes)
 
     def script(self, config: Config, fitted: Fitted) -> Script:
-        text = sample_text(fitted.tokens, fitted.kind)
-        body = _BODY if config.model.head != "crf" else _VITERBI + _BODY.replace(_ARGMAX, "best(scores[:, 0])")
-        return Script(
-            "rnncli.data.vocab", ["tokenize", "join"], {"KIND": fitted.kind}, 'vocab["tokens"]["tokens"]', text, body
-        )
+        return Script("tagging.jinja", _script_values(fitted))
 
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
@@ -289,33 +285,20 @@ def _columns(fitted: Fitted) -> Columns | None:
     return TWO if fitted.format == "tsv" and fitted.columns is None else fitted.columns
 
 
-_ARGMAX = "scores[:, 0].float().argmax(1)"
-_BODY = f"""\
-steps = tokenize(text, KIND)
-scores = run(numbers(steps))[0] if steps else torch.zeros(0, 1, len(vocab["labels"]["tokens"]))
-found = [vocab["labels"]["tokens"][i] for i in {_ARGMAX}]  # at every step
-if vocab["format"] == "pairs":
-    predicted = join(found, KIND)
-else:
-    predicted = " ".join(f"{{token}}/{{tag}}" for token, tag in zip(steps, found))"""
-_VITERBI = """\
-def best(scores):
-    \"\"\"The likeliest labels of the row as a whole. scores: (T, C).\"\"\"
-    scores = scores if scores.dtype == torch.float64 else scores.float()
-    step, start, end = (weights[f"head.{name}"].to(scores) for name in ("transitions", "start", "end"))
-    value, came = 0, []  # (C,); from which label, for each step but the first
-    for t, row in enumerate(scores):
-        if t:
-            top, origin = (value.unsqueeze(1) + step).max(0)
-            came.append(origin)
-        value = (top if t else start) + row
-    path = [int((value + end).argmax())] if len(scores) else []
-    for origin in reversed(came):
-        path.append(int(origin[path[-1]]))
-    return path[::-1]
-
-
-"""
+def _script_values(fitted: Fitted) -> dict[str, Any]:
+    """What tagging.jinja reads."""
+    forms = {"pairs": "", "conllu": "CoNLL-U", "tsv": "a file of columns"}
+    tag = check_field(fitted.tag or "upos") if fitted.format == "conllu" else ""
+    return {
+        **token_values(fitted.kind),
+        **number_values(fitted.tokens),
+        "format": fitted.format,
+        "file_form": forms[fitted.format],
+        "columns": _columns(fitted),
+        "tag": tag,
+        "field_place": FIELDS.index(tag) if tag in FIELDS else None,
+        "word_place": 0 if fitted.format == "tsv" else FIELDS.index("form"),
+    }
 
 
 def _loss(model: nn.Module, outputs: Outputs, batch: Batch) -> Loss:

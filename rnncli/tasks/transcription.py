@@ -31,6 +31,7 @@ from rnncli.tasks.base import (
     Names,
     Prediction,
     PredictOptions,
+    Script,
     Splits,
     Suited,
     Task,
@@ -38,6 +39,7 @@ from rnncli.tasks.base import (
 from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sound import LogMelSettings, SpokenData, read_clips, read_new_clips, suggest_speech
 from rnncli.tasks.inputs.sources import sources, split_rows
+from rnncli.tasks.inputs.tokens import token_values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -257,6 +259,10 @@ class Transcription(Task[Config, Fitted, Part]):
             spectrogram(rows.rows[0], rows.rows.features.settings.hop / 1000),
             ColouredText("heard", heard, chances.tolist(), 0.0, 1.0, title, separator),
         ]
+
+    def script(self, config: Config, fitted: Fitted) -> Script:
+        values = {**fitted.features.script_values(), **token_values(fitted.kind)}
+        return Script("transcription.jinja", values, ["soundfile"])
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions

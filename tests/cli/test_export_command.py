@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import os
 import re
 import runpy
@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 import rnncli
 from rnncli.data.batch import Batch
 from rnncli.runs.export import export
-from rnncli.runs.open import open_run
+from rnncli.runs.open import Run, open_run
 from rnncli.standalone import copied
-from rnncli.tasks import PredictOptions
+from rnncli.tasks import PredictOptions, load_recipe
 from tests import warm
 from tests.fixture_types import Typed
 
@@ -42,10 +42,10 @@ except ModuleNotFoundError:
 """
 
 
-def run_without_rnncli(folder: Path, *arguments: str, after: str = "") -> str:
-    script = (folder / "load.py").read_text("utf-8").replace("__file__", repr(str(folder / "load.py"))) + after
+def run_without_rnncli(folder: Path, *arguments: str) -> str:
+    script = (folder / "load.py").read_text("utf-8").replace("__file__", repr(str(folder / "load.py")))
     future = "from __future__ import annotations\n"
-    script = (future if future in script else "") + BLOCK + script.replace(future, "")
+    script = future + BLOCK + script.replace(future, "")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     found = subprocess.run(
         [warm.python(), "-I", "-W", "error", "-c", script, *arguments],
@@ -55,125 +55,48 @@ def run_without_rnncli(folder: Path, *arguments: str, after: str = "") -> str:
     return found.stdout
 
 
-SCORES = "\nimport json\nprint(json.dumps(scores[:, 0].tolist()))"
-
-
-@pytest.mark.parametrize(
-    ("sets", "keys"),
-    [
-        ([], {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head.weight", "head.bias"}),
-        (
-            ["model.cell=lstm", "model.num_layers=2", "model.bidirectional=true", "model.input=embedding",
-             "model.bias=false", "model.proj_size=2", "train.dtype=float64"],
-            {f"rnn.weight_{part}_l{layer}{end}" for part in ("ih", "hh", "hr") for layer in (0, 1)
-             for end in ("", "_reverse")} | {"front.weight", "head.weight", "head.bias"},
-        ),
-        (["model.nonlinearity=relu", "model.head=none", "model.engine=loop"],
-         {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"}),
-    ],
-    ids=["rnn", "lstm", "no head"],
-)  # fmt: skip
-def test_the_script_gives_the_same_scores_without_rnncli(tmp_path: Path, sets: list[str], keys: set[str]) -> None:
-    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=(*sets, "train.control=false", "train.epochs=20"))
-    done = export(run, str(tmp_path / "out"))
-    assert done.whole
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["load.py", "model.safetensors", "vocab.json"]
-    assert load_file(tmp_path / "out" / "model.safetensors").keys() == keys
-    answer, scores = run_without_rnncli(tmp_path / "out", "hello", after=SCORES).splitlines()
-    with torch.no_grad():
-        wanted = run.model(run.task.encode(run.config, run.fitted, ["hello"])).scores[:, 0]
-    torch.testing.assert_close(torch.tensor(json.loads(scores), dtype=wanted.dtype), wanted, rtol=0, atol=1e-6)
-    (predicted,) = run.task.predict(run.config, run.model, run.fitted, ["hello"], PredictOptions())
-    assert answer == f"input 'hello' -> predicted {predicted.text!r}"
-
-
-def test_words_and_a_default_text(tmp_path: Path) -> None:
-    text = tmp_path / "text.txt"
-    text.write_text("the cat sat on the mat and the dog ran\n" * 60)
-    sets = (f"data.path={text}", "data.tokens=words", "data.min_count=70", "data.window=8", "train.batch_size=4",
-            "train.epochs=1", "train.sample.length=0")  # fmt: skip
-    run = rnncli.train("language-model", out=str(tmp_path / "run"), sets=sets)
-    export(run, str(tmp_path / "out"))
-    assert run_without_rnncli(tmp_path / "out").strip()
-    _, predicted = run_without_rnncli(tmp_path / "out", "the unicorn the").split(" -> predicted ")
-    assert len(predicted.split()) == 3
-
-
-PROSE = "A zebra! " + "The cat doesn't sit on the mat; the dog (a big one) ran to Paris, and 3 people don't.\n" * 30
-TAGGED = "the\tD\ndog\tN\ndon\tA\n'\tP\nt\tT\nrun\tV\n\n"
-WHOLE = ("data.min_count=1", "data.split.test=0", "data.split.validation=0")
 QUICK = ("train.max_steps=3", "train.control=false")
-WORDS = ("the dog don't run", "don't", "a unicorn, ran!", "", " ")
-# What is trained on -> recipe, settings, the texts that are then asked.
-ANSWERING: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "pairs": ("hello", (), ("hello", "oll", "")),
-    "pairs of words": ("hello", ("data.pairs=[[do not run, A B C]]", "data.tokens=words"), ("run do not", "not")),
-    "sentences": ("pos-tagging", ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding"), WORDS),
-    "sentences with a CRF": (
-        "pos-tagging",
-        ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=embedding", "model.head=crf", "train.lr=0.5"),
-        WORDS,
-    ),
-    "in float64": (
-        "pos-tagging",
-        ("data.path={folder}/tagged.tsv", *WHOLE, "model.input=one-hot", "train.dtype=float64"),
-        WORDS,
-    ),
-    "characters": ("language-model", ("data.path={folder}/prose.txt",), ("the cat", "", "d\n")),
-    "words": (
-        "word-language-model",
-        ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=40"),
-        WORDS,
-    ),
-    "tied weights": (
-        "word-language-model",
-        ("data.path={folder}/prose.txt", "data.min_count=3", "train.sample.length=20", "model.tie_weights=true",
-         "model.embedding_size=8", "model.cell=gru"),
-        WORDS[:2],
-    ),
-    "words without <unk>": (
-        "word-language-model",
-        ("data.path={folder}/prose.txt", "data.min_count=1", "train.sample.temperature=0"),
-        ("The dog", "don't"),
-    ),
-    "class": ("parity", (), ("1 0 1 1", "0110", "")),
-    "symbols that are words": ("parity", ("data.problem=s3",), ("231 213 321", "")),
-    "set": ("counting", (), ("a a b", "aab", "")),
-    "made up by rule": ("memory-copy", ("data.test_lengths=[10]", "data.max_length=10"), ("a b",)),
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("case", ANSWERING)
-def test_the_script_answers_exactly_as_predict(
-    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The script is run in this process; that it imports nothing of rnncli is read off it."""
-    recipe, sets, texts = ANSWERING[case]
-    (tmp_path / "prose.txt").write_text(PROSE, encoding="utf-8")
-    (tmp_path / "tagged.tsv").write_text(TAGGED * 3, encoding="utf-8")
-    filled = tuple(one.replace("{folder}", str(tmp_path)) for one in sets)
-    small = ("model.hidden_size=8", "data.window=8", "train.batch_size=4") if "language-model" in recipe else ()
-    run = rnncli.train(recipe, out=str(tmp_path / "run"), sets=(*QUICK, *small, *filled))
-    assert export(run, str(tmp_path / "out")).whole
-    script = tmp_path / "out" / "load.py"
-    roots = {name.partition(".")[0] for name in re.findall(r"^(?:from|import) (\S+)", script.read_text("utf-8"), re.M)}
+def test_a_trained_run_answers_in_a_process_without_rnncli(tmp_path: Path) -> None:
+    """Weights have torch's names, in the dtype of the run; nothing but torch and safetensors is imported."""
+    sets = ("model.cell=lstm", "model.num_layers=2", "model.bidirectional=true", "model.input=embedding",
+            "model.bias=false", "model.proj_size=2", "train.dtype=float64", *QUICK)  # fmt: skip
+    run = rnncli.train("hello", out=str(tmp_path / "run"), sets=sets)
+    done = export(run, str(tmp_path / "out"))
+    assert done.why_not == ""
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(done.files)
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert weights.keys() == {
+        f"rnn.weight_{part}_l{layer}{end}"
+        for part in ("ih", "hh", "hr")
+        for layer in (0, 1)
+        for end in ("", "_reverse")
+    } | {"front.weight", "head.weight", "head.bias"}
+    assert {weight.dtype for weight in weights.values()} == {torch.float64}
+    (wanted,) = run.task.predict(run.config, run.model, run.fitted, ["hello"], PredictOptions())
+    assert run_without_rnncli(tmp_path / "out", "hello") == wanted.text + "\n"
+    source = (tmp_path / "out" / "load.py").read_text("utf-8")
+    roots = {name.partition(".")[0] for name in re.findall(r"^(?:from|import) (\S+)", source, re.M)}
     assert roots - sys.stdlib_module_names == {"torch", "safetensors"}
-    capsys.readouterr()
-    for text in texts:
-        (*_, wanted) = run.task.predict(run.config, run.model, run.fitted, [text], PredictOptions())
-        monkeypatch.setattr(sys, "argv", ["load.py", text])
-        runpy.run_path(str(script))
-        assert capsys.readouterr().out == f"input {text!r} -> predicted {wanted.text!r}\n"
 
 
-def test_a_token_that_is_not_known_ends_the_script_as_it_ends_predict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def ask(folder: Path, *arguments: str) -> None:
+    """Runs load.py in this process."""
+    before = sys.argv
+    sys.argv = ["load.py", *arguments]
+    try:
+        runpy.run_path(str(folder / "load.py"), run_name="__main__")
+    finally:
+        sys.argv = before
+        torch.set_grad_enabled(True)
+
+
+def test_a_token_that_is_not_known_ends_the_script_as_it_ends_predict(tmp_path: Path) -> None:
     run = rnncli.train("hello", out=str(tmp_path / "run"), sets=QUICK)
     export(run, str(tmp_path / "out"))
-    monkeypatch.setattr(sys, "argv", ["load.py", "hey"])
     with pytest.raises(SystemExit, match="error: 'y' is not among the 4 known tokens"):
-        runpy.run_path(str(tmp_path / "out" / "load.py"))
+        ask(tmp_path / "out", "hey")
 
 
 def test_what_a_script_cannot_carry_along_is_not_copied() -> None:
@@ -185,31 +108,42 @@ def test_what_a_script_cannot_carry_along_is_not_copied() -> None:
 HOSTILE = ['''x""";print("PWNED");"""''', "x'+print('PWNED')+'", "a\\Nb", "a\nprint('PWNED')\n#"]
 
 
-@pytest.mark.parametrize("recipe", ["hello", "pos-tagging", "feedforward"])
-def test_a_name_never_becomes_code(
-    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """All three kinds of scripts, from folders whose names would end a docstring, a string, a comment."""
-    cell = ("model.cell=feedforward",) if recipe == "feedforward" else ()
-    first = rnncli.train(recipe if not cell else "hello", out=str(tmp_path / "run"), sets=(*QUICK, *cell))
+@pytest.mark.parametrize("recipe", ["hello", "translation"])
+def test_a_name_never_becomes_code(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts that answer and those that hold the weights, from folders whose names would end a docstring, a string, a
+    comment."""
+    small = ("model.hidden_size=4",) if recipe == "translation" else ()
+    first = rnncli.train(recipe, out=str(tmp_path / "run"), sets=(*QUICK, *small))
     for number, name in enumerate(HOSTILE):
         shutil.copytree(first.folder, tmp_path / name)
         out = tmp_path / f"out{number}"
         export(open_run(tmp_path / name), str(out))
         capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["load.py"])
-        runpy.run_path(str(out / "load.py"))
-        assert "PWNED" not in capsys.readouterr().out
+        ask(out, *(["hello"] if recipe == "hello" else []))
+        assert capsys.readouterr().out
+        assert "\nprint('PWNED')" not in (out / "load.py").read_text("utf-8")
 
 
-def test_a_model_of_several_parts_exports_its_cores(tmp_path: Path) -> None:
-    run = rnncli.train("pos-tagging", out=str(tmp_path / "run"), sets=("train.max_steps=2", "train.control=false"))
-    done = export(run, str(tmp_path / "out"))
-    assert not done.whole
-    assert run_without_rnncli(tmp_path / "out") == "characters (5, 1, 64)\nrnn (5, 1, 128)\n"
-    weights = load_file(tmp_path / "out" / "model.safetensors")
-    core = torch.nn.LSTM(16, 32, bidirectional=True)
-    core.load_state_dict({k.removeprefix("characters."): v for k, v in weights.items() if k.startswith("characters.")})
+def test_names_of_columns_labels_and_symbols_never_become_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(HOSTILE):
+        table = tmp_path / f"{number}.csv"
+        cells = [[name, "label"], *([name, f"{label}{name}"] for label in "ab" for _ in range(4))]
+        with open(table, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(cells)
+        data = {"path": str(table), "text": name, "label": "label", "split": {"validation": 0, "test": 0}}
+        model = {"cell": "rnn", "hidden_size": 2}
+        recipe = load_recipe({"task": "classification", "data": data, "model": model, "train": {}})
+        splits = recipe.task.read(recipe.config)
+        net = recipe.task.build(recipe.config, splits.fitted).eval()
+        out = tmp_path / f"out{number}"
+        assert export(Run(tmp_path / name.replace("/", " "), recipe, splits.fitted, net), str(out)).why_not == ""
+        capsys.readouterr()
+        ask(out, "--file", str(table))
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) >= 8
+        assert "PWNED" not in {line.strip() for line in said}
 
 
 def test_the_command(typed: Typed) -> None:
@@ -231,9 +165,7 @@ def test_a_cell_that_torch_lacks_is_exported_by_name(typed: Typed) -> None:
     assert "torch has no module" in err
     assert not Path("out").exists()
     assert typed("export", "last", "out")[0] == 0
-    said = run_without_rnncli(Path("out").absolute(), "hello")
-    predicted = said.rpartition("predicted ")[2].strip().strip("'")
-    assert predicted in typed("predict", "last", "hello")[1]
+    assert run_without_rnncli(Path("out").absolute(), "hello") == typed("predict", "last", "hello")[1]
     assert "torch has no module" in Path("out/load.py").read_text("utf-8")
 
 

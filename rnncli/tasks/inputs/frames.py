@@ -22,7 +22,8 @@ from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.records import Column, Entry, Json, Message, Record, Table
-from rnncli.tasks.base import Splits
+from rnncli.standalone import Code
+from rnncli.tasks.base import Script, Splits
 from rnncli.tasks.inputs.labelled import Given, LabelledFitted, LabelledInput, LabelledPart, log_probs
 from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
 from rnncli.tasks.labels import known_rows, label_vocab
@@ -179,6 +180,20 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         import torch
 
         return Batch(*pad([torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)) for frames in inputs]))
+
+    def script(self, fitted: FrameFitted) -> Script:
+        from rnncli.data.film_files import PICTURES
+
+        values = {
+            "given": "a film",
+            "read": "films.jinja",
+            "about_input": "Which label a film has: a convolutional net looks at each frame, a core at their order.",
+            "steps": Code("Frames (T, height, width, channels)"),
+            "frame": fitted.shape,
+            "picture_endings": PICTURES,
+            "forms": [fitted.shape, fitted.shape[:2]] if fitted.shape[2] == 1 else [fitted.shape],
+        }
+        return Script("labelled_files.jinja", values, ["numpy", "pillow (for folders of pictures)"])
 
     def front(self, fitted: FrameFitted) -> tuple[nn.Module, int]:
         from rnncli.nn.frontends import ConvFrames

@@ -12,7 +12,7 @@ from rnncli.data.vocab import Vocab
 from rnncli.locale import tr
 from rnncli.recipe import TrainSection
 from rnncli.records import Column, Entry, Json, Record, Table
-from rnncli.tasks.base import FittedState, InputKind, Splits
+from rnncli.tasks.base import FittedState, InputKind, Script, Splits
 from rnncli.tasks.inputs.sources import RowsT
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ class LabelledInput(ABC, Generic[FittedT, RowsT]):
     @abstractmethod
     def example(self, model: nn.Module, fitted: FittedT, part: LabelledPart[RowsT]) -> list[Record]:
         """The first row of the part, read so far and answered after some of its steps."""
+
+    @abstractmethod
+    def script(self, fitted: FittedT) -> Script:
+        """As Task has it."""
 
     def pictures(self, part: LabelledPart[RowsT]) -> list[Record]:
         """The first row of the part, where a web page can show it."""

@@ -20,7 +20,8 @@ from rnncli.files import as_cell, shown
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, Section, TrainSection
 from rnncli.records import Json, Record
-from rnncli.tasks.base import Splits
+from rnncli.standalone import Code
+from rnncli.tasks.base import Script, Splits
 from rnncli.tasks.inputs.augmented import AugmentSection
 from rnncli.tasks.inputs.labelled import (
     SHOWN_PREFIXES,
@@ -124,6 +125,11 @@ class LogMelSettings:
         from rnncli.data.features import LogMel
 
         return LogMel(self.rate, self.mels, self.window, self.hop)
+
+    def script_values(self) -> dict[str, int]:
+        """What log_mel.jinja reads, for an exported script."""
+        width, hop = self.log_mel().samples
+        return {"rate": self.rate, "mels": self.mels, "width": width, "hop": hop}
 
 
 @dataclass(frozen=True)
@@ -250,6 +256,16 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
 
     def given(self, fitted: SoundFitted, text: str) -> Iterator[Given]:
         yield Given(shown(text), as_cell(text), fitted.features.log_mel().of_file(text))
+
+    def script(self, fitted: SoundFitted) -> Script:
+        values = {
+            **fitted.features.script_values(),
+            "given": "a sound file",
+            "read": "sound.jinja",
+            "about_input": "What is heard in a sound file: log-mel frames in, one label out.",
+            "steps": Code("Log-mel frames (T, F)"),
+        }
+        return Script("labelled_files.jinja", values, ["soundfile"])
 
     def front(self, fitted: SoundFitted) -> tuple[nn.Module, int]:
         from rnncli.nn.frontends import ConvSubsampling

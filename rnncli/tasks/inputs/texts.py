@@ -27,7 +27,7 @@ from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, TrainSection
 from rnncli.records import Json, Record
-from rnncli.tasks.base import Splits
+from rnncli.tasks.base import Script, Splits
 from rnncli.tasks.inputs.labelled import (
     SHOWN_PREFIXES,
     Given,
@@ -38,7 +38,7 @@ from rnncli.tasks.inputs.labelled import (
     log_probs,
 )
 from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, parts_in, sources, split_rows
-from rnncli.tasks.inputs.tokens import not_known, token_front
+from rnncli.tasks.inputs.tokens import not_known, number_values, token_front, token_values
 from rnncli.tasks.labels import known_rows, label_vocab
 
 if TYPE_CHECKING:
@@ -248,6 +248,20 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         else:
             return lines, ""
         return texts, tr("read as a table: the texts of its column {name}", name=repr(data.text)) if table else ""
+
+    def script(self, fitted: TextFitted) -> Script:
+        """A table's texts are found as `texts_of` finds them."""
+        data, numbered = self.data, str(self.data.text).isdecimal() and str(self.data.label).isdecimal()
+        known = data.classes or {label: label for label in fitted.labels.tokens}
+        values = {
+            **token_values(data.tokens),
+            **number_values(fitted.tokens),
+            "max_length": data.max_length,
+            "column": str(data.text) if data.header else int(data.text) if numbered else None,
+            "label_place": None if data.header or not numbered else int(data.label),
+            "known_labels": sorted(label for label, name in known.items() if name in fitted.labels),
+        }
+        return Script("labelled_texts.jinja", values)
 
     def front(self, fitted: TextFitted) -> tuple[nn.Module, int]:
         return token_front(self.front_kind, len(fitted.tokens), self.embedding_size)

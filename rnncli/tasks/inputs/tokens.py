@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnncli.data.source import name_of
-from rnncli.data.vocab import Kind, Vocab, join
+from rnncli.data.vocab import JOINERS, SIGN, UNK, Kind, Vocab, glued, join
 from rnncli.locale import tr
+from rnncli.standalone import Code
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +52,20 @@ def not_known(vocab: Vocab, tokens: Iterable[str]) -> list[str]:
     """A note on the tokens that the vocabulary lacks, none where it has all."""
     unknown = vocab.unknown(tokens)
     return [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
+
+
+def token_values(kind: Kind, *, newlines: bool = False) -> dict[str, Any]:
+    """What tokenize.jinja and join.jinja read, for an exported script. newlines: line ends are tokens."""
+    before, after = ("".join(sorted(tokens)) for tokens in glued(kind))
+    return {
+        "token_kind": kind, "newlines": newlines, "joiners": JOINERS, "sign": SIGN,
+        "glued_before": before, "glued_after": after,
+    }  # fmt: skip
+
+
+def number_values(vocab: Vocab, expression: str = 'LEARNED["tokens"]["tokens"]') -> dict[str, Any]:
+    """What numbers.jinja reads. expression: of the list of tokens in the script."""
+    return {"tokens": Code(expression), "has_unk": UNK in vocab}
 
 
 def sample_text(vocab: Vocab, kind: Kind) -> str:
