@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnncli.data.source import name_of
-from rnncli.data.vocab import JOINERS, SIGN, UNK, Kind, Vocab, glued, join
+from rnncli.data.vocab import JOINERS, SIGN, UNK, Kind, Vocab, glued
 from rnncli.locale import tr
 from rnncli.standalone import Code
 
@@ -66,9 +66,3 @@ def token_values(kind: Kind, *, newlines: bool = False) -> dict[str, Any]:
 def number_values(vocab: Vocab, expression: str = 'LEARNED["tokens"]["tokens"]') -> dict[str, Any]:
     """What numbers.jinja reads. expression: of the list of tokens in the script."""
     return {"tokens": Code(expression), "has_unk": UNK in vocab}
-
-
-def sample_text(vocab: Vocab, kind: Kind) -> str:
-    """A short text of tokens that the vocabulary has."""
-    known = [token for token in vocab.tokens if not token.startswith("<") and not token.isspace()]
-    return join(known[:5], kind).strip()
