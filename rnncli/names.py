@@ -107,6 +107,7 @@ CELLS: Registry[CellFacts] = Registry("rnncli.cells", _cell)
 CONTROL = "feedforward"  # the cell without memory that `train.control` compares with
 NONLINEARITIES = ("tanh", "relu", "none")
 ENGINES: Registry[ModuleType] = Registry("rnncli.nn.engines", lambda module: module)  # beside auto
+LOGGERS: Registry[ModuleType] = Registry("rnncli.loggers", lambda module: module)
 ENGINE_ALIASES = {"cell": "loop", "scan": "bptt"}  # what 0.1 called them
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "float64", "bfloat16")

@@ -94,6 +94,12 @@ def _words(words: list[str], context: Context, incomplete: str) -> Offers:
     yield from ((word, "") for word in words)
 
 
+def _loggers(context: Context, incomplete: str) -> Offers:
+    from rnncli.names import LOGGERS
+
+    yield from ((name, "") for name in LOGGERS)
+
+
 def _cells(context: Context, incomplete: str) -> Offers:
     """Every cell, one after the other where commas separate several."""
     from rnncli.names import CELLS
@@ -201,6 +207,7 @@ _OFFERS: dict[str, Callable[[Context, str], Offers]] = {
     "RUN": _runs,
     "VIEW": _views,
     "CELL": _cells,
+    "LOGGER": _loggers,
     "PATH": _data,
     "KEY=VALUE": _keys,
     "KEY=A,B": _keys,

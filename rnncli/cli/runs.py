@@ -1,4 +1,5 @@
-"""`rnncli runs`: what was trained here, and how runs differ. Reads files only; no torch."""
+"""`rnncli runs`: what was trained here, how runs differ, and their results for other tools. Listing and comparing read
+files only; no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from typing import Annotated
 import typer
 
 from rnncli.cli.deliver import AsJson, Full, Save, deliver
+from rnncli.locale import tr
 
-app = typer.Typer(help="List and compare runs.", no_args_is_help=False)
+app = typer.Typer(help="List, compare and export runs.", no_args_is_help=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -53,3 +55,36 @@ def compare(
 
     read = [read_run(find_run(name)) for name in runs]
     deliver(lambda: compare_page(read), json=json, save=save, full=full)
+
+
+@app.command()
+def export(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, names under runs/, or last.")],
+    to: Annotated[str, typer.Option("--to", metavar="LOGGER", help="Tool to export to, such as tensorboard.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for the files of all runs. [default: each run's own]"),
+    ] = None,
+) -> None:
+    """Export runs to another tool: curves, settings, texts and hidden states, as train.log does during training."""
+    from rnncli.cli.live import waiting
+    from rnncli.cli.out import note, put
+    from rnncli.runs.folder import find_run
+    from rnncli.runs.listing import short_names
+
+    folders = [find_run(name) for name in runs]
+    places = [None if out is None else out / name for name in short_names(folders)]
+    with waiting(tr("loading torch ...")):
+        from rnncli.loggers import LOGGERS
+        from rnncli.runs.logs import export_log, require_logger
+
+    require_logger(to)
+    for folder, place in zip(folders, places, strict=True):
+        with waiting(tr("exporting {run} ...", run=folder)):
+            notes = export_log(folder, to, place)
+        put(tr("exported {run} to {place}", run=folder, place=to if place is None else place))
+        for text in notes:
+            note(f"{folder}: {text}")
+    command = LOGGERS[to].command(out or Path(os.path.commonpath([folder.parent for folder in folders])))
+    if command:
+        put(tr("next") + f"  {command}")

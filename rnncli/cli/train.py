@@ -93,6 +93,7 @@ def train(
             "train.max_steps": ("--fast-dev-run", 2),
             "train.control": ("--fast-dev-run", False),
             "train.compare": ("--fast-dev-run", []),
+            "train.log": ("--fast-dev-run", []),
             "train.schedule": ("--fast-dev-run", "none"),
         }
     if recipe and resume:
@@ -287,14 +288,14 @@ def _run(
         assert folder is not None
         if json:
             lines = JsonLines(job)
-            outcome = run_training(job, folder, lines, resume=resume)
+            outcome = run_training(job, folder, lines, resume=resume, say=tell)
             lines.write({**outcome.to_json(), **({} if kept else {"run": None})})
             return
         if not settings.quiet:
             render.show(header(job), file=sys.stderr, ascii=settings.ascii)
         with LiveProgress(ascii=settings.ascii) as live:
             watching = None if settings.quiet else Lines(job, live)
-            outcome = run_training(job, folder, watching, resume=resume)
+            outcome = run_training(job, folder, watching, resume=resume, say=live.line)
     except StoppedBySignal as stop:
         if job.rank == 0:
             tell(tr("stopped; everything so far is in {run}", run=folder))
@@ -318,6 +319,7 @@ def _run(
 
 def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
     """What the run says of itself, where it was saved, and what to type next."""
+    from rnncli.loggers import LOGGERS
     from rnncli.records import Commands, Message
     from rnncli.runs.folder import typed_run
 
@@ -329,8 +331,9 @@ def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
         *((one.typed(run, folder), str(one.text)) for one in advice if one.command),
         (f"rnncli inspect {run}", tr("look inside it")),
         (f"rnncli predict {run} {_input(job)}", tr("use it on new input")),
+        *((LOGGERS[name].command(folder.parent), tr("what was logged")) for name in job.config.train.loggers()),
     ]
-    return [*words, Message(why), Commands(tr("next"), commands)]
+    return [*words, Message(why), Commands(tr("next"), [one for one in commands if one[0]])]
 
 
 def _input(job: Job) -> str:

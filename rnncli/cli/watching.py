@@ -108,15 +108,13 @@ class JsonLines:
         self.left = False  # whether the reader has
 
     def __call__(self, progress: Progress) -> None:
+        from rnncli.runs.writer import epoch_line
+
         if progress.event != "epoch":
             return
         line: dict[str, Json] = {
             "schema": "rnncli/epoch/1",
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "loss": progress.loss,
-            "lr": progress.lr,
-            self.job.splits.held_out: progress.metrics,
+            **epoch_line(self.job, progress),
             "seconds": progress.seconds,
             "per_second": progress.counted / progress.seconds if progress.seconds else 0.0,
         }

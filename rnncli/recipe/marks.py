@@ -38,7 +38,7 @@ class OneOf:
     misleading: those that are better not written any more."""
 
     known: Callable[[], Collection[str]]
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     misleading: tuple[str, ...] = ()
 
     def choices(self) -> list[str]:

@@ -83,6 +83,7 @@ def _duration(value: object) -> object:
 
 
 CellName = Annotated[str, OneOf(lambda: names.CELLS)]
+LoggerName = Annotated[str, OneOf(lambda: names.LOGGERS)]
 DataPath = Annotated[str, IsPath(), Expected("a path")]
 Seconds = Annotated[
     float,
@@ -257,6 +258,9 @@ class TrainSection(Section):
     compare: list[Annotated[str, OneOf(names.compared_cells)]] = Field(
         [], description="also train the same recipe with these cells, one after the other"
     )
+    log: LoggerName | list[LoggerName] = Field(
+        [], description="also write results for other tools: tensorboard, or a list; each has a folder in the run's"
+    )
     on_nan: Literal["stop", "skip"] = Field("stop", description="on a NaN or infinite loss: stop, or skip the update")
 
     def clashes(self) -> Iterator[Clash]:
@@ -282,6 +286,10 @@ class TrainSection(Section):
     def compared(self) -> list[str]:
         """The cells that are trained beside the recipe's own: those of `compare`, and feedforward for `control`."""
         return list(dict.fromkeys([*self.compare, *([names.CONTROL] if self.control else [])]))
+
+    def loggers(self) -> list[str]:
+        """The names in `log`, each once."""
+        return list(dict.fromkeys([self.log] if isinstance(self.log, str) else self.log))
 
     def optimizer_call(self) -> tuple[str, dict[str, object]]:
         """The class of torch.optim, and every argument for it but the parameters."""

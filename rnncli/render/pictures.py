@@ -6,6 +6,8 @@ import io
 import math
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -95,27 +97,12 @@ def _dark_rules(drawn: str) -> str:
 
 def png(page: Page) -> bytes:
     """Text as on the screen; each Series, HeatMap and Diagram as a plot. Needs matplotlib."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.font_manager import fontManager
-    except ImportError:
-        raise Missing(tr("a .png needs matplotlib"), todo="pip install 'rnncli[plot]'") from None
-
-    known = set(fontManager.get_font_names())
-    chinese = [name for name in CHINESE if name in known]
     panels = _panels(page)
     line, edge = 0.2, 0.25  # inches a line of text takes, and the margin
     heights = [max(len(panel) * line, line) if isinstance(panel, list) else _plot_height(panel) for panel in panels]
     width = WIDTH * 0.092 + 2 * edge
     total = sum(heights) + edge * (len(panels) + 1)
-    figure = Figure(figsize=(width, total), dpi=min(150, 30000 / max(total, width)))  # a picture has at most 2^16 rows
-    FigureCanvasAgg(figure)
-    # Glyphs that no font here has are drawn as boxes; a warning for each would only be noise.
-    with warnings.catch_warnings(), rc_context({"font.family": ["DejaVu Sans", *chinese]}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="findfont")
+    with _figure(width, total, min(150, 30000 / max(total, width))) as (figure, chinese):  # at most 2^16 rows
         top = total - edge
         for panel, height in zip(panels, heights, strict=True):
             if isinstance(panel, list):
@@ -133,8 +120,44 @@ def png(page: Page) -> bytes:
                 else:
                     _plot_heatmap(axes, panel, figure)
             top -= height + edge
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
+        return _saved(figure)
+
+
+def heatmap_png(record: HeatMap) -> bytes:
+    """A heat map alone, with its axes and its scale. Needs matplotlib."""
+    rows, columns = len(record.values), max(map(len, record.values), default=1)
+    width, height = min(max(4.0, 0.25 * columns + 2.0), 16.0), min(max(2.5, 0.2 * rows + 1.3), 10.0)
+    with _figure(width, height, 100) as (figure, _):
+        figure.set_layout_engine("constrained")
+        _plot_heatmap(figure.add_subplot(), record, figure)
+        return _saved(figure)
+
+
+@contextmanager
+def _figure(width: float, height: float, dpi: float) -> Iterator[tuple[Figure, list[str]]]:
+    """An empty figure, inches wide and high, and the fonts for Chinese that are here. Raises Missing."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.font_manager import fontManager
+    except ImportError:
+        raise Missing(tr("a .png needs matplotlib"), todo="pip install 'rnncli[plot]'") from None
+
+    known = set(fontManager.get_font_names())
+    chinese = [name for name in CHINESE if name in known]
+    figure = Figure(figsize=(width, height), dpi=dpi)
+    FigureCanvasAgg(figure)
+    # Glyphs that no font here has are drawn as boxes; a warning for each would only be noise.
+    with warnings.catch_warnings(), rc_context({"font.family": ["DejaVu Sans", *chinese]}):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="findfont")
+        yield figure, chinese
+
+
+def _saved(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 

@@ -24,6 +24,7 @@ from rnncli.tasks import AnyTask, FittedState, Recipe, load_recipe
 from rnncli.training.job import Job, set_threads
 from rnncli.weights.read import utf8_path
 
+NO_LOG = "train.log=[]"  # a run opens wherever a logger of its recipe is not installed
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 
 
@@ -79,7 +80,7 @@ def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
     if not (folder / MANIFEST).exists():
         raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
     check_manifest(folder, (*OPENED, *LOGS))
-    recipe = load_recipe(str(folder / "recipe.yaml"), sets)
+    recipe = load_recipe(str(folder / "recipe.yaml"), (*sets, NO_LOG))
     vocab = folder / "vocab.json"
     fitted = recipe.task.fitted_from_json(recipe.config, read_json(vocab), where=str(vocab))
     try:
@@ -101,7 +102,7 @@ def initialize(job: Job, path: str) -> None:
     if not (folder / MANIFEST).exists():
         raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
     check_manifest(folder, ("recipe.yaml", "vocab.json", WEIGHTS))
-    recipe, file = load_recipe(str(folder / "recipe.yaml")), folder / "vocab.json"
+    recipe, file = load_recipe(str(folder / "recipe.yaml"), (NO_LOG,)), folder / "vocab.json"
     ours, theirs = job.config.task, recipe.config.task
     if ours != theirs:
         raise UsageError(

@@ -103,9 +103,9 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         ended = read_json(folder / ENDED) if os.path.exists(folder / ENDED) else {}
         epochs = read_log(folder / "metrics.jsonl") if curves or not result else []
         timing = read_log(folder / "timing.jsonl")
-        with _blaming("timing.jsonl"):
+        with blaming("timing.jsonl"):
             seconds = json_number(timing[-1]["seconds"]) if timing else None
-        with _blaming("result.json" if result else "metrics.jsonl"):
+        with blaming("result.json" if result else "metrics.jsonl"):
             on, metrics, best = _figures(result, epochs)
             last = int(json_number(result["epochs"])) if result else best
     except RnncliError as error:
@@ -125,7 +125,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
 
 
 @contextmanager
-def _blaming(name: str) -> Iterator[None]:
+def blaming(name: str) -> Iterator[None]:
     """What goes wrong with a file's values becomes a DataError that names the file."""
     try:
         yield

@@ -20,7 +20,10 @@ from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.job import Job
 
 BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
-HARMLESS = ("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample")
+HARMLESS = (
+    *("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample"),
+    "train.log",
+)
 
 
 def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Mapping[str, tuple[str, object]]) -> Recipe:

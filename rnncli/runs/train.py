@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rnncli.recipe import TrainSection
 from rnncli.runs.checkpoint import load_checkpoint, own_part
 from rnncli.runs.folder import new_folder
+from rnncli.runs.logs import Logs
 from rnncli.runs.open import Run, open_run
 from rnncli.runs.read import read_log
 from rnncli.runs.writer import CHECKPOINT, Writer
@@ -40,17 +42,28 @@ def run_training(
     *,
     resume: bool = False,
     baselines: bool = True,
+    say: Callable[[str], None] = logging.getLogger("rnncli").warning,
 ) -> Outcome:
     """Train a job into a run folder (nowhere if None), with baselines and, if the recipe asks, the control.
 
-    on_progress: called after every update and epoch. resume: from the folder's checkpoint. Raises StoppedBySignal
+    on_progress: called after every update and epoch. resume: from the folder's checkpoint. say: told of a logger of
+    `train.log` that failed, which ends no run. Raises StoppedBySignal
     where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once.
     Of several processes only the first writes; the others need a folder only to resume.
     """
     if folder is None or job.rank:
         return _train(job, None, folder, on_progress, resume, baselines)
-    with Writer(folder, job) as writer:
-        return _train(job, writer, folder, on_progress, resume, baselines)
+    logs = Logs(job, folder, say)
+
+    def both(progress: Progress) -> None:
+        logs(progress)
+        if on_progress is not None:
+            on_progress(progress)
+
+    with Writer(folder, job) as writer, closing(logs):
+        outcome = _train(job, writer, folder, both, resume, baselines)
+        logs.end()
+    return outcome
 
 
 def _train(

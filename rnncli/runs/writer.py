@@ -28,7 +28,7 @@ from rnncli.version import __version__
 
 CHECKPOINT = "resume/state.safetensors"
 WEIGHTS = "model.safetensors"
-LOGS = ("metrics.jsonl", "timing.jsonl")
+LOGS = ("metrics.jsonl", "timing.jsonl", "answers.jsonl")
 
 
 class Writer:
@@ -65,17 +65,12 @@ class Writer:
         )
 
     def epoch(self, progress: Progress) -> None:
-        """Append an epoch to both logs."""
-        values: dict[str, Json] = {
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "loss": progress.loss,
-            "lr": progress.lr,
-            self.job.splits.held_out: progress.metrics,
-        }
-        self._append("metrics.jsonl", values)
+        """Append an epoch to the logs."""
+        self._append("metrics.jsonl", epoch_line(self.job, progress))
         speed = progress.counted / progress.seconds if progress.seconds else 0.0
         self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
+        if progress.watch:
+            self._append("answers.jsonl", {"epoch": progress.epoch, "answers": progress.watch})
 
     def checkpoint(self, state: TrainState, parts: Sequence[bytes]) -> None:
         """Everything needed to resume from here, and the best weights so far. parts: own_part of every process."""
@@ -114,7 +109,7 @@ class Writer:
         return path.stat().st_size if path.exists() else 0
 
     def resume(self, state: TrainState) -> None:
-        """Put the checkpoint into `state`, both logs back to where it was made; the recipe with its new budgets; no
+        """Put the checkpoint into `state`, the logs back to where it was made; the recipe with its new budgets; no
         result any more. Raises DataError: a file that is not what it was, or leads out of the folder."""
         for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
             inside(self.folder, name)
@@ -132,6 +127,17 @@ class Writer:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         self.manifest.write({"recipe.yaml": resolved_yaml(self.job.config)})
+
+
+def epoch_line(job: Job, progress: Progress) -> dict[str, Json]:
+    """What metrics.jsonl holds of an epoch."""
+    return {
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "loss": progress.loss,
+        "lr": progress.lr,
+        job.splits.held_out: progress.metrics,
+    }
 
 
 def _cut(path: Path, size: int) -> None:

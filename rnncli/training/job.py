@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
+from rnncli import loggers
 from rnncli.cells import CELLS, CoreSpec, spec_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
@@ -106,6 +107,8 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
     """
     task, config = recipe.task, recipe.config
     task.require(config)
+    for name in config.train.loggers():
+        loggers.require(name, "train.log")
     device = _own_device(config)
     splits = task.read(config)
     cost, specs = estimate(task, config, splits)

@@ -1,0 +1,220 @@
+"""A run's results for other tools, by the loggers of `rnncli.loggers`: while it trains, and afterwards from its folder.
+
+Both take the same lines of its logs, and the same weights out of its folder, so that both give the same.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from rnncli.errors import CheckFailed, DataError, RnncliError, UsageError
+from rnncli.files import FolderLock, inside
+from rnncli.locale import tr
+from rnncli.loggers import LOGGERS, LoggedEpoch, LoggedResult, LoggedRun, Logger, require
+from rnncli.names import nearest
+from rnncli.recipe import RecipeConfig, plain
+from rnncli.recipe.parse import flow_text
+from rnncli.recipe.show import leaves
+from rnncli.records import HeatMap, Json, Message, json_number, json_object
+from rnncli.runs.open import Run, open_run
+from rnncli.runs.read import blaming, read_log
+from rnncli.runs.writer import epoch_line
+from rnncli.tasks import AnySplits, load_recipe
+from rnncli.training.job import Job
+from rnncli.training.loop import Progress
+from rnncli.views import Options, subject_of_task
+from rnncli.views._show import name_of, place, places
+
+UNITS, STEPS = 64, 256  # of a picture of states, the first ones
+
+
+class Logs:
+    """The loggers of a run that trains: called with its Progress, then `end`, then `close`.
+
+    One that fails is said once, by `say`, and left out from there on: no run is lost by a logger.
+    """
+
+    def __init__(self, job: Job, folder: Path, say: Callable[[str], None]) -> None:
+        self.job, self.folder, self.say = job, folder, say
+        self.names = job.config.train.loggers()
+        self.loggers: dict[str, Logger] = {}
+        self.begun = False
+
+    def __call__(self, progress: Progress) -> None:
+        if not self.begun:  # with the first progress: training that fails before it leaves nothing behind
+            self.begun = True
+            epochs = read_epochs(self.folder) if self.names else []
+            before = epochs[:-1] if progress.event == "epoch" else epochs
+            for name in self.names:
+                self._guarded(name, partial(self._begin, name, before))
+        if progress.event == "epoch":
+            epoch = logged_epoch(epoch_line(self.job, progress), progress.seconds, progress.watch)
+            self._each(lambda logger: logger.epoch(epoch))
+
+    def _begin(self, name: str, before: list[LoggedEpoch]) -> None:
+        logger = LOGGERS[name]()
+        logger.begin(logged_run(self.folder, self.job.config, self.folder / name), before)
+        self.loggers[name] = logger
+
+    def end(self) -> None:
+        """The run has ended, and its folder holds the result."""
+        found: list[LoggedResult] = []
+
+        def end(logger: Logger) -> None:
+            if not found:
+                found.append(logged_result(open_run(self.folder), self.job.splits))
+            logger.end(found[0])
+
+        self._each(end)
+
+    def close(self) -> None:
+        self._each(lambda logger: logger.close())
+
+    def _each(self, call: Callable[[Logger], None]) -> None:
+        for name, logger in list(self.loggers.items()):
+            self._guarded(name, partial(call, logger))
+
+    def _guarded(self, name: str, call: Callable[[], None]) -> None:
+        try:
+            with torch.random.fork_rng(devices=[]):  # whatever a logger draws, the run stays as it is
+                call()
+        except Exception as error:
+            self.loggers.pop(name, None)
+            command = f"rnncli runs export {shlex.quote(str(self.folder))} --to {name}"
+            self.say(
+                tr("logging to {name} stopped: {why}", name=name, why=_why(error))
+                + "\n"
+                + tr("the run is not affected; when it has ended: {command}", command=command)
+            )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RnncliError):
+        return f"{error.what} ({error.where})" if error.where else error.what
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def require_logger(name: str) -> None:
+    """UsageError where there is no such logger, Missing where what it needs is not installed."""
+    if name not in LOGGERS:
+        near = nearest(name, LOGGERS)
+        todo = tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(LOGGERS))
+        raise UsageError(tr("there is no logger {name!r}", name=name), where="--to", todo=todo)
+    require(name, "--to")
+
+
+def export_log(folder: Path, to: str, out: Path | None = None) -> list[str]:
+    """Log a run as training with `train.log` would have. folder: of the run. to: the logger. out: the folder for its
+    files; the run's own folder for them if None. Returns notes.
+
+    Raises UsageError (no such logger, a run that trains at this moment), Missing (a package), DataError (a file of the
+    run), CannotWrite, CheckFailed (an error of the logger itself).
+    """
+    require_logger(to)
+    if out is not None:
+        return _export(folder, to, out)
+    with FolderLock(folder):
+        return _export(folder, to, inside(folder, to))
+
+
+def _export(folder: Path, to: str, out: Path) -> list[str]:
+    config = load_recipe(str(folder / "recipe.yaml")).config
+    epochs, result = read_epochs(folder), None
+    notes: list[str] = []
+    if (folder / "result.json").exists():
+        run = open_run(folder)
+        splits, notes = _data_of(run)
+        result = logged_result(run, splits)
+    else:
+        notes.append(tr("training has not ended: there is no result yet"))
+    try:
+        logger = LOGGERS[to]()
+        logger.begin(logged_run(folder, config, out), epochs)
+        if result is not None:
+            logger.end(result)
+        logger.close()
+    except RnncliError:
+        raise
+    except Exception as error:
+        raise CheckFailed(tr("logging to {name} failed: {why}", name=to, why=_why(error)), where=str(folder)) from error
+    return notes
+
+
+def _data_of(run: Run) -> tuple[AnySplits | None, list[str]]:
+    """The data of a run, None where it is not there as it was; and a note on that."""
+    try:
+        splits = run.task.read(run.config)
+    except DataError as error:
+        return None, [tr("without text and states: its data cannot be read: {why}", why=error.what)]
+    if run.environment().get("data_sha256") != splits.fingerprint:
+        return None, [tr("without text and states: the data has changed since this run was trained")]
+    return splits, []
+
+
+def logged_run(folder: Path, config: RecipeConfig, out: Path) -> LoggedRun:
+    settings = {key: value if isinstance(value, bool | int | float | str) else flow_text(value)
+                for key, value in leaves(plain(config))}  # fmt: skip
+    started = (folder / "environment.json").stat().st_mtime  # written once, before the first update
+    return LoggedRun(folder.resolve().name, folder, out, settings, started)
+
+
+def read_epochs(folder: Path) -> list[LoggedEpoch]:
+    """The epochs that a run's logs hold. Raises DataError."""
+    with blaming("timing.jsonl"):
+        seconds = {line["step"]: json_number(line["seconds"]) for line in read_log(folder / "timing.jsonl")}
+    with blaming("answers.jsonl"):
+        answers = {line["epoch"]: str(line["answers"]) for line in read_log(folder / "answers.jsonl")}
+    with blaming("metrics.jsonl"):
+        return [
+            logged_epoch(line, seconds.get(line["step"], 0.0), answers.get(line["epoch"], ""))
+            for line in read_log(folder / "metrics.jsonl")
+        ]
+
+
+def logged_epoch(line: Mapping[str, Json], seconds: float, answers: str) -> LoggedEpoch:
+    """line: of metrics.jsonl."""
+    values: dict[str, float] = {}
+    for key, value in line.items():
+        if isinstance(value, Mapping):  # of a part
+            values |= {f"{key}/{name}": json_number(figure) for name, figure in value.items()}
+        elif key not in ("epoch", "step"):
+            values[key] = json_number(value)
+    return LoggedEpoch(int(json_number(line["epoch"])), int(json_number(line["step"])), seconds, values, answers)
+
+
+def logged_result(run: Run, splits: AnySplits | None) -> LoggedResult:
+    """Of a run with a result. splits: its data; without it neither texts nor states."""
+    result, epochs = run.result(), read_epochs(run.folder)
+    with blaming("result.json"):
+        metrics = {name: json_number(value) for name, value in json_object(result["metrics"]).items()}
+        best = int(json_number(result["best_epoch"]))
+    seconds = epochs[-1].seconds if epochs else 0.0
+    if splits is None:
+        return LoggedResult(best, seconds, metrics)
+    shown = run.task.summarize(run.config, run.model, splits, splits.held_out)
+    texts = {one.name: one.text for one in shown if isinstance(one, Message) and one.kind == "code"}
+    return LoggedResult(best, seconds, metrics, texts, _states(run, splits))
+
+
+def _states(run: Run, splits: AnySplits) -> list[HeatMap]:
+    """h of the first held-out sample, by core, layer and direction: units as rows, steps as columns. In English, as
+    every file for a program is."""
+    subject = subject_of_task(run.recipe, run.model, run.fitted, splits, title=run.folder.name, origin="")
+    made = subject.trace()
+    maps = []
+    for core in made.cores:
+        steps = min(subject.length(core, 0), STEPS)
+        labels = subject.labels(core) or [str(t) for t in range(steps)]
+        for layer, direction in places(core.spec, Options()):
+            home = place(layer, direction)
+            h = made.vectors(f"{made.prefix(core)}{home}.h")[:steps, 0, :UNITS]  # (T, H)
+            name, (shown, units) = f"{name_of(core)}.{home}", (h.shape[1], core.spec.state_size)
+            cut = "" if shown == units else f", {shown} of {units} units"
+            rows, title = [str(unit) for unit in range(shown)], f"{name}.h{cut}"
+            maps.append(HeatMap(name, h.T.double().tolist(), rows, labels[:steps], "unit", "step", title))
+    return maps
