@@ -258,10 +258,11 @@ class Checks:
 
 @dataclass(frozen=True)
 class Message:
-    """A line or paragraph. kind: plain | note | formula | warning | code (printed exactly as it is)."""
+    """A line or paragraph. kind: answer (a sentence, the first record: above the header) | plain | note |
+    formula | warning | code (printed exactly as it is)."""
 
     text: str
-    kind: Literal["plain", "note", "formula", "warning", "code"] = "plain"
+    kind: Literal["answer", "plain", "note", "formula", "warning", "code"] = "plain"
     name: str = "message"
 
 

@@ -35,6 +35,7 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
         schema="rnncli/trace/1",
         title=words.title(net),
         records=[
+            *words.answers(net),
             words.head_lines(net),
             *words.warnings_of(net),
             *_body(net, made, shown, file),

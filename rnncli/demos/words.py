@@ -43,6 +43,17 @@ def head_lines(net: Network) -> records.Message:
     return records.Message("\n".join(lines), name="shapes")
 
 
+def answers(net: Network) -> list[records.Record]:
+    """Of several layers: that they are no length."""
+    s = net.settings
+    if s.num_layers == 1:
+        return []
+    text = tr(
+        "No: num_layers stacks {L} cells at each step; the sequence length is T={T}.", L=s.num_layers, T=s.seq_len
+    )
+    return [records.Message(text, "answer", "answer")]
+
+
 def _count(net: Network) -> str:
     """`W_ih 2·4 + W_hh 2·2 + b_ih 2 + b_hh 2`; several layers as D·(G·H·(in + H) + 2·G·H) each."""
     s, spec = net.settings, net.spec
@@ -101,14 +112,7 @@ def grid_words(net: Network) -> records.Message:
     s, D = net.settings, net.spec.num_directions
     sizes = f"{s.seq_len}·{s.num_layers}·{D}"
     n = s.seq_len * s.num_layers * D
-    lines = [
-        trn(
-            "T·L·D = {sizes} = {n} cell step: num_layers stacks cells, T is the length",
-            "T·L·D = {sizes} = {n} cell steps: num_layers stacks cells, T is the length",
-            sizes=sizes,
-            n=n,
-        )
-    ]
+    lines = [trn("T·L·D = {sizes} = {n} cell step", "T·L·D = {sizes} = {n} cell steps", sizes=sizes, n=n)]
     more = []
     if s.num_layers > 1:
         more.append(tr("layer 1 reads both h of layer 0") if s.bidirectional else tr("layer 1 reads the h of layer 0"))

@@ -14,7 +14,7 @@ from rnncli.bench import gains
 from rnncli.bench.machine import processor
 from rnncli.doctor import packages, system
 from rnncli.doctor.child import Answers, self_test
-from rnncli.locale import language, tr
+from rnncli.locale import language, tr, trn
 from rnncli.records import Check, Checks, Column, Json, Message, Page, Table, json_list, json_number, json_object
 from rnncli.render.numbers import size
 
@@ -61,11 +61,13 @@ def examine() -> Page:
     shown = Table("installation", columns, [(label, value) for _, label, value in found.rows])
     found.facts["problems"] = [{"name": name, "what": what, "todo": todo} for name, what, todo in found.problems]
     notes = [Message(f"{what}\n  -> {todo}" if todo else what, "warning") for _, what, todo in found.problems]
-    good = Message(tr("everything works here"), "note")
+    text = trn("Not quite: {n} problem, with what to do about it, below.",
+               "Not quite: {n} problems, with what to do about them, below.", n=len(notes))  # fmt: skip
+    answer = Message(text if notes else tr("Yes: everything works here."), "answer", "answer")
     return Page(
         "rnncli/doctor/1",
         f"rnncli {__version__}",
-        [shown, Checks(found.checks), *(notes or [good])],
+        [answer, shown, Checks(found.checks), *notes],
         config=found.facts,
         torch=str(torch.get("version", "")),
     )

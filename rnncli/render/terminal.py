@@ -59,9 +59,12 @@ def header(page: Page) -> str:
 
 
 def page_lines(page: Page, view: View) -> list[Line]:
-    """The whole screen. A message that comes first belongs to the header; an empty line parts all other records."""
-    lines = _header_lines(page, view)
-    for k, record in enumerate(page.records):
+    """The whole screen. An answer stands above the header; a message that comes first then belongs to the header; an
+    empty line parts all other records."""
+    records = list(page.records)
+    answers = [records.pop(0) for record in page.records[:1] if isinstance(record, Message) and record.kind == "answer"]
+    lines = [line for answer in answers for line in record_lines(answer, view)] + _header_lines(page, view)
+    for k, record in enumerate(records):
         drawn = record_lines(record, view)
         if not drawn:
             continue
@@ -120,7 +123,7 @@ def _checks_lines(record: Checks, view: View) -> list[Line]:
 def _message_lines(record: Message, view: View) -> list[Line]:
     if record.kind == "code":
         return [[(text, "")] for text in view.fit(record.text, keep="\n\t").split("\n")]
-    style = {"plain": "", "note": "note", "formula": "formula", "warning": "warning"}[record.kind]
+    style = {"answer": "title", "plain": "", "note": "note", "formula": "formula", "warning": "warning"}[record.kind]
     text = record.text if record.kind != "warning" or record.text.startswith("!") else f"! {record.text}"
     paragraphs = view.fit(text, keep="\n").split("\n")
     return [[(part, style)] if part else [] for paragraph in paragraphs for part in wrap(paragraph, view.width)]

@@ -12,6 +12,7 @@ from rnncli.files import read_json
 from rnncli.locale import tr, trn
 from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Entry, Json, Message, Page, Record, Table
+from rnncli.render.numbers import number
 from rnncli.sweeps.folder import settings_of
 from rnncli.sweeps.jobs import threads_each
 from rnncli.sweeps.plan import Plan
@@ -150,7 +151,7 @@ def verdict_word(verdict: str) -> str:
 
 def closing(plan: Plan, rows: Sequence[Row], folder: Path, on: str) -> Page:
     """The closing table, best first: mean and spread over seeds, the test against the best, and what it says."""
-    shown: list[Record] = [_table(plan, rows, on), *_said(plan, rows)]
+    shown: list[Record] = [*_answer(plan, rows), _table(plan, rows, on), *_said(plan, rows)]
     shown += [Message(text, "warning") for text in [*_failures(rows), *_changed_data(plan, rows)]]
     commands = _next(plan, rows, folder)
     if commands:
@@ -209,7 +210,6 @@ def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
             alpha=ALPHA,
         )
     ]
-    open_ = [row for row in ranked if row.verdict == "inconclusive"]
     if min(len(row.scores) for row in ranked) < FEWEST:
         lines.append(
             trn(
@@ -219,15 +219,35 @@ def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
                 fewest=FEWEST,
             )
         )
-    elif open_:
-        lines.append(
-            tr(
-                "inconclusive: {n} of {trials} may be as good as the best",
-                n=len(open_),
-                trials=trn("{n} trial", "{n} trials", n=len(ranked) - 1),
-            )
-        )
     return [Message(line, "note") for line in lines]
+
+
+def _answer(plan: Plan, rows: Sequence[Row]) -> list[Record]:
+    """Which is best, and which others may be as good."""
+    ranked = [row for row in rows if row.ranked]
+    if len(ranked) < 2:
+        return []
+    best, *others = ranked
+    of = {"best": _words(plan, best), "metric": tr(plan.metric), "mean": number(best.mean or 0.0)}
+    as_good = [_words(plan, row) for row in others if row.verdict != "worse"]
+    if not as_good:
+        text = tr("{best} is best, {metric} {mean}: every other is worse, p < {alpha}.", alpha=ALPHA, **of)
+    elif len(as_good) > MOST_TOLD:
+        text = trn("{best} has the best mean, {metric} {mean}, but {n} other may be as good.",
+                   "{best} has the best mean, {metric} {mean}, but {n} others may be as good.",
+                   n=len(as_good), **of)  # fmt: skip
+    else:
+        text = tr("{best} has the best mean, {metric} {mean}, but {others} may be as good.",
+                  others=", ".join(as_good), **of)  # fmt: skip
+    return [Message(text, "answer", "answer")]
+
+
+def _words(plan: Plan, row: Row) -> str:
+    """`lstm`; of several keys `cell=lstm hidden_size=8`."""
+    if len(row.settings) == 1:
+        return str(next(iter(row.settings.values())))
+    labels = labels_of(plan.keys)
+    return " ".join(f"{labels[key]}={value}" for key, value in row.settings.items())
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:

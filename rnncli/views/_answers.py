@@ -54,7 +54,7 @@ def _one(names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, 
         Column("after", tr("p after")),
         Column("change", tr("change")),
     ]
-    return Message(text, name="answer"), Table("answers", columns, rows)
+    return Message(text, "answer", name="answer"), Table("answers", columns, rows)
 
 
 def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, Table]:
@@ -92,7 +92,7 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
             inside = t < len(found.values)
             cells += [names[int(found.indices[t])], float(found.values[t])] if inside else [None, None]
         rows.append([*cells, "*" if t in differ else ""])
-    return Message(text, name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
+    return Message(text, "answer", name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
 
 
 def _tokens(subject: Subject, T: int) -> list[str] | None:
@@ -122,4 +122,4 @@ def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:
         Column("apart", tr("apart")),
     ]
     rows: list[list[Entry]] = [[t, before[t].tolist(), after[t].tolist(), float(apart[t])] for t in range(T)]
-    return Message(text, name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
+    return Message(text, "answer", name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -91,6 +91,13 @@ def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
     if labels is not None:
         steps += ": " + joined(labels[:T], 32)
     return f"{name_of(core)}: {core.spec}, {steps}"
+
+
+def answer(said: Mapping[str, str]) -> list[Record]:
+    """What a view says, in a sentence for each place or core that it is about, above everything else; a lone one has no
+    name before it."""
+    text = "\n".join(text if len(said) == 1 else f"{name}: {text}" for name, text in said.items())
+    return [Message(text, "answer", name="answer")] if said else []
 
 
 def joined(tokens: Sequence[str], most: int) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Checks, Message, Record
 from rnncli.render import symbols
 from rnncli.render.boxes import vector
 from rnncli.replay import CoreTrace, Trace
 from rnncli.replay.unrolled import around, unrolled
-from rnncli.views._show import about, places, replay_check, step_numbers
+from rnncli.views._show import about, answer, places, replay_check, step_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -39,7 +39,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         )
     steps = _steps(options, T, step)
     step = step if step in steps else steps[0]
-    heads, answer = _heads(subject, made, core, steps)
+    heads, once = _heads(subject, made, core, steps)
     record, check = unrolled(
         made,
         core,
@@ -50,13 +50,17 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         steps=steps,
         inputs=_inputs(subject, made, core, steps),
         heads=heads,
-        answer=answer,
+        answer=once,
         moving=bool(options.animate),
         title=f"{subject.title}: {core.spec}",
     )
     told = Message(about(subject, core), name="about")
     equation = Message(core.spec.equation, "formula", name="equation")
-    return [told, record, equation, Checks([check, replay_check(made)])]
+    rows = core.spec.num_layers * core.spec.num_directions
+    text = trn("Each of {T} steps is a column: the same cell with the same {p} parameters.",
+               "Each of {T} steps is a column: the same {n} cells with the same {p} parameters.",
+               n=rows, T=T, p=f"{core.spec.num_parameters():,}")  # fmt: skip
+    return [*answer({"": text}), told, record, equation, Checks([check, replay_check(made)])]
 
 
 def _steps(options: Options, T: int, step: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -9,14 +10,15 @@ from torch import Tensor, nn
 
 from rnncli.cells import CoreSpec, State
 from rnncli.errors import Missing, UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, PlainCore, run_by
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
+from rnncli.render.numbers import diff
 from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
 from rnncli.replay.reference import Run
 from rnncli.replay.rounding import TELLING, function_rounding, largest, most_apart, ratio
-from rnncli.views._show import about, cut_note, name_of, replay_check
+from rnncli.views._show import about, answer, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -34,11 +36,13 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.trace()
     records: list[Record] = []
     checks: list[Check] = []
+    said: dict[str, str] = {}
     for core in subject.cores(made, options.core):
         if len(core.calls) > 1 or not isinstance(core.module, (nn.RNNBase, PlainCore)):
             continue  # a step at a time: the replay's own check compares those with torch's cell
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         shown, found = _table(core, core.module)
+        said[name_of(core)] = _answer(core.module, found)
         records += shown
         checks += found
     note = tr(
@@ -50,7 +54,21 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         bptt="rnncli/nn/engines/bptt.py",
     )
     notes = [Message(note, "note", name="how"), Message(where, "note", name="where")]
-    return [*records, *notes, Checks([*checks, replay_check(made)])]
+    return [*answer(said), *records, *notes, Checks([*checks, replay_check(made)])]
+
+
+def _answer(module: Core, found: Sequence[Check]) -> str:
+    """found: a check of each engine, whose difference is a share of the largest number."""
+    by_engine = {check.name.rpartition("-")[2]: check for check in found}
+    wrong = [name for name, check in by_engine.items() if not check.ok]
+    if wrong:
+        return trn("No: {engines} differs from the cell loop by more than rounding can.",
+                   "No: {engines} differ from the cell loop by more than rounding can.",
+                   n=len(wrong), engines=", ".join(_label(name, module) for name in wrong))  # fmt: skip
+    name = "torch" if "torch" in by_engine else next(reversed(by_engine))
+    return tr("Yes, up to rounding: {engine} is at most {d} from the cell loop in float64 (tol {tol}).",
+              engine=_label(name, module), d=diff(by_engine[name].diff or 0.0, 1),
+              tol=diff(by_engine[name].tol or 0.0, 1))  # fmt: skip
 
 
 def engines_for(core: Core, spec: CoreSpec) -> list[str]:

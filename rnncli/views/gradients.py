@@ -14,6 +14,7 @@ from rnncli.replay import CoreTrace
 from rnncli.views._losses import Question, ask
 from rnncli.views._show import (
     about,
+    answer,
     label_cell,
     label_column,
     name_of,
@@ -38,6 +39,7 @@ CHART_FROM = 8  # steps from which a curve says more than its table
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     asked = ask(subject, options.loss)
+    said: dict[str, str] = {}
     records: list[Record] = []
     header = tr("loss: {text} = {value}", text=asked.text, value=number(float(asked.loss.detach())))
     B = subject.batch.size
@@ -46,14 +48,17 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     for core in subject.cores(asked.trace, options.core):
         records.append(Message(f"{about(subject, core)}\n{header}", name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=True):
-            records += _place(subject, asked, core, layer, direction, options)
+            text, shown = _place(subject, asked, core, layer, direction, options)
+            said[f"{name_of(core)} {place(layer, direction)}"] = text
+            records += shown
     trap = tr("direct only: what output.grad of torch's own module shows, without the way through later steps")
-    return [*records, Message(trap, "note", name="trap"), Checks([replay_check(asked.trace)])]
+    return [*answer(said), *records, Message(trap, "note", name="trap"), Checks([replay_check(asked.trace)])]
 
 
 def _place(
     subject: Subject, asked: Question, core: CoreTrace, layer: int, direction: int, options: Options
-) -> list[Record]:
+) -> tuple[str, list[Record]]:
+    """(the verdict, what shows it)."""
     made, loss = asked.trace, asked.loss
     prefix, home = made.prefix(core), place(layer, direction)
     H = core.spec.state_size
@@ -96,7 +101,7 @@ def _place(
         records.append(Message(note, "note", name=f"{name_of(core)}.{home}.direct"))
     carrier = "c" if "c" in curves else "h"
     text = verdict(curves[carrier], heads[carrier], direction == 1, core)
-    return [*records, Message(text, name=f"{name_of(core)}.{home}.verdict")]
+    return text, records
 
 
 def norms(gradient: Tensor, T: int) -> list[float]:
@@ -121,33 +126,39 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
     """vanishing, stable or exploding, with its number."""
     if not all(math.isfinite(value) for value in values):
         return trn(
-            "exploding: {name} is not finite at {n} step",
-            "exploding: {name} is not finite at {n} steps",
+            "They explode: {name} is not finite at {n} step.",
+            "They explode: {name} is not finite at {n} steps.",
             name=name,
             n=_unfinite(values),
         )
     if not CELLS[core.spec.cell].stateful:
-        return tr("nothing flows back: this cell has no memory, so no step reaches an earlier one")
+        return tr("Nothing flows back: this cell has no memory, so no step reaches an earlier one.")
     factor = growth(values, backward)
     if factor is None:
-        return tr("too short: the loss reaches one step only")
+        return tr("Too short to say: the loss reaches one step only.")
     low, high = STABLE
     gone = sum(value == 0 for value in values)
     if factor < low:
         steps = math.ceil(math.log(0.01) / math.log(factor))
         text = tr(
-            "vanishing: {name} x {f} with every step back, 1% is left after {n}", name=name, f=number(factor), n=steps
+            "Yes, they vanish: {name} x {f} with every step back, 1% is left after {n}",
+            name=name,
+            f=number(factor),
+            n=steps,
         )
     elif factor > high:
         steps = math.ceil(math.log(100) / math.log(factor))
         text = tr(
-            "exploding: {name} x {f} with every step back, 100 times after {n}", name=name, f=number(factor), n=steps
+            "No, they explode: {name} x {f} with every step back, 100 times after {n}",
+            name=name,
+            f=number(factor),
+            n=steps,
         )
     else:
-        text = tr("stable: {name} x {f} with every step back", name=name, f=number(factor))
+        text = tr("No, they are stable: {name} x {f} with every step back", name=name, f=number(factor))
     if gone:
         text += trn("; exactly 0 at {n} step", "; exactly 0 at {n} steps", n=gone)
-    return text + tr(" (stable is {low} to {high})", low=low, high=high)
+    return text + tr(" (stable is {low} to {high}).", low=low, high=high)
 
 
 def _unfinite(values: list[float]) -> int:

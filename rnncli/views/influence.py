@@ -17,7 +17,7 @@ from rnncli.locale import tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
 from rnncli.views._inputs import with_rows
-from rnncli.views._show import about, name_of, replay_check
+from rnncli.views._show import about, answer, name_of, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -42,12 +42,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     b = (batch.size - 1) // 2
     t = _length(batch, b) // 2
     changed = replace(batch, inputs=perturbed(batch.inputs, t, b, subject.names.inputs))
-    records: list[Record] = [
-        Message(
-            tr("changed: the input of row b={b} at step t={t}. Which outputs of each core move?", b=b, t=t),
-            name="changed",
-        )
-    ]
+    records: list[Record] = []
+    answers: dict[str, str] = {}
     said = [tr("A core is a recurrent module of the model: its nn.RNN, nn.LSTM, nn.GRU.")]
     if batch is not subject.batch:
         said.append(
@@ -68,6 +64,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             moved = _swapped(one, two)
         else:
             moved = moves(_whole(one), _whole(two))  # (T, B)
+        answers[name_of(one)] = _answer(moved, b, t, swapped=options.variant == "swapped")
         records.append(Message(about(subject, one), name=f"{name_of(one)}.about"))
         records.append(
             HeatMap(
@@ -81,16 +78,21 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 cut_rows=SHOWN,
             )
         )
-        if options.variant == "swapped":
-            leaked = [k for k in range(moved.shape[1]) if k != b and bool((moved[:, k] > 0).any())]
-            text = tr(
-                "swapped on purpose, as batch_first does with data of the other kind: rows {rows} moved too",
-                rows=leaked,
-            )
-            records.append(Message(text, "warning", name=f"{name_of(one)}.leak"))
-        else:
+        if options.variant != "swapped":
             checks += _checks(one, moved, moves(_whole(one, "x"), _whole(two, "x")), b)
-    return [*records, Checks([*checks, replay_check(before)])]
+    return [*answer(answers), *records, Checks([*checks, replay_check(before)])]
+
+
+def _answer(moved: Tensor, b: int, t: int, *, swapped: bool) -> str:
+    """Which rows moved. moved: (T, B), after a change of row b at step t."""
+    leaked = [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] > 0).any())]
+    if leaked and swapped:
+        return tr("Yes: swapped axes raise no error, but a change of row b={b} at t={t} moves b={rows} too.",
+                  b=b, t=t, rows=", ".join(leaked))  # fmt: skip
+    if leaked:
+        return tr("The axes are wrong: a change of row b={b} at t={t} moves b={rows} too.",
+                  b=b, t=t, rows=", ".join(leaked))  # fmt: skip
+    return tr("A change of row b={b} at t={t} moves no other row.", b=b, t=t)
 
 
 def perturbed(inputs: Tensor, t: int, b: int, tokens: object) -> Tensor:

@@ -30,7 +30,7 @@ from rnncli.replay.rounding import (
     sequence_rounding,
     step_rounding,
 )
-from rnncli.views._show import about, name_of, place, places, replay_check
+from rnncli.views._show import about, answer, name_of, place, places, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -75,13 +75,15 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.graph()
     records: list[Record] = []
     checks: list[Check] = []
+    said: dict[str, str] = {}
     for core in subject.cores(made, options.core):
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=True):
             curve = jacobian_curve(core, layer, direction, options.lags)
+            said[f"{name_of(core)} {place(layer, direction)}"] = _sentence(curve, core)
             records += _shown(subject, core, layer, direction, curve)
             checks += _closed_form(core, layer, direction, curve)
-    return [*records, Checks([*checks, replay_check(made)])]
+    return [*answer(said), *records, Checks([*checks, replay_check(made)])]
 
 
 def jacobian_curve(core: CoreTrace, layer: int, direction: int, lags: int | None = None) -> Curve:
@@ -235,7 +237,7 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
         rows.append([k, curve.norms[k], *errors, curve.norms[k] / curve.peak if curve.peak else 0.0])
     how = tr("exact") if exact else tr("estimated with {n} random directions, see the errors", n=PROBES)
     where = Message(
-        f"{name} {home}: {_sentence(curve, core)}\n"
+        f"{name} {home}: "
         + tr("Frobenius norm, mean over the batch (B={B}), {how}", B=core.calls[0].x.shape[1], how=how),
         name=f"{name}.{home}.memory",
     )
@@ -247,22 +249,22 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
 def _sentence(curve: Curve, core: CoreTrace) -> str:
     memory, longest = curve.memory, len(curve.norms) - 1
     if memory is None:
-        return tr("no memory can be told: the gradients are 0 or no finite numbers")
+        return tr("Its memory cannot be told: the gradients are 0 or not finite.")
     if not CELLS[core.spec.cell].stateful:
-        return tr("memory 0 steps: without W_hh only the present x counts")
+        return tr("Not at all, memory 0 steps: without W_hh only the present x counts.")
     share = percent(SHARE)
     if len(curve.norms) < core.num_steps:
         return _sentence_of_some(memory, longest, share)
     if memory == longest:
         return trn(
-            "memory at least {n} step, all there is: x counts at lag {n} by {share} of the peak or more",
-            "memory at least {n} steps, all there are: x counts at lag {n} by {share} of the peak or more",
+            "It remembers at least {n} step, all there is: x counts at lag {n} by {share} of the peak or more.",
+            "It remembers at least {n} steps, all there are: x counts at lag {n} by {share} of the peak or more.",
             n=memory,
             share=share,
         )
     return trn(
-        "memory {n} step of {longest}: from lag {next} on x counts less than {share} of the peak",
-        "memory {n} steps of {longest}: from lag {next} on x counts less than {share} of the peak",
+        "It remembers {n} step of {longest}: from lag {next} on x counts less than {share} of the peak.",
+        "It remembers {n} steps of {longest}: from lag {next} on x counts less than {share} of the peak.",
         n=memory,
         longest=longest,
         next=memory + 1,
@@ -273,11 +275,11 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
 def _sentence_of_some(memory: int, longest: int, share: str) -> str:
     """Of the first lags alone: beyond them the gradient may be larger."""
     if memory == longest:
-        return tr("memory beyond lag {n}, the last that was looked at: x counts there by {share} of their peak or more",
+        return tr("It remembers beyond lag {n}, the last looked at: x counts there by {share} of their peak or more.",
                   n=memory, share=share)  # fmt: skip
     return trn(
-        "of the lags up to {longest}, memory {n} step: from lag {next} on x counts less than {share} of their peak",
-        "of the lags up to {longest}, memory {n} steps: from lag {next} on x counts less than {share} of their peak",
+        "Of the lags up to {longest} it remembers {n} step: from {next} on x counts less than {share} of their peak.",
+        "Of the lags up to {longest} it remembers {n} steps: from {next} on x counts less than {share} of their peak.",
         n=memory,
         longest=longest,
         next=memory + 1,

@@ -10,6 +10,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.recurrent import Core, PlainCore, run
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
+from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace, eps_of, initial_state
 from rnncli.replay.rounding import (
     TELLING,
@@ -22,7 +23,7 @@ from rnncli.replay.rounding import (
     sequence_rounding,
     worst_of,
 )
-from rnncli.views._show import about, cut_note, name_of, replay_check
+from rnncli.views._show import about, answer, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -39,18 +40,19 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.trace()
     records: list[Record] = []
     checks: list[Check] = []
+    said: dict[str, str] = {}
     for core in subject.cores(made, options.core):
         if len(core.calls) > 1 or not isinstance(core.module, (torch.nn.RNNBase, PlainCore)):
             if options.core is not None:
                 raise UsageError(tr("{core} runs step by step: nothing is padded", core=core.path), where="--core")
             continue
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
-        shown, found = _core(core, core.module)
+        said[name_of(core)], shown, found = _core(core, core.module)
         records += shown
         checks += found
     if not checks:
         raise UsageError(tr("no core of this model reads whole sequences: nothing is padded"))
-    return [*records, Checks([*checks, replay_check(made)])]
+    return [*answer(said), *records, Checks([*checks, replay_check(made)])]
 
 
 def lengths_for(core: CoreTrace) -> tuple[Tensor, bool]:
@@ -61,7 +63,8 @@ def lengths_for(core: CoreTrace) -> tuple[Tensor, bool]:
     return torch.tensor([max(1, T - b * T // max(B, 2)) for b in range(B)]), True
 
 
-def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
+def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]]:
+    """(the answer, what shows it, checks)."""
     spec, name = core.spec, name_of(core)
     x, lengths, invented = _batch(core)
     T, costs = _costs(core, module, x, lengths)
@@ -103,20 +106,20 @@ def _core(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
         _check(f"{name}-states", tr("{core}: packed rows give the last states of each alone", core=name), states),
         Check(f"{name}-end", at_end_packed == 0, end, at_end_packed, 0.0),
     ]
-    text = tr(
-        "Unpacked, out[len_b-1] and forward h_n are up to {d} apart: h_n has read the padding too.",
-        d=f"{at_end_padded:.4f}",
-    )
-    if not CELLS[spec.cell].stateful:
-        text = tr("Unpacked, h_n is that of a padding step: up to {d} from out[len_b-1].", d=f"{at_end_padded:.4f}")
+    text = tr("Yes, unless packed: reading on over the padding moves h_n by up to {d}; packed, by {e}.",
+              d=number(at_end_padded), e=number(at_end_packed))  # fmt: skip
+    if at_end_padded == 0:
+        text = tr("No: these rows need no padding, and h_n is out[len_b-1], packed or not.")
+    elif not CELLS[spec.cell].stateful:
+        text = tr("Yes, unless packed: h_n is that of a padding step, up to {d} from out[len_b-1]; packed, {e}.",
+                  d=number(at_end_padded), e=number(at_end_packed))  # fmt: skip
     shown: list[Record] = [
         *cut_note(core, T),
         Table(f"{name}.padding", _columns(spec), rows, cut_rows=SHOWN),
-        Message(text, name=f"{name}.unpacked"),
     ]
     if invented:
         shown.append(Message(tr("rows cut short here to differ in length"), "note", name=f"{name}.cut"))
-    return shown, checks
+    return text, shown, checks
 
 
 def _batch(core: CoreTrace) -> tuple[Tensor, Tensor, bool]:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, recurrent_matrices, spec_of, weights_of
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
-from rnncli.views._show import formula, place, places
+from rnncli.views._show import answer, formula, place, places
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 
@@ -23,6 +23,7 @@ BINS = 9  # of a histogram, from the smallest to the largest value
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
+    said: dict[str, str] = {}
     records: list[Record] = []
     checks: list[Check] = []
     for path, module in subject.model.named_modules():
@@ -30,6 +31,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         if spec is None or (options.core is not None and path != options.core):
             continue
         name = path or spec.cell
+        two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()
+        said[name] = _two_biases(spec) if two and subject.task is not None else _held(module, spec)
         records.append(Message(f"{name}: {spec}", name=f"{name}.spec"))
         shown = places(spec, options)
         for layer, direction in shown:
@@ -37,12 +40,13 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         if CELLS[spec.cell].recurrent_weight:
             records.append(_recurrence(module, spec, shown, name))
         records.append(Message(_count(spec), "formula", name=f"{name}.count"))
-        if {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys():
-            records.append(Message(_two_biases(spec), name=f"{name}.biases"))
+        if two:
+            if subject.task is None:
+                records.append(Message(_two_biases(spec), name=f"{name}.biases"))
             checks += _merged_biases(module, spec, name)
     if not records:
         subject.trace().core(options.core or "")  # says which cores there are
-    return [*records, *([Checks(checks)] if checks else [])]
+    return [*answer(said), *records, *([Checks(checks)] if checks else [])]
 
 
 def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name: str) -> Table:
@@ -127,6 +131,14 @@ def _count(spec: CoreSpec) -> str:
 
 def _size(shape: tuple[int, ...]) -> int:
     return int(torch.Size(shape).numel())
+
+
+def _held(module: nn.Module, spec: CoreSpec) -> str:
+    """What there is of a core, in a sentence."""
+    tensors = trn("{n} tensor", "{n} tensors", n=len(list(module.parameters())))
+    return trn("One {spec}: {n} parameter in {tensors}, layer 0 reads {size} numbers a step.",
+               "One {spec}: {n} parameters in {tensors}, layer 0 reads {size} numbers a step.",
+               spec=spec, n=spec.num_parameters(), tensors=tensors, size=spec.input_size)  # fmt: skip
 
 
 def _two_biases(spec: CoreSpec) -> str:

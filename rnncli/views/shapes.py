@@ -23,7 +23,7 @@ from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.render.numbers import shape
 from rnncli.replay import initial_state, trace
 from rnncli.replay.loop import recording
-from rnncli.views._show import formula
+from rnncli.views._show import answer, formula
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -105,7 +105,7 @@ def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     found = stages(subject.model, subject.batch)
-    records: list[Record] = [table(found), _calls(subject)]
+    records: list[Record] = [*answer(_answers(subject)), table(found), _calls(subject)]
     on_meta = next(subject.model.parameters()).is_meta
     if not on_meta:
         checks = _checks(subject, found)
@@ -281,6 +281,32 @@ def table(found: list[Stage]) -> Table:
     sums += [sum(stage.flops for stage in found), sum(bytes_ for stage in found for _, _, bytes_ in stage.gives)]
     total: list[Entry] = [tr("total"), "", "", *sums]
     return Table("stages", columns, rows, total=total)
+
+
+def _answers(subject: Subject) -> dict[str, str]:
+    """Of each core: what the shape of its state depends on, and what does not change it."""
+    B, found = subject.batch.size, dict[str, str]()
+    for path, spec in subject.specs.items():
+        rows = spec.num_layers * spec.num_directions
+        sizes = {state: shape(**{"L·D": rows, "B": B, **_state_axes(spec, state)}) for state in spec.states}
+        if B > 1:
+            text = tr("It was made for another batch: with B={B} in x, h_0 must be {shape}.", B=B, shape=sizes["h"])
+        elif len(spec.states) > 1:
+            kept = ", ".join(f"{state}_n {size}" for state, size in sizes.items())
+            text = tr("Because it carries {n} states from step to step, it returns {n} last ones: {kept}.",
+                      n=len(sizes), kept=kept)  # fmt: skip
+        else:
+            text = tr(
+                "No: batch_first=True moves the batch of x and output; h_0 and h_n stay {shape}.", shape=sizes["h"]
+            )
+        found[path or spec.cell] = text
+    return found
+
+
+def _state_axes(spec: CoreSpec, state: str) -> dict[str, int]:
+    size = spec.states[state]
+    first = "P" if spec.proj_size and state == "h" else "H"
+    return {first + "'" * k: length for k, length in enumerate(size)}
 
 
 def _calls(subject: Subject) -> Message:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
+from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace, Trace
-from rnncli.views._show import about, name_of, place, replay_check, unit_numbers
+from rnncli.views._show import about, answer, name_of, place, replay_check, unit_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -23,12 +24,42 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.trace()
     records: list[Record] = []
     checks: list[Check] = []
+    said: dict[str, str] = {}
     for core in subject.cores(made, options.core):
+        said[name_of(core)] = _answer(made, core, subject.length(core, 0))
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         records.append(_table(core, options))
         checks += _identities(made, core)
     rule = tr("h_n row k is layer k // D, direction k % D: layers first, directions inside")
-    return [*records, Message(rule, "formula", name="rule"), Checks([*checks, replay_check(made)])]
+    return [*answer(said), *records, Message(rule, "formula", name="rule"), Checks([*checks, replay_check(made)])]
+
+
+def _answer(made: Trace, core: CoreTrace, steps: int) -> str:
+    """What the last of output is beside h_n, and how the rows of h_n are ordered. steps: of the first row."""
+    spec, last = core.spec, core.calls[-1].last[0].detach()  # (L·D, B, H)
+    output, B = made[f"{made.prefix(core)}output"], last.shape[1]  # (T, B, D·H)
+    ends = torch.full((B,), core.num_steps) if core.lengths is None else core.lengths.cpu()
+    at_end = output[ends - 1, torch.arange(B)]
+    end = "output[-1]" if core.lengths is None else "output[len_b-1]"
+    apart = _apart(at_end, torch.cat(list(last[-spec.num_directions :]), dim=1))
+    if spec.num_layers > 1:
+        order = ", ".join(f"h_n[{k}] {place(*divmod(k, spec.num_directions))}" for k in range(len(last)))
+        if not spec.bidirectional:
+            return tr("Only for the top layer: h_n[-1] is {end} ({d} apart); layers are in order, {order}.",
+                      end=end, order=order, d=number(apart))  # fmt: skip
+        return tr("Layers first, then directions: {order}; {end} is not the last two joined (up to {d} apart).",
+                  order=order, end=end, d=number(apart))  # fmt: skip
+    if spec.bidirectional:
+        return trn(
+            "No: {end} joins forward after {n} step, h_n[0], and backward after 1: backward's last, h_n[1], is in "
+            "output[0] (up to {d} apart).",
+            "No: {end} joins forward after {n} steps, h_n[0], and backward after 1: backward's last, h_n[1], is in "
+            "output[0] (up to {d} apart).",
+            n=steps, end=end, d=number(apart),
+        )  # fmt: skip
+    if apart == 0:
+        return tr("Yes, for one layer and direction: h_n[0] is {end}, number for number.", end=end)
+    return tr("No: h_n[0] and {end} are up to {d} apart.", end=end, d=number(apart))
 
 
 def _table(core: CoreTrace, options: Options) -> Table:

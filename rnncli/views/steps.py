@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rnncli.cells import CELLS, Step
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.nn.frontends import OneHot
 from rnncli.records import Checks, Column, Entry, Message, Record, Table
 from rnncli.render import symbols
@@ -14,6 +14,7 @@ from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.views._show import (
     about,
+    answer,
     label_cell,
     label_column,
     name_of,
@@ -44,6 +45,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             todo=tr("both: torch and paper"),
         )
     made = subject.trace()
+    said: dict[str, str] = {}
     records: list[Record] = []
     for core in subject.cores(made, options.core):
         paper = CELLS[core.spec.cell].paper_step
@@ -54,11 +56,31 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=options.variant is not None or core.num_steps > 1):
             if options.variant == "both" and paper is not None:
-                records += _both_forms(subject, made, core, paper, layer, direction, options)
+                text, table = _both_forms(subject, made, core, paper, layer, direction, options)
+                said[f"{name_of(core)} {place(layer, direction)}"] = text
+                records.append(table)
             else:
+                said[f"{name_of(core)} {place(layer, direction)}"] = _answer(subject, made, core, layer, direction)
                 records.append(_steps(subject, made, core, layer, direction, options))
         records.append(Message(core.spec.equation, "formula", name=f"{name_of(core)}.equation"))
-    return [*records, Checks([replay_check(made)])]
+    return [*answer(said), *records, Checks([replay_check(made)])]
+
+
+def _answer(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int) -> str:
+    """The gates on average, and how large the states get, over the steps of the first row."""
+    T, home, cell = subject.length(core, 0), f"{made.prefix(core)}{place(layer, direction)}", CELLS[core.spec.cell]
+    found = []
+    for gate in cell.gates:
+        values = made[f"{home}.gate.{gate}"][:T, 0].double()
+        signed = bool((values < 0).any())
+        found.append((f"|{gate}| " if signed else f"{gate} ") + number(float(values.abs().mean())))
+    largest = []
+    for state in reversed(core.spec.states):
+        sizes = made.vectors(f"{home}.{state}")[:T, 0].double().abs().amax(1)  # (T,)
+        largest.append(f"|{state}_t| {number(float(sizes.max()))} (t={int(sizes.argmax())})")
+    text = trn("At {n} step, below: at most {largest}", "At each of {n} steps, below: at most {largest}",
+               n=T, largest=", ".join(largest))  # fmt: skip
+    return text + (tr("; on average {gates}.", gates=", ".join(found)) if found else ".")
 
 
 def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> Table:
@@ -133,8 +155,8 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
 
 def _both_forms(
     subject: Subject, made: Trace, core: CoreTrace, step: Step, layer: int, direction: int, options: Options
-) -> list[Record]:
-    """torch's GRU next to the paper's, same weights, same input."""
+) -> tuple[str, Table]:
+    """torch's GRU next to the paper's, same weights, same input: what it says, and the table."""
     paper = trace(subject.model, subject.batch, check=False, step=step)
     name = f"{made.prefix(core)}{place(layer, direction)}.h"
     ours, theirs = made[name][:, 0], paper[name][:, 0]
@@ -153,5 +175,6 @@ def _both_forms(
         Column("diff", tr("apart"), "diff"),
     ]
     apart = float((ours - theirs).abs().max())
-    text = tr("The same weights in the two forms: h is up to {d} apart. nn.GRU computes torch's.", d=number(apart))
-    return [Table(f"{name_of(core)}.both", columns, rows, cut_rows=SHOWN), Message(text, name="apart")]
+    text = tr("Neither is wrong; nn.GRU uses the first: with the same weights the two forms' h are up to {d} apart.",
+              d=number(apart))  # fmt: skip
+    return text, Table(f"{name_of(core)}.both", columns, rows, cut_rows=SHOWN)

@@ -39,7 +39,8 @@ def test_here_all_is_well(tmp_path: Path) -> None:
     done = run("-m", "rnncli", "doctor", "--save", "page.md", folder=tmp_path, HOME=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "wrote page.md\n"), done.stdout
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["rnncli", __version__, "torch", torch.__version__.partition("+")[0]]
+    assert lines[0] == "Yes: everything works here."
+    assert lines[1].split() == ["rnncli", __version__, "torch", torch.__version__.partition("+")[0]]
     assert max(map(len, lines)) < 80
     assert not [line for line in lines if line.startswith("FAILED")]
     for part in ("proofs", "engines", "hello learns ohlol", "opens again"):
