@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from rnncli.data.batch import Batch
 from rnncli.errors import CheckFailed, Missing, UsageError
-from rnncli.files import atomic_write
+from rnncli.files import atomic_write, fingerprint
 from rnncli.locale import tr
 from rnncli.nn.crf import crf_of
 from rnncli.nn.model import SequenceModel
@@ -27,6 +28,7 @@ from rnncli.replay import initial_state
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
 from rnncli.runs.folder import make_folder
 from rnncli.runs.load_script import load_script
+from rnncli.runs.model_card import model_card
 from rnncli.runs.open import Run
 from rnncli.runs.unfinished import filling
 from rnncli.training.job import cores_of
@@ -62,10 +64,12 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     folder = make_folder(out)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in run.model.state_dict().items()}
     script = load_script(run)
+    vocab = json.dumps(run.fitted.to_json(), ensure_ascii=False)
     files: dict[str, bytes | str] = {
-        "model.safetensors": save(tensors, metadata={"format": "pt"}),
-        "vocab.json": json.dumps(run.fitted.to_json(), ensure_ascii=False),
+        "model.safetensors": save(tensors, metadata=_metadata(run, vocab)),
+        "vocab.json": vocab,
         "load.py": script.text,
+        "MODEL_CARD.md": model_card(run, script),
     }
     if content is not None:
         files["model.onnx"] = content
@@ -80,6 +84,17 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
             tr("model.onnx gives the scores of each step; load.py shows how the CRF's weights (head.*) join them")
         )
     return Exported(folder, list(files), script.why_not, checks, notes)
+
+
+def _metadata(run: Run, vocab: str) -> dict[str, str]:
+    """Of model.safetensors: what the weights belong to. The hashes are those of the run's recipe.yaml and of the
+    vocab.json next to the weights."""
+    return {
+        "format": "pt",
+        "task": run.config.task,
+        "recipe_sha256": fingerprint(run.folder / "recipe.yaml"),
+        "vocab_sha256": sha256(vocab.encode()).hexdigest(),
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------- ONNX

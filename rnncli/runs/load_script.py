@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,10 +51,12 @@ class _Lacking(Exception):
 
 @dataclass(frozen=True)
 class Loading:
-    """text: of load.py. why_not: why it answers nothing, and only holds the weights; "" where it answers."""
+    """text: of load.py. why_not: why it answers nothing, and only holds the weights; "" where it answers. needs:
+    packages."""
 
     text: str
     why_not: str = ""
+    needs: Sequence[str] = ("torch", "safetensors")
 
 
 def load_script(run: Run) -> Loading:
@@ -70,7 +72,7 @@ def load_script(run: Run) -> Loading:
     try:
         script = run.task.script(run.config, run.fitted)
         if script is not None:
-            return Loading(_rendered(run, script, specs))
+            return Loading(_rendered(run, script, specs), needs=["torch", "safetensors", *script.needs])
         why = tr("task {name} has no script that answers", name=run.config.task)
     except RnncliError as error:
         why = str(error).splitlines()[0]
@@ -120,7 +122,7 @@ def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec]) -> str:
     values = {
         **_of_model(run.model, specs),
         "about": f"The model of {run.config.task} {run.folder.name}",
-        "needs": Code(_listed(["torch", "safetensors", *script.needs])),
+        "needs": Code(listed(["torch", "safetensors", *script.needs])),
         "imports": Code(_HERE),
         "cells": Code(f"\n\n{cells}\n" if cells else ""),
         **script.values,
@@ -156,7 +158,8 @@ def _of_model(model: nn.Module, specs: Mapping[str, CoreSpec]) -> dict[str, Any]
     }
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """`torch, safetensors and soundfile`."""
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -318,6 +318,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""
         return "text"
 
+    def hub_task(self, config: ConfigT) -> str:
+        """What the Hugging Face Hub calls such a task, for a model card's pipeline_tag; "" where it has no name."""
+        return ""
+
     def script(self, config: ConfigT, fitted: FittedT) -> Script | None:
         """How an exported script answers; None: it holds the weights alone. Raises RnncliError: why it cannot."""
         return None

@@ -263,6 +263,9 @@ class Forecasting(Task[Config, Fitted, Part]):
         of = (offset[:, None] - (mean / std)[None]).abs().sum(2).argmin(1)
         return scores.double() * std[of] + mean[of]
 
+    def hub_task(self, config: Config) -> str:
+        return "time-series-forecasting"
+
     def script(self, config: Config, fitted: Fitted) -> Script:
         """Of the run's own file, which must be there: how it is cut, and how its dates are written."""
         from rnncli.tasks.inputs.series_script import table_values

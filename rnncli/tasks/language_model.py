@@ -242,6 +242,9 @@ class LanguageModel(Task[Config, Fitted, Part]):
             records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
         return records
 
+    def hub_task(self, config: Config) -> str:
+        return "text-generation"
+
     def script(self, config: Config, fitted: Fitted) -> Script:
         sample = config.train.sample
         values = {

@@ -173,6 +173,9 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
     ) -> list[Record]:
         return self.input(config).pictures(splits.part(part))
 
+    def hub_task(self, config: ConfigT) -> str:
+        return self.input(config).hub_task
+
     def script(self, config: ConfigT, fitted: LabelledFitted) -> Script:
         return self.input(config).script(fitted)
 

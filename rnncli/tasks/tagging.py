@@ -257,6 +257,9 @@ class Tagging(Task[Config, Fitted, Part]):
                 shown = " ".join(f"{token}/{tag}" for token, tag in zip(steps, found, strict=True))
             yield Prediction(shown, {"input": text, **json}, notes)
 
+    def hub_task(self, config: Config) -> str:
+        return "token-classification"
+
     def script(self, config: Config, fitted: Fitted) -> Script:
         return Script("tagging.jinja", _script_values(fitted))
 

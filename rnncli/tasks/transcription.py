@@ -260,6 +260,9 @@ class Transcription(Task[Config, Fitted, Part]):
             ColouredText("heard", heard, chances.tolist(), 0.0, 1.0, title, separator),
         ]
 
+    def hub_task(self, config: Config) -> str:
+        return "automatic-speech-recognition"
+
     def script(self, config: Config, fitted: Fitted) -> Script:
         values = {**fitted.features.script_values(), **token_values(fitted.kind)}
         return Script("transcription.jinja", values, ["soundfile"])

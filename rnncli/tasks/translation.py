@@ -116,6 +116,9 @@ class Translation(Task[Config, Fitted, Part]):
             engine=model.engine,
         )
 
+    def hub_task(self, config: Config) -> str:
+        return "translation"
+
     def label_names(self, config: Config, fitted: Fitted) -> Names:
         return Names(fitted.source.tokens, fitted.target.tokens)
 

@@ -9,10 +9,12 @@ import runpy
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import rnncli
@@ -66,6 +68,13 @@ def test_a_trained_run_answers_in_a_process_without_rnncli(tmp_path: Path) -> No
     done = export(run, str(tmp_path / "out"))
     assert done.why_not == ""
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(done.files)
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as opened:
+        assert opened.metadata() == {
+            "format": "pt",
+            "task": "tagging",
+            "recipe_sha256": sha256((run.folder / "recipe.yaml").read_bytes()).hexdigest(),
+            "vocab_sha256": sha256((tmp_path / "out" / "vocab.json").read_bytes()).hexdigest(),
+        }
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert weights.keys() == {
         f"rnn.weight_{part}_l{layer}{end}"
@@ -137,8 +146,11 @@ def test_names_of_columns_labels_and_symbols_never_become_code(
         recipe = load_recipe({"task": "classification", "data": data, "model": model, "train": {}})
         splits = recipe.task.read(recipe.config)
         net = recipe.task.build(recipe.config, splits.fitted).eval()
-        out = tmp_path / f"out{number}"
-        assert export(Run(tmp_path / name.replace("/", " "), recipe, splits.fitted, net), str(out)).why_not == ""
+        out, folder = tmp_path / f"out{number}", tmp_path / name
+        folder.mkdir()
+        for name_ in ("recipe.yaml", "environment.json"):
+            (folder / name_).write_text("{}")
+        assert export(Run(folder, recipe, splits.fitted, net), str(out)).why_not == ""
         capsys.readouterr()
         ask(out, "--file", str(table))
         said = capsys.readouterr().out.splitlines()

@@ -107,6 +107,9 @@ def exported(
                 if not key.endswith((".mean", ".std")):
                     weight.copy_(torch.randn(weight.shape, generator=generator).abs_() * 0.1 if "margin" in key
                                  else torch.randn(weight.shape, generator=generator) * 0.4)  # fmt: skip
+        (tmp_path / "run").mkdir()
+        for file in ("recipe.yaml", "environment.json"):
+            (tmp_path / "run" / file).write_text("{}")
         run = Run(tmp_path / "run", recipe, fitted, model.to(dtype))
         done = export(run, str(tmp_path / out))
         return Exported(run, tmp_path / out, done.why_not, monkeypatch, capsys)

@@ -116,7 +116,7 @@ def test_a_run_opens_and_exports(run: Run, tmp_path: Path) -> None:
     again = open_run(run.folder)
     assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), run.model.parameters(), strict=True))
     done = export(run, str(tmp_path / "out"))
-    assert list(done.files) == ["model.safetensors", "vocab.json", "load.py"]
+    assert list(done.files) == ["model.safetensors", "vocab.json", "load.py", "MODEL_CARD.md"]
 
 
 def test_onnx_holds_the_scores_of_each_step(tmp_path: Path) -> None:

@@ -102,13 +102,14 @@ def test_the_same_command_works_wherever_training_was_killed(tmp_path: Path, mon
 
 def test_the_same_command_works_wherever_an_export_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = rnncli.train("hello", out=str(tmp_path / "run"), sets=QUICK)
-    for number in range(4):
+    for number in range(5):
         out = tmp_path / f"out{number}"
         with killed_at(number, monkeypatch), pytest.raises(Killed):
             export(run, str(out))
         assert (out / EXPORTING).exists() == bool(number)
         export(run, str(out))
-        assert sorted(path.name for path in out.iterdir()) == ["load.py", "model.safetensors", "vocab.json"]
+        written = ["MODEL_CARD.md", "load.py", "model.safetensors", "vocab.json"]
+        assert sorted(path.name for path in out.iterdir()) == written
 
 
 def test_a_lock_alone_does_not_block_but_a_process_does(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
     channels: Sequence[int]
     frame_size: int
     fitted_class = FrameFitted
+    hub_task = "video-classification"
     name_key = "film"
 
     def read(self, seed: int) -> Splits[FrameFitted, Part]:

@@ -53,11 +53,12 @@ FittedT = TypeVar("FittedT", bound=LabelledFitted)
 
 class LabelledInput(ABC, Generic[FittedT, RowsT]):
     """Made from the recipe's sections that it owns. fitted_class: what the training part teaches it. kind: what
-    `predict` takes. name_key: of a row's name in the answer's JSON."""
+    `predict` takes. name_key: of a row's name in the answer's JSON. hub_task: as Task has it."""
 
     fitted_class: type[FittedT]
     kind: InputKind = "path"
     name_key: str = "input"
+    hub_task: str = ""
 
     @abstractmethod
     def read(self, seed: int) -> Splits[FittedT, LabelledPart[RowsT]]:

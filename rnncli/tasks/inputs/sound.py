@@ -195,6 +195,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
     channels: int
     subsampling: int
     fitted_class = SoundFitted
+    hub_task = "audio-classification"
 
     def read(self, seed: int) -> Splits[SoundFitted, LabelledPart[ChosenFeatures]]:
         data, given = self.data, sources(self.data)

@@ -154,6 +154,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
     front_kind: Literal["one-hot", "embedding"]
     embedding_size: int
     fitted_class = TextFitted
+    hub_task = "text-classification"
     kind = "text"
 
     def read(self, seed: int) -> Splits[TextFitted, Part]:
