@@ -3,6 +3,8 @@ files say."""
 
 import os
 import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -106,6 +108,12 @@ def test_the_commands_run_in_order(name: str, folder: Path, on_path: None, monke
         if line == 'rnncli evaluate last --require "accuracy>=1"':
             assert run(["train", "hello", "--out", "checked"]) == 0
             line = line.replace("last", "checked")
+        if line.startswith("python "):
+            script, *words = shlex.split(line)[1:]
+            monkeypatch.setattr(sys, "argv", [script, *words])
+            runpy.run_path(script, run_name="__main__")
+            torch.set_grad_enabled(True)
+            continue
         words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', shortened(line))][1:]
         assert run(words) == 0, line
 

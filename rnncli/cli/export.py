@@ -18,7 +18,7 @@ def export(
         bool, typer.Option("--onnx", help="Also write model.onnx, checked against ONNX Runtime (extra: onnx).")
     ] = False,
 ) -> None:
-    """Export a run's weights under torch's own names, with a script that uses them without rnncli."""
+    """Export a run: weights under torch's own names, a script that answers without rnncli, a model card."""
     from rnncli.cli.target import target_named
 
     found = target_named(target)

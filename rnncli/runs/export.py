@@ -190,7 +190,8 @@ def _exported(plain: nn.Module, given: tuple[Tensor, ...], states: list[str]) ->
     axes |= {f"{state}_{end}": {1: "B"} for state in states for end in ("0", "n")}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         file = Path(folder) / "model.onnx"
-        # The exporter in use is torch's older one: it writes RNN, GRU and LSTM as ONNX's own operators, any T and B.
+        # dynamo=False, torch's older exporter, writes RNN, GRU and LSTM as ONNX's own operators, for any T and B. The
+        # newer one fixes T at that of `given` (torch 2.13; a test notices when that changes).
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(

@@ -230,3 +230,33 @@ def test_onnx_says_what_it_lacks(typed: Typed, monkeypatch: pytest.MonkeyPatch) 
     assert code == 5
     assert "rnncli[onnx]" in err
     assert not Path("out").exists()
+
+
+class _Outputs(torch.nn.Module):
+    """The outputs of a recurrent layer."""
+
+    def __init__(self, layer: torch.nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.layer(x)[0]
+        return output
+
+
+@pytest.mark.filterwarnings("ignore")  # of an exporter that we do not use
+@pytest.mark.parametrize(
+    "layer", [torch.nn.RNN(3, 4), torch.nn.GRU(3, 4), torch.nn.LSTM(3, 4)], ids=["rnn", "gru", "lstm"]
+)
+def test_the_day_when_torchs_newer_exporter_leaves_the_steps_free(layer: torch.nn.RNNBase) -> None:
+    """dynamo=True fixes T at the example's 5, whatever it is told: an RNN is unrolled, a GRU or LSTM ends in a Reshape
+    to 5 steps. Once this fails, onnx_model can leave dynamo=False behind."""
+    pytest.importorskip("onnxscript", reason="what dynamo=True needs is not installed")
+    shapes = ({0: torch.export.Dim("T", min=1)},)
+    made = torch.onnx.export(
+        _Outputs(layer).eval(), (torch.randn(5, 2, 3),), dynamo=True, dynamic_shapes=shapes, verbose=False
+    )
+    assert made is not None
+    (output,) = made.model.graph.outputs
+    assert output.shape is not None
+    assert output.shape[0] == 5
