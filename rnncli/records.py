@@ -292,8 +292,9 @@ class Tensor:
 class Page:
     """One result.
 
-    schema: "rnncli/NAME/VERSION". title: left of the header line. seed, device, dtype, torch: its right side, and in
-    JSON. config: the settings that made it. tensors: only JSON and data files show them.
+    schema: "rnncli/NAME/VERSION", of rnncli.schemas; "" where only a screen shows it. title: left of the header line.
+    seed, device, dtype, torch: its right side, and in JSON. config: the settings that made it. tensors: only JSON and
+    data files show them.
     """
 
     schema: str

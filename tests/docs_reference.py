@@ -14,6 +14,7 @@ from rnncli.cli import help as help_texts
 from rnncli.cli import make_app
 from rnncli.recipe.hints import known_fields
 from rnncli.recipe.keys import keys
+from rnncli.schemas import about, names
 from rnncli.tasks import load_task, task_names
 from rnncli.views import VIEWS, about_views
 
@@ -137,7 +138,16 @@ def views() -> str:
     return text + table("view | question | shows", rows)
 
 
-PAGES = {"commands.md": commands, "recipe-keys.md": recipe_keys, "views.md": views}
+def json_page() -> str:
+    """The page as it stands, its table of schemas made anew; views are one row."""
+    text = (FOLDER / "json.md").read_text("utf-8")
+    rows = [[code(f"rnncli/{name}"), cell(about(name))] for name in names() if not name.startswith(tuple(VIEWS))]
+    rows.append(["`rnncli/VIEW/1`", "inspect TARGET VIEW --json"])
+    made = table("schema | printed by", rows)
+    return re.sub(r"(<!-- schemas -->\n).*?(<!-- end)", lambda found: f"{found[1]}\n{made}{found[2]}", text, flags=re.S)
+
+
+PAGES = {"json.md": json_page, "commands.md": commands, "recipe-keys.md": recipe_keys, "views.md": views}
 
 if __name__ == "__main__":
     assert set(OURS) <= set(task_names())

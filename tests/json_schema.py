@@ -1,10 +1,12 @@
-"""What JSON Schema 2020-12 says of a value: those of its keywords that the schema of recipes uses, and no others.
+"""What JSON Schema 2020-12 says of a value: those of its keywords that our schemas use, and no others.
 
-For tests that must run where jsonschema is not installed; where it is, test_schema.py compares the two.
+For tests that must run where jsonschema is not installed; where it is, test_schema.py and test_schemas.py compare the
+two.
 """
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -42,6 +44,14 @@ def admits(schema: Any, value: Any, root: Mapping[str, Any]) -> bool:
     if isinstance(schema, bool):
         return schema
     return all(_holds(key, rule, schema, value, root) for key, rule in schema.items() if key not in NOTES)
+
+
+def document_fits(document: Mapping[str, Any]) -> bool:
+    """Whether a document fits the schema that it names."""
+    from rnncli.schemas import schema_of
+
+    schema = schema_of(str(document["schema"]))
+    return admits(schema, json.loads(json.dumps(document)), schema)
 
 
 def _holds(key: str, rule: Any, schema: Mapping[str, Any], value: Any, root: Mapping[str, Any]) -> bool:

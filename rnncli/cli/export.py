@@ -39,4 +39,4 @@ def export(
             [(f"python {shlex.quote(str(done.folder / 'load.py'))}{'' if done.why_not else ' --help'}", about)],
         ),
     ]
-    render.show(Page("rnncli/export/1", tr("exported {run}", run=folder), shown), ascii=settings.ascii)
+    render.show(Page("", tr("exported {run}", run=folder), shown), ascii=settings.ascii)

@@ -152,7 +152,7 @@ def _propose(data: str | None) -> None:
     table = Table("proposals", columns, [(one.recipe, one.why) for one in found])
     command = f"rnncli recipes copy {found[0].recipe} my.yaml --data {shlex.quote(data)}"
     more = Commands(tr("next"), [(command, tr("a recipe for your file"))])
-    render.show(Page("rnncli/proposals/1", tr("recipes for {file}", file=data), (table, more)), ascii=settings.ascii)
+    render.show(Page("", tr("recipes for {file}", file=data), (table, more)), ascii=settings.ascii)
 
 
 @app.command()

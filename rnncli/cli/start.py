@@ -38,7 +38,10 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
                 ("runs", tr("list and compare runs")),
             ],
         ),
-        (tr("Help"), [("doctor", tr("is this installation all right?"))]),
+        (
+            tr("Help"),
+            [("doctor", tr("is this installation all right?")), ("schema", tr("JSON Schemas of what --json prints"))],
+        ),
     ]
     here = files("rnncli.cli")
     present = [

@@ -68,7 +68,7 @@ def header(job: Job) -> records.Page:
         )
     if job.world > 1:
         lines.append(records.Message(tr("{n} processes share the rows of every batch", n=job.world)))
-    return _page(job, f"{job.recipe.name}   {config.task}", lines, "rnncli/train/1")
+    return _page(job, f"{job.recipe.name}   {config.task}", lines, "")
 
 
 def first_losses(job: Job) -> tuple[str, str]:
@@ -123,7 +123,7 @@ def closing(job: Job, outcome: Outcome) -> records.Page:
     """One example step by step, then the network next to its baselines and the control without memory."""
     shown = [*job.task.summarize(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
     shown += [records.Message(note, "note") for note in outcome.notes]
-    return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "rnncli/closing/1")
+    return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "")
 
 
 def result_table(job: Job, outcome: Outcome) -> records.Table:
@@ -148,7 +148,7 @@ def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]
     if checks:
         shown.append(records.Checks(checks))
     return records.Page(
-        schema="rnncli/evaluate/1",
+        schema="",
         title=tr("result on {part}", part=tr(found.on)),
         records=shown,
         seed=run.config.train.seed,

@@ -22,6 +22,7 @@ from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, 
 from rnncli.bench.versus_page import peers_page, row_line
 from rnncli.cli import run
 from rnncli.errors import CheckFailed, Missing, UsageError
+from tests.json_schema import document_fits
 from tests.narrowed import as_read
 
 ROW = Row("gru", 6, 3, 5)
@@ -200,6 +201,7 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
     document = peers_page(found)
     from rnncli import render
 
+    assert document_fits(render.to_json(document))
     rows = [row for row in as_read(render.to_json(document))["rows"] if row["table"] == "against"]
     assert [row["arm"] for row in rows] == ["rnncli", "torch"]
     assert {"threads", "tokens_per_second", "ratio", "verdict", "difference", "of_ceiling", "ceiling"} <= set(rows[0])

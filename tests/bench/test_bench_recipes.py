@@ -15,6 +15,7 @@ from rnncli.errors import CheckFailed
 from rnncli.nn.engines import ENGINES
 from rnncli.records import Table
 from rnncli.tasks import load_recipe
+from tests.json_schema import document_fits
 from tests.narrowed import as_read
 
 
@@ -79,6 +80,7 @@ def test_the_set_line_is_one_that_train_takes(found: recipes.Profile) -> None:
         1,
         "bf16",
     )
+    assert document_fits(render.to_json(page(found, "hello")))
     text = render.to_text(page(found, "hello"))
     assert "--set" in text
     assert "bare torch loop" in text
