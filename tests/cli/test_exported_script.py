@@ -16,9 +16,12 @@ import pytest
 import torch
 
 from rnncli import cli
+from rnncli.data.vocab import Vocab
 from rnncli.runs.export import export
 from rnncli.runs.open import Run
-from rnncli.tasks import load_recipe
+from rnncli.tasks import Script, load_recipe
+from rnncli.tasks.inputs.tokens import number_values
+from rnncli.tasks.tagging import Tagging
 
 
 class Blocked:
@@ -403,6 +406,20 @@ def test_a_task_of_two_cores_says_that_its_script_answers_nothing(exported: Make
     assert "encoder: x (T, B, 6)" in said
     with pytest.raises(SystemExit, match="answers nothing"):
         made.script("a word")
+
+
+def test_a_task_of_somebody_elses_brings_its_own_template(exported: Make, tmp_path: Path) -> None:
+    (tmp_path / "loudly.jinja").write_text(
+        '{% extends "text.jinja" %}\n{% set steps = "Characters"|code %}\n{% block about %}Loud.{% endblock %}\n'
+        "{% block answer %}\nSIGN = {{ sign }}\n{% include 'numbers.jinja' %}\n\n\ndef answer(text):\n"
+        '    return f"{len(MODEL(numbers(text)))}{SIGN}"\n{% endblock %}\n'
+    )
+    script = Script(tmp_path / "loudly.jinja", {"sign": '!"\n', **number_values(Vocab(tuple("ehlo")))})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tagging, "script", lambda self, config, fitted: script)
+        made = exported("hello")
+    assert made.why_not == ""
+    assert made.script("hello", "he") == '5!"\n\n2!"\n\n'
 
 
 def test_every_packaged_recipe_is_asked() -> None:
