@@ -1,4 +1,4 @@
-"""A run for others: its weights by torch's own names, a short script that loads them without rnncli, and ONNX."""
+"""A run for others: its weights by torch's own names, a script that answers without rnncli, a model card, and ONNX."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Exported:
 def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     """Write a run into an empty or new folder. onnx: model.onnx too, held against onnxruntime before it is kept.
 
-    Of a cell that torch lacks the script shows the weights by name. Raises UsageError (a folder that is not empty, a
+    Where no script can answer, load.py holds the weights alone: see `Exported.why_not`. Raises UsageError (a folder that is not empty, a
     model that ONNX cannot hold), Missing (the extra `onnx`), CheckFailed (onnxruntime gives other scores).
     """
     cores = cores_of(run.model)
