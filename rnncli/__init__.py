@@ -10,21 +10,79 @@ from typing import TYPE_CHECKING, Any
 from rnncli.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from rnncli.api.answers import evaluate as evaluate
+    from rnncli.api.answers import export as export
+    from rnncli.api.answers import predict as predict
+    from rnncli.api.looking import inspect as inspect
+    from rnncli.api.looking import report as report
+    from rnncli.api.training import sweep as sweep
+    from rnncli.api.training import train as train
+    from rnncli.errors import RnncliError as RnncliError
+    from rnncli.notebook import PageView as PageView
+    from rnncli.notebook import TableView as TableView
     from rnncli.replay import Trace as Trace
     from rnncli.replay import trace as trace
+    from rnncli.runs.evaluation import Evaluation as Evaluation
+    from rnncli.runs.export import Exported as Exported
+    from rnncli.runs.open import Run as Run
     from rnncli.runs.open import open_run as open_run
-    from rnncli.runs.train import train as train
+    from rnncli.runs.train import StoppedBySignal as StoppedBySignal
+    from rnncli.sweeps.conduct import Sweep as Sweep
+    from rnncli.tasks import Prediction as Prediction
+    from rnncli.tasks import Recipe as Recipe
     from rnncli.tasks import load_recipe as load_recipe
+    from rnncli.training.epoch import Epoch as Epoch
 
 _HOMES = {
+    "Epoch": "rnncli.training.epoch",
+    "Evaluation": "rnncli.runs.evaluation",
+    "Exported": "rnncli.runs.export",
+    "PageView": "rnncli.notebook",
+    "Prediction": "rnncli.tasks",
+    "Recipe": "rnncli.tasks",
+    "RnncliError": "rnncli.errors",
+    "Run": "rnncli.runs.open",
+    "StoppedBySignal": "rnncli.runs.train",
+    "Sweep": "rnncli.sweeps.conduct",
+    "TableView": "rnncli.notebook",
     "Trace": "rnncli.replay",
-    "trace": "rnncli.replay",
+    "evaluate": "rnncli.api.answers",
+    "export": "rnncli.api.answers",
+    "inspect": "rnncli.api.looking",
     "load_recipe": "rnncli.tasks",
     "open_run": "rnncli.runs.open",
-    "train": "rnncli.runs.train",
+    "predict": "rnncli.api.answers",
+    "report": "rnncli.api.looking",
+    "sweep": "rnncli.api.training",
+    "trace": "rnncli.replay",
+    "train": "rnncli.api.training",
 }
 
-__all__ = ["Trace", "__version__", "load_recipe", "open_run", "trace", "train"]
+__all__ = [
+    "Epoch",
+    "Evaluation",
+    "Exported",
+    "PageView",
+    "Prediction",
+    "Recipe",
+    "RnncliError",
+    "Run",
+    "StoppedBySignal",
+    "Sweep",
+    "TableView",
+    "Trace",
+    "__version__",
+    "evaluate",
+    "export",
+    "inspect",
+    "load_recipe",
+    "open_run",
+    "predict",
+    "report",
+    "sweep",
+    "trace",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,3 +91,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'rnncli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

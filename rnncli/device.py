@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +54,22 @@ def this_process() -> Process:
         )
     rank, world, local_rank, local_world = (int(os.environ[name]) for name in _SET_BY_TORCHRUN[:4])
     return Process(rank, world, local_rank, local_world)
+
+
+@contextmanager
+def borrowed() -> Iterator[None]:
+    """torch's thread count, random state and treatment of denormals are afterwards what they were: for functions that a
+    program calls."""
+    import torch
+
+    threads = torch.get_num_threads()
+    flushed = not torch.tensor(5e-324, dtype=torch.float64).mul(1.0)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 def work_alone() -> None:

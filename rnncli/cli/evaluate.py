@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rnncli.cli.settings import settings
-from rnncli.errors import CheckFailed, UsageError
+from rnncli.errors import CheckFailed
 from rnncli.locale import tr
 
 
@@ -39,34 +39,15 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Evaluate a run, next to its baselines."""
+    from rnncli import render
+    from rnncli.api.answers import evaluate as evaluated
     from rnncli.cli.target import target_named
 
-    if split is not None and split not in ("test", "validation", "train"):
-        raise UsageError(
-            tr(
-                "{name} takes one of {names}, got {value!r}",
-                name="--split",
-                names="test, validation, train",
-                value=split,
-            )
-        )
-    if split is not None and data is not None:
-        raise UsageError(tr("new data has no parts: it is measured whole"), where="--split", todo=tr("omit --split"))
-    if dynamic is not None and not 0 < dynamic < float("inf"):
-        raise UsageError(tr("a rate above 0 is expected, got {value}", value=dynamic), where="--dynamic")
-    run = target_named(target).run
-    from rnncli import render
-    from rnncli.runs import evaluation
-    from rnncli.runs.summary import evaluation_page
-
-    known = evaluation.metric_names(run.task.METRICS)
-    required = [evaluation.requirement(text, known) for text in require or ()]
-    found = evaluation.evaluate(run.with_threads(run.config.train.batch_size), data, split, dynamic=dynamic)
-    checks = [one.check(found.metrics) for one in required]
+    found = evaluated(target_named(target).run, data, split=split, dynamic=dynamic, require=require or ())
     if json:
-        render.dump_json(found.to_json(run, checks), sys.stdout)
+        render.dump_json(found.to_json(), sys.stdout)
     else:
-        render.show(evaluation_page(run, found, checks), ascii=settings.ascii)
-    failed = [check for check in checks if not check.ok]
+        render.show(found.page(), ascii=settings.ascii)
+    failed = [check for check in found.checks if not check.ok]
     if failed:
         raise CheckFailed(tr("a requirement does not hold: {what}", what="; ".join(check.text for check in failed)))

@@ -102,34 +102,26 @@ def _one_source(file: str | None) -> str:
 
 def _of_arguments(run: Run, given: list[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
     """Each argument's answer; a line end behind each text."""
-    from dataclasses import replace
-
-    if run.task.input_kind(run.config) == "path":
-        yield from _of_files(run, given, options, failed)
-        return
-    for text in given:
+    for text in given if run.task.input_kind(run.config) == "text" else ():
         if os.path.isfile(text):
             note(tr("{name} is read as text; for the file of that name: --file {name}", name=text))
-    for found in run.task.predict(run.config, run.model, run.fitted, given, options):
-        yield found if found.more else replace(found, text=found.text + "\n")
+    yield from _ended(run, given, options, failed)
 
 
-def _of_files(run: Run, paths: Iterable[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
-    """Each file's answers, in order. One that cannot be used is said, and added to `failed`; the next ones follow."""
+def _ended(run: Run, inputs: Iterable[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
+    """The answers, each with a line end. A file that cannot be used is said, and added to `failed`."""
     from dataclasses import replace
 
     from rnncli.cli import say
-    from rnncli.files import shown
-    from rnncli.tasks import Prediction
+    from rnncli.runs.prediction import predictions
 
-    for path in paths:
-        try:
-            for found in run.task.predict(run.config, run.model, run.fitted, [path], options):
-                yield found if found.more else replace(found, text=found.text + "\n")
-        except DataError as error:
-            failed.append(error)
-            say(error)
-            yield Prediction("", {"file": shown(path), "error": error.what}, row={})
+    def unusable(error: DataError) -> None:
+        failed.append(error)
+        say(error)
+
+    for found in predictions(run, inputs, options, unusable):
+        whole = found.more or found.row == {}
+        yield found if whole else replace(found, text=found.text + "\n")
 
 
 def _of_lines(run: Run, file: str, options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
@@ -144,7 +136,7 @@ def _of_lines(run: Run, file: str, options: PredictOptions, failed: list[DataErr
             todo=tr("rnncli predict RUN {file}", file=shlex.quote(file)),
         )
     paths = (line.rstrip("\r\n") for line in lines)
-    yield from _of_files(run, (path for path in paths if path), options, failed)
+    yield from _ended(run, (path for path in paths if path), options, failed)
 
 
 def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:

@@ -132,12 +132,11 @@ def sweep(
         deliver(lambda: _listing(plan, out), json=json, save=save, full=full)
         return
     from rnncli.sweeps.conduct import begin
-    from rnncli.sweeps.pages import closing as closing_page
 
     made = begin(plan, out, jobs, storage, prune)
     _go(made, json)
-    rows, part = made.rows(), made.part()
-    deliver(lambda: closing_page(plan, rows, made.folder, part), json=json, save=save, full=full)
+    rows = made.rows()
+    deliver(made.page, json=json, save=save, full=full)
     if not any(row.ranked for row in rows):
         raise typer.Exit(4 if any(row.status == "diverged" for row in rows) else _code(made))
     if any(row.status == "failed" for row in rows):

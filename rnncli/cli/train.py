@@ -278,33 +278,29 @@ def _run(
     from rnncli.records import Message
     from rnncli.render.progress import LiveProgress
     from rnncli.runs.summary import closing, header
-    from rnncli.runs.train import StoppedBySignal, run_training
-    from rnncli.runs.unfinished import remove_if_not_begun
+    from rnncli.runs.train import StoppedBySignal, begun_or_removed, run_training
 
     try:
-        if job.rank:
-            run_training(job, folder, resume=resume)
-            return
-        assert folder is not None
-        if json:
-            lines = JsonLines(job)
-            outcome = run_training(job, folder, lines, resume=resume, say=tell)
-            lines.write({**outcome.to_json(), **({} if kept else {"run": None})})
-            return
-        if not settings.quiet:
-            render.show(header(job), file=sys.stderr, ascii=settings.ascii)
-        with LiveProgress(ascii=settings.ascii) as live:
-            watching = None if settings.quiet else Lines(job, live)
-            outcome = run_training(job, folder, watching, resume=resume, say=live.line)
+        with begun_or_removed(None if resume else folder, made):
+            if job.rank:
+                run_training(job, folder, resume=resume)
+                return
+            assert folder is not None
+            if json:
+                lines = JsonLines(job)
+                outcome = run_training(job, folder, lines, resume=resume, say=tell)
+                lines.write({**outcome.to_json(), **({} if kept else {"run": None})})
+                return
+            if not settings.quiet:
+                render.show(header(job), file=sys.stderr, ascii=settings.ascii)
+            with LiveProgress(ascii=settings.ascii) as live:
+                watching = None if settings.quiet else Lines(job, live)
+                outcome = run_training(job, folder, watching, resume=resume, say=live.line)
     except StoppedBySignal as stop:
         if job.rank == 0:
             tell(tr("stopped; everything so far is in {run}", run=folder))
             tell(tr("next:  {todo}", todo=job.group.resume_command()))
         raise typer.Exit(stop.code) from None
-    except Exception:
-        if folder is not None and not resume:
-            remove_if_not_begun(folder, made)
-        raise
     with waiting(tr("measuring one example ...")):
         page = closing(job, outcome)
     shown = list(page.records)

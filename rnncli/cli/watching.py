@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rnncli import render
 from rnncli.cli.out import drop_output, tell
 from rnncli.locale import tr
-from rnncli.records import Json
 from rnncli.render.lines import pad
 from rnncli.render.numbers import number
+from rnncli.training.epoch import Epoch
 
 if TYPE_CHECKING:
     from rnncli.render.progress import LiveProgress
@@ -108,19 +108,9 @@ class JsonLines:
         self.left = False  # whether the reader has
 
     def __call__(self, progress: Progress) -> None:
-        from rnncli.runs.writer import epoch_line
-
         if progress.event != "epoch":
             return
-        line: dict[str, Json] = {
-            "schema": "rnncli/epoch/1",
-            **epoch_line(self.job, progress),
-            "seconds": progress.seconds,
-            "per_second": progress.counted / progress.seconds if progress.seconds else 0.0,
-        }
-        if progress.watch:
-            line["answers"] = progress.watch
-        self.write(line)
+        self.write(Epoch.of(progress, self.job.splits.held_out).to_json())
 
     def write(self, document: Mapping[str, Any]) -> None:
         """One line, unless nobody reads it."""

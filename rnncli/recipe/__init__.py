@@ -8,6 +8,7 @@ from rnncli.recipe.check import config_of as config_of
 from rnncli.recipe.check import task_name as task_name
 from rnncli.recipe.check import validate as validate
 from rnncli.recipe.document import Document as Document
+from rnncli.recipe.document import Sets as Sets
 from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
 from rnncli.recipe.edit import copied as copied

@@ -14,6 +14,8 @@ from rnncli.recipe.locate import find_recipe, recipe_text, shown
 from rnncli.recipe.parse import Node, Verbatim, dump, flow_text, parse
 from rnncli.records import Json, json_object
 
+Sets = Sequence[str] | Mapping[str, object]  # over a recipe: `a.b=value` texts, or dotted key -> value
+
 
 @dataclass(frozen=True)
 class Document:
@@ -58,12 +60,11 @@ class Document:
         return self.mark(key) if self.node(key) is not None else "default"
 
 
-def read_document(
-    target: str, sets: Sequence[str] = (), flags: Mapping[str, tuple[str, object]] | None = None
-) -> Document:
+def read_document(target: str, sets: Sets = (), flags: Mapping[str, tuple[str, object]] | None = None) -> Document:
     """The recipe `target` (a packaged name, or a path) with `--set` texts and flags laid over it.
 
-    sets: `a.b=value` texts. flags: dotted key -> (the flag as typed, its value), such as `train.lr: ("--lr", "0.1")`.
+    sets: `a.b=value` texts, or dotted key -> value. flags: dotted key -> (the flag as typed, its value), such as
+    `train.lr: ("--lr", "0.1")`.
     Raises DataError (a file that cannot be read), RecipeError (not YAML, not a mapping), UsageError (a wrong --set).
     """
     path, note = find_recipe(target)
@@ -85,7 +86,7 @@ def read_document(
 def document_of(
     values: Mapping[str, object],
     name: str,
-    sets: Sequence[str] = (),
+    sets: Sets = (),
     flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Document:
     """A Document of plain values, for recipes that are made in Python. name: what stands in its faults. sets, flags:
@@ -102,9 +103,11 @@ def _kind(node: Node) -> str:
     return node.text() if len(node.text()) < 40 else tr("text")
 
 
-def _lay_over(document: Document, sets: Sequence[str], flags: Mapping[str, tuple[str, object]]) -> None:
+def _lay_over(document: Document, sets: Sets, flags: Mapping[str, tuple[str, object]]) -> None:
     typed: dict[str, tuple[str, object]] = {}
-    for text in sets:
+    if isinstance(sets, Mapping):
+        typed, sets = {key: ("sets", value) for key, value in sets.items()}, ()
+    for text in [sets] if isinstance(sets, str) else sets:
         key, equals, written = text.partition("=")
         key = key.strip()
         if not equals or not key or not all(key.split(".")):

@@ -15,11 +15,14 @@ from rnncli.cells import Step, parameter_of, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
+from rnncli.render import to_html
 from rnncli.replay.changes import Home, Value, changes_of
 from rnncli.replay.compare import compare
 from rnncli.replay.forwards import How, by_sequence, replaced
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, Keep, recording
 from rnncli.replay.modes import evaluating, graph, require_numbers, uncollected, usable
+
+SHOWN = 12  # states and gates that a trace's repr names
 
 
 class Trace:
@@ -158,6 +161,13 @@ class Trace:
 
     def page(self) -> records.Page:
         """The trace as one Page, schema rnncli/trace/1: a table of its tensors, all values in JSON."""
+        tensors = [
+            records.Tensor(name, self.axes(name), tuple(value.shape), value.double().tolist())
+            for name, value in ((name, self[name]) for name in self.names())
+        ]
+        return replace(self._shown(), tensors=tensors)
+
+    def _shown(self) -> records.Page:
         first = self.cores[0].calls[0].x
         columns = [
             records.Column("name", tr("tensor"), "text"),
@@ -167,28 +177,36 @@ class Trace:
             records.Column("max", "max"),
         ]
         rows: list[list[Entry]] = []
-        tensors: list[records.Tensor] = []
         for name in self.names():
-            value = self[name]
-            axes = self.axes(name)
-            shown = ", ".join(f"{axis}={size}" for axis, size in zip(axes, value.shape, strict=True))
-            wide = value.double()
-            rows.append([name, f"({shown})", wide.min().item(), wide.mean().item(), wide.max().item()])
-            tensors.append(records.Tensor(name, axes, tuple(value.shape), wide.tolist()))
+            wide = self[name].double()
+            rows.append([name, self._shape(name), wide.min().item(), wide.mean().item(), wide.max().item()])
         return records.Page(
             schema="rnncli/trace/1",
-            title=", ".join(f"{core.path or type(core.module).__name__}: {core.spec}" for core in self.cores),
-            records=[records.Table("tensors", columns, rows), records.Checks(self.checks)],
-            tensors=tensors,
+            title=", ".join(self._title(core) for core in self.cores),
+            records=[records.Table("tensors", columns, rows, cut_rows=40), records.Checks(self.checks)],
             device=str(first.device),
             dtype=str(first.dtype).removeprefix("torch."),
             torch=str(torch.__version__),
         )
 
-    def _repr_html_(self) -> str:
-        from rnncli.render import to_html
+    def _shape(self, name: str) -> str:
+        sizes = zip(self.axes(name), self[name].shape, strict=True)
+        return f"({', '.join(f'{axis}={size}' for axis, size in sizes)})"
 
-        return to_html(self.page())
+    @staticmethod
+    def _title(core: CoreTrace) -> str:
+        return f"{core.path or type(core.module).__name__}: {core.spec}"
+
+    def _repr_html_(self) -> str:
+        return to_html(self._shown())
+
+    def __repr__(self) -> str:
+        """Its cores, its states and gates with their shapes, and whether its checks hold."""
+        ok = sum(check.ok for check in self.checks)
+        named = [f"  {name} {self._shape(name)}" for name in list(self._homes)[:SHOWN]]
+        more = len(self._homes) - len(named)
+        head = f"Trace of {', '.join(map(self._title, self.cores))}; {ok} of {len(self.checks)} checks ok"
+        return "\n".join([head, *named, *([f"  ... {more} more: names()"] if more else [])])
 
 
 def trace(

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from rnncli import names
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
-from rnncli.records import Check, Json
+from rnncli.notebook import Displayed
+from rnncli.records import Check, Checks, Json, Message, Page, Record
 from rnncli.runs.open import Run
+from rnncli.runs.summary import metrics_table
 from rnncli.tasks import AnySplits, Baseline, Metrics
 
 PARTS = ("test", "validation", "train")
@@ -67,34 +71,82 @@ def requirement(text: str, known: Sequence[str]) -> Requirement:
     return Requirement(text, found[1], found[2], limit)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """on: the part of the run's data, or the new file. notes: what was skipped or could not be done."""
+@dataclass(frozen=True, repr=False)
+class Evaluation(Displayed):
+    """A run, measured.
 
+    on: the part of the run's data (test, validation, train), or the new file. metrics: by name, of that part; loss is
+    the mean of what the task counts (in nats where it is a cross-entropy). baselines: name, metrics, and what they do.
+    notes: what was skipped or could not be done. checks: whether each `require` holds.
+    """
+
+    run: Run
     on: str
     metrics: Metrics
     baselines: Sequence[Baseline]
     notes: Sequence[str] = field(default_factory=list)
+    checks: Sequence[Check] = ()
 
-    def to_json(self, run: Run, checks: Sequence[Check]) -> dict[str, Json]:
+    def ok(self) -> bool:
+        """Whether everything holds that was required."""
+        return all(check.ok for check in self.checks)
+
+    def to_json(self) -> dict[str, Json]:
+        """What `rnncli evaluate --json` prints."""
         return {
             "schema": "rnncli/evaluate/1",
-            "run": str(run.folder),
+            "run": str(self.run.folder),
             "on": self.on,
             "metrics": self.metrics,
             "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
-            "require": [{"expression": check.name, "ok": check.ok} for check in checks],
+            "require": [{"expression": check.name, "ok": check.ok} for check in self.checks],
             "notes": list(self.notes),
         }
 
+    def page(self) -> Page:
+        """The run's metrics on a part, its baselines below, and what was required of them."""
+        config = self.run.config
+        rows: list[tuple[str, Metrics, str]] = [(config.model.cell, self.metrics, str(self.run.folder))]
+        rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in self.baselines]
+        shown: list[Record] = [*(Message(note, "note") for note in self.notes), metrics_table(rows)]
+        return Page(
+            schema="",
+            title=tr("result on {part}", part=tr(self.on)),
+            records=[*shown, Checks(self.checks)] if self.checks else shown,
+            seed=config.train.seed,
+            device="cpu",
+            dtype=config.train.dtype,
+            torch=torch.__version__.split("+")[0],
+        )
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        best = f"; {len(self.baselines)} baselines" if self.baselines else ""
+        return f"Evaluation({self.run.folder} on {self.on}: {metrics}{best})"
+
 
 def evaluate(
-    run: Run, data: str | None = None, split: str | None = None, *, dynamic: float | None = None
+    run: Run,
+    data: str | None = None,
+    split: str | None = None,
+    *,
+    dynamic: float | None = None,
+    require: Sequence[str] = (),
 ) -> Evaluation:
     """Measure a run. data: a new file, measured whole; else a part of the run's own data, `split`, by default test
     where there is one, then validation, then train. dynamic: a copy of the model goes on learning at that rate from
-    what it was measured on. Raises DataError, UsageError."""
-    return _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
+    what it was measured on. require: such as `mae<1.6`, for Evaluation.checks. Raises DataError, UsageError."""
+    if split is not None and split not in PARTS:
+        raise UsageError(
+            tr("{name} takes one of {names}, got {value!r}", name="--split", names=", ".join(PARTS), value=split)
+        )
+    if split is not None and data is not None:
+        raise UsageError(tr("new data has no parts: it is measured whole"), where="--split", todo=tr("omit --split"))
+    if dynamic is not None and not 0 < dynamic < float("inf"):
+        raise UsageError(tr("a rate above 0 is expected, got {value}", value=dynamic), where="--dynamic")
+    required = [requirement(text, metric_names(run.task.METRICS)) for text in require]
+    found = _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
+    return replace(found, checks=[one.check(found.metrics) for one in required])
 
 
 def _metrics(run: Run, part: Any, dynamic: float | None, notes: list[str]) -> Metrics:
@@ -135,7 +187,7 @@ def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
             todo=tr("it has {names}", names=", ".join(there)),
         )
     metrics = _metrics(run, splits.part(on), dynamic, notes)
-    return Evaluation(on, metrics, run.task.baselines(run.config, splits, on), notes)
+    return Evaluation(run, on, metrics, run.task.baselines(run.config, splits, on), notes)
 
 
 def _new(run: Run, data: str, dynamic: float | None) -> Evaluation:
@@ -145,7 +197,7 @@ def _new(run: Run, data: str, dynamic: float | None) -> Evaluation:
     splits = _trained_on(run, notes)
     if splits is not None:
         baselines = run.task.baselines(run.config, replace(splits, parts={**splits.parts, "test": part}), "test")
-    return Evaluation(data, metrics, baselines, notes)
+    return Evaluation(run, data, metrics, baselines, notes)
 
 
 def _trained_on(run: Run, notes: list[str]) -> AnySplits | None:

@@ -23,8 +23,8 @@ from rnncli.recipe.show import leaves
 from rnncli.records import HeatMap, Json, Message, json_number, json_object
 from rnncli.runs.open import Run, open_run
 from rnncli.runs.read import blaming, read_log
-from rnncli.runs.writer import epoch_line
 from rnncli.tasks import AnySplits, load_recipe
+from rnncli.training.epoch import Epoch
 from rnncli.training.job import Job
 from rnncli.training.loop import Progress
 from rnncli.views import Options, subject_of_task
@@ -53,7 +53,9 @@ class Logs:
             for name in self.names:
                 self._guarded(name, partial(self._begin, name, before))
         if progress.event == "epoch":
-            epoch = logged_epoch(epoch_line(self.job, progress), progress.seconds, progress.watch)
+            epoch = logged_epoch(
+                Epoch.of(progress, self.job.splits.held_out).values(), progress.seconds, progress.watch
+            )
             self._each(lambda logger: logger.epoch(epoch))
 
     def _begin(self, name: str, before: list[LoggedEpoch]) -> None:

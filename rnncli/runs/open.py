@@ -14,11 +14,13 @@ from rnncli.device import dtype_of
 from rnncli.errors import DataError, UsageError
 from rnncli.files import inside, read_json
 from rnncli.locale import tr
-from rnncli.recipe import RecipeConfig
-from rnncli.records import Json
+from rnncli.notebook import Displayed
+from rnncli.recipe import RecipeConfig, Sets
+from rnncli.records import Json, Page, json_number, json_object
 from rnncli.runs.folder import find_run
 from rnncli.runs.manifest import MANIFEST, check_manifest
 from rnncli.runs.read import read_log
+from rnncli.runs.summary import model_line, run_page
 from rnncli.runs.writer import LOGS, WEIGHTS
 from rnncli.tasks import AnyTask, FittedState, Recipe, load_recipe
 from rnncli.training.job import Job, set_threads
@@ -28,9 +30,13 @@ NO_LOG = "train.log=[]"  # a run opens wherever a logger of its recipe is not in
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 
 
-@dataclass
-class Run:
-    """A run folder, opened: its recipe, vocabulary and best weights, on the CPU, in eval mode."""
+@dataclass(repr=False)
+class Run(Displayed):
+    """A run folder, opened: its recipe, vocabulary and best weights, on the CPU, in eval mode.
+
+    folder: where it is. recipe: its settings, `recipe.config.model.hidden_size`. fitted: what the training data taught
+    the reader, such as a vocabulary. model: the network, a torch module with the weights of the best epoch.
+    """
 
     folder: Path
     recipe: Recipe
@@ -60,14 +66,26 @@ class Run:
         return read_json(path) if path.exists() else {}
 
     def environment(self) -> dict[str, Json]:
+        """environment.json: versions, device, seed, hash of the data."""
         return read_json(inside(self.folder, "environment.json"))
 
+    def page(self) -> Page:
+        """Its model in a line, how training ended, the metrics next to its baselines, the loss by epoch."""
+        return run_page(str(self.folder), self.config, self.model, self.result(), self.metrics())
 
-def open_run(path: str | Path, sets: tuple[str, ...] = ()) -> Run:
+    def __repr__(self) -> str:
+        result = self.result()
+        metrics = json_object(result.get("metrics", {})).items()
+        found = [f"{name} {json_number(value):.4g}" for name, value in metrics]
+        how = f"epoch {result['best_epoch']} of {result['epochs']}" if result else "training has not ended"
+        return f"Run({', '.join([str(self.folder), f'{self.config.task}: {model_line(self.model)}', *found, how])})"
+
+
+def open_run(path: str | Path, sets: Sets = ()) -> Run:
     """Open a run folder: its recipe, vocabulary and best weights, on the CPU, in eval mode.
 
-    path: a folder, a name under runs/, or `last`. sets: `a.b=value` texts, as after --set; the weights must still fit.
-    Raises UsageError (no such run), DataError (a file of it that cannot be used).
+    path: a folder, a name under runs/, or `last`. sets: dotted key -> value, or `a.b=value` texts; the weights must
+    still fit. Raises UsageError (no such run), DataError (a file of it that cannot be used).
 
     Examples:
         >>> run = open_run("last")

@@ -12,7 +12,7 @@ from rnncli.device import this_process
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.names import SCHEDULES_BY_EPOCHS
-from rnncli.recipe import RecipeConfig
+from rnncli.recipe import RecipeConfig, Sets
 from rnncli.recipe.show import plain
 from rnncli.records import Json
 from rnncli.runs.open import Run
@@ -20,13 +20,14 @@ from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.job import Job
 
 BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
+STOPPED = "stopped by on_epoch"  # why a run ended: it may go on as it is
 HARMLESS = (
     *("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample"),
     "train.log",
 )
 
 
-def recipe_of(folder: Path, name: str, sets: tuple[str, ...], flags: Mapping[str, tuple[str, object]]) -> Recipe:
+def recipe_of(folder: Path, name: str, sets: Sets, flags: Mapping[str, tuple[str, object]]) -> Recipe:
     """The run's own recipe with new budgets laid over it. Raises UsageError with the differences for all else."""
     before = load_recipe(str(folder / "recipe.yaml"))
     after = load_recipe(str(folder / "recipe.yaml"), sets, flags)
@@ -100,6 +101,6 @@ def check_same(run_environment: Mapping[str, Json], job: Job, folder: Path) -> l
 def is_finished(run: Run, recipe: Recipe) -> bool:
     """Whether the run ended, and its budgets (new ones laid over) leave nothing to do."""
     result = run.result()
-    if not result:
+    if not result or result.get("stopped") == STOPPED:
         return False
     return not any(key in BUDGETS for key, _, _ in differences(run.config, recipe.config))

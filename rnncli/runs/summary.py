@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -12,9 +12,8 @@ from rnncli.cells import spec_of
 from rnncli.data.batch import Order
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
-from rnncli.records import Entry
-from rnncli.runs.evaluation import Evaluation
-from rnncli.runs.open import Run
+from rnncli.recipe import RecipeConfig
+from rnncli.records import Entry, Json, json_number, json_object
 from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.job import Job, autocast
 from rnncli.training.outcome import Outcome
@@ -140,22 +139,38 @@ def result_table(job: Job, outcome: Outcome) -> records.Table:
     return metrics_table(rows)
 
 
-def evaluation_page(run: Run, found: Evaluation, checks: Sequence[records.Check]) -> records.Page:
-    """The run's metrics on a part, its baselines below, and what was required of them."""
-    rows: list[tuple[str, Metrics, str]] = [(run.config.model.cell, found.metrics, str(run.folder))]
-    rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in found.baselines]
-    shown: list[records.Record] = [*(records.Message(note, "note") for note in found.notes), metrics_table(rows)]
-    if checks:
-        shown.append(records.Checks(checks))
-    return records.Page(
-        schema="",
-        title=tr("result on {part}", part=tr(found.on)),
-        records=shown,
-        seed=run.config.train.seed,
-        device="cpu",
-        dtype=run.config.train.dtype,
-        torch=torch.__version__.split("+")[0],
-    )
+def _metrics(values: Json) -> Metrics:
+    return {name: json_number(value) for name, value in json_object(values).items()}
+
+
+def run_page(
+    name: str,
+    config: RecipeConfig,
+    model: nn.Module,
+    result: Mapping[str, Json],
+    log: Sequence[Mapping[str, Json]],
+) -> records.Page:
+    """A run as it is on the disk. result: result.json, empty before training has ended. log: metrics.jsonl."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    what = trn("{task}, {n} parameter", "{task}, {n} parameters", task=config.task, n=parameters)
+    shown: list[records.Record] = [records.Message(f"{what}: {model_line(model)}")]
+    if result:
+        best, n = tr("epoch {n}", n=result["best_epoch"]), int(json_number(result["epochs"]))
+        epochs = trn("{n} epoch", "{n} epochs", n=n)
+        shown.append(records.Message(f"{epochs} ({result['stopped']}); {tr('kept')}: {best}", "note"))
+        others = [*json_object(result["compared"]).items(), *json_object(result["baselines"]).items()]
+        found = [(config.model.cell, result["metrics"]), *others]
+        shown.append(metrics_table([(name, _metrics(values), "") for name, values in found]))
+    else:
+        shown.append(records.Message(tr("training has not ended: there is no result yet"), "note"))
+    if len(log) > 1:
+        lines = {tr("train"): [json_number(line["loss"]) for line in log]}
+        if "validation" in log[0]:
+            lines[tr("validation")] = [json_number(json_object(line["validation"])["loss"]) for line in log]
+        x = [json_number(line["epoch"]) for line in log]
+        shown.append(records.Series("loss", x, lines, tr("epoch"), tr("loss"), tr("loss")))
+    train = config.train
+    return records.Page("", name, shown, seed=train.seed, device=train.device, dtype=train.dtype)
 
 
 LEAST = 3  # metrics of a table that stay where many do not fit

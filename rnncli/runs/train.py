@@ -4,35 +4,54 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from rnncli.locale import tr
 from rnncli.recipe import TrainSection
 from rnncli.runs.checkpoint import load_checkpoint, own_part
-from rnncli.runs.folder import new_folder
 from rnncli.runs.logs import Logs
-from rnncli.runs.open import Run, open_run
 from rnncli.runs.read import read_log
+from rnncli.runs.unfinished import remove_if_not_begun
 from rnncli.runs.writer import CHECKPOINT, Writer
-from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.advice import advice
 from rnncli.training.divergence import require_finite
-from rnncli.training.job import Job, is_own_cell, prepare, with_cell
+from rnncli.training.epoch import Epoch
+from rnncli.training.job import Job, is_own_cell, with_cell
 from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, start
 from rnncli.training.outcome import Outcome
-from rnncli.training.session import distributed_session
 
+STOP = "stop"  # what a caller's on_epoch returns to end training
 CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
 
 
+OnEpoch = Callable[[Epoch], object]
+
+
 class StoppedBySignal(Exception):
-    """A signal asked training to stop; what was reached is saved. code: 130 or 143."""
+    """A signal asked training to stop (Ctrl-C, a notebook's interrupt); what was reached is saved, and can be resumed.
+
+    folder: of the run. code: 130 or 143, as a shell has it.
+    """
 
     def __init__(self, folder: Path | None, code: int) -> None:
-        super().__init__(str(folder))
+        super().__init__(tr("stopped; everything so far is in {run}", run=folder))
         self.folder = folder
         self.code = code
+
+
+@contextmanager
+def begun_or_removed(folder: Path | None, made: Sequence[Path]) -> Iterator[None]:
+    """`remove_if_not_begun` after an error. folder: None where there is nothing to remove."""
+    try:
+        yield
+    except StoppedBySignal:
+        raise
+    except Exception:
+        if folder is not None:
+            remove_if_not_begun(folder, made)
+        raise
 
 
 def run_training(
@@ -42,17 +61,20 @@ def run_training(
     *,
     resume: bool = False,
     baselines: bool = True,
+    on_epoch: OnEpoch | None = None,
     say: Callable[[str], None] = logging.getLogger("rnncli").warning,
 ) -> Outcome:
     """Train a job into a run folder (nowhere if None), with baselines and, if the recipe asks, the control.
 
-    on_progress: called after every update and epoch. resume: from the folder's checkpoint. say: told of a logger of
-    `train.log` that failed, which ends no run. Raises StoppedBySignal
-    where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once.
-    Of several processes only the first writes; the others need a folder only to resume.
+    on_progress: called after every update and epoch. resume: from the folder's checkpoint. on_epoch: told of every
+    epoch; STOP as its answer ends training there, with a result. What it raises ends training, too, after a checkpoint;
+    both can be resumed. say: told of a logger of `train.log` that failed, which ends no run. Raises StoppedBySignal
+    where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once. Of
+    several processes only the first writes; the others need a folder only to resume, and on_epoch is called in the
+    first.
     """
     if folder is None or job.rank:
-        return _train(job, None, folder, on_progress, resume, baselines)
+        return _train(job, None, folder, on_progress, resume, baselines, on_epoch)
     logs = Logs(job, folder, say)
 
     def both(progress: Progress) -> None:
@@ -61,7 +83,7 @@ def run_training(
             on_progress(progress)
 
     with Writer(folder, job) as writer, closing(logs):
-        outcome = _train(job, writer, folder, both, resume, baselines)
+        outcome = _train(job, writer, folder, both, resume, baselines, on_epoch)
         logs.end()
     return outcome
 
@@ -73,6 +95,7 @@ def _train(
     on_progress: Callable[[Progress], None] | None,
     resume: bool,
     baselines: bool,
+    on_epoch: OnEpoch | None,
 ) -> Outcome:
     state = start(job)
     kept = job.group.folder = job.group.broadcast(lambda: "" if folder is None else str(folder))
@@ -95,10 +118,12 @@ def _train(
         for progress in fit(job, state):
             last = progress
             if writer is not None and progress.event == "epoch":
-                writer.epoch(progress)
+                writer.epoch(Epoch.of(progress, job.splits.held_out))
             if on_progress is not None:
                 on_progress(progress)
             if progress.event == "epoch":
+                if on_epoch is not None:
+                    state.asked = _asked(job, on_epoch, Epoch.of(progress, job.splits.held_out), checkpoint)
                 job.group.sync()
             signal_number, waited = job.group.status()
             if signal_number and progress.event != "end" and not cut:
@@ -131,6 +156,17 @@ def _train(
     if writer is not None:
         writer.finish(state, outcome.to_json())
     return outcome
+
+
+def _asked(job: Job, on_epoch: OnEpoch, epoch: Epoch, checkpoint: Callable[[], None]) -> str:
+    """Why training is to end after this epoch, "" where it is not: what the caller's function says, for all
+    processes."""
+    try:
+        stop = job.group.broadcast(lambda: on_epoch(epoch) == STOP)
+    except Exception:
+        checkpoint()
+        raise
+    return tr("stopped by on_epoch") if stop else ""
 
 
 def _save(job: Job, state: TrainState, write: Callable[[TrainState, list[bytes]], None] | None) -> None:
@@ -171,24 +207,3 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for known, handler in before.items():
             signal.signal(known, handler)
-
-
-def train(recipe: Recipe | str | Mapping[str, object], *, out: str | None = None, sets: tuple[str, ...] = ()) -> Run:
-    """Train a recipe into a new run folder and open it.
-
-    recipe: what load_recipe takes, or what it returned. out: the folder, runs/NAME-001 by default. sets: `a.b=value`
-    texts, as after --set. Prints nothing. Raises what load_recipe raises, UsageError (a folder that is not empty),
-    DataError (data that cannot be used), Diverged (the loss is not finite), Missing (device, memory), CannotWrite; and
-    StoppedBySignal after Ctrl-C, when everything so far is saved.
-
-    Examples:
-        >>> run = train("hello", sets=["train.control=false"])
-        >>> run.folder.name, run.result()["metrics"]["accuracy"]
-        ('hello-001', 1.0)
-    """
-    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, sets)
-    job = prepare(loaded)
-    with distributed_session(job):
-        run_training(job, new_folder(loaded.name, out) if job.rank == 0 else None)
-        folder = job.group.folder
-    return open_run(folder)

@@ -22,8 +22,9 @@ from rnncli.render.documents import strict
 from rnncli.runs.checkpoint import checkpoint, load_checkpoint
 from rnncli.runs.manifest import Manifest, check_manifest
 from rnncli.tasks import Recipe
+from rnncli.training.epoch import Epoch
 from rnncli.training.job import Job
-from rnncli.training.loop import Progress, TrainState
+from rnncli.training.loop import TrainState
 from rnncli.version import __version__
 
 CHECKPOINT = "resume/state.safetensors"
@@ -64,13 +65,12 @@ class Writer:
             }
         )
 
-    def epoch(self, progress: Progress) -> None:
+    def epoch(self, epoch: Epoch) -> None:
         """Append an epoch to the logs."""
-        self._append("metrics.jsonl", epoch_line(self.job, progress))
-        speed = progress.counted / progress.seconds if progress.seconds else 0.0
-        self._append("timing.jsonl", {"step": progress.step, "seconds": progress.seconds, "per_second": speed})
-        if progress.watch:
-            self._append("answers.jsonl", {"epoch": progress.epoch, "answers": progress.watch})
+        self._append("metrics.jsonl", epoch.values())
+        self._append("timing.jsonl", epoch.timing())
+        if epoch.answers:
+            self._append("answers.jsonl", {"epoch": epoch.epoch, "answers": epoch.answers})
 
     def checkpoint(self, state: TrainState, parts: Sequence[bytes]) -> None:
         """Everything needed to resume from here, and the best weights so far. parts: own_part of every process."""
@@ -127,17 +127,6 @@ class Writer:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         self.manifest.write({"recipe.yaml": resolved_yaml(self.job.config)})
-
-
-def epoch_line(job: Job, progress: Progress) -> dict[str, Json]:
-    """What metrics.jsonl holds of an epoch."""
-    return {
-        "epoch": progress.epoch,
-        "step": progress.step,
-        "loss": progress.loss,
-        "lr": progress.lr,
-        job.splits.held_out: progress.metrics,
-    }
 
 
 def _cut(path: Path, size: int) -> None:

@@ -7,12 +7,15 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnncli.notebook import Displayed
+from rnncli.records import Page
 from rnncli.runs.read import read_run
 from rnncli.sweeps import jobs as workers
 from rnncli.sweeps.folder import find_folder, open_folder
 from rnncli.sweeps.grid import Grid, runs_of
 from rnncli.sweeps.jobs import RunState
 from rnncli.sweeps.matching import Match, Matcher
+from rnncli.sweeps.pages import closing as closing_page
 from rnncli.sweeps.plan import Plan
 from rnncli.sweeps.rows import Row, judged, rows_of_runs, rows_of_study
 from rnncli.sweeps.search import Search
@@ -20,8 +23,8 @@ from rnncli.sweeps.storage import storage_errors
 from rnncli.sweeps.study import JOURNAL
 
 
-@dataclass
-class Sweep:
+@dataclass(repr=False)
+class Sweep(Displayed):
     """A sweep that has its folder. went_on: whether the folder held a part of it."""
 
     plan: Plan
@@ -56,6 +59,20 @@ class Sweep:
             going = [run for one in self.search.going for run in one.runs]
             rows = rows_of_study(self.plan, self.search.found(), going, self.folder)
         return judged(rows, lower=self.plan.lower)
+
+    def best(self) -> Row | None:
+        """The trial with the best mean score; None where none has one."""
+        return next((row for row in self.rows() if row.ranked), None)
+
+    def page(self) -> Page:
+        """The trials as they stand now, best first, and what to do next."""
+        return closing_page(self.plan, self.rows(), self.folder, self.part())
+
+    def __repr__(self) -> str:
+        done, total = self.progress()
+        best = self.best()
+        first = "" if best is None else f"; best: {best.name}, {self.plan.metric} {best.mean:.4g}"
+        return f"Sweep({self.folder}: {done} of {total} done{first})"
 
     def progress(self) -> tuple[int, int]:
         """(runs of a grid, or trials of a search, that have ended; how many there are)."""

@@ -11,6 +11,7 @@ from math import prod
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
+from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import labels_of, leaves, plain
 from rnncli.records import Json
 from rnncli.tasks import Recipe, load_recipe
@@ -97,13 +98,13 @@ def make_plan(
     sets: Sequence[str],
     flags: Flags,
     *,
-    grid: Sequence[str] = (),
-    search: Sequence[str] = (),
+    grid: Sequence[str] | Mapping[str, Sequence[object]] = (),
+    search: Sequence[str] | Mapping[str, str | Sequence[object]] = (),
     seeds: int = 1,
     match_params: int | None = None,
     trials: int | None = None,
 ) -> Plan:
-    """Read and check everything that was typed. grid, search: `key=...` texts.
+    """Read and check everything that was typed. grid, search: `key=...` texts, or key -> values.
 
     Raises UsageError, and RecipeError with the faults of every trial: nothing begins before all trials are valid.
     """
@@ -118,8 +119,8 @@ def make_plan(
         )
     if trials is not None and not search:
         raise UsageError(tr("--trials belongs to --search"), todo=tr("a grid runs every combination"))
-    values = {key: grid_values(key, text) for key, text in _by_key("--grid", grid).items()}
-    spaces = {key: parse_space(key, text) for key, text in _by_key("--search", search).items()}
+    values = {key: grid_values(key, given) for key, given in _by_key("--grid", grid).items()}
+    spaces = {key: parse_space(key, given) for key, given in _by_key("--search", search).items()}
     typed = {text.partition("=")[0].strip() for text in sets} | set(flags)
     _check_keys([*values, *spaces], typed, match_params)
     option, n_trials = ("--grid", 0) if values else ("--search", 50 if trials is None else trials)
@@ -136,8 +137,13 @@ def make_plan(
     return replace(plan, base=base, seeds=tuple(range(began, began + seeds)))
 
 
-def _by_key(option: str, texts: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+Given = str | Sequence[object]  # the values of a key: as typed, or one by one
+
+
+def _by_key(option: str, texts: Sequence[str] | Mapping[str, Given]) -> Mapping[str, Given]:
+    if isinstance(texts, Mapping):
+        return texts
+    found: dict[str, Given] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
@@ -209,9 +215,13 @@ def combinations(grid: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
     return (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
 
 
-def grid_values(key: str, text: str) -> tuple[str, ...]:
-    """The values of `a,b,c`; a comma within brackets or quotes parts nothing. Raises UsageError."""
-    parts = [part.strip() for part in _split(text)]
+def grid_values(key: str, given: Given) -> tuple[str, ...]:
+    """The texts of `a,b,c`, or of values; a comma within brackets or quotes parts nothing. Raises UsageError."""
+    if isinstance(given, str):
+        text, parts = given, [part.strip() for part in _split(given)]
+    else:
+        parts = [value if isinstance(value, str) else flow_text(value) for value in given]
+        text = ",".join(parts)
     if not all(parts):
         raise UsageError(
             tr("{key} has an empty value in {text!r}", key=key, text=text), todo=tr("values parted by commas: a,b,c")
@@ -243,8 +253,9 @@ def _split(text: str) -> list[str]:
 _RANGE = re.compile(r"(?:(log|int):)?([^,:]+?)\.\.([^,:]+)")
 
 
-def parse_space(key: str, text: str) -> Space:
+def parse_space(key: str, given: Given) -> Space:
     """`log:1e-4..1e-1`, `0..0.5`, `int:8..128`, or choices `a,b,c`. Raises UsageError."""
+    text = given if isinstance(given, str) else ",".join(grid_values(key, given))
     found = _RANGE.fullmatch(text)
     if found is None:
         if (re.match(r"\w+:", text) and ".." in text) or len(grid_values(key, text)) < 2:

@@ -10,5 +10,7 @@ torch; opening does.
 
 from rnncli.targets.find import RECIPES as RECIPES
 from rnncli.targets.find import WEIGHTS as WEIGHTS
+from rnncli.targets.find import Given as Given
 from rnncli.targets.find import find_target as find_target
+from rnncli.targets.find import target_of as target_of
 from rnncli.targets.target import Target as Target

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
@@ -14,14 +16,46 @@ from rnncli.names import nearest
 from rnncli.runs.folder import RUNS, find_run, runs_here
 from rnncli.targets.target import Target
 
+if TYPE_CHECKING:
+    from rnncli.recipe import Sets
+    from rnncli.runs.open import Run
+    from rnncli.tasks import Recipe
+
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".index.json")
 RECIPES = (".yaml", ".yml")
 
 
-def find_target(word: str, *, sets: Sequence[str] = (), seed: int | None = None) -> Target:
+Given: TypeAlias = "str | PathLike[str] | Run | Recipe | Mapping[str, object]"  # TARGET, from Python
+
+
+def find_target(word: str, *, sets: Sets = (), seed: int | None = None) -> Target:
     """What `word` means. sets, seed: as Target has them. Raises UsageError (nothing of that name) and DataError (a file
     of no known kind)."""
-    return replace(_found(word), sets=tuple(sets), seed=seed)
+    return replace(_found(word), sets=sets, seed=seed)
+
+
+def target_of(given: Given, *, sets: Sets = (), seed: int | None = None) -> Target:
+    """A target: what a word or a path means, the values of a recipe, or what is open already. Raises what find_target
+    and load_recipe raise."""
+    if isinstance(given, str | PathLike):
+        return find_target(fspath(given), sets=sets, seed=seed)
+    from rnncli.tasks import Recipe, load_recipe
+
+    if isinstance(given, Mapping):
+        given = load_recipe(given, sets, {} if seed is None else {"train.seed": ("seed", seed)})
+    elif sets or seed is not None:
+        raise UsageError(
+            tr("this is open already: its settings stay"),
+            where="sets" if sets else "seed",
+            todo=tr("give its name or its path"),
+        )
+    if isinstance(given, Recipe):
+        made = Target("recipe", given.name, given.name)
+        made.recipe = given
+    else:
+        made = Target("run", str(given.folder), str(given.folder))
+        made.run = given
+    return made
 
 
 def _found(word: str) -> Target:

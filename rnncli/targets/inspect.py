@@ -13,6 +13,8 @@ from rnncli.targets.target import Target
 from rnncli.views import Options, load_view, refuse_unread
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from rnncli.data.batch import Batch
     from rnncli.records import Page
     from rnncli.views import Subject
@@ -65,7 +67,16 @@ def inspect(target: Target, request: InspectRequest, other: Target | None = None
     if other is None:
         return page
     second = _page(other, replace(request, cell=None, nonlinearity=None))
-    return side_by_side(page, second, (" ".join([Path(target.typed).name, *target.sets]), Path(other.typed).name))
+    return side_by_side(page, second, (" ".join([Path(target.typed).name, *target.set_texts]), Path(other.typed).name))
+
+
+def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) -> Page:
+    """The same of any module that holds a recurrent core and is called with one tensor. Raises UsageError."""
+    from rnncli import views
+
+    InspectRequest(view, options).check(Target("weights", "", ""))
+    subject = views.subject_of_model(module, x, title=type(module).__name__)
+    return views.page(view, subject, options) if view else views.overview(subject)
 
 
 def _page(target: Target, request: InspectRequest) -> Page:

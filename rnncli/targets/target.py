@@ -15,7 +15,7 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from torch import nn
 
-    from rnncli.recipe import RecipeConfig
+    from rnncli.recipe import RecipeConfig, Sets
     from rnncli.records import Json
     from rnncli.runs.open import Run
     from rnncli.tasks import AnySplits, AnyTask, FittedState, Recipe
@@ -27,15 +27,15 @@ class Target:
     """What a word on the command line means.
 
     kind: what it is. path: of the run folder or the weight file; for a recipe what `load_recipe` takes. typed: the
-    word. note: something a user should know about how it was read, or "". sets: `a.b=value` texts, as after --set.
-    seed: of a recipe's fresh weights, in place of its own; of a weight file's random input.
+    word. note: something a user should know about how it was read, or "". sets: over a recipe, as
+    load_recipe takes them. seed: of a recipe's fresh weights, in place of its own; of a weight file's random input.
     """
 
     kind: Literal["run", "weights", "recipe"]
     path: str
     typed: str
     note: str = ""
-    sets: tuple[str, ...] = ()
+    sets: Sets = ()
     seed: int | None = None
 
     @cached_property
@@ -47,6 +47,13 @@ class Target:
     def title(self) -> str:
         """As typed; `last` by the name of its folder."""
         return Path(self.path).name if self.typed == "last" else self.typed
+
+    @property
+    def set_texts(self) -> list[str]:
+        """`sets` as one types them."""
+        if isinstance(self.sets, Mapping):
+            return [f"{key}={value}" for key, value in self.sets.items()]
+        return list(self.sets)
 
     @property
     def folder(self) -> Path:

@@ -5,7 +5,7 @@ Names are known without importing anything; a task is imported when it is first 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rnncli.errors import Fault, Missing, RecipeError
 from rnncli.locale import tr, trn
-from rnncli.recipe import Document, RecipeConfig, document_of, read_document, task_name, validate
+from rnncli.recipe import Document, RecipeConfig, Sets, document_of, read_document, task_name, validate
 from rnncli.registry import added, only, package_of
 from rnncli.tasks.base import AnyTask, Task
 
@@ -105,15 +105,16 @@ class Recipe:
 
 def load_recipe(
     target: str | Mapping[str, object],
-    sets: Sequence[str] = (),
+    sets: Sets = (),
     flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Recipe:
     """The recipe `target`, validated whole: a packaged name, a path to a YAML file, or its values as nested dicts.
 
-    sets: `a.b=value` texts, as after --set. flags: dotted key -> (the flag as typed, value). Raises RecipeError with
-    every fault, UsageError (unknown name), DataError (a file that cannot be read). Reads no data, imports no torch.
+    sets: dotted key -> value, `{"model.cell": "gru"}`, or `a.b=value` texts, as after --set. flags: dotted key -> (the
+    flag as typed, value). Raises RecipeError with every fault, UsageError (unknown name), DataError (a file that cannot
+    be read). Reads no data, imports no torch.
 
-    >>> recipe = load_recipe("hello", ["model.cell=gru"])
+    >>> recipe = load_recipe("hello", {"model.cell": "gru"})
     >>> recipe.config.model.cell, recipe.config.train.epochs
     ('gru', 30)
     """

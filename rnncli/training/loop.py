@@ -117,7 +117,8 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
 
     state: where to resume from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
     it at any of them. A limit of steps or time cuts an epoch short: the `step` that says `stopped` is the place to go
-    on from; the model is then measured as it is. Once the iteration ends the model has the weights of the best epoch.
+    on from; the model is then measured as it is. A caller who sets `state.asked` at an `epoch` ends it there, for that
+    reason. Once the iteration ends the model has the weights of the best epoch.
     Raises Diverged: a loss or a gradient that is not a number.
     """
     state = state or start(job)
@@ -146,6 +147,7 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
         state.epoch, state.next_batch = state.epoch + 1, 0
         why = why or stop_reason(train, state)
         yield epoch
+        why = why or state.asked
     end = _progress("end", state, state.best_metrics)
     end.epoch, end.stopped = state.best_epoch, why or tr("all epochs done")
     yield end

@@ -23,7 +23,8 @@ class TrainState:
     """All that training needs to resume from here: what a checkpoint holds, beside torch's random state.
 
     loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
-    scaler: with fp16, of the loss, so that small gradients are not lost.
+    scaler: with fp16, of the loss, so that small gradients are not lost. asked: why a caller wants training to end
+    after this epoch; not part of a checkpoint.
     """
 
     model: nn.Module
@@ -46,4 +47,5 @@ class TrainState:
     best_metrics: Metrics = field(default_factory=dict)
     moved: list[str] = field(default_factory=list)  # metrics that have had two values or more
     waited: int = 0  # epochs since the best one
+    asked: str = ""
     norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # of all gradients, at the last updates

@@ -8,42 +8,49 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.views._view import Options
 
+Steps = str | int | slice | range
+Units = str | Sequence[int]
+
 
 def parse_options(
     *,
-    steps: str | None,
-    units: str | None,
+    steps: Steps | None,
+    units: Units | None,
     layer: int | None,
     direction: str | None,
     core: str | None,
     loss: str | None,
     variant: str | None,
     lags: int | None = None,
-    change: Sequence[str] = (),
+    change: str | Sequence[str] = (),
     from_input: str | None = None,
 ) -> Options:
-    """Options as typed: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
+    """Options as typed, or as a program has them: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
     if direction not in (None, "fwd", "bwd"):
         raise UsageError(tr("a direction is fwd or bwd"), where="--direction")
     if loss not in (None, "last", "all"):
         raise UsageError(tr("a loss is last or all"), where="--loss")
     return Options(
         steps=None if steps is None else _steps(steps),
-        units=None if units is None else _units(units),
+        units=None if units is None else _units(units) if isinstance(units, str) else tuple(units),
         layer=layer,
         direction=direction,  # type: ignore[arg-type]
         core=core,
         loss=loss,  # type: ignore[arg-type]
         variant=variant,
         lags=lags,
-        change=tuple(change) or None,
+        change=((change,) if isinstance(change, str) else tuple(change)) or None,
         from_input=from_input,
     )
 
 
-def _steps(text: str) -> slice:
+def _steps(text: Steps) -> slice:
     """0:20, :20, -10:, 7 -> a slice of the time axis."""
-    start, colon, stop = text.partition(":")
+    if isinstance(text, slice | range):
+        if text.step not in (None, 1):
+            raise UsageError(tr("steps follow each other: {steps} leaves some out", steps=text), where="--steps")
+        return slice(text.start, text.stop)
+    start, colon, stop = str(text).partition(":")
     try:
         if not colon:
             one = int(start)

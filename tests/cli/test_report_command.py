@@ -50,7 +50,7 @@ def test_a_file_in_its_place_that_may_not_be_read(
     def refused(file: Path, mode: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(file))
 
-    monkeypatch.setattr("rnncli.cli.report.open", refused, raising=False)  # root may read whatever its mode says
+    monkeypatch.setattr("rnncli.pages.written.open", refused, raising=False)  # root may read whatever its mode says
     code, out, err = typed("report", "hello")
     assert (code, out) == (6, "")
     assert "may not be written: permission denied\nwhere: report.html" in err

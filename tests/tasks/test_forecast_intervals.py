@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from rnncli import train
 from rnncli.errors import RecipeError
 from rnncli.nn.forecast import Forecaster, Relative, margins
 from rnncli.records import Series, Table
 from rnncli.render import svg
 from rnncli.runs.open import open_run
-from rnncli.runs.train import train
 from rnncli.tasks import PredictOptions, Recipe, load_recipe
 from rnncli.tasks import forecasting as task
 from rnncli.tasks.forecasts import pinball, quantile_loss

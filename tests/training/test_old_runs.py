@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
-from rnncli import cli
+from rnncli import cli, train
 from rnncli.runs.evaluation import evaluate
 from rnncli.runs.open import open_run
 from rnncli.runs.read import read_run
-from rnncli.runs.train import train
 
 OLD = Path(__file__).parent / "run_0_1"
 

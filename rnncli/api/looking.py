@@ -1,0 +1,169 @@
+"""Looking inside: views and web pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnncli.device import borrowed
+from rnncli.errors import UsageError
+from rnncli.locale import tr
+from rnncli.recipe import Sets
+from rnncli.targets import Given, target_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rnncli.notebook import PageView
+    from rnncli.views._options import Steps, Units
+
+
+def inspect(
+    target: Given | nn.Module,
+    view: str = "",
+    *,
+    inputs: str | PathLike[str] | Sequence[str] | Tensor | None = None,
+    other: Given | None = None,
+    sample: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    sets: Sets = (),
+    cell: str | None = None,
+    nonlinearity: str | None = None,
+    core: str | None = None,
+    layer: int | None = None,
+    direction: str | None = None,
+    steps: Steps | None = None,
+    units: Units | None = None,
+    step: int | None = None,
+    unit: int | None = None,
+    loss: str | None = None,
+    variant: str | None = None,
+    lags: int | None = None,
+    change: str | Sequence[str] = (),
+    from_input: str | None = None,
+) -> PageView:
+    """Look inside a recurrent network: a view of a recipe, a run, a weight file, or any torch module.
+
+    Args:
+        target: A recipe (its weights untrained), a run, a weight file's path, or a torch module that holds a recurrent
+            core and takes one tensor.
+        view: Its name, such as "steps", "memory" or "gradients"; "" is the overview, which lists them.
+        inputs: What to read: a text or a file, as `predict` takes it; for a weight file a .csv or .npy of (T, I), or
+            "random:T"; for a module the tensor that it is called with. Default: an example of the data.
+        other: A second target, shown next to the first.
+        sample: Which example of the data; default: 0.
+        batch_size: B.
+        seed: Of untrained weights and random input.
+        sets: Values over a recipe, as `train` takes them.
+        cell: Cell type, for a weight file.
+        nonlinearity: "tanh", "relu" or "none", for a weight file.
+        core: Name of the RNN module to show, where a model has several.
+        layer: Layer to show; 0 is the lowest.
+        direction: "fwd" or "bwd".
+        steps: Time steps to show: `range(0, 20)`, a slice, a number, or "0:20".
+        units: Units to show: numbers, or "0-7,12".
+        step: draw: time step to open.
+        unit: draw: unit to follow.
+        loss: Loss to differentiate: "last" step only, or "all", the training loss.
+        variant: A form of the view: see the reference of views.
+        lags: memory: largest lag to compute, in time steps.
+        change: what-if: changes such as "gate.f[3]=1" or "h@5:=0".
+        from_input: what-if: the input that `other` takes values of.
+
+    Returns:
+        The page: `tables` by name, `checks()`, `to_json()`, `save(path)`. It displays itself in a notebook.
+
+    Raises:
+        UsageError: No such target or view, or an option that it does not read.
+        DataError: Data or weights that cannot be used.
+
+    Examples:
+        >>> page = inspect("hello", "memory")
+        >>> page.ok(), list(page.tables)
+        (True, ['rnn.l0.fwd'])
+    """
+    from rnncli.notebook import PageView
+    from rnncli.targets.inspect import InspectRequest, inspect_module
+    from rnncli.targets.inspect import inspect as inspected
+    from rnncli.views._options import parse_options
+
+    options = parse_options(
+        steps=steps, units=units, layer=layer, direction=direction, core=core, loss=loss, variant=variant, lags=lags,
+        change=change, from_input=from_input,
+    )  # fmt: skip
+    options = replace(options, step=step, unit=unit)
+    import torch
+
+    with borrowed():
+        torch.set_num_threads(1)
+        if isinstance(target, torch.nn.Module):
+            foreign: dict[str, object] = {"other": other, "sets": sets, "cell": cell, "nonlinearity": nonlinearity}
+            foreign |= {"sample": sample, "batch_size": batch_size, "seed": seed}
+            return PageView.of(inspect_module(target, _tensor(inputs, foreign), view, options))
+        if isinstance(inputs, torch.Tensor):
+            raise UsageError(tr("a tensor is the input of a module"), where="inputs", todo=tr("give a text or a file"))
+        texts = () if inputs is None else (fspath(inputs),) if isinstance(inputs, str | PathLike) else tuple(inputs)
+        request = InspectRequest(view, options, sample, batch_size, texts, cell, nonlinearity)
+        first = target_of(target, sets=sets, seed=seed)
+        request.check(first)
+        return PageView.of(inspected(first, request, None if other is None else target_of(other)))
+
+
+def _tensor(inputs: object, others: Mapping[str, object]) -> Tensor:
+    """What a module is called with. Raises UsageError: it is not a tensor, or something else was given, too."""
+    import torch
+
+    given = [name for name, value in others.items() if value not in (None, ())]
+    if given or not isinstance(inputs, torch.Tensor):
+        raise UsageError(
+            tr("a torch module is shown with the tensor that it is called with, and nothing else"),
+            where=given[0] if given else "inputs",
+            todo=tr("such as: {example}", example="inspect(torch.nn.LSTM(4, 3), inputs=torch.randn(5, 1, 4))"),
+        )
+    return inputs
+
+
+def report(
+    targets: Given | Sequence[Given],
+    out: str | PathLike[str] | None = None,
+    *,
+    samples: int = 4,
+    views: Sequence[str] = (),
+    sets: Sets = (),
+) -> Path:
+    """Write one self-contained web page of a run, or of several side by side.
+
+    Args:
+        targets: A run or a recipe, or several, which are compared.
+        out: The file; default: `report.html`, which replaces only an earlier report.
+        samples: Examples per target in the viewer of time steps.
+        views: Views of `inspect` to include.
+        sets: Values over recipes, as `train` takes them.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: No such target or view, a weight file, a file of that name that is no report.
+        DataError: A file of a run that cannot be used.
+        Missing: The extra `report` is not installed.
+        CannotWrite: The file cannot be written.
+
+    Examples:
+        >>> report("last", "hello.html").name
+        'hello.html'
+    """
+    from rnncli.pages.written import write_report
+
+    given: Any = targets if isinstance(targets, Sequence) and not isinstance(targets, str) else [targets]
+    with borrowed():
+        return write_report(
+            lambda: [target_of(one, sets=sets) for one in given],
+            None if out is None else Path(out),
+            samples=samples,
+            view_names=views,
+        )
