@@ -105,13 +105,13 @@ class Evaluation(Displayed):
 
     def page(self) -> Page:
         """The run's metrics on a part, its baselines below, and what was required of them."""
-        config = self.run.config
+        config, on = self.run.config, self.on
         rows: list[tuple[str, Metrics, str]] = [(config.model.cell, self.metrics, str(self.run.folder))]
         rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in self.baselines]
         shown: list[Record] = [*(Message(note, "note") for note in self.notes), metrics_table(rows)]
         return Page(
             schema="",
-            title=tr("result on {part}", part=tr(self.on)),
+            title=tr("result on {part}", part=tr(on)),
             records=[*shown, Checks(self.checks)] if self.checks else shown,
             seed=config.train.seed,
             device="cpu",
