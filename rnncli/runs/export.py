@@ -49,8 +49,9 @@ class Exported:
 def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
     """Write a run into an empty or new folder. onnx: model.onnx too, held against onnxruntime before it is kept.
 
-    Where no script can answer, load.py holds the weights alone: see `Exported.why_not`. Raises UsageError (a folder that is not empty, a
-    model that ONNX cannot hold), Missing (the extra `onnx`), CheckFailed (onnxruntime gives other scores).
+    Where no script can answer, load.py holds the weights alone: see `Exported.why_not`. Raises UsageError (a folder
+    that is not empty, a model that ONNX cannot hold), Missing (the extra `onnx`), CheckFailed (onnxruntime gives other
+    scores).
     """
     cores = cores_of(run.model)
     foreign = {path: spec for path, spec in cores.items() if spec.torch_class is None}
