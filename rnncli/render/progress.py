@@ -102,7 +102,7 @@ class LiveProgress:
             room = _columns(self._file) - 1
             texts = [symbols.fit(part, self._encoding) for part in [head, *parts]]
             while len(texts) > 1 and sum(cells(text) + 2 for text in texts) - 2 > room:
-                texts.pop()
+                texts.pop(-1 if left is None or len(texts) == 2 else -2)  # the time left goes last
             text = "  ".join(texts)
             self._write_live(text if cells(text) <= room else "")
         self._file.flush()

@@ -28,7 +28,7 @@ def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> P
         Column("task", tr("task"), "text", optional=True),
         Column("model", tr("model"), "text"),
         Column("epochs", tr("epochs"), "text"),
-        Column("metric", tr("metric"), "text", once=True),
+        Column("metric", tr("metric"), "text"),
         Column("score", tr("score")),
         Column("state", tr("state"), "text"),
         Column("seconds", tr("time"), "seconds", optional=True),

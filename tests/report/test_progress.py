@@ -69,6 +69,15 @@ def test_live_line_drops_whole_fields_on_a_narrow_terminal(monkeypatch: pytest.M
     assert file.getvalue() == "\r██████████░░░░░░░░░░ 5/10  loss 1.2345"
 
 
+def test_the_time_left_is_dropped_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnncli.render.progress._columns", lambda file: 45)
+    file, now = io.StringIO(), iter([0.0, 0.0, 10.0])
+    progress = LiveProgress(file, live=True, clock=lambda: next(now))
+    progress.update(0, 10, {})
+    progress.update(5, 10, {"loss": "1.2345", "tokens/s": "123,456"})
+    assert file.getvalue().rstrip().endswith("5/10  10.0 s left")
+
+
 def test_ascii_and_hostile_text() -> None:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")
