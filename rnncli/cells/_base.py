@@ -82,7 +82,7 @@ def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 
 def no_gates(spec: CoreSpec) -> Collection[str]:
-    """Of a cell that does not say which of its gates are one Linear on [x; h]."""
+    """Of a cell none of whose gates is such a one, or that does not say so."""
     return ()
 
 
@@ -112,7 +112,7 @@ class Cell:
     gates: name -> where its values lie, in the order of the rows of weight_ih. rows: those that have rows of their own,
         where options leave some out. records: what else a step names.
     about: state or gate -> what it is, in a word or two. candidate: the gate that holds the new content.
-    two_biases: gates in which b_ih and b_hh are not only added.
+    two_biases: spec -> gates in which b_ih and b_hh are not only added.
     bounded: whether h is in (-1, 1) with the nonlinearity tanh.
     stateful: whether the state before counts; recurrent_weight: whether there is a weight_hh.
     nonlinearities: those that a recipe may choose; compared: those that make a variant of its own in `train.compare`.
@@ -128,7 +128,7 @@ class Cell:
     summed: the gates in which W_hh·h is only added to W_ih·x, so that one Linear on [x; h] makes them; "" where there
         are no gates. Any other record may hold anything.
     written: the equations of a step as `demo --explain` writes them out; what they may read: demo/written.py.
-    paper_step: the form of a paper, where torch's is another one.
+    two_forms: the steps of torch's form and of the paper's, where they differ.
     step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
         computes it for all steps at once.
     parallel: of a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a and
@@ -146,7 +146,7 @@ class Cell:
     records: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     candidate: str = ""
-    two_biases: tuple[str, ...] = ()
+    two_biases: Callable[[CoreSpec], Collection[str]] = no_gates
     bounded: bool = False
     stateful: bool = True
     recurrent_weight: bool = True
@@ -163,7 +163,7 @@ class Cell:
     zoned: tuple[str, ...] = ("h",)
     summed: Callable[[CoreSpec], Collection[str]] = no_gates
     written: Callable[[CoreSpec], Sequence[str]] | None = None
-    paper_step: Step | None = None
+    two_forms: tuple[Step, Step] | None = None
     step_from_sums: Step | None = None
     parallel: Parallel | None = None
     title: str = ""

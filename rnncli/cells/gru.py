@@ -1,21 +1,29 @@
-"""gru: the gated recurrent unit. Cho et al. 2014 (arXiv:1406.1078), in the form that torch and cuDNN use."""
+"""gru: the gated recurrent unit. Cho et al. 2014 (arXiv:1406.1078), in the form that torch and cuDNN use.
+
+Option: reset_after=false, r before the product with W_hn, as the paper has it (Keras calls the two forms so).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, State, Weights
+from rnncli.cells import Cell, CoreSpec, Gates, Option, State, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """One GRU step, reset gate after the matmul: n = tanh(W_in x + b_in + r ⊙ q), q = W_hn h + b_hn.
+    """One GRU step, in torch's form or, with reset_after=false, in the paper's.
 
-    This is the form torch and cuDNN use; Cho et al. 2014 (arXiv:1406.1078), section 2.3, apply r to h before the
-    matmul: `step_cho`. x: (B, I); state: (h,), h (B, H). Gates: r reset, z update, n candidate, and q.
+    x: (B, I); state: (h,), h (B, H). Gates: r reset, z update, n candidate, and q, what n reads of h.
     """
+    return step_torch(x, state, w) if w.options.get("reset_after", True) else step_cho(x, state, w)
+
+
+def step_torch(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+    """Reset gate after the matmul: n = tanh(W_in x + b_in + r ⊙ q), q = W_hn h + b_hn. The form of torch and cuDNN;
+    arguments and results: `step`."""
     import torch
 
     linear = torch.nn.functional.linear
@@ -31,10 +39,8 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """One GRU step as Cho et al. 2014 (arXiv:1406.1078) wrote it: n = tanh(W_in x + b_in + W_hn (r ⊙ h) + b_hn).
-
-    Same weights and shapes as `step`, other numbers: for comparison only, no torch class computes it.
-    """
+    """Reset gate before the matmul: n = tanh(W_in x + b_in + q), q = W_hn (r ⊙ h) + b_hn. Cho et al. 2014
+    (arXiv:1406.1078), section 2.3. The same weights and shapes as `step_torch`, another function of them."""
     import torch
     from torch.nn.functional import linear
 
@@ -42,10 +48,12 @@ def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     x_r, x_z, x_n = linear(x, w["weight_ih"], w.bias_ih).chunk(3, dim=1)  # each (B, H)
     W_hr, W_hz, W_hn = w["weight_hh"].chunk(3)  # each (H, H)
     b_r, b_z, b_n = w.bias_hh.chunk(3) if w.bias_hh is not None else (None, None, None)
-    r = torch.sigmoid(x_r + linear(h, W_hr, b_r))
-    z = torch.sigmoid(x_z + linear(h, W_hz, b_z))
-    n = torch.tanh(x_n + linear(r * h, W_hn, b_n))
-    return ((1 - z) * n + z * h,), {"r": r, "z": z, "n": n}
+    read = w.read(h)
+    r = torch.sigmoid(x_r + linear(read, W_hr, b_r))
+    z = torch.sigmoid(x_z + linear(read, W_hz, b_z))
+    q = linear(r * read, W_hn, b_n)
+    n = torch.tanh(x_n + q)
+    return ((1 - z) * w.dropped(n) + z * h,), {"r": r, "z": z, "n": n, "q": q}
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
@@ -54,34 +62,50 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
         parameter[spec.hidden_size : 2 * spec.hidden_size] = 1.0
 
 
+def equation(spec: CoreSpec) -> str:
+    if spec.option("reset_after"):
+        return "q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)"
+    return "q = W_hn·(r⊙h_(t-1)) + b_hn; n = tanh(W_in·x_t + b_in + q); h_t = (1-z)⊙n + z⊙h_(t-1)"
+
+
 def formulas(spec: CoreSpec) -> str:
     b_ih, b_hh, b_in, b_hn = (" + b_ih", " + b_hh", " + b_in", " + b_hn") if spec.bias else ("", "", "", "")
+    q = f"r⊙(W_hn·h_(t-1){b_hn})" if spec.option("reset_after") else f"W_hn·(r⊙h_(t-1)){b_hn}"
     return (
-        f"r z = sigmoid(W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh})\n"
-        f"n = tanh(W_in·x_t{b_in} + r⊙(W_hn·h_(t-1){b_hn}))  h_t = (1-z)⊙n + z⊙h_(t-1)"
+        f"r z = sigmoid(W_ih·x_t{b_ih} + W_hh·h_(t-1){b_hh})\nn = tanh(W_in·x_t{b_in} + {q})  h_t = (1-z)⊙n + z⊙h_(t-1)"
     )
 
 
 def written(spec: CoreSpec) -> tuple[str, ...]:
-    gates = ("r = sigmoid(a_r)", "z = sigmoid(a_z)", "wx_n", "q = wh_n", "a_n = wx_n + r·q", "n = tanh(a_n)")
-    return (*gates, "h = (1 - z)·n + z·h'")
+    gates = ("r = sigmoid(a_r)", "z = sigmoid(a_z)", "wx_n")
+    after = ("q = wh_n", "a_n = wx_n + r·q")
+    q = after if spec.option("reset_after") else ("v = r·h'", "q = wh_n(v)", "a_n = wx_n + q")
+    return (*gates, *q, "n = tanh(a_n)", "h = (1 - z)·n + z·h'")
+
+
+def two_biases(spec: CoreSpec) -> tuple[str, ...]:
+    """In n of torch's form, r multiplies b_hn and not b_in."""
+    return ("n",) if spec.option("reset_after") else ()
 
 
 CELL = Cell(
     step,
-    equation="q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)",
+    equation=equation,
     keep=keep,
     gates={"r": "sigmoid", "z": "sigmoid", "n": "tanh"},
     records=("q",),
     about={"h": "hidden state", "r": "reset gate", "z": "update gate", "n": "candidate"},
     candidate="n",
-    two_biases=("n",),  # r multiplies b_hn and not b_in
+    two_biases=two_biases,
     bounded=True,
     torch_class="GRU",
     formulas=formulas,
+    options={
+        "reset_after": Option(True, "whether r multiplies W_hn·h + b_hn, as in torch; false: h before W_hn (the paper)")
+    },
     reads=True,
     drops=True,
     summed=lambda spec: ("r", "z"),
     written=written,
-    paper_step=step_cho,
+    two_forms=(step_torch, step_cho),
 )

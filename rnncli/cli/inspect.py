@@ -16,7 +16,8 @@ def inspect(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="Recipe (untrained weights), run, `last`, or weight file (.safetensors, .pt)."
+            metavar="TARGET",
+            help="Recipe (untrained weights), run, `last`, or weight file (.safetensors, .pt, .keras, .h5, .onnx).",
         ),
     ],
     view: Annotated[
@@ -66,7 +67,7 @@ def inspect(
         typer.Option(
             "--nonlinearity",
             metavar="tanh|relu|none",
-            help="Nonlinearity, for a weight file (the file does not record it).",
+            help="Nonlinearity, for a weight file that does not record it.",
             rich_help_panel=_WHAT,
         ),
     ] = None,

@@ -93,14 +93,14 @@ def one_linear(net: Network, trace: Trace) -> list[records.Check]:
 def linear_parameters(net: Network) -> int:
     """Parameters with b_ih and b_hh as one bias; GRU's n keeps both: r multiplies only the second."""
     spec = net.spec
-    spare = (spec.num_gates - len(set(CELLS[spec.cell].two_biases) & set(spec.rows))) * spec.hidden_size
+    spare = (spec.num_gates - len(set(CELLS[spec.cell].two_biases(spec)) & set(spec.rows))) * spec.hidden_size
     has_two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()
     return spec.num_parameters() - (len(net.places()) * spare if has_two else 0)
 
 
 def _linear_text(net: Network) -> str:
     spec, gates = net.spec, len(CELLS[net.spec.cell].summed(net.spec))
-    gates += len(CELLS[spec.cell].two_biases)  # in two halves, of the same matrix
+    gates += len(CELLS[spec.cell].two_biases(spec))  # in two halves, of the same matrix
     recurrent = CELLS[spec.cell].recurrent_weight
     size = spec.input_size + (spec.hidden_size if recurrent else 0)
     what = "[x; h]" if recurrent else "x"

@@ -135,7 +135,7 @@ def proof_words(net: Network, memory: Memory | None) -> records.Message:
                 m=f"{m:,}",
             )
         )
-        if CELLS[net.settings.cell].two_biases:
+        if CELLS[net.settings.cell].two_biases(net.spec):
             found.append(tr("In n both are needed: r multiplies b_hn and not b_in."))
     if memory is not None and CELLS[net.settings.cell].stateful:
         found.append(
@@ -172,7 +172,7 @@ def explain_words(net: Network) -> records.Message:
     if {"bias_ih", "bias_hh"} <= net.spec.parameter_shapes(0).keys():
         lines.append(
             tr("Two biases: b_ih and b_hh are only added, one would do; cuDNN keeps two, and torch follows it.")
-            if not cell.two_biases
+            if not cell.two_biases(net.spec)
             else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn and not b_in.")
         )
     shared = tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnncli.runs.open import Run
     from rnncli.tasks import Recipe
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".index.json")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".index.json", ".keras", ".h5", ".hdf5", ".onnx")
 RECIPES = (".yaml", ".yml")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,8 +83,11 @@ def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) ->
 def _page(target: Target, request: InspectRequest) -> Page:
     from rnncli import views
 
-    subject = _of_weights(target, request) if target.kind == "weights" else _of_task(target, request)
-    return views.page(request.view, subject, request.options) if request.view else views.overview(subject)
+    if target.kind == "weights":
+        subject, options = _of_weights(target, request), replace(request.options, core=None)  # which chose the core
+    else:
+        subject, options = _of_task(target, request), request.options
+    return views.page(request.view, subject, options) if request.view else views.overview(subject)
 
 
 def _of_task(target: Target, request: InspectRequest) -> Subject:
@@ -110,22 +114,21 @@ def _of_weights(target: Target, request: InspectRequest) -> Subject:
         raise UsageError(
             tr("a weight file has no data to take a sample of"), where="--sample", todo="--input random:64"
         )
-    tensors = weights.read_weights(target.path)
     name = request.options.core
-    cores = weights.find_cores(
-        tensors, cell=request.cell, nonlinearity=request.nonlinearity, name=name, where=target.path
-    )
-    core = weights.choose_core(cores, name, target.path)
+    core, tables = weights.open_core(target.path, cell=request.cell, nonlinearity=request.nonlinearity, name=name)
     rows = request.batch_size or request.rows
     steps, batch = _features(request.inputs, core.spec.input_size, rows)
+    if batch is not None and core.backwards:
+        batch = replace(batch, inputs=batch.inputs.flip(0))
     return views.subject_of_weights(
         core,
-        title=target.typed,
+        title=f"{target.typed}: {core.name}" if core.name else target.typed,
+        command=target.typed if name is None else f"{target.typed} --core {shlex.quote(name)}",
         batch=batch,
         rows=rows,
         steps=steps,
         seed=target.seed or 0,
-        tables=weights.embeddings(tensors, core.spec.input_size),
+        tables=tables,
     )
 
 

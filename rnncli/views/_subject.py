@@ -175,6 +175,7 @@ def subject_of_weights(
     core: FoundCore,
     *,
     title: str,
+    command: str = "",
     batch: Batch | None = None,
     rows: int = 1,
     steps: int = STEPS,
@@ -194,7 +195,8 @@ def subject_of_weights(
         batch = random_features(steps, rows, (core.spec.input_size,), seed)
     dtype = next(module.parameters()).dtype
     batch = Batch(batch.inputs.to(dtype), batch.lengths)
-    return Subject(title, tr("weight file"), model, batch, seed, title, tables=tables or {}, notes=notes)
+    origin = core.origin or tr("weight file")
+    return Subject(title, origin, model, batch, seed, command or title, tables=tables or {}, notes=notes)
 
 
 def subject_of_recipe(

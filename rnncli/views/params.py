@@ -146,7 +146,7 @@ def _two_biases(spec: CoreSpec) -> str:
     rows = spec.num_gates * spec.hidden_size
     once = spec.num_parameters() - rows * spec.num_layers * spec.num_directions
     n, m = f"{spec.num_parameters():,}", f"{once:,}"
-    if CELLS[spec.cell].two_biases:
+    if CELLS[spec.cell].two_biases(spec):
         return tr(
             "Two biases: in r and z only b_ih + b_hh counts; in n, b_hn stands inside r*(...), so both are needed. "
             "Keras has both too (reset_after=True): {n}; with reset_after=False, one: {m}.",
@@ -162,8 +162,8 @@ def _two_biases(spec: CoreSpec) -> str:
 
 def _merged_rows(spec: CoreSpec) -> Tensor:
     """(G·H,) bool: the rows in which b_ih and b_hh are only added."""
-    cell = CELLS[spec.cell]
-    merged = torch.tensor([gate not in cell.two_biases for gate in spec.rows])
+    two = CELLS[spec.cell].two_biases(spec)
+    merged = torch.tensor([gate not in two for gate in spec.rows])
     return merged.repeat_interleave(spec.hidden_size)
 
 
@@ -188,6 +188,6 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
     diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])
     text = tr("{core}: b_ih + b_hh in one bias gives the same outputs", core=name)
-    if CELLS[spec.cell].two_biases:
+    if CELLS[spec.cell].two_biases(spec):
         text = tr("{core}: b_ih + b_hh in one bias for r and z gives the same outputs", core=name)
     return [Check(f"{name}-one-bias", diff <= tol, text, diff, tol)]

@@ -48,15 +48,15 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     said: dict[str, str] = {}
     records: list[Record] = []
     for core in subject.cores(made, options.core):
-        paper = CELLS[core.spec.cell].paper_step
-        if options.variant is not None and paper is None:
+        forms = CELLS[core.spec.cell].two_forms
+        if options.variant is not None and forms is None:
             raise UsageError(
                 tr("{cell} has one form: --variant is for the gru", cell=core.spec.cell), where="--variant"
             )
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=options.variant is not None or core.num_steps > 1):
-            if options.variant == "both" and paper is not None:
-                text, table = _both_forms(subject, made, core, paper, layer, direction, options)
+            if options.variant == "both" and forms is not None:
+                text, table = _both_forms(subject, made, core, forms, layer, direction, options)
                 said[f"{name_of(core)} {place(layer, direction)}"] = text
                 records.append(table)
             else:
@@ -154,12 +154,17 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
 
 
 def _both_forms(
-    subject: Subject, made: Trace, core: CoreTrace, step: Step, layer: int, direction: int, options: Options
+    subject: Subject,
+    made: Trace,
+    core: CoreTrace,
+    forms: tuple[Step, Step],
+    layer: int,
+    direction: int,
+    options: Options,
 ) -> tuple[str, Table]:
     """torch's GRU next to the paper's, same weights, same input: what it says, and the table."""
-    paper = trace(subject.model, subject.batch, check=False, step=step)
     name = f"{made.prefix(core)}{place(layer, direction)}.h"
-    ours, theirs = made[name][:, 0], paper[name][:, 0]
+    ours, theirs = (trace(subject.model, subject.batch, check=False, step=step)[name][:, 0] for step in forms)
     steps = step_numbers(options, subject.length(core, 0))
     units = unit_numbers(options, ours.shape[1])
     labels = subject.labels(core)

@@ -25,12 +25,15 @@ _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 @dataclass(frozen=True)
 class FoundCore:
     """A recurrent core of a file. name: its prefix there ("" where it has none). state: torch's parameter names ->
-    tensors, as nn.RNN, nn.GRU and nn.LSTM take them. unknown: sentences on what no file says."""
+    tensors, as nn.RNN, nn.GRU and nn.LSTM take them. unknown: sentences on what no file says, and on what
+    was converted. origin: the kind of file, in words. backwards: whether it reads its sequence from the end."""
 
     name: str
     spec: CoreSpec
     state: Mapping[str, Tensor]
     unknown: Sequence[str] = ()
+    origin: str = ""
+    backwards: bool = False
 
 
 def find_cores(
@@ -47,9 +50,8 @@ def find_cores(
     better. Raises DataError: none is there, a tensor of one is missing, or is not understood; UsageError: a cell or
     nonlinearity that these shapes rule out.
     """
-    if cell is not None and cell not in CELLS:
-        known = ", ".join(CELLS)
-        raise UsageError(tr("expected one of {names}, got {value}", names=known, value=repr(cell)), where="--cell")
+    if cell is not None:
+        check_cell(cell)
     pattern = _parameters()
     tensors, rebuilt = rebuild(tensors, lambda full: _split(pattern, full) is not None, where)
     parts: dict[str, dict[str, Tensor]] = {}
@@ -61,7 +63,7 @@ def find_cores(
         raise DataError(
             tr("no recurrent weights in this file: no name ends in weight_ih_l0 or weight_ih"),
             where=where,
-            todo=tr("it holds: {names}", names=_some(tensors)),
+            todo=tr("it holds: {names}", names=some(tensors)),
         )
     cores = []
     for prefix, part in parts.items():
@@ -72,6 +74,13 @@ def find_cores(
             left_out = _left_out(prefix, others, cell, where)
             cores.append(FoundCore(prefix, core.spec, core.state, [*notes, *core.unknown, *left_out]))
     return cores
+
+
+def check_cell(cell: str) -> None:
+    """Raises UsageError: there is no such cell."""
+    if cell not in CELLS:
+        known = ", ".join(CELLS)
+        raise UsageError(tr("expected one of {names}, got {value}", names=known, value=repr(cell)), where="--cell")
 
 
 def _split(pattern: re.Pattern[str], full: str) -> tuple[str, str] | None:
@@ -107,11 +116,11 @@ def _left_out(prefix: str, others: Mapping[str, Tensor], cell: str | None, where
     inner = [name for name in others if name.rpartition(".")[0] not in matrices - {""}]
     if inner and cell is None:
         raise DataError(
-            tr("this is not a plain recurrent core: {names} are not understood", names=_some(inner)),
+            tr("this is not a plain recurrent core: {names} are not understood", names=some(inner)),
             where=f"{where}: {prefix}" if prefix else where,
             todo=tr("to compute without them, name the cell: --cell lstm"),
         )
-    return [tr("not used: {names}", names=_some(others))] if others else []
+    return [tr("not used: {names}", names=some(others))] if others else []
 
 
 def _parameters() -> re.Pattern[str]:
@@ -129,12 +138,17 @@ def _parameters() -> re.Pattern[str]:
 
 def choose_core(cores: Sequence[FoundCore], name: str | None, where: str = "") -> FoundCore:
     """The core of that name; without one, the only one. Raises UsageError."""
+    by_name = {core.name: core for core in cores}
+    return by_name[named({core.name: str(core.spec) for core in cores}, name, where)]
+
+
+def named(cores: Mapping[str, str], name: str | None, where: str) -> str:
+    """The name of the core that is meant. cores: name -> what it is. Raises UsageError: no such core, or several."""
     if name is None and len(cores) == 1:
-        return cores[0]
-    for core in cores:
-        if name is not None and core.name == name:
-            return core
-    listed = ", ".join(f"{core.name or repr('')} ({core.spec})" for core in cores)
+        return next(iter(cores))
+    if name is not None and name in cores:
+        return name
+    listed = ", ".join(f"{core or repr('')} ({about})" for core, about in cores.items())
     if name is None:
         what = tr("this file holds {n} recurrent cores", n=len(cores))
         raise UsageError(what, where=where, todo=tr("choose one with --core: {names}", names=listed))
@@ -155,7 +169,7 @@ def embeddings(tensors: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
 def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearity: str | None, where: str) -> FoundCore:
     place = f"{where}: {prefix}" if prefix else where
     for name, tensor in part.items():
-        _refuse(name, tensor, place)
+        refuse_tensor(name, tensor, place)
     for name in ["weight_ih_l0", *(["weight_hh_l0"] if cell is None or CELLS[cell].recurrent_weight else [])]:
         if name not in part:
             raise _missing(name, place)
@@ -185,16 +199,13 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
             todo=tr("they fit {cells}", cells=", ".join(fitting)),
         )
     found = cell or min(fitting, key=lambda name: (name not in CELLS.files, CELLS[name].torch_class is None))
-    if nonlinearity is not None and nonlinearity not in CELLS[found].nonlinearities:
-        raise UsageError(
-            tr("{cell} has its own nonlinearities", cell=found), where="--nonlinearity", todo=tr("leave it out")
-        )
+    taken, unasked = chosen_nonlinearity(found, nonlinearity)
     layers = 0
     while parameter_name("weight_ih", layers, 0) in part:
         layers += 1
     spec = replace(
         fitting[found],
-        nonlinearity=nonlinearity or CELLS[found].nonlinearities[0],
+        nonlinearity=taken,
         num_layers=layers,
         bidirectional="weight_ih_l0_reverse" in part,
     )
@@ -204,17 +215,31 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
         unknown.append(
             tr("taken for {cell}; the shapes fit {others} too: --cell", cell=found, others=", ".join(others))
         )
-    if len(CELLS[found].nonlinearities) > 1 and nonlinearity is None:
-        unknown.append(tr("tanh or relu is not in a file: tanh is taken; --nonlinearity relu for the other"))
+    unknown += unasked
     for name, option in CELLS[found].options.items():
         if option.choices:
             value = option_text(option.default)
             unknown.append(tr("{name} is not in a file: {value} is taken", name=name, value=value))
-    state, notes = _whole(spec, part, place)
+    state, notes = whole(spec, part, place)
     return FoundCore(prefix, spec, state, [*unknown, *notes])
 
 
-def _refuse(name: str, tensor: Tensor, where: str) -> None:
+def chosen_nonlinearity(cell: str, given: str | None) -> tuple[str, list[str]]:
+    """(the nonlinearity of weights that do not record it, what is to be said of that). given: by the user.
+
+    Raises UsageError: not one of the cell's.
+    """
+    known = CELLS[cell].nonlinearities
+    if given is not None and given not in known:
+        raise UsageError(
+            tr("{cell} has its own nonlinearities", cell=cell), where="--nonlinearity", todo=tr("leave it out")
+        )
+    if given is not None or len(known) == 1:
+        return given or known[0], []
+    return known[0], [tr("tanh or relu is not in a file: tanh is taken; --nonlinearity relu for the other")]
+
+
+def refuse_tensor(name: str, tensor: Tensor, where: str) -> None:
     """Raises DataError: what is not a matrix or vector of numbers, each of its own."""
     dense = tensor.layout == torch.strided
     matrix = name.startswith(("weight_ih", "weight_hr"))  # of other names some are vectors
@@ -298,7 +323,7 @@ def _of_sizes(
     return spec
 
 
-def _whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor], list[str]]:
+def whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor], list[str]]:
     """Every parameter of the spec, of the right shape, in one dtype that a CPU computes in."""
     state: dict[str, Tensor] = {}
     notes: list[str] = []
@@ -337,7 +362,7 @@ def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape))
 
 
-def _some(tensors: Iterable[str], most: int = 6) -> str:
+def some(tensors: Iterable[str], most: int = 6) -> str:
     names = list(tensors)
     shown = names[:most]
     more = len(names) - len(shown)

@@ -1,0 +1,31 @@
+"""A weight file of any kind -> one of its recurrent cores, and its embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from rnncli.weights import keras, onnx
+from rnncli.weights.cores import FoundCore, choose_core, embeddings, find_cores
+from rnncli.weights.layers import LayerFile, choose_layers
+from rnncli.weights.read import read_weights
+
+
+def open_core(
+    path: str, *, cell: str | None = None, nonlinearity: str | None = None, name: str | None = None
+) -> tuple[FoundCore, Mapping[str, Tensor]]:
+    """The core of that name, or the only one, and the embeddings whose rows are as long as its input, by name.
+
+    cell, nonlinearity: what the file does not record. Raises UsageError: no such core, several, or the file says
+    otherwise; DataError: not understood; Missing: what reads such a file is not installed.
+    """
+    if not path.lower().endswith((*keras.ENDINGS, *onnx.ENDINGS)):
+        tensors = read_weights(path)
+        cores = find_cores(tensors, cell=cell, nonlinearity=nonlinearity, name=name, where=path)
+        core = choose_core(cores, name, path)
+        return core, embeddings(tensors, core.spec.input_size)
+    found: LayerFile = keras.read_keras(path) if path.lower().endswith(keras.ENDINGS) else onnx.read_onnx(path)
+    core = choose_layers(found, cell=cell, nonlinearity=nonlinearity, name=name, where=path)
+    size = core.spec.input_size
+    return core, {name: table for name, table in found.tables.items() if table.shape[1] == size}

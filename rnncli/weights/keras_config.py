@@ -1,0 +1,170 @@
+"""What a Keras model's configuration says of its recurrent layers. It is data: nothing that it names is imported."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_PASS = {
+    "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization",
+    "Identity",
+}  # fmt: skip  # outside of training each gives what it reads
+_LAYERS = ("SimpleRNN", "GRU", "LSTM")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A layer of the model. path: its group in Keras's weight files. kind: its class.
+
+    cells: (class, configuration) of each cell, the lowest first; none where it is not a recurrent layer of Keras.
+    merge: how a Bidirectional joins its directions, "" of another layer. backwards: go_backwards. reads: the layer
+    whose output it reads, where that is one. given_state: whether its first state comes from other layers.
+    """
+
+    name: str
+    path: str
+    kind: str
+    cells: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    merge: str = ""
+    backwards: bool = False
+    odd_backward: bool = False
+    reads: str | None = None
+    given_state: bool = False
+
+
+@dataclass
+class Model:
+    """layers: in the model's order, those of models in it too. masks: whether some steps are masked."""
+
+    layers: list[Told] = field(default_factory=list)
+    masks: bool = False
+
+
+def read_config(config: object) -> Model:
+    """Raises RecursionError: nested too deeply."""
+    found = Model()
+    _walk(_dict(config), "", found)
+    return found
+
+
+def _walk(model: Mapping[str, Any], path: str, found: Model) -> None:
+    entries = _entries(model)
+    used, passed = Counter[str](), dict[str, str | None]()
+    before: str | None = None
+    for entry in entries:
+        kind, own = str(entry.get("class_name", "")), _dict(entry.get("config"))
+        group = _group(kind, used)
+        name = str(entry.get("name") or own.get("name") or group)
+        sources = [before] if "inbound_nodes" not in entry else _sources(entry["inbound_nodes"])
+        read = sources[0] if sources else None
+        read = passed.get(read, read) if read is not None else None
+        if kind in _PASS:
+            passed[name] = read
+        found.masks = found.masks or kind == "Masking" or own.get("mask_zero") is True
+        here = f"{path}layers/{group}"
+        found.layers.append(_told(name, here, kind, own, read, len(sources) > 1))
+        inner = _dict(own.get("layer"))
+        if kind != "Bidirectional" and inner:  # TimeDistributed and other wrappers
+            found.layers.append(
+                _told(_name(inner), f"{here}/layer", _kind(inner), _dict(inner.get("config")), None, False)
+            )
+        _walk(entry, f"{here}/", found)
+        before = name
+
+
+def _told(name: str, path: str, kind: str, own: Mapping[str, Any], reads: str | None, several: bool) -> Told:
+    """several: whether it is called with more than one tensor."""
+    if kind != "Bidirectional":
+        return Told(name, path, kind, _cells(kind, own), "", own.get("go_backwards") is True, False, reads, several)
+    forward, other = _dict(own.get("layer")), own.get("backward_layer")
+    inner = _dict(forward.get("config"))
+    odd = inner.get("go_backwards") is True or (other is not None and _differ(forward, _dict(other)))
+    merge = own.get("merge_mode", "concat")
+    return Told(name, path, _kind(forward), _cells(_kind(forward), inner), str(merge), False, odd, reads, several)
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a Bidirectional's two layers compute different functions of their weights."""
+    first, second = (_cells(_kind(layer), _dict(layer.get("config"))) for layer in (one, other))
+    keys = ("activation", "recurrent_activation", "inner_activation", "reset_after")
+    return [(kind, [own.get(key) for key in keys]) for kind, own in first] != [
+        (kind, [own.get(key) for key in keys]) for kind, own in second
+    ]
+
+
+def _cells(kind: str, own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    if _plain(kind) in _LAYERS:
+        return [(_plain(kind), own)]
+    if kind == "RNN":
+        inner = _dict(own.get("cell"))
+        cells = _list(_dict(inner.get("config")).get("cells")) if _kind(inner) == "StackedRNNCells" else [inner]
+        return [(_plain(_kind(cell)), _dict(_dict(cell).get("config"))) for cell in cells]
+    return []
+
+
+def _plain(kind: str) -> str:
+    """`LSTM` of Keras's LSTMCell."""
+    return kind.removesuffix("Cell") if kind.removesuffix("Cell") in _LAYERS else kind
+
+
+def activation(value: object) -> str:
+    """`relu`, however it was written down; "linear" for none."""
+    if isinstance(value, Mapping):
+        inner = value.get("config")
+        value = inner if isinstance(inner, str) else value.get("class_name")
+    return "linear" if value is None else str(value)[:60]
+
+
+def _sources(nodes: object) -> list[str | None]:
+    """The layers whose output a layer reads, one for each tensor; none of a layer that is called at several places."""
+    if len(_list(nodes)) != 1:
+        return []
+    return [str(name) if node == tensor == 0 else None for name, node, tensor in _histories(nodes)]
+
+
+def _histories(value: object) -> Iterator[tuple[object, object, object]]:
+    """(layer, node, tensor) of every tensor in a node: Keras 3 writes `keras_history`, Keras 2 a bare list."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key == "keras_history" and len(_list(item)) == 3:
+                yield item[0], item[1], item[2]
+            else:
+                yield from _histories(item)
+    elif isinstance(value, list):
+        if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int) and isinstance(value[2], int):
+            yield value[0], value[1], value[2]
+        else:
+            for item in value:
+                yield from _histories(item)
+
+
+def _entries(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    own = model.get("config")
+    return [_dict(entry) for entry in (own if isinstance(own, list) else _list(_dict(own).get("layers")))]
+
+
+def _group(kind: str, used: Counter[str]) -> str:
+    """The name of a layer's group: its class in snake case, and a number where there are several."""
+    plain = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    plain = re.sub(r"([a-z])([A-Z])", r"\1_\2", plain).lower()
+    used[plain] += 1
+    return plain if used[plain] == 1 else f"{plain}_{used[plain] - 1}"
+
+
+def _kind(entry: object) -> str:
+    return str(_dict(entry).get("class_name", ""))
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(_dict(entry.get("config")).get("name", ""))
+
+
+def _dict(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
