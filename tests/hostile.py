@@ -82,7 +82,7 @@ class Tally:
         with bounded():
             code = run(words)
         found = self.capsys.readouterr()
-        said = found.err
+        said = self.said = found.err
         assert code in self.CODES, (words, code)
         assert "Traceback" not in said, (words, said)
         assert "something went wrong inside rnncli" not in said, (words, said)

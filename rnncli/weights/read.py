@@ -100,6 +100,10 @@ def _pickled(path: Path) -> object:
         with warnings.catch_warnings():  # torch warns of archives that it then refuses
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError as error:  # torch says so with a RuntimeError: this is a length that its file does not hold
+        raise DataError(
+            tr("not a complete weight file: {why}", why=tr("a length in it is wrong")), where=str(path)
+        ) from error
     except UnpicklingError as error:
         raise DataError(
             tr("this file holds more than tensors, and would have to run code to open; nothing was run"),
