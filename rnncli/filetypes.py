@@ -35,7 +35,7 @@ def not_text(head: bytes, name: str) -> tuple[str, str] | None:
     if head.startswith(b"PK\x03\x04"):
         return _zipped(head)
     if head.startswith(b"RIFF"):
-        return tr("is a sound, a picture or a film (RIFF), not text"), tr("is this the right file?")
+        return tr("this is audio, an image or a video (RIFF), not text"), tr("is this the right file?")
     unpack = tr("unpack it first")
     sheet = tr("save it as CSV (UTF-8) first")
     wrong = tr("is this the right file?")

@@ -21,8 +21,8 @@ OptionValue = bool | int | float | str | tuple[int, ...]
 class Option:
     """A key of `model:` that a cell has for itself, such as heads or peephole.
 
-    default: of the option's kind: true or false, a whole number, a number in [0, 1), or one of `choices`, which are
-    texts or lists of whole numbers. about: one line, in English. least: of a whole number.
+    default: of the option's kind: true or false, an integer, a number in [0, 1), or one of `choices`, which are
+    texts or lists of whole numbers. about: one line, in English. least: of an integer.
     """
 
     default: OptionValue
@@ -56,7 +56,7 @@ class Option:
             return tr("true or false")
         if isinstance(self.default, float):
             return tr("a number") + " >= 0" + tr(" and") + " < 1"
-        return tr("a whole number") + f" >= {self.least}"
+        return tr("an integer") + f" >= {self.least}"
 
 
 def option_text(value: OptionValue) -> str:

@@ -72,7 +72,7 @@ def _made_once() -> Iterator[None]:
     from rnncli.data.made import shapes, speech
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((speech, "clip"), (shapes, "film")):
+        for module, name in ((speech, "clip"), (shapes, "draw_sequence")):
             patch.setattr(module, name, cache(getattr(module, name)))
         yield
 

@@ -161,7 +161,7 @@ def test_a_task(copy: Path) -> None:
     assert "sums" in said["rnncli recipes list"]
     lines = said["rnncli predict last 1234"].split()
     assert abs(float(lines[-1]) - 10) < 3
-    assert "mean answer" in said["rnncli train sums --data digits.txt"]
+    assert "mean target" in said["rnncli train sums --data digits.txt"]
     holds(*files)
 
 

@@ -105,7 +105,11 @@ def plans(n: int, folder: Path) -> str:
     return " ".join(to_text(opening(plan, Path("s"), False, 1), width=120).split())
 
 
-@say("1 token of validation is not in the", "2 tokens of validation are not in the", "{n} 个词元")
+@say(
+    "1 token of validation is not in the vocabulary and becomes <unk>",
+    "2 tokens of validation are not in the vocabulary and become <unk>",
+    "{n} 个词元",
+)
 def unknown_tokens(n: int, folder: Path) -> str:
     (folder / "train.txt").write_text("abcd efgh " * 200, "utf-8")
     (folder / "validation.txt").write_text("abcd efgh " * 20 + "z" * n, "utf-8")

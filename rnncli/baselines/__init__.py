@@ -1,5 +1,5 @@
-"""Baselines: what a reader would try before a recurrent network, one file each.
+"""Baselines: what one would try before a recurrent network, one file each.
 
-Each fits on the training part and answers for another; a task says which apply, scores their answers by its own metrics
-and names them. None of them knows a task.
+Each is fitted on the training split and predicts for another; a task chooses which apply, computes its own metrics on
+their predictions and names them. Baselines do not depend on tasks.
 """

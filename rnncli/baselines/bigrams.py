@@ -1,4 +1,4 @@
-"""How well a token is foretold by how often it is, and by the token before it: counted over texts of any length."""
+"""Unigram and bigram baselines: counted over texts of any length."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-PAIRS = 1 << 22  # different pairs counted at a time: 32 MB in a table, up to three times that in a list
+PAIRS = 1 << 22  # distinct pairs counted at a time: 32 MB as a table, up to three times that as a list
 
 
 def bigram_losses(trained: Tokens, tested: Tokens, size: int) -> Generator[Reading, None, tuple[float, float]]:
-    """Mean of -log p over the tokens of `tested` but the first, for the frequencies of `trained` plus one, and for the
-    pairs (count(a, b) + p(b)) / (count(a) + 1). size: V.
+    """Mean -log p over the tokens of `tested` except the first: for add-one unigram frequencies of `trained`, and for
+    bigrams (count(a, b) + p(b)) / (count(a) + 1). size: V.
 
     Pairs are counted for a stretch of first tokens at a time, so that there are never more than PAIRS of them: one pass
-    over the texts where V squared is no more than that, several for a large vocabulary.
+    over the texts if V squared is within that limit, several for a large vocabulary.
     """
     import numpy as np
 
@@ -32,7 +32,7 @@ def bigram_losses(trained: Tokens, tested: Tokens, size: int) -> Generator[Readi
         counts += np.bincount(block, minlength=size)
     unigram = (counts + 1) / (counts.sum() + size)  # (V,)
     log_unigram = np.log(unigram)
-    before = counts.copy()  # pairs that begin with each token: the last of the text begins none
+    before = counts.copy()  # pairs that start with each token: the last token of the text starts none
     before[trained.read(len(trained) - 1, len(trained))] -= 1
     totals = [0.0, 0.0]
     stretches = _stretches(before, size)
@@ -56,17 +56,17 @@ def bigram_losses(trained: Tokens, tested: Tokens, size: int) -> Generator[Readi
 
 
 def _of(block: Ints, first: int, stop: int) -> tuple[Ints, Ints]:
-    """The block's pairs whose first token is first ... stop - 1."""
+    """The block's pairs whose first token is in first ... stop - 1."""
     a, b = block[:-1], block[1:]
     inside = (a >= first) & (a < stop)
     return a[inside], b[inside]
 
 
 def _stretches(before: Ints, size: int) -> list[tuple[int, int]]:
-    """First tokens in stretches that have at most PAIRS different pairs, as far as their counts tell."""
+    """Ranges of first tokens with at most PAIRS distinct pairs, bounded by their counts."""
     import numpy as np
 
-    most = np.minimum(before, size)  # different pairs that begin with each token
+    most = np.minimum(before, size)  # distinct pairs that start with each token
     stretches, first, room = [], 0, PAIRS
     for token, n in enumerate(most.tolist()):
         if n > room and token > first:
@@ -77,8 +77,8 @@ def _stretches(before: Ints, size: int) -> list[tuple[int, int]]:
 
 
 class _Pairs:
-    """How often each pair was seen, of those with a first token in a stretch: a table where that is small, else the
-    pairs seen, in order."""
+    """Counts of the pairs whose first token is in a range: a table if that is small, else a sorted list of observed
+    pairs."""
 
     def __init__(self, first: int, stop: int, size: int) -> None:
         import numpy as np
@@ -104,7 +104,7 @@ class _Pairs:
             self.done()
 
     def done(self) -> None:
-        """Take in what waits to be sorted."""
+        """Merge the pairs that wait to be sorted."""
         import numpy as np
 
         if not self.waiting:

@@ -1,4 +1,4 @@
-"""A dictionary learned from sentence pairs: what each word is in the other language, whatever stands around it."""
+"""A dictionary learned from sentence pairs: a context-free translation of each word."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-SHARED = 2_000_000  # pairs of a source and a target token that it learns from, at most
+SHARED = 2_000_000  # maximum number of (source token, target token) pairs to learn from
 
 
 def dictionary(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], rounds: int = 5) -> dict[int, int]:
     """Source token -> the target token it most probably means, by IBM model 1 (Brown et al. 1993, section 4.1).
 
-    t(e|f), uniform at first, is learned from co-occurrence by `rounds` of expectation and maximization over the first
-    sentence pairs, as many as have SHARED pairs of a source and a target token. No empty source word.
+    t(e|f), uniform at first, is learned from co-occurrence by `rounds` rounds of EM over the first sentence pairs, up
+    to SHARED token pairs. No empty source word.
 
-    pairs: the numbers of the source's and of the target's tokens, without end signs.
+    pairs: token ids of source and target, without <eos>.
     """
     import numpy as np
 
@@ -36,15 +36,15 @@ def dictionary(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], rounds: int
         sides.append((np.repeat(f, len(e)), np.tile(e, len(f)), np.tile(np.arange(start, start + len(e)), len(f))))
     sources, targets, slots = (np.concatenate(arrays) for arrays in zip(*sides, strict=True))
     size = int(targets.max()) + 1
-    words, entry = np.unique(sources * size + targets, return_inverse=True)  # entries (f, e), and the one of each link
+    words, entry = np.unique(sources * size + targets, return_inverse=True)  # entries (f, e); entry of each link
     f_of = words // size
-    chance = np.ones(len(words))  # t(e|f) up to a factor
+    prob = np.ones(len(words))  # t(e|f) up to a factor
     for _ in range(rounds):
-        share = chance[entry]
+        share = prob[entry]
         share = share / np.bincount(slots, share)[slots]  # of a target token's one count, among its source tokens
         counts = np.bincount(entry, share)
-        chance = counts / np.bincount(f_of, counts)[f_of]
+        prob = counts / np.bincount(f_of, counts)[f_of]
     found: dict[int, int] = {}
-    for place in np.lexsort((-chance, f_of)).tolist():
+    for place in np.lexsort((-prob, f_of)).tolist():
         found.setdefault(int(f_of[place]), int(words[place] % size))
     return found

@@ -1,4 +1,4 @@
-"""Ridge regression from a window to its next steps: a network has to use more than this to be worth its trouble."""
+"""Ridge regression from a window to its next steps: the linear baseline that a network should beat."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-8, 11))  # of the penalty: 1e-4 to 1e5
 
-Pairs = Callable[[], Iterator["tuple[Tensor, Tensor]"]]  # windows (n, inputs) and what follows (n, outputs), at times
+Pairs = Callable[[], Iterator["tuple[Tensor, Tensor]"]]  # batches of windows (n, inputs) and targets (n, outputs)
 
 
 class Ridge:
-    """W = (XᵀX + λI)⁻¹ XᵀY of centred X and Y, float64 (Hoerl and Kennard 1970). The
-    intercept is not penalised. Of the training pairs only the sums of X, Y, XᵀX and XᵀY are held."""
+    """W = (XᵀX + λI)⁻¹ XᵀY for centred X and Y, float64 (Hoerl and Kennard 1970). The intercept is not penalized. Only
+    the sums of X, Y, XᵀX and XᵀY over the training pairs are kept."""
 
     def __init__(self, train: Pairs) -> None:
         import torch
@@ -34,7 +34,7 @@ class Ridge:
         self.strength, self.weights = STRENGTHS[0], self._solved(STRENGTHS[0])  # (inputs, outputs)
 
     def choose(self, held_out: Pairs) -> None:
-        """Keep the strength with the smallest mean absolute error on pairs that the weights were not fitted on."""
+        """Choose the strength with the smallest mean absolute error on held-out pairs."""
         missed = []
         for strength in STRENGTHS:
             self.weights = self._solved(strength)

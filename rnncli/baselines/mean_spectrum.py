@@ -1,4 +1,4 @@
-"""The class whose mean spectrum is nearest: knows no order."""
+"""Nearest mean spectrum: ignores order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 def by_mean_spectrum(
     train: Iterable[Tensor], targets: Sequence[int], tested: Iterable[Tensor], num_classes: int
 ) -> Tensor:
-    """Log probabilities by the distance of a clip's mean frame to that of each class, each band scaled by its spread
-    over the training clips: a Gaussian for each class, all of one width. Clips: (T, mels) each. (rows, C)"""
+    """Log probabilities from the distance of a clip's mean frame to each class mean, with bands scaled by their
+    standard deviation over the training clips: Gaussians of equal variance. Clips: (T, mels) each. Returns (rows,
+    C)."""
     import torch
 
     points = torch.stack([frames.double().mean(0) for frames in train])  # (rows, mels)

@@ -1,4 +1,4 @@
-"""What is most frequent: as the answer to everything, or to each symbol that was read."""
+"""Most frequent prediction: overall, or for each input symbol."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LabelT = TypeVar("LabelT", str, int)
 
 
 def most_frequent(counts: Counter[LabelT]) -> LabelT:
-    """Of equals, the first in the alphabet."""
+    """Ties are broken alphabetically."""
     return min(counts, key=lambda label: (-counts[label], label))
 
 
 def most_frequent_of_each(pairs: Iterable[tuple[ReadT, LabelT]]) -> tuple[dict[ReadT, LabelT], LabelT]:
-    """The most frequent label of each thing read, and the most frequent of all. pairs: (read, label), at least one."""
+    """The most frequent label of each input, and overall. pairs: (input, label), at least one."""
     seen: defaultdict[ReadT, Counter[LabelT]] = defaultdict(Counter)
     overall: Counter[LabelT] = Counter()
     for read, label in pairs:
@@ -29,7 +29,7 @@ def most_frequent_of_each(pairs: Iterable[tuple[ReadT, LabelT]]) -> tuple[dict[R
 
 
 def majority(targets: Sequence[int], num_classes: int) -> Tensor:
-    """Log probabilities of the classes as often as the training part has them, (C,) float64."""
+    """Log probabilities of the classes by training frequency, (C,) float64."""
     import torch
 
     shares = torch.bincount(torch.tensor(targets), minlength=num_classes).double()

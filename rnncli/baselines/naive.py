@@ -1,6 +1,6 @@
-"""The naive forecasts: the last value; the last season over and over, as it is or grown as in the year before; and a
-straight line through the first and the last value. Hyndman and Athanasopoulos 2021 (Forecasting: Principles and
-Practice, 3rd edition), section 5.2."""
+"""Naive forecasts: the last value; the last season repeated, unchanged or scaled by its growth; and a straight line
+through the first and the last value (drift). Hyndman and Athanasopoulos 2021 (Forecasting: Principles and Practice, 3rd
+edition), section 5.2."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     Rows = Sequence[int] | npt.NDArray[np.int64]
 
-STRETCH = 1 << 12  # origins that are answered at a time
+STRETCH = 1 << 12  # origins forecast at a time
 
 
 def repeated(values: Tensor, origins: Rows, lag: int, horizon: int, first: Rows | int = 0) -> Iterator[Tensor]:
-    """The last `lag` values at each origin, over and over: (horizon, origins, N), some origins at a time.
+    """The last `lag` values at each origin, repeated: (horizon, origins, N), some origins at a time.
 
-    values: (T, N). origins: the last known row of each forecast. first: the first row of each forecast's series, which
-    takes the place of the earlier ones.
+    values: (T, N). origins: the last known row of each forecast. first: the first row of each forecast's series, used
+    in place of rows before it.
     """
     import torch
 
@@ -31,7 +31,7 @@ def repeated(values: Tensor, origins: Rows, lag: int, horizon: int, first: Rows 
 
 
 def drift(values: Tensor, origins: Rows, horizon: int, first: Rows | int = 0) -> Iterator[Tensor]:
-    """The last value, moved on at each step by the mean change since the series began. Arguments as in `repeated`."""
+    """Drift: the last value plus the mean change per step since the start of the series. Arguments as in `repeated`."""
     import torch
 
     steps = torch.arange(1, horizon + 1)[:, None, None]  # (horizon, 1, 1)
@@ -41,10 +41,10 @@ def drift(values: Tensor, origins: Rows, horizon: int, first: Rows | int = 0) ->
 
 
 def grown(values: Tensor, origins: Rows, season: int, horizon: int, first: Rows | int = 0) -> Iterator[Tensor]:
-    """The last season, as many times larger as it was than the season before: forecasts further ahead grow by it once
-    more each season. values: (T, N), in the data's units; other arguments as in `repeated`.
+    """The last season times its growth over the season before; the growth compounds with each further season. values:
+    (T, N), in the data's units; other arguments as in `repeated`.
 
-    Where either season's mean is not above zero, or there is no season before, the last season unchanged.
+    If either season's mean is not positive, or there is no earlier season, the last season unchanged.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Bags of n-grams and a linear classifier on them: what can be said of a text without its order."""
+"""A linear classifier on bags of n-grams: what a text reveals without its order."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LONGEST = 3  # tokens in an n-gram
-PENALTY = 1e-5  # on the squared weights; chosen on validation parts among 1e-5, 1e-4 and 1e-3
+PENALTY = 1e-5  # L2 penalty; chosen on validation splits among 1e-5, 1e-4 and 1e-3
 ITERATIONS = 60
-MOST = 1_000_000  # n-grams that are fitted to, all held at once, with what L-BFGS remembers: about 400 MB
-STRETCH = 4096  # texts judged at a time
+MOST = 1_000_000  # n-grams to fit, all in memory, with the history of L-BFGS: about 400 MB
+STRETCH = 4096  # texts classified at a time
 
 
 def ngrams(tokens: Sequence[str]) -> list[tuple[str, ...]]:
-    """All runs of 1 to LONGEST tokens; the ends of the text are tokens too (`""`), so beginnings and endings count."""
+    """All n-grams of 1 to LONGEST tokens; the ends of the text are tokens, too (`""`), so prefixes and suffixes
+    count."""
     ended = ["", *tokens, ""]
     return [tuple(ended[i : i + n]) for n in range(1, LONGEST + 1) for i in range(len(ended) - n + 1)]
 
 
 def thinned(tokens: int) -> int:
-    """One text in how many a classifier is fitted to, of texts that have so many tokens together."""
+    """Subsampling factor: fit on one in this many texts, given the total number of tokens."""
     return max(1, -(-LONGEST * tokens // MOST))
 
 
 class NgramClassifier:
-    """Multinomial logistic regression on n-gram counts, each text's scaled to the length of 1/sqrt(n-grams).
+    """Multinomial logistic regression on n-gram counts, scaled by 1/sqrt(number of n-grams) per text.
 
-    L-BFGS on the whole training part, from zeros: nothing is drawn, so the answer is the same on every run.
+    L-BFGS on the whole training split, from zeros: no randomness, so the result is the same on every run.
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], labels: Sequence[int], num_classes: int) -> None:
-        """texts: tokens of each training text; labels: its class, 0 ... num_classes - 1."""
+        """texts: tokens of each training text; labels: class ids, 0 ... num_classes - 1."""
         import torch
         from torch.nn import functional as F
 
@@ -56,7 +57,7 @@ class NgramClassifier:
         optimizer.step(closure)
 
     def log_probs(self, texts: Sequence[Sequence[str]]) -> Tensor:
-        """Each class's log probability, a tensor (texts, C). N-grams that training never saw are left out."""
+        """Log probabilities of the classes, (texts, C). N-grams not seen in training are ignored."""
         import torch
 
         with torch.no_grad():
@@ -64,7 +65,7 @@ class NgramClassifier:
             return torch.cat([self._scores(self._bags(part)).log_softmax(1) for part in parts])
 
     def _bags(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor, Tensor]:
-        """(numbers of the known n-grams of all texts in a row, where each text begins there, weight of each)."""
+        """(ids of the known n-grams of all texts, concatenated; offset of each text; weight of each n-gram)."""
         import numpy as np
         import torch
 

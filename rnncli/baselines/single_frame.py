@@ -1,4 +1,4 @@
-"""A net that sees one frame of each sequence: where it does as well, order is not needed."""
+"""A network that sees one frame of each sequence: if it does as well, order is not needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnncli.data.batch import Batch, Order, index_batches, permutation
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-EPOCHS = 20  # of its training, at most
+EPOCHS = 20  # maximum number of training epochs
 
 
 class Rows(Protocol):
@@ -25,10 +25,10 @@ class Rows(Protocol):
 
 
 class SingleFrame:
-    """Trained for `epochs`, EPOCHS at most, on one frame of each row drawn anew in each; asked about the middle one.
+    """Trained for `epochs`, at most EPOCHS, on a random frame of each row per epoch; evaluated on the middle frame.
 
     make: the front end and the head on it, (B, features) -> (B, C). batch: frames as the front end reads them. Torch's
-    random state is left as it was.
+    random state is restored.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SingleFrame:
 
         optimizer = torch.optim.Adam(self.both.parameters(), lr=lr)
         for epoch in range(min(epochs, EPOCHS)):
-            draw = permutation(1 << 16, self.seed, epoch, 2)  # large numbers: which frame of each row
+            draw = permutation(1 << 16, self.seed, epoch, 2)  # large random numbers that select a frame of each row
             for rows in index_batches(len(learned.targets), size, Order(self.seed, epoch), shuffle=True):
                 of_row = [int(draw[row % len(draw)]) for row in rows]
                 frames = [n % learned.lengths[row] for n, row in zip(of_row, rows, strict=True)]

@@ -206,7 +206,7 @@ def _schema() -> str:
 
 def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[str, Json]], list[str]]:
     """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that. And
-    sentences on what is passed over there."""
+    sentences on what is skipped there."""
     from rnncli.recipe.parse import Verbatim
     from rnncli.tasks import load_recipe
     from rnncli.tasks.base import Suggested

@@ -14,7 +14,7 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from typer._click.core import Context
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a value"}
+_KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a value"}
 _LIMITS = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
 _SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<"}
 

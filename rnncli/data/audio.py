@@ -1,5 +1,5 @@
-"""Sound files, through libsndfile, and lists of them with what is said in each. A clip becomes one channel, the mean of
-all; `rnncli.data.features` makes frames of it."""
+"""Audio files, read through libsndfile, and lists of them with their transcripts. Each clip is mixed down to one
+channel (the mean); `rnncli.data.features` turns it into frames."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ ENDINGS = (
     ".w64", ".sph", ".voc",
 )  # fmt: skip
 DIGITS = f"{builtin.PREFIX}digits"
-MAX_BYTES = 256 << 20  # of a sound file: 25 minutes of stereo at 48 kHz in 32 bits
-MAX_VALUES = 128 << 20  # samples of all channels in one file, and of one channel at the rate that is wanted
-RATES = (100, 1_000_000)  # Hz; no sound is recorded outside these
-UNKNOWN = 0x7FFFF000 - 64  # bytes from which on a WAV file's size only says that it went through a pipe
-GSM_BLOCK = 320  # samples; the last one is noise where it is not all there
+MAX_BYTES = 256 << 20  # of an audio file: 25 minutes of 32-bit stereo at 48 kHz
+MAX_VALUES = 128 << 20  # samples of all channels in one file, and of one channel after resampling
+RATES = (100, 1_000_000)  # Hz; no audio is recorded outside this range
+UNKNOWN = 0x7FFFF000 - 64  # a WAV size field of at least this only means that the file was written to a pipe
+GSM_BLOCK = 320  # samples; an incomplete last block decodes to noise
 BLOCK = 1 << 16  # frames read at a time
 
 
 @dataclass(frozen=True)
 class Sound:
     """samples: (N,) float32 between -1 and 1, one channel. rate: samples a second. lost: bytes of samples that the
-    file's header speaks of and that are not there."""
+    header announces but the file lacks."""
 
     samples: Any
     rate: int
@@ -55,7 +55,8 @@ class Sound:
 
 @dataclass(frozen=True)
 class Clip:
-    """A sound file and what is said in it. where: for messages. group: whose clips stay in one part."""
+    """An audio file and its transcript. where: location for error messages. group: all clips of a group go to the same
+    split."""
 
     where: str
     file: Path
@@ -64,17 +65,16 @@ class Clip:
     made: bool = False  # one of builtin:digits
 
     def load(self) -> Sound:
-        """Its sound. Raises DataError, and Missing where libsndfile cannot be loaded."""
+        """Its samples. Raises DataError; Missing if libsndfile cannot be loaded."""
         if self.made:
             return Sound(speech.clip(self.file.name, self.text).astype(np.float32) / 32768, speech.RATE)
         return read_sound(self.file)
 
 
 def read_sound(path: str | Path) -> Sound:
-    """A sound file of any kind that libsndfile reads, plain or as .gz.
+    """Read an audio file of any format that libsndfile supports, plain or as .gz.
 
-    Raises DataError: what is no sound, is empty, too long, or has samples that are no numbers; Missing: the package
-    soundfile.
+    Raises DataError: not audio, empty, too long, or with NaN or infinite samples; Missing: the package soundfile.
     """
     name = shown(path)
     with open_binary(path) as file:
@@ -89,30 +89,30 @@ def read_sound(path: str | Path) -> Sound:
 
         with _stream()(_Bytes(data)) as opened:
             return _samples(opened, name)
-    except (ImportError, OSError) as error:  # OSError: the package is there and its library is not
+    except (ImportError, OSError) as error:  # OSError: the package is installed, but its library is missing
         raise Missing(
-            tr("sound files are read by libsndfile, which cannot be loaded: {why}", why=error),
+            tr("audio files are read through libsndfile, which cannot be loaded: {why}", why=error),
             where=name,
             todo="pip install --force-reinstall soundfile",
         ) from error
     except soundfile.LibsndfileError as error:
         raise DataError(
-            tr("is no sound that can be read: {why}", why=error.error_string),
+            tr("not a readable audio file: {why}", why=error.error_string),
             where=name,
-            todo=tr("convert it, for instance: ffmpeg -i {name} new.wav", name=shlex.quote(name)),
+            todo=tr("convert it, e.g.: ffmpeg -i {name} new.wav", name=shlex.quote(name)),
         ) from error
 
 
 class _Bytes(io.BytesIO):
     def seek(self, offset: int, whence: int = 0) -> int:
-        """libsndfile looks for places before the beginning in damaged files; an error here would be printed."""
+        """In damaged files libsndfile seeks to before the beginning; an error raised here would be printed."""
         return super().seek(max(0, offset) if whence == 0 else offset, whence)
 
 
 @cache
 def _stream() -> Callable[[IO[bytes]], Any]:
-    """A SoundFile that is read from its beginning to its end, whatever its kind: soundfile itself seeks, which GSM,
-    G.721 or a FLAC file of unknown length do not allow."""
+    """A SoundFile read strictly from beginning to end: soundfile itself seeks, which GSM, G.721 and FLAC files of
+    unknown length do not support."""
     import soundfile
 
     class Stream(soundfile.SoundFile):  # type: ignore[misc]
@@ -123,7 +123,7 @@ def _stream() -> Callable[[IO[bytes]], Any]:
 
 
 def _mend_sizes(data: bytearray) -> None:
-    """Sizes as libsndfile knows them of a program that wrote to a pipe, and so left 0 or -1 there."""
+    """Sizes that libsndfile recognizes as left at 0 or -1 by a program that wrote to a pipe."""
     rest, magic = len(data) - 8, bytes(data[:4])
     if magic in (b"RIFF", b"RIFX"):
         order: Literal["little", "big"] = "little" if magic == b"RIFF" else "big"
@@ -137,32 +137,32 @@ def _samples(opened: Any, name: str) -> Sound:
     """opened: a SoundFile."""
     rate, channels = opened.samplerate, opened.channels
     if not RATES[0] <= rate <= RATES[1]:
-        raise DataError(tr("a sampling rate of {rate} Hz makes no sense", rate=rate), where=name)
+        raise DataError(tr("implausible sampling rate: {rate} Hz", rate=rate), where=name)
     found = bytearray()
-    # In pieces, so that a header that lies about its size takes no memory.
+    # In blocks, so that a wrong size in the header allocates nothing.
     while len(block := opened.read(BLOCK, dtype="float32", always_2d=True)):  # (N, channels)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = block.mean(axis=1, dtype=np.float32)
         if not np.isfinite(mean).all():
-            raise DataError(tr("has samples that are no numbers (NaN or infinite)"), where=name)
+            raise DataError(tr("contains NaN or infinite samples"), where=name)
         found += mean.tobytes()
         if len(found) // 4 * channels > MAX_VALUES:
             raise _too_long(name, tr("has more than {n} samples", n=f"{MAX_VALUES:,}"))
     if opened.subtype == "GSM610" and "truncated" in opened.extra_info:
-        del found[-4 * GSM_BLOCK :]  # of the byte that makes a chunk's length even, or of a part of a block
+        del found[-4 * GSM_BLOCK :]  # decoded from a padding byte or an incomplete block
     if not found:
-        raise DataError(tr("holds no samples"), where=name)
+        raise DataError(tr("contains no samples"), where=name)
     return Sound(np.frombuffer(found, np.float32), rate, _lost(opened.extra_info))
 
 
 def _lost(log: str) -> int:
-    """Bytes of samples that a header promises and the file lacks, as libsndfile's words have it."""
+    """Bytes of samples that the header promises but the file lacks, parsed from libsndfile's log."""
     promised = re.search(r"^(?:data|SSND) : ([0-9]+) \(should be ([0-9]+)\)", log, re.M)
     return int(promised[1]) - int(promised[2]) if promised and int(promised[1]) < UNKNOWN else 0
 
 
 def _too_long(name: str, what: str) -> DataError:
-    return DataError(what, where=name, todo=tr("cut it into utterances first"))
+    return DataError(what, where=name, todo=tr("split it into utterances first"))
 
 
 def list_clips(
@@ -176,19 +176,22 @@ def list_clips(
     by: Key | None = None,
     header: bool = True,
 ) -> list[Clip]:
-    """The clips of a source, their sound not read yet.
+    """The clips of a source; the audio is not read yet.
 
-    With `pattern`, a folder of sound files, what is said standing in the name: `{text}_{speaker}_{take}.wav` (`text`
-    and `by` name fields). Without, a table with columns `file`, `text` and `by`: the path of a .tsv or .csv, or a
-    folder with a single one; each file lies beside it at `place`, such as clips/{file}. builtin:digits is such a table.
+    With `pattern`: a folder of audio files whose names contain the transcript, such as `{text}_{speaker}_{take}.wav`
+    (`text` and `by` are field names). Without: a table with columns `file`, `text` and `by`, given as a .tsv or .csv or
+    as a folder that contains exactly one; audio files are found relative to the table by the template `place`, such as
+    clips/{file}. builtin:digits is such a table.
     """
     if pattern is not None:
         if builtin.is_builtin(source):
-            raise DataError(tr("shipped data has a table; a pattern is for file names"), where=str(source))
+            raise DataError(tr("builtin data has a table; a pattern applies to file names only"), where=str(source))
         return _by_name(source, skipped, NamePattern(pattern), str(text), None if by is None else str(by))
     made = builtin.is_builtin(source)
     if made and source != DIGITS:
-        raise DataError(tr("this shipped data is no sound"), where=str(source), todo=tr("take {name}", name=DIGITS))
+        raise DataError(
+            tr("this builtin data set is not audio"), where=str(source), todo=tr("take {name}", name=DIGITS)
+        )
     table = source if made else _table_of(Path(source))
     opened = open_table(table, header=header)
     places = [opened.index(key) for key in (file, text, *(() if by is None else (by,)))]
@@ -198,7 +201,7 @@ def list_clips(
         name, said, group = [cells[p].strip() for p in places] + [""] * (by is None)
         where = f"{opened.name}:{line}"
         if not name or not said or (by is not None and not group):
-            skipped.bad(where, tr("a column that is read is empty"))
+            skipped.bad(where, tr("a required column is empty"))
             continue
         path = folder / place.replace("{file}", name)
         clips.append(Clip(where if made else shown(path), path, said, group, made))
@@ -215,7 +218,7 @@ def _by_name(source: Source, skipped: Skipped, pattern: NamePattern, text: str, 
     clips = [Clip(shown(path), path, fields[text], "" if by is None else fields[by]) for path, fields in found]
     if not clips and not skipped.count:
         raise DataError(
-            tr("holds no sound files"), where=name_of(source), todo=tr("known: {endings}", endings=" ".join(ENDINGS))
+            tr("contains no audio files"), where=name_of(source), todo=tr("known: {endings}", endings=" ".join(ENDINGS))
         )
     return clips
 
@@ -227,15 +230,15 @@ def _table_of(path: Path) -> Path:
     found = files_in(path, TABLES, Skipped())
     if len(found) != 1:
         raise DataError(
-            tr("holds {n} tables of transcripts, and one is wanted", n=len(found)),
+            tr("contains {n} transcript tables; expected one", n=len(found)),
             where=shown(path),
-            todo=tr("name the table itself as the path, or set data.pattern where the text stands in the file names"),
+            todo=tr("give the path of the table itself, or set data.pattern if the file names contain the text"),
         )
     return found[0]
 
 
 def first_rate(clips: Iterable[Clip]) -> int:
-    """The sampling rate of the first clip that can be read; DataError, the first clip's, where none can."""
+    """The sampling rate of the first readable clip. If none is readable, raises the first clip's DataError."""
     first: DataError | None = None
     for clip in clips:
         try:
@@ -246,9 +249,9 @@ def first_rate(clips: Iterable[Clip]) -> int:
 
 
 def pattern_of_folder(folder: str | Path, first: str) -> str | None:
-    """The shape of the first sound file's name in a folder, fields between underscores: {first}_{speaker}_{take}.wav
-    for 7_jackson_0.wav; further fields are *, and so is the ending where there are several. None where there are no
-    sound files."""
+    """A file name pattern guessed from a folder's first audio file, with fields between underscores:
+    {first}_{speaker}_{take}.wav for 7_jackson_0.wav. Further fields become *, as does the extension if there are
+    several. None without audio files."""
     files = files_in(folder, ENDINGS, Skipped())
     if not files:
         return None

@@ -1,4 +1,4 @@
-"""Training clips that change a little whenever they are read: other speeds, noise, masked stretches and bands."""
+"""Audio augmentation: speed perturbation, noise, and time and frequency masks, drawn for every epoch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-LARGEST_SHARE = 0.2  # of a clip's frames that one time mask hides: p of Park et al. 2019
+LARGEST_SHARE = 0.2  # largest share of a clip's frames that one time mask hides: p of Park et al. 2019
 
-Fits = Callable[[Clip, int], bool]  # (clip, T) -> whether T frames are enough for what is said in it
+Fits = Callable[[Clip, int], bool]  # (clip, T) -> whether T frames are enough for its transcript
 
 
 @dataclass(frozen=True)
 class Augment:
-    """speed: the share by which a clip is played slower or faster, one time in three each (Ko et al. 2015). noise: the
-    lowest and the highest ratio, in dB, of a clip's power to that of the white noise added to it; None adds none.
-    time_masks of up to time_mask frames and mel_masks of up to mel_mask bands are set to the means of their bands over
-    the training part (Park et al. 2019, arXiv:1904.08779, without its time warping)."""
+    """speed: factor by which a clip is slowed down or sped up, each with probability 1/3 (Ko et al. 2015). noise:
+    lowest and highest signal-to-noise ratio of added white noise, in dB; None: no noise. time_masks of up to time_mask
+    frames and mel_masks of up to mel_mask bands are set to the means of their bands over the training split (Park et
+    al. 2019, arXiv:1904.08779, without its time warping)."""
 
     speed: float = 0.0
     noise: tuple[float, float] | None = None
@@ -34,8 +34,8 @@ class Augment:
     mel_mask: int = 1
 
     def frames(self, chosen: ChosenFeatures, rows: Sequence[int], order: Order, fits: Fits) -> list[Tensor]:
-        """The changed features of these rows, each (T, mels): a pure function of seed, epoch and clip, whoever asks. A
-        clip that would have too few frames when played faster keeps its own speed."""
+        """The augmented features of these rows, each (T, mels): a pure function of seed, epoch and clip. A clip that
+        would have too few frames when sped up keeps its speed."""
         return [self._changed(chosen, chosen.rows[row], order, fits) for row in rows]
 
     def _changed(self, chosen: ChosenFeatures, row: int, order: Order, fits: Fits) -> Tensor:
@@ -76,7 +76,7 @@ def _with_noise(x: Tensor, ratio: float, draw: np.random.RandomState) -> Tensor:
 
 
 def _stretch(longest: int, n: int, draw: np.random.RandomState) -> tuple[int, int]:
-    """Up to `longest` of n places: a width, then a start, both uniform."""
+    """A mask over up to `longest` of n positions: width and start are drawn uniformly."""
     width = int(draw.randint(longest + 1))
     start = int(draw.randint(n - width + 1))
     return start, start + width

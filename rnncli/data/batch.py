@@ -1,7 +1,7 @@
-"""Rows into batches: which rows, in which order, for which process; padding; the parallel streams of a long text.
+"""Rows into batches: which rows, in which order, for which process; padding; the parallel lanes of a long text.
 
-The order of everything is a pure function of integers, so a run continues where it stopped, and several processes
-share the work without talking to each other.
+Every order is a pure function of integers, so a run resumes where it stopped, and several processes share the work
+without communicating.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class Batch:
     """What a model reads at once, layout (T, B, ...): B rows of up to T steps.
 
-    inputs: token numbers (T, B), features (T, B, F), frames (T, B, height, width, channels). lengths: (B,) on the CPU,
-    None where every row has T steps. targets: what the loss compares with, as the task has it. extra: further inputs
-    by name. rows: which rows of the split these are.
+    inputs: token ids (T, B), features (T, B, F), frames (T, B, height, width, channels). lengths: (B,) on the CPU, None
+    if every row has T steps. targets: the loss's targets, in the task's own form. extra: further inputs by name. rows:
+    indices of these rows in the split.
     """
 
     inputs: Tensor
@@ -40,7 +40,7 @@ class Batch:
         return self.inputs.shape[1]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on a device; lengths stay on the CPU, where packing wants them."""
+        """The same batch on a device; lengths stay on the CPU, where pack_padded_sequence needs them."""
         return Batch(
             self.inputs.to(device),
             self.lengths,
@@ -55,7 +55,8 @@ POOL = 50  # batches whose rows are sorted together by length: long enough to sa
 
 @dataclass(frozen=True)
 class Order:
-    """Where in the data a process stands. next_batch: the first batch to make. rank of world: its share of each."""
+    """A process's position in the data. next_batch: the first batch to make. rank, world: which share of each batch is
+    its own."""
 
     seed: int
     epoch: int
@@ -74,11 +75,12 @@ def permutation(n: int, *numbers: int) -> npt.NDArray[np.int64]:
 
 
 def generator(*numbers: int) -> np.random.RandomState:
-    """numpy's RandomState from integers (>= 0). It is frozen for good (NEP 19): it draws the same in every version."""
-    import numpy as np  # here, because task files import this module and checking a recipe needs no numpy
+    """numpy's RandomState from integers (>= 0). RandomState is frozen (NEP 19): it draws the same numbers in every
+    version."""
+    import numpy as np  # here, task files import this module, and checking a recipe needs no numpy
 
     words: list[int] = []
-    for number in numbers:  # each as its count of 32-bit words, then these, so that no two lists of numbers agree
+    for number in numbers:  # each as its count of 32-bit words, then the words, so that no two lists coincide
         parts = [number >> shift & 0xFFFFFFFF for shift in range(0, max(1, number.bit_length()), 32)]
         words += [len(parts), *parts]
     return np.random.RandomState(words)
@@ -94,14 +96,14 @@ def index_batches(
 ) -> Iterator[list[int]]:
     """The row numbers of each batch of an epoch over n rows, from batch order.next_batch on.
 
-    Each process gets rows rank, rank + world ... of every global batch (an empty list where there is none for it), so
-    the union over processes is the batch that a single process would make. With `lengths` (one per row), rows of
-    similar length share a batch: shuffled, POOL batches at a time are sorted by length, cut, and the batches shuffled.
+    Each process gets rows rank, rank + world ... of every global batch (an empty list if none is left), so the union
+    over processes is the batch of a single process. With `lengths` (one per row), rows of similar length share a batch:
+    shuffled, POOL batches at a time are sorted by length, cut, and the batches shuffled.
     """
     import numpy as np
 
     if batch_size < 1:
-        raise ValueError("batch_size is at least 1")
+        raise ValueError("batch_size must be at least 1")
     rows = permutation(n, order.seed, order.epoch) if shuffle else np.arange(n)
     starts = np.arange(0, n, batch_size)
     if lengths is not None:
@@ -121,7 +123,7 @@ def index_batches(
 def pad(
     sequences: Sequence[Tensor | Sequence[float] | npt.NDArray[np.generic]], value: float = 0
 ) -> tuple[Tensor, Tensor]:
-    """Sequences of T_b steps, each a list or a tensor (T_b,) or (T_b, F), as one tensor with `value` after their ends.
+    """Sequences of T_b steps, each a list or a tensor (T_b,) or (T_b, F), as one tensor, padded with `value`.
 
     Returns (T, B) or (T, B, F), T the longest, and the lengths, (B,) int64 on the CPU. Whole numbers become int64,
     others keep their dtype (lists: float32). No sequences at all give (0, 0).
@@ -144,7 +146,7 @@ def pad(
 
 
 def mask(lengths: Tensor, T: int) -> Tensor:
-    """(T, B) bool: True where step t is inside row b. lengths: (B,)."""
+    """(T, B) bool: True if step t is within row b. lengths: (B,)."""
     import torch
 
     return torch.arange(T, device=lengths.device)[:, None] < lengths[None, :]
@@ -156,7 +158,7 @@ def stream_steps(n: int, batch_size: int) -> int:
 
 
 class LongText(Protocol):
-    """A text as token numbers, of any length: `data.encoded.Tokens`."""
+    """A text as token ids, of any length: `data.encoded.Tokens`."""
 
     def __len__(self) -> int: ...
 
@@ -165,23 +167,23 @@ class LongText(Protocol):
         ...
 
 
-AHEAD = 1 << 18  # tokens of all streams read at once: each stream then reads a stretch, and memory stays small
+AHEAD = 1 << 18  # tokens read at once over all streams: each reads one contiguous stretch, and memory stays bounded
 
 
 def stream_batches(text: LongText, window: int, batch_size: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
     """(inputs, targets) windows for a language model, each (t, B) int64 with t <= window.
 
     A text of N tokens is cut into batch_size streams of S = (N-1) // B steps: stream b reads tokens b·S ... b·S+S-1,
-    and its targets are the tokens one further on. Window k holds steps k·window ... of every stream, so the state after
-    one window is the right state before the next; the last window may be shorter. A process gets streams rank, rank +
-    world ... The order of a text is never shuffled: seed and epoch do not matter here. DataError where the text is too
-    short for the streams.
+    and its targets are the tokens one step later. Window k holds steps k·window ... of every stream, so the state after
+    one window is the initial state of the next; the last window may be shorter. A process gets streams rank, rank +
+    world ... A text is never shuffled: seed and epoch have no effect. Raises DataError if the text is too short for the
+    streams.
     """
     import numpy as np
     import torch
 
     if window < 1 or batch_size < 1:
-        raise ValueError("window and batch_size are at least 1")
+        raise ValueError("window and batch_size must be at least 1")
     if batch_size < order.world:
         raise UsageError(
             trn(
@@ -200,7 +202,7 @@ def stream_batches(text: LongText, window: int, batch_size: int, order: Order) -
                 tokens=trn("{n} token", "{n} tokens", n=len(text)),
                 streams=trn("{n} stream", "{n} streams", n=batch_size),
             ),
-            todo=tr("lower train.batch_size, or take a longer text"),
+            todo=tr("lower train.batch_size, or use a longer text"),
         )
     mine = range(order.rank, batch_size, order.world)
     stretch = window * max(1, AHEAD // (window * len(mine)))

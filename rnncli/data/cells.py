@@ -14,7 +14,7 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", ".", "#n/
 Thousands = Literal["", ",", "."]
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_GROUPED = re.compile(  # 1,234,567.8 with any mark between groups of three
+_GROUPED = re.compile(  # 1,234,567.8 with any thousands separator
     r"([+-]?)([0-9]{1,3})(?:([ \u00a0\u2009\u202f'’,.])[0-9]{3})(?:\3[0-9]{3})*(?:([.,])[0-9]*)?"
 )
 _BLANKS = " \u00a0\u2009\u202f"
@@ -23,10 +23,10 @@ _BLANKS = " \u00a0\u2009\u202f"
 def number(cell: str, decimal: str = ".", thousands: Thousands = "") -> float | None:
     """The number in a cell, NaN for a missing marker (empty, NA, NaN, null, - ...), None for anything else.
 
-    decimal: the mark before the fraction. thousands: the mark between groups of three digits; where it is not said, a
-    cell must show it: 1,000.5 and 1,234,567 are numbers, 1,000 may be two and is none. A currency sign, a per cent sign
-    (0.5 for 0.5%), the minus sign U+2212, blanks and apostrophes between groups, and brackets for what is negative, are
-    understood. Infinite and too large numbers, and 1_000, are not numbers.
+    decimal: the decimal separator. thousands: the separator between groups of three digits; if it is not given, the
+    cell must be unambiguous: 1,000.5 and 1,234,567 are numbers, 1,000 is rejected as ambiguous. Currency signs, per
+    cent signs (0.5% reads as 0.5), the minus sign U+2212, blanks and apostrophes between groups, and parentheses for
+    negative numbers are understood. Infinite and overflowing numbers, and 1_000, are not numbers.
     """
     cell = cell.strip()
     if decimal == "." and NUMBER.fullmatch(cell):
@@ -39,7 +39,7 @@ def number(cell: str, decimal: str = ".", thousands: Thousands = "") -> float | 
 
 
 def is_missing(cell: str, na_values: Collection[str] = ()) -> bool:
-    """Whether a cell holds a missing marker, or one of those declared: as text, or as the same number."""
+    """Whether a cell is a missing marker, built in or declared (compared as text or by numeric value)."""
     cell = cell.strip()
     if cell.lower() in MISSING or cell in na_values:
         return True
@@ -49,14 +49,17 @@ def is_missing(cell: str, na_values: Collection[str] = ()) -> bool:
 
 
 def no_number(cell: str, column: str, decimal: str) -> str:
-    """Why a cell that `number` does not take is none, in a sentence."""
+    """Why `number` rejects a cell, as a sentence."""
     shown, name = repr(cell[:40]), repr(column)
     bare = _bare(cell.strip())
     found = _GROUPED.fullmatch(bare)
     other = "," if decimal == "." else "."
     if found and found[4] == other != found[3]:
         return tr(
-            "{cell} in column {name} has the decimal mark {mark}: data.decimal", cell=shown, name=name, mark=other
+            "{cell} in column {name} has {mark} as decimal separator: set data.decimal",
+            cell=shown,
+            name=name,
+            mark=other,
         )
     if found and found[3] == other and not found[4]:
         whole, part = bare.replace(other, ""), bare.replace(other, ".")
@@ -68,7 +71,7 @@ def no_number(cell: str, column: str, decimal: str) -> str:
             part=part,
             mark=other,
         )
-    return tr("{cell} in column {name} is no number", cell=shown, name=name)
+    return tr("{cell} in column {name} is not a number", cell=shown, name=name)
 
 
 def _finite(text: str) -> float | None:
@@ -77,7 +80,7 @@ def _finite(text: str) -> float | None:
 
 
 def _bare(cell: str) -> str:
-    """Without currency and per cent signs, with - for U+2212 and for brackets around the whole."""
+    """Strip currency and per cent signs, and write - for U+2212 and for enclosing parentheses."""
     cell = cell.replace("\u2212", "-")
     if len(cell) > 2 and cell[0] == "(" and cell[-1] == ")":
         cell = "-" + cell[1:-1].strip()
@@ -104,14 +107,14 @@ def _grouped(bare: str, decimal: str, thousands: Thousands) -> float | None:
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How numbers are written in a file. na_values: cells that mean no value, besides empty ones, NA, - ..."""
+    """How numbers are written in a file. na_values: missing markers in addition to empty cells, NA, - ..."""
 
     decimal: str = "."
     thousands: Thousands = ""
     na_values: tuple[str, ...] = ()
 
     def number(self, cell: str) -> float | None:
-        """As the function of this name, NaN for what was declared, too."""
+        """Like the function of this name, with NaN for declared markers, too."""
         if self.na_values and is_missing(cell, self.na_values):
             return float("nan")
         return number(cell, self.decimal, self.thousands)

@@ -1,21 +1,21 @@
-"""chrF: the characters that a translation shares with the one that is wanted (Popović 2015)."""
+"""chrF: character n-gram F-score of a translation against a reference (Popović 2015)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-ORDER = 6  # the longest n-gram of characters
-BETA = 2  # recall counts as much as BETA² times precision
+ORDER = 6  # longest character n-gram
+BETA = 2  # recall is weighted BETA² times as much as precision
 
 
 def chrf(pairs: Iterable[tuple[str, str]]) -> float:
-    """Of (translation, wanted) over all pairs, 0 to 100: the F-score of n-grams of 1 to 6 characters without white
-    space, precision and recall each averaged over the lengths n that both sides have. As sacreBLEU's chrF2."""
+    """Corpus score of (translation, reference) pairs, 0 to 100: F-score of n-grams of 1 to 6 characters without white
+    space, precision and recall each averaged over the lengths n that occur on both sides. Same as sacreBLEU's chrF2."""
     written, wanted, shared = [0] * ORDER, [0] * ORDER, [0] * ORDER
     for ours, theirs in pairs:
         ours, theirs = "".join(ours.split()), "".join(theirs.split())
-        for n in range(1, min(ORDER, len(theirs)) + 1):  # what is longer than the wanted text is not counted
+        for n in range(1, min(ORDER, len(theirs)) + 1):  # n-grams longer than the reference are not counted
             a, b = _ngrams(ours, n), _ngrams(theirs, n)
             written[n - 1] += a.total()
             wanted[n - 1] += b.total()

@@ -1,7 +1,7 @@
-"""Sentences as lines of columns, by tabs or by blanks, a word and its tag among them: two columns, CoNLL-2000,
+"""Sentences in column format, one word a line, columns separated by tabs or blanks: two columns, CoNLL-2000,
 CoNLL-2003 (Tjong Kim Sang and De Meulder 2003: word, part of speech, chunk, entity).
 
-What stands in a file comes back as it stood, but for the tags.
+On output, everything except the tags is reproduced exactly.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from rnncli.data.source import Source, lines_of, name_of
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 
-DOCUMENT = "-DOCSTART-"  # in place of a word: a new document begins
-HEAD = 200  # lines with something in them that are looked at to tell how a file is cut
+DOCUMENT = "-DOCSTART-"  # in place of a word: the start of a document
+HEAD = 200  # non-blank lines examined to detect how columns are separated
 
 _BLANKS = re.compile(r"[^ \t]+")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How lines are cut: at every tab, or at runs of blanks. width: columns of a line. tag: which holds the tag, from
-    0; the first is the word."""
+    """How lines are split: at every tab, or at runs of blanks. width: number of columns. tag: index of the tag column;
+    column 0 is the word."""
 
     cut: Literal["tabs", "blanks"]
     width: int
     tag: int
 
     def spans(self, line: str) -> list[tuple[int, int]]:
-        """Where each cell of a line begins and ends."""
+        """Start and end of each cell of a line."""
         if self.cut == "blanks":
             return [found.span() for found in _BLANKS.finditer(line)]
         ends = [i for i, character in enumerate(line) if character == "\t"] + [len(line)]
@@ -45,21 +45,27 @@ class Columns:
         return [line[start:end].strip(WHITE) for start, end in self.spans(line)]
 
     def is_remark(self, line: str) -> bool:
-        """Of a line before a sentence's first word: a comment, or the beginning of a document."""
+        """Whether a line before a sentence's first word is a comment or a document marker."""
         cells = self.cells(line)
-        remark = line.startswith("#") and " " in line and len(cells) != self.width  # "#happy" alone is a word
+        remark = line.startswith("#") and " " in line and len(cells) != self.width  # a lone "#happy" is a word
         return remark or cells[0] == DOCUMENT
 
     def about(self) -> str:
         """One sentence."""
         cut = tr("tabs") if self.cut == "tabs" else tr("blanks")
-        return tr("{n} columns cut at {cut}: 0 is the word, {tag} the tag", n=self.width, cut=cut, tag=self.tag)
+        return tr(
+            "{n} columns separated by {cut}: column 0 is the word, column {tag} the tag",
+            n=self.width,
+            cut=cut,
+            tag=self.tag,
+        )
 
 
 def columns_of(lines: Iterable[str], name: str, tag: str = "") -> Columns:
-    """How a file is cut, by its first lines: at tabs where most have one. tag: a column's number; else the last is it.
+    """Detect from the first lines how a file is split: at tabs if most have one. tag: a column index; default: the
+    last.
 
-    DataError: it has no such column.
+    Raises DataError if there is no such column.
     """
     with_something = (text for line in lines if (text := bare(line)).strip(WHITE))
     head = list(islice(with_something, HEAD))
@@ -72,26 +78,26 @@ def columns_of(lines: Iterable[str], name: str, tag: str = "") -> Columns:
         return Columns(cut, width, width - 1)
     if len(tag) > 3 or not 0 < int(tag) < width:
         raise DataError(
-            tr("there is no column of tags {tag}", tag=tag),
+            tr("no tag column {tag}", tag=tag),
             where=name,
-            todo=tr("its lines have {n} columns, from 0, and 0 is the word", n=width),
+            todo=tr("the file has {n} columns, numbered from 0; column 0 is the word", n=width),
         )
     return Columns(cut, width, int(tag))
 
 
 def columns_of_file(source: Source, tag: str = "") -> Columns:
-    """As `columns_of` says."""
+    """See `columns_of`."""
     return columns_of((line for _, line in lines_of(source)), name_of(source), tag)
 
 
 def read_columns(source: Source, skipped: Skipped, columns: Columns | None = None) -> Iterator[Sentence]:
-    """Sentences, ended by a blank line. A line of one column has no tag (None); one with a faulty line is a bad
-    record."""
+    """Sentences, each ended by a blank line. A one-column line has no tag (None); a sentence with a malformed line is a
+    bad record."""
     yield from usable(source, column_blocks(source, columns or columns_of_file(source)), skipped)
 
 
 def column_blocks(source: Source, columns: Columns, lines: Lines | None = None) -> Iterator[Sentence | Broken]:
-    """Every block of lines up to a blank one, as conllu_blocks gives them."""
+    """Every block of lines up to a blank line, like conllu_blocks."""
     for first, raw in blocks_of(source, lines):
         tokens: list[str] = []
         tags: list[str | None] = []
@@ -112,7 +118,7 @@ def column_blocks(source: Source, columns: Columns, lines: Lines | None = None) 
 
 
 def _faulty(cells: Sequence[str], columns: Columns) -> str:
-    """Why a line is none of these, or ""."""
+    """Why a line is not a valid word line, or ""."""
     if len(cells) not in (1, columns.width):
         return trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=columns.width)
     if not cells[0] or (len(cells) > 1 and not cells[columns.tag]):
@@ -121,7 +127,8 @@ def _faulty(cells: Sequence[str], columns: Columns) -> str:
 
 
 def columns_with_tags(sentence: Sentence, tags: Sequence[str], columns: Columns) -> str:
-    """The sentence's lines with these tags in their column, behind a word that stands alone; all else as it was."""
+    """The sentence's lines with these tags in the tag column, appended where a line has only a word; all else is
+    unchanged."""
 
     def put(line: str, tag: str) -> str:
         spans = columns.spans(line)

@@ -1,7 +1,7 @@
-"""Sentences with one tag a word: CoNLL-U (https://universaldependencies.org/format.html).
+"""Sentences with one tag per word: CoNLL-U (https://universaldependencies.org/format.html).
 
-A sentence keeps its lines exactly as they stood, so that predicted tags go back into the file and nothing else of it
-changes, not even a line end.
+A sentence keeps its lines verbatim, so that predicted tags can be written back without changing anything else, not even
+line ends.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rnncli.names import nearest
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 LEARNT = ("upos", "xpos", "lemma", "deprel")
 Lines = Iterable[tuple[int, str]]  # (line number, line with its end)
-WHITE = " \t\r\n"  # between words and sentences; other white space, such as U+00A0 or U+3000, can be a word
-MAX_SENTENCE = 32 << 20  # characters between two blank lines; more is a file of another kind
+WHITE = " \t\r\n"  # separators; other white space, such as U+00A0 or U+3000, can be a word
+MAX_SENTENCE = 32 << 20  # characters between two blank lines; with more, this is not CoNLL-U
 
 _WORD = re.compile(r"[1-9][0-9]{0,8}\Z")
 _RANGE = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})\Z")
@@ -29,9 +29,9 @@ _EMPTY = re.compile(r"(0|[1-9][0-9]{0,8})\.[1-9][0-9]{0,8}\Z")
 
 @dataclass(frozen=True)
 class Sentence:
-    """tokens and tags: one per word; a tag is None where the file has none (`_`).
+    """tokens and tags: one per word; a tag is None where the file has `_`.
 
-    where: `file:line` of its first line. raw: every line as it stood, ends included; at[i]: the index in raw of word i.
+    where: `file:line` of its first line. raw: every line verbatim, line ends included; at[i]: index in raw of word i.
     """
 
     where: str
@@ -43,7 +43,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Broken:
-    """A sentence that does not follow the format. where: the faulty line."""
+    """A malformed sentence. where: the offending line."""
 
     where: str
     why: str
@@ -51,14 +51,15 @@ class Broken:
 
 
 def check_field(field: str) -> str:
-    """The field of a recipe: upos, xpos, lemma, deprel, by name or by number from 0, or a feature such as Number."""
+    """Validate a recipe's field: upos, xpos, lemma or deprel, by name or by index from 0, or a feature such as
+    Number."""
     if field.isdecimal() and field.isascii() and len(field) < 3 and int(field) < len(FIELDS):
         field = FIELDS[int(field)]
     if field in LEARNT or (field[:1].isupper() and not set(field) & set("=|\t\n\r ")):
         return field
     near = nearest(field, (*LEARNT, "Number", "Case", "Gender", "Tense"))
     raise DataError(
-        tr("{field} is no CoNLL-U column that can be learnt", field=repr(field)),
+        tr("{field} is not a CoNLL-U column that can be learned", field=repr(field)),
         todo=tr("upos, xpos, lemma, deprel, or a feature such as Number")
         + (tr("; did you mean {name}?", name=near) if near else ""),
     )
@@ -67,15 +68,15 @@ def check_field(field: str) -> str:
 def read_conllu(source: Source, skipped: Skipped, field: str = "upos") -> Iterator[Sentence]:
     """The sentences of a CoNLL-U file, with the tags of one field.
 
-    field: see check_field. A word without a feature has the tag `_` there (that, too, can be learnt); a word whose
-    column holds `_` has None. Multiword tokens (1-2) and empty nodes (1.1) carry no tag and are passed over. A
-    sentence with a faulty line is one bad record.
+    field: see check_field. A word without the feature has the tag `_` (which can be learned, too); a word whose column
+    is `_` has None. Multiword tokens (1-2) and empty nodes (1.1) have no tag and are skipped. A sentence with a
+    malformed line counts as one bad record.
     """
     yield from usable(source, conllu_blocks(source, field), skipped)
 
 
 def usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skipped) -> Iterator[Sentence]:
-    """The sentences among the blocks; a broken one is a bad record."""
+    """The sentences among the blocks; a malformed one is a bad record."""
     for block in blocks:
         if isinstance(block, Broken):
             skipped.bad(block.where, block.why)
@@ -86,8 +87,8 @@ def usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skipped
 
 
 def conllu_blocks(source: Source, field: str = "upos", lines: Lines | None = None) -> Iterator[Sentence | Broken]:
-    """Every block of lines up to a blank one; the `raw` of all of them together is the file. A block of comments or of
-    blank lines has no tokens. lines: to be read in place of the source's own, which then only gives its name."""
+    """Every block of lines up to a blank line; joined, their `raw` is the file. A block of comments or blank lines has
+    no tokens. lines: read these instead of the source, which then only provides the name."""
     field = check_field(field)
     column = FIELDS.index(field) if field in FIELDS else None
     for first, raw in blocks_of(source, lines):
@@ -112,14 +113,14 @@ def conllu_blocks(source: Source, field: str = "upos", lines: Lines | None = Non
                 tags.append(_feature(cells[5], field) if column is None else _value(cells[column]))
                 at.append(i)
         if fault is None and range_end > len(tokens):
-            fault = Broken(f"{name_of(source)}:{first}", tr("a multiword token goes beyond the last word"), raw)
+            fault = Broken(f"{name_of(source)}:{first}", tr("a multiword token extends beyond the last word"), raw)
         yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
 
 
 def conllu_with_tags(sentence: Sentence, tags: Sequence[str], field: str = "upos") -> str:
-    """The sentence's own lines with these tags, one per word, in the field; every other character as it was.
+    """The sentence's own lines with these tags, one per word, in the field; every other character unchanged.
 
-    A feature is set among the others in their order; the tag `_` takes it away.
+    A feature is inserted among the others in their order; the tag `_` removes it.
     """
     field = check_field(field)
     return replaced(sentence, tags, lambda line, tag: "\t".join(_put(line.split("\t"), field, tag)))
@@ -133,12 +134,12 @@ def blocks_of(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[
     size = 0
     for number, line in lines_of(source, raw=True) if lines is None else lines:
         block.append(line)
-        size += len(line) + 80  # the rest is what a short line costs beyond its characters
+        size += len(line) + 80  # per-line overhead of a short string
         if size > MAX_SENTENCE:
             raise DataError(
                 tr("more than {n} lines without a blank one", n=f"{len(block) - 1:,}"),
                 where=f"{name_of(source)}:{number}",
-                todo=tr("a blank line ends a sentence; is this a file of tagged sentences?"),
+                todo=tr("a blank line ends a sentence; is this really a treebank?"),
             )
         blank = not bare(line).strip(WHITE)
         content = content or not blank
@@ -155,21 +156,21 @@ def bare(line: str) -> str:
 
 
 def _faulty(cells: list[str], words: int, range_end: int) -> str:
-    """Why a line is not the next one after `words` words, or ""."""
+    """Why a line cannot follow `words` words, or ""."""
     if len(cells) != len(FIELDS):
         return trn("has {n} tab-separated column, not 10", "has {n} tab-separated columns, not 10", n=len(cells))
     number = cells[0]
     if _WORD.match(number):
         if int(number) != words + 1:
-            return tr("word {got} stands where word {wanted} belongs", got=number, wanted=words + 1)
+            return tr("expected word {wanted}, found word {got}", got=number, wanted=words + 1)
     elif found := _RANGE.match(number):
         if int(found[1]) != words + 1 or int(found[2]) < int(found[1]) or range_end > words:
-            return tr("the multiword token {id} does not go with the words around it", id=number)
+            return tr("multiword token {id} does not match the words around it", id=number)
     elif _EMPTY.match(number):
         if int(number.split(".")[0]) != words:
-            return tr("the empty node {id} does not follow its word", id=number)
+            return tr("empty node {id} does not follow its word", id=number)
     else:
-        return tr("{id} is no word number", id=repr(number))
+        return tr("{id} is not a word index", id=repr(number))
     return "" if cells[1] else tr("the word is empty")
 
 
@@ -198,7 +199,7 @@ def _put(cells: list[str], field: str, tag: str) -> list[str]:
 
 
 def replaced(sentence: Sentence, tags: Sequence[str], put: Callable[[str, str], str]) -> str:
-    """The sentence's lines, those of its words as `put` makes them of a line and its tag."""
+    """The sentence's lines; each word's line is replaced by `put(line, tag)`."""
     if len(tags) != len(sentence.tokens):
         raise ValueError(f"{len(tags)} tags for {len(sentence.tokens)} words")
     lines = list(sentence.raw)

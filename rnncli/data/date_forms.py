@@ -1,4 +1,4 @@
-"""The ways in which dates are written: read to a number, and written back as the file writes them."""
+"""Date formats: parsed to a number, and written back in the file's own style."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 
 
 class Moment(NamedTuple):
-    """clock: microseconds since 1970 by the clock that the cell shows. offset: that clock's, before UTC, where the cell
-    names a zone."""
+    """clock: local time shown in the cell, in microseconds since 1970. offset: its UTC offset, if the cell names a
+    zone."""
 
     clock: int
     offset: int | None
 
 
 class Form(ABC):
-    """One way to write dates. rank: of the forms that fit a whole column, the lowest is meant. plain: whether a reader
-    sees the date in it."""
+    """A date format. rank: if several formats fit a whole column, the lowest rank wins. plain: whether a reader
+    recognizes it as a date."""
 
     name: str
     rank: int = 0
@@ -39,17 +39,17 @@ class Form(ABC):
 
     @abstractmethod
     def parse(self, cell: str) -> Moment | None:
-        """The moment in a cell, or None where it is not written so."""
+        """The moment in a cell, or None if it is not in this format."""
 
     @abstractmethod
     def write(self, clock: int, offset: int | None, style: Style) -> str:
-        """The cell for a moment, in the style of the others."""
+        """Format a moment in the style of the column."""
 
 
 @dataclass
 class Style:
-    """What a column's cells show of how they are written. example: the fullest. unpadded, padded: parts seen as 1 and
-    as 01. midnight: 24:00 has been seen."""
+    """The style of a column's cells. example: the most complete cell. unpadded, padded: parts seen written as 1 and as
+    01. midnight: whether 24:00 was seen."""
 
     example: str = ""
     parts: int = 0
@@ -72,8 +72,8 @@ class Style:
 
 
 class Written(Form):
-    """A form by a regular expression whose groups are the parts: Y M D b (a month's name) Q (quarter) W (ISO week) w (a
-    weekday's name) h m s f (fraction) p (AM, PM) z (zone). What stands between them is kept when a date is written."""
+    """A format given by a regular expression whose groups are the parts: Y M D b (a month's name) Q (quarter) W (ISO
+    week) w (a weekday's name) h m s f (fraction) p (AM, PM) z (zone). Separators are kept when a date is written."""
 
     def __init__(self, name: str, pattern: str, rank: int = 0, *, padded: bool = True, plain: bool = True) -> None:
         self.name, self.rank, self.plain, self.pads = name, rank, plain, padded
@@ -99,7 +99,7 @@ class Written(Form):
         found = self.regex.fullmatch(style.example)
         assert found is not None
         moment = EPOCH + timedelta(microseconds=clock)
-        late = style.midnight and not clock % DAY  # this is 24:00 of the day before
+        late = style.midnight and not clock % DAY  # this is 24:00 of the previous day
         day = moment - timedelta(days=1) if late else moment
         new = {part: self._part(part, found[part], day, 24 if late else moment.hour, moment, offset, style)
                for part in found.groupdict() if found[part] and part not in ("sep", "k")}  # fmt: skip
@@ -163,7 +163,7 @@ class Counted(Form):
         if self.unit == 0:  # nanoseconds
             return Moment(whole // 1000, None)
         rest = round(int(fraction) * self.unit / 10 ** len(fraction)) if fraction else 0
-        if self.unit == DAY and fraction:  # a fraction of a day is rounded: to the second, a short one to the minute
+        if self.unit == DAY and fraction:  # fractions of a day are rounded to the second, short ones to the minute
             grain = SECOND if len(fraction) > 4 else 60 * SECOND
             rest = round(rest / grain) * grain
         return Moment(whole * self.unit + rest + self.since, None)
@@ -181,7 +181,7 @@ class Counted(Form):
 
 
 def style_of(form: Form, cells: Iterable[str]) -> Style:
-    """How a column writes its dates, from its cells."""
+    """A column's date style, from its cells."""
     style = Style()
     for cell in cells:
         style.see(cell, (form.match(cell) or {}) if isinstance(form, Written) else {"n": cell})
@@ -208,7 +208,7 @@ def _day(year: str, month: str, name: str, quarter: str, week: str, day: str) ->
 
 @lru_cache(1 << 12)
 def _clock(hour: str, minute: str, second: str, fraction: str, half: str) -> int:
-    """Microseconds since midnight; 24:00 is the next midnight. Raises ValueError."""
+    """Microseconds since midnight; 24:00 is the following midnight. Raises ValueError."""
     h, m, s = int(hour or 0), int(minute or 0), int(second or 0)
     if half:
         if not 1 <= h <= 12:
@@ -239,7 +239,8 @@ def _zone(offset: int, old: str) -> str:
 
 
 def _named(name: str, old: str) -> str:
-    """A month's or a weekday's name, whole or cut as the old one is (Sept is cut, May may be either)."""
+    """A month's or weekday's name, in full or abbreviated like the old one (Sept is an abbreviation, May could be
+    either)."""
     whole = len(old.rstrip(".")) > 4 or old.lower() in (*_MONTHS[5:7], *_MONTHS[:1])
     return _cased(name if whole else name[:3] + ("." if old.endswith(".") else ""), old)
 
@@ -257,7 +258,7 @@ _CLOCK = rf"(?:(?:[ T]| T|, ?){_TIME}{_ZONE})?"
 _MONTH = r"(?P<b>(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?)"
 _WEEKDAY = r"(?:(?P<w>(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}),? )?"
 _YEAR = r"(?P<Y>\d{4}|\d\d)"
-_ERA = r"(?P<Y>1[89]\d\d|2[01]\d\d)"  # of dates that are only digits
+_ERA = r"(?P<Y>1[89]\d\d|2[01]\d\d)"  # for dates that consist only of digits
 _DIGITS = rf"(?P<M>\d\d)(?P<D>\d\d)(?:[T ]?(?P<h>\d\d):?(?:(?P<m>\d\d):?(?P<s>\d\d)?)?{_ZONE})?"
 _SPACED = r"(?P<Y>\d{4}) (?P<M>\d{1,2})(?: (?P<D>\d{1,2})(?: (?P<h>\d{1,2})(?: (?P<m>\d{1,2}))?)?)?"
 

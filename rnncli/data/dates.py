@@ -1,7 +1,7 @@
-"""Dates of a column: their form, their order, their step, and the dates that come next.
+"""A date column: its format, order and step, and the dates that come next.
 
-A date is a whole number of microseconds since 1970: by the clock of the file, or, where the file names zones and its
-clocks change between steps shorter than a day, in UTC.
+A date is an integer of microseconds since 1970: in the file's local time, or in UTC if the file names zones and its
+clocks change between steps shorter than a day.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY", "SECOND", "DateColumn", "Dates", "OutOfOrder", "Step"]
 
-_NAMED = 3  # faults of one kind that a report names
-_SHOWN = 5000  # cells kept to tell how a column writes its dates
-_NO_ZONE = -1  # no offset is a single microsecond
+_NAMED = 3  # problems of one kind that a report lists
+_SHOWN = 5000  # cells kept to determine a column's date style
+_NO_ZONE = -1  # no UTC offset is a single microsecond
 
 
 class OutOfOrder(DataError):
-    """Dates that do not each come after the one before. lines: of those that do not."""
+    """Dates that are not strictly increasing. lines: line numbers of those out of order."""
 
     def __init__(self, what: str, lines: Sequence[int], *, where: str, todo: str) -> None:
         super().__init__(what, where=where, todo=todo)
@@ -39,10 +39,11 @@ class OutOfOrder(DataError):
 @dataclass(frozen=True)
 class Dates:
     """A date column. values: (T,) int64 in order of time; lines: (T,) their line numbers; style: how cells are written;
-    zone: None where they name none.
+    zone: None without time zones.
 
-    step: None where no distance is the usual one. gaps: (index of the date after it, steps missing). duplicates,
-    backwards, off_step: indices of dates equal to the one before, earlier than it, or at no whole number of steps.
+    step: None if no distance is the usual one. gaps: (index of the date after the gap, steps missing). duplicates,
+    backwards, off_step: indices of dates equal to the previous one, earlier than it, or not an integer of steps
+    after it.
     """
 
     name: str
@@ -58,37 +59,37 @@ class Dates:
     off_step: tuple[int, ...]
 
     def write(self, date: int) -> str:
-        """A date as the file writes them, by the clock of the file's own zone."""
+        """A date in the file's own style and time zone."""
         clock, offset = (date, None) if self.zone is None else self.zone.moment(date)
         return self.form.write(clock, offset, self.style)
 
     @property
     def falling(self) -> bool:
-        """From new to old, without exception."""
+        """Strictly decreasing."""
         return 0 < len(self.backwards) == len(self.values) - 1
 
     def turned(self) -> Dates:
-        """The same dates from the last row to the first."""
+        """The same dates in reverse row order."""
         values, lines = self.values[::-1].copy(), self.lines[::-1].copy()
         zone = None if self.zone is None else replace(self.zone, values=values, offsets=self.zone.offsets[::-1])
         return _dates(self.name, values, lines, self.form, self.style, zone)
 
     def following(self, count: int) -> list[str]:
-        """The next dates after the last, written as the file writes them."""
+        """The next dates after the last, in the file's style."""
         if self.step is None:
-            raise DataError(tr("the dates have no regular step, so the next ones are not known"), where=self.name)
+            raise DataError(tr("the dates have no regular step, so the next ones are unknown"), where=self.name)
         try:
             return [self.write(self.step.after(int(self.values[-1]), k)) for k in range(1, count + 1)]
-        except (ValueError, OverflowError) as error:  # datetime ends there
-            raise DataError(tr("the next dates lie beyond the year 9999"), where=self.name) from error
+        except (ValueError, OverflowError) as error:  # datetime's limit
+            raise DataError(tr("the next dates are beyond the year 9999"), where=self.name) from error
 
     def check_order(self) -> None:
-        """DataError unless every date is later than the one before."""
+        """Raise DataError unless every date is later than the one before."""
         if not self.backwards and not self.duplicates:
             return
         if self.backwards and len(self.backwards) > len(self.values) // 2:
             raise DataError(
-                tr("the dates run from new to old"), where=self.name, todo=tr("sort the rows, oldest first")
+                tr("the dates run from newest to oldest"), where=self.name, todo=tr("sort the rows, oldest first")
             )
         wrong = sorted((*self.backwards, *self.duplicates))
         first = wrong[0]
@@ -103,13 +104,13 @@ class Dates:
             [int(self.lines[index]) for index in wrong],
             where=f"{self.name}:{self.lines[first]}",
             todo=tr(
-                "sort the rows, oldest first, with one row for each date; of several series in one table, data.id names"
-                " the column that tells them apart"
+                "sort the rows, oldest first, with one row per date; if the table has several series, data.id names "
+                "the column that identifies them"
             ),
         )
 
     def report(self) -> list[str]:
-        """Sentences: the step, then gaps, duplicates and disorder with their lines."""
+        """Sentences on the step, then on gaps, duplicates and disorder, with line numbers."""
         said = [
             trn(
                 "{n} date from {first} to {last}, {step}",
@@ -122,9 +123,9 @@ class Dates:
         ]
         if (not self.form.plain and self.form.name != "2026") or self._short_years():
             first, last = (_iso(int(self.values[i])) for i in (0, -1))
-            said.append(tr("the dates are read as {first} to {last}", first=first, last=last))
+            said.append(tr("dates are interpreted as {first} to {last}", first=first, last=last))
         if len(self.lines) > 1 and self.lines[0] > self.lines[-1]:
-            said.append(tr("the rows run from new to old and are read from the last to the first"))
+            said.append(tr("the rows run from newest to oldest and are read in reverse"))
         if self.gaps:
             said.append(
                 tr(
@@ -135,11 +136,11 @@ class Dates:
                 )
             )
         if self.duplicates:
-            said.append(tr("dates that stand twice: {lines}", lines=self._at(self.duplicates)))
+            said.append(tr("duplicate dates: {lines}", lines=self._at(self.duplicates)))
         if self.backwards:
             said.append(tr("dates earlier than the one before: {lines}", lines=self._at(self.backwards)))
         if self.off_step:
-            said.append(tr("dates between the steps: {lines}", lines=self._at(self.off_step)))
+            said.append(tr("dates off the regular step: {lines}", lines=self._at(self.off_step)))
         return said
 
     def _short_years(self) -> bool:
@@ -152,14 +153,15 @@ class Dates:
 
 
 class DateColumn:
-    """Collects a column's dates. Every form that fits all cells so far stays possible; most leave at the first cell."""
+    """Collects a column's dates. Every format that fits all cells so far stays a candidate; most drop out at the first
+    cell."""
 
     def __init__(self) -> None:
         self._open: list[tuple[Form, array[int], array[int]]] = [(form, array("q"), array("q")) for form in FORMS]
         self._cells: list[str] = []
 
     def add(self, cell: str) -> str:
-        """Takes one cell; returns "" or why it is not a date here (it is then not taken)."""
+        """Add one cell; returns "" or why it is not a date here (it is then not added)."""
         cell = cell.strip()
         found = [(one, one[0].parse(cell)) for one in self._open]
         fitting = [(one, moment) for one, moment in found if moment is not None]
@@ -178,7 +180,7 @@ class DateColumn:
         return ""
 
     def _settled(self) -> bool:
-        """After a few cells a wrong one is wrong, and does not make seconds since 1970 of 2018010100."""
+        """After a few cells, one that does not fit is an error; it does not turn 2018010100 into seconds since 1970."""
         return len(self._open) > 1 and len(self._open[0][1]) > 2
 
     def _why(self, cell: str) -> str:
@@ -186,11 +188,12 @@ class DateColumn:
             return tr("the date is missing")
         shown = repr(cell[:40])
         if len(self._open) == len(FORMS):
-            return tr("{cell} is no date that is known here; write it as 2026-01-31 or 2026-01-31 18:00", cell=shown)
-        return tr("{cell} is no date of the form {form}", cell=shown, form=self._open[0][0].name)
+            return tr("{cell} is not a recognized date; write it as 2026-01-31 or 2026-01-31 18:00", cell=shown)
+        return tr("{cell} is not a date in the format {form}", cell=shown, form=self._open[0][0].name)
 
     def done(self, name: str, lines: Sequence[int]) -> Dates:
-        """name: of the file, for messages. lines: the line of each date. DataError where two forms stay possible."""
+        """name: the file's name for messages. lines: the line number of each date. Raises DataError if two formats
+        remain possible."""
         import numpy as np
 
         left = [(form, np.array(clocks, np.int64), np.array(offsets, np.int64)) for form, clocks, offsets in self._open]
@@ -206,9 +209,9 @@ class DateColumn:
 
 
 def _meant(left: list[tuple[Form, Ints, Ints]], name: str) -> tuple[Form, Ints, Ints]:
-    """Of the forms that fit every cell, the one with the lowest rank whose dates go one way, or keep a step.
+    """Among the formats that fit every cell, the one of lowest rank whose dates are monotonic or have a regular step.
 
-    Digits alone may be several things: 2018010100 is an hour, though it also counts seconds since 1970.
+    Digits alone are ambiguous: 2018010100 is an hour, although it could also be seconds since 1970.
     """
     import numpy as np
 
@@ -225,7 +228,7 @@ def _meant(left: list[tuple[Form, Ints, Ints]], name: str) -> tuple[Form, Ints, 
     if len(first) == 1:
         return first[0]
     raise DataError(
-        tr("the dates can be read in two ways: {forms}", forms=tr(" or ").join(form.name for form, _, _ in first[:2])),
+        tr("ambiguous dates: {forms}", forms=tr(" or ").join(form.name for form, _, _ in first[:2])),
         where=name,
         todo=tr("write them as 2026-01-31"),
     )

@@ -1,4 +1,4 @@
-"""How far an answer is from the right text: character and word error rates."""
+"""Edit distance: character and word error rates."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Sequence
 
 
 def edit_distance(found: Sequence[Hashable], wanted: Sequence[Hashable]) -> int:
-    """The fewest insertions, deletions and replacements that turn one into the other (Levenshtein 1966).
+    """The minimum number of insertions, deletions and substitutions that turn one into the other (Levenshtein 1966).
 
     Bit-parallel (Myers 1999, in the form of Hyyrö 2003, figure 3): bit i of `up` and `down` says whether the distance
-    rises or falls from row i to the next, and Python's whole numbers have as many bits as there are rows.
+    rises or falls from row i to the next; Python's integers are as wide as there are rows.
     """
     if not wanted:
         return len(found)
@@ -30,7 +30,7 @@ def edit_distance(found: Sequence[Hashable], wanted: Sequence[Hashable]) -> int:
 
 
 def error_rates(pairs: Iterable[tuple[str, str]]) -> tuple[float, float]:
-    """(CER, WER) over (answer, right text) pairs: edits in all, over characters or words of the right texts in all."""
+    """(CER, WER) over (prediction, reference) pairs: total edits over total characters or words of the references."""
     edits, sizes = [0, 0], [0, 0]
     for found, wanted in pairs:
         for i, (a, b) in enumerate(((found, wanted), (found.split(), wanted.split()))):

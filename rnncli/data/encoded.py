@@ -1,9 +1,9 @@
-"""A text as numbers, read where it is needed: the text of a language model may be larger than memory.
+"""A text as token ids, read on demand: a language model's text may be larger than memory.
 
-Every token of a text has a number of its own there, its place among the text's distinct tokens (`types`); a run's
-vocabulary gives these numbers a meaning when they are read. So one encoding serves every vocabulary, split and window.
-A short text is encoded in memory, a longer one once into a file under the cache folder, named by its hash and by what
-a token is (`data.stored` says how that is read).
+Each token is stored as its index among the text's distinct tokens (`types`); a run's vocabulary maps these indices to
+its ids on reading. So one encoding serves every vocabulary, split and window. A short text is encoded in memory; a
+longer one is encoded once into a file in the cache folder, named by its hash and the kind of token (see `data.stored`
+for how it is read).
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.integer]
 
 BLOCK = 1 << 20  # tokens counted or written at a time
-LONGEST = 16 << 20  # characters of one word; more is no text made of words
-WAIT = 1.0  # seconds between two looks at whether another process is done
+LONGEST = 16 << 20  # characters of one word; a longer one means that the text is not made of words
+WAIT = 1.0  # seconds between checks whether another process is done
 FILE = "tokens.bin"
-_END = struct.Struct("<8sQI")  # behind the numbers and their JSON: a mark, how many bytes of JSON, a CRC of all before
+_END = struct.Struct("<8sQI")  # footer: a magic number, the JSON's size in bytes, a CRC of all before
 _MARK = b"rnncli-2"
 
 
 class Encoded(Protocol):
-    """types: the distinct tokens. kind: what a token is. name: of the text. place: of the file, None in memory."""
+    """types: the distinct tokens. kind: what a token is. name: of the text. place: path of the file, None if in
+    memory."""
 
     @property
     def types(self) -> Sequence[str]: ...
@@ -55,11 +56,11 @@ class Encoded(Protocol):
     def place(self) -> Path | None: ...
 
     def __len__(self) -> int:
-        """How many tokens the text has."""
+        """Number of tokens."""
         ...
 
     def read(self, start: int, stop: int) -> Numbers:
-        """The numbers of tokens start ... stop, (stop - start,), of whatever unsigned integers hold them."""
+        """The ids of tokens start ... stop, (stop - start,), of some unsigned integer type."""
         ...
 
 
@@ -74,10 +75,10 @@ class InMemory(InArray):
 
 
 class InFile:
-    """An encoded text as a file: numbers of `dtype`, then JSON that says so and lists the types, then _END."""
+    """An encoded text as a file: ids of `dtype`, then JSON with the dtype and the types, then _END."""
 
     def __init__(self, name: str, kind: Kind, place: Path) -> None:
-        """Raises DataError: it is not there, or not what `encode_text` writes."""
+        """Raises DataError: missing, or not written by `encode_text`."""
         import numpy as np
 
         self.name, self.kind, self.place = name, kind, place
@@ -105,7 +106,7 @@ class InFile:
         return np.frombuffer(self._bytes(start * width, (stop - start) * width), self._dtype)
 
     def check(self) -> None:
-        """Read it once, as the text itself was read. Raises DataError: it is not what was written."""
+        """Read it through once. Raises DataError: it is corrupted."""
         found, stop = 0, os.fstat(self._file).st_size - _END.size
         for start in range(0, stop, BLOCK):
             found = zlib.crc32(self._bytes(start, min(BLOCK, stop - start)), found)
@@ -120,14 +121,14 @@ class InFile:
 
 
 def _damaged(place: Path) -> DataError:
-    return DataError(tr("this file is damaged"), where=shown(place), todo=tr("delete it, and it is made again"))
+    return DataError(tr("this file is damaged"), where=shown(place), todo=tr("delete it; it will be created again"))
 
 
 def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
-    """The text as numbers: in memory where the text is held there, else in a file, made if it is not there yet.
+    """Encode the text: in memory if the text is held there, else in a file, created if missing.
 
-    Raises CannotWrite, and what reading a text raises. Whatever ends it early leaves no half file. Where another
-    process makes the same file, this one waits for it.
+    Raises CannotWrite, and whatever reading a text raises. An interrupted call leaves no partial file. If another
+    process is writing the same file, this one waits for it.
     """
     import numpy as np
 
@@ -143,7 +144,7 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
             raise cannot_write(place.parent, error) from error
         lock = yield from _alone(place.parent, text.short)
         try:
-            if not _usable(text, kind, place):  # another process may have made it meanwhile
+            if not _usable(text, kind, place):  # another process may have written it in the meantime
                 yield from _write(text, kind, place)
         finally:
             lock.__exit__()
@@ -159,7 +160,7 @@ def _usable(text: Text, kind: Kind, place: Path) -> bool:
 
 
 def _alone(folder: Path, name: str) -> Generator[Reading, None, FolderLock]:
-    """The folder's lock, once nobody else has it."""
+    """The folder's lock, once it is free."""
     waited = 0
     while True:
         lock = FolderLock(folder)
@@ -175,7 +176,7 @@ def _alone(folder: Path, name: str) -> Generator[Reading, None, FolderLock]:
 
 def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None]:
     for beside in place.parent.glob(".*.tmp"):
-        beside.unlink(missing_ok=True)  # of a process that was killed: this one has the lock
+        beside.unlink(missing_ok=True)  # left by a killed process: this one holds the lock
     numbers = _Numbers(text, kind)
     if kind == "characters":
         _require_room(place.parent, text.characters * numbers.dtype.itemsize)
@@ -201,7 +202,7 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
 
 
 def _require_room(folder: Path, needed: int) -> None:
-    """CannotWrite before anything is written, rather than once the disk is full for everybody."""
+    """Raise CannotWrite before anything is written, rather than fill the disk."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
@@ -209,15 +210,17 @@ def _require_room(folder: Path, needed: int) -> None:
     if free < needed:
         raise CannotWrite(
             tr(
-                "the encoded text takes {needed} MB, and {free} MB are free", needed=needed // 10**6, free=free // 10**6
+                "the encoded text takes {needed} MB, but only {free} MB are free",
+                needed=needed // 10**6,
+                free=free // 10**6,
             ),
             where=shown(folder),
-            todo=tr("make room, or choose another folder for such files: RNNCLI_CACHE=FOLDER"),
+            todo=tr("free some space, or choose another cache folder: RNNCLI_CACHE=FOLDER"),
         )
 
 
 class _Numbers:
-    """Turns a text's pieces into the numbers of their tokens, one after the other."""
+    """Encodes a text's chunks one after the other."""
 
     def __init__(self, text: Text, kind: Kind) -> None:
         import numpy as np
@@ -232,14 +235,14 @@ class _Numbers:
         else:
             self.dtype = np.dtype("<u4")
             self._of_word = _Counting()
-            self._open = ""  # the end of the last piece: its word may go on in the next
+            self._open = ""  # the end of the last chunk: its word may continue in the next
 
     @property
     def types(self) -> Sequence[str]:
         return list(self._types) if self.kind == "characters" else list(self._of_word)
 
     def of(self, piece: str) -> Numbers:
-        """Of the tokens that this piece ends."""
+        """Ids of the tokens that this chunk completes."""
         import numpy as np
 
         if self.kind == "characters":
@@ -248,7 +251,7 @@ class _Numbers:
         whole = self._open + piece
         tokens = tokenize(whole, self.kind, newlines=True)
         cut = whole.rfind(tokens[-1]) if tokens else len(whole)
-        sign = max(whole.rfind("<"), whole.rfind("&"))  # of one that the next piece may end: <un
+        sign = max(whole.rfind("<"), whole.rfind("&"))  # of one that the next chunk may complete: <un
         if max(0, len(whole) - LONGEST_SIGN) <= sign < cut and self.kind != "whitespace":
             cut = sign
             tokens = tokenize(whole[:cut], self.kind, newlines=True)
@@ -259,12 +262,12 @@ class _Numbers:
             raise DataError(
                 tr("a word of more than {n} characters", n=f"{LONGEST:,}"),
                 where=self.name,
-                todo=tr("is this text made of words? --set data.tokens=characters reads any"),
+                todo=tr("does this text consist of words? --set data.tokens=characters works for any text"),
             )
         return self._words(tokens)
 
     def rest(self) -> Numbers:
-        """Of the tokens after the last piece."""
+        """Ids of the tokens after the last chunk."""
         return self._words([] if self.kind == "characters" else tokenize(self._open, self.kind, newlines=True))
 
     def _words(self, tokens: Sequence[str]) -> Numbers:
@@ -274,7 +277,7 @@ class _Numbers:
 
 
 class _Counting(dict[str, int]):
-    """Gives every new token the next number."""
+    """Assigns the next id to every new token."""
 
     def __missing__(self, token: str) -> int:
         self[token] = number = len(self)
@@ -283,15 +286,15 @@ class _Counting(dict[str, int]):
 
 @dataclass(frozen=True)
 class Measured:
-    """Of a stretch of a text. counts: (types,) int64. characters: of it as a readable text, spaces between words
-    included."""
+    """Counts over a stretch of a text. counts: (types,) int64. characters: length as readable text, including the
+    spaces between words."""
 
     counts: npt.NDArray[np.int64]
     characters: int
 
 
 def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Measured]:
-    """Counts the tokens start ... stop."""
+    """Count the tokens start ... stop."""
     import numpy as np
 
     n = len(text.types)
@@ -299,7 +302,7 @@ def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Me
     lengths = np.array([len(token) for token in text.types], np.int64)
     none_before, none_after = (np.array(flags, bool) for flags in gaps(text.types, text.kind))
     spaces = 0
-    after = True  # no space stands before the first token
+    after = True  # no space before the first token
     for at in range(start, stop, BLOCK):
         block = text.read(at, min(at + BLOCK, stop))
         try:
@@ -308,7 +311,7 @@ def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Me
                 closed = np.concatenate(([after], none_after[block[:-1]]))
                 spaces += int((~closed & ~none_before[block]).sum())
                 after = bool(none_after[block[-1]])
-        except (ValueError, IndexError) as error:  # a number that no type has
+        except (ValueError, IndexError) as error:  # an index without a type
             raise _damaged(text.place or Path(text.name)) from error
         if text.place is not None:
             yield Reading(tr("counting {name}", name=Path(text.name).name), at - start, stop - start)
@@ -317,7 +320,7 @@ def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Me
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens start ... stop of an encoded text in the numbers of a vocabulary. numbers: (types,) int64."""
+    """Tokens start ... stop of an encoded text as ids of a vocabulary. numbers: (types,) int64, the id of each type."""
 
     text: Encoded
     start: int
@@ -326,7 +329,7 @@ class Tokens:
 
     @classmethod
     def of(cls, text: Encoded, start: int, stop: int, vocab: Vocab) -> Tokens:
-        """What the vocabulary lacks is <unk>, or -1 where it has no such token: `first_unknown` finds it."""
+        """Out-of-vocabulary tokens become <unk>, or -1 if the vocabulary has no <unk>: `first_unknown` finds them."""
         import numpy as np
 
         other = vocab.id(UNK) if UNK in vocab else -1
@@ -346,7 +349,7 @@ class Tokens:
             yield self.read(start, min(start + BLOCK + overlap, len(self)))
 
     def first_unknown(self) -> tuple[int, str]:
-        """Place and token of the first that the vocabulary lacks. LookupError where there is none."""
+        """Position and text of the first out-of-vocabulary token. Raises LookupError if there is none."""
         import numpy as np
 
         for number, block in enumerate(self.blocks()):
@@ -358,5 +361,5 @@ class Tokens:
 
 
 def counted(text: Encoded, counts: npt.NDArray[np.int64]) -> Mapping[str, int]:
-    """Token -> how often, for those that are there."""
+    """Token -> count, for tokens that occur."""
     return {token: int(n) for token, n in zip(text.types, counts, strict=True) if n}

@@ -1,4 +1,4 @@
-"""Sound as log-mel features, and how it is brought to another sampling rate."""
+"""Log-mel features, and resampling."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from rnncli.locale import tr, trn
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEEP = 512 << 20  # bytes of features held in memory; those of further files are made again whenever a batch needs them
+KEEP = 512 << 20  # bytes of features held in memory; those of further files are recomputed whenever a batch needs them
 FRAMES_AT_ONCE = 10_000  # 100 seconds
 _PHASES = 1000  # positions between two samples that resampling may need: 44,100 to 16,000 Hz needs 160
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """How sound becomes features: the power spectrum of Hann windows of `window` ms, one every `hop` ms (no padding, so
-    the last starts where a whole window still fits), summed in `mels` triangles evenly spaced in mel = 2595 log10(1 +
-    f / 700) (O'Shaughnessy 1987) between 0 and rate / 2, as natural logarithm of the power + 1e-6, which lies under the
-    noise of an ordinary recording. No pre-emphasis."""
+    """Feature settings: the power spectrum of Hann windows of `window` ms, one every `hop` ms (no padding, so the last
+    starts where a whole window still fits), summed in `mels` triangles evenly spaced in mel = 2595 log10(1 + f / 700)
+    (O'Shaughnessy 1987) between 0 and rate / 2, as natural logarithm of the power + 1e-6, which is below the noise of
+    an ordinary recording. No pre-emphasis."""
 
     rate: int
     mels: int = 40
@@ -39,16 +39,16 @@ class LogMel:
 
     @property
     def samples(self) -> tuple[int, int]:
-        """Of a window and of a hop."""
+        """Length in samples of a window and of a hop."""
         return max(2, round(self.rate * self.window / 1000)), max(1, round(self.rate * self.hop / 1000))
 
     def frames(self, samples: int) -> int:
-        """T of a sound of so many samples at this rate."""
+        """T for this many samples at this rate."""
         width, hop = self.samples
         return 1 + max(0, samples - width) // hop
 
     def __call__(self, sound: Sound) -> Tensor:
-        """(T, mels) float32; a sound shorter than a window is filled up with silence. DataError: see `resample`."""
+        """(T, mels) float32; audio shorter than a window is padded with silence. Raises DataError: see `resample`."""
         import torch
 
         width, hop = self.samples
@@ -60,13 +60,13 @@ class LogMel:
         found = []
         for frames in torch.split(
             x.unfold(0, width, hop), FRAMES_AT_ONCE
-        ):  # (T, width); the spectra take much more memory
+        ):  # (T, width); in chunks: the spectra take much more memory
             power = torch.fft.rfft(frames * window, 2 * (filters.shape[0] - 1)).abs().square()  # (T, bins)
             found.append((power @ filters + 1e-6).log())
         return torch.cat(found)
 
     def of_file(self, path: str | Path) -> Tensor:
-        """The features of one sound file. Raises DataError with the file's name, and Missing."""
+        """The features of one audio file. Raises DataError with the file's name, and Missing."""
         sound = read_sound(path)
         try:
             return self(sound)
@@ -76,10 +76,10 @@ class LogMel:
 
 @cache
 def _filters(settings: LogMel) -> Tensor:
-    """(bins, mels): column m is the triangle of filter m. DataError where they are too narrow for the bins."""
+    """(bins, mels): column m is the triangle of filter m. Raises DataError if they are too narrow for the bins."""
     import torch
 
-    # Twice the window, rounded up: bins finer than the window resolves leave no triangle empty.
+    # Twice the window, rounded up: bins finer than the window's resolution leave no triangle empty.
     n_fft = 2 ** math.ceil(math.log2(2 * settings.samples[0]))
     top = 2595 * math.log10(1 + settings.rate / 2 / 700)
     corners = 700 * (10 ** (torch.linspace(0, top, settings.mels + 2, dtype=torch.float64) / 2595) - 1)  # Hz
@@ -97,7 +97,7 @@ def _filters(settings: LogMel) -> Tensor:
 
 
 def at_rate(sound: Sound, rate: int) -> Tensor:
-    """(N,) its samples at this rate. DataError: see `resample`."""
+    """(N,) samples at this rate. Raises DataError: see `resample`."""
     import torch
 
     return resample(torch.as_tensor(sound.samples), sound.rate, rate)
@@ -107,7 +107,7 @@ def resample(x: Tensor, rate: int, to: int) -> Tensor:
     """(N,) at `rate` -> (ceil(N · to / rate),) at `to`: each new sample is the sum of its neighbours under a windowed
     sinc that ends at the lower of the two Nyquist frequencies (Smith, Digital audio resampling, 2002).
 
-    DataError where the two rates have no ratio of small whole numbers.
+    Raises DataError if the ratio of the two rates is not one of small integers.
     """
     import torch
 
@@ -117,12 +117,12 @@ def resample(x: Tensor, rate: int, to: int) -> Tensor:
     old, new = rate // common, to // common
     if old > _PHASES or new > _PHASES:
         raise DataError(
-            tr("its {rate} Hz cannot be brought to {to} Hz", rate=rate, to=to),
-            todo=tr("convert it first, for instance: ffmpeg -i old.wav -ar {to} new.wav", to=to),
+            tr("cannot resample {rate} Hz to {to} Hz", rate=rate, to=to),
+            todo=tr("convert it first, e.g.: ffmpeg -i old.wav -ar {to} new.wav", to=to),
         )
     if len(x) * new // old > MAX_VALUES:
-        raise DataError(tr("is too long to be brought to {to} Hz", to=to), todo=tr("cut it into utterances first"))
-    cutoff = 0.95 * min(old, new)  # in units of `common`/2 Hz; a little below Nyquist, where the slope lies
+        raise DataError(tr("too long to be resampled to {to} Hz", to=to), todo=tr("cut it into utterances first"))
+    cutoff = 0.95 * min(old, new)  # in units of `common`/2 Hz; below Nyquist, for the transition band
     width = math.ceil(12 * old / cutoff)  # old samples on each side: 12 zeros of the sinc
     offset = torch.arange(-width, width + old, dtype=torch.float64) / old  # of the old samples around a block of `old`
     phase = torch.arange(new, dtype=torch.float64).unsqueeze(1) / new  # of the new samples in the block
@@ -136,10 +136,10 @@ def resample(x: Tensor, rate: int, to: int) -> Tensor:
 
 @dataclass
 class Features:
-    """The log-mel features of clips, each (T, mels); up to KEEP bytes stay in memory, others are made again when asked.
+    """The log-mel features of clips, each (T, mels); up to KEEP bytes stay in memory, the rest is recomputed on demand.
 
-    lengths: T of each. fingerprint: sha256 of what was heard and what is said in it. mean: of each band over the
-    training part, where there is one.
+    lengths: T of each. fingerprint: sha256 of the samples and transcripts. mean: of each band over the training split,
+    if any.
     """
 
     settings: LogMel
@@ -148,14 +148,14 @@ class Features:
     fingerprint: str = ""
     mean: list[float] = field(default_factory=list)
     _kept: list[Tensor] = field(default_factory=list)  # of the first clips
-    _heard: dict[int, Tensor] = field(default_factory=dict)  # samples of clips that were asked for
-    _room: int = KEEP  # bytes left for them
+    _heard: dict[int, Tensor] = field(default_factory=dict)  # samples of clips requested so far
+    _room: int = KEEP  # bytes left for both
 
     def __getitem__(self, row: int) -> Tensor:
         return self._kept[row] if row < len(self._kept) else self.settings(self.clips[row].load())
 
     def samples(self, row: int) -> Tensor:
-        """(N,) of one clip at the rate of the features; up to KEEP bytes of all clips stay in memory, too."""
+        """(N,) of one clip at the rate of the features; up to KEEP bytes are cached, too."""
         found = self._heard.get(row)
         if found is None:
             found = at_rate(self.clips[row].load(), self.settings.rate)
@@ -182,7 +182,7 @@ class Features:
 
 @dataclass(frozen=True)
 class ChosenFeatures(Sequence["Tensor"]):
-    """Some rows of Features as a sequence of their own, read when asked for."""
+    """A subset of Features as a sequence, read on demand."""
 
     features: Features
     rows: Sequence[int]
@@ -197,7 +197,7 @@ class ChosenFeatures(Sequence["Tensor"]):
         return self.features[self.rows[i]]
 
     def chosen(self, rows: Sequence[int]) -> ChosenFeatures:
-        """These of them, in this order."""
+        """The selected rows, in this order."""
         return ChosenFeatures(self.features, [self.rows[row] for row in rows])
 
     @property
@@ -212,8 +212,8 @@ class ChosenFeatures(Sequence["Tensor"]):
 def read_features(
     clips: Iterable[Clip], settings: LogMel, skipped: Skipped, fits: Callable[[Clip, int], str]
 ) -> Features:
-    """Reads every clip once. A clip that cannot be read, or of which `fits(clip, T)` says why not, is a bad record."""
-    _filters(settings)  # a fault of the settings is none of the first file's
+    """Reads every clip once. A clip that cannot be read, or that `fits(clip, T)` rejects, is a bad record."""
+    _filters(settings)  # report wrong settings before the first file is blamed
     found = Features(settings)
     digest = hashlib.sha256()
     size = 0
@@ -234,7 +234,7 @@ def read_features(
         rates[sound.rate] += 1
         cut += [clip.where] if sound.lost else []
         digest.update(repr((clip.text, clip.group, sound.rate)).encode())
-        if not clip.made:  # the last bit of a made sound may differ from one machine to the next
+        if not clip.made:  # the last bit of generated audio may differ between machines
             digest.update(sound.samples.tobytes())
         size += features.numel() * 4
         if size <= KEEP:

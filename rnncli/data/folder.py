@@ -1,4 +1,4 @@
-"""Labelled samples from a folder: a .txt per class, a folder per class, or the label in each file's name."""
+"""Labelled examples from a folder: a .txt per class, a folder per class, or the label in each file's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnncli.files import fingerprint, read_chunks, read_lines, shown
 from rnncli.locale import tr, trn
 
 ENDINGS = (".txt", ".txt.gz")
-MAX_SAMPLE = 16 << 20  # characters in one file that is one sample
+MAX_SAMPLE = 16 << 20  # characters in a file that is one example
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Sample:
 
 
 class NamePattern:
-    """Fields of a file name, as in `{digit}_{speaker}_{take}.wav`; `*` stands for a field that is not needed.
+    """Fields of a file name, as in `{digit}_{speaker}_{take}.wav`; `*` matches a field that is not needed.
 
-    A field is one or more characters, none of them the character that follows it in the pattern, so that there is at
-    most one way to read a name.
+    A field is one or more characters, none of them the character that follows it in the pattern, so that a name matches
+    in at most one way.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -51,7 +51,11 @@ class NamePattern:
                 name = field[1:-1]
                 if not name.isidentifier() or name in self.fields:
                     raise DataError(
-                        tr("{pattern}: {field} is no field name, or stands twice", pattern=repr(pattern), field=field)
+                        tr(
+                            "{pattern}: {field} is not a field name, or occurs twice",
+                            pattern=repr(pattern),
+                            field=field,
+                        )
                     )
                 self.fields.append(name)
                 regex += f"(?P<{name}>{body})"
@@ -59,12 +63,12 @@ class NamePattern:
         self._regex = re.compile(regex)
 
     def match(self, name: str) -> dict[str, str] | None:
-        """Field -> text, or None for a name of another shape."""
+        """Field -> text, or None if the name does not match."""
         found = self._regex.fullmatch(name)
         return found.groupdict() if found else None
 
     def need(self, field: str) -> str:
-        """The field's name where the pattern has it, else a DataError."""
+        """The field's name. Raises DataError if the pattern lacks it."""
         if field not in self.fields:
             raise DataError(
                 tr("{pattern} has no field {field}", pattern=repr(self.pattern), field="{" + field + "}"),
@@ -74,7 +78,7 @@ class NamePattern:
 
 
 def files_in(folder: str | Path, endings: tuple[str, ...], skipped: Skipped) -> list[Path]:
-    """The folder's files with one of these endings, by name. Hidden files are passed over, others noted."""
+    """The folder's files with one of these endings, by name. Hidden files are skipped, others noted."""
     entries = [entry for entry in _entries(folder) if not entry.is_dir()]
     found = [entry for entry in entries if entry.name.lower().endswith(endings)]
     if len(found) < len(entries):
@@ -91,25 +95,25 @@ def files_in(folder: str | Path, endings: tuple[str, ...], skipped: Skipped) -> 
 
 
 def read_class_folder(folder: str | Path, skipped: Skipped) -> Iterator[Sample]:
-    """Samples of a folder of texts.
+    """Read the examples of a folder of texts.
 
-    English.txt, French.txt ...: the file's name is the class, each line that is not blank a sample. Folders pos/,
-    neg/ ...: the folder's name is the class, each .txt in it a sample. DataError for a folder of neither kind, of both,
+    English.txt, French.txt ...: the file's name is the class, each non-blank line an example. Folders pos/, neg/ ...:
+    the folder's name is the class, each .txt in it an example. Raises DataError for a folder of neither kind, of both,
     or of a single class.
     """
     texts = [entry for entry in _entries(folder) if not entry.is_dir() and entry.name.endswith(ENDINGS)]
     folders = [entry for entry in _entries(folder) if entry.is_dir()]
     if texts and folders:
         raise DataError(
-            tr("holds .txt files and folders; which are the classes?"),
+            tr("contains both .txt files and folders: which are the classes?"),
             where=shown(folder),
             todo=tr("keep one kind: a .txt per class, or a folder per class"),
         )
     if len(texts) + len(folders) < 2:
         raise DataError(
-            tr("fewer than two classes in this folder"),
+            tr("this folder has fewer than two classes"),
             where=shown(folder),
-            todo=tr("a .txt per class with a sample in each line, or a folder per class with a .txt for each sample"),
+            todo=tr("use a .txt per class with one example per line, or a folder per class with one .txt per example"),
         )
     for path in texts:
         label = path.name.removesuffix(".gz").removesuffix(".txt")
@@ -126,7 +130,7 @@ def read_class_folder(folder: str | Path, skipped: Skipped) -> Iterator[Sample]:
 
 
 def class_folder_fingerprint(folder: str | Path) -> str:
-    """sha256 over the names below the folder and the contents of every file that read_class_folder reads."""
+    """sha256 over the relative names and the contents of every file that read_class_folder reads."""
     digest = hashlib.sha256()
     for entry in _entries(folder):
         for path in _entries(entry) if entry.is_dir() else [entry]:
@@ -136,11 +140,11 @@ def class_folder_fingerprint(folder: str | Path) -> str:
 
 
 def with_fields(paths: Iterable[Path], pattern: NamePattern, skipped: Skipped) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Each path with the fields of its name; one whose name does not fit the pattern is a bad record."""
+    """Each path with the fields of its name; a name that does not match is a bad record."""
     for path in paths:
         fields = pattern.match(path.name)
         if fields is None:
-            skipped.bad(shown(path), tr("the name does not fit {pattern}", pattern=pattern.pattern))
+            skipped.bad(shown(path), tr("the name does not match {pattern}", pattern=pattern.pattern))
         else:
             yield path, fields
 
@@ -161,13 +165,13 @@ def _whole(path: Path, skipped: Skipped) -> str | None:
             pieces.append(chunk)
             length += len(chunk)
             if length > MAX_SAMPLE:
-                raise DataError(tr("is longer than {n} characters", n=f"{MAX_SAMPLE:,}"), where=shown(path))
+                raise DataError(tr("longer than {n} characters", n=f"{MAX_SAMPLE:,}"), where=shown(path))
     except DataError as error:
         skipped.bad(error.where, error.what)
         return None
     text = "".join(pieces).strip()
     if not text:
-        skipped.bad(shown(path), tr("there is no text in it"))
+        skipped.bad(shown(path), tr("contains no text"))
         return None
     skipped.good()
     return text

@@ -1,4 +1,4 @@
-"""Lines that a person gives `predict`, where they are rows of a table such as a run learnt from: its texts alone."""
+"""Input lines of `predict` that are rows of a table like the training data: extracts their texts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ Cells = Sequence[str]
 
 
 def texts_with_header(lines: Iterable[str], column: Key) -> tuple[Iterator[str], bool]:
-    """The texts of a table whose first line names that column among others, or the lines as they are; and whether it is
-    a table."""
+    """The texts of a table whose header names that column, else the lines unchanged; and whether it is a table."""
     name = str(column)
     return _texts(lines, lambda cells: cells.index(name) if len(cells) > 1 and name in cells else None, header=True)
 
@@ -26,8 +25,8 @@ def texts_with_header(lines: Iterable[str], column: Key) -> tuple[Iterator[str],
 def texts_without_header(
     lines: Iterable[str], column: int, fits: Callable[[Cells], bool], delimiters: Sequence[str] = DELIMITERS
 ) -> tuple[Iterator[str], bool]:
-    """The texts of that column, from 0, of a table whose first row `fits`, or the lines as they are; and whether it is
-    a table."""
+    """The texts of that column (from 0) of a table whose first row satisfies `fits`, else the lines unchanged; and
+    whether it is a table."""
     return _texts(lines, lambda cells: column if len(cells) > column and fits(cells) else None, delimiters)
 
 
@@ -43,8 +42,8 @@ def _texts(
 
 @dataclass(frozen=True)
 class GivenTable:
-    """head: the names of the columns, () without a header. place: the column that is read. rows: those below the
-    head."""
+    """head: the names of the columns, () without a header. place: index of the column that is read. rows: those below
+    the header."""
 
     delimiter: str
     head: Cells
@@ -52,11 +51,11 @@ class GivenTable:
     rows: Iterator[Cells]
 
     def texts(self, rows: Iterable[Cells]) -> Iterator[str]:
-        """What those rows have in the column; "" where they are too short."""
+        """The cells of the column; "" for rows that are too short."""
         return (cells[self.place] if self.place < len(cells) else "" for cells in rows)
 
     def line(self, cells: Cells, last: str) -> str:
-        """A row and one cell more, as a line of such a table without its end."""
+        """A row plus one cell, as a line of such a table without its line end."""
         row = [*cells, *[""] * (len(self.head) - len(cells)), last]
         if self.delimiter == "\t":
             return "\t".join(row)
@@ -68,15 +67,14 @@ class GivenTable:
 def table_of(
     lines: Iterable[str], place_of: Callable[[Cells], int | None], delimiters: Sequence[str], header: bool
 ) -> tuple[GivenTable | None, Iterator[str]]:
-    """The table that lines are, if in its first row `place_of` finds the column to read; and, where it does not, the
-    lines as they are."""
+    """The table that these lines form if `place_of` finds the column in the first row; else the lines unchanged."""
     lines = iter(lines)
     first = list(islice(lines, 1))
     whole = chain(first, lines)
     for delimiter in delimiters:
         try:
             cells = [cell.strip() for cell in next(_rows(first, delimiter), [])]
-        except DataError:  # then it is a text
+        except DataError:  # then it is plain text
             continue
         place = place_of(cells)
         if place is not None:
@@ -86,7 +84,7 @@ def table_of(
 
 
 def _rows(lines: Iterable[str], delimiter: str) -> Iterator[Cells]:
-    """In a file with tabs a quote is a character."""
+    """In a tab-separated file a quote is an ordinary character."""
     if delimiter == "\t":
         yield from (line.split("\t") for line in lines if line.strip())
         return
@@ -94,5 +92,5 @@ def _rows(lines: Iterable[str], delimiter: str) -> Iterator[Cells]:
     try:
         yield from (cells for cells in reader if cells)
     except csv.Error as error:
-        why = tr("the quotes do not close, or stand inside a cell without being doubled")
+        why = tr("unclosed quotes, or quotes inside a cell that are not doubled")
         raise DataError(why, where=f"-:{reader.line_num}") from error

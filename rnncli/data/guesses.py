@@ -1,5 +1,5 @@
-"""Guesses about columns of a table, from their names and first cells: which hold dates, which are ids, how numbers are
-written, whether several series stand one below the other."""
+"""Guesses about a table's columns, from their names and first cells: which are dates, which are ids, how numbers are
+written, whether several series are stacked."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _SERIES_WORDS = (
     " city station sensor meter household customer name"
 )
 _SERIES = frozenset([*_SERIES_WORDS.split(), "序列", "门店", "商品", "编号", "名称"])
-_PAIRED = 12  # columns that are tried in pairs
-_LOOKS = 0.8  # of the cells of a column of dates, those that are dates
+_PAIRED = 12  # columns tried in pairs
+_LOOKS = 0.8  # minimum share of dates among the cells of a date column
 
 
 @dataclass(frozen=True)
 class DateGuess:
-    """columns, places: whose cells, side by side, are the dates. dates: those that could be read, in the file's order;
-    None where the column is only called like one."""
+    """columns, places: the columns whose joined cells are the dates. dates: the readable ones, in file order; None if
+    only the column's name suggests dates."""
 
     columns: tuple[str, ...]
     places: tuple[int, ...]
@@ -45,23 +45,23 @@ class DateGuess:
 
     @property
     def ordered(self) -> bool:
-        """From old to new, or from new to old."""
+        """Whether the dates are monotonic."""
         dates = self.dates
         return dates is not None and (dates.falling or not (dates.backwards or dates.duplicates))
 
     def fits(self, cell: str) -> bool:
-        """Whether a cell is a date, too, of the one column."""
+        """Whether another cell is a date of this column, too."""
         return self.dates is not None and self.dates.form.parse(cell) is not None
 
 
 def is_id(name: str) -> bool:
-    """Whether a column is called like one that only tells rows apart."""
+    """Whether a column's name suggests a row id."""
     return any(word.lower() in ("id", "ids", "uuid", "guid", "index", "unnamed") for word in _WORDS.findall(name))
 
 
 def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Sequence[int]) -> DateGuess | None:
-    """The column of dates: first those in order, then those called like dates, then the first; or several columns that
-    make dates only together: date and time, or year, month, day and hour."""
+    """The date column: prefer one in order, then one named like dates, then the first; or several columns that are
+    dates only together: date and time, or year, month, day and hour."""
     found = [guess for place, name in enumerate(names) if (guess := _of(names, (place,), cells, lines)) is not None]
     best = min(found, key=lambda one: (not one.ordered, not is_date(one.columns[0])), default=None)
     if best is not None and best.ordered and best.dates is not None and best.dates.form.plain:
@@ -72,7 +72,7 @@ def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Seq
             return joined
     if best is not None:
         return best
-    for place, name in enumerate(names):  # so that reading says which cell is not understood
+    for place, name in enumerate(names):  # so that reading reports which cell is not a date
         column = cells[place]
         like = sum(_LIKE_DATE.search(cell) is not None for cell in column)
         seems = like > _LOOKS * len(lines) or (is_date(name) and _some(column) > len(lines) / 2)
@@ -84,9 +84,9 @@ def date_column(names: Sequence[str], cells: Sequence[Sequence[str]], lines: Seq
 def _of(
     names: Sequence[str], places: tuple[int, ...], cells: Sequence[Sequence[str]], lines: Sequence[int]
 ) -> DateGuess | None:
-    """These columns as dates, where nearly all cells are. Mere digits must keep a step or be called a date, too."""
+    """These columns as dates, if nearly all cells are. Mere digits must also have a regular step or a date's name."""
     column, good = DateColumn(), []
-    bad_ones = int((1 - _LOOKS) * len(lines))  # so many may be none
+    bad_ones = int((1 - _LOOKS) * len(lines))  # tolerated number of non-dates
     for line, *parts in zip(lines, *(cells[place] for place in places), strict=True):
         if not column.add(" ".join(parts)):
             good.append(line)
@@ -111,7 +111,7 @@ def _of(
 
 
 def _together(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess | None) -> list[tuple[int, ...]]:
-    """Columns that may make a date side by side, the likeliest first."""
+    """Column combinations that may form a date, most likely first."""
     low = [name.strip().lower() for name in names]
     parts: list[int] = []
     for known in _PARTS:
@@ -133,7 +133,7 @@ def _together(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGu
 
 
 def is_date(name: str) -> bool:
-    """Whether a column is called like one of dates or times."""
+    """Whether a column's name suggests dates or times."""
     return any(word.lower() in _DATE for word in _WORDS.findall(name))
 
 
@@ -143,8 +143,7 @@ def _some(cells: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class SeveralGuess:
-    """Series one below the other. columns: whose cells, side by side, name them. names: of two of them. dates: of the
-    first."""
+    """Stacked series. columns: the id columns. names: of two of the series. dates: of the first."""
 
     columns: tuple[str, ...]
     names: tuple[str, ...]
@@ -152,13 +151,13 @@ class SeveralGuess:
 
 
 def is_series_name(name: str) -> bool:
-    """Whether a column is called like one that names series."""
+    """Whether a column's name suggests series ids."""
     return name.strip().lower() in _SERIES
 
 
 def several_series(names: Sequence[str], cells: Sequence[Sequence[str]], date: DateGuess) -> SeveralGuess | None:
-    """The columns that tell apart series standing one below the other: where dates do not run one way, but do among the
-    rows that agree there. One column, or else two; those that are called so come first, and texts before numbers."""
+    """The columns that identify stacked series: dates are not monotonic overall, but are within rows that share these
+    cells. One column, or else two; columns named like ids come first, and texts before numbers."""
     if date.dates is None or date.ordered or len(date.dates.values) < len(cells[0]):
         return None
     values = date.dates.values.tolist()
@@ -173,7 +172,7 @@ def several_series(names: Sequence[str], cells: Sequence[Sequence[str]], date: D
         for row in range(len(values)):
             groups.setdefault(tuple(cells[place][row] for place in places), []).append(row)
         if not 2 <= len(groups) <= most:
-            continue  # each series but the first begins with a date that does not come after the one before
+            continue  # every series but the first starts with a date that is not later than the previous row's
         steps = [[values[b] - values[a] for a, b in pairwise(rows)] for rows in groups.values()]
         if all(all(step > 0 for step in one) or all(step < 0 for step in one) for one in steps):
             return _several(names, places, list(groups), date, cells, next(iter(groups.values())))
@@ -188,7 +187,7 @@ def _several(
     cells: Sequence[Sequence[str]],
     rows: Sequence[int],
 ) -> SeveralGuess:
-    """rows: of the first series."""
+    """rows: those of the first series."""
     column = DateColumn()
     for row in rows:
         column.add(" ".join(cells[place][row] for place in date.places))
@@ -198,8 +197,8 @@ def _several(
 
 
 def number_format(cells: Sequence[Sequence[str]], delimiter: str) -> NumberFormat:
-    """The decimal mark, and that between thousands, with which the most columns are numbers. Other than a decimal point
-    without thousands must be shown by a cell that can be read in one way only; a decimal comma is usual between ;."""
+    """The decimal and thousands separators with which the most columns are numeric. Anything but a plain decimal point
+    must be proved by an unambiguous cell; a decimal comma is usual in files separated by ;."""
     best, most = NumberFormat(), _columns_read(cells, NumberFormat())
     marks: tuple[tuple[str, Thousands], ...] = ((",", ""), (".", ","), (",", "."))
     for decimal, thousands in marks:
@@ -215,7 +214,7 @@ def _columns_read(cells: Sequence[Sequence[str]], form: NumberFormat) -> int:
 
 
 def _shown(cells: Sequence[Sequence[str]], form: NumberFormat) -> bool:
-    """A cell with a comma or a point is a number with these marks, but not with the others."""
+    """Whether a cell with a comma or a point is a number with these separators but not with the others."""
     other, mark = "," if form.decimal == "." else ".", form.thousands or form.decimal
     return any(
         number(cell, form.decimal) is not None and number(cell, other) is None

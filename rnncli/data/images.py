@@ -1,7 +1,8 @@
-"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the films of made/shapes.py.
+"""Sequences of images: NumPy archives, folders of frames, tables of labels, and the generated sequences of
+made/shapes.py.
 
-Frames stay in the type they were stored in (uint8 mostly). What a source holds beyond KEEP bytes is read again whenever
-a batch needs it, except an .npz of all films, which numpy can only read whole: it must fit into memory.
+Frames keep their stored dtype (mostly uint8). Up to KEEP bytes of a source stay in memory; the rest is read again
+whenever a batch needs it. Exception: an .npz with all sequences, which numpy can only read whole, must fit into memory.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy.typing as npt
 
 from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
-from rnncli.data.film_files import ARRAYS, entries, read_sequence
 from rnncli.data.folder import NamePattern, with_fields
+from rnncli.data.frame_files import ARRAYS, entries, read_sequence
 from rnncli.data.made import shapes
 from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
@@ -30,15 +31,16 @@ from rnncli.files import open_binary, shown
 from rnncli.locale import tr, trn
 
 MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
-LENGTHS = "lengths"  # an array that an .npz may have or not; one of another name must be there
-TABLE = "labels.tsv"  # in a folder, beside the films it names
+LENGTHS = "lengths"  # optional array of an .npz; an array of another name is required
+TABLE = "labels.tsv"  # in a folder, next to the sequences that it lists
 KEEP = 512 << 20  # bytes of frames held in memory
 
 
 @dataclass(frozen=True)
 class FrameSequence:
-    """One sequence of frames and its class. where: for messages. group: whose films stay in one part. frames: (T,
-    height, width, C) where it is in memory already; path: what is read otherwise; made: its number in shapes.py."""
+    """An image sequence and its class. where: location for error messages. group: all sequences of a group go to the
+    same split. frames: (T, height, width, C), if already in memory; path: read from here otherwise; made: its number in
+    shapes.py."""
 
     where: str
     label: str
@@ -48,30 +50,31 @@ class FrameSequence:
     made: int | None = None
 
     def load(self) -> npt.NDArray[np.generic]:
-        """(T, height, width, C). Raises DataError, and Missing where the format needs an extra."""
+        """(T, height, width, C). Raises DataError, and Missing if the format needs an extra."""
         if self.frames is not None:
             return self.frames
         if self.made is not None:
-            return shapes.film(self.made, self.label)
+            return shapes.draw_sequence(self.made, self.label)
         assert self.path is not None
         return read_sequence(self.path)
 
 
 @dataclass
 class FrameSequences:
-    """Sequences of one frame shape, read lazily beyond KEEP bytes. lengths: T of each. shape: (height, width, C)."""
+    """Sequences with frames of one shape, read lazily beyond KEEP bytes. lengths: T of each. shape: (height, width,
+    C)."""
 
     shape: tuple[int, int, int] = (0, 0, 0)
     sequences: list[FrameSequence] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     fingerprint: str = ""
-    _kept: list[npt.NDArray[np.generic]] = field(default_factory=list)  # of the first films
+    _kept: list[npt.NDArray[np.generic]] = field(default_factory=list)  # of the first sequences
 
     def __getitem__(self, row: int) -> npt.NDArray[np.generic]:
         return self._kept[row] if row < len(self._kept) else self.sequences[row].load()
 
     def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel over all points of these rows."""
+        """Mean and standard deviation of each channel over all pixels of these rows."""
         C = self.shape[2]
         count, total, squares = 0, np.zeros(C), np.zeros(C)
         for row in rows:
@@ -86,7 +89,7 @@ class FrameSequences:
 
 @dataclass(frozen=True)
 class ChosenFrames(Sequence[npt.NDArray[np.generic]]):
-    """Some rows of FrameSequences, each (T, height, width, C), read when asked for."""
+    """Some rows of FrameSequences, each (T, height, width, C), read on demand."""
 
     sequences: FrameSequences
     rows: Sequence[int]
@@ -104,7 +107,7 @@ class ChosenFrames(Sequence[npt.NDArray[np.generic]]):
         return self.sequences[self.rows[i]]
 
     def chosen(self, rows: Sequence[int]) -> ChosenFrames:
-        """These of them, in this order."""
+        """The selected rows, in this order."""
         return ChosenFrames(self.sequences, [self.rows[row] for row in rows])
 
     @property
@@ -117,33 +120,33 @@ class ChosenFrames(Sequence[npt.NDArray[np.generic]]):
 
 
 def read_sequences(
-    films: Sequence[FrameSequence], skipped: Skipped, shape: tuple[int, int, int] | None = None
+    sequences: Sequence[FrameSequence], skipped: Skipped, shape: tuple[int, int, int] | None = None
 ) -> FrameSequences:
-    """Reads every film once. One that cannot be read, that has another frame shape than `shape` (None: than the first
-    good one), or numbers that are none, is a bad record."""
+    """Read every sequence once. One that cannot be read, whose frames do not have `shape` (None: that of the first good
+    one), or that contains NaN or infinity, is a bad record."""
     found = FrameSequences(shape or (0, 0, 0))
     digest = hashlib.sha256()
     size = 0
-    for film in films:
+    for sequence in sequences:
         try:
-            frames = film.load()
+            frames = sequence.load()
         except DataError as error:
-            skipped.bad(error.where or film.where, error.what)
+            skipped.bad(error.where or sequence.where, error.what)
             continue
         if not found.shape[0]:
             found.shape = frames.shape[1:]
         why = frames_fault(frames, found.shape)
         if why:
-            skipped.bad(film.where, why)
+            skipped.bad(sequence.where, why)
             continue
         skipped.good()
-        digest.update(repr((film.label, film.group, frames.shape, frames.dtype.str)).encode())
-        if film.made is None:  # the last bit of a made film may differ from one machine to the next
+        digest.update(repr((sequence.label, sequence.group, frames.shape, frames.dtype.str)).encode())
+        if sequence.made is None:  # the last bit of a generated sequence may differ between machines
             digest.update(np.ascontiguousarray(frames).tobytes())
         size += frames.nbytes
-        if size <= KEEP or film.frames is not None:
+        if size <= KEEP or sequence.frames is not None:
             found._kept.append(frames)
-        found.sequences.append(film)
+        found.sequences.append(sequence)
         found.lengths.append(len(frames))
     found.fingerprint = digest.hexdigest()
     return found
@@ -158,7 +161,7 @@ def frames_fault(frames: npt.NDArray[np.generic], shape: tuple[int, int, int]) -
         )
     if frames.dtype.kind == "f" and not np.isfinite(frames).all():
         bad = int(np.flatnonzero(~np.isfinite(frames).all(axis=(1, 2, 3)))[0])
-        return tr("frame {n} has numbers that are none (NaN or infinite)", n=bad)
+        return tr("frame {n} contains NaN or infinity", n=bad)
     return ""
 
 
@@ -174,17 +177,18 @@ def list_sequences(
     pattern: str | None = None,
     by: Key | None = None,
 ) -> list[FrameSequence]:
-    """The films of a source with their classes; those of a folder are not read yet.
+    """The image sequences of a source with their classes; those of a folder are not read yet.
 
-    An .npz: arrays `frames` (N, T, height, width[, C]) and `labels` (N,), `lengths` (N,) where films end early, `by` an
-    array of groups (N,). A folder: of films named by `pattern`, {label}_{person}_*; or with labels.tsv (columns `file`,
-    `label`, `by`); or else a folder for every class. A film is an .npy or .npz of (T, height, width[, C]), or a folder
-    of frames in the order of their names. A .tsv or .csv is such a table itself. `by` is a field, column or array.
+    An .npz: arrays `frames` (N, T, height, width[, C]) and `labels` (N,), `lengths` (N,) if sequences end early, and
+    `by`, an array of groups (N,). A folder: sequences whose names match `pattern`, {label}_{person}_*; or with
+    labels.tsv (columns `file`, `label`, `by`); or else one folder per class. A sequence is an .npy or .npz of (T,
+    height, width[, C]), or a folder of frames in the order of their names. A .tsv or .csv is itself such a table. `by`
+    names a field, column or array.
     """
     if builtin.is_builtin(source):
         if source != MOVING_SHAPES:
             todo = tr("take {name}", name=MOVING_SHAPES)
-            raise DataError(tr("this shipped data holds no films"), where=str(source), todo=todo)
+            raise DataError(tr("this builtin data set has no image sequences"), where=str(source), todo=todo)
         rows = [cells for _, cells in open_table(source).rows(skipped)]
         return [FrameSequence(f"{source}:{i + 2}", motion, made=int(number)) for i, (number, motion) in enumerate(rows)]
     path = Path(source)
@@ -192,12 +196,12 @@ def list_sequences(
         return _archive(path, skipped, frames, labels, lengths, None if by is None else str(by))
     if not os.path.isdir(path):
         if not path.name.lower().endswith(TABLES):
-            with open_binary(path):  # says first what is wrong with the path
+            with open_binary(path):  # reports what is wrong with the path first
                 pass
             raise DataError(
-                tr("is no source of films"),
+                tr("not a source of image sequences"),
                 where=name_of(source),
-                todo=tr("wanted: an .npz, a folder, or a .tsv with columns file and label"),
+                todo=tr("expected an .npz, a folder, or a .tsv with columns file and label"),
             )
         return _table(path, skipped, file, label, by)
     if pattern is not None:
@@ -206,7 +210,7 @@ def list_sequences(
         return _table(path / TABLE, skipped, file, label, by)
     if by is not None:
         raise DataError(
-            tr("split.by needs names with fields (data.pattern), or a column of {table}", table=TABLE),
+            tr("split.by needs a field of data.pattern or a column of {table}", table=TABLE),
             where=name_of(source),
         )
     return _class_folders(path)
@@ -218,23 +222,24 @@ def _is_sequence(entry: Path) -> bool:
 
 def _class_folders(path: Path) -> list[FrameSequence]:
     classes = [entry for entry in entries(path) if entry.is_dir()]
-    films = [
+    sequences = [
         FrameSequence(shown(entry), folder.name, path=entry)
         for folder in classes
         for entry in entries(folder)
         if _is_sequence(entry)
     ]
-    if len({film.label for film in films}) < 2:
+    if len({sequence.label for sequence in sequences}) < 2:
         raise DataError(
-            tr("fewer than two classes in this folder"),
+            tr("this folder has fewer than two classes"),
             where=shown(path),
             todo=tr(
-                "a folder for each class with a folder of frames (or .npy) for each film; or {table} with columns file "
+                "use a folder per class with a folder of frames (or an .npy) per sequence; or {table} with columns "
+                "file "
                 "and label; or data.pattern",
                 table=TABLE,
             ),
         )
-    return films
+    return sequences
 
 
 def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: str | None) -> list[FrameSequence]:
@@ -242,27 +247,27 @@ def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: s
         if name is not None:
             pattern.need(name)
     found = with_fields(filter(_is_sequence, entries(path)), pattern, skipped)
-    films = [
+    sequences = [
         FrameSequence(shown(entry), fields[label], "" if by is None else fields[by], entry) for entry, fields in found
     ]
-    if not films and not skipped.count:
-        raise DataError(tr("holds no films: no folders, no .npy, no .npz"), where=shown(path))
-    return films
+    if not sequences and not skipped.count:
+        raise DataError(tr("contains no image sequences: no folders, no .npy, no .npz"), where=shown(path))
+    return sequences
 
 
 def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) -> list[FrameSequence]:
     table = open_table(path)
     places = [table.index(key) for key in (file, label, *(() if by is None else (by,)))]
-    films = []
+    sequences = []
     for line, cells in table.rows(skipped):
         name, of, group = [cells[place].strip() for place in places] + [""] * (by is None)
         if not name or not of or (by is not None and not group):
-            skipped.bad(f"{table.name}:{line}", tr("a column that is read is empty"))
+            skipped.bad(f"{table.name}:{line}", tr("a required column is empty"))
         else:
-            films.append(FrameSequence(shown(path.parent / name), of, group, path.parent / name))
-    if not films and not skipped.count:
+            sequences.append(FrameSequence(shown(path.parent / name), of, group, path.parent / name))
+    if not sequences and not skipped.count:
         raise DataError(tr("the table has no rows"), where=table.name)
-    return films
+    return sequences
 
 
 def _archive(
@@ -278,40 +283,42 @@ def _archive(
     for key, name in wanted.items():
         if name not in arrays:
             raise DataError(
-                tr("there is no array {name} in it", name=repr(name)),
+                tr("no array {name} in this file", name=repr(name)),
                 where=where,
                 todo=tr(
-                    "it has {names}; set data.{key}",
+                    "its arrays: {names}; set data.{key}",
                     names=", ".join(f"{n} {a.shape}" for n, a in arrays.items()) or tr("none"),
                     key=key,
                 ),
             )
-    films = arrays[frames]
-    if films.dtype.kind not in "uifb":
-        raise DataError(tr("array {name} holds {kind}, not numbers", name=repr(frames), kind=films.dtype), where=where)
-    if films.ndim == 4:
-        films = films[..., None]
-    if films.ndim != 5 or 0 in films.shape:
+    sequences = arrays[frames]
+    if sequences.dtype.kind not in "uifb":
+        raise DataError(
+            tr("array {name} contains {kind}, not numbers", name=repr(frames), kind=sequences.dtype), where=where
+        )
+    if sequences.ndim == 4:
+        sequences = sequences[..., None]
+    if sequences.ndim != 5 or 0 in sequences.shape:
         raise DataError(
             tr(
-                "array {name} has shape {shape}; wanted are (N, T, height, width) or (N, T, height, width, C)",
+                "array {name} has shape {shape}; expected (N, T, height, width) or (N, T, height, width, C)",
                 name=repr(frames),
                 shape=arrays[frames].shape,
             ),
             where=where,
         )
-    N, T = films.shape[:2]
+    N, T = sequences.shape[:2]
     for name in (labels, *([lengths] if lengths in arrays else []), *([by] if by is not None else [])):
         array = arrays[name]
         if array.shape != (N,) or array.dtype.kind not in ("ui" if name == lengths else "uibSU"):
             raise DataError(
                 trn(
-                    "array {name} is {kind} of shape {shape}; wanted is one {what} for the {n} film",
-                    "array {name} is {kind} of shape {shape}; wanted is one {what} for each of the {n} films",
+                    "array {name} is {kind} of shape {shape}; expected one {what} for the {n} sequence",
+                    "array {name} is {kind} of shape {shape}; expected one {what} for each of the {n} sequences",
                     name=repr(name),
                     kind=array.dtype,
                     shape=array.shape,
-                    what=tr("whole number") if name == lengths else tr("whole number or text"),
+                    what=tr("whole number") if name == lengths else tr("integer or text"),
                     n=N,
                 ),
                 where=where,
@@ -324,14 +331,14 @@ def _archive(
             skipped.bad(
                 f"{where}[{n}]",
                 trn(
-                    "a length of {length}, and there is {n} frame",
-                    "a length of {length}, and there are {n} frames",
+                    "length {length}, but there is {n} frame",
+                    "length {length}, but there are {n} frames",
                     length=end,
                     n=T,
                 ),
             )
         else:
-            found.append(FrameSequence(f"{where}[{n}]", _name(value), groups[n], frames=films[n, :end]))
+            found.append(FrameSequence(f"{where}[{n}]", _name(value), groups[n], frames=sequences[n, :end]))
     return found
 
 

@@ -1,4 +1,4 @@
-"""A first look at a person's file or folder, for saying which recipe it is for: nothing is read beyond its head."""
+"""A first look at a user's file or folder, to suggest a recipe; only its head is read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rnncli.data.sniff import TableGuess, sniff_table
 from rnncli.errors import DataError
 from rnncli.files import read_chunks
 
-HEAD = 400  # lines looked at
-MOST = 2000  # files of a folder looked at
+HEAD = 400  # lines examined
+MOST = 2000  # files of a folder examined
 
 
 @dataclass(frozen=True)
 class Look:
-    """path: of a file or a folder. What cannot be read as this or that is empty or None."""
+    """path: of a file or folder. Fields that do not apply are empty or None."""
 
     path: str
 
@@ -31,7 +31,7 @@ class Look:
 
     @cached_property
     def endings(self) -> Counter[str]:
-        """Of the files in a folder and in the folders within, `.wav`: how many."""
+        """Extension -> number of files in a folder and its subfolders."""
         return Counter(file.suffix.lower() for file in islice(self._files(), MOST))
 
     def _files(self) -> list[Path]:
@@ -44,12 +44,12 @@ class Look:
         return found
 
     def mostly(self, endings: tuple[str, ...]) -> bool:
-        """Whether most of a folder's files have one of these endings."""
+        """Whether most of a folder's files have one of these extensions."""
         return 2 * sum(self.endings[ending] for ending in endings) > self.endings.total()
 
     @cached_property
     def lines(self) -> list[str]:
-        """The first lines of a text, those of nothing but white space among them."""
+        """The first lines of a text, blank ones included."""
         if self.folder:
             return []
         try:
@@ -60,12 +60,12 @@ class Look:
 
     @cached_property
     def filled(self) -> list[str]:
-        """Of these, the lines with something in them."""
+        """The non-blank lines among them."""
         return [line for line in self.lines if line.strip(WHITE)]
 
     @cached_property
     def table(self) -> TableGuess | None:
-        """What a table of two columns or more shows; a line of plain text with a comma in it makes none."""
+        """What a table of at least two columns contains; a line of plain text with a comma does not count."""
         if self.folder:
             return None
         try:
@@ -79,6 +79,6 @@ class Look:
         return found
 
     def _even(self, delimiter: str, width: int) -> bool:
-        """Whether nearly all lines have as many delimiters as a row of this width, or more inside quotes."""
+        """Whether nearly all lines have as many delimiters as a row of this width, or more if some are quoted."""
         enough = sum(line.count(delimiter) == width - 1 or '"' in line for line in self.filled)
         return enough >= 0.9 * len(self.filled)

@@ -1,4 +1,4 @@
-"""Sentence pairs for translation: a table, or two files that go line by line."""
+"""Sentence pairs for translation: a table, or two line-aligned files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAB = ("tab", "\t")
 
 @dataclass(frozen=True)
 class Pair:
-    """source is translated into target. where: `file:line`."""
+    """A source text and its translation. where: `file:line`."""
 
     where: str
     source: str
@@ -31,10 +31,10 @@ Columns = tuple[Key, Key]  # of source and target
 def pair_table(
     source: Source, columns: Columns, header: bool | None = None, delimiter: str | None = None
 ) -> Table | None:
-    """How a file of pairs is read as a table; None where it is tab-separated without a header.
+    """How a file of pairs is read as a table; None if it is tab-separated without a header.
 
-    delimiter: None is the one that fits a .csv, and a tab in other files. header: None is one where columns are named,
-    or are not separated by tabs.
+    delimiter: None means detected for a .csv, a tab for other files. header: None means that there is one if columns
+    are given by name or are not tab-separated.
     """
     if kind_of(source) != "text":
         return open_table(source)
@@ -54,11 +54,12 @@ def read_pairs(
     header: bool | None = None,
     delimiter: str | None = None,
 ) -> Iterator[Pair]:
-    """The pairs of a table, white space around each side dropped. What is not named is as `pair_table` has it.
+    """The pairs of a table, stripped of surrounding white space. For the defaults see `pair_table`.
 
-    columns: where source and target stand, by name or by number from 0; (1, 0) turns the direction. Further columns
-    (Tatoeba's attributions) are not read, and noted where columns have numbers. A row with too few columns, or an empty
-    side, is a bad record. Tab-separated without a header, a " is a character, and rows may differ in length.
+    columns: the source and target columns, by name or by index from 0; (1, 0) reverses the direction. Further columns
+    (such as Tatoeba's attributions) are ignored, with a note if columns are given by index. A row with too few columns,
+    or an empty side, is a bad record. In tab-separated files without a header, " is an ordinary character and rows may
+    differ in length.
     """
     table = pair_table(source, columns, header, delimiter)
     if table is None:
@@ -70,7 +71,7 @@ def read_pairs(
     if skipped.count < skipped.total and len(table.columns) > 2 and int in map(type, columns):
         skipped.note(
             tr(
-                "{name}: columns {first} and {second} are read, the others are not",
+                "{name}: reading columns {first} and {second}, ignoring the others",
                 name=table.name,
                 first=repr(table.columns[first]),
                 second=repr(table.columns[second]),
@@ -100,7 +101,7 @@ def _tab_separated(source: Source, skipped: Skipped, first: int, second: int) ->
     if skipped.count < skipped.total and most > 2:
         skipped.note(
             tr(
-                "{name}: columns {first} and {second} of {n}, counted from 0, are read, the others are not",
+                "{name}: reading columns {first} and {second} of {n} (counted from 0), ignoring the others",
                 name=name,
                 first=first,
                 second=second,
@@ -111,14 +112,15 @@ def _tab_separated(source: Source, skipped: Skipped, first: int, second: int) ->
 
 
 def pair_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of each line that is not blank, cut at its tabs."""
+    """(line number, cells) of each non-blank line, split at tabs."""
     for number, line in lines_of(source):
         if line.strip():
             yield number, line.split("\t")
 
 
 def read_parallel(source: Source, target: Source, skipped: Skipped) -> Iterator[Pair]:
-    """Line n of one file with line n of the other. Unequal line counts are a DataError; an empty line is bad."""
+    """Pair line n of one file with line n of the other. Raises DataError for unequal line counts; an empty line is a
+    bad record."""
     lines = (name_of(source), name_of(target))
     counts = [0, 0]
     for one, two in zip_longest(lines_of(source), lines_of(target)):
@@ -126,7 +128,7 @@ def read_parallel(source: Source, target: Source, skipped: Skipped) -> Iterator[
         counts[1] += two is not None
         if one is not None and two is not None:
             if not one[1].strip() and not two[1].strip():
-                skipped.note(tr("lines that are empty in both files are left out"))
+                skipped.note(tr("skipping lines that are empty in both files"))
                 continue
             yield from _pair(f"{lines[0]}:{one[0]}", one[1], two[1], skipped)
     if counts[0] != counts[1]:

@@ -1,4 +1,4 @@
-"""Records that show data and answers as pictures: confusion, spectrogram, film."""
+"""Records that show data and predictions as pictures: confusion matrix, spectrogram, film strip."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy.typing as npt
 from rnncli.locale import tr
 from rnncli.records import HeatMap
 
-SHOWN_FRAMES = 8  # of a film
-SHOWN_POINTS = 48  # of a frame's longer side; larger frames are thinned out
+SHOWN_FRAMES = 8  # of an image sequence
+SHOWN_POINTS = 48  # of a frame's longer side; larger frames are subsampled
 
 
 def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> HeatMap:
-    """counts[true class][predicted class], shown as shares of each true class, whose number stands with its label."""
+    """Confusion matrix. counts[true class][predicted class], shown as shares of each true class; row labels include its
+    count."""
     sums = [sum(row) for row in counts]
     return HeatMap(
         "confusion",
@@ -25,13 +26,13 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> HeatMap
         labels,
         row_axis=tr("true class (rows)"),
         column_axis=tr("predicted"),
-        title=tr("which class was taken for which, as shares of the true class"),
+        title=tr("confusion matrix, as shares of the true class"),
     )
 
 
 def spectrogram(features: npt.ArrayLike, seconds: float) -> HeatMap:
-    """The log-mel features of a clip, (T, mels), in nepers above the quietest of them. seconds: of a frame."""
-    bands = np.asarray(features, dtype=np.float64).T[::-1]  # (mels, T), high tones above
+    """The log-mel features of a clip, (T, mels), in nepers above the minimum. seconds: duration of a frame."""
+    bands = np.asarray(features, dtype=np.float64).T[::-1]  # (mels, T), high frequencies on top
     bands = bands - bands.min()
     return HeatMap(
         "spectrogram",
@@ -40,12 +41,12 @@ def spectrogram(features: npt.ArrayLike, seconds: float) -> HeatMap:
         [tr("{seconds} s", seconds=f"{t * seconds:.2f}") for t in range(bands.shape[1])],
         row_axis=tr("mel band"),
         column_axis=tr("time"),
-        title=tr("spectrogram: the logarithm of the power, above the quietest"),
+        title=tr("log-mel spectrogram, relative to its minimum"),
     )
 
 
-def film(frames: npt.NDArray[np.generic]) -> HeatMap:
-    """The first frames of a film, (T, height, width, C), side by side, the mean of their channels from 0 to 1."""
+def frame_strip(frames: npt.NDArray[np.generic]) -> HeatMap:
+    """The first frames of an image sequence, (T, height, width, C), side by side; channel mean, scaled to 0 ... 1."""
     shown = np.asarray(frames[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)
     step = max(1, math.ceil(max(shown.shape[1:]) / SHOWN_POINTS))
     shown = shown[:, ::step, ::step]

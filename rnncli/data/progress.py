@@ -1,4 +1,4 @@
-"""How far a long reading is. Readers yield it and print nothing; whoever wants to show it listens."""
+"""Progress of long reads. Readers yield it and print nothing; a listener may show it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Reading:
-    """what: a few words, such as "encoding big.txt". done of total: bytes or tokens; total 0: not known. said: a
-    sentence that should stay on the screen: where a file is written; with what "", that is all there is to show."""
+    """what: a few words, such as "encoding big.txt". done of total: bytes or tokens; total 0: unknown. said: a sentence
+    that should stay on the screen, such as where a file is written; if what is "", show only that."""
 
     what: str
     done: int
@@ -28,7 +28,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Tell `listener` of every reading inside, and None whenever one has come to its end."""
+    """Pass every Reading inside this context to `listener`, and None whenever a read ends."""
     token = _listener.set(listener)
     try:
         yield
@@ -37,15 +37,15 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def say(sentence: str) -> None:
-    """Tell the listener, if there is one, of something that takes its time and of which nothing is counted."""
+    """Notify the listener, if any, of something slow whose progress is not counted."""
     listener = _listener.get()
     if listener is not None:
         listener(Reading("", 0, 0, sentence))
 
 
 def follow(steps: Generator[Reading, None, Found]) -> Found:
-    """Run a reading to its end, telling the listener; what it returned. An interrupt ends it at once; the listener
-    then hears no None."""
+    """Run a read to its end, notifying the listener, and return its result. An interrupt ends it at once; the listener
+    then gets no None."""
     listener = _listener.get()
     try:
         while True:

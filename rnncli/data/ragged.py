@@ -1,6 +1,6 @@
-"""Rows of a file kept as numbers: one, two or four bytes a value, however long the words of the file are.
+"""Rows of a file stored as integers: one, two or four bytes per value, however long the words are.
 
-The values of many rows are in a file (`data.stored`); in memory are at most a few bytes for each row.
+With many rows, the values are kept in a file (`data.stored`); only a few bytes per row stay in memory.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Numbers = npt.NDArray[np.integer]  # of as few bytes as will do
-    Rows = range | Numbers  # numbers of rows
+    Numbers = npt.NDArray[np.integer]  # of the smallest sufficient width
+    Rows = range | Numbers  # row indices
 
 T = TypeVar("T")
 Other = TypeVar("Other")
 Kind = TypeVar("Kind", bound=Hashable)
 
-BLOCK = 1 << 20  # values that are numbered before they are packed
+BLOCK = 1 << 20  # values numbered before they are packed
 
 
 class Ragged(Sequence[list[T]]):
-    """Rows of values out of few different ones. Row i is a list, made when asked for; a slice is the same kind."""
+    """Rows of values with few distinct ones. Row i is a list, built on demand; a slice has the same type."""
 
     def __init__(self, types: Sequence[T], numbers: Stored, ends: Numbers, rows: Rows) -> None:
-        """types: what each number stands for. numbers: all rows one after the other; row i of the file ends at
-        ends[i + 1], ends being (R + 1,). rows: which rows of the file these are, in order."""
+        """types: the value of each index. numbers: indices of all rows, concatenated; row i of the file ends at ends[i
+        + 1], with ends (R + 1,). rows: which rows of the file these are, in order."""
         self.types = types
         self._numbers, self._ends, self._rows = numbers, ends, rows
 
@@ -49,7 +49,7 @@ class Ragged(Sequence[list[T]]):
         return [self.types[number] for number in self._read(row, row + 1).tolist()]
 
     def _read(self, first: int, stop: int) -> Numbers:
-        """Of rows first ... stop of the file."""
+        """The indices of rows first ... stop of the file."""
         return self._numbers.read(int(self._ends[first]), int(self._ends[stop]))
 
     @property
@@ -60,17 +60,17 @@ class Ragged(Sequence[list[T]]):
         return np.diff(self._ends).astype(np.int32)[_index(self._rows)]
 
     def chosen(self, rows: Sequence[int]) -> Ragged[T]:
-        """These rows of it, in this order."""
+        """The selected rows, in this order."""
         return Ragged(self.types, self._numbers, self._ends, _chosen(self._rows, rows))
 
     def as_values(self, values: Sequence[Other]) -> Ragged[Other]:
-        """The same rows, values[k] in place of types[k]."""
+        """The same rows with values[k] in place of types[k]."""
         if len(values) != len(self.types):
             raise ValueError(f"{len(values)} values for {len(self.types)} types")
         return Ragged(values, self._numbers, self._ends, self._rows)
 
     def counts(self) -> Mapping[T, int]:
-        """How often each type stands in these rows, for those that do, in the order of types."""
+        """How often each type occurs in these rows, in the order of types; types that do not occur are omitted."""
         import numpy as np
 
         inside = np.zeros(len(self._ends) - 1, bool)
@@ -82,7 +82,7 @@ class Ragged(Sequence[list[T]]):
         return {kind: n for kind, n in zip(self.types, found.tolist(), strict=True) if n}
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
-        """Rows of the file from and up to which they have about BLOCK values."""
+        """Consecutive row ranges of the file with about BLOCK values each."""
         import numpy as np
 
         first, rows = 0, len(self._ends) - 1
@@ -95,7 +95,7 @@ class Ragged(Sequence[list[T]]):
 
 
 def _index(rows: Rows) -> slice | Numbers:
-    """As an index of an array; of a range, which takes no memory, a slice."""
+    """As an array index; for a range, a slice, which needs no memory."""
     if not isinstance(rows, range):
         return rows
     return slice(rows.start, None if rows.stop < 0 else rows.stop, rows.step)
@@ -110,10 +110,10 @@ def _chosen(rows: Rows, chosen: Sequence[int]) -> Rows:
 
 
 class Few(Sequence[T]):
-    """A value for each row, out of few different ones."""
+    """One value per row, with few distinct ones."""
 
     def __init__(self, types: Sequence[T], numbers: Numbers) -> None:
-        """numbers: (rows,), places in types."""
+        """numbers: (rows,), indices into types."""
         self.types, self.numbers = types, numbers
 
     def __len__(self) -> int:
@@ -131,17 +131,17 @@ class Few(Sequence[T]):
             yield from (self.types[number] for number in self.numbers[start : start + BLOCK].tolist())
 
     def chosen(self, rows: Sequence[int]) -> Few[T]:
-        """These rows of it, in this order."""
+        """The selected rows, in this order."""
         import numpy as np
 
         return Few(self.types, self.numbers[np.asarray(rows, np.int64)])
 
 
 class Places(Sequence[str]):
-    """Where rows stand, `file:line` or `file`."""
+    """Locations of rows, `file:line` or `file`."""
 
     def __init__(self, files: Few[str], lines: Numbers) -> None:
-        """lines: (rows,), 0 where none is named."""
+        """lines: (rows,), 0 for no line."""
         self._files, self._lines = files, lines
 
     def __len__(self) -> int:
@@ -158,14 +158,14 @@ class Places(Sequence[str]):
         return f"{file}:{line}" if line else file
 
     def chosen(self, rows: Sequence[int]) -> Places:
-        """These of them, in this order."""
+        """The selected rows, in this order."""
         import numpy as np
 
         return Places(self._files.chosen(rows), self._lines[np.asarray(rows, np.int64)])
 
 
 class Texts(Sequence[str]):
-    """Texts of rows that differ, in UTF-8 one after the other."""
+    """Texts of rows, concatenated in UTF-8."""
 
     def __init__(self, data: bytes | bytearray, ends: Numbers, rows: Rows) -> None:
         """Text i of the file ends at data[ends[i + 1]]. rows: which texts of the file these are, in order."""
@@ -185,12 +185,12 @@ class Texts(Sequence[str]):
         return self._data[self._ends[row] : self._ends[row + 1]].decode("utf-8")
 
     def chosen(self, rows: Sequence[int]) -> Texts:
-        """These of them, in this order."""
+        """The selected rows, in this order."""
         return Texts(self._data, self._ends, _chosen(self._rows, rows))
 
 
 class Numbering(Generic[Kind]):
-    """Takes values one after the other, each different one a number; in as few bytes as their different ones allow."""
+    """Collects values one after the other as indices of their distinct values, in as few bytes as possible."""
 
     def __init__(self) -> None:
         self._number: dict[Kind, int] = {}
@@ -210,18 +210,18 @@ class Numbering(Generic[Kind]):
         self._open = array("i")
 
     def stored(self) -> tuple[list[Kind], Stored]:
-        """The different values, and the place of each value among them."""
+        """The distinct values, and each value's index among them."""
         self._pack()
         return list(self._number), self._packed.done()
 
     def done(self) -> Few[Kind]:
-        """The same held in memory: for one value a row."""
+        """The same in memory, for one value per row."""
         types, numbers = self.stored()
         return Few(types, numbers.read(0, len(numbers)))
 
 
 class GatheringTexts:
-    """Takes texts one after the other."""
+    """Collects texts one after the other."""
 
     def __init__(self) -> None:
         self._data, self._ends = bytearray(), array("q", [0])
@@ -238,7 +238,7 @@ class GatheringTexts:
 
 
 class GatheringPlaces:
-    """Takes the places of rows one after the other."""
+    """Collects the locations of rows one after the other."""
 
     def __init__(self) -> None:
         self._files: Numbering[str] = Numbering()
@@ -257,7 +257,7 @@ class GatheringPlaces:
 
 
 class Gathering(Generic[Kind]):
-    """Takes rows of values one after the other."""
+    """Collects rows of values one after the other."""
 
     def __init__(self) -> None:
         self._values: Numbering[Kind] = Numbering()

@@ -1,4 +1,4 @@
-"""How a table's file is cut into records: text between delimiters, JSON Lines, Parquet; in bounded memory."""
+"""Splits a table's file into records: delimited text, JSON Lines, Parquet; in bounded memory."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from rnncli.locale import tr
 
 DELIMITERS = (",", ";", "\t", "|")
 TABLES = (".tsv", ".csv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq", ".tsv.gz", ".csv.gz", ".jsonl.gz")
-MAX_RECORD = 200_000  # lines that one record's quotes may hold
-HEAD = 20  # lines looked at to tell what a file is
-RESTARTS = 10  # quotes that never close, after which what follows is read again
+MAX_RECORD = 200_000  # maximum number of lines inside one record's quotes
+HEAD = 20  # lines examined to detect the file type
+RESTARTS = 10  # after this many unclosed quotes, stop rereading what follows
 BATCH = 1024  # rows of a Parquet file at a time
 
 Delimiter = Literal[",", ";", "tab", "\t", "|", " "]
 FileKind = Literal["text", "json", "parquet"]
-Record = tuple[int, list[str] | str]  # number of the first line, cells; or the reason where it cannot be cut
+Record = tuple[int, list[str] | str]  # number of the first line; cells, or why it cannot be split
 
-_SEP = re.compile(r'"?sep=(.)"?[,;|\s]*', re.IGNORECASE)  # what Excel takes as a word on the delimiter
+_SEP = re.compile(r'"?sep=(.)"?[,;|\s]*', re.IGNORECASE)  # Excel's way to declare the delimiter
 _TYPED = re.compile(r"[-+\d.,:/ TZ%]+")  # a number, or a date
 
-csv.field_size_limit(2 * MAX_LINE)  # a record ends before; csv's own limit, 131,072, is less than a long text
+csv.field_size_limit(2 * MAX_LINE)  # a record ends earlier; csv's own limit, 131,072, is too short for long texts
 
 
 def kind_of(source: Source) -> FileKind:
-    """By the name's ending, else by the first line."""
+    """By the file extension, else by the first line."""
     name = name_of(source).removesuffix(".gz").lower()
     if name.endswith((".parquet", ".pq")):
         return "parquet"
@@ -45,15 +45,15 @@ def kind_of(source: Source) -> FileKind:
         return "json"
     first = next((text for _, text in islice(lines_of(source), HEAD) if text.strip()), "").strip()
     if first.lower().startswith(("<!doctype", "<html", "<?xml", "<table")):
-        what, todo = tr("is a web page or XML, not a table"), tr("export the table as CSV")
+        what, todo = tr("this is a web page or XML, not a table"), tr("export the table as CSV")
         raise DataError(what, where=name_of(source), todo=todo)
     if first.startswith("version https://git-lfs."):
-        what, todo = tr("only stands for a large file that Git LFS keeps elsewhere"), tr("fetch it: git lfs pull")
+        what, todo = tr("this is a Git LFS pointer, not the file itself"), tr("fetch it: git lfs pull")
         raise DataError(what, where=name_of(source), todo=todo)
     lines = first.startswith("{") and isinstance(_object(first), dict)
     if name.endswith(".json") and not lines and first[:1] in ("[", "{"):
         raise DataError(
-            tr("is JSON in one piece, and a table is read from JSON Lines, one object a line"),
+            tr("this is a single JSON document; tables are read from JSON Lines, one object per line"),
             where=name_of(source),
             todo=tr("convert it: jq -c '.[]' {name} > data.jsonl", name=name_of(source)),
         )
@@ -61,10 +61,11 @@ def kind_of(source: Source) -> FileKind:
 
 
 def delimiter_of(source: Source) -> str:
-    """The one that a first line sep=; names, else the one that cuts the first lines into as many columns as the header.
+    """The delimiter declared by a first line sep=; else the one that splits the first lines into as many columns as the
+    header.
 
-    Of several, the usual one (a tab for .tsv and .tab, otherwise a comma), unless a semicolon or a tab leaves more
-    numbers and dates whole: 1;2,5. Where none does, the usual one.
+    If several do, the usual one (a tab for .tsv and .tab, otherwise a comma), unless a semicolon or a tab keeps more
+    numbers and dates intact: 1;2,5. If none does, the usual one.
     """
     tabs = name_of(source).removesuffix(".gz").lower().endswith((".tsv", ".tab"))
     usual = "\t" if tabs else ","
@@ -75,7 +76,7 @@ def delimiter_of(source: Source) -> str:
     for delimiter in DELIMITERS:
         rows = _cut(head, delimiter)
         if len(rows) > 1 and len(head) == HEAD:
-            del rows[-1]  # its quotes may go on
+            del rows[-1]  # its quotes may continue
         width = len(rows[0]) if rows else 0
         if width < 2:
             continue
@@ -100,10 +101,10 @@ def _cut(head: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def delimited(source: Source, delimiter: str) -> Iterator[Record]:
-    """The records of a text, the header among them. A line sep=; at its beginning is passed over.
+    """The records of a text, including the header. A leading line sep=; is skipped.
 
-    Between tabs, quotes are characters, except around a whole cell; otherwise they are those of RFC 4180, and may hold
-    line ends. Of a quote that never closes, only its first line is lost: reading goes on with the next.
+    In tab-separated text quotes are ordinary characters, except around a whole cell; otherwise RFC 4180 applies, and
+    quoted cells may contain line ends. An unclosed quote loses only its first line: reading resumes with the next.
     """
     if delimiter == "\t":
         for line, text in _text_lines(source):
@@ -120,7 +121,7 @@ def delimited(source: Source, delimiter: str) -> Iterator[Record]:
                     yield line, cells
             return
         except (csv.Error, _Unclosed):
-            yield lines.record[0][0], tr("the quotes do not close, or stand inside a cell without being doubled")
+            yield lines.record[0][0], tr("unclosed quotes, or quotes inside a cell that are not doubled")
             if len(lines.record) > 1 and restarts:
                 restarts -= 1
                 lines.again.extendleft(reversed(lines.record[1:]))
@@ -128,12 +129,12 @@ def delimited(source: Source, delimiter: str) -> Iterator[Record]:
 
 
 class _Unclosed(Exception):
-    """A record holds too many lines or characters."""
+    """A record has too many lines or characters."""
 
 
 class _Lines:
-    """The lines of a text for csv.reader. record: (number, line) of those that the present record has taken. again:
-    those to be read a second time."""
+    """The lines of a text for csv.reader. record: (number, line) of the current record's lines. again: lines to be read
+    a second time."""
 
     def __init__(self, source: Source) -> None:
         self.lines = _text_lines(source)
@@ -170,13 +171,13 @@ def _unquoted(cell: str) -> str:
 
 
 def json_columns(source: Source) -> tuple[str, ...]:
-    """The keys of the first objects of JSON Lines, in the order in which they come up."""
+    """The keys of the first objects of JSON Lines, in order of first appearance."""
     found = [_object(text) for _, text in islice(lines_of(source), HEAD) if text.strip()]
     return tuple(dict.fromkeys(key for one in found if isinstance(one, dict) for key in one))
 
 
 def json_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
-    """One record for each line. Numbers stay as they are written; null, or a missing key, is an empty cell."""
+    """One record per line. Numbers keep their spelling; null or a missing key is an empty cell."""
     for line, text in lines_of(source):
         if not text.strip():
             continue
@@ -185,17 +186,17 @@ def json_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
 
 
 def _object(text: str) -> dict[str, object] | str:
-    """The object of one line, its numbers as text; or why there is none."""
+    """The object on a line, with numbers as text; or why it cannot be read."""
     try:
         found = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else tr("nested too deep")
-        return tr("is not JSON: {why}", why=why)
-    return dict(_flat(found)) if isinstance(found, dict) else tr("is not a JSON object")
+        why = error.msg if isinstance(error, json.JSONDecodeError) else tr("nested too deeply")
+        return tr("not JSON: {why}", why=why)
+    return dict(_flat(found)) if isinstance(found, dict) else tr("not a JSON object")
 
 
 def _flat(found: dict[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Keys and values, those of objects inside by the way to them: {"translation": {"en": 1}} is translation.en."""
+    """Keys and values, nested objects flattened to dotted keys: {"translation": {"en": 1}} becomes translation.en."""
     for key, value in found.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{key}.")
@@ -218,7 +219,7 @@ def parquet_columns(source: Source) -> tuple[str, ...]:
 
 
 def parquet_records(source: Source) -> Iterator[Record]:
-    """One record for each row, counted from 1; null is an empty cell."""
+    """One record per row, numbered from 1; null is an empty cell."""
     import duckdb
 
     found = _parquet(source)
@@ -233,18 +234,18 @@ def parquet_records(source: Source) -> Iterator[Record]:
 
 
 def _parquet(source: Source) -> Any:
-    """A cursor of DuckDB's over all rows. Raises DataError; Missing: without the extra."""
+    """A DuckDB cursor over all rows. Raises DataError; Missing without the extra."""
     try:
         import duckdb
     except ImportError as error:
         raise Missing(
-            tr("Parquet is read by DuckDB, which is not installed"),
+            tr("reading Parquet needs DuckDB, which is not installed"),
             where=name_of(source),
             todo=tr("pip install 'rnncli[parquet]', or save the table as CSV"),
         ) from error
-    with open_binary(source):  # says first what is wrong with the path
+    with open_binary(source):  # reports what is wrong with the path first
         pass
-    exact = re.sub(r"([*?\[])", r"[\1]", str(Path(source).absolute()))  # DuckDB takes a name as a pattern
+    exact = re.sub(r"([*?\[])", r"[\1]", str(Path(source).absolute()))  # DuckDB interprets a name as a glob pattern
     try:
         connection = duckdb.connect(config={"threads": 1, "memory_limit": "1GB"})
         connection.execute("set TimeZone = 'UTC'")

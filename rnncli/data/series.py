@@ -1,4 +1,4 @@
-"""A table's columns as a series with one row for every step: gaps opened, what is missing filled or refused."""
+"""A table's columns as a regular series, one row per step: gaps become rows, missing values are filled or rejected."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ Missing = Literal["stop", "interpolate", "previous"]
 
 @dataclass(frozen=True)
 class RegularSeries:
-    """Columns over time, one row a step, the targets first.
+    """Columns over time, one row per step, targets first.
 
     values: (T, N) float64 without NaN. known: (T, N) bool, False where a value was filled in. ahead: (A, N) float64,
-    the rows after the last one with a target: what is known of the time to be forecast, NaN where nothing is. times:
-    (T,) int64 as in Dates, None without dates. notes: sentences about the step, gaps and what was filled. id: as in
-    SeriesFile.
+    the rows after the last target: covariates known for the forecast period, NaN where unknown. times: (T,) int64 as in
+    Dates, None without dates. notes: sentences on the step, gaps and filled values. id: see SeriesFile.
     """
 
     name: str
@@ -35,15 +34,15 @@ class RegularSeries:
 
     @property
     def title(self) -> str:
-        """The file, and which of its series this is."""
+        """The file name and the series id."""
         return f"{self.name} ({' / '.join(self.id)})" if self.id else self.name
 
     def __len__(self) -> int:
         return len(self.values)
 
     def date(self, row: int) -> str:
-        """The date of a row as the file writes dates; rows after the last go on by the step. Without dates, or where
-        these have no regular step, the number of steps after the last row: +1, +2 ..."""
+        """A row's date in the file's style; rows after the last are extrapolated by the step. Without dates or a
+        regular step: the number of steps after the last row, +1, +2 ..."""
         after = row - len(self) + 1
         if self.dates is None:
             return f"{after:+d}" if after > 0 else str(row)
@@ -53,17 +52,17 @@ class RegularSeries:
             return f"{after:+d}"
         try:
             return self.dates.write(self.dates.step.after(int(self.times[-1]), after))
-        except (ValueError, OverflowError) as error:  # datetime ends there
-            raise DataError(tr("the next dates lie beyond the year 9999"), where=self.title) from error
+        except (ValueError, OverflowError) as error:  # datetime's limit
+            raise DataError(tr("the next dates are beyond the year 9999"), where=self.title) from error
 
 
 def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeries:
-    """Open a row for every date left out, and fill what is missing.
+    """Insert a row for every missing date, and fill missing values.
 
-    num_targets: columns that are targets, the first ones. missing: stop raises a DataError at the first; interpolate
-    draws a straight line between the neighbours, so it looks at the value after the gap; previous repeats the one
-    before. At the ends of a column both repeat the nearest value. Raises DataError: dates out of order, a column
-    without any value, more dates left out than there are.
+    num_targets: the first num_targets columns are targets. missing: stop raises DataError at the first missing value;
+    interpolate is linear between the neighbours, so it uses the value after the gap; previous repeats the last value.
+    At the ends of a column both repeat the nearest value. Raises DataError: dates out of order, a column without any
+    value, more missing dates than existing ones.
     """
     import numpy as np
 
@@ -74,14 +73,14 @@ def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeri
         file.dates.check_order()
         values, lines, times, opened = _opened(file.name, file.dates, values, lines)
         if file.dates.step is None:
-            notes.append(tr("each row is taken as one step"))
+            notes.append(tr("each row is one step"))
     known = ~np.isnan(values)
     present = np.flatnonzero(known[:, :num_targets].any(axis=1))
     if not len(present):
-        raise DataError(tr("the target has no value at all"), where=file.name)
+        raise DataError(tr("the target has no values"), where=file.name)
     stop = int(present[-1]) + 1
     if stop < len(values):
-        notes.append(tr("rows after the last value of the target: {n}", n=f"{len(values) - stop:,}"))
+        notes.append(tr("rows after the last target value: {n}", n=f"{len(values) - stop:,}"))
     ahead, values, known = values[stop:], values[:stop], known[:stop]
     if not known.all():
         row, column = (int(i[0]) for i in np.nonzero(~known))
@@ -92,7 +91,7 @@ def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeri
             raise DataError(what, where=where, todo=tr("--set data.missing=interpolate, or previous"))
         notes.append(
             tr(
-                "missing values filled ({how}): {n}, the first at {where}",
+                "missing values filled ({how}): {n}, first at {where}",
                 how=missing,
                 n=f"{int((~known).sum()):,}",
                 where=where,
@@ -116,7 +115,7 @@ def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeri
 
 
 def _left_out(column: str, opened: bool, dates: int, values: int) -> str:
-    """What is missing: dates (rows that are not there), values (empty cells). opened: a date is the first."""
+    """Counts of missing dates (absent rows) and values (empty cells). opened: whether the first of all is a date."""
     said = []
     if dates:
         said.append(
@@ -143,14 +142,14 @@ def _left_out(column: str, opened: bool, dates: int, values: int) -> str:
 
 
 def _opened(name: str, dates: Dates, values: Any, lines: Any) -> tuple[Any, Any, Any, Any]:
-    """values, lines, times and which rows are new, with a row of NaN for every date left out."""
+    """values, lines, times and which rows are new, with a row of NaN for every missing date."""
     import numpy as np
 
     left_out = sum(count for _, count in dates.gaps)
     if left_out > len(values):
         index, count = max(dates.gaps, key=lambda gap: gap[1])
         raise DataError(
-            tr("{n} dates are left out before this line, more than the file has", n=f"{count:,}"),
+            tr("{n} dates are missing before this line, more than the file has", n=f"{count:,}"),
             where=f"{name}:{lines[index]}",
             todo=tr("is this date right?"),
         )
@@ -164,7 +163,7 @@ def _opened(name: str, dates: Dates, values: Any, lines: Any) -> tuple[Any, Any,
     opened[[index + k for k, index in enumerate(sorted(places))]] = True
     wide = np.full((len(opened), values.shape[1]), np.nan)
     wide[~opened] = values
-    # a row that was opened is reported at the line that follows the gap
+    # an inserted row is reported at the line after the gap
     following = np.minimum(np.cumsum(~opened) - 1 + opened, len(lines) - 1)
     return wide, np.asarray(lines)[following], np.array(times, dtype=np.int64), opened
 
@@ -175,8 +174,8 @@ def _filled(name: str, column: str, values: Any, known: Any, missing: Missing) -
 
     places = np.flatnonzero(known)
     if not len(places):
-        raise DataError(tr("column {name} has no value at all", name=repr(column)), where=name)
+        raise DataError(tr("column {name} has no values", name=repr(column)), where=name)
     if missing == "interpolate":
         return np.interp(np.arange(len(values)), places, values[places])
-    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))  # the last known row so far
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))  # last known row so far
     return values[np.where(last < 0, places[0], last)]

@@ -1,4 +1,4 @@
-"""Records that cannot be used: counted and named, and then either the end (stop) or left out and said (skip)."""
+"""Unusable records: counted and listed; then either an error (stop) or skipped with a note (skip)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from rnncli.errors import DataError
 from rnncli.locale import tr
 
 OnBad = Literal["stop", "skip"]
-NAMED = 3  # how many bad records a message names
+NAMED = 3  # number of bad records that a message lists
 
 
 class Skipped:
-    """What one reading of a source came upon. what: the records' name for readers, such as "rows".
+    """Bad records found while reading a source. what: what the records are called, such as "rows".
 
-    A reader calls `good()` or `bad(...)` for each record and `finish()` at the end, so that with on_bad="stop" too all
-    bad records are counted before the reading ends with a DataError.
+    A reader calls `good()` or `bad(...)` for each record and `finish()` at the end, so that even with on_bad="stop" all
+    bad records are counted before DataError is raised.
     """
 
     def __init__(self, on_bad: OnBad = "stop", what: str = "records") -> None:
@@ -23,8 +23,8 @@ class Skipped:
         self.what = what
         self.total = 0
         self.count = 0
-        self.first: list[tuple[str, str]] = []  # (where, why) of the first few bad ones
-        self.notes: list[str] = []  # what else the reader should know, such as columns that are not read
+        self.first: list[tuple[str, str]] = []  # (where, why) of the first few bad records
+        self.notes: list[str] = []  # further notes for the user, such as ignored columns
 
     def good(self) -> None:
         self.total += 1
@@ -40,7 +40,7 @@ class Skipped:
             self.notes.append(text)
 
     def sentence(self) -> str:
-        """ "12 of 3,000 rows cannot be used; first: names.csv:7: ...", or "" where all were good."""
+        """ "12 of 3,000 rows cannot be used; first: names.csv:7: ...", or "" if all were good."""
         if not self.count:
             return ""
         where, why = self.first[0]
@@ -54,17 +54,17 @@ class Skipped:
         )
 
     def finish(self, source: str) -> None:
-        """DataError where bad records must stop the reading, and where no good one is left."""
+        """Raise DataError if bad records must stop the read, or if no good one is left."""
         if self.count and self.on_bad == "stop":
             where, why = self.first[0]
             if self.count == 1:
-                raise DataError(why, where=where, todo=tr("on_bad: skip leaves such {what} out", what=self.what))
+                raise DataError(why, where=where, todo=tr("set data.on_bad to skip such {what}", what=self.what))
             named = "".join(f"\n  {where}: {why}" for where, why in self.first)
             raise DataError(
                 tr("{bad} of {total} {what} cannot be used", bad=self.count, total=self.total, what=self.what),
                 where=source,
-                todo=tr("the first:{named}\non_bad: skip leaves such {what} out", named=named, what=self.what),
+                todo=tr("the first:{named}\nset data.on_bad to skip such {what}", named=named, what=self.what),
             )
         if self.count == self.total:
             todo = f"{self.first[0][0]}: {self.first[0][1]}" if self.first else ""
-            raise DataError(tr("there are no usable {what} in it", what=self.what), where=source, todo=todo)
+            raise DataError(tr("contains no usable {what}", what=self.what), where=source, todo=todo)

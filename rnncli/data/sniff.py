@@ -1,4 +1,4 @@
-"""A look into the first rows of a table: what its columns are, and which of them a recipe probably wants."""
+"""Inspects the first rows of a table: what its columns are, and which of them a recipe probably needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rnncli.data.table import Table, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
 
-ROWS = 2000  # looked at
-WIDEST = 20_000  # columns that guesses are made about
-ODD = 20  # a column of numbers has at most one cell in so many that is none; but one in any case
+ROWS = 2000  # examined
+WIDEST = 20_000  # maximum number of columns to guess about
+ODD = 20  # a numeric column has at most one non-number in this many cells (one is always tolerated)
 TEXTS = (
     "text",
     "sentence",
@@ -27,17 +27,17 @@ TEXTS = (
     "message",
     "tweet",
     "name",
-)  # what such columns are called,
-LABELS = ("label", "class", "category", "sentiment", "target", "language")  # the likeliest first
-# Of a table of sound files, as its columns are often named: the file, and what is said in it.
+)  # typical names of such columns,
+LABELS = ("label", "class", "category", "sentiment", "target", "language")  # most likely first
+# Typical column names in a table of audio files: the file and its transcript.
 SOUND_COLUMNS, SAID_COLUMNS = ("file", "path", "filename", "audio", "wav"), ("text", "sentence", "transcript")
 
 
 @dataclass(frozen=True)
 class ColumnGuess:
-    """name: as recipes write it. missing: cells that hold a missing marker. distinct: different cells. odd: line of the
-    first cell that is not a number, where nearly all others are, and why it is none. counts: 0, 1, 2 ... or 1, 2, 3 ...
-    below_zero: some number is."""
+    """name: as written in recipes. missing: number of missing cells. distinct: number of distinct cells. odd: (line,
+    why) of the first non-number in a mostly numeric column. counts: whether the values are 0, 1, 2 ... or 1, 2, 3 ...
+    below_zero: whether any value is negative."""
 
     name: str
     kind: Literal["number", "date", "text"]
@@ -50,17 +50,16 @@ class ColumnGuess:
 
     @property
     def tells_nothing(self) -> bool:
-        """An id, a row's number, or the same in every row."""
+        """An id, a row number, or constant."""
         return is_id(self.name) or self.counts or self.distinct == 1
 
 
 @dataclass(frozen=True)
 class TableGuess:
-    """header: the first row names the columns. numbers_as: how numbers are written. rows: how many were looked at.
+    """header: whether the first row names the columns. numbers_as: the number format. rows: how many were examined.
 
-    date: the columns that make the dates. several: series standing one below the other, and what tells them apart.
-    text, label: for classification, the column of few different values and the longest other one. Each is None where no
-    column fits.
+    date: the date columns. several: stacked series and their id columns. text, label: for classification, the longest
+    text column and the column with few distinct values. Each is None if no column fits.
     """
 
     header: bool
@@ -74,19 +73,19 @@ class TableGuess:
     label: str | None
 
     def numbers(self) -> list[str]:
-        """The columns of numbers, which may be forecast: without ids, row numbers and what is the same in every row."""
+        """The numeric columns that may be forecast: no ids, row numbers or constants."""
         numbers = [column for column in self.columns if column.kind == "number"]
         useful = [column for column in numbers if not column.tells_nothing]
         return [column.name for column in useful or [column for column in numbers if not is_id(column.name)]]
 
     @property
     def falling(self) -> bool:
-        """From new to old."""
+        """Whether dates run from newest to oldest."""
         return self.date is not None and self.date.dates is not None and self.date.dates.falling
 
     @property
     def gaps(self) -> bool:
-        """Dates are left out; of several series, in the first."""
+        """Whether dates are missing (in the first series, if there are several)."""
         if self.several is not None:
             return bool(self.several.dates.gaps)
         if self.date is None or self.date.dates is None or not self.date.ordered:
@@ -94,14 +93,14 @@ class TableGuess:
         return bool((self.date.dates.turned() if self.falling else self.date.dates).gaps)
 
     def passed_over(self) -> list[str]:
-        """The columns of text, which no series is read from."""
+        """The text columns, which cannot be series."""
         ids = () if self.several is None else self.several.columns
         return [
             column.name for column in self.columns if column.kind == "text" and column.name and column.name not in ids
         ]
 
     def undated(self) -> list[str]:
-        """The columns of numbers that are called dates, where none is read as dates."""
+        """Numeric columns with a date's name, if no column was recognized as dates."""
         return [name for name in self.numbers() if is_date(name)] if self.date is None else []
 
 
@@ -113,17 +112,17 @@ def sniff_table(
     delimiter: str | None = None,
     numbers: NumberFormat | None = None,
 ) -> TableGuess:
-    """What the first rows show. Guesses are for a recipe that a person then reads; training never guesses.
+    """Guess from the first rows. Guesses are for a recipe that the user then reads; training never guesses.
 
-    texts, labels: what the recipe calls these columns; a header that has them is taken at its word. delimiter,
-    numbers: how the file is written, None for what fits.
+    texts, labels: the recipe's names for these columns; a header that contains them is trusted. delimiter, numbers: the
+    file's format, None to detect it.
     """
     bare = open_table(source, header=False, delimiter=delimiter)
     if len(bare.columns) > WIDEST:
         raise DataError(
-            tr("has {n} columns, too many to guess from", n=f"{len(bare.columns):,}"),
+            tr("{n} columns are too many to guess from", n=f"{len(bare.columns):,}"),
             where=bare.name,
-            todo=tr("write the recipe by hand, or keep the columns that matter"),
+            todo=tr("write the recipe by hand, or keep only the columns that matter"),
         )
     header = _has_header(bare)
     table = open_table(source, header=header, delimiter=delimiter)
@@ -155,8 +154,8 @@ def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, d
 
 
 def _has_header(table: Table) -> bool:
-    """The first row is data where it looks like the rows below: mostly numbers over numbers and dates over dates,
-    or, where all is text, a cell that stands again in its column."""
+    """Whether the first row is data: it looks like the rows below (mostly numbers above numbers and dates above dates),
+    or, if everything is text, one of its cells occurs again in its column."""
     if table.kind != "text":
         return True
     rows = [[cell.strip() for cell in row] for _, row in islice(table.rows(Skipped("skip")), ROWS)]
@@ -172,22 +171,22 @@ def _has_header(table: Table) -> bool:
         if not is_missing(cell) and (place in dated or _numeric(column, form))
     ]
     if typed:
-        return 2 * sum(typed) <= len(typed)  # a column may be called 2020
+        return 2 * sum(typed) <= len(typed)  # a column may be named 2020
     return not any(cell and cell in column for cell, column in zip(first, below, strict=True))
 
 
 def _numeric(cells: Sequence[str], form: NumberFormat) -> bool:
-    """All cells are numbers or missing, and at least one is a number."""
+    """Whether all cells are numbers or missing, and at least one is a number."""
     present = [cell for cell in cells if cell.lower() not in MISSING]
     return bool(present) and all(form.number(cell) is not None for cell in present)
 
 
 def _odd_cell(name: str, cells: list[str], lines: list[int], form: NumberFormat) -> tuple[int, str] | None:
-    """(line, why) of the first cell that is not a number, in a column where nearly all others are, or might be."""
+    """(line, why) of the first non-number in a column in which nearly all other cells are, or could be, numbers."""
     odd = [i for i, cell in enumerate(cells) if form.number(cell) is None]
     if not odd:  # nothing but missing markers
         return None
-    plain = tr("{cell} in column {name} is no number", cell=repr(cells[odd[0]][:40]), name=repr(name))
+    plain = tr("{cell} in column {name} is not a number", cell=repr(cells[odd[0]][:40]), name=repr(name))
     why = no_number(cells[odd[0]], name, form.decimal)
     few = len(odd) <= max(1, len(cells) // ODD) and len(cells) > 2
     return (lines[odd[0]], why) if few or why != plain else None
@@ -196,8 +195,9 @@ def _odd_cell(name: str, cells: list[str], lines: list[int], form: NumberFormat)
 def _text_and_label(
     columns: list[ColumnGuess], rows: int, texts: Sequence[str], labels: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """A label has few different values: two at least, and each twice on average. Of several, the one with a name that
-    labels have, else the one with the fewest; the text is the one with a text's name, else the longest."""
+    """A label column has few distinct values: at least two, each twice on average. If several qualify, prefer one with
+    a typical label name, else the one with the fewest values; the text is the column with a typical text name, else the
+    longest."""
     usable = [column for column in columns if not is_id(column.name)]
     few = [column for column in usable if column.kind != "date" and 2 <= column.distinct <= max(2, rows // 2)]
     by_text = [column for column in few if column.kind == "text"] or [c for c in few if c.distinct <= 20]

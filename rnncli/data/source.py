@@ -1,4 +1,4 @@
-"""One way to a file and to `builtin:NAME`: their lines, their name for messages, their fingerprint."""
+"""Uniform access to files and `builtin:NAME`: lines, name for messages, fingerprint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def name_of(source: Source) -> str:
 
 
 def lines_of(source: Source, *, raw: bool = False) -> Iterator[tuple[int, str]]:
-    """(line number, line) as rnncli.files.read_lines gives them."""
+    """(line number, line) like rnncli.files.read_lines."""
     if not builtin.is_builtin(source):
         yield from read_lines(source, raw=raw)
         return
@@ -28,7 +28,7 @@ def lines_of(source: Source, *, raw: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def fingerprint_of(sources: Iterable[Source]) -> str:
-    """sha256 over the contents of each source in turn; one source's own sha256 where there is but one."""
+    """sha256 over the sources' contents in order; for a single source, its own sha256."""
     prints = [
         hashlib.sha256(builtin.builtin_text(str(source)).encode("utf-8")).hexdigest()
         if builtin.is_builtin(source)

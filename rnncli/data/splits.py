@@ -1,6 +1,7 @@
-"""Training, validation and test parts of one file's rows: by seed, within each class, by group, or in order of time.
+"""Splits one file's rows into training, validation and test: by seed, stratified by class, by group, or in temporal
+order.
 
-Every function returns row numbers, rising within each part, and a sentence saying how they were chosen.
+Every function returns row indices, ascending within each split, and a sentence on how they were chosen.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 TRAIN = "train"
-NAMED = 12  # groups of a part that are named
+NAMED = 12  # groups of a split that are listed
 
 
 @dataclass(frozen=True)
 class Split:
-    """parts: name -> row numbers, "train" first (ranges where split in order). how: a sentence for the reader."""
+    """parts: name -> row indices, "train" first (ranges if split in order). how: a sentence for the user."""
 
     parts: Mapping[str, Sequence[int]]
     how: str
 
 
 def split_random(n: int, fractions: Mapping[str, float], seed: int) -> Split:
-    """Parts drawn from n rows by seed. fractions: {"validation": 0.1, "test": 0.1}; the rest is training."""
+    """Random splits of n rows by seed. fractions: {"validation": 0.1, "test": 0.1}; the rest is training."""
     sizes = _sizes(n, fractions)
     rows = permutation(n, seed)
     parts, start = {}, 0
@@ -43,9 +44,9 @@ def split_random(n: int, fractions: Mapping[str, float], seed: int) -> Split:
 
 
 def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], seed: int) -> Split:
-    """Parts drawn within each class, so that every part has the classes in about the same shares.
+    """Stratified splits: every split has about the same class proportions.
 
-    The last row of a class is never taken from training: a class of one row is only there.
+    The last row of a class is never taken from training: a class with one row is in training only.
     """
     _sizes(len(labels), fractions)
     wanted = {name: fraction for name, fraction in fractions.items() if fraction > 0}
@@ -53,7 +54,7 @@ def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], s
     for row in _numbers(permutation(len(labels), seed)):
         members.setdefault(labels[row], array("q")).append(row)
     parts = {name: array("q") for name in wanted}
-    due = dict.fromkeys(wanted, 0.0)  # rows of the classes so far that a part should have
+    due = dict.fromkeys(wanted, 0.0)  # rows of the classes so far that a split is due
     for label in sorted(members, key=str):
         rows = members[label]
         size = len(rows)
@@ -66,7 +67,7 @@ def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], s
     for name, rows in parts.items():
         if not rows:
             raise _too_few(name, len(labels), wanted[name], tr("every class keeps one row for training"))
-    how = tr("drawn within each class (seed {seed})", seed=seed)
+    how = tr("stratified by class (seed {seed})", seed=seed)
     absent = len(members) - len({labels[row] for row in parts[list(wanted)[-1]]}) if wanted else 0
     if absent:
         how += tr("; classes too small to be in {part}: {n}", n=absent, part=list(wanted)[-1])
@@ -80,10 +81,10 @@ def split_by_group(
     by: str = "group",
     chosen: Mapping[str, Sequence[str]] | None = None,
 ) -> Split:
-    """Parts of whole groups (the takes of one speaker): no group is in two parts. by: the group's name for readers.
-    chosen: part -> its groups, all of them; the others are drawn.
+    """Splits of whole groups (such as all takes of a speaker): no group is in two splits. by: what a group is called.
+    chosen: split -> all its groups, given by the user; the other splits are drawn.
 
-    Groups are drawn in random order while they fit the part's size; where none fits, the smallest is taken.
+    Groups are drawn in random order while they fit into the split; if none fits, the smallest is taken.
     """
     n, chosen = len(groups), chosen or {}
     drawn = {name: share for name, share in fractions.items() if name not in chosen}
@@ -96,8 +97,8 @@ def split_by_group(
     if len(members) - len(taken) < len(sizes) + 1:
         raise DataError(
             trn(
-                "{n} value of {by} cannot be shared out to {parts} parts",
-                "{n} different values of {by} cannot be shared out to {parts} parts",
+                "{n} value of {by} cannot be divided into {parts} splits",
+                "{n} distinct values of {by} cannot be divided into {parts} splits",
                 n=len(members),
                 by=by,
                 parts=len(sizes) + len(held) + 1,
@@ -107,7 +108,7 @@ def split_by_group(
     names = sorted((group for group in members if group not in taken), key=str)
     held |= _drawn([names[i] for i in permutation(len(names), seed).tolist()], members, sizes)
     in_order = {name: held[name] for name in dict.fromkeys([*fractions, *held]) if name in held}
-    how = tr("by {by}, {n} values, none in two parts (seed {seed})", by=by, n=len(members), seed=seed)
+    how = tr("by {by}, {n} values, each in one split only (seed {seed})", by=by, n=len(members), seed=seed)
     how += "".join(f"; {tr(part)}: {_listed(found)}" for part, found in in_order.items())
     parts = {name: array("q", (row for group in found for row in members[group])) for name, found in in_order.items()}
     return _split(n, parts, how)
@@ -116,13 +117,13 @@ def split_by_group(
 def _drawn(
     left: list[Hashable], members: Mapping[Hashable, Sequence[int]], sizes: Mapping[str, int]
 ) -> dict[str, list[Hashable]]:
-    """Part -> its groups, out of `left`, in order while they fit."""
+    """Split -> its groups, taken from `left` in order while they fit."""
     parts: dict[str, list[Hashable]] = {}
     for still_empty, (name, size) in zip(range(len(sizes), 0, -1), sizes.items(), strict=True):
         found: list[Hashable] = []
         rows = 0
         for group in list(left):
-            # One group is kept back for each part still to come, training among them.
+            # One group is reserved for each remaining split, training included.
             if len(left) > still_empty and rows + len(members[group]) <= size:
                 found.append(group)
                 rows += len(members[group])
@@ -135,34 +136,35 @@ def _drawn(
 
 
 def _chosen(chosen: Mapping[str, Sequence[str]], members: Collection[Hashable], by: str) -> dict[str, list[Hashable]]:
-    """Part -> its groups by the names that a person gives. DataError: no row is of one, or two parts ask for it."""
+    """Split -> its groups by the names that the user gives. Raises DataError: a group has no rows, or is given for two
+    splits."""
     known = {_name(group): group for group in members}
     for name in (name for wanted in chosen.values() for name in wanted):
         if name not in known:
             near = nearest(name, known)
-            todo = tr("did you mean {name}?", name=near) if near else tr("there are: {names}", names=_listed(members))
+            todo = tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=_listed(members))
             raise DataError(
-                tr("no row has {group} as its {by}", group=repr(name), by=by), where="data.split.groups", todo=todo
+                tr("no row has {by} {group}", group=repr(name), by=by), where="data.split.groups", todo=todo
             )
         if sum(name in wanted for wanted in chosen.values()) > 1:
-            raise DataError(tr("{group} is wanted in two parts", group=repr(name)), where="data.split.groups")
+            raise DataError(tr("{group} is assigned to two splits", group=repr(name)), where="data.split.groups")
     return {part: [known[name] for name in dict.fromkeys(wanted)] for part, wanted in chosen.items()}
 
 
 def _name(group: Hashable) -> str:
-    """A group of several fields has a tab between them."""
+    """A group of several fields joins them with tabs."""
     return str(group).replace("\t", " ")
 
 
 def _listed(groups: Collection[Hashable]) -> str:
-    """The first of many."""
+    """The first names of a long list."""
     names = sorted(map(_name, groups))
     shown = ", ".join(names[:NAMED])
     return shown if len(names) <= NAMED else tr("{text} and {n} more", text=shown, n=len(names) - NAMED)
 
 
 def split_in_order(n: int, fractions: Mapping[str, float]) -> Split:
-    """The last rows are the test part, those before validation: for what has an order of time (series, texts)."""
+    """The last rows are the test split, those before them validation: for temporal data (series, texts)."""
     sizes = _sizes(n, fractions)
     parts = {TRAIN: range(n - sum(sizes.values()))}
     start = len(parts[TRAIN])
@@ -174,20 +176,21 @@ def split_in_order(n: int, fractions: Mapping[str, float]) -> Split:
 
 
 def _round(x: float) -> int:
-    return int(x + 0.5 + 1e-9)  # 0.15 * 10 is a little under 1.5
+    return int(x + 0.5 + 1e-9)  # 0.15 * 10 is slightly below 1.5
 
 
 def _sizes(n: int, fractions: Mapping[str, float]) -> dict[str, int]:
-    """Rows of each part but training; a fraction of 0 means no such part. Every part, training too, gets a row."""
+    """Number of rows of each split except training; a fraction of 0 means no such split. Every split, training
+    included, gets at least one row."""
     wanted = {name: fraction for name, fraction in fractions.items() if fraction != 0}
     total = sum(wanted.values())
     if TRAIN in wanted or any(not 0 < fraction < 1 for fraction in wanted.values()) or total >= 1:
         raise DataError(
             tr(
-                "split {fractions} leaves nothing for training, or is no share",
+                "split {fractions} is not a share, or leaves nothing for training",
                 fractions=", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items()),
             ),
-            todo=tr("shares lie between 0 and 1 and add up to less than 1, for instance validation 0.1, test 0.1"),
+            todo=tr("shares are between 0 and 1 and sum to less than 1, e.g. validation 0.1, test 0.1"),
         )
     sizes = {name: _round(n * fraction) for name, fraction in wanted.items()}
     for name, size in sizes.items():
@@ -196,11 +199,11 @@ def _sizes(n: int, fractions: Mapping[str, float]) -> dict[str, int]:
     if n - sum(sizes.values()) < 1:
         raise DataError(
             trn(
-                "{n} row leaves none for training after the split",
-                "{n} rows leave none for training after the split",
+                "after the split, {n} row leaves none for training",
+                "after the split, {n} rows leave none for training",
                 n=n,
             ),
-            todo=tr("give more rows or smaller shares under data.split"),
+            todo=tr("provide more rows, or set smaller shares under data.split"),
         )
     return sizes
 
@@ -215,14 +218,14 @@ def _too_few(name: str, n: int, fraction: float, why: str = "") -> DataError:
     )
     if why:
         what += f" ({why})"
-    todo = tr("give more rows, or a separate file for {part}", part=name)
+    todo = tr("provide more rows, or a separate file for {part}", part=name)
     if not why and n >= 3:
         todo += tr(", or --set data.split.{part}={share}", part=name, share=f"{-(-100 // n) / 100:g}")
     return DataError(what, todo=todo)
 
 
 def _split(n: int, parts: Mapping[str, array[int]], how: str) -> Split:
-    """The rows of the parts, in order; all others are for training. Eight bytes a row: there may be many."""
+    """The rows of each split, sorted; all others are for training. Eight bytes per row, as there may be many."""
     import numpy as np
 
     left = np.ones(n, bool)

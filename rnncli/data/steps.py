@@ -1,4 +1,4 @@
-"""The regular step of a series: found in its dates, counted on, and what of the dates does not keep it.
+"""The regular step of a series: inferred from its dates, extrapolated, and the dates that deviate from it.
 
 Dates are whole numbers of microseconds since 1970.
 """
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """The distance of neighbouring dates: months, or microseconds (with a weekmask a day, those marked 0 left out).
+    """The distance between neighbouring dates: months, or microseconds (with a weekmask: one day, skipping days marked
+    0).
 
-    name: hourly, daily, weekdays, weekly, monthly, quarterly, yearly, or "every 15 min"; no language changes it.
-    weekmask: of Monday to Sunday, such as 1111100.
-    season: steps after which such series usually repeat (12 for monthly), 1 where nothing is usual.
+    name: hourly, daily, weekdays, weekly, monthly, quarterly, yearly, or "every 15 min"; not translated. weekmask: of
+    Monday to Sunday, such as 1111100. season: usual seasonal period in steps (12 for monthly), 1 if there is none.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Step:
     weekmask: str = ""
 
     def after(self, date: int, count: int) -> int:
-        """The date `count` steps on. The last day of a month stays the last day."""
+        """The date `count` steps later. The last day of a month stays the last day."""
         if self.months:
             return _add_months(date, count * self.months)
         if self.weekmask:
@@ -65,7 +65,7 @@ def faults(
 
 
 def _steps_between(values: Ints, step: Step) -> tuple[Ints, Flags]:
-    """For each pair of neighbours: the steps from one to the other, and whether that is a whole number."""
+    """For each pair of neighbours: the number of steps between them, and whether it is an integer."""
     import numpy as np
 
     if step.months:
@@ -81,7 +81,7 @@ def _steps_between(values: Ints, step: Step) -> tuple[Ints, Flags]:
 
 
 def infer(values: Ints) -> Step | None:
-    """The step that more than half of the neighbouring dates keep, or None."""
+    """The step between more than half of the neighbouring dates, or None."""
     import numpy as np
 
     dates = np.unique(values)
@@ -112,8 +112,8 @@ def infer(values: Ints) -> Step | None:
 
 
 def _weekmask(dates: Ints) -> str:
-    """The days of the week that dates (microseconds) stand on, "" where all do: weekdays, or, in three weeks and more,
-    whichever five or six there are (Sunday to Thursday; Monday to Saturday)."""
+    """The weekmask of dates (microseconds), "" if all days occur: weekdays, or, over at least three weeks, any five or
+    six days (Sunday to Thursday; Monday to Saturday)."""
     import numpy as np
 
     seen = np.bincount((dates // DAY + 3) % 7, minlength=7) > 0  # 1970-01-01 was a Thursday

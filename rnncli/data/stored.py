@@ -1,8 +1,8 @@
-"""Whole numbers that need not be held in memory: as an array while there are few, else in a file, read where needed.
+"""Integers that need not be held in memory: an array while there are few, else a file, read on demand.
 
-A file is read with pread, whose pages are the system's and not this process's (through a memory map 700 MB showed as
-732 MB resident, through pread as 24 MB). What is gathered while a table or a treebank is read goes into a file that has
-no name and ends with its process, however that ends.
+A file is read with pread, whose pages belong to the system and not to this process (700 MB read through a memory map
+showed as 732 MB resident, through pread as 24 MB). What is collected while reading a table or treebank goes into an
+anonymous file, which disappears with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Numbers = npt.NDArray[np.integer]  # of as few bytes as will do
+    Numbers = npt.NDArray[np.integer]  # of the smallest sufficient width
 
-HELD = 32 << 20  # bytes of gathered numbers that stay in memory
+HELD = 32 << 20  # bytes of collected numbers that stay in memory
 
 
 class Stored(Protocol):
-    """Numbers in order."""
+    """A sequence of integers."""
 
     def __len__(self) -> int: ...
 
     def read(self, start: int, stop: int) -> Numbers:
-        """Numbers start ... stop, (stop - start,), of whatever integers hold them."""
+        """Numbers start ... stop, (stop - start,), of some integer type."""
         ...
 
 
 class InArray:
-    """Numbers as an array, (N,)."""
+    """Integers in an array, (N,)."""
 
     def __init__(self, numbers: Numbers) -> None:
         self.numbers = numbers
@@ -50,7 +50,7 @@ class InArray:
 
 
 class _Scratch:
-    """A file without a name. Raises OSError."""
+    """An anonymous file. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ class _Scratch:
 
 
 class InScratchFile:
-    """Numbers in a file without a name, piece after piece, each of as few bytes as it needs."""
+    """Integers in an anonymous file, in chunks, each in the smallest sufficient dtype."""
 
     def __init__(self, scratch: _Scratch, pieces: list[tuple[np.dtype[np.integer], int]]) -> None:
-        """pieces: of each, its dtype and how many numbers it has."""
+        """pieces: (dtype, count) of each chunk."""
         self._scratch = scratch
-        self._starts, self._places = [0], [0]  # of each piece and the end: its first number, and its place in the file
+        self._starts, self._places = [0], [0]  # of each chunk and the end: first index, file offset
         self._dtypes = [dtype for dtype, _ in pieces]
         for dtype, n in pieces:
             self._starts.append(self._starts[-1] + n)
@@ -95,7 +95,7 @@ class InScratchFile:
 
 
 class Storing:
-    """Takes arrays of numbers one after the other: in memory up to HELD bytes, beyond that in a file."""
+    """Collects arrays of integers: in memory up to HELD bytes, beyond that in a file."""
 
     def __init__(self) -> None:
         self._waiting: list[Numbers] = []
@@ -131,7 +131,7 @@ class Storing:
 
 
 def pread(file: int, length: int, offset: int) -> bytes:
-    """length bytes from there, fewer at the file's end. One call of the system may give less than it is asked for."""
+    """Read `length` bytes from an offset, fewer at the end of the file. A single system call may return fewer."""
     data = b""
     while len(data) < length:
         if sys.platform == "win32":
@@ -146,7 +146,7 @@ def pread(file: int, length: int, offset: int) -> bytes:
 
 
 def compact(numbers: Numbers) -> Numbers:
-    """The same numbers, none negative, in as few bytes as they need."""
+    """The same non-negative numbers in the smallest sufficient dtype."""
     import numpy as np
 
     return numbers.astype(np.min_scalar_type(int(numbers.max()))) if len(numbers) else numbers

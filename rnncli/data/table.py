@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV, what spreadsheets call CSV, JSON Lines, Parquet; read row by row, in bounded memory."""
+"""Tables: CSV and its spreadsheet variants, TSV, JSON Lines, Parquet; read row by row, in bounded memory."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.names import nearest
 
-NAMED = 200  # columns, and characters of a name, among which a nearest name is looked for
+NAMED = 200  # limits on the number of columns and the length of a name when searching for the nearest name
 
-Key = str | int  # a column by name, or by number from 0
+Key = str | int  # a column by name, or by index from 0
 DateKey = Key | Sequence[Key] | None
 
 
 class NoColumn(DataError):
-    """A table has not the column that was asked for."""
+    """The table lacks the requested column."""
 
 
 @dataclass(frozen=True)
 class Table:
     """How to read one file. columns: the header's names, or "0", "1" ... without one; header_line: 0 without one.
-    delimiter: of a text, and of a text made like this file."""
+    delimiter: of text files, and of text written in this file's format."""
 
     source: Source
     delimiter: str
@@ -52,14 +52,14 @@ class Table:
         return name_of(self.source)
 
     def index(self, key: Key) -> int:
-        """The place of a column by its name, else by its number. DataError with the nearest name, or all names."""
+        """The index of a column given by name, else by number. Raises DataError with the nearest name, or all names."""
         name = str(key)
         places = [i for i, column in enumerate(self.columns) if column == name]
         if len(places) == 1:
             return places[0]
         if len(places) > 1:
             raise DataError(
-                tr("{n} columns are called {name}", n=len(places), name=repr(name)),
+                tr("{n} columns are named {name}", n=len(places), name=repr(name)),
                 where=f"{self.name}:{self.header_line}",
                 todo=tr("give the column's number, from 0"),
             )
@@ -73,20 +73,18 @@ class Table:
         todo += tr("columns: {columns}", columns=listed)
         if self.header_line and any(number(column) is not None for column in some if column):
             todo += tr("; if that is a row of data, set header: false")
-        raise NoColumn(
-            tr("there is no column {name}", name=repr(name)), where=f"{self.name}:{self.header_line or 1}", todo=todo
-        )
+        raise NoColumn(tr("no column {name}", name=repr(name)), where=f"{self.name}:{self.header_line or 1}", todo=todo)
 
     def records(self) -> Iterator[Record]:
-        """(line number, cells), or the reason in place of cells; a header among them."""
+        """(line number, cells), or the reason in place of cells; includes the header."""
         if self.kind == "json":
             return json_records(self.source, self.columns)
         return parquet_records(self.source) if self.kind == "parquet" else delimited(self.source, self.delimiter)
 
     def rows(self, skipped: Skipped) -> Iterator[tuple[int, list[str]]]:
-        """(line number, cells) of each row that has as many cells as there are columns; others are bad records.
+        """(line number, cells) of each row with the right number of cells; others are bad records.
 
-        Good rows are for the caller to count (`skipped.good()`): what is in the cells may be bad yet. So is `finish`.
+        The caller counts good rows (`skipped.good()`), since cells may still turn out to be bad, and calls `finish`.
         """
         width, name = len(self.columns), self.name
         for line, cells in self.records():
@@ -104,15 +102,15 @@ class Table:
 
 
 def date_keys(date: DateKey) -> list[Key]:
-    """The columns that make a date."""
+    """The indices of the date columns."""
     return [] if date is None else [date] if isinstance(date, (str, int)) else list(date)
 
 
 def open_table(source: Source, *, header: bool = True, delimiter: str | None = None) -> Table:
-    """Finds out what kind of file a table is, its delimiter and its columns, from its first lines.
+    """Detect a table's file type, delimiter and columns from its first lines.
 
-    Text (CSV and what is like it), JSON Lines and Parquet are read; the last two name their columns themselves. Blank
-    lines are passed over. delimiter: of a text; None: the one that fits (`delimiter_of`).
+    Reads text (CSV and the like), JSON Lines and Parquet; the last two name their columns themselves. Blank lines are
+    skipped. delimiter: of text files; None: detected (`delimiter_of`).
     """
     name, kind = name_of(source), kind_of(source)
     if kind != "text":
@@ -135,9 +133,9 @@ def open_table(source: Source, *, header: bool = True, delimiter: str | None = N
 def read_cells(
     source: Source, keys: Sequence[Key], skipped: Skipped, *, header: bool = True, delimiter: str | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """(`file:line`, the cells of the columns asked for, white space around them dropped) of each row.
+    """(`file:line`, the requested columns' cells, stripped) of each row.
 
-    An empty cell is a bad record.
+    A row with an empty cell is a bad record.
     """
     table = open_table(source, header=header, delimiter=delimiter)
     places = [table.index(key) for key in keys]
@@ -156,7 +154,7 @@ def read_cells(
 @dataclass(frozen=True)
 class SeriesFile:
     """Columns of numbers over time. values: (T, N) float64, NaN where missing; lines: (T,) line numbers. id: the cells
-    that tell it from the file's other series, () where it is the only one."""
+    that identify it among the file's series, () if it is the only one."""
 
     name: str
     columns: tuple[str, ...]
@@ -166,7 +164,7 @@ class SeriesFile:
     id: tuple[str, ...] = ()
 
     def missing(self) -> dict[str, int]:
-        """Missing values of each column that has any."""
+        """Number of missing values of each column that has any."""
         import numpy as np
 
         counts = np.isnan(self.values).sum(axis=0)
@@ -174,7 +172,7 @@ class SeriesFile:
 
 
 class _Rows:
-    """The usable rows of one series so far."""
+    """Usable rows of one series so far."""
 
     def __init__(self) -> None:
         self.lines, self.found, self.dates = array("q"), array("d"), DateColumn()
@@ -201,11 +199,11 @@ def read_series(
     delimiter: str | None = None,
     numbers: NumberFormat = NumberFormat(),
 ) -> SeriesFile:
-    """The date column (None: the file has none; several: their cells side by side, such as year and month) and columns
-    of numbers, from old to new: 8 bytes a number. A file whose rows run from new to old is turned round.
+    """Read the date column (None: no dates; several: their cells are joined, such as year and month) and the numeric
+    columns, oldest first, at 8 bytes per number. A file whose rows run from newest to oldest is reversed.
 
     A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
-    order of the dates is the caller's to check (`dates.check_order()`, `dates.report()`).
+    caller checks the order of the dates (`dates.check_order()`, `dates.report()`).
     """
     (found,) = read_panel(source, (), date, keys, skipped, header=header, delimiter=delimiter, numbers=numbers)
     return found
@@ -222,8 +220,8 @@ def read_panel(
     delimiter: str | None = None,
     numbers: NumberFormat = NumberFormat(),
 ) -> list[SeriesFile]:
-    """As read_series, each series by itself of those that the columns `ids` tell apart, in the order of their first
-    rows; their rows may be mixed. An empty cell there is a bad record. Without ids, all rows are one series."""
+    """Like read_series, one result per distinct value of the columns `ids`, in order of first appearance; their rows
+    may be interleaved. A row with an empty id cell is a bad record. Without ids, all rows are one series."""
     table = open_table(source, header=header, delimiter=delimiter)
     places = [table.index(key) for key in keys]
     date_places = [table.index(key) for key in date_keys(date)]

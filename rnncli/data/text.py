@@ -15,15 +15,15 @@ from rnncli.errors import DataError
 from rnncli.files import read_chunks, shown
 from rnncli.locale import tr, trn
 
-HELD = 8 << 20  # characters of a text that stays in memory; a longer one is encoded into a file
+HELD = 8 << 20  # characters of a text that is kept in memory; a longer one is encoded into a file
 ENDINGS = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text that has been read through once. files: (name, characters) of each. characters: of all. fingerprint:
-    sha256 of the text in UTF-8. alphabet: its distinct characters by code point. held: the text itself, in pieces,
-    where it has at most HELD characters, else None."""
+    """A text that has been scanned once. files: (name, number of characters) of each. characters: total number.
+    fingerprint: sha256 of the text in UTF-8. alphabet: its distinct characters by code point. held: the text itself, in
+    chunks, if it has at most HELD characters, else None."""
 
     source: Source | Sequence[Source]
     files: tuple[tuple[str, int], ...]
@@ -38,12 +38,11 @@ class Text:
 
     @property
     def short(self) -> str:
-        """For a line that has little room."""
+        """A short name."""
         return Path(self.name).name
 
     def pieces(self) -> Iterator[str]:
-        """The text in pieces of about a megabyte: every line ends in \n, no BOM. Raises DataError: a file that is not
-        what it was."""
+        """The text in chunks of about a megabyte: lines end in \n, no BOM. Raises DataError if a file has changed."""
         if self.held is not None:
             yield from self.held
             return
@@ -52,10 +51,10 @@ class Text:
             digest.update(piece.encode("utf-8"))
             yield piece
         if digest.hexdigest() != self.fingerprint:
-            raise DataError(tr("the text changes while it is read"), where=self.name)
+            raise DataError(tr("the text changed while it was being read"), where=self.name)
 
     def about(self) -> str:
-        """One line: where the text is from, its length and its hash."""
+        """One line: the text's name, length and hash."""
         return trn(
             "{names}: {n} character, sha256 {hash}",
             "{names}: {n} characters, sha256 {hash}",
@@ -66,7 +65,8 @@ class Text:
 
 
 def text_files(source: Source | Sequence[Source]) -> list[Source]:
-    """The files meant by a source: itself, a folder's .txt and .txt.gz in order of name, each of a list."""
+    """The files of a source: the file itself, a folder's .txt and .txt.gz sorted by name, or the files of each item of
+    a list."""
     if not isinstance(source, (str, Path)):
         if not source:
             raise DataError(tr("the list of files is empty"))
@@ -82,12 +82,12 @@ def text_files(source: Source | Sequence[Source]) -> list[Source]:
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(tr("cannot be read: {why}", why=why), where=shown(path)) from error
     if not found:
-        raise DataError(tr("there is no .txt file in this folder"), where=shown(path))
+        raise DataError(tr("this folder contains no .txt file"), where=shown(path))
     return list(found)
 
 
 def text_chunks(source: Source) -> Iterator[str]:
-    """One file, or one builtin, in pieces: what reading it in bounded memory needs."""
+    """One file or builtin in chunks, read in bounded memory."""
     if builtin.is_builtin(source):
         yield builtin.builtin_text(str(source))
     else:
@@ -95,7 +95,7 @@ def text_chunks(source: Source) -> Iterator[str]:
 
 
 def text_pieces(source: Source | Sequence[Source]) -> Iterator[tuple[int, str]]:
-    """(number of the file, piece of it), one file after the other, a line end between where the first lacks one."""
+    """(file index, chunk), one file after the other; a line end is inserted between files if the first lacks one."""
     last = "\n"
     for number, file in enumerate(text_files(source)):
         first = True
@@ -107,7 +107,7 @@ def text_pieces(source: Source | Sequence[Source]) -> Iterator[tuple[int, str]]:
 
 
 def scan(source: Source | Sequence[Source]) -> Generator[Reading, None, Text]:
-    """Reads a text through, in bounded memory; returns what is to be known of it.
+    """Read a text once, in bounded memory, and return its summary.
 
     DataError: no such file, not UTF-8 (line and byte offset named), a NUL, or nothing but white space.
     """
@@ -132,7 +132,7 @@ def scan(source: Source | Sequence[Source]) -> Generator[Reading, None, Text]:
             held = None
             yield Reading(what, done, total)
     if blank:
-        raise DataError(tr("there is no text in it"), where=", ".join(names[:3]))
+        raise DataError(tr("contains no text"), where=", ".join(names[:3]))
     return Text(
         source,
         tuple(zip(names, lengths, strict=True)),
@@ -144,7 +144,7 @@ def scan(source: Source | Sequence[Source]) -> Generator[Reading, None, Text]:
 
 
 def bytes_of(source: Source | Sequence[Source]) -> int:
-    """Of all files, for a bar; 0 where one is packed, whose size says little."""
+    """Total size of all files, for a progress bar; 0 if one is compressed, since its size says little."""
     paths = [Path(file) for file in text_files(source) if not builtin.is_builtin(file)]
     if any(path.name.endswith(".gz") for path in paths):
         return 0
@@ -152,5 +152,5 @@ def bytes_of(source: Source | Sequence[Source]) -> int:
 
 
 def read_text(source: Source | Sequence[Source]) -> Text:
-    """`scan`, its progress told to whoever listens."""
+    """`scan`, reporting its progress to the listener."""
     return follow(scan(source))

@@ -1,7 +1,7 @@
-"""Word vectors from a text file, as GloVe, word2vec and fastText write them: a word and its numbers on each line.
+"""Word vectors from a text file, in the format of GloVe, word2vec and fastText: one word and its values per line.
 
 The file may be far larger than memory: it is read line by line, and only the rows of a vocabulary are kept. A first
-line of two whole numbers (how many words, how many numbers each) is a header; GloVe has none.
+line of two integers (number of words, dimension) is a header; GloVe files have none.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-EXACT, LOWER, MISSING = 0, 1, 2  # how a token was found: as it stands, in small letters, not at all
+EXACT, LOWER, MISSING = 0, 1, 2  # how a token was found: exactly, in lower case, not at all
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """table: (V, width) float32, 0 where there is no vector. found: (V,), EXACT, LOWER or MISSING. words: how many the
-    file has. promised: how many its header names, None without one."""
+    """table: (V, width) float32, 0 for missing vectors. found: (V,), EXACT, LOWER or MISSING. words: number of words in
+    the file. promised: the number in its header, None without one."""
 
     table: npt.NDArray[np.float32]
     found: npt.NDArray[np.int8]
@@ -35,14 +35,15 @@ class Vectors:
 
 
 def read_vectors(source: Source, vocab: Vocab, width: int) -> Vectors:
-    """The vectors of a vocabulary's tokens; of a token that the file lacks, those of its small letters. Of a word that
-    the file has twice, the first. A line is checked for its width, and for its numbers where the vocabulary has it.
+    """Read the vectors of a vocabulary's tokens, falling back to the lower-cased token. The first of duplicate words
+    wins. Every line's width is checked, and its values if the word is in the vocabulary.
 
-    Raises DataError with the line: another width, a value that is not a number, text that is not UTF-8; no token found.
+    Raises DataError with the line: wrong width, a value that is not a number, text that is not UTF-8; or no token
+    found.
     """
     import numpy as np
 
-    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)  # word -> (number of a token, how it is found)
+    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)  # word -> (token id, how it is found)
     for row, token in enumerate(vocab.tokens):
         wanted[token].append((row, EXACT))
         if token.lower() != token:
@@ -69,21 +70,22 @@ def read_vectors(source: Source, vocab: Vocab, width: int) -> Vectors:
             tr("none of its {n} words is in the vocabulary", n=f"{words:,}"),
             where=name_of(source),
             todo=tr(
-                "vectors of another language? A line is a word and its numbers, as GloVe and fastText (.vec) write"
+                "are these vectors of another language? Each line must be a word and its values, as in GloVe and "
+                "fastText (.vec)"
             ),
         )
     return Vectors(table, found, words, promised)
 
 
 def coverage(vectors: Vectors, vocab: Vocab, counts: Sequence[int], name: str) -> list[str]:
-    """Sentences on how much of a vocabulary, and of the text that it is of, has a vector. counts: of each token."""
+    """Sentences on the coverage of the vocabulary and of the training text. counts: of each token."""
     import numpy as np
 
     there = vectors.found != MISSING
     seen = np.array(counts, np.int64)
     text = tr(
         "{name}: vectors for {found} of {n} tokens ({share}), {text} of the training text; "
-        "{lower} of them by their small letters; the others keep random ones",
+        "{lower} of them in lower case; the others stay random",
         name=name,
         found=f"{int(there.sum()):,}",
         n=f"{len(vocab):,}",
@@ -94,7 +96,7 @@ def coverage(vectors: Vectors, vocab: Vocab, counts: Sequence[int], name: str) -
     if vectors.promised in (None, vectors.words):
         return [text]
     said = tr(
-        "{name} has {n} words where its first line says {promised}: is it whole?",
+        "{name} has {n} words, but its first line says {promised}: is the file complete?",
         name=name,
         n=f"{vectors.words:,}",
         promised=f"{vectors.promised:,}",
@@ -110,13 +112,13 @@ def _header(line: str) -> tuple[int, int] | None:
 
 
 def _cut(line: str, width: int, source: Source, number: int) -> tuple[str, str]:
-    """The word and its numbers. A word may have blanks in it (GloVe's 840B has `. . .`)."""
+    """The word and its values. A word may contain blanks (GloVe's 840B has `. . .`)."""
     word, blank, numbers = line.replace("\t", " ").partition(" ")
     wide = numbers.count(" ") + bool(blank)
     if wide == width:
         return word, numbers
     cells = line.split()
-    if len(cells) == width + 1:  # more than one blank between two
+    if len(cells) == width + 1:  # repeated blanks between values
         return cells[0], " ".join(cells[1:])
     if len(cells) > width + 1 and not all(map(_is_number, cells[1:-width])):
         return " ".join(cells[:-width]), " ".join(cells[-width:])
@@ -128,15 +130,15 @@ def _require_width(wide: int, width: int, source: Source, number: int) -> None:
     if wide != width:
         raise DataError(
             trn(
-                "a vector of {n} number, and embedding_size is {width}",
-                "a vector of {n} numbers, and embedding_size is {width}",
+                "a vector of {n} value, but embedding_size is {width}",
+                "a vector of {n} values, but embedding_size is {width}",
                 n=wide,
                 width=width,
             ),
             where=f"{name_of(source)}:{number}",
             todo=tr("--set model.embedding_size={n}", n=wide)
             if number == 1 and wide
-            else tr("every line has a word and as many numbers"),
+            else tr("every line must have a word and the same number of values"),
         )
 
 
@@ -160,7 +162,7 @@ def _numbers(cells: str, source: Source, number: int) -> npt.NDArray[np.float32]
             return row
         bad = found[int(np.flatnonzero(~np.isfinite(row))[0])]
     raise DataError(
-        tr("{cell} is not a number that a weight can have", cell=f"{bad!r:.40}"),
+        tr("{cell} is not a valid weight", cell=f"{bad!r:.40}"),
         where=f"{name_of(source)}:{number}",
         todo=tr("fix or delete the line"),
     )

@@ -1,4 +1,4 @@
-"""Tokens and their numbers; how a text is cut into characters or words."""
+"""Vocabularies, and tokenization into characters or words."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rnncli.locale import tr, trn
 from rnncli.records import Json
 
 Kind = Literal["characters", "words", "whitespace", "words-0.1"]  # what a token is; see `tokenize`
-WRITTEN: dict[Any, str] = {"words": "words-2", "words-0.1": "words"}  # as files have it: 0.1 wrote `words` for its own
+WRITTEN: dict[Any, str] = {"words": "words-2", "words-0.1": "words"}  # in files: 0.1 wrote `words` for its own
 
 UNK, PAD, BOS, EOS = "<unk>", "<pad>", "<bos>", "<eos>"
 
 
 @dataclass(frozen=True)
 class Vocab:
-    """tokens[i] is the token of number i. specials: those at the front that the data did not give (`<pad>` ...)."""
+    """tokens[i] is the token of id i. specials: the special tokens at the front (`<pad>` ...)."""
 
     tokens: tuple[str, ...]
     specials: tuple[str, ...] = ()
@@ -32,16 +32,16 @@ class Vocab:
     def __post_init__(self) -> None:
         ids = {token: i for i, token in enumerate(self.tokens)}
         if len(ids) != len(self.tokens):
-            raise ValueError("a token stands twice in the vocabulary")
+            raise ValueError("duplicate token in the vocabulary")
         if self.tokens[: len(self.specials)] != self.specials:
-            raise ValueError("special tokens come first")
+            raise ValueError("special tokens must come first")
         object.__setattr__(self, "_ids", ids)
 
     @classmethod
     def from_tokens(
         cls, tokens: Iterable[str], *, specials: Sequence[str] = (), min_count: int = 1, max_size: int | None = None
     ) -> Vocab:
-        """The distinct tokens, ordered as `from_counts` says."""
+        """The vocabulary of the distinct tokens, ordered as in `from_counts`."""
         return cls.from_counts(Counter(tokens), specials=specials, min_count=min_count, max_size=max_size)
 
     @classmethod
@@ -53,11 +53,11 @@ class Vocab:
         min_count: int = 1,
         max_size: int | None = None,
     ) -> Vocab:
-        """Specials first, then what was seen at least min_count times, the most frequent up to max_size in all.
+        """Specials first, then tokens seen at least min_count times, most frequent first, up to max_size in total.
 
-        Characters stand by code point (`hello` gives e h l o), words by falling count and, at equal counts, by text.
-        A special that also stands in the data (`<unk>` in prepared texts) is the same token. Raises DataError: these
-        limits leave no token but specials, so that there would be nothing to learn.
+        Characters are sorted by code point (`hello` gives e h l o), words by decreasing count, ties by text. A special
+        that also occurs in the data (`<unk>` in prepared texts) is the same token. Raises DataError if these limits
+        leave only special tokens: there would be nothing to learn.
         """
         seen = sorted((-n, token) for token, n in counts.items() if n >= min_count and token not in specials)
         if max_size is not None:
@@ -79,11 +79,11 @@ class Vocab:
         return token in self._ids
 
     def id(self, token: str) -> int:
-        """The number of a token that is known to be there (KeyError otherwise); specials above all."""
+        """The id of a token that must exist, such as a special. Raises KeyError."""
         return self._ids[token]
 
     def encode(self, tokens: Iterable[str], *, where: str = "") -> list[int]:
-        """The number of each token. An unknown one is `<unk>` where the vocabulary has that, else a DataError."""
+        """The id of each token. Unknown tokens become `<unk>`; raises DataError if the vocabulary has none."""
         ids = self._ids
         unk = ids.get(UNK)
         if unk is not None:
@@ -96,7 +96,7 @@ class Vocab:
             raise self.lacks(token, place, len(tokens), where) from None
 
     def lacks(self, token: str, place: int, n: int, where: str) -> DataError:
-        """The error that token number `place`, from 0, of n is not known."""
+        """The error for unknown token number `place` (from 0) of n."""
         return DataError(
             tr(
                 "{token} (number {place} of {n}) is not among the {size} known tokens",
@@ -106,21 +106,21 @@ class Vocab:
                 size=len(self),
             ),
             where=where,
-            todo=tr("known are: {tokens}", tokens=_some(self.tokens)),
+            todo=tr("known tokens: {tokens}", tokens=_some(self.tokens)),
         )
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The token of each number. DataError for a number that has none."""
+        """The token of each id. Raises DataError for an invalid id."""
         tokens = self.tokens
         found = []
         for i in ids:
             if not 0 <= i < len(tokens):
-                raise DataError(tr("there is no token number {i}; there are {n}", i=i, n=len(tokens)))
+                raise DataError(tr("no token with id {i}; the vocabulary has {n}", i=i, n=len(tokens)))
             found.append(tokens[i])
         return found
 
     def unknown(self, tokens: Iterable[str]) -> list[str]:
-        """The distinct tokens that are not in the vocabulary, in the order they first appear."""
+        """The distinct out-of-vocabulary tokens, in order of first appearance."""
         return [token for token in dict.fromkeys(tokens) if token not in self._ids]
 
     def to_json(self) -> Json:
@@ -128,28 +128,28 @@ class Vocab:
 
     @classmethod
     def from_json(cls, value: Json, *, where: str = "") -> Vocab:
-        """What to_json made; anything else is a DataError."""
+        """Inverse of to_json. Raises DataError for anything else."""
         if isinstance(value, dict) and set(value) == {"specials", "tokens"}:
             lists = [value["specials"], value["tokens"]]
             if all(isinstance(x, list) and all(isinstance(token, str) for token in x) for x in lists):
                 try:
                     return cls(tuple(value["tokens"]), tuple(value["specials"]))
                 except ValueError as error:
-                    raise DataError(tr("is not a vocabulary: {why}", why=error), where=where) from error
-        raise DataError(tr("is not a vocabulary: two lists of texts, specials and tokens, are wanted"), where=where)
+                    raise DataError(tr("not a vocabulary: {why}", why=error), where=where) from error
+        raise DataError(tr("not a vocabulary: expected two lists of strings, specials and tokens"), where=where)
 
 
 def _nothing_left(most: int, min_count: int) -> DataError:
-    """most: how often the most frequent token was seen."""
+    """most: count of the most frequent token."""
     if most < min_count:
         return DataError(
-            trn("no token is seen {min} times: the most frequent one is seen {n} time",
-                "no token is seen {min} times: the most frequent one is seen {n} times", n=most, min=min_count),
+            trn("no token occurs {min} times: the most frequent one occurs {n} time",
+                "no token occurs {min} times: the most frequent one occurs {n} times", n=most, min=min_count),
             where="data.min_count",
             todo=f"--set data.min_count={most}",
         )  # fmt: skip
     return DataError(
-        tr("this vocabulary has no room for a token besides the special ones"),
+        tr("this vocabulary size leaves no room for tokens other than special ones"),
         where="data.max_vocab",
         todo=tr("0 keeps all"),
     )
@@ -160,9 +160,9 @@ def _some(tokens: Sequence[str], most: int = 20) -> str:
     return text if len(tokens) <= most else tr("{text} and {n} more", text=text, n=len(tokens) - most)
 
 
-# Of Brahmic, Arabic, Indic scripts and hyphenation: they join letters, or say where a word may be broken.
+# Joiners of Brahmic, Arabic and Indic scripts, and soft hyphens, which mark possible line breaks.
 JOINERS = "\u200c\u200d\u00ad"
-# What stands in prepared corpora for something else: <unk>, </s>, <NUM>, <USER_1>; &apos; and &#39;.
+# Placeholders of prepared corpora: <unk>, </s>, <NUM>, <USER_1>; &apos; and &#39;.
 SIGN = (
     r"</?(?:[A-Z][A-Z0-9_-]{1,20}|unk|oov|pad|bos|sos|eos|s|num|mask|sep|cls)>|&(?:[A-Za-z]{2,8}|#x?[0-9A-Fa-f]{2,6});"
 )
@@ -171,7 +171,7 @@ LONGEST_SIGN = 24
 
 @cache
 def _words(kind: Literal["words", "words-0.1"]) -> re.Pattern[str]:
-    # \w knows letters and digits but no combining marks, without which a Hindi word falls into pieces.
+    # \w matches letters and digits but not combining marks, without which a Hindi word would be split.
     marks = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c))[0] == "M")
     if kind == "words-0.1":
         return re.compile(rf"[\w{marks}]+|\n|[^\w\s]")
@@ -179,27 +179,26 @@ def _words(kind: Literal["words", "words-0.1"]) -> re.Pattern[str]:
 
 
 def tokenize(text: str, kind: Kind, *, newlines: bool = False) -> list[str]:
-    """The tokens of a text.
+    """Tokenize a text.
 
-    characters: every character, white space too. words: runs of letters, digits, underscores, combining marks and what
-    joins letters (zero-width joiners, soft hyphens); signs of prepared corpora (<unk>, &apos;); any other character
-    that is not white space is a token of its own (`don't` is don ' t). whitespace: whatever stands between white space,
-    as a prepared corpus has its tokens. words-0.1: words as rnncli 0.1 cut them, without joiners and signs; its runs
-    and recipes of format 1 keep that.
+    characters: every character, including white space. words: runs of letters, digits, underscores, combining marks and
+    joiners (zero-width joiners, soft hyphens); placeholders of prepared corpora (<unk>, &apos;); any other non-space
+    character is a token of its own (`don't` is don ' t). whitespace: split at white space, for pre-tokenized corpora.
+    words-0.1: words as in rnncli 0.1, without joiners and placeholders; kept for its runs and for recipes of format 1.
 
-    But for characters white space separates and is dropped, except that with newlines=True (language models) each \\n
-    is a token. A language written without spaces comes out as one word per run: use characters there.
+    Except for characters, white space separates tokens and is dropped; with newlines=True (language models) each \\n is
+    a token. For languages written without spaces a whole run becomes one word: use characters there.
     """
     if kind == "characters":
         return list(text)
     found = re.findall(r"\n|\S+", text) if kind == "whitespace" else _words(kind).findall(text)
-    # Equal words of a long text share one string: the list then costs 8 bytes a token.
+    # Equal words of a long text share one string: the list then costs 8 bytes per token.
     found = [sys.intern(token) for token in found]
     return found if newlines else [token for token in found if token != "\n"]
 
 
 def unit(kind: Kind) -> Literal["characters", "words"]:
-    """What a reader calls these tokens."""
+    """What these tokens are called."""
     return "characters" if kind == "characters" else "words"
 
 
@@ -208,8 +207,8 @@ _ATTACHED = re.compile(r"(?<!\S)\w+[,;!?](?!\S)")
 
 
 def prepared_sign(text: str) -> str:
-    """A sign in a text that says it is a prepared corpus, whose tokens stand between blanks; "" where there is none, or
-    where punctuation is attached to its words."""
+    """A placeholder that marks a text as a prepared, blank-separated corpus; "" if there is none, or if punctuation is
+    attached to words."""
     found = _PREPARED.search(text)
     return found[0] if found and 50 * len(_ATTACHED.findall(text)) <= len(text.split()) else ""
 
@@ -226,9 +225,9 @@ def glued(kind: Kind) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def join(tokens: Iterable[str], kind: Kind, before: str = "\n") -> str:
-    """Tokens as readable text; `tokenize` cuts it into the same tokens again, but spacing may differ from before.
+    """Join tokens to readable text; `tokenize` gives the same tokens again, but spacing may differ from the original.
 
-    before: the token that the text goes on from.
+    before: the token that precedes the text.
     """
     if kind == "characters":
         return "".join(tokens)

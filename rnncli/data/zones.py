@@ -1,4 +1,4 @@
-"""The time zone that a column of dates is written in: its offsets before and after summer time."""
+"""The time zone of a date column, inferred from its UTC offsets in and out of daylight saving time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rnncli.data.date_forms import EPOCH, Moment
 if TYPE_CHECKING:
     from rnncli.data.steps import Ints
 
-SAMPLES = 200  # dates by which zones are told apart, besides those next to a change
+SAMPLES = 200  # sample of dates used to tell zones apart, in addition to those next to a change
 
 
 @dataclass(frozen=True)
 class Zone:
-    """Where the clocks of a column stand. values: (T,) its dates; offsets: (T,) of their clocks before UTC, in
-    microseconds. instants: the values count time as it passes (hourly data has an hour more in autumn), else what the
-    clock shows (daily data is at midnight all year). names: zones with just these offsets."""
+    """A column's time zone. values: (T,) its dates; offsets: (T,) UTC offsets in microseconds. instants: whether values
+    are absolute time (hourly data has an extra hour in autumn), else local time (daily data is at midnight all year).
+    names: zones with exactly these offsets."""
 
     values: Ints
     offsets: Ints
@@ -29,7 +29,7 @@ class Zone:
     names: tuple[str, ...]
 
     def moment(self, value: int) -> Moment:
-        """What a clock shows there at a value, and its offset: the file's, after it that of most zones in `names`."""
+        """Local time at a value, and its UTC offset: the file's; beyond the file, that of most zones in `names`."""
         offset = self._offset(value)
         return Moment(value + offset if self.instants else value, offset)
 
@@ -47,7 +47,8 @@ class Zone:
 
 
 def zone_of(clocks: Ints, offsets: Ints, values: Ints) -> Zone:
-    """clocks, offsets: (T,) int64, of the cells. values: the dates: these clocks, or the instants clocks - offsets."""
+    """clocks, offsets: (T,) int64, local times and UTC offsets of the cells. values: the dates: local times, or
+    instants (clocks - offsets)."""
     import numpy as np
 
     changes = np.flatnonzero(np.diff(offsets))
@@ -67,12 +68,12 @@ def _zone(name: str) -> ZoneInfo:
 
 @cache
 def _known() -> tuple[str, ...]:
-    """The names of all zones; none where the system has no list of them (Windows without the package tzdata)."""
+    """The names of all zones; empty if the system has no list (Windows without the package tzdata)."""
     return tuple(sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")))
 
 
 def _offset(name: str, moment: datetime, instant: bool) -> int:
-    """In microseconds. moment: without a zone, UTC for an instant, else what the clock shows."""
+    """In microseconds. moment: without a zone: UTC for an instant, else local time."""
     zone = _zone(name)
     local = moment.replace(tzinfo=UTC).astimezone(zone) if instant else moment.replace(tzinfo=zone)
     return (local.utcoffset() or timedelta()) // timedelta(microseconds=1)

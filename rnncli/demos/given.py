@@ -141,7 +141,7 @@ class _File:
         value = node.content
         if isinstance(value, Setting) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
-        wanted = {str: tr("a name"), bool: tr("true or false"), int: tr("a whole number")}[kind]
+        wanted = {str: tr("a name"), bool: tr("true or false"), int: tr("an integer")}[kind]
         raise DataError(tr("{value} is not {wanted}", value=node.text()[:40], wanted=wanted), where=where)
 
     def numbers(self, node: Node, key: str, depth: int = 0) -> Numbers:

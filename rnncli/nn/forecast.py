@@ -14,7 +14,7 @@ from rnncli.nn.heads import DirectHorizon
 from rnncli.nn.model import Outputs
 from rnncli.nn.recurrent import Core, run
 
-SMALLEST_SPREAD = 0.1  # of a window, in standard deviations of the training part: a flat window is not blown up
+SMALLEST_SPREAD = 0.1  # of a window, in standard deviations of the training split: a flat window is not blown up
 SMALLEST_RATIO = 0.01  # of a window's mean and its series': a window of zeros is not either
 
 
@@ -23,9 +23,9 @@ class Relative(nn.Module):
 
     to: `none`; `last`, minus the window's last value (NLinear: Zeng et al. 2022, arXiv:2205.13504, section 4.2);
     `window`, minus its mean and by its standard deviation (reversible instance normalisation: Kim et al. 2022, RevIN,
-    without its learned scale); `ratio`, minus its mean and by that mean's ratio to the training part's, so that a
+    without its learned scale); `ratio`, minus its mean and by that mean's ratio to the training split's, so that a
     series twice as high is the same one (DeepAR's scaling: Salinas et al. 2020, arXiv:1704.04110, section 3.3). A
-    series that drifts away from its training part then still looks like it.
+    series that drifts away from its training split then still looks like it.
     """
 
     def __init__(self, to: str, num_targets: int) -> None:

@@ -133,7 +133,7 @@ class ConvSubsampling(nn.Module):
     """Features (T, B, F) -> (T', B, channels): standardized, then convolutions over five steps with ReLU, each but a
     lone first one taking every second step, so that T' = ceil(T / factor).
 
-    mean, std: (F,), fitted on the training part, kept as buffers. Steps after a row's end are set to 0 before every
+    mean, std: (F,), fitted on the training split, kept as buffers. Steps after a row's end are set to 0 before every
     convolution, so a row gives the same alone and in a batch of longer rows.
     """
 
@@ -172,7 +172,7 @@ class ConvFrames(nn.Module):
     frames at once. It knows nothing of time.
 
     channels: of its convolutions (3x3, ReLU), each followed by a maximum over 2x2 points. mean, std: (C,), fitted on
-    the training part, kept as buffers.
+    the training split, kept as buffers.
     """
 
     def __init__(

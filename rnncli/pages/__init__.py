@@ -34,7 +34,7 @@ def web_page(
 ) -> WebPage:
     """A page of one target, or the comparison of several.
 
-    samples: how many of the held-out part the viewer has, of each target. view_names: views of `inspect` that are
+    samples: how many of the held-out split the viewer has, of each target. view_names: views of `inspect` that are
     shown too. say: told what is being made, for who waits. Raises UsageError where a view cannot show a target.
     """
     _name_apart(targets)

@@ -22,7 +22,7 @@ NUMBERS = 500_000  # of all recordings of a page: 2.5 MiB of it
 
 
 def record(target: Target, samples: int, of: int = 1) -> list[Recording]:
-    """The first samples of the held-out part, fewer where there are fewer. of: how many targets share the page."""
+    """The first samples of the held-out split, fewer where there are fewer. of: how many targets share the page."""
     found: list[Recording] = []
     for k in range(samples if target.data is not None else 0):
         try:

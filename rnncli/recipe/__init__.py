@@ -1,4 +1,4 @@
-"""Recipes: YAML and overrides -> Document -> a task's Config, with every fault at once. No torch, no data.
+"""Recipes: YAML and overrides -> Document -> a task's Config, reporting all errors at once. No torch, no data.
 
 document = read_document("hello", sets=["train.lr=0.05"])
 config = validate(document, config_class(task_name(document, task_names())))

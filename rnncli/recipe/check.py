@@ -1,6 +1,6 @@
-"""Document + a task's Config -> that Config, or every fault at once, in file order and in our words.
+"""Document + a task's Config -> that Config, or all errors at once, in file order and in our words.
 
-Pydantic finds what is wrong; what is said about it is made here from the annotations and from the document's marks.
+Pydantic detects errors; the messages are built here from the annotations and the document's marks.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from rnncli.recipe.options import with_options
 from rnncli.recipe.parse import Node
 from rnncli.recipe.sections import RecipeConfig
 
-MOST_FAULTS = 50  # shown of one recipe
-_MOST_DETAILS = 1000  # of pydantic's that are looked at in one try
+MOST_FAULTS = 50  # shown per recipe
+_MOST_DETAILS = 1000  # of pydantic's errors examined in one pass
 
 AnyConfig = TypeVar("AnyConfig", bound=RecipeConfig)
 
 
 def task_name(document: Document, known: Iterable[str]) -> str:
-    """The recipe's task. Raises RecipeError: missing, or none of the known ones."""
+    """The recipe's task. Raises RecipeError: missing or unknown."""
     known = list(known)
     node = document.node("task")
     todo = tr("one of {names}", names=", ".join(known))
@@ -53,21 +53,21 @@ def task_name(document: Document, known: Iterable[str]) -> str:
     if name in known:
         return str(name)
     near = names.nearest(str(name), known)
-    what = tr("no task is called {name!r}", name=name)
+    what = tr("no task named {name!r}", name=name)
     todo = tr("did you mean {name}?", name=near) if near else todo
     raise _refusal(document, [*document.faults, Fault(document.mark("task"), "task", what, todo)])
 
 
 def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
-    """The recipe as the task's Config. Raises RecipeError with every fault, in the order of the file."""
+    """The recipe as the task's Config. Raises RecipeError with all errors, in file order."""
     config = config_of(document, config)
     values = fitted(document, config, _absolute)
     if values.get("format") == 1:
         as_meant_in_format_1(values, config)
     faults = list(document.faults)
     faulty: set[str] = {fault.key for fault in faults}
-    # Checks between fields run only where the fields themselves are right. So what is wrong is taken out and the rest
-    # is tried again; a clash that names a key which was taken out is no news.
+    # Checks between fields run only if the fields themselves are valid. So invalid keys are removed and validation is
+    # repeated; a clash that names a removed key is ignored.
     while True:
         try:
             made = config.model_validate(values)
@@ -86,13 +86,13 @@ def validate(document: Document, config: type[AnyConfig]) -> AnyConfig:
 def _refusal(document: Document, faults: list[Fault]) -> RecipeError:
     def place(fault: Fault) -> tuple[int, int]:
         name, _, line = fault.where.rpartition(":")
-        return (0, int(line)) if name and line.isdigit() else (1, 0)  # what was typed comes last
+        return (0, int(line)) if name and line.isdigit() else (1, 0)  # the command line comes last
 
     unique = list(dict.fromkeys(sorted(faults, key=place)))
     n = len(unique)
     if n > MOST_FAULTS:
         unique = [*unique[:MOST_FAULTS], Fault("", "", tr(" and {n} more", n=n - MOST_FAULTS).strip())]
-    what = trn("{n} fault in the recipe", "{n} faults in the recipe", n=n)
+    what = trn("{n} error in the recipe", "{n} errors in the recipe", n=n)
     return RecipeError(what, unique, where=document.name)
 
 
@@ -106,14 +106,14 @@ def _take_out(values: object, key: str) -> bool:
     return True
 
 
-# --- the values, fitted to the types of their fields ---
+# --- the values, converted to the types of their fields ---
 
 
 Place = Callable[[str, str], str]  # (path as written, folder it is relative to) -> path
 
 
 def config_of(document: Document, config: type[AnyConfig]) -> type[AnyConfig]:
-    """The task's Config, with the options of the cell that the document names."""
+    """The task's Config, extended by the options of the document's cell."""
     node = document.node("model.cell")
     model = section_of(hint_of(config.model_fields["model"]))
     cell = model.model_fields["cell"].default if node is None and model is not None else None
@@ -121,13 +121,13 @@ def config_of(document: Document, config: type[AnyConfig]) -> type[AnyConfig]:
 
 
 def fitted(document: Document, config: type[RecipeConfig], place: Place) -> dict[str, object]:
-    """The document's values in the types of their fields, unchecked; `place` rewrites each path."""
+    """The document's values converted to their fields' types, unchecked; `place` rewrites each path."""
     values = _fit(document.root, config_of(document, config), place)
     return values if isinstance(values, dict) else {}
 
 
 def _fit(node: Node, hint: object, place: Place) -> object:
-    """Text fields get what was written, lists become tuples where a tuple is wanted."""
+    """Text fields get the text as written; lists become tuples if a tuple is expected."""
     hint, marks = peel(hint)
     if is_union(hint):
         if node.content is None and type(None) in get_args(hint):
@@ -135,7 +135,7 @@ def _fit(node: Node, hint: object, place: Place) -> object:
         arm = arm_of(node, hint)
         numbers = any(peel(other)[0] in (int, float, bool) for other in get_args(hint))
         if numbers and is_text(peel(arm)[0]) and isinstance(node.content, str):
-            return node.content  # where a number may stand too, quotes mean text: column '0', not column 0
+            return node.content  # where numbers are allowed, too, quotes mean text: column '0', not column 0
         return _fit(node, arm, place)
     if is_text(hint) and (node.raw is not None or isinstance(node.content, str)):
         text = node.raw if node.raw is not None else str(node.content)
@@ -158,13 +158,13 @@ def _absolute(path: str, folder: str) -> str:
     return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
 
 
-# --- what is wrong, in our words ---
+# --- errors, in our words ---
 
 
 def _faults(
     document: Document, config: type[RecipeConfig], error: ValidationError, faulty: set[str]
 ) -> tuple[list[Fault], set[str]]:
-    """The new faults in `error`, and the keys to take out before the next try."""
+    """The new errors in `error`, and the keys to remove before the next pass."""
     found: dict[str, list[tuple[ErrorDetails, Node | None, object]]] = {}
     for detail in error.errors(include_url=False)[:_MOST_DETAILS]:
         key, node, hint = _follow(document.root, config, detail)
@@ -180,7 +180,7 @@ def _faults(
                 if not any(bad == name or bad.startswith(f"{name}.") for bad in faulty for name in keys):
                     faults.append(Fault(document.mark(keys[0]), keys[0], clash.what, clash.todo))
             continue
-        # Every arm of a union reports; where one arm got further inside, only what it says there counts.
+        # Every arm of a union reports errors; if one arm got deeper into the value, only its errors count.
         deeper = any(other.startswith((f"{key}.", f"{key}[")) for other in found)
         if deeper and detail["type"] not in ("missing", "extra_forbidden"):
             continue
@@ -192,7 +192,7 @@ def _faults(
 
 
 def _follow(root: Node, config: type[RecipeConfig], detail: ErrorDetails) -> tuple[str, Node | None, object]:
-    """(dotted key, node, type) of pydantic's location, which also holds the names of union arms: these are no keys."""
+    """(dotted key, node, type) of pydantic's location, which also contains names of union arms, which are not keys."""
     key = ""
     node: Node | None = root
     hint: object = config
@@ -225,7 +225,7 @@ def _words(
     if detail["type"] in ("value_error", "assertion_error"):
         return str(detail["ctx"]["error"]), ""
     if detail["type"] == "format":
-        return str(detail["ctx"]["text"]), tr("a newer rnncli may read this recipe")
+        return str(detail["ctx"]["text"]), tr("a newer rnncli may be able to read this recipe")
     text = tr("nothing") if node is None or node.content is None else _short(node)
     choices = choices_of(hint)
     near = names.nearest(text, choices) if choices else ""
@@ -245,7 +245,7 @@ def _description(config: type[RecipeConfig], key: str) -> str:
     *parents, last = key.split(".")
     for part in parents:
         section = peel(inside(section, part))[0]
-    # A task that narrows `data:` to its own section need not describe it again.
+    # A task that narrows `data:` to its own section does not have to describe it again.
     for kind in (section_of(section), RecipeConfig):
         if kind is not None and last in kind.model_fields and kind.model_fields[last].description:
             return str(kind.model_fields[last].description)
@@ -253,7 +253,7 @@ def _description(config: type[RecipeConfig], key: str) -> str:
 
 
 def _nearest_key(config: type[RecipeConfig], key: str) -> str:
-    """What to do about an unknown key: a habit from torch, the same key elsewhere, the nearest, or all there are."""
+    """The hint for an unknown key: a torch name, the same key elsewhere, the nearest key, or all valid keys."""
     if key in names.TORCH_HABITS:
         return tr(names.TORCH_HABITS[key])
     section, _, name = key.rpartition(".")
@@ -268,4 +268,4 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
     near = names.nearest(name, beside)
     if near:
         return tr("did you mean {name}?", name=near)
-    return tr("there are {names}", names=", ".join(beside)) if beside else ""
+    return tr("valid keys: {names}", names=", ".join(beside)) if beside else ""

@@ -1,4 +1,4 @@
-"""A recipe as it was written, with what was said on the command line laid over it: every value with its place."""
+"""A recipe as written, overlaid with settings from the command line; every value knows its location."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Sets = Sequence[str] | Mapping[str, object]  # over a recipe: `a.b=value` texts,
 
 @dataclass(frozen=True)
 class Document:
-    """name: the file as marks show it. root: the tree. faults: found while reading, kept for `validate` to report with
-    its own. note: something a person should know (a local file of the packaged recipe's name). text: as in the file.
-    typed: the keys that the command line set.
+    """name: the file name shown in marks. root: the tree. faults: errors found while reading, reported by `validate`
+    together with its own. note: a remark for the user (a local file with the packaged recipe's name). text: the file's
+    text. typed: the keys set on the command line.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Document:
         return node
 
     def mark(self, key: str) -> str:
-        """`hello.yaml:12`, `--set` or `--lr`: where the key stands, or the nearest thing around it that does."""
+        """`hello.yaml:12`, `--set` or `--lr`: the key's location, or that of the nearest enclosing node."""
         parts = key.split(".")
         for length in range(len(parts), 0, -1):
             node = self.node(".".join(parts[:length]))
@@ -56,12 +56,12 @@ class Document:
         return self.name
 
     def origin(self, key: str) -> str:
-        """Where the value comes from: a mark, or `default`."""
+        """The value's origin: a mark, or `default`."""
         return self.mark(key) if self.node(key) is not None else "default"
 
 
 def read_document(target: str, sets: Sets = (), flags: Mapping[str, tuple[str, object]] | None = None) -> Document:
-    """The recipe `target` (a packaged name, or a path) with `--set` texts and flags laid over it.
+    """The recipe `target` (a packaged name, or a path) overlaid with `--set` texts and flags.
 
     sets: `a.b=value` texts, or dotted key -> value. flags: dotted key -> (the flag as typed, its value), such as
     `train.lr: ("--lr", "0.1")`.
@@ -89,8 +89,8 @@ def document_of(
     sets: Sets = (),
     flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Document:
-    """A Document of plain values, for recipes that are made in Python. name: what stands in its faults. sets, flags:
-    as for read_document."""
+    """A Document of plain values, for recipes created in Python. name: shown in error messages. sets, flags: as for
+    read_document."""
     root, _ = parse(dump(dict(values)), name, os.getcwd(), lines=False)
     document = Document(name, root)
     _lay_over(document, sets, flags or {})
@@ -112,12 +112,14 @@ def _lay_over(document: Document, sets: Sets, flags: Mapping[str, tuple[str, obj
         key = key.strip()
         if not equals or not key or not all(key.split(".")):
             raise UsageError(
-                tr("--set takes KEY=VALUE, got {text!r}", text=text), todo=tr("such as --set model.hidden_size=64")
+                tr("--set takes KEY=VALUE, got {text!r}", text=text), todo=tr("for example --set model.hidden_size=64")
             )
         typed[key] = ("--set", written)
     for key, (flag, value) in flags.items():
         if key in typed and typed[key][1] != str(value):
-            raise UsageError(tr("{flag} and --set {key} are both given", flag=flag, key=key), todo=tr("leave one out"))
+            raise UsageError(
+                tr("{flag} and --set {key} are both given", flag=flag, key=key), todo=tr("omit one of them")
+            )
         typed[key] = (flag, value)
     for key, (where, value) in typed.items():
         _put(document, key, where, value)
@@ -126,7 +128,7 @@ def _lay_over(document: Document, sets: Sets, flags: Mapping[str, tuple[str, obj
 
 
 def _other_source(document: Document, typed: Mapping[str, str]) -> None:
-    """Data named on the command line takes the place of what the recipe names, and of how that is split."""
+    """Data given on the command line replaces the recipe's data and its split."""
     data = document.node("data")
     chosen = next((key for key in ("data.path", "data.train", "data.pairs") if key in typed), "")
     if not chosen or data is None or not isinstance(data.content, dict):
@@ -145,12 +147,12 @@ def _put(document: Document, key: str, where: str, value: object) -> None:
     for depth, part in enumerate(parents):
         assert isinstance(node.content, dict)
         child = node.content.get(part, Node({}, where))
-        # Copied, for an alias may stand for the same node elsewhere.
+        # Copied, because an alias may refer to the same node elsewhere.
         child = replace(child, content={} if child.content is None else copy(child.content))
         node.content[part] = child
         if not isinstance(child.content, dict):
             above = ".".join(parents[: depth + 1])
-            what = tr("{key} is one value here, {value}, without keys of its own", key=above, value=child.text())
+            what = tr("{key} is a single value here, {value}, not a section", key=above, value=child.text())
             document.faults.append(Fault(where, key, what, tr("set {key} as a whole", key=above)))
             return
         node = child
@@ -159,7 +161,7 @@ def _put(document: Document, key: str, where: str, value: object) -> None:
 
 
 def _typed(where: str, value: object) -> Node:
-    """A node of what was typed: read as YAML, and kept verbatim for the fields that hold text."""
+    """A node from the command line: parsed as YAML, and kept verbatim for text fields."""
     folder = os.getcwd()
     if isinstance(value, Verbatim):
         node, _ = parse(flow_text(value), where, folder, lines=False)

@@ -1,4 +1,4 @@
-"""Change single values in the text of a recipe, and leave every comment where it is."""
+"""Edits single values in the text of a recipe, keeping comments in place."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SCHEMA_FILE = "recipe.schema.json"  # in the folder for caches
 _SCHEMA = re.compile(r"#\s+(yaml-language-server\s*:|\$schema\s*[:=])")
 _OWN_SCHEMA = re.compile(rf"{re.escape(MODELINE)}\S*/{re.escape(SCHEMA_FILE)}\s*$")
 COLUMN = 30  # where the packaged recipes' comments begin
-_PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # what ends a paragraph of the comment on top
-_OWN_LINE = re.compile(r" {0,8}#")  # a comment that does not go on from a value above
+_PARAGRAPH = re.compile(r"#\s*$|# [A-Z][a-z ]*:")  # end of a paragraph of the header comment
+_OWN_LINE = re.compile(r" {0,8}#")  # a comment that does not continue one above
 
 
 def edited(text: str, changes: Mapping[str, object]) -> str:
-    """The text with these dotted keys set, in turn. Raises UsageError where one cannot be set in place."""
+    """The text with these dotted keys set in turn. Raises UsageError if one cannot be set in place."""
     for key, value in changes.items():
         values = parse(text, "", lines=False)[0].value()
         wanted = _with(values, key, value)
@@ -45,9 +45,9 @@ def edited(text: str, changes: Mapping[str, object]) -> str:
 
 
 def commented(text: str, key: str, comment: str) -> str:
-    """The text with this comment behind the value of a dotted key, in place of the comment there.
+    """The text with this comment after the value of a dotted key, replacing the existing one.
 
-    Nothing changes where the value has no line of its own to be commented on ({a: 1, b: 2}).
+    Unchanged if the value does not have a line of its own ({a: 1, b: 2}).
     """
     node = parse(text, "", lines=False)[0]
     for depth, part in enumerate(key.split(".")):
@@ -63,7 +63,7 @@ def commented(text: str, key: str, comment: str) -> str:
 
 
 def for_file(text: str, name: str, file: str) -> str:
-    """Line 1 of the recipe `name`, packaged or a copy, is the command that runs it; let it run `file` instead."""
+    """Line 1 of the recipe `name`, packaged or a copy, is the command that runs it; change it to run `file`."""
     first, newline, rest = text.partition("\n")
     file = shlex.quote(symbols.fit(file))
     command = re.compile(rf"(rnncli \w+ ){re.escape(name)}(\.ya?ml)?(?=\s|$)")
@@ -71,8 +71,8 @@ def for_file(text: str, name: str, file: str) -> str:
 
 
 def with_schema(text: str, uri: str) -> str:
-    """The text with the comment by which YAML language servers find its JSON Schema, behind the command in line 1. A
-    comment that names another schema than a copy's stays."""
+    """The text with the comment that points YAML language servers to the JSON Schema, after the command in line 1. An
+    existing comment that names another schema is kept."""
     lines = [line for line in text.splitlines(keepends=True) if not _OWN_SCHEMA.match(line)]
     if not any(_SCHEMA.match(line) for line in lines):
         first = 1 if lines and lines[0].startswith("#") else 0
@@ -81,7 +81,7 @@ def with_schema(text: str, uri: str) -> str:
 
 
 def without_result(text: str) -> str:
-    """The comment on top without its `Result:`, which is not the result of a copy that is yet to be trained."""
+    """The header comment without its `Result:`, which does not apply to an untrained copy."""
     lines = text.splitlines(keepends=True)
     kept: list[str] = []
     within = False
@@ -90,7 +90,7 @@ def without_result(text: str) -> str:
             return "".join(kept + lines[i:])
         if line.startswith("# Result"):
             within = True
-            _, _, rest = line.partition(".  ")  # two blanks: what stands behind it on its line
+            _, _, rest = line.partition(".  ")  # two blanks separate it from the rest of its line
             if rest:
                 kept.append(f"# {rest}")
         elif within and _PARAGRAPH.match(line):
@@ -101,12 +101,12 @@ def without_result(text: str) -> str:
 
 
 def without_story(text: str, name: str) -> str:
-    """The recipe `name` for other data: of the comment on top only the command, without its --data; of the comments on
-    lines of their own none. Those behind a value say what the key means, and stay with the lines they go on in."""
+    """The recipe `name` for other data: keeps only the command (without --data) of the header comment, and drops
+    comments on their own lines. Comments after a value explain the key and are kept with their continuation lines."""
     first, newline, rest = text.partition("\n")
     head = re.sub(r" --data \S+", "", first) + newline
     if first.startswith("#"):
-        head += "# " + tr("Copied from {name}; what that one is about: rnncli recipes show {name}", name=name) + newline
+        head += "# " + tr("Copied from {name}; for its description: rnncli recipes show {name}", name=name) + newline
     lines = rest.splitlines(keepends=True)
     kept = [line for line in lines if not _OWN_LINE.match(line)]
     return head + "".join(kept)
@@ -119,11 +119,11 @@ def copied(
     comments: Mapping[str, str] | None = None,
     schema: str = "",
 ) -> str:
-    """The recipe's own text for a new place, `file`: what was typed over it is written in, and comments stay but for
-    those of the dotted keys in `comments`. schema: the URI of the JSON Schema that editors check it by.
+    """The recipe's text for a new location, `file`: command-line settings are written in, and comments are kept except
+    those replaced by `comments` (dotted key -> comment). schema: URI of the JSON Schema for editors.
 
-    A relative path is rewritten to mean the same file from there, line 1 runs `file`, and the result is not copied; nor
-    is what the comment says of other data where `document` has been given its own.
+    Relative paths are rewritten to the new location, line 1 runs `file`, and the result is not copied; nor are comments
+    about the original data if `document` has been given other data.
     """
 
     def moved(path: str, folder: str) -> str:
@@ -150,7 +150,7 @@ def copied(
 
 
 def _at(values: object, key: str) -> object:
-    """None for a section that null leaves out."""
+    """None for a section omitted with null."""
     *parents, last = key.split(".")
     for part in parents:
         values = json_object(values)[part]
@@ -171,7 +171,7 @@ def _set(text: str, key: str, value: object) -> str:
     for depth, part in enumerate(parts):
         if not isinstance(node.content, dict):
             return _replace(text, node, _with({}, ".".join(parts[depth:]), value))
-        if node.flow and depth:  # {a: 1, b: 2}: written anew as a whole
+        if node.flow and depth:  # {a: 1, b: 2}: rewritten as a whole
             return _replace(text, node, _with(node.value(), ".".join(parts[depth:]), value))
         child = node.content.get(part)
         if child is None:
@@ -186,7 +186,7 @@ def _replace(text: str, node: Node, value: object) -> str:
     if not old:  # `key:` with nothing after it
         new = f" {new}"
     comment = re.match(r" +(?=#)", after)
-    if comment and "\n" not in old:  # the comment stays in its column where there is room
+    if comment and "\n" not in old:  # the comment stays in its column if there is room
         after = " " * max(2, len(comment[0]) - (len(new) - len(old))) + after[comment.end() :]
     return before + new + after
 
@@ -200,13 +200,13 @@ def _insert(text: str, section: Node, part: str, below: list[str], value: object
     last = text.find("\n", children[-1].end - 1)
     at = len(text) if last < 0 else last
     indent = "" if depth == 0 else _indent(text, children[0])
-    while follows := re.match(rf"\n{indent} +#[^\n]*", text[at:]):  # comments that go on from the line above
+    while follows := re.match(rf"\n{indent} +#[^\n]*", text[at:]):  # comments that continue the line above
         at += follows.end()
     return f"{text[:at]}\n{indent}{flow_text(part)}: {flow_text(value)}{text[at:]}"
 
 
 def _indent(text: str, child: Node) -> str:
-    """White space before the key of `child`, the first value of a block section."""
+    """Indentation of the key of `child`, the first value of a block section."""
     above = text[: child.start].splitlines() or [""]
     line = next(line for line in reversed(above) if line.strip() and not line.strip().startswith(("#", "-")))
     return line[: len(line) - len(line.lstrip())]

@@ -1,15 +1,15 @@
-"""What recipes of an older format mean."""
+"""Compatibility with older recipe formats."""
 
 from __future__ import annotations
 
 from rnncli.recipe.sections import RecipeConfig, Section
 
-WORDS_OF_1 = "words-0.1"  # they cut prepared signs (<unk>) and words at joiners
-TOKEN_KEYS = ("tokens", "source_tokens", "target_tokens")  # of `data:`, where words may stand
+WORDS_OF_1 = "words-0.1"  # they split placeholders (<unk>) and words at joiners
+TOKEN_KEYS = ("tokens", "source_tokens", "target_tokens")  # of `data:`, which may be `words`
 
 
 def as_meant_in_format_1(values: dict[str, object], config: type[RecipeConfig]) -> None:
-    """What a recipe of format 1 leaves out, or calls words, is what it was in 0.1."""
+    """In a recipe of format 1, defaults and `words` keep their meaning of 0.1."""
     words_of_format_1(values, config)
     train = values.get("train")
     if values.get("task") == "translation" and isinstance(train, dict):
@@ -17,7 +17,7 @@ def as_meant_in_format_1(values: dict[str, object], config: type[RecipeConfig]) 
 
 
 def words_of_format_1(values: dict[str, object], config: type[RecipeConfig]) -> None:
-    """Where a recipe of format 1 has words, given or by default, they are those of 0.1."""
+    """In a recipe of format 1, `words`, given or by default, means those of 0.1."""
     data, section = values.get("data"), config.model_fields["data"].annotation
     if not isinstance(data, dict) or not isinstance(section, type) or not issubclass(section, Section):
         return

@@ -1,4 +1,4 @@
-"""The types of a recipe's fields: what is inside them, which keys they make, and what they take, in words."""
+"""The types of a recipe's fields: what they contain, the keys they define, and descriptions of valid values."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def peel(hint: object) -> tuple[object, tuple[object, ...]]:
 
 
 def hint_of(field: FieldInfo) -> object:
-    """The whole type of a field, what stands beside it included."""
+    """The full type of a field, including Annotated metadata."""
     hint: object = field.annotation
     return Annotated[hint, *field.metadata] if field.metadata else hint
 
 
 def inside(hint: object, part: str | int) -> object:
-    """The type of what stands at a key or place inside a value of type `hint`; `object` where it has none."""
+    """The type of the value at a key or index inside a value of type `hint`; `object` if there is none."""
     if isinstance(hint, type) and issubclass(hint, Section):
         return hint_of(hint.model_fields[part]) if part in hint.model_fields else object
     arguments = get_args(hint)
@@ -45,7 +45,7 @@ def inside(hint: object, part: str | int) -> object:
 
 
 def arm_of(node: Node, union: object) -> object:
-    """The arm of a union that the value's own shape asks for."""
+    """The arm of a union that matches the value's shape."""
     arms = [arm for arm in get_args(union) if arm is not type(None)]
     if isinstance(node.content, dict):
         mappings = [arm for arm in arms if section_of(arm) is not None or get_origin(peel(arm)[0]) is dict]
@@ -73,7 +73,7 @@ def is_union(hint: object) -> bool:
 
 
 def section_of(hint: object) -> type[Section] | None:
-    """The section that this type is, if it is one."""
+    """The section class, if this type is one."""
     hint = peel(hint)[0]
     return hint if isinstance(hint, type) and issubclass(hint, Section) else None
 
@@ -89,7 +89,7 @@ def is_path(marks: Iterable[object]) -> bool:
 
 
 def known_keys(config: type[RecipeConfig]) -> list[str]:
-    """Every dotted key that a recipe of this task can hold, sections' own names included."""
+    """Every dotted key of this task's recipes, including section names."""
     return [key for key, _ in known_fields(config)]
 
 
@@ -109,7 +109,7 @@ def known_fields(config: type[RecipeConfig]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def choices_of(hint: object) -> list[str]:
-    """The words that a value of this type can be; none where it can be any."""
+    """The valid words for a value of this type; empty if any value is allowed."""
     hint, marks = peel(hint)
     for mark in marks:
         if isinstance(mark, OneOf | CellOption):
@@ -120,7 +120,7 @@ def choices_of(hint: object) -> list[str]:
 
 
 def describe(hint: object) -> str:
-    """What a field takes, in words: `a whole number >= 1`, `one of rnn, lstm, gru, feedforward`."""
+    """Describes what a field accepts: `an integer >= 1`, `one of rnn, lstm, gru, feedforward`."""
     hint, marks = peel(hint)
     for mark in marks:
         if isinstance(mark, Expected):
@@ -143,7 +143,7 @@ def describe(hint: object) -> str:
     if (section := section_of(hint)) is not None:
         return tr("a section with {names}", names=", ".join(section.model_fields))
     words: dict[object, str] = {
-        int: tr("a whole number"),
+        int: tr("an integer"),
         float: tr("a number"),
         bool: tr("true or false"),
         str: tr("text"),

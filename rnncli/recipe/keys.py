@@ -1,4 +1,4 @@
-"""The dotted keys that can be set in a recipe of a task, and what they take: for whoever offers them."""
+"""The dotted keys that can be set in a task's recipe, and their valid values: for completion and reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rnncli.recipe.sections import RecipeConfig
 
 @dataclass(frozen=True)
 class Key:
-    """name: dotted. about: one line. choices: the words it can be, none where any will do. is_path: of a file."""
+    """name: dotted. about: one line. choices: valid words, empty if any value is allowed. is_path: whether it is a file
+    path."""
 
     name: str
     about: str

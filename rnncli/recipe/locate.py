@@ -1,4 +1,4 @@
-"""Where recipes are: the packaged ones by bare name, any other by path."""
+"""Finds recipes: packaged ones by bare name, others by path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ MAX_BYTES = 1_000_000  # of a recipe
 
 
 def recipe_folder() -> Path:
-    """The packaged recipes: inside the installed package, or beside our own pyproject.toml in an editable install."""
+    """The folder of packaged recipes: inside the installed package, or next to our pyproject.toml in an editable
+    install."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "recipes"
     if inside.is_dir():
@@ -24,7 +25,7 @@ def recipe_folder() -> Path:
     if (beside / "pyproject.toml").is_file() and (beside / "recipes").is_dir():
         return beside / "recipes"
     raise UsageError(
-        tr("the packaged recipes are missing from this installation"), where=str(package), todo=tr("install it again")
+        tr("the packaged recipes are missing from this installation"), where=str(package), todo=tr("reinstall rnncli")
     )
 
 
@@ -34,20 +35,20 @@ def packaged_recipes() -> list[str]:
 
 
 def data_wanted(name: str) -> str:
-    """What a packaged recipe reads of a person's own, as its opening comment says it: `my.txt`, `FOLDER_OR_CSV`; ""
-    where its data is made."""
+    """The user data that a packaged recipe reads, from its header comment: `my.txt`, `FOLDER_OR_CSV`; "" if its data is
+    generated."""
     opening = recipe_text(recipe_folder() / f"{name}.yaml").partition("\n\n")[0]
     found = re.search(r"--data (\S+)", opening)
     return found[1] if found else ""
 
 
 def is_path(target: str) -> bool:
-    """Whether it is meant as a path: a name without `/` and `.yaml` is always the packaged recipe."""
+    """Whether the target is a path: a name without `/` and `.yaml` is always a packaged recipe."""
     return "/" in target or os.sep in target or target.endswith((".yaml", ".yml"))
 
 
 def find_recipe(target: str) -> tuple[Path, str]:
-    """The recipe's file, and a note to show ("" where there is nothing to say). Raises UsageError: unknown name."""
+    """The recipe's file, and a note to show or "". Raises UsageError: unknown name."""
     if is_path(target):
         return Path(target), ""
     known = packaged_recipes()
@@ -55,11 +56,11 @@ def find_recipe(target: str) -> tuple[Path, str]:
         local = next((name for name in (target, f"{target}.yaml") if os.path.exists(name)), "")
         note = tr("{name} is the packaged recipe; the file here is ./{file}", name=target, file=local) if local else ""
         return recipe_folder() / f"{target}.yaml", note
-    raise UsageError(tr("no packaged recipe is called {name!r}", name=target), todo=_meant(target, known))
+    raise UsageError(tr("no packaged recipe is named {name!r}", name=target), todo=_meant(target, known))
 
 
 def _meant(target: str, known: list[str]) -> str:
-    """What somebody wants who types this in place of a recipe: the recipes of a task, a cell, data, a name misspelt."""
+    """A hint for an unknown recipe name: recipes of a task, a cell, data, or the nearest name."""
     of_task = [name for name in known if recipe_task(name) == target]
     if of_task:
         return tr("{name} is a task; its recipes: {recipes}", name=target, recipes=", ".join(of_task))
@@ -71,7 +72,9 @@ def _meant(target: str, known: list[str]) -> str:
     if os.path.exists(target):
         name = shlex.quote(target)
         return tr(
-            "data of your own: rnncli recipes copy --data {name} says which recipe; a recipe here: ./{name}", name=name
+            "for your own data: rnncli recipes copy --data {name} finds a recipe; for a recipe in this folder: "
+            "./{name}",
+            name=name,
         )
     near = names.nearest(target, known, cutoff=0.75)
     return tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
@@ -84,18 +87,18 @@ def recipe_task(name: str) -> str:
 
 
 def recipe_text(path: Path) -> str:
-    """The file as it is. Raises DataError (cannot be read, not UTF-8) and RecipeError (larger than a recipe is)."""
+    """The file's text. Raises DataError (unreadable, not UTF-8) and RecipeError (too large)."""
     where = shown(path)
     try:
         if path.is_dir():
-            raise DataError(tr("is a folder; a recipe is a YAML file"), where=where)
+            raise DataError(tr("this is a folder; a recipe is a YAML file"), where=where)
         if path.exists() and not path.is_file():
-            raise DataError(tr("is not a regular file"), where=where)
+            raise DataError(tr("not a regular file"), where=where)
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        todo = tr("the packaged ones: rnncli recipes list")
-        raise DataError(tr("there is no such file"), where=where, todo=todo) from error
+        todo = tr("for packaged recipes see: rnncli recipes list")
+        raise DataError(tr("no such file"), where=where, todo=todo) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(tr("cannot be read: {why}", why=why), where=where) from error
@@ -110,7 +113,7 @@ def recipe_text(path: Path) -> str:
 
 
 def about(name: str) -> str:
-    """What a packaged recipe says of itself: the first sentence of the comment below its first line."""
+    """A packaged recipe's description: the first sentence of the comment below its first line."""
     lines = recipe_text(recipe_folder() / f"{name}.yaml").splitlines()[1:]
     words = []
     for line in lines:
@@ -124,7 +127,7 @@ def about(name: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """The path as messages show it: a packaged recipe by its file's name alone."""
+    """The path as shown in messages: only the file name for a packaged recipe."""
     return path.name if path.parent == recipe_folder_or_none() else str(path)
 
 

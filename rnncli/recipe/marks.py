@@ -1,4 +1,4 @@
-"""What stands next to a field's type in a section, and what a section finds wrong between fields."""
+"""Annotated metadata for section fields, and conflicts between fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnncli.records import Json
 
 @dataclass(frozen=True)
 class Clash:
-    """Values right by themselves and wrong together. keys: inside their section; the first is pointed at."""
+    """Values that are valid separately but conflict. keys: inside their section; the error points to the first."""
 
     keys: tuple[str, ...]
     what: str
@@ -22,20 +22,21 @@ class Clash:
 
 @dataclass(frozen=True)
 class Expected:
-    """Beside a type: how a fault says what was expected there."""
+    """Annotated metadata: how an error describes the expected value."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class IsPath:
-    """Beside `str`: a path, made absolute by `validate` (relative to the recipe, or to here when typed)."""
+    """Annotated metadata for `str`: a path, made absolute by `validate` (relative to the recipe, or to the current
+    folder if given on the command line)."""
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Beside `str`: one of these names, which are looked up when a value is checked. aliases: old name -> name;
-    misleading: those that are better not written any more."""
+    """Annotated metadata for `str`: one of these names, looked up when a value is checked. aliases: old name -> name;
+    misleading: discouraged old names."""
 
     known: Callable[[], Collection[str]]
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -54,7 +55,7 @@ class OneOf:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Json]:
-        """Aliases are accepted, and not proposed."""
+        """Aliases are accepted but not suggested."""
         known: dict[str, Json] = {"type": "string", "enum": list(self.choices())}
         others: dict[str, Json] = {"type": "string", "pattern": f"^({'|'.join(self.aliases)})$"}
         return {"anyOf": [known, others]} if self.aliases else known

@@ -28,7 +28,7 @@ def _fits(value: object, kind: type) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-KIND_WORDS = {float: "a number", int: "a whole number", bool: "true or false", list: "a list of numbers"}
+KIND_WORDS = {float: "a number", int: "an integer", bool: "true or false", list: "a list of numbers"}
 _KIND_SCHEMAS: dict[type, dict[str, Json]] = {
     float: {"type": "number"},
     int: {"type": "integer"},
@@ -38,7 +38,7 @@ _KIND_SCHEMAS: dict[type, dict[str, Json]] = {
 
 
 def named_schema(known: Mapping[str, tuple[str, Mapping[str, type]]], extra: tuple[str, ...] = ()) -> WithJsonSchema:
-    """Of `optimizer:` and `schedule:`, for editors: a name alone, or a mapping with that name and its arguments."""
+    """JSON Schema of `optimizer:` and `schedule:`: a name, or a mapping with the name and its arguments."""
     alone = [*extra, *(name for name in known if name not in names.SCHEDULE_NEEDS)]
     forms: list[Json] = [{"type": "string", "enum": list(alone)}]
     for name in (*extra, *known):
@@ -61,7 +61,8 @@ def named_clashes(
     elsewhere: Mapping[str, str],
     extra: tuple[str, ...] = (),
 ) -> Iterator[Clash]:
-    """Faults of `optimizer:` and `schedule:`. elsewhere: arguments that have a key of their own; extra: other names."""
+    """Errors in `optimizer:` and `schedule:`. elsewhere: arguments with a recipe key of their own; extra: other valid
+    names."""
     name, arguments = name_and_arguments(value)
     at = field if isinstance(value, str) else f"{field}.name"
     if name is None:
@@ -71,15 +72,19 @@ def named_clashes(
         todo = (
             tr("did you mean {name}?", name=near) if near else tr("one of {names}", names=", ".join((*extra, *known)))
         )
-        yield Clash((at,), tr("no {field} is called {name!r}", field=field, name=name), todo)
+        yield Clash((at,), tr("no {field} is named {name!r}", field=field, name=name), todo)
     elif name in known:
         types = known[name][1]
         for key, argument in arguments.items():
             if key in elsewhere:
-                yield Clash((f"{field}.{key}",), tr("this has a key of its own"), tr("write {key}", key=elsewhere[key]))
+                yield Clash((f"{field}.{key}",), tr("this has its own recipe key"), tr("use {key}", key=elsewhere[key]))
             elif key not in types:
                 near = names.nearest(key, types)
-                todo = tr("did you mean {name}?", name=near) if near else tr("it has {names}", names=", ".join(types))
+                todo = (
+                    tr("did you mean {name}?", name=near)
+                    if near
+                    else tr("its arguments: {names}", names=", ".join(types))
+                )
                 yield Clash((f"{field}.{key}",), tr("{name} has no argument {key!r}", name=name, key=key), todo)
             elif not _fits(argument, types[key]):
                 expected = tr(KIND_WORDS[types[key]])

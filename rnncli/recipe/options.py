@@ -1,4 +1,4 @@
-"""Options that a cell has for itself, as keys of `model:`: the Config of a task, with those of a cell added."""
+"""A cell's own options as keys of `model:`: extends a task's Config by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AnyConfig = TypeVar("AnyConfig", bound=RecipeConfig)
 
 @dataclass(frozen=True)
 class CellOption:
-    """Beside a type: what a cell's option takes."""
+    """Annotated metadata: what a cell's option accepts."""
 
     option: names.Option
 
@@ -34,7 +34,7 @@ class CellOption:
             raise PydanticCustomError("cell_option", "another kind") from None
 
     def json_schema(self) -> dict[str, Json]:
-        """For editors, without description."""
+        """JSON Schema, without description."""
         option = self.option
         if option.choices:
             return {"enum": [list(one) if isinstance(one, tuple) else one for one in option.choices]}
@@ -52,7 +52,7 @@ class CellOption:
 
 
 def with_options(config: type[AnyConfig], cell: str) -> type[AnyConfig]:
-    """The Config whose `model:` also has the options of this cell; itself, where it has them all already."""
+    """The Config whose `model:` also has this cell's options; unchanged if it already has them all."""
     options = names.CELLS[cell].options if cell in names.CELLS else {}
     section: object = config.model_fields["model"].annotation
     known = section.model_fields.keys() if isinstance(section, type) and issubclass(section, CoreSection) else ()

@@ -25,7 +25,7 @@ MAX_NODES = 100_000  # with every alias counted at its full size
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_SHOWN = 40  # values that a message shows of a list or mapping
+_SHOWN = 40  # values of a list or mapping shown in a message
 _LONGEST_NUMBER = 400  # Python refuses to read integers of more than 4300 digits
 
 # The fast parser of libyaml where PyYAML has it; both give the same events and marks.
@@ -36,10 +36,10 @@ Scalar = str | int | float | bool | None
 
 @dataclass
 class Node:
-    """A value with its place. where: `hello.yaml:12`, `--set`, `--lr`.
+    """A value with its location. where: `hello.yaml:12`, `--set`, `--lr`.
 
-    content: a scalar, a list of nodes, or a dict of nodes. raw: a scalar exactly as it was written without quotes, None
-    where it was quoted. start, end: the value's characters in the text. folder: what a path given here is relative to.
+    content: a scalar, a list of nodes, or a dict of nodes. raw: an unquoted scalar as written, None if quoted. start,
+    end: character range in the text. folder: base of relative paths.
     """
 
     content: Scalar | list[Node] | dict[str, Node]
@@ -52,7 +52,7 @@ class Node:
     size: int = field(default=1, repr=False)
 
     def value(self) -> Json:
-        """Plain Python: the scalar, or lists and dicts of such."""
+        """Plain Python: the scalar, or lists and dicts of them."""
         if isinstance(self.content, dict):
             return {key: child.value() for key, child in self.content.items()}
         if isinstance(self.content, list):
@@ -60,12 +60,12 @@ class Node:
         return self.content
 
     def text(self) -> str:
-        """The value as a message shows it."""
+        """The value as shown in a message."""
         return self.raw if self.raw is not None else flow_text(_first(self, _SHOWN)[0])
 
 
 def _first(node: Node, most: int) -> tuple[Json, int]:
-    """The value with at most so many values in it, and how many more it may have: a message shows no more."""
+    """The value truncated to a number of inner values, and the remaining budget: for messages."""
     if isinstance(node.content, dict):
         values = {}
         for key, child in node.content.items():
@@ -111,9 +111,9 @@ def parse(
     max_bytes: int = MAX_BYTES,
     max_nodes: int = MAX_NODES,
 ) -> tuple[Node, list[Fault]]:
-    """The tree of `text`, and the faults that do not stop the reading (duplicate keys, tags).
+    """The tree of `text`, and the non-fatal errors (duplicate keys, tags).
 
-    name stands in every mark, with the line unless lines is False. Raises RecipeError: not YAML, too large, too deep.
+    name is shown in every mark, with the line unless lines is False. Raises RecipeError: not YAML, too large, too deep.
     """
     return _Builder(text, name, folder, lines, max_bytes, max_nodes).build()
 
@@ -132,7 +132,7 @@ class _Builder:
             self.refuse(0, tr("this file is too large: at most {n} MB", n=self.max_bytes // 10**6))
         try:
             self.text.encode("utf-8")
-        except UnicodeEncodeError as error:  # a word of the command line that is no UTF-8
+        except UnicodeEncodeError as error:  # a command-line argument that is not UTF-8
             self.refuse(self.text[: error.start].count("\n"), tr("a control character that YAML does not allow"))
         try:
             self.events = iter(yaml.parse(self.text, Loader=_Loader))
@@ -168,7 +168,7 @@ class _Builder:
             if target is None:
                 self.refuse(line, tr("undefined alias *{name}", name=event.anchor), key)
             self.count(target.size, line)
-            # What is below is shared: `Document` copies what it lays values over.
+            # The subtree is shared: `Document` copies nodes before overlaying values.
             first, last = _span(event)
             return replace(target, where=self.place(line), start=first, end=last, flow=True)
         self.count(1, line)
@@ -177,8 +177,8 @@ class _Builder:
                 Fault(
                     self.place(line),
                     key,
-                    tr("a recipe has no tags such as {tag}", tag=_tag(event.tag)),
-                    tr("leave it out; put quotes around text"),
+                    tr("tags such as {tag} are not supported in recipes", tag=_tag(event.tag)),
+                    tr("remove it; put quotes around text"),
                 )
             )
         if event.anchor:
@@ -231,7 +231,7 @@ class _Builder:
 
     def collection(self, content: list[Node] | dict[str, Node], children: list[Node], start: Any, end: Any) -> Node:
         flow = bool(start.flow_style)
-        # A block's own end mark lies after the comments below it; its last value ends it.
+        # A block's end mark is after the comments below it; use the end of its last value.
         last = end.end_mark.index if flow or not children else children[-1].end
         size = 1 + sum(child.size for child in children)
         first = start.start_mark.index
@@ -247,23 +247,23 @@ def _tag(tag: str) -> str:
 
 
 def _syntax(text: str, error: yaml.MarkedYAMLError) -> str:
-    """What is wrong with the YAML, in the words of a recipe's author."""
+    """Describes a YAML error for a recipe's author."""
     problem = error.problem or ""
     mark = error.problem_mark or error.context_mark
     lines = text.splitlines()
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or "\\t" in problem:
         return tr("a tab; YAML indents with spaces")
-    if "nesting depth" in problem:  # libyaml reads on to the end of a bracket's line, and may be the first to see it
+    if "nesting depth" in problem:  # libyaml reads ahead to the end of a bracket's line, and may detect it first
         return tr("nested too deeply: at most {n} levels", n=MAX_DEPTH)
     if "mapping values are not allowed" in problem:
         return tr("a second `:` in one line, or a line indented too far; text with `: ` in it needs quotes")
     if "alias" in problem:
-        return tr("a name after * that no & gave; text that starts with * needs quotes")
+        return tr("an undefined alias after *; text that starts with * needs quotes")
     if "end of stream" in problem or "',' or" in problem or "closing" in problem:
-        return tr("a bracket or quote that is opened and not closed")
+        return tr("an unclosed bracket or quote")
     if "expected <block end>" in problem or "did not find expected key" in problem or "':'" in problem:
-        return tr("this line does not fit the ones above: `key: value`, indented like its neighbours")
+        return tr("this line does not match the ones above; expected `key: value`, indented like its neighbours")
     if "cannot start any token" in problem:
         return tr("text that starts with @ ` or % needs quotes")
     return tr("this is not YAML: {problem}", problem=problem)
@@ -281,12 +281,12 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^({_FLOAT.
 
 
 def _text_node(dumper: _Dumper, text: str) -> yaml.Node:
-    # Quoted on one line: a text of several lines would otherwise be folded over unindented ones.
+    # Quoted on one line: multi-line text would otherwise be folded over unindented lines.
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
 
 
 class Verbatim(str):
-    """Text that is meant as it is, not as YAML: a column called 0x1A or [kW]."""
+    """Verbatim text, not YAML: a column named 0x1A or [kW]."""
 
 
 _Dumper.add_representer(str, _text_node)
@@ -294,7 +294,7 @@ _Dumper.add_representer(Verbatim, lambda dumper, text: _text_node(dumper, str(te
 
 
 def dump(values: Mapping[str, object]) -> str:
-    """A recipe's text: sections as blocks, what stands in them on one line each; `parse` reads it back equal."""
+    """A recipe's text: sections as blocks, their values on one line each; `parse` reads it back unchanged."""
     lines = []
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
@@ -306,7 +306,7 @@ def dump(values: Mapping[str, object]) -> str:
 
 
 def flow_text(value: object) -> str:
-    """One value on one line, as a recipe would hold it."""
+    """One value on one line, as in a recipe."""
     text: str = yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=float("inf")
     )

@@ -1,4 +1,4 @@
-"""What is said of a recipe that is valid: values by former names, and keys without effect."""
+"""Remarks on a valid recipe: values with old names, and keys without effect."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rnncli.recipe.sections import RecipeConfig
 
 
 def renamed(document: Document, config: type[RecipeConfig]) -> list[str]:
-    """A sentence for each value that is written by a former name whose meaning may mislead."""
+    """A sentence for each value given by a misleading old name."""
     said = []
     for key, field in known_fields(config):
         node = document.node(key)
         for mark in field.metadata:
             if isinstance(mark, OneOf) and node is not None and node.content in mark.misleading:
                 now = mark.aliases[node.content]
-                said.append(tr("{key}: {old} is called {new} now", key=key, old=node.content, new=now))
+                said.append(tr("{key}: {old} is now called {new}", key=key, old=node.content, new=now))
     return said
 
 
 def without_effect(document: Document, config: RecipeConfig) -> list[str]:
-    """A sentence for each key that was written and, beside the others, has no effect. Of a section that the command
-    line changed, only what was typed: what stands in the file was for what stood there."""
+    """A sentence for each given key that has no effect in combination with the others. In a section changed on the
+    command line, only keys from the command line count: the file's keys belong to its own values."""
     said = []
     for key, why in config.idle():
         section, name = key.split(".")[:2]
@@ -37,6 +37,6 @@ def without_effect(document: Document, config: RecipeConfig) -> list[str]:
 
 
 def _typed(node: Node) -> bool:
-    """Whether it, or something in it, is from the command line."""
+    """Whether it, or anything in it, is from the command line."""
     below = node.content.values() if isinstance(node.content, dict) else ()
     return node.where.startswith("--") or any(map(_typed, below))

@@ -1,5 +1,5 @@
-"""The JSON Schema of recipes, for editors. What it refuses, `recipes validate` refuses too; the reverse does not hold:
-data files, and most checks between keys, are left to `validate`.
+"""The JSON Schema of recipes, for editors. Whatever it rejects, `recipes validate` rejects, too, but not vice versa:
+data files and most checks between keys are left to `validate`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rnncli.records import Json
 
 class _Generator(GenerateJsonSchema):
     def str_schema(self, schema: core_schema.StringSchema) -> dict[str, Any]:
-        """Text needs no quotes: `text: 2024` names a column. The `not` keeps editors from proposing true and false."""
+        """Text needs no quotes: `text: 2024` names a column. The `not` keeps editors from suggesting true and false."""
         return {"anyOf": [super().str_schema(schema), {"not": {"type": ["array", "object", "null"]}}]}
 
 
@@ -47,8 +47,8 @@ def json_schema(configs: Mapping[str, type[RecipeConfig]]) -> dict[str, Json]:
 
 
 def _finish(section: dict[str, Any]) -> None:
-    """Add what pydantic does not know: descriptions that a task leaves to RecipeConfig, null for a section that has
-    defaults, and the options of cells."""
+    """Add what pydantic does not know: descriptions inherited from RecipeConfig, null for sections with defaults, and
+    cell options."""
     properties: dict[str, Any] = section["properties"]
     if "task" in properties:
         for key, field in RecipeConfig.model_fields.items():
@@ -64,7 +64,7 @@ def _finish(section: dict[str, Any]) -> None:
 
 
 def _only_where(option: str, default: str | None) -> dict[str, Json]:
-    """A cell's option is a key of the recipes that have such a cell, written or by default."""
+    """A cell's option is a valid key in recipes with that cell, given or by default."""
     cells: list[Json] = [name for name in names.CELLS if option in names.CELLS[name].options]
     written: list[Json] = [] if default in cells else ["cell"]
     return {

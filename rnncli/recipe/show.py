@@ -1,4 +1,4 @@
-"""A validated recipe, written out: as YAML that reads back equal, as a table of values and origins."""
+"""Writes out a validated recipe: as YAML that reads back unchanged, or as a table of values and origins."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def plain(config: RecipeConfig) -> dict[str, Json]:
 
 
 def resolved_yaml(config: RecipeConfig) -> str:
-    """Every value, defaults included, as a recipe that reads back to an equal config."""
+    """Every value, defaults included, as a recipe that parses to an equal config."""
     return dump(plain(config))
 
 
 def print_config(document: Document, config: RecipeConfig) -> Table:
-    """Each value with where it comes from: `hello.yaml:12`, `--set`, `--lr`, `default`."""
+    """Each value with its origin: `hello.yaml:12`, `--set`, `--lr`, `default`."""
     columns = (
         Column("key", tr("key"), "text"),
         Column("value", tr("value"), "text"),
@@ -43,7 +43,7 @@ def _leaves(section: Section, prefix: str) -> Iterator[tuple[str, object]]:
 
 
 def labels_of(keys: Sequence[str]) -> dict[str, str]:
-    """Dotted key -> its last part, or all of it where another key ends alike."""
+    """Dotted key -> its last component, or the full key if ambiguous."""
     ends = [key.rpartition(".")[2] for key in keys]
     return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
 

@@ -44,7 +44,7 @@ def beside(value: float | None, tolerance: float | None) -> tuple[str, str]:
 
 
 def count(value: float) -> str:
-    """16; 1,193,920; a rate is rounded to a whole number."""
+    """16; 1,193,920; a rate is rounded to an integer."""
     if not math.isfinite(value):
         return _word(value)
     return f"{value:z,.0f}" if abs(value) < 1e15 else f"{value:.4e}"

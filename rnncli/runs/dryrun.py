@@ -54,7 +54,7 @@ def first_batch(job: Job) -> Batch:
 
 
 def vocabulary(job: Job) -> str:
-    """How many tokens and labels the training part has, and the first few."""
+    """How many tokens and labels the training split has, and the first few."""
     parts = []
     for name, value in vars(job.splits.fitted).items():
         if isinstance(value, Vocab):

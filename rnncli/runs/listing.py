@@ -176,7 +176,7 @@ def _figures(runs: Sequence[RunSummary], names: Sequence[str]) -> Table:
 
 
 def _curves(runs: Sequence[RunSummary], names: Sequence[str]) -> list[Record]:
-    """The loss over epochs: of training, and of the held-out part where there is one."""
+    """The loss over epochs: of training, and of the held-out split where there is one."""
     shown: list[Record] = []
     for part, name, title in (
         ("", "loss", tr("loss in training")),

@@ -85,7 +85,7 @@ def first_losses(job: Job) -> tuple[str, str]:
 # What the parts of the tasks' data count.
 _COUNTED = {
     "clips": ("{n} clip", "{n} clips"),
-    "films": ("{n} film", "{n} films"),
+    "films": ("{n} image sequence", "{n} image sequences"),
     "frames": ("{n} frame", "{n} frames"),
     "pairs": ("{n} pair", "{n} pairs"),
     "rows": ("{n} row", "{n} rows"),

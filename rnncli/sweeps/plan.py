@@ -280,7 +280,7 @@ def parse_space(key: str, given: Given) -> Space:
 
 
 def value_text(value: float | str) -> str:
-    """A value as --set reads it back: a whole number without a point, any other with all its digits."""
+    """A value as --set reads it back: an integer without a point, any other with all its digits."""
     return value if isinstance(value, str) else repr(value)
 
 

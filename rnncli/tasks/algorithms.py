@@ -1,4 +1,5 @@
-"""algorithms: what a memory can hold. Sums, copies, parity, counting; trained on short rows, judged on long ones."""
+"""algorithms: algorithmic tasks that probe memory: sums, copying, parity, counting; trained on short rows, evaluated on
+long ones."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 class Model(CoreSection):
     init: Literal["torch", "long memory"] = Field(
         "torch",
-        description="of the core's weights: torch's own, or so that the state is kept at first (rnn: W_hh = 1 and no "
-        "bias, Le et al. 2015; lstm and gru: a bias of 1 on the gate that keeps, Gers et al. 2000)",
+        description="initialization of the core: torch's, or one that preserves the state at first (rnn: W_hh = 1, no "
+        "bias, Le et al. 2015; lstm and gru: bias 1 for the gate that keeps the state, Gers et al. 2000)",
     )
 
     def clashes(self) -> Iterator[Clash]:
@@ -48,14 +49,14 @@ class Model(CoreSection):
         if self.bidirectional:
             yield Clash(
                 ("bidirectional",),
-                tr("a step's answer would see the steps after it"),
+                tr("each step's prediction would see the steps after it"),
                 tr("bidirectional: false"),
             )
 
 
 class Train(TrainSection):
     best_by: Literal["loss", "accuracy", "mse"] = Field(
-        "loss", description="the metric, on rows of the training lengths, that decides which epoch is kept"
+        "loss", description="metric, on rows of the training lengths, that selects the epoch to keep"
     )
 
 
@@ -107,14 +108,14 @@ class Algorithms(Task[Config, Fitted, Part]):
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
         rows = [made.steps_of(config.data, text) for text in inputs]
         if not all(len(row) for row in rows):
-            raise DataError(tr("an input without steps"), todo=tr("give some symbols"))
+            raise DataError(tr("empty input"), todo=tr("provide at least one symbol"))
         return Batch(*pad(rows))
 
     def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
         return _loss(config, model(batch).scores, batch)
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
-        """loss and accuracy (or mse) on rows of the training lengths, then accuracy (mse) at each test length."""
+        """Loss and accuracy (or mse) on rows of the training lengths, then accuracy (mse) at each test length."""
         from rnncli.nn.evaluate import outputs_of
 
         name = config.data.metric
@@ -132,7 +133,7 @@ class Algorithms(Task[Config, Fitted, Part]):
         return found
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The most frequent answer to each symbol, or the mean answer: no network without memory beats it by much."""
+        """The most frequent target for each symbol, or the mean target: no memoryless network beats it by much."""
         import torch
 
         problem = config.data.rule
@@ -162,9 +163,9 @@ class Algorithms(Task[Config, Fitted, Part]):
                 verdicts.append(_verdicts(config, scores, batch).double())
             found[group or name] = float(torch.cat(verdicts).mean())
         if problem.kind == "number":
-            return [Baseline(tr("mean answer"), found, tr("always the same number"))]
-        about = tr("the most frequent answer to each")
-        return [Baseline(tr("symbol alone"), found, about)]
+            return [Baseline(tr("mean target"), found, tr("constant prediction"))]
+        about = tr("the most frequent target for each symbol")
+        return [Baseline(tr("current symbol only"), found, about)]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         from rnncli.nn.evaluate import outputs_of
@@ -196,7 +197,7 @@ class Algorithms(Task[Config, Fitted, Part]):
         return [Table("sample", columns, table, cut_rows=14)]
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """How far what was learned reaches: the metric at each length, beside the baseline's."""
+        """Length generalization: the metric at each length, next to the baseline's."""
         data = config.data
         name = data.metric
         (baseline,) = self.baselines(config, splits, part)
@@ -213,8 +214,8 @@ class Algorithms(Task[Config, Fitted, Part]):
                 lines,
                 data.rule.size,
                 tr("accuracy") if name == "accuracy" else name,
-                tr("how far it reaches"),
-                marks={tr("longest in training"): float(data.max_length)},
+                tr("length generalization"),
+                marks={tr("longest training length"): float(data.max_length)},
             )
         ]
 
@@ -253,7 +254,7 @@ class Algorithms(Task[Config, Fitted, Part]):
 
 
 def _loss(config: Config, scores: Tensor, batch: Batch) -> Loss:
-    """Over the counted steps: cross-entropy (class, set) or squared error (number). scores: (T, B, C)."""
+    """Loss over the counted steps: cross-entropy (class, set) or squared error (number). scores: (T, B, C)."""
     from torch.nn import functional as F
 
     assert batch.targets is not None
@@ -270,7 +271,7 @@ def _loss(config: Config, scores: Tensor, batch: Batch) -> Loss:
 
 
 def _verdicts(config: Config, scores: Tensor, batch: Batch) -> Tensor:
-    """What is averaged: for class, whether each judged step is right; for set, whether all sets of a row are; for a
+    """Values to average: for class, whether each scored step is correct; for set, whether all sets of a row are; for
     number, the squared error of each row. scores: (T, B, C). Returns (N,)."""
     assert batch.targets is not None
     scored, kind = batch.extra["scored"], config.data.rule.kind

@@ -1,6 +1,6 @@
-"""What a task is: how its data is read, what is built and trained on it, and what a person is shown of it.
+"""The Task interface: reading data, building and training a model, and showing results.
 
-A task is a subclass of `Task` in a file of its own. It imports torch and `rnncli.nn` only inside functions or under
+A task is a subclass of `Task` in its own file. It imports torch and `rnncli.nn` only inside functions or under
 TYPE_CHECKING, so that validating a recipe needs neither.
 """
 
@@ -38,12 +38,11 @@ PartT = TypeVar("PartT")
 
 @dataclass(frozen=True)
 class Splits(Generic[FittedT, PartT]):
-    """What `read` found. parts: "train", and "validation" and "test" where the data has such a part -> the task's own
-    kind of rows.
+    """The result of `read`. parts: "train", and "validation" and "test" if present -> rows in the task's own type.
 
-    fitted: what the training part taught the reader. counts: part -> what was counted -> how many. how: how the parts
-    were chosen, a sentence. notes: sentences about skipped records, unknown tokens and the like. fingerprint: sha256 of
-    the data, which a resumed run compares.
+    fitted: preprocessing fitted on the training split. counts: split -> unit -> count. how: a sentence on how the
+    splits were chosen. notes: sentences on skipped records, unknown tokens and the like. fingerprint: sha256 of the
+    data, compared on resume.
     """
 
     parts: Mapping[str, PartT]
@@ -54,7 +53,7 @@ class Splits(Generic[FittedT, PartT]):
     notes: Sequence[str] = ()
 
     def part(self, name: str) -> PartT:
-        """One of `parts`. Raises KeyError where the data has no such part."""
+        """One of `parts`. Raises KeyError if there is no such split."""
         return self.parts[name]
 
     @property
@@ -71,25 +70,26 @@ class Splits(Generic[FittedT, PartT]):
 
     @property
     def held_out(self) -> str:
-        """The part that epochs are judged by: validation, or train where there is none."""
+        """The split that epochs are evaluated on: validation, or train if there is none."""
         return "validation" if "validation" in self.parts else "train"
 
 
 @dataclass
 class Loss:
-    """total: the sum over what was counted, a scalar in the graph. count: of what (steps, rows), the loop divides by
-    it, over all processes. carry: what the next batch of this process needs, detached: a language model's state."""
+    """total: the summed loss, a scalar in the graph. count: number of terms (steps, rows); the training loop divides by
+    its sum over all processes. carry: detached state for the next batch of this process (language models)."""
 
     total: Tensor
     count: float
     carry: State | None = None
 
 
-IGNORED = -100  # the target of a step that does not count: behind a row's end, or without a known label
+IGNORED = -100  # target of ignored steps: padding, or without a known label
 
 
 def loss_of_steps(scores: Tensor, targets: Tensor | None) -> Loss:
-    """Cross-entropy summed over the steps of all rows. scores: (T, B, C); targets: (T, B), IGNORED where none is."""
+    """Cross-entropy summed over the steps of all rows. scores: (T, B, C); targets: (T, B), IGNORED where there is
+    none."""
     from torch.nn import functional as F
 
     assert targets is not None
@@ -99,7 +99,7 @@ def loss_of_steps(scores: Tensor, targets: Tensor | None) -> Loss:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A way to answer without this network: its name as shown, its metrics, and one sentence on what it does."""
+    """A baseline: its display name, its metrics, and one sentence on what it does."""
 
     name: str
     metrics: Metrics
@@ -108,7 +108,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Options of `predict`. A task refuses those that it does not read: the first line of its `predict` is
+    """Options of `predict`. A task rejects those it does not support: the first line of its `predict` is
     `options.only("top_k", ...)`."""
 
     top_k: int | None = None
@@ -118,13 +118,13 @@ class PredictOptions:
     length: int | None = None
 
     def only(self, *read: str) -> None:
-        """Raises UsageError where an option is given that is not among `read`."""
+        """Raises UsageError if an option outside `read` is given."""
         for name, value in vars(self).items():
             if value is not None and name not in read:
                 known = ", ".join(_option(other) for other in read)
                 raise UsageError(
-                    tr("this task does not read {option}", option=_option(name)),
-                    todo=tr("it reads {options}", options=known) if known else tr("omit it"),
+                    tr("this task does not support {option}", option=_option(name)),
+                    todo=tr("it supports {options}", options=known) if known else tr("omit it"),
                 )
 
 
@@ -134,10 +134,10 @@ def _option(name: str) -> str:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. text: in the input's format, one line or several, without the last line end. json: the same as plain
-    values, for --json, None where there is nothing to say of this piece. notes: what should be said beside it (unknown
-    characters, a cut input). more: the text goes on in the next one, so that a long answer need not be held. row: the
-    answer as a row of a table, name of the column -> cell, for --csv; None where answers are not such."""
+    """One prediction. text: in the input's format, one or more lines, without the last line end. json: the same as
+    plain values for --json, None if this chunk has none. notes: warnings (unknown characters, a truncated input). more:
+    the text continues in the next prediction, so that long output can be streamed. row: the prediction as a table row,
+    column -> cell, for --csv; None if predictions are not rows."""
 
     text: str
     json: Json
@@ -148,10 +148,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Names:
-    """What the numbers of a batch mean to a person.
+    """Names for the numbers in a batch.
 
-    inputs: the token of each number in batch.inputs, None where a step is not a token (audio, frames, series). answers:
-    the name of each score, in the order of the last axis of Outputs.scores; None where scores are plain numbers.
+    inputs: the token of each id in batch.inputs, None if steps are not tokens (audio, frames, series). answers: the
+    names of the classes, in the order of the last axis of Outputs.scores; None if scores are plain numbers.
     """
 
     inputs: Sequence[str] | None = None
@@ -177,15 +177,15 @@ class Script:
 
 @dataclass(frozen=True)
 class Suited:
-    """Why a recipe suits a file. rank: 3 where the file says so itself, 2 where it looks like it, 1 where it can be
-    read so."""
+    """Why a recipe suits a file. rank: 3 if the file declares it, 2 if it looks like it, 1 if it can be read that
+    way."""
 
     rank: Literal[1, 2, 3]
     why: str
 
 
 class Suggested(dict[str, Json]):
-    """What a file suggests for a recipe, sentences on what was passed over, and why a key has its value."""
+    """Settings that a file suggests for a recipe, sentences on alternatives not chosen, and reasons for the values."""
 
     def __init__(
         self, settings: Mapping[str, Json], notes: Sequence[str] = (), reasons: Mapping[str, str] | None = None
@@ -196,11 +196,11 @@ class Suggested(dict[str, Json]):
 
 
 class Task(ABC, Generic[ConfigT, FittedT, PartT]):
-    """A task. A file of one ends in `TASK = ...()`, which the registry finds.
+    """A task. Its file ends in `TASK = ...()`, which the registry finds.
 
-    METRICS: name -> which way is better, "loss" among them; `train.best_by` names the one that decides which epoch is
-    kept. Tables show the first.
-    COUNTED: what `loss` counts, and the speed is of. config_class, fitted_class: those of the type parameters.
+    METRICS: name -> which direction is better, including "loss"; `train.best_by` names the one that selects the epoch
+    to keep. Tables show the first. COUNTED: the unit that `loss` counts and that speed is measured in. config_class,
+    fitted_class: the type arguments.
     """
 
     METRICS: Mapping[str, Better]
@@ -210,19 +210,20 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
 
     @abstractmethod
     def read(self, config: ConfigT) -> Splits[FittedT, PartT]:
-        """Read and split the data. Raises DataError with file and line for what cannot be used."""
+        """Read and split the data. Raises DataError with file and line for unusable data."""
 
     @abstractmethod
     def build(self, config: ConfigT, fitted: FittedT) -> nn.Module:
-        """A model with fresh weights, drawn from torch's current seed; forward(batch, state=None) -> Outputs."""
+        """A model with freshly initialized weights, drawn from torch's current seed; forward(batch, state=None) ->
+        Outputs."""
 
     def begin(self, config: ConfigT, model: nn.Module, splits: Splits[FittedT, PartT]) -> list[str]:
-        """What of fresh weights is not drawn, such as word vectors from a file, put into the model in place. Not called
-        where weights come from elsewhere (a run that is opened or resumed). Returns notes; raises DataError."""
+        """Set initial weights that are not drawn, such as word vectors from a file, in place. Not called if weights are
+        loaded (opening or resuming a run). Returns notes; raises DataError."""
         return []
 
     def label_names(self, config: ConfigT, fitted: FittedT) -> Names:
-        """What token numbers and scores mean, for whoever shows them (`inspect`)."""
+        """Names of token ids and classes, for display (`inspect`)."""
         return Names()
 
     @abstractmethod
@@ -231,7 +232,7 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
 
     @abstractmethod
     def encode(self, config: ConfigT, fitted: FittedT, inputs: Sequence[str]) -> Batch:
-        """New inputs, as `predict` takes them, as one batch without targets. Raises DataError."""
+        """Encode inputs of `predict` as one batch without targets. Raises DataError."""
 
     @abstractmethod
     def loss(self, config: ConfigT, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
@@ -239,28 +240,28 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
 
     @abstractmethod
     def metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Metrics:
-        """`loss` and the METRICS of the model on a part, in eval mode, by their names."""
+        """`loss` and METRICS of the model on a split, in eval mode, by name."""
 
     def dynamic_metrics(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT, rate: float) -> Metrics:
-        """The same of a copy of the model that goes on learning, at that rate, from what it was measured on. Raises
-        UsageError: a task whose rows have no order."""
+        """Dynamic evaluation: the metrics of a copy of the model that keeps learning, at this rate, from the text it
+        has been evaluated on. Raises UsageError for tasks whose rows have no order."""
         raise UsageError(
-            tr("task {name} has no dynamic evaluation", name=config.task),
+            tr("task {name} does not support dynamic evaluation", name=config.task),
             where="--dynamic",
-            todo=tr("it is for language models, which read a text in its order"),
+            todo=tr("it applies to language models, which read a text in order"),
         )
 
     def calibrate(self, config: ConfigT, model: nn.Module, part: PartT) -> None:
-        """What the model learns from the held-out part after every epoch, before its metrics, into buffers: how wide
-        its intervals have to be. Nothing, by default."""
+        """Fit buffers of the model on the held-out split after every epoch, before its metrics: the width of its
+        intervals. Does nothing by default."""
         return
 
     def baselines(self, config: ConfigT, splits: Splits[FittedT, PartT], part: str) -> list[Baseline]:
-        """What simpler methods, fitted on the training part, reach on `part`."""
+        """Metrics of simpler methods, fitted on the training split, on `part`."""
         return []
 
     def epoch_preview(self, config: ConfigT, model: nn.Module, splits: Splits[FittedT, PartT]) -> str:
-        """A few words on what the model answers now, for the line of an epoch; "" where that would cost time."""
+        """A short sample of the model's output, for the epoch's progress line; "" if that would take time."""
         return ""
 
     def summarize(
@@ -272,21 +273,21 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     def pictures(
         self, config: ConfigT, model: nn.Module, splits: Splits[FittedT, PartT], part: str
     ) -> Sequence[Record]:
-        """What a web page has room for beside `summarize` (a confusion matrix, a spectrogram); a record of a name that
-        `summarize` has too stands in its place."""
+        """Additional records for a web page (a confusion matrix, a spectrogram); a record replaces the one of the same
+        name from `summarize`."""
         return []
 
     @abstractmethod
     def predict(
         self, config: ConfigT, model: nn.Module, fitted: FittedT, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """Answers for new inputs, one by one, in the input's format."""
+        """Predictions for new inputs, one by one, in the input's format."""
 
     def predict_lines(
         self, config: ConfigT, model: nn.Module, fitted: FittedT, lines: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """`predict` for --file and standard input; a task whose files go beyond a line (CoNLL-U) has its own. lines,
-        and the texts of the answers: with their ends as they stand."""
+        """`predict` for --file and standard input; overridden by tasks with multi-line records (CoNLL-U). Input lines
+        and output texts keep their line ends."""
         texts, note = self.texts_of(config, fitted, (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines))
         for found in self.predict(config, model, fitted, texts, options):
             notes = (*([note] if note else []), *found.notes)
@@ -294,28 +295,28 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
             note = ""
 
     def texts_of(self, config: ConfigT, fitted: FittedT, lines: Iterable[str]) -> tuple[Iterable[str], str]:
-        """The texts in lines without their ends: the lines themselves, or, where they are rows of a table such as the
-        run learnt from, the column that it read, and a note that says so."""
+        """The texts in lines without line ends: the lines themselves, or, for rows of a table like the training data,
+        the text column, with a note that says so."""
         return lines, ""
 
     def in_units(self, config: ConfigT, fitted: FittedT, batch: Batch, scores: Tensor) -> Tensor:
-        """Outputs.scores of a batch in the data's units, where they are plain numbers; else as they are."""
+        """Outputs.scores of a batch, in the data's units if they are plain numbers; else unchanged."""
         return scores
 
     def require(self, config: ConfigT) -> None:
-        """Raises Missing where training by this recipe needs an extra that is not installed."""
+        """Raises Missing if training with this recipe needs an extra that is not installed."""
 
     def answers(self, config: ConfigT, model: nn.Module, part: PartT, fitted: FittedT) -> Iterator[str]:
-        """What the model writes for the rows of a part, in order, where answers are texts: `train` says so where they
-        are empty. None at all where they are not."""
+        """The model's output for the rows of a split, in order, if outputs are texts, so that `train` can warn about
+        empty ones; else nothing."""
         yield from ()
 
     def automaton(self, config: ConfigT) -> Automaton | None:
-        """The automaton whose answers the targets are, where inputs are words of a regular language."""
+        """The automaton that defines the targets, if inputs are words of a regular language."""
         return None
 
     def input_kind(self, config: ConfigT) -> InputKind:
-        """What `predict` takes: "text" (literal text, --file or -), or "path" (files)."""
+        """Input kind of `predict`: "text" (literal text, --file or -), or "path" (files)."""
         return "text"
 
     def hub_task(self, config: ConfigT) -> str:
@@ -327,27 +328,27 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         return None
 
     def fitted_from_json(self, config: ConfigT, value: Json, *, where: str = "") -> FittedT:
-        """What a run's vocab.json holds. Raises DataError."""
+        """The content of a run's vocab.json. Raises DataError."""
         return self.fitted_class.from_json(value, where=where)
 
     def read_part(self, config: ConfigT, fitted: FittedT, path: str) -> tuple[PartT, list[str]]:
-        """A new file as one part, in terms of a run's fitted state, and notes on it; for `evaluate --data`. Raises
-        DataError; UsageError: the task has no such files."""
+        """Read a new file as one split with a run's fitted state, with notes; for `evaluate --data`. Raises DataError;
+        UsageError: the task reads no files."""
         raise UsageError(
-            tr("task {name} measures its own data only", name=config.task),
+            tr("task {name} can only be evaluated on its own data", name=config.task),
             where="--data",
             todo=tr("omit --data"),
         )
 
     def suits(self, look: Look, config: ConfigT) -> Suited | None:
-        """Whether a file is one for this recipe, for `recipes copy --data` without a name."""
+        """Whether this recipe suits a file, for `recipes copy --data` without a name."""
         return None
 
     def suggest_settings(self, path: str, config: ConfigT | None = None) -> dict[str, Json]:
-        """Dotted keys (`data.tag`) and values that a file's head suggests, for `recipes copy --data`: Suggested where
-        there is more to say. config: the recipe that is copied, whose names of columns a file may have."""
+        """Dotted keys (`data.tag`) and values suggested by a file's head, for `recipes copy --data`; Suggested to add
+        reasons. config: the recipe being copied, whose column names the file may have."""
         return {}
 
 
-AnyTask = Task[Any, Any, Any]  # of a recipe that was just read: which, only the recipe knows
+AnyTask = Task[Any, Any, Any]  # the task of a recipe, known only at run time
 AnySplits = Splits[Any, Any]

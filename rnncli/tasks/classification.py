@@ -1,4 +1,5 @@
-"""classification: one label for a whole text or sound. Names by language, sentences well-formed or not, words heard."""
+"""classification: one label for a whole text or audio clip: names by language, acceptability of sentences, spoken
+words."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 class Data(TextData):
     sound: NamedSound | None = Field(
-        None, description="read a folder of sound files: {pattern: '{label}_{speaker}_*.wav'}"
+        None, description="read a folder of audio files: {pattern: '{label}_{speaker}_*.wav'}"
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
@@ -39,21 +40,26 @@ class Data(TextData):
 
 
 class Model(CoreSection):
-    input: Literal["one-hot", "embedding"] = Field("embedding", description="how a token becomes x_t")
+    input: Literal["one-hot", "embedding"] = Field("embedding", description="encoding of a token as x_t")
     embedding_size: Annotated[int, Field(ge=1)] = Field(
-        32, description="length of the learned vectors of input: embedding"
+        32, description="size of the learned vectors, with input: embedding"
     )
-    channels: Annotated[int, Field(ge=1)] = Field(64, description="sound: of its convolutions, the input of the cell")
-    subsampling: Literal[1, 2, 4] = Field(2, description="sound: frames that become one step, by convolutions")
+    channels: Annotated[int, Field(ge=1)] = Field(
+        64, description="audio: channels of the convolutions, the input size of the cell"
+    )
+    subsampling: Literal[1, 2, 4] = Field(2, description="audio: frames per time step, reduced by strided convolutions")
     head: Literal["last", "mean", "max"] = Field(
-        "last", description="what is scored: the last states of all directions joined, or outputs pooled over the steps"
+        "last",
+        description="input of the classifier: the last states of all directions, concatenated, or outputs "
+        "pooled over the steps",
     )
     ngrams: Annotated[int, Field(ge=0, le=5)] = Field(
         0,
-        description="text: a linear classifier on runs of 1 to so many tokens is trained next to the network; 0: none",
+        description="text: train a linear classifier on n-grams of 1 to this many tokens together with the "
+        "network; 0: none",
     )
     outer_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="the share of x_t and of what the head reads that is 0 in training"
+        0.0, description="dropout on x_t and on the head's input"
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
@@ -62,13 +68,15 @@ class Model(CoreSection):
 
 class Train(TrainSection):
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: a row counts rows / (classes x rows of its class), so rare classes count more"
+        "none",
+        description="balanced: each row is weighted by rows / (classes x rows of its class), so rare classes "
+        "count more",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="the share of a target that is spread over all classes"
+        0.0, description="label smoothing: share of each target spread over all classes"
     )
     best_by: Literal["macro-f1", "accuracy", "mcc", "loss"] = Field(
-        "macro-f1", description="the metric that decides which epoch is kept"
+        "macro-f1", description="metric that selects the epoch to keep"
     )
 
 
@@ -126,7 +134,7 @@ class Classification(OneLabel[Config]):
     def summarize(
         self, config: Config, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
     ) -> list[Record]:
-        """The first row of the part, read so far and answered after some steps; and what was taken for what."""
+        """Predictions for the first row after some of its steps, and the confusion matrix."""
         counts = self.confusion(config, model, splits.part(part))
         return [*super().summarize(config, model, splits, part), mistakes(counts, splits.fitted.labels.tokens)]
 
@@ -134,8 +142,8 @@ class Classification(OneLabel[Config]):
         return suits.labelled_texts(look) or suits.named_sounds(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
-        """A table gives data.header, data.text and data.label; texts, what a token is and which states are scored; a
-        folder of sound files the pattern of their names. Raises DataError: not to be read."""
+        """A table determines data.header, data.text and data.label; its texts determine data.tokens and the pooling; a
+        folder of audio files determines the pattern of file names. Raises DataError if unreadable."""
         from rnncli.tasks.inputs.token_choice import suggest_reading
 
         if is_folder(path) and (pattern := suggest_pattern(path)):

@@ -1,4 +1,4 @@
-"""Entities: stretches of tokens that BIO or BIOES tags mark (B-PER I-PER O), and how many of them were found."""
+"""Entity spans marked by BIO or BIOES tags (B-PER I-PER O), and their scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTSIDE = "O"
 
 
 class Entity(NamedTuple):
-    """Tokens start ... stop of a row, of that kind."""
+    """Tokens start ... stop of a row, with an entity kind."""
 
     kind: str
     start: int
@@ -22,16 +22,17 @@ class Entity(NamedTuple):
 
 
 def are_entity_tags(labels: Iterable[str]) -> bool:
-    """Whether labels mark entities: O and B-, I-, E- or S- with a kind, O and one that begins an entity among them."""
+    """Whether labels mark entities: only O and B-, I-, E- or S- with a kind, including O and a label that starts an
+    entity."""
     labels = set(labels)
     begins = any(label[:2] in ("B-", "I-", "S-") for label in labels)
     return OUTSIDE in labels and begins and all(label == OUTSIDE or _TAG.fullmatch(label) for label in labels)
 
 
 def entities(tags: Sequence[str]) -> Iterator[Entity]:
-    """The entities of a row, read as conlleval does and seqeval by default: an I- or E- after O or after another kind
-    begins one, too, so that nothing a model says is lost. Ramshaw, Marcus 1995 (BIO); Tjong Kim Sang 2000."""
-    start, kind, closed = 0, "", True  # of the entity that is open
+    """The entities of a row, as in conlleval and seqeval's default mode: an I- or E- after O or after another kind also
+    starts an entity, so that no predicted label is lost. Ramshaw, Marcus 1995 (BIO); Tjong Kim Sang 2000."""
+    start, kind, closed = 0, "", True  # of the open entity
     for i, tag in enumerate([*tags, OUTSIDE]):
         prefix, _, here = tag.partition("-")
         begins = prefix in ("B", "S") or closed or here != kind
@@ -48,8 +49,7 @@ def entities(tags: Sequence[str]) -> Iterator[Entity]:
 
 
 class Found:
-    """How many entities of each kind there are, were said to be there, and were found exactly: same kind, same first
-    and last token."""
+    """Per kind: entities in the data, predicted entities, and exact matches (same kind, same first and last token)."""
 
     def __init__(self) -> None:
         self.target: Counter[str] = Counter()
@@ -57,7 +57,7 @@ class Found:
         self.right: Counter[str] = Counter()
 
     def add(self, target: Sequence[str], predicted: Sequence[str]) -> None:
-        """One row's tags."""
+        """Add the tags of one row."""
         wanted, said = set(entities(target)), set(entities(predicted))
         self.target.update(entity.kind for entity in wanted)
         self.predicted.update(entity.kind for entity in said)

@@ -1,4 +1,4 @@
-"""What the training part taught a task's reader: dataclasses that go to vocab.json and come back."""
+"""Preprocessing state fitted on the training split: dataclasses stored in vocab.json."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rnncli.records import Json
 
 @dataclass(frozen=True)
 class FittedState:
-    """All that the training part taught the reader (tokens, labels, scaling): a run keeps it in vocab.json, and `build`
-    and `predict` need nothing else of the data.
+    """Everything fitted on the training split (tokens, labels, scaling): a run stores it in vocab.json, and `build` and
+    `predict` need nothing else from the data.
 
-    A task's own is a frozen dataclass whose fields, in their order, are the keys of vocab.json: Vocab, text, numbers,
-    Literal, lists of these, dataclasses of these, and `... | None` for a key that need not be there.
+    Each task defines a frozen dataclass whose fields, in order, are the keys of vocab.json: Vocab, str, numbers,
+    Literal, lists of these, dataclasses of these, and `... | None` for optional keys.
     """
 
     def to_json(self) -> dict[str, Json]:
@@ -31,7 +31,7 @@ class FittedState:
 
     @classmethod
     def from_json(cls, value: Json, *, where: str = "") -> Self:
-        """What to_json made. Raises DataError: a key is missing, or what it holds is of another kind."""
+        """Inverse of to_json. Raises DataError: a key is missing or has a value of the wrong type."""
         return _from_json(cls, value, "", where)  # type: ignore[no-any-return]
 
 
@@ -44,7 +44,7 @@ def _to_json(value: Any) -> Json:
 
 
 def _from_json(hint: Any, value: Json, key: str, where: str) -> Any:
-    """A JSON value as the type of a field. key: where it stands, for the error."""
+    """Convert a JSON value to a field's type. key: its location, for error messages."""
     kind, arguments = get_origin(hint), get_args(hint)
     if kind in (Union, UnionType):
         (inner,) = (arm for arm in arguments if arm is not NoneType)
@@ -65,5 +65,5 @@ def _from_json(hint: Any, value: Json, key: str, where: str) -> Any:
         fits = hint is float or (hint is int and isinstance(value, int))
     if not fits:
         why = f"{key or 'vocab.json'}: {value!r:.60}"
-        raise DataError(tr("this file does not fit the run's recipe: {why}", why=why), where=where)
+        raise DataError(tr("this file does not match the run's recipe: {why}", why=why), where=where)
     return value

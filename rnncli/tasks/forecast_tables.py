@@ -1,4 +1,4 @@
-"""The forecast that closes a run, as a table and as a curve."""
+"""The forecast shown at the end of a run, as a table and as a curve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sample_table(
     found: Mapping[str, Sequence[float]],
     season: Sequence[float],
 ) -> Table:
-    """Step by step. found: forecast, and lower and upper where there is an interval."""
+    """The forecast step by step. found: forecast, and lower and upper if there is an interval."""
     forecast = found["forecast"]
     missed = [None if true is None else guess - true for guess, true in zip(forecast, truth, strict=True)]
     columns: list[tuple[Column, Sequence[Entry]]] = [
@@ -31,7 +31,7 @@ def sample_table(
     words = {"lower": tr("lower"), "upper": tr("upper")}
     columns += [(Column(name, words[name]), found[name]) for name in words if name in found]
     columns.append((Column("error", tr("error")), missed))
-    before = tr("last value") if data.season == 1 else tr("a season ago")
+    before = tr("last value") if data.season == 1 else tr("one season before")
     columns.append((Column("naive", before, optional=True), season))
     rows = [list(row) for row in zip(*(values for _, values in columns), strict=True)]
     return Table("sample", [column for column, _ in columns], rows, title=title, cut_rows=SHOWN_STEPS)

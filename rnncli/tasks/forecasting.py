@@ -53,33 +53,37 @@ if TYPE_CHECKING:
 class Model(CoreSection):
     relative: Literal["none", "last", "window", "ratio"] = Field(
         "window",
-        description="how the net sees a window: as it is, minus its last value, minus its mean and by its spread, or "
-        "minus its mean and by that mean's ratio to the series' (for what swings more as it grows; no values below 0)",
+        description="normalization of a window: none, minus its last value, minus its mean and divided by its "
+        "spread, or "
+        "minus its mean and divided by the ratio of that mean to the series' (for swings that grow with the level; no "
+        "negative values)",
     )
     skip: Literal["none", "season", "linear"] = Field(
-        "none", description="what the net's answer is added to: nothing, the last season, or a linear map of the window"
+        "none",
+        description="what the network's output is added to: nothing, the last season, or a linear map of the window",
     )
     head: Literal["direct"] = Field("direct", description="all horizon steps at once, from the last state")
     interval: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="the share of values that forecasts say lie between lower and upper, such as 0.8; 0: no interval."
-        " It is calibrated on the validation part",
+        description="nominal coverage of the interval from lower to upper, such as 0.8; 0: no interval."
+        " Calibrated on the validation split",
     )
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.bidirectional and not CELLS[self.cell].stateful:
-            yield Clash(("bidirectional", "cell"), tr("without memory a window has no two directions"))
+            yield Clash(("bidirectional", "cell"), tr("a cell without memory has no directions"))
 
 
 class Train(TrainSection):
     loss: Literal["mae", "mse", "quantile"] = Field(
         "mae",
-        description="of a scaled value: the absolute error, its square, or the pinball loss of model.interval's bounds "
+        description="loss on scaled values: absolute error, squared error, or the pinball loss of "
+        "model.interval's bounds "
         "and the median",
     )
     best_by: Literal["mae", "rmse", "mase", "smape", "wape", "pinball", "coverage", "loss"] = Field(
-        "loss", description="the metric that decides which epoch is kept"
+        "loss", description="metric that selects the epoch to keep"
     )
 
 
@@ -92,16 +96,16 @@ class Config(RecipeConfig):
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         data, model, train = self.data, self.model, self.train
-        asked = tr("model.interval: 0.8, for instance")
+        asked = tr("e.g. model.interval: 0.8")
         if not model.interval and train.loss == "quantile":
-            yield Clash(("train.loss", "model.interval"), tr("quantiles of which interval?"), asked)
+            yield Clash(("train.loss", "model.interval"), tr("quantile loss needs an interval"), asked)
         if not model.interval and train.best_by in ("pinball", "coverage"):
-            yield Clash(("train.best_by", "model.interval"), tr("without an interval there is no such metric"), asked)
+            yield Clash(("train.best_by", "model.interval"), tr("this metric needs an interval"), asked)
         if model.interval and not (data.split.validation if data.path is not None else data.validation):
-            what = tr("an interval is calibrated on a validation part, and there is none")
+            what = tr("intervals are calibrated on a validation split, but there is none")
             yield Clash(("model.interval", "data.split.validation"), what)
         if model.skip == "season" and data.season > data.window:
-            what = tr("a window of {n} steps does not hold a season", n=data.window)
+            what = tr("a window of {n} steps is shorter than one season", n=data.window)
             yield Clash(("model.skip", "data.window", "data.season"), what, tr("data.window: {n}", n=data.season))
 
 
@@ -180,7 +184,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         return _loss(config, Answer(outputs.scores, outputs.bounds), batch.targets)
 
     def calibrate(self, config: Config, model: nn.Module, part: Part) -> None:
-        """The margins of the interval, by split-conformal prediction on a part that training did not see."""
+        """Fit the interval's margins by split-conformal prediction on a split not used in training."""
         import torch
 
         from rnncli.nn.evaluate import outputs_of
@@ -205,7 +209,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         return score(answers, part, config.data.horizon, loss, config.model.interval)
 
     def _answers(self, config: Config, model: nn.Module, part: Part) -> Iterator[Answer]:
-        """For some origins at a time, on the CPU."""
+        """Predictions for some origins at a time, on the CPU."""
         from rnncli.nn.evaluate import outputs_of
 
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
@@ -220,8 +224,8 @@ class Forecasting(Task[Config, Fitted, Part]):
         ]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """The forecast from the last origin of the part, as a table and as a curve, of the first series' first
-        target."""
+        """The forecast from the split's last origin, as a table and as a curve, for the first target of the first
+        series."""
         tested: Part = splits.part(part)
         one, number, in_units = _last_origin(tested)
         data, series = config.data, one.table.series[number]
@@ -278,8 +282,8 @@ class Forecasting(Task[Config, Fitted, Part]):
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """For each file, the rows that come next: the dates and the targets, separated and written as in the file; of
-        several series, those of each."""
+        """For each file, the next rows: dates and targets in the file's own format; with several series, for each of
+        them."""
         from rnncli.nn.evaluate import outputs_of
 
         options.only()
@@ -315,14 +319,14 @@ def _last_origin(tested: Part) -> tuple[Part, int, Callable[[Tensor], list[float
 
 
 def _require_no_minus(config: Config, found: Sequence[RegularSeries]) -> None:
-    """DataError: a value of a target below zero, where windows are seen by the ratio of their means."""
+    """Raise DataError if a target has negative values and model.relative is ratio."""
     N = len(config.data.targets())
     for series in found if config.model.relative == "ratio" else ():
         low = series.values[:, :N].min(axis=0)
         if (low < 0).any():
             column = series.columns[int(low.argmin())]
             raise DataError(
-                tr("column {name} has values below 0, and model.relative is ratio", name=repr(column)),
+                tr("column {name} has negative values, but model.relative is ratio", name=repr(column)),
                 where=series.title,
                 todo="--set model.relative=window",
             )
@@ -341,7 +345,7 @@ def _answer(config: Config, model: nn.Module, batch: Batch, outputs: Outputs) ->
 
 
 def _loss(config: Config, answer: Answer, targets: Tensor | None) -> Loss:
-    """Summed over the scaled values that are known. answer, targets: (horizon, B, N)."""
+    """Loss summed over the known scaled values. answer, targets: (horizon, B, N)."""
     assert targets is not None
     known = ~targets.isnan()
     if config.train.loss == "quantile":

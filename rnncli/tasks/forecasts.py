@@ -1,4 +1,4 @@
-"""What forecasts are worth, what simpler methods forecast, and how forecasts are written into files."""
+"""Forecast metrics, forecasting baselines, and writing forecasts to files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """Forecasts of some origins, scaled. scores: (horizon, B, N). bounds: those that the network was trained for, and
-    interval: those shown, (2, horizon, B, N), lower first; None where there are none."""
+    """Scaled forecasts of some origins. scores: (horizon, B, N). bounds: the network's quantiles; interval: the
+    calibrated bounds; both (2, horizon, B, N), lower first, or None."""
 
     scores: Tensor
     bounds: Tensor | None = None
@@ -38,7 +38,7 @@ Losses = Callable[[Answer, "Tensor | None"], Loss]
 
 
 def pinball(truth: Tensor, quantile: Tensor, level: float) -> Tensor:
-    """The loss that the `level` quantile minimises: level·(y - q) where y is above it, else (1 - level)·(q - y).
+    """The loss minimized by the `level` quantile: level·(y - q) if y is above q, else (1 - level)·(q - y).
 
     Koenker and Bassett 1978 (Regression Quantiles), equation 3.2, Econometrica 46 (1). Shapes as given.
     """
@@ -50,14 +50,14 @@ def pinball(truth: Tensor, quantile: Tensor, level: float) -> Tensor:
 
 def quantile_loss(truth: Tensor, scores: Tensor, bounds: Tensor | None, coverage: float) -> Tensor:
     """The mean of the pinball losses of the lower bound, the median and the upper bound of an interval; without bounds
-    the scores stand in for them. truth, scores: any shape; bounds: (2, that shape)."""
+    the scores are used instead. truth, scores: any shape; bounds: (2, that shape)."""
     lower, upper = (scores, scores) if bounds is None else bounds
     low = (1 - coverage) / 2
     return (pinball(truth, lower, low) + pinball(truth, scores, 0.5) + pinball(truth, upper, 1 - low)) / 3
 
 
 class Tally:
-    """Sums over forecasts, of each series and target, (S, N) float64, NaN (no truth) left out."""
+    """Sums over forecasts per series and target, (S, N) float64, ignoring NaN (no truth)."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -72,20 +72,19 @@ class Tally:
         self.sums[name] = self.sums[name] + found if name in self.sums else found
 
     def mean(self, name: str, by: str = "known") -> float:
-        """Over all series, then the mean of the targets that have any truth."""
+        """Pooled over all series, then averaged over the targets that have any truth."""
         return float((self.sums[name].sum(0) / self.sums[by].sum(0)).nanmean())
 
 
 def score(answers: Iterable[Answer], part: Part, horizon: int, loss: Losses, coverage: float) -> Metrics:
-    """Metrics of the forecasts from all origins of a part, in order, in the data's units. With several targets, the
-    mean of their metrics.
+    """Metrics of the forecasts from all origins of a split, in order, in the data's units; averaged over targets.
 
-    mae, rmse. mase: MAE by that of seasonal naive inside the series' training part, the mean over series (Hyndman and
-    Koehler 2006, equation 5, with the season as lag); no number where the training part just repeats.
+    mae, rmse. mase: MAE divided by that of seasonal naive within the series' training split, averaged over series
+    (Hyndman and Koehler 2006, equation 5, with the season as lag); undefined if the training split is exactly periodic.
     smape: the mean of 2|y - f| / (|y| + |f|), from 0 to 2, and 0 where both are 0 (Makridakis et al. 2020, The M4
-    Competition, equation 1). wape: the sum of |y - f| by that of |y| (MAD/Mean: Kolassa and Schütz 2007, Foresight 6).
-    With an interval of that coverage: pinball, see `quantile_loss`; coverage, the share of values inside, bounds
-    included. loss: what training minimises, of scaled values.
+    Competition, equation 1). wape: the sum of |y - f| divided by that of |y| (MAD/Mean: Kolassa and Schütz 2007,
+    Foresight 6). With an interval of that coverage: pinball, see `quantile_loss`; coverage, the share of values inside,
+    bounds included. loss: the training loss, on scaled values.
     """
     import torch
 
@@ -154,14 +153,14 @@ def simple_forecasts(
 ) -> Iterator[tuple[str, str, Iterator[Tensor]]]:
     """(name, what it does, its forecasts, scaled, (horizon, origins, N), some origins at a time) of each baseline."""
     season = data.season
-    yield tr("last value"), tr("the value at the origin, repeated"), naive(data, tested, 1)
-    about = tr("the mean step so far, repeated")
+    yield tr("last value"), tr("the last value, repeated"), naive(data, tested, 1)
+    about = tr("the mean step so far, extrapolated")
     first = tested.table.first[tested.of]
     yield tr("drift"), about, drift(_targets(tested), tested.origins, data.horizon, first)
     if season > 1:
-        about = tr("the value one season of {n} steps before", n=season)
+        about = tr("the value one season ({n} steps) before", n=season)
         yield tr("seasonal naive"), about, naive(data, tested, season)
-        about = tr("the season before, times its growth")
+        about = tr("the season before, scaled by its growth")
         yield tr("seasonal naive with growth"), about, _grown(data, tested)
     ridge = [Ridge(partial(_pairs, data, splits.train, target)) for target in range(splits.fitted.targets)]
     for target, fitted in enumerate(ridge):
@@ -196,7 +195,7 @@ def _grown(data: Data, part: Part) -> Iterator[Tensor]:
 
 def _pairs(data: Data, part: Part, target: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Windows of one target with the columns known ahead, (n, window + horizon·F), and its next steps, (n, horizon);
-    windows without a whole truth are left out."""
+    windows with incomplete truth are omitted."""
     for start in range(0, len(part.origins), STRETCH):
         X, Y = _pair(data, part, range(start, min(start + STRETCH, len(part.origins))), target)
         whole = ~Y.isnan().any(1)
@@ -233,8 +232,8 @@ def _linear(data: Data, part: Part, ridge: Sequence[Ridge]) -> Iterator[Tensor]:
 def written_like(
     data: Data, path: str, names: Sequence[str], rows: Sequence[tuple[Sequence[str], str, Sequence[float]]]
 ) -> str:
-    """Rows as the file would have them next: its delimiter, decimal mark and header, or JSON Lines. names: of the
-    columns of numbers. rows: the series' id, the date, the numbers."""
+    """Format rows to continue the file: its delimiter, decimal separator and header, or JSON Lines. names: of the
+    numeric columns. rows: series id, date, numbers."""
     table = open_table(path, header=data.header, delimiter=data.delimiter)
     keys = date_keys(data.date)
     heading = [table.columns[table.index(key)] for key in data.ids()]
@@ -257,7 +256,7 @@ def written_like(
 
 
 def _written(value: float) -> str:
-    """Nine significant digits, what float32 holds, two decimals at least, and no power of ten where none is needed."""
+    """Nine significant digits (float32 precision), at least two decimals, and no exponent unless needed."""
     if value and not 1e-12 < abs(value) < 1e15:
         return f"{value:.9g}"
     decimals = max(2, 8 - floor(log10(abs(value)))) if value else 0

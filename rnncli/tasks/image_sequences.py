@@ -1,4 +1,5 @@
-"""image-sequences: one label for a film. A convolutional net looks at each frame, the recurrent core at their order."""
+"""image-sequences: one label per image sequence. A convolutional network encodes each frame, the recurrent core their
+order."""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 class Model(CoreSection):
     channels: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=8)] = Field(
-        [8, 16], description="of the convolutions over a frame, each followed by halving its height and width"
+        [8, 16], description="channels of the convolutions over a frame, each followed by 2x downsampling"
     )
-    frame_size: Annotated[int, Field(ge=1)] = Field(32, description="numbers that a frame becomes, input of the cell")
+    frame_size: Annotated[int, Field(ge=1)] = Field(32, description="features per frame, the input size of the cell")
 
 
 class Train(TrainSection):
-    best_by: Literal["accuracy", "loss"] = Field("accuracy", description="the metric that decides which epoch is kept")
+    best_by: Literal["accuracy", "loss"] = Field("accuracy", description="metric that selects the epoch to keep")
 
 
 class Config(RecipeConfig):
@@ -48,7 +49,7 @@ class ImageSequences(OneLabel[Config]):
         return FrameInput(config.data, config.model.channels, config.model.frame_size)
 
     def build(self, config: Config, fitted: LabelledFitted) -> nn.Module:
-        """The convolutions' weights are drawn last, after the core's and the head's, as they always were."""
+        """The convolutions' weights are drawn last, after the core's and the head's, to keep old seeds reproducible."""
         from rnncli.nn.model import SequenceModel
         from rnncli.nn.recurrent import core_of_section
 
@@ -61,12 +62,12 @@ class ImageSequences(OneLabel[Config]):
     def pictures(
         self, config: Config, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
     ) -> list[Record]:
-        """The frames of the example, and which class was taken for which."""
+        """The frames of the example, and the confusion matrix."""
         counts = self.confusion(config, model, splits.part(part))
         return [*super().pictures(config, model, splits, part), confusion(counts.tolist(), splits.fitted.labels.tokens)]
 
     def suits(self, look: Look, config: Config) -> Suited | None:
-        return suits.films(look)
+        return suits.image_sequences(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         return FrameInput(FrameData(path=path), [], 0).suggest_settings(path)

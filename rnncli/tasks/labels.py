@@ -1,4 +1,4 @@
-"""Labels: their vocabulary, which rows have one that training knows, and what was taken for what."""
+"""Labels: their vocabulary, rows with labels known from training, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SHOWN_MISTAKES = 12
 
 
 def label_vocab(labels: Iterable[str], where: str, todo: str = "", key: Callable[[str], Any] | None = None) -> Vocab:
-    """The classes of the training part, in the order of `key`. Raises DataError: there is one only."""
+    """The classes of the training split, sorted by `key`. Raises DataError if there is only one."""
     found = Vocab(tuple(sorted(set(labels), key=key)))
     if len(found) < 2:
         label = repr("".join(found.tokens))
-        raise DataError(tr("the training part has one class only, {label}", label=label), where=where, todo=todo)
+        raise DataError(tr("the training split has only one class, {label}", label=label), where=where, todo=todo)
     return found
 
 
 def known_rows(
     labels_of_rows: Iterable[str], labels: Vocab, place: Callable[[int], str], name: str, skipped: Skipped
 ) -> tuple[array[int], array[int]]:
-    """(rows, their classes) of those rows of the part `name` whose class training has; others are bad records. place:
-    row -> where it stands."""
+    """(rows, their class ids) of the rows of split `name` whose class occurs in training; others are bad records.
+    place: row -> location."""
     rows, targets = array("q"), array("i")
     for row, label in enumerate(labels_of_rows):
         if label in labels:
@@ -42,13 +42,13 @@ def known_rows(
             rows.append(row)
             targets.append(labels.id(label))
         else:
-            skipped.bad(place(row), tr("class {label} is not in the training part", label=repr(label)))
+            skipped.bad(place(row), tr("class {label} is not in the training split", label=repr(label)))
     skipped.finish(name)
     return rows, targets
 
 
 def confusion_counts(targets: Sequence[int], answers: Tensor, num_classes: int) -> Tensor:
-    """How many rows of each class were taken for each class, (C true, C predicted). answers: (rows,)."""
+    """The confusion matrix as counts, (C true, C predicted). answers: (rows,)."""
     import torch
 
     pairs = torch.tensor(targets, dtype=torch.int64) * num_classes + answers
@@ -56,17 +56,17 @@ def confusion_counts(targets: Sequence[int], answers: Tensor, num_classes: int) 
 
 
 def macro_f1(counts: Tensor) -> float:
-    """The mean of the classes' F1 = 2 TP / (2 TP + FP + FN), over the classes that stand in truth or prediction (what
-    scikit-learn's f1_score(average="macro") gives). counts: (C true, C predicted)."""
+    """Macro-F1: mean of F1 = 2 TP / (2 TP + FP + FN) over the classes that occur in truth or predictions (same as
+    scikit-learn's f1_score(average="macro")). counts: (C true, C predicted)."""
     both = counts.sum(0) + counts.sum(1)  # (C,), 2 TP + FP + FN
     present = both > 0
     return float((2 * counts.diag()[present] / both[present]).mean())
 
 
 def matthews(counts: Tensor) -> float:
-    """Matthews' correlation of truth and prediction for any number of classes: R_K of Gorodkin 2004, equation 8 (what
-    scikit-learn's matthews_corrcoef gives). 1 is perfect, 0 no better than a guess by frequency; 0, too, where truth or
-    prediction is always the same. counts: (C true, C predicted)."""
+    """Matthews correlation coefficient for any number of classes: R_K of Gorodkin 2004, equation 8 (same as
+    scikit-learn's matthews_corrcoef). 1 is perfect, 0 no better than guessing by frequency; also 0 if truth or
+    prediction is constant. counts: (C true, C predicted)."""
     counts = counts.double()
     true, predicted, n = counts.sum(1), counts.sum(0), counts.sum()
     both = counts.diag().sum() * n - true @ predicted
@@ -75,7 +75,7 @@ def matthews(counts: Tensor) -> float:
 
 
 def precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float, float, float]:
-    """0 where there is nothing to divide by."""
+    """Division that gives 0 for a zero denominator."""
     both = predicted + target
     return (
         right / predicted if predicted else 0.0,

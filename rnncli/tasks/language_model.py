@@ -1,4 +1,4 @@
-"""language-model: predict the next character or word of a text, then write some."""
+"""language-model: predict the next character or word of a text, and generate text."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.data.look import Look
 
-PIECE = 1024  # tokens of a prompt read at once, and of a written text given out at once
+PIECE = 1024  # tokens of a prompt read at once, and of generated text yielded at once
 
 
 class Model(CoreSection):
-    input: Literal["one-hot", "embedding"] = Field("embedding", description="how a token becomes x_t")
+    input: Literal["one-hot", "embedding"] = Field("embedding", description="encoding of a token as x_t")
     embedding_size: Annotated[int, Field(ge=1)] = Field(
-        32, description="length of the learned vectors of input: embedding"
+        32, description="size of the learned vectors, with input: embedding"
     )
     embedding_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="the share of tokens whose vector is 0 throughout a batch"
+        0.0, description="embedding dropout: share of tokens whose vector is 0 throughout a batch"
     )
     weight_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="the share of recurrent weights, W_hh, that are 0 for a batch"
+        0.0, description="weight dropout: share of recurrent weights, W_hh, that are 0 for a batch"
     )
-    tie_weights: bool = Field(False, description="tokens are scored by their own embedding; needs equal sizes")
+    tie_weights: bool = Field(False, description="use the embedding as output weights; needs equal sizes")
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from idle_embedding(self.input, "embedding_dropout")
@@ -67,35 +67,33 @@ class Model(CoreSection):
         if self.bidirectional:
             yield Clash(
                 ("bidirectional",),
-                tr("a language model that reads from right to left has already seen the answer"),
+                tr("a bidirectional language model would already have seen the target"),
                 tr("bidirectional: false"),
             )
         size = self.proj_size or self.hidden_size
         if self.tie_weights and self.input == "one-hot":
-            yield Clash(("tie_weights", "input"), tr("one-hot tokens have no vectors to share"), tr("input: embedding"))
+            yield Clash(("tie_weights", "input"), tr("one-hot inputs have no embedding to tie"), tr("input: embedding"))
         elif self.tie_weights and self.embedding_size != size:
             yield Clash(
                 ("tie_weights", "embedding_size"),
-                tr("a token's vector has {n} numbers and h_t has {size}", n=self.embedding_size, size=size),
+                tr("embedding_size is {n}, but h_t has size {size}", n=self.embedding_size, size=size),
                 f"embedding_size: {size}",
             )
 
 
 class Sample(Section):
-    """`train.sample:`, the text written when training ends."""
+    """`train.sample:`, the text generated at the end of training."""
 
-    length: Annotated[int, Field(ge=0)] = Field(300, description="how many tokens")
+    length: Annotated[int, Field(ge=0)] = Field(300, description="number of tokens")
     temperature: Annotated[float, Field(ge=0)] = Field(
-        0.8, description="below 1 safer, above 1 wilder; 0: the likeliest"
+        0.8, description="softmax temperature: below 1 safer, above 1 more random; 0: greedy"
     )
-    prompt: str = Field("", description="what it begins with; empty: a line end")
+    prompt: str = Field("", description="start of the text; empty: a line end")
 
 
 class Train(TrainSection):
-    best_by: Literal["loss", "perplexity", "bits"] = Field(
-        "loss", description="the metric that decides which epoch is kept"
-    )
-    sample: Sample = Field(Sample(), description="the text written when training ends")
+    best_by: Literal["loss", "perplexity", "bits"] = Field("loss", description="metric that selects the epoch to keep")
+    sample: Sample = Field(Sample(), description="text generated at the end of training")
 
 
 class Config(RecipeConfig):
@@ -117,7 +115,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
         if not sample.length or not sample.prompt or _prompt(sample, splits.fitted):
             return splits
         prompt = sample.prompt
-        note = tr("the sample will begin with a line end: the text lacks words of {prompt!r}", prompt=prompt)
+        note = tr("the sample will start with a line end: {prompt!r} has words that are not in the text", prompt=prompt)
         return replace(splits, notes=[*splits.notes, note])
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
@@ -140,9 +138,9 @@ class LanguageModel(Task[Config, Fitted, Part]):
         model, size = config.model, len(fitted.tokens)
         front, width = token_front(model.input, size, model.embedding_size, embedding_dropout=model.embedding_dropout)
         rnn, spec = core_of_section(model, width)
-        # of a compared cell h_t may have another size: it keeps a head of its own
+        # with a compared cell h_t may have another size: it keeps its own head
         if model.tie_weights and isinstance(front, TokenEmbedding) and width == spec.output_size:
-            nn.init.uniform_(front.weight, -(width**-0.5), width**-0.5)  # as of a linear head: scores are not large
+            nn.init.uniform_(front.weight, -(width**-0.5), width**-0.5)  # like a linear head, so that scores are small
             return SequenceModel(front, rnn, Tied(front), model.engine, model.weight_drop)
         return SequenceModel(front, rnn, PerStep(spec.output_size, size), model.engine, model.weight_drop)
 
@@ -176,8 +174,8 @@ class LanguageModel(Task[Config, Fitted, Part]):
         return _as_metrics(total / steps, part)
 
     def dynamic_metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted, rate: float) -> Metrics:
-        """After each window, once it is measured, the weights move down its gradient: w - rate · dL/dw, L the mean loss
-        of its tokens; nothing is dropped out. Krause et al. 2018 (arXiv:1709.07432), equation 4."""
+        """After each evaluated window, take a gradient step: w - rate · dL/dw, with L the mean loss of its tokens;
+        without dropout. Krause et al. 2018 (arXiv:1709.07432), equation 4."""
         import torch
 
         from rnncli.nn.evaluate import device_of
@@ -195,15 +193,16 @@ class LanguageModel(Task[Config, Fitted, Part]):
         return _as_metrics(total / steps, part)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """Unigram and bigram frequencies of the training part; add-one, the bigram backing off to the unigram."""
+        """Unigram and bigram frequencies of the training split; add-one smoothed, the bigram interpolated with the
+        unigram."""
         size, tested = len(splits.fitted.tokens.tokens), splits.part(part)
         unigram, bigram = follow(bigram_losses(splits.train.ids, tested.ids, size))
         return [
-            Baseline(tr("unigram"), _as_metrics(unigram, tested), tr("how often each token is: knows no context")),
+            Baseline(tr("unigram"), _as_metrics(unigram, tested), tr("token frequencies, without context")),
             Baseline(
                 tr("bigram"),
                 _as_metrics(bigram, tested),
-                tr("what follows each token: one token of context, as a net without memory has"),
+                tr("next-token frequencies: one token of context, like a network without memory"),
             ),
         ]
 
@@ -216,12 +215,12 @@ class LanguageModel(Task[Config, Fitted, Part]):
         whole: Tokens = splits.part(part).ids
         ids = torch.from_numpy(whole.read(0, min(9, len(whole))))
         _, outputs = next(outputs_of(model, [Batch(ids[:-1].unsqueeze(1))]))
-        chances = outputs.scores[:, 0].softmax(1)  # (T, V)
-        best, which = chances.max(1)
+        probs = outputs.scores[:, 0].softmax(1)  # (T, V)
+        best, which = probs.max(1)
         rows: list[list[Entry]] = []
         for t, (given, target) in enumerate(zip(tokens.decode(ids[:-1]), tokens.decode(ids[1:]), strict=True)):
             guess = tokens.decode([int(which[t])])[0]
-            rows.append([t, given, target, guess, float(best[t]), float(chances[t, ids[t + 1]])])
+            rows.append([t, given, target, guess, float(best[t]), float(probs[t, ids[t + 1]])])
         columns = [
             Column("t", "t", "count"),
             Column("in", tr("in"), "code"),
@@ -260,7 +259,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """The prompt and what is written after it, of which a long text comes in pieces."""
+        """The prompt and its continuation; long text is yielded in chunks."""
         options.only("top_k", "temperature", "seed", "length")
         tokens, kind = fitted.tokens, fitted.kind
         sample = config.train.sample
@@ -288,7 +287,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
 
 
 def _learning(model: nn.Module) -> nn.Module:
-    """A copy that is as in evaluation and gives gradients: cuDNN has them of a core in training mode alone."""
+    """A copy that behaves as in evaluation but has gradients: cuDNN computes them only for cores in training mode."""
     from copy import deepcopy
 
     from torch import nn
@@ -302,12 +301,12 @@ def _learning(model: nn.Module) -> nn.Module:
 
 
 def _prompt(sample: Sample, fitted: Fitted) -> str:
-    """What the text written at the end begins with: nothing where the training text lacks a token of it."""
+    """The prompt of the final sample: empty if it has tokens that are not in the training text."""
     return "" if fitted.tokens.unknown(tokenize(sample.prompt, fitted.kind, newlines=True)) else sample.prompt
 
 
 def _as_metrics(nats: float, part: Part) -> Metrics:
-    """nats: mean loss of a token. bits: per character of the text, also where tokens are words."""
+    """nats: mean loss per token. bits: per character of the text, even if tokens are words."""
     tokens_per_character = len(part.ids) / max(1, part.characters)
     return {"loss": nats, "perplexity": exp(min(nats, 700.0)), "bits": nats / log(2) * tokens_per_character}
 
@@ -327,11 +326,11 @@ def write(
     top_k: int | None,
     seed: int,
 ) -> Iterator[str]:
-    """A text that goes on from `prompt` (a line end where it is empty), token by token, the state carried; in pieces,
-    the space after the prompt included.
+    """Generate a continuation of `prompt` (a line end if empty), token by token with carried state; yields chunks,
+    including the space after the prompt.
 
-    length: how many tokens. temperature: divides the scores; 0 takes the likeliest. top_k: draw among so many. seed: of
-    the draws, a generator of its own. Never writes <unk>. Raises DataError: a prompt with unknown tokens.
+    length: number of tokens. temperature: divides the scores; 0 is greedy. top_k: sample from the k most likely tokens.
+    seed: of a separate generator. Never generates <unk>. Raises DataError for a prompt with unknown tokens.
     """
     import torch
 
@@ -343,10 +342,10 @@ def write(
     ids = vocab.encode(start or _start(vocab))
     unknown = vocab.id(UNK) if UNK in vocab else None
     written: list[str] = []
-    before = start[-1] if start and not prompt[-1].isspace() else "\n"  # the token that the next piece goes on from
+    before = start[-1] if start and not prompt[-1].isspace() else "\n"  # the token before the next chunk
     state = None
     for number in range(length):
-        for at in range(0, len(ids), PIECE):  # a long prompt a stretch at a time, too
+        for at in range(0, len(ids), PIECE):  # a long prompt is read in chunks, too
             with evaluating(model):
                 outputs = model(Batch(torch.tensor(ids[at : at + PIECE], device=device).unsqueeze(1)), state)
             state = outputs.state

@@ -1,4 +1,4 @@
-"""One label for a whole row, whatever the input: the objective that `classification` and `image-sequences` share."""
+"""One label per row, for any input: the objective shared by `classification` and `image-sequences`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rnncli.cells import State
     from rnncli.nn.ngrams import NgramScores
 
-AnyPart = LabelledPart[Any]  # of the input that the recipe chooses
+AnyPart = LabelledPart[Any]  # of the input chosen by the recipe
 
 
 class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
@@ -42,10 +42,10 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
 
     @abstractmethod
     def input(self, config: ConfigT) -> LabelledInput[Any, Any]:
-        """What the recipe reads."""
+        """The recipe's input."""
 
     def label_smoothing(self, config: ConfigT) -> float:
-        """The share of a target that is spread over all classes."""
+        """Label smoothing: share of a target spread over all classes."""
         return 0.0
 
     def head(self, config: ConfigT, size: int, num_classes: int) -> nn.Module:
@@ -54,11 +54,11 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         return LastState(size, num_classes)
 
     def outer_dropout(self, config: ConfigT) -> float:
-        """The share of x_t and of what the head reads that is 0 in training."""
+        """Dropout on x_t and on the head's input."""
         return 0.0
 
     def ngrams(self, config: ConfigT, fitted: LabelledFitted) -> NgramScores | None:
-        """What scores a text next to the network."""
+        """The n-gram classifier next to the network, if any."""
         return None
 
     def input_kind(self, config: ConfigT) -> InputKind:
@@ -91,7 +91,7 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         return Names(self.input(config).token_names(fitted), fitted.labels.tokens)
 
     def batches(self, config: ConfigT, part: AnyPart, order: Order | None) -> Iterator[Batch]:
-        """In training, rows of like length share a batch, which saves padding; to be judged, rows come in order."""
+        """In training, rows of similar length share a batch to save padding; in evaluation, rows keep their order."""
         import torch
 
         read, size = self.input(config), config.train.batch_size
@@ -109,12 +109,12 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         found = [given for text in inputs for given in read.given(fitted, text)]
         for given in found:
             if given.inputs is None:
-                raise DataError(tr("there is no token in {text}", text=repr(given.name)))
+                raise DataError(tr("{text} contains no tokens", text=repr(given.name)))
         return read.batch([given.inputs for given in found])
 
     def loss(self, config: ConfigT, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
-        """Cross-entropy, with class weights and label smoothing as torch.nn.CrossEntropyLoss means them: the count is
-        the sum of the rows' weights, so the loop's division is torch's weighted mean."""
+        """Cross-entropy with class weights and label smoothing as in torch.nn.CrossEntropyLoss: the count is the sum of
+        the rows' weights, so that the loop's division gives torch's weighted mean."""
         from torch.nn import functional as F
 
         assert batch.targets is not None
@@ -127,11 +127,11 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         return Loss(total, batch.size if weights is None else float(weights[batch.targets].sum()))
 
     def log_probs(self, config: ConfigT, model: nn.Module, part: AnyPart) -> Tensor:
-        """Of every class for every row, in order, (rows, C), on the CPU."""
+        """Log probabilities of every class for every row, in order, (rows, C), on the CPU."""
         return log_probs(model, self.batches(config, part, None))
 
     def metrics(self, config: ConfigT, model: nn.Module, part: AnyPart, fitted: LabelledFitted) -> Metrics:
-        """Those of METRICS; loss is the plain cross-entropy of a row (no class weights, no smoothing)."""
+        """METRICS; loss is the plain mean cross-entropy (no class weights, no smoothing)."""
         return self.measured(self.log_probs(config, model, part), part.targets)
 
     def measured(self, log_probs: Tensor, targets: Sequence[int]) -> Metrics:
@@ -153,7 +153,7 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         return confusion_counts(part.targets, found.argmax(1), found.shape[1])
 
     def baselines(self, config: ConfigT, splits: Splits[LabelledFitted, AnyPart], part: str) -> list[Baseline]:
-        """The most frequent class; and what the input has, fitted on the training part."""
+        """The most frequent class, and the input's own baseline, fitted on the training split."""
         tested, labels = splits.part(part), splits.fitted.labels
         shares = majority(splits.train.targets, len(labels))
         always = tr("always {label}", label=labels.tokens[int(shares.argmax())])
@@ -187,7 +187,7 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         inputs: Iterable[str],
         options: PredictOptions,
     ) -> Iterator[Prediction]:
-        """`row<TAB>label<TAB>p` for each row; with top_k, the next likeliest labels follow it."""
+        """`row<TAB>label<TAB>p` for each row; with top_k, followed by the next most likely labels."""
         from rnncli.nn.evaluate import outputs_of
 
         options.only("top_k")
@@ -213,7 +213,7 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
 
 
 def _row(key: str, name: str, top: Sequence[tuple[str, str | float]]) -> dict[str, str | float]:
-    """The columns label and p; label_2, p_2 ... of the next likeliest."""
+    """The columns label and p; label_2, p_2 ... for the next most likely ones."""
     row: dict[str, str | float] = {key: name}
     for n, (label, p) in enumerate(top, 1):
         end = "" if n == 1 else f"_{n}"

@@ -1,4 +1,4 @@
-"""Which packaged recipes read a file of one's own, and why."""
+"""Finds the packaged recipes that suit a user's file, with reasons."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from rnncli.tasks.registry import load_recipe
 
 @dataclass(frozen=True)
 class Proposal:
-    """recipe: a packaged one. why: what of the file speaks for it."""
+    """recipe: a packaged recipe. why: the reason."""
 
     recipe: str
     why: str
 
 
 def proposals(path: str) -> list[Proposal]:
-    """The packaged recipes that suit a file or folder, the likeliest first. Raises DataError: it cannot be read, or
-    none suits it."""
+    """The packaged recipes that suit a file or folder, best first. Raises DataError: unreadable, or none suits it."""
     look = Look(path)
     if not look.folder:
-        with open_binary(path):  # says why it cannot be read
+        with open_binary(path):  # reports why it cannot be read
             pass
     found = []
     for name in filter(data_wanted, packaged_recipes()):
@@ -35,9 +34,9 @@ def proposals(path: str) -> list[Proposal]:
             found.append((suited.rank, Proposal(name, suited.why)))
     if not found:
         raise DataError(
-            tr("no packaged recipe reads such a file"),
+            tr("no packaged recipe can read this file"),
             where=path,
-            todo=tr("what they read: rnncli recipes list"),
+            todo=tr("for supported files see: rnncli recipes list"),
         )
-    found = [one for one in found if one[0] > 1] or found  # anything can be read as a text
+    found = [one for one in found if one[0] > 1] or found  # anything can be read as text
     return [proposal for _, proposal in sorted(found, key=lambda one: -one[0])]

@@ -1,6 +1,6 @@
 """Which tasks there are: the files of this folder, and the entry points `rnncli.tasks` of other packages.
 
-Names are known without importing anything; a task is imported when it is first asked for, and imports no torch then.
+Names are known without importing anything; a task is imported on first use, without importing torch.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ def _own() -> dict[str, str]:
 
 @cache
 def _added() -> dict[str, list[EntryPoint]]:
-    """Name -> who gives it, of the tasks of other packages."""
+    """Name -> entry points of other packages' tasks."""
     return added(GROUP)
 
 
 @cache
 def task_names() -> list[str]:
-    """The names a recipe's `task:` may have."""
+    """The valid names for a recipe's `task:`."""
     return sorted({*_own(), *_added()})
 
 
 @cache
 def load_task(name: str) -> AnyTask:
-    """The task of that name, one of task_names(). Raises UsageError: several have it; Missing: a package's task cannot
-    be imported."""
+    """The task of that name, one of task_names(). Raises UsageError: the name is ambiguous; Missing: a package's task
+    cannot be imported."""
     others = _added().get(name, [])
     if name in _own() and not others:
         task: AnyTask = import_module(_own()[name]).TASK
@@ -91,7 +91,7 @@ def config_class(name: str) -> type[RecipeConfig]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A valid recipe. name: of its file, for the run folder. note: something a person should know about it."""
+    """A valid recipe. name: from its file name, for the run folder. note: a remark for the user."""
 
     name: str
     config: RecipeConfig
@@ -108,10 +108,10 @@ def load_recipe(
     sets: Sets = (),
     flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Recipe:
-    """The recipe `target`, validated whole: a packaged name, a path to a YAML file, or its values as nested dicts.
+    """Load and validate the recipe `target`: a packaged name, a path to a YAML file, or its values as nested dicts.
 
     sets: dotted key -> value, `{"model.cell": "gru"}`, or `a.b=value` texts, as after --set. flags: dotted key -> (the
-    flag as typed, value). Raises RecipeError with every fault, UsageError (unknown name), DataError (a file that cannot
+    flag as typed, value). Raises RecipeError with all errors, UsageError (unknown name), DataError (a file that cannot
     be read). Reads no data, imports no torch.
 
     >>> recipe = load_recipe("hello", {"model.cell": "gru"})
@@ -125,7 +125,7 @@ def load_recipe(
         document, name = document_of(target, "recipe", sets, flags), str(target.get("task", "recipe"))
     task = load_task(task_name(document, task_names()))
     config: RecipeConfig = validate(document, task.config_class)
-    if config.train.best_by not in task.METRICS:  # of a task that lets any text stand there
+    if config.train.best_by not in task.METRICS:  # for tasks that accept any text here
         raise _no_metric(document, config.train.best_by, task.METRICS)
     return Recipe(name, config, document, document.note)
 
@@ -133,4 +133,4 @@ def load_recipe(
 def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
     what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
     fault = Fault(document.mark("train.best_by"), "train.best_by", what)
-    return RecipeError(trn("{n} fault in the recipe", "{n} faults in the recipe", n=1), [fault], where=document.name)
+    return RecipeError(trn("{n} error in the recipe", "{n} errors in the recipe", n=1), [fault], where=document.name)

@@ -1,4 +1,4 @@
-"""Tables of a tagger's answers: one row step by step, every tag, every kind of entity."""
+"""Tables of a tagger's predictions: one row step by step, every tag, every kind of entity."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from rnncli.tasks.inputs.sentences import Row
 
-SHOWN = 16  # steps of the example, and tags of the table, that a closing screen shows
+SHOWN = 16  # steps of the example, and tags of the table, shown at the end of a run
 
 
-def one_row(row: Row, answers: Sequence[int], chances: Tensor, labels: Vocab) -> Table:
-    """A row step by step. answers: a label for each. chances: (T, C), of each label."""
+def one_row(row: Row, answers: Sequence[int], probs: Tensor, labels: Vocab) -> Table:
+    """A row step by step. answers: a label for each. probs: (T, C), of each label."""
     table: list[list[Entry]] = []
     for t, (token, target) in enumerate(zip(*row, strict=True)):
-        others = chances[t].clone()
+        others = probs[t].clone()
         others[answers[t]] = -1.0
         second, p = int(others.argmax()), float(others.max())
         name = labels.decode([answers[t], second])
         rest = f"{name[1]} {p:.4f}" if len(labels) > 1 else ""
-        table.append([t, token, target, name[0], float(chances[t, answers[t]]), rest])
+        table.append([t, token, target, name[0], float(probs[t, answers[t]]), rest])
     columns = [
         Column("t", "t", "count"),
         Column("in", tr("in"), "code"),
@@ -42,7 +42,7 @@ def one_row(row: Row, answers: Sequence[int], chances: Tensor, labels: Vocab) ->
 
 
 def by_tag(pairs: Iterable[tuple[str, str]]) -> Table:
-    """Precision, recall and F1 of every tag, the most frequent first. pairs: (true label, answer)."""
+    """Precision, recall and F1 of every tag, most frequent first. pairs: (true label, prediction)."""
     both = Counter(pairs)
     target, predicted = Counter[str](), Counter[str]()
     for (label, answer), n in both.items():
@@ -53,14 +53,14 @@ def by_tag(pairs: Iterable[tuple[str, str]]) -> Table:
 
 
 def by_entity(found: Found) -> Table:
-    """The same of every kind of entity."""
+    """The same for every kind of entity."""
     rows = [(kind, n, found.right[kind], found.predicted[kind]) for kind, n in found.target.most_common()]
     columns = [Column("entity", tr("entity"), "code"), Column("entities", tr("entities"), "count")]
     return _table("by-entity", columns, rows)
 
 
 def _table(name: str, columns: list[Column], counts: Iterable[tuple[str, int, int, int]]) -> Table:
-    """counts: (name, how many, how many found, how many said)."""
+    """counts: (name, true, correct, predicted)."""
     rows: list[list[Entry]] = [
         [kind, n, *precision_recall_f1(right, predicted, n)] for kind, n, right, predicted in counts
     ]

@@ -1,4 +1,4 @@
-"""The network of a tagger: what its recipe says of it, and how it is made."""
+"""The network of a tagger: its recipe section, and how it is built."""
 
 from __future__ import annotations
 
@@ -22,28 +22,31 @@ if TYPE_CHECKING:
 
 
 class Characters(Section):
-    """`model.characters:`, the core that reads each word letter by letter, with input: embedding + characters."""
+    """`model.characters:`, the core that reads each word's characters, with input: embedding + characters."""
 
-    embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vector of a letter")
-    hidden_size: Annotated[int, Field(ge=1)] = Field(32, description="H of the core over letters; read both ways")
+    embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="size of the learned character vectors")
+    hidden_size: Annotated[int, Field(ge=1)] = Field(32, description="H of the bidirectional core over characters")
 
 
 class Model(CoreSection):
     input: Literal["one-hot", "embedding", "embedding + characters"] = Field(
-        "one-hot", description="how a token becomes x_t; + characters: joined with an RNN over each word's letters"
+        "one-hot",
+        description="encoding of a token as x_t; + characters: concatenated with an RNN over each word's characters",
     )
-    embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="length of the learned vectors of tokens")
+    embedding_size: Annotated[int, Field(ge=1)] = Field(16, description="size of the learned token vectors")
     vectors: DataPath | None = Field(
         None,
         description="a text file of word vectors to start from (GloVe, fastText's .vec), embedding_size wide",
     )
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="the share of words read as <unk> in training, so that others, or letters, must do"
+        0.0,
+        description="word dropout: share of words read as <unk> in training, so that the model learns from "
+        "context and characters",
     )
     characters: Characters = Field(Characters(), description="with input: embedding + characters")
     head: Literal["linear", "crf", "none"] = Field(
         "linear",
-        description="linear scores the labels; crf also scores which one follows which; none: h_t is the score",
+        description="linear: scores the labels; crf: also scores label transitions; none: h_t is the score",
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
@@ -53,7 +56,7 @@ class Model(CoreSection):
 
 
 def build(model: Model, fitted: Fitted) -> nn.Module:
-    """With fresh weights. Raises DataError: head: none, and h has not as many units as there are labels."""
+    """Build with fresh weights. Raises DataError: head: none, but the size of h is not the number of labels."""
     from rnncli.nn.model import SequenceModel
     from rnncli.nn.recurrent import core_of_section
 
@@ -69,7 +72,7 @@ def build(model: Model, fitted: Fitted) -> nn.Module:
 
 
 def start_from_file(model: Model, net: nn.Module, fitted: Fitted, counts: Mapping[str, int]) -> list[str]:
-    """What of fresh weights comes from `vectors`. Returns notes; raises DataError."""
+    """Load initial weights from `vectors`. Returns notes; raises DataError."""
     from rnncli.nn.frontends import TokenEmbedding
 
     words = next((part for part in net.modules() if isinstance(part, TokenEmbedding)), None)
@@ -87,8 +90,8 @@ def _head(model: Model, spec: CoreSpec, num_labels: int) -> nn.Module:
     if spec.output_size != num_labels:
         raise DataError(
             trn(
-                "head: none scores {n} label with an output of {size}",
-                "head: none scores {n} labels with an output of {size}",
+                "head: none needs one unit per label: {n} label, output size {size}",
+                "head: none needs one unit per label: {n} labels, output size {size}",
                 n=num_labels,
                 size=spec.output_size,
             ),

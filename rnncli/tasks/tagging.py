@@ -1,4 +1,4 @@
-"""tagging: one label for every step. hello -> ohlol, parts of speech and other columns of a treebank."""
+"""tagging: one label per step: hello -> ohlol, parts of speech and other columns of a treebank."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SHOWN_LABELS = 40  # in the confusion matrix
 
 class Train(TrainSection):
     best_by: Literal["accuracy", "loss", "f1", "precision", "recall"] = Field(
-        "loss", description="the metric that decides which epoch is kept; f1, precision, recall: of entities (B-PER)"
+        "loss", description="metric that selects the epoch to keep; f1, precision, recall: of entities (B-PER)"
     )
 
 
@@ -67,7 +67,7 @@ class Config(RecipeConfig):
         if self.model.word_dropout and self.data.pairs is not None:
             yield Clash(
                 ("model.word_dropout", "data.pairs"),
-                tr("inline pairs have no <unk> that a word could be read as"),
+                tr("inline pairs have no <unk>"),
                 tr("word_dropout: 0.0"),
             )
 
@@ -91,9 +91,13 @@ class Tagging(Task[Config, Fitted, Part]):
         by, labels = config.train.best_by, splits.fitted.labels.tokens
         if by not in ("accuracy", "loss") and not are_entity_tags(labels):
             raise DataError(
-                tr("{metric} is of entities, and these labels mark none: {labels}", metric=by, labels=_few(labels)),
+                tr(
+                    "{metric} is an entity metric, but these labels mark no entities: {labels}",
+                    metric=by,
+                    labels=_few(labels),
+                ),
                 where="train.best_by",
-                todo=tr("labels such as B-PER, I-PER and O mark entities; else: train.best_by=accuracy"),
+                todo=tr("entity labels look like B-PER, I-PER and O; otherwise use train.best_by=accuracy"),
             )
         return splits
 
@@ -116,7 +120,7 @@ class Tagging(Task[Config, Fitted, Part]):
         return Names(fitted.tokens.tokens, fitted.labels.tokens)
 
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
-        """Rows of similar length share a batch; without an order, from the shortest on."""
+        """Rows of similar length share a batch; without an order, sorted by length."""
         lengths = part.inputs.lengths
         where = order or Order(0, 0)
         shuffle = order is not None
@@ -148,7 +152,7 @@ class Tagging(Task[Config, Fitted, Part]):
         return {**entities, "accuracy": right / _labelled(part), "loss": total / steps}
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The most frequent label of each token: on the training part itself, the best that no memory can pass."""
+        """The most frequent label of each token: on the training split, the upper bound for models without memory."""
         best, often = most_frequent_of_each(_pairs(splits.train))
         tested: Part = splits.part(part)
         right = sum(best.get(token, often) == label for token, label in _pairs(tested))
@@ -173,7 +177,7 @@ class Tagging(Task[Config, Fitted, Part]):
         return " ".join(join(labels.decode(row), kind) for row in self._answers(config, model, part))
 
     def _answers(self, config: Config, model: nn.Module, part: Part) -> list[list[int]]:
-        """The labels that the model answers, row by row."""
+        """The predicted labels, row by row."""
         from rnncli.nn.crf import best_labels
         from rnncli.nn.evaluate import outputs_of
 
@@ -197,12 +201,12 @@ class Tagging(Task[Config, Fitted, Part]):
         letters = None if part.letters is None else part.letters[row : row + 1]
         one = Part(part.rows[row : row + 1], part.inputs[row : row + 1], part.targets[row : row + 1], letters)
         _, outputs = next(outputs_of(model, self.batches(config, one, None)))
-        chances = with_marginals(model, outputs).scores[:, 0].float().softmax(1)  # (T, C)
-        return one_row(one.rows[0], best_labels(model, outputs)[:, 0].tolist(), chances, fitted.labels)
+        probs = with_marginals(model, outputs).scores[:, 0].float().softmax(1)  # (T, C)
+        return one_row(one.rows[0], best_labels(model, outputs)[:, 0].tolist(), probs, fitted.labels)
 
     def _by_tag(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: Part) -> list[Record]:
-        """Precision, recall and F1 of every kind of entity, or of every tag; and how well words fare that training
-        never saw."""
+        """Precision, recall and F1 of every kind of entity, or of every tag; and accuracy on out-of-vocabulary
+        words."""
         labels, trained = splits.fitted.labels, splits.train.rows.tokens.counts()
         answers = [labels.decode(row) for row in self._answers(config, model, part)]
         steps = [
@@ -220,8 +224,8 @@ class Tagging(Task[Config, Fitted, Part]):
         if not new or part is splits.train:
             return [table]
         text = trn(
-            "accuracy on words seen in training {known}, on the {n} other {new}",
-            "accuracy on words seen in training {known}, on the {n} others {new}",
+            "accuracy: {known} on words seen in training, {new} on the {n} other",
+            "accuracy: {known} on words seen in training, {new} on the {n} others",
             known=f"{sum(known) / max(1, len(known)):.4f}",
             n=len(new),
             new=f"{sum(new) / len(new):.4f}",
@@ -229,8 +233,7 @@ class Tagging(Task[Config, Fitted, Part]):
         return [table, Message(text, "note")]
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """Which label was taken for which, of the labels that training knows; with very many there is no such
-        picture."""
+        """The confusion matrix of the labels known from training; none if there are very many."""
         labels = splits.fitted.labels
         rows: Part = splits.part(part)
         if len(labels) > SHOWN_LABELS:
@@ -266,7 +269,7 @@ class Tagging(Task[Config, Fitted, Part]):
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """CoNLL-U and columns come back as they were, with the tags in place; other lines are texts."""
+        """CoNLL-U and column files are reproduced with the tags filled in; other lines are texts."""
         options.only("top_k")
         given = GivenLines(lines, _columns(fitted), fitted.tag or "upos", fitted.labels)
         file = given.file
@@ -276,7 +279,7 @@ class Tagging(Task[Config, Fitted, Part]):
         for block in file.blocks("-", given.numbered()):
             if isinstance(block, Broken):
                 yield Prediction(
-                    "".join(block.raw), None, [tr("left as it is: {where}: {why}", where=block.where, why=block.why)]
+                    "".join(block.raw), None, [tr("left unchanged: {where}: {why}", where=block.where, why=block.why)]
                 )
                 continue
             tags, json, _, notes = _tagged(model, fitted, block.tokens, options)
@@ -284,7 +287,7 @@ class Tagging(Task[Config, Fitted, Part]):
 
 
 def _columns(fitted: Fitted) -> Columns | None:
-    """How the files of the run were cut; runs of 0.1 knew word, tab, tag alone."""
+    """The column layout of the run's files; runs of 0.1 only knew word, tab, tag."""
     return TWO if fitted.format == "tsv" and fitted.columns is None else fitted.columns
 
 
@@ -305,7 +308,7 @@ def _script_values(fitted: Fitted) -> dict[str, Any]:
 
 
 def _loss(model: nn.Module, outputs: Outputs, batch: Batch) -> Loss:
-    """-log p of the labels: of each step, or, with a CRF, of each row as a whole; the mean is of a step either way."""
+    """-log p of the labels: per step, or, with a CRF, per row; averaged per step either way."""
     from rnncli.nn.crf import crf_of
 
     crf = crf_of(model)
@@ -317,14 +320,14 @@ def _loss(model: nn.Module, outputs: Outputs, batch: Batch) -> Loss:
 
 
 def _place(best: Tensor, batch: Batch, answers: list[list[int]]) -> None:
-    """Writes a batch's labels, (T, B), into the rows that it is made of."""
+    """Write a batch's labels, (T, B), into its rows."""
     assert batch.lengths is not None
     for b, (row, length) in enumerate(zip(batch.rows, batch.lengths.tolist(), strict=True)):
         answers[row] = best[:length, b].tolist()
 
 
 def _entities(part: Part, answers: Iterable[Sequence[str]]) -> Found:
-    """Those of a part and of the labels answered. A step without a label counts in neither."""
+    """True and predicted labels of a split. Steps without a label are ignored."""
     found = Found()
     for row, said in zip(part.rows, answers, strict=True):
         pairs = [
@@ -352,8 +355,8 @@ def _pairs(part: Part) -> Iterator[tuple[str, str]]:
 def _tagged(
     model: nn.Module, fitted: Fitted, steps: Sequence[str], options: PredictOptions
 ) -> tuple[list[str], dict[str, Json], list[list[tuple[str, float]]], list[str]]:
-    """The likeliest label of each token; the same as JSON, with top_k choices where they are asked for; these, label
-    and probability, for every token; what should be said."""
+    """The most likely label of each token; the same as JSON, with top_k choices if requested; the choices (label,
+    probability) for every token; notes."""
     from rnncli.nn.crf import best_labels, with_marginals
     from rnncli.nn.evaluate import outputs_of
 

@@ -1,4 +1,4 @@
-"""transcription: from recorded speech to text, by CTC: no one says where in the sound a letter lies."""
+"""transcription: speech to text by CTC: no alignment of audio and characters is needed."""
 
 from __future__ import annotations
 
@@ -50,21 +50,23 @@ if TYPE_CHECKING:
     from rnncli.data.look import Look
     from rnncli.nn.model import Outputs
 
-BLANK = "<blank>"  # CTC's answer of a frame that adds nothing; number 0
-SHOWN_FRAMES = 50  # on one line of the example that closes a run
+BLANK = "<blank>"  # CTC's blank label; id 0
+SHOWN_FRAMES = 50  # on one line of the example shown at the end of a run
 
 
 class Data(SpokenData):
-    tokens: Kind = Field("characters", description="what the answer is spelled in")
+    tokens: Kind = Field("characters", description="output tokens")
 
 
 class Model(CoreSection):
-    subsampling: Literal[1, 2, 4] = Field(2, description="frames that become one step, by convolutions")
-    channels: Annotated[int, Field(ge=1)] = Field(64, description="of these convolutions, the input of the cell")
+    subsampling: Literal[1, 2, 4] = Field(2, description="frames per time step, reduced by strided convolutions")
+    channels: Annotated[int, Field(ge=1)] = Field(
+        64, description="channels of these convolutions, the input size of the cell"
+    )
 
 
 class Train(TrainSection):
-    best_by: Literal["cer", "wer", "loss"] = Field("cer", description="the metric that decides which epoch is kept")
+    best_by: Literal["cer", "wer", "loss"] = Field("cer", description="metric that selects the epoch to keep")
 
 
 class Config(RecipeConfig):
@@ -76,7 +78,7 @@ class Config(RecipeConfig):
 
 @dataclass(frozen=True)
 class Fitted(FittedState):
-    """kind: what the answer is spelled in. mean, std: of each mel band."""
+    """kind: output token type. mean, std: of each mel band."""
 
     tokens: Vocab
     kind: Kind
@@ -86,7 +88,7 @@ class Fitted(FittedState):
 
 
 class Part(NamedTuple):
-    """targets: the text of each clip as token numbers."""
+    """targets: the text of each clip as token ids."""
 
     rows: ChosenFeatures
     targets: Sequence[list[int]]
@@ -144,7 +146,7 @@ class Transcription(Task[Config, Fitted, Part]):
         return Names(None, fitted.tokens.tokens)
 
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
-        """Targets: (S, B), the texts, padded with the blank. In training, clips of like length share a batch."""
+        """Targets: (S, B), the texts, padded with the blank. In training, clips of similar length share a batch."""
         import torch
 
         lengths = part.rows.lengths if order is not None else None
@@ -170,8 +172,8 @@ class Transcription(Task[Config, Fitted, Part]):
         return _loss(model(batch), batch)
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
-        """Error rates of the greedy answers, as `predict` writes them, against the texts as they are in the data: all
-        edits over all characters or words. The loss of a token."""
+        """Error rates of greedy transcriptions, as `predict` writes them, against the original texts: total edits over
+        total characters or words. loss: per token."""
         from rnncli.nn.evaluate import outputs_of
 
         total, count = 0.0, 0.0
@@ -192,7 +194,7 @@ class Transcription(Task[Config, Fitted, Part]):
             yield from _greedy(outputs, fitted)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The most frequent text of the training part as the answer to everything."""
+        """Always predicts the most frequent text of the training split."""
         train: Part = splits.train
         tested: Part = splits.part(part)
         often = most_frequent(Counter(clip.text for clip in train.rows.clips))
@@ -200,7 +202,7 @@ class Transcription(Task[Config, Fitted, Part]):
         return [Baseline(tr("most frequent text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
-        """What it hears in the first held-out clip."""
+        """The transcription of the first held-out clip."""
         from rnncli.nn.evaluate import outputs_of
 
         one = _first(splits.part(splits.held_out))
@@ -208,7 +210,7 @@ class Transcription(Task[Config, Fitted, Part]):
         return _greedy(outputs, splits.fitted)[0]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """The first clip: what is said, what is heard, and the likeliest answer of every step."""
+        """The first clip: transcript, prediction, and the most likely token of every step."""
         from rnncli.nn.evaluate import outputs_of
 
         rows: Part = splits.part(part)
@@ -237,7 +239,7 @@ class Transcription(Task[Config, Fitted, Part]):
         columns = [
             Column("t", "t", "count"),
             Column("seconds", tr("seconds"), "text"),
-            Column("answers", tr("the likeliest token of each step; - is the blank"), "code"),
+            Column("answers", tr("most likely token of each step; - is the blank"), "code"),
         ]
         return [
             Table("sample", [Column("name", "", "text"), Column("value", "", "code")], heard),
@@ -245,19 +247,19 @@ class Transcription(Task[Config, Fitted, Part]):
         ]
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """The first clip as a spectrogram, and below it the likeliest token of every step."""
+        """The first clip as a spectrogram, and below it the most likely token of every step."""
         from rnncli.nn.evaluate import outputs_of
 
         rows: Part = splits.part(part)
         _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
-        chances, best = outputs.scores[:, 0].float().softmax(1).max(1)  # (T,) each
+        probs, best = outputs.scores[:, 0].float().softmax(1).max(1)  # (T,) each
         tokens = splits.fitted.tokens.tokens
         heard = ["-" if token == 0 else tokens[token] for token in best.tolist()]
-        title = tr("the likeliest token of each step, coloured by its probability; - is the blank")
+        title = tr("most likely token of each step, coloured by its probability; - is the blank")
         separator = "" if splits.fitted.kind == "characters" else " "
         return [
             spectrogram(rows.rows[0], rows.rows.features.settings.hop / 1000),
-            ColouredText("heard", heard, chances.tolist(), 0.0, 1.0, title, separator),
+            ColouredText("heard", heard, probs.tolist(), 0.0, 1.0, title, separator),
         ]
 
     def hub_task(self, config: Config) -> str:
@@ -270,7 +272,7 @@ class Transcription(Task[Config, Fitted, Part]):
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """`file<TAB>text` for each sound file; with beam, the best of a beam search of that width."""
+        """`file<TAB>text` for each audio file; with beam, the best result of a beam search of that width."""
         from rnncli.nn.ctc import beam_search
         from rnncli.nn.evaluate import outputs_of
 
@@ -286,7 +288,8 @@ class Transcription(Task[Config, Fitted, Part]):
             yield Prediction(f"{as_cell(path)}\t{text}", {**row}, row=row)
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-        """A new table or folder of clips as one part, in a run's vocabulary; and notes on it. Raises DataError."""
+        """A new table or folder of clips as one split, encoded with a run's vocabulary, with notes. Raises
+        DataError."""
         skipped = Skipped(config.data.on_bad, tr("clips"))
         tokens = fitted.tokens
 
@@ -294,7 +297,7 @@ class Transcription(Task[Config, Fitted, Part]):
             unknown = [] if UNK in tokens else tokens.unknown(tokenize(clip.text, fitted.kind))
             if unknown:
                 return tr(
-                    "its text has tokens that training does not have: {tokens}", tokens=" ".join(map(repr, unknown))
+                    "its text has tokens that do not occur in training: {tokens}", tokens=" ".join(map(repr, unknown))
                 )
             return _misfit(config, clip.text, T)
 
@@ -304,8 +307,8 @@ class Transcription(Task[Config, Fitted, Part]):
 
 
 def _misfit(config: Config, text: str, T: int) -> str:
-    """Why CTC cannot spell this text in a clip of T frames, or "". It needs a step for every token, and one for the
-    blank that must stand between two equal ones (Graves et al. 2006, section 3.1)."""
+    """Why CTC cannot output this text for a clip of T frames, or "". It needs a step for every token, and one for the
+    blank between equal neighbours (Graves et al. 2006, section 3.1)."""
     from rnncli.nn.frontends import subsampled
 
     tokens = tokenize(text, config.data.tokens)
@@ -315,7 +318,8 @@ def _misfit(config: Config, text: str, T: int) -> str:
     if needed <= steps:
         return ""
     return tr(
-        "CTC cannot spell {n} {kind} in {steps}; it needs {needed} (shorter text, lower data.hop or model.subsampling)",
+        "CTC cannot output {n} {kind} in {steps}; it needs {needed} (use shorter texts, lower data.hop or "
+        "model.subsampling)",
         n=len(tokens),
         kind=tr(unit(config.data.tokens)),
         steps=trn("{n} step", "{n} steps", n=steps),
@@ -324,7 +328,7 @@ def _misfit(config: Config, text: str, T: int) -> str:
 
 
 def _vocab(data: Data, rows: Mapping[str, ChosenFeatures]) -> Vocab:
-    """The tokens of the training part; <unk> where another part has further ones."""
+    """The tokens of the training split, with <unk> if another split has further ones."""
     counts = {
         name: Counter(t for clip in part.clips for t in tokenize(clip.text, data.tokens)) for name, part in rows.items()
     }
@@ -349,14 +353,14 @@ def _unknown_notes(fitted: Fitted, parts: Mapping[str, Part]) -> Iterator[str]:
             unknown = sum(ids.count(tokens.id(UNK)) for ids in part.targets)
             if unknown:
                 yield tr(
-                    "tokens of {part} that training does not have, and so can never be answered: {n}",
+                    "tokens of {part} that do not occur in training, so can never be predicted: {n}",
                     part=name,
                     n=f"{unknown:,}",
                 )
 
 
 def _loss(outputs: Outputs, batch: Batch) -> Loss:
-    """Counted in tokens, so that the mean loss is that of a token."""
+    """Counted in tokens, so that the mean loss is per token."""
     from rnncli.nn.ctc import ctc_loss
 
     assert batch.targets is not None
@@ -371,7 +375,7 @@ def _as_metrics(pairs: Iterable[tuple[str, str]]) -> Metrics:
 
 
 def _greedy(outputs: Outputs, fitted: Fitted) -> list[str]:
-    """The text that the likeliest tokens spell, row by row."""
+    """The text of the most likely tokens, row by row."""
     from rnncli.nn.ctc import best_path
 
     assert outputs.lengths is not None

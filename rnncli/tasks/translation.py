@@ -1,4 +1,4 @@
-"""translation: a sentence in one language, its translation in another; an encoder, and a decoder that attends to it."""
+"""translation: a sentence in one language, its translation in another; an encoder and a decoder with attention."""
 
 from __future__ import annotations
 
@@ -43,9 +43,13 @@ if TYPE_CHECKING:
 
 
 class Model(CoreSection):
-    cell: CellName = Field("lstm", description="of encoder and decoder; feedforward is the rnn cell without memory")
-    bidirectional: bool = Field(True, description="the encoder reads both ways; the decoder has as many units as both")
-    embedding_size: Annotated[int, Field(ge=1)] = Field(64, description="length of the vector of a token, both sides")
+    cell: CellName = Field(
+        "lstm", description="cell of encoder and decoder; feedforward is the rnn cell without memory"
+    )
+    bidirectional: bool = Field(
+        True, description="bidirectional encoder; the decoder has as many units as both directions"
+    )
+    embedding_size: Annotated[int, Field(ge=1)] = Field(64, description="size of token vectors, both sides")
     attention: Literal["general", "dot", "additive"] = Field(
         "general",
         description="how a decoder state scores a source step: h·Wm or h·m (Luong 2015), v·tanh(Wh + Um) "
@@ -55,7 +59,7 @@ class Model(CoreSection):
 
 class Train(TrainSection):
     best_by: Literal["chrf", "exact-match", "bleu", "loss"] = Field(
-        "chrf", description="the metric that decides which epoch is kept; bleu needs rnncli[translation]"
+        "chrf", description="metric that selects the epoch to keep; bleu needs rnncli[translation]"
     )
 
 
@@ -73,7 +77,7 @@ class Translation(Task[Config, Fitted, Part]):
     fitted_class = Fitted
 
     def require(self, config: Config) -> None:
-        """Raises Missing where bleu is to choose the epoch, which sacrebleu measures, and it is not installed."""
+        """Raises Missing if bleu selects the epoch but sacrebleu is not installed."""
         if config.train.best_by == "bleu" and not _has_sacrebleu():
             raise Missing(
                 tr("bleu needs sacrebleu"),
@@ -85,7 +89,7 @@ class Translation(Task[Config, Fitted, Part]):
         splits = pairs.read(config.data, config.train.seed)
         if _has_sacrebleu():
             return splits
-        note = tr("bleu is not measured: it needs the extra rnncli[translation]")
+        note = tr("bleu is not computed: it needs the extra rnncli[translation]")
         return replace(splits, notes=[*splits.notes, note])
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
@@ -137,7 +141,7 @@ class Translation(Task[Config, Fitted, Part]):
         return loss_of_steps(model(batch).scores, batch.targets)
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
-        """loss with the right words given; the others of what the model writes by itself, greedily."""
+        """loss with teacher forcing; the others on greedy translations."""
         from rnncli.nn.evaluate import device_of, evaluating
         from rnncli.nn.seq2seq import Seq2Seq
 
@@ -169,11 +173,11 @@ class Translation(Task[Config, Fitted, Part]):
             yield from (join(fitted.target.decode(row), fitted.target_tokens) for row in written)
 
     def baselines(self, config: Config, splits: Splits[Fitted, Part], part: str) -> list[Baseline]:
-        """The source as it is; and each word by the likeliest word of a dictionary learned from the training pairs."""
+        """Copying the source; and word-by-word translation with a dictionary learned from the training pairs."""
         rows: Part = splits.part(part)
         kind, source_kind = splits.fitted.target_tokens, splits.fitted.source_tokens
         learned = splits.train
-        # a target ends in an end sign
+        # a target ends with <eos>
         pairs = zip(learned.sources, (ids[:-1] for ids in learned.targets), strict=True)
         likeliest = dictionary(pairs)
         source, target = splits.fitted.source, splits.fitted.target
@@ -188,16 +192,16 @@ class Translation(Task[Config, Fitted, Part]):
             by_word.append(join(words, kind))
         copies = [pair.source for pair in rows.pairs]
         return [
-            Baseline(tr("copying"), _judged(copies, rows, kind), tr("the source as it is")),
+            Baseline(tr("copying"), _judged(copies, rows, kind), tr("the source, copied")),
             Baseline(
                 tr("word by word"),
                 _judged(by_word, rows, kind),
-                tr("each word by a dictionary from the training pairs (IBM model 1), in the source's order"),
+                tr("word-by-word with a dictionary from the training pairs (IBM model 1), in source order"),
             ),
         ]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        """One pair: source, target, what the model writes, and where it looked while writing."""
+        """One pair: source, target, translation, and attention weights."""
         from rnncli.nn.evaluate import outputs_of
         from rnncli.nn.seq2seq import Seq2Seq
 
@@ -220,23 +224,23 @@ class Translation(Task[Config, Fitted, Part]):
             tokenize(pair.source, splits.fitted.source_tokens),
             tr("output"),
             tr("source"),
-            tr("attention: where each output token looks"),
+            tr("attention of each output token"),
         )
         return [Table("sample", columns, table), heat]
 
     def texts_of(self, config: Config, fitted: Fitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
-        """Of tab-separated pairs the sources, for a run that learnt from such."""
+        """The sources of tab-separated pairs, if the run was trained on such a file."""
         data = config.data
         if not isinstance(data.path or data.train, str) or fitted.columns is not None:
             return lines, ""
         source, target = int(data.columns[0]), int(data.columns[1])
         texts, pairs = texts_without_header(lines, source, lambda cells: len(cells) > target, ["\t"])
-        return texts, tr("read as pairs: the sources, column {n}", n=source) if pairs else ""
+        return texts, tr("read as pairs: sources from column {n}", n=source) if pairs else ""
 
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """A table such as the run learned from is answered by that table, with one column more."""
+        """A table like the training data is returned with one additional column."""
         bare = (line.removeprefix("\ufeff").rstrip("\r\n") for line in lines)
         table, texts = pairs.given_table(fitted, config.data, bare)
         if table is None:
@@ -252,7 +256,7 @@ class Translation(Task[Config, Fitted, Part]):
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        """A translation of each line. options.beam: the width of the beam search, 1 (greedy) where it is not given."""
+        """A translation of each line. options.beam: beam width, default 1 (greedy)."""
         from rnncli.nn.evaluate import device_of, evaluating
         from rnncli.nn.seq2seq import Seq2Seq
 
@@ -272,8 +276,8 @@ class Translation(Task[Config, Fitted, Part]):
             if not best.ended:
                 notes.append(
                     trn(
-                        "cut at {n} token, twice the longest target of the training",
-                        "cut at {n} tokens, twice the longest target of the training",
+                        "truncated at {n} token, twice the longest training target",
+                        "truncated at {n} tokens, twice the longest training target",
                         n=len(best.tokens),
                     )
                 )
@@ -284,9 +288,9 @@ class Translation(Task[Config, Fitted, Part]):
 
 
 def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
-    """chrf, exact-match and, where sacrebleu is installed, bleu: of the answers as `predict` writes them, against the
-    targets as they are in the file. chrf and bleu are 0 to 100; BLEU's tokens are characters where the target's are,
-    else its 13a."""
+    """chrf, exact-match and, if sacrebleu is installed, bleu, of translations as `predict` writes them against the
+    targets as in the file. chrf and bleu range from 0 to 100; BLEU is tokenized into characters if the target is, else
+    by 13a."""
     wanted = [pair.target for pair in part.pairs]
     right = sum(answer == target for answer, target in zip(answers, wanted, strict=True))
     found = {"chrf": chrf(zip(answers, wanted, strict=True)), "exact-match": right / len(wanted)}
@@ -299,7 +303,7 @@ def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
-    """The name, or name_2, name_3 ... where a column is called so."""
+    """The name, or name_2, name_3 ... if the name is taken."""
     names = chain([name], (f"{name}_{n}" for n in count(2)))
     return next(one for one in names if one not in taken)
 

@@ -1,5 +1,5 @@
-"""What a finished run says of itself: it was still improving, a simpler method is better, its answers are empty; each
-with what to try. Sentences and commands; nothing is printed here."""
+"""Advice on a finished run: it was still improving, a baseline is better, predictions are empty; each with a
+suggestion. Returns sentences and commands; prints nothing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rnncli.tasks import Baseline, Metrics
 from rnncli.training.job import Job
 from rnncli.training.outcome import RUN, Advice, Outcome
 
-FALLING = 0.01  # the share by which the last tenth of the epochs must have lowered the validation loss
-EMPTY = 0.5  # the share of empty answers from which on that is said
-ANSWERS = 100  # rows that are answered to find out
-BY_HEART = 0.7  # a training loss below this share of the validation loss: more training does not help
-History = Sequence[Mapping[str, Json]]  # the lines of metrics.jsonl
+FALLING = 0.01  # relative decrease of the validation loss in the last tenth of the epochs that counts as improving
+EMPTY = 0.5  # minimum share of empty predictions to report
+ANSWERS = 100  # rows predicted to find out
+BY_HEART = 0.7  # a training loss below this fraction of the validation loss means overfitting
+History = Sequence[Mapping[str, Json]]  # lines of metrics.jsonl
 
 
 def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
-    """What there is to say of a run that ended. history: its epochs. The job's model has the kept weights."""
+    """Advice for a run that has ended. history: its epochs. The job's model must have the kept weights."""
     losses = [json_object(line[outcome.on])["loss"] for line in history]
     falling = outcome.on == "validation" and not _perfect(job, outcome) and still_falling(losses)
     command = _going_on(job, outcome) if falling else ""
@@ -46,7 +46,7 @@ def advice(job: Job, outcome: Outcome, history: History) -> list[Advice]:
 
 
 def still_falling(losses: Sequence[object]) -> bool:
-    """Whether the last tenth of the epochs, one at least, lowered the loss by a hundredth or more.
+    """Whether the last tenth of the epochs (at least one) lowered the loss by 1 % or more.
 
     >>> still_falling([3.0, 2.0, 1.5]), still_falling([3.0, 1.5, 1.6])
     (True, False)
@@ -60,7 +60,7 @@ def still_falling(losses: Sequence[object]) -> bool:
 
 
 def _perfect(job: Job, outcome: Outcome) -> bool:
-    """Whether the metric that decides is as good as it can be. A loss never is."""
+    """Whether the selection metric has its best possible value. A loss never has."""
     name = job.config.train.best_by
     if name == "loss" or name not in outcome.metrics:
         name = next((name for name in job.task.METRICS if name != "loss" and name in outcome.metrics), "loss")
@@ -71,7 +71,7 @@ def _perfect(job: Job, outcome: Outcome) -> bool:
 
 
 def _going_on(job: Job, outcome: Outcome) -> str:
-    """The command that trains on with twice the budget that ended the run; "" where early stopping ended it."""
+    """The command that resumes training with twice the budget; "" if early stopping ended the run."""
     train = job.config.train
     if outcome.epochs >= train.epochs:
         options = f"--epochs {2 * train.epochs}"
@@ -82,22 +82,21 @@ def _going_on(job: Job, outcome: Outcome) -> str:
     else:
         return ""
     name = train.schedule if isinstance(train.schedule, str) else train.schedule.get("name")
-    if name in SCHEDULES_BY_EPOCHS:  # it cannot be resumed for longer
+    if name in SCHEDULES_BY_EPOCHS:  # cannot be resumed for longer
         return f"rnncli train {RUN}/recipe.yaml {options}"
     return f"{job.group.resume_command(RUN)} {options}"
 
 
 def _empty(job: Job, part: str) -> tuple[int, int]:
-    """Of the answers to the first rows of a part: how many are empty, and how many there are; (0, 0) for a task whose
-    answers are not texts."""
+    """(empty predictions, predictions) for the first rows of a split; (0, 0) for tasks that do not output texts."""
     splits = job.splits
     found = list(islice(job.task.answers(job.config, job.model, splits.part(part), splits.fitted), ANSWERS))
     return sum(not answer.strip() for answer in found), len(found)
 
 
 def better_baseline(job: Job, outcome: Outcome) -> str:
-    """`letter n-grams is better: macro-f1 0.7740 against 0.7330`, of the best baseline or the same network without
-    memory; "" where none is better. The metric that decides is compared, then, where all are level, the next."""
+    """`letter n-grams is better: macro-f1 0.7740 against 0.7330`, for the best baseline or the same network without
+    memory; "" if none is better. Compares the selection metric and, on ties, the next metric."""
     rivals = list(outcome.baselines)
     if CONTROL in outcome.compared:
         rivals.append(Baseline(tr("without memory"), outcome.compared[CONTROL]))
@@ -122,10 +121,10 @@ def _is_number(metrics: Metrics, name: str) -> bool:
 
 
 def _remedy(outcome: Outcome, history: History) -> str:
-    """What to try where more epochs are not it: whether it fits its training part tells what is missing."""
+    """What to try if more epochs would not help: depends on whether the model fits its training split."""
     last = history[-1] if history else {}
     trained, held_out = last.get("loss"), json_object(last.get(outcome.on, {})).get("loss")
     numbers = [loss for loss in (trained, held_out) if isinstance(loss, int | float)]
     if len(numbers) == 2 and outcome.on != "train" and numbers[0] < BY_HEART * numbers[1]:
-        return tr("it knows its training part by heart; try more data, dropout or a smaller model")
-    return tr("it has not learned its training part either; try another train.lr or a larger model")
+        return tr("it overfits its training split; try more data, dropout or a smaller model")
+    return tr("it underfits its training split; try another train.lr or a larger model")

@@ -1,4 +1,4 @@
-"""Which epoch is kept: the best by the recipe's metric, and among equals the one with the lowest loss."""
+"""Selects the epoch to keep: best by the recipe's metric, ties broken by the lowest loss."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from rnncli.tasks import Metrics
 
 
 def rank(metrics: Metrics, by: str, direction: str) -> tuple[float, float]:
-    """What epochs are ordered by, the smaller the better: the metric `by`, then the held-out loss. What is not finite
-    comes last. direction: of the metric, "lower" or "higher"."""
+    """Sort key of epochs, smaller is better: the metric `by`, then the held-out loss. Non-finite values come last.
+    direction: of the metric, "lower" or "higher"."""
     score, loss = metrics[by], metrics["loss"]
     signed = score if direction == "lower" else -score
     return (signed if math.isfinite(score) else math.inf), (loss if math.isfinite(loss) else math.inf)
 
 
 def is_better(metrics: Metrics, best: Metrics, by: str, direction: str) -> bool:
-    """Whether an epoch is better than the best one before it. best: empty where there is none yet; then any epoch is
-    whose metric or loss is a number."""
+    """Whether an epoch is better than the best one before it. best: empty if there is none yet; then any epoch with a
+    finite metric or loss is better."""
     before = rank(best, by, direction) if best else (math.inf, math.inf)
     return rank(metrics, by, direction) < before
 
 
 def moved(before: Sequence[str], known: Iterable[str], metrics: Metrics, best: Metrics) -> list[str]:
-    """The metrics that have changed, those of this epoch added. A metric that has been the same at every epoch is equal
-    to that of the best epoch, whichever that was."""
+    """The metrics that have changed so far, including this epoch. A metric that never changed equals that of the best
+    epoch, whichever that is."""
     return [name for name in known if name in before or not _equal(metrics.get(name), best.get(name))]
 
 
@@ -35,7 +35,7 @@ def _equal(a: float | None, b: float | None) -> bool:
 
 
 def unmoved(metrics: Metrics, by: str, moved: Sequence[str]) -> str:
-    """A sentence on a metric `by` that was the same at every epoch, and what to do; "" where it changed.
+    """A sentence on a metric `by` that was the same at every epoch, with a suggestion; "" if it changed.
 
     metrics: of the best epoch. moved: the metrics that have changed.
     """
@@ -45,8 +45,8 @@ def unmoved(metrics: Metrics, by: str, moved: Sequence[str]) -> str:
         loss = f"{metrics['loss']:.4g}"
         return tr("the loss was {value} at every epoch; try a larger train.lr", value=loss)
     value = f"{metrics[by]:.4g}"
-    said = tr("{metric} was {value} at every epoch, so the loss decided which epoch is kept", metric=by, value=value)
+    said = tr("{metric} was {value} at every epoch, so the epoch was selected by loss", metric=by, value=value)
     others = [name for name in moved if name != "loss"]
     if not others:
         return said
-    return said + tr("; another metric can decide: --set train.best_by={metric}", metric=others[0])
+    return said + tr("; to select by another metric: --set train.best_by={metric}", metric=others[0])

@@ -1,9 +1,9 @@
-"""Several processes train one model together: torchrun starts them, DistributedDataParallel adds up their gradients.
+"""Data-parallel training: torchrun starts the processes, DistributedDataParallel all-reduces their gradients.
 
-Each reads the data itself and takes its rows of every batch (`Order`), so that together they make the very batch that
-one process would. Whatever is decided (is the loss a number, is the time over, has a signal come, was the epoch the
-best) is decided from numbers that all have alike: summed up over all, or broadcast by rank 0, which alone measures,
-writes and prints. Between processes go tensors and JSON, no pickles.
+Each process reads the data itself and takes its rows of every batch (`Order`), so that together they form exactly the
+batch of a single process. Every decision (is the loss finite, is the time over, was a signal received, is this the best
+epoch) is based on values that all processes share: all-reduced, or broadcast by rank 0, which alone evaluates, writes
+and prints. Processes exchange tensors and JSON, no pickles.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from rnncli.training.job import Job
 from rnncli.training.process_group import LossFunction, Made
 from rnncli.version import __version__
 
-PATIENCE = timedelta(hours=1)  # with a process that is silent: reading its data, or measuring after an epoch
-GRACE = 2.0  # seconds for a machine's first process to say what went wrong on all
-ENDED = "rnncli/ended"  # a key of the store: some process has ended before its time
-PATHS = ("path", "train", "validation", "test")  # keys of a recipe's data that each machine may have its own way
+PATIENCE = timedelta(hours=1)  # timeout for a silent process: reading its data, or evaluating after an epoch
+GRACE = 2.0  # seconds for a machine's first process to report an error for all
+ENDED = "rnncli/ended"  # a key of the store: some process has exited early
+PATHS = ("path", "train", "validation", "test")  # data keys that may differ between machines
 _GROUPS = itertools.count()
-# A model's buffers never change: they need not be sent before every step. torch 2.13 renamed what says so.
+# A model's buffers never change, so they need not be broadcast before every step. torch 2.13 renamed this option.
 _NAME = "forward_sync_buffers"
 _KEEP_BUFFERS: Any = {_NAME if _NAME in signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
 
 
 class TorchGroup:
-    """A ProcessGroup over torch.distributed: every exchange carries signals and the clock of rank 0 along."""
+    """A ProcessGroup over torch.distributed: every exchange also carries signals and the clock of rank 0."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -82,12 +82,11 @@ class TorchGroup:
         return lambda: self._seconds
 
     def data_parallel(self, loss: LossFunction, model: nn.Module, seed: int) -> LossFunction:
-        """Rank 0 gives its weights to the others. From here on each draws dropout of its own; rank 0 as it would
-        alone."""
+        """Broadcast the weights of rank 0. From here on every rank draws its own dropout; rank 0 as it would alone."""
         shared = DistributedDataParallel(_Step(loss, model), gradient_as_bucket_view=True, **_KEEP_BUFFERS)
-        # Gradients are packed anew, in the order they came in, after the first backward pass; and from three processes
-        # on, the place of a number decides in which order theirs are added up. A pass without data fixes the places
-        # before the first update, so that those of a resumed run are the same.
+        # DDP rebuilds its buckets, in order of arrival, after the first backward pass; with three or more processes, an
+        # element's position determines the order of summation. A pass without data fixes the positions before the first
+        # step, so that a resumed run has the same.
         shared(None, None).total.backward()
         if self.rank:
             torch.manual_seed(int(generator(seed, self.rank).randint(2**31)))
@@ -97,7 +96,7 @@ class TorchGroup:
         if total.device.type == "cpu":
             sums = self._sum([float(total), count])
             return torch.tensor(sums[0], dtype=torch.float64), sums[1]
-        total = total.double()  # stays on the device, which need not be waited for
+        total = total.double()  # stays on the device, to avoid waiting for it
         distributed.all_reduce(total)
         return total, self._sum([count])[0]
 
@@ -117,7 +116,7 @@ class TorchGroup:
 
     def broadcast(self, make: Callable[[], Made]) -> Made:
         value: Made = json.loads(self.all_gather(json.dumps(make()).encode() if self.rank == 0 else b"")[0])
-        self.sync()  # making it has taken time
+        self.sync()  # creating it took time
         return value
 
     def all_gather(self, data: bytes) -> list[bytes]:
@@ -140,7 +139,7 @@ class TorchGroup:
 
 
 class _Step(nn.Module):
-    """A batch's loss as a module, which is what DistributedDataParallel takes."""
+    """A batch's loss as a module, as DistributedDataParallel requires."""
 
     def __init__(self, loss: LossFunction, model: nn.Module) -> None:
         super().__init__()
@@ -151,16 +150,16 @@ class _Step(nn.Module):
         if batch is not None and batch.size:
             return self.loss(batch, carry)
         nothing = torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
-        return Loss(nothing, 0, carry)  # no data, or the last batch had fewer rows than there are processes
+        return Loss(nothing, 0, carry)  # no data: the last batch has fewer rows than there are processes
 
 
 @contextmanager
 def joined(job: Job) -> Iterator[TorchGroup]:
-    """The group of all processes that torchrun started, which train this job. It ends with the context; after an error
-    it is kept, since ending it waits for what is under way, and the next job of this process goes on with it.
+    """The group of all processes started by torchrun, which train this job. It is destroyed on exit; after an error it
+    is kept, since destroying it waits for pending operations, and this process's next job reuses it.
 
-    Raises UsageError, in every process, where they have different versions, recipes or data; Missing where one of them
-    ends before its time, or cannot be reached.
+    Raises UsageError, in every process, if versions, recipes or data differ; Missing if one of them exits early or
+    cannot be reached.
     """
     process = this_process()
     store = PrefixStore(f"rnncli/{next(_GROUPS)}", _store())
@@ -188,18 +187,18 @@ def joined(job: Job) -> Iterator[TorchGroup]:
 
 
 def _is_lost(error: RuntimeError) -> bool:
-    """Whether this says that another process cannot be reached. gloo has no class of its own for it."""
+    """Whether this error means that another process cannot be reached. gloo has no exception class for it."""
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 def _lost(group: TorchGroup) -> Missing:
     process = group.process
     return Missing(
-        tr("one of the {n} processes that train together has ended, or cannot be reached", n=process.world),
+        tr("one of the {n} training processes has exited or cannot be reached", n=process.world),
         where=_place(process.rank, process.world, socket.gethostname()),
-        todo=tr("go on from the last checkpoint: {command}", command=group.resume_command())
+        todo=tr("resume from the last checkpoint: {command}", command=group.resume_command())
         if group.folder and Path(group.folder).exists()
-        else tr("start it again"),
+        else tr("restart training"),
     )
 
 
@@ -208,12 +207,12 @@ def _place(rank: int, n: int, host: str) -> str:
 
 
 def _check_same(job: Job, process: Process, store: Store) -> None:
-    """UsageError in every process where one is about to train something else than process 0."""
+    """Raise UsageError in every process if one is about to train something different from process 0."""
     config = plain(job.config)
-    # Cores may differ from machine to machine, and paths.
+    # CPU cores and paths may differ between machines.
     for section, own in (("train", ("threads",)), ("data", PATHS)):
         config[section] = {name: value for name, value in json_object(config[section]).items() if name not in own}
-    # Means and deviations in a vocabulary differ by their rounding from processor to processor.
+    # Means and standard deviations in vocab.json differ by rounding between processors.
     vocab = json.loads(json.dumps(job.splits.fitted.to_json()), parse_float=lambda text: "")
     mine = {
         "rnncli": __version__,
@@ -221,15 +220,15 @@ def _check_same(job: Job, process: Process, store: Store) -> None:
         "recipe": _digest(config),
         "data": _digest([job.splits.fingerprint, job.splits.counts, vocab]),
     }
-    spoken = {"recipe": tr("the recipe"), "data": tr("the data")}  # each process has a language of its own
+    spoken = {"recipe": tr("the recipe"), "data": tr("the data")}  # each process may use a different language
     first, *others = _from_all(process, store, json.dumps([socket.gethostname(), mine]))
     for rank, (host, theirs) in enumerate(map(json.loads, others), 1):
         differing = [spoken.get(name, name) for name in mine if theirs[name] != json.loads(first)[1][name]]
         if differing:
             raise UsageError(
-                tr("not the same as in process 0: {names}", names=", ".join(differing)),
+                tr("different from process 0: {names}", names=", ".join(differing)),
                 where=_place(rank, process.world, host),
-                todo=tr("give every machine the same files and versions"),
+                todo=tr("use the same files and versions on every machine"),
             )
 
 
@@ -238,8 +237,8 @@ def _digest(value: Json) -> str:
 
 
 def _from_all(process: Process, store: Store, text: str) -> list[str]:
-    """The text of each process, as soon as all have given theirs. Raises Missing where one has ended instead: on
-    another machine, no torchrun tells this one."""
+    """All-gather one text per process. Raises Missing if one has exited instead: torchrun does not report exits across
+    machines."""
     keys = [f"job {rank}" for rank in range(process.world)]
     began = time.monotonic()
     try:
@@ -249,29 +248,29 @@ def _from_all(process: Process, store: Store, text: str) -> list[str]:
                 raise _lost(TorchGroup(process))
             time.sleep(0.05)
         return [store.get(key).decode() for key in keys]
-    except distributed.DistError as error:  # process 0 kept the store and is gone
+    except distributed.DistError as error:  # process 0 hosted the store and is gone
         raise _lost(TorchGroup(process)) from error
 
 
 @cache
 def _store() -> Store:
-    """What all processes can read and write from their start on; torchrun keeps it, else process 0."""
+    """The key-value store shared by all processes from the start; hosted by torchrun, else by process 0."""
     try:
         store: Store = next(rendezvous("env://", timeout=PATIENCE))[0]
     except (RuntimeError, ValueError) as error:
         raise Missing(
             tr("the other processes cannot be reached: {why}", why=str(error).splitlines()[0]),
             where=f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}",
-            todo=tr("start them with torchrun"),
+            todo=tr("start the processes with torchrun"),
         ) from error
     return store
 
 
 def should_report_error() -> bool:
-    """Whether this process is to say what went wrong: one does on each machine, its first where it can, and the others
-    keep silent.
+    """Whether this process should report the error: one per machine does, preferably its first.
 
-    From here on SIGTERM is not heard: torchrun sends it to all as soon as one has ended, and one may be speaking.
+    From here on SIGTERM is ignored: torchrun sends it to all as soon as one has exited, possibly while one is still
+    printing.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -282,5 +281,5 @@ def should_report_error() -> bool:
         while process.local_rank and not store.check([key]) and time.monotonic() - began < GRACE:
             time.sleep(0.05)
         return bool(store.add(key, 1) == 1)
-    except (RuntimeError, Missing):  # process 0 kept the store and is gone
+    except (RuntimeError, Missing):  # process 0 hosted the store and is gone
         return True

@@ -1,4 +1,4 @@
-"""A loss or a gradient that is not a number: where it came from, in words."""
+"""Non-finite losses and gradients: finds and names their origin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rnncli.training.state import TrainState
 
 
 def require_finite(job: Job, state: TrainState) -> None:
-    """Diverged where the weights or the epoch's loss are not finite: such a state is never kept."""
+    """Raise Diverged if the weights or the epoch's loss are not finite: such a state is never saved."""
     bad = bad_tensor(job.model)
     if not math.isfinite(float(state.total)):
         what = tr("the loss became {loss}", loss=float(state.total))
@@ -27,26 +27,26 @@ def require_finite(job: Job, state: TrainState) -> None:
 
 
 def bad_tensor(model: nn.Module) -> str:
-    """The first weight that holds a NaN or an infinity, by name; "" where all are numbers."""
+    """The name of the first weight that contains NaN or infinity; "" if all are finite."""
     return next((name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()), "")
 
 
 def require_an_update(job: Job, state: TrainState) -> None:
-    """Diverged where the epoch's loss is not finite, or, with on_nan: skip, where every update was skipped."""
+    """Raise Diverged if the epoch's loss is not finite or, with on_nan: skip, if every step was skipped."""
     if not state.count:
-        raise diverged(job, state, tr("no batch of this epoch has a loss and gradients that are numbers"), "")
+        raise diverged(job, state, tr("every batch of this epoch had a NaN or infinite loss or gradient"), "")
     require_finite(job, state)
 
 
 def first_bad(job: Job, carry: State | None, batch: Batch) -> str:
-    """Where a loss that is not a number came from: a weight, the input, or the first module with such an output."""
+    """The origin of a non-finite loss: a weight, the input, or the first module with non-finite output."""
     here = _first_bad_here(job, carry, batch) if batch.size else ""
-    found = job.group.all_gather_text(here)  # the rows it came from are those of one process
+    found = job.group.all_gather_text(here)  # the offending rows belong to one process
     return next(filter(None, found), tr("the loss"))
 
 
 def _first_bad_here(job: Job, carry: State | None, batch: Batch) -> str:
-    """The same for the rows of this process; "" where all are numbers."""
+    """The same for the rows of this process; "" if everything is finite."""
     bad = bad_tensor(job.model)
     if bad:
         return bad
@@ -80,24 +80,25 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def first_bad_gradient(model: nn.Module) -> str:
-    """Gradients flow from the loss to the input: the last parameter whose gradient is not finite went bad first."""
+    """Gradients flow from the loss to the input: the last parameter with a non-finite gradient was the first to become
+    non-finite."""
     names = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    # Each gradient may be a number and their norm be none.
+    # Every gradient may be finite while their norm is not.
     return tr("the gradient of {name}", name=names[-1]) if names else tr("the norm of all gradients")
 
 
 def diverged(job: Job, state: TrainState, what: str, first: str) -> Diverged:
     norms = ", ".join(f"{float(norm):.4g}" for norm in state.norms)
-    parts = [tr("{what} at update {step}", what=what, step=state.step + 1)]
+    parts = [tr("{what} at step {step}", what=what, step=state.step + 1)]
     if first:
-        parts.append(tr("first bad: {name}", name=first))
+        parts.append(tr("first non-finite: {name}", name=first))
     if norms:
-        parts.append(tr("norms of the gradients before it: {norms}", norms=norms))
+        parts.append(tr("previous gradient norms: {norms}", norms=norms))
     train = job.config.train
     return Diverged(
         "; ".join(parts),
         where=tr("epoch {epoch}", epoch=state.epoch),
-        todo=tr("a smaller train.lr, or train.clip_grad_norm: 1.0")
+        todo=tr("try a smaller train.lr, or train.clip_grad_norm: 1.0")
         if train.on_nan == "skip"
-        else tr("a smaller train.lr, or train.clip_grad_norm: 1.0; --on-nan skip leaves such batches out"),
+        else tr("try a smaller train.lr, or train.clip_grad_norm: 1.0; --on-nan skip ignores such batches"),
     )

@@ -1,4 +1,4 @@
-"""A recipe made ready to train: data read, device and threads chosen, memory checked, weights drawn."""
+"""Prepares a recipe for training: reads data, chooses device and threads, checks memory, initializes weights."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
 from rnncli.training.process_group import Alone, ProcessGroup
 
-HELD = 5  # sizes of the weights that training holds: gradients, two moments, and the best (or a dry run's copy) too
-SAVED = 8  # and those that a checkpoint takes for a moment: all but the gradients, as tensors and as a file's bytes
+HELD = 5  # copies of the weights that training holds: with gradients, two moments, and the best (or a dry run's copy)
+SAVED = 8  # and those that a checkpoint needs temporarily: all but the gradients, as tensors and as a file's bytes
 
 
 @dataclass
 class Job:
-    """A recipe ready to train. config: `auto` values resolved (engine, device, threads), as the run folder keeps it.
-    group: the processes that train it."""
+    """A recipe ready to train. config: with `auto` values resolved (engine, device, threads), as stored in the run
+    folder. group: the training processes."""
 
     recipe: Recipe
     config: RecipeConfig
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def rank(self) -> int:
-        """0 is the process that writes and speaks."""
+        """Rank 0 writes and prints."""
         return self.group.rank
 
     @property
@@ -53,20 +53,20 @@ class Job:
         return self.group.world
 
     def batches(self, order: Order) -> Iterator[Batch]:
-        """Of the training part."""
+        """Number of batches in the training split."""
         return self.task.batches(self.config, self.splits.train, order)
 
     def autocast(self) -> torch.autocast:
-        """The precision in which the recipe has its loss computed, as a context."""
+        """A context manager for the precision of the recipe's loss."""
         return autocast(self.device, self.config.train.precision)
 
     def steps_per_epoch(self) -> int:
-        """Updates in one epoch."""
+        """Training steps per epoch."""
         return -(-self.batches_per_epoch() // self.config.train.accumulate_grad_batches)
 
     def batches_per_epoch(self) -> int:
-        """Of the training part. An epoch may be begun at any batch, so a few batches are made to
-        find its end, and not every one."""
+        """Number of batches in the training split. An epoch can start at any batch, so only a few batches are built to
+        find its end."""
 
         def ended(n: int) -> bool:
             order = Order(self.config.train.seed, 0, next_batch=n)
@@ -82,8 +82,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one training step takes. T, B: the shape of a batch, padded: whether its rows differ in length. memory:
-    bytes, an estimate from the sizes alone."""
+    """The cost of a training step. T, B: shape of a batch. padded: whether its rows differ in length. memory: estimated
+    bytes, from sizes alone."""
 
     T: int
     B: int
@@ -99,10 +99,10 @@ def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
 
 
 def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
-    """Read the data and build the model: all that can be refused is refused here, before a run folder exists. fresh:
-    whether training starts here; a resumed run's weights come from its checkpoint.
+    """Read the data and build the model; everything that can be rejected is rejected here, before a run folder exists.
+    fresh: whether training starts from scratch; a resumed run's weights come from its checkpoint.
 
-    Sets torch's thread count and seed, and flushes denormals, which slow a product down. Raises DataError
+    Sets torch's thread count and seed, and flushes denormals, which slow down matrix products. Raises DataError
     (the data), Missing (device, memory, an extra that the recipe needs), UsageError.
     """
     task, config = recipe.task, recipe.config
@@ -124,36 +124,38 @@ def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A context in which products are computed in that precision."""
+    """A context manager for matrix products in that precision."""
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "float32")
 
 
 def _require_fp16(config: RecipeConfig, device: torch.device) -> None:
-    """Raises Missing or UsageError where fp16 is wanted and cannot be had. Of torch's CPU kernels not all know it."""
+    """Raises Missing or UsageError if fp16 is requested but unavailable. Not all of torch's CPU kernels support it."""
     if config.train.precision != "fp16":
         return
     if device.type != "cuda":
         todo = tr("--set train.precision=bf16, or --device cuda")
-        raise Missing(tr("fp16 is for a GPU"), where="train.precision", todo=todo)
+        raise Missing(tr("fp16 needs a GPU"), where="train.precision", todo=todo)
     if config.model.engine not in ("torch", "loop"):
-        what = tr("engine {engine} computes no products in fp16", engine=config.model.engine)
-        raise UsageError(what, where="train.precision", todo=tr("take engine: torch, or engine: loop"))
+        what = tr("engine {engine} does not support fp16", engine=config.model.engine)
+        raise UsageError(what, where="train.precision", todo=tr("use engine: torch, or engine: loop"))
 
 
 def _own_device(config: RecipeConfig) -> torch.device:
-    """The device of this process: of several on a machine, each has a GPU of its own. Raises Missing."""
+    """The device of this process: several processes on a machine each have their own GPU. Raises Missing."""
     process, device = this_process(), pick_device(config.train.device)
     if process.world == 1:
         return device
     if device.type == "mps":
-        raise Missing(tr("torch has no data-parallel training on mps"), where="train.device", todo="--device cpu")
+        raise Missing(
+            tr("torch does not support data-parallel training on mps"), where="train.device", todo="--device cpu"
+        )
     if device.type == "cuda":
         found = torch.cuda.device_count()
         if process.local_world > found:
             raise Missing(
                 tr(
-                    "{processes} on this machine and {gpus}",
+                    "{processes} on this machine, but {gpus}",
                     processes=trn("{n} process", "{n} processes", n=process.local_world),
                     gpus=trn("{n} GPU", "{n} GPUs", n=found),
                 ),
@@ -167,15 +169,15 @@ def _own_device(config: RecipeConfig) -> torch.device:
 def estimate(
     task: AnyTask, config: RecipeConfig, splits: AnySplits, *, trains: bool = True
 ) -> tuple[Cost, list[CoreSpec]]:
-    """The cost of a step, from the model's shapes on torch's meta device, where no memory is taken. trains: otherwise
-    the model only looks at a batch, forward and backward. Raises Missing: more memory than there is."""
+    """The cost of a step, from the model's shapes on torch's meta device, which allocates no memory. trains: False if
+    the model only runs forward and backward on a batch. Raises Missing: not enough memory."""
     what, where = tr("training this model") if trains else tr("this model"), "model"
     todo = tr("lower hidden_size or batch_size")
     try:
         with torch.device("meta"):
             shape = task.build(config, splits.fitted)
         parameters = sum(parameter.numel() for parameter in shape.parameters())
-    except (RuntimeError, TypeError, OverflowError):  # bytes that 64 bits cannot count
+    except (RuntimeError, TypeError, OverflowError):  # byte count overflows 64 bits
         model = config.model
         gates = spec_of_section(model, 1).num_gates
         least = 16 * gates * model.hidden_size * (model.proj_size or model.hidden_size)  # W_hh alone
@@ -195,12 +197,12 @@ def estimate(
 
 
 def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
-    """Bytes that one forward and backward pass holds: what convolutions, cores and linear layers take and give at each
-    step, and the gates, each with its gradient and a copy on the way."""
+    """Bytes held by one forward and backward pass: inputs and outputs of convolutions, cores and linear layers at each
+    step, and the gates, each with its gradient and a temporary copy."""
     inputs = batch.inputs
     tensors = [inputs, *(t for t in (batch.targets, *batch.extra.values()) if t is not None)]
     steps = max(tensor.shape[:2].numel() for tensor in tensors)  # of a decoder, or of a word's characters, too
-    places = inputs.numel() // max(1, inputs.shape[-1])  # of a convolution, whose channels are the last axis
+    places = inputs.numel() // max(1, inputs.shape[-1])  # for a convolution, whose channels are the last axis
     numbers = inputs.numel()
     for module in shape.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d):
@@ -218,10 +220,10 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
 
 
 def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:
-    """The config with `auto` engine, device and threads replaced by what they mean here."""
+    """The config with `auto` engine, device and threads resolved."""
     engine, threads = config.model.engine, config.train.threads
     if engine == "auto" and specs:
-        # of several cores some may not be given padded rows (a decoder)
+        # some of several cores may not get padded rows (a decoder)
         padded = cost.padded and len(specs) == 1
         engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, B=cost.B, padded=padded)
     if threads == "auto":
@@ -233,7 +235,7 @@ def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device,
 
 
 def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
-    """CPU threads for a model with these cores, of so many that there are: as many as the largest of them wants."""
+    """CPU threads for a model with these cores, up to the available number: as many as its largest core can use."""
     return max(
         (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
         default=1,
@@ -241,12 +243,12 @@ def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
 
 
 def set_threads(model: nn.Module, batch_size: int) -> None:
-    """torch's CPU threads for batches of that size: one, unless the model is large."""
+    """torch's CPU threads for batches of this size: one, unless the model is large."""
     torch.set_num_threads(threads_of(list(cores_of(model).values()), batch_size, usable_cores()))
 
 
 def with_cell(job: Job, name: str) -> Job:
-    """The same job with another cell, as `train.compare` names it: same seed, sizes and settings."""
+    """The same job with another cell, named as in `train.compare`: same seed, sizes and settings."""
     config = job.config
     other = config.model_copy(update={"model": model_with_cell(config.model, name)})
     torch.manual_seed(config.train.seed)
@@ -258,7 +260,7 @@ def with_cell(job: Job, name: str) -> Job:
 
 
 def model_with_cell(model: CoreSection, name: str) -> CoreSection:
-    """The `model:` of a recipe with another cell, as `train.compare` names it."""
+    """The `model:` of a recipe with another cell, named as in `train.compare`."""
     variant, nonlinearity, options = compared_cells()[name]
     cell = CELLS[variant]
     kept = model.nonlinearity if model.nonlinearity in cell.nonlinearities else cell.nonlinearities[0]
@@ -272,5 +274,5 @@ def model_with_cell(model: CoreSection, name: str) -> CoreSection:
 
 
 def is_own_cell(model: CoreSection, name: str) -> bool:
-    """Whether `train.compare` names the cell that the recipe has anyway."""
+    """Whether this entry of `train.compare` is the recipe's own cell."""
     return spec_of_section(model_with_cell(model, name), 1) == spec_of_section(model, 1)

@@ -1,8 +1,8 @@
-"""How long to train on data of one's own: one rule for every task.
+"""How long to train on a user's data: one rule for every task.
 
-What a model has learned goes by updates, not by passes over the data: 8 epochs of a long text are thousands of updates,
-8 epochs of a short one are too few to learn its words. So epochs follow from updates, and where there is a validation
-part early stopping ends what no longer helps.
+What a model learns depends on training steps, not on passes over the data: 8 epochs of a long text are thousands of
+steps, 8 epochs of a short one are too few to learn its words. So the number of epochs follows from steps; with a
+validation split, early stopping ends training that no longer helps.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from rnncli.tasks import Recipe
 from rnncli.training.job import Job, prepare
 from rnncli.training.loop import groups, start, update
 
-UPDATES = 2000  # of the packaged recipes the slowest to learn takes about a thousand; small data must have enough
-LEAST, MOST = 20, 300  # epochs: early stopping ends large data sooner, and small data has been seen often enough
+UPDATES = 2000  # the slowest packaged recipe needs about a thousand; small data must have enough
+LEAST, MOST = 20, 300  # epochs: early stopping ends large data sooner; small data was seen often enough
 PATIENCE = 5  # early stopping waits for a fifth of the epochs,
-SHORTEST = 3  # but never fewer than these
-SECONDS = 1800.0  # an estimate beyond half an hour lowers the epochs
+SHORTEST = 3  # but at least these
+SECONDS = 1800.0  # the number of epochs is reduced if the estimate exceeds half an hour
 
 
 @dataclass(frozen=True)
 class Length:
-    """early_stopping: None where there is no validation part to judge by. why: of the epochs, in a few words."""
+    """early_stopping: None without a validation split. why: a short reason for the number of epochs."""
 
     epochs: int
     early_stopping: int | None
@@ -43,15 +43,15 @@ class Length:
 
 
 def length(updates: int, seconds: float, *, validated: bool) -> Length:
-    """The rule. updates: in one epoch. seconds: that one update takes. validated: whether there is a validation part.
+    """The rule. updates: steps per epoch. seconds: per step. validated: whether there is a validation split.
 
     >>> length(23, 0.01, validated=True).settings()
     {'train.epochs': 87, 'train.early_stopping': 17}
     """
     wanted = ceil(UPDATES / updates)
     epochs = min(max(wanted, LEAST), MOST)
-    each = trn("{n} update", "{n} updates", n=updates)
-    why = tr("{updates} each: {total} in all", updates=each, total=f"{updates * epochs:,}")
+    each = trn("{n} step", "{n} steps", n=updates)
+    why = tr("{updates} each: {total} in total", updates=each, total=f"{updates * epochs:,}")
     if wanted < LEAST:
         why = tr("{updates} each; at least {epochs} epochs", updates=each, epochs=LEAST)
     elif wanted > MOST:
@@ -60,19 +60,19 @@ def length(updates: int, seconds: float, *, validated: bool) -> Length:
     if affordable < epochs:
         epochs = max(1, affordable)
         minutes = trn("{n} minute", "{n} minutes", n=max(1, round(seconds * updates * epochs / 60)))
-        why = tr("{updates} each: about {minutes} in all", updates=each, minutes=minutes)
+        why = tr("{updates} each: about {minutes} in total", updates=each, minutes=minutes)
     return Length(epochs, max(SHORTEST, epochs // PATIENCE) if validated else None, why)
 
 
 def length_of(recipe: Recipe) -> Length:
-    """The rule for a recipe and its data, which is read; two updates are timed. Raises DataError, UsageError, Missing,
-    Diverged: whatever would keep it from being trained."""
+    """Apply the rule to a recipe; reads its data and times two training steps. Raises DataError, UsageError, Missing,
+    Diverged: whatever would prevent training."""
     job = prepare(recipe)
     return length(job.steps_per_epoch(), step_seconds(job), validated=job.splits.validation is not None)
 
 
 def step_seconds(job: Job) -> float:
-    """Seconds of an update: the second of two, so that what torch does once is not counted."""
+    """Seconds per training step: the second of two, to exclude one-time costs of torch."""
     probe = copy.copy(job)
     probe.model = copy.deepcopy(job.model)
     state = start(probe)

@@ -1,4 +1,4 @@
-"""The training loop. It yields Progress and prints nothing; what a run folder keeps of it is in rnncli.runs."""
+"""The training loop. It yields Progress and prints nothing; rnncli.runs stores it in a run folder."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ from rnncli.training.job import Job
 from rnncli.training.state import TrainState as TrainState
 from rnncli.training.state import zero
 
-PER_STEP = ("OneCycleLR",)  # schedules that torch means to be stepped at every update; all others once an epoch
+PER_STEP = ("OneCycleLR",)  # schedules that torch steps after every training step; all others once per epoch
 
 
 @dataclass
 class Progress:
-    """Where training is. event: `step` after every update, `epoch` after every epoch, `end` once.
+    """The state of training. event: `step` after every training step, `epoch` after every epoch, `end` once.
 
-    loss: mean over the epoch so far, read only when asked for (on a GPU, reading waits for it). metrics: of the
-    held-out part, at `epoch` and `end`. watch: the task's few words on what it answers, before the epoch. counted: what
-    the loss counts (steps, rows), since the beginning. lr: of the last update. stopped: why, at `end` and at the `step`
-    that reached a limit.
+    loss: mean over the epoch so far, read on demand (on a GPU, reading synchronizes). metrics: of the held-out split,
+    at `epoch` and `end`. watch: the task's preview of its output. counted: total of what the loss counts (steps, rows).
+    lr: of the last step. stopped: the reason, at `end` and at the `step` that reached a limit.
     """
 
     event: Literal["step", "epoch", "end"]
@@ -60,7 +59,7 @@ class Progress:
 
 
 def start(job: Job) -> TrainState:
-    """The state before the first update."""
+    """The state before the first step."""
     train = job.config.train
     optimizer = make_optimizer(train, job.model)
     loss = job.group.data_parallel(partial(job.task.loss, job.config, job.model), job.model, train.seed)
@@ -70,7 +69,7 @@ def start(job: Job) -> TrainState:
 
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
-    """Of torch.optim, by the recipe's name; torch's fused implementation where it has one for these parameters."""
+    """The recipe's torch.optim optimizer; uses torch's fused implementation if available for these parameters."""
     _load_dynamo()
     name, arguments = train.optimizer_call()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -83,7 +82,7 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
 
 
 def _load_dynamo() -> None:
-    """Every optimizer of torch loads its compiler, which makes a folder in TMPDIR and leaves it there, empty."""
+    """Every torch optimizer loads torch's compiler, which leaves an empty folder in TMPDIR."""
     if "torch._dynamo" not in sys.modules and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
@@ -94,8 +93,8 @@ def _load_dynamo() -> None:
 def make_schedule(
     train: TrainSection, optimizer: torch.optim.Optimizer, job: Job
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """Of torch.optim.lr_scheduler, or None. What follows from the run is filled in: cosine's T_max is the number of
-    epochs, one-cycle's total_steps that of updates and its max_lr the recipe's lr."""
+    """The recipe's torch.optim.lr_scheduler, or None. Fills in arguments that follow from the run: cosine's T_max is
+    the number of epochs, one-cycle's total_steps that of training steps and its max_lr the recipe's lr."""
     call = train.schedule_call()
     if call is None:
         return None
@@ -113,13 +112,13 @@ def make_schedule(
 
 
 def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
-    """Train until the recipe's limits; yields after every update and every epoch, and an `end`.
+    """Train until the recipe's limits; yields after every step and every epoch, and an `end`.
 
-    state: where to resume from, `start(job)` if None; it is kept up to date between yields, so a caller may checkpoint
-    it at any of them. A limit of steps or time cuts an epoch short: the `step` that says `stopped` is the place to go
-    on from; the model is then measured as it is. A caller who sets `state.asked` at an `epoch` ends it there, for that
-    reason. Once the iteration ends the model has the weights of the best epoch.
-    Raises Diverged: a loss or a gradient that is not a number.
+    state: where to resume from, `start(job)` if None; it is up to date at every yield, so a caller can save a
+    checkpoint at any of them. A limit on steps or time ends an epoch early: training can resume from the `step` with
+    `stopped` set; the model is then evaluated as it is. A caller ends training by setting `state.asked`, the reason, at
+    an `epoch`. After the iteration the model has the weights of the best epoch. Raises Diverged: a non-finite loss or
+    gradient.
     """
     state = state or start(job)
     train, task, config = job.config.train, job.task, job.config
@@ -156,8 +155,8 @@ def fit(job: Job, state: TrainState | None = None) -> Iterator[Progress]:
 
 
 def keep_if_best(job: Job, state: TrainState, metrics: Metrics) -> bool:
-    """Whether this epoch is the best one so far, by `train.best_by` and, where that is equal, by the loss; if so its
-    weights are kept. metrics: of the held-out part, after the epoch."""
+    """Whether this epoch is the best so far, by `train.best_by` and, on ties, by the loss; if so, keep its weights.
+    metrics: of the held-out split, after the epoch."""
     by, known = job.config.train.best_by, job.task.METRICS
     state.moved = moved(state.moved, known, metrics, state.best_metrics or metrics)
     if not is_better(metrics, state.best_metrics, by, known[by]):
@@ -169,7 +168,7 @@ def keep_if_best(job: Job, state: TrainState, metrics: Metrics) -> bool:
 
 
 def notes_on_best(job: Job, state: TrainState) -> list[str]:
-    """Sentences on how the best epoch was chosen; one epoch alone shows no movement."""
+    """Sentences on how the best epoch was chosen; a single epoch shows no change."""
     if state.epoch < 3 or not state.best_metrics:
         return []
     said = unmoved(state.best_metrics, job.config.train.best_by, state.moved)
@@ -177,7 +176,7 @@ def notes_on_best(job: Job, state: TrainState) -> list[str]:
 
 
 def measured(job: Job) -> Metrics:
-    """Of the model on the held-out part, by rank 0, for all processes."""
+    """Metrics of the model on the held-out split, computed by rank 0 for all processes."""
 
     def measure() -> Metrics:
         return job.task.metrics(job.config, job.model, job.splits.part(job.splits.held_out), job.splits.fitted)
@@ -187,18 +186,18 @@ def measured(job: Job) -> Metrics:
 
 
 def stop_reason(train: TrainSection, state: TrainState) -> str:
-    """Why training must not continue from here, other than that all epochs are done; "" where it may."""
+    """Why training must stop here, other than that all epochs are done; "" if it may continue."""
     if train.max_steps and state.step >= train.max_steps:
         return tr("max_steps reached")
     if train.max_time and state.seconds >= train.max_time:
         return tr("max_time reached")
     if train.early_stopping and state.next_batch == 0 and state.waited >= train.early_stopping:
-        return trn("no better for {n} epoch", "no better for {n} epochs", n=state.waited)
+        return trn("no improvement for {n} epoch", "no improvement for {n} epochs", n=state.waited)
     return ""
 
 
 def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
-    """The batches of the current epoch, from state.next_batch on."""
+    """The batches of the current epoch, starting at state.next_batch."""
     train = job.config.train
     if train.overfit_batches:
         order = Order(train.seed, 0, rank=job.rank, world=job.world)
@@ -209,19 +208,19 @@ def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
 
 
 def groups(batches: Iterator[Batch], n: int) -> Iterator[list[Batch]]:
-    """n batches at a time, each time for one update; the last are what is left."""
+    """Groups of n batches, one group per training step; the last may be smaller."""
     while group := list(islice(batches, n)):
         yield group
 
 
 def update(job: Job, state: TrainState, *batches: Batch) -> None:
-    """One update: loss, gradients, clipping, optimizer; the state moves on. Of several batches the gradients are added
-    up, and are those of one batch with all their rows. With on_nan: skip, batches whose loss or gradient is not finite
-    move on without an update, and the next go on from the carry before them. So do those whose gradients fp16 cannot
-    hold, and the loss is scaled up less from there."""
+    """One training step: loss, gradients, clipping, optimizer; advances the state. Gradients are accumulated over
+    several batches and equal those of one batch with all their rows. With on_nan: skip, batches with a non-finite loss
+    or gradient are skipped without an update, and the next ones use the carry from before. The same goes for batches
+    whose gradients overflow fp16, after which the loss scale is lowered."""
     train = job.config.train
     state.lr = state.optimizer.param_groups[0]["lr"]
-    # Elsewhere than on the CPU, reading a number waits for the device: there it is looked at when the epoch ends.
+    # On other devices than the CPU, reading a number synchronizes: there it is checked at the end of the epoch.
     look = job.device.type == "cpu" or train.on_nan == "skip"
     added = _add_gradients(job, state, batches, look)
     if added is not None:
@@ -231,7 +230,7 @@ def update(job: Job, state: TrainState, *batches: Batch) -> None:
             added = None
             if not scaling.lowered(state.scaler, state.optimizer) and train.on_nan == "stop":
                 what = tr("a gradient became {value}", value=float(norm))
-                raise diverged(job, state, what, first_bad_gradient(job.model))  # else float16 may hold the next ones
+                raise diverged(job, state, what, first_bad_gradient(job.model))  # else the next may fit into float16
     state.step += 1
     state.next_batch += len(batches)
     if added is None:
@@ -249,8 +248,8 @@ def update(job: Job, state: TrainState, *batches: Batch) -> None:
 
 
 def _add_gradients(job: Job, state: TrainState, batches: Sequence[Batch], look: bool) -> Loss | None:
-    """The gradients of the mean loss over all batches, left with the parameters; the loss over all processes as a sum,
-    its count and the last carry. None where a loss is not finite, which is looked at if `look`. Raises Diverged."""
+    """Compute the gradients of the mean loss over all batches in place; return the loss summed over all processes, its
+    count and the last carry. None if a loss is not finite, checked only if `look`. Raises Diverged."""
     state.optimizer.zero_grad(set_to_none=True)
     found, parts = Loss(zero(), 0.0, state.carry), 0.0
     for batch in (batch.to(job.device) for batch in batches):
@@ -262,7 +261,7 @@ def _add_gradients(job: Job, state: TrainState, batches: Sequence[Batch], look: 
                 what = tr("the loss became {loss}", loss=float(total))
                 raise diverged(job, state, what, first_bad(job, found.carry, batch))
             return None
-        parts = parts or count * len(batches)  # the count of all, if the others count as the first does
+        parts = parts or count * len(batches)  # the total count, if the other batches count the same as the first
         scaling.backward(state.scaler, loss.total / (parts / job.world))
         summed = total if len(batches) == 1 else found.total.to(total.device) + total.double()
         found = Loss(summed, found.count + count, loss.carry)
@@ -279,8 +278,8 @@ def _step_schedule(state: TrainState, loss: float) -> None:
         return
     arguments = (loss,) if isinstance(state.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau) else ()
     with warnings.catch_warnings():
-        # A run resumed at the very end of its first epoch has made its updates in another process, which torch's
-        # check of the order of calls cannot know.
+        # A run resumed at the end of its first epoch made its steps in another process, which torch's call-order check
+        # cannot know.
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         state.schedule.step(*arguments)
 

@@ -1,4 +1,4 @@
-"""How training ended: the figures, and what they advise."""
+"""How training ended: the metrics, and advice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnncli.names import CONTROL
 from rnncli.records import Json
 from rnncli.tasks import Baseline, Metrics
 
-RUN = "RUN"  # in a command, in place of the run: a folder may be moved, and is typed in several ways
+RUN = "RUN"  # placeholder for the run in a command: a folder may be moved, and can be given in several ways
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Advice:
     command: str = ""
 
     def typed(self, run: str, folder: Path) -> str:
-        """The command for a run: as one types it after --resume, and its folder."""
+        """The command for a run: its name as given to --resume, and its folder."""
         of_files = self.command.replace(f"{RUN}/recipe.yaml", shlex.quote(str(folder / "recipe.yaml")))
         return of_files.replace(RUN, run) if of_files == self.command else of_files
 
@@ -34,9 +34,9 @@ class Advice:
 
 @dataclass
 class Outcome:
-    """How training ended. metrics: of the best epoch, on the part that `on` names; compared: cell -> metrics of
-    the same recipe with that cell, feedforward being the control without memory. notes: sentences on how the best
-    epoch was chosen. advice: what to do next, and why."""
+    """How training ended. metrics: of the best epoch, on the split `on`; compared: cell -> metrics of the same recipe
+    with that cell, feedforward being the memoryless control. notes: sentences on how the best epoch was chosen. advice:
+    what to do next, and why."""
 
     metrics: Metrics
     on: str

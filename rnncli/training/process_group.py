@@ -1,4 +1,4 @@
-"""The processes that train one model, as the training loop sees them; alone, there is one, and nothing is sent."""
+"""The processes that train one model, as seen by the training loop; a single process sends nothing."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Made = TypeVar("Made")  # plain JSON values
 class ProcessGroup(Protocol):
     """The processes that train a job together, seen from one of them.
 
-    rank, world: as torch.distributed counts them; rank 0 measures, writes and prints. local_status: returns the signal
-    that this process received (0: none) and the seconds since rank 0 wrote a checkpoint. folder: of the run, "" where
-    nothing is kept.
+    rank, world: as in torch.distributed; rank 0 evaluates, writes and prints. local_status: returns the signal received
+    by this process (0: none) and the seconds since rank 0 wrote a checkpoint. folder: of the run, "" if nothing is
+    saved.
     """
 
     local_status: Callable[[], tuple[int, float]]
@@ -35,7 +35,7 @@ class ProcessGroup(Protocol):
     def world(self) -> int: ...
 
     def status(self) -> tuple[int, float]:
-        """What all agreed on at the last exchange: the signal to stop for (0: none), and the seconds since the last
+        """The status shared at the last exchange: the signal to stop for (0: none), and the seconds since the last
         checkpoint."""
         ...
 
@@ -44,7 +44,7 @@ class ProcessGroup(Protocol):
         ...
 
     def data_parallel(self, loss: LossFunction, model: nn.Module, seed: int) -> LossFunction:
-        """The loss, its backward pass averaging the gradients over all processes."""
+        """The loss; its backward pass averages the gradients over all processes."""
         ...
 
     def all_reduce(self, total: Tensor, count: float) -> tuple[Tensor, float]:
@@ -56,19 +56,19 @@ class ProcessGroup(Protocol):
         ...
 
     def broadcast(self, make: Callable[[], Made]) -> Made:
-        """What rank 0 makes, plain JSON values; the others wait for it."""
+        """A value made by rank 0 (plain JSON), broadcast to the others."""
         ...
 
     def all_gather(self, data: bytes) -> list[bytes]:
-        """The bytes of each process, by rank."""
+        """All-gather one bytes object per process, by rank."""
         ...
 
     def all_gather_text(self, text: str) -> list[str]:
-        """The text of each process, by rank."""
+        """All-gather one text per process, by rank."""
         ...
 
     def resume_command(self, run: str = "") -> str:
-        """The command that resumes this run, or `run`, which is quoted already."""
+        """The command that resumes this run, or `run` (already quoted)."""
         ...
 
 

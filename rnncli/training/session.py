@@ -1,4 +1,4 @@
-"""Training a job with the other processes that torchrun started, where it did."""
+"""Trains a job together with the other processes started by torchrun, if any."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rnncli.training.process_group import Alone
 
 @contextmanager
 def distributed_session(job: Job) -> Iterator[None]:
-    """From here to the end, however that comes, the job's group is that of all processes.
+    """A context in which the job's group is that of all processes.
 
-    Raises UsageError, in every process, where they have different versions, recipes or data; Missing where one of them
-    ends before its time, or cannot be reached.
+    Raises UsageError, in every process, if versions, recipes or data differ; Missing if one of them exits early or
+    cannot be reached.
     """
     if this_process().world == 1:
         yield
         return
-    from rnncli.training.distributed import joined  # one process needs none of it
+    from rnncli.training.distributed import joined  # not needed for a single process
 
     with joined(job) as job.group:
         try:

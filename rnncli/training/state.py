@@ -1,4 +1,4 @@
-"""What training needs to resume from where it is."""
+"""The state needed to resume training."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ def zero() -> Tensor:
 
 @dataclass
 class TrainState:
-    """All that training needs to resume from here: what a checkpoint holds, beside torch's random state.
+    """Everything needed to resume training: the content of a checkpoint, except torch's random state.
 
-    loss: of a batch, after a carry; the gradients of its sum, once backward has run, are those of all processes' rows.
-    scaler: with fp16, of the loss, so that small gradients are not lost. asked: why a caller wants training to end
-    after this epoch; not part of a checkpoint.
+    loss: computes a batch's loss from a carry; after backward, its gradients cover the rows of all processes. scaler:
+    loss scaling for fp16. asked: why a caller wants training to end after this epoch; not part of a checkpoint.
     """
 
     model: nn.Module
@@ -38,14 +37,14 @@ class TrainState:
     carry: State | None = None
     total: Tensor = field(default_factory=zero)  # of the loss in the epoch so far, () float64
     count: float = 0.0
-    counted: float = 0.0  # steps or rows since the beginning, for the speed
+    counted: float = 0.0  # steps or rows since the start, for the speed
     seconds: float = 0.0
     watch: str = ""
-    lr: float = 0.0  # of the last update
+    lr: float = 0.0  # of the last training step
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_metrics: Metrics = field(default_factory=dict)
-    moved: list[str] = field(default_factory=list)  # metrics that have had two values or more
+    moved: list[str] = field(default_factory=list)  # metrics that have had more than one value
     waited: int = 0  # epochs since the best one
     asked: str = ""
-    norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # of all gradients, at the last updates
+    norms: deque[Tensor] = field(default_factory=lambda: deque(maxlen=5))  # gradient norms of the last training steps

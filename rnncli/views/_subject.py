@@ -264,7 +264,7 @@ def subject_of_task(
 
 
 def sample_batch(task: AnyTask, config: RecipeConfig, splits: AnySplits, sample: int, rows: int) -> Batch:
-    """One sample of the data (its held-out part where there is one), or a batch of several as training makes them.
+    """One sample of the data (its held-out split where there is one), or a batch of several as training makes them.
 
     Raises UsageError: no such sample.
     """

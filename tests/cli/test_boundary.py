@@ -175,7 +175,7 @@ def test_global_options_after_the_command(boundary: Boundary) -> None:
     ("words", "parts"),
     [
         (("act", "--nmber", "3"), ("there is no option --nmber", "did you mean --number?")),
-        (("act", "--number", "x"), ("--number takes a whole number, got 'x'",)),
+        (("act", "--number", "x"), ("--number takes an integer, got 'x'",)),
         (("act", "--number"), ("--number",)),
         (("act", "--share", "1.5"), ("--share takes a number <= 1", "got '1.5'")),
         (("act", "--share", "half"), ("--share takes a number, got 'half'",)),

@@ -74,7 +74,10 @@ def test_a_rate_that_makes_no_numbers_ends_it(monkeypatch: pytest.MonkeyPatch) -
     assert all(map(math.isfinite, found.losses))
 
 
-@pytest.mark.parametrize(("on_nan", "says"), [("stop", "the loss became nan"), ("skip", "no batch of this epoch")])
+@pytest.mark.parametrize(
+    ("on_nan", "says"),
+    [("stop", "the loss became nan"), ("skip", "every batch of this epoch had a NaN or infinite loss or gradient")],
+)
 def test_without_one_loss_that_is_a_number_it_says_so(on_nan: str, says: str) -> None:
     job = prepare(load_recipe("hello", (f"train.on_nan={on_nan}", *BARE)))
     with torch.no_grad():

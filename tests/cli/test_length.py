@@ -22,7 +22,7 @@ MINUTE = 60.0
 def test_epochs_follow_from_updates(updates: int, epochs: int, patience: int) -> None:
     found = length(updates, 1e-6, validated=True)
     assert found.settings() == {"train.epochs": epochs, "train.early_stopping": patience}
-    assert f"{updates:,} update{'s' * (updates > 1)} each" in found.why
+    assert f"{updates:,} step{'s' * (updates > 1)} each" in found.why
     assert length(updates, 1e-6, validated=False).settings() == {"train.epochs": epochs}
 
 

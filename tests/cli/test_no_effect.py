@@ -58,7 +58,7 @@ def test_an_embedding_of_one_hot_inputs_is_named(name: str) -> None:
 def test_limits_that_leave_no_token_are_refused() -> None:
     counts = {"a": 3, "b": 2, UNK: 9}
     assert Vocab.from_counts(counts, specials=(UNK,), min_count=3).tokens == (UNK, "a")
-    with pytest.raises(DataError, match="no token is seen 4 times: the most frequent one is seen 3 times") as error:
+    with pytest.raises(DataError, match="no token occurs 4 times: the most frequent one occurs 3 times") as error:
         Vocab.from_counts(counts, specials=(UNK,), min_count=4)
     assert error.value.todo == "--set data.min_count=3"
     with pytest.raises(DataError, match="no room"):

@@ -100,7 +100,7 @@ def test_a_sentence_that_breaks_the_format_stays_as_it_is(typed: Typed, home: Pa
     code, out, err = typed("predict", f"{home}/tags", "--file", "in.conllu")
     assert code == 0
     assert out == broken + good.replace("She\t_\t_", "She\t_\tPRON")
-    assert "word 3 stands where word 2 belongs" in err
+    assert "expected word 2, found word 3" in err
 
 
 def test_json_lines_and_top_k(typed: Typed, home: Path) -> None:
@@ -139,11 +139,11 @@ def test_the_language_model_goes_on(typed: Typed, home: Path) -> None:
         (["hello", "a", "--file", "b"], 2, "give TEXT, or --file FILE, or -"),
         (["hello", "-", "hello"], 2, "alone"),
         (["hello", "-", "--file", "b"], 2, "- and --file are both given"),
-        (["hello", "--file", "nowhere.txt"], 3, "there is no such file"),
-        (["hello", "hex"], 3, "known are: 'e' 'h' 'l' 'o'"),
-        (["hello", "hello", "--beam", "3"], 2, "does not read --beam"),
-        (["hello", "hello", "--length", "3"], 2, "it reads --top-k"),
-        (["lm", "the", "--beam", "2"], 2, "it reads --top-k, --temperature, --seed, --length"),
+        (["hello", "--file", "nowhere.txt"], 3, "no such file"),
+        (["hello", "hex"], 3, "known tokens: 'e' 'h' 'l' 'o'"),
+        (["hello", "hello", "--beam", "3"], 2, "does not support --beam"),
+        (["hello", "hello", "--length", "3"], 2, "it supports --top-k"),
+        (["lm", "the", "--beam", "2"], 2, "it supports --top-k, --temperature, --seed, --length"),
         (["lm", "the", "--top-k", "0"], 2, "--top-k"),
         (["lm", "the", "--temperature", "-1"], 2, "--temperature"),
         (["nowhere", "x"], 3, "no such file or folder"),

@@ -164,12 +164,12 @@ def test_the_first_proposed_reads_it(name: str, make: Maker, tmp_path: Path, typ
 def test_what_none_reads(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="no packaged recipe reads such a file"):
+    with pytest.raises(DataError, match="no packaged recipe can read this file"):
         proposals(str(path))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no packaged recipe reads such a file"):
+    with pytest.raises(DataError, match="no packaged recipe can read this file"):
         proposals(str(tmp_path / "empty"))
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="no such file"):
         proposals(str(tmp_path / "none"))
 
 

@@ -59,7 +59,7 @@ def test_copy(rnncli: Run, tmp_path: Path) -> None:
     assert new.pop(1).startswith("# yaml-language-server: $schema=file:///")
     assert new[:3] == [
         "# rnncli train mine.yaml",
-        "# Copied from language-model; what that one is about: rnncli recipes show language-model",
+        "# Copied from language-model; for its description: rnncli recipes show language-model",
         "",
     ]
     old, new = old[old.index("") :], new[2:]  # what it is about is about other data
@@ -71,7 +71,7 @@ def test_copy(rnncli: Run, tmp_path: Path) -> None:
         "epochs: 23",
         "early_stopping: 4",
     ]
-    assert any("# 88 updates each: 2,024 in all" in line for line in changed)  # 180,000 characters / (64 x 32)
+    assert any("# 88 steps each: 2,024 in total" in line for line in changed)  # 180,000 characters / (64 x 32)
     assert rnncli("recipes", "validate", "mine.yaml").returncode == 0
 
 

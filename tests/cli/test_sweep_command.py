@@ -65,10 +65,10 @@ def test_a_dry_run_of_a_search_needs_no_optuna(typed: Typed, monkeypatch: pytest
         (("hello", "--grid", "train.lr=1,2", "--no-prune"), 2, "belong to --search"),
         (("hello", "--grid", "train.lr=1,2", "--storage", "sqlite:///x"), 2, "belong to --search"),
         (("hello", "--grid", "train.lr=1,2", "--seeds", "0"), 2, "--seeds takes a number >= 1"),
-        (("hello", "--grid", "train.lr=1,2", "--jobs", "x"), 2, "--jobs takes a whole number"),
+        (("hello", "--grid", "train.lr=1,2", "--jobs", "x"), 2, "--jobs takes an integer"),
         (("hello", "--grid", "model.cell=rnn,gru", "--match-params", "3"), 2, "the smallest model has"),
         (("hello", "--search", "train.lr=1"), 2, "no range"),
-        (("nothing.yaml", "--grid", "train.lr=1,2"), 3, "there is no such file"),
+        (("nothing.yaml", "--grid", "train.lr=1,2"), 3, "no such file"),
         (("names", "--data", "no.csv", "--grid", "model.cell=gru,lstm", "--match-params", "999"), 3, "no such file"),
     ],
 )

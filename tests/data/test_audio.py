@@ -162,7 +162,7 @@ def test_what_a_header_promises_and_the_file_lacks_is_said(tmp_path: Path) -> No
     assert skipped.notes == ["1 clip is shorter than its header says and is read as far as it goes: 1.wav"]
     path = tmp_path / "a.wav"
     path.write_bytes(riff(chunk(b"fmt ", header(1, 1, 16)), chunk(b"data", b""), chunk(b"LIST", b"INFO" * 9)))
-    with pytest.raises(DataError, match="holds no samples"):
+    with pytest.raises(DataError, match="contains no samples"):
         read_sound(path)
 
 
@@ -176,9 +176,9 @@ def test_what_a_header_promises_and_the_file_lacks_is_said(tmp_path: Path) -> No
         (riff(chunk(b"fmt ", b"abc")), "Short 'fmt ' chunk"),
         (riff(chunk(b"fmt ", header(1, 0, 16)), chunk(b"data", b"ab")), "Channel count is zero"),
         (riff(chunk(b"fmt ", header(1, 1, 64)), chunk(b"data", b"ab")), "unimplemented format"),
-        (riff(chunk(b"fmt ", header(1, 1, 16)), chunk(b"data", b"")), "holds no samples"),
-        (riff(chunk(b"fmt ", header(3, 1, 32)), chunk(b"data", np.float32(np.nan).tobytes())), "no numbers"),
-        (riff(chunk(b"fmt ", header(1, 1, 16, rate=7)), chunk(b"data", b"abcd")), "7 Hz makes no sense"),
+        (riff(chunk(b"fmt ", header(1, 1, 16)), chunk(b"data", b"")), "contains no samples"),
+        (riff(chunk(b"fmt ", header(3, 1, 32)), chunk(b"data", np.float32(np.nan).tobytes())), "NaN or infinite"),
+        (riff(chunk(b"fmt ", header(1, 1, 16, rate=7)), chunk(b"data", b"abcd")), "implausible sampling rate: 7 Hz"),
     ],
 )
 def test_what_is_no_sound(tmp_path: Path, data: bytes, what: str) -> None:
@@ -187,7 +187,7 @@ def test_what_is_no_sound(tmp_path: Path, data: bytes, what: str) -> None:
     with pytest.raises(DataError, match=what) as found:
         read_sound(path)
     assert found.value.where == str(path)
-    assert "unimplemented" not in what or found.value.todo == f"convert it, for instance: ffmpeg -i {path} new.wav"
+    assert "unimplemented" not in what or found.value.todo == f"convert it, e.g.: ffmpeg -i {path} new.wav"
 
 
 @given(st.binary(max_size=120), st.integers(0, 60))
@@ -237,5 +237,5 @@ def test_lists_of_clips(tmp_path: Path) -> None:
     clips = list_clips(tmp_path, skipped, pattern="{text}_{who}_*.wav", by="who")
     assert [(clip.text, clip.group) for clip in clips] == [("7", "ann"), ("8", "bob")]
     (tmp_path / "more.csv").write_text("x\n")
-    with pytest.raises(DataError, match="holds 2 tables"):
+    with pytest.raises(DataError, match="contains 2 transcript tables"):
         list_clips(tmp_path, skipped)

@@ -163,8 +163,8 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     ("value", "said"),
     [
         ("{speed: 0.6}", "data.augment.speed"),
-        ("{speed: 0.105}", "0.105 is not a whole number of hundredths"),
-        ("{noise: [20, 10]}", "the lowest ratio comes first"),
+        ("{speed: 0.105}", "0.105 is not a multiple of 0.01"),
+        ("{noise: [20, 10]}", "the lower ratio must come first"),
         ("{noise: 20}", "[lowest, highest]"),
         ("{noise: [-30, 10]}", "data.augment.noise"),
         ("{time_masks: 21}", "data.augment.time_masks"),

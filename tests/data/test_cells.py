@@ -50,9 +50,9 @@ def test_what_may_be_two_numbers_is_none(cell: str, decimal: str) -> None:
     ("cell", "decimal", "says"),
     [
         ("1,000", ".", ["'1,000' in column 'y'", "1000 (data.thousands: ',')", "1.000 (data.decimal: ',')"]),
-        ("1.752,37", ".", ["decimal mark ,", "data.decimal"]),
-        ("1,000.5", ",", ["decimal mark .", "data.decimal"]),
-        ("soon", ".", ["'soon' in column 'y' is no number"]),
+        ("1.752,37", ".", ["has , as decimal separator: set data.decimal", "data.decimal"]),
+        ("1,000.5", ",", ["has . as decimal separator: set data.decimal", "data.decimal"]),
+        ("soon", ".", ["'soon' in column 'y' is not a number"]),
     ],
 )
 def test_why_a_cell_is_no_number(cell: str, decimal: str, says: list[str]) -> None:

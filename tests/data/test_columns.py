@@ -55,9 +55,9 @@ def test_a_column_by_number(tmp_path: Path) -> None:
     assert columns_with_tags(second, ["SYM", "NUM"], found) == "# SYM # O\n1996 NUM\tI-NP O\n"
     assert columns_of_file(path, "upos").tag == 3
     for number in ("0", "4", "1000", "99999999999"):
-        with pytest.raises(DataError, match="no column of tags") as refused:
+        with pytest.raises(DataError, match="no tag column") as refused:
             columns_of_file(path, number)
-    assert refused.value.todo == "its lines have 4 columns, from 0, and 0 is the word"
+    assert refused.value.todo == "the file has 4 columns, numbered from 0; column 0 is the word"
 
 
 def test_two_columns_and_lines_that_do_not_fit(tmp_path: Path) -> None:

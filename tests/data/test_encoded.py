@@ -259,7 +259,7 @@ def test_too_little_room_is_said_before_anything_is_written(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("rnncli.files.CHUNK", 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5_500_000))
-    with pytest.raises(CannotWrite, match="takes 6 MB, and 5 MB are free") as caught:
+    with pytest.raises(CannotWrite, match="the encoded text takes 6 MB, but only 5 MB are free") as caught:
         encoded(path, "characters")
     assert str(streamed) in caught.value.where
     assert "RNNCLI_CACHE" in caught.value.todo
@@ -338,7 +338,7 @@ def test_a_text_that_changes_between_two_readings(tmp_path: Path, streamed: Path
     path.write_text(prose(2000), encoding="utf-8")
     text = read_text(path)
     path.write_text(prose(2000, seed=3), encoding="utf-8")
-    with pytest.raises(DataError, match="changes while it is read"):
+    with pytest.raises(DataError, match="the text changed while it was being read"):
         follow(encode_text(text, "words"))
     assert files_under(streamed) == []
 

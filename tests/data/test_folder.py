@@ -89,4 +89,4 @@ def test_named_files(tmp_path: Path) -> None:
     skipped = Skipped("skip", "files")
     found = list(with_fields(sorted(tmp_path.iterdir()), NamePattern("{label}_{speaker}_*"), skipped))
     assert [fields for _, fields in found] == [{"label": "1", "speaker": "ann"}, {"label": "2", "speaker": "bob"}]
-    assert skipped.first == [(f"{tmp_path}/odd.wav", "the name does not fit {label}_{speaker}_*")]
+    assert skipped.first == [(f"{tmp_path}/odd.wav", "the name does not match {label}_{speaker}_*")]

@@ -38,5 +38,5 @@ def test_without_a_header() -> None:
 def test_a_quote_that_never_closes() -> None:
     found, table = texts_with_header(["label,text", 'a,"b', *["c" * 1000] * 200], "text")
     assert table
-    with pytest.raises(DataError, match="the quotes do not close"):
+    with pytest.raises(DataError, match="unclosed quotes"):
         list(found)

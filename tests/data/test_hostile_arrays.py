@@ -18,7 +18,7 @@ from PIL import Image
 
 from rnncli.data.audio import read_sound
 from rnncli.data.features import LogMel
-from rnncli.data.film_files import read_sequence
+from rnncli.data.frame_files import read_sequence
 from rnncli.data.images import list_sequences, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError

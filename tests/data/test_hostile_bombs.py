@@ -24,7 +24,7 @@ from rnncli.data.audio import Sound, read_sound
 from rnncli.data.columns import read_columns
 from rnncli.data.conllu import read_conllu
 from rnncli.data.features import LogMel, resample
-from rnncli.data.film_files import read_sequence
+from rnncli.data.frame_files import read_sequence
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
@@ -149,7 +149,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]]
         "a.wav",
         lambda: wav(fmt(rate=1), b"data\x10\0\0\0" + bytes(16)),
         read_sound,
-        "no sense",
+        "implausible sampling rate",
     ),
     "wav: 65,535 channels": (
         "a.wav",
@@ -157,17 +157,17 @@ CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]]
         read_sound,
         "Too many channels",
     ),
-    "npy: a shape of 10^18": ("a.npy", lambda: shape("(1000000, 1000000, 1000000)"), read_arrays, "cut short"),
+    "npy: a shape of 10^18": ("a.npy", lambda: shape("(1000000, 1000000, 1000000)"), read_arrays, "truncated"),
     "npy: a shape beyond 64 bits": ("a.npy", lambda: shape("(9" + "0" * 300 + ",)"), read_arrays, "of shape"),
     "npy: a negative shape": ("a.npy", lambda: shape("(-1, 4)"), read_arrays, "of shape"),
     "npy: a shape of truths": ("a.npy", lambda: shape("(True, True)"), read_arrays, "of shape"),
     "npy: numbers of no bytes": ("a.npy", lambda: shape("(9000000000,)", "|S0"), read_arrays, "of shape"),
-    "npy: texts of 4 GB": ("a.npy", lambda: shape("(1,)", "<U999999999"), read_arrays, "no NumPy file"),
+    "npy: texts of 4 GB": ("a.npy", lambda: shape("(1,)", "<U999999999"), read_arrays, "not a readable NumPy file"),
     "npy: a header of 4 GB": ("a.npy", lambda: npy("{}", 0xFFFFFFF0, 2), read_arrays, "a header of"),
-    "npy: a header nested deeply": ("a.npy", lambda: npy("(" * 9000), read_arrays, "no NumPy file"),
+    "npy: a header nested deeply": ("a.npy", lambda: npy("(" * 9000), read_arrays, "not a readable NumPy file"),
     "npy: Python objects": ("a.npy", objects, read_arrays, "Python objects"),
     "npz: Python objects": ("a.npz", lambda: npz({"frames.npy": objects()}), read_arrays, "Python objects"),
-    "npz: a pickle": ("a.npz", lambda: pickle.dumps(Payload()), read_arrays, "no NumPy file"),
+    "npz: a pickle": ("a.npz", lambda: pickle.dumps(Payload()), read_arrays, "not a readable NumPy file"),
     "npz: one member a thousand times": (
         "a.npz",
         lambda: npz({"frames.npy": bytes(MIB)}, 1000),
@@ -175,12 +175,12 @@ CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]]
         "unpacks to",
     ),
     "npz: says 4 GB": ("a.npz", lying_npz, read_arrays, "unpacks to"),
-    "png: 10^9 points": ("a.png", lambda: png(30_000, 30_000), _frames, "no picture that can be read"),
+    "png: 10^9 points": ("a.png", lambda: png(30_000, 30_000), _frames, "not a readable image"),
     "png: 4 x 10^18 points": (
         "a.png",
         lambda: png((1 << 31) - 1, (1 << 31) - 1),
         _frames,
-        "no picture that can be read",
+        "not a readable image",
     ),
     "text: 4 GB in .gz": ("a.txt.gz", lambda: packed(b"some text\n" * (MIB // 10), 4096), read_text, "unpacks to"),
     "table: 4 GB in .gz": (
@@ -212,7 +212,12 @@ CASES: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object], str]]
     "table: a line of 100 MB": ("a.csv", lambda: b"date,value\n" + b"1," * (50 * MIB), _cells, "longer than"),
     "table: a million columns": ("a.csv", lambda: b"a-long-name-of-a-column," * 600_000 + b"x\n", _cells, "no column"),
     "table: a name of 10^5 letters": ("a.csv", lambda: b"d" * 100_000 + b",x\n1,2\n", _cells, "no column"),
-    "table: a quote that never closes": ("a.csv", lambda: b'date,value\n"' + b"x\n" * 250_000, _cells, "do not close"),
+    "table: a quote that never closes": (
+        "a.csv",
+        lambda: b'date,value\n"' + b"x\n" * 250_000,
+        _cells,
+        "unclosed quotes",
+    ),
     "series: 10^6 digits": ("a.csv", lambda: b"date,value\n2024-01-01," + b"9" * 10**6, _series, "no usable"),
     "series: 10^6 digits of a date": ("a.csv", lambda: b"date,value\n" + b"9" * 10**5 + b",1\n", _series, "no usable"),
     "series: NUL": ("a.csv", lambda: b"date,value\n2024-01-01,\0\n", _series, "NUL"),
@@ -251,7 +256,7 @@ def test_a_gigabyte_that_was_never_written(tmp_path: Path) -> None:
     """Files with holes: large for their readers, nothing on the disk."""
     for name, data, read, words in (
         ("a.wav", wav(fmt(), b"data\0\0\0\x80"), read_sound, "larger than .* bytes"),
-        ("a.png", png(4, 4), _frames, "larger than any picture"),
+        ("a.png", png(4, 4), _frames, "too large for an image"),
         ("a.npy", npy("{}", 0xFFFFFFF0, 2), read_arrays, "a header of"),
     ):
         (tmp_path / name).write_bytes(data)

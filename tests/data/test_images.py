@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.data import film_files, images
+from rnncli.data import frame_files, images
 from rnncli.data.arrays import read_arrays
-from rnncli.data.film_files import read_sequence
+from rnncli.data.frame_files import read_sequence
 from rnncli.data.images import list_sequences, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError, Missing
@@ -40,7 +40,7 @@ def test_a_film_that_is_not_like_the_others(tmp_path: Path) -> None:
     skipped = Skipped("skip", "films")
     found = read_sequences(list_sequences(str(save(tmp_path / "a.npz", frames=frames)), skipped), skipped)
     assert len(found.sequences) == 3
-    assert skipped.first == [(f"{tmp_path}/a.npz[1]", "frame 2 has numbers that are none (NaN or infinite)")]
+    assert skipped.first == [(f"{tmp_path}/a.npz[1]", "frame 2 contains NaN or infinity")]
     skipped = Skipped("skip", "films")
     read_sequences(found.sequences, skipped, (9, 9, 3))
     assert skipped.first[0][1] == "its frames are 5 x 6 x 1, the others 9 x 9 x 3 (height, width, channels)"
@@ -52,9 +52,9 @@ def test_a_film_that_is_not_like_the_others(tmp_path: Path) -> None:
         ({"frames": np.array([1, None], dtype=object)}, "Python objects"),
         ({"frames": FILMS[0]}, "has shape"),
         ({"frames": FILMS.astype(str)}, "not numbers"),
-        ({"labels": np.zeros(3, int)}, "one whole number or text for each of the 4"),
+        ({"labels": np.zeros(3, int)}, "expected one integer or text for each of the 4 sequences"),
         ({"labels": np.zeros(4)}, "is float64"),
-        ({"lengths": np.ones((4, 2), int)}, "one whole number for each"),
+        ({"lengths": np.ones((4, 2), int)}, "expected one integer for each of the"),
     ],
 )
 def test_an_archive_that_is_refused(tmp_path: Path, arrays: dict[str, object], what: str) -> None:
@@ -103,7 +103,7 @@ def test_damaged_and_monstrous_files(tmp_path: Path) -> None:
         read_arrays(tmp_path / "cut.npy")
     text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000, 1000000), }".ljust(117) + b"\n"
     (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + text)
-    with pytest.raises(DataError, match="cut short: 128 of 8000000000000000000 bytes"):
+    with pytest.raises(DataError, match="truncated: 128 of 8000000000000000000 bytes"):
         read_arrays(tmp_path / "huge.npy")
 
 
@@ -138,15 +138,15 @@ def test_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (read_sequence(tmp_path)[..., 0] == FILMS[0]).all()
     colours = np.stack([FILMS[0, 0]] * 3, axis=2)
     image.fromarray(colours).save(tmp_path / "3.png")
-    with pytest.raises(DataError, match="all frames of a film are alike"):
+    with pytest.raises(DataError, match="all frames of a sequence must have the same shape"):
         read_sequence(tmp_path)
     (tmp_path / "0.png").write_bytes(b"\x89PNG no")
-    with pytest.raises(DataError, match="no picture of a known format") as found:
+    with pytest.raises(DataError, match="not an image of a known format") as found:
         read_sequence(tmp_path)
     assert found.value.where == f"{tmp_path}/0.png"
     monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 16)
     with pytest.raises(DataError, match="exceeds limit"):
-        film_files._picture(tmp_path / "1.png")
+        frame_files._picture(tmp_path / "1.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(Missing, match="extra: images"):
         read_sequence(tmp_path)
@@ -166,9 +166,9 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "only").mkdir()
     for source, what in (
-        (tmp_path / "a.txt", "no source of films"),
+        (tmp_path / "a.txt", "not a source of image sequences"),
         (tmp_path, "fewer than two"),
-        ("builtin:names", "holds no films"),
+        ("builtin:names", "this builtin data set has no image sequences"),
         (tmp_path / "none.npz", "no such file"),
     ):
         with pytest.raises(DataError, match=what):

@@ -16,7 +16,7 @@ def test_pairs_and_the_columns_left_aside(tmp_path: Path) -> None:
         Pair(f"{path}:1", "Go.", "Va !"),
         Pair(f"{path}:3", '"Hi"', "Salut"),
     ]
-    assert skipped.notes == [f"{path}: columns 0 and 1 of 3, counted from 0, are read, the others are not"]
+    assert skipped.notes == [f"{path}: reading columns 0 and 1 of 3 (counted from 0), ignoring the others"]
     assert skipped.sentence() == f"2 of 4 pairs cannot be used; first: {path}:4: has 1 tab-separated column, not 2"
     turned = list(read_pairs(path, Skipped("skip"), (1, 0)))
     assert (turned[0].source, turned[0].target) == ("Va !", "Go.")
@@ -57,7 +57,7 @@ def test_pairs_of_a_csv(tmp_path: Path, columns: tuple[str | int, str | int], pa
     said = [where for where, _ in skipped.first]
     assert said == [f"{path}:5", f"{path}:6"]
     by_number = int in map(type, columns)
-    assert skipped.notes == [f"{path}: columns 'en' and 'fr' are read, the others are not"] * by_number
+    assert skipped.notes == [f"{path}: reading columns 'en' and 'fr', ignoring the others"] * by_number
     with pytest.raises(DataError, match="no column 'de'"):
         list(read_pairs(path, Skipped("skip"), ("de", "fr")))
 

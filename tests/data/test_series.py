@@ -37,8 +37,8 @@ def test_gaps_are_opened_and_filled(tmp_path: Path, missing: Missing, value: lis
     np.testing.assert_array_equal(series.ahead, [[np.nan, 9]])
     said = " / ".join(series.notes)
     assert "1 gap, 2 steps missing, before line 4" in said
-    assert f"filled ({missing}): 6, the first at" in said
-    assert "rows after the last value of the target: 1" in said
+    assert f"filled ({missing}): 6, first at" in said
+    assert "rows after the last target value: 1" in said
 
 
 def test_stop_names_the_line(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_ends_repeat_the_nearest_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("date,value,price\n2020-01,,1\n2020-02,,1\n", "no value at all"),
-        ("date,value,price\n2020-01,1,\n2020-02,2,\n", "column 'price' has no value at all"),
+        ("date,value,price\n2020-01,,1\n2020-02,,1\n", "the target has no values"),
+        ("date,value,price\n2020-01,1,\n2020-02,2,\n", "column 'price' has no values"),
         ("date,value,price\n2020-01,1,1\n2020-02,2,1\n2020-03,2,1\n2220-01,2,1\n", "more than the file has"),
         ("date,value,price\n2020-02,1,1\n2020-01,2,1\n2020-03,2,1\n", "does not come after"),
         ("date,value,price\n2020-01,1,1\n2020-01,2,1\n2020-02,2,1\n", "does not come after"),
@@ -89,4 +89,4 @@ def test_dates_without_a_step_are_taken_as_they_are(tmp_path: Path) -> None:
     assert len(series) == 4
     assert series.date(3) == "2020-03-09"
     assert series.date(4) == "+1"
-    assert any("each row is taken as one step" in note for note in series.notes)
+    assert any("each row is one step" in note for note in series.notes)

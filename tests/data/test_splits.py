@@ -115,7 +115,7 @@ def test_which_groups_are_held_out_is_said() -> None:
     split = split_by_group(SPEAKERS, {"validation": 0.2, "test": 0.3}, 0, by="speaker")
     said = {part: sorted({SPEAKERS[row] for row in split.parts[part]}) for part in ("validation", "test")}
     wanted = "".join(f"; {part}: {', '.join(names)}" for part, names in said.items())
-    assert split.how.endswith(f"by speaker, 4 values, none in two parts (seed 0){wanted}")
+    assert split.how.endswith(f"by speaker, 4 values, each in one split only (seed 0){wanted}")
     many = split_by_group([f"{i:02}\tx" for i in range(40)], {"test": 0.5}, 0)
     assert many.how.endswith(" x and 8 more")
 
@@ -141,9 +141,9 @@ def test_groups_are_chosen(chosen: dict[str, list[str]], shares: dict[str, float
 @pytest.mark.parametrize(
     ("chosen", "says"),
     [
-        ({"test": ["anne"]}, "no row has 'anne' as its speaker"),
-        ({"test": ["ann"], "validation": ["ann"]}, "'ann' is wanted in two parts"),
-        ({"test": ["ann", "bob"], "validation": ["eve", "joe"]}, "cannot be shared out to 3 parts"),
+        ({"test": ["anne"]}, "no row has speaker 'anne'"),
+        ({"test": ["ann"], "validation": ["ann"]}, "'ann' is assigned to two splits"),
+        ({"test": ["ann", "bob"], "validation": ["eve", "joe"]}, "cannot be divided into 3 splits"),
     ],
 )
 def test_groups_that_cannot_be_chosen(chosen: dict[str, list[str]], says: str) -> None:

@@ -73,7 +73,7 @@ def test_columns_by_name_and_number(tmp_path: Path) -> None:
     assert (table.index("Language"), table.index(0), table.index(7), table.index("7")) == (1, 0, 3, 3)
     with pytest.raises(DataError, match="did you mean 'Language'"):
         table.index("langage")
-    with pytest.raises(DataError, match="2 columns are called 'name'"):
+    with pytest.raises(DataError, match="2 columns are named 'name'"):
         table.index("name")
     for wrong in (4, -1, "4"):
         with pytest.raises(DataError, match="no column"):
@@ -106,7 +106,7 @@ def test_a_quote_that_never_closes_takes_no_other_row_along_for_ever(tmp_path: P
     assert skipped.first[0][0] == f"{path}:3"
     assert "quote" in skipped.first[0][1]
     write(path, 'a,b\n"\n' + '","\n' * 250_000)
-    with pytest.raises(DataError, match="no usable rows"):
+    with pytest.raises(DataError, match="contains no usable rows"):
         list(read_cells(path, ["a"], Skipped("skip", "rows")))
 
 
@@ -148,8 +148,8 @@ def test_series(tmp_path: Path) -> None:
     assert series.missing() == {"b": 2}
     assert skipped.count == 2
     assert skipped.first == [
-        (f"{path}:3", "'x' in column 'a' is no number"),
-        (f"{path}:4", "'soon' is no date of the form 2026-01-31"),
+        (f"{path}:3", "'x' in column 'a' is not a number"),
+        (f"{path}:4", "'soon' is not a date in the format 2026-01-31"),
     ]
     assert series.dates is not None
     assert series.dates.gaps == ((1, 1),)

@@ -29,7 +29,9 @@ def test_the_rows_of_a_vocabulary(tmp_path: Path) -> None:
     assert found.found.tolist() == [MISSING, LOWER, EXACT, LOWER, MISSING]
     assert (found.words, found.promised) == (3, None)
     (said,) = coverage(found, VOCAB, [5, 1, 1, 1, 2], "a.txt")
-    assert said.startswith("a.txt: vectors for 3 of 5 tokens (60.0%), 30.0% of the training text; 2 of them by their ")
+    assert said.startswith(
+        "a.txt: vectors for 3 of 5 tokens (60.0%), 30.0% of the training text; 2 of them in lower case"
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,25 +64,26 @@ def test_a_compressed_file_and_one_that_ends_too_early(tmp_path: Path) -> None:
         file.write("9 2\n" + LINES)
     found = read_vectors(tmp_path / "a.vec.gz", VOCAB, 2)
     assert found.promised == 9
-    assert coverage(found, VOCAB, [1] * 5, "a")[1] == "a has 3 words where its first line says 9: is it whole?"
+    assert coverage(found, VOCAB, [1] * 5, "a")[1] == "a has 3 words, but its first line says 9: is the file complete?"
 
 
 @pytest.mark.parametrize(
     ("text", "where", "said", "todo"),
     [
-        ("the 1 2 3\n", ":1", "a vector of 3 numbers, and embedding_size is 2", "--set model.embedding_size=3"),
-        ("10 300\nthe 1 2\n", ":1", "a vector of 300 numbers, and", "--set model.embedding_size=300"),
-        ("the 1 2\nmat 1\n", ":2", "a vector of 1 number, and embedding_size is 2", "as many numbers"),
-        ("the 1 2\nmat\n", ":2", "a vector of 0 numbers", "as many numbers"),
-        ("mat 1 2\nthe 1 x\n", ":2", "'x' is not a number", "fix or delete"),
-        ("the 1 nan\n", ":1", "'nan' is not a number", "fix or delete"),
-        ("the 1 -inf\n", ":1", "'-inf' is not a number", "fix or delete"),
-        ("the 1e39 1\n", ":1", "'1e39' is not a number", "fix or delete"),
+        ("the 1 2 3\n", ":1", "a vector of 3 values, but embedding_size is 2", "--set model.embedding_size=3"),
+        ("10 300\nthe 1 2\n", ":1", "a vector of 300 values, but embedding_size is", "--set model.embedding_size=300"),
+        ("the 1 2\nmat 1\n", ":2", "a vector of 1 value, but embedding_size is 2", "every line must have a word "
+"and the same number of values"),
+        ("the 1 2\nmat\n", ":2", "a vector of 0 values", "every line must have a word and the same number of values"),
+        ("mat 1 2\nthe 1 x\n", ":2", "'x' is not a valid weight", "fix or delete"),
+        ("the 1 nan\n", ":1", "'nan' is not a valid weight", "fix or delete"),
+        ("the 1 -inf\n", ":1", "'-inf' is not a valid weight", "fix or delete"),
+        ("the 1e39 1\n", ":1", "'1e39' is not a valid weight", "fix or delete"),
         ("le 1 2\n", "a.txt", "none of its 1 words is in the vocabulary", "another language"),
         ("", "a.txt", "none of its 0 words", "another language"),
         (b"the 1 2\n\xff\xfe 1 2\n", ":2", "UTF-8", ""),
         (b"3 2\nthe " + bytes(8), ":2", "", ""),  # word2vec's binary form
-        ("the " + "1 " * 40, ":1", "a vector of 40 numbers", "--set model.embedding_size=40"),
+        ("the " + "1 " * 40, ":1", "a vector of 40 values", "--set model.embedding_size=40"),
     ],
 )  # fmt: skip
 def test_hostile_files_in_words(tmp_path: Path, text: str | bytes, where: str, said: str, todo: str) -> None:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.evidence
 RECIPE = "state-tracking"
 PROBLEMS = ("parity", "s3", "sum-mod-3", "even-pairs", "mqar", "a5")
 OWN = "s3"  # the problem of the recipe as it stands
-BASELINE = "symbol alone"
+BASELINE = "current symbol only"
 ROWS: dict[str, tuple[str, ...]] = {
     BASELINE: (),
     "feedforward": ("model.cell=feedforward",),

@@ -119,7 +119,7 @@ def losses(machine: Machine) -> Found:
 
 
 def resume(machine: Machine) -> Found:
-    """Cut after 7 updates and gone on with, against in one piece: the bytes of the weights."""
+    """Cut after 7 updates and gone on with, against in one piece: the bytes dtype of the weights."""
     from rnncli.cli import run
 
     sets = ["train.epochs=2", "train.sample.length=0", "model.hidden_size=32", "data.window=16"]
@@ -184,7 +184,7 @@ def bench(machine: Machine) -> Found:
 
 
 def determinism(machine: Machine) -> Found:
-    """The same command twice: the bytes of the weights."""
+    """The same command twice: the bytes dtype of the weights."""
     weights = []
     for name in ("first", "second"):
         (machine.folder / name).mkdir()

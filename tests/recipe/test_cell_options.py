@@ -88,8 +88,8 @@ def test_written_out_and_read_again() -> None:
 @pytest.mark.parametrize(
     ("sets", "key", "what"),
     [
-        ("model.heads=0", "model.heads", "expected a whole number >= 1, got 0"),
-        ("model.heads=2.5", "model.heads", "expected a whole number >= 1, got 2.5"),
+        ("model.heads=0", "model.heads", "expected an integer >= 1, got 0"),
+        ("model.heads=2.5", "model.heads", "expected an integer >= 1, got 2.5"),
         ("model.heads=9", "model.heads", "too many"),
         ("model.keep=1", "model.keep", "expected a number >= 0 and < 1, got 1"),
         ("model.doubled=1", "model.doubled", "expected true or false, got 1"),

@@ -84,12 +84,12 @@ modle: 3
     ]
     said = {key: (what, todo) for _, key, what, todo in faults}
     assert said["model.cell"] == (f"expected one of {', '.join(names.CELLS)}, got 'grru'", "did you mean gru?")
-    assert said["model.num_layers"] == ("expected a whole number >= 1, got 'abc'", "")
+    assert said["model.num_layers"] == ("expected an integer >= 1, got 'abc'", "")
     assert said["model.hiden_size"] == ("unknown key", "did you mean hidden_size?")
     assert said["model.batch_first"] == ("unknown key", names.TORCH_HABITS["model.batch_first"])
     assert said["model.lr"] == ("unknown key", "it belongs to train.lr")
     assert said["model.hidden_size"][0] == "the key is missing"
-    assert said["train.threads"][0] == "expected auto or a whole number >= 1, got 'two'"
+    assert said["train.threads"][0] == "expected auto or an integer >= 1, got 'two'"
     assert said["train.optimizer.name"][1] == "did you mean sgd?"
     assert said["data.pairs[1]"][0] == "expected a list of 2: text, text, got ['no', b, c]"
 
@@ -255,7 +255,7 @@ def test_optimizers_and_schedules_by_name(recipes: Recipes, base: str) -> None:
         {"step_size": 3},
     )
     assert recipes.faults(base, "train.optimizer={name: adam, lr: 3}")[0][1:] == (
-        "train.optimizer.lr", "this has a key of its own", "write train.lr",
+        "train.optimizer.lr", "this has its own recipe key", "use train.lr",
     )  # fmt: skip
     assert recipes.faults(base, "train.optimizer={momentum: 3}")[0][1] == "train.optimizer"
     assert recipes.faults(base, "train.schedule={name: step, step_size: 1.5}")[0][1] == "train.schedule.step_size"

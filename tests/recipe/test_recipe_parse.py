@@ -106,7 +106,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: b: c\n", 1, "second"),
         ("a: 1\n\tb: 2\n", 2, "tab"),
         ("a: [1, 2\nb: 3\n", 2, ""),
-        ("a: 'x\n", 1, "not closed"),
+        ("a: 'x\n", 1, "an unclosed bracket or quote"),
         ("a: 1\n  b: 2\n", 2, ""),
         ("a: @x\n", 1, "quotes"),
         ("a: \x07\n", 1, "control"),
@@ -133,7 +133,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         return caught.value
 
     missing = refused(None)
-    assert (missing.exit_code, missing.what) == (3, "there is no such file")
+    assert (missing.exit_code, missing.what) == (3, "no such file")
     latin = refused("task: tagging\nname: é\n".encode("latin-1"))
     assert latin.exit_code == 3
     assert latin.where.endswith("r.yaml:2")

@@ -109,7 +109,9 @@ def test_a_run_on_entities(job: Job) -> None:
 
 def test_f1_without_entities_is_refused() -> None:
     sets = ("train.best_by=f1", "data.path=builtin:treebank")
-    with pytest.raises(DataError, match=r"f1 is of entities, and these labels mark none: PRON, .*") as caught:
+    with pytest.raises(
+        DataError, match=r"f1 is an entity metric, but these labels mark no entities: PRON, .*"
+    ) as caught:
         prepare(load_recipe("pos-tagging", sets))
     assert caught.value.where == "train.best_by"
 

@@ -85,11 +85,11 @@ def test_groups_and_classes(tmp_path: Path) -> None:
         frames = arrays["frames"]
     np.savez(tmp_path / "b.npz", frames=frames[:4], labels=np.array([0, 1, 2, 10]))
     sets = [f"data.train={path}", f"data.validation={tmp_path / 'b.npz'}", "data.path=null"]
-    with pytest.raises(DataError, match="class '2' is not in the training part"):
+    with pytest.raises(DataError, match="class '2' is not in the training split"):
         image_sequences.TASK.read(recipe(path, *sets).config)
     splits = image_sequences.TASK.read(recipe(path, *sets, "data.on_bad=skip").config)
     assert splits.counts["validation"]["films"] == 2
-    assert splits.notes[0].startswith("2 of 4 films cannot be used")
+    assert splits.notes[0].startswith("2 of 4 image sequences cannot be used")
     assert sorted(["10", "9", "b", "a"], key=numbers_first) == ["a", "b", "9", "10"]
 
 
@@ -114,5 +114,5 @@ def test_fill_and_files_of_other_frames(tmp_path: Path) -> None:
     }
     fitted = FrameFitted(Vocab(("0", "1")), [6, 6, 1], [0.0], [1.0])
     np.save(tmp_path / "c.npy", np.zeros((3, 9, 9)))
-    with pytest.raises(DataError, match="holds 0 arrays of frames"):
+    with pytest.raises(DataError, match="contains 0 arrays with frames of shape"):
         image_sequences.TASK.encode(recipe(tmp_path / "a.npz").config, fitted, [str(tmp_path / "c.npy")])

@@ -72,8 +72,8 @@ def test_a_compared_cell_of_another_size_keeps_its_own_head(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ({"tie_weights": True, "hidden_size": 6}, "a token's vector has 5 numbers and h_t has 6"),
-        ({"tie_weights": True, "input": "one-hot"}, "one-hot tokens have no vectors to share"),
+        ({"tie_weights": True, "hidden_size": 6}, "embedding_size is 5, but h_t has size 6"),
+        ({"tie_weights": True, "input": "one-hot"}, "one-hot inputs have no embedding to tie"),
         ({"weight_drop": 1.0}, "weight_drop"),
         ({"embedding_dropout": -0.1}, "embedding_dropout"),
     ],
@@ -121,7 +121,7 @@ def test_dynamic_evaluation_against_the_loop_written_out(tmp_path: Path) -> None
 
 def test_no_dynamic_evaluation_without_an_order(tmp_path: Path) -> None:
     run = rnncli.train("hello", out=str(tmp_path / "run"), sets=("train.epochs=1", "train.control=false"))
-    with pytest.raises(UsageError, match="task tagging has no dynamic evaluation"):
+    with pytest.raises(UsageError, match="task tagging does not support dynamic evaluation"):
         evaluate(run, dynamic=0.1)
 
 

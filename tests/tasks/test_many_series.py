@@ -130,7 +130,7 @@ def test_a_series_that_training_did_not_see_is_scaled_by_its_past(tmp_path: Path
     job = job_of(write(tmp_path / "s.csv", rows()))
     new = [("west", day, 7 * v) for day, v in zip(months(40), series()["north"], strict=True)]
     part, notes = task.TASK.read_part(own(job), job.splits.fitted, write(tmp_path / "new.csv", [*new, *rows()[:40]]))
-    assert any("1 series that training did not see" in note and "west" in note for note in notes)
+    assert any("1 series not seen in training is scaled" in note and "west" in note for note in notes)
     window = 7 * series()["north"][:W]
     assert part.table.mean[0, 0] == pytest.approx(window.mean())
     assert part.table.std[0, 0] == pytest.approx(window.std())
@@ -143,7 +143,7 @@ def test_series_too_short_are_left_out_and_said(tmp_path: Path) -> None:
     short = [("stub", day, 1.5) for day in months(7)]
     job = job_of(write(tmp_path / "s.csv", [*rows(), *short]))
     assert job.splits.counts["train"]["series"] == 3
-    assert any("1 series is too short and left out" in note and "stub" in note for note in job.splits.notes)
+    assert any("skipping 1 series that is too short" in note and "stub" in note for note in job.splits.notes)
     with pytest.raises(DataError, match="need"):
         job_of(write(tmp_path / "t.csv", short))
     (answer,) = task.TASK.predict(
@@ -173,7 +173,7 @@ def test_where_dates_begin_anew_the_column_that_names_series_is_told(
 ) -> None:
     monkeypatch.setattr(sniff, "ROWS", 80)
     path = write(tmp_path / "s.csv", found, head)
-    with pytest.raises(DataError, match="looks like the name of a series") as caught:
+    with pytest.raises(DataError, match="looks like a series id") as caught:
         job_of(path, id=None)
     assert caught.value.todo.replace("'", "") == f"--set data.id={column}"
     names = column.strip("[]").split(", ")

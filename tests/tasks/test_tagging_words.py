@@ -49,7 +49,7 @@ def test_training_starts_from_the_vectors_of_a_file(kind: str, file: Path, tmp_p
     others = [i for i, token in enumerate(tokens.tokens) if token not in there]
     spread = torch.tensor(list(there.values()), dtype=torch.float32).std(correction=0)
     torch.testing.assert_close(words(job).weight[others], words(plain).weight[others] * spread)
-    assert any("vectors for 3 of" in note for note in job.splits.notes)
+    assert any("of them in lower case; the others stay random" in note for note in job.splits.notes)
     assert torch.equal(words(with_cell(job, "gru")).weight[tokens.id("the")], torch.tensor([1.0, 2.0, 3.0]))
     subject = subject_of_recipe(job.recipe, splits=plain.splits)
     seen = next(part for part in subject.model.modules() if isinstance(part, TokenEmbedding))
@@ -64,7 +64,7 @@ def test_training_starts_from_the_vectors_of_a_file(kind: str, file: Path, tmp_p
 
 
 def test_the_width_is_that_of_the_recipe(file: Path) -> None:
-    with pytest.raises(DataError, match=r"a vector of 3 numbers, and embedding_size is 4"):
+    with pytest.raises(DataError, match="a vector of 3 values, but embedding_size is 4"):
         prepare(recipe(f"model.vectors={file}", "model.embedding_size=4"))
 
 

@@ -298,7 +298,7 @@ def test_columns_known_ahead_must_be_known_ahead(tmp_path: Path) -> None:
     columns: dict[str, list[Any]] = {"date": months(n), "value": bumpy(n).tolist(), "sale": [i % 2 for i in range(n)]}
     path = write(tmp_path / "s.csv", columns)
     job = prepare(recipe({"path": path, "future": ["sale"]}))
-    with pytest.raises(DataError, match="next 3 steps of sale are not in the file"):
+    with pytest.raises(DataError, match="the file lacks the next 3 steps of sale"):
         next(task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions()))
     columns = {"date": months(n + H), "value": [*bumpy(n).tolist(), *[""] * H], "sale": [i % 2 for i in range(n + H)]}
     path = write(tmp_path / "more.csv", columns)
@@ -324,13 +324,13 @@ def test_separate_files(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "empty"),
-        ("date,value\n", "no usable rows"),
-        ("date,value\n2020-01,x\n", "no number"),
+        ("date,value\n", "contains no usable rows"),
+        ("date,value\n2020-01,x\n", "is not a number"),
         ("date,value\n2020-01,1\n2020-02,2\n", "too few"),
-        ("date,value\n" + "".join(f"{m},\n" for m in months(20)), "no value at all"),
+        ("date,value\n" + "".join(f"{m},\n" for m in months(20)), "the target has no values"),
         ("date,value\n" + "".join(f"{m},1\n" for m in months(12)), "need"),
         ("date,price\n2020-01,1\n", "no column 'value'"),
-        ("date,value\n" + "".join(f"{m},inf\n" for m in months(20)), "no number"),
+        ("date,value\n" + "".join(f"{m},inf\n" for m in months(20)), "is not a number"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
@@ -368,7 +368,7 @@ def test_fill_reads_the_columns_off_the_file(tmp_path: Path) -> None:
         "data.window": 24,
         "data.horizon": 12,
     }
-    with pytest.raises(DataError, match="no column of numbers"):
+    with pytest.raises(DataError, match="contains no numeric column"):
         task.TASK.suggest_settings(write(tmp_path / "t.csv", {"a": ["x", "y"], "b": ["z", "w"]}))
 
 
@@ -395,7 +395,7 @@ def test_a_file_from_new_to_old_is_continued_after_its_newest_row(tmp_path: Path
     old = write(tmp_path / "old.csv", {"date": months(50), "value": bumpy(50).tolist()})
     new = write(tmp_path / "new.csv", {"date": months(50)[::-1], "value": bumpy(50).tolist()[::-1]})
     assert answer_for(new).text == answer_for(old).text
-    assert any("from new to old" in note for note in prepare(recipe({"path": new})).splits.notes)
+    assert any("the rows run from newest to oldest" in note for note in prepare(recipe({"path": new})).splits.notes)
 
 
 def test_a_date_in_two_columns_is_written_in_two(tmp_path: Path) -> None:
@@ -452,7 +452,7 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     found = task.TASK.suggest_settings(path)
     assert isinstance(found, Suggested)
     assert [note.rpartition(": ")[2] for note in found.notes] == [found.notes[0], "'vol'", "'id'"]
-    assert "from new to old" in found.notes[0]
+    assert "the rows run from newest to oldest" in found.notes[0]
     shops = write(
         tmp_path / "t.csv", {"shop": ["a"] * 25 + ["b"] * 25, "date": months(25) * 2, "y": bumpy(50).tolist()}
     )

@@ -88,13 +88,16 @@ def test_a_sample_whose_prompt_the_text_lacks_begins_with_a_line_end(tmp_path: P
     text.write_text("one two three four five six seven eight nine ten " * 60, "utf-8")
     sets = [f"data.path={text}", "data.window=5", "train.batch_size=2", "train.max_steps=1", "train.sample.length=4"]
     job = prepare(load_recipe("word-language-model", [*sets, "train.threads=1", "train.control=false"]))
-    assert any("the text lacks words of 'The'" in note for note in job.splits.notes)
+    assert any(
+        "the sample will start with a line end: 'The' has words that are not in the text" in note
+        for note in job.splits.notes
+    )
     shown = job.task.summarize(job.config, job.model, job.splits, "validation")
     (written,) = [record for record in shown if record.name == "text"]
     assert isinstance(written, Message)
     assert not written.text.startswith("The")
     known = prepare(load_recipe("word-language-model", [*sets, "train.sample.prompt=two", "train.threads=1"]))
-    assert not any("the text lacks" in note for note in known.splits.notes)
+    assert not any("the sample will start with a line end" in note for note in known.splits.notes)
 
 
 @pytest.mark.parametrize("prompt", ["the", "the ", "the cat (", ""])
@@ -122,8 +125,9 @@ PROSE = "Well, it was n't <unk>, was it? No, it wasn't.\n" * 40
 @pytest.mark.parametrize(
     ("text", "tokens", "kind", "n", "said"),
     [
-        (PTB, "auto", "whitespace", len(PTB.split()) + 80, "whitespace (auto), as in a prepared corpus: it has <unk>"),
-        (PTB, "words", "words", 1000, "a prepared corpus (<unk>): its own tokens are those of data.tokens=whitespace"),
+        (PTB, "auto", "whitespace", len(PTB.split()) + 80, "because a prepared corpus was detected"),
+        (PTB, "words", "words", 1000, "looks like a prepared corpus (<unk>): data.tokens=whitespace would keep "
+"its tokens"),
         (PROSE, "auto", "words", 800, "tokens: words (auto)"),
         (PROSE, "whitespace", "whitespace", 440, "x.txt: "),
     ],

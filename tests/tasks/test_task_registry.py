@@ -117,7 +117,7 @@ assert "torch" not in sys.modules
         ({"kind": "letters"}, "kind: 'letters'"),
         ({"kind": None}, "kind: None"),
         ({"tag": 5}, "tag: 5"),
-        ({"tokens": {"specials": []}}, "is not a vocabulary"),
+        ({"tokens": {"specials": []}}, "not a vocabulary"),
         (None, "vocab.json: []"),
     ],
 )

@@ -114,7 +114,7 @@ def test_parts_of_their_own_and_what_is_said_of_them(tmp_path: Path) -> None:
     unk = splits.fitted.tokens.tokens.index("<unk>")
     assert [ids == unk for ids in splits.part("validation").inputs[0]] == [True, True, False]
     assert splits.part("validation").targets[0][1] == IGNORED
-    assert any("2 of 3 words of validation were never seen in training" in note for note in splits.notes)
+    assert any("2 of 3 words of validation do not occur in training" in note for note in splits.notes)
     assert any("SYM (1)" in note for note in splits.notes)
     job = prepare(recipe({"train": str(tmp_path / "train.conllu"), "validation": str(tmp_path / "dev.conllu")}))
     metrics = task.TASK.metrics(own(job.config), job.model, splits.part("validation"), splits.fitted)
@@ -160,9 +160,9 @@ def test_broken_sentences_stop_or_are_counted(tmp_path: Path) -> None:
     [
         ({"pairs": [["ab", "abc"]]}, "2 steps"),
         ({"pairs": []}, "the list of pairs is empty"),
-        ({"pairs": [["ab", "ba"]], "path": "x"}, "both given"),
+        ({"pairs": [["ab", "ba"]], "path": "x"}, "both pairs and a path"),
         ({"path": "x", "tag": "uposs"}, "upos"),
-        ({}, "no data is named"),
+        ({}, "no data given"),
     ],
 )
 def test_recipes_that_cannot_be(data: dict[str, Any], said: str) -> None:
@@ -325,7 +325,7 @@ def test_conll_2003_by_blanks(tmp_path: Path) -> None:
     fitted = job.splits.fitted
     assert set(fitted.labels.tokens) == {"B-ORG", "B-PER", "O"}
     assert fitted.columns == Columns("blanks", 4, 3)
-    assert "4 columns cut at blanks: 0 is the word, 3 the tag" in job.splits.notes[0]
+    assert "4 columns separated by blanks: column 0 is the word, column 3 the tag" in job.splits.notes[0]
     assert Fitted.from_json(fitted.to_json()) == fitted
     assert list(sentences(put(job, text))) == list(sentences(text))
     assert put(job, "EU NNP B-NP B-ORG\n") != put(job, "EU NNP B-NP rejects\n")
@@ -334,7 +334,7 @@ def test_conll_2003_by_blanks(tmp_path: Path) -> None:
     assert set(chunks.splits.fitted.labels.tokens) == {"B-NP", "B-VP"}
     assert put(chunks, "EU NNP B-NP B-ORG\n").startswith("EU NNP B-")
     assert put(chunks, "EU NNP B-NP B-ORG\n").endswith(" B-ORG\n")
-    with pytest.raises(DataError, match="no column of tags 4"):
+    with pytest.raises(DataError, match="no tag column 4"):
         read(path=str(tmp_path / "train.txt"), tag="4")
     assert task.TASK.suggest_settings(str(tmp_path / "train.txt")) == {"data.tag": "3"}
 

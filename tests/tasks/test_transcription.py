@@ -163,7 +163,7 @@ def test_clips_that_ctc_cannot_spell_are_named(tmp_path: Path) -> None:
     assert "3 characters in 3 steps; it needs 4" in transcription._misfit(recipe(tmp_path).config, "see", 6)
     recordings(tmp_path)
     (tmp_path / "one_s0_0.wav").rename(tmp_path / f"{'o' * 90}_s0_0.wav")
-    with pytest.raises(DataError, match=r"CTC cannot spell 90 characters in \d+ steps; it needs 179"):
+    with pytest.raises(DataError, match=r"CTC cannot output 90 characters in \d+ steps; it needs 179"):
         transcription.TASK.read(recipe(tmp_path).config)
     splits = transcription.TASK.read(recipe(tmp_path, "data.on_bad=skip").config)
     assert splits.notes[0].startswith("1 of 24 clips cannot be used; first: ")

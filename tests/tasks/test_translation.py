@@ -120,7 +120,7 @@ def test_equal_sources_are_never_in_two_parts(tmp_path: Path) -> None:
     ]
     assert [len(side) for side in sides] == [12, 4, 4]
     assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
-    assert "equal ones in one part" in found.how
+    assert "distinct sources, each in one split only" in found.how
     assert any("source tokens of validation" in note and "<unk>" in note for note in found.notes)
 
 
@@ -275,7 +275,7 @@ def test_columns_and_kinds_are_read_off_a_file(tmp_path: Path, tsv: str) -> None
         "data.target_tokens": "characters",
     }
     path.write_text("one column\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no two columns of text"):
+    with pytest.raises(DataError, match="needs two text columns"):
         translation.TASK.suggest_settings(str(path))
 
 
@@ -293,7 +293,7 @@ def test_pairs_given_to_predict_are_translated_from_the_source_column(tsv: str, 
     lines = ["the dog\tle chien\tCC\n", "the cat\tle chat\tCC\n"]
     found = list(translation.TASK.predict_lines(own(job.config), job.model, job.splits.fitted, lines, PredictOptions()))
     assert [json_object(answer.json)["source"] for answer in found] == ["le chien", "le chat"]
-    assert found[0].notes[0] == "read as pairs: the sources, column 1"
+    assert found[0].notes[0] == "read as pairs: sources from column 1"
     alone = translation.TASK.predict_lines(
         own(job.config), job.model, job.splits.fitted, ["le chien\n"], PredictOptions()
     )
@@ -367,5 +367,5 @@ def test_columns_of_a_table_are_read_off_it(tmp_path: Path) -> None:
     assert suggested("en|zh\nGo now|去吧\nCome|来吧\n", "pairs.txt") == named | {"delimiter": "|"}
     assert suggested('{"en": "Go now", "zh": "去吧"}\n{"en": "Come", "zh": "来吧"}\n', "pairs.jsonl") == named
     path.write_text("en,n\nGo,1\nCome,2\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no two columns of text"):
+    with pytest.raises(DataError, match="needs two text columns"):
         translation.TASK.suggest_settings(str(path))

@@ -87,7 +87,12 @@ def test_a_run_that_still_fell_is_gone_on_with(names_job: Job, train: Any, done:
 
 
 @pytest.mark.parametrize(
-    ("past", "todo"), [(FALLING, "train longer"), (BY_HEART, "by heart"), (STUCK, "has not learned its training part")]
+    ("past", "todo"),
+    [
+        (FALLING, "train longer"),
+        (BY_HEART, "overfits"),
+        (STUCK, "it underfits its training split; try another train.lr or a larger model"),
+    ],
 )
 def test_a_better_baseline_is_named_with_what_to_try(names_job: Job, past: Any, todo: str) -> None:
     rivals = [Baseline("majority", {"macro-f1": 0.1}), Baseline("n-grams", {"macro-f1": 0.7, "accuracy": 0.8})]

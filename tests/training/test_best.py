@@ -96,9 +96,9 @@ def test_what_is_said_of_a_metric_that_never_moved() -> None:
     best = {"exact-match": 0.0, "loss": 2.5, "chrf": 20.0}
     assert unmoved(best, "chrf", ["chrf", "loss"]) == ""
     said = unmoved(best, "exact-match", ["loss", "chrf"])
-    assert said.startswith("exact-match was 0 at every epoch, so the loss decided")
-    assert said.endswith("--set train.best_by=chrf")
-    assert unmoved(best, "exact-match", ["loss"]).endswith("which epoch is kept")
+    assert said.startswith("exact-match was 0 at every epoch, so the epoch was selected by loss")
+    assert said.endswith("to select by another metric: --set train.best_by=chrf")
+    assert unmoved(best, "exact-match", ["loss"]).endswith("at every epoch, so the epoch was selected by loss")
     assert unmoved(best, "loss", []) == "the loss was 2.5 at every epoch; try a larger train.lr"
 
 

@@ -164,7 +164,7 @@ def test_a_row_that_gives_no_number_ends_or_skips_for_all(both: tuple[dict[str, 
     """Only one of the processes has it; the message is that of one process, and names where it came from."""
     one, two = both
     assert two["poisoned"] == one["poisoned"]
-    assert "first bad: the output of front" in one["poisoned"]["error"]
+    assert "first non-finite: the output of front" in one["poisoned"]["error"]
     one, two = one["poisoned, skipped"], two["poisoned, skipped"]
     assert two["counts"] == one["counts"]
     assert one["counts"].count(0) > 2

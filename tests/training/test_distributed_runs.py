@@ -105,7 +105,7 @@ def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe:
 
     _, said = under_torchrun(tmp_path, ["--resume", "cut"], lambda: lines() > stopped + 1, killed)
     assert said.count("error:") == 1
-    assert "one of the 2 processes that train together has ended, or cannot be reached" in said
+    assert "one of the 2 training processes has exited or cannot be reached" in said
     assert "go on from the last checkpoint: torchrun --nproc-per-node 2 -m rnncli train --resume cut" in said
     assert "Signal 9 (SIGKILL)" in said  # torchrun's own report
 
@@ -162,11 +162,11 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, Job], str]:
 def test_processes_that_would_train_different_things(tmp_path: Path, small_lm: dict[str, Any], refused: Any) -> None:
     first = made(small_lm, [])
     assert refused(first, made(small_lm, ["train.threads=2"])) == ""
-    assert "not the same as in process 0: the recipe" in refused(first, made(small_lm, ["train.lr=0.5"]))
+    assert "different from process 0: the recipe" in refused(first, made(small_lm, ["train.lr=0.5"]))
     other = tmp_path / "other.txt"
     other.write_text(Path(small_lm["data"]["path"]).read_text() + "more\n")
     said = refused(first, made(small_lm, [f"data.path={other}"]))
-    assert "not the same as in process 0: the data" in said
+    assert "different from process 0: the data" in said
     assert "process 1 of 2 on " in said
 
 
@@ -174,7 +174,7 @@ def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: d
     """The same file cut into other batches; a copy of it elsewhere is the same; what was read of it is compared, too,
     but for how its means are rounded."""
     first = made(small_lm, [])
-    assert "not the same as in process 0: the recipe" in refused(first, made(small_lm, ["data.window=7"]))
+    assert "different from process 0: the recipe" in refused(first, made(small_lm, ["data.window=7"]))
     copy = tmp_path / "copy.txt"
     copy.write_bytes(Path(small_lm["data"]["path"]).read_bytes())
     assert refused(first, made(small_lm, [f"data.path={copy}"])) == ""
@@ -182,10 +182,10 @@ def test_data_that_is_read_in_another_way_is_another(tmp_path: Path, small_lm: d
     def read(**other: Any) -> Job:
         return replace(first, splits=replace(first.splits, **other))
 
-    assert "not the same as in process 0: the data" in refused(
+    assert "different from process 0: the data" in refused(
         first, read(fitted=stream.Fitted(Vocab(("a",)), "characters"))
     )
-    assert "not the same as in process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
+    assert "different from process 0: the data" in refused(first, read(counts={"train": {"steps": 1}}))
 
     def scaled(mean: float) -> Job:
         return read(fitted=series_scales.Fitted(["value"], 1, [mean], [1.0], [1.0]))
@@ -200,7 +200,7 @@ def test_a_process_that_ends_before_training_begins_is_noticed(
     store = HashStore()
     monkeypatch.setattr(distributed, "_store", lambda: store)
     store.add(distributed.ENDED, 1)
-    with pytest.raises(Missing, match="one of the 2 processes that train together has ended") as ended:
+    with pytest.raises(Missing, match="one of the 2 training processes has exited") as ended:
         _check_same(made(small_lm, []), Process(0, 2, 0, 1), store)
     assert ended.value.exit_code == 5
 
@@ -208,7 +208,7 @@ def test_a_process_that_ends_before_training_begins_is_noticed(
         def check(self, keys: list[str]) -> bool:
             raise DistNetworkError
 
-    with pytest.raises(Missing, match="one of the 2 processes that train together has ended"):
+    with pytest.raises(Missing, match="one of the 2 training processes has exited"):
         _check_same(made(small_lm, []), Process(0, 2, 0, 1), Gone())
 
 

@@ -37,9 +37,9 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(tmp_pa
         run_in(tmp_path / "run", job)
     said = str(stopped.value)
     assert stopped.value.exit_code == 4
-    assert "at update 4" in said
-    assert f"first bad: the gradient of {name}" in said
-    norms = said.split("before it: ")[1].split("\n")[0].split(", ")
+    assert "at step 4" in said
+    assert f"first non-finite: the gradient of {name}" in said
+    norms = said.split("gradient norms: ")[1].split("\n")[0].split(", ")
     assert len(norms) == 3
     assert all(0 < float(norm) < 100 for norm in norms)
     assert bad_tensor(job.model) == ""
@@ -64,7 +64,7 @@ def test_the_first_bad_tensor_of_a_bad_loss_is_named() -> None:
         with torch.no_grad():
             job.model.get_parameter("head.bias")[0] = float("nan")
 
-    with pytest.raises(Diverged, match=r"first bad: head\.bias"):
+    with pytest.raises(Diverged, match=r"first non\-finite: head\.bias"):
         list(map(poison, fit(job)))
 
 
@@ -77,7 +77,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path) -> None:
             with torch.no_grad():
                 job.model.get_parameter("head.bias")[0] = float("inf")
 
-    with pytest.raises(Diverged, match=r"weights became NaN or infinite at update 4; first bad: head\.bias"):
+    with pytest.raises(Diverged, match=r"weights became NaN or infinite at step 4; first non-finite: head\.bias"):
         run_in(tmp_path / "run", job, watch=poison)
     assert bad_tensor(open_run(tmp_path / "run").model) == ""
     run_in(tmp_path / "run", job_of(PAIRS), resume=True)

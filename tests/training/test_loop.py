@@ -197,7 +197,7 @@ def test_the_best_epoch_is_kept() -> None:
 def test_early_stopping_counts_epochs_without_improvement() -> None:
     job = job_of("hello", "train.lr=1e-9", "train.optimizer=sgd", "train.early_stopping=3", "train.epochs=50")
     *_, end = fit(job)
-    assert end.stopped == "no better for 3 epochs"
+    assert end.stopped == "no improvement for 3 epochs"
     assert end.step < 50
 
 
@@ -237,7 +237,7 @@ def test_a_loss_that_is_no_number_stops_or_is_skipped(monkeypatch: pytest.Monkey
 
     job = job_of("hello")
     spoil(job, {3})
-    with pytest.raises(Diverged, match="update 3") as raised:
+    with pytest.raises(Diverged, match="step 3") as raised:
         list(fit(job))
     assert raised.value.exit_code == 4
     monkeypatch.undo()

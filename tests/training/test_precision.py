@@ -123,12 +123,12 @@ def test_the_scale_is_kept_in_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here fp16 can be had")
 def test_fp16_is_refused_where_it_cannot_run() -> None:
-    with pytest.raises(Missing, match="fp16 is for a GPU"):
+    with pytest.raises(Missing, match="fp16 needs a GPU"):
         job_of("gru", "torch", "fp16")
 
 
 def test_fp16_with_other_weights_is_refused() -> None:
-    with pytest.raises(RecipeError, match="fp16 computes on float32 weights"):
+    with pytest.raises(RecipeError, match="fp16 requires float32 weights"):
         load_recipe("names", ["train.precision=fp16", "train.dtype=float64"])
 
 

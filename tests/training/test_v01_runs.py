@@ -30,7 +30,7 @@ def test_a_run_of_0_1_resumes(name: str, tmp_path: Path, capsys: pytest.CaptureF
     assert rnncli(["train", "--resume", str(folder), "--json"]) == 0
     out, err = capsys.readouterr()
     result = json.loads(out.splitlines()[-1])
-    assert err.count("scan is called bptt now") == ("scan" in name)
+    assert err.count("scan is now called bptt") == ("scan" in name)
     ours, theirs = load_file(folder / "model.safetensors"), load_file(V01 / f"{name}.safetensors")
     assert ours.keys() == theirs.keys()
     if (EXPECTED["torch"], EXPECTED["processor"]) == (torch.__version__, processor()):
@@ -56,4 +56,4 @@ def test_engines_by_their_former_names(old: str, now: str, capsys: pytest.Captur
     assert rnncli(words) == 0
     out, err = capsys.readouterr()
     assert re.search(rf"^model.engine +{now} +--set", out, re.M)
-    assert err.count("model.engine: scan is called bptt now") == (old == "scan")
+    assert err.count("model.engine: scan is now called bptt") == (old == "scan")

@@ -1,6 +1,7 @@
-"""Sequences made by rule, for tasks that show what a memory can hold: each row a pure function of a few integers.
+"""Algorithmic sequences, for tasks that probe memory: each row is a pure function of a few integers.
 
-A problem makes one row of a given size: inputs, the answer at every step, and from which step on answers are judged.
+A problem generates one row of a given size: inputs, the target at every step, and the step from which targets are
+scored.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ Random = np.random.RandomState
 
 
 class Row(NamedTuple):
-    """inputs: symbols (T,) int64, or numbers (T, F) float32. targets: (T,) int64 classes, (T, C) float32 sets or
-    (T,) float32 numbers. counted: (T,) bool, steps that have an answer. scored: those from this step on are judged."""
+    """inputs: symbols (T,) int64, or numbers (T, F) float32. targets: (T,) int64 classes, (T, C) float32 sets or (T,)
+    float32 numbers. counted: (T,) bool, steps that have a target. scored: the metrics use targets from this step on."""
 
     inputs: npt.NDArray[np.int64 | np.float32]
     targets: npt.NDArray[np.int64 | np.float32]
@@ -29,10 +30,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """kind: an answer is a class, a set of symbols, or a number. symbols, answers: their names; () for numbers.
+    """kind: a target is a class, a set of symbols, or a number. symbols, answers: names of inputs and targets; () for
+    numbers.
 
-    size: what the length of a row is called. fixed: there is but one row of each size. source: where it is from.
-    keeps: `make` also takes how many symbols, or pairs, are to be kept. automaton: whose answers these are.
+    size: the name of the length parameter. fixed: there is only one row of each size. source: citation. keeps: `make`
+    also takes how many symbols, or pairs, must be remembered. automaton: the automaton that defines the targets.
     """
 
     kind: Literal["class", "set", "number"]
@@ -56,10 +58,10 @@ def _all(T: int) -> npt.NDArray[np.bool_]:
 
 
 def adding(T: int, random: Random) -> Row:
-    """T pairs (number from [0, 1), mark); one mark in each half. The answer at the end: the sum of the marked numbers.
+    """T pairs (number from [0, 1), mark); one mark in each half. The target, at the end: the sum of the marked numbers.
 
     Hochreiter and Schmidhuber 1997, experiment 4, as Arjovsky et al. 2016 (arXiv:1511.06464), section 4.2, draw it.
-    Its variance is 1/6: always answering 1 has a mean squared error of 0.167. A T of 1 is 2.
+    The target's variance is 1/6: always predicting 1 has a mean squared error of 0.167. T is at least 2.
     """
     T = max(T, 2)
     inputs = np.zeros((T, 2), dtype=np.float32)
@@ -76,10 +78,10 @@ LETTERS = 8
 
 
 def copy(wait: int, random: Random, symbols: int = 10) -> Row:
-    """K symbols, each one of eight, wait - 1 blanks, a cue, K blanks: after the cue, the symbols come again.
+    """K symbols, each one of eight, wait - 1 blanks, a cue, K blanks: after the cue, the symbols must be repeated.
 
-    Arjovsky et al. 2016 (arXiv:1511.06464), section 4.1, where K is 10; wait + 2 K steps. Every step has an answer (a
-    blank before the cue has passed); the last K are judged. Without memory the loss is K log(8) / (wait + 2 K).
+    Arjovsky et al. 2016 (arXiv:1511.06464), section 4.1, where K is 10; wait + 2 K steps. Every step has a target
+    (blank until the cue has passed); the last K are scored. Without memory the loss is K log(8) / (wait + 2 K).
     """
     blank, cue = LETTERS, LETTERS + 1
     kept = random.randint(LETTERS, size=symbols)
@@ -93,7 +95,7 @@ def copy(wait: int, random: Random, symbols: int = 10) -> Row:
 
 
 def _regular(automaton: Automaton, source: str) -> Problem:
-    """Symbols, each as likely; the answer after each is that of the state it leads to."""
+    """Symbols, drawn uniformly; the target after each is the output of the state it leads to."""
 
     def make(T: int, random: Random) -> Row:
         word = random.randint(len(automaton.symbols), size=T)
@@ -106,10 +108,10 @@ KEYS, VALUES = "abcdefghijklmnop", "01234567"
 
 
 def mqar(T: int, random: Random, pairs: int = 10) -> Row:
-    """Pairs of a key and a value, no key twice; then, at random steps among blanks, each key again: its value?
+    """Key-value pairs with distinct keys; then, at random steps among blanks, each key again: the target is its value.
 
-    Multi-query associative recall, Arora et al. 2023 (arXiv:2312.04927); there the steps are drawn by a
-    power law, here evenly. T is at least 2 pairs + 1; where the rest is short, some keys are not asked for.
+    Multi-query associative recall, Arora et al. 2023 (arXiv:2312.04927); there the query positions follow a power law,
+    here they are uniform. T is at least 2 pairs + 1; if there is little room left, some keys are not queried.
     """
     T = max(T, 2 * pairs + 1)
     blank = len(KEYS) + len(VALUES)
@@ -129,16 +131,16 @@ MODULUS = 5
 
 
 def modular_arithmetic(T: int, random: Random) -> Row:
-    """Digits below 5 with + - * between them, * before + and -; the answer at each digit: the value modulo 5 so far.
+    """Digits below 5 with + - * between them, * before + and -; the target at each digit: the value so far, modulo 5.
 
-    Deletang et al. 2023 (arXiv:2207.02098), without brackets. An even T is one step shorter.
+    Deletang et al. 2023 (arXiv:2207.02098), without brackets. An even T is reduced by one.
     """
     T -= 1 - T % 2
     inputs = random.randint(MODULUS, size=T)
     operators = random.randint(3, size=T // 2)
     inputs[1::2] = MODULUS + operators  # + - *
     targets = np.zeros(T, dtype=np.int64)
-    total, product = 0, int(inputs[0])  # the value is total + product; * goes on with product alone
+    total, product = 0, int(inputs[0])  # the value is total + product; * changes product only
     targets[0] = product
     for i, (operator, digit) in enumerate(zip(operators.tolist(), inputs[2::2].tolist(), strict=True)):
         if operator == 2:
@@ -152,7 +154,8 @@ def modular_arithmetic(T: int, random: Random) -> Row:
 
 
 def _blocks(n: int, letters: int) -> Row:
-    """A start sign, then n times each letter in turn; the answers: what may come next, the end sign included."""
+    """A start symbol, then each letter n times in turn; the targets: which symbols may come next, the end symbol
+    included."""
     start, end = letters, letters
     inputs = np.concatenate([[start], np.repeat(np.arange(letters), n)])
     T = len(inputs)
@@ -164,10 +167,11 @@ def _blocks(n: int, letters: int) -> Row:
 
 
 def anbn(n: int, random: Random) -> Row:
-    """a^n b^n, n at least 1: at every step, which symbols may come next? All sets of a row must be right.
+    """a^n b^n, n at least 1: at every step, which symbols may come next? A row counts as correct only if all its sets
+    are.
 
     Gers and Schmidhuber 2001, "LSTM recurrent networks learn simple context-free and context-sensitive languages";
-    Weiss, Goldberg and Yahav 2018 (arXiv:1805.04908) show which cells count.
+    Weiss, Goldberg and Yahav 2018 (arXiv:1805.04908) show which cells can count.
     """
     return _blocks(n, 2)
 
@@ -180,8 +184,9 @@ def anbncn(n: int, random: Random) -> Row:
 def dyck(T: int, random: Random) -> Row:
     """Balanced brackets of one kind, all of T steps equally likely: at every step, may a bracket close?
 
-    What may come next is ( always and ) where one is open; Suzgun et al. 2019 (arXiv:1906.03648), section 3.1. An odd T
-    is one step longer. Drawn by the cycle lemma: of the turns of T/2 steps up and T/2 + 1 down, one never goes under 0.
+    ( may always come next, ) only if a bracket is open; Suzgun et al. 2019 (arXiv:1906.03648), section 3.1. An odd T is
+    increased by one. Drawn by the cycle lemma: of the turns of T/2 steps up and T/2 + 1 down, exactly one never falls
+    below 0.
     """
     half = (T + 1) // 2
     steps = np.ones(2 * half + 1, dtype=np.int64)

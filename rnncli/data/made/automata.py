@@ -1,7 +1,7 @@
-"""Regular languages and finite groups as tables: state and symbol -> next state, with an answer in every state.
+"""Regular languages and finite groups as tables: state and symbol -> next state, with an output for every state.
 
-A running sum, a group's word problem and any language of a finite automaton are tables of this one kind; the smallest
-table of the same function is computed from any of them.
+A running sum, a group's word problem and any language of a finite automaton are all tables of this kind; any table can
+be minimized.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ UNSEEN = -1
 
 @dataclass(frozen=True)
 class Automaton:
-    """A deterministic finite automaton that answers in every state (a Moore machine). A word begins in state 0.
+    """A deterministic finite automaton with an output in every state (a Moore machine). State 0 is the initial state.
 
-    symbols, answers: their names. transitions[state][symbol]: the next state; of an automaton that was observed, UNSEEN
-    where nothing was. answer_of[state]: the answer's number.
+    symbols, answers: their names. transitions[state][symbol]: the next state; UNSEEN where an automaton extracted from
+    observations has no data. answer_of[state]: index of the output.
     """
 
     symbols: tuple[str, ...]
@@ -37,11 +37,11 @@ class Automaton:
         return found
 
     def answers_to(self, word: Sequence[int]) -> npt.NDArray[np.int64]:
-        """The number of the answer after each symbol of a word, (T,)."""
+        """The index of the output after each symbol of a word, (T,)."""
         return np.array(self.answer_of, dtype=np.int64)[self.states(word)]
 
     def access_words(self) -> dict[int, tuple[int, ...]]:
-        """State -> the first of the shortest words that lead there, of every state that can be reached."""
+        """Reachable state -> the first of the shortest words that lead to it."""
         found: dict[int, tuple[int, ...]] = {0: ()}
         queue = [0]
         for state in queue:
@@ -52,10 +52,10 @@ class Automaton:
         return found
 
     def minimal(self) -> Automaton:
-        """The smallest automaton with the same answers, its states in the order in which words reach them.
+        """The minimal automaton with the same outputs, its states in breadth-first order.
 
-        Moore 1956, "Gedanken-experiments on sequential machines": states of equal answers are told apart for as long as
-        a symbol leads from them to states that are told apart already.
+        Moore 1956, "Gedanken-experiments on sequential machines": blocks of states with equal outputs are split as long
+        as some symbol leads from them to different blocks.
         """
         reached = list(self.access_words())
         block = {UNSEEN: UNSEEN} | {state: self.answer_of[state] for state in reached}
@@ -76,8 +76,8 @@ class Automaton:
 
 
 def difference(a: Automaton, b: Automaton) -> tuple[int, ...] | None:
-    """The first of the shortest words, one symbol at least, that two automata over the same symbols answer differently;
-    None where there is none. No word is followed where one of them was not seen to go."""
+    """The first of the shortest non-empty words for which two automata over the same symbols have different outputs;
+    None if they agree. Words that leave the observed part of either automaton are not considered."""
     words: dict[tuple[int, int], tuple[int, ...]] = {(0, 0): ()}
     queue = [(0, 0)]
     for pair in queue:
@@ -95,17 +95,17 @@ def difference(a: Automaton, b: Automaton) -> tuple[int, ...] | None:
 
 
 def cyclic(n: int, answers: tuple[str, ...] = ()) -> Automaton:
-    """The sum modulo n of the digits read so far. answers: names of its values; the digits themselves if ()."""
+    """The sum modulo n of the digits read so far. answers: names of the outputs; the digits themselves if ()."""
     digits = tuple(map(str, range(n)))
     table = tuple(tuple((state + digit) % n for digit in range(n)) for state in range(n))
     return Automaton(digits, answers or digits, table, tuple(range(n)))
 
 
 def permutation_group(n: int, *, even: bool = False) -> Automaton:
-    """The word problem of S_n, even: of A_n: which permutation do those read so far make, one after the other?
+    """The word problem of S_n (even: A_n): the product of the permutations read so far.
 
-    A permutation is named by where it takes 1 2 ... n: 231 takes 1 to 2, 2 to 3 and 3 to 1. Merrill, Petty and
-    Sabharwal 2024 (arXiv:2404.08819); those of S5 and A5 are complete for NC1 (Barrington 1989).
+    A permutation is named by the images of 1 2 ... n: 231 takes 1 to 2, 2 to 3 and 3 to 1. Merrill, Petty and
+    Sabharwal 2024 (arXiv:2404.08819); the word problems of S5 and A5 are complete for NC1 (Barrington 1989).
     """
     elements = [p for p in permutations(range(n)) if not even or _swaps(p) % 2 == 0]  # the identity is the first
     numbers = {p: number for number, p in enumerate(elements)}
@@ -118,6 +118,6 @@ def _swaps(p: tuple[int, ...]) -> int:
     return sum(p[i] > p[j] for i in range(len(p)) for j in range(i + 1, len(p)))
 
 
-# Is the number of ab and ba together even? Just when the last letter is the first one. The states: nothing read; after
-# that the first letter and the last, aa, ab, bb, ba.
+# Is the number of ab and ba together even? If and only if the last letter equals the first. The states: nothing read;
+# then (first, last) letter: aa, ab, bb, ba.
 EVEN_PAIRS = Automaton(("a", "b"), ("even", "odd"), ((1, 3), (1, 2), (1, 2), (4, 3), (4, 3)), (0, 0, 1, 0, 1))

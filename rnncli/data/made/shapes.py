@@ -1,8 +1,8 @@
-"""`builtin:moving-shapes`: short films of one shape that moves; the class is the motion.
+"""`builtin:moving-shapes`: short image sequences of a moving shape; the class is the motion.
 
-The field has no edges (what leaves on one side enters on the other) and every film begins at a place drawn evenly over
-all of it. So the place in any single frame is even over the field whatever the class, and shape, size and noise do not
-depend on the class either: one frame says nothing, only the change from frame to frame does.
+The field wraps around at its edges, and every sequence starts at a uniformly drawn position. So the position in any
+single frame is uniform for every class, and shape, size and noise do not depend on the class either: a single frame
+carries no information, only the change between frames does.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ Floats = npt.NDArray[np.float64]
 
 FILMS = 2400
 SIZE = 16  # height and width of a frame
-FRAMES = (8, 14)  # a film has so many, both included
+FRAMES = (8, 14)  # number of frames of a sequence, inclusive range
 
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise", "to-and-fro", "still")
 SHAPES = ("square", "disc", "cross", "frame")
-_RADIUS = 4.0  # of a turn, in points
+_RADIUS = 4.0  # of a rotation, in pixels
 
 
 def listing() -> str:
-    """What there is: film, motion. `film` draws a row."""
-    motions = np.random.RandomState(11).permutation(np.arange(FILMS) % len(MOTIONS))  # frozen for good (NEP 19)
+    """The rows: film, motion. `draw_sequence` draws one."""
+    motions = np.random.RandomState(11).permutation(np.arange(FILMS) % len(MOTIONS))  # frozen (NEP 19)
     return "film\tlabel\n" + "".join(f"{number:04d}\t{MOTIONS[motion]}\n" for number, motion in enumerate(motions))
 
 
-def film(number: int, motion: str) -> npt.NDArray[np.uint8]:
+def draw_sequence(number: int, motion: str) -> npt.NDArray[np.uint8]:
     """(T, SIZE, SIZE, 1) uint8."""
     draw = np.random.RandomState([12, number])
     T = draw.randint(FRAMES[0], FRAMES[1] + 1)
@@ -37,7 +37,7 @@ def film(number: int, motion: str) -> npt.NDArray[np.uint8]:
     way = _path(motion, T, draw.uniform(0.8, 1.6), draw.uniform(0, 2 * np.pi))
     places = start + way + draw.normal(0, 0.15, (T, 2))  # (T, 2)
     points = np.arange(SIZE)
-    # Distances on a field without edges: from -SIZE/2 to SIZE/2.
+    # Distances on the wrapped field: from -SIZE/2 to SIZE/2.
     dy = (points[None, :, None] - places[:, 0, None, None] + SIZE / 2) % SIZE - SIZE / 2  # (T, SIZE, 1)
     dx = (points[None, None, :] - places[:, 1, None, None] + SIZE / 2) % SIZE - SIZE / 2  # (T, 1, SIZE)
     inside = _inside(shape, dy, dx, radius)
@@ -46,7 +46,7 @@ def film(number: int, motion: str) -> npt.NDArray[np.uint8]:
 
 
 def _path(motion: str, T: int, speed: float, phase: float) -> Floats:
-    """Where the shape is after each frame, from its start: (T, 2), y down and x to the right. speed: points a frame."""
+    """The shape's displacement at each frame: (T, 2), y down and x to the right. speed: pixels per frame."""
     t = np.arange(T)
     zero = np.zeros(T)
     straight = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0), "still": (0, 0)}
@@ -61,7 +61,7 @@ def _path(motion: str, T: int, speed: float, phase: float) -> Floats:
 
 
 def _inside(shape: str, dy: Floats, dx: Floats, radius: float) -> Floats:
-    """How far each point lies inside the shape, 0 to 1 with a soft edge: (T, SIZE, SIZE)."""
+    """The shape's coverage of each pixel, 0 to 1 with a soft edge: (T, SIZE, SIZE)."""
     square = np.maximum(np.abs(dy), np.abs(dx))
     distance = {
         "square": square,

@@ -1,4 +1,4 @@
-"""A made-up shop's sales by day."""
+"""Daily sales of a fictitious shop."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import math
 
 
 def daily() -> str:
-    """CSV of three years, a row a day: sales = trend + year + week + a promotion known ahead + the weather so far.
+    """CSV of three years, a row a day: sales = trend + yearly season + weekly season + promotion (known ahead) + past
+    weather.
 
-    Columns: date, sales, promotion (0 or 1, known ahead), temperature (known up to the day). Sales of a day depend on
-    yesterday's temperature, so that a model that reads both beats one that reads only sales.
+    Columns: date, sales, promotion (0 or 1, known ahead), temperature (not known ahead). Sales depend on yesterday's
+    temperature, so a model that reads both beats one that reads only sales.
     """
     import numpy as np
 
-    draw = np.random.RandomState(3)  # frozen for good (NEP 19); figures are rounded far above the last bits of sin
+    draw = np.random.RandomState(3)  # frozen (NEP 19); values are rounded far more coarsely than the last bits of sin
     rows = ["date,sales,promotion,temperature"]
     promotion, warmth = 0, 0.0
     for day in range(3 * 365 + 1):

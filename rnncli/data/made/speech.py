@@ -1,9 +1,9 @@
 """`builtin:digits`: a small formant synthesizer that speaks strings of digits in many voices, with noise.
 
 Formant synthesis as sums of damped waves, one set for every pulse of the voice (FOF: Rodet, Time-domain formant-wave-
-function synthesis, 1984, eq. 1); hissing sounds are white noise shaped in the frequency domain. Formant frequencies of
+function synthesis, 1984, eq. 1); fricatives are white noise shaped in the frequency domain. Formant frequencies of
 vowels are rounded averages (Peterson and Barney, Control methods used in a study of the vowels, 1952, table II).
-It sounds like a toy and is learned like speech: voices differ in pitch, vocal tract, speed and breath.
+It sounds like a toy, but learning it resembles learning speech: voices differ in pitch, vocal tract, speed and breath.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-RATE = 8000  # samples a second
-SPEAKERS, CLIPS = 24, 50  # voices, and clips of each
+RATE = 8000  # samples per second
+SPEAKERS, CLIPS = 24, 50  # voices, and clips per voice
 LONGEST = 4  # digits in one clip
 
-_STEP = 40  # samples between two settings of the synthesizer: 5 ms
-_PULSE = 160  # samples that the wave of one pulse is followed for: 20 ms
+_STEP = 40  # samples between updates of the synthesizer's parameters: 5 ms
+_PULSE = 160  # length in samples of the wave of one pulse: 20 ms
 _BANDWIDTHS = (60.0, 90.0, 150.0)  # Hz, of the three formants
 _GAINS = (1.0, 0.6, 0.3)
 
 
 class Phone(NamedTuple):
-    """formants: Hz. voice, noise: loudness of the pulses and of the hiss. band: Hz, centre and width of the hiss."""
+    """formants: Hz. voice, noise: amplitudes of the pulses and of the noise. band: Hz, centre and width of the
+    noise."""
 
     milliseconds: int
     formants: tuple[int, int, int]
@@ -56,7 +57,7 @@ PHONES: dict[str, Phone] = {
     "S": Phone(110, (400, 1700, 2500), 0.0, 0.30, (3800, 500)),
     "T": Phone(30, (400, 1700, 2600), 0.0, 0.30, (3200, 900)),
     "K": Phone(30, (400, 1900, 2500), 0.0, 0.25, (1800, 500)),
-    "-": Phone(45, (400, 1500, 2500), 0.0),  # a closed mouth, or the pause between two words
+    "-": Phone(45, (400, 1500, 2500), 0.0),  # closure, or the pause between two words
 }
 
 WORDS: dict[str, str] = {
@@ -75,8 +76,8 @@ WORDS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Voice:
-    """pitch: Hz. tract: factor on all formants, above 1 a shorter vocal tract. speed: factor. breath: hiss in the
-    voice, as a share of it."""
+    """pitch: Hz. tract: factor on all formants, above 1 for a shorter vocal tract. speed: factor. breath: noise
+    relative to the voice."""
 
     pitch: float
     tract: float
@@ -85,8 +86,8 @@ class Voice:
 
 
 def voice_of(speaker: int) -> Voice:
-    """The voice of a speaker by number; higher voices have shorter tracts, as people do."""
-    draw = np.random.RandomState([5, speaker])  # frozen for good (NEP 19)
+    """The voice of speaker number n; as in people, higher voices have shorter tracts."""
+    draw = np.random.RandomState([5, speaker])  # frozen (NEP 19)
     height = draw.uniform(0, 1)
     return Voice(
         pitch=90 + 130 * height + draw.uniform(-10, 10),
@@ -97,7 +98,7 @@ def voice_of(speaker: int) -> Voice:
 
 
 def speak(words: Sequence[str], voice: Voice, seed: int) -> npt.NDArray[np.int16]:
-    """The words of WORDS, spoken: (N,) int16 at RATE. seed: of this take's small deviations, its loudness and noise."""
+    """The words of WORDS, spoken: (N,) int16 at RATE. seed: for this take's small deviations, loudness and noise."""
     draw = np.random.RandomState([6, seed])
     names = ["-"]
     for word in words:
@@ -106,10 +107,10 @@ def speak(words: Sequence[str], voice: Voice, seed: int) -> npt.NDArray[np.int16
     lengths = [phone.milliseconds * draw.uniform(0.8, 1.2) / voice.speed for phone in phones]
     ends = np.cumsum(lengths) * RATE / 1000
     middles = ends - np.array(lengths) * RATE / 2000
-    at = np.arange(0, ends[-1], _STEP)  # the samples at which the settings are given
+    at = np.arange(0, ends[-1], _STEP)  # the samples at which the parameters are set
 
     def glide(values: Sequence[float]) -> Floats:
-        """From the middle of one phone to the middle of the next in a straight line."""
+        """Linear interpolation between the middles of consecutive phones."""
         return np.interp(at, middles, values)
 
     def change(values: Sequence[float]) -> Floats:
@@ -133,7 +134,7 @@ def speak(words: Sequence[str], voice: Voice, seed: int) -> npt.NDArray[np.int16
 
 
 def _pulses(formants: Floats, pitch: Floats, loud: Floats, size: int, draw: np.random.RandomState) -> Floats:
-    """The voiced part: at every pulse of the voice, one damped wave for each formant. (size,)"""
+    """The voiced part: one damped wave per formant at every pulse. (size,)"""
     phase = np.cumsum(np.repeat(pitch, _STEP)) / RATE
     starts = np.flatnonzero(np.diff(np.floor(phase)))  # samples where a new period begins
     step = starts // _STEP
@@ -160,7 +161,7 @@ def _hiss(loud: Floats, band: Sequence[Floats], size: int, draw: np.random.Rando
 
 
 def transcripts() -> str:
-    """`builtin:digits` as its transcripts: file, text, speaker. `clip` speaks a row."""
+    """The transcripts of `builtin:digits`: file, text, speaker. `clip` synthesizes a row."""
     draw = np.random.RandomState(7)
     rows = ["file\ttext\tspeaker"]
     for number in range(SPEAKERS * CLIPS):
@@ -172,6 +173,6 @@ def transcripts() -> str:
 
 
 def clip(file: str, text: str) -> npt.NDArray[np.int16]:
-    """The sound of one row of `transcripts`: (N,) int16 at RATE."""
+    """The audio of one row of `transcripts`: (N,) int16 at RATE."""
     speaker, number = file.removeprefix("s").removesuffix(".wav").split("-")
     return speak(text.split(), voice_of(int(speaker)), int(number))

@@ -297,7 +297,7 @@ def _answer(
         _products_as(threads, before)
 
 
-# Of each loop: how many arrays, and what follows them (b: a truth value, i: a whole number) before T, B and H.
+# Of each loop: how many arrays, and what follows them (b: a truth value, i: an integer) before T, B and H.
 LOOPS: dict[str, tuple[Callable[..., None], int, str]] = {
     "rnn_forward": (_rnn_forward, 3, "bb"),
     "rnn_backward": (_rnn_backward, 3, "b"),

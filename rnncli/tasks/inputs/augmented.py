@@ -1,4 +1,4 @@
-"""`augment:` of sound: how training clips are changed a little whenever they are read."""
+"""`augment:` for audio: random changes to training clips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class AugmentSection(Section):
     speed: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.0, description="a third of the clips is played slower by this share, a third faster (Ko et al. 2015: 0.1)"
+        0.0, description="a third of the clips is slowed down by this share, a third sped up (Ko et al. 2015: 0.1)"
     )
     noise: (
         Annotated[
@@ -25,22 +25,22 @@ class AugmentSection(Section):
             Expected("[lowest, highest] signal-to-noise ratio in dB, -20 to 100"),
         ]
         | None
-    ) = Field(None, description="white noise at a signal-to-noise ratio between these, in dB: [10, 40]")
+    ) = Field(None, description="add white noise at a signal-to-noise ratio in this range, in dB: [10, 40]")
     time_masks: Annotated[int, Field(ge=0, le=20)] = Field(
-        0, description="stretches of frames hidden in each clip (SpecAugment, Park et al. 2019)"
+        0, description="time masks per clip (SpecAugment, Park et al. 2019)"
     )
     time_mask: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        20, description="frames in one of them, at most; and at most a fifth of the clip"
+        20, description="maximum frames per time mask; also at most a fifth of the clip"
     )
-    mel_masks: Annotated[int, Field(ge=0, le=20)] = Field(0, description="ranges of mel bands hidden in each clip")
-    mel_mask: Annotated[int, Field(ge=1, le=512)] = Field(8, description="bands in one of them, at most")
+    mel_masks: Annotated[int, Field(ge=0, le=20)] = Field(0, description="frequency masks per clip")
+    mel_mask: Annotated[int, Field(ge=1, le=512)] = Field(8, description="maximum mel bands per mask")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if abs(100 * self.speed - round(100 * self.speed)) > 1e-9:
-            yield Clash(("speed",), tr("{speed} is not a whole number of hundredths", speed=self.speed))
+            yield Clash(("speed",), tr("{speed} is not a multiple of 0.01", speed=self.speed))
         if self.noise is not None and self.noise[0] > self.noise[1]:
-            yield Clash(("noise",), tr("the lowest ratio comes first"))
+            yield Clash(("noise",), tr("the lower ratio must come first"))
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
@@ -49,7 +49,7 @@ class AugmentSection(Section):
                 yield key, f"{key}s: 0"
 
     def applied(self) -> Augment | None:
-        """None where nothing is changed."""
+        """None if nothing is changed."""
         from rnncli.data.augment import Augment
 
         if not (self.speed or self.noise is not None or self.time_masks or self.mel_masks):
@@ -58,7 +58,7 @@ class AugmentSection(Section):
         return Augment(self.speed, noise, self.time_masks, self.time_mask, self.mel_masks, self.mel_mask)
 
     def sentence(self) -> str:
-        """What is changed; "" for nothing."""
+        """Describes the changes; "" for none."""
         done = []
         if self.speed:
             done.append(tr("speed x {slow:g}, 1 or {fast:g}", slow=1 - self.speed, fast=1 + self.speed))
@@ -73,5 +73,7 @@ class AugmentSection(Section):
             bands = trn("up to {n} mel band", "up to {n} mel bands", n=self.mel_mask)
             done.append(trn("{n} mask of {bands}", "{n} masks of {bands}", n=self.mel_masks, bands=bands))
         return (
-            tr("training clips are augmented anew in every epoch: {changes}", changes="; ".join(done)) if done else ""
+            tr("training clips are augmented differently in every epoch: {changes}", changes="; ".join(done))
+            if done
+            else ""
         )

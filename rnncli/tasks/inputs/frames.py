@@ -1,4 +1,4 @@
-"""Labelled sequences of frames: arrays of NumPy, folders of pictures, or a table that names them."""
+"""Labelled sequences of frames: NumPy arrays, folders of images, or a table that lists them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from rnncli.data.images import ChosenFrames, FrameSequence
 
-SHADES = " .:-=+*#%@"  # of a frame shown as text, from its darkest point to its brightest
+SHADES = " .:-=+*#%@"  # of a frame shown as text, darkest to brightest
 SHOWN_FRAMES = 4  # as pictures
 SHOWN_POINTS = 16  # rows and columns of such a picture
 
@@ -43,18 +43,22 @@ SHOWN_POINTS = 16  # rows and columns of such a picture
 class Split(GroupedSplit):
     by: str | int | None = Field(
         None,
-        description="films that agree here stay in one part: a field of pattern, a column of the table, an array",
+        description="sequences that agree here stay in one split: a field of pattern, a column of the table, an array",
     )
 
 
 class FrameData(GroupedData):
-    split: Split = Field(Split(), description="with path: the parts, as shares, drawn within each class")
-    frames: str = Field("frames", description=".npz: the array of films, (N, T, height, width) or with channels last")
+    split: Split = Field(Split(), description="with path: sizes of the splits, as shares, stratified by class")
+    frames: str = Field(
+        "frames", description=".npz: the array of sequences, (N, T, height, width) or with channels last"
+    )
     labels: str = Field("labels", description=".npz: the array of classes, (N,)")
-    lengths: str = Field("lengths", description=".npz: the array of frames in each film, (N,), where it has one")
+    lengths: str = Field("lengths", description=".npz: the array of sequence lengths, (N,), if there is one")
     file: str | int = Field("file", description="table: column of image-sequence files, relative to the table")
     label: str | int = Field("label", description="class: the column of the table, or the field of pattern")
-    pattern: str | None = Field(None, description="a folder whose names say the class: {label}_{person}_{take}.npy")
+    pattern: str | None = Field(
+        None, description="a folder whose file names contain the class: {label}_{person}_{take}.npy"
+    )
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
@@ -85,7 +89,7 @@ Part = LabelledPart["ChosenFrames"]
 
 @dataclass(frozen=True)
 class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
-    """channels: of the convolutions that read a frame. frame_size: numbers that a frame becomes."""
+    """channels: of the convolutions over a frame. frame_size: features per frame."""
 
     data: FrameData
     channels: Sequence[int]
@@ -98,7 +102,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         from rnncli.data.images import ChosenFrames, read_sequences
 
         data, given = self.data, sources(self.data)
-        skipped = Skipped(data.on_bad, tr("films"))
+        skipped = Skipped(data.on_bad, tr("image sequences"))
         listed = {name: [one for file in files for one in self._listed(file, skipped)] for name, files in given.items()}
         read = read_sequences([one for part in listed.values() for one in part], skipped)
         skipped.finish(names_of(given))
@@ -130,7 +134,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
     def read_part(self, fitted: FrameFitted, path: str) -> tuple[Part, list[str]]:
         from rnncli.data.images import ChosenFrames, read_sequences
 
-        skipped = Skipped(self.data.on_bad, tr("films"))
+        skipped = Skipped(self.data.on_bad, tr("image sequences"))
         read = read_sequences(self._listed(path, skipped), skipped, fitted.shape)
         skipped.finish(name_of(path))
         notes = [skipped.sentence()] if skipped.count else []
@@ -154,8 +158,8 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         )
 
     def _part(self, name: str, rows: ChosenFrames, labels: Vocab, notes: list[str]) -> Part:
-        """A class that training does not have is a bad record."""
-        skipped = Skipped(self.data.on_bad, tr("films"))
+        """A class missing from training is a bad record."""
+        skipped = Skipped(self.data.on_bad, tr("image sequences"))
         listed = rows.listed
         usable, targets = known_rows(
             (one.label for one in listed), labels, lambda row: listed[row].where, name, skipped
@@ -166,7 +170,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         return LabelledPart(rows, rows, rows.lengths, targets)
 
     def given(self, fitted: FrameFitted, text: str) -> Iterator[Given]:
-        """Each sequence at a path: an .npy or .npz of one or of many, or a folder of frames."""
+        """Every sequence at a path: an .npy or .npz of one or many, or a folder of frames."""
         from rnncli.data.images import frames_fault
 
         for name, frames in _sequences(fitted.shape, text):
@@ -183,7 +187,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         return Batch(*pad([torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)) for frames in inputs]))
 
     def script(self, fitted: FrameFitted) -> Script:
-        from rnncli.data.film_files import PICTURES
+        from rnncli.data.frame_files import PICTURES
 
         values = {
             "given": "a film",
@@ -204,8 +208,8 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         return front, self.frame_size
 
     def baseline(self, train: TrainSection, splits: Splits[FrameFitted, Part], tested: Part) -> tuple[str, Tensor, str]:
-        """A net of the same convolutions that is trained on, and asked about, single frames."""
-        about = tr("the same convolutions, one frame of each film: where it does as well, order is not needed")
+        """A network with the same convolutions, trained and evaluated on single frames."""
+        about = tr("the same convolutions on one frame of each sequence: if it does as well, order is not needed")
         net = SingleFrame(partial(self._front_and_head, splits.fitted), self.batch, train.seed)
         net.fit(splits.train, train.epochs, train.batch_size, min(train.lr, 0.01))
         return tr("single frame"), net.log_probs(tested, train.batch_size), about
@@ -217,7 +221,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         return front, nn.Linear(size, len(fitted.labels))
 
     def example(self, model: nn.Module, fitted: FrameFitted, part: Part) -> list[Record]:
-        """Some frames as small pictures, and what the model answers after every frame."""
+        """Some frames as small pictures, and the prediction after every frame."""
         frames, target, labels = part.inputs[0], part.targets[0], fitted.labels.tokens
         probs = log_probs(model, [self.batch([frames[: t + 1] for t in range(len(frames))])]).exp()  # (T, C)
         best, which = probs.max(1)
@@ -237,7 +241,7 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         ]
 
     def pictures(self, part: Part) -> list[Record]:
-        return [drawn.film(part.inputs[0])]
+        return [drawn.frame_strip(part.inputs[0])]
 
     def suggest_settings(self, path: str) -> dict[str, Json]:
         """The arrays of an .npz. Raises DataError."""
@@ -247,11 +251,11 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         if file.suffix.lower() != ".npz":
             return {}
         arrays = read_arrays(file)
-        films = [name for name, array in arrays.items() if array.ndim >= 4]
-        if len(films) != 1:
+        clips = [name for name, array in arrays.items() if array.ndim >= 4]
+        if len(clips) != 1:
             return {}
-        N = len(arrays[films[0]])
-        found: dict[str, Json] = {"data.frames": films[0]}
+        N = len(arrays[clips[0]])
+        found: dict[str, Json] = {"data.frames": clips[0]}
         flat = [name for name, array in arrays.items() if array.shape == (N,) and array.dtype.kind in "uibSU"]
         for key, hint in (("lengths", "len"), ("labels", "")):
             name = next((name for name in flat if hint in name.lower()), None)
@@ -269,7 +273,7 @@ def numbers_first(label: str) -> tuple[int, str]:
 def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
     """(name, frames) of each sequence at a path. shape: of a frame."""
     from rnncli.data.arrays import read_arrays
-    from rnncli.data.film_files import ARRAYS, read_sequence
+    from rnncli.data.frame_files import ARRAYS, read_sequence
 
     file = Path(path)
     if os.path.isdir(file) or file.suffix.lower() not in ARRAYS:
@@ -284,7 +288,7 @@ def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, np
     ]
     if len(arrays) != 1:
         raise DataError(
-            tr("holds {n} arrays of frames of {shape}, and one is wanted", n=len(arrays), shape=shape),
+            tr("contains {n} arrays with frames of shape {shape}; expected one", n=len(arrays), shape=shape),
             where=name_of(path),
         )
     array = arrays[0]
@@ -297,7 +301,7 @@ def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, np
 
 
 def _in_characters(sequence: npt.NDArray[np.generic]) -> str:
-    """The first frames side by side, the mean of the channels, larger frames thinned out."""
+    """The first frames side by side, averaged over channels; larger frames are subsampled."""
     import numpy as np
 
     frames = np.asarray(sequence[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)  # (frames, height, width)

@@ -1,4 +1,4 @@
-"""What an input is to a task that answers each row with one label."""
+"""The input interface of tasks that predict one label per row."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class LabelledFitted(FittedState):
 
 @dataclass(frozen=True)
 class LabelledPart(Generic[RowsT]):
-    """Rows, and the same as a model reads them. inputs: of each row its T steps, lengths: T. targets: the class of
-    each. class_weights: (C,) of the loss; None where all classes count alike."""
+    """Labelled rows. inputs: each row's T steps as the model reads them; lengths: T. targets: class ids. class_weights:
+    (C,) for the loss; None for equal weights."""
 
     rows: RowsT
     inputs: Sequence[Any]
@@ -37,8 +37,8 @@ class LabelledPart(Generic[RowsT]):
 
 @dataclass(frozen=True)
 class Given:
-    """One row that a person gives `predict`. text: on the answer's line. inputs: its steps, None where it has none, and
-    notes says why."""
+    """One row given to `predict`. text: shown with the prediction. inputs: its steps, or None with the reason in
+    notes."""
 
     name: str
     text: str
@@ -46,14 +46,14 @@ class Given:
     notes: Sequence[str] = ()
 
 
-SHOWN_PREFIXES = 12  # of the example that closes a run
+SHOWN_PREFIXES = 12  # of the example shown at the end of a run
 
 FittedT = TypeVar("FittedT", bound=LabelledFitted)
 
 
 class LabelledInput(ABC, Generic[FittedT, RowsT]):
-    """Made from the recipe's sections that it owns. fitted_class: what the training part teaches it. kind: what
-    `predict` takes. name_key: of a row's name in the answer's JSON. hub_task: as Task has it."""
+    """Constructed from the recipe sections that it owns. fitted_class: type of its fitted state. kind: input kind of
+    `predict`. name_key: JSON key of a row's name in predictions. hub_task: see Task."""
 
     fitted_class: type[FittedT]
     kind: InputKind = "path"
@@ -66,58 +66,58 @@ class LabelledInput(ABC, Generic[FittedT, RowsT]):
 
     @abstractmethod
     def read_part(self, fitted: FittedT, path: str) -> tuple[LabelledPart[RowsT], list[str]]:
-        """A new source as one part, in terms of what training taught; and notes on it. Raises DataError."""
+        """Read a new source as one split with the fitted state; with notes. Raises DataError."""
 
     @abstractmethod
     def given(self, fitted: FittedT, text: str) -> Iterator[Given]:
-        """The rows of one thing that a person gives `predict`. Raises DataError."""
+        """The rows of one input of `predict`. Raises DataError."""
 
     def texts_of(self, fitted: FittedT, lines: Iterable[str]) -> tuple[Iterable[str], str]:
-        """As Task has it."""
+        """See Task."""
         return lines, ""
 
     def training_inputs(self, part: LabelledPart[RowsT], rows: Sequence[int], order: Order) -> list[Any]:
-        """The inputs of these rows for a batch of training, which may change with the epoch."""
+        """The inputs of these rows for a training batch; may vary with the epoch."""
         return [part.inputs[row] for row in rows]
 
     def batch(self, inputs: Sequence[Any]) -> Batch:
-        """Rows' inputs as one batch, without targets."""
+        """Collate inputs into one batch without targets."""
         return Batch(*pad(inputs))
 
     @abstractmethod
     def front(self, fitted: FittedT) -> tuple[nn.Module, int]:
-        """The model's first stage, and the length of x_t that it gives."""
+        """The model's first stage, and its output size (the size of x_t)."""
 
     def token_names(self, fitted: FittedT) -> Sequence[str] | None:
-        """The token of each number in a batch; None where a step is not a token."""
+        """The token of each id in a batch; None if steps are not tokens."""
         return None
 
     @abstractmethod
     def baseline(
         self, train: TrainSection, splits: Splits[FittedT, LabelledPart[RowsT]], tested: LabelledPart[RowsT]
     ) -> tuple[str, Tensor, str]:
-        """A simpler method fitted on the training part: its name, log probabilities (rows, C) of `tested`, and what it
-        does."""
+        """A baseline fitted on the training split: its name, log probabilities (rows, C) on `tested`, and a
+        description."""
 
     @abstractmethod
     def example(self, model: nn.Module, fitted: FittedT, part: LabelledPart[RowsT]) -> list[Record]:
-        """The first row of the part, read so far and answered after some of its steps."""
+        """Predictions for the split's first row after some of its steps."""
 
     @abstractmethod
     def script(self, fitted: FittedT) -> Script:
         """As Task has it."""
 
     def pictures(self, part: LabelledPart[RowsT]) -> list[Record]:
-        """The first row of the part, where a web page can show it."""
+        """A picture of the split's first row, if there is one."""
         return []
 
     def suggest_settings(self, path: str) -> dict[str, Json]:
-        """As Task has it."""
+        """See Task."""
         return {}
 
 
 def log_probs(model: nn.Module, batches: Iterator[Batch] | Sequence[Batch]) -> Tensor:
-    """Of every class for every row, in order, (rows, C), on the CPU."""
+    """Log probabilities of every class for every row, in order, (rows, C), on the CPU."""
     import torch
 
     from rnncli.nn.evaluate import outputs_of
@@ -129,7 +129,7 @@ def answers_so_far(
     probs: Tensor, steps: Sequence[int], read: Sequence[str], kind: Literal["code", "text"], fitted: LabelledFitted,
     target: int,
 ) -> Table:  # fmt: skip
-    """What is answered after so many steps. probs: (len(steps), C). read: what was read until then."""
+    """Predictions after given numbers of steps. probs: (len(steps), C). read: the prefix read until then."""
     labels = fitted.labels.tokens
     best, which = probs.max(1)
     rows: list[list[Entry]] = [

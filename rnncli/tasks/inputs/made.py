@@ -1,5 +1,4 @@
-"""Rows made by rule (data/made/algorithms.py): new ones in every batch of training, fixed ones at each length to be
-judged."""
+"""Generated rows (data/made/algorithms.py): new ones in every training batch, fixed ones at each evaluated length."""
 
 from __future__ import annotations
 
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
     from rnncli.data.made.algorithms import Problem, Row
 
-NUMBERS = ("adding",)  # problems whose answer is a number: they have mse, the others accuracy
+NUMBERS = ("adding",)  # problems whose target is a number: they have mse, the others accuracy
 MOST_PAIRS = 16  # of mqar: a key for each
-SHOWN = 8  # steps of a row that fits a screen
+SHOWN = 8  # steps of a row that fits on a screen
 
 
 LONGEST = 1_000_000  # steps of a row
@@ -45,24 +44,24 @@ class Data(Section):
         "anbn",
         "anbncn",
         "dyck",
-    ] = Field(description="what is computed; each is described where it is made, rnncli/data/made/algorithms.py")
+    ] = Field(description="the problem; see rnncli/data/made/algorithms.py for each")
     min_length: Annotated[int, Field(ge=1)] = Field(1, description="training rows have at least this length")
     max_length: Annotated[int, Field(ge=1, le=LONGEST)] = Field(
-        40, description="and at most this; n for anbn and anbncn, the wait for copy, else steps"
+        40, description="and at most this; n for anbn and anbncn, the delay for copy, else steps"
     )
     test_lengths: list[Annotated[int, Field(ge=1, le=LONGEST)]] = Field(
-        [40, 80, 160, 400], description="the network is judged at each of these; one class of rows each"
+        [40, 80, 160, 400], description="lengths to evaluate; one set of rows each"
     )
     test_rows: Annotated[int, Field(ge=1)] = Field(200, description="rows of each test length")
-    batches: Annotated[int, Field(ge=1)] = Field(200, description="updates in an epoch, each on rows never seen before")
+    batches: Annotated[int, Field(ge=1)] = Field(200, description="training steps per epoch, each on new rows")
     answers: Literal["every step", "last"] = Field(
-        "every step", description="what training sees: the answer at every step that has one, or only those judged"
+        "every step", description="targets used in training: at every step that has one, or only the scored ones"
     )
     symbols: Annotated[int, Field(ge=1, le=LONGEST)] = Field(
-        10, description="how many symbols are to be kept, of copy; how many pairs, of mqar"
+        10, description="number of symbols to remember (copy) or of pairs (mqar)"
     )
     growth: Annotated[int, Field(ge=0)] = Field(
-        0, description="epochs in which the longest training row grows to max_length; 0: at once"
+        0, description="curriculum: epochs over which the longest training row grows to max_length; 0: none"
     )
 
     @property
@@ -73,7 +72,7 @@ class Data(Section):
 
     @property
     def metric(self) -> Literal["mse", "accuracy"]:
-        """What answers are judged by."""
+        """The metric of the problem."""
         return "mse" if self.problem in NUMBERS else "accuracy"
 
     def idle(self) -> Iterator[tuple[str, str]]:
@@ -83,7 +82,7 @@ class Data(Section):
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.min_length > self.max_length:
-            yield Clash(("min_length", "max_length"), tr("min_length is above max_length, {n}", n=self.max_length))
+            yield Clash(("min_length", "max_length"), tr("min_length exceeds max_length, {n}", n=self.max_length))
         if not self.test_lengths:
             yield Clash(("test_lengths",), tr("the list of lengths is empty"), tr("test_lengths: [40, 400]"))
         if self.problem == "mqar" and self.symbols > MOST_PAIRS:
@@ -91,24 +90,24 @@ class Data(Section):
         if self.test_rows * sum(self.test_lengths) > MOST_STEPS:
             yield Clash(
                 ("test_rows", "test_lengths"),
-                tr("{rows} rows of each length are more than {n} steps", rows=self.test_rows, n=f"{MOST_STEPS:,}"),
-                tr("fewer rows, or shorter ones"),
+                tr("{rows} rows of each length exceed {n} steps", rows=self.test_rows, n=f"{MOST_STEPS:,}"),
+                tr("use fewer or shorter rows"),
             )
         if self.test_lengths != sorted(set(self.test_lengths)):
-            yield Clash(("test_lengths",), tr("the lengths must rise"), tr("test_lengths: [40, 400]"))
+            yield Clash(("test_lengths",), tr("lengths must be increasing"), tr("test_lengths: [40, 400]"))
 
 
 @dataclass(frozen=True)
 class Fitted(FittedState):
-    """Nothing is learned from rows made by rule."""
+    """Nothing is fitted on generated rows."""
 
     problem: str
 
 
 class Part(NamedTuple):
-    """groups: what a group of rows is called -> its rows; those of the training lengths first, under "".
+    """groups: name -> rows; those of the training lengths come first, under "".
 
-    No groups: the training part, whose rows are drawn when they are asked for.
+    No groups: the training split, whose rows are drawn on demand.
     """
 
     groups: Mapping[str, Sequence[Row]]
@@ -126,10 +125,10 @@ def read(data: Data, seed: int, batch_size: int) -> Splits[Fitted, Part]:
         "train": {"rows an epoch": data.batches * batch_size},
         "validation": {"rows": sum(map(len, groups.values()))},
     }
-    how = tr("made by rule, after {source}; training rows are new in every batch", source=data.rule.source)
+    how = tr("generated, after {source}; every batch has new training rows", source=data.rule.source)
     notes = [
         tr(
-            "trained on {size} from {low} to {high}, judged on {lengths}; loss, {metric}: training lengths",
+            "trained on {size} from {low} to {high}, evaluated on {lengths}; loss, {metric}: training lengths",
             size=data.rule.size,
             low=data.min_length,
             high=data.max_length,
@@ -142,9 +141,8 @@ def read(data: Data, seed: int, batch_size: int) -> Splits[Fitted, Part]:
 
 
 def batches(data: Data, part: Part, seed: int, size: int, order: Order | None) -> Iterator[Batch]:
-    """Training: new rows, those of a batch all of one length, drawn anew (Deletang et al. 2023 train so; of a
-    problem with but one row of each length, every row has its own length). Held out: the rows of each group in
-    turn."""
+    """Training: new rows; all rows of a batch share a randomly drawn length, as in Deletang et al. 2023 (if a problem
+    has only one row per length, every row has its own length). Held out: the rows of each group in turn."""
     if part.groups:
         for rows in part.groups.values():
             for start in range(0, len(rows), max(size, 100)):
@@ -169,8 +167,8 @@ def _make(data: Data, length: int, random: np.random.RandomState) -> Row:
 
 
 def _rows(data: Data, low: int, high: int, seed: int) -> list[Row]:
-    """The rows of a held-out group: test_rows of them over the lengths low ... high, evenly; each length but once where
-    it has but one row. The first is one to look at, of about SHOWN steps."""
+    """The rows of a held-out group: test_rows rows spread evenly over the lengths low ... high; each length only once
+    if it has only one row. The first has about SHOWN steps, for display."""
     lengths = range(low, high + 1)
     n = min(data.test_rows, len(lengths)) if data.rule.fixed else data.test_rows
     chosen = [lengths[round(i * (len(lengths) - 1) / max(1, n - 1))] for i in range(n)]
@@ -193,8 +191,8 @@ def batch_of(data: Data, rows: Sequence[Row]) -> Batch:
 
 
 def steps_of(data: Data, text: str) -> Tensor:
-    """A person's own row: symbols, with white space between them where they are words; for adding, numbers, a * behind
-    the marked."""
+    """Encode a user's row: symbols, separated by white space if they are words; for adding, numbers, with a * after
+    marked ones."""
     import torch
 
     problem = data.rule
@@ -202,22 +200,24 @@ def steps_of(data: Data, text: str) -> Tensor:
         try:
             pairs = [(float(word.removesuffix("*")), float(word.endswith("*"))) for word in text.split()]
         except ValueError as error:
-            raise DataError(tr("not numbers: {text}", text=repr(text)), todo=tr("such as: 0.25* 0.5 0.125*")) from error
+            raise DataError(
+                tr("not numbers: {text}", text=repr(text)), todo=tr("for example: 0.25* 0.5 0.125*")
+            ) from error
         return torch.tensor(pairs).reshape(-1, 2)
     symbols = text.split() if problem.has_words else list("".join(text.split()))
     if problem.fixed and symbols[:1] != [problem.symbols[-1]]:
-        symbols.insert(0, problem.symbols[-1])  # the sign that a row begins
+        symbols.insert(0, problem.symbols[-1])  # the start symbol
     unknown = [symbol for symbol in symbols if symbol not in problem.symbols]
     if unknown:
         raise DataError(
-            tr("{symbol} is no symbol of {name}", symbol=repr(unknown[0]), name=data.problem),
-            todo=tr("it has {symbols}", symbols=" ".join(problem.symbols)),
+            tr("{symbol} is not a symbol of {name}", symbol=repr(unknown[0]), name=data.problem),
+            todo=tr("its symbols: {symbols}", symbols=" ".join(problem.symbols)),
         )
     return torch.tensor([problem.symbols.index(symbol) for symbol in symbols], dtype=torch.int64)
 
 
 def inputs_as_text(data: Data, inputs: Tensor) -> list[str]:
-    """Steps as a person reads them. inputs: (T,) or (T, 2)."""
+    """Steps in readable form. inputs: (T,) or (T, 2)."""
     symbols = data.rule.symbols
     if symbols:
         return [symbols[i] for i in inputs.tolist()]
@@ -225,7 +225,7 @@ def inputs_as_text(data: Data, inputs: Tensor) -> list[str]:
 
 
 def answers_as_text(data: Data, scores: Tensor, *, given: bool = False) -> list[str | float]:
-    """Answers as a person reads them. scores: (T, C), or, given=True, targets as a batch has them."""
+    """Predictions in readable form. scores: (T, C); with given=True, a batch's targets."""
     problem = data.rule
     if problem.kind == "class":
         return [problem.answers[i] for i in (scores if given else scores.argmax(1)).tolist()]

@@ -1,4 +1,4 @@
-"""Pairs of a source and a target text: two columns of a table, or two files that go line by line."""
+"""Pairs of a source and a target text: two columns of a table, or two line-aligned files."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from rnncli.records import Json
 from rnncli.tasks.base import IGNORED, FittedState, Splits
 from rnncli.tasks.inputs.sources import divide, files_of, sources
 
-BEGIN, END = 1, 2  # numbers of <bos> and <eos>: the specials of the target are UNK, BOS, EOS, in this order
+BEGIN, END = 1, 2  # ids of <bos> and <eos>: the target's special tokens are UNK, BOS, EOS, in this order
 
 Paths = DataPath | Annotated[list[DataPath], Field(min_length=2, max_length=2), Expected("[source file, target file]")]
 
 
 class Data(DataSection):
-    path: Paths | None = Field(None, description="a table of pairs, or [source file, target file] that go line by line")
-    train: Paths | None = Field(None, description="instead of path: training pairs of their own")  # type: ignore[assignment]
-    validation: Paths | None = Field(None, description="with train: the pairs epochs are judged by")  # type: ignore[assignment]
-    test: Paths | None = Field(None, description="with train: the pairs kept for the last word")  # type: ignore[assignment]
+    path: Paths | None = Field(None, description="a table of pairs, or [source file, target file], line-aligned")
+    train: Paths | None = Field(None, description="instead of path: separate training pairs")  # type: ignore[assignment]
+    validation: Paths | None = Field(None, description="with train: pairs for choosing the epoch")  # type: ignore[assignment]
+    test: Paths | None = Field(None, description="with train: pairs held out for the final test")  # type: ignore[assignment]
     columns: Annotated[
         list[Annotated[int, Field(ge=0)] | str],
         Field(min_length=2, max_length=2),
         Expected("[source column, target column]"),
-    ] = Field([0, 1], description="source and target, by name or by number from 0; [1, 0] turns the direction")
+    ] = Field([0, 1], description="source and target, by name or by index from 0; [1, 0] reverses the direction")
     header: bool | None = Field(
-        None, description="whether the first row names the columns; null: not where tabs separate columns by number"
+        None, description="whether the first row names the columns; null: no for tab-separated columns given by index"
     )
-    delimiter: Delimiter | None = Field(
-        None, description="between columns; null: what fits the first lines of a .csv, else a tab"
+    delimiter: Delimiter | None = Field(None, description="column separator; null: detected for a .csv, else a tab")
+    source_tokens: Kind = Field("words", description="token type of the source")
+    target_tokens: Kind = Field("words", description="token type of the target")
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="rarer tokens become <unk>")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(
+        0, description="vocabulary size limit of each side (most frequent tokens); 0: none"
     )
-    source_tokens: Kind = Field("words", description="what one step of the source is")
-    target_tokens: Kind = Field("words", description="what one step of the target is")
-    min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
-    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="most frequent tokens to keep of each side; 0: all")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -70,9 +70,9 @@ class Data(DataSection):
 
 
 class Pairs(Sequence[Pair]):
-    """Pairs of a file: their texts in one piece, their tokens as numbers; a pair is made when asked for.
+    """Pairs of a file: texts in one buffer, tokens as ids; a pair is built on demand.
 
-    target_tokens: with the end sign."""
+    target_tokens: including <eos>."""
 
     def __init__(self, places: Places, texts: tuple[Texts, Texts], tokens: tuple[Ragged[str], Ragged[str]]) -> None:
         self._places, self._texts = places, texts
@@ -104,7 +104,7 @@ class Pairs(Sequence[Pair]):
         return Pair(self._places[i], self._texts[0][i], self._texts[1][i])
 
     def chosen(self, rows: Sequence[int]) -> Pairs:
-        """These of them, in this order."""
+        """The selected rows, in this order."""
         texts = self._texts[0].chosen(rows), self._texts[1].chosen(rows)
         tokens = self.source_tokens.chosen(rows), self.target_tokens.chosen(rows)
         return Pairs(self._places.chosen(rows), texts, tokens)
@@ -112,9 +112,9 @@ class Pairs(Sequence[Pair]):
 
 @dataclass(frozen=True)
 class Fitted(FittedState):
-    """The tokens of both sides, what they are, and the longest target, by which the length of translations is
-    bounded. columns: what a table calls source and target, or their numbers where it has no header; delimiter: between
-    its columns. None for two files, and tab-separated without a header."""
+    """Vocabularies and token types of both sides, and the longest target, which bounds the length of translations.
+    columns: a table's source and target columns, by name, or by index without a header; delimiter: its column
+    separator. Both None for two files, and for tab-separated files without a header."""
 
     source: Vocab
     target: Vocab
@@ -126,7 +126,7 @@ class Fitted(FittedState):
 
 
 class Part(NamedTuple):
-    """Pairs, and the same as numbers, the target's end sign among them."""
+    """Pairs, and the same as ids, with <eos> at the end of targets."""
 
     pairs: Pairs
     sources: Ragged[int]
@@ -163,15 +163,15 @@ def read(data: Data, seed: int) -> Splits[Fitted, Part]:
 
 
 def read_part(data: Data, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-    """A file of pairs in terms of a run's vocabulary."""
+    """A file of pairs, encoded with a run's vocabulary."""
     notes: list[str] = []
     part = _part(_pairs([path], data, notes), fitted)
     return part, [*notes, *_unknown(name_of(path), part, fitted)]
 
 
 def batch_of(part: Part, rows: Sequence[int]) -> Batch:
-    """inputs (T_in, B); extra["given"] (T_out, B): the begin sign, then the target without its last token; targets
-    (T_out, B): the target."""
+    """inputs (T_in, B); extra["given"] (T_out, B): <bos>, then the target without its last token; targets (T_out, B):
+    the target."""
     inputs, sizes = pad([part.sources[row] for row in rows])
     given, _ = pad([[BEGIN, *part.targets[row][:-1]] for row in rows], END)
     targets, _ = pad([part.targets[row] for row in rows], IGNORED)
@@ -179,15 +179,15 @@ def batch_of(part: Part, rows: Sequence[int]) -> Batch:
 
 
 def encoded(fitted: Fitted, texts: Sequence[str]) -> Batch:
-    """Without targets: the model writes its own."""
+    """Without targets: the model generates its own."""
     rows = [tokenize(text, fitted.source_tokens) for text in texts]
     if not all(rows):
-        raise DataError(tr("an input without tokens"), todo=tr("give a sentence"))
+        raise DataError(tr("empty input"), todo=tr("provide a sentence"))
     return Batch(*pad([fitted.source.encode(row) for row in rows]))
 
 
 def _split(data: Data, seed: int, pairs: Pairs) -> Split:
-    """Equal sources stay together, or a sentence would be judged that was learned."""
+    """Equal sources stay together; else a training sentence could be in the test split."""
     import numpy as np
 
     numbering = Numbering[bytes]()
@@ -202,7 +202,7 @@ def _split(data: Data, seed: int, pairs: Pairs) -> Split:
     parts = {name: np.flatnonzero(of_pair == k).tolist() for k, name in enumerate(split.parts)}
     how = split.how
     if len(sources.types) < len(pairs):
-        how += tr("; {n} sources, equal ones in one part", n=f"{len(sources.types):,}")
+        how += tr("; {n} distinct sources, each in one split only", n=f"{len(sources.types):,}")
     return Split(parts, how)
 
 
@@ -219,7 +219,7 @@ def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
 
 
 def _fitted(pairs: Pairs, data: Data, table: Table | None) -> Fitted:
-    """The tokens of both sides, their kinds, and the longest target, by which the length of translations is bounded."""
+    """Vocabularies and token types of both sides, and the longest target, which bounds the length of translations."""
     least, most = data.min_count, data.max_vocab or None
     return Fitted(
         source=Vocab.from_counts(pairs.source_tokens.counts(), min_count=least, max_size=most, specials=(UNK,)),
@@ -235,8 +235,8 @@ def _fitted(pairs: Pairs, data: Data, table: Table | None) -> Fitted:
 
 
 def given_table(fitted: Fitted, data: Data, lines: Iterable[str]) -> tuple[GivenTable | None, Iterator[str]]:
-    """The table that lines without their ends are, where the run learned from one: its header has the source column's
-    name; without a header, its first row has both columns. Else the lines as they are."""
+    """The table formed by lines without line ends, if the run was trained on a table: its header has the source
+    column's name or, without a header, its first row has both columns. Else the lines unchanged."""
     if fitted.columns is None or fitted.delimiter is None:
         return None, iter(lines)
     if data.header is False:
@@ -263,8 +263,8 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
         n = sum(n for token, n in rows.counts().items() if token not in known or token == UNK)
         if n:
             yield trn(
-                "{n} {side} token of {part} is not in the vocabulary and is read as <unk>",
-                "{n} {side} tokens of {part} are not in the vocabulary and read as <unk>",
+                "{n} {side} token of {part} is not in the vocabulary and becomes <unk>",
+                "{n} {side} tokens of {part} are not in the vocabulary and become <unk>",
                 n=n,
                 side=tr(side),
                 part=name,
@@ -272,9 +272,8 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
 
 
 def suggest_columns(path: str) -> dict[str, Json]:
-    """Which columns of a table hold the texts (numbers, as in Tatoeba's exports, do not), and what a step of each is:
-    characters where a text has Chinese, Japanese or Thai letters, else words. A header is not looked for between
-    tabs."""
+    """The text columns of a table (skipping ids, as in Tatoeba's exports), and the token type of each: characters for
+    Chinese, Japanese or Thai, else words. No header is expected in tab-separated files."""
     tabs = pair_table(path, (0, 1)) is None
     rows = [cells for _, cells in islice(pair_rows(path), 200)] if tabs else []
     width = min((len(row) for row in rows), default=0)
@@ -289,16 +288,16 @@ def suggest_columns(path: str) -> dict[str, Json]:
 
 
 def _columns_of_table(path: str) -> tuple[dict[str, Json], list[list[str]], list[int]]:
-    """Settings for a table that has more than tabs between columns, its first rows, and the places of its texts: of
-    columns of text those in which most cells differ, and the first two."""
+    """Settings for a table that is not plain tab-separated, its first rows, and the indices of its text columns: the
+    first two in which most cells differ."""
     alone = len(open_table(path, header=False).columns) < 2
     looked = None if alone else sniff_table(path)
     texts = [] if looked is None else _places_of_texts(looked)
     if looked is None or len(texts) < 2:
         raise DataError(
-            tr("has no two columns of text"),
+            tr("needs two text columns"),
             where=name_of(path),
-            todo=tr("one pair a line: source, a tab, target; or a CSV with a column for each"),
+            todo=tr("one pair per line: source, a tab, target; or a CSV with a column for each"),
         )
     header = looked.header and all(_is_name(column.name) for column in looked.columns)
     table = open_table(path, header=header, delimiter=looked.delimiter)
@@ -319,7 +318,7 @@ def _places_of_texts(table: TableGuess) -> list[int]:
 
 
 def _is_name(cell: str) -> bool:
-    """Of a column, not a sentence."""
+    """A column name, not a sentence."""
     return len(cell.split()) <= 3 and not cell.endswith((".", "!", "?", "。", "！", "？"))
 
 

@@ -1,4 +1,4 @@
-"""Series scaled by what the training part of each taught: one table for all series of a file."""
+"""Series scaled by the statistics of their training splits: one table for all series of a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Some rows of a series, one after the other."""
+    """A contiguous stretch of a series."""
 
     series: RegularSeries
     rows: range
@@ -36,8 +36,8 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Scale:
-    """Of the targets of one series: mean, standard deviation, and what seasonal naive misses by, the unit of MASE (0
-    where that is not known). id: the cells that name the series."""
+    """For the targets of one series: mean, standard deviation, and MAE of seasonal naive, the denominator of MASE (0 if
+    unknown). id: the cells that identify the series."""
 
     id: list[str]
     mean: list[float]
@@ -47,11 +47,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Fitted(FittedState):
-    """Of every column, targets first: its name, mean and standard deviation. targets: how many of the columns are.
-    naive: of each target, what seasonal naive misses by on the training part, the unit of MASE.
+    """For every column, targets first: its name, mean and standard deviation. targets: number of target columns. naive:
+    for each target, MAE of seasonal naive on the training split, the denominator of MASE.
 
-    series: of several series in one table, the scale of each; mean and std are then of all of them, and scale the other
-    columns, in which the series stay comparable.
+    series: the scale of each series, if the table has several; mean and std are then global and scale the other
+    columns, so that series stay comparable there.
     """
 
     columns: list[str]
@@ -62,7 +62,7 @@ class Fitted(FittedState):
     series: list[Scale] | None = None
 
     def scales(self) -> Mapping[tuple[str, ...], Scale]:
-        """Id -> scale, of the series that training saw."""
+        """Id -> scale, for the series seen in training."""
         N = self.targets
         only = Scale([], self.mean[:N], self.std[:N], self.naive)
         return {tuple(scale.id): scale for scale in (self.series if self.series is not None else [only])}
@@ -70,9 +70,9 @@ class Fitted(FittedState):
 
 @dataclass(frozen=True)
 class Scaled:
-    """The series of a file, one below the other. first: row of `values` at which each begins, (S,). values: (T, I)
-    float32, scaled, targets first, then past and future columns. truth: (T, N) float32, scaled, NaN where the file has
-    no value. mean, std, naive: as in Scale, (S, N)."""
+    """The series of a file, stacked. first: row of `values` at which each starts, (S,). values: (T, I) float32, scaled,
+    targets first, then past and future columns. truth: (T, N) float32, scaled, NaN where the file has no value. mean,
+    std, naive: as in Scale, (S, N)."""
 
     series: tuple[RegularSeries, ...]
     first: Ints
@@ -84,21 +84,22 @@ class Scaled:
 
 
 class Part(NamedTuple):
-    """Windows of series. origins: of each window, the last row of `table.values` looked at, (windows,). of: its series,
-    by number, (windows,)."""
+    """Windows of series. origins: the last input row in `table.values` of each window, (windows,). of: index of its
+    series, (windows,)."""
 
     table: Scaled
     origins: Ints
     of: Ints
 
     def only(self, window: int) -> Part:
-        """A part of one of its windows."""
+        """A split of a file, made of its windows."""
         return self._replace(origins=self.origins[[window]], of=self.of[[window]])
 
 
 def fit(train: Sequence[Stretch], targets: int, season: int) -> Fitted:
-    """Mean and standard deviation of every column, and what seasonal naive misses by (the unit of MASE), all of the
-    training parts' known values only. Raises DataError: a column without any, a lone part no longer than a season."""
+    """Mean and standard deviation of every column, and MAE of seasonal naive (the denominator of MASE), from the known
+    values of the training splits only. Raises DataError: a column without any, a single series no longer than one
+    season."""
     import numpy as np
 
     several = bool(train[0].series.id)
@@ -111,7 +112,7 @@ def fit(train: Sequence[Stretch], targets: int, season: int) -> Fitted:
     columns = train[0].series.columns
     if empty.any():
         raise DataError(
-            tr("column {name} has no value in the training part", name=repr(columns[int(empty.argmax())])),
+            tr("column {name} has no values in the training split", name=repr(columns[int(empty.argmax())])),
             where=train[0].series.name,
         )
     spread = np.nanstd(values, axis=0)
@@ -129,18 +130,18 @@ def _longer_than_a_season(train: Stretch, season: int) -> None:
     if len(train) <= season:
         raise DataError(
             trn(
-                "the training part has {n} step, not more than a season, {season}",
-                "the training part has {n} steps, not more than a season, {season}",
+                "the training split has {n} step, not more than one season ({season})",
+                "the training split has {n} steps, not more than one season ({season})",
                 n=len(train),
                 season=season,
             ),
             where=train.series.name,
-            todo=tr("lower data.season, or give a longer file"),
+            todo=tr("lower data.season, or provide a longer file"),
         )
 
 
 def _known(one: Stretch) -> Floats:
-    """Its values, NaN where the file has none, (T, I)."""
+    """Values, NaN where the file has none, (T, I)."""
     import numpy as np
 
     inside = slice(one.rows.start, one.rows.stop)
@@ -149,7 +150,7 @@ def _known(one: Stretch) -> Floats:
 
 
 def _scale(series: RegularSeries, values: Floats, season: int) -> Scale:
-    """values: of the targets, (T, N), NaN where not known. A target without any stays as it is: mean 0, deviation 1."""
+    """values: of the targets, (T, N), NaN if unknown. A target without any value is not scaled: mean 0, deviation 1."""
     import numpy as np
 
     mean, std, naive = [], [], []
@@ -164,8 +165,8 @@ def _scale(series: RegularSeries, values: Floats, season: int) -> Scale:
 
 
 def scaled(series: Sequence[RegularSeries], fitted: Fitted, window: int, season: int) -> Scaled:
-    """Each series by its own scale; one that training did not see by that of its first window, so that no forecast
-    looks ahead. A column at a time, so that little is held twice."""
+    """Scale each series by its own statistics, one not seen in training by those of its first window, so that no
+    forecast looks ahead. One column at a time, to save memory."""
     import numpy as np
     import torch
 

@@ -29,26 +29,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-TWO = Columns("tabs", 2, 1)  # nothing is said of a file of word, tab, tag
+TWO = Columns("tabs", 2, 1)  # the default format (word, tab, tag) is not reported
 
 
 class Data(DataSection):
     SOURCES: ClassVar[tuple[str, ...]] = (*DataSection.SOURCES, "pairs")
 
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2), Expected("[input, labels]")]] | None = Field(
-        None, description="inline data: [input, labels], equally long; both sides share one alphabet"
+        None, description="inline data: [input, labels] of equal length; both sides share one alphabet"
     )
-    tokens: Kind = Field("characters", description="what one step of an inline pair is")
+    tokens: Kind = Field("characters", description="token type of inline pairs")
     format: Literal["auto", "conllu", "tsv"] = Field(
-        "auto", description="of files: CoNLL-U, or columns by tabs or blanks (tsv); auto looks at the first line"
+        "auto",
+        description="file format: CoNLL-U, or columns separated by tabs or blanks (tsv); auto: detected from "
+        "the first line",
     )
     tag: str = Field(
         "upos",
-        description="CoNLL-U: upos, xpos, lemma, deprel, or a feature such as Number; of columns a number from 0, "
-        "else the last",
+        description="CoNLL-U: upos, xpos, lemma, deprel, or a feature such as Number; in column files an index from 0, "
+        "default: the last",
     )
     min_count: Annotated[int, Field(ge=1)] = Field(
-        2, description="a word seen less often in the training files is <unk>; inline pairs keep all"
+        2, description="words rarer in training become <unk>; inline pairs keep all"
     )
 
     def idle(self) -> Iterator[tuple[str, str]]:
@@ -62,11 +64,11 @@ class Data(DataSection):
         if self.pairs is not None and not self.pairs:
             yield Clash(("pairs",), tr("the list of pairs is empty"), tr("pairs: [[hello, ohlol]]"))
         if self.pairs is not None and (self.path is not None or self.train is not None):
-            yield Clash(("pairs", "path"), tr("pairs and a path are both given"), tr("remove one of them"))
+            yield Clash(("pairs", "path"), tr("both pairs and a path are given"), tr("remove one of them"))
         for number, (given, wanted) in enumerate(self.pairs or []):
             steps, labels = tokenize(given, self.tokens), tokenize(wanted, self.tokens)
             if not steps:
-                yield Clash((f"pairs.{number}",), tr("an input without steps"), tr("remove the pair"))
+                yield Clash((f"pairs.{number}",), tr("empty input"), tr("remove the pair"))
             elif len(steps) != len(labels):
                 yield Clash(
                     (f"pairs.{number}",),
@@ -78,23 +80,23 @@ class Data(DataSection):
                         wanted=wanted,
                         m=len(labels),
                     ),
-                    tr("one label for every step"),
+                    tr("every step needs one label"),
                 )
         try:
-            check_field("upos" if self.tag.isdecimal() else self.tag)  # a number: only the files tell
+            check_field("upos" if self.tag.isdecimal() else self.tag)  # an index: checked when files are read
         except DataError as error:
             yield Clash(("tag",), error.what, error.todo)
 
 
 class Row(NamedTuple):
-    """One sequence: its tokens, and one label for each; None where the file has none."""
+    """One sequence: its tokens and one label for each, None if the file has none."""
 
     tokens: Sequence[str]
     labels: Sequence[str | None]
 
 
 class Rows(Sequence[Row]):
-    """Sequences of a file: tokens and labels as numbers of few different ones, a row made when asked for."""
+    """Sequences of a file: tokens and labels as indices of distinct values; a row is built on demand."""
 
     def __init__(self, tokens: Ragged[str], labels: Ragged[str | None]) -> None:
         self.tokens, self.labels = tokens, labels
@@ -116,7 +118,7 @@ class Rows(Sequence[Row]):
 
 
 class Gathered:
-    """Takes rows one after the other; `done` gives them all."""
+    """Collects rows one after the other; `done` returns them."""
 
     def __init__(self) -> None:
         self._tokens, self._labels = Gathering[str](), Gathering[str | None]()
@@ -131,9 +133,8 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Fitted(FittedState):
-    """kind: what a step is. format: of the data, which answers come back in. tag: the column of CoNLL-U, None for
-    inline pairs. characters: the letters of words, where the model reads them. columns: how files of
-    columns are cut."""
+    """kind: token type. format: of the data and of predictions. tag: the CoNLL-U column, None for inline pairs.
+    characters: vocabulary of characters, if the model reads them. columns: layout of column files."""
 
     tokens: Vocab
     labels: Vocab
@@ -145,8 +146,8 @@ class Fitted(FittedState):
 
 
 class Part(NamedTuple):
-    """Rows, and the same as numbers. targets: IGNORED for a label that is missing, or that training never saw.
-    letters: of each token, numbers from 1, where the model reads them."""
+    """Rows, and the same as ids. targets: IGNORED for missing labels and labels not seen in training. letters:
+    character ids of each token, from 1, if the model reads them."""
 
     rows: Rows
     inputs: Ragged[int]
@@ -156,7 +157,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class SentenceInput:
-    """letters: whether the model reads each token's letters, too."""
+    """letters: whether the model also reads each token's characters."""
 
     data: Data
     letters: bool
@@ -171,17 +172,17 @@ class SentenceInput:
         for given, wanted in pairs:
             gathered.add(tokenize(given, kind), tokenize(wanted, kind))
         rows = gathered.done()
-        # One alphabet for both sides, so that a letter has the same number as input and as answer.
+        # One alphabet for both sides, so that a character has the same id as input and as label.
         answers = {label: n for label, n in rows.labels.counts().items() if label is not None}
         shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(answers))
         fitted = Fitted(shared, shared, kind, "pairs", characters=self._alphabet(rows.tokens.counts()))
         counts = {"train": {"sequences": len(rows), "steps": int(rows.tokens.lengths.sum())}}
         fingerprint = sha256(repr([(row.tokens, row.labels) for row in rows]).encode()).hexdigest()
-        how = tr("inline pairs, all for training")
+        how = tr("inline pairs, all used for training")
         return Splits({"train": _part(rows, fitted)}, fitted, counts, fingerprint, how=how)
 
     def _alphabet(self, words: Iterable[str]) -> Vocab | None:
-        """The letters of the words, where the model reads them. <pad> is number 0, which stands behind a word's end."""
+        """The character vocabulary, if the model reads characters. <pad> is id 0 and fills up short words."""
         if not self.letters:
             return None
         return Vocab.from_tokens((letter for word in words for letter in word), specials=(PAD, UNK))
@@ -222,11 +223,10 @@ class SentenceInput:
         )
 
     def read_part(self, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-        """A file of sentences in terms of a run's vocabulary. Raises DataError: no tag of it is one that the run
-        knows."""
+        """A file of sentences, encoded with a run's vocabulary. Raises DataError if the run knows none of its tags."""
         if fitted.format == "pairs":
             raise UsageError(
-                tr("this run was trained on inline pairs, which no file holds"),
+                tr("this run was trained on inline pairs, which cannot come from a file"),
                 where="--data",
                 todo=tr("omit it"),
             )
@@ -236,9 +236,9 @@ class SentenceInput:
         tags = [tag for tag in rows.labels.counts() if tag is not None]
         if not any(tag in known for tag in tags):
             raise DataError(
-                tr("none of its tags is one that this run knows: {tags}", tags=", ".join(sorted(tags)[:8])),
+                tr("this run knows none of its tags: {tags}", tags=", ".join(sorted(tags)[:8])),
                 where=name_of(path),
-                todo=tr("it knows {tags}", tags=", ".join(known.tokens[:20])),
+                todo=tr("known tags: {tags}", tags=", ".join(known.tokens[:20])),
             )
         tokens, words = fitted.tokens, rows.tokens.counts()
         new = sum(n for token, n in words.items() if token not in tokens)
@@ -256,8 +256,8 @@ class SentenceInput:
 
 
 def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Tagged, Rows]:
-    """How the first of the files of one part is read, and the rows of all. Sentences without any tag are bad records;
-    what was skipped is noted."""
+    """The layout of a split's first file, and the rows of all its files. Sentences without any tag are bad records,
+    reported in a note."""
     files = [tagged_file(source, data.format, data.tag) for source in sources]
     gathered = Gathered()
     for source, file in zip(sources, files, strict=True):
@@ -266,7 +266,7 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Ta
         if file.columns is not None and file.columns != TWO:
             notes.append(f"{name_of(source)}: {file.columns.about()}")
         missing, tagged = 0, False
-        bare = partly = ""  # where the first sentence without any tag stands, and the first without some
+        bare = partly = ""  # locations of the first sentence without any tag, and the first without some
         for sentence in read:
             missing += sentence.tags.count(None)
             if any(sentence.tags):
@@ -277,15 +277,15 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Ta
                 bare = bare or sentence.where
         if not tagged:
             raise DataError(
-                tr("no word has a tag here"),
+                tr("no word has a tag in this column"),
                 where=name_of(source),
                 todo=tr("another column? --set data.tag=xpos") if file.columns is None else "",
             )
         if missing:
             notes.append(
                 trn(
-                    "{n} word of {name} has no tag and does not count; first: {where}",
-                    "{n} words of {name} have no tag and do not count; first: {where}",
+                    "ignoring {n} word of {name} without a tag; first: {where}",
+                    "ignoring {n} words of {name} without a tag; first: {where}",
                     n=missing,
                     name=name_of(source),
                     where=bare or partly,
@@ -296,13 +296,13 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Ta
 
 
 def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str]) -> Iterator[str]:
-    """Notes on the words and tags that a part has and training had not."""
+    """Notes on words and tags of a split that are not in training."""
     found = rows.tokens.counts()
     new = sum(n for token, n in found.items() if token not in words)
     if new:
         yield trn(
-            "{n} of {words} of {part} was never seen in training",
-            "{n} of {words} of {part} were never seen in training",
+            "{n} of {words} of {part} does not occur in training",
+            "{n} of {words} of {part} do not occur in training",
             n=new,
             words=trn("{n} word", "{n} words", n=sum(found.values())),
             part=name,
@@ -314,7 +314,7 @@ def _strange_tags(name: str, rows: Rows, labels: Container[str]) -> Iterator[str
     tags = Counter({tag: n for tag, n in rows.labels.counts().items() if tag is not None and tag not in labels})
     if tags:
         yield tr(
-            "tags of {part} that training never saw count as wrong: {tags}",
+            "tags of {part} that do not occur in training count as errors: {tags}",
             part=name,
             tags=", ".join(f"{tag} ({n})" for tag, n in tags.most_common(5)),
         )
@@ -344,7 +344,7 @@ def batch_of(part: Part, rows: Sequence[int]) -> Batch:
 
 
 def _spelled(rows: Sequence[Sequence[list[int]]]) -> Tensor:
-    """(T, B, longest word): the letters of every token of every row, 0 behind the ends."""
+    """(T, B, longest word): character ids of every token, padded with 0."""
     import torch
 
     longest = max((len(word) for row in rows for word in row), default=0)

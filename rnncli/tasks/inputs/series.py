@@ -1,4 +1,4 @@
-"""Series out of tables: a column of dates, and columns of numbers in regular steps; one series, or several."""
+"""Time series from tables: a date column and numeric columns in regular steps; one series or several."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _counts(data: Data, part: Part, found: Sequence[Stretch]) -> dict[str, int]:
 def _divided(
     data: Data, given: dict[str, list[str]], whole: dict[str, list[RegularSeries]], notes: list[str]
 ) -> tuple[dict[str, list[Stretch]], str]:
-    """The parts of every series, and how they were chosen. Of several series, those too short for all their parts are
-    left out, and said."""
+    """The splits of every series, and how they were chosen. If there are several series, those too short for all splits
+    are skipped with a note."""
     fractions = data.split.fractions()
     found: dict[str, list[Stretch]] = {}
     short: list[DataError] = []
@@ -90,8 +90,8 @@ def _divided(
 
 def _too_short(errors: Sequence[DataError]) -> str:
     return trn(
-        "{n} series is too short and left out: {first}: {why}",
-        "{n} series are too short and left out, the first {first}: {why}",
+        "skipping {n} series that is too short: {first}: {why}",
+        "skipping {n} series that are too short, first {first}: {why}",
         n=len(errors),
         first=errors[0].where,
         why=errors[0].what,
@@ -99,7 +99,7 @@ def _too_short(errors: Sequence[DataError]) -> str:
 
 
 def read_new_series(data: Data, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-    """A new file as one part, scaled as the run's training part was; and notes on it. Raises DataError."""
+    """A new file as one split, scaled like the run's training split, with notes. Raises DataError."""
     notes: list[str] = []
     found = [Stretch(one, range(len(one))) for one in series_of(data, path, notes)]
     if data.ids():
@@ -109,14 +109,14 @@ def read_new_series(data: Data, fitted: Fitted, path: str) -> tuple[Part, list[s
 
 
 def _scaled_anew(data: Data, fitted: Fitted, series: Sequence[RegularSeries], notes: list[str]) -> Scaled:
-    """As `scaled`, with a note on series that training did not see."""
+    """Like `scaled`, with a note on series not seen in training."""
     known = fitted.scales()
     new = [one for one in series if one.id not in known]
     if new:
         notes.append(
             trn(
-                "{n} series that training did not see is scaled by its first window: {first}",
-                "{n} series that training did not see are scaled by their first windows, the first {first}",
+                "{n} series not seen in training is scaled by its first window: {first}",
+                "{n} series not seen in training are scaled by their first windows, first {first}",
                 n=len(new),
                 first=" / ".join(new[0].id),
             )
@@ -125,7 +125,7 @@ def _scaled_anew(data: Data, fitted: Fitted, series: Sequence[RegularSeries], no
 
 
 def _first_series(data: Data, source: str, notes: list[str]) -> list[RegularSeries]:
-    """The series that a recipe names. Where its columns are called otherwise, the error says what would fit."""
+    """The series that a recipe reads. If the file's columns have other names, the error suggests settings."""
     try:
         return series_of(data, source, notes)
     except NoColumn as error:
@@ -148,14 +148,14 @@ def _first_series(data: Data, source: str, notes: list[str]) -> list[RegularSeri
 
 
 def _short(path: str) -> str:
-    """As one would type it here."""
+    """The path as typed from the current folder."""
     beside = os.path.relpath(path)
     return path if beside.startswith(os.pardir) else beside
 
 
 def series_of(data: Data, source: str, notes: list[str]) -> list[RegularSeries]:
-    """Every series of a file, in the order of their first rows. Raises DataError; where dates begin anew, it names the
-    column that looks like the series' name."""
+    """Every series of a file, in order of first appearance. Raises DataError; if dates restart, it names the column
+    that looks like a series id."""
     skipped = Skipped(data.on_bad, tr("rows"))
     columns = [*data.targets(), *data.past, *data.future]
     files = read_panel(
@@ -174,7 +174,7 @@ def series_of(data: Data, source: str, notes: list[str]) -> list[RegularSeries]:
         told = [] if data.ids() else id_columns(source, data, error.lines)
         if not told:
             raise
-        what = tr("{what}; column {name} looks like the name of a series", what=error.what, name=", ".join(told))
+        what = tr("{what}; column {name} looks like a series id", what=error.what, name=", ".join(told))
         todo = shlex.join(["--set", f"data.id={flow_text(told[0] if len(told) == 1 else told)}"])
         raise DataError(what, where=error.where, todo=todo) from error
     notes += [*_notes_of(found), *skipped.notes]
@@ -184,22 +184,22 @@ def series_of(data: Data, source: str, notes: list[str]) -> list[RegularSeries]:
 
 
 def _notes_of(found: Sequence[RegularSeries]) -> list[str]:
-    """The notes of a lone series; of several how many there are, the notes of the first, and what differs."""
+    """The notes of a single series; for several, their number, the notes of the first, and differences."""
     first = found[0]
     if not first.id:
         return list(first.notes)
     said = [trn("{n} series", "{n} series", n=len(found))]
     said += [f"{' / '.join(first.id)}: {note}" for note in first.notes]
     if (filled := sum(int((~one.known).sum()) for one in found)) and len(found) > 1:
-        said.append(trn("{n} missing value filled in all", "{n} missing values filled in all", n=filled))
+        said.append(trn("{n} missing value filled in total", "{n} missing values filled in total", n=filled))
     steps = [one.dates.step if one.dates is not None else None for one in found]
     other = [one for one, step in zip(found, steps, strict=True) if step != steps[0]]
     if other:
         name = " / ".join(other[0].id)
         said.append(
             trn(
-                "{n} series has another step than the first: {name}",
-                "{n} series have another step than the first, {name} among them",
+                "{n} series has a different step from the first: {name}",
+                "{n} series have a different step from the first, including {name}",
                 n=len(other),
                 name=name,
             )
@@ -208,27 +208,26 @@ def _notes_of(found: Sequence[RegularSeries]) -> list[str]:
 
 
 def _origins(data: Data, one: Stretch, every: int) -> Ints:
-    """Rows of the series that a forecast inside the stretch begins after; the window may begin before it. every: steps
-    between them."""
+    """Forecast origins inside the stretch; a window may start before it. every: steps between origins."""
     import numpy as np
 
     first = max(one.rows.start, data.window) - 1
     there = one.series.known[:, : len(data.targets())].any(axis=1)
-    known = np.concatenate(([0], np.cumsum(there)))  # rows before each that have a truth
+    known = np.concatenate(([0], np.cumsum(there)))  # rows with truth before each row
     origins = np.arange(first, max(first, one.rows.stop - data.horizon), every)
     return origins[known[origins + 1 + data.horizon] > known[origins + 1]]
 
 
 def _require_a_window(data: Data, one: Stretch, name: str) -> None:
-    """DataError: no window and its forecast fit into the stretch."""
+    """Raise DataError if no window with its forecast fits into the stretch."""
     if len(_origins(data, one, 1)):
         return
     start = one.rows.start
     needed = data.horizon + (data.window if start == 0 else max(0, data.window - start))
     raise DataError(
         trn(
-            "{part} has {n} step; a window and its forecast need {needed}",
-            "{part} has {n} steps; a window and its forecast need {needed}",
+            "{part} has {n} step; a window with its forecast needs {needed}",
+            "{part} has {n} steps; a window with its forecast needs {needed}",
             part=name,
             n=len(one),
             needed=needed,
@@ -239,7 +238,7 @@ def _require_a_window(data: Data, one: Stretch, name: str) -> None:
 
 
 def _part(data: Data, table: Scaled, found: Sequence[Stretch], name: str, every: int) -> Part:
-    """The windows whose forecasts lie inside the stretches. every: steps between origins; 0: data.stride."""
+    """The windows whose forecasts are inside the stretches. every: steps between origins; 0: data.stride."""
     import numpy as np
 
     numbers = {id(one): number for number, one in enumerate(table.series)}
@@ -252,8 +251,8 @@ def _part(data: Data, table: Scaled, found: Sequence[Stretch], name: str, every:
 
 
 def windows(data: Data, part: Part, rows: Sequence[int]) -> Batch:
-    """inputs (window, B, I); targets (horizon, B, N), NaN where there is no truth; extra future (horizon, B, F), offset
-    (1, B, N): the mean of a window's series, in its standard deviations."""
+    """inputs (window, B, I); targets (horizon, B, N), NaN without truth; extra future (horizon, B, F), offset (1, B,
+    N): mean divided by standard deviation of each window's series."""
     import torch
 
     table, now = part.table, torch.as_tensor(part.origins[rows], dtype=torch.int64)  # (B,)
@@ -275,8 +274,8 @@ def _offset(table: Scaled) -> Tensor:
 def last_windows(
     data: Data, fitted: Fitted, found: Sequence[RegularSeries], notes: list[str]
 ) -> tuple[Scaled, Batch, list[RegularSeries]]:
-    """The window before the end of each series of a file, (window, S, I), what the rows after it say of the horizon,
-    and the series, scaled. Of several, those shorter than a window are left out, with a note. Raises DataError."""
+    """The last window of each series of a file, (window, S, I), the known future columns after it, and the scaled
+    series. If there are several series, those shorter than a window are skipped with a note. Raises DataError."""
     import numpy as np
     import torch
 
@@ -285,8 +284,8 @@ def last_windows(
     if short:
         error = DataError(
             trn(
-                "has {n} step; the model looks at {window}",
-                "has {n} steps; the model looks at {window}",
+                "has {n} step; the model's window is {window}",
+                "has {n} steps; the model's window is {window}",
                 n=len(short[0]),
                 window=data.window,
             ),
@@ -305,7 +304,7 @@ def last_windows(
 
 
 def _ahead(data: Data, fitted: Fitted, series: RegularSeries) -> Tensor:
-    """What a file says of the columns known ahead, (horizon, F) float32, scaled."""
+    """The file's future columns, (horizon, F) float32, scaled."""
     import numpy as np
     import torch
 
@@ -315,8 +314,8 @@ def _ahead(data: Data, fitted: Fitted, series: RegularSeries) -> Tensor:
     if len(ahead) < data.horizon or np.isnan(ahead).any():
         raise DataError(
             trn(
-                "the next {n} step of {columns} is not in the file",
-                "the next {n} steps of {columns} are not in the file",
+                "the file lacks the next {n} step of {columns}",
+                "the file lacks the next {n} steps of {columns}",
                 n=data.horizon,
                 columns=", ".join(map(str, data.future)),
             ),

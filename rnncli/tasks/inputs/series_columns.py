@@ -1,4 +1,4 @@
-"""Which columns of a table a recipe reads as series, and which of them a file suggests."""
+"""The columns of a table that a recipe reads as series, and suggestions from a file."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ from rnncli.tasks.base import Suggested
 
 class Data(DataSection):
     date: str | int | list[str | int] | None = Field(
-        "date", description="column of dates, by name, or by number from 0; [year, month]: side by side; null: none"
+        "date", description="date column, by name or by index from 0; [year, month]: joined; null: none"
     )
     id: str | int | list[str | int] | None = Field(
-        None, description="several series in one table: the column that tells them apart; a list: several columns do"
+        None, description="several series in one table: the id column, or a list of them"
     )
-    target: str | int | list[str | int] = Field("value", description="what is forecast: a column, or a list of them")
-    past: list[str | int] = Field([], description="further columns, known up to now")
-    future: list[str | int] = Field([], description="further columns, known ahead as well: holidays, prices")
+    target: str | int | list[str | int] = Field("value", description="column to forecast, or a list of them")
+    past: list[str | int] = Field([], description="covariates known up to the present")
+    future: list[str | int] = Field([], description="covariates also known in the future: holidays, prices")
     header: bool = Field(True, description="the first row names the columns")
-    delimiter: Delimiter | None = Field(None, description="between columns; null: what fits the first lines")
-    decimal: Literal[".", ","] = Field(".", description="the mark in numbers")
-    thousands: Thousands = Field("", description="the mark between groups of three digits, where numbers have one")
-    na_values: list[str | float] = Field([], description="cells that mean no value, such as -999, besides empty and NA")
+    delimiter: Delimiter | None = Field(None, description="column separator; null: detected")
+    decimal: Literal[".", ","] = Field(".", description="decimal separator")
+    thousands: Thousands = Field("", description="thousands separator, if numbers have one")
+    na_values: list[str | float] = Field(
+        [], description="missing-value markers, such as -999, in addition to empty cells and NA"
+    )
     missing: Literal["stop", "interpolate", "previous"] = Field(
         "stop",
-        description="a value or a date left out: stop, a straight line between its neighbours, or the one before",
+        description="missing values and dates: stop, interpolate linearly, or repeat the previous value",
     )
-    window: Annotated[int, Field(ge=1)] = Field(48, description="steps looked at")
-    horizon: Annotated[int, Field(ge=1)] = Field(12, description="steps forecast")
+    window: Annotated[int, Field(ge=1)] = Field(48, description="input steps")
+    horizon: Annotated[int, Field(ge=1)] = Field(12, description="steps to forecast")
     season: Annotated[int, Field(ge=1)] = Field(
-        1, description="steps after which the series repeats, for seasonal naive and MASE; 1: it does not"
+        1, description="seasonal period in steps, for seasonal naive and MASE; 1: none"
     )
     stride: Annotated[int, Field(ge=1)] = Field(
-        1, description="steps between the origins that are judged: 24 is one a day of hourly data; training uses all"
+        1, description="steps between evaluated origins: 24 is one per day for hourly data; training uses all"
     )
 
     def targets(self) -> list[str | int]:
@@ -62,30 +64,32 @@ class Data(DataSection):
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.thousands == self.decimal:
-            yield Clash(("thousands", "decimal"), tr("one mark for two things: {mark}", mark=repr(self.decimal)))
+            yield Clash(("thousands", "decimal"), tr("both use the same separator: {mark}", mark=repr(self.decimal)))
         if isinstance(self.path, list):
-            yield Clash(("path",), tr("series are in one file"), tr("several series: one file, and data.id names them"))
+            yield Clash(
+                ("path",), tr("series are read from one file"), tr("for several series use one file and data.id")
+            )
         if not self.targets():
             yield Clash(("target",), tr("the list of targets is empty"))
         columns = [str(key) for key in (*self.targets(), *self.past, *self.future)]
         for name in dict.fromkeys(name for name in columns if columns.count(name) > 1):
             yield Clash(("target", "past", "future"), tr("column {name} is named twice", name=repr(name)))
         if any(str(key) in columns for key in date_keys(self.date)):
-            yield Clash(("date",), tr("the column of dates is also a column of numbers"))
+            yield Clash(("date",), tr("the date column is also used as a numeric column"))
         if any(str(key) in (*columns, *map(str, date_keys(self.date))) for key in self.ids()):
-            yield Clash(("id",), tr("the column that names the series has another use, too"))
+            yield Clash(("id",), tr("the id column is also used otherwise"))
 
 
-TARGETS = ("target", "value", "y", "ot")  # what a column that is forecast is called
+TARGETS = ("target", "value", "y", "ot")  # typical names of target columns
 
 
 def suggest_columns(path: str, data: Data | None = None) -> Suggested:
-    """What a recipe should say of the data at `path`, dotted key -> value, as far as its first rows show it.
+    """Suggested settings for the data at `path`, dotted key -> value, from its first rows.
 
-    data: of the recipe that is copied. The target is the first column of numbers, or the one called like the recipe's,
-    or like targets are; the others become columns known up to now, which is true of any: whoever reads the recipe moves
-    those known ahead. Of several series one below the other, the column that tells them apart is data.id. Raises
-    DataError: not to be read, a column that might have been the target but for a cell.
+    data: of the recipe being copied. The target is the numeric column named as in the recipe, or like a typical target,
+    else the first; the others become `past`, which is always valid: the user moves those known ahead to `future`. For
+    stacked series the id column becomes data.id. Raises DataError: unreadable, or a single bad cell disqualifies the
+    would-be target.
     """
     said = data.numbers() if data is not None and data.numbers() != NumberFormat() else None
     found = sniff_table(path, delimiter=data.delimiter if data else None, numbers=said)
@@ -94,7 +98,7 @@ def suggest_columns(path: str, data: Data | None = None) -> Suggested:
     _check_readable(found, numbers, path)
     low = {name.lower(): name for name in reversed(numbers)}
     called = [str(key).lower() for key in (*(data.targets() if data else ()), *TARGETS)]
-    likely = [name for name in numbers if not is_date(name)] or numbers  # hour and month may help, but are known
+    likely = [name for name in numbers if not is_date(name)] or numbers  # hour and month are known in advance
     target = next((low[name] for name in called if name in low), likely[0])
     dates = several.dates if several is not None else found.date.dates if found.date is not None else None
     rows = len(dates.values) if several is not None and dates is not None else found.rows
@@ -116,23 +120,23 @@ def suggest_columns(path: str, data: Data | None = None) -> Suggested:
     if season > 1 and rows >= 10 * season:
         filled |= {"data.window": 2 * season, "data.horizon": season}
     elif data is not None and season > data.window:
-        filled["data.window"] = season  # which may hold a season at least
+        filled["data.window"] = season  # at least one season
     if any(column.below_zero for column in found.columns if column.name == target):
-        filled["model.relative"] = "window"  # a ratio of means is none
-    notes = [tr("the rows run from new to old and are read from the last to the first")] if found.falling else []
+        filled["model.relative"] = "window"  # a ratio of means would be one
+    notes = [tr("the rows run from newest to oldest and are read in reverse")] if found.falling else []
     return Suggested(filled, [*notes, *_not_read(found, numbers)])
 
 
 def _check_readable(found: TableGuess, numbers: Sequence[str], path: str) -> None:
-    """DataError: no numbers, or none but for a cell."""
+    """Raise DataError: no numeric column, possibly because of a single cell."""
     before = [column.name for column in found.columns]
     for column in found.columns:
         if column.odd is not None and (not numbers or before.index(column.name) < before.index(numbers[0])):
             line, why = column.odd
-            todo = tr("fix the value or leave the cell blank (data.missing); say how numbers are written with --set")
+            todo = tr("fix the value or leave the cell blank (data.missing); set the number format with --set")
             raise DataError(why, where=f"{name_of(path)}:{line}", todo=todo)
     if not numbers:
-        raise DataError(tr("there is no column of numbers in it"), where=path)
+        raise DataError(tr("contains no numeric column"), where=path)
 
 
 def _one_or_all(columns: Sequence[str]) -> str | list[str]:
@@ -140,20 +144,20 @@ def _one_or_all(columns: Sequence[str]) -> str | list[str]:
 
 
 def _not_read(found: TableGuess, numbers: Sequence[str]) -> list[str]:
-    """Sentences on the columns that the recipe does not read."""
+    """Sentences on ignored columns."""
     texts = ", ".join(repr(name[:40]) for name in found.passed_over()[:10])
     others = [column.name for column in found.columns if column.kind == "number" and column.name not in numbers]
     ids = ", ".join(repr(name[:40]) for name in others[:10])
-    notes = [tr("columns of text are not read: {columns}", columns=texts)] if texts else []
+    notes = [tr("ignoring text columns: {columns}", columns=texts)] if texts else []
     if dates := ", ".join(repr(name[:40]) for name in found.undated()):
-        notes.append(tr("called dates, but read as numbers: {columns}", columns=dates))
-    return notes + ([tr("ids and constant columns are not read: {columns}", columns=ids)] if ids else [])
+        notes.append(tr("named like dates, but read as numbers: {columns}", columns=dates))
+    return notes + ([tr("ignoring id and constant columns: {columns}", columns=ids)] if ids else [])
 
 
 def id_columns(path: str, data: Data, restarts: Sequence[int]) -> list[str]:
-    """The columns that tell series apart in a table whose dates begin anew at the lines `restarts`: one or two that
-    change there and nowhere else, with other cells each time, or else those that its first rows show, where the rows of
-    series are mixed; [] where there are none."""
+    """The id columns of a table whose dates restart at the lines `restarts`: one or two that change there and only
+    there, with new values each time; or, if series are interleaved, those suggested by the first rows; [] if there are
+    none."""
     table = open_table(path, header=data.header, delimiter=data.delimiter)
     wanted, runs, before = set(restarts), list[list[str]](), list[str]()
     places = list(range(len(table.columns)))

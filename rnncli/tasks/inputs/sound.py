@@ -1,4 +1,4 @@
-"""Sound files as log-mel frames: with what is said in each, or with the class of each."""
+"""Audio files as log-mel frames, with transcripts or with class labels."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ if TYPE_CHECKING:
     from rnncli.data.batch import Order
     from rnncli.data.features import ChosenFeatures, LogMel
 
-ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source, their sound not read yet
+ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source; audio not read yet
 Misfit = Callable[["Clip", int], str]  # (clip, its T frames) -> why it cannot be used, or ""
 
 
 class SoundSection(Section):
-    """How sound becomes frames."""
+    """How audio becomes frames."""
 
     sample_rate: Annotated[int, Field(ge=0)] = Field(
-        0, description="Hz that all clips are brought to; 0 is the rate of the first"
+        0, description="sampling rate in Hz to which all clips are resampled; 0: that of the first clip"
     )
     mels: Annotated[int, Field(ge=1, le=512)] = Field(40, description="mel bands, the features of a frame")
-    window: Annotated[float, Field(gt=0, le=1000)] = Field(25.0, description="milliseconds that a frame looks at")
-    hop: Annotated[float, Field(gt=0, le=1000)] = Field(10.0, description="milliseconds from a frame to the next")
-    augment: AugmentSection = Field(AugmentSection(), description="how training clips are changed while training")
+    window: Annotated[float, Field(gt=0, le=1000)] = Field(25.0, description="window length in milliseconds")
+    hop: Annotated[float, Field(gt=0, le=1000)] = Field(10.0, description="hop length in milliseconds")
+    augment: AugmentSection = Field(AugmentSection(), description="data augmentation of training clips")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
@@ -70,33 +70,33 @@ class SoundSection(Section):
 
 
 class NamedSound(SoundSection):
-    """`data.sound:`, a folder of sound files in place of texts."""
+    """`data.sound:`, a folder of audio files in place of texts."""
 
-    pattern: str = Field(description="how file names say the class: {label}_{speaker}_{take}.wav")
+    pattern: str = Field(description="pattern of file names with the class: {label}_{speaker}_{take}.wav")
 
 
 class SpokenSplit(GroupedSplit):
     by: str | int | None = Field(
-        None, description="clips that agree here stay in one part: a field of pattern, or a column of the table"
+        None, description="clips that agree here stay in one split: a field of pattern, or a column of the table"
     )
 
 
 class SpokenData(GroupedData, SoundSection):
-    """Clips with what is said in each: a table, or a folder whose file names say it."""
+    """Clips with transcripts: from a table, or from file names."""
 
-    split: SpokenSplit = Field(SpokenSplit(), description="with path: the parts, as shares of the clips")
+    split: SpokenSplit = Field(SpokenSplit(), description="with path: sizes of the splits, as shares of the clips")
     pattern: str | None = Field(
-        None, description="a folder whose file names say what is said: {text}_{speaker}_{take}.wav"
+        None, description="a folder whose file names contain the transcript: {text}_{speaker}_{take}.wav"
     )
-    text: str | int = Field("text", description="what is said: the column of the table, or the field of pattern")
+    text: str | int = Field("text", description="transcript: the column of the table, or the field of pattern")
     file: str | int = Field("file", description="table: the column of file names")
-    place: str = Field("{file}", description="table: path of each file relative to it: clips/{file}, wavs/{file}.wav")
+    place: str = Field("{file}", description="table: path template relative to it: clips/{file}, wavs/{file}.wav")
     header: bool = Field(True, description="table: the first row names the columns")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if "{file}" not in self.place:
-            yield Clash(("place",), tr("{{file}} does not stand in it, so all clips would be one file"))
+            yield Clash(("place",), tr("it lacks {{file}}, so all clips would be the same file"))
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
@@ -114,7 +114,7 @@ class SpokenData(GroupedData, SoundSection):
 
 @dataclass(frozen=True)
 class LogMelSettings:
-    """How sound becomes frames, as a run keeps it. rate: Hz. window, hop: milliseconds."""
+    """How audio becomes frames, as stored in a run. rate: Hz. window, hop: milliseconds."""
 
     rate: int
     mels: int
@@ -134,7 +134,7 @@ class LogMelSettings:
 
 @dataclass(frozen=True)
 class Scaling:
-    """features: how sound became frames. mean, std: of each mel band over the training part."""
+    """features: settings of the frames. mean, std: of each mel band over the training split."""
 
     features: LogMelSettings
     mean: list[float]
@@ -145,7 +145,7 @@ def read_clips(
     given: Mapping[str, Sequence[str]], clips_of: ListClips, section: SoundSection, misfit: Misfit, skipped: Skipped,
     split: Callable[[ChosenFeatures], Split],
 ) -> tuple[dict[str, ChosenFeatures], str, Scaling]:  # fmt: skip
-    """The parts, how they were chosen, and what the training part says of the frames. Raises DataError."""
+    """The splits, how they were chosen, and the scaling fitted on the training split. Raises DataError."""
     from rnncli.data.audio import first_rate
     from rnncli.data.features import ChosenFeatures, LogMel, read_features
 
@@ -168,7 +168,7 @@ def read_clips(
 def read_new_clips(
     path: str, clips_of: ListClips, settings: LogMelSettings, misfit: Misfit, skipped: Skipped
 ) -> ChosenFeatures:
-    """All clips of a new source, as a run reads them."""
+    """All clips of a new source, with a run's settings."""
     from rnncli.data.features import ChosenFeatures, read_features
 
     features = read_features(clips_of(path, skipped), settings.log_mel(), skipped, misfit)
@@ -188,7 +188,7 @@ class SoundFitted(LabelledFitted):
 
 @dataclass(frozen=True)
 class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
-    """A folder of sound files whose names say the class. channels, subsampling: of the convolutions that read it."""
+    """A folder of audio files whose names contain the class. channels, subsampling: of the convolutional front end."""
 
     data: TextData
     sound: NamedSound
@@ -227,7 +227,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         return part, [*notes, *skipped.notes]
 
     def _clips(self, source: str, skipped: Skipped) -> list[Clip]:
-        """What is said in each is its class as the file name has it."""
+        """Each clip's `text` is its class from the file name."""
         from rnncli.data.audio import list_clips
 
         data = self.data
@@ -240,7 +240,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         return self.data.no_class(clip.text)
 
     def _part(self, name: str, rows: ChosenFeatures, labels: Vocab, notes: list[str]) -> LabelledPart[ChosenFeatures]:
-        """A class that training does not have is a bad record."""
+        """A class missing from training is a bad record."""
         skipped = Skipped(self.data.on_bad, tr("clips"))
         clips = rows.clips
         usable, targets = known_rows(map(self._label, clips), labels, lambda row: clips[row].where, name, skipped)
@@ -279,7 +279,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         splits: Splits[SoundFitted, LabelledPart[ChosenFeatures]],
         tested: LabelledPart[ChosenFeatures],
     ) -> tuple[str, Tensor, str]:
-        about = tr("the class whose mean over all frames is nearest: knows no order")
+        about = tr("the class with the nearest mean over all frames; ignores order")
         learned = splits.train
         found = by_mean_spectrum(learned.inputs, learned.targets, tested.inputs, len(splits.fitted.labels))
         return tr("mean spectrum"), found, about
@@ -287,7 +287,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
     def example(self, model: nn.Module, fitted: SoundFitted, part: LabelledPart[ChosenFeatures]) -> list[Record]:
         frames = part.inputs[0]
         n = len(frames)
-        shown = sorted({-(-n * k // SHOWN_PREFIXES) for k in range(1, SHOWN_PREFIXES + 1)})  # a frame says little
+        shown = sorted({-(-n * k // SHOWN_PREFIXES) for k in range(1, SHOWN_PREFIXES + 1)})  # single frames say little
         read = [tr("{seconds} s", seconds=f"{stop * self.sound.hop / 1000:.2f}") for stop in shown]
         probs = log_probs(model, [self.batch([frames[:stop] for stop in shown])]).exp()
         return [answers_so_far(probs, shown, read, "text", fitted, part.targets[0])]
@@ -299,7 +299,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
 
 
 def suggest_pattern(path: str) -> dict[str, Json]:
-    """Of a folder of sound files, the pattern of their names; nothing of another."""
+    """For a folder of audio files, the pattern of their names; else nothing."""
     from rnncli.data.audio import pattern_of_folder
 
     pattern = pattern_of_folder(path, "label")
@@ -310,10 +310,10 @@ def suggest_pattern(path: str) -> dict[str, Json]:
 
 
 def suggest_speech(path: str) -> dict[str, Json]:
-    """What a recipe should say of the data at `path`, dotted key -> value, as far as its names show it.
+    """Suggested settings for the data at `path`, dotted key -> value, from names.
 
-    A table: which columns hold files and texts. A folder without a table: the pattern of its first file's name,
-    such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
+    For a table: the columns of files and transcripts. For a folder without a table: the pattern of its first file's
+    name, such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
     """
     from rnncli.data.audio import pattern_of_folder
     from rnncli.data.folder import files_in
@@ -339,6 +339,6 @@ def suggest_speech(path: str) -> dict[str, Json]:
             if name in columns:
                 found[f"data.{key}"] = name
                 break
-    # The recipe's own `by` names a column that this table may not have.
+    # The recipe's own `by` may name a column that this table lacks.
     found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
     return found

@@ -1,4 +1,4 @@
-"""Where a recipe's rows are, `path | train, validation, test`, and how they become parts: once, for all inputs."""
+"""Where a recipe's rows come from, `path | train, validation, test`, and how they are split: shared by all inputs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PART_WORDS = {
     "valid": "validation", "validation": "validation", "testa": "validation", "test": "test", "testb": "test",
 }  # fmt: skip
 _ASIDE = re.compile(r"^(readme|licen[cs]e|changelog|contributing|stats)|\.(md|xml|json|ya?ml|html?|pdf|py|sh)$", re.I)
-WHOLE = ""  # in place of a part's name: the rows of `path`, which are split here
+WHOLE = ""  # in place of a split's name: the rows of `path`, which are split here
 
 
 class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def chosen(self, rows: Sequence[int]) -> Self:
-        """These rows, in this order."""
+        """The selected rows, in this order."""
         ...
 
 
@@ -36,30 +36,30 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 
 class GroupedSplit(SplitSection):
-    """`data.split:` of rows that come in groups (speakers, documents). An input says what `by` names."""
+    """`data.split:` for grouped rows (speakers, documents). The input defines what `by` names."""
 
-    by: str | int | None = Field(None, description="rows that agree here stay in one part")
+    by: str | int | None = Field(None, description="rows that agree here stay in one split")
     groups: dict[Literal["validation", "test"], list[str]] | None = Field(
-        None, description="which values of by are in a part, {test: [ann, bob]}; the others are drawn"
+        None, description="values of by assigned to a split, {test: [ann, bob]}; the others are drawn"
     )
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.groups is not None and self.by is None:
-            yield Clash(("groups", "by"), tr("groups are chosen, and by does not say what they are"), "by: speaker")
+            yield Clash(("groups", "by"), tr("groups are given, but split.by is not set"), "by: speaker")
 
 
 class GroupedData(DataSection):
-    split: GroupedSplit = Field(GroupedSplit(), description="with path: the parts, as shares")
+    split: GroupedSplit = Field(GroupedSplit(), description="with path: sizes of the splits, as shares")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.split.by is not None and self.train is not None:
-            yield Clash(("split.by", "train"), tr("separate files are not split"), tr("remove data.split"))
+            yield Clash(("split.by", "train"), tr("separate files cannot be split"), tr("remove data.split"))
 
 
 def sources(data: DataSection) -> dict[str, list[str]]:
-    """Part -> its files, or WHOLE -> those of `path`. A list stays whole, whatever it means to the input."""
+    """Split -> its files, or WHOLE -> those of `path`. A list is passed on unchanged."""
     if data.path is not None:
         return (parts_in(data.path) if isinstance(data.path, str) else {}) or {WHOLE: _listed(data.path)}
     given = {"train": data.train, "validation": data.validation, "test": data.test}
@@ -67,11 +67,11 @@ def sources(data: DataSection) -> dict[str, list[str]]:
 
 
 def parts_in(folder: str) -> dict[str, list[str]]:
-    """Part -> what a folder holds of it, by names such as en_ewt-ud-train.conllu, dev.txt.gz, eng.testa or a folder
-    test: where there is a training part and another, and no other data. Else nothing."""
+    """Split -> its file in a folder, by names such as en_ewt-ud-train.conllu, dev.txt.gz, eng.testa or a subfolder
+    test, if there are a training split and another one and no other data. Else nothing."""
     try:
         entries = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except (OSError, ValueError):  # no folder: whoever reads it says so
+    except (OSError, ValueError):  # not a folder: reported when it is read
         return {}
     folders = [name for name in entries if os.path.isdir(os.path.join(folder, name))]
     named = {
@@ -99,29 +99,29 @@ def files_of(given: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def names_of(given: Mapping[str, Sequence[str]]) -> str:
-    """All the files, for a message."""
+    """The files' names, for messages."""
     return ", ".join(map(name_of, files_of(given)))
 
 
 def divide(
     found: Mapping[str, RowsT], given: Mapping[str, Sequence[str]], split: Callable[[RowsT], Split], what: str
 ) -> tuple[dict[str, RowsT], str]:
-    """The parts, and how they were chosen. found: what was read of each of `given`. what: the rows' name for readers.
+    """The splits, and how they were chosen. found: rows read from each of `given`. what: what the rows are called.
 
-    Raises DataError: a file of its own without a usable row; what `split` raises.
+    Raises DataError: a separate file without usable rows; and whatever `split` raises.
     """
     if WHOLE in found:
         made = split(found[WHOLE])
         return {name: found[WHOLE].chosen(rows) for name, rows in made.parts.items()}, made.how
     for name, rows in found.items():
         if not len(rows):
-            raise DataError(tr("there are no usable {what} in it", what=what), where=name_of(given[name][0]))
+            raise DataError(tr("contains no usable {what}", what=what), where=name_of(given[name][0]))
     files = [f"{name} {os.path.basename(file)}" for name, files in given.items() for file in files]
     return dict(found), tr("separate files: {names}", names=", ".join(files))
 
 
 def split_rows(split: GroupedSplit, seed: int, groups: Sequence[str], labels: Sequence[str] | None = None) -> Split:
-    """By group where the recipe says so, else within each class where rows have one, else at random."""
+    """Split by group if the recipe says so, else stratified by class if rows have one, else at random."""
     shares = split.fractions()
     chosen = {str(part): names for part, names in (split.groups or {}).items()}
     if split.by is not None and (shares or chosen):

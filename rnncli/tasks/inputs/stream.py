@@ -1,4 +1,4 @@
-"""Running text: one stream of tokens, of any length."""
+"""Continuous text: one stream of tokens of any length."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ from rnncli.records import Json
 from rnncli.tasks.base import FittedState, Splits
 from rnncli.tasks.inputs.sources import WHOLE, divide, sources
 
-ENOUGH = 20  # windows of every stream that a text should have: fewer, and an epoch is a handful of updates
+ENOUGH = 20  # minimum windows per stream; with fewer, an epoch would have only a handful of steps
 
 
 class Data(DataSection):
     tokens: Literal["characters", "words", "whitespace", "auto", "words-0.1"] = Field(
         "characters",
-        description="what one step is; whitespace: as the text has it; auto: whitespace for a prepared corpus (<unk>), "
+        description="token type; whitespace: pre-tokenized text; auto: whitespace for a prepared corpus (with <unk>), "
         "else words",
     )
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
-    max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="most frequent tokens to keep; 0: all")
-    window: Annotated[int, Field(ge=1)] = Field(64, description="steps between two updates, the BPTT length")
+    max_vocab: Annotated[int, Field(ge=0)] = Field(
+        0, description="vocabulary size limit (most frequent tokens); 0: none"
+    )
+    window: Annotated[int, Field(ge=1)] = Field(64, description="steps per training window (truncated BPTT length)")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.max_vocab == 1:
-            yield Clash(("max_vocab",), tr("a vocabulary of one token has nothing to predict"), tr("0 keeps all"))
+            yield Clash(
+                ("max_vocab",), tr("with a vocabulary of one token there is nothing to predict"), tr("0 keeps all")
+            )
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Fitted(FittedState):
 
 
 class Part(NamedTuple):
-    """A text as token numbers, and how many characters it has, the spaces between words included."""
+    """A text as token ids, and its number of characters, including spaces between words."""
 
     ids: Tokens
     characters: int
@@ -70,7 +74,7 @@ class Stretch:
 
 
 def read(data: Data, streams: int) -> Splits[Fitted, Part]:
-    """streams: in which the training part is read. Raises DataError."""
+    """streams: number of parallel streams for the training split. Raises DataError."""
     return follow(_read(data, streams))
 
 
@@ -116,28 +120,28 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
 
 
 def _kind(data: Data, text: Text, notes: list[str]) -> Kind:
-    """What a token is; a guess, and what speaks for another choice, is noted."""
+    """The token type; guesses, and evidence for another choice, are noted."""
     sign = prepared_sign(next(text.pieces())) if data.tokens in ("auto", "words") else ""
     if data.tokens != "auto":
         if sign:
-            todo = tr("a prepared corpus ({sign}): its own tokens are those of data.tokens=whitespace", sign=sign)
+            todo = tr("looks like a prepared corpus ({sign}): data.tokens=whitespace would keep its tokens", sign=sign)
             notes.append(todo)
         return data.tokens
     if not sign:
         notes.append(tr("tokens: words (auto)"))
         return "words"
-    notes.append(tr("tokens: whitespace (auto), as in a prepared corpus: it has {sign}", sign=sign))
+    notes.append(tr("tokens: whitespace (auto), because a prepared corpus was detected ({sign})", sign=sign))
     return "whitespace"
 
 
 def read_part(fitted: Fitted, path: str) -> tuple[Part, list[str]]:
-    """A text in terms of a run's vocabulary. Raises DataError: a token that it lacks, where it has no <unk>."""
+    """A text encoded with a run's vocabulary. Raises DataError for an unknown token if there is no <unk>."""
     return follow(_read_part(fitted, path))
 
 
 def batches(part: Part, window: int, streams: int, order: Order | None) -> Iterator[Batch]:
     """Windows of parallel streams. Held-out text (order None) is one stream, so that every token but the first counts;
-    a long one is read in as many streams as keep each at 1,000 windows, which leaves out a few tokens at most."""
+    a long text is read in enough streams that each has 1,000 windows, which omits at most a few tokens."""
     if order is None:
         streams = max(1, min(streams, len(part.ids) // (1000 * window)))
         order = Order(0, 0)
@@ -152,21 +156,21 @@ def encoded(fitted: Fitted, texts: Sequence[str]) -> Batch:
 
 def _unknown_note(part: str, n: int) -> str:
     return trn(
-        "{n} token of {part} is not in the vocabulary and is read as <unk>",
-        "{n} tokens of {part} are not in the vocabulary and read as <unk>",
+        "{n} token of {part} is not in the vocabulary and becomes <unk>",
+        "{n} tokens of {part} are not in the vocabulary and become <unk>",
         n=n,
         part=part,
     )
 
 
 def _places(texts: Iterable[Encoded]) -> list[str]:
-    """Where the encoded texts lie that are not held in memory."""
+    """Notes on where encoded texts are stored that are not in memory."""
     places = dict.fromkeys(text.place for text in texts if text.place is not None)
-    return [tr("read from its encoded form, {file}", file=place) for place in places]
+    return [tr("reading the encoded text from {file}", file=place) for place in places]
 
 
 def _cuts(n: int, fractions: Mapping[str, float]) -> Split:
-    """Contiguous parts of n tokens: training first, validation and test behind it."""
+    """Contiguous splits of n tokens: training first, then validation and test."""
     stop = n - sum(int(n * share) for share in fractions.values())
     cuts = {"train": range(stop)}
     for name, share in fractions.items():
@@ -177,22 +181,22 @@ def _cuts(n: int, fractions: Mapping[str, float]) -> Split:
 
 
 def _long_enough(window: int, streams: int, sizes: Mapping[str, int]) -> None:
-    """DataError, with a --set line that works, where a part has not one full window in every stream."""
+    """Raise DataError, with a --set line that works, if a split has less than one full window in every stream."""
     for name, size in sizes.items():
         if name == "train" and stream_steps(size, streams) >= window:
             continue
         if name != "train" and size >= 2:
-            continue  # held-out text is read as one stream, whatever its length
+            continue  # held-out text is read as one stream of any length
         needed = window * streams + 1
         small, few = _small(size, window, streams)
         if name != "train" or size < small * few + 1:
             raise DataError(
                 _too_few(name, size),
-                todo=tr("take a longer text, or change data.split"),
+                todo=tr("use a longer text, or change data.split"),
             )
         raise DataError(
             tr(
-                "too short: {part} has {tokens}; {needed} are needed for {streams} of one window of {window}",
+                "too short: {part} has {tokens}; {streams} with one window of {window} need {needed}",
                 part=name,
                 tokens=trn("{n} token", "{n} tokens", n=size),
                 needed=f"{needed:,}",
@@ -230,13 +234,13 @@ def _too_few(part: str, n: int) -> str:
 
 
 def _small(n: int, window: int, streams: int) -> tuple[int, int]:
-    """Window and streams lowered until n tokens have ENOUGH windows in every stream, or at least one."""
+    """Reduce window and streams until n tokens make ENOUGH windows in every stream, or at least one."""
     small = max(2, min(window, int((n / ENOUGH) ** 0.5)))
     return small, max(1, min(streams, n // (small * ENOUGH)))
 
 
 def suggest_window(path: str) -> dict[str, Json]:
-    """Window and number of streams for a text that is short for 64 x 32; nothing for a longer one."""
+    """Window and number of streams for a text too short for 64 x 32; nothing for a longer one."""
     window, streams = 64, 32
     length = 0
     for _, piece in text_pieces(path):

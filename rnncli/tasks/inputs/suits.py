@@ -1,4 +1,4 @@
-"""Whether a person's file is one for an input, and what of it says so: a function for each kind of input."""
+"""Whether a user's file suits an input, and why: one function per kind of input."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rnncli.data.arrays import read_arrays
 from rnncli.data.audio import ENDINGS as SOUNDS
 from rnncli.data.columns import columns_of
 from rnncli.data.conllu import WHITE
-from rnncli.data.film_files import ARRAYS, PICTURES
 from rnncli.data.folder import ENDINGS as TEXTS
+from rnncli.data.frame_files import ARRAYS, PICTURES
 from rnncli.data.look import Look
 from rnncli.data.records import TABLES
 from rnncli.data.sniff import LABELS, SAID_COLUMNS, SOUND_COLUMNS, ColumnGuess, TableGuess
@@ -21,11 +21,11 @@ from rnncli.tasks.base import Suited
 from rnncli.tasks.inputs.tagged import tagged_file
 
 FEWEST_ROWS = 20  # of a series without dates
-SENTENCE = 8.0  # characters that texts of a pair have on average, at least
+SENTENCE = 8.0  # minimum average length in characters of paired texts
 
 
 def series(look: Look) -> Suited | None:
-    """Numbers in order: with dates, or a table of nothing but numbers."""
+    """A time series: numbers with dates, or a purely numeric table."""
     table = look.table
     numbers = table.numbers() if table is not None else []
     if table is None or not numbers:
@@ -33,20 +33,20 @@ def series(look: Look) -> Suited | None:
     shown = _listed(numbers)
     if table.date is not None and table.several is not None:
         name = " ".join(table.several.columns)
-        return Suited(3, tr("dates, numbers in {columns}, a series for each {name}", columns=shown, name=repr(name)))
+        return Suited(3, tr("dates, numbers in {columns}, one series per {name}", columns=shown, name=repr(name)))
     if table.date is not None and table.date.ordered:
         return Suited(3, tr("dates in {date}, numbers in {columns}", date=_listed(table.date.columns), columns=shown))
     if table.rows >= FEWEST_ROWS and all(column.kind == "number" for column in table.columns):
-        return Suited(2, tr("nothing but numbers, in {columns}; row by row, a series", columns=shown))
+        return Suited(2, tr("numbers only, in {columns}; rows form a series", columns=shown))
     return None
 
 
 def labelled_texts(look: Look) -> Suited | None:
-    """A column of texts and one of few different values, or a class for each file or folder of texts."""
+    """A text column and one with few distinct values, or a class per file or folder of texts."""
     if look.folder:
         if not look.mostly((*TEXTS, ".gz")) or look.endings.total() < 2:
             return None
-        return Suited(3, tr("a folder of texts, a class for each file or for each folder within"))
+        return Suited(3, tr("a folder of texts, one class per file or per subfolder"))
     table = look.table
     if table is None or table.text is None or table.label is None:
         return None
@@ -58,14 +58,14 @@ def labelled_texts(look: Look) -> Suited | None:
 
 
 def named_sounds(look: Look) -> Suited | None:
-    """Sound files whose names hold the class."""
+    """Audio files whose names contain the class."""
     if not look.folder or not look.mostly(SOUNDS):
         return None
-    return Suited(2, tr("sound files whose names hold the class"))
+    return Suited(2, tr("audio files whose names contain the class"))
 
 
 def spoken(look: Look) -> Suited | None:
-    """Sound files with a table of what is said, or with that in their names; or the table."""
+    """Audio files with a table of transcripts, or with transcripts in their names; or the table."""
     table = look.table
     if table is not None:
         names = {column.name.lower(): column.name for column in table.columns}
@@ -73,14 +73,14 @@ def spoken(look: Look) -> Suited | None:
         text = next((names[name] for name in SAID_COLUMNS if name in names), None)
         if file is None or text is None:
             return None
-        return Suited(3, tr("sound files in {file}, what is said in {text}", file=repr(file), text=repr(text)))
+        return Suited(3, tr("audio files in {file}, transcripts in {text}", file=repr(file), text=repr(text)))
     if look.folder and look.mostly(SOUNDS):
-        return Suited(2, tr("sound files whose names hold what is said, or a table among them does"))
+        return Suited(2, tr("audio files with transcripts in their names or in a table"))
     return None
 
 
 def tagged(look: Look) -> Suited | None:
-    """CoNLL-U, or a word and its tag a line with blank lines between sentences."""
+    """CoNLL-U, or one word with its tag per line and blank lines between sentences."""
     lines = look.filled
     if not lines or (look.table is not None and look.table.date is not None):
         return None
@@ -89,7 +89,7 @@ def tagged(look: Look) -> Suited | None:
     except DataError:
         return None
     if file.columns is None:
-        return Suited(3, tr("CoNLL-U: a word a line, with its part of speech"))
+        return Suited(3, tr("CoNLL-U: one word per line, with its part of speech"))
     cut = columns_of(lines, look.path)
     sentences = [list(block) for filled, block in groupby(look.lines, lambda line: bool(line.strip(WHITE))) if filled]
     cells = [cut.cells(line) for line in lines if not cut.is_remark(line)]
@@ -97,11 +97,11 @@ def tagged(look: Look) -> Suited | None:
     tags = {row[-1] for row in cells}
     if len(sentences) < 2 or len(lines) < 2 * len(sentences) or words < 0.9 * len(lines) or len(tags) > len(cells) / 2:
         return None
-    return Suited(3, tr("a word and its tag in each line, blank lines between sentences"))
+    return Suited(3, tr("one word with its tag per line, blank lines between sentences"))
 
 
 def pairs(look: Look) -> Suited | None:
-    """Two texts a line, with a tab between; or a table with two columns of texts and no classes."""
+    """Two tab-separated texts per line; or a table with two text columns and no classes."""
     rows = [line.split("\t") for line in look.filled]
     table = look.table
     if len(look.filled) < 2 or tagged(look) is not None or (table is not None and table.date is not None):
@@ -111,7 +111,7 @@ def pairs(look: Look) -> Suited | None:
     width = min(len(row) for row in rows if len(row) >= 2)
     sides = [[row[place].strip() for row in rows if len(row) > place] for place in range(width)]
     texts = [side for side in sides if _are_texts(side)]
-    return Suited(3, tr("two texts in each line, a tab between")) if len(texts) >= 2 else None
+    return Suited(3, tr("two tab-separated texts per line")) if len(texts) >= 2 else None
 
 
 def _columns_of_texts(table: TableGuess) -> Suited | None:
@@ -122,17 +122,17 @@ def _columns_of_texts(table: TableGuess) -> Suited | None:
     ]
     if len(texts) != 2:
         return None
-    return Suited(2, tr("two columns of texts: {columns}", columns=_listed(texts)))
+    return Suited(2, tr("two text columns: {columns}", columns=_listed(texts)))
 
 
 def _are_texts(cells: Sequence[str]) -> bool:
-    """Mostly different, longer than a number or a code is."""
+    """Mostly distinct, and longer than numbers or codes."""
     letters = sum(map(len, cells)) / len(cells)
     return len(set(cells)) > len(cells) / 2 and letters >= SENTENCE and not all(cell.isdigit() for cell in cells)
 
 
 def plain_text(look: Look, *, words: bool) -> Suited | None:
-    """Any text that is not rows. words: of those with white space between them."""
+    """Any text that is not a table. words: whether it needs space-separated words."""
     if look.folder:
         if not look.mostly((*TEXTS, ".gz")):
             return None
@@ -141,15 +141,15 @@ def plain_text(look: Look, *, words: bool) -> Suited | None:
     if not look.filled or (words and not any(" " in line for line in look.filled)):
         return None
     if look.table is not None or tagged(look) is not None or pairs(look) is not None:
-        return Suited(1, tr("read as a text, rows and all"))
+        return Suited(1, tr("read as plain text"))
     return Suited(2 if words else 3, tr("plain text"))
 
 
-def films(look: Look) -> Suited | None:
-    """An .npz with an array of frames, or a folder of films."""
+def image_sequences(look: Look) -> Suited | None:
+    """An .npz with an array of frames, or a folder of image sequences."""
     if look.folder:
         fits = look.endings.total() > 0 and look.mostly((*ARRAYS, *PICTURES))
-        return Suited(3, tr("a folder of pictures or arrays: films, or their frames")) if fits else None
+        return Suited(3, tr("a folder of images or arrays: image sequences or their frames")) if fits else None
     if not look.path.lower().endswith(".npz"):
         return None
     try:

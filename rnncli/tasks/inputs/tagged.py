@@ -1,4 +1,5 @@
-"""Files of tagged sentences: CoNLL-U or columns, as their first lines tell; read, and given back with other tags."""
+"""Files of tagged sentences: CoNLL-U or columns, detected from the first lines; read, and written back with predicted
+tags."""
 
 from __future__ import annotations
 
@@ -27,14 +28,14 @@ from rnncli.locale import tr
 from rnncli.records import Json
 
 FileFormat = Literal["conllu", "tsv"]
-LONGEST = 1000  # lines of a first sentence that are looked at
+LONGEST = 1000  # maximum lines of the first sentence to examine
 
 _FIRST_ID = re.compile(r"1(-[1-9][0-9]{0,8})?|0\.1")
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """How a file is read. tag: the field of CoNLL-U. columns: how others are cut; None of CoNLL-U."""
+    """How a file is read. tag: the CoNLL-U field. columns: layout of other files; None for CoNLL-U."""
 
     tag: str
     columns: Columns | None = None
@@ -49,20 +50,20 @@ class Tagged:
         return read_columns(source, skipped, self.columns)
 
     def blocks(self, name: str, lines: Lines) -> Iterator[Sentence | Broken]:
-        """Of lines, sentence by sentence; what stands between them, too."""
+        """Blocks of lines, sentence by sentence, including what is between sentences."""
         if self.columns is None:
             return conllu_blocks(name, self.tag, lines)
         return column_blocks(name, self.columns, lines)
 
     def with_tags(self, block: Sentence, tags: Sequence[str]) -> str:
-        """The block as it was, with the tags in place."""
+        """The block unchanged, with the tags filled in."""
         if self.columns is None:
             return conllu_with_tags(block, tags, self.tag)
         return columns_with_tags(block, tags, self.columns)
 
 
 def tagged_file(source: str, form: Literal["auto", "conllu", "tsv"], tag: str) -> Tagged:
-    """How a file is read. tag: of a recipe. Raises DataError."""
+    """Detect how a file is read. tag: the recipe's setting. Raises DataError."""
     if form == "auto":
         first = next((line for _, line in lines_of(source) if not _passed_over(line)), "")
         form = "conllu" if _is_conllu(first) else "tsv"
@@ -74,40 +75,39 @@ def _passed_over(line: str) -> bool:
 
 
 def _is_conllu(line: str) -> bool:
-    """By a file's first line with something in it: as many columns, or at least the first word's number."""
+    """From a file's first non-blank line: ten columns, or at least a word index first."""
     cells = bare(line).split("\t")
     return len(cells) == len(FIELDS) or (len(cells) > 2 and _FIRST_ID.fullmatch(cells[0]) is not None)
 
 
 def suggest_tag(path: str) -> dict[str, Json]:
-    """The tag to learn: upos, or xpos where the file has no upos; of more than two columns, the last."""
+    """The tag to learn: upos, or xpos if the file has no upos; with more than two columns, the last."""
     file = tagged_file(path, "auto", "")
     if file.columns is not None:
         return {} if file.columns.width == 2 else {"data.tag": str(file.columns.tag)}
     for tag in ("upos", "xpos"):
         if any(any(sentence.tags) for sentence in islice(read_conllu(path, Skipped("skip"), tag), 100)):
             return {"data.tag": tag}
-    raise DataError(tr("neither upos nor xpos holds a tag"), where=name_of(path))
+    raise DataError(tr("neither upos nor xpos has tags"), where=name_of(path))
 
 
 class GivenLines:
-    """Lines as a file or standard input has them, looked into as far as it takes to know whether they are CoNLL-U,
-    columns, or plain texts.
+    """Lines of a file or of standard input, read ahead as far as needed to detect CoNLL-U, columns, or plain text.
 
-    learnt: how the run's own files were cut, None for one that learnt from CoNLL-U. tags: those that it knows.
+    learned: the layout of the run's training files, None for CoNLL-U. tags: the run's tags.
     """
 
-    def __init__(self, lines: Iterable[str], learnt: Columns | None, tag: str, tags: Container[str]) -> None:
+    def __init__(self, lines: Iterable[str], learned: Columns | None, tag: str, tags: Container[str]) -> None:
         lines = iter(lines)
         head = _until(lines, lambda line: not _passed_over(line))
         first = head[-1] if head else ""
         self.file: Tagged | None = None
         if _is_conllu(first):
-            self.file = Tagged(tag if learnt is None else "upos")
-        elif "\t" in first or (learnt is not None and learnt.cut == "blanks"):
+            self.file = Tagged(tag if learned is None else "upos")
+        elif "\t" in first or (learned is not None and learned.cut == "blanks"):
             before = len(head) - 1
             head += _until(lines, lambda line: not bare(line).strip(WHITE))
-            if (cut := _columns(head[before:], learnt, tags)) is not None:
+            if (cut := _columns(head[before:], learned, tags)) is not None:
                 self.file = Tagged(tag, cut)
         self._whole = chain(head, lines)
 
@@ -119,7 +119,7 @@ class GivenLines:
 
 
 def _until(lines: Iterator[str], last: Callable[[str], bool]) -> list[str]:
-    """Lines up to the first of that kind, not too many."""
+    """Lines up to the first such line, but not too many."""
     found: list[str] = []
     for line in lines:
         found.append(line)
@@ -128,16 +128,15 @@ def _until(lines: Iterator[str], last: Callable[[str], bool]) -> list[str]:
     return found
 
 
-def _columns(sentence: Sequence[str], learnt: Columns | None, tags: Container[str]) -> Columns | None:
-    """How the lines of a first sentence are cut, None where they are texts. Tabs mean columns where a word stands in
-    the first and the last; blanks, which texts have too, only to a run that learnt from such a file, and where the tags
-    are those it knows."""
+def _columns(sentence: Sequence[str], learned: Columns | None, tags: Container[str]) -> Columns | None:
+    """The column layout of a first sentence, None for plain text. Tabs mean columns if the first and last cells are
+    words; blanks, which plain text has too, only for a run trained on such a file, and only if it knows the tags."""
     found = columns_of(sentence, "-")
-    if learnt is not None and learnt.width == found.width:
-        found = Columns(found.cut, found.width, learnt.tag)
+    if learned is not None and learned.width == found.width:
+        found = Columns(found.cut, found.width, learned.tag)
     cells = [found.cells(text) for line in sentence if (text := bare(line)).strip(WHITE)]
     if found.cut == "tabs":
         words = all(" " not in row[0] and " " not in row[-1] for row in cells)
-        return found if words or learnt is not None else None
+        return found if words or learned is not None else None
     fits = all(len(row) == found.width and row[found.tag] in tags for row in cells)
-    return found if fits and learnt is not None and learnt.cut == "blanks" else None
+    return found if fits and learned is not None and learned.cut == "blanks" else None

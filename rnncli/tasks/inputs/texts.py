@@ -1,4 +1,4 @@
-"""Labelled texts: a table with a column of texts and one of labels, or a folder."""
+"""Labelled texts: a table with a text column and a label column, or a folder."""
 
 from __future__ import annotations
 
@@ -50,31 +50,29 @@ if TYPE_CHECKING:
 class Split(GroupedSplit):
     by: str | int | None = Field(
         None,
-        description="rows that agree here stay in one part: a column; for a folder of texts a pattern, "
-        "{speaker}_*.txt; for sound a field of its pattern",
+        description="rows that agree here stay in one split: a column; for a folder of texts a pattern, "
+        "{speaker}_*.txt; for audio a field of its pattern",
     )
 
 
 class TextData(GroupedData):
-    split: Split = Field(Split(), description="with path: the parts, as shares, drawn within each class")
-    text: str | int = Field("text", description="table: column that holds the text, by name, or by number from 0")
-    label: str | int = Field("label", description="table: column that holds the class")
+    split: Split = Field(Split(), description="with path: sizes of the splits, as shares, stratified by class")
+    text: str | int = Field("text", description="table: text column, by name or by index from 0")
+    label: str | int = Field("label", description="table: label column")
     header: bool = Field(True, description="table: the first row names the columns")
-    delimiter: Delimiter | None = Field(None, description="table: between columns; null: what fits the first lines")
-    classes: dict[str, str] | None = Field(
-        None, description="label in the file -> name shown, where the file has numbers: {0: bad, 1: good}"
-    )
-    tokens: Kind = Field("characters", description="what one step is")
+    delimiter: Delimiter | None = Field(None, description="table: column separator; null: detected")
+    classes: dict[str, str] | None = Field(None, description="display names of numeric labels: {0: bad, 1: good}")
+    tokens: Kind = Field("characters", description="token type")
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="a token seen less often is <unk>")
     max_vocab: Annotated[int, Field(ge=0)] = Field(0, description="most frequent tokens to keep; 0: all")
-    max_length: Annotated[int, Field(ge=0)] = Field(0, description="read so many tokens of a text; 0 is all")
+    max_length: Annotated[int, Field(ge=0)] = Field(0, description="truncate texts to this many tokens; 0: no limit")
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()
         if self.text == self.label:
             yield Clash(("label", "text"), tr("text and label are the same column"))
         if self.max_vocab == 1:
-            yield Clash(("max_vocab",), tr("a vocabulary of one token, <unk>, tells nothing"), tr("0 keeps all"))
+            yield Clash(("max_vocab",), tr("a vocabulary of only <unk> carries no information"), tr("0 keeps all"))
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
@@ -86,14 +84,14 @@ class TextData(GroupedData):
         return label if self.classes is None else self.classes[label]
 
     def no_class(self, label: str) -> str:
-        """Why a label of the files has no class, or ""."""
+        """Why a label has no class, or ""."""
         if self.classes is None or label in self.classes:
             return ""
         return tr("label {label} is not in data.classes: {known}", label=repr(label), known=", ".join(self.classes))
 
 
 class Row(NamedTuple):
-    """One labelled text: where it stands (`file:line`), its tokens, its label, the group that a split keeps whole."""
+    """One labelled text: location (`file:line`), tokens, label, and the group that a split keeps together."""
 
     where: str
     tokens: list[str]
@@ -102,7 +100,7 @@ class Row(NamedTuple):
 
 
 class TextRows(Sequence[Row]):
-    """Labelled texts as numbers of few different words, labels and groups; a row is made when asked for."""
+    """Labelled texts as indices of distinct words, labels and groups; a row is built on demand."""
 
     def __init__(self, places: Places, tokens: Ragged[str], labels: Few[str], groups: Few[str]) -> None:
         self.places, self.tokens, self.labels, self.groups = places, tokens, labels, groups
@@ -148,7 +146,7 @@ Part = LabelledPart[TextRows]
 
 @dataclass(frozen=True)
 class TextInput(LabelledInput[TextFitted, TextRows]):
-    """front_kind, embedding_size: how a token becomes x_t."""
+    """front_kind, embedding_size: how tokens are encoded as x_t."""
 
     data: TextData
     front_kind: Literal["one-hot", "embedding"]
@@ -166,7 +164,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
             read, given, lambda whole: split_rows(data.split, seed, whole.groups, whole.labels), skipped.what
         )
         notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
-        todo = tr("is data.label the column of classes?")
+        todo = tr("is data.label the label column?")
         labels = label_vocab(rows["train"].labels, name_of(files_of(given)[0]), todo)
         tokens = Vocab.from_counts(
             rows["train"].tokens.counts(), specials=(UNK,), min_count=data.min_count, max_size=data.max_vocab or None
@@ -196,8 +194,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         return TextRows.of(row for file in files for row in self._rows_of(file, skipped, notes))
 
     def _rows_of(self, source: str, skipped: Skipped, notes: list[str]) -> Iterator[Row]:
-        """The labelled texts of one source, a folder or a table; those of it that cannot be used are told to
-        `skipped`."""
+        """The labelled texts of one source, a folder or a table; unusable ones are reported to `skipped`."""
         data, cut = self.data, 0
         for where, text, label, group in texts_in(data, source, skipped):
             tokens = tokenize(text, data.tokens)
@@ -207,10 +204,12 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
             yield Row(where, tokens, data.class_of(label), group)
         if cut:
             texts, length = trn("{n} text", "{n} texts", n=cut), trn("{n} token", "{n} tokens", n=data.max_length)
-            notes.append(tr("{texts} of {file} cut after {tokens}", texts=texts, file=name_of(source), tokens=length))
+            notes.append(
+                tr("{texts} of {file} truncated to {tokens}", texts=texts, file=name_of(source), tokens=length)
+            )
 
     def _part(self, name: str, rows: TextRows, fitted: TextFitted, notes: list[str]) -> Part:
-        """The rows of a part as numbers. A class that training does not have is a bad record."""
+        """The rows of a split as ids. A class missing from training is a bad record."""
         skipped = Skipped(self.data.on_bad, tr("rows"))
         usable, targets = known_rows(rows.labels, fitted.labels, rows.places.__getitem__, name, skipped)
         if skipped.count:
@@ -220,21 +219,21 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         unknown = sum(n for token, n in rows.tokens.counts().items() if token not in tokens or token == UNK)
         if unknown:
             notes.append(
-                tr("tokens of {part} that are not in the vocabulary, read as <unk>: {n}", part=name, n=f"{unknown:,}")
+                tr("tokens of {part} that are not in the vocabulary and become <unk>: {n}", part=name, n=f"{unknown:,}")
             )
         ids = rows.tokens.as_values(tokens.encode(rows.tokens.types))
         return LabelledPart(rows, ids, array("i", ids.lengths.tobytes()), targets)
 
     def given(self, fitted: TextFitted, text: str) -> Iterator[Given]:
-        shown = " ".join(text.split())  # a tab in a text would be read as a column
+        shown = " ".join(text.split())  # a tab in a text would start a new column
         steps = tokenize(text.strip(), self.data.tokens)[: self.data.max_length or None]
         if steps:
             yield Given(text, shown, fitted.tokens.encode(steps), not_known(fitted.tokens, steps))
         else:
-            yield Given(text, shown, None, [tr("there is no token in this text")])
+            yield Given(text, shown, None, [tr("this text contains no tokens")])
 
     def texts_of(self, fitted: TextFitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
-        """Of a table, its texts; one without a header is known by a label of the run in its first row."""
+        """The texts of a table; one without a header is recognized by a known label in its first row."""
         data = self.data
         if data.header:
             texts, table = texts_with_header(lines, data.text)
@@ -248,7 +247,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
             texts, table = texts_without_header(lines, int(data.text), labelled)
         else:
             return lines, ""
-        return texts, tr("read as a table: the texts of its column {name}", name=repr(data.text)) if table else ""
+        return texts, tr("read as a table: texts from column {name}", name=repr(data.text)) if table else ""
 
     def script(self, fitted: TextFitted) -> Script:
         """A table's texts are found as `texts_of` finds them."""
@@ -275,9 +274,9 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         learned = splits.train
         every = thinned(sum(learned.lengths))
         bag = NgramClassifier(learned.rows.tokens[::every], learned.targets[::every], len(splits.fitted.labels))
-        about = tr("logistic regression on runs of 1 to {n} {kind}", n=LONGEST, kind=tr(unit(self.data.tokens)))
+        about = tr("logistic regression on n-grams of 1 to {n} {kind}", n=LONGEST, kind=tr(unit(self.data.tokens)))
         if every > 1:
-            about = tr("{about}, fitted to one training text in {n}", about=about, n=every)
+            about = tr("{about}, fitted on one in {n} training texts", about=about, n=every)
         return tr("n-grams"), bag.log_probs(tested.rows.tokens), about
 
     def example(self, model: nn.Module, fitted: TextFitted, part: Part) -> list[Record]:
@@ -288,8 +287,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         return [answers_so_far(probs, shown, read, "code" if kind == "characters" else "text", fitted, part.targets[0])]
 
     def suggest_settings(self, path: str) -> dict[str, Json]:
-        """data.header, data.text and data.label of a table; a folder needs nothing. Raises DataError: not to be
-        read."""
+        """data.header, data.text and data.label of a table; nothing for a folder. Raises DataError if unreadable."""
         if is_folder(path):
             return {}
         texts, labels = ([key] if isinstance(key, str) else [] for key in (self.data.text, self.data.label))
@@ -303,18 +301,18 @@ def is_folder(source: str) -> bool:
 
 
 def texts_in(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[str, str, str, str]]:
-    """(where, text, label, group) of each row that can be used."""
+    """(where, text, label, group) of each usable row."""
     by = data.split.by
-    fit = Skipped(data.on_bad, skipped.what)  # what is wrong with a row that could be read
+    fit = Skipped(data.on_bad, skipped.what)  # problems of rows that could be read
     rows: Iterable[tuple[str, str, str, str]]
     if is_folder(source):
         rows = _grouped(read_class_folder(source, skipped), by, source, fit)
     else:
         if isinstance(by, str) and "{" in by:
             raise DataError(
-                tr("a pattern, {by}, is for a folder of files; this is a table", by=repr(by)),
+                tr("the pattern {by} applies to a folder of files, but this is a table", by=repr(by)),
                 where=name_of(source),
-                todo=tr("split.by: the name of a column"),
+                todo=tr("set split.by to a column name"),
             )
         keys: list[Key] = [data.text, data.label] if by is None else [data.text, data.label, by]
         cells = read_cells(source, keys, skipped, header=data.header, delimiter=data.delimiter)
@@ -323,7 +321,7 @@ def texts_in(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[st
         if why := data.no_class(label):
             fit.bad(where, why)
         elif not tokenize(text[:100], data.tokens) and not tokenize(text, data.tokens):
-            fit.bad(where, tr("there is no token in this text"))
+            fit.bad(where, tr("this text contains no tokens"))
         else:
             fit.good()
             yield where, text, label, group
@@ -335,20 +333,20 @@ def texts_in(data: TextData, source: str, skipped: Skipped) -> Iterator[tuple[st
 def _grouped(
     samples: Iterable[Sample], by: str | int | None, folder: str, fit: Skipped
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Samples of a folder with their groups: the fields of `by`, a pattern of file names, side by side."""
+    """Examples of a folder with their groups: the fields of `by`, a pattern of file names, joined."""
     pattern = NamePattern(str(by)) if by is not None else None
     if pattern is not None and not pattern.fields:
         raise DataError(
-            tr("split.by {by} names no field", by=repr(by)),
+            tr("split.by {by} has no field", by=repr(by)),
             where=name_of(folder),
-            todo=tr("for a folder, a pattern of file names such as {example}", example="{speaker}_*.txt"),
+            todo=tr("for a folder use a pattern of file names such as {example}", example="{speaker}_*.txt"),
         )
     for sample in samples:
         group: dict[str, str] | None = {}
         if pattern is not None:
             group = pattern.match(Path(sample.where).name)
         if group is None:
-            fit.bad(sample.where, tr("the name does not fit {pattern}", pattern=by))
+            fit.bad(sample.where, tr("the name does not match {pattern}", pattern=by))
             continue
         yield sample.where, sample.text, sample.label, "\t".join(group.values())
 
@@ -359,7 +357,7 @@ def _fingerprint(files: Sequence[str]) -> str:
 
 
 def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
-    """A sentence for each held-out part that holds texts of the training part: there, memory looks like skill."""
+    """A sentence for each held-out split that contains training texts: there, memorization looks like skill."""
 
     seen = _prints(parts["train"])
     seen.sort()
@@ -367,7 +365,7 @@ def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
         again = int(_among(_prints(rows), seen).sum()) if name != "train" else 0
         if again:
             yield tr(
-                "texts of {part} that also stand in train: {n} of {total}",
+                "texts of {part} that also occur in train: {n} of {total}",
                 part=name,
                 n=f"{again:,}",
                 total=f"{len(rows):,}",
@@ -383,7 +381,7 @@ def _prints(rows: TextRows) -> npt.NDArray[np.uint64]:
 
 
 def _among(prints: npt.NDArray[np.uint64], seen: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Which of them are among `seen`, which is sorted: np.isin would sort both once more."""
+    """Which of them are in the sorted array `seen`: np.isin would sort both again."""
     import numpy as np
 
     found: npt.NDArray[np.bool_] = seen[np.searchsorted(seen, prints).clip(max=len(seen) - 1)] == prints

@@ -1,4 +1,4 @@
-"""Steps that are tokens: how they enter a model, and what is said of those that the vocabulary lacks."""
+"""Token inputs: encoding as x_t, and notes on out-of-vocabulary tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def token_front(
     kind: Literal["one-hot", "embedding"], num_tokens: int, embedding_size: int, *, embedding_dropout: float = 0.0
 ) -> tuple[nn.Module, int]:
-    """The stage that makes x_t of a token's number, and the length of x_t."""
+    """The module that maps token ids to x_t, and the size of x_t."""
     from rnncli.nn.frontends import OneHot, TokenEmbedding
 
     if kind == "one-hot":
@@ -26,8 +26,8 @@ def token_front(
 
 
 def start_from_vectors(embedding: nn.Embedding, source: str, vocab: Vocab, counts: Mapping[str, int]) -> list[str]:
-    """Puts the vectors of a file into an embedding of the vocabulary, in place; tokens without one keep their random
-    vector, as wide spread as those. counts: how often training has each token. Returns notes. Raises DataError."""
+    """Load a file's vectors into an embedding, in place; tokens without one keep a random vector of matching scale.
+    counts: token counts in training. Returns notes. Raises DataError."""
     import torch
 
     from rnncli.data.vectors import MISSING, coverage, read_vectors
@@ -42,14 +42,14 @@ def start_from_vectors(embedding: nn.Embedding, source: str, vocab: Vocab, count
 
 
 def idle_embedding(kind: str, *others: str) -> Iterator[tuple[str, str]]:
-    """For Section.idle of a model of tokens. kind: its `input`. others: keys that need an embedding, too."""
+    """For Section.idle of a token model. kind: its `input`. others: further keys that need an embedding."""
     if kind == "one-hot":
         for key in ("embedding_size", *others):
             yield key, "input: one-hot"
 
 
 def not_known(vocab: Vocab, tokens: Iterable[str]) -> list[str]:
-    """A note on the tokens that the vocabulary lacks, none where it has all."""
+    """A note on out-of-vocabulary tokens, if there are any."""
     unknown = vocab.unknown(tokens)
     return [tr("not in the vocabulary: {tokens}", tokens=" ".join(map(repr, unknown)))] if unknown else []
 

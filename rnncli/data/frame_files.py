@@ -1,4 +1,4 @@
-"""One sequence of images from its own file or folder: an array of NumPy, or a folder of frames."""
+"""One image sequence from its own file or folder: a NumPy array, or a folder of frames."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from rnncli.locale import tr
 
 ARRAYS = (".npy", ".npz")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-MAX_PICTURE = 64 << 20  # bytes of one picture's file
+MAX_PICTURE = 64 << 20  # bytes of one image file
 
 
 def read_sequence(path: Path) -> npt.NDArray[np.generic]:
-    """One film, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. DataError otherwise."""
+    """One image sequence, (T, height, width, C): an .npy, an .npz of one array, or a folder of frames. Raises DataError
+    otherwise."""
     if path.suffix.lower() in ARRAYS and not os.path.isdir(path):
         arrays = read_arrays(path)
         if len(arrays) != 1:
-            raise DataError(tr("holds {n} arrays; a film is one array", n=len(arrays)), where=shown(path))
+            raise DataError(tr("contains {n} arrays; an image sequence is one array", n=len(arrays)), where=shown(path))
         return _as_sequence(next(iter(arrays.values())), shown(path))
     if not os.path.isdir(path):
         with open_binary(path):
             pass
-        raise DataError(tr("is no film: a folder of frames, .npy or .npz is wanted"), where=shown(path))
+        raise DataError(tr("not an image sequence: expected a folder of frames, a .npy or a .npz"), where=shown(path))
     frames: list[npt.NDArray[np.generic]] = []
     for entry in entries(path):
         if entry.suffix.lower() == ".npy":
@@ -44,57 +45,58 @@ def read_sequence(path: Path) -> npt.NDArray[np.generic]:
             frame = frame[..., None]
         if frame.ndim != 3 or (frames and frame.shape != frames[0].shape):
             raise DataError(
-                tr("a frame of shape {shape}; all frames of a film are alike", shape=frame.shape), where=shown(entry)
+                tr("a frame of shape {shape}; all frames of a sequence must have the same shape", shape=frame.shape),
+                where=shown(entry),
             )
         frames.append(frame)
     if not frames:
-        raise DataError(tr("holds no frames ({known})", known=".npy " + " ".join(PICTURES)), where=shown(path))
+        raise DataError(tr("contains no frames ({known})", known=".npy " + " ".join(PICTURES)), where=shown(path))
     return _as_sequence(np.stack(frames), shown(path))
 
 
 def _as_sequence(array: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.generic]:
     if array.dtype.kind not in "uifb":
-        raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=where)
+        raise DataError(tr("contains {kind}, not numbers", kind=array.dtype), where=where)
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
         raise DataError(
-            tr("has shape {shape}; a film is (T, height, width) or (T, height, width, C)", shape=array.shape),
+            tr("has shape {shape}; expected (T, height, width) or (T, height, width, C)", shape=array.shape),
             where=where,
         )
     return array
 
 
 def _picture(path: Path) -> npt.NDArray[np.generic]:
-    """(height, width) of a grey picture, (height, width, 3) of a coloured one; transparency is dropped."""
+    """(height, width) for a greyscale image, (height, width, 3) for a colour image; transparency is dropped."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise Missing(
-            tr("pictures are read through the extra: images"),
+            tr("reading images needs the extra: images"),
             where=shown(path),
             todo=tr("pip install 'rnncli[images]', or save the frames as .npy"),
         ) from error
     with open_binary(path) as file:
         content = file.read(MAX_PICTURE + 1)
     if len(content) > MAX_PICTURE:
-        raise DataError(tr("is larger than any picture: more than {n} bytes", n=f"{MAX_PICTURE:,}"), where=shown(path))
+        raise DataError(tr("too large for an image: more than {n} bytes", n=f"{MAX_PICTURE:,}"), where=shown(path))
     data = io.BytesIO(content)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that the picture is read in spite of
+            warnings.simplefilter("ignore")  # about damage that does not prevent reading
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(data)
             grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
             return np.asarray(picture.convert("L" if grey else "RGB"))
     except UnidentifiedImageError as error:
-        raise DataError(tr("is no picture of a known format"), where=shown(path)) from error
-    except Exception as error:  # Pillow's readers raise whatever they stumble over
-        raise DataError(tr("is no picture that can be read: {why}", why=str(error)[:200]), where=shown(path)) from error
+        raise DataError(tr("not an image of a known format"), where=shown(path)) from error
+    except Exception as error:  # Pillow's readers raise all kinds of exceptions
+        raise DataError(tr("not a readable image: {why}", why=str(error)[:200]), where=shown(path)) from error
 
 
 def entries(folder: Path) -> list[Path]:
-    """What may be a film or a frame, in natural order: frame2 before frame10. Hidden files are passed over."""
+    """Candidates for sequences or frames, in natural order: frame2 before frame10. Hidden files are skipped."""
     try:
         found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:

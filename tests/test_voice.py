@@ -1,0 +1,44 @@
+"""Plain English: phrases translated word for word from another language stay out of messages, help and docstrings."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import rnncli
+from tests.narrowed import of_kind
+
+PACKAGE = Path(rnncli.__file__).parent
+# A room is added once it has been read through; the phrases are those that were found most often.
+ROOMS = ("baselines", "data", "recipe", "tasks", "training")
+PHRASES = re.compile(
+    r"\b(beside|commonest|likeliest|learnt|anew|somebody|anybody|nobody|mend(s|ed)?|go(es|ing)? on|stands? twice"
+    r"|leaves? (it|one) away|(?<!there )(?<!There )(is|are) no (?!longer|more)|(holds?|has|have) no (?=file|film|sound)"
+    r"|a person's)\b"
+)
+
+
+def texts(file: Path) -> list[tuple[int, str]]:
+    """(line, text) of every string with a space in it."""
+    tree = ast.parse(file.read_text("utf-8"))
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [(node.lineno, of_kind(str, node.value)) for node in strings if " " in str(node.value)]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_plain_english(room: str) -> None:
+    found = [
+        f"{file.relative_to(PACKAGE)}:{line}: {phrase[0]}"
+        for file in sorted((PACKAGE / room).rglob("*.py"))
+        for line, text in texts(file)
+        for phrase in PHRASES.finditer(text)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("worn", ["has numbers that are no ones", "the run goes on", "stands twice", "beside it"])
+def test_a_worn_phrase_is_found(worn: str) -> None:
+    assert PHRASES.search(worn)
