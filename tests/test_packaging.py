@@ -46,7 +46,7 @@ def test_the_wheel_holds_every_recipe_and_no_tests(wheel: Path) -> None:
         for name in NAMES:
             assert archive.read(f"rnncli/recipes/{name}.yaml") == (ROOT / "recipes" / f"{name}.yaml").read_bytes()
         (entry_points,) = [name for name in held if name.endswith("entry_points.txt")]
-        assert "rnncli = rnncli.cli:main" in archive.read(entry_points).decode()
+        assert "rnncli = rnncli.__main__:main" in archive.read(entry_points).decode()
     files = [path for path in (ROOT / "rnncli").rglob("*") if path.suffix in (".py", ".css", ".js", ".html")]
     source = {str(path.relative_to(ROOT)) for path in files}
     assert {f"rnncli/render/html/{name}" for name in ("viewer.js", "page.css", "page.html", "table.html")} <= source
