@@ -33,6 +33,7 @@ def zipped(file: str, name: str, filler: bytes) -> None:
             made.write("small.weights.h5", "model.weights.h5")
         else:
             made.writestr("config.json", "{}")
+        made.writestr("metadata.json", "{}")
 
 
 def linked() -> None:
