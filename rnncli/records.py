@@ -157,7 +157,8 @@ class BoxLine:
     """A value of an opened cell. text: how it follows, `W_ii·x_2` or `f·c_1`. values: its number; several of a vector.
 
     sources: the boxes that it reads. products: of a sum of products its factors, weight first. role: a term of the sum
-    below it, that sum, a step on the way, or the result of the box.
+    below it, that sum, a step on the way, or the result of the box. numbers: the text with numbers in place of names,
+    `tanh(0.4622)`, where it is a formula of single numbers other than a sum or product.
     """
 
     text: str
@@ -165,6 +166,7 @@ class BoxLine:
     sources: Sequence[str] = ()
     products: Sequence[tuple[float, float]] = ()
     role: Literal["term", "sum", "step", "result"] = "step"
+    numbers: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,35 @@ class Unrolled:
     moving: bool = False
     title: str = ""
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a walk through a recorded network is: numbers of a core, layer, direction, time step and unit."""
+
+    core: int = 0
+    layer: int = 0
+    direction: int = 0
+    step: int = 0
+    unit: int = 0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One place of a walk through a recorded network.
+
+    at: where it is; sizes: how many there are of each. title: of the network. core: its name and cell. picture: its
+    steps around, the cell at `at` opened. h: of every unit. changes: a table of the unit's states and gates, with what
+    they were a step before.
+    """
+
+    at: Position
+    sizes: Position
+    title: str
+    core: str
+    picture: Unrolled
+    h: Sequence[float]
+    changes: Table
 
 
 @dataclass(frozen=True)

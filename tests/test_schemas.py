@@ -61,6 +61,7 @@ inspect last shapes --json
 inspect last states --units 0-1 --json
 inspect last steps --steps 0:3 --json
 inspect last draw --json
+inspect last step-through --steps 0:2 --json
 inspect last what-if --change "h[0]@1:=0" --json
 inspect last memory --with hello-001 --json
 inspect parity automaton --json

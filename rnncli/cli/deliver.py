@@ -31,9 +31,12 @@ Save = Annotated[
     ),
 ]
 
-Step = Annotated[int | None, typer.Option("--step", min=0, help="draw: time step to open.", rich_help_panel=SHOWN)]
+Step = Annotated[
+    int | None, typer.Option("--step", min=0, help="draw, step-through: time step to open.", rich_help_panel=SHOWN)
+]
 Unit = Annotated[
-    int | None, typer.Option("--unit", min=0, help="draw: unit to follow; default: 0.", rich_help_panel=SHOWN)
+    int | None,
+    typer.Option("--unit", min=0, help="draw, step-through: unit to follow; default: 0.", rich_help_panel=SHOWN),
 ]
 Animate = Annotated[
     bool,

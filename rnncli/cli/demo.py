@@ -12,6 +12,7 @@ import typer
 from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
+from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 
@@ -150,15 +151,22 @@ def demo(
     step: Step = None,
     unit: Unit = None,
     layer: Annotated[
-        int | None, typer.Option("--layer", min=0, help="draw: layer to open; 0 is the lowest.", rich_help_panel=SHOWN)
+        int | None,
+        typer.Option("--layer", min=0, help="draw, step-through: layer; 0 is the lowest.", rich_help_panel=SHOWN),
     ] = None,
     direction: Annotated[
         str | None,
-        typer.Option("--direction", metavar="fwd|bwd", help="draw: direction to open.", rich_help_panel=SHOWN),
+        typer.Option("--direction", metavar="fwd|bwd", help="draw, step-through: direction.", rich_help_panel=SHOWN),
     ] = None,
     animate: Animate = False,
-    pause: Annotated[
-        bool, typer.Option("--pause", help="Pause after each time step until Enter is pressed.", rich_help_panel=SHOWN)
+    step_through: Annotated[
+        bool,
+        typer.Option(
+            "--step-through",
+            "--pause",
+            help="Walk through time steps, units and gates with the arrow keys; any other page: a part at every Enter.",
+            rich_help_panel=SHOWN,
+        ),
     ] = False,
     proofs: Annotated[
         bool,
@@ -196,17 +204,21 @@ def demo(
             "--classic": classic,
         }
     )
+    walking = step_through and not (sums or proofs or code or classic or "," in (cell or ""))
     opened = {"--step": step, "--unit": unit, "--layer": layer, "--direction": direction, "--animate": animate}
     for name, given in opened.items():
-        if not draw and given is not None and given is not False:
-            raise UsageError(tr("{flag} goes with --draw", flag=name))
+        if given is None or given is False or draw:
+            continue
+        if name == "--animate" or not walking:
+            raise UsageError(tr("{flag} goes with --draw or --step-through", flag=name))
     if direction not in (None, "fwd", "bwd"):
         raise UsageError(tr("a direction is fwd or bwd"), where="--direction")
     check_animate(animate, save)
-    _unread("--draw", draw, {"--units": units, "--pause": pause})
+    _unread("--draw", draw, {"--units": units, "--step-through": step_through})
+    _unread("--step-through", walking, {"--units": units})
     _one_of({"--blanks": blanks, "--check": check})
-    _one_of({"--json": json, "--pause": pause})
-    drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full, "--pause": pause}
+    drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full}
+    drawn |= {"--step-through": step_through}
     _unread("--code", code, drawn)
     _unread("--classic", classic, drawn)
     _unread("--explain", explain, {"--steps": steps})
@@ -290,6 +302,7 @@ def demo(
         unit=unit,
         layer=layer,
         direction=direction,
+        walking=walking,
     )
     data = save is not None and save.suffix.lower() in render.DATA
 
@@ -299,20 +312,13 @@ def demo(
             return side_page([one.settings() for one in each], shown)
         return demo_page(settings, shown, file, whole=json or data)
 
-    paused = pause and sys.stdin.isatty() and sys.stdout.isatty()
-    deliver(make, json=json, save=save, full=full, draw=(lambda page: _in_stages(page, full)) if paused else None)
+    paced = step_through and at_a_terminal() and not json
+    if paced and walking and save is None and not full and has_screen():
+        from rnncli.demos.page import demo_walk
 
-
-def _in_stages(page: Page, full: bool) -> None:
-    """A step at every Enter; the end of the input shows the rest at once."""
-    from rnncli import render
-    from rnncli.demos.stage import stages
-
-    waiting = True
-    for k, part in enumerate(stages(page)):
-        if k and waiting:
-            waiting = bool(sys.stdin.readline())
-        render.show(part, ascii=globals_.ascii, full=full)
+        walk_through(lambda: demo_walk(settings, shown, file))
+        return
+    deliver(make, json=json, save=save, full=full, draw=(lambda page: in_stages(page, full)) if paced else None)
 
 
 def _one_of(options: dict[str, object]) -> None:

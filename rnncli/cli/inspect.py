@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
+from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 
 _WHAT = "Target and input"
 
@@ -139,7 +140,7 @@ def inspect(
 ) -> None:
     """Look inside a recurrent network: any tensor, any step, of a recipe, a run or a weight file."""
     from rnncli.cli.target import target_named
-    from rnncli.targets.inspect import InspectRequest
+    from rnncli.targets.inspect import InspectRequest, walk
     from rnncli.targets.inspect import inspect as inspected
     from rnncli.views._options import parse_options
 
@@ -164,4 +165,9 @@ def inspect(
     import torch
 
     torch.set_num_threads(1)
-    deliver(lambda: inspected(first, request, second), json=json, save=save, full=full)
+    paced = view == "step-through" and at_a_terminal() and not json
+    if paced and second is None and save is None and not full and has_screen():
+        walk_through(lambda: walk(first, request))
+        return
+    draw = (lambda page: in_stages(page, full)) if paced and second is None else None
+    deliver(lambda: inspected(first, request, second), json=json, save=save, full=full, draw=draw)

@@ -18,6 +18,7 @@ from rnncli.replay import Trace, trace
 
 if TYPE_CHECKING:
     from rnncli.demos.given import File
+    from rnncli.replay.walk import Walk
 
 SEEDS = 100  # among which that of another sheet is looked for
 ROWS = 20_000  # of those sheets, all together: some seconds
@@ -49,6 +50,12 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
     )
 
 
+def demo_walk(settings: Settings, shown: Shown, file: File | None = None) -> tuple[Walk, records.Position]:
+    """The same loop to walk through, and where the walk begins. Raises what demo_page raises."""
+    net = build(settings, file)
+    return drawn.walk(net, _traced(net)), drawn.chosen(net, shown, 0)[0]
+
+
 def _traced(net: Network) -> Trace:
     return trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0])
 
@@ -57,8 +64,8 @@ def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[re
     """The tables and the checks: of every step, or the sums of some, or a picture, or the proofs."""
     if shown.explain is not None or shown.explain_backward is not None:
         return _explained(net, made, shown) if shown.check is None else _checked(net, made, shown, file)
-    if shown.draw:
-        return drawn.drawing(net, made, shown)
+    if shown.draw or shown.walking:
+        return (drawn.drawing if shown.draw else drawn.walked)(net, made, shown)
     if shown.proofs:
         shares, memory = proofs.gradient_shares(net), proofs.no_memory(net)
         checks = records.Checks(proofs.all_checks(net, made, shares, memory))

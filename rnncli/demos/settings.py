@@ -164,7 +164,7 @@ class Shown:
 
     blanks: the results left empty. check: a filled sheet to mark, right within tolerance. steps, units: as typed, such
     as 0:20 and 0-7. draw: the network as a picture, the cell of that layer, direction and step opened at one unit;
-    moving: a file of it shows one step after the other.
+    moving: a file of it shows one step after the other. walking: every step drawn, one after the other.
     """
 
     explain: str | None = None
@@ -182,6 +182,7 @@ class Shown:
     unit: int | None = None
     layer: int | None = None
     direction: str | None = None
+    walking: bool = False
 
 
 def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rnncli.records import Box, BoxLine
+from rnncli.locale import tr
+from rnncli.records import Box, BoxLine, Column, Entry, OpenedCell, Table
 from rnncli.render.lines import cells, clip
 from rnncli.render.numbers import number
 
@@ -38,7 +39,7 @@ def rows(box: Box, fit: Callable[[str], str], products: int) -> list[Row]:
             found.append(Row(text, "", 0, line.role, k))
             found.append(Row("", value, 0, line.role, None))
         else:
-            found.append(Row(text, value, _sign(line), line.role, k))
+            found.append(Row(text, value, sign(line), line.role, k))
         if products and line.role != "result":
             texts = [fit(text) for text in factors(line)]
             for first in range(0, len(texts), products):
@@ -46,15 +47,76 @@ def rows(box: Box, fit: Callable[[str], str], products: int) -> list[Row]:
     return found
 
 
+@dataclass(frozen=True)
+class Equation:
+    """A line of a box with numbers put in: `σ(a_i)`, `σ(-0.1635)`, `0.4592`. numbers: parts that a line may break
+    between; none where there is nothing to put in."""
+
+    text: str
+    numbers: tuple[str, ...]
+    value: str
+    line: BoxLine
+
+
+def equations(box: Box) -> list[Equation]:
+    """Every line of a box with the numbers that it follows from."""
+    found: list[Equation] = []
+    terms: list[BoxLine] = []
+    for line in box.lines:
+        numbers: tuple[str, ...] = (line.numbers,) if line.numbers else ()
+        if line.products:
+            texts, left = _largest(line)
+            numbers = (*_added(texts), *([f"+ {tr('... {n} more ...', n=left)}"] if left else []))
+        elif terms and line.role != "term" and all(len(term.values) == 1 for term in terms):
+            numbers = _added([number(term.values[0]) for term in terms])
+        terms = [*terms, line] if line.role == "term" else []
+        text = line.text or box.title
+        found.append(Equation(text, () if numbers == (text,) else numbers, vector(line.values), line))
+    return found
+
+
+def _added(texts: Sequence[str]) -> tuple[str, ...]:
+    """`a`, `+ b`, `- c`."""
+    signed = (f"- {text[1:]}" if text.startswith("-") else f"+ {text}" for text in texts[1:])
+    return (*texts[:1], *signed)
+
+
+def equations_table(cell: OpenedCell, name: str, title: str) -> Table:
+    """The equations of every box that computes something."""
+    columns = [
+        Column("part", tr("part"), "text", once=True),
+        Column("term", tr("term"), "text"),
+        Column("written", tr("written out"), "text"),
+        Column("value", tr("value")),
+    ]
+    rows: list[list[Entry]] = [
+        [f"{box.title}: {box.about}" if box.about else box.title, one.text, *_written(one)]
+        for box in cell.boxes
+        if box.kind != "input"
+        for one in equations(box)
+    ]
+    return Table(name, columns, rows, title=title)
+
+
+def _written(one: Equation) -> tuple[str, float | None]:
+    """A number has a column of its own; several stand where others are written out."""
+    return (" ".join(one.numbers), one.line.values[0]) if len(one.line.values) == 1 else (one.value, None)
+
+
 def factors(line: BoxLine) -> list[str]:
     """`-0.0053·1.0297`, the first of them where there are many; of a single product of two names its numbers."""
+    texts, left = _largest(line)
+    return [*texts, f"... {left}"] if left else texts
+
+
+def _largest(line: BoxLine) -> tuple[list[str], int]:
+    """Each product, or the largest ones where there are many, and how many are left out."""
     pairs = list(line.products)
-    left = len(pairs) - PRODUCTS if len(pairs) > PRODUCTS else 0
+    left = len(pairs) - PRODUCTS + 1 if len(pairs) > PRODUCTS else 0
     if left:
         largest = sorted(range(len(pairs)), key=lambda k: (-abs(pairs[k][0] * pairs[k][1]), k))[: PRODUCTS - 1]
         pairs = [pairs[k] for k in sorted(largest)]
-    texts = [f"{number(a)}·{_factor(b)}" for a, b in pairs]
-    return [*texts, f"... {left + 1}"] if left else texts
+    return [f"{number(a)}·{_factor(b)}" for a, b in pairs], left
 
 
 def _factor(value: float) -> str:
@@ -68,7 +130,7 @@ def vector(values: Sequence[float]) -> str:
     return " ".join(map(number, values))
 
 
-def _sign(line: BoxLine) -> Literal[-1, 0, 1]:
+def sign(line: BoxLine) -> Literal[-1, 0, 1]:
     if len(line.values) != 1 or line.values[0] == 0 or math.isnan(line.values[0]):
         return 0
     return 1 if line.values[0] > 0 else -1

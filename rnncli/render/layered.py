@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 Point = tuple[int, int]  # along, across
 
@@ -25,7 +26,7 @@ class Block:
     along: int
     across: int
     exit: int
-    entries: Sequence[tuple[str, int | None]] = ()
+    entries: tuple[tuple[str, int | None], ...] = ()
     late: bool = False  # as near to its readers as can be, where there is room for it anywhere
 
 
@@ -95,6 +96,11 @@ class _Net:
 
 def plan(blocks: Sequence[Block], gaps: Gaps) -> Plan:
     """Where everything is. blocks: givers before their readers."""
+    return _planned(tuple(blocks), gaps)
+
+
+@lru_cache(maxsize=64)  # from one time step to the next, boxes often keep their sizes
+def _planned(blocks: tuple[Block, ...], gaps: Gaps) -> Plan:
     return _Planner(blocks, gaps).plan()
 
 
@@ -190,19 +196,15 @@ class _Planner:
         return self._finished()
 
     def _swap(self, best: tuple[int, int]) -> None:
-        """Neighbours change places while that makes fewer crossings or shorter wires."""
-        for _ in range(1):
-            better = False
-            for layer in self.items:
-                for k in range(len(layer) - 1):
+        """Neighbours change places where that makes fewer crossings or shorter wires."""
+        for layer in self.items:
+            for k in range(len(layer) - 1):
+                layer[k], layer[k + 1] = layer[k + 1], layer[k]
+                cost = self._packed()
+                if cost < best:
+                    best = cost
+                else:
                     layer[k], layer[k + 1] = layer[k + 1], layer[k]
-                    cost = self._packed()
-                    if cost < best:
-                        best, better = cost, True
-                    else:
-                        layer[k], layer[k + 1] = layer[k + 1], layer[k]
-            if not better:
-                break
 
     def _sort(self, k: int, by: int) -> None:
         """Layer k by the mean place of what it is wired to in layer `by`."""
@@ -335,9 +337,7 @@ class _Planner:
                 below = along + depth + width
                 for at, reader, entry in net.ends:
                     corners = [(leaves, net.start), (track, net.start), (track, at), (below, at)]
-                    if at == net.start:
-                        corners = [corners[0], corners[3]]
-                    paths.setdefault(net.source, []).append(corners)
+                    paths.setdefault(net.source, []).append(corners[::3] if at == net.start else corners)
                     if reader.block:
                         ends.setdefault(net.source, []).append((reader.name, entry, (below, at)))
             along += depth + width

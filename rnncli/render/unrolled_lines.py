@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from rnncli.locale import tr
-from rnncli.records import Box, GridRow, OpenedCell, Unrolled
+from rnncli.records import Box, BoxLine, GridRow, OpenedCell, Unrolled
 from rnncli.render import boxes
 from rnncli.render.layered import Block, Gaps, Plan, plan
 from rnncli.render.lines import Line, View, cells, clip, pad, strip, wrap
 from rnncli.render.numbers import number
 
+FIGURES = 7  # cells of -0.1234: boxes of single numbers keep their width from step to step
 SIGNS = {1: "positive", -1: "negative", 0: ""}
 # Which of the four sides a line of a character leaves by: 1 up, 2 right, 4 down, 8 left.
 _LINES = {
@@ -171,13 +172,30 @@ def _cells(
 
 def opened_lines(cell: OpenedCell, title: str, view: View) -> list[Line]:
     """Boxes from top to bottom, each with its sums, and the wires between them. What goes in is above."""
+    return [[(text, "title")] for text in wrap(view.fit(title), view.width)] + drawing(cell, view).lines
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An opened cell as lines, and the rows of each box, as range(top, below)."""
+
+    lines: list[Line]
+    rows: dict[str, range]
+
+    @property
+    def width(self) -> int:
+        return max((sum(cells(text) for text, _ in line) for line in self.lines), default=0)
+
+
+def drawing(cell: OpenedCell, view: View, brief: bool = False, chosen: str = "") -> Drawing:
+    """brief: boxes have their result alone. chosen: the box whose frame is heavy."""
     products = int(view.full or sum(box.kind != "input" for box in cell.boxes) <= 2)
-    drawn = [_Drawn(box, view, products) for box in cell.boxes]
+    drawn = [_Drawn(_brief(box) if brief else box, view, products, FIGURES * brief) for box in cell.boxes]
     made = plan([one.block for one in drawn], Gaps(1, 1, 1, 1, view.width))
     canvas = Canvas()
     _wires(canvas, made)
     for one in drawn:
-        canvas.frame(*made.places[one.box.name], one.block.along, one.block.across)
+        canvas.frame(*made.places[one.box.name], one.block.along, one.block.across, one.box.name == chosen)
     for wire in made.wires:
         row, column = made.places[wire.source]
         home = next(one for one in drawn if one.box.name == wire.source)
@@ -186,22 +204,31 @@ def opened_lines(cell: OpenedCell, title: str, view: View) -> list[Line]:
             canvas.write(along, across, "┴")
     for one in drawn:
         one.write(canvas, *made.places[one.box.name])
-    return [[(text, "title")] for text in wrap(view.fit(title), view.width)] + canvas.lines(view)
+    rows = {one.box.name: range(top := made.places[one.box.name][0], top + one.block.along) for one in drawn}
+    return Drawing(canvas.lines(view), rows)
+
+
+def _brief(box: Box) -> Box:
+    """A box with its result alone, of the same edges."""
+    sources = [name for name, _ in boxes.givers(box)]
+    return replace(box, lines=[BoxLine(box.title, box.lines[-1].values, sources, role="result")], about="")
 
 
 class _Drawn:
     """A box with its rows."""
 
-    def __init__(self, box: Box, view: View, products: int) -> None:
+    def __init__(self, box: Box, view: View, products: int, narrowest: int = 0) -> None:
         self.box, self.rows = box, boxes.rows(box, view.fit, products)
+        if narrowest:
+            self.rows = [replace(row, value=boxes.shortened(row.value, 2 * narrowest + 2)) for row in self.rows]
         self.title = view.fit(box.title)
-        inner = max([cells(self.title) + 2, *(boxes.width(row) for row in self.rows)])
+        inner = max([narrowest, cells(self.title) + 2, *(boxes.width(row) for row in self.rows)])
         about = view.fit(box.about)
         if about and cells(self.title) + cells(about) + 4 <= max(inner, 16):
             self.title, inner = f"{self.title}: {about}", max(inner, cells(self.title) + cells(about) + 4)
         givers = list(dict.fromkeys(name for name, _ in boxes.givers(box)))
         inner = min(max(inner, 2 * len(givers)), view.width - 2)
-        entries = [(name, None) for name in givers]
+        entries = tuple((name, None) for name in givers)
         self.block = Block(box.name, len(self.rows) + 2, inner + 2, (inner + 2) // 2, entries)
 
     def write(self, canvas: Canvas, top: int, left: int) -> None:

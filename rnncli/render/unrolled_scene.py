@@ -233,7 +233,7 @@ class _Cell:
             round(inner * CHARACTER + 20),
             height,
             centres[max(centres)],
-            entries,
+            tuple(entries),
             late=box.kind == "input" and box.name != "x",
         )
 

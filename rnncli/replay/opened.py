@@ -7,7 +7,7 @@ between is in the box that it leads to, a line for each operation, the terms of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 from rnncli.cells import CELLS, CoreSpec, State, Weights
 from rnncli.locale import tr
 from rnncli.records import Box, BoxLine, OpenedCell
+from rnncli.render.boxes import vector
 from rnncli.replay.elements import Node, Read, StepRecord, graph, is_product
 from rnncli.replay.formulas import ATOM, PRODUCT, SUM, Formula, bracketed, formula
 
@@ -178,7 +179,7 @@ class _Opening:
         text, title = self._formula(node)[0], self._title(node)
         if role == "step" and title != text:
             text = f"{title} = {text}"
-        yield BoxLine(text, node.values, self._sources(node), self._factors(node), role)
+        yield BoxLine(text, node.values, self._sources(node), self._factors(node), role, self._in_numbers(node))
 
     def _title(self, node: Node) -> str:
         """Its name; else its formula; of a sum, and of what is too long to be written inside another, a number."""
@@ -229,7 +230,7 @@ class _Opening:
                         yield from (replace(line, role="term") for line in self._terms(inner))
                         continue
                     line = BoxLine(self._formula(inner)[0], inner.values, self._sources(inner), role="term")
-                    yield replace(line, products=self._factors(inner))
+                    yield replace(line, products=self._factors(inner), numbers=self._in_numbers(inner))
                     continue
                 yield self._leaf(read)
 
@@ -288,18 +289,32 @@ class _Opening:
         constant = len(source.operands) == 2 and source.name in ("add", "sub", "mul", "div")
         return source.name in INLINE or constant
 
-    def _formula(self, node: Node) -> Formula:
-        source = node.source
+    def _formula(self, node: Node, say: Callable[[Read], Formula] | None = None) -> Formula:
+        """say: how what it reads is written, by its name where nothing else is asked for."""
+        source, say = node.source, say or self._ref
         if is_product(source):
             return self._product(node).text, PRODUCT
         reads = {read.operand: read for read in node.reads}
         found: list[Formula] = []
         for k, operand in enumerate(source.operands):
             if k in reads:
-                found.append(self._ref(reads[k]))
+                found.append(say(reads[k]))
             elif isinstance(operand, int | float) and not isinstance(operand, bool) and _counts(source.name):
                 found.append((f"{operand:g}", ATOM if operand >= 0 else SUM))
-        return formula(source.name, found)
+        upper = source.name == "clamp" and source.operands[1] is None  # clamp(max=1)
+        return formula("clamp_max" if upper else source.name, found)
+
+    def _in_numbers(self, node: Node) -> str:
+        """Its formula with numbers in place of names, of a single number."""
+        return self._formula(node, self._number_of)[0] if len(node.numbers) == 1 and not is_product(node.source) else ""
+
+    def _number_of(self, read: Read) -> Formula:
+        node = read.nodes[0]
+        if len(read.nodes) == 1 and self.home.get(node, node) is not node and self._is_inline(node):
+            return self._formula(node, self._number_of)
+        values = [self._value(read, number) for numbers in read.numbers for number in numbers]
+        text = vector(values)
+        return (text, SUM if text.startswith("-") else ATOM) if len(values) == 1 else (f"[{text}]", ATOM)
 
     def _ref(self, read: Read) -> Formula:
         """What is read, by its name; without one, its formula."""

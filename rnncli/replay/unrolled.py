@@ -19,10 +19,10 @@ from rnncli.replay.tracing import Trace
 STEPS = 8  # of a sequence that are drawn unless others are chosen
 
 
-def around(step: int, T: int) -> list[int]:
-    """Steps to draw where none are chosen: STEPS of them, or all, with `step` in the middle if it can be."""
-    first = min(max(0, step - STEPS // 2), max(0, T - STEPS))
-    return list(range(first, min(T, first + STEPS)))
+def around(step: int, T: int, most: int = STEPS) -> list[int]:
+    """Steps to draw where none are chosen: `most` of them, or all, with `step` in the middle if it can be."""
+    first = min(max(0, step - most // 2), max(0, T - most))
+    return list(range(first, min(T, first + most)))
 
 
 def given_to(core: CoreTrace, layer: int, direction: int, t: int) -> tuple[Tensor, State, bool]:
@@ -41,6 +41,14 @@ def given_to(core: CoreTrace, layer: int, direction: int, t: int) -> tuple[Tenso
     return x, tuple(record.steps[name][before] for name in core.spec.states), False
 
 
+def start_label(core: CoreTrace, direction: int, t: int, row: int = 0) -> tuple[str, bool]:
+    """What the step before t is called, and whether there is none."""
+    _, _, initial = given_to(core, 0, direction, t)
+    last = (core.num_steps if core.lengths is None else int(core.lengths[row])) - 1
+    start = initial or (direction == 1 and t == last)
+    return tr("start") if start else str(t + 1 if direction else t - 1), start
+
+
 def _call_of(core: CoreTrace, t: int) -> tuple[Call, int]:
     for call in core.calls:
         if t < call.x.shape[0]:
@@ -51,10 +59,8 @@ def _call_of(core: CoreTrace, t: int) -> tuple[Call, int]:
 
 def open_cell(core: CoreTrace, layer: int, direction: int, t: int, unit: int, row: int = 0) -> OpenedCell:
     """The cell of that layer and direction at step t, followed back from one unit of one row of the batch."""
-    x, before, initial = given_to(core, layer, direction, t)
-    last = (core.num_steps if core.lengths is None else int(core.lengths[row])) - 1
-    start = initial or (direction == 1 and t == last)
-    label = tr("start") if start else str(t + 1 if direction else t - 1)
+    x, before, _ = given_to(core, layer, direction, t)
+    label, _ = start_label(core, direction, t, row)
     reads = "" if layer == 0 else tr("h of layer {k}", k=layer - 1)
     place = Place(core.spec, unit, t, label, row, reads)
     return open_step(place, x, before, weights_of(core.module, layer, direction))

@@ -52,6 +52,7 @@ PICTURES = {
     **dict.fromkeys(("gradients", "memory"), "series"),
     "automaton": "diagrams",
     "draw": "drawings",
+    "step-through": "drawings",
     "neurons": "texts",
 }
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.data.batch import Batch
-    from rnncli.records import Page
+    from rnncli.records import Page, Position
+    from rnncli.replay.walk import Walk
     from rnncli.views import Subject
 
 
@@ -80,13 +81,25 @@ def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) ->
     return views.page(view, subject, options) if view else views.overview(subject)
 
 
+def walk(target: Target, request: InspectRequest) -> tuple[Walk, Position]:
+    """The target's time steps, to walk through, and where the walk begins. Raises as `inspect` does."""
+    from rnncli.views import _opened
+
+    subject, options = _subject(target, request)
+    made = subject.trace()
+    return _opened.walk(subject, made), _opened.chosen(subject, made, options, 0)[0]
+
+
+def _subject(target: Target, request: InspectRequest) -> tuple[Subject, Options]:
+    if target.kind == "weights":
+        return _of_weights(target, request), replace(request.options, core=None)  # which chose the core
+    return _of_task(target, request), request.options
+
+
 def _page(target: Target, request: InspectRequest) -> Page:
     from rnncli import views
 
-    if target.kind == "weights":
-        subject, options = _of_weights(target, request), replace(request.options, core=None)  # which chose the core
-    else:
-        subject, options = _of_task(target, request), request.options
+    subject, options = _subject(target, request)
     return views.page(request.view, subject, options) if request.view else views.overview(subject)
 
 

@@ -14,7 +14,7 @@ import torch
 from rnncli import records
 from rnncli.cli import run
 from rnncli.demos.filled import number_in
-from rnncli.demos.stage import stages
+from rnncli.render.stages import stages
 from tests.fixture_types import Demo, Document
 from tests.narrowed import of_kind, some
 
@@ -246,8 +246,8 @@ def test_stages_show_every_row_once() -> None:
 def test_pause_waits_for_enter_in_a_terminal_only(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain = demo("--seed", "1")[1]
-    assert demo("--seed", "1", "--pause")[1] == plain  # no terminal: no pause
+    plain = demo("--seed", "1", "--explain", "all")[1]
+    assert demo("--seed", "1", "--explain", "all", "--pause")[1] == plain  # no terminal: no pause
     read: list[int] = []
 
     def readline(_: object) -> str:
@@ -256,7 +256,7 @@ def test_pause_waits_for_enter_in_a_terminal_only(
 
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda s: True, "readline": readline})())
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert run(["demo", "--seed", "1", "--pause"]) == 0
+    assert run(["demo", "--seed", "1", "--explain", "all", "--pause"]) == 0
     out = capsys.readouterr().out
     assert len(read) == 4  # three steps, and the rest
     shown = [" ".join(line.split()) for line in out.splitlines()]

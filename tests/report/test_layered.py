@@ -51,7 +51,7 @@ def drawn_at_random(seed: int, ports: bool) -> list[Block]:
         givers = chosen.sample(range(k), min(k, chosen.randint(0, 3)))
         across = chosen.randint(12, 24)
         places = chosen.sample(range(2, across - 2), len(givers))
-        entries = [(str(giver), place if ports else None) for giver, place in zip(givers, places, strict=True)]
+        entries = tuple((str(giver), place if ports else None) for giver, place in zip(givers, places, strict=True))
         blocks.append(Block(str(k), chosen.randint(3, 9), across, across // 2, entries, late=not givers and k % 2 == 0))
     return blocks
 
@@ -73,7 +73,7 @@ def test_nothing_lies_on_anything_else(seed: int) -> None:
 
 
 def test_a_room_is_kept_and_every_giver_is_before_its_readers() -> None:
-    blocks = [Block("x", 3, 20, 10), *(Block(str(k), 3, 20, 10, [("x", None)]) for k in range(7))]
+    blocks = [Block("x", 3, 20, 10), *(Block(str(k), 3, 20, 10, (("x", None),)) for k in range(7))]
     made = plan(blocks, Gaps(1, 1, 1, 1, 80))
     assert made.across <= 80
     assert all(made.places[str(k)][0] > made.places["x"][0] for k in range(7))
@@ -85,8 +85,8 @@ def test_wires_that_need_not_cross_do_not() -> None:
     blocks = [
         Block("a", 3, 12, 6),
         Block("b", 3, 12, 6),
-        Block("of b", 3, 12, 6, [("b", None)]),
-        Block("of a", 3, 12, 6, [("a", None)]),
-        Block("of both", 3, 12, 6, [("of a", None), ("of b", None)]),
+        Block("of b", 3, 12, 6, (("b", None),)),
+        Block("of a", 3, 12, 6, (("a", None),)),
+        Block("of both", 3, 12, 6, (("of a", None), ("of b", None))),
     ]
     assert plan(blocks, Gaps(1, 1, 1, 1, 80)).crossings == 0

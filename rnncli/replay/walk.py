@@ -1,0 +1,120 @@
+"""A Trace as a person walks through it: one time step, unit, layer and direction after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from rnncli.cells import CELLS
+from rnncli.locale import tr
+from rnncli.records import Check, Column, Entry, Position, Record, Stop, Table
+from rnncli.render.boxes import equations_table
+from rnncli.replay.loop import DIRECTIONS, CoreTrace
+from rnncli.replay.rounding import ratio
+from rnncli.replay.tracing import Trace
+from rnncli.replay.unrolled import around, given_to, start_label, unrolled
+
+WINDOW = 80  # steps around the one that is looked at, of which a screen shows what fits
+
+
+@dataclass(frozen=True)
+class Said:
+    """What some steps read, what the model answers at each ("" where it does not), and what it answers once."""
+
+    inputs: Sequence[str]
+    heads: Sequence[str] = ()
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A trace to walk through. say: what is read and answered at some steps of a core. notes: of every picture.
+
+    checks: that the trace is the model's own.
+    """
+
+    made: Trace
+    say: Callable[[CoreTrace, Sequence[int]], Said]
+    title: str
+    checks: Sequence[Check]
+    notes: Sequence[str] = ()
+
+    def sizes(self, core: int) -> Position:
+        """How many cores there are, and layers, directions, steps and units of this one."""
+        found = self.made.cores[core]
+        length = found.num_steps if found.lengths is None else int(found.lengths[0])
+        spec = found.spec
+        return Position(len(self.made.cores), spec.num_layers, spec.num_directions, length, spec.hidden_size)
+
+    def stop(self, at: Position, window: int = WINDOW) -> tuple[Stop, Check]:
+        """What is seen there, and the check that the drawn numbers are the trace's. window: steps shown around it."""
+        core, sizes = self.made.cores[at.core], self.sizes(at.core)
+        steps = around(at.step, sizes.step, window)
+        said = self.say(core, steps)
+        picture, check = unrolled(
+            self.made,
+            core,
+            layer=at.layer,
+            direction=at.direction,
+            unit=at.unit,
+            step=at.step,
+            steps=steps,
+            inputs=said.inputs,
+            heads=said.heads,
+            answer=said.answer,
+            title=self.title,
+            notes=self.notes,
+        )
+        home = f"{self.made.prefix(core)}l{at.layer}.{DIRECTIONS[at.direction]}."
+        h = self.made.step_tensors(f"{home}h")[at.step][0].double().tolist()
+        about = f"{core.path}: {core.spec}" if len(self.made.cores) > 1 else str(core.spec)
+        return Stop(at, sizes, self.title, about, picture, h, self._changes(core, at)), check
+
+    def _changes(self, core: CoreTrace, at: Position) -> Table:
+        """States and gates of the unit, before and after the step."""
+        label, first = start_label(core, at.direction, at.step)
+        home = f"{self.made.prefix(core)}l{at.layer}.{DIRECTIONS[at.direction]}."
+        _, states, _ = given_to(core, at.layer, at.direction, at.step)
+        earlier = at.step + 1 if at.direction else at.step - 1
+        rows: list[list[Entry]] = []
+        known = CELLS[core.spec.cell]
+        gates = [*(f"gate.{gate}" for gate in known.gates), *(name for name in known.records if name in known.about)]
+        for name in (*reversed(core.spec.states), *gates):
+            found = self.made.step_tensors(home + name)
+            now = _of_unit(found[at.step][0], at.unit)
+            if name in core.spec.states:
+                before = _of_unit(states[list(core.spec.states).index(name)][0], at.unit)
+            else:
+                before = None if first else _of_unit(found[earlier][0], at.unit)
+            if now is not None:
+                shown = f"|{name}|" if len(core.spec.states.get(name, (1,))) > 1 else name.removeprefix("gate.")
+                rows.append([shown, before, now, None if before is None else now - before])
+        columns = [
+            Column("name", tr("name"), "text"),
+            Column("before", tr("start") if first else tr("step {t}", t=label)),
+            Column("now", tr("step {t}", t=at.step)),
+            Column("change", tr("change")),
+        ]
+        return Table("changes", columns, rows, title=tr("what step {t} changed", t=at.step))
+
+
+def _of_unit(values: torch.Tensor, unit: int) -> float | None:
+    """A unit's number of one row: of a matrix the length of its row; None where there are fewer units."""
+    vector = values.detach().double() if values.dim() == 1 else values.detach().double().flatten(1).norm(dim=1)
+    return float(vector[unit]) if unit < len(vector) else float(vector[0]) if len(vector) == 1 else None
+
+
+def stepped(walk: Walk, at: Position, steps: Sequence[int]) -> tuple[list[Record], Check]:
+    """Every step as records, one after the other, and the check of all of them."""
+    found: list[Record] = []
+    checks: list[Check] = []
+    for t in steps:
+        stop, check = walk.stop(replace(at, step=t), len(around(t, walk.sizes(at.core).step)))
+        cell = stop.picture.opened[t]
+        found.append(replace(stop.picture, name=f"step{t}"))
+        found.append(equations_table(cell, f"equations{t}", tr("the sums of step {t}, unit {unit}", t=t, unit=at.unit)))
+        found.append(replace(stop.changes, name=f"changes{t}"))
+        checks.append(check)
+    return found, max(checks, key=lambda check: ratio((check.diff or 0.0, check.tol or 0.0)))
