@@ -13,7 +13,6 @@ from rnncli.cli.out import drop_output, tell
 from rnncli.locale import tr
 from rnncli.render.lines import pad
 from rnncli.render.numbers import number
-from rnncli.training.epoch import Epoch
 
 if TYPE_CHECKING:
     from rnncli.render.progress import LiveProgress
@@ -108,6 +107,8 @@ class JsonLines:
         self.left = False  # whether the reader has
 
     def __call__(self, progress: Progress) -> None:
+        from rnncli.training.epoch import Epoch  # which brings torch
+
         if progress.event != "epoch":
             return
         self.write(Epoch.of(progress, self.job.splits.held_out).to_json())
