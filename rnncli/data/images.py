@@ -318,7 +318,7 @@ def _archive(
                     name=repr(name),
                     kind=array.dtype,
                     shape=array.shape,
-                    what=tr("whole number") if name == lengths else tr("integer or text"),
+                    what=tr("integer") if name == lengths else tr("integer or text"),
                     n=N,
                 ),
                 where=where,

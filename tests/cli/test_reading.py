@@ -43,7 +43,7 @@ def test_where_a_text_is_encoded_is_said_once(typed: Typed, cache: Path) -> None
     code, out, err = typed(*TRAIN, *SMALL)
     assert code == 0
     assert "once, into" not in err, "it is there already"
-    assert "read from its encoded form" in err
+    assert "reading the encoded text from" in err
     assert files(cache) == ["tokens.bin"]
     code, out, err = typed("evaluate", "last", "--json")
     assert code == 0
