@@ -94,10 +94,12 @@ def thinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _denormals() -> Iterator[None]:
-    """Training makes the processor flush denormal numbers to zero; no other test shall find it so."""
+    """Training makes the processor flush denormal numbers to zero, and a script of an export turns gradients off; no
+    other test shall find it so."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+        sys.modules["torch"].set_grad_enabled(True)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ import typer
 
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings
-from rnncli.cli.target import target_named
 
 
 def report(
@@ -31,6 +30,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one self-contained web page: curves, metrics, predictions, and every time step to explore."""
+    from rnncli.cli.target import target_named
     from rnncli.pages.written import write_report
 
     file = write_report(

@@ -76,6 +76,7 @@ recipes copy hello @.yaml --force
 bench {BENCH} --save @.json
 sweep hello {SWEEP} --save @.csv
 sweep hello {SWEEP} --out @
+runs export run --to tensorboard --out @
 runs list --save @.csv
 runs compare run run --save @.csv
 """.strip().splitlines()
