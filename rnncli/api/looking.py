@@ -148,7 +148,7 @@ def report(
         The path of the file.
 
     Raises:
-        UsageError: No such target or view, a weight file, a file of that name that is no report.
+        UsageError: No such target or view, a weight file, or an existing file of that name that is not a report.
         DataError: A file of a run that cannot be used.
         Missing: The extra `report` is not installed.
         CannotWrite: The file cannot be written.

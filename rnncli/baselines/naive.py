@@ -44,7 +44,7 @@ def grown(values: Tensor, origins: Rows, season: int, horizon: int, first: Rows 
     """The last season times its growth over the season before; the growth compounds with each further season. values:
     (T, N), in the data's units; other arguments as in `repeated`.
 
-    If either season's mean is not positive, or there is no earlier season, the last season unchanged.
+    The last season is repeated unchanged if either season's mean is not positive or there is no earlier season.
     """
     import torch
 

@@ -138,7 +138,7 @@ class Written(Form):
         return part in "ms" or part in style.padded or (part not in style.unpadded and self.pads)
 
     def spans(self, cell: str) -> Mapping[str, tuple[int, int]]:
-        """Where the parts of a cell of this form stand in it."""
+        """The position of each part in a cell of this form."""
         found = self.regex.fullmatch(cell)
         return {} if found is None else {part: found.span(part) for part, text in found.groupdict().items() if text}
 

@@ -44,7 +44,7 @@ def head_lines(net: Network) -> records.Message:
 
 
 def answers(net: Network) -> list[records.Record]:
-    """Of several layers: that they are no length."""
+    """With several layers: that num_layers is not the sequence length."""
     s = net.settings
     if s.num_layers == 1:
         return []

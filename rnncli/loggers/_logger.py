@@ -86,7 +86,7 @@ class Logger:
 
     @classmethod
     def command(cls, folder: Path) -> str:
-        """What to type to look at the runs that were logged below this folder; "" where there is no such command."""
+        """The command that shows the runs logged under this folder, "" if there is none."""
         return ""
 
 

@@ -28,7 +28,8 @@ def write_report(
     """Write the page of targets to `out`, or to report.html; its path. find: names them, once all else is known to be
     right. samples, view_names, say: as for web_page.
 
-    Raises UsageError (no such view, a weight file, a file that is no report), Missing (the extra), CannotWrite.
+    Raises UsageError (no such view, a weight file, an existing file that is not a report), Missing (the extra),
+    CannotWrite.
     """
     file = out or DEFAULT
     _not_somebody_elses(file, chosen=out is not None)
@@ -53,8 +54,8 @@ def write_report(
 
 
 def _not_somebody_elses(file: Path, chosen: bool) -> None:
-    """Raises UsageError: a file that nobody named, and that is no report, would be written over. CannotWrite: it may
-    not be read, to see whether it is one."""
+    """Raises UsageError if the default name is taken by a file that is not a report, CannotWrite if that file cannot be
+    read to find out."""
     if chosen or not file.is_file():
         return
     try:

@@ -190,9 +190,9 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         from rnncli.data.frame_files import PICTURES
 
         values = {
-            "given": "a film",
+            "given": "an image sequence",
             "read": "films.jinja",
-            "about_input": "Which label a film has: a convolutional net looks at each frame, a core at their order.",
+            "about_input": "One label per image sequence: a convolutional net reads each frame, a core their order.",
             "steps": Code("Frames (T, height, width, channels)"),
             "frame": fitted.shape,
             "picture_endings": PICTURES,
