@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shlex
 import stat
 import sys
@@ -60,6 +61,12 @@ class _Unpacking(gzip.GzipFile):
                 todo=tr("if it is meant so, unpack it first: gunzip {name}", name=shlex.quote(self.where)),
             )
         return data
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """For sorting: frame2 before frame10."""
+    pieces = re.split(r"([0-9]+)", name)
+    return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
 
 
 @contextmanager
@@ -211,26 +218,26 @@ def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, st
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[IO[bytes]]:
-    """A file to fill that takes the place of `path` when all went well: it lies beside it until then, and is synced and
-    renamed into place. Whatever ends it early leaves nothing beside. Raises CannotWrite in words (disk full,
-    read-only, folder gone)."""
+    """A file to fill that takes the place of `path` when all went well: until then it is a temporary file in the
+    same folder, which is synced and renamed into place. Whatever ends it early leaves no such file. Raises CannotWrite
+    in words (disk full, read-only, folder gone)."""
     path = Path(path)
-    beside = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    half = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         try:
             _remove_halves(path)
-            with open(beside, "wb") as file:
+            with open(half, "wb") as file:
                 if sys.platform != "win32":  # whose locks move the place in the file
                     with suppress(OSError):  # a file system without locks
                         lock_file(file)
                 with suppress(OSError):  # the file keeps its permissions, where it is there
-                    os.chmod(beside, stat.S_IMODE(os.stat(path).st_mode))
+                    os.chmod(half, stat.S_IMODE(os.stat(path).st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            os.replace(half, path)
         finally:
-            beside.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
 

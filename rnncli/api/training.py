@@ -80,22 +80,21 @@ def train(
         job = prepare(loaded)
         if init_from is not None and job.rank == 0:  # the others are given its weights
             initialize(job, str(run_of(init_from).folder))
-        from rnncli.runs.folder import new_folder
+        from rnncli.runs.folder import make_run_folder
         from rnncli.runs.train import begun_or_removed, run_training
-        from rnncli.runs.unfinished import folders_to_make
         from rnncli.training.session import distributed_session
 
         with distributed_session(job):
             named = None if out is None else fspath(out)
-            made = [] if job.rank or named is None else folders_to_make(named)
-            folder = None if job.rank else new_folder(loaded.name, named)
-            with begun_or_removed(folder, made if named is not None or folder is None else [folder]):
+            folder, made = (None, []) if job.rank else make_run_folder(loaded.name, named)
+            with begun_or_removed(folder, made):
                 run_training(job, folder, on_epoch=on_epoch)
             kept = job.group.folder
         return open_run(kept)
 
 
 def _resumed(run: Run, sets: Sets, flags: Flags, on_epoch: Callable[[Epoch], object] | None) -> Run:
+    from rnncli.runs.folder import recipe_name
     from rnncli.runs.open import open_run
     from rnncli.runs.resume import check_same, is_finished, recipe_of
     from rnncli.runs.train import run_training
@@ -103,7 +102,7 @@ def _resumed(run: Run, sets: Sets, flags: Flags, on_epoch: Callable[[Epoch], obj
     from rnncli.training.session import distributed_session
 
     folder = run.folder
-    recipe = recipe_of(folder, folder.name.rpartition("-")[0] or folder.name, sets, flags)
+    recipe = recipe_of(folder, recipe_name(folder), sets, flags)
     if is_finished(run, recipe):
         return run
     job = prepare(recipe, fresh=False)

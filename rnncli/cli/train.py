@@ -144,13 +144,11 @@ def train(
         with tempfile.TemporaryDirectory() as folder, distributed_session(job):
             _run(job, Path(folder), json, kept=False)
         return
-    from rnncli.runs.folder import new_folder
-    from rnncli.runs.unfinished import folders_to_make
+    from rnncli.runs.folder import make_run_folder
 
     with distributed_session(job):
-        made = [] if rank or out is None else folders_to_make(out)
-        run = None if rank else new_folder(loaded.name, out)
-        _run(job, run, json, made=made if out is not None or run is None else [run])
+        run, made = (None, []) if rank else make_run_folder(loaded.name, out)
+        _run(job, run, json, made=made)
 
 
 # Options of which one would not be obeyed, and what to do instead.
@@ -192,15 +190,14 @@ def _resume(
     target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], modes: Mapping[str, object]
 ) -> None:
     from rnncli.device import this_process
-    from rnncli.runs.folder import find_run
+    from rnncli.runs.folder import find_run, recipe_name
     from rnncli.runs.open import open_run
     from rnncli.runs.resume import check_same, is_finished, recipe_of
     from rnncli.training.job import prepare
     from rnncli.training.session import distributed_session
 
     folder, json = find_run(target), bool(modes["--json"])
-    name = folder.name.rpartition("-")[0] or folder.name
-    recipe = recipe_of(folder, name, sets, flags)
+    recipe = recipe_of(folder, recipe_name(folder), sets, flags)
     if _shown(recipe, modes):
         return
     run = open_run(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import warnings
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from rnncli.data.arrays import read_arrays
 from rnncli.errors import DataError, Missing
-from rnncli.files import open_binary, shown
+from rnncli.files import natural_order, open_binary, shown
 from rnncli.locale import tr
 
 ARRAYS = (".npy", ".npz")
@@ -103,9 +102,4 @@ def entries(folder: Path) -> list[Path]:
         raise DataError(
             tr("cannot be read as a folder: {why}", why=error.strerror or str(error)), where=shown(folder)
         ) from error
-    return sorted(found, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    pieces = re.split(r"([0-9]+)", path.name)
-    return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
+    return sorted(found, key=lambda path: natural_order(path.name))

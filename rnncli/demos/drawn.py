@@ -14,38 +14,27 @@ from rnncli.locale import tr
 from rnncli.render.boxes import vector
 from rnncli.render.symbols import token
 from rnncli.replay import CoreTrace, Trace
-from rnncli.replay.unrolled import around, unrolled
+from rnncli.replay.unrolled import around
 from rnncli.replay.walk import Said, Walk, stepped
 
 
 def drawing(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     """The picture, its equations, and the check of its numbers. Raises UsageError: no such step, layer or unit."""
     at, steps = chosen(net, shown, min(1, net.settings.seq_len - 1))
-    said = _said(net, made, steps)
-    record, check = unrolled(
-        made,
-        made.core(),
-        layer=at.layer,
-        direction=at.direction,
-        unit=at.unit,
-        step=at.step,
-        steps=steps,
-        inputs=said.inputs,
-        heads=said.heads,
-        moving=shown.moving,
-        title=title(net),
-        notes=_notes(net),
-    )
+    record, check = walk(net, made).picture(at, steps, moving=shown.moving)
     return [record, formulas(net), records.Checks([check, *made.checks[:1]])]
 
 
 def walk(net: Network, made: Trace) -> Walk:
     """The demo's steps, to walk through."""
 
+    s = net.settings
+
     def say(core: CoreTrace, steps: Sequence[int]) -> Said:
         return _said(net, made, steps)
 
-    return Walk(made, say, title(net), made.checks[:1], _notes(net))
+    notes = [tr("sample 0 of {n}", n=s.batch_size)] if s.batch_size > 1 else []
+    return Walk(made, say, title(net), made.checks[:1], notes)
 
 
 def walked(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
@@ -81,10 +70,6 @@ def _said(net: Network, made: Trace, steps: Sequence[int]) -> Said:
     best, names = predictions(net, made)[:, 0].max(1), letters(s.input)
     heads = [f"{token(names[int(best.indices[t])])} {float(best.values[t]):.4f}" for t in steps]
     return Said([token(s.input[t]) for t in steps], heads)
-
-
-def _notes(net: Network) -> list[str]:
-    return [tr("sample 0 of {n}", n=net.settings.batch_size)] if net.settings.batch_size > 1 else []
 
 
 def _within(value: int | None, size: int, flag: str, default: int) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from rnncli.cells import CELLS
 from rnncli.locale import tr
-from rnncli.records import Check, Column, Entry, Position, Record, Stop, Table
+from rnncli.records import Check, Column, Entry, Position, Record, Stop, Table, Unrolled
 from rnncli.render.boxes import equations_table
 from rnncli.replay.loop import DIRECTIONS, CoreTrace
 from rnncli.replay.rounding import ratio
@@ -48,12 +48,12 @@ class Walk:
         spec = found.spec
         return Position(len(self.made.cores), spec.num_layers, spec.num_directions, length, spec.hidden_size)
 
-    def stop(self, at: Position, window: int = WINDOW) -> tuple[Stop, Check]:
-        """What is seen there, and the check that the drawn numbers are the trace's. window: steps shown around it."""
-        core, sizes = self.made.cores[at.core], self.sizes(at.core)
-        steps = around(at.step, sizes.step, window)
+    def picture(self, at: Position, steps: Sequence[int], *, moving: bool = False) -> tuple[Unrolled, Check]:
+        """These steps drawn, the cell at `at` opened, or with `moving` its cell at every step; and the check that the
+        drawn numbers are the trace's."""
+        core = self.made.cores[at.core]
         said = self.say(core, steps)
-        picture, check = unrolled(
+        return unrolled(
             self.made,
             core,
             layer=at.layer,
@@ -64,9 +64,15 @@ class Walk:
             inputs=said.inputs,
             heads=said.heads,
             answer=said.answer,
+            moving=moving,
             title=self.title,
             notes=self.notes,
         )
+
+    def stop(self, at: Position, window: int = WINDOW) -> tuple[Stop, Check]:
+        """What is seen there, and the check of `picture`. window: steps shown around it."""
+        core, sizes = self.made.cores[at.core], self.sizes(at.core)
+        picture, check = self.picture(at, around(at.step, sizes.step, window))
         home = f"{self.made.prefix(core)}l{at.layer}.{DIRECTIONS[at.direction]}."
         h = self.made.step_tensors(f"{home}h")[at.step][0].double().tolist()
         about = f"{core.path}: {core.spec}" if len(self.made.cores) > 1 else str(core.spec)

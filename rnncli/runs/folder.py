@@ -9,7 +9,7 @@ from pathlib import Path
 from rnncli.errors import DataError, RnncliError, UsageError
 from rnncli.files import cannot_write
 from rnncli.locale import tr
-from rnncli.runs.unfinished import clear_unfinished
+from rnncli.runs.unfinished import clear_unfinished, folders_to_make
 
 RUNS = "runs"
 
@@ -72,6 +72,19 @@ def new_folder(name: str, out: str | None = None) -> Path:
                 number += 1
     except OSError as error:
         raise not_made(RUNS, error) from error
+
+
+def make_run_folder(name: str, out: str | None) -> tuple[Path, list[Path]]:
+    """(the folder of a new run, the folders that it made, which are removed with a run that could not begin). Raises as
+    `new_folder` does."""
+    made = [] if out is None else folders_to_make(out)
+    folder = new_folder(name, out)
+    return folder, [folder] if out is None else made
+
+
+def recipe_name(folder: Path) -> str:
+    """The recipe's name in that of a run folder: `hello` of `hello-001`."""
+    return folder.name.rpartition("-")[0] or folder.name
 
 
 def require_free(out: str | None) -> None:

@@ -52,7 +52,7 @@ class Logs:
             before = epochs[:-1] if progress.event == "epoch" else epochs
             for name in self.names:
                 self._guarded(name, partial(self._begin, name, before))
-        if progress.event == "epoch":
+        if progress.event == "epoch" and self.loggers:
             epoch = logged_epoch(
                 Epoch.of(progress, self.job.splits.held_out).values(), progress.seconds, progress.watch
             )

@@ -117,13 +117,14 @@ def _train(
         job.group.local_status = lambda: (signalled[0] if signalled else 0, 0.0 if writer is None else writer.waited())
         for progress in fit(job, state):
             last = progress
-            if writer is not None and progress.event == "epoch":
-                writer.epoch(Epoch.of(progress, job.splits.held_out))
+            epoch = Epoch.of(progress, job.splits.held_out) if progress.event == "epoch" else None
+            if writer is not None and epoch is not None:
+                writer.epoch(epoch)
             if on_progress is not None:
                 on_progress(progress)
-            if progress.event == "epoch":
+            if epoch is not None:
                 if on_epoch is not None:
-                    state.asked = _asked(job, on_epoch, Epoch.of(progress, job.splits.held_out), checkpoint)
+                    state.asked = _asked(job, on_epoch, epoch, checkpoint)
                 job.group.sync()
             signal_number, waited = job.group.status()
             if signal_number and progress.event != "end" and not cut:

@@ -50,14 +50,14 @@ def _steps(options: Options, T: int, step: int) -> list[int]:
     return around(step, T)
 
 
-def walk(subject: Subject, made: Trace) -> Walk:
-    """The subject's trace, to walk through."""
+def walk(subject: Subject, made: Trace, titled: CoreTrace | None = None) -> Walk:
+    """The subject's trace, to walk through. titled: the core that the title names; default: the main one."""
 
     def say(core: CoreTrace, steps: Sequence[int]) -> Said:
         return said(subject, made, core, steps)
 
-    main = subject.main(made)
-    return Walk(made, say, f"{subject.title}: {main.spec}", [replay_check(made)])
+    titled = titled or subject.main(made)
+    return Walk(made, say, f"{subject.title}: {titled.spec}", [replay_check(made)])
 
 
 def said(subject: Subject, made: Trace, core: CoreTrace, steps: Sequence[int]) -> Said:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rnncli.locale import trn
 from rnncli.records import Checks, Message, Record
-from rnncli.replay.unrolled import unrolled
-from rnncli.views._opened import chosen, said
+from rnncli.views._opened import chosen, walk
 from rnncli.views._show import about, answer, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
@@ -21,21 +20,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.trace()
     at, steps = chosen(subject, made, options, 1)
     core = made.cores[at.core]
-    told = said(subject, made, core, steps)
-    record, check = unrolled(
-        made,
-        core,
-        layer=at.layer,
-        direction=at.direction,
-        unit=at.unit,
-        step=at.step,
-        steps=steps,
-        inputs=told.inputs,
-        heads=told.heads,
-        answer=told.answer,
-        moving=bool(options.animate),
-        title=f"{subject.title}: {core.spec}",
-    )
+    record, check = walk(subject, made, core).picture(at, steps, moving=bool(options.animate))
     first = Message(about(subject, core), name="about")
     equation = Message(core.spec.equation, "formula", name="equation")
     rows = core.spec.num_layers * core.spec.num_directions

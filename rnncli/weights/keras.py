@@ -22,7 +22,7 @@ from torch import Tensor
 
 from rnncli.cells import OptionValue
 from rnncli.errors import DataError
-from rnncli.files import open_binary, shown
+from rnncli.files import natural_order, open_binary, shown
 from rnncli.locale import tr
 from rnncli.weights.cores import some
 from rnncli.weights.hdf5 import EXPANSION, FLOOR, Reader, Stored, groups, opened, text
@@ -186,7 +186,7 @@ def _layers(cells: Iterable[_Cell], model: Model, reader: Reader) -> list[Layer]
     by_path = {told.path: (k, told) for k, told in enumerate(model.layers)}
     by_name = {told.name: (k, told) for k, told in enumerate(model.layers)}
     known = {place: by_path.get(place) or by_name.get(own[0].name) for place, own in places.items()}
-    order = sorted(places, key=lambda place: (_first(known[place], len(model.layers)), _numbered(place)))
+    order = sorted(places, key=lambda place: (_first(known[place], len(model.layers)), natural_order(place)))
     names = Counter(own[0].name for own in places.values())
     found: list[Layer] = []
     output: dict[str | None, str] = {}  # name of a layer in the model -> whose output it is here
@@ -206,15 +206,10 @@ def _first(known: tuple[int, Told] | None, last: int) -> int:
     return last if known is None else known[0]
 
 
-def _numbered(name: str) -> list[int | str]:
-    """For sorting: `cell_2` before `cell_10`."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
-
-
 def _of_place(own: Sequence[_Cell], name: str, told: Told | None, model: Model, reader: Reader) -> list[Layer]:
     """The layers of one place: one, in one direction or both; where cells are stacked in it, or its directions are of
     different sizes, one for each of them."""
-    stacks = sorted({cell.stack for cell in own}, key=_numbered)
+    stacks = sorted({cell.stack for cell in own}, key=natural_order)
     kinds = dict(zip(stacks, told.cells, strict=False)) if told is not None else {}
     own = sorted(own, key=lambda cell: (stacks.index(cell.stack), cell.way != "forward"))
     if len(stacks) == 1 and all(cell.sizes == own[0].sizes for cell in own):
