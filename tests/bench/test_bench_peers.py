@@ -23,7 +23,7 @@ from rnncli.bench.versus_page import peers_page, row_line
 from rnncli.cli import run
 from rnncli.errors import CheckFailed, Missing, UsageError
 from tests.json_schema import document_fits
-from tests.narrowed import as_read
+from tests.narrowed import as_read, some
 
 ROW = Row("gru", 6, 3, 5)
 pytestmark = pytest.mark.usefixtures("starts_warm")
@@ -102,6 +102,7 @@ def test_what_goes_wrong_in_a_peer_is_said(tmp_path: Path) -> None:
             process.ask({"do": "dance"})
         process._process.kill()
         process._process.wait()
+        assert some(process._process.stdout).read() == ""  # a warm process ends just after the one that was killed
         with pytest.raises(PeerFailed, match="torch failed"):
             process.ask({"do": "hello", "threads": 1})
 
