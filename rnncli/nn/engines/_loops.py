@@ -1,13 +1,13 @@
 """The time loops of the compiled engine: numba functions around a matrix product that someone else provides.
 
-The rows of a batch are independent of each other, so the batch is cut into shares, and one thread runs all T steps of a
-share: no thread waits within a sequence. What h_(t-1) adds to the sums of step t is a product of a BLAS, called by its
-address (`_products.py`); what is done number by number is in `_vectors.py`.
+The rows of a batch are independent of each other, so the batch is split into shares, and a thread runs all T steps of
+a share: no thread waits within a sequence. The recurrent part of the sums of step t is a BLAS product, called by its
+address (`_products.py`); elementwise work is in `_vectors.py`.
 
-Every function exists twice: for several shares at once (`prange`), and for one, where the pool of threads sleeps.
-Arrays are given by their addresses, which costs a call from Python next to nothing: contiguous, of one type, that of
-`like`, `size` bytes a number. T steps, B rows, H units, G gates, I inputs. Compiled code is kept on disk, by what these
-files say.
+A loop is a C function of one argument, an array of 64-bit integers: `HEAD`, then what its docstring names. Arrays are
+given by their addresses: contiguous, of one type, `size` bytes a number. T steps, B rows, H units, G gates, I inputs.
+Every thread calls the same function, which takes shares until none is left, so any pool of threads can run it
+(`_threads.py`). Compiled code is cached on disk, keyed by the source of these files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, prange, set_num_threads, types
+from numba import cfunc, config, njit, types
 from numba.core import cgutils, event
 from numba.extending import intrinsic
 
@@ -118,6 +118,80 @@ def _product(gemm, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like
             _product_row((to, W + i * n * size, row + i * size), 1, n, like)
 
 
+HEAD = ("shares begun", "shares", "T", "B", "H", "gemm", "threads", "size")
+
+
+def _place(builder: Any, arguments: Any, index: int) -> Any:
+    """The address of arguments[index]."""
+    long = ir.IntType(64)
+    return builder.gep(builder.bitcast(arguments, long.as_pointer()), [ir.Constant(long, index)])
+
+
+@intrinsic
+def _head(typing, arguments):
+    """T, B, H, gemm, threads, size."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [builder.load(_place(builder, args[0], index)) for index in range(2, len(HEAD))]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return types.UniTuple(types.int64, len(HEAD) - 2)(arguments), generate
+
+
+@intrinsic(prefer_literal=True)
+def _rest(typing, arguments, count):
+    """The `count` arguments after the head."""
+    count = count.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [builder.load(_place(builder, args[0], len(HEAD) + index)) for index in range(count)]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return types.UniTuple(types.int64, count)(arguments, types.literal(count)), generate
+
+
+@intrinsic
+def _like(typing, arguments):
+    """A number of the arrays' type, which the type of the pointer says."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(signature.return_type, 0.0)
+
+    return arguments.dtype(arguments), generate
+
+
+@intrinsic
+def _begin(typing, arguments):
+    """The number of the next share that no thread has begun."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(builder, args[0], 0)
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(arguments), generate
+
+
+@intrinsic
+def _count(typing, arguments):
+    """The number of shares."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_place(builder, args[0], 1))
+
+    return types.int64(arguments), generate
+
+
+@_part
+def _shares(arguments):
+    """(first row, number of rows) of every share that falls to this thread."""
+    B, shares = _head(arguments)[1], _count(arguments)
+    share = _begin(arguments)
+    while share < shares:
+        first = B * share // shares
+        yield first, B * (share + 1) // shares - first
+        share = _begin(arguments)
+
+
 @_part
 def _products_alone(threads):
     """Keep this thread's products on this thread, where `threads` is the address of MKL's function for it; returns what
@@ -131,12 +205,13 @@ def _products_as(threads, before):
         _call_threads(threads, before)
 
 
-def _rnn_forward(h, h_0, W, relu, turned, T, B, H, gemm, threads, shares, size, like):
+def _rnn_forward(arguments):
     """h: (T, B, H), the sums of the input's part, overwritten by h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    T, B, H, gemm, threads, size = _head(arguments)
+    h, h_0, W, relu, turned = _rest(arguments, 5)
+    like = _like(arguments)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         past = h_0 + first * H * size
         for t in range(T):
             out = h + (t * B + first) * H * size
@@ -146,15 +221,16 @@ def _rnn_forward(h, h_0, W, relu, turned, T, B, H, gemm, threads, shares, size, 
             else:
                 _tanh((out,), 1, rows * H, like)
             past = out
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
-def _rnn_backward(d, h, W, relu, T, B, H, gemm, threads, shares, size, like):
+def _rnn_backward(arguments):
     """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dsum. W: W_hh."""
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    T, B, H, gemm, threads, size = _head(arguments)
+    d, h, W, relu = _rest(arguments, 4)
+    like = _like(arguments)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         for t in range(T - 1, -1, -1):
             here = (t * B + first) * H * size
             if t < T - 1:
@@ -163,17 +239,18 @@ def _rnn_backward(d, h, W, relu, T, B, H, gemm, threads, shares, size, like):
                 _relu_backward((d + here, h + here), 1, rows * H, like)
             else:
                 _tanh_backward((d + here, h + here), 1, rows * H, like)
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
-def _gru_forward(sums, gates, h, h_0, W, b_n, turned, T, B, H, gemm, threads, shares, size, like):
+def _gru_forward(arguments):
     """sums: (T, B, 3H), r | z | n of the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
     b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the
     transpose."""
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    T, B, H, gemm, threads, size = _head(arguments)
+    sums, gates, h, h_0, W, b_n, turned = _rest(arguments, 7)
+    like = _like(arguments)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         past = h_0 + first * H * size
         for t in range(T):
             row = (t * B + first) * H * size
@@ -181,16 +258,17 @@ def _gru_forward(sums, gates, h, h_0, W, b_n, turned, T, B, H, gemm, threads, sh
             _product(gemm, rows, H, 3 * H, past, H, W, not turned, False, g, 4 * H, size, like)
             _gru((g, sums + 3 * row, past, out, b_n), rows, H, like)
             past = out
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
-def _gru_backwards(d, d_a, gates, h, h_0, W, T, B, H, gemm, threads, shares, size, like):
+def _gru_backward_loop(arguments):
     """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dh. d_a: (T, B, 4H), to be filled with
     dL/dsum of q | r | z | n. W: q | r | z of W_hh."""
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    T, B, H, gemm, threads, size = _head(arguments)
+    d, d_a, gates, h, h_0, W = _rest(arguments, 6)
+    like = _like(arguments)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         for t in range(T - 1, -1, -1):
             row = (t * B + first) * H * size
             g, a, out = gates + 4 * row, d_a + 4 * row, d + row
@@ -199,16 +277,17 @@ def _gru_backwards(d, d_a, gates, h, h_0, W, T, B, H, gemm, threads, shares, siz
             if t > 0:
                 _gru_carried((g, out, d + earlier), rows, H, like)
                 _product(gemm, rows, 3 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
-def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, turned, T, B, H, gemm, threads, shares, size, like):
+def _lstm_forward(arguments):
     """gates: (T, B, 4H), the sums of the input's part, overwritten by i | f | g | o. c, tanh_c, h: (T, B, H), to be
     filled. W: W_hh; turned: its transpose."""
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    T, B, H, gemm, threads, size = _head(arguments)
+    gates, c, tanh_c, h, h_0, c_0, W, turned = _rest(arguments, 8)
+    like = _like(arguments)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         past, cell = h_0 + first * H * size, c_0 + first * H * size
         for t in range(T):
             row = (t * B + first) * H * size
@@ -216,16 +295,17 @@ def _lstm_forward(gates, c, tanh_c, h, h_0, c_0, W, turned, T, B, H, gemm, threa
             _product(gemm, rows, H, 4 * H, past, H, W, not turned, True, g, 4 * H, size, like)
             _lstm((g, cell, c + row, tanh_c + row, out), rows, H, like)
             past, cell = out, c + row
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
-def _lstm_backwards(d, d_c, d_a, gates, c, tanh_c, c_0, W, T, B, H, gemm, threads, shares, size, like):
+def _lstm_backward_loop(arguments):
     """d, d_c: (T, B, H), dL/dh and dL/dc of every step's outputs alone, overwritten by those of all. d_a: (T, B, 4H),
     to be filled with dL/dsum of i | f | g | o. W: W_hh."""
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    T, B, H, gemm, threads, size = _head(arguments)
+    d, d_c, d_a, gates, c, tanh_c, c_0, W = _rest(arguments, 8)
+    like = _like(arguments)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         for t in range(T - 1, -1, -1):
             row = (t * B + first) * H * size
             g, a, earlier = gates + 4 * row, d_a + 4 * row, row - B * H * size
@@ -234,7 +314,7 @@ def _lstm_backwards(d, d_c, d_a, gates, c, tanh_c, c_0, W, T, B, H, gemm, thread
             if t > 0:
                 _lstm_carried((g, d_c + row, d_c + earlier), rows, H, like)
                 _product(gemm, rows, 4 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
 # Of the input's part, so many numbers are computed ahead of the steps which read them: they stay in the cache; but no
@@ -253,17 +333,16 @@ def _ahead(x, W, first, rows, t, steps, B, inputs, n, gemm, out, size, like):
         _product(gemm, rows, inputs, n, row, inputs, W, gemm != 0, True, out + k * rows * n * size, n, size, like)
 
 
-def _answer(
-    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs, T, B, H, gemm, threads, shares, size, like
-):
+def _answer(arguments):
     """Forward alone, and nothing kept but h (T, B, H). x: (T, B, I); where I is 0, the sums of the input's part and the
     biases, overwritten. c: (B, H), an lstm's c_0, overwritten by c_T. cell: 1 rnn, 3 gru, 4 lstm, its gates.
     turned: W_hh lies as its transpose."""
+    T, B, H, gemm, threads, size = _head(arguments)
+    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _rest(arguments, 12)
+    like = _like(arguments)
     n = cell * H
-    for share in prange(shares):
-        first = B * share // shares
-        rows = B * (share + 1) // shares - first
-        before = _products_alone(threads)
+    before = _products_alone(threads)
+    for first, rows in _shares(arguments):
         block = max(1, min(T, max(AT_ONCE // (rows * n), ROWS_AT_ONCE // rows)))
         ahead = np.empty(block * rows * n * size if inputs > 0 else 1, np.uint8)
         of_h = np.empty(rows * n * size if cell == 3 else 1, np.uint8)
@@ -294,23 +373,22 @@ def _answer(
                 else:
                     _tanh_answer((out, sums), 1, rows * H, like)
             past = out
-        _products_as(threads, before)
+    _products_as(threads, before)
 
 
-# Of each loop: how many arrays, and what follows them (b: a truth value, i: an integer) before T, B and H.
-LOOPS: dict[str, tuple[Callable[..., None], int, str]] = {
-    "rnn_forward": (_rnn_forward, 3, "bb"),
-    "rnn_backward": (_rnn_backward, 3, "b"),
-    "gru_forward": (_gru_forward, 6, "b"),
-    "gru_backward": (_gru_backwards, 6, ""),
-    "lstm_forward": (_lstm_forward, 7, "b"),
-    "lstm_backward": (_lstm_backwards, 8, ""),
-    "answer": (_answer, 8, "ibbi"),
+LOOPS: dict[str, Callable[[Any], None]] = {
+    "rnn_forward": _rnn_forward,
+    "rnn_backward": _rnn_backward,
+    "gru_forward": _gru_forward,
+    "gru_backward": _gru_backward_loop,
+    "lstm_forward": _lstm_forward,
+    "lstm_backward": _lstm_backward_loop,
+    "answer": _answer,
 }
 
 
 class _Says(event.Listener):
-    """Tells, once in a process, that compiling has begun; what is on the disk is not compiled."""
+    """Announces, once a process, that compilation has begun; cached loops are not compiled."""
 
     said = False
 
@@ -324,38 +402,30 @@ class _Says(event.Listener):
 
 
 @cache
-def loop(name: str, double: bool, several: bool) -> Callable[..., None]:
-    """The loop of that name, compiled: for float64 or float32, for several shares at once or for one."""
-    function, arrays, numbers = LOOPS[name]
-    flags = [types.boolean if kind == "b" else types.int64 for kind in numbers]
-    sizes = [types.int64] * 7  # T, B, H, gemm, threads, shares, size
-    like = types.float64 if double else types.float32
-    with event.install_listener("numba:compile", _Says()):
-        return _dispatcher(function, types.void(*[types.int64] * arrays, *flags, *sizes, like), several)
+def loop(name: str, double: bool) -> int:
+    """The address of that loop as a C function of one pointer, compiled for float64 or float32."""
+    signature = types.void(types.CPointer(types.float64 if double else types.float32))
+    with event.install_listener("numba:run_pass", _Says()):
+        _COMPILED.append(_compiled(LOOPS[name], signature))
+    return int(_COMPILED[-1].address)
+
+
+_COMPILED: list[Any] = []  # numba frees the code of a function that nothing refers to
 
 
 @cache
 def _version() -> str:
-    """Of the code that is compiled: numba sees a change in a function's own file, not in those of what it calls."""
-    said = b"".join(Path(file).read_bytes() for file in (__file__, vectors.__file__))
-    return hashlib.sha256(said).hexdigest()[:16]
+    """Hash of the compiled code's source: numba notices a change in a function's own file, not in what it calls."""
+    source = b"".join(Path(file).read_bytes() for file in (__file__, vectors.__file__))
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
-def _dispatcher(function: Callable[..., None], signature: Any, several: bool) -> Callable[..., None]:
-    """Compiled, or taken from the cache; in memory alone where no cache can be written."""
-    # numba's key of what it keeps holds the signature and the code, but not `parallel`: a folder for each
-    folder = cache_folder() / "loops" / _version() / ("several" if several else "one")
-    kept, config.CACHE_DIR = config.CACHE_DIR, str(folder)
-    options = {"parallel": several, "error_model": "numpy"}
+def _compiled(function: Callable[[Any], None], signature: Any) -> Any:
+    """From the cache on disk where one can be written, else in memory."""
+    kept, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "loops" / _version())
     try:
-        found: Callable[..., None] = njit([signature], cache=True, **options)(function)
+        return cfunc(signature, cache=True, error_model="numpy")(function)
     except (RuntimeError, OSError):  # no folder that can be written
-        found = njit([signature], **options)(function)
+        return cfunc(signature, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = kept
-    return found
-
-
-def run_several(shares: int) -> None:
-    """Let so many threads run the loops to come. Threads sleep while they have nothing to do."""
-    set_num_threads(max(1, min(shares, config.NUMBA_NUM_THREADS)))

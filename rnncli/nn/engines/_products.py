@@ -36,12 +36,12 @@ def product_of(dtype: torch.dtype) -> Product:
     for source, find in SOURCES.items():
         address = find(GEMM[dtype])
         if address and _right(address, dtype):
-            return Product(address, _of_torch(THREADS) if source == "torch" else 0, source)
+            return Product(address, address_in_torch(THREADS) if source == "torch" else 0, source)
     return Product(0, 0, "none")
 
 
-def _of_torch(name: str) -> int:
-    """The address of a function that torch's library exports; 0: it does not."""
+def address_in_torch(name: str) -> int:
+    """The address of a function of torch's library or of a library it is linked to; 0 if neither exports it."""
     folder = Path(torch.__file__).parent / "lib"
     file = {"win32": "torch_cpu.dll", "darwin": "libtorch_cpu.dylib"}.get(sys.platform, "libtorch_cpu.so")
     try:
@@ -52,7 +52,7 @@ def _of_torch(name: str) -> int:
 
 
 def _gemm_of_torch(name: str) -> int:
-    return _of_torch(f"{name}_")
+    return address_in_torch(f"{name}_")
 
 
 def _gemm_of_scipy(name: str) -> int:

@@ -1,7 +1,7 @@
 """compiled: the time loops of rnn, gru and lstm compiled by numba around torch's own matrix products.
 
-The same algorithm as bptt, in machine code: no call from Python within a sequence, and the rows of a batch shared out
-among threads, each of which runs all T steps of its rows. Weights' gradients are one product after the loop.
+The same algorithm as bptt, in machine code: no call from Python within a sequence, and the rows of a batch shared among
+threads, each of which runs all T steps of its rows. Weights' gradients are one product after the loop.
 
 It needs numba (`pip install 'rnncli[fast]'`), which is imported when this engine first runs. The loops are compiled
 then as well, and kept on disk; see `_loops.py`.
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,6 +31,7 @@ from rnncli.nn.engines._layers import (
 )
 from rnncli.nn.engines._measured import times_torch
 from rnncli.nn.engines._products import Product, product_of
+from rnncli.nn.engines._threads import run_on_threads
 from rnncli.nn.frontends import Rows
 from rnncli.replay import initial_state
 
@@ -39,7 +39,6 @@ SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it in 
 TURN_FROM = 4  # steps
 SHARE = 1 << 20  # multiplications that are worth another thread
 TYPES = (torch.float32, torch.float64)
-ONE = (np.float32(1.0), np.float64(1.0))  # a number of the type that a loop is for
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -130,7 +129,7 @@ def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor
     addresses = [tensor.data_ptr() for tensor in (x, W_ih, b_ih, W_hh, b_hh)]
     states = h_0.data_ptr() + skipped, c.data_ptr() + skipped, h.data_ptr()
     kind = spec.num_gates, spec.nonlinearity == "relu", turned, inputs
-    _loop("answer", double, shares)(*addresses, *states, *kind, T, B, H, *called(product, shares, double))
+    _run("answer", product, shares, double, (T, B, H), (*addresses, *states, *kind))
     return h
 
 
@@ -146,17 +145,14 @@ def shares_of(product: Product, T: int, B: int, work: int) -> int:
     return max(1, min(torch.get_num_threads(), B, T * B * work // SHARE))
 
 
-def _loop(name: str, double: bool, shares: int) -> Callable[..., None]:
+def _run(
+    name: str, product: Product, shares: int, double: bool, sizes: tuple[int, int, int], rest: Iterable[int]
+) -> None:
+    """sizes: T, B, H. rest: what the loop's docstring names."""
     from rnncli.nn.engines import _loops
 
-    if shares > 1:
-        _loops.run_several(shares)
-    return _loops.loop(name, double, shares > 1)
-
-
-def called(product: Product, shares: int, double: bool) -> tuple[object, ...]:
-    """What every loop is given last."""
-    return product.gemm, product.threads, shares, 8 if double else 4, ONE[double]
+    head = 0, shares, *sizes, product.gemm, product.threads, 8 if double else 4
+    run_on_threads(_loops.loop(name, double), (*head, *rest), shares)
 
 
 def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: int) -> None:
@@ -167,8 +163,7 @@ def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: 
     double = W.dtype == torch.float64
     product = product_of(W.dtype)
     shares = shares_of(product, T, B, W.numel())
-    addresses = [tensor.data_ptr() for tensor in tensors]
-    _loop(name, double, shares)(*addresses, *numbers, T, B, H, *called(product, shares, double))
+    _run(name, product, shares, double, (T, B, H), (*(tensor.data_ptr() for tensor in tensors), *numbers))
 
 
 def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
