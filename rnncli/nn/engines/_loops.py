@@ -63,29 +63,67 @@ def _call_gemm(typing, address, transposed, n, rows, k, W, ldw, x, ldx, onto, ou
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         byte, long = ir.IntType(8), ir.IntType(64)
-        pointer = byte.as_pointer()
-
-        def place(kind: Any, value: Any) -> Any:
-            slot = cgutils.alloca_once(builder, kind)
-            builder.store(value, slot)
-            return builder.bitcast(slot, pointer)
 
         def either(flag: Any, kind: Any, yes: float, no: float) -> Any:
-            truth = builder.trunc(flag, ir.IntType(1))
-            return builder.select(truth, ir.Constant(kind, yes), ir.Constant(kind, no))
+            return _stored(builder, kind, builder.select(flag, ir.Constant(kind, yes), ir.Constant(kind, no)))
 
         address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, _ = args
-        letter = place(byte, either(transposed, byte, ord("T"), ord("N")))
-        plain, one = place(byte, ir.Constant(byte, ord("N"))), place(number, ir.Constant(number, 1.0))
-        beta = place(number, either(onto, number, 1.0, 0.0))
-        n, rows, k, ldw, ldx, ldo = (place(long, value) for value in (n, rows, k, ldw, ldx, ldo))
-        W, x, out = (builder.inttoptr(value, pointer) for value in (W, x, out))
-        function = builder.inttoptr(address, ir.FunctionType(ir.VoidType(), [pointer] * 13).as_pointer())
-        builder.call(function, [letter, plain, n, rows, k, one, W, ldw, x, ldx, beta, out, ldo])
+        letter, beta = either(transposed, byte, ord("T"), ord("N")), either(onto, number, 1.0, 0.0)
+        plain = _stored(builder, byte, ir.Constant(byte, ord("N")))
+        one = _stored(builder, number, ir.Constant(number, 1.0))
+        n, rows, k, ldw, ldx, ldo = (_stored(builder, long, value) for value in (n, rows, k, ldw, ldx, ldo))
+        W, x, out = (builder.inttoptr(value, byte.as_pointer()) for value in (W, x, out))
+        _call(builder, address, [letter, plain, n, rows, k, one, W, ldw, x, ldx, beta, out, ldo])
         return context.get_dummy_value()
 
     long, truth = types.int64, types.boolean
     return types.void(long, truth, long, long, long, long, long, long, long, truth, long, long, like), generate
+
+
+@intrinsic
+def _call_pack(typing, address, n, rows, k, W, packed):
+    """MKL's sgemm_pack at `address`: W (k, n), row-major, as products with x (rows, k) read it, into `packed`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address, n, rows, k, W, packed = args
+        letters = [_stored(builder, ir.IntType(8), ir.Constant(ir.IntType(8), ord(letter))) for letter in "AN"]
+        one = _stored(builder, ir.FloatType(), ir.Constant(ir.FloatType(), 1.0))
+        n, rows, k = (_stored(builder, ir.IntType(64), value) for value in (n, rows, k))
+        W, packed = (builder.inttoptr(value, ir.IntType(8).as_pointer()) for value in (W, packed))
+        _call(builder, address, [*letters, n, rows, k, one, W, n, packed])
+        return context.get_dummy_value()
+
+    long = types.int64
+    return types.void(long, long, long, long, long, long), generate
+
+
+@intrinsic
+def _call_packed(typing, address, n, rows, k, packed, x, ldx, onto, out, ldo):
+    """MKL's sgemm_compute at `address`: `_call_gemm` with a W that `_call_pack` packed."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address, n, rows, k, packed, x, ldx, onto, out, ldo = args
+        letters = [_stored(builder, ir.IntType(8), ir.Constant(ir.IntType(8), ord(letter))) for letter in "PN"]
+        beta = _stored(builder, ir.FloatType(), builder.uitofp(onto, ir.FloatType()))
+        n, rows, k, ldx, ldo = (_stored(builder, ir.IntType(64), value) for value in (n, rows, k, ldx, ldo))
+        packed, x, out = (builder.inttoptr(value, ir.IntType(8).as_pointer()) for value in (packed, x, out))
+        _call(builder, address, [*letters, n, rows, k, packed, n, x, ldx, beta, out, ldo])
+        return context.get_dummy_value()
+
+    long, truth = types.int64, types.boolean
+    return types.void(long, long, long, long, long, long, long, truth, long, long), generate
+
+
+def _stored(builder: Any, kind: Any, value: Any) -> Any:
+    """A place on the stack with that value, as Fortran takes its arguments."""
+    slot = cgutils.alloca_once(builder, kind)
+    builder.store(value, slot)
+    return builder.bitcast(slot, ir.IntType(8).as_pointer())
+
+
+def _call(builder: Any, address: Any, arguments: list[Any]) -> None:
+    pointers = [ir.IntType(8).as_pointer()] * len(arguments)
+    builder.call(builder.inttoptr(address, ir.FunctionType(ir.VoidType(), pointers).as_pointer()), arguments)
 
 
 @intrinsic
@@ -102,11 +140,20 @@ def _call_threads(typing, address, count):
 
 
 @_part
-def _product(gemm, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like):
-    """out (rows, n) = x W, or onto what is there. transposed: W lies as (n, k), which only a BLAS reads.
+def _pack(blas, rows, k, n, W):
+    """Pack W (k, n) for the products of a share, where there is room for it."""
+    _, pack, _, packed = blas
+    if packed != 0:
+        _call_pack(pack, n, rows, k, W, packed)
 
-    gemm: address of s- or dgemm; 0: a compiled loop.
-    """
+
+@_part
+def _product(blas, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like):
+    """out (rows, n) = x W, or onto what is there. transposed: W lies as (n, k), which only a BLAS reads."""
+    gemm, _, compute, packed = blas
+    if packed != 0:
+        _call_packed(compute, n, rows, k, packed, x, ldx, onto, out, ldo)
+        return
     if gemm != 0:
         _call_gemm(gemm, transposed, n, rows, k, W, k if transposed else n, x, ldx, onto, out, ldo, like)
         return
@@ -118,7 +165,9 @@ def _product(gemm, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like
             _product_row((to, W + i * n * size, row + i * size), 1, n, like)
 
 
-HEAD = ("shares begun", "shares", "T", "B", "H", "gemm", "threads", "size")
+# size: bytes a number. threads, gemm, pack, compute: addresses, see `_products.py`. room: where every share has `each`
+# bytes for packed weights, or 0.
+HEAD = ("T", "B", "H", "size", "threads", "gemm", "pack", "compute", "room", "each", "shares", "begun")
 
 
 def _place(builder: Any, arguments: Any, index: int) -> Any:
@@ -127,27 +176,16 @@ def _place(builder: Any, arguments: Any, index: int) -> Any:
     return builder.gep(builder.bitcast(arguments, long.as_pointer()), [ir.Constant(long, index)])
 
 
-@intrinsic
-def _head(typing, arguments):
-    """T, B, H, gemm, threads, size."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = [builder.load(_place(builder, args[0], index)) for index in range(2, len(HEAD))]
-        return context.make_tuple(builder, signature.return_type, values)
-
-    return types.UniTuple(types.int64, len(HEAD) - 2)(arguments), generate
-
-
 @intrinsic(prefer_literal=True)
-def _rest(typing, arguments, count):
-    """The `count` arguments after the head."""
-    count = count.literal_value
+def _numbers(typing, arguments, first, count):
+    """The `count` arguments from number `first` on."""
+    first, count = first.literal_value, count.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = [builder.load(_place(builder, args[0], len(HEAD) + index)) for index in range(count)]
+        values = [builder.load(_place(builder, args[0], first + index)) for index in range(count)]
         return context.make_tuple(builder, signature.return_type, values)
 
-    return types.UniTuple(types.int64, count)(arguments, types.literal(count)), generate
+    return types.UniTuple(types.int64, count)(arguments, types.literal(first), types.literal(count)), generate
 
 
 @intrinsic
@@ -165,30 +203,21 @@ def _begin(typing, arguments):
     """The number of the next share that no thread has begun."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _place(builder, args[0], 0)
+        place = _place(builder, args[0], len(HEAD) - 1)
         return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return types.int64(arguments), generate
-
-
-@intrinsic
-def _count(typing, arguments):
-    """The number of shares."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_place(builder, args[0], 1))
 
     return types.int64(arguments), generate
 
 
 @_part
 def _shares(arguments):
-    """(first row, number of rows) of every share that falls to this thread."""
-    B, shares = _head(arguments)[1], _count(arguments)
+    """(first row, number of rows, BLAS) of every share that falls to this thread."""
+    _, B, _, _, _, gemm, pack, compute, room, each, shares = _numbers(arguments, 0, 11)
     share = _begin(arguments)
     while share < shares:
         first = B * share // shares
-        yield first, B * (share + 1) // shares - first
+        packed = room + share * each if room != 0 else 0
+        yield first, B * (share + 1) // shares - first, (gemm, pack, compute, packed)
         share = _begin(arguments)
 
 
@@ -207,15 +236,16 @@ def _products_as(threads, before):
 
 def _rnn_forward(arguments):
     """h: (T, B, H), the sums of the input's part, overwritten by h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    h, h_0, W, relu, turned = _rest(arguments, 5)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    h, h_0, W, relu, turned = _numbers(arguments, 12, 5)
     like = _like(arguments)
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, H, H, W)
         past = h_0 + first * H * size
         for t in range(T):
             out = h + (t * B + first) * H * size
-            _product(gemm, rows, H, H, past, H, W, not turned, True, out, H, size, like)
+            _product(blas, rows, H, H, past, H, W, not turned, True, out, H, size, like)
             if relu:
                 _relu((out,), 1, rows * H, like)
             else:
@@ -226,15 +256,16 @@ def _rnn_forward(arguments):
 
 def _rnn_backward(arguments):
     """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dsum. W: W_hh."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    d, h, W, relu = _rest(arguments, 4)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    d, h, W, relu = _numbers(arguments, 12, 4)
     like = _like(arguments)
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, H, H, W)
         for t in range(T - 1, -1, -1):
             here = (t * B + first) * H * size
             if t < T - 1:
-                _product(gemm, rows, H, H, d + here + B * H * size, H, W, False, True, d + here, H, size, like)
+                _product(blas, rows, H, H, d + here + B * H * size, H, W, False, True, d + here, H, size, like)
             if relu:
                 _relu_backward((d + here, h + here), 1, rows * H, like)
             else:
@@ -246,16 +277,17 @@ def _gru_forward(arguments):
     """sums: (T, B, 3H), r | z | n of the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
     b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the
     transpose."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    sums, gates, h, h_0, W, b_n, turned = _rest(arguments, 7)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    sums, gates, h, h_0, W, b_n, turned = _numbers(arguments, 12, 7)
     like = _like(arguments)
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, H, 3 * H, W)
         past = h_0 + first * H * size
         for t in range(T):
             row = (t * B + first) * H * size
             g, out = gates + 4 * row, h + row
-            _product(gemm, rows, H, 3 * H, past, H, W, not turned, False, g, 4 * H, size, like)
+            _product(blas, rows, H, 3 * H, past, H, W, not turned, False, g, 4 * H, size, like)
             _gru((g, sums + 3 * row, past, out, b_n), rows, H, like)
             past = out
     _products_as(threads, before)
@@ -264,11 +296,12 @@ def _gru_forward(arguments):
 def _gru_backward_loop(arguments):
     """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dh. d_a: (T, B, 4H), to be filled with
     dL/dsum of q | r | z | n. W: q | r | z of W_hh."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    d, d_a, gates, h, h_0, W = _rest(arguments, 6)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    d, d_a, gates, h, h_0, W = _numbers(arguments, 12, 6)
     like = _like(arguments)
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, 3 * H, H, W)
         for t in range(T - 1, -1, -1):
             row = (t * B + first) * H * size
             g, a, out = gates + 4 * row, d_a + 4 * row, d + row
@@ -276,23 +309,24 @@ def _gru_backward_loop(arguments):
             _gru_backward((g, a, h + earlier if t > 0 else h_0 + first * H * size, out), rows, H, like)
             if t > 0:
                 _gru_carried((g, out, d + earlier), rows, H, like)
-                _product(gemm, rows, 3 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
+                _product(blas, rows, 3 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
     _products_as(threads, before)
 
 
 def _lstm_forward(arguments):
     """gates: (T, B, 4H), the sums of the input's part, overwritten by i | f | g | o. c, tanh_c, h: (T, B, H), to be
     filled. W: W_hh; turned: its transpose."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    gates, c, tanh_c, h, h_0, c_0, W, turned = _rest(arguments, 8)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    gates, c, tanh_c, h, h_0, c_0, W, turned = _numbers(arguments, 12, 8)
     like = _like(arguments)
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, H, 4 * H, W)
         past, cell = h_0 + first * H * size, c_0 + first * H * size
         for t in range(T):
             row = (t * B + first) * H * size
             g, out = gates + 4 * row, h + row
-            _product(gemm, rows, H, 4 * H, past, H, W, not turned, True, g, 4 * H, size, like)
+            _product(blas, rows, H, 4 * H, past, H, W, not turned, True, g, 4 * H, size, like)
             _lstm((g, cell, c + row, tanh_c + row, out), rows, H, like)
             past, cell = out, c + row
     _products_as(threads, before)
@@ -301,11 +335,12 @@ def _lstm_forward(arguments):
 def _lstm_backward_loop(arguments):
     """d, d_c: (T, B, H), dL/dh and dL/dc of every step's outputs alone, overwritten by those of all. d_a: (T, B, 4H),
     to be filled with dL/dsum of i | f | g | o. W: W_hh."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    d, d_c, d_a, gates, c, tanh_c, c_0, W = _rest(arguments, 8)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    d, d_c, d_a, gates, c, tanh_c, c_0, W = _numbers(arguments, 12, 8)
     like = _like(arguments)
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, 4 * H, H, W)
         for t in range(T - 1, -1, -1):
             row = (t * B + first) * H * size
             g, a, earlier = gates + 4 * row, d_a + 4 * row, row - B * H * size
@@ -313,7 +348,7 @@ def _lstm_backward_loop(arguments):
             _lstm_backward((g, a, past, tanh_c + row, d + row, d_c + row), rows, H, like)
             if t > 0:
                 _lstm_carried((g, d_c + row, d_c + earlier), rows, H, like)
-                _product(gemm, rows, 4 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
+                _product(blas, rows, 4 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
     _products_as(threads, before)
 
 
@@ -323,26 +358,29 @@ AT_ONCE, ROWS_AT_ONCE = 1 << 15, 192
 
 
 @_part
-def _ahead(x, W, first, rows, t, steps, B, inputs, n, gemm, out, size, like):
+def _ahead(x, W, first, rows, t, steps, B, inputs, n, blas, out, size, like):
     """out: (steps, rows, n) += W x for the steps from t on, of a share's rows: x (T, B, I)."""
+    turned, plain = blas[0] != 0, (blas[0], 0, 0, 0)
     if rows == B:
-        _product(gemm, steps * B, inputs, n, x + t * B * inputs * size, inputs, W, gemm != 0, True, out, n, size, like)
+        at = x + t * B * inputs * size
+        _product(plain, steps * B, inputs, n, at, inputs, W, turned, True, out, n, size, like)
         return
     for k in range(steps):
         row = x + ((t + k) * B + first) * inputs * size
-        _product(gemm, rows, inputs, n, row, inputs, W, gemm != 0, True, out + k * rows * n * size, n, size, like)
+        _product(plain, rows, inputs, n, row, inputs, W, turned, True, out + k * rows * n * size, n, size, like)
 
 
 def _answer(arguments):
     """Forward alone, and nothing kept but h (T, B, H). x: (T, B, I); where I is 0, the sums of the input's part and the
     biases, overwritten. c: (B, H), an lstm's c_0, overwritten by c_T. cell: 1 rnn, 3 gru, 4 lstm, its gates.
     turned: W_hh lies as its transpose."""
-    T, B, H, gemm, threads, size = _head(arguments)
-    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _rest(arguments, 12)
+    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _numbers(arguments, 12, 12)
     like = _like(arguments)
     n = cell * H
     before = _products_alone(threads)
-    for first, rows in _shares(arguments):
+    for first, rows, blas in _shares(arguments):
+        _pack(blas, rows, H, n, W_hh)
         block = max(1, min(T, max(AT_ONCE // (rows * n), ROWS_AT_ONCE // rows)))
         ahead = np.empty(block * rows * n * size if inputs > 0 else 1, np.uint8)
         of_h = np.empty(rows * n * size if cell == 3 else 1, np.uint8)
@@ -359,13 +397,13 @@ def _answer(arguments):
                         _gru_bias((sums, b_ih, b_hh), steps * rows, H, like)
                     else:
                         _bias((sums, b_ih, b_hh), steps * rows, n, like)
-                    _ahead(x, W_ih, first, rows, t, steps, B, inputs, n, gemm, sums, size, like)
+                    _ahead(x, W_ih, first, rows, t, steps, B, inputs, n, blas, sums, size, like)
             if cell == 3:
                 scratch = of_h.ctypes.data
-                _product(gemm, rows, H, n, past, H, W_hh, not turned, False, scratch, n, size, like)
+                _product(blas, rows, H, n, past, H, W_hh, not turned, False, scratch, n, size, like)
                 _gru_answer((scratch, sums, past, out, b_hh), rows, H, like)
             else:
-                _product(gemm, rows, H, n, past, H, W_hh, not turned, True, sums, n, size, like)
+                _product(blas, rows, H, n, past, H, W_hh, not turned, True, sums, n, size, like)
                 if cell == 4:
                     _lstm_answer((sums, state, out), rows, H, like)
                 elif relu:

@@ -12,12 +12,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 GEMM = {torch.float32: "sgemm", torch.float64: "dgemm"}
 THREADS = "MKL_Set_Num_Threads_Local"  # of products that one thread asks for
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Addresses of MKL's sgemm_pack, sgemm_compute and sgemm_pack_get_size: products with weights that are packed
+    once for many of them."""
+
+    pack: int
+    compute: int
+    get_size: int
+
+    def room(self, rows: int, k: int, n: int) -> int:
+        """Bytes that weights (k, n) take, packed for products with x (rows, k)."""
+        found: int = _size_function(self.get_size)(*_by_reference(b"A", n, rows, k))
+        return -found // 64 * -64  # so that the next share's begin at a cache line too
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,7 @@ class Product:
     gemm: int
     threads: int
     source: str
+    packing: Packing | None = None
 
 
 @cache
@@ -36,8 +53,17 @@ def product_of(dtype: torch.dtype) -> Product:
     for source, find in SOURCES.items():
         address = find(GEMM[dtype])
         if address and _right(address, dtype):
-            return Product(address, address_in_torch(THREADS) if source == "torch" else 0, source)
+            of_torch = source == "torch"
+            packing = _packing() if of_torch and dtype == torch.float32 else None
+            return Product(address, address_in_torch(THREADS) if of_torch else 0, source, packing)
     return Product(0, 0, "none")
+
+
+def _packing() -> Packing | None:
+    """Of torch's MKL, whose wheels for x86 have it for float32; None: it is not there, or not right."""
+    addresses = [address_in_torch(name) for name in ("sgemm_pack_", "sgemm_compute_", "sgemm_pack_get_size_")]
+    found = Packing(*addresses)
+    return found if all(addresses) and _packs_right(found) else None
 
 
 def address_in_torch(name: str) -> int:
@@ -76,22 +102,48 @@ SOURCES: dict[str, Callable[[str], int]] = {"torch": _gemm_of_torch, "scipy": _g
 
 def _right(address: int, dtype: torch.dtype) -> bool:
     """Whether out += x W through this address is torch's, for sizes that are all different."""
-    rows, K, N = 3, 5, 7
-    x, W = (torch.arange(float(n), dtype=dtype).reshape(shape).sin() for n, shape in ((15, (rows, K)), (35, (K, N))))
-    out = torch.ones(rows, N, dtype=dtype)
+    x, W, out = _tried(dtype)
+    (rows, k), n = x.shape, W.shape[1]
     wanted = torch.addmm(out, x, W)
-    pointer = ctypes.c_void_p
-    number = ctypes.c_float if dtype == torch.float32 else ctypes.c_double
-    # 64-bit sizes, which a BLAS of 32-bit ones reads right too on a machine that stores the little end first
-    n, m, k = (ctypes.c_int64(size) for size in (N, rows, K))
-    one, letter = number(1.0), ctypes.c_char(b"N")
-
-    def of(tensor: Tensor) -> ctypes.c_void_p:
-        return pointer(tensor.data_ptr())
-
-    at = ctypes.byref
-    gemm = ctypes.CFUNCTYPE(None, *[pointer] * 13)(address)
-    sizes = [ctypes.cast(at(value), pointer) for value in (letter, letter, n, m, k, one)]
-    letters, (wide, deep) = sizes[:2], (sizes[2], sizes[4])
-    gemm(*letters, wide, sizes[3], deep, sizes[5], of(W), wide, of(x), deep, sizes[5], of(out), wide)
+    one = torch.ones((), dtype=dtype)
+    _call(address, b"N", b"N", n, rows, k, one, W, n, x, k, one, out, n)
     return sys.byteorder == "little" and torch.allclose(out, wanted, rtol=1e-5)
+
+
+def _packs_right(packing: Packing) -> bool:
+    """The same of packed weights."""
+    x, W, out = _tried(torch.float32)
+    (rows, k), n = x.shape, W.shape[1]
+    wanted = torch.addmm(out, x, W)
+    one, packed = torch.ones(()), torch.empty(packing.room(rows, k, n), dtype=torch.uint8)
+    _call(packing.pack, b"A", b"N", n, rows, k, one, W, n, packed)
+    _call(packing.compute, b"P", b"N", n, rows, k, packed, n, x, k, one, out, n)
+    return torch.allclose(out, wanted, rtol=1e-5)
+
+
+def _tried(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    x, W = (torch.arange(float(a * b), dtype=dtype).reshape(a, b).sin() for a, b in ((3, 5), (5, 7)))
+    return x, W, torch.ones(3, 7, dtype=dtype)
+
+
+def _call(address: int, *arguments: Tensor | int | bytes) -> None:
+    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arguments))(address)(*_by_reference(*arguments))
+
+
+def _by_reference(*arguments: Tensor | int | bytes) -> list[Any]:
+    """As Fortran takes them. Integers have 64 bits, which a BLAS of 32-bit ones reads right too on a machine that
+    stores the little end first."""
+    made: list[Any] = []
+    for value in arguments:
+        if isinstance(value, Tensor):
+            made.append(ctypes.c_void_p(value.data_ptr()))
+        elif isinstance(value, int):
+            made.append((ctypes.c_int64 * 1)(value))
+        else:
+            made.append((ctypes.c_char * 1)(value))
+    return made
+
+
+@cache
+def _size_function(address: int) -> Callable[..., int]:
+    return ctypes.CFUNCTYPE(ctypes.c_size_t, *[ctypes.c_void_p] * 4)(address)

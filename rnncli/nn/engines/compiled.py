@@ -10,6 +10,7 @@ then as well, and kept on disk; see `_loops.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -38,6 +39,7 @@ from rnncli.replay import initial_state
 SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it in training
 TURN_FROM = 4  # steps
 SHARE = 1 << 20  # multiplications that are worth another thread
+PACK_STEPS, PACK_FROM = 16, 1 << 18  # steps and weights from which on packing the weights first is worth it
 TYPES = (torch.float32, torch.float64)
 
 
@@ -129,7 +131,8 @@ def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor
     addresses = [tensor.data_ptr() for tensor in (x, W_ih, b_ih, W_hh, b_hh)]
     states = h_0.data_ptr() + skipped, c.data_ptr() + skipped, h.data_ptr()
     kind = spec.num_gates, spec.nonlinearity == "relu", turned, inputs
-    _run("answer", product, shares, double, (T, B, H), (*addresses, *states, *kind))
+    of = _Products(product, x.dtype, H, spec.num_gates * H)
+    _run("answer", of, shares, (T, B, H), (*addresses, *states, *kind))
     return h
 
 
@@ -145,14 +148,21 @@ def shares_of(product: Product, T: int, B: int, work: int) -> int:
     return max(1, min(torch.get_num_threads(), B, T * B * work // SHARE))
 
 
-def _run(
-    name: str, product: Product, shares: int, double: bool, sizes: tuple[int, int, int], rest: Iterable[int]
-) -> None:
+def _run(name: str, of: _Products, shares: int, sizes: tuple[int, int, int], rest: Iterable[int]) -> None:
     """sizes: T, B, H. rest: what the loop's docstring names."""
     from rnncli.nn.engines import _loops
 
-    head = 0, shares, *sizes, product.gemm, product.threads, 8 if double else 4
-    run_on_threads(_loops.loop(name, double), (*head, *rest), shares)
+    product, double = of.product, of.dtype == torch.float64
+    T, B, _ = sizes
+    head: list[int] = [*sizes, 8 if double else 4, product.threads, product.gemm]
+    packing, each = product.packing, 0
+    if packing is not None and T >= PACK_STEPS and of.k * of.n >= PACK_FROM:
+        each = packing.room(-(-B // shares), of.k, of.n)
+        room = torch.empty(shares * each, dtype=torch.uint8)
+        head += [packing.pack, packing.compute, room.data_ptr(), each]
+    else:
+        head += [0, 0, 0, 0]
+    run_on_threads(_loops.loop(name, double), (*head, shares, 0, *rest), shares)
 
 
 def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: int) -> None:
@@ -160,10 +170,9 @@ def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: 
     bias; given apart, for a product of our own reads them turned."""
     tensors = list(arrays)
     T, B = tensors[0].shape[:2]
-    double = W.dtype == torch.float64
-    product = product_of(W.dtype)
-    shares = shares_of(product, T, B, W.numel())
-    _run(name, product, shares, double, (T, B, H), (*(tensor.data_ptr() for tensor in tensors), *numbers))
+    of = _Products(product_of(W.dtype), W.dtype, *(W.shape if name.endswith("backward") else W.shape[::-1]))
+    shares = shares_of(of.product, T, B, W.numel())
+    _run(name, of, shares, (T, B, H), (*(tensor.data_ptr() for tensor in tensors), *numbers))
 
 
 def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
@@ -171,6 +180,16 @@ def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
     if T < TURN_FROM and product_of(W.dtype).gemm:
         return W.contiguous(), False
     return _lying(W), True
+
+
+@dataclass(frozen=True)
+class _Products:
+    """A loop's products with the recurrent weights, (., k) by (k, n)."""
+
+    product: Product
+    dtype: torch.dtype
+    k: int
+    n: int
 
 
 class RnnCompiled(torch.autograd.Function):
