@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from rnncli.cells import CoreSpec, State
 from rnncli.data.progress import Reading, listening
 from rnncli.errors import Missing, UsageError
-from rnncli.nn.engines import ENGINES, _products, compiled
+from rnncli.nn.engines import ENGINES, _products, _threads, compiled
 from rnncli.nn.frontends import Rows
 from rnncli.nn.recurrent import Core, choose_engine, make_core, run, run_by
 
@@ -165,11 +165,18 @@ def test_a_product_that_is_wrong_is_not_taken(monkeypatch: pytest.MonkeyPatch) -
         _products.product_of.cache_clear()
 
 
+@pytest.mark.parametrize("pool", ["torch's", "python's"])
+@pytest.mark.parametrize("once_from", [1, 1 << 14], ids=["inputs at once", "inputs by share"])
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_threads_give_torchs_results_and_the_same_bits_twice(
-    count: int, threads: None, monkeypatch: pytest.MonkeyPatch
+    count: int, once_from: int, pool: str, threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled, "SHARE", 1)  # as many shares as threads, however small the work
+    monkeypatch.setattr(compiled, "ONCE_FROM", once_from)
+    if pool == "python's":
+        monkeypatch.setattr(_threads, "_openmp", lambda: None)
+    elif _threads._openmp() is None:
+        pytest.skip("this build of torch has no GOMP_parallel")
     torch.set_num_threads(count)
     for cell, nonlinearity in KINDS:
         core, x, state = made(CoreSpec(cell, nonlinearity, 3, 5, 2, True), 6, 3, D64)
@@ -179,6 +186,31 @@ def test_threads_give_torchs_results_and_the_same_bits_twice(
         once, again = (answers("compiled", core, x, state) for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
         assert apart(answers("torch", core, x, state), once) < 1e-12
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("cell", "nonlinearity"), KINDS)
+def test_packed_weights_give_the_same(
+    cell: str, nonlinearity: str, count: int, threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if _products.product_of(torch.float32).packing is None:
+        pytest.skip("this build of torch exports no sgemm_pack_")
+    monkeypatch.setattr(compiled, "SHARE", 1)
+    torch.set_num_threads(count)
+    core, x, state = made(CoreSpec(cell, nonlinearity, 3, 37), 18, 7, torch.float32)  # shares of 2, 2 and 3 rows
+    plain = gradients("compiled", core, x, None, state), answers("compiled", core, x, state)
+    used: list[int] = []
+    room = _products.Packing.room
+
+    def counted(packing: _products.Packing, *sizes: int) -> int:
+        used.append(1)
+        return room(packing, *sizes)
+
+    monkeypatch.setattr(_products.Packing, "room", counted)
+    monkeypatch.setattr(compiled, "PACK_FROM", 1)
+    packed = gradients("compiled", core, x, None, state), answers("compiled", core, x, state)
+    assert len(used) == 3  # forward, backward, and forward without gradients
+    assert max(apart(*pair) for pair in zip(plain, packed, strict=True)) < 1e-5
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e-42, 3e38])

@@ -40,6 +40,9 @@ SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it in 
 TURN_FROM = 4  # steps
 SHARE = 1 << 20  # multiplications that are worth another thread
 PACK_STEPS, PACK_FROM = 16, 1 << 18  # steps and weights from which on packing the weights first is worth it
+ONCE_FROM = (
+    1 << 14
+)  # input weights from which on several threads multiply all steps' inputs at once, not each its share's
 TYPES = (torch.float32, torch.float64)
 
 
@@ -115,18 +118,20 @@ def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor
     """h of every step, (T, B, H). x: (T, B, I), or rows of a table. h_0, c: (L·D, B, H), of which `row` is read, and
     c's overwritten."""
     assert w.weight_hh is not None
+    H, product = spec.hidden_size, product_of(w.weight_hh.dtype)
     inputs = 0 if isinstance(x, Rows) else x.shape[2]
-    x = input_sums(spec, w, x) if isinstance(x, Rows) else x.contiguous()
-    T, B, H = x.shape[0], x.shape[1], spec.hidden_size
+    T, B = (x.numbers if isinstance(x, Rows) else x).shape[:2]
+    shares = shares_of(product, T, B, spec.num_gates * H * (inputs + H))
+    if isinstance(x, Rows) or (shares > 1 and w.weight_ih.numel() >= ONCE_FROM):
+        x, inputs = input_sums(spec, w, x), 0
+    x = x.contiguous()
     double = x.dtype == torch.float64
-    product = product_of(x.dtype)
     W_hh, turned = forward_weights(w.weight_hh, T)
     W_ih = w.weight_ih.contiguous() if product.gemm else _lying(w.weight_ih)
     b_ih, b_hh = w.bias_ih, w.bias_hh
     if b_ih is None or b_hh is None:
         b_ih = b_hh = x.new_zeros(spec.num_gates * H)
     h = x.new_empty(T, B, H)
-    shares = shares_of(product, T, B, spec.num_gates * H * (inputs + H))
     skipped = row * B * H * (8 if double else 4)
     addresses = [tensor.data_ptr() for tensor in (x, W_ih, b_ih, W_hh, b_hh)]
     states = h_0.data_ptr() + skipped, c.data_ptr() + skipped, h.data_ptr()
