@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rnncli.runs.open import Run as Run
     from rnncli.runs.open import open_run as open_run
     from rnncli.runs.train import StoppedBySignal as StoppedBySignal
-    from rnncli.sweeps.conduct import Sweep as Sweep
+    from rnncli.sweeps.runner import Sweep as Sweep
     from rnncli.tasks import Prediction as Prediction
     from rnncli.tasks import Recipe as Recipe
     from rnncli.tasks import load_recipe as load_recipe
@@ -43,7 +43,7 @@ _HOMES = {
     "RnncliError": "rnncli.errors",
     "Run": "rnncli.runs.open",
     "StoppedBySignal": "rnncli.runs.train",
-    "Sweep": "rnncli.sweeps.conduct",
+    "Sweep": "rnncli.sweeps.runner",
     "TableView": "rnncli.notebook",
     "Trace": "rnncli.replay",
     "evaluate": "rnncli.api.answers",

@@ -24,7 +24,7 @@ from rnncli.render.numbers import size
 from rnncli.runs.summary import counted
 from rnncli.sweeps.pages import closing, opening
 from rnncli.sweeps.plan import make_plan
-from rnncli.sweeps.rows import Row, judged
+from rnncli.sweeps.rows import Row, with_verdicts
 
 Say = Callable[[int, Path], str]
 CASES: list[Any] = []
@@ -84,7 +84,7 @@ def sweep(trials: int) -> str:
     plan = make_plan("hello", (), {}, grid=["train.lr=0.1,0.2,0.3"], seeds=3)
     rows = [Row(f"train.lr={k}", {"train.lr": str(k)}, "done", dict(enumerate([1.0, 1.2 + k, 0.9])), 3, seconds=1.0)
             for k in range(trials)]  # fmt: skip
-    return " ".join(to_text(closing(plan, judged(rows, lower=True), Path("s"), "train"), width=400).split())
+    return " ".join(to_text(closing(plan, with_verdicts(rows, lower=True), Path("s"), "train"), width=400).split())
 
 
 @say("corrected for 1 comparison (Holm)", "corrected for 2 comparisons (Holm)", "{n} 次比较")
@@ -95,7 +95,7 @@ def comparisons(n: int, folder: Path) -> str:
 @say("but 1 other may be as good.", "but 2 others may be as good.", "但另有 {n} 个可能一样好。")
 def ties(n: int, folder: Path) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnncli.sweeps.pages.MOST_TOLD", 0)
+        patch.setattr("rnncli.sweeps.pages.MOST_FAILED", 0)
         return sweep(n + 1)
 
 

@@ -172,7 +172,7 @@ def test_manifest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="sha256"):
         check_manifest(tmp_path)
     (tmp_path / "a.bin").write_bytes(b"ab")
-    with pytest.raises(DataError, match="has 2 bytes, and had 3"):
+    with pytest.raises(DataError, match="has 2 bytes, but had 3 when it was written"):
         check_manifest(tmp_path)
     (tmp_path / "a.bin").unlink()
     with pytest.raises(DataError, match="missing"):

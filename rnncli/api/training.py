@@ -16,7 +16,7 @@ from rnncli.targets import Given
 
 if TYPE_CHECKING:
     from rnncli.runs.open import Run
-    from rnncli.sweeps.conduct import Sweep
+    from rnncli.sweeps.runner import Sweep
     from rnncli.tasks import Recipe
     from rnncli.training.epoch import Epoch
 
@@ -81,13 +81,13 @@ def train(
         if init_from is not None and job.rank == 0:  # the others are given its weights
             initialize(job, str(run_of(init_from).folder))
         from rnncli.runs.folder import make_run_folder
-        from rnncli.runs.train import begun_or_removed, run_training
+        from rnncli.runs.train import removed_on_failure, run_training
         from rnncli.training.session import distributed_session
 
         with distributed_session(job):
             named = None if out is None else fspath(out)
             folder, made = (None, []) if job.rank else make_run_folder(loaded.name, named)
-            with begun_or_removed(folder, made):
+            with removed_on_failure(folder, made):
                 run_training(job, folder, on_epoch=on_epoch)
             kept = job.group.folder
         return open_run(kept)
@@ -174,8 +174,8 @@ def sweep(
     """
     from contextlib import closing
 
-    from rnncli.sweeps.conduct import begin
     from rnncli.sweeps.plan import make_plan
+    from rnncli.sweeps.runner import begin
 
     flags = data_flags(data)
     if isinstance(sets, Mapping):

@@ -18,8 +18,8 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     from rnncli.cli.live import LivePage
     from rnncli.records import Page
-    from rnncli.sweeps.conduct import Sweep
     from rnncli.sweeps.plan import Plan
+    from rnncli.sweeps.runner import Sweep
 
 _VARIES = "What to vary"
 _HOW = "How to run"
@@ -131,7 +131,7 @@ def sweep(
     if dry_run:
         deliver(lambda: _listing(plan, out), json=json, save=save, full=full)
         return
-    from rnncli.sweeps.conduct import begin
+    from rnncli.sweeps.runner import begin
 
     made = begin(plan, out, jobs, storage, prune)
     _go(made, json)
@@ -144,9 +144,9 @@ def sweep(
 
 
 def _listing(plan: Plan, out: str | None) -> Page:
-    from rnncli.sweeps.conduct import preview
     from rnncli.sweeps.folder import find_folder
     from rnncli.sweeps.pages import listing, space_listing
+    from rnncli.sweeps.runner import preview
 
     if plan.search:
         return space_listing(plan, find_folder(plan, out))
@@ -161,7 +161,7 @@ def _go(made: Sweep, json: bool) -> None:
     from rnncli.sweeps.pages import opening
 
     if not settings.quiet and not json:
-        render.show(opening(made.plan, made.folder, made.went_on, made.jobs), file=sys.stderr, ascii=settings.ascii)
+        render.show(opening(made.plan, made.folder, made.resumed, made.jobs), file=sys.stderr, ascii=settings.ascii)
     try:
         with LivePage() as live, closing(made.go()) as steps:
             for _ in steps:

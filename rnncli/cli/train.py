@@ -275,10 +275,10 @@ def _run(
     from rnncli.records import Message
     from rnncli.render.progress import LiveProgress
     from rnncli.runs.summary import closing, header
-    from rnncli.runs.train import StoppedBySignal, begun_or_removed, run_training
+    from rnncli.runs.train import StoppedBySignal, removed_on_failure, run_training
 
     try:
-        with begun_or_removed(None if resume else folder, made):
+        with removed_on_failure(None if resume else folder, made):
             if job.rank:
                 run_training(job, folder, resume=resume)
                 return

@@ -1,10 +1,10 @@
-"""A run on the disk: opened, written, resumed, evaluated, exported, listed, compared.
+"""A run on disk: opening, writing, resuming, evaluating, exporting, listing, comparing.
 
-recipe.yaml         the recipe, every value resolved     metrics.jsonl  one line an epoch: step, losses, metrics
-model.safetensors   the weights of the best epoch        timing.jsonl   beside it: seconds, speed
-vocab.json          what the training data taught        result.json    the closing figures
+recipe.yaml         the recipe, every value resolved     metrics.jsonl  one line per epoch: step, losses, metrics
+model.safetensors   the weights of the best epoch        timing.jsonl   seconds, speed
+vocab.json          preprocessing fitted on the training data        result.json    the final metrics
 environment.json    versions, device, hash of the data   resume/        everything needed to resume
-manifest.json       size and sha256 of these, checked    answers.jsonl  one line an epoch: the preview before it
+manifest.json       size and sha256 of these, checked    answers.jsonl  one line per epoch: the preview
                     whenever one is opened
 
 folder.py, manifest.py, read.py and listing.py need no torch.

@@ -1,7 +1,8 @@
-"""Everything that training needs to resume exactly, in one safetensors file; no pickle.
+"""A checkpoint: all that bit-exact resuming needs, in one safetensors file; no pickle.
 
-Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `total`; of each process `carry.INDEX`, `random.cpu`,
-`random.cuda.0`, and behind `process.1.` and so on those of further ones. All else is JSON in the file's metadata.
+Tensors by name: `model.*`, `best.*`, `optimizer.INDEX.KEY`, `total`; per process `carry.INDEX`, `random.cpu`,
+`random.cuda.0`; those of further processes are prefixed `process.1.` etc. Everything else is JSON in the file's
+metadata.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json, json_object
-from rnncli.runs.checkpoint_schema import after_a_step, check_carry, fitting, number
+from rnncli.runs.checkpoint_schema import check_carry, number, require_same_shape, state_after_step
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
 from rnncli.weights.read import utf8_path
@@ -43,7 +44,7 @@ PLAIN = (
 
 
 def own_part(state: TrainState) -> bytes:
-    """What only this process has: the state that it carries to its next batch, and its random states."""
+    """State that only this process has: the carry to its next batch, and its random states."""
     tensors = {f"carry.{i}": tensor for i, tensor in enumerate(state.carry or ())}
     tensors["random.cpu"] = torch.get_rng_state()
     if next(state.model.parameters()).device.type == "cuda":
@@ -52,7 +53,7 @@ def own_part(state: TrainState) -> bytes:
 
 
 def checkpoint(state: TrainState, extra: dict[str, Json], parts: Sequence[bytes]) -> bytes:
-    """The file's bytes. parts: own_part of every process. extra: plain values to keep beside."""
+    """The file's bytes. parts: own_part of every process. extra: further plain values to store."""
     tensors: dict[str, Tensor] = {"total": state.total}
     tensors |= {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
@@ -80,33 +81,33 @@ def checkpoint(state: TrainState, extra: dict[str, Json], parts: Sequence[bytes]
 
 
 def _of(rank: int) -> str:
-    """Before the names of a process's own tensors."""
+    """Prefix of the names of a process's own tensors."""
     return f"process.{rank}." if rank else ""
 
 
 def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
-    """Put a checkpoint into a fresh `start(job)` state, and torch's random states back; returns how long each log was
-    (`extra["logs"]`). Of several processes each takes its own part.
+    """Load a checkpoint into a fresh `start(job)` state and restore torch's random states; returns the length of each
+    log (`extra["logs"]`). Each process loads its own part.
 
-    Raises DataError: a file that is missing, cut, changed, or of another recipe.
+    Raises DataError: the file is missing, truncated, changed, or from another recipe.
     """
     try:
-        fresh = after_a_step(state.optimizer)
+        fresh = state_after_step(state.optimizer)
         with utf8_path(path) as name, safe_open(name, framework="pt") as file:
             document = json.loads((file.metadata() or {})["rnncli"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if document["format"] != FORMAT:
             raise DataError(tr("a checkpoint of format {n}", n=document["format"]), where=str(path))
-        values = {**_unknown_to_old_ones(job, document), **document["state"]}
+        values = {**_defaults_of_0_1(job, document), **document["state"]}
         for name in PLAIN:
-            setattr(state, name, _as_before(name, getattr(state, name), values[name]))
-        state.total = fitting(state.total, tensors["total"], "total")
+            setattr(state, name, _with_type_of(name, getattr(state, name), values[name]))
+        state.total = require_same_shape(state.total, tensors["total"], "total")
         device = next(state.model.parameters()).device
         weights = dict(state.model.state_dict())
-        state.model.load_state_dict(fitting(weights, _under(tensors, "model."), "model"))
+        state.model.load_state_dict(require_same_shape(weights, _under(tensors, "model."), "model"))
         best = _under(tensors, "best.")
         if best:  # an epoch has ended
-            fitting(weights, best, "best")
+            require_same_shape(weights, best, "best")
         state.best_weights = {name: tensor.to(device) for name, tensor in best.items()}
         own = _under(tensors, _of(job.rank))
         carry = _under(own, "carry.")
@@ -115,18 +116,18 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
         _load_optimizer(state.optimizer, fresh, document["optimizer"], _under(tensors, "optimizer."))
         if state.schedule is not None:
             before = _to_json(state.schedule.state_dict())
-            state.schedule.load_state_dict(_from_json(fitting(before, document["schedule"], "schedule")))
+            state.schedule.load_state_dict(_from_json(require_same_shape(before, document["schedule"], "schedule")))
         if state.scaler is not None:
-            state.scaler.load_state_dict(fitting(state.scaler.state_dict(), document["scaler"], "scaler"))
+            state.scaler.load_state_dict(require_same_shape(state.scaler.state_dict(), document["scaler"], "scaler"))
         logs = json_object(document["extra"]["logs"])
         sizes = {name: size for name, size in logs.items() if isinstance(size, int) and size >= 0}
         if len(sizes) < len(logs):
-            raise ValueError(f"logs are {logs!r:.60}")
+            raise ValueError(f"invalid logs {logs!r:.60}")
         torch.set_rng_state(own["random.cpu"])
         if device.type == "cuda" and "random.cuda.0" in own:
             torch.cuda.set_rng_state(own["random.cuda.0"])
     except FileNotFoundError as error:
-        raise DataError(tr("there is no checkpoint to resume from"), where=str(path)) from error
+        raise DataError(tr("no checkpoint to resume from"), where=str(path)) from error
     except (
         SafetensorError,
         OSError,
@@ -135,25 +136,25 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
         TypeError,
         AttributeError,
         ArithmeticError,
-        RuntimeError,  # torch's own errors, and RecursionError
+        RuntimeError,  # torch's errors, and RecursionError
     ) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             tr("this checkpoint cannot be used: {why}", why=why),
             where=str(path),
-            todo=tr("its best weights may still be whole: rnncli evaluate, or train --init-from"),
+            todo=tr("its best weights may still be intact: rnncli evaluate, or train --init-from"),
         ) from error
     return sizes
 
 
-def _unknown_to_old_ones(job: Job, document: Any) -> dict[str, Json]:
-    """What checkpoints of rnncli 0.1 do not hold: the rate of the last update, which a schedule may have changed since;
-    and which metrics have moved, so that none is said not to have."""
+def _defaults_of_0_1(job: Job, document: Any) -> dict[str, Json]:
+    """Defaults for checkpoints of rnncli 0.1, which lack the learning rate of the last step (a schedule may have
+    changed it since) and the metrics that have changed (assume that all have)."""
     return {"lr": document["optimizer"]["groups"][0]["lr"], "moved": list(job.task.METRICS)}
 
 
-def _as_before(name: str, fresh: object, value: object) -> object:
-    """The value, of the type that a fresh state has at that name. Raises ValueError."""
+def _with_type_of(name: str, fresh: object, value: object) -> object:
+    """The value, with the type of the same name in a fresh state. Raises ValueError."""
     if name == "best_metrics":
         fits = isinstance(value, dict) and all(number(figure) for figure in value.values())
     elif name == "moved":
@@ -174,28 +175,28 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _load_optimizer(
     optimizer: torch.optim.Optimizer, fresh: dict[str, Any], document: Any, tensors: dict[str, Tensor]
 ) -> None:
-    """fresh: the optimizer's own state_dict after an update; a parameter that has had none has no state."""
+    """fresh: the optimizer's state_dict after a step; a parameter without updates has no state."""
     found: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in document["state"].items()}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
         found.setdefault(int(index), {})[key] = tensor
     for number_of, values in found.items():
-        fitting(fresh["state"][number_of], values, f"optimizer.{number_of}")
-    fitting(fresh["param_groups"], document["groups"], "optimizer")
+        require_same_shape(fresh["state"][number_of], values, f"optimizer.{number_of}")
+    require_same_shape(fresh["param_groups"], document["groups"], "optimizer")
     if [group["params"] for group in document["groups"]] != [group["params"] for group in fresh["param_groups"]]:
-        raise ValueError("its optimizer has other parameters")
+        raise ValueError("its optimizer has different parameters")
     optimizer.load_state_dict({"state": found, "param_groups": document["groups"]})
 
 
 def _to_json(value: object) -> Json:
-    """A schedule's state: MultiStepLR keeps its milestones in a Counter with whole numbers for keys."""
+    """A schedule's state: MultiStepLR keeps its milestones in a Counter with integer keys."""
     if isinstance(value, Counter):
         return {"counter": sorted(value.items())}
     if isinstance(value, dict):
         return {key: _to_json(part) for key, part in value.items()}
     if value is None or isinstance(value, str | int | float | list | tuple):
         return value
-    raise TypeError(f"a schedule keeps a {type(value).__name__}")
+    raise TypeError(f"unsupported type in a schedule's state: {type(value).__name__}")
 
 
 def _from_json(value: Json) -> Any:

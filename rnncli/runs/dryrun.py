@@ -1,4 +1,4 @@
-"""`train --dry-run`: everything that can be known before training, from one batch and two untracked updates."""
+"""`train --dry-run`: everything known before training, from one batch and two discarded training steps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rnncli.views import shapes
 
 
 def dry_run(job: Job) -> records.Page:
-    """Counts, vocabulary, one batch's shapes, parameters, updates per epoch, estimated memory and time. The job is left
-    as it was: the two updates that are timed are made on a copy of the model."""
+    """Counts, vocabulary, one batch's shapes, parameters, steps per epoch, estimated memory and time. The job is
+    unchanged: the two timed steps run on a copy of the model."""
     page = header(job)
     steps, train = job.steps_per_epoch(), job.config.train
     seconds = step_seconds(job) * steps * train.epochs
@@ -54,7 +54,7 @@ def first_batch(job: Job) -> Batch:
 
 
 def vocabulary(job: Job) -> str:
-    """How many tokens and labels the training split has, and the first few."""
+    """Sizes of the vocabularies, and their first entries."""
     parts = []
     for name, value in vars(job.splits.fitted).items():
         if isinstance(value, Vocab):

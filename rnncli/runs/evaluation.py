@@ -1,4 +1,4 @@
-"""A run measured again, on a part of its own data or on a new file, beside its baselines."""
+"""Evaluates a run on a split of its own data or on a new file, with its baselines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class Requirement:
-    """`mae<1.6`: a metric, how it must compare, and with what."""
+    """`mae<1.6`: a metric, a comparison, and a value."""
 
     text: str
     metric: str
@@ -31,12 +31,12 @@ class Requirement:
     limit: float
 
     def check(self, metrics: Metrics) -> Check:
-        """Whether it holds; NaN holds nothing. Raises UsageError: this run has no such metric."""
+        """Whether the requirement is met; never for NaN. Raises UsageError: this run has no such metric."""
         if self.metric not in metrics:
             raise UsageError(
-                tr("this run's data has no {metric}", metric=self.metric),
+                tr("this run has no {metric}", metric=self.metric),
                 where="--require",
-                todo=tr("it has {names}", names=", ".join(metrics)),
+                todo=tr("available: {names}", names=", ".join(metrics)),
             )
         value = metrics[self.metric]
         ok = {
@@ -49,7 +49,7 @@ class Requirement:
 
 
 def requirement(text: str, known: Sequence[str]) -> Requirement:
-    """Read `METRIC<NUMBER` (also <=, >, >=). Raises UsageError: another form, or no metric of that name."""
+    """Read `METRIC<NUMBER` (also <=, >, >=). Raises UsageError: malformed, or unknown metric."""
     found = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=|<|>)\s*([^\s<>=]+)\s*", text)
     try:
         limit = float(found[3]) if found else float("nan")
@@ -59,25 +59,25 @@ def requirement(text: str, known: Sequence[str]) -> Requirement:
         raise UsageError(
             tr("{text!r} is not METRIC<NUMBER", text=text),
             where="--require",
-            todo=tr('such as --require "{metric}<1.6"; also <=, > and >=', metric=known[0]),
+            todo=tr('for example --require "{metric}<1.6"; also <=, > and >=', metric=known[0]),
         )
     if found[1] not in known:
         near = names.nearest(found[1], known)
         raise UsageError(
             tr("this task has no metric {name!r}", name=found[1]),
             where="--require",
-            todo=tr("did you mean {name}?", name=near) if near else tr("it has {names}", names=", ".join(known)),
+            todo=tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=", ".join(known)),
         )
     return Requirement(text, found[1], found[2], limit)
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(Displayed):
-    """A run, measured.
+    """The results of evaluating a run.
 
-    on: the part of the run's data (test, validation, train), or the new file. metrics: by name, of that part; loss is
-    the mean of what the task counts (in nats where it is a cross-entropy). baselines: name, metrics, and what they do.
-    notes: what was skipped or could not be done. checks: whether each `require` holds.
+    on: the split of the run's data (test, validation, train), or the new file. metrics: by name; loss is averaged over
+    what the task counts (in nats for a cross-entropy). baselines: name, metrics, description. notes: what was skipped
+    or failed. checks: whether each `require` is met.
     """
 
     run: Run
@@ -88,7 +88,7 @@ class Evaluation(Displayed):
     checks: Sequence[Check] = ()
 
     def ok(self) -> bool:
-        """Whether everything holds that was required."""
+        """Whether all requirements are met."""
         return all(check.ok for check in self.checks)
 
     def to_json(self) -> dict[str, Json]:
@@ -104,7 +104,7 @@ class Evaluation(Displayed):
         }
 
     def page(self) -> Page:
-        """The run's metrics on a part, its baselines below, and what was required of them."""
+        """The run's metrics on a split, its baselines, and the requirements."""
         config, on = self.run.config, self.on
         rows: list[tuple[str, Metrics, str]] = [(config.model.cell, self.metrics, str(self.run.folder))]
         rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in self.baselines]
@@ -133,17 +133,17 @@ def evaluate(
     dynamic: float | None = None,
     require: Sequence[str] = (),
 ) -> Evaluation:
-    """Measure a run. data: a new file, measured whole; else a part of the run's own data, `split`, by default test
-    where there is one, then validation, then train. dynamic: a copy of the model goes on learning at that rate from
-    what it was measured on. require: such as `mae<1.6`, for Evaluation.checks. Raises DataError, UsageError."""
+    """Evaluate a run. data: a new file, evaluated whole; else `split` of the run's own data, by default test if
+    present, then validation, then train. dynamic: learning rate of dynamic evaluation. require: for example `mae<1.6`,
+    for Evaluation.checks. Raises DataError, UsageError."""
     if split is not None and split not in PARTS:
         raise UsageError(
             tr("{name} takes one of {names}, got {value!r}", name="--split", names=", ".join(PARTS), value=split)
         )
     if split is not None and data is not None:
-        raise UsageError(tr("new data has no parts: it is measured whole"), where="--split", todo=tr("omit --split"))
+        raise UsageError(tr("new data is not split: it is evaluated whole"), where="--split", todo=tr("omit --split"))
     if dynamic is not None and not 0 < dynamic < float("inf"):
-        raise UsageError(tr("a rate above 0 is expected, got {value}", value=dynamic), where="--dynamic")
+        raise UsageError(tr("expected a learning rate above 0, got {value}", value=dynamic), where="--dynamic")
     required = [requirement(text, metric_names(run.task.METRICS)) for text in require]
     found = _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
     return replace(found, checks=[one.check(found.metrics) for one in required])
@@ -153,7 +153,7 @@ def _metrics(run: Run, part: Any, dynamic: float | None, notes: list[str]) -> Me
     if dynamic is None:
         return run.task.metrics(run.config, run.model, part, run.fitted)
     found = run.task.dynamic_metrics(run.config, run.model, part, run.fitted, dynamic)
-    notes.append(tr("dynamic evaluation: after each window, a step of SGD at {rate}", rate=f"{dynamic:g}"))
+    notes.append(tr("dynamic evaluation: one SGD step after each window, learning rate {rate}", rate=f"{dynamic:g}"))
     return found
 
 
@@ -164,9 +164,9 @@ def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
     if changed:
         if splits.fitted != run.fitted:
             raise DataError(
-                tr("the data has changed since this run was trained, and its vocabulary with it"),
+                tr("the data and its vocabulary have changed since this run was trained"),
                 where=str(run.folder),
-                todo=tr("bring the old data back, or measure a file as new data: --data FILE"),
+                todo=tr("restore the old data, or evaluate a file as new data: --data FILE"),
             )
         notes.append(tr("the data has changed since this run was trained"))
     there = [name for name in PARTS if name in splits.parts]
@@ -174,7 +174,7 @@ def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
     if split is None and on != splits.held_out and not changed:
         notes.append(
             tr(
-                "measured on the {part} part, which training never saw; training showed the {other} part: {option}",
+                "evaluated on the {part} split, not used in training; training reported the {other} split: {option}",
                 part=tr(on),
                 other=tr(splits.held_out),
                 option=f"--split {splits.held_out}",
@@ -182,9 +182,9 @@ def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
         )
     if on not in there:
         raise UsageError(
-            tr("this run's data has no part {name}", name=on),
+            tr("this run's data has no split {name}", name=on),
             where="--split",
-            todo=tr("it has {names}", names=", ".join(there)),
+            todo=tr("available: {names}", names=", ".join(there)),
         )
     metrics = _metrics(run, splits.part(on), dynamic, notes)
     return Evaluation(run, on, metrics, run.task.baselines(run.config, splits, on), notes)
@@ -201,7 +201,7 @@ def _new(run: Run, data: str, dynamic: float | None) -> Evaluation:
 
 
 def _trained_on(run: Run, notes: list[str]) -> AnySplits | None:
-    """The run's own data, which baselines are fitted on; None, and a note why, where it is not as it was."""
+    """The run's own data, on which baselines are fitted; None, with a note, if it has changed."""
     try:
         splits = run.task.read(run.config)
     except DataError as error:
@@ -214,5 +214,5 @@ def _trained_on(run: Run, notes: list[str]) -> AnySplits | None:
 
 
 def metric_names(metrics: Mapping[str, str]) -> list[str]:
-    """What --require can name: the task's metrics, and the loss."""
+    """Valid metrics for --require: the task's metrics, and the loss."""
     return list(dict.fromkeys((*metrics, "loss")))

@@ -1,4 +1,4 @@
-"""A run for others: its weights by torch's own names, a script that answers without rnncli, a model card, and ONNX."""
+"""Exports a run: weights under torch's names, a script that predicts without rnncli, a model card, and ONNX."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from rnncli.training.job import cores_of
 
 @dataclass(frozen=True)
 class Exported:
-    """files: what was written. why_not: why load.py answers nothing and only holds the weights; "" where it answers as
-    `predict` does. notes: sentences on what differs from the run."""
+    """files: the names of the files written. why_not: why load.py only loads the weights and cannot predict; "" if it
+    predicts like `predict`. notes: sentences on what differs from the run."""
 
     folder: Path
     files: Sequence[str]
@@ -47,11 +47,10 @@ class Exported:
 
 
 def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
-    """Write a run into an empty or new folder. onnx: model.onnx too, held against onnxruntime before it is kept.
+    """Export a run into an empty or new folder. onnx: model.onnx too, checked with onnxruntime before it is kept.
 
-    Where no script can answer, load.py holds the weights alone: see `Exported.why_not`. Raises UsageError (a folder
-    that is not empty, a model that ONNX cannot hold), Missing (the extra `onnx`), CheckFailed (onnxruntime gives other
-    scores).
+    If no script can predict, load.py only loads the weights: see `Exported.why_not`. Raises UsageError (the folder is
+    not empty, ONNX does not support the model), Missing (the extra `onnx`), CheckFailed (onnxruntime's scores differ).
     """
     cores = cores_of(run.model)
     foreign = {path: spec for path, spec in cores.items() if spec.torch_class is None}
@@ -59,7 +58,7 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
         raise UsageError(
             tr("torch has no module for the cell of {path}: {spec}", path=path, spec=spec),
             where="--onnx",
-            todo=tr("omit --onnx: the weights and the script hold every model"),
+            todo=tr("omit --onnx: weights and script are exported for every model"),
         )
     content, checks = (None, []) if not onnx else onnx_model(run)
     folder = make_folder(out)
@@ -82,13 +81,16 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
         notes.append(tr("model.onnx computes in float32: onnxruntime has no recurrent layers in float64"))
     if content is not None and crf_of(run.model) is not None:
         notes.append(
-            tr("model.onnx gives the scores of each step; load.py shows how the CRF's weights (head.*) join them")
+            tr(
+                "model.onnx returns the scores of each step; load.py shows how to combine them with the CRF's "
+                "weights (head.*)"
+            )
         )
     return Exported(folder, list(files), script.why_not, checks, notes)
 
 
 def _metadata(run: Run, vocab: str) -> dict[str, str]:
-    """Of model.safetensors: what the weights belong to. The hashes are those of the run's recipe.yaml and of the
+    """Metadata of model.safetensors: what the weights belong to. The hashes are of the run's recipe.yaml and of the
     vocab.json next to the weights."""
     return {
         "format": "pt",
@@ -102,12 +104,12 @@ def _metadata(run: Run, vocab: str) -> dict[str, str]:
 
 
 class _Plain(nn.Module):
-    """The model as ONNX has it: tensors in, tensors out. Rows are equally long, and states are given."""
+    """The model for ONNX: tensors in, tensors out. All sequences of a batch have the same length; states are inputs."""
 
     def __init__(self, model: SequenceModel) -> None:
         super().__init__()
         self.model = copy.copy(model)
-        self.model.engine = "torch"  # one operator for all steps; the loop of `loop` would be of one length for good
+        self.model.engine = "torch"  # one operator for all time steps; tracing `loop` would fix the length
 
     def forward(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(Batch(inputs), state)
@@ -116,11 +118,11 @@ class _Plain(nn.Module):
 
 
 def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
-    """The model as ONNX, and how far onnxruntime's outputs are from torch's for several lengths and batch sizes.
+    """The model as ONNX, checked: onnxruntime's outputs are compared with torch's for several lengths and batch sizes.
 
     Inputs: `inputs` (T, B, ...), `h_0` and, for lstm, `c_0` (L·D, B, H); outputs: `scores`, `h_n`, `c_n`. T and B are
-    free; rows of a batch are equally long. A float64 run is converted to float32, which is all that onnxruntime's
-    recurrent layers compute in.
+    dynamic; all sequences of a batch have the same length. A float64 run is converted to float32, the only dtype of
+    onnxruntime's recurrent layers.
     """
     try:
         import_module("onnx")
@@ -133,9 +135,12 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
     model = run.model
     if not isinstance(model, SequenceModel):
         raise UsageError(
-            tr("ONNX holds models of a front end, one core and a head; this one is {kind}", kind=type(model).__name__),
+            tr(
+                "ONNX supports models of a front end, one core and a head; this one is {kind}",
+                kind=type(model).__name__,
+            ),
             where="--onnx",
-            todo=tr("omit --onnx: the weights and the script hold every model"),
+            todo=tr("omit --onnx: weights and script are exported for every model"),
         )
     plain, (spec,) = _Plain(copy.deepcopy(model).float()).eval(), cores_of(model).values()
     like, states = next(plain.parameters()), list(spec.states)
@@ -174,8 +179,8 @@ def _names(states: list[str], end: str) -> list[str]:
 
 
 def _example(run: Run, T: int, B: int, like: Tensor) -> Tensor:
-    """Inputs as the model takes them, (T, B, ...): token numbers, or numbers shaped as the run's own data, in the
-    dtype of `like`."""
+    """Random inputs for the model, (T, B, ...): token ids, or values shaped like the run's own data, in the dtype of
+    `like`."""
     generator = torch.Generator().manual_seed(T)
     tokens = run.task.label_names(run.config, run.fitted).inputs
     if tokens is not None:
@@ -191,8 +196,8 @@ def _exported(plain: nn.Module, given: tuple[Tensor, ...], states: list[str]) ->
     axes |= {f"{state}_{end}": {1: "B"} for state in states for end in ("0", "n")}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         file = Path(folder) / "model.onnx"
-        # dynamo=False, torch's older exporter, writes RNN, GRU and LSTM as ONNX's own operators, for any T and B. The
-        # newer one fixes T at that of `given` (torch 2.13; a test notices when that changes).
+        # dynamo=False, torch's older exporter, writes RNN, GRU and LSTM as ONNX operators with dynamic T and B. The
+        # newer exporter fixes T to that of `given` (torch 2.13; a test detects when that changes).
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -206,8 +211,8 @@ def _exported(plain: nn.Module, given: tuple[Tensor, ...], states: list[str]) ->
             )
         except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
             raise UsageError(
-                tr("torch cannot write this model as ONNX: {why}", why=str(error).splitlines()[0]),
+                tr("torch cannot export this model to ONNX: {why}", why=str(error).splitlines()[0]),
                 where="--onnx",
-                todo=tr("omit --onnx: the weights and the script hold every model"),
+                todo=tr("omit --onnx: weights and script are exported for every model"),
             ) from error
         return file.read_bytes()

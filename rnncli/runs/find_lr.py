@@ -1,6 +1,6 @@
 """`train --find-lr`: the learning rate range test of Smith 2017 (arXiv:1506.01186, section 3.3).
 
-The learning rate grows at every update, from far too small to far too large, and the loss says where it learns.
+The learning rate grows at every step, from far too small to far too large; the loss shows where the model learns.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from rnncli.training.divergence import require_an_update
 from rnncli.training.job import Job
 from rnncli.training.loop import groups, start, update
 
-UPDATES = 100
+STEPS = 100
 LOWEST, HIGHEST = 1e-6, 10.0
-WINDOW = 5  # losses of single batches before and behind one, which its average takes in: one that only looked back
-# would show a fall too late, at a rate too large
-APART = 4.0  # times the lowest loss, where the test ends
+# Half-width of the centered moving average of batch losses: a trailing average would show a decrease too late, at too
+# large a rate.
+WINDOW = 5
+APART = 4.0  # the test ends at this multiple of the lowest loss
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """rates: of each update. losses: of its batch, averaged with its neighbours. ended: why, before the last."""
+    """rates: of each step. losses: of its batch, smoothed. ended: why the test ended early."""
 
     rates: Sequence[float]
     losses: Sequence[float]
@@ -37,35 +38,35 @@ class RangeTest:
 
     @property
     def lowest(self) -> int:
-        """The update at which the loss is lowest."""
+        """The step with the lowest loss."""
         return min(range(len(self.losses)), key=self.losses.__getitem__)
 
     @property
     def steepest(self) -> int | None:
-        """The update around which the loss falls fastest over the logarithm of the rate, before it is lowest; None
-        where it does not fall."""
+        """The step with the steepest decrease of the loss over the log learning rate, before its minimum; None if it
+        does not decrease."""
         falls = {i: self.losses[i + 1] - self.losses[i - 1] for i in range(1, self.lowest)}
         best = min(falls, key=falls.__getitem__, default=None)
         return best if best is not None and falls[best] < 0 else None
 
     @property
     def suggested(self) -> float | None:
-        """A third of the rate at which the loss falls fastest, or a tenth of that at which it is lowest, if that is
-        less: what falls for a few updates is too large for a whole training. None where the loss does not fall."""
+        """A third of the rate with the steepest decrease, or a tenth of the rate with the lowest loss if that is less:
+        a rate that works for a few steps is too large for a whole training run. None if the loss does not decrease."""
         return None if self.steepest is None else min(self.rates[self.lowest] / 10, self.rates[self.steepest] / 3)
 
 
-def range_test(job: Job, updates: int = UPDATES) -> RangeTest:
-    """Trains the job's model, which is not fit for anything afterwards. Its schedule is left out.
+def range_test(job: Job, updates: int = STEPS) -> RangeTest:
+    """Run the test. Trains the job's model, which is useless afterwards; ignores its schedule.
 
-    Raises Diverged: not one update has a loss and gradients that are numbers.
+    Raises Diverged if no step has a finite loss and finite gradients.
     """
     state = start(job)
     state.schedule = None
     rates: list[float] = []
     losses: list[float] = []
     ended = ""
-    for k, (first, batches) in enumerate(islice(_updates(job), updates)):
+    for k, (first, batches) in enumerate(islice(_steps(job), updates)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (k / max(1, updates - 1))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
@@ -92,8 +93,8 @@ def range_test(job: Job, updates: int = UPDATES) -> RangeTest:
     return RangeTest(rates, means, ended)
 
 
-def _updates(job: Job) -> Iterator[tuple[bool, list[Batch]]]:
-    """The batches of each update, epoch after epoch, and whether an epoch begins with them."""
+def _steps(job: Job) -> Iterator[tuple[bool, list[Batch]]]:
+    """The batches of each step, epoch after epoch, and whether they start an epoch."""
     train, epoch = job.config.train, 1
     while True:
         batches = islice(job.batches(Order(train.seed, epoch)), train.overfit_batches or None)
@@ -103,17 +104,17 @@ def _updates(job: Job) -> Iterator[tuple[bool, list[Batch]]]:
 
 
 def find_lr(job: Job, command: str) -> Page:
-    """What the range test found, drawn. command: that trains, to which the rate is added."""
+    """The result of the range test as a page. command: training command to which the rate is added."""
     found = range_test(job)
     page = header(job)
     rows: list[list[Entry]] = [
-        [tr("the loss is lowest"), found.rates[found.lowest], found.losses[found.lowest]],
+        [tr("lowest loss"), found.rates[found.lowest], found.losses[found.lowest]],
         [tr("the recipe's train.lr"), job.config.train.lr, None],
     ]
     marks: dict[str, float] = {}
     todo: list[Record] = []
     if found.steepest is not None and found.suggested is not None:
-        rows.insert(0, [tr("the loss falls fastest"), found.rates[found.steepest], found.losses[found.steepest]])
+        rows.insert(0, [tr("steepest decrease of the loss"), found.rates[found.steepest], found.losses[found.steepest]])
         marks = {tr("suggested"): math.log10(found.suggested)}
         todo = [Commands(tr("next"), [(f"{command} --lr {found.suggested:.1g}", tr("try it"))])]
     columns = (
@@ -127,9 +128,9 @@ def find_lr(job: Job, command: str) -> Page:
         {tr("loss"): found.losses},
         tr("log10 of the learning rate"),
         tr("loss"),
-        tr("the loss while the learning rate grows from {low:g} to {high:g}", low=LOWEST, high=HIGHEST),
+        tr("loss while the learning rate grows from {low:g} to {high:g}", low=LOWEST, high=HIGHEST),
         marks=marks,
     )
-    ends = found.ended or tr("all {n} updates done", n=UPDATES)
+    ends = found.ended or tr("all {n} steps done", n=STEPS)
     shown = [*page.records, curve, Table("rates", columns, rows), Message(tr("ended: {why}", why=ends), "note"), *todo]
     return Page("rnncli/find-lr/1", page.title, shown, seed=page.seed, device=page.device, dtype=page.dtype)

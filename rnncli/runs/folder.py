@@ -1,4 +1,4 @@
-"""Where runs lie, and how folders are numbered. No torch here: `rnncli runs` only reads what stands in their files."""
+"""Locations and numbering of run folders. No torch here: `rnncli runs` only reads files."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ RUNS = "runs"
 
 
 def runs_here() -> list[Path]:
-    """The run folders under runs/, by name."""
+    """The run folders under runs/, sorted by name."""
     return sorted(path for path in Path(RUNS).glob("*") if os.path.isfile(path / "recipe.yaml"))
 
 
 def number_of(folder: Path, name: str) -> int:
-    """7 of NAME-007; 0 of what is not called so."""
+    """7 for NAME-007; 0 for other names."""
     start, _, number = folder.name.rpartition("-")
     return int(number) if start == name and number.isdigit() else 0
 
 
-def not_made(folder: str, error: OSError) -> RnncliError:
-    """Why the folder could not be made."""
+def cannot_create(folder: str, error: OSError) -> RnncliError:
+    """Why the folder could not be created."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return UsageError(tr("this is a file, not a folder"), where=folder)
     return cannot_write(folder, error)
 
 
 def find_run(name: str) -> Path:
-    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError,
-    DataError: a folder of that name that may not be read."""
+    """A run's folder: a path, `last` (the newest under runs/), or a name under runs/. Raises UsageError (no such run),
+    DataError (the folder is not readable)."""
     if name == "last":
         runs = runs_here()
         if not runs:
-            raise UsageError(tr("there is no run yet under {folder}/", folder=RUNS), todo="rnncli train hello")
+            raise UsageError(tr("no runs yet under {folder}/", folder=RUNS), todo="rnncli train hello")
         return max(runs, key=lambda path: ((path / "recipe.yaml").stat().st_mtime_ns, path.name))
     for folder in (Path(name), Path(RUNS) / name):
-        if os.path.isfile(folder / "recipe.yaml"):  # does not raise for a name that no file can have
+        if os.path.isfile(folder / "recipe.yaml"):  # does not raise for invalid file names
             return folder
         if os.path.isdir(folder) and not os.access(folder, os.X_OK):
-            raise DataError(tr("may not be read: permission denied"), where=str(folder))
-    raise UsageError(tr("no run is called {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
+            raise DataError(tr("cannot be read: permission denied"), where=str(folder))
+    raise UsageError(tr("no run named {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
 
 
 def typed_run(folder: Path) -> str:
-    """A run as one types it in a shell from here: `last` where it is the newest under runs/, else its path."""
+    """A run as typed in a shell: `last` if it is the newest under runs/, else its path."""
     if runs_here() and find_run("last").resolve() == folder.resolve():
         return "last"
     path = str(folder)
@@ -57,7 +57,7 @@ def typed_run(folder: Path) -> str:
 
 
 def new_folder(name: str, out: str | None = None) -> Path:
-    """`runs/NAME-001`, counting up, or `out`, which must be empty or not there yet. Raises UsageError, CannotWrite."""
+    """`runs/NAME-001`, counting up, or `out`, which must be empty or not exist yet. Raises UsageError, CannotWrite."""
     if out is not None:
         return make_folder(out, resumable=True)
     try:
@@ -68,34 +68,34 @@ def new_folder(name: str, out: str | None = None) -> Path:
             try:
                 folder.mkdir()
                 return folder
-            except FileExistsError:  # another process took it
+            except FileExistsError:  # another process created it
                 number += 1
     except OSError as error:
-        raise not_made(RUNS, error) from error
+        raise cannot_create(RUNS, error) from error
 
 
 def make_run_folder(name: str, out: str | None) -> tuple[Path, list[Path]]:
-    """(the folder of a new run, the folders that it made, which are removed with a run that could not begin). Raises as
-    `new_folder` does."""
+    """(the folder of a new run, the folders created for it, which are removed if the run cannot start). Raises like
+    `new_folder`."""
     made = [] if out is None else folders_to_make(out)
     folder = new_folder(name, out)
     return folder, [folder] if out is None else made
 
 
 def recipe_name(folder: Path) -> str:
-    """The recipe's name in that of a run folder: `hello` of `hello-001`."""
+    """The recipe's name within a run folder's: `hello` for `hello-001`."""
     return folder.name.rpartition("-")[0] or folder.name
 
 
 def require_free(out: str | None) -> None:
-    """UsageError where `out` could not become a run folder, as `new_folder` says it. Makes nothing."""
+    """Raise UsageError if `out` cannot become a run folder, like `new_folder`, without creating it."""
     if out is not None and os.path.exists(out):
         make_folder(out, resumable=True)
 
 
 def make_folder(out: str, *, resumable: bool = False) -> Path:
-    """The folder `out`, made if need be, which must be empty, but for what a command stopped too early left in it.
-    resumable: a run in it could be gone on with instead. Raises UsageError, CannotWrite."""
+    """The folder `out`, created if necessary; it must be empty except for leftovers of an interrupted command.
+    resumable: mention that a run in it could be resumed instead. Raises UsageError, CannotWrite."""
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,10 +104,10 @@ def make_folder(out: str, *, resumable: bool = False) -> Path:
             todo = tr("choose another")
             if resumable and (folder / "recipe.yaml").is_file():
                 todo = tr(
-                    "choose another, or go on with this run: {command}",
+                    "choose another, or resume this run: {command}",
                     command=f"rnncli train --resume {shlex.quote(out)}",
                 )
             raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
     except OSError as error:
-        raise not_made(out, error) from error
+        raise cannot_create(out, error) from error
     return folder

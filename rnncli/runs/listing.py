@@ -1,4 +1,4 @@
-"""`rnncli runs`: a table of run folders, and runs beside each other."""
+"""`rnncli runs`: lists run folders and compares runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Json, Message, Page, Record, Series, Table
 from rnncli.runs.read import MOST_FOLDERS, RunSummary, curve
 
-MOST_ROWS = 40  # on the screen; --full and every file have all
-DECADES = 100.0  # between the smallest and the largest loss from which on the axis is logarithmic
-HARDLY_SETTINGS = ("format", "train.device", "train.threads", "model.engine")  # differ by machine, not by intent
+MOST_ROWS = 40  # on the screen; --full and files have all
+LOG_AXIS_RATIO = 100.0  # ratio of the largest to the smallest loss above which the axis is logarithmic
+MACHINE_KEYS = ("format", "train.device", "train.threads", "model.engine")  # differ by machine, not by intent
 
 
 def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> Page:
-    """One line per run, the newest last; of each what it is, how far it came and how good it was. whole: whether every
-    folder was looked into."""
+    """One row per run, the newest last: its model, progress and metrics. whole: whether every folder was searched."""
     columns = [
         Column("run", tr("run"), "text"),
         Column("task", tr("task"), "text", optional=True),
@@ -54,20 +53,20 @@ def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> P
     if len(broken) > 5:
         shown.append(Message(tr("and {n} more", n=len(broken) - 5), "warning"))
     if not runs:
-        shown = [Message(tr("no run lies under {folder}/", folder=folder))]
+        shown = [Message(tr("no runs under {folder}/", folder=folder))]
     if not whole:
         n = f"{MOST_FOLDERS:,}"
-        text = tr("{n} folders were looked into, and there are more: name one nearer to the runs", n=n)
+        text = tr("stopped after {n} folders: give a folder closer to the runs", n=n)
         shown.append(Message(text, "warning"))
     commands = [("rnncli runs compare RUN RUN", tr("settings, metrics and curves side by side"))]
     if not runs:
-        commands = [("rnncli train hello", tr("make one"))]
+        commands = [("rnncli train hello", tr("train one"))]
     shown.append(Commands(tr("next"), commands))
     return Page("rnncli/runs/1", tr("runs under {folder}", folder=folder), shown, {"folder": str(folder)})
 
 
 def name_of(run: RunSummary, folder: Path) -> str:
-    """The run relative to the folder that was listed; its own name where that is the folder."""
+    """The run's path relative to the listed folder; its own name if it is that folder."""
     return str(run.folder.relative_to(folder)) if run.folder != folder else run.folder.name
 
 
@@ -83,7 +82,7 @@ def model_words(run: RunSummary) -> str:
 
 
 def _epochs(run: RunSummary) -> str:
-    """The last epoch of how many, and which was the best; of a run without a result only the last is known."""
+    """The last epoch, the planned number, and the best one; only the last for a run without a result."""
     planned = run.settings.get("train.epochs")
     if not run.best_epoch or not planned:
         return ""
@@ -110,7 +109,7 @@ def _when(run: RunSummary) -> str:
 def compare_page(runs: Sequence[RunSummary]) -> Page:
     """Settings that differ, metrics and time, loss curves. Raises UsageError: fewer than two, or one of them twice."""
     if len(runs) < 2:
-        raise UsageError(tr("comparing takes two runs or more"), todo=tr("see: rnncli runs list"))
+        raise UsageError(tr("needs at least two runs"), todo=tr("see: rnncli runs list"))
     names = short_names([run.folder for run in runs])
     shown: list[Record] = [_settings(runs, names), _figures(runs, names)]
     shown += [
@@ -119,28 +118,29 @@ def compare_page(runs: Sequence[RunSummary]) -> Page:
         if run.state != "finished"
     ]
     shown += _curves(runs, names)
-    title = tr("{n} runs beside each other", n=len(runs))
+    title = tr("comparing {n} runs", n=len(runs))
     return Page("rnncli/runs-compare/1", title, shown, {"runs": [str(run.folder) for run in runs]})
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Each folder by as few of its last parts as tell all of them apart. Raises UsageError: the same one twice."""
+    """Each folder by as few of its last path components as distinguish all of them. Raises UsageError for
+    duplicates."""
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise UsageError(tr("a run is named twice"), todo=tr("name each run once"))
+        raise UsageError(tr("duplicate run"), todo=tr("give each run once"))
     most = max(len(folder.resolve().parts) for folder in folders)
     for count in range(1, most + 1):
         names = ["/".join(folder.resolve().parts[-count:]) for folder in folders]
         if len(set(names)) == len(names):
             return names
-    raise AssertionError("folders that differ have names that differ")
+    raise AssertionError("distinct folders must have distinct names")
 
 
 def _settings(runs: Sequence[RunSummary], names: Sequence[str]) -> Record:
-    """A row per run, a column per key whose value differs. A broken run has what could be read."""
+    """A row per run, a column per key whose value differs. A broken run shows what could be read."""
     found = [run.settings for run in runs if run.settings]
-    keys = [key for key in differing(found, _value) if key not in HARDLY_SETTINGS]
+    keys = [key for key in differing(found, _value) if key not in MACHINE_KEYS]
     if not keys:
-        return Message(tr("no setting differs"))
+        return Message(tr("no settings differ"))
     labels = labels_of(keys)
     columns = [Column("run", tr("run"), "text"), *(Column(key, labels[key], "text") for key in keys)]
     rows = [[name, *(_value(run.settings.get(key)) for key in keys)] for name, run in zip(names, runs, strict=True)]
@@ -176,11 +176,11 @@ def _figures(runs: Sequence[RunSummary], names: Sequence[str]) -> Table:
 
 
 def _curves(runs: Sequence[RunSummary], names: Sequence[str]) -> list[Record]:
-    """The loss over epochs: of training, and of the held-out split where there is one."""
+    """The loss over epochs: training, and held-out split if there is one."""
     shown: list[Record] = []
     for part, name, title in (
-        ("", "loss", tr("loss in training")),
-        ("validation", "validation_loss", tr("loss on validation")),
+        ("", "loss", tr("training loss")),
+        ("validation", "validation_loss", tr("validation loss")),
     ):
         found = {label: curve(run, part, "loss") for label, run in zip(names, runs, strict=True)}
         epochs = sorted({epoch for values in found.values() for epoch in values})
@@ -188,6 +188,6 @@ def _curves(runs: Sequence[RunSummary], names: Sequence[str]) -> list[Record]:
             continue
         lines = {label: [values.get(epoch, math.nan) for epoch in epochs] for label, values in found.items() if values}
         values = [value for line in lines.values() for value in line if math.isfinite(value)]
-        wide = bool(values) and min(values) > 0 and max(values) > DECADES * min(values)
+        wide = bool(values) and min(values) > 0 and max(values) > LOG_AXIS_RATIO * min(values)
         shown.append(Series(name, epochs, lines, x_label=tr("epoch"), y_label=tr("loss"), title=title, log_y=wide))
     return shown

@@ -1,7 +1,7 @@
-"""load.py of an exported run: a script that answers as `predict` does, without rnncli.
+"""load.py of an exported run: a script that predicts like `predict`, without rnncli.
 
-It is made from the templates of rnncli/tasks/scripts. What a template prints is written as a Python literal, whatever
-it is, so that no name of a run, a token or a column can become code; only Code is written as it is.
+Rendered from the templates in rnncli/tasks/scripts. Every value is written as a Python literal, so that no name of a
+run, a token or a column can become code; only Code is inserted verbatim.
 """
 
 from __future__ import annotations
@@ -45,44 +45,43 @@ _IMPORTS = {  # a name that a script uses -> the line that imports it
 _HERE = "# imports"
 
 
-class _Lacking(Exception):
-    """A template has no words for a part of the model, or a step of a cell needs rnncli."""
+class _Unsupported(Exception):
+    """The templates do not support a part of the model, or a step of a cell needs rnncli."""
 
 
 @dataclass(frozen=True)
-class Loading:
-    """text: of load.py. why_not: why it answers nothing, and only holds the weights; "" where it answers. needs:
-    packages."""
+class LoadScript:
+    """text: of load.py. why_not: why it only loads the weights and cannot predict; "" if it can. needs: packages."""
 
     text: str
     why_not: str = ""
     needs: Sequence[str] = ("torch", "safetensors")
 
 
-def load_script(run: Run) -> Loading:
-    """The script of a run. Of a task without one it rebuilds the recurrent cores; where a step of a cell cannot do
-    without rnncli, it lists the weights. A cell that torch has no module for stands in it as a module."""
+def load_script(run: Run) -> LoadScript:
+    """The script of a run. For a task without a template it rebuilds the recurrent cores; if a step of a cell needs
+    rnncli, it only lists the weights. A cell without a torch module is written out as a module."""
     specs = {path: spec.in_evaluation for path, spec in cores_of(run.model).items()}
     try:
         for spec in specs.values():
             _own_source(spec)
     except ValueError:
         foreign = ", ".join(f"{path}: {spec}" for path, spec in specs.items())
-        return Loading(_rendered(run, Script("cores.jinja", {"foreign": foreign}), {}), tr("its cell needs rnncli"))
+        return LoadScript(_rendered(run, Script("cores.jinja", {"foreign": foreign}), {}), tr("its cell needs rnncli"))
     try:
         script = run.task.script(run.config, run.fitted)
         if script is not None:
-            return Loading(_rendered(run, script, specs), needs=["torch", "safetensors", *script.needs])
-        why = tr("task {name} has no script that answers", name=run.config.task)
+            return LoadScript(_rendered(run, script, specs), needs=["torch", "safetensors", *script.needs])
+        why = tr("task {name} has no prediction script", name=run.config.task)
     except RnncliError as error:
         why = str(error).splitlines()[0]
-    except _Lacking as error:
-        why = tr("{part} has no form as a script", part=error)
-    return Loading(_rendered(run, Script("cores.jinja", {}), specs), why)
+    except _Unsupported as error:
+        why = tr("{part} cannot be written as a script", part=error)
+    return LoadScript(_rendered(run, Script("cores.jinja", {}), specs), why)
 
 
 def module_call(spec: CoreSpec) -> str:
-    """The expression that makes this core with torch alone: `nn.LSTM(32, 128)`."""
+    """The expression that creates this core with torch alone: `nn.LSTM(32, 128)`."""
     if spec.torch_class is None:
         return core_call(spec)
     arguments = [str(spec.input_size), str(spec.hidden_size)]
@@ -100,7 +99,7 @@ def module_call(spec: CoreSpec) -> str:
 
 
 def _own_source(spec: CoreSpec) -> tuple[set[str], str]:
-    """(imports, source) of the module of a cell that torch has none for."""
+    """(imports, source) of the module for a cell that torch does not have."""
     return core_source(spec) if spec.torch_class is None else (set(), "")
 
 
@@ -132,10 +131,10 @@ def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec]) -> str:
 
 
 def _of_model(model: nn.Module, specs: Mapping[str, CoreSpec]) -> dict[str, Any]:
-    """What the templates read of a model."""
+    """The model, as the templates read it."""
 
-    def lacking(part: str) -> NoReturn:
-        raise _Lacking(part)
+    def unsupported(part: str) -> NoReturn:
+        raise _Unsupported(part)
 
     dtype = next(model.parameters()).dtype
     return {
@@ -154,7 +153,7 @@ def _of_model(model: nn.Module, specs: Mapping[str, CoreSpec]) -> dict[str, Any]
         "smallest_ratio": SMALLEST_RATIO,
         "smallest_spread": SMALLEST_SPREAD,
         "carries": False,
-        "lacking": lacking,
+        "unsupported": unsupported,
     }
 
 
@@ -164,7 +163,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _imports(text: str, more: set[str]) -> str:
-    """The lines that import what a script uses, Python's own first."""
+    """The import lines of a script, the standard library's first."""
     used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     lines = {_IMPORTS[name] for name in used & _IMPORTS.keys()} | more
     names: dict[str, list[str]] = {}  # "from itertools import" -> chain, islice

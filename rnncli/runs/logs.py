@@ -1,6 +1,6 @@
-"""A run's results for other tools, by the loggers of `rnncli.loggers`: while it trains, and afterwards from its folder.
+"""Passes a run's results to the loggers of `rnncli.loggers`: during training, or afterwards from its folder.
 
-Both take the same lines of its logs, and the same weights out of its folder, so that both give the same.
+Both read the same log lines and weights from the folder, so both give the same result.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from rnncli.training.loop import Progress
 from rnncli.views import Options, subject_of_task
 from rnncli.views._show import name_of, place, places
 
-UNITS, STEPS = 64, 256  # of a picture of states, the first ones
+UNITS, STEPS = 64, 256  # size limits of a picture of states
 
 
 class Logs:
-    """The loggers of a run that trains: called with its Progress, then `end`, then `close`.
+    """The loggers of a running training: called with its Progress, then `end`, then `close`.
 
-    One that fails is said once, by `say`, and left out from there on: no run is lost by a logger.
+    A failing logger is reported once, with `say`, and then dropped: no logger can stop a run.
     """
 
     def __init__(self, job: Job, folder: Path, say: Callable[[str], None]) -> None:
@@ -46,7 +46,7 @@ class Logs:
         self.begun = False
 
     def __call__(self, progress: Progress) -> None:
-        if not self.begun:  # with the first progress: training that fails before it leaves nothing behind
+        if not self.begun:  # at the first progress: training that fails before it leaves nothing behind
             self.begun = True
             epochs = read_epochs(self.folder) if self.names else []
             before = epochs[:-1] if progress.event == "epoch" else epochs
@@ -83,7 +83,7 @@ class Logs:
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:
         try:
-            with torch.random.fork_rng(devices=[]):  # whatever a logger draws, the run stays as it is
+            with torch.random.fork_rng(devices=[]):  # a logger that draws random numbers must not change the run
                 call()
         except Exception as error:
             self.loggers.pop(name, None)
@@ -91,7 +91,7 @@ class Logs:
             self.say(
                 tr("logging to {name} stopped: {why}", name=name, why=_why(error))
                 + "\n"
-                + tr("the run is not affected; when it has ended: {command}", command=command)
+                + tr("the run is not affected; once it has ended: {command}", command=command)
             )
 
 
@@ -102,20 +102,20 @@ def _why(error: Exception) -> str:
 
 
 def require_logger(name: str) -> None:
-    """UsageError where there is no such logger, Missing where what it needs is not installed."""
+    """Raises UsageError: no such logger; Missing: its package is not installed."""
     if name not in LOGGERS:
         near = nearest(name, LOGGERS)
-        todo = tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(LOGGERS))
-        raise UsageError(tr("there is no logger {name!r}", name=name), where="--to", todo=todo)
+        todo = tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=", ".join(LOGGERS))
+        raise UsageError(tr("no logger {name!r}", name=name), where="--to", todo=todo)
     require(name, "--to")
 
 
 def export_log(folder: Path, to: str, out: Path | None = None) -> list[str]:
-    """Log a run as training with `train.log` would have. folder: of the run. to: the logger. out: the folder for its
-    files; the run's own folder for them if None. Returns notes.
+    """Log a run as `train.log` would have done during training. folder: of the run. to: the logger. out: the folder for
+    its files; by default inside the run's folder. Returns notes.
 
-    Raises UsageError (no such logger, a run that trains at this moment), Missing (a package), DataError (a file of the
-    run), CannotWrite, CheckFailed (an error of the logger itself).
+    Raises UsageError (no such logger, the run is training), Missing (a package), DataError (a file of the run),
+    CannotWrite, CheckFailed (an error in the logger).
     """
     require_logger(to)
     if out is not None:
@@ -133,7 +133,7 @@ def _export(folder: Path, to: str, out: Path) -> list[str]:
         splits, notes = _data_of(run)
         result = logged_result(run, splits)
     else:
-        notes.append(tr("training has not ended: there is no result yet"))
+        notes.append(tr("training has not ended: no result yet"))
     try:
         logger = LOGGERS[to]()
         logger.begin(logged_run(folder, config, out), epochs)
@@ -148,7 +148,7 @@ def _export(folder: Path, to: str, out: Path) -> list[str]:
 
 
 def _data_of(run: Run) -> tuple[AnySplits | None, list[str]]:
-    """The data of a run, None where it is not there as it was; and a note on that."""
+    """The data of a run, None if it is missing or has changed; and notes on that."""
     try:
         splits = run.task.read(run.config)
     except DataError as error:
@@ -161,12 +161,12 @@ def _data_of(run: Run) -> tuple[AnySplits | None, list[str]]:
 def logged_run(folder: Path, config: RecipeConfig, out: Path) -> LoggedRun:
     settings = {key: value if isinstance(value, bool | int | float | str) else flow_text(value)
                 for key, value in leaves(plain(config))}  # fmt: skip
-    started = (folder / "environment.json").stat().st_mtime  # written once, before the first update
+    started = (folder / "environment.json").stat().st_mtime  # written once, before the first step
     return LoggedRun(folder.resolve().name, folder, out, settings, started)
 
 
 def read_epochs(folder: Path) -> list[LoggedEpoch]:
-    """The epochs that a run's logs hold. Raises DataError."""
+    """The epochs in a run's logs. Raises DataError."""
     with blaming("timing.jsonl"):
         seconds = {line["step"]: json_number(line["seconds"]) for line in read_log(folder / "timing.jsonl")}
     with blaming("answers.jsonl"):
@@ -179,10 +179,10 @@ def read_epochs(folder: Path) -> list[LoggedEpoch]:
 
 
 def logged_epoch(line: Mapping[str, Json], seconds: float, answers: str) -> LoggedEpoch:
-    """line: of metrics.jsonl."""
+    """line: from metrics.jsonl."""
     values: dict[str, float] = {}
     for key, value in line.items():
-        if isinstance(value, Mapping):  # of a part
+        if isinstance(value, Mapping):  # of a split
             values |= {f"{key}/{name}": json_number(figure) for name, figure in value.items()}
         elif key not in ("epoch", "step"):
             values[key] = json_number(value)
@@ -190,7 +190,7 @@ def logged_epoch(line: Mapping[str, Json], seconds: float, answers: str) -> Logg
 
 
 def logged_result(run: Run, splits: AnySplits | None) -> LoggedResult:
-    """Of a run with a result. splits: its data; without it neither texts nor states."""
+    """The final report of a run with a result. splits: its data; without it, no texts and states."""
     result, epochs = run.result(), read_epochs(run.folder)
     with blaming("result.json"):
         metrics = {name: json_number(value) for name, value in json_object(result["metrics"]).items()}
@@ -204,8 +204,8 @@ def logged_result(run: Run, splits: AnySplits | None) -> LoggedResult:
 
 
 def _states(run: Run, splits: AnySplits) -> list[HeatMap]:
-    """h of the first held-out sample, by core, layer and direction: units as rows, steps as columns. In English, as
-    every file for a program is."""
+    """h of the first held-out sample, by core, layer and direction: rows are units, columns are time steps. In English,
+    like every file for a program."""
     subject = subject_of_task(run.recipe, run.model, run.fitted, splits, title=run.folder.name, origin="")
     made = subject.trace()
     maps = []

@@ -1,4 +1,4 @@
-"""manifest.json of a folder: size and sha256 of each of its files, checked whenever one is opened."""
+"""manifest.json of a folder: size and sha256 of each of its files, checked on opening."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rnncli.locale import tr, trn
 from rnncli.records import Json, json_list, json_number, json_object
 
 MANIFEST = "manifest.json"
-_State = tuple[int, str] | None  # size and sha256 of a file as it lies on the disk; None: it is not there
+_State = tuple[int, str] | None  # size and sha256 of a file on disk; None: missing
 
 
 class Manifest:
-    """Writes files of a folder and keeps, in manifest.json, size and sha256 of each.
+    """Writes a folder's files and records their size and sha256 in manifest.json.
 
-    A file that is about to be replaced is listed as it is and as it will be, so a process killed at any moment leaves a
+    A file about to be replaced is listed in its old and new state, so that a process killed at any moment leaves a
     folder that `check_manifest` accepts. Names are relative to the folder, with /. Every method raises CannotWrite.
     """
 
@@ -30,11 +30,11 @@ class Manifest:
         self.states: dict[str, list[_State]] = {}
 
     def load(self) -> None:
-        """Go on with what the folder's own manifest lists. Raises DataError."""
+        """Continue the folder's existing manifest. Raises DataError."""
         self.states = _read_manifest(self.folder)
 
     def write(self, files: Mapping[str, bytes | str]) -> None:
-        """Replace these files, each whole or not at all, in this order."""
+        """Replace these files atomically, in this order."""
         raw = {name: data.encode("utf-8") if isinstance(data, str) else data for name, data in files.items()}
         new: dict[str, _State] = {
             name: (len(data), hashlib.sha256(data, usedforsecurity=False).hexdigest()) for name, data in raw.items()
@@ -46,17 +46,17 @@ class Manifest:
             atomic_write(self.folder / name, data)
         fresh = any(None in self.states[name] for name in new)
         self.states |= {name: [state] for name, state in new.items()}
-        if fresh:  # from here on they must be there
+        if fresh:  # from here on they must exist
             self._save()
 
     def seal(self, names: Iterable[str]) -> None:
-        """List files that were written otherwise, as they lie there now; they must not change before `release`."""
+        """Record files written by others in their current state; they must not change before `release`."""
         for name in names:
             self.states[name] = [_state(self.folder / name)]
         self._save()
 
     def release(self, names: Iterable[str]) -> None:
-        """List these no more: they may change or go."""
+        """Stop recording these files: they may change or be removed."""
         for name in names:
             self.states.pop(name, None)
         self._save()
@@ -70,9 +70,9 @@ class Manifest:
 
 
 def check_manifest(folder: str | Path, names: Iterable[str] | None = None) -> list[str]:
-    """The files of a folder that are what its manifest says: those of `names` that it lists, all of them if None.
+    """Verify a folder's files against its manifest: those of `names` that it lists, all if None.
 
-    Raises DataError: no manifest, or a file that is missing, cut short, changed, or leads out of the folder.
+    Raises DataError: no manifest, or a file that is missing, truncated, changed, or points outside the folder.
     """
     while True:
         listed = _read_manifest(Path(folder))
@@ -81,12 +81,12 @@ def check_manifest(folder: str | Path, names: Iterable[str] | None = None) -> li
         fault = next(faults, None)
         if fault is None:
             return checked
-        if _read_manifest(Path(folder)) == listed:  # else a process that trains here has just written
+        if _read_manifest(Path(folder)) == listed:  # else a process training here has just written
             raise fault
 
 
 def listed_files(folder: Path) -> list[str]:
-    """The names that the folder's manifest lists, relative to it. Raises DataError."""
+    """The names in the folder's manifest, relative to it. Raises DataError."""
     return list(_read_manifest(folder))
 
 
@@ -94,19 +94,19 @@ def _fault(path: Path, states: list[_State]) -> DataError | None:
     found = _state(path)
     if found in states:
         return None
-    copy = tr("bring the file back from a copy")
+    copy = tr("restore the file from a backup")
     if found is None:
         return DataError(tr("this file of the folder is missing"), where=shown(path), todo=copy)
     sizes = [state[0] for state in states if state is not None]
     if found[0] not in sizes:
         what = trn(
-            "has {n} byte, and had {size} when it was written",
-            "has {n} bytes, and had {size} when it was written",
+            "has {n} byte, but had {size} when it was written",
+            "has {n} bytes, but had {size} when it was written",
             n=found[0],
             size=max(sizes, default=0),
         )
         return DataError(what, where=shown(path), todo=copy)
-    what = tr("has changed since it was written: its sha256 is not that of {manifest}", manifest=MANIFEST)
+    what = tr("has changed since it was written: its sha256 does not match {manifest}", manifest=MANIFEST)
     return DataError(what, where=shown(path), todo=copy)
 
 
@@ -123,13 +123,13 @@ def _read_manifest(folder: Path) -> dict[str, list[_State]]:
             for name, states in json_object(entries).items()
         }
     except (ValueError, KeyError, OverflowError) as error:
-        raise DataError(tr("is damaged: it does not list files"), where=shown(where)) from error
+        raise DataError(tr("damaged: it does not list files"), where=shown(where)) from error
 
 
 def _state(path: Path) -> _State:
-    """Of the file as it lies on the disk, .gz or not."""
+    """State of the file on disk, compressed or not."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would block
             raise DataError(tr("is not a regular file"), where=shown(path))
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

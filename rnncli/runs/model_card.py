@@ -1,6 +1,6 @@
-"""MODEL_CARD.md of an exported run, in the Hugging Face Hub's form: YAML between two lines of ---, then Markdown.
+"""MODEL_CARD.md of an exported run, in the Hugging Face Hub's format: YAML between two lines of ---, then Markdown.
 
-Whatever comes from data (names of columns, labels, files, runs) is one line, in a code span or with Markdown's signs
+Text from data (names of columns, labels, files, runs) is kept on one line, in a code span or with Markdown characters
 escaped, so that it can neither end the YAML nor become a link, an image or HTML.
 """
 
@@ -17,19 +17,19 @@ from rnncli.recipe.keys import keys
 from rnncli.recipe.parse import flow_text
 from rnncli.records import Json
 from rnncli.render import symbols
-from rnncli.runs.load_script import Loading, listed
+from rnncli.runs.load_script import LoadScript, listed
 from rnncli.runs.open import Run
 from rnncli.runs.summary import model_line
 from rnncli.version import __version__
 
-# Of a metric of ours, the Hub's own name; one that the Hub has no name for keeps ours.
+# Our metric -> the Hub's name; metrics that the Hub does not know keep ours.
 _HUB_METRICS = {"macro-f1": "f1", "mcc": "matthews_correlation"}
 _KNOWN = ("accuracy", "f1", "matthews_correlation", "precision", "recall", "perplexity", "wer", "cer", "chrf", "mae",
           "mse", "mase", "smape")  # fmt: skip
 _SIGNS = re.compile(r"[\\`*_{}\[\]<>#|&~$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
-def model_card(run: Run, script: Loading) -> str:
+def model_card(run: Run, script: LoadScript) -> str:
     """The card. script: load.py, next to it."""
     result, environment = run.result(), run.environment()
     head = yaml.safe_dump(_head(run, result), allow_unicode=True, sort_keys=False, width=math.inf)
@@ -49,8 +49,8 @@ def model_card(run: Run, script: Loading) -> str:
 
 
 def _head(run: Run, result: Mapping[str, Any]) -> dict[str, object]:
-    """The fields that the Hub documents. license: `unknown` until a person chooses one. language, datasets and
-    base_model are not known here."""
+    """The fields that the Hub documents. license: `unknown` until the user chooses one. language, datasets and
+    base_model are unknown here."""
     task = run.task.hub_task(run.config)
     metrics = {name: value for name, value in result.get("metrics", {}).items() if _is_number(value)}
     named = [_HUB_METRICS.get(name, name) for name in metrics]
@@ -85,27 +85,27 @@ def _what(run: Run) -> str:
     return "A recurrent network, trained with rnncli.\n\n" + _table(["", ""], rows)
 
 
-def _use(script: Loading) -> str:
+def _use(script: LoadScript) -> str:
     if script.why_not:
         return (
-            f"`python load.py` (needs {listed(script.needs)}) rebuilds the recurrent cores and lists them, for your own"
-            f" code. It answers nothing: {escaped(script.why_not)}."
+            f"`python load.py` (needs {listed(script.needs)}) rebuilds the recurrent cores and lists them, for use in "
+            f"your own code. It cannot predict: {escaped(script.why_not)}."
         )
     return (
-        f"`python load.py --help` says how; it needs {listed(script.needs)}, and not rnncli. `load.py` holds the model"
-        " as plain PyTorch, and everything between an input and its answer."
+        f"`python load.py --help` shows the options; it needs {listed(script.needs)}, but not rnncli. `load.py` "
+        f"contains the model in plain PyTorch, and everything between an input and its prediction."
     )
 
 
 def _results(result: Mapping[str, Any]) -> str:
-    """The metrics next to those of the baselines and of the other cells that were trained."""
+    """The metrics, with those of the baselines and of the other cells trained."""
     if not result:
-        return "Training has not ended, so nothing was measured."
+        return "Training has not ended, so nothing was evaluated."
     others = {**result["baselines"], **result["compared"]}
     names = list(result["metrics"])
     rows = [("this model", result["metrics"]), *((code(name), found) for name, found in others.items())]
     cells = [[name, *(_cell(found.get(metric)) for metric in names)] for name, found in rows]
-    return f"Measured on the {escaped(str(result['on']))} part of the data.\n\n" + _table(["", *names], cells)
+    return f"Evaluated on the {escaped(str(result['on']))} split of the data.\n\n" + _table(["", *names], cells)
 
 
 def _training(run: Run, environment: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _training(run: Run, environment: Mapping[str, Any]) -> str:
     versions = f"rnncli {environment.get('rnncli', __version__)}, torch {environment.get('torch', '')}"
     lines = [
         f"Data: {data}; SHA-256 {code(sha)}.",
-        f"Made with {escaped(versions)} on {device}, seed {run.config.train.seed}.",
+        f"Trained with {escaped(versions)} on {device}, seed {run.config.train.seed}.",
         "The recipe, without the folders of its files:",
         fenced(_recipe(run), "yaml"),
     ]
@@ -125,8 +125,8 @@ def _training(run: Run, environment: Mapping[str, Any]) -> str:
 def _limits(result: Mapping[str, Any]) -> str:
     told = [one["text"] for one in result.get("advice", [])]
     lines = [
-        "It knows what the training part of the data above shows, and nothing else; on other data it may be worse.",
-        "The results are of one training, with one seed.",
+        "It was trained only on the training split of the data above; on other data it may be worse.",
+        "The results are from a single training run with one seed.",
         *(f"{text[:1].upper()}{text[1:]}." for text in map(str, told)),
     ]
     return "\n".join(f"- {escaped(line)}" for line in lines)
@@ -136,14 +136,14 @@ def _limits(result: Mapping[str, Any]) -> str:
 
 
 def _data_names(run: Run) -> list[str]:
-    """The names of the files that it was trained on, without their folders."""
+    """The names of the training files, without their folders."""
     named = [value for key, value in _short_paths(run).items() if key.startswith("data.")]
     flat = [one for value in named for one in (value if isinstance(value, list) else [value])]
     return [symbols.fit(str(one)) for one in flat]
 
 
 def _short_paths(run: Run) -> dict[str, Json]:
-    """Dotted key -> the name of the file, or the names, for every key that is a path. Folders are nobody's business."""
+    """Dotted key -> the file's name, or names, for every key that is a path. Folders are private."""
     values, found = run.config.model_dump(mode="json"), dict[str, Json]()
     for key in (one.name for one in keys(type(run.config)) if one.is_path):
         section, _, name = key.partition(".")
@@ -171,12 +171,12 @@ def _recipe(run: Run) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text of somebody's as running Markdown: one line, its signs and links as they stand."""
+    """Untrusted text as running Markdown: on one line, special characters escaped."""
     return _SIGNS.sub(lambda found: "\\" + found[0], symbols.fit(text))
 
 
 def code(text: str) -> str:
-    """A text of somebody's as a code span, in a table too."""
+    """Untrusted text as a code span, in a table too."""
     line = symbols.fit(text).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     edge = " " if line.startswith("`") or line.endswith("`") else ""

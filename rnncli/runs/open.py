@@ -26,7 +26,7 @@ from rnncli.tasks import AnyTask, FittedState, Recipe, load_recipe
 from rnncli.training.job import Job, set_threads
 from rnncli.weights.read import utf8_path
 
-NO_LOG = "train.log=[]"  # a run opens wherever a logger of its recipe is not installed
+NO_LOG = "train.log=[]"  # a run opens even if a logger of its recipe is not installed
 OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json")
 
 
@@ -34,8 +34,8 @@ OPENED = ("recipe.yaml", "vocab.json", "environment.json", WEIGHTS, "result.json
 class Run(Displayed):
     """A run folder, opened: its recipe, vocabulary and best weights, on the CPU, in eval mode.
 
-    folder: where it is. recipe: its settings, `recipe.config.model.hidden_size`. fitted: what the training data taught
-    the reader, such as a vocabulary. model: the network, a torch module with the weights of the best epoch.
+    folder: its path. recipe: its settings, `recipe.config.model.hidden_size`. fitted: the preprocessing fitted on the
+    training data, such as a vocabulary. model: the network, a torch module with the weights of the best epoch.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class Run(Displayed):
     model: nn.Module
 
     def with_threads(self, batch_size: int) -> Run:
-        """Itself, torch's CPU threads set for batches of that size: one, unless the model is large."""
+        """Return self after setting torch's CPU threads for batches of this size: one, unless the model is large."""
         set_threads(self.model, batch_size)
         return self
 
@@ -57,11 +57,11 @@ class Run(Displayed):
         return self.recipe.task
 
     def metrics(self) -> list[dict[str, Json]]:
-        """The lines of metrics.jsonl; one that is being written, or was cut by a kill, is left out."""
+        """The lines of metrics.jsonl; an incomplete last line is ignored."""
         return read_log(inside(self.folder, "metrics.jsonl"))
 
     def result(self) -> dict[str, Json]:
-        """result.json; empty where training has not ended."""
+        """result.json; empty if training has not ended."""
         path = inside(self.folder, "result.json")
         return read_json(path) if path.exists() else {}
 
@@ -70,7 +70,7 @@ class Run(Displayed):
         return read_json(inside(self.folder, "environment.json"))
 
     def page(self) -> Page:
-        """Its model in a line, how training ended, the metrics next to its baselines, the loss by epoch."""
+        """A summary: the model, how training ended, metrics and baselines, the loss per epoch."""
         return run_page(str(self.folder), self.config, self.model, self.result(), self.metrics())
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ def open_run(path: str | Path, sets: Sets = ()) -> Run:
     """Open a run folder: its recipe, vocabulary and best weights, on the CPU, in eval mode.
 
     path: a folder, a name under runs/, or `last`. sets: dotted key -> value, or `a.b=value` texts; the weights must
-    still fit. Raises UsageError (no such run), DataError (a file of it that cannot be used).
+    still match. Raises UsageError (no such run), DataError (one of its files is unusable).
 
     Examples:
         >>> run = open_run("last")
@@ -105,16 +105,16 @@ def open_run(path: str | Path, sets: Sets = ()) -> Run:
         model = recipe.task.build(recipe.config, fitted).to(dtype_of(recipe.config.train.dtype))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise DataError(tr("this file does not fit the run's recipe: {why}", why=why), where=str(vocab)) from error
+        raise DataError(tr("this file does not match the run's recipe: {why}", why=why), where=str(vocab)) from error
     load_weights(model, folder / WEIGHTS)
     return Run(folder, recipe, fitted, model.eval())
 
 
 def initialize(job: Job, path: str) -> None:
-    """Put the best weights of another run into a job's model, for a new training.
+    """Initialize a job's model with the best weights of another run.
 
-    Raises UsageError: no such run, or one of another task or vocabulary, whose numbers mean something else; DataError:
-    a file of it that is missing or has changed since it was written, or weights of another shape.
+    Raises UsageError: no such run, or one with another task or vocabulary, whose ids have other meanings; DataError:
+    one of its files is missing or has changed, or weights have another shape.
     """
     folder = find_run(path)
     if not (folder / MANIFEST).exists():
@@ -133,19 +133,19 @@ def initialize(job: Job, path: str) -> None:
             raise UsageError(
                 tr("that run has different {name}: {theirs}; here {ours}", name=name, theirs=vocab, ours=own),
                 where="--init-from",
-                todo=tr("use data with the same ones, or train from scratch"),
+                todo=tr("use data with the same vocabulary, or train from scratch"),
             )
     load_weights(job.model, folder / WEIGHTS)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Put a safetensors file's weights into a model. Raises DataError: damaged, or of another model."""
+    """Load a safetensors file into a model. Raises DataError: damaged, or from another model."""
     try:
         with utf8_path(path) as name:
             tensors = load_file(name)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
-        raise DataError(tr("there are no weights in this run yet"), where=str(path)) from error
+        raise DataError(tr("this run has no weights yet"), where=str(path)) from error
     except (SafetensorError, RuntimeError, OSError) as error:
         raise DataError(
             tr("these weights cannot be used: {why}", why=" ".join(str(error).split())[:300]), where=str(path)

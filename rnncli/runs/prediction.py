@@ -1,4 +1,4 @@
-"""A run's answers to new input."""
+"""A run's predictions for new input."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rnncli.tasks import Prediction, PredictOptions
 def predictions(
     run: Run, inputs: Iterable[str], options: PredictOptions, on_error: Callable[[DataError], None] | None = None
 ) -> Iterator[Prediction]:
-    """The answers to texts, or to files where the task reads such, in order, as they are made.
+    """Predictions for texts, or for files if the task reads files, in order, as they are computed.
 
-    on_error: told of a file that cannot be used, and the next ones follow; None: it is raised. Raises DataError;
-    UsageError: an option that the task does not read.
+    on_error: called with the error of an unusable file, after which the next files follow; None: the error is raised.
+    Raises DataError; UsageError: an option that the task does not support.
     """
     if run.task.input_kind(run.config) == "text":
         yield from run.task.predict(run.config, run.model, run.fitted, inputs, options)
@@ -33,7 +33,7 @@ def predictions(
 
 
 def joined(pieces: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Each answer as one: what a task gives piece by piece, so that a long answer need not be held, is put together."""
+    """Joins predictions that a task yields in pieces (to keep long ones out of memory)."""
     texts: list[str] = []
     notes: list[str] = []
     for piece in pieces:

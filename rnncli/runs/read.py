@@ -1,4 +1,4 @@
-"""What is in a run folder, read without torch: settings, metrics, time, and whether it still runs."""
+"""Reads run folders without torch: settings, metrics, time, and whether they are still running."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from rnncli.recipe.show import leaves
 from rnncli.records import Json, json_number, json_object
 from rnncli.runs.manifest import MANIFEST
 
-DEPTH = 4  # folders below the one that is asked for: sweeps/NAME-001/TRIAL/seed-0
-MOST_FOLDERS = 10_000  # looked into that are no run
-ENDED = "ended.json"  # in a run that a sweep ended before its result: why
+DEPTH = 4  # maximum depth below the given folder: sweeps/NAME-001/TRIAL/seed-0
+MOST_FOLDERS = 10_000  # maximum number of non-run folders to search
+ENDED = "ended.json"  # in a run that a sweep ended without a result: the reason
 State = Literal["finished", "running", "stopped", "diverged", "pruned", "broken"]
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """settings: dotted key -> value. metrics: of the best epoch, on the part `on`. epochs: the lines of metrics.jsonl.
-    seconds: of training. note: why it is broken, or ended early. modified: when, in Unix seconds. last_epoch: of
+    """settings: dotted key -> value. metrics: of the best epoch, on split `on`. epochs: the lines of metrics.jsonl.
+    seconds: training time. note: why it is broken, or ended early. modified: Unix time in seconds. last_epoch: of
     training."""
 
     folder: Path
@@ -48,16 +48,16 @@ class RunSummary:
 
     @property
     def score(self) -> float | None:
-        """The metric that decided which epoch was kept."""
+        """The metric that selected the kept epoch."""
         return self.metrics.get(self.best_by)
 
 
 def find_runs(folder: Path) -> tuple[list[Path], bool]:
-    """(every run folder at or below `folder`, by name; whether that is all: where MOST_FOLDERS folders are none, those
-    further down are not looked into). Raises DataError: no such folder, none that can be read."""
+    """(every run folder at or below `folder`, sorted by name; whether the search was complete: after MOST_FOLDERS other
+    folders it goes no deeper). Raises DataError: no such folder, or unreadable."""
     if not os.path.isdir(folder):
-        what = tr("is a file, and a folder is wanted here") if os.path.exists(folder) else tr("there is no such folder")
-        raise DataError(what, where=shown(folder), todo=tr("name the folder that holds the runs"))
+        what = tr("this is a file; expected a folder") if os.path.exists(folder) else tr("no such folder")
+        raise DataError(what, where=shown(folder), todo=tr("give a folder that contains runs"))
     try:
         os.listdir(folder)
     except OSError as error:
@@ -80,18 +80,18 @@ def find_runs(folder: Path) -> tuple[list[Path], bool]:
 
 
 def _inner(folder: Path) -> list[Path]:
-    """The folders in it, by name, links and hidden ones left out."""
+    """Its subfolders, sorted by name, without links and hidden ones."""
     try:
         with os.scandir(folder) as entries:
             inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:  # a folder that cannot be read holds nothing for us
+    except OSError:  # treat an unreadable folder as empty
         return []
     return [folder / name for name in inner if not name.startswith(".")]
 
 
 def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
-    """A run as it stands there now, broken or not: nothing is raised for what its files hold. curves: every epoch, not
-    only the last."""
+    """The current state of a run, broken or not: bad file contents raise nothing. curves: read every epoch, not only
+    the last."""
     try:
         modified = max((folder / name).stat().st_mtime for name in _dated(folder))
     except (OSError, ValueError):
@@ -109,7 +109,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
             on, metrics, best = _figures(result, epochs)
             last = int(json_number(result["epochs"])) if result else best
     except RnncliError as error:
-        if pid := FolderLock.holder(folder):  # it has just begun
+        if pid := FolderLock.holder(folder):  # it has just started
             return RunSummary(folder, "running", settings, note=tr("process {pid}", pid=pid))
         return RunSummary(folder, "broken", settings, note=_why(error), modified=modified)
     note = ""
@@ -126,7 +126,7 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
 
 @contextmanager
 def blaming(name: str) -> Iterator[None]:
-    """What goes wrong with a file's values becomes a DataError that names the file."""
+    """Convert errors in a file's values to a DataError that names the file."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -135,7 +135,7 @@ def blaming(name: str) -> Iterator[None]:
 
 
 def _why(error: RnncliError) -> str:
-    """Which file, and what is wrong with it."""
+    """The file, and what is wrong with it."""
     fault = error.faults[0] if isinstance(error, RecipeError) and error.faults else None
     where = os.path.basename(error.where or (fault.where if fault else ""))
     return ": ".join(part for part in (where, fault.what if fault else error.what) if part)
@@ -146,7 +146,7 @@ def _dated(folder: Path) -> list[str]:
 
 
 def read_recipe(folder: Path) -> dict[str, Json]:
-    """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: it cannot be read, or is not a recipe."""
+    """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: unreadable, or not a recipe."""
     path = folder / "recipe.yaml"
     text = "".join(line + "\n" for _, line in read_lines(path))
     root, faults = parse(text, shown(path), str(folder), lines=False)
@@ -157,7 +157,7 @@ def read_recipe(folder: Path) -> dict[str, Json]:
 
 
 def _figures(result: Mapping[str, Json], epochs: Sequence[Mapping[str, Json]]) -> tuple[str, dict[str, float], int]:
-    """(part, metrics, epoch): of the result, or of the last epoch of a run that has none yet."""
+    """(split, metrics, epoch): from the result, or from the last epoch of an unfinished run."""
     if result:
         return str(result["on"]), _numbers(result["metrics"]), int(json_number(result["best_epoch"]))
     if not epochs:
@@ -172,8 +172,8 @@ def _numbers(metrics: Json) -> dict[str, float]:
 
 
 def read_log(path: Path) -> list[dict[str, Json]]:
-    """The lines of metrics.jsonl or timing.jsonl; one that is being written, or was cut by a kill, is left out. Raises
-    DataError: a damaged file."""
+    """The lines of metrics.jsonl or timing.jsonl; an incomplete last line is ignored. Raises DataError for a damaged
+    file."""
     if not os.path.exists(path):
         return []
     try:
@@ -181,13 +181,12 @@ def read_log(path: Path) -> list[dict[str, Json]]:
     except (ValueError, RecursionError) as error:
         raise DataError(tr("this file is damaged: {why}", why=error), where=shown(path)) from error
     if not all(isinstance(line, dict) for line in found):
-        raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
+        raise DataError(tr("this file is damaged: {why}", why=tr("not a JSON object")), where=shown(path))
     return found
 
 
 def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
-    """Epoch -> a value of metrics.jsonl: of `part`, or the training loss where part is ""; what is not a number is left
-    out."""
+    """Epoch -> a value of metrics.jsonl: of split `part`, or the training loss if part is ""; skips non-numbers."""
     found: dict[int, float] = {}
     for line in run.epochs:
         inner = line if not part else line.get(part)
@@ -202,5 +201,5 @@ def curve(run: RunSummary, part: str, name: str) -> dict[int, float]:
 
 
 def end_early(folder: Path, state: State, what: str) -> None:
-    """Keep why a run of a sweep has no result, so that the sweep does not try it again."""
+    """Record why a sweep's run has no result, so that the sweep does not retry it."""
     atomic_write(folder / ENDED, json.dumps({"state": state, "what": what}, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Going on with a run: what may differ, what may not."""
+"""Resuming a run: what may differ and what may not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rnncli.tasks import Recipe, load_recipe
 from rnncli.training.job import Job
 
 BUDGETS = ("train.epochs", "train.max_steps", "train.max_time", "train.early_stopping")
-STOPPED = "stopped by on_epoch"  # why a run ended: it may go on as it is
+STOPPED = "stopped by on_epoch"  # a reason for which a run ended; it can be resumed unchanged
 HARMLESS = (
     *("train.checkpoint_every", "train.checkpoint_time", "train.control", "train.compare", "train.sample"),
     "train.log",
@@ -28,7 +28,7 @@ HARMLESS = (
 
 
 def recipe_of(folder: Path, name: str, sets: Sets, flags: Mapping[str, tuple[str, object]]) -> Recipe:
-    """The run's own recipe with new budgets laid over it. Raises UsageError with the differences for all else."""
+    """The run's own recipe with new budgets. Raises UsageError with any other differences."""
     before = load_recipe(str(folder / "recipe.yaml"))
     after = load_recipe(str(folder / "recipe.yaml"), sets, flags)
     schedule = before.config.train.schedule
@@ -45,7 +45,8 @@ def recipe_of(folder: Path, name: str, sets: Sets, flags: Mapping[str, tuple[str
             tr("a resumed run keeps its recipe: {what}", what=what),
             where=str(folder / "recipe.yaml"),
             todo=tr(
-                "only budgets may change ({keys}); or start anew from its weights: --init-from", keys=", ".join(BUDGETS)
+                "only budgets may change ({keys}); to start a new run from its weights: --init-from",
+                keys=", ".join(BUDGETS),
             ),
         )
     return Recipe(name, after.config, after.document)
@@ -67,24 +68,24 @@ def _differences(prefix: str, before: Json, after: Json) -> list[tuple[str, Json
 
 
 def check_same(run_environment: Mapping[str, Json], job: Job, folder: Path) -> list[str]:
-    """Sentences on what makes the continuation not bit-exact; UsageError where the data is another, or the number of
-    processes is.
+    """Sentences on why the continuation is not bit-exact. Raises UsageError if the data or the number of processes
+    differs.
 
-    On one CPU the same recipe, seed, engine, threads and torch give the same bits. Other threads cut sums into other
-    pieces; another processor or torch takes other instructions; a GPU's recurrent kernels and atomic sums need not
-    repeat themselves at all. Engines differ by rounding, but a resumed run keeps its engine. A change of processor
-    under the same torch is not seen here.
+    On one CPU the same recipe, seed, engine, threads and torch give the same bits. A different number of threads splits
+    sums differently; another processor or torch uses other instructions; a GPU's recurrent kernels and atomic sums are
+    not deterministic at all. Engines differ by rounding, but a resumed run keeps its engine. A change of processor with
+    the same torch is not detected here.
     """
     if run_environment.get("data_sha256") != job.splits.fingerprint:
         raise UsageError(
-            tr("the data has changed since this run began"),
+            tr("the data has changed since this run started"),
             where=str(folder),
-            todo=tr("bring the old data back, or start anew from its weights: --init-from"),
+            todo=tr("restore the old data, or start a new run from its weights: --init-from"),
         )
     before, here, typed = run_environment.get("processes", 1), this_process().world, shlex.quote(str(folder))
     if before != here:
         raise UsageError(
-            tr("this run was trained with another number of processes: {before}, now {here}", before=before, here=here),
+            tr("this run was trained with {before} processes, not {here}", before=before, here=here),
             where=str(folder),
             todo=f"torchrun --nproc-per-node {before} -m rnncli train --resume {typed}"
             if isinstance(before, int) and before > 1
@@ -99,7 +100,7 @@ def check_same(run_environment: Mapping[str, Json], job: Job, folder: Path) -> l
 
 
 def is_finished(run: Run, recipe: Recipe) -> bool:
-    """Whether the run ended, and its budgets (new ones laid over) leave nothing to do."""
+    """Whether the run has ended and its budgets, including new ones, leave nothing to do."""
     result = run.result()
     if not result or result.get("stopped") == STOPPED:
         return False

@@ -1,4 +1,4 @@
-"""`train RECIPE --code`: the recipe as a plain torch script, with no rnncli in it, equal in its losses."""
+"""`train RECIPE --code`: the recipe as a plain torch script without rnncli, with equal losses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rnncli.tasks import Recipe
 
 
 def code(recipe: Recipe) -> str:
-    """A script that draws the recipe's weights, trains them as `train` does, and prints each epoch's loss.
+    """A script that initializes the recipe's weights, trains like `train`, and prints each epoch's loss.
 
     For tagging with inline pairs of one length in one batch, as the hello recipes have: engine: loop becomes a loop
-    over torch.nn.RNNCell, every other engine torch.nn.RNN and its sisters. Raises UsageError for any other.
+    over torch.nn.RNNCell, every other engine becomes torch.nn.RNN, GRU or LSTM. Raises UsageError for other recipes.
     """
     config: Any = recipe.config
     _refuse(config)
@@ -60,7 +60,7 @@ for epoch in range({config.train.epochs}):
 
 
 def _model(config: Any) -> str:
-    """The class Model: front end, core and head, drawn in this order."""
+    """The class Model: front end, core and head, initialized in this order."""
     model = config.model
     embedding = model.input == "embedding"
     front = "        self.emb = torch.nn.Embedding(num_class, input_size)\n" if embedding else ""
@@ -96,7 +96,7 @@ def _model(config: Any) -> str:
         if model.bidirectional:
             options += ", bidirectional=True"
         core = f"        self.rnn = torch.nn.{kind}(input_size, hidden_size{options})\n"
-        run = "        output, hidden = self.rnn(x)  # the first hidden state is zeros\n"
+        run = "        output, hidden = self.rnn(x)  # the initial hidden state is zero\n"
     return f"""
 
 class Model(torch.nn.Module):
@@ -110,13 +110,13 @@ class Model(torch.nn.Module):
 
 
 def _refuse(config: Any) -> None:
-    """UsageError for what the script would not do as the recipe says."""
-    todo = tr("such as: rnncli train hello --code, hello-cell, hello-embedding")
+    """Raise UsageError for settings that the script does not support."""
+    todo = tr("for example: rnncli train hello --code, hello-cell, hello-embedding")
     if config.task != "tagging" or config.data.pairs is None:
         raise UsageError(tr("--code is for recipes with inline pairs"), where="data.pairs", todo=todo)
     model, train = config.model, config.train
     if len({len(given) for given, _ in config.data.pairs}) > 1 or len(config.data.pairs) > train.batch_size:
-        raise UsageError(tr("--code wants pairs of one length, in one batch"), where="data.pairs", todo=todo)
+        raise UsageError(tr("--code needs pairs of one length, in one batch"), where="data.pairs", todo=todo)
     kept = {
         "model.cell": CELLS[model.cell].torch_class is not None,
         "model.nonlinearity": model.nonlinearity != "none",
@@ -131,4 +131,4 @@ def _refuse(config: Any) -> None:
     }
     for key, fine in kept.items():
         if not fine:
-            raise UsageError(tr("the script of --code has no {key}", key=key), where=key, todo=todo)
+            raise UsageError(tr("--code does not support {key}", key=key), where=key, todo=todo)

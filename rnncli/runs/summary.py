@@ -1,4 +1,4 @@
-"""What a person reads before and after training: the model in a line, the closing table, one example step by step."""
+"""Summaries before and after training: the model in one line, the final table, one example step by step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _stage(stage: nn.Module) -> str:
 
 
 def header(job: Job) -> records.Page:
-    """What is trained, on what, with which engine."""
+    """The model, the data and the engine."""
     config = job.config
     lines = [
         records.Message(
@@ -71,7 +71,7 @@ def header(job: Job) -> records.Page:
 
 
 def first_losses(job: Job) -> tuple[str, str]:
-    """The loss of the first batch before any update, in the recipe's precision and all in float32; six digits."""
+    """The loss of the first batch before training, in the recipe's precision and in float32; six digits."""
     batch = next(job.batches(Order(job.config.train.seed, 1))).to(job.device)
     found = []
     job.model.eval()  # without dropout
@@ -82,14 +82,14 @@ def first_losses(job: Job) -> tuple[str, str]:
     return found[0], found[1]
 
 
-# What the parts of the tasks' data count.
+# Units of the tasks' data counts.
 _COUNTED = {
     "clips": ("{n} clip", "{n} clips"),
     "films": ("{n} image sequence", "{n} image sequences"),
     "frames": ("{n} frame", "{n} frames"),
     "pairs": ("{n} pair", "{n} pairs"),
     "rows": ("{n} row", "{n} rows"),
-    "rows an epoch": ("{n} row an epoch", "{n} rows an epoch"),
+    "rows an epoch": ("{n} row per epoch", "{n} rows per epoch"),
     "seconds": ("{n} second", "{n} seconds"),
     "sentences": ("{n} sentence", "{n} sentences"),
     "series": ("{n} series", "{n} series"),
@@ -105,7 +105,7 @@ _COUNTED = {
 
 
 def counted(n: int, what: str) -> str:
-    """`1 text`, `1,525 texts`; what a task of another package counts stands as it says it."""
+    """`1 text`, `1,525 texts`; units of other packages' tasks are shown unchanged."""
     return trn(*_COUNTED[what], n=n) if what in _COUNTED else f"{n:,} {tr(what)}"
 
 
@@ -119,14 +119,14 @@ def counts_line(splits: AnySplits) -> str:
 
 
 def closing(job: Job, outcome: Outcome) -> records.Page:
-    """One example step by step, then the network next to its baselines and the control without memory."""
+    """One example step by step, then the network with its baselines and the control without memory."""
     shown = [*job.task.summarize(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
     shown += [records.Message(note, "note") for note in outcome.notes]
     return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "")
 
 
 def result_table(job: Job, outcome: Outcome) -> records.Table:
-    """Rows: this network, the same without memory, the baselines. Columns: the metrics that any of them has."""
+    """Rows: this network, the same without memory, the baselines. Columns: all their metrics."""
     config = job.config
     rows: list[tuple[str, Metrics, str]] = [
         (config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch)),
@@ -150,7 +150,7 @@ def run_page(
     result: Mapping[str, Json],
     log: Sequence[Mapping[str, Json]],
 ) -> records.Page:
-    """A run as it is on the disk. result: result.json, empty before training has ended. log: metrics.jsonl."""
+    """A run as stored on disk. result: result.json, empty until training has ended. log: metrics.jsonl."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     what = trn("{task}, {n} parameter", "{task}, {n} parameters", task=config.task, n=parameters)
     shown: list[records.Record] = [records.Message(f"{what}: {model_line(model)}")]
@@ -173,21 +173,21 @@ def run_page(
     return records.Page("", name, shown, seed=train.seed, device=train.device, dtype=train.dtype)
 
 
-LEAST = 3  # metrics of a table that stay where many do not fit
+MIN_METRICS = 3  # metrics of a table to keep if not all fit
 
 
 def _label(name: str) -> str:
-    """What a metric is called where there is room."""
+    """A metric's long name."""
     return tr("bits per character") if name == "bits" else tr(name)
 
 
 def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
-    """One row per way to answer: its name, its metrics, a few words."""
+    """One row per method: its name, its metrics, a short description."""
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
-    many = len(names) > LEAST + 2
+    many = len(names) > MIN_METRICS + 2
     columns = [
         records.Column("name", "", "text"),
-        *(records.Column(name, _label(name), optional=many and k >= LEAST) for k, name in enumerate(names)),
+        *(records.Column(name, _label(name), optional=many and k >= MIN_METRICS) for k, name in enumerate(names)),
         records.Column("about", "", "text"),
     ]
     table: list[list[Entry]] = [[name, *(metrics.get(key) for key in names), about] for name, metrics, about in rows]

@@ -13,7 +13,7 @@ from rnncli.recipe import TrainSection
 from rnncli.runs.checkpoint import load_checkpoint, own_part
 from rnncli.runs.logs import Logs
 from rnncli.runs.read import read_log
-from rnncli.runs.unfinished import remove_if_not_begun
+from rnncli.runs.unfinished import remove_if_not_started
 from rnncli.runs.writer import CHECKPOINT, Writer
 from rnncli.training.advice import advice
 from rnncli.training.divergence import require_finite
@@ -23,16 +23,16 @@ from rnncli.training.loop import Progress, TrainState, fit, notes_on_best, start
 from rnncli.training.outcome import Outcome
 
 STOP = "stop"  # what a caller's on_epoch returns to end training
-CHECKPOINT_SECONDS = 60.0  # a checkpoint at the end of an epoch, but not more often than this
+CHECKPOINT_SECONDS = 60.0  # minimum interval between checkpoints at the end of epochs
 
 
 OnEpoch = Callable[[Epoch], object]
 
 
 class StoppedBySignal(Exception):
-    """A signal asked training to stop (Ctrl-C, a notebook's interrupt); what was reached is saved, and can be resumed.
+    """Training was stopped by a signal (Ctrl-C, a notebook's interrupt); its state is saved and can be resumed.
 
-    folder: of the run. code: 130 or 143, as a shell has it.
+    folder: of the run. code: exit code, 130 or 143.
     """
 
     def __init__(self, folder: Path | None, code: int) -> None:
@@ -42,15 +42,15 @@ class StoppedBySignal(Exception):
 
 
 @contextmanager
-def begun_or_removed(folder: Path | None, made: Sequence[Path]) -> Iterator[None]:
-    """`remove_if_not_begun` after an error. folder: None where there is nothing to remove."""
+def removed_on_failure(folder: Path | None, made: Sequence[Path]) -> Iterator[None]:
+    """Call `remove_if_not_started` after an error. folder: None if there is nothing to remove."""
     try:
         yield
     except StoppedBySignal:
         raise
     except Exception:
         if folder is not None:
-            remove_if_not_begun(folder, made)
+            remove_if_not_started(folder, made)
         raise
 
 
@@ -64,14 +64,13 @@ def run_training(
     on_epoch: OnEpoch | None = None,
     say: Callable[[str], None] = logging.getLogger("rnncli").warning,
 ) -> Outcome:
-    """Train a job into a run folder (nowhere if None), with baselines and, if the recipe asks, the control.
+    """Train a job into a run folder (None: save nothing), with baselines and, if configured, the control.
 
-    on_progress: called after every update and epoch. resume: from the folder's checkpoint. on_epoch: told of every
-    epoch; STOP as its answer ends training there, with a result. What it raises ends training, too, after a checkpoint;
-    both can be resumed. say: told of a logger of `train.log` that failed, which ends no run. Raises StoppedBySignal
-    where SIGINT or SIGTERM came: the step was finished and everything saved first. A second signal stops at once. Of
-    several processes only the first writes; the others need a folder only to resume, and on_epoch is called in the
-    first.
+    on_progress: called after every step and epoch. resume: from the folder's checkpoint. on_epoch: called after every
+    epoch; if it returns STOP, training ends there, with a result. An exception from it ends training, too, after a
+    checkpoint; both can be resumed. say: called with a message if a logger of `train.log` fails; the run continues.
+    Raises StoppedBySignal after SIGINT or SIGTERM, once the step is finished and everything is saved. A second signal
+    stops at once. Only rank 0 writes and calls on_epoch; the others need a folder only to resume.
     """
     if folder is None or job.rank:
         return _train(job, None, folder, on_progress, resume, baselines, on_epoch)
@@ -112,7 +111,7 @@ def _train(
             _save(job, state, None if writer is None else writer.checkpoint)
 
     last: Progress | None = None
-    cut = False  # a limit was reached within an epoch: the checkpoint made there is the one to go on from
+    cut = False  # a limit was reached within an epoch: training resumes from the checkpoint saved there
     with _signals() as signalled:
         job.group.local_status = lambda: (signalled[0] if signalled else 0, 0.0 if writer is None else writer.waited())
         for progress in fit(job, state):
@@ -124,7 +123,7 @@ def _train(
                 on_progress(progress)
             if epoch is not None:
                 if on_epoch is not None:
-                    state.asked = _asked(job, on_epoch, epoch, checkpoint)
+                    state.asked = _stop_reason(job, on_epoch, epoch, checkpoint)
                 job.group.sync()
             signal_number, waited = job.group.status()
             if signal_number and progress.event != "end" and not cut:
@@ -159,8 +158,8 @@ def _train(
     return outcome
 
 
-def _asked(job: Job, on_epoch: OnEpoch, epoch: Epoch, checkpoint: Callable[[], None]) -> str:
-    """Why training is to end after this epoch, "" where it is not: what the caller's function says, for all
+def _stop_reason(job: Job, on_epoch: OnEpoch, epoch: Epoch, checkpoint: Callable[[], None]) -> str:
+    """Why training ends after this epoch, "" if it continues: the decision of the caller's function, for all
     processes."""
     try:
         stop = job.group.broadcast(lambda: on_epoch(epoch) == STOP)
@@ -171,7 +170,7 @@ def _asked(job: Job, on_epoch: OnEpoch, epoch: Epoch, checkpoint: Callable[[], N
 
 
 def _save(job: Job, state: TrainState, write: Callable[[TrainState, list[bytes]], None] | None) -> None:
-    """A checkpoint, written by the process that has `write` from the parts of all."""
+    """Save a checkpoint, written by the process that has `write`, with the parts of all processes."""
     parts = job.group.all_gather(own_part(state))
     if write is not None:
         write(state, parts)
@@ -179,7 +178,7 @@ def _save(job: Job, state: TrainState, write: Callable[[TrainState, list[bytes]]
 
 
 def _due(train: TrainSection, progress: Progress, waited: float) -> bool:
-    """Whether it is time for a checkpoint. waited: seconds since the last."""
+    """Whether a checkpoint is due. waited: seconds since the last."""
     if train.checkpoint_time and waited >= train.checkpoint_time:
         return True
     if progress.event == "step":
@@ -189,7 +188,7 @@ def _due(train: TrainSection, progress: Progress, waited: float) -> bool:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM is put into; the second has its usual effect, at once."""
+    """A list that receives the first SIGINT or SIGTERM; a second one has its usual effect."""
     found: list[int] = []
     before: dict[signal.Signals, signal._HANDLER] = {}
 
@@ -201,7 +200,7 @@ def _signals() -> Iterator[list[int]]:
     try:
         for wanted in (signal.SIGINT, signal.SIGTERM):
             before[wanted] = signal.signal(wanted, note)
-    except ValueError:  # not the main thread: signals are not ours
+    except ValueError:  # not the main thread: leave signals alone
         pass
     try:
         yield found

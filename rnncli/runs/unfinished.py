@@ -1,6 +1,6 @@
-"""Folders in which a command of ours was stopped too early to be of use: what it left is known, and cleared away.
+"""Cleans up folders left by commands that were interrupted too early to be useful.
 
-Nothing else is ever removed: only files that a list written beforehand names, and only folders that are then empty.
+Only files listed beforehand are ever removed, and only folders that are then empty.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from rnncli.errors import DataError
 from rnncli.files import FolderLock, atomic_write, cannot_write, inside, read_lines
 from rnncli.runs.manifest import MANIFEST, listed_files
 
-EXPORTING = ".exporting"  # in a folder while it is filled: the names of the files that go there, a line each
-_HALF = re.compile(r"^\.(?P<name>.+)\.\d+\.tmp$")  # a file that was being written
+EXPORTING = ".exporting"  # in a folder being filled: names of the files to be written, one per line
+_HALF = re.compile(r"^\.(?P<name>.+)\.\d+\.tmp$")  # a partially written file
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Empty a folder that holds nothing but what a stopped `train` left before its run began, or a stopped `export`.
+    """Empty a folder that contains only leftovers of an interrupted `train` (before its run started) or `export`.
 
-    Any other folder, and one in which a process is working, stays as it is. Raises CannotWrite.
+    Any other folder, and one in use by a process, is left unchanged. Raises CannotWrite.
     """
-    files = _files_of_ours(folder)
+    files = _our_files(folder)
     found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     if (folder / "recipe.yaml").exists() or set(found) - set(files) or FolderLock.holder(folder):
         return
     _remove(files, [folder / "resume"])
 
 
-def remove_if_not_begun(folder: Path, made: Sequence[Path]) -> None:
-    """A run that failed before its first epoch, and before a checkpoint later than the one it began with, leaves no
-    files behind, and no folder of `made`, those made for it. The recipe is written right after that first checkpoint.
+def remove_if_not_started(folder: Path, made: Sequence[Path]) -> None:
+    """A run that fails before its first epoch and before a second checkpoint leaves no files behind, and none of the
+    folders in `made`, which were created for it. The recipe is written right after the first checkpoint.
     """
     recipe, state = folder / "recipe.yaml", folder / "resume" / "state.safetensors"
     went_on = recipe.exists() and state.exists() and state.stat().st_mtime_ns > recipe.stat().st_mtime_ns
     if not went_on and not (folder / "metrics.jsonl").exists():
-        _remove(_files_of_ours(folder), [folder / "resume", *made])
+        _remove(_our_files(folder), [folder / "resume", *made])
 
 
 def folders_to_make(out: str) -> list[Path]:
-    """The folders on the way to `out` that are not there yet, the innermost first."""
+    """The missing parent folders of `out`, innermost first."""
     path = Path(out)
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 @contextmanager
 def filling(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """A folder that is whole afterwards: until then a mark in it says what is being written."""
+    """A context in which a folder is filled completely; until then a marker lists what is being written."""
     atomic_write(folder / EXPORTING, "".join(f"{name}\n" for name in names))
     yield
     try:
@@ -57,15 +57,15 @@ def filling(folder: Path, names: Iterable[str]) -> Iterator[None]:
         raise cannot_write(folder, error) from error
 
 
-def _files_of_ours(folder: Path) -> list[Path]:
-    """Those that a manifest or a mark in the folder lists, these two, the lock, and what was half written of them."""
+def _our_files(folder: Path) -> list[Path]:
+    """Files listed by the folder's manifest or marker, these two, the lock, and partially written ones."""
     names = {MANIFEST, EXPORTING, FolderLock.NAME}
     try:
         if (folder / MANIFEST).exists():
             names |= set(listed_files(folder))
         if (folder / EXPORTING).exists():
             names |= {line for _, line in read_lines(inside(folder, EXPORTING))}
-    except DataError:  # not of ours
+    except DataError:  # not created by rnncli
         names = set()
     found = []
     for path in folder.rglob("*"):
@@ -85,5 +85,5 @@ def _remove(files: Iterable[Path], folders: Iterable[Path]) -> None:
     for folder in folders:
         try:
             folder.rmdir()
-        except OSError:  # not empty, or not there
+        except OSError:  # not empty, or missing
             return

@@ -1,4 +1,4 @@
-"""What a run folder keeps during training, and how that is restored on resuming."""
+"""Writes a run folder during training, and restores it on resuming."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Writer:
         self.lock.__exit__(*error)
 
     def begin(self, state: TrainState, parts: Sequence[bytes]) -> None:
-        """What is known before the first step. The recipe comes last: with it the folder is a run, which can be gone
-        on with from then on, whatever happens."""
+        """Write what is known before the first step. The recipe comes last: with it the folder becomes a run, which can
+        be resumed from then on, whatever happens."""
         try:
             (self.folder / "resume").mkdir(exist_ok=True)
         except OSError as error:
@@ -73,7 +73,7 @@ class Writer:
             self._append("answers.jsonl", {"epoch": epoch.epoch, "answers": epoch.answers})
 
     def checkpoint(self, state: TrainState, parts: Sequence[bytes]) -> None:
-        """Everything needed to resume from here, and the best weights so far. parts: own_part of every process."""
+        """Save everything needed to resume, and the best weights so far. parts: own_part of every process."""
         self.manifest.write(self._state(state, parts))
         self.saved = time.monotonic()
 
@@ -87,13 +87,13 @@ class Writer:
         return {CHECKPOINT: checkpoint(state, extra, parts), WEIGHTS: self._weights(state)}
 
     def _weights(self, state: TrainState) -> bytes:
-        """The best weights so far, or the present ones where no epoch has ended yet."""
+        """The best weights so far, or the current ones if no epoch has ended yet."""
         best = state.best_weights or state.model.state_dict()
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in best.items()}
         return save(tensors, metadata={"rnncli": __version__})
 
     def finish(self, state: TrainState, result: Json) -> None:
-        """The result, the weights that it is of, and the seal on the logs."""
+        """Write the result and its weights, and seal the logs."""
         self.manifest.write({WEIGHTS: self._weights(state), "result.json": json.dumps(result, indent=1)})
         self.manifest.seal(name for name in LOGS if (self.folder / name).exists())
 
@@ -109,8 +109,8 @@ class Writer:
         return path.stat().st_size if path.exists() else 0
 
     def resume(self, state: TrainState) -> None:
-        """Put the checkpoint into `state`, the logs back to where it was made; the recipe with its new budgets; no
-        result any more. Raises DataError: a file that is not what it was, or leads out of the folder."""
+        """Load the checkpoint into `state`, truncate the logs to its position, write the recipe with its new budgets,
+        and remove the result. Raises DataError: a file has changed, or points outside the folder."""
         for name in (CHECKPOINT, WEIGHTS, "recipe.yaml", "result.json", *LOGS):
             inside(self.folder, name)
         check_manifest(self.folder)
@@ -120,7 +120,7 @@ class Writer:
         self.manifest.release(["result.json", *LOGS])
         try:
             for beside in (*self.folder.glob(".*.tmp"), *(self.folder / "resume").glob(".*.tmp")):
-                beside.unlink()  # half a file of a process that was killed
+                beside.unlink()  # left by a killed process
             (self.folder / "result.json").unlink(missing_ok=True)
             for name, size in sizes.items():
                 _cut(self.folder / name, size)
@@ -130,25 +130,25 @@ class Writer:
 
 
 def _cut(path: Path, size: int) -> None:
-    """The file's first `size` bytes, where it is longer. Raises DataError: it is shorter."""
+    """Truncate the file to `size` bytes. Raises DataError if it is shorter."""
     found = path.stat().st_size if path.exists() else 0
     if found < size:
         raise DataError(
             trn(
-                "has {n} byte, and had {size} when it was written",
-                "has {n} bytes, and had {size} when it was written",
+                "has {n} byte, but had {size} when it was written",
+                "has {n} bytes, but had {size} when it was written",
                 n=found,
                 size=size,
             ),
             where=shown(path),
-            todo=tr("bring the file back from a copy"),
+            todo=tr("restore the file from a backup"),
         )
     if found > size:
         os.truncate(path, size)
 
 
 def environment(job: Job) -> dict[str, Json]:
-    """Versions, machine, device, seed and the data's hash: what one needs to make sense of a run later."""
+    """Versions, machine, device, seed and the data's hash: the provenance of a run."""
     import numpy
 
     return {
@@ -170,13 +170,13 @@ def environment(job: Job) -> dict[str, Json]:
 
 
 def _origins(recipe: Recipe) -> dict[str, Json]:
-    """Dotted key -> where its value comes from (`hello.yaml:12`, `--lr`), of those that are not defaults."""
+    """Dotted key -> origin of its value (`hello.yaml:12`, `--lr`), for non-default values."""
     rows = print_config(recipe.document, recipe.config).rows
     return {str(key): str(origin) for key, _, origin in rows if origin != "default"}
 
 
 def _git_commit(recipe: Recipe) -> str | None:
-    """The commit checked out where the recipe lies, None outside a repository or without git."""
+    """The commit checked out in the recipe's folder, None outside a repository or without git."""
     folder = Path(recipe.document.name).resolve().parent
     if not Path(recipe.document.name).exists():
         return None

@@ -1,9 +1,9 @@
-"""The folder of a sweep: sweep.json says what it is of, so that the same command resumes it and another one is
-refused. A sweep may grow (more seeds, values or trials); nothing else may change.
+"""The folder of a sweep: sweep.json stores its settings, so that the same command resumes it and another one is
+rejected. A sweep may grow (more seeds, values or trials); nothing else may change.
 
     sweeps/hello-001/sweep.json                           the settings
-    sweeps/hello-001/cell=gru,hidden_size=16/seed-0/      a run folder, as `rnncli train` makes them
-    sweeps/hello-001/study.journal                        of a search: what was tried
+    sweeps/hello-001/cell=gru,hidden_size=16/seed-0/      a run folder, like those of `rnncli train`
+    sweeps/hello-001/study.journal                        the trials of a search
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
 from rnncli.records import Json, json_list, json_number, json_object
 from rnncli.render.documents import strict
-from rnncli.runs.folder import not_made, number_of
+from rnncli.runs.folder import cannot_create, number_of
 from rnncli.sweeps.plan import Plan
 
 SWEEPS = "sweeps"
 FILE = "sweep.json"
 SCHEMA = "rnncli/sweep-folder/1"
-WAIT = 10.0  # seconds for another process that is making a folder here at this moment
+WAIT = 10.0  # seconds to wait for another process that is creating a folder here
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the folder keeps, and compares: as Plan has it."""
+    """The stored settings, as in Plan."""
 
     recipe: str
     base: Mapping[str, Json]
@@ -47,7 +47,7 @@ class Settings:
 
 
 def settings_of(plan: Plan) -> Settings:
-    """What makes the sweep this one."""
+    """The settings that identify the sweep."""
     return Settings(
         plan.recipe.name,
         json_object(strict(plan.base)),
@@ -60,14 +60,14 @@ def settings_of(plan: Plan) -> Settings:
 
 
 def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
-    """(the sweep's folder, whether it was there): `out`, or the one under sweeps/ that holds this very sweep or a
-    smaller part of it, else a new one. Raises UsageError: `out` holds something else, with what differs."""
+    """(the sweep's folder, whether it existed): `out`, or the one under sweeps/ that contains this sweep or a subset of
+    it, else a new one. Raises UsageError, with the differences, if `out` contains something else."""
     wanted = settings_of(plan)
     root = Path(SWEEPS) if out is None else Path(out)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise not_made(str(root), error) from error
+        raise cannot_create(str(root), error) from error
     with _alone(root):
         if out is not None:
             return _given(root, wanted)
@@ -84,7 +84,7 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
 
 
 def find_folder(plan: Plan, out: str | None) -> Path | None:
-    """The folder that open_folder would resume, None where it would make one: for --dry-run."""
+    """The folder that open_folder would resume, None if it would create one: for --dry-run."""
     wanted = settings_of(plan)
     if out is not None:
         found = read_settings(Path(out))
@@ -102,7 +102,9 @@ def _given(folder: Path, wanted: Settings) -> tuple[Path, bool]:
     found = read_settings(folder)
     if found is None and any(path.name != FolderLock.NAME for path in folder.iterdir()):
         raise UsageError(
-            tr("this folder is not empty, and holds no sweep"), where=str(folder), todo=tr("choose another with --out")
+            tr("this folder is not empty and does not contain a sweep"),
+            where=str(folder),
+            todo=tr("choose another with --out"),
         )
     if found is not None and (what := differences(found, wanted)):
         raise _another(folder, what)
@@ -113,14 +115,14 @@ def _given(folder: Path, wanted: Settings) -> tuple[Path, bool]:
 def _another(folder: Path, what: list[str]) -> UsageError:
     shown = what[:10] + ([tr(" and {n} more", n=len(what) - 10).strip()] if len(what) > 10 else [])
     return UsageError(
-        tr("this folder holds another sweep: {what}", what="; ".join(shown)),
+        tr("this folder contains a different sweep: {what}", what="; ".join(shown)),
         where=str(folder),
-        todo=tr("choose another with --out; only more seeds, values or trials go on with a sweep"),
+        todo=tr("choose another with --out; a sweep can only be resumed with more seeds, values or trials"),
     )
 
 
 def differences(found: Settings, wanted: Settings) -> list[str]:
-    """What makes `wanted` another sweep than the one found, as `key: old -> new`."""
+    """Differences between `wanted` and the existing sweep, as `key: old -> new`."""
     what = [*_differences(found.base, wanted.base)]
     for key in dict.fromkeys((*found.grid, *wanted.grid)):
         old, new = found.grid.get(key, []), wanted.grid.get(key, [])
@@ -147,8 +149,8 @@ def _changed(key: str, old: Json, new: Json) -> str:
 
 
 def read_settings(folder: Path) -> Settings | None:
-    """sweep.json of a folder; None where it has none. Raises DataError: no sweep.json of ours."""
-    if not os.path.isfile(folder / FILE):  # does not raise for a name that no file can have
+    """sweep.json of a folder; None if missing. Raises DataError: not written by rnncli."""
+    if not os.path.isfile(folder / FILE):  # does not raise for invalid file names
         return None
     found = read_json(folder / FILE)
     try:
@@ -164,7 +166,7 @@ def read_settings(folder: Path) -> Settings | None:
             found["match_params"],
         )
     except (ValueError, LookupError) as error:
-        raise DataError(tr("is damaged: these are not the settings of a sweep"), where=str(folder / FILE)) from error
+        raise DataError(tr("damaged: not the settings of a sweep"), where=str(folder / FILE)) from error
 
 
 def _text(settings: Settings) -> str:
@@ -172,13 +174,13 @@ def _text(settings: Settings) -> str:
 
 
 def _numbered(root: Path, name: str) -> list[Path]:
-    """sweeps/NAME-001 and so on, by number."""
+    """sweeps/NAME-001 etc., sorted by number."""
     return sorted((path for path in root.glob("*-*") if number_of(path, name)), key=lambda path: number_of(path, name))
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time decides which folder is whose; others wait a moment."""
+    """Only one process at a time assigns folders; others wait."""
     until = time.monotonic() + WAIT
     while True:
         lock = FolderLock(folder)

@@ -1,4 +1,4 @@
-"""A grid: every combination of the values, each over every seed; seed by seed, so that all trials grow alike."""
+"""A grid: every combination of the values, each over every seed; seed by seed, so that all trials progress evenly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnncli.sweeps.plan import Plan
 
 
 def runs_of(plan: Plan, folder: Path, matches: Mapping[str, Match]) -> list[RunState]:
-    """Every run of a grid with what is known of it, in the order they are made: seeds outside, trials inside."""
+    """Every run of a grid with its state, in execution order: seeds in the outer loop, trials in the inner."""
     cells = plan.cells()
     made = [
         RunState(
@@ -31,7 +31,7 @@ def runs_of(plan: Plan, folder: Path, matches: Mapping[str, Match]) -> list[RunS
 
 
 class Grid:
-    """The Work of a grid: what is not ended, one after the other; a run that another process holds, later again."""
+    """The Work of a grid: unfinished runs in order; a run locked by another process is retried later."""
 
     def __init__(self, runs: list[RunState]) -> None:
         self.runs = runs
@@ -42,13 +42,13 @@ class Grid:
         held = [run for run in self.runs if run.status == "elsewhere" and run.not_before <= now]
         return next(iter([*waiting, *held]), None)
 
-    def told(self, run: RunState, event: Event) -> str:
+    def handle(self, run: RunState, event: Event) -> str:
         if run.status == "failed" and run.code == CannotWrite.exit_code:
-            raise CannotWrite(run.what)  # a full disk is the next run's, too
+            raise CannotWrite(run.what)  # a full disk affects the next run, too
         return "go"
 
     def tick(self) -> None:
-        """Nothing of a grid depends on the clock."""
+        """Does nothing: a grid does not depend on time."""
 
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return all(run.ended for run in self.runs)

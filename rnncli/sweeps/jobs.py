@@ -1,4 +1,4 @@
-"""Runs handed to worker processes, a few at a time, and what they tell."""
+"""Dispatches runs to worker processes, a few at a time, and handles their messages."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rnncli.device import usable_cores
 from rnncli.runs.read import read_run
 from rnncli.sweeps.plan import Plan
 
-TICK = 0.5  # seconds between two looks at the clock while nothing is told
-RETRY = 1.0  # seconds until a run that another process holds is asked for again
-PATIENCE = 60.0  # seconds that a worker has to save what it has, once it is asked to stop
+TICK = 0.5  # seconds between ticks without messages
+RETRY = 1.0  # seconds until a run locked by another process is retried
+PATIENCE = 60.0  # seconds that a worker has to save its state after a stop request
 LOG = "workers.log"
 
 Status = Literal["waiting", "running", "elsewhere", "done", "diverged", "failed", "pruned"]
@@ -31,8 +31,8 @@ ENDS = ("done", "diverged", "failed", "pruned")
 
 @dataclass
 class RunState:
-    """One run of a sweep. score: of the best epoch, once done; of the last one before. loss: held-out, of the best
-    epoch, once done. ask: whether its worker waits for an answer after every epoch."""
+    """One run of a sweep. score: of the best epoch once done, before that of the last epoch. loss: held-out loss of the
+    best epoch, once done. ask: whether its worker waits for a reply after every epoch."""
 
     trial: str
     settings: dict[str, str]
@@ -47,14 +47,14 @@ class RunState:
     what: str = ""
     code: int = 0
     ask: bool = False
-    not_before: float = 0.0  # on time.monotonic's clock
+    not_before: float = 0.0  # in time.monotonic's time
 
     @property
     def ended(self) -> bool:
         return self.status in ENDS
 
     def look(self) -> None:
-        """Take over what the folder already holds: a result, or that it diverged."""
+        """Read the folder's existing outcome: a result, or that it diverged."""
         found = read_run(self.folder, curves=False) if (self.folder / "recipe.yaml").is_file() else None
         if found is None:
             return
@@ -63,14 +63,14 @@ class RunState:
             self.status, self.score, self.epoch = "done", found.score, found.best_epoch
             self.loss = found.metrics.get("loss")
             if self.score is None or self.score != self.score:
-                self.status, self.what = "diverged", "no epoch has a score that is a number"
+                self.status, self.what = "diverged", "no epoch has a finite score"
         elif found.state in ("diverged", "pruned"):
             self.status, self.what = found.state, found.note
             self.code = 4 if found.state == "diverged" else 0
 
 
 class Request(TypedDict):
-    """What a worker is asked to train. flags: dotted key -> [the flag as typed, its value]."""
+    """A training request to a worker. flags: dotted key -> [the flag as typed, its value]."""
 
     target: str
     sets: list[str]
@@ -82,7 +82,7 @@ class Request(TypedDict):
 
 
 class Event(TypedDict, total=False):
-    """What a worker tells. The other keys belong to some events only: see worker.py."""
+    """A message from a worker. The other keys belong to some events only: see worker.py."""
 
     event: Required[str]
     epochs: int
@@ -94,38 +94,38 @@ class Event(TypedDict, total=False):
 
 
 class Work(Protocol):
-    """Who decides what runs: a grid or a search."""
+    """Chooses the runs: a grid or a search."""
 
     def take(self) -> RunState | None:
-        """A run to begin now, or None where there is none at this moment."""
+        """The next run to start, or None if there is none at the moment."""
         ...
 
-    def told(self, run: RunState, event: Event) -> str:
-        """A run's event, already written into it; what to answer where it asks: go, prune or stop."""
+    def handle(self, run: RunState, event: Event) -> str:
+        """Handle a run's event, already stored in the run; returns the reply if one is requested: go, prune or stop."""
         ...
 
     def tick(self) -> None:
-        """Every half second or so."""
+        """Called about every half second."""
         ...
 
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether every run has ended."""
         ...
 
 
 def threads_each(jobs: int) -> int:
-    """The threads that a job may use: the cores that this process may use, shared out."""
+    """Threads per job: the cores usable by this process, divided among jobs."""
     return max(1, usable_cores() // jobs)
 
 
-def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
+def run_all(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
     """Run everything, `jobs` at a time; yields after every event and every tick. Closing the iterator, or an exception
-    in it, asks the workers to save what they have and waits for them."""
+    in it, asks the workers to save their state and waits for them."""
     events: queue.Queue[tuple[Worker, Event]] = queue.Queue()
     workers: list[Worker] = []
     threads = threads_each(jobs)
     try:
-        while not work.over():
+        while not work.finished():
             _hand_out(plan, work, workers, jobs, threads, events, log)
             try:
                 worker, event = events.get(timeout=TICK)
@@ -133,8 +133,8 @@ def conduct(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
                 work.tick()
                 yield
                 continue
-            _hear(work, worker, event)
-            # One that a signal stopped is about to end, and takes no run; that it died is heard later, of no use.
+            _on_event(work, worker, event)
+            # A worker stopped by a signal is about to exit and takes no run; the later exit message is ignored.
             if event["event"] in ("stopped", "died") and worker in workers:
                 workers.remove(worker)
                 _stop([worker])
@@ -179,9 +179,9 @@ def _hand_out(
         )
 
 
-def _hear(work: Work, worker: Worker, event: Event) -> None:
+def _on_event(work: Work, worker: Worker, event: Event) -> None:
     run, kind = worker.run, event["event"]
-    if run is None:  # a worker that ended while it had nothing to do, or has told why before
+    if run is None:  # a worker that exited while idle, or has already reported why
         return
     if kind == "begin":
         run.epochs = event["epochs"]
@@ -189,7 +189,7 @@ def _hear(work: Work, worker: Worker, event: Event) -> None:
         run.epoch, run.score, run.seconds = event["epoch"], float(event["score"]), event["seconds"]
     elif kind == "busy":
         run.status, run.not_before = "elsewhere", time.monotonic() + RETRY
-    elif kind == "stopped":  # by a signal that was sent to it alone
+    elif kind == "stopped":  # by a signal sent only to it
         run.status = "waiting"
     elif kind == "failed":
         run.status, run.what, run.code = ("diverged" if event["code"] == 4 else "failed"), event["what"], event["code"]
@@ -201,14 +201,14 @@ def _hear(work: Work, worker: Worker, event: Event) -> None:
         run.look()
     if kind not in ("begin", "epoch"):
         worker.run = None
-    answer = work.told(run, event)
+    answer = work.handle(run, event)
     if kind == "epoch" and run.ask:
         worker.say(answer)
 
 
 @dataclass(eq=False)
 class Worker:
-    """A worker process, and a thread that puts what it tells into a queue."""
+    """A worker process, and a thread that puts its messages into a queue."""
 
     events: queue.Queue[tuple[Worker, Event]]
     threads: int
@@ -227,7 +227,7 @@ class Worker:
                 stderr=log,
                 encoding="utf-8",
                 env=environment,
-                start_new_session=True,  # Ctrl-C reaches the sweep alone, which tells its workers
+                start_new_session=True,  # Ctrl-C reaches only the sweep, which notifies its workers
             )
         assert self.process.stdout is not None
         self.listener = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
@@ -238,7 +238,7 @@ class Worker:
             for line in lines:
                 self.events.put((self, json.loads(line)))
         code = self.process.wait()
-        what = f"its process ended with signal {-code}" if code < 0 else f"its process ended with code {code}"
+        what = f"its process was killed by signal {-code}" if code < 0 else f"its process exited with code {code}"
         self.events.put((self, {"event": "died", "what": what}))
 
     def begin(self, run: RunState, request: Request) -> None:
@@ -247,13 +247,13 @@ class Worker:
 
     def say(self, line: str) -> None:
         assert self.process.stdin is not None
-        with suppress(OSError):  # it has just ended, and says so itself
+        with suppress(OSError):  # it has just exited, and reports that itself
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
 
 
 def _stop(workers: list[Worker]) -> None:
-    """End every worker: one that trains saves its state first. A second signal ends them at once."""
+    """Stop every worker; one that is training saves its state first. A second signal kills them at once."""
     try:
         for worker in workers:
             if worker.run is not None:

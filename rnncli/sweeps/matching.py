@@ -1,7 +1,7 @@
-"""`--match-params N`: for each trial the hidden size whose model has the number of parameters nearest to N.
+"""`--match-params N`: finds, for each trial, the hidden size whose number of parameters is closest to N.
 
-Counted, not computed: every size that is looked at is built, on torch's meta device where no memory is taken. The count
-grows with the size, so halving finds the place.
+Every candidate size is built on torch's meta device, which allocates no memory, and its parameters are counted. The
+count grows with the size, so bisection works.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rnncli.recipe.show import plain
 from rnncli.sweeps.plan import Plan, described
 from rnncli.tasks import AnyTask, FittedState
 
-LARGEST = 1 << 20  # of a hidden size that is tried
+LARGEST = 1 << 20  # largest hidden size to try
 
 
 @dataclass(frozen=True)
 class Match:
-    """What was chosen for a trial, and the parameters that gives."""
+    """The size chosen for a trial, and its number of parameters."""
 
     hidden_size: int
     parameters: int
@@ -32,7 +32,7 @@ class Match:
 
 
 class Matcher:
-    """Matches trial after trial; the data is read once for every way in which a sweep reads it."""
+    """Matches one trial after the other; the data is read once per distinct data configuration."""
 
     def __init__(self, plan: Plan) -> None:
         assert plan.match_params is not None
@@ -40,8 +40,8 @@ class Matcher:
         self._fitted: dict[str, FittedState] = {}
 
     def match(self, settings: Mapping[str, str]) -> Match:
-        """The hidden size for these settings. Raises UsageError: even one unit has more parameters, or the recipe
-        allows no other size; DataError: the data cannot be read."""
+        """The hidden size for these settings. Raises UsageError: even one unit has too many parameters, or the recipe
+        fixes the size; DataError: the data cannot be read."""
         recipe = self.plan.load(settings)
         fitted = self._read(recipe.task, recipe.config)
 
@@ -58,10 +58,10 @@ class Matcher:
                     n=parameters(1),
                 ),
                 where=f"--match-params {self.target}",
-                todo=tr("match more of them"),
+                todo=tr("use a larger target"),
             )
         match = Match(*found)
-        self.plan.load({**settings, **match.settings})  # a clash of the size with another key is said now
+        self.plan.load({**settings, **match.settings})  # report conflicts of the size with other keys now
         return match
 
     def _read(self, task: AnyTask, config: RecipeConfig) -> FittedState:
@@ -82,8 +82,8 @@ def count(task: AnyTask, config: RecipeConfig, fitted: FittedState, hidden_size:
 
 
 def nearest(parameters: Callable[[int], int], target: int, smallest: int = 1) -> tuple[int, int] | None:
-    """(size, its count) with the count nearest to the target, the smaller size where two are as near; None where the
-    smallest has more than the target. parameters: size -> count, growing."""
+    """(size, count) with the count closest to the target, preferring the smaller size on ties; None if the smallest
+    size exceeds the target. parameters: size -> count, increasing."""
     if parameters(smallest) > target:
         return None
     low, high = smallest, 2 * smallest

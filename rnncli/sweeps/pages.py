@@ -1,4 +1,4 @@
-"""What a person and a program read of a sweep: the plan, how it goes, how it ended."""
+"""Pages of a sweep: the plan, progress, and results."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from rnncli.sweeps.rows import Row
 from rnncli.sweeps.statistics import ALPHA, FEWEST
 
 SCHEMA = "rnncli/sweep/1"
-MOST_ROWS = 20  # on the screen; --full and every file have all
-MOST_TOLD = 5  # trials whose failure is told in words
+MOST_ROWS = 20  # on the screen; --full and files have all
+MOST_FAILED = 5  # failed trials to describe
 
 
-def opening(plan: Plan, folder: Path, went_on: bool, jobs: int) -> Page:
-    """What is going to run, where, on how many cores."""
+def opening(plan: Plan, folder: Path, resumed: bool, jobs: int) -> Page:
+    """What will run, where, on how many cores."""
     trials = plan.trials or len(plan.cells())
     runs = trials * len(plan.seeds)
     lines: list[Record] = [
         Message(
             tr(
-                "{trials} x {seeds} = {runs} · {jobs} at a time, threads of each: at most {threads} ({cores})",
+                "{trials} x {seeds} = {runs} · {jobs} at a time, at most {threads} threads each ({cores})",
                 trials=trn("{n} trial", "{n} trials", n=trials),
                 seeds=trn("{n} seed", "{n} seeds", n=len(plan.seeds)),
                 runs=trn("{n} run", "{n} runs", n=runs),
@@ -40,14 +40,16 @@ def opening(plan: Plan, folder: Path, went_on: bool, jobs: int) -> Page:
                 cores=trn("{n} core", "{n} cores", n=usable_cores()),
             )
         ),
-        Message(tr("resuming in {folder}", folder=folder) if went_on else tr("into {folder}", folder=folder), "note"),
+        Message(
+            tr("resuming sweep in {folder}", folder=folder) if resumed else tr("into {folder}", folder=folder), "note"
+        ),
     ]
     if jobs > usable_cores():
         lines.append(
             Message(
                 trn(
-                    "{jobs} jobs on {n} core wait for each other",
-                    "{jobs} jobs on {n} cores wait for each other",
+                    "{jobs} jobs compete for {n} core",
+                    "{jobs} jobs compete for {n} cores",
                     jobs=jobs,
                     n=usable_cores(),
                 ),
@@ -58,7 +60,7 @@ def opening(plan: Plan, folder: Path, went_on: bool, jobs: int) -> Page:
 
 
 def listing(plan: Plan, rows: Sequence[Row], folder: Path | None) -> Page:
-    """`--dry-run`: every trial, its seeds, and what of it is done."""
+    """`--dry-run`: every trial, its seeds, and its progress."""
     matched = any(row.hidden_size is not None for row in rows)
     columns = [*_setting_columns(plan), *(_match_columns() if matched else [])]
     columns += [Column("done", tr("done"), "count"), Column("seeds", tr("of seeds"), "count")]
@@ -78,14 +80,14 @@ def listing(plan: Plan, rows: Sequence[Row], folder: Path | None) -> Page:
     said = [
         Message(
             trn(
-                "{n} run to make; nothing has been trained now",
-                "{n} runs to make; nothing has been trained now",
+                "{n} run to train; nothing was trained",
+                "{n} runs to train; nothing was trained",
                 n=left,
             )
         )
     ]
     if folder is not None:
-        said.append(Message(tr("resuming in {folder}", folder=folder), "note"))
+        said.append(Message(tr("resuming sweep in {folder}", folder=folder), "note"))
     table = Table("trials", columns, cells, cut_rows=MOST_ROWS)
     return Page("rnncli/sweep-plan/1", _title(plan), [table, *said], _config(plan, folder))
 
@@ -101,14 +103,14 @@ def space_listing(plan: Plan, folder: Path | None) -> Page:
     )
     said: list[Record] = [table, Message(count)]
     if folder is not None:
-        said.append(Message(tr("resuming in {folder}", folder=folder), "note"))
+        said.append(Message(tr("resuming sweep in {folder}", folder=folder), "note"))
     return Page("rnncli/sweep-plan/1", _title(plan), said, _config(plan, folder))
 
 
 def board(plan: Plan, rows: Sequence[Row], limit: int) -> Page:
-    """How it goes: what runs first, then the best so far; no more rows than `limit`."""
+    """Progress: running trials first, then the best so far; at most `limit` rows."""
     order = {"running": 0, "elsewhere": 1, "done": 2, "waiting": 4}
-    best = sorted(rows, key=lambda row: (order.get(row.status, 3), row.place(lower=plan.lower)))
+    best = sorted(rows, key=lambda row: (order.get(row.status, 3), row.sort_key(lower=plan.lower)))
     columns = [
         *_setting_columns(plan),
         Column("done", tr("seeds"), "text"),
@@ -121,7 +123,7 @@ def board(plan: Plan, rows: Sequence[Row], limit: int) -> Page:
 
 
 def now(row: Row) -> str:
-    """What a trial does at this moment, in a few words."""
+    """The current state of a trial, in a few words."""
     if row.status == "running" and row.epochs:
         return tr("epoch {epoch} of {epochs}", epoch=row.epoch, epochs=row.epochs)
     return status_word(row.status)
@@ -150,8 +152,8 @@ def verdict_word(verdict: str) -> str:
 
 
 def closing(plan: Plan, rows: Sequence[Row], folder: Path, on: str) -> Page:
-    """The closing table, best first: mean and spread over seeds, the test against the best, and what it says."""
-    shown: list[Record] = [*_answer(plan, rows), _table(plan, rows, on), *_said(plan, rows)]
+    """The final table, best first: mean and spread over seeds, the test against the best, and its verdict."""
+    shown: list[Record] = [*_answer(plan, rows), _table(plan, rows, on), *_footnotes(plan, rows)]
     shown += [Message(text, "warning") for text in [*_failures(rows), *_changed_data(plan, rows)]]
     commands = _next(plan, rows, folder)
     if commands:
@@ -197,8 +199,8 @@ def _table(plan: Plan, rows: Sequence[Row], on: str) -> Table:
     return Table("trials", columns, cells, title=title, cut_rows=MOST_ROWS)
 
 
-def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
-    """The test by its name, and in a sentence what it could not tell apart."""
+def _footnotes(plan: Plan, rows: Sequence[Row]) -> list[Record]:
+    """The name of the test, and a sentence on inconclusive comparisons."""
     ranked = [row for row in rows if row.ranked]
     if len(ranked) < 2:
         return []
@@ -213,8 +215,8 @@ def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
     if min(len(row.scores) for row in ranked) < FEWEST:
         lines.append(
             trn(
-                "inconclusive: the test needs {fewest} seeds at least; there is {n}",
-                "inconclusive: the test needs {fewest} seeds at least; there are {n}",
+                "inconclusive: the test needs at least {fewest} seeds; there is {n}",
+                "inconclusive: the test needs at least {fewest} seeds; there are {n}",
                 n=len(plan.seeds),
                 fewest=FEWEST,
             )
@@ -223,7 +225,7 @@ def _said(plan: Plan, rows: Sequence[Row]) -> list[Record]:
 
 
 def _answer(plan: Plan, rows: Sequence[Row]) -> list[Record]:
-    """Which is best, and which others may be as good."""
+    """Which trial is best, and which others may be as good."""
     ranked = [row for row in rows if row.ranked]
     if len(ranked) < 2:
         return []
@@ -231,8 +233,8 @@ def _answer(plan: Plan, rows: Sequence[Row]) -> list[Record]:
     of = {"best": _words(plan, best), "metric": tr(plan.metric), "mean": number(best.mean or 0.0)}
     as_good = [_words(plan, row) for row in others if row.verdict != "worse"]
     if not as_good:
-        text = tr("{best} is best, {metric} {mean}: every other is worse, p < {alpha}.", alpha=ALPHA, **of)
-    elif len(as_good) > MOST_TOLD:
+        text = tr("{best} is best, {metric} {mean}: all others are worse, p < {alpha}.", alpha=ALPHA, **of)
+    elif len(as_good) > MOST_FAILED:
         text = trn("{best} has the best mean, {metric} {mean}, but {n} other may be as good.",
                    "{best} has the best mean, {metric} {mean}, but {n} others may be as good.",
                    n=len(as_good), **of)  # fmt: skip
@@ -243,7 +245,7 @@ def _answer(plan: Plan, rows: Sequence[Row]) -> list[Record]:
 
 
 def _words(plan: Plan, row: Row) -> str:
-    """`lstm`; of several keys `cell=lstm hidden_size=8`."""
+    """A trial's settings: `lstm`; with several keys `cell=lstm hidden_size=8`."""
     if len(row.settings) == 1:
         return str(next(iter(row.settings.values())))
     labels = labels_of(plan.keys)
@@ -252,14 +254,14 @@ def _words(plan: Plan, row: Row) -> str:
 
 def _failures(rows: Sequence[Row]) -> list[str]:
     bad = [row for row in rows if row.status in ("diverged", "failed")]
-    told = [f"{row.name}: {status_word(row.status)}, {row.what}" for row in bad[:MOST_TOLD]]
-    if len(bad) > MOST_TOLD:
-        told.append(tr("and {n} more", n=len(bad) - MOST_TOLD))
+    told = [f"{row.name}: {status_word(row.status)}, {row.what}" for row in bad[:MOST_FAILED]]
+    if len(bad) > MOST_FAILED:
+        told.append(tr("and {n} more", n=len(bad) - MOST_FAILED))
     return told
 
 
 def _changed_data(plan: Plan, rows: Sequence[Row]) -> list[str]:
-    """Runs of one sweep that were made days apart may have seen different data."""
+    """Runs of one sweep made days apart may have used different data."""
     if any(key.startswith("data.") for key in plan.keys):
         return []
     found = set()
@@ -281,14 +283,14 @@ def _next(plan: Plan, rows: Sequence[Row], folder: Path) -> list[tuple[str, str]
     with_runs = [row.runs[0] for row in ranked if row.runs]
     if len(with_runs) > 1:
         pair = " ".join(shlex.quote(run) for run in with_runs[:2])
-        commands.append((f"rnncli runs compare {pair}", tr("the two best, curve by curve")))
+        commands.append((f"rnncli runs compare {pair}", tr("learning curves of the two best")))
         every = f"{shlex.quote(str(folder))}/*/{Path(with_runs[0]).name}"
         commands.append((f"rnncli report {every}", tr("a web page of all trials")))
     return commands
 
 
 def command(name: str, plan: Plan, settings: Mapping[str, str]) -> str:
-    """A command line of ours with the sweep's own options and these settings."""
+    """An rnncli command line with the sweep's own options and these settings."""
     words = ["rnncli", name, plan.target]
     for text in (*plan.sets, *(f"{key}={value}" for key, value in settings.items())):
         words += ["--set", text]

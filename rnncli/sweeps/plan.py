@@ -1,4 +1,4 @@
-"""What a sweep runs: the values that vary, as typed; the trials they make; the folder each run has."""
+"""What a sweep runs: the varying values, as typed; the resulting trials; the folder of each run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rnncli.tasks import Recipe, load_recipe
 
 MOST_RUNS = 10_000
 LONGEST_NAME = 100
-# A sweep compares its own trials: no run trains a second network beside the first, unless it is asked for.
+# A sweep compares its own trials: no run trains a second network for comparison unless requested.
 _ALONE: dict[str, object] = {"train.control": False, "train.compare": []}
 Flags = Mapping[str, tuple[str, object]]
 
 
 @dataclass(frozen=True)
 class Space:
-    """Where a search may go. kind: log and float are ranges of numbers, int of whole ones; choice has `choices`."""
+    """A search space. kind: log and float are ranges of numbers, int of integers; choice has `choices`."""
 
     kind: str
     low: float = 0.0
@@ -34,13 +34,13 @@ class Space:
     text: str = ""  # as typed
 
     def ends(self) -> tuple[str, ...]:
-        """The values to try a recipe with: if these are valid, what lies between is."""
+        """Values to validate a recipe with: if these are valid, those in between are, too."""
         return self.choices if self.kind == "choice" else (value_text(self.low), value_text(self.high))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """settings: dotted key -> its text, as after --set. name: of its folder."""
+    """settings: dotted key -> its text, as for --set. name: of its folder."""
 
     settings: Mapping[str, str]
     name: str
@@ -48,8 +48,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep as asked for. target, sets, flags: as for load_recipe. recipe: of its first trial. base: every value of
-    the recipe that does not vary. grid: key -> its texts; search: key -> its space; one of them is empty."""
+    """A requested sweep. target, sets, flags: as for load_recipe. recipe: of its first trial. base: the recipe's fixed
+    values. grid: key -> its texts; search: key -> its space; one of the two is empty."""
 
     target: str
     sets: tuple[str, ...]
@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def lower(self) -> bool:
-        """Whether the smaller score is the better one."""
+        """Whether a lower score is better."""
         return self.recipe.task.METRICS[self.metric] == "lower"
 
     @property
@@ -104,21 +104,23 @@ def make_plan(
     match_params: int | None = None,
     trials: int | None = None,
 ) -> Plan:
-    """Read and check everything that was typed. grid, search: `key=...` texts, or key -> values.
+    """Parse and check the command line. grid, search: `key=...` texts, or key -> values.
 
-    Raises UsageError, and RecipeError with the faults of every trial: nothing begins before all trials are valid.
+    Raises UsageError, and RecipeError with the errors of all trials: nothing starts before all trials are valid.
     """
     if grid and search:
         raise UsageError(
-            tr("--grid and --search do not go together"),
-            todo=tr("a search takes choices, too: --search model.cell=rnn,gru"),
+            tr("--grid and --search cannot be combined"),
+            todo=tr("a search supports choices, too: --search model.cell=rnn,gru"),
         )
     if not grid and not search:
         raise UsageError(
-            tr("nothing varies"), where="rnncli sweep", todo=tr("such as: --grid model.cell=rnn,gru,lstm --seeds 3")
+            tr("nothing to vary"),
+            where="rnncli sweep",
+            todo=tr("for example: --grid model.cell=rnn,gru,lstm --seeds 3"),
         )
     if trials is not None and not search:
-        raise UsageError(tr("--trials belongs to --search"), todo=tr("a grid runs every combination"))
+        raise UsageError(tr("--trials requires --search"), todo=tr("a grid runs every combination"))
     values = {key: grid_values(key, given) for key, given in _by_key("--grid", grid).items()}
     spaces = {key: parse_space(key, given) for key, given in _by_key("--search", search).items()}
     typed = {text.partition("=")[0].strip() for text in sets} | set(flags)
@@ -128,7 +130,7 @@ def make_plan(
     tried = values or {key: space.ends() for key, space in spaces.items()}
     count = seeds * (n_trials or prod(map(len, tried.values())))
     if count > MOST_RUNS or prod(map(len, tried.values())) > MOST_RUNS:
-        raise UsageError(tr("these are more than {n} runs", n=f"{MOST_RUNS:,}"), todo=tr("fewer values, or seeds"))
+        raise UsageError(tr("more than {n} runs", n=f"{MOST_RUNS:,}"), todo=tr("use fewer values or seeds"))
     recipe = _check_trials(target, sets, {**flags, **alone}, tried, option)
     plan = Plan(target, tuple(sets), {**flags, **alone}, recipe, {}, values, spaces, (), match_params, n_trials)
     began = plan.recipe.config.train.seed
@@ -150,39 +152,40 @@ def _by_key(option: str, texts: Sequence[str] | Mapping[str, Given]) -> Mapping[
         if not equals or not all(key.split(".")) or not value.strip():
             such = "--grid model.cell=rnn,gru" if option == "--grid" else "--search train.lr=log:1e-4..1e-1"
             raise UsageError(
-                tr("{option} takes KEY=VALUES, got {text!r}", option=option, text=text), todo=tr("such as {x}", x=such)
+                tr("{option} takes KEY=VALUES, got {text!r}", option=option, text=text),
+                todo=tr("for example {x}", x=such),
             )
         if key in found:
-            raise UsageError(tr("{key} varies twice", key=key), where=option, todo=tr("write its values once, a,b,c"))
+            raise UsageError(tr("{key} is given twice", key=key), where=option, todo=tr("give its values once, a,b,c"))
         found[key] = value.strip()
     return found
 
 
 def _check_keys(keys: Sequence[str], typed: set[str], match_params: int | None) -> None:
-    fixed = {  # what would make trials incomparable
-        "task": tr("one sweep for each task"),
-        "format": tr("leave it out"),
-        "train.seed": tr("instead: --seeds 5, counted up from --seed"),
-        "train.best_by": tr("instead: --set train.best_by=METRIC, the same for every trial"),
+    fixed = {  # these would make trials incomparable
+        "task": tr("use one sweep per task"),
+        "format": tr("omit it"),
+        "train.seed": tr("use --seeds 5, counting up from --seed"),
+        "train.best_by": tr("use --set train.best_by=METRIC, the same for every trial"),
     }
     for key in keys:
         if key in fixed:
             raise UsageError(tr("{key} cannot vary within a sweep", key=key), todo=fixed[key])
         if key in typed:
-            raise UsageError(tr("{key} is set, and varies", key=key), todo=tr("leave one out"))
+            raise UsageError(tr("{key} is both set and varied", key=key), todo=tr("omit one of them"))
         if any(other.startswith(f"{key}.") for other in keys):
-            raise UsageError(tr("{key} varies as a whole, and a part of it", key=key), todo=tr("leave one out"))
+            raise UsageError(tr("both {key} and one of its keys vary", key=key), todo=tr("omit one of them"))
     if match_params is not None and "model.hidden_size" in {*keys, *typed}:
         raise UsageError(
-            tr("--match-params chooses model.hidden_size"), todo=tr("leave model.hidden_size out, or --match-params")
+            tr("--match-params chooses model.hidden_size"), todo=tr("omit model.hidden_size or --match-params")
         )
 
 
 def _check_trials(
     target: str, sets: Sequence[str], flags: Flags, tried: Mapping[str, Sequence[str]], option: str
 ) -> Recipe:
-    """Every combination is a valid recipe, and no two are the same one; the first. A search tries the ends of its
-    ranges."""
+    """Check that every combination is a valid recipe and no two are equal; returns the first. A search is checked at
+    the ends of its ranges."""
     faults: list[Fault] = []
     seen: dict[str, str] = {}
     first: Recipe | None = None
@@ -216,7 +219,7 @@ def combinations(grid: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
 
 
 def grid_values(key: str, given: Given) -> tuple[str, ...]:
-    """The texts of `a,b,c`, or of values; a comma within brackets or quotes parts nothing. Raises UsageError."""
+    """The texts of `a,b,c`, or of values; commas inside brackets or quotes do not separate. Raises UsageError."""
     if isinstance(given, str):
         text, parts = given, [part.strip() for part in _split(given)]
     else:
@@ -224,11 +227,11 @@ def grid_values(key: str, given: Given) -> tuple[str, ...]:
         text = ",".join(parts)
     if not all(parts):
         raise UsageError(
-            tr("{key} has an empty value in {text!r}", key=key, text=text), todo=tr("values parted by commas: a,b,c")
+            tr("{key} has an empty value in {text!r}", key=key, text=text), todo=tr("separate values by commas: a,b,c")
         )
     double = next((part for part in parts if parts.count(part) > 1), None)
     if double is not None:
-        raise UsageError(tr("{key} has {value} twice", key=key, value=double), todo=tr("leave one out"))
+        raise UsageError(tr("{key} has {value} twice", key=key, value=double), todo=tr("omit one of them"))
     return tuple(parts)
 
 
@@ -260,7 +263,7 @@ def parse_space(key: str, given: Given) -> Space:
     if found is None:
         if (re.match(r"\w+:", text) and ".." in text) or len(grid_values(key, text)) < 2:
             raise UsageError(
-                tr("{text!r} is no range and no list of choices", text=text),
+                tr("{text!r} is neither a range nor a list of choices", text=text),
                 where=f"--search {key}",
                 todo=tr("log:1e-4..1e-1, 0..0.5, int:8..128, or a,b,c"),
             )
@@ -272,21 +275,21 @@ def parse_space(key: str, given: Given) -> Space:
         low = high = float("nan")
     if not (abs(low) < 1e300 and abs(high) < 1e300 and low < high and (kind != "log" or low > 0)):
         raise UsageError(
-            tr("{text!r} is not a range: two numbers, the smaller one first", text=text),
+            tr("{text!r} is not a range: needs two numbers, the smaller one first", text=text),
             where=f"--search {key}",
-            todo=tr("log: wants numbers above 0, int: whole ones"),
+            todo=tr("log: needs positive numbers, int: integers"),
         )
     return Space(kind, low, high, text=text)
 
 
 def value_text(value: float | str) -> str:
-    """A value as --set reads it back: an integer without a point, any other with all its digits."""
+    """A value in --set syntax: integers without a decimal point, others with all digits."""
     return value if isinstance(value, str) else repr(value)
 
 
 def trial_name(settings: Mapping[str, str]) -> str:
-    """The folder of a trial: a function of its settings alone. Readable where they are short words; where characters
-    had to go, or the name would be long, the settings' hash keeps it unique."""
+    """The folder name of a trial, a function of its settings alone. Readable for short values; if characters had to be
+    removed or the name is long, a hash of the settings keeps it unique."""
     name = described(settings)
     safe = re.sub(r"[^\w.=,+-]+", "-", name, flags=re.ASCII)
     if safe == name and len(name) <= LONGEST_NAME:
@@ -296,7 +299,7 @@ def trial_name(settings: Mapping[str, str]) -> str:
 
 
 def described(settings: Mapping[str, str]) -> str:
-    """`cell=lstm,hidden_size=16`: keys by their last part where that is enough."""
+    """`cell=lstm,hidden_size=16`: keys by their last component if unambiguous."""
     labels = labels_of(tuple(settings))
     return ",".join(f"{labels[key]}={value}" for key, value in settings.items())
 

@@ -1,4 +1,4 @@
-"""The trials of a sweep as rows: what each scored over its seeds, and whether that differs from the best."""
+"""The trials of a sweep as rows: scores over seeds, and whether they differ from the best."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Verdict = Literal["best", "worse", "inconclusive", "equal", ""]
 
 @dataclass
 class Row:
-    """One trial. status: done once every seed is; else what goes on, or how it ended. scores: by seed, those that are
-    done. loss: the mean of their held-out losses, which orders trials of equal scores; None where a study of rnncli 0.1
-    has none. p: of the paired test against the best, corrected; None where too few pairs decide nothing."""
+    """One trial. status: done once every seed is; else its progress, or how it ended. scores: of finished seeds, by
+    seed. loss: mean held-out loss, which breaks ties; None in studies of rnncli 0.1. p: corrected p-value of the paired
+    test against the best; None with too few pairs."""
 
     name: str
     settings: Mapping[str, str]
@@ -50,17 +50,17 @@ class Row:
 
     @property
     def ranked(self) -> bool:
-        """Whether it has a score on every seed, and so a place in the table."""
+        """Whether it has a score for every seed and is therefore ranked."""
         return self.status == "done" and self.mean is not None and math.isfinite(self.mean)
 
-    def place(self, *, lower: bool) -> tuple[float, float]:
-        """What trials are ordered by, the smaller the better: the mean score, then the mean loss."""
+    def sort_key(self, *, lower: bool) -> tuple[float, float]:
+        """Sort key, smaller is better: the mean score, then the mean loss."""
         score = math.inf if self.mean is None else self.mean if lower else -self.mean
         return score, math.inf if self.loss is None or math.isnan(self.loss) else self.loss
 
 
 def rows_of_runs(plan: Plan, runs: Sequence[RunState], matches: Mapping[str, Match]) -> list[Row]:
-    """A row per trial of these runs, in their order."""
+    """One row per trial of these runs, in order."""
     by_trial: dict[str, list[RunState]] = {}
     for run in runs:
         by_trial.setdefault(run.trial, []).append(run)
@@ -99,9 +99,9 @@ def _status(runs: Sequence[RunState]) -> str:
     return "done"
 
 
-def rows_of_study(plan: Plan, found: Sequence[Found], going: Sequence[RunState], folder: Path) -> list[Row]:
-    """A row per trial of a study; those of this process as their runs say."""
-    own = {row.name: row for row in rows_of_runs(plan, going, {})}
+def rows_of_study(plan: Plan, found: Sequence[Found], current: Sequence[RunState], folder: Path) -> list[Row]:
+    """One row per trial of a study; those of this process are read from their runs."""
+    own = {row.name: row for row in rows_of_runs(plan, current, {})}
     rows = []
     for trial in found:
         here = own.get(trial.name)
@@ -132,10 +132,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def judged(rows: Sequence[Row], *, lower: bool) -> list[Row]:
+def with_verdicts(rows: Sequence[Row], *, lower: bool) -> list[Row]:
     """Best first, then those without a score; every ranked row compared with the best."""
     ranked = [row for row in rows if row.ranked]
-    ranked.sort(key=lambda row: row.place(lower=lower))
+    ranked.sort(key=lambda row: row.sort_key(lower=lower))
     rest = [row for row in rows if not row.ranked]
     if not ranked:
         return rest

@@ -1,12 +1,12 @@
-"""A search: Optuna proposes settings, trials run their seeds one after the other, hopeless ones are given up.
+"""A search: Optuna proposes settings, each trial runs its seeds one after the other, unpromising trials are pruned.
 
-The study lies in a journal file of the sweep's folder, or in any storage that Optuna knows by its URL: then the same
-command on several machines shares one study. Optuna's own heartbeat exists for relational databases only, so a trial
-keeps its own: the time at which its process was last alive, every half minute, as an attribute. A trial whose process
-has gone is failed and put in line again under its old name, so that its finished seeds are taken as they are; where its
-folder is on this machine, the lock there tells at once, elsewhere the heartbeat's age does.
+The study is stored in a journal file in the sweep's folder, or in any Optuna storage given by URL: then the same
+command on several machines shares one study. Optuna's own heartbeat supports relational databases only, so each trial
+has its own: every half minute its process stores the current time as an attribute. A trial whose process is gone is
+failed and enqueued again under its old name, so that its finished seeds are reused; if its folder is on this machine,
+the lock reveals that at once, elsewhere the heartbeat's age does.
 
-Only the first seed of a trial is watched for pruning: the seeds after it are trained for trials that came through.
+Only the first seed of a trial is considered for pruning: later seeds are trained only for surviving trials.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from rnncli.sweeps.study import Found, found_of, host, is_stale, open_study, sam
 if TYPE_CHECKING:
     import optuna
 
-ALIVE = 30.0  # seconds between two heartbeats
-LOOK = 1.0  # seconds between two looks at what others do
-HELD = 30.0  # seconds until a trial is begun, where one in line has a folder that is locked
+ALIVE = 30.0  # seconds between heartbeats
+LOOK = 1.0  # seconds between checks on other processes
+HELD = 30.0  # seconds to wait before starting a trial while an enqueued one's folder is locked
 
 
 @dataclass
-class Going:
-    """A trial of this process. lock: on its folder, held for as long as this process lives."""
+class RunningTrial:
+    """A trial of this process. lock: on its folder, held as long as this process lives."""
 
     trial: optuna.Trial
     name: str
@@ -52,12 +52,12 @@ class Search:
 
     def __init__(self, plan: Plan, folder: Path, jobs: int, storage: str, prune: bool) -> None:
         self.plan, self.folder, self.jobs, self.storage = plan, folder, jobs, storage
-        self.going: list[Going] = []
+        self.running: list[RunningTrial] = []
         self.matcher = Matcher(plan) if plan.match_params else None
         epochs = plan.recipe.config.train.epochs
         self.study = open_study(plan, folder, storage, max(1, epochs // 10) if prune else None)
         self.prune = prune
-        self._not_before = 0.0  # on time.monotonic's clock
+        self._not_before = 0.0  # in time.monotonic's time
         self._looked = 0.0
         self._others = False
 
@@ -65,45 +65,45 @@ class Search:
 
     def take(self) -> RunState | None:
         now = time.monotonic()
-        for going in list(self.going):
-            if not any(run.status == "running" for run in going.runs):
-                run = next((run for run in going.runs if not run.ended), None)
+        for current in list(self.running):
+            if not any(run.status == "running" for run in current.runs):
+                run = next((run for run in current.runs if not run.ended), None)
                 if run is not None and run.not_before <= now:
                     return run
-        while len(self.going) < self.jobs and self._not_before <= now:
+        while len(self.running) < self.jobs and self._not_before <= now:
             began = self._begin()
             if began is None:
                 return None
-            if not self._settle(began):
+            if not self._finish(began):
                 return next(run for run in began.runs if not run.ended)
         return None
 
-    def told(self, run: RunState, event: Event) -> str:
+    def handle(self, run: RunState, event: Event) -> str:
         if run.status == "failed" and run.code == CannotWrite.exit_code:
-            raise CannotWrite(run.what)  # a full disk is the next run's, too
-        going = next((going for going in self.going if run in going.runs), None)
-        if going is None:  # its trial was left to another process
+            raise CannotWrite(run.what)  # a full disk affects the next run, too
+        current = next((current for current in self.running if run in current.runs), None)
+        if current is None:  # its trial was taken over by another process
             return "stop"
         if event["event"] == "epoch" and run.ask:
             try:
-                going.trial.report(run.score, step=run.epoch)
-                return "prune" if going.trial.should_prune() else "go"
-            except RuntimeError:  # failed by another process, which took this one for dead
-                self._leave(going)
+                current.trial.report(run.score, step=run.epoch)
+                return "prune" if current.trial.should_prune() else "go"
+            except RuntimeError:  # failed by another process, which believed this one dead
+                self._release(current)
                 return "stop"
-        self._settle(going)
+        self._finish(current)
         return "go"
 
     def tick(self) -> None:
-        for going in self.going:
-            if time.monotonic() - going.beat > ALIVE:
-                going.beat = time.monotonic()
-                with suppress(RuntimeError):  # failed by another process, which took this one for dead
-                    going.trial.set_user_attr("alive", time.time())
+        for current in self.running:
+            if time.monotonic() - current.beat > ALIVE:
+                current.beat = time.monotonic()
+                with suppress(RuntimeError):  # failed by another process, which believed this one dead
+                    current.trial.set_user_attr("alive", time.time())
 
-    def over(self) -> bool:
-        """Nothing runs here, nothing is left to begin, and nothing runs elsewhere."""
-        if self.going:
+    def finished(self) -> bool:
+        """Whether nothing runs here or elsewhere and nothing is left to start."""
+        if self.running:
             return False
         if time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()
@@ -116,15 +116,15 @@ class Search:
 
     # ------------------------------------------------------------------------------------------------ one trial
 
-    def _begin(self) -> Going | None:
-        """Ask for a trial, where there are fewer than wanted; None where there are enough."""
+    def _begin(self) -> RunningTrial | None:
+        """Ask for a trial if there are fewer than requested; None if there are enough."""
         self._retry_stale()
         before = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
         if len(before) >= self.plan.trials and all(trial.state.name != "WAITING" for trial in before):
             return None
         self.study.sampler = sampler(self.plan, len(before), shared=bool(self.storage))
         trial = self.study.ask()
-        # Another process may have asked at the same moment: of those beyond the number that is wanted, the later go.
+        # Another process may have asked at the same time: of the surplus trials, the latest are dropped.
         others = [one for one in self.study.get_trials(deepcopy=False) if one.number != trial.number]
         others = [one for one in others if one.state.name != "FAIL"]
         rank = sum(one.number < trial.number for one in others)
@@ -134,7 +134,7 @@ class Search:
         settings = {key: rounded(self._suggest(trial, key), space) for key, space in self.plan.search.items()}
         try:
             name, lock = self._folder_of(trial, rank, {one.user_attrs.get("name") for one in others})
-        except UsageError:  # a process that another machine took for dead still works there
+        except UsageError:  # a process that another machine believed dead still works there
             self._retry(trial)
             self._not_before = time.monotonic() + HELD
             return None
@@ -143,22 +143,22 @@ class Search:
         trial.set_user_attr("settings", settings)
         trial.set_user_attr("alive", time.time())
         trial.set_user_attr("folder", str(folder.resolve()))
-        trial.set_user_attr("host", host())  # last: from here on the lock speaks for the process
-        going = Going(trial, name, settings, folder, [], lock)
-        self.going.append(going)
-        self._plan_runs(going)
-        return going
+        trial.set_user_attr("host", host())  # last: from here on the lock shows that the process is alive
+        current = RunningTrial(trial, name, settings, folder, [], lock)
+        self.running.append(current)
+        self._plan_runs(current)
+        return current
 
     def _folder_of(self, trial: optuna.Trial, rank: int, taken: set[str | None]) -> tuple[str, FolderLock]:
-        """(name, the lock on its folder): the name that a trial put in line again had, else the first that is free."""
+        """(name, the lock on its folder): the previous name of a re-enqueued trial, else the first free one."""
         if "name" in trial.user_attrs:
             return trial.user_attrs["name"], self._lock(trial.user_attrs["name"])
         for number in count(rank):
             name = f"trial-{number:04d}"
             if name not in taken:
-                with suppress(UsageError):  # another process has asked at this moment, and has it
+                with suppress(UsageError):  # another process asked at the same time, and has it
                     return name, self._lock(name)
-        raise AssertionError("numbers do not end")
+        raise AssertionError("unreachable")
 
     def _lock(self, name: str) -> FolderLock:
         folder = self.folder / name
@@ -170,23 +170,25 @@ class Search:
         lock.__enter__()
         return lock
 
-    def _plan_runs(self, going: Going) -> None:
+    def _plan_runs(self, current: RunningTrial) -> None:
         fixed: dict[str, str] = {}
         if self.matcher is not None:
             try:
-                match = self.matcher.match(going.settings)
+                match = self.matcher.match(current.settings)
             except RnncliError as error:
-                run = RunState(going.name, going.settings, self.plan.seeds[0], going.folder, "failed", what=error.what)
-                going.runs.append(run)
+                run = RunState(
+                    current.name, current.settings, self.plan.seeds[0], current.folder, "failed", what=error.what
+                )
+                current.runs.append(run)
                 return
-            going.trial.set_user_attr("parameters", match.parameters)
+            current.trial.set_user_attr("parameters", match.parameters)
             fixed = match.settings
-        going.settings = {**going.settings, **fixed}
+        current.settings = {**current.settings, **fixed}
         for seed in self.plan.seeds:
-            run = RunState(going.name, going.settings, seed, going.folder / f"seed-{seed}")
+            run = RunState(current.name, current.settings, seed, current.folder / f"seed-{seed}")
             run.ask = self.prune and seed == self.plan.seeds[0]
             run.look()
-            going.runs.append(run)
+            current.runs.append(run)
 
     def _suggest(self, trial: optuna.Trial, key: str) -> str | float:
         space = self.plan.search[key]
@@ -198,61 +200,61 @@ class Search:
             value = trial.suggest_float(key, space.low, space.high, log=space.kind == "log")
         return value
 
-    def _settle(self, going: Going) -> bool:
-        """Tell the study how the trial ended, if it has; whether it has."""
-        ended = next((run for run in going.runs if run.status in ("diverged", "failed", "pruned")), None)
-        if ended is None and not all(run.status == "done" for run in going.runs):
+    def _finish(self, current: RunningTrial) -> bool:
+        """Report a trial's end to the study; returns whether it has ended."""
+        ended = next((run for run in current.runs if run.status in ("diverged", "failed", "pruned")), None)
+        if ended is None and not all(run.status == "done" for run in current.runs):
             return False
-        done = [run for run in going.runs if run.status == "done"]
+        done = [run for run in current.runs if run.status == "done"]
         scores = {str(run.seed): run.score for run in done}
         losses = [run.loss for run in done if run.loss is not None]
-        with suppress(RuntimeError, ValueError):  # failed by another process, which took this one for dead
-            going.trial.set_user_attr("scores", scores)
-            going.trial.set_user_attr("loss", fmean(losses) if losses else None)
-            going.trial.set_user_attr("seconds", sum(run.seconds or 0.0 for run in going.runs))
-            going.trial.set_user_attr("status", "done" if ended is None else ended.status)
-            going.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
-            self._tell(going, ended)
-        self._leave(going)
+        with suppress(RuntimeError, ValueError):  # failed by another process, which believed this one dead
+            current.trial.set_user_attr("scores", scores)
+            current.trial.set_user_attr("loss", fmean(losses) if losses else None)
+            current.trial.set_user_attr("seconds", sum(run.seconds or 0.0 for run in current.runs))
+            current.trial.set_user_attr("status", "done" if ended is None else ended.status)
+            current.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
+            self._report(current, ended)
+        self._release(current)
         return True
 
-    def _tell(self, going: Going, ended: RunState | None) -> None:
+    def _report(self, current: RunningTrial, ended: RunState | None) -> None:
         from optuna.trial import TrialState
 
         if ended is None:
-            self.study.tell(going.trial, fmean(run.score for run in going.runs if run.score is not None))
+            self.study.tell(current.trial, fmean(run.score for run in current.runs if run.score is not None))
         elif ended.status == "pruned":
-            self.study.tell(going.trial, state=TrialState.PRUNED)
+            self.study.tell(current.trial, state=TrialState.PRUNED)
         else:
-            # Optuna forgets failed trials and would propose their like again; the worst score keeps it away from them.
-            self.study.tell(going.trial, float("inf") if self.plan.lower else float("-inf"))
+            # Optuna ignores failed trials and would propose similar ones again; the worst score prevents that.
+            self.study.tell(current.trial, float("inf") if self.plan.lower else float("-inf"))
 
     def stop(self) -> None:
-        """Leave what is going on to whoever goes on with the study: failed and in line again when that begins."""
-        for going in list(self.going):
-            self._leave(going)
+        """Leave unfinished trials to the next process of the study, which will fail and re-enqueue them."""
+        for current in list(self.running):
+            self._release(current)
 
-    def _leave(self, going: Going) -> None:
-        self.going.remove(going)
-        going.lock.__exit__()
+    def _release(self, current: RunningTrial) -> None:
+        self.running.remove(current)
+        current.lock.__exit__()
 
     # ------------------------------------------------------------------------------------------------ other processes
 
     def _retry_stale(self) -> None:
-        """Fail the trials whose process has gone, and put their settings in line again."""
-        mine = {going.trial.number for going in self.going}
+        """Fail the trials whose process is gone, and enqueue their settings again."""
+        mine = {current.trial.number for current in self.running}
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state.name == "RUNNING" and trial.number not in mine and is_stale(trial):
                 self._retry(trial)
 
     def _retry(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> None:
-        """Fail a trial and put its settings in line again, under its old name."""
+        """Fail a trial and enqueue its settings again, under its old name."""
         if self._fail(trial.number):
             name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
             self.study.enqueue_trial(trial.params, user_attrs={"name": name})
 
     def _fail(self, number: int) -> bool:
-        """Whether this process was the one to fail it."""
+        """Fail a trial; returns whether this process was the one to do so."""
         from optuna.trial import TrialState
 
         try:
@@ -262,12 +264,12 @@ class Search:
         return True
 
     def found(self) -> list[Found]:
-        """Every trial of the study but the failed ones, whoever ran it."""
+        """All trials of the study except failed ones, from any process."""
         return [found_of(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
 
 
 def rounded(value: str | float, space: Space) -> str:
-    """A proposed value as text, a number to four digits: what is shown is what was trained."""
+    """A proposed value as text, numbers rounded to four digits: the value shown is the value trained with."""
     if not isinstance(value, float):
         return value_text(value)
     short = float(f"{value:.4g}")

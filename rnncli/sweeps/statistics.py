@@ -1,11 +1,11 @@
-"""What scores over seeds say: mean, spread, and whether two trials differ.
+"""Statistics over seeds: mean, spread, and whether two trials differ.
 
-The test is the paired t-test. Two trials see the same seeds, so the same order of data and, where the data is split by
-seed, the same split: pairing takes away what a lucky split gives to both. The exact alternative, flipping the signs of
-the differences, cannot go below 2/2^n, 0.0625 with five seeds: it would call every sweep of five seeds inconclusive,
-whatever its figures. The price is the assumption that differences scatter about normally, which is why fewer than
-three pairs decide nothing here. All trials are compared with the best one, and the p-values corrected by Holm's method
-(Holm 1979, "A simple sequentially rejective multiple test procedure"): among twenty equal trials one will look worse.
+The test is the paired t-test. Two trials use the same seeds, hence the same data order and, if the data is split by
+seed, the same split: pairing removes what a lucky split gives to both. The exact alternative, a sign-flip permutation
+test, has p-values of at least 2/2^n, 0.0625 with five seeds, so every sweep of five seeds would be inconclusive. The
+price is the assumption of roughly normal differences, so fewer than three pairs are inconclusive here. All trials are
+compared with the best one, and p-values corrected by Holm's method (Holm 1979, "A simple sequentially rejective
+multiple test procedure"): among twenty equal trials one will look worse by chance.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 ALPHA = 0.05
-FEWEST = 3  # pairs that a verdict needs
+FEWEST = 3  # minimum number of pairs for a verdict
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """The sample standard deviation; None of a single value."""
+    """The sample standard deviation; None for a single value."""
     return stdev(values) if len(values) > 1 else None
 
 
 def paired_t_test(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
-    """Two-sided p of equal means over the seeds that both have; None where these are fewer than three.
+    """Two-sided p-value for equal means over the common seeds; None for fewer than three.
 
-    Differences that are all the same have no spread: p is 1 where they are zero, else 0.
+    Equal differences have no spread: p is 1 if they are zero, else 0.
     """
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     n = len(differences)
@@ -47,7 +47,7 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
     """The regularized I_x(a, b), by Lentz's evaluation of its continued fraction (Numerical Recipes, 6.4)."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges fast
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges quickly
         return 1 - incomplete_beta(1 - x, b, a)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
     tiny = 1e-300
@@ -71,7 +71,7 @@ def _no_zero(value: float, tiny: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's corrected p-values, in the order given."""
+    """Holm's corrected p-values, in the given order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     found = [0.0] * len(p_values)
     largest = 0.0

@@ -1,4 +1,4 @@
-"""Where a study lies: the lock of its journal, several processes that make a database at once, and its errors."""
+"""Storage of a study: locking its journal, creating a database from several processes at once, and errors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rnncli.locks import lock_file
 
 Made = TypeVar("Made")
 
-TRIES = 12  # at making a study, while other processes make its tables
-_TOGETHER = re.compile("already exists|unique constraint|duplicate key|is locked", re.IGNORECASE)
+TRIES = 12  # attempts to create a study while other processes create its tables
+_CONCURRENT = re.compile("already exists|unique constraint|duplicate key|is locked", re.IGNORECASE)
 
 
 class JournalLock:
-    """One process at a time writes the journal. The operating system drops the lock when its process ends, however it
-    ends; those of Optuna are files, which stay behind a process that was killed."""
+    """A lock for the journal's writer. The operating system releases it when its process ends for any reason; Optuna's
+    own locks are files, which a killed process leaves behind."""
 
     def __init__(self, journal: Path) -> None:
         self.path = journal.with_name(f".{journal.name}.lock")
@@ -43,34 +43,36 @@ class JournalLock:
             self.file = None
 
 
-def begun_together(make: Callable[[], Made]) -> Made:
-    """What `make` returns; again where another process was making the same tables or rows at that moment."""
+def with_retries(make: Callable[[], Made]) -> Made:
+    """Returns `make()`, retrying if another process was creating the same tables or rows."""
     for tries in range(TRIES):
         try:
             return make()
         except Exception as error:
-            known = type(error).__module__.partition(".")[0] == "sqlalchemy" and _TOGETHER.search(str(error))
+            known = type(error).__module__.partition(".")[0] == "sqlalchemy" and _CONCURRENT.search(str(error))
             if not known or tries == TRIES - 1:
                 raise
             time.sleep(random.uniform(0.02, 0.1) * (tries + 1))
-    raise AssertionError("the last try raises")
+    raise AssertionError("unreachable: the last attempt raises")
 
 
-# Whose errors are a storage's; a journal that is damaged raises those of json and plain ones, when it is opened.
+# Modules whose errors come from a storage; a damaged journal also raises json and built-in errors on opening.
 _STORAGES = ("optuna", "sqlalchemy", "json")
 
 
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Whatever a storage raises, in words. A password in its URL is not shown."""
+    """Convert a storage's errors to ours. A password in its URL is not shown."""
     where = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", storage)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions and experimental parts: nothing that a person here can do
+            warnings.simplefilter("ignore")  # about versions and experimental features: nothing a user can act on
             yield
     except ImportError as error:
         what = tr("the driver of this storage is not installed: {name}", name=error.name or str(error))
-        raise Missing(what, where=where, todo=tr("install it beside rnncli, or use sqlite:///FILE")) from error
+        raise Missing(
+            what, where=where, todo=tr("install it in the same environment, or use sqlite:///FILE")
+        ) from error
     except OSError as error:
         raise cannot_write(where, error) from error
     except Exception as error:
@@ -80,5 +82,5 @@ def storage_errors(storage: str) -> Iterator[None]:
         raise DataError(
             tr("this storage cannot be used: {why}", why=why),
             where=where,
-            todo=tr("such as: sqlite:///study.db, postgresql://host/name; see Optuna's RDBStorage"),
+            todo=tr("for example sqlite:///study.db, postgresql://host/name; see Optuna's RDBStorage"),
         ) from error

@@ -1,4 +1,4 @@
-"""The study of a search: opened, named, and what it keeps of each trial. Optuna is imported when it is needed."""
+"""The study of a search: opening and naming it, and its record of each trial. Optuna is imported lazily."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rnncli.files import FolderLock
 from rnncli.locale import tr
 from rnncli.records import Json
 from rnncli.sweeps.plan import Plan
-from rnncli.sweeps.storage import JournalLock, begun_together, storage_errors
+from rnncli.sweeps.storage import JournalLock, storage_errors, with_retries
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "study.journal"
-STALE = 180.0  # seconds without a heartbeat after which a trial's process has gone
-STARTUP = 5  # trials that nothing is pruned before
+STALE = 180.0  # seconds without a heartbeat after which a trial's process counts as gone
+STARTUP = 5  # trials before pruning starts
 
 
 @dataclass(frozen=True)
 class Found:
-    """A trial of the study, whoever ran it. status: as of a run, or elsewhere. scores: by seed. loss: its mean over
-    them."""
+    """A trial of the study, from any process. status: as for a run, or elsewhere. scores: by seed. loss: mean over
+    seeds."""
 
     name: str
     settings: Mapping[str, str]
@@ -42,7 +42,7 @@ class Found:
 
 
 def found_of(trial: optuna.trial.FrozenTrial) -> Found:
-    """A trial as the study keeps it."""
+    """A trial as stored in the study."""
     attributes = trial.user_attrs
     settings = attributes.get("settings", {})
     running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
@@ -59,7 +59,7 @@ def found_of(trial: optuna.trial.FrozenTrial) -> Found:
 
 
 def is_stale(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether a running trial's process has gone."""
+    """Whether a running trial's process is gone."""
     attributes = trial.user_attrs
     if attributes.get("host") == host():
         return not FolderLock.holder(Path(attributes["folder"]))
@@ -68,13 +68,14 @@ def is_stale(trial: optuna.trial.FrozenTrial) -> bool:
 
 
 def host() -> str:
-    """This machine, without its name."""
+    """An anonymous id of this machine."""
     return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def sampler(plan: Plan, before: int, *, shared: bool) -> optuna.samplers.TPESampler:
-    """Optuna's TPE. Seeded by the recipe's seed and the number of trials before, so that a search that was cut proposes
-    what one in a single piece does; by the process, too, where several share a study and begin at the same moment."""
+    """Optuna's TPE sampler, seeded by the recipe's seed and the number of earlier trials, so that an interrupted search
+    proposes the same trials as an uninterrupted one; also by the process, if several share a study and start at the
+    same time."""
     from optuna.samplers import TPESampler
 
     own = f"{host()} {os.getpid()}" if shared else ""
@@ -83,9 +84,9 @@ def sampler(plan: Plan, before: int, *, shared: bool) -> optuna.samplers.TPESamp
 
 
 def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> optuna.Study:
-    """The study, made where it is not there yet. warm_up: epochs before a trial may be pruned, None for never.
+    """The study, created if necessary. warm_up: epochs before a trial may be pruned, None for never.
 
-    Raises Missing (no Optuna, no driver), DataError (a storage that cannot be used).
+    Raises Missing (no Optuna, no driver), DataError (the storage is unusable).
     """
     try:
         import optuna
@@ -99,7 +100,7 @@ def open_study(plan: Plan, folder: Path, storage: str, warm_up: int | None) -> o
     if warm_up is not None:
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warm_up)
     with storage_errors(storage or str(folder / JOURNAL)):
-        return begun_together(
+        return with_retries(
             lambda: optuna.create_study(
                 storage=storage or _journal(folder / JOURNAL),
                 study_name=study_name(plan),
@@ -118,7 +119,7 @@ def _journal(path: Path) -> optuna.storages.JournalStorage:
 
 
 def study_name(plan: Plan) -> str:
-    """The same for the same command on every machine: paths count by their last part."""
+    """A name, equal for the same command on every machine: paths are reduced to their last component."""
 
     def portable(value: Json) -> Json:
         if isinstance(value, list):

@@ -1,16 +1,16 @@
 """`python -m rnncli.sweeps.worker`: trains one run after another for a sweep, in a process of its own.
 
-Each line of standard input is a request, a JSON object; each line of standard output an event about it. The sweep may
-be killed: then this process's parent changes, and training saves its state and ends, so that nothing is lost and no
-folder stays locked.
+Each line of standard input is a request, a JSON object; each line of standard output an event about it. If the sweep is
+killed, this process's parent changes, and training saves its state and exits, so that nothing is lost and no folder
+stays locked.
 
     request  {"target", "sets", "flags", "folder", "threads", "ask", "parent"}
     events   {"event": "begin", "epochs"}  {"event": "epoch", "epoch", "score", "seconds"}  and one of
              {"event": "done"}  {"event": "busy"}  {"event": "stopped"}  {"event": "pruned"}
              {"event": "failed", "code", "what"}
 
-After an epoch's event, where the request says `ask`, one more line is read: "go", "prune", or "stop": then training
-saves its state, and this process ends.
+After an epoch's event, if the request has `ask`, one more line is read: "go", "prune", or "stop", after which training
+saves its state and this process exits.
 """
 
 from __future__ import annotations
@@ -36,36 +36,35 @@ if TYPE_CHECKING:
     from rnncli.training.job import Job
     from rnncli.training.loop import Progress
 
-Tell = Callable[..., None]
+Send = Callable[..., None]
 
 
 class Claim(FolderLock):
-    """Of a run by a worker: wider than training's own lock, for it also covers the look whether there is anything left
-    to do."""
+    """A worker's lock on a run, held longer than training's own: it also covers the check for work left to do."""
 
     NAME = ".claim"
 
 
 class Pruned(Exception):
-    """The sweep has seen enough of this trial."""
+    """The sweep prunes this trial."""
 
 
 class Watch:
-    """Tells the sweep of every epoch, and looks at every update whether the sweep is still there."""
+    """Reports every epoch to the sweep, and checks at every step that the sweep is still alive."""
 
-    def __init__(self, tell: Tell, answers: IO[str] | None, best_by: str, parent: int) -> None:
-        self.tell, self.answers, self.best_by, self.parent = tell, answers, best_by, parent
+    def __init__(self, send: Send, answers: IO[str] | None, best_by: str, parent: int) -> None:
+        self.send, self.answers, self.best_by, self.parent = send, answers, best_by, parent
 
     def __call__(self, progress: Progress) -> None:
         if os.getppid() != self.parent:
-            signal.raise_signal(signal.SIGTERM)  # training finishes the update, saves, and stops
+            signal.raise_signal(signal.SIGTERM)  # training finishes the step, saves, and stops
             return
         if progress.event != "epoch":
             return
         try:
             score = progress.metrics[self.best_by]
-            self.tell("epoch", epoch=progress.epoch, score=score, seconds=progress.seconds)
-        except OSError:  # the sweep has gone
+            self.send("epoch", epoch=progress.epoch, score=score, seconds=progress.seconds)
+        except OSError:  # the sweep is gone
             signal.raise_signal(signal.SIGTERM)
             return
         answer = self.answers.readline().strip() if self.answers is not None else "go"
@@ -75,8 +74,8 @@ class Watch:
             signal.raise_signal(signal.SIGTERM)
 
 
-def work(request: Request, tell: Tell, answers: IO[str]) -> None:
-    """Train the run that was asked for, or resume it, and tell how it ended."""
+def work(request: Request, send: Send, answers: IO[str]) -> None:
+    """Train or resume the requested run, and report how it ended."""
     folder = Path(request["folder"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,43 +85,43 @@ def work(request: Request, tell: Tell, answers: IO[str]) -> None:
     try:
         claim.__enter__()
     except UsageError:
-        tell("busy")
+        send("busy")
         return
     try:
         if FolderLock.holder(folder):
-            tell("busy")
+            send("busy")
         elif (folder / "result.json").exists():
-            tell("done")
+            send("done")
         else:
-            _train(request, folder, tell, answers)
+            _train(request, folder, send, answers)
     finally:
         claim.__exit__()
 
 
-def _train(request: Request, folder: Path, tell: Tell, answers: IO[str]) -> None:
+def _train(request: Request, folder: Path, send: Send, answers: IO[str]) -> None:
     from rnncli.runs.train import StoppedBySignal, run_training
 
     try:
         job, resume = _job(request, folder)
-        tell("begin", epochs=job.config.train.epochs)
-        watch = Watch(tell, answers if request["ask"] else None, job.config.train.best_by, request["parent"])
+        send("begin", epochs=job.config.train.epochs)
+        watch = Watch(send, answers if request["ask"] else None, job.config.train.best_by, request["parent"])
         run_training(job, folder, watch, resume=resume)
     except Pruned:
         end_early(folder, "pruned", "")
-        tell("pruned")
+        send("pruned")
     except StoppedBySignal:
-        tell("stopped")
+        send("stopped")
         raise
     except Diverged as error:
-        # The same seed would diverge again in the same update.
+        # The same seed would diverge again at the same step.
         end_early(folder, "diverged", f"{error.where}: {error.what}")
         raise
     else:
-        tell("done")
+        send("done")
 
 
 def _job(request: Request, folder: Path) -> tuple[Job, bool]:
-    """(the job, whether it goes on with what the folder holds)."""
+    """(the job, whether it resumes the run in the folder)."""
     import torch
 
     from rnncli.runs.resume import check_same, recipe_of
@@ -138,7 +137,7 @@ def _job(request: Request, folder: Path) -> tuple[Job, bool]:
     recipe = load_recipe(request["target"], request["sets"], flags)
     job = prepare(recipe)
     threads = min(int(job.config.train.threads), request["threads"])
-    if recipe.config.train.threads == "auto":  # a number in the recipe is taken as it is
+    if recipe.config.train.threads == "auto":  # a number in the recipe is kept
         train = job.config.train.model_copy(update={"threads": threads})
         job.config = job.config.model_copy(update={"train": train})
         torch.set_num_threads(threads)
@@ -150,26 +149,26 @@ def main() -> None:
     from rnncli.runs.train import StoppedBySignal
 
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no event
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output printed by libraries is not an event
 
-    def tell(event: str, **values: object) -> None:
+    def send(event: str, **values: object) -> None:
         out.write(json.dumps(strict({"event": event, **values})) + "\n")
         out.flush()
 
     with suppress(StoppedBySignal, KeyboardInterrupt, BrokenPipeError):  # in a run, or between two
         while line := sys.stdin.readline():
             try:
-                work(json.loads(line), tell, sys.stdin)
+                work(json.loads(line), send, sys.stdin)
             except (StoppedBySignal, BrokenPipeError):
                 raise
             except RnncliError as error:
-                tell("failed", code=error.exit_code, what=f"{error.where}: {error.what}" if error.where else error.what)
+                send("failed", code=error.exit_code, what=f"{error.where}: {error.what}" if error.where else error.what)
             except MemoryError:
-                tell("failed", code=Missing.exit_code, what="there is not enough memory")
+                send("failed", code=Missing.exit_code, what="not enough memory")
             except Exception as error:
                 traceback.print_exc()
                 text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-                tell("failed", code=Missing.exit_code if "memory" in text else 1, what=text)
+                send("failed", code=Missing.exit_code if "memory" in text else 1, what=text)
 
 
 if __name__ == "__main__":

@@ -124,8 +124,8 @@ def test_no_number_holds_no_requirement() -> None:
     ("words", "code", "said"),
     [
         (["tags", "--split", "dev"], 2, "takes one of"),
-        (["hello", "--split", "test"], 2, "it has train"),
-        (["tags", "--data", "x", "--split", "test"], 2, "measured whole"),
+        (["hello", "--split", "test"], 2, "available: train"),
+        (["tags", "--data", "x", "--split", "test"], 2, "new data is not split: it is evaluated whole"),
         (["tags", "--data", "nowhere.conllu"], 3, "no such file"),
         (["tags", "--data", "other.tsv"], 3, "none of its tags"),
         (["hello", "--data", "other.tsv"], 2, "inline pairs"),

@@ -23,7 +23,7 @@ def test_dynamic_evaluation_as_typed(
     assert run_line(["evaluate", "run", "--dynamic", "0.5", "--json", "--require", f"bits<{still}"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["metrics"]["bits"] < still
-    assert "dynamic evaluation: after each window, a step of SGD at 0.5" in found["notes"]
+    assert "dynamic evaluation: one SGD step after each window, learning rate 0.5" in found["notes"]
     for wrong in ("0", "-1", "nan", "inf"):
         assert run_line(["evaluate", "run", "--dynamic", wrong]) == 2
         assert "a rate above 0 is expected" in capsys.readouterr().err

@@ -71,8 +71,11 @@ def test_evaluate_says_that_it_measures_another_part_than_training_showed(typed:
     code, shown, _ = typed("evaluate", "./run")
     assert code == 0
     assert "result on test" in shown
-    assert "training showed the validation part: --split validation" in " ".join(shown.split())
-    assert "training showed" not in typed("evaluate", "./run", "--split", "validation")[1]
+    assert "training reported the validation split: --split validation" in " ".join(shown.split())
+    assert (
+        "split, not used in training; training reported the"
+        not in typed("evaluate", "./run", "--split", "validation")[1]
+    )
 
 
 def test_updates_are_called_updates(typed: Typed) -> None:

@@ -78,7 +78,7 @@ def test_compare(typed: Typed, three: list[Outcome]) -> None:
     assert code == 0
     assert b"<svg" in Path("both.svg").read_bytes()
     assert "settings that differ" in out
-    assert "loss in training" in out
+    assert "training loss" in out
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_compared(typed: Typed, three: list[Outcome]) -> None:
     assert typed("runs", "compare", "hello-001", "nothing")[0] == 2
     assert typed("runs", "compare")[0] == 2
     shutil.copytree("runs/hello-001", "copy")
-    assert "no setting differs" in typed("runs", "compare", "hello-001", "copy")[1]
+    assert "no settings differ" in typed("runs", "compare", "hello-001", "copy")[1]
 
 
 BROKEN: dict[str, tuple[str, bytes | None]] = {
@@ -149,7 +149,7 @@ def test_states(typed: Typed, three: list[Outcome]) -> None:
 def test_nothing_there(typed: Typed) -> None:
     code, out, _ = typed("runs", "list")
     assert code == 0
-    assert "no run lies under runs/" in out
+    assert "no runs under runs/" in out
     assert "rnncli train hello" in out
     assert typed("runs", "list", "--json")[0] == 0
     assert typed("runs", "list", "nowhere")[0] == 3
@@ -166,9 +166,9 @@ def test_a_walk_that_does_not_end_is_cut_and_says_so(typed: Typed, monkeypatch: 
     make("runs/b")  # near the top: it is found before what is deep below its neighbour
     out = typed("runs", "list")[1]
     assert "b" in rows(typed("runs", "list", "--json")[1])
-    assert "there are more" in out  # runs/, a and 48 below it are 50
+    assert "stopped after" in out  # runs/, a and 48 below it are 50
     Path("runs/a/48").rmdir()
-    assert "there are more" not in typed("runs", "list")[1]
+    assert "stopped after" not in typed("runs", "list")[1]
     make("runs/a/47/deep")
     assert "a/47/deep" in rows(typed("runs", "list", "--json")[1])
 

@@ -14,10 +14,10 @@ import pytest
 from rnncli.cli.live import LivePage
 from rnncli.cli.settings import settings
 from rnncli.records import Column, Page, Table
-from rnncli.sweeps import conduct
+from rnncli.sweeps import runner
 from rnncli.sweeps.pages import board, closing, command
 from rnncli.sweeps.plan import Plan, make_plan
-from rnncli.sweeps.rows import Row, judged
+from rnncli.sweeps.rows import Row, with_verdicts
 from tests.fixture_types import Typed
 
 GRID = ("--grid", "model.cell=rnn,gru,lstm", "--grid", "model.hidden_size=16,64", "--seeds", "5")
@@ -26,7 +26,7 @@ GRID = ("--grid", "model.cell=rnn,gru,lstm", "--grid", "model.hidden_size=16,64"
 def test_a_dry_run_lists_every_trial_and_writes_nothing(typed: Typed, tmp_path: Path) -> None:
     code, out, err = typed("sweep", "hello", *GRID, "--dry-run")
     assert (code, err) == (0, "")
-    assert "30 runs to make" in out
+    assert "30 runs to train" in out
     assert max(map(len, out.splitlines())) <= 80
     document = json.loads(typed("sweep", "hello", *GRID, "--dry-run", "--json")[1])
     assert document["schema"] == "rnncli/sweep-plan/1"
@@ -57,17 +57,17 @@ def test_a_dry_run_of_a_search_needs_no_optuna(typed: Typed, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("hello",), 2, "nothing varies"),
+        (("hello",), 2, "nothing to vary"),
         (("helo", "--grid", "model.cell=rnn,gru"), 2, "did you mean hello?"),
         (("hello", "--grid", "model.cell=rnn,gro"), 2, "--grid model.cell=gro model.cell"),
         (("hello", "--grid", "model.sell=rnn,gru"), 2, "unknown key"),
-        (("hello", "--grid", "train.lr=1,2", "--lr", "3"), 2, "is set, and varies"),
+        (("hello", "--grid", "train.lr=1,2", "--lr", "3"), 2, "is both set and varied"),
         (("hello", "--grid", "train.lr=1,2", "--no-prune"), 2, "belong to --search"),
         (("hello", "--grid", "train.lr=1,2", "--storage", "sqlite:///x"), 2, "belong to --search"),
         (("hello", "--grid", "train.lr=1,2", "--seeds", "0"), 2, "--seeds takes a number >= 1"),
         (("hello", "--grid", "train.lr=1,2", "--jobs", "x"), 2, "--jobs takes an integer"),
         (("hello", "--grid", "model.cell=rnn,gru", "--match-params", "3"), 2, "the smallest model has"),
-        (("hello", "--search", "train.lr=1"), 2, "no range"),
+        (("hello", "--search", "train.lr=1"), 2, "is neither a range nor a list of choices"),
         (("nothing.yaml", "--grid", "train.lr=1,2"), 3, "no such file"),
         (("names", "--data", "no.csv", "--grid", "model.cell=gru,lstm", "--match-params", "999"), 3, "no such file"),
     ],
@@ -95,7 +95,7 @@ def text_of(page: Page) -> str:
 
 def test_the_closing_table_names_its_test() -> None:
     plan = make_plan("hello", (), {}, grid=["train.lr=0.1,0.2,0.3"], seeds=3)
-    rows = judged(rows_of([5.0, 5.1, 5.2], [1.0, 1.1, 1.2], [0.0, 2.0, 1.4]), lower=True)
+    rows = with_verdicts(rows_of([5.0, 5.1, 5.2], [1.0, 1.1, 1.2], [0.0, 2.0, 1.4]), lower=True)
     text = text_of(closing(plan, rows, Path("s"), "train"))
     lines = text.splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith("lr"))
@@ -105,8 +105,8 @@ def test_the_closing_table_names_its_test() -> None:
     assert lines[0].startswith("1 has the best mean,")
     assert lines[0].endswith("but 2 may be as good.")
     assert max(map(len, lines)) <= 80
-    few = text_of(closing(plan, judged(rows_of([5.0], [1.0]), lower=True), Path("s"), "train"))
-    assert "the test needs 3 seeds at least" in few
+    few = text_of(closing(plan, with_verdicts(rows_of([5.0], [1.0]), lower=True), Path("s"), "train"))
+    assert "the test needs at least 3 seeds" in few
 
 
 def test_the_command_for_the_best_settings_is_one() -> None:
@@ -158,21 +158,21 @@ def test_live_on_a_terminal_lines_elsewhere_and_nothing_when_quiet(
 def test_a_sweep_with_a_failed_run_says_so_by_its_exit_code(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs that went well are still ranked and shown."""
 
-    def conducted(plan: Plan, work: object, jobs: int, log: Path) -> Iterator[None]:
+    def run_all(plan: Plan, work: object, jobs: int, log: Path) -> Iterator[None]:
         for number, run in enumerate(made.runs):
             run.status, run.score, run.code = ("done", 1.0 + number, 0) if number else ("failed", None, 5)
         yield
 
-    made: conduct.Sweep
-    begun = conduct.begin
+    made: runner.Sweep
+    begun = runner.begin
 
-    def begin(*arguments: Any) -> conduct.Sweep:
+    def begin(*arguments: Any) -> runner.Sweep:
         nonlocal made
         made = begun(*arguments)
         return made
 
-    monkeypatch.setattr(conduct, "begin", begin)
-    monkeypatch.setattr("rnncli.sweeps.jobs.conduct", conducted)
+    monkeypatch.setattr(runner, "begin", begin)
+    monkeypatch.setattr("rnncli.sweeps.jobs.run_all", run_all)
     code, out, _ = typed("sweep", "hello", "--grid", "train.lr=0.1,0.2,0.3", "--seeds", "1")
     assert code == 5
     assert "failed" in out

@@ -134,7 +134,7 @@ def test_out_refuses_a_folder_that_is_not_empty(typed: Typed) -> None:
         (["pos-tagging", "--data", "nowhere.conllu"], 3, "no such file"),
         (["hello", "--resume", "last"], 2, "a recipe and --resume are both given"),
         ([], 2, "name a recipe, or a run to --resume"),
-        (["--resume", "last"], 2, "there is no run yet"),
+        (["--resume", "last"], 2, "no runs yet under"),
     ],
 )
 def test_what_is_wrong_is_one_message_and_leaves_no_folder(

@@ -276,7 +276,7 @@ def test_a_wrong_name_is_a_fault_of_the_recipe(value: str) -> None:
 
 
 def test_a_wrong_name_of_an_export(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no logger 'tensorbord'") as refused:
+    with pytest.raises(UsageError, match="no logger 'tensorbord'") as refused:
         export_log(tmp_path, "tensorbord")
     assert refused.value.todo == "did you mean tensorboard?"
 

@@ -19,10 +19,10 @@ from rnncli.runs.open import open_run
 from rnncli.runs.read import ENDED, read_run
 from rnncli.runs.train import run_training
 from rnncli.sweeps import jobs
-from rnncli.sweeps.conduct import begin
 from rnncli.sweeps.grid import Grid
 from rnncli.sweeps.jobs import RunState, threads_each
 from rnncli.sweeps.plan import make_plan
+from rnncli.sweeps.runner import begin
 from rnncli.sweeps.worker import Claim
 from rnncli.training.job import prepare
 
@@ -197,11 +197,11 @@ def test_a_full_disk_ends_a_sweep_and_other_failures_do_not(tmp_path: Path) -> N
     grid = Grid(runs)
     assert grid.take() is runs[0]
     runs[0].status, runs[0].code = "failed", 5
-    assert grid.told(runs[0], {"event": "failed"}) == "go"
+    assert grid.handle(runs[0], {"event": "failed"}) == "go"
     assert grid.take() is runs[1]
     runs[1].status, runs[1].code, runs[1].what = "failed", 6, "the disk is full"
     with pytest.raises(CannotWrite, match="the disk is full"):
-        grid.told(runs[1], {"event": "failed"})
+        grid.handle(runs[1], {"event": "failed"})
 
 
 def test_data_that_cannot_be_read_fails_every_run_with_its_code(capfd: pytest.CaptureFixture[str]) -> None:

@@ -104,18 +104,18 @@ def test_spaces_that_are_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "nothing varies"),
+        ({}, "nothing to vary"),
         ({"grid": ["a"]}, "takes KEY=VALUES"),
         ({"grid": ["model.cell="]}, "takes KEY=VALUES"),
-        ({"grid": ["model.cell=rnn", "model.cell=gru"]}, "varies twice"),
+        ({"grid": ["model.cell=rnn", "model.cell=gru"]}, "is given twice"),
         ({"grid": ["train.seed=1,2"]}, "cannot vary"),
         ({"grid": ["task=tagging,classification"]}, "cannot vary"),
         ({"grid": ["train.best_by=loss,accuracy"]}, "cannot vary"),
         ({"grid": ["train.lr=0.1,1e-1"]}, "the same recipe"),
-        ({"grid": ["train.lr=0.1,0.2"], "sets": ["train.lr=1"]}, "is set, and varies"),
+        ({"grid": ["train.lr=0.1,0.2"], "sets": ["train.lr=1"]}, "is both set and varied"),
         ({"grid": ["model.hidden_size=1,2"], "match_params": 100}, "chooses model.hidden_size"),
-        ({"grid": ["train.lr=0.1,0.2"], "search": ["model.cell=rnn,gru"]}, "do not go together"),
-        ({"grid": ["train.lr=0.1,0.2"], "trials": 3}, "belongs to --search"),
+        ({"grid": ["train.lr=0.1,0.2"], "search": ["model.cell=rnn,gru"]}, "cannot be combined"),
+        ({"grid": ["train.lr=0.1,0.2"], "trials": 3}, "requires --search"),
         ({"grid": ["train.lr=" + ",".join(map(str, range(1, 200)))], "seeds": 1000}, "more than 10,000 runs"),
     ],
 )

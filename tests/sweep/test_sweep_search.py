@@ -16,10 +16,10 @@ from rnncli.cli import run as command
 from rnncli.errors import DataError, Missing
 from rnncli.files import FolderLock
 from rnncli.sweeps import search as module
-from rnncli.sweeps.conduct import begin
 from rnncli.sweeps.jobs import RunState
 from rnncli.sweeps.plan import Plan, Space, make_plan
-from rnncli.sweeps.rows import judged, rows_of_study
+from rnncli.sweeps.rows import rows_of_study, with_verdicts
+from rnncli.sweeps.runner import begin
 from rnncli.sweeps.search import Search, rounded
 from rnncli.sweeps.study import host, is_stale, open_study, study_name
 
@@ -59,7 +59,7 @@ def score(run: RunState) -> float:
 
 def finish(search: Search, run: RunState, value: float | None = None) -> None:
     run.status, run.score, run.seconds = "done", score(run) if value is None else value, 1.0
-    search.told(run, {"event": "done"})
+    search.handle(run, {"event": "done"})
 
 
 def drive(search: Search, runs: int = 10_000) -> list[RunState]:
@@ -76,7 +76,7 @@ def test_every_trial_is_within_its_space_and_every_seed_is_run() -> None:
     plan = plan_of()
     search = search_of(plan)
     made = drive(search)
-    assert search.over()
+    assert search.finished()
     assert [run.seed for run in made] == [0, 1] * 8
     for run in made:
         assert 1e-4 <= float(run.settings["train.lr"]) <= 1e-1
@@ -84,7 +84,7 @@ def test_every_trial_is_within_its_space_and_every_seed_is_run() -> None:
         assert 4 <= int(run.settings["model.hidden_size"]) <= 64
         plan.load(run.settings, run.seed)
     assert len({tuple(run.settings.items()) for run in made}) == 8
-    rows = judged(rows_of_study(plan, search.found(), [], Path("s")), lower=True)
+    rows = with_verdicts(rows_of_study(plan, search.found(), [], Path("s")), lower=True)
     best = min(made[::2], key=score)
     assert rows[0].settings == best.settings
     assert rows[0].mean == pytest.approx(score(best) + 0.05)
@@ -106,8 +106,8 @@ def test_a_trial_whose_process_has_gone_is_taken_up_again() -> None:
     plan = plan_of(trials=3)
     first = search_of(plan)
     drive(first, 3)  # the second trial has one of its two seeds
-    (going,) = first.going
-    done = going.runs[0]
+    (current,) = first.running
+    done = current.runs[0]
     done.folder.mkdir(parents=True)
     (done.folder / "recipe.yaml").write_text("model: {}\ntrain: {best_by: loss}\n")
     result = {"on": "train", "metrics": {"loss": done.score}, "best_epoch": 1, "epochs": 1}
@@ -117,8 +117,8 @@ def test_a_trial_whose_process_has_gone_is_taken_up_again() -> None:
     assert second.found()[1].status == "elsewhere"  # its process, this one, lives
     first.stop()  # and now it does not
     made = drive(second)
-    assert [run.trial for run in made] == [going.name, made[1].trial, made[1].trial]
-    assert (made[0].settings, made[0].seed) == (going.settings, 1)  # what was finished is not repeated
+    assert [run.trial for run in made] == [current.name, made[1].trial, made[1].trial]
+    assert (made[0].settings, made[0].seed) == (current.settings, 1)  # what was finished is not repeated
     states = [trial.state.name for trial in second.study.get_trials()]
     assert sorted(states) == ["COMPLETE"] * 3 + ["FAIL"]
     assert len(second.found()) == 3
@@ -130,19 +130,19 @@ def test_two_processes_share_a_study_and_make_no_trial_too_many() -> None:
     one, other = (search_of(plan, folder, "sqlite:///study.db") for folder in ("one", "other"))
     made: list[RunState] = []
     for _ in range(10):
-        for search in (one, other):  # both always have a trial going on
+        for search in (one, other):  # both always have a running trial
             run = search.take()
             if run is not None:
                 run.status = "running"
                 made.append(run)
         for search in (one, other):
-            for going in list(search.going):
-                finish(search, going.runs[0])
+            for current in list(search.running):
+                finish(search, current.runs[0])
     assert len(made) == 7
     assert len({tuple(run.settings.items()) for run in made}) == 7
     assert one.found() == other.found()
-    assert one.over()
-    assert other.over()
+    assert one.finished()
+    assert other.finished()
 
 
 def test_of_trials_asked_for_at_the_same_moment_the_surplus_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +188,10 @@ def test_hopeless_trials_are_given_up() -> None:
             answers.append([])
             for epoch in range(1, 11):
                 run.epoch, run.score = epoch, (9.0 if number == 6 else 1.0) / epoch
-                answers[-1].append(search.told(run, {"event": "epoch"}))
+                answers[-1].append(search.handle(run, {"event": "epoch"}))
                 if answers[-1][-1] == "prune":
                     run.status = "pruned"
-                    search.told(run, {"event": "pruned"})
+                    search.handle(run, {"event": "pruned"})
                     break
         if run.status == "running":
             finish(search, run, 1.0)
@@ -209,7 +209,7 @@ def test_a_trial_that_another_machine_took_for_dead_is_left_to_it() -> None:
     OPENED.append(search)
     seen: list[RunState] = []
     for _ in made.go():
-        runs = [run for going in search.going for run in going.runs]
+        runs = [run for current in search.running for run in current.runs]
         if not seen and any(run.epoch >= 3 for run in runs):
             seen += runs
             elsewhere = open_study(made.plan, Path("s"), "", None)
@@ -233,7 +233,7 @@ def test_a_trial_in_line_whose_folder_is_locked_waits(monkeypatch: pytest.Monkey
     held.mkdir()
     with FolderLock(held):
         assert [search.take() for _ in range(5)] == [None] * 5
-        assert not search.over()
+        assert not search.finished()
         assert [trial.state.name for trial in search.study.trials] == ["FAIL", "WAITING"]  # asked for once, not again
     monkeypatch.setattr(search, "_not_before", 0.0)
     (run,) = drive(search)
@@ -246,10 +246,10 @@ def test_a_trial_that_diverges_has_the_worst_score() -> None:
     run = search.take()
     assert run is not None
     run.status, run.what, run.code = "diverged", "the loss became nan", 4
-    search.told(run, {"event": "failed"})
+    search.handle(run, {"event": "failed"})
     drive(search)
     assert search.study.trials[0].value == float("inf")
-    rows = judged(rows_of_study(search.plan, search.found(), [], Path("s")), lower=True)
+    rows = with_verdicts(rows_of_study(search.plan, search.found(), [], Path("s")), lower=True)
     assert [(row.status, row.what) for row in rows][-1] == ("diverged", "seed 0: the loss became nan")
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.sweeps.jobs import RunState
-from rnncli.sweeps.rows import Row, judged
+from rnncli.sweeps.rows import Row, with_verdicts
 from rnncli.sweeps.statistics import holm, paired_t_test, spread, t_two_sided
 
 # P(|T| >= t) where Student's distribution has a formula.
@@ -98,23 +98,23 @@ def test_best_first_and_verdicts() -> None:
         row("best", 1.0, 1.1, 1.0, 1.05),
         row("twin", 1.0, 1.1, 1.0, 1.05),
     ]
-    found = judged(rows, lower=True)
+    found = with_verdicts(rows, lower=True)
     assert [one.name for one in found] == ["best", "twin", "noisy", "worse", "gone"]
     assert [one.verdict for one in found] == ["best", "equal", "inconclusive", "worse", ""]
-    assert judged(rows, lower=False)[0].name == "worse"
+    assert with_verdicts(rows, lower=False)[0].name == "worse"
 
 
 def test_trials_of_equal_scores_are_ordered_by_their_losses() -> None:
     rows = [row("a", 0.0, 0.0), row("b", 0.0, 0.0), row("c", 0.0, 0.0), row("d", 0.5, 0.0)]
     for one, loss in zip(rows, (2.0, 1.0, None, 9.0), strict=True):
         one.loss = loss
-    assert [one.name for one in judged(rows, lower=False)] == ["d", "b", "a", "c"]
-    assert [one.name for one in judged(rows, lower=True)] == ["b", "a", "c", "d"]
+    assert [one.name for one in with_verdicts(rows, lower=False)] == ["d", "b", "a", "c"]
+    assert [one.name for one in with_verdicts(rows, lower=True)] == ["b", "a", "c", "d"]
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_few_seeds_are_inconclusive(n: int) -> None:
-    found = judged([row("a", *[1.0] * n), row("b", *[9.0] * n)], lower=True)
+    found = with_verdicts([row("a", *[1.0] * n), row("b", *[9.0] * n)], lower=True)
     assert [one.verdict for one in found] == ["best", "inconclusive"]
 
 

@@ -17,7 +17,7 @@ from rnncli.cli import run as command
 from rnncli.errors import DataError
 from rnncli.locks import lock_file
 from rnncli.sweeps.plan import make_plan
-from rnncli.sweeps.storage import JournalLock, begun_together
+from rnncli.sweeps.storage import JournalLock, with_retries
 from rnncli.sweeps.study import JOURNAL, open_study
 
 optuna = pytest.importorskip("optuna")
@@ -115,5 +115,5 @@ def test_other_errors_are_not_tried_again() -> None:
         raise ValueError("already exists")
 
     with pytest.raises(ValueError, match="already"):
-        begun_together(make)
+        with_retries(make)
     assert tried == [1]

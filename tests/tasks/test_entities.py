@@ -119,5 +119,5 @@ def test_f1_without_entities_is_refused() -> None:
 def test_a_metric_that_the_run_has_not_cannot_be_required() -> None:
     one = requirement("f1>0.5", list(task.TASK.METRICS))
     assert one.check({"f1": 0.75}).ok
-    with pytest.raises(UsageError, match="this run's data has no f1"):
+    with pytest.raises(UsageError, match="this run has no f1"):
         one.check({"accuracy": 1.0, "loss": 0.0})

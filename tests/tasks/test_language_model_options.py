@@ -115,7 +115,7 @@ def test_dynamic_evaluation_against_the_loop_written_out(tmp_path: Path) -> None
     found = evaluate(run, split="validation", dynamic=0.3)
     assert found.metrics["loss"] == pytest.approx(total / (len(ids) - 1), rel=1e-10)
     assert found.metrics["loss"] < evaluate(run, split="validation").metrics["loss"]
-    assert "a step of SGD at 0.3" in found.notes[-1]
+    assert "dynamic evaluation: one SGD step after each window, learning rate 0.3" in found.notes[-1]
     assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())
 
 

@@ -115,7 +115,7 @@ def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe:
     results = [json.loads((folder / "result.json").read_text()) | {"run": ""} for folder in (tmp_path / "whole", cut)]
     assert results[0] == results[1]
     assert json.loads((cut / "environment.json").read_text())["processes"] == 2
-    with pytest.raises(UsageError, match="another number of processes: 2, now 1") as refused:
+    with pytest.raises(UsageError, match="this run was trained with 2 processes, not 1") as refused:
         check_same(json.loads((cut / "environment.json").read_text()), made(recipe, []), cut)
     assert refused.value.exit_code == 2
     assert refused.value.todo == f"torchrun --nproc-per-node 2 -m rnncli train --resume {cut}"

@@ -17,7 +17,7 @@ from rnncli.sweeps.jobs import RunState
 from rnncli.sweeps.matching import Match, Matcher
 from rnncli.sweeps.pages import closing as closing_page
 from rnncli.sweeps.plan import Plan
-from rnncli.sweeps.rows import Row, judged, rows_of_runs, rows_of_study
+from rnncli.sweeps.rows import Row, rows_of_runs, rows_of_study, with_verdicts
 from rnncli.sweeps.search import Search
 from rnncli.sweeps.storage import storage_errors
 from rnncli.sweeps.study import JOURNAL
@@ -25,11 +25,11 @@ from rnncli.sweeps.study import JOURNAL
 
 @dataclass(repr=False)
 class Sweep(Displayed):
-    """A sweep that has its folder. went_on: whether the folder held a part of it."""
+    """A sweep with its folder. resumed: whether the folder already contained part of it."""
 
     plan: Plan
     folder: Path
-    went_on: bool
+    resumed: bool
     jobs: int
     storage: str = ""
     prune: bool = True
@@ -38,12 +38,12 @@ class Sweep(Displayed):
     search: Search | None = None
 
     def go(self) -> Generator[None]:
-        """Train what is not done yet; yields whenever something may have changed. Close it to stop early: the workers
-        save what they have. Raises CannotWrite, and for a search DataError."""
+        """Train unfinished runs; yields whenever something may have changed. Close the iterator to stop early: workers
+        save their state. Raises CannotWrite, and for a search DataError."""
         work = self.search or Grid(self.runs)
         with nullcontext() if self.search is None else storage_errors(self.storage or str(self.folder / JOURNAL)):
             try:
-                with closing(workers.conduct(self.plan, work, self.jobs, self.folder / workers.LOG)) as steps:
+                with closing(workers.run_all(self.plan, work, self.jobs, self.folder / workers.LOG)) as steps:
                     for _ in steps:
                         yield
             finally:
@@ -52,20 +52,20 @@ class Sweep(Displayed):
                 _remove_empty(self.folder / workers.LOG)
 
     def rows(self) -> list[Row]:
-        """The trials as they stand now, best first."""
+        """The current trials, best first."""
         if self.search is None:
             rows = rows_of_runs(self.plan, self.runs, self.matches)
         else:
-            going = [run for one in self.search.going for run in one.runs]
-            rows = rows_of_study(self.plan, self.search.found(), going, self.folder)
-        return judged(rows, lower=self.plan.lower)
+            current = [run for one in self.search.running for run in one.runs]
+            rows = rows_of_study(self.plan, self.search.found(), current, self.folder)
+        return with_verdicts(rows, lower=self.plan.lower)
 
     def best(self) -> Row | None:
-        """The trial with the best mean score; None where none has one."""
+        """The trial with the best mean score; None if there is none yet."""
         return next((row for row in self.rows() if row.ranked), None)
 
     def page(self) -> Page:
-        """The trials as they stand now, best first, and what to do next."""
+        """The current trials, best first, and what to do next."""
         return closing_page(self.plan, self.rows(), self.folder, self.part())
 
     def __repr__(self) -> str:
@@ -75,13 +75,13 @@ class Sweep(Displayed):
         return f"Sweep({self.folder}: {done} of {total} done{first})"
 
     def progress(self) -> tuple[int, int]:
-        """(runs of a grid, or trials of a search, that have ended; how many there are)."""
+        """(ended runs of a grid or trials of a search, total number)."""
         if self.search is None:
             return sum(run.ended for run in self.runs), len(self.runs)
         return sum(one.status not in ("elsewhere", "waiting") for one in self.search.found()), self.plan.trials
 
     def part(self) -> str:
-        """The part of the data that scores are of; "" where no run tells."""
+        """The split on which scores are computed; "" if no run knows."""
         for row in self.rows():
             for run in row.runs:
                 found = read_run(Path(run), curves=False)
@@ -91,13 +91,13 @@ class Sweep(Displayed):
 
 
 def begin(plan: Plan, out: str | None, jobs: int, storage: str = "", prune: bool = True) -> Sweep:
-    """Find or make the sweep's folder, and look at what it holds.
+    """Find or create the sweep's folder, and read its contents.
 
     Raises UsageError (another sweep's folder), DataError, Missing (no Optuna), CannotWrite.
     """
     matches = matches_of(plan)
-    folder, went_on = open_folder(plan, out)
-    sweep = Sweep(plan, folder, went_on, jobs, storage, prune, matches=matches)
+    folder, resumed = open_folder(plan, out)
+    sweep = Sweep(plan, folder, resumed, jobs, storage, prune, matches=matches)
     if plan.search:
         sweep.search = Search(plan, folder, jobs, storage, prune)
     else:
@@ -106,14 +106,14 @@ def begin(plan: Plan, out: str | None, jobs: int, storage: str = "", prune: bool
 
 
 def preview(plan: Plan, out: str | None) -> tuple[list[Row], Path | None]:
-    """What a grid would run, and the folder that it would resume; nothing is written."""
+    """The runs of a grid, and the folder that it would resume; writes nothing."""
     matches = matches_of(plan)
     folder = find_folder(plan, out)
     return rows_of_runs(plan, runs_of(plan, folder or Path("."), matches), matches), folder
 
 
 def matches_of(plan: Plan) -> dict[str, Match]:
-    """The hidden size of every trial of a grid, by its name; nothing where none is chosen."""
+    """Trial name -> matched hidden size, for a grid; empty without --match-params."""
     if plan.match_params is None or plan.search:
         return {}
     matcher = Matcher(plan)
