@@ -26,7 +26,7 @@ class Displayed(ABC):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the page to a file, whose ending chooses the format: .json .csv .npz .yaml hold all values in full
-        precision; .svg .md .png .html what is shown. Raises UsageError (another ending), Missing (.png without the
+        precision; .svg .md .png .html .tex what is shown. Raises UsageError (another ending), Missing (.png without the
         extra plot), CannotWrite."""
         write_output(fspath(path), render.render_file(self.page(), PurePath(path).suffix))
 

@@ -40,14 +40,15 @@ def json_number(value: object) -> float:
     return float(value)
 
 
-# text: left-aligned words. code: a token or other text of the data, shown with its white space made visible.
-# count: an integer with separators. number: a float, 4 decimals. vector: a list of floats, one cell, cut at its edges
-# when it is too long ("8 of 64"). diff: a difference, `9e-08`. percent: a share, 0.12 -> 12%. seconds: a duration.
-# bytes: a size. shape: text such as (T=3, B=1, I=4), never wrapped. bar: a share drawn as a bar, with its number.
-# interval: (value, low, high) with two decimals, 1.52 [1.48 1.54]. spark: a list of counts or shares, one character for
-# each, its height relative to the largest.
+# text: left-aligned words. formula: the same, set as a formula where that can be. code: a token or other text of the
+# data, shown with its white space made visible. count: an integer with separators. number: a float, 4 decimals. vector:
+# a list of floats, one cell, cut at its edges when it is too long ("8 of 64"). diff: a difference, `9e-08`. percent: a
+# share, 0.12 -> 12%. seconds: a duration. bytes: a size. shape: text such as (T=3, B=1, I=4), never wrapped. bar: a
+# share drawn as a bar, with its number. interval: (value, low, high) with two decimals, 1.52 [1.48 1.54]. spark: a list
+# of counts or shares, one character for each, its height relative to the largest.
 Kind = Literal[
     "text",
+    "formula",
     "code",
     "count",
     "number",

@@ -26,7 +26,7 @@ Save = Annotated[
     typer.Option(
         "--save",
         metavar="FILE",
-        help="Also write to a file: .json .csv .npz .yaml .svg .md .png .html.",
+        help="Also write to a file: .json .csv .npz .yaml .svg .md .png .html .tex.",
         rich_help_panel=SHOWN,
     ),
 ]

@@ -132,6 +132,21 @@ def demo(
             "--blanks", help="With --explain: leave the results blank, as a worksheet.", rich_help_panel=SHOWN
         ),
     ] = False,
+    title: Annotated[
+        str | None,
+        typer.Option("--title", metavar="TEXT", help="With --explain: title of the worksheet.", rich_help_panel=SHOWN),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count",
+            metavar="N",
+            help="With --blanks --save FILE: N worksheets and their keys, one per seed; the first is 1.",
+            rich_help_panel=SHOWN,
+            min=1,
+            max=10_000,
+        ),
+    ] = None,
     check: Annotated[
         str | None,
         typer.Option(
@@ -217,18 +232,27 @@ def demo(
     _unread("--draw", draw, {"--units": units, "--step-through": step_through})
     _unread("--step-through", walking, {"--units": units})
     _one_of({"--blanks": blanks, "--check": check})
+    _one_of({"--title": title, "--check": check})
     drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full}
     drawn |= {"--step-through": step_through}
     _unread("--code", code, drawn)
     _unread("--classic", classic, drawn)
     _unread("--explain", explain, {"--steps": steps})
     _unread("--explain-backward", explain_backward, {"--steps": steps})
-    for flag, given in (("--blanks", blanks), (f"--check {check}", check)):
+    for flag, given in (("--blanks", blanks), (f"--check {check}", check), (f"--title {title!r}", title)):
         if given and not sums:
             raise UsageError(
                 tr("{flag} goes with --explain or --explain-backward", flag=flag.partition(" ")[0]),
                 todo=tr("such as: rnncli demo --nice --explain all {flag}", flag=flag),
             )
+    if count is not None:
+        if not blanks or save is None:
+            raise UsageError(
+                tr("{flag} goes with --blanks and --save", flag="--count"),
+                todo=tr("such as: rnncli demo --nice --explain all --blanks --count 40 --save sheet.html"),
+            )
+        _unread("--count", count, {"--from": source, "--json": json, "--full": full, "--step-through": step_through})
+        seed = 1 if seed is None else seed
     if tolerance is not None and not check:
         raise UsageError(tr("--tolerance goes with --check"))
     _unread("--proofs", proofs, {"--steps": steps, "--units": units})
@@ -290,6 +314,7 @@ def demo(
         explain=explain,
         explain_backward=explain_backward,
         blanks=blanks,
+        title=title or "",
         check=check,
         tolerance=Shown.tolerance if tolerance is None else tolerance,
         proofs=proofs,
@@ -304,6 +329,11 @@ def demo(
         direction=direction,
         walking=walking,
     )
+    if count is not None and save is not None:
+        from rnncli.cli.sheets import write_sheets
+
+        write_sheets(settings, shown, count, save)
+        return
     data = save is not None and save.suffix.lower() in render.DATA
 
     def make() -> Page:

@@ -83,8 +83,8 @@ def _columns(several: bool) -> list[records.Column]:
     return [
         *([records.Column("sample", "b", "count", once=True)] if several else []),
         records.Column("unit", tr("unit"), "count", once=True),
-        records.Column("term", tr("term"), "text"),
-        records.Column("written", tr("written out"), "text"),
+        records.Column("term", tr("term"), "formula"),
+        records.Column("written", tr("written out"), "formula"),
         records.Column("value", tr("value")),
     ]
 

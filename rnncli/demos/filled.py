@@ -14,6 +14,7 @@ from rnncli.files import open_binary, shown
 from rnncli.locale import tr, trn
 
 MAX_BYTES = 10_000_000
+HEAD = ("title", "name", "formula")  # terms of the rows above the sums
 _SEPARATOR = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)  # Excel's own first line
 _MINUS: dict[int, str | None] = dict.fromkeys(map(ord, "‐‑‒–—−"), "-")
 _MARKS: dict[int, str | None] = {ord("⁄"): "/", ord("。"): ".", ord("٫"): ".", ord("’"): None, ord("'"): None}

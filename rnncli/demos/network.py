@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, State, Weights, weights_of
+from rnncli.demos import easy
 from rnncli.demos.settings import Settings, letters, spec_for
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import Missing
@@ -92,28 +93,16 @@ def build(settings: Settings, file: File | None = None) -> Network:
         x = nn.functional.one_hot(tokens, len(vocabulary)).float().unsqueeze(1)  # (T, 1, V)
     core, x = core.to(device, dtype).eval(), x.to(device, dtype)
     state = initial_state(spec, settings.batch_size, x)
-    if settings.nice:
-        x, state = _nice(settings, core, x, state)
+
+    def given(x: Tensor, state: State) -> tuple[Tensor, State]:
+        return (x, state) if file is None else _fill(file, spec, core, x, state)
+
+    x, state = easy.draw(spec, core, x, state, given) if settings.nice else given(x, state)
     if file is None:
         return Network(settings, spec, core, x, state, head)
-    x, state = _fill(file, spec, core, x, state)
     names = ["x", *(name for name, _ in core.named_parameters())]
     drawn = tuple(name for name in names if name not in file.tensors)
     return Network(settings, spec, core, x, state, None, drawn, file.not_finite)
-
-
-def _nice(settings: Settings, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
-    """Multiples of 0.5 in place of what was drawn: weights, biases and states from -1 to 1, x from -2 to 2."""
-
-    def draw(like: Tensor, largest: int) -> Tensor:
-        return (torch.randint(-2 * largest, 2 * largest + 1, like.shape) / 2).to(like)
-
-    with torch.no_grad():
-        for parameter in core.parameters():
-            parameter.copy_(draw(parameter, 1))
-    if settings.input is None:
-        x = draw(x, 2)
-    return x, tuple(draw(tensor, 1) for tensor in state)
 
 
 def _fill(file: File, spec: CoreSpec, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, product
 from typing import TYPE_CHECKING
@@ -30,13 +30,26 @@ def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, who
     Schema rnncli/trace/1. Raises UsageError for steps or units that are not there, Missing for a device or memory.
     """
     net = build(settings, file)
-    made = _traced(net)
+    return _page(net, _traced(net), shown, file, whole)
+
+
+def sheets(settings: Settings, shown: Shown, count: int) -> Iterator[tuple[records.Page, records.Page]]:
+    """(sheet, key) of as many seeds, from that of the settings on. Raises what demo_page raises."""
+    for seed in range(settings.seed, settings.seed + count):
+        net = build(replace(settings, seed=seed))
+        made = _traced(net)
+        yield _page(net, made, replace(shown, blanks=True)), _page(net, made, replace(shown, blanks=False))
+
+
+def _page(net: Network, made: Trace, shown: Shown, file: File | None = None, whole: bool = False) -> records.Page:
+    settings = net.settings
     config = settings.config()
     return records.Page(
         schema="rnncli/trace/1",
-        title=words.title(net),
+        title=shown.title or words.title(net),
         records=[
             *words.answers(net),
+            *words.sheet_lines(net, shown),
             words.head_lines(net),
             *words.warnings_of(net),
             *_body(net, made, shown, file),
@@ -79,6 +92,7 @@ def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     """The sums of some steps; or a sheet without its results."""
     found, by_hand = _explanations(net, made, shown)
     if shown.blanks:
+        found = [words.formulas(net), *found]
         return [sheet.blank(record) if isinstance(record, records.Table) else record for record in found]
     said = [words.explain_words(net)] if shown.explain is not None else []
     return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *said]

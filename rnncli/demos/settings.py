@@ -162,14 +162,16 @@ class Asked:
 class Shown:
     """What of a demo is drawn. explain: a step, `all`, or None. explain_backward: a step, or None.
 
-    blanks: the results left empty. check: a filled sheet to mark, right within tolerance. steps, units: as typed, such
-    as 0:20 and 0-7. draw: the network as a picture, the cell of that layer, direction and step opened at one unit;
-    moving: a file of it shows one step after the other. walking: every step drawn, one after the other.
+    blanks: the results left empty, under a line for a name and the equations. title: of a sheet and its key. check: a
+    filled sheet to mark, right within tolerance. steps, units: as typed, such as 0:20 and 0-7. draw: the network as a
+    picture, the cell of that layer, direction and step opened at one unit; moving: a file of it shows one step after
+    the other. walking: every step drawn, one after the other.
     """
 
     explain: str | None = None
     explain_backward: str | None = None
     blanks: bool = False
+    title: str = ""
     check: str | None = None
     tolerance: float = 0.01  # a sum of numbers that were rounded to two or three digits is right
     proofs: bool = False

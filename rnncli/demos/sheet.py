@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from rnncli import records
-from rnncli.demos.filled import number_in, numbers_alone, rows_of
+from rnncli.demos.filled import HEAD, number_in, numbers_alone, rows_of
 from rnncli.errors import DataError
 from rnncli.files import shown
 from rnncli.locale import tr, trn
@@ -37,7 +37,8 @@ def marked(
     Raises DataError: not to be read, or the sheet of other options. Rows that give their value in the sheet (a bias)
     are not marked.
     """
-    answers = rows_of(path)
+    rows = rows_of(path)
+    answers = [row for row in rows if not _of_head(row[1])]
     wanted = [(table, row) for table in forms[0] for row in _dicts([table])]
     _require_rows(answers, [row for _, row in wanted], [str(row["term"]) for row in _dicts(named[0])], shown(path))
     written = [answer.get("written", "") for _, answer in answers]
@@ -62,7 +63,20 @@ def marked(
     cells = trn("{n} cell", "{n} cells", n=asked)
     text = trn("{n} of {cells} is right", "{n} of {cells} are right", n=asked - len(wrong), cells=cells)
     check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
-    return [*([_wrong_table(wrong)] if wrong else []), records.Checks([check])]
+    named_ = [tr("name: {name}", name=name) for name in _names([row for _, row in rows])]
+    said = [records.Message(text, name="name") for text in named_]
+    return [*said, *([_wrong_table(wrong)] if wrong else []), records.Checks([check])]
+
+
+def _of_head(row: dict[str, str]) -> bool:
+    """Whether it is above the sums: of no unit."""
+    return not row.get("unit", "").strip() and row.get("term", "").strip() in HEAD
+
+
+def _names(rows: Sequence[dict[str, str]]) -> list[str]:
+    """What was written in the cell for a name."""
+    heads = [row for row in rows if _of_head(row) and row["term"].strip() == "name"]
+    return [text for row in heads for key in ("written", "value") if (text := row.get(key, "").strip())]
 
 
 def _wrong_table(rows: list[list[Entry]]) -> records.Table:

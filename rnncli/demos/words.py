@@ -6,7 +6,7 @@ from rnncli import records
 from rnncli.cells import CELLS, REGULARIZERS
 from rnncli.demos.network import Network, is_linear
 from rnncli.demos.proofs import Memory, linear_parameters
-from rnncli.demos.settings import Settings, letters
+from rnncli.demos.settings import Settings, Shown, letters
 from rnncli.locale import tr, trn
 from rnncli.render.numbers import number
 from rnncli.render.symbols import token
@@ -20,6 +20,16 @@ def title(net: Network) -> str:
         return str(net.spec)
     core = str(net.spec) if CELLS[net.settings.cell].torch_class is None else str(net.spec).replace("(", "Cell(", 1)
     return trn("{core}, {n} parameter", "{core}, {n} parameters", core=core, n=net.spec.num_parameters())
+
+
+def sheet_lines(net: Network, shown: Shown) -> list[records.Record]:
+    """Of a sheet a line for a name; under a title of its own what is computed."""
+    found = []
+    if shown.blanks:
+        found.append(records.Message(f"{tr('Name:')} {'_' * 34}   {tr('Date:')} {'_' * 14}", name="name"))
+    if shown.title:
+        found.append(records.Message(title(net), name="cell"))
+    return [*found]
 
 
 def head_lines(net: Network) -> records.Message:

@@ -1,4 +1,4 @@
-"""Records -> terminal, JSON, CSV, NPZ, YAML, pictures, Markdown, HTML. It draws `rnncli.records` and nothing else.
+"""Records -> terminal, JSON, CSV, NPZ, YAML, pictures, Markdown, HTML, LaTeX: `rnncli.records` and nothing else.
 
 Importing it costs nothing: Rich, numpy and matplotlib are loaded by the first drawing that needs them.
 """
@@ -12,7 +12,7 @@ from rnncli.errors import UsageError
 from rnncli.records import Json, Page
 
 DATA = (".json", ".csv", ".npz", ".yaml")  # whole, in full precision
-PICTURES = (".svg", ".md", ".png", ".html")  # what the screen shows
+PICTURES = (".svg", ".md", ".png", ".html", ".tex")  # what the screen shows
 
 
 def show(
@@ -58,7 +58,7 @@ def to_html(page: Page) -> str:
 
 def render_file(page: Page, suffix: str) -> bytes:
     """The content of a file of this kind; the suffix chooses (".json", ".csv", ".npz", ".yaml": data; ".svg", ".md",
-    ".png", ".html": what the screen shows).
+    ".png", ".html", ".tex": what the screen shows).
 
     Raises UsageError for any other, Missing where .png lacks matplotlib.
     """
@@ -73,7 +73,7 @@ def render_file(page: Page, suffix: str) -> bytes:
 
 
 def _writers() -> dict[str, Callable[[Page], str | bytes]]:
-    from rnncli.render import documents, pages, pictures
+    from rnncli.render import documents, latex, pages, pictures
     from rnncli.render.html import records
 
     return {
@@ -85,6 +85,7 @@ def _writers() -> dict[str, Callable[[Page], str | bytes]]:
         ".png": pictures.png,
         ".md": pages.markdown,
         ".html": records.document,
+        ".tex": latex.document,
     }
 
 

@@ -16,6 +16,7 @@ from rnncli.records import (
     Entry,
     HeatMap,
     Json,
+    Message,
     OpenedCell,
     Page,
     Series,
@@ -240,7 +241,7 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
                 records.append(flat)
         header = list(dict.fromkeys(key for record in records for key in record))
         header = header or [column.name for table in tables for column in table.columns]
-        return header, [[record.get(key, "") for key in header] for record in records]
+        return header, [[record.get(key, "") for key in header] for record in [*_sheet_head(page, tables), *records]]
     series = [record for record in page.records if isinstance(record, Series)]
     if series:
         rows = [
@@ -286,6 +287,17 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
     return ["check", "ok", "max_abs_diff", "tol"], [
         [check.name, check.ok, _cell(check.diff), _cell(check.tol)] for check in page.checks()
     ]
+
+
+def _sheet_head(page: Page, tables: Sequence[Table]) -> list[dict[str, str | float]]:
+    """Above an exercise its title, a cell for a name, and its formulas."""
+    if not any(table.sheet for table in tables):
+        return []
+    formulas = [record.text for record in page.records if isinstance(record, Message) and record.kind == "formula"]
+    lines = [line for text in formulas for line in text.split("\n")]
+    rows: list[dict[str, str | float]] = [{"term": "title", "written": _cell(page.title)}, {"term": "name"}]
+    rows += [{"term": "formula", "written": line} for line in lines]
+    return rows
 
 
 def _flat(column: Column, value: Entry) -> dict[str, str | float]:
@@ -361,7 +373,7 @@ def _column_array(column: Column, values: Sequence[Entry]) -> npt.NDArray[np.gen
     """Numbers as float64 (an empty cell is nan), text as text, vectors as a matrix filled up with nan."""
     import numpy as np
 
-    if column.kind in ("text", "code", "shape"):
+    if column.kind in ("text", "formula", "code", "shape"):
         return np.asarray(["" if value is None else str(value) for value in values], dtype=str)
     if column.kind in ("vector", "interval", "spark"):
         vectors = [_numbers(value) for value in values]

@@ -18,6 +18,7 @@ from rnncli.records import Column, Page, Table, Tensor
 from rnncli.render import DATA, PICTURES, dump_json, render_file, to_html, to_json
 from tests.narrowed import as_read
 from tests.report.fixed_pages import NASTY, PAGES
+from tests.report.test_latex import sound
 
 
 def refuse(constant: str) -> Any:
@@ -51,6 +52,8 @@ def test_every_page_in_every_format(page: Page, suffix: str) -> None:
         assert len(rows) > 1
     elif suffix == ".svg":
         xml.dom.minidom.parseString(text)
+    elif suffix == ".tex":
+        sound(text)
     elif suffix == ".html":
         parser = HTMLParser()
         parser.feed(text)

@@ -91,7 +91,7 @@ def _blank(table: Table, cells: Cells, row: int) -> str:
 
 
 def _classes(cells: Cells) -> str:
-    numeric = cells.column.kind not in ("text", "code", "shape")
+    numeric = cells.column.kind not in ("text", "formula", "code", "shape")
     return ("n" if numeric else "") + (" r" if cells.align == "right" else "")
 
 
