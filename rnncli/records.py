@@ -105,7 +105,7 @@ class Series:
     """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each.
 
     band: the labels of two lines, one after the other in `lines`, lower first; the ground between them is shaded where
-    that can be drawn."""
+    that can be drawn. ticks: what is written at each x in place of its number, such as a date."""
 
     name: str
     x: Sequence[float]
@@ -116,6 +116,7 @@ class Series:
     log_y: bool = False
     marks: Mapping[str, float] = field(default_factory=dict)  # label -> x of a vertical mark
     band: tuple[str, str] | None = None
+    ticks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ CALLS = {  # in the order in which a person uses them: `open_run` opens what `tr
     "evaluate": "(run, data, *, split, dynamic, require)",
     "inspect": "(target, view, *, inputs, other, sample, batch_size, seed, sets, cell, nonlinearity, core, layer, "
     "direction, steps, units, step, unit, loss, variant, lags, change, from_input)",
-    "report": "(targets, out, *, samples, views, sets)",
+    "report": "(targets, out, *, samples, views, change, from_input, sets)",
     "sweep": "(recipe, *, grid, search, seeds, trials, match_params, data, sets, jobs, out, storage, prune, on_change)",
     "export": "(run, out, *, onnx)",
 }

@@ -133,6 +133,8 @@ def report(
     *,
     samples: int = 4,
     views: Sequence[str] = (),
+    change: str | Sequence[str] = (),
+    from_input: str | None = None,
     sets: Sets = (),
 ) -> Path:
     """Write one self-contained web page of a run, or of several side by side.
@@ -142,6 +144,8 @@ def report(
         out: The file; default: `report.html`, which replaces only an earlier report.
         samples: Examples per target in the viewer of time steps.
         views: Views of `inspect` to include.
+        change: Changes such as "h[0]@1:=0", whose effect the page shows, as `inspect(target, "what-if")` does.
+        from_input: The input that `other` in a change takes values of.
         sets: Values over recipes, as `train` takes them.
 
     Returns:
@@ -166,4 +170,6 @@ def report(
             None if out is None else Path(out),
             samples=samples,
             view_names=views,
+            change=[change] if isinstance(change, str) else change,
+            from_input=from_input,
         )

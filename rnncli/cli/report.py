@@ -24,6 +24,19 @@ def report(
         list[str] | None,
         typer.Option("--view", metavar="VIEW", help="Also include a view of `inspect`. Repeatable."),
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change",
+            metavar="CHANGE",
+            help="Also include what happens if a gate or state is fixed, as `inspect TARGET what-if` shows: h[0]@1:=0. "
+            "Repeatable.",
+        ),
+    ] = None,
+    from_input: Annotated[
+        str | None,
+        typer.Option("--from-input", metavar="INPUT", help="Input that `other` in a --change takes values of."),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable."),
@@ -38,6 +51,8 @@ def report(
         out,
         samples=samples,
         view_names=view or (),
+        change=change or (),
+        from_input=from_input,
         say=_say,
     )
     hand_over(f"{file}\n")

@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from rnncli import views
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
-from rnncli.pages.learning import curves, results
+from rnncli.pages.learning import curves, of_some, results
 from rnncli.pages.recordings import record
 from rnncli.pages.settings import defaults, environments, settings
 from rnncli.records import Commands, Message, Record, Recording, Section, WebPage
+from rnncli.runs.folder import SWEEP
+from rnncli.runs.listing import short_names
 from rnncli.runs.summary import counts_line, model_line
 from rnncli.targets import Target
+from rnncli.views import Options
 
 SAMPLES = 4  # recorded for the viewer, unless more or fewer are asked for
 
@@ -30,12 +34,15 @@ def web_page(
     *,
     samples: int = SAMPLES,
     view_names: Sequence[str] = (),
+    change: Sequence[str] = (),
+    from_input: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> WebPage:
     """A page of one target, or the comparison of several.
 
     samples: how many of the held-out split the viewer has, of each target. view_names: views of `inspect` that are
-    shown too. say: told what is being made, for who waits. Raises UsageError where a view cannot show a target.
+    shown too. change, from_input: as the view `what-if` takes them, which is shown where they are given. say: told what
+    is being made, for who waits. Raises UsageError where a view cannot show a target.
     """
     _name_apart(targets)
     sections = [
@@ -50,9 +57,11 @@ def web_page(
         sections += _section(f"answers-{k}" if several else "answers", title, pictures(target))
         say(tr("{name}: every step", name=target.name))
         recordings += record(target, samples, of=len(targets))
-        for view in view_names:
-            title = f"{target.name}: {view}" if several else view
-            sections += _section(f"{view}-{k}" if several else view, title, _of_view(target, view))
+        for view, options in _views(target, view_names, change, from_input).items():
+            title = {"draw": tr("the network over time"), "what-if": tr("what if")}.get(view, view)
+            title = f"{target.name}: {title}" if several else title
+            folded = several and view == "draw"
+            sections += _section(f"{view}-{k}" if several else view, title, _of_view(target, view, options), folded)
     viewer_after = next((one.name for one in reversed(sections) if one.name.startswith("answers")), "")
     sections += _section("settings", tr("settings"), settings(targets))
     if not several:
@@ -61,7 +70,7 @@ def web_page(
     return WebPage(
         title=" · ".join(target.name for target in targets),
         sections=sections,
-        about=[message for target in targets for message in _about(target, several)],
+        about=_about(targets),
         recordings=recordings,
         viewer_after=viewer_after,
     )
@@ -79,32 +88,49 @@ def pictures(target: Target) -> list[Record]:
     return [*(one for one in target.task.summarize(*given) if one.name not in known), *own]
 
 
-def _of_view(target: Target, name: str) -> Sequence[Record]:
+def _views(target: Target, names: Sequence[str], change: Sequence[str], from_input: str | None) -> dict[str, Options]:
+    """The views that are shown of a target: the drawing, those that were asked for, and what a change does."""
+    shown = {} if target.data is None else {"draw": Options()}
+    shown |= dict.fromkeys(names, Options())
+    if change or from_input is not None:
+        shown["what-if"] = Options(change=tuple(change) or None, from_input=from_input)
+    return shown
+
+
+def _of_view(target: Target, name: str, options: Options) -> Sequence[Record]:
     if target.data is None:
         raise UsageError(
             tr("the view {view} needs the data of {name}, which cannot be read", view=name, name=target.name),
             where="--view",
         )
-    return views.page(name, target.subject(title=target.name)).records
+    return views.page(name, target.subject(title=target.name), options).records
 
 
-def _section(name: str, title: str, records: Sequence[Record]) -> list[Section]:
-    return [Section(name, title, records)] if records else []
+def _section(name: str, title: str, records: Sequence[Record], folded: bool = False) -> list[Section]:
+    return [Section(name, title, records, folded)] if records else []
 
 
-def _about(target: Target, several: bool) -> list[Message]:
+def _about(targets: Sequence[Target]) -> list[Message]:
+    """What is to be said of the targets, each line once, with the names of those that it is about."""
+    said: dict[Message, list[str]] = {}
+    for target in targets:
+        for message in _said(target):
+            said.setdefault(message, []).append(target.name)
+    return [replace(one, text=of_some(one.text, names, len(targets))) for one, names in said.items()]
+
+
+def _said(target: Target) -> list[Message]:
     """What it is, in a line; that its weights are fresh, where they are; and what should be known of its data."""
-    head = f"{target.name}: " if several else ""
     parameters = sum(parameter.numel() for parameter in target.model.parameters())
     what = trn("{task}, {n} parameter", "{task}, {n} parameters", task=target.config.task, n=parameters)
-    lines = [Message(f"{head}{what}: {model_line(target.model)}")]
+    lines = [Message(f"{what}: {model_line(target.model)}")]
     if target.kind == "recipe":
         seed = target.config.train.seed
         text = tr("not trained: a recipe, its weights fresh from seed {seed}; no curves and no result", seed=seed)
-        lines.append(Message(head + text, "warning"))
+        lines.append(Message(text, "warning"))
     if target.data is not None:
-        lines.append(Message(head + counts_line(target.data), "note"))
-    return [*lines, *(Message(head + note, "note") for note in target.notes)]
+        lines.append(Message(counts_line(target.data), "note"))
+    return [*lines, *(Message(note, "note") for note in target.notes)]
 
 
 def _next(targets: Sequence[Target]) -> Commands:
@@ -122,7 +148,15 @@ def _next(targets: Sequence[Target]) -> Commands:
 
 
 def _name_apart(targets: Sequence[Target]) -> None:
-    """Targets of one name get a number behind it."""
+    """Runs get names that tell them apart, those of a sweep the name of their trial too: `cell=rnn/seed-0`. Targets of
+    one name get a number behind it."""
+    runs = {target.folder.resolve(): target for target in targets if target.kind == "run"}
+    of_sweep = any((folder.parents[1] / SWEEP).is_file() for folder in runs if len(folder.parents) > 1)
+    if len(runs) > 1 or of_sweep:
+        short = dict(zip(runs, short_names(list(runs), least=2 if of_sweep else 1), strict=True))
+        for target in targets:
+            if target.kind == "run":
+                target.name = short[target.folder.resolve()]
     names = [target.name for target in targets]
     for k, target in enumerate(targets):
         if names.count(names[k]) > 1:

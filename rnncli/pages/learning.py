@@ -15,6 +15,7 @@ from rnncli.tasks import Metrics
 
 Row = tuple[str, Metrics, str]  # a way to answer: its name, its metrics, a few words
 OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a line that `_values` reads in its own way
+NAMED = 3  # names before a text, at most
 
 
 def curves(targets: Sequence[Target]) -> list[Record]:
@@ -75,33 +76,43 @@ def _chart(name: str, lines: Mapping[str, Mapping[int, float]], marks: Mapping[s
 
 
 def results(targets: Sequence[Target]) -> list[Record]:
-    """Metrics of the epoch that was kept, those of the same recipe without memory, and baselines."""
+    """Metrics of the epoch that was kept, those of the same recipe without memory, and baselines: each once, with the
+    runs that it is of where those are not all."""
     rows: list[Row] = []
-    below: list[Row] = []
+    below: dict[tuple[str, str, str], tuple[Row, list[str]]] = {}
     for target in targets:
         if target.result():
             with _readable(target, "result.json"):
-                own, others = _result(target, f"{target.name}: " if len(targets) > 1 else "")
+                own, others = _result(target)
             rows.append(own)
-            below += others
+            for row in others:
+                below.setdefault((row[0], str(row[1]), row[2]), (row, []))[1].append(target.name)
     if not rows:
         return []
-    said = [row[:2] for row in below]
-    distinct = [row for k, row in enumerate(below) if said[k] not in said[:k]]  # runs on the same data share theirs
-    return [metrics_table([*rows, *distinct])]
+    others = [(name, metrics, of_some(about, of, len(rows))) for (name, metrics, about), of in below.values()]
+    return [metrics_table([*rows, *others])]
 
 
-def _result(target: Target, head: str) -> tuple[Row, list[Row]]:
-    """What the run reached; and what others reach on its data. head: before each of those."""
+def of_some(text: str, names: Sequence[str], every: int) -> str:
+    """A text with the names that it is about before it, where those are not all."""
+    if len(names) == every:
+        return text
+    more = len(names) - NAMED
+    shown = ", ".join(names[:NAMED]) + (f" {tr('and {n} more', n=more)}" if more > 0 else "")
+    return f"{shown}: {text}"
+
+
+def _result(target: Target) -> tuple[Row, list[Row]]:
+    """What the run reached; and what others reach on its data."""
     result = target.result()
     part, epoch = str(result["on"]), int(json_number(result["best_epoch"]))
     about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
     others: list[Row] = []
     for name, metrics in json_object(result.get("compared") or {}).items():
         without = tr("without memory") if name == CONTROL else name
-        others.append((without, _numbers(metrics), head + tr("the same recipe, cell {name}", name=name)))
+        others.append((without, _numbers(metrics), tr("the same recipe, cell {name}", name=name)))
     for name, metrics in json_object(result.get("baselines") or {}).items():
-        others.append((tr(name), _numbers(metrics), head + tr("baseline")))
+        others.append((tr(name), _numbers(metrics), tr("baseline")))
     return (target.name, _numbers(result["metrics"]), about), others
 
 

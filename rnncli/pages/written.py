@@ -23,10 +23,12 @@ def write_report(
     *,
     samples: int,
     view_names: Sequence[str],
+    change: Sequence[str] = (),
+    from_input: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Write the page of targets to `out`, or to report.html; its path. find: names them, once all else is known to be
-    right. samples, view_names, say: as for web_page.
+    right. samples, view_names, change, from_input, say: as for web_page.
 
     Raises UsageError (no such view, a weight file, an existing file that is not a report), Missing (the extra),
     CannotWrite.
@@ -48,7 +50,7 @@ def write_report(
             raise UsageError(tr("--set is for recipes: a run has its own settings"), where=target.typed)
         say(tr("{name}: its data", name=target.typed))
         target.open()
-    page = web_page(targets, samples=samples, view_names=view_names, say=say)
+    page = web_page(targets, samples=samples, view_names=view_names, change=change, from_input=from_input, say=say)
     write_output(file, html.render(page).encode("utf-8"))
     return file
 

@@ -203,7 +203,7 @@ def series_lines(record: Series, view: View) -> list[Line]:
         )
         written = marks.get(k, "")
         lines.append(strip([(written.rjust(left), "heading"), (" " + view.fit("│")[0], "rule"), *row]))
-    first, last = short(x_low), short(x_high)
+    first, last = (view.fit(x_text(record, x)) for x in (x_low, x_high))
     label = clip(view.fit(record.x_label), max(width - cells(first) - cells(last) - 2, 4))
     middle = max(width - cells(first) - cells(last), cells(label) + 2)
     lines.append(
@@ -236,6 +236,11 @@ def height(y: float, log: bool) -> float:
 
 def tick(y: float, log: bool) -> str:
     return numbers.number(10**y if log else y)
+
+
+def x_text(record: Series, x: float) -> str:
+    """What is written at an x of the series."""
+    return record.ticks[list(record.x).index(x)] if record.ticks else short(x)
 
 
 def short(x: float) -> str:

@@ -99,6 +99,7 @@ def _series(record: Series) -> Json:
         "lines": strict(record.lines),
         "marks": strict(record.marks),
         **({"band": list(record.band)} if record.band else {}),
+        **({"ticks": list(record.ticks)} if record.ticks else {}),
     }
 
 

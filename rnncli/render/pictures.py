@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Plotted = Series | HeatMap | Diagram | Unrolled
 WIDTH = 100  # cells of the screen that is drawn
+MOST_TICKS = 8  # texts along an axis
 CHINESE = (
     "Noto Sans Mono CJK SC",
     "Noto Sans CJK SC",
@@ -251,6 +252,9 @@ def _plot_series(axes: Axes, record: Series, figure: Figure) -> None:
         axes.annotate(_label(label), (x, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
     if record.log_y:
         axes.set_yscale("log")
+    if record.ticks:
+        shown = range(0, len(record.x), -(-len(record.x) // MOST_TICKS))
+        axes.set_xticks([record.x[k] for k in shown], [_label(record.ticks[k]) for k in shown])
     if len(record.lines) > 1:
         axes.legend(frameon=False)
     _name(axes, record.title, record.x_label, record.y_label)

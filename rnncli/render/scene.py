@@ -147,7 +147,7 @@ def _css(frames: int) -> str:
     rules = [
         f".rd{{{light}font-family:{FONT};font-variant-numeric:tabular-nums}}",
         f"@media (prefers-color-scheme:dark){{.rd{{{dark}}}}}",
-        f"@media print{{.rd{{{printed}}}}}",
+        f"@media print{{.rd{{{printed};max-width:100%;height:auto}}}}",
         ".rd text{white-space:pre;stroke:none}.rd-paper{fill:var(--rd-paper)}",
         *(f".rd-{name}{{{_rule(style)}}}" for name, style in STYLES.items()),
     ]

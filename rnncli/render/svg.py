@@ -61,7 +61,7 @@ def series(record: Series) -> Drawing:
         *_marks(marks),
         *(_band(curves[record.band[0]], curves[record.band[1]], place) if record.band else ()),
         *_curves(curves, place),
-        *_axes(levels, charts.short(x_low), charts.short(x_high), record.x_label),
+        *_axes(levels, charts.x_text(record, x_low), charts.x_text(record, x_high), record.x_label),
     ]
     return Drawing(record.title or record.y_label, WIDTH, HEIGHT, shapes)
 

@@ -12,6 +12,7 @@ from rnncli.locale import tr
 from rnncli.runs.unfinished import clear_unfinished, folders_to_make
 
 RUNS = "runs"
+SWEEP = "sweep.json"  # of a sweep, two folders above each of its runs
 
 
 def runs_here() -> list[Path]:

@@ -122,13 +122,13 @@ def compare_page(runs: Sequence[RunSummary]) -> Page:
     return Page("rnncli/runs-compare/1", title, shown, {"runs": [str(run.folder) for run in runs]})
 
 
-def short_names(folders: Sequence[Path]) -> list[str]:
-    """Each folder by as few of its last path components as distinguish all of them. Raises UsageError for
-    duplicates."""
+def short_names(folders: Sequence[Path], least: int = 1) -> list[str]:
+    """Each folder by as few of its last path components as distinguish all of them, at least so many. Raises UsageError
+    for duplicates."""
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(tr("duplicate run"), todo=tr("give each run once"))
     most = max(len(folder.resolve().parts) for folder in folders)
-    for count in range(1, most + 1):
+    for count in range(least, most + 1):
         names = ["/".join(folder.resolve().parts[-count:]) for folder in folders]
         if len(set(names)) == len(names):
             return names

@@ -74,7 +74,9 @@ METRICS = maps("num")  # name -> value
 CHECK = obj({"name": "text", "ok": "flag", "max_abs_diff": "num?", "tol": "num?"})
 PARTS: Mapping[str, Schema] = {
     "tensors": obj({"name": "text", "axes": "texts", "shape": "ints", "values": {"$ref": "#/$defs/values"}}),
-    "series": obj({"name": "text", "x": "nums", "lines": maps("nums"), "marks": maps("num")}, {"band": "texts"}),
+    "series": obj(
+        {"name": "text", "x": "nums", "lines": maps("nums"), "marks": maps("num")}, {"band": "texts", "ticks": "texts"}
+    ),
     "heatmaps": obj({"name": "text", "rows": "texts", "columns": "texts", "values": array("nums")}),
     "texts": obj({"name": "text", "tokens": "texts", "values": "nums", "low": "num", "high": "num"}),
     "diagrams": obj(

@@ -21,11 +21,10 @@ from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
 from rnncli.records import Json, json_list, json_number, json_object
 from rnncli.render.documents import strict
-from rnncli.runs.folder import cannot_create, number_of
+from rnncli.runs.folder import SWEEP, cannot_create, number_of
 from rnncli.sweeps.plan import Plan
 
 SWEEPS = "sweeps"
-FILE = "sweep.json"
 SCHEMA = "rnncli/sweep-folder/1"
 WAIT = 10.0  # seconds to wait for another process that is creating a folder here
 
@@ -74,12 +73,12 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
         for folder in reversed(_numbered(root, plan.recipe.name)):
             found = read_settings(folder)
             if found is not None and not differences(found, wanted):
-                atomic_write(folder / FILE, _text(wanted))
+                atomic_write(folder / SWEEP, _text(wanted))
                 return folder, True
         number = 1 + max((number_of(path, plan.recipe.name) for path in root.iterdir()), default=0)
         folder = root / f"{plan.recipe.name}-{number:03d}"
         folder.mkdir()
-        atomic_write(folder / FILE, _text(wanted))
+        atomic_write(folder / SWEEP, _text(wanted))
         return folder, False
 
 
@@ -108,7 +107,7 @@ def _given(folder: Path, wanted: Settings) -> tuple[Path, bool]:
         )
     if found is not None and (what := differences(found, wanted)):
         raise _another(folder, what)
-    atomic_write(folder / FILE, _text(wanted))
+    atomic_write(folder / SWEEP, _text(wanted))
     return folder, found is not None
 
 
@@ -150,9 +149,9 @@ def _changed(key: str, old: Json, new: Json) -> str:
 
 def read_settings(folder: Path) -> Settings | None:
     """sweep.json of a folder; None if missing. Raises DataError: not written by rnncli."""
-    if not os.path.isfile(folder / FILE):  # does not raise for invalid file names
+    if not os.path.isfile(folder / SWEEP):  # does not raise for invalid file names
         return None
-    found = read_json(folder / FILE)
+    found = read_json(folder / SWEEP)
     try:
         if found.get("schema") != SCHEMA:
             raise ValueError
@@ -166,7 +165,7 @@ def read_settings(folder: Path) -> Settings | None:
             found["match_params"],
         )
     except (ValueError, LookupError) as error:
-        raise DataError(tr("damaged: not the settings of a sweep"), where=str(folder / FILE)) from error
+        raise DataError(tr("damaged: not the settings of a sweep"), where=str(folder / SWEEP)) from error
 
 
 def _text(settings: Settings) -> str:

@@ -38,9 +38,14 @@ def sample_table(
 
 
 def forecast_curve(
-    name: str, history: Sequence[float], truth: Sequence[float | None], found: Mapping[str, Sequence[float]]
+    name: str,
+    history: Sequence[float],
+    truth: Sequence[float | None],
+    found: Mapping[str, Sequence[float]],
+    dates: Sequence[str],
 ) -> Series:
-    """From before the origin to the horizon's end, with the interval as a band."""
+    """From before the origin to the horizon's end, with the interval as a band. dates: of all of these; none where the
+    series has none."""
     past = [nan] * (len(history) - 1)
     joined = {kind: [*past, history[-1], *values] for kind, values in found.items()}
     lines = {
@@ -53,4 +58,5 @@ def forecast_curve(
         band = (tr("lower"), tr("upper"))
         lines |= dict(zip(band, (joined["lower"], joined["upper"]), strict=True))
     x = [float(k) for k in range(1 - len(history), len(truth) + 1)]
-    return Series("forecast", x, lines, x_label=tr("steps from the origin"), y_label=name, band=band)
+    x_label = tr("date") if dates else tr("steps from the origin")
+    return Series("forecast", x, lines, x_label=x_label, y_label=name, band=band, ticks=dates)

@@ -241,12 +241,13 @@ class Forecasting(Task[Config, Fitted, Part]):
         name, date = series.columns[0], series.date(origin)
         named = f"{name} ({' / '.join(series.id)})" if series.id else name
         title = tr("{column}, forecast from {date}", column=named, date=date)
-        shown = [series.date(row) for row in ahead]
-        history = [
-            float(value)
-            for value in series.values[max(0, origin + 1 - min(data.window, 4 * data.horizon)) : origin + 1, 0]
+        before = range(max(0, origin + 1 - min(data.window, 4 * data.horizon)), origin + 1)
+        history = [float(series.values[row, 0]) for row in before]
+        dates = [series.date(row) for row in (*before, *ahead)]
+        return [
+            sample_table(data, title, dates[len(before) :], truth, found, season),
+            forecast_curve(name, history, truth, found, dates if series.dates else ()),
         ]
-        return [sample_table(data, title, shown, truth, found, season), forecast_curve(name, history, truth, found)]
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The curve of the forecast with the baselines'."""

@@ -64,6 +64,17 @@ def test_settings_of_a_recipe(typed: Typed, tmp_path: Path) -> None:
     assert typed("report", "last", "--set", "model.cell=gru")[0] == 2
 
 
+def test_a_change_shows_what_follows(typed: Typed, tmp_path: Path) -> None:
+    assert typed("report", "hello", "--change", "h@1=other", "--from-input", "hohle")[0] == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="what-if"' in text
+    assert "those of the other input" in text
+    code, out, err = typed("report", "hello", "--change", "nothing=0", "-o", "other.html")
+    assert (code, out) == (2, "")
+    assert "nothing" in err
+    assert not (tmp_path / "other.html").exists()
+
+
 def test_in_chinese(typed: Typed, tmp_path: Path) -> None:
     assert typed("--lang", "zh", "report", "hello")[0] == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -241,6 +241,18 @@ def test_dark_and_light_follow_the_system(browser: Any, hostile_page: Path) -> N
     assert seen[0] == seen[2] != seen[1]
 
 
+def test_on_paper_it_is_light_and_no_wider_than_a_page(browser: Any, hostile_page: Path) -> None:
+    show(browser, hostile_page, 1280, "dark")
+    ink = "return getComputedStyle(document.querySelector('#heat .xtick text')).fill"
+    widest = "return Math.max(...[...document.querySelectorAll('.main-svg')].map((one) => one.clientWidth))"
+    before = run(browser, ink), run(browser, widest)
+    run(browser, "dispatchEvent(new Event('beforeprint'))")
+    assert run(browser, ink) != before[0]
+    assert before[1] != run(browser, widest) <= 180 / 25.4 * 96
+    run(browser, "dispatchEvent(new Event('afterprint'))")
+    assert (run(browser, ink), run(browser, widest)) == before
+
+
 def test_every_word_can_be_read(browser: Any, hostile_page: Path) -> None:
     """Contrast of 4.5 at least, as WCAG 2.1 asks, of text on the page and of tokens on their colours."""
     contrast = """

@@ -14,14 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rnncli import pages, views
+from rnncli.data.builtin import builtin_text
 from rnncli.errors import DataError, UsageError
 from rnncli.pages import Target, recordings, web_page
+from rnncli.pages.learning import results
 from rnncli.recipe import packaged_recipes
-from rnncli.records import HeatMap, Series, Table, WebPage
+from rnncli.records import HeatMap, Series, Table, Unrolled, WebPage
 from rnncli.render import html
 from rnncli.runs.manifest import Manifest
 from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, task_names
+from rnncli.tasks.forecast_tables import forecast_curve
 from rnncli.tasks.forecasting import Config
 from tests.narrowed import as_read, of_kind, some
 
@@ -116,9 +120,12 @@ def test_confusion_agrees_with_the_metric(hostile: list[Target]) -> None:
     assert sum(counts) == 11
 
 
-def test_a_forecast_stands_beside_its_baselines(tmp_path: Path, train_run: Callable[..., Target]) -> None:
+def test_a_forecast_stands_beside_its_baselines(
+    tmp_path: Path, train_run: Callable[..., Target], read_page: Callable[[str], dict[str, Any]]
+) -> None:
     target = train_run(tmp_path / "run", "forecasting", *SMALL, baselines=False)
-    curve = record(web_page([target]), "forecast")
+    page = web_page([target])
+    curve, table = record(page, "forecast"), record(page, "sample")
     assert isinstance(curve, Series)
     assert set(curve.lines) == {"history", "forecast", "truth", "lower", "upper", "last value", "seasonal naive"}
     assert curve.band == ("lower", "upper")
@@ -128,6 +135,17 @@ def test_a_forecast_stands_beside_its_baselines(tmp_path: Path, train_run: Calla
     assert curve.lines["last value"][-horizon:] == pytest.approx([history[-1]] * horizon)
     season = history[-config.data.season :]
     assert curve.lines["seasonal naive"][-horizon:] == pytest.approx((season * horizon)[:horizon], rel=1e-6)
+    assert [row[0] for row in table.rows] == list(curve.ticks[-horizon:])
+    of_file = dict(line.split(",") for line in builtin_text("monthly").split())
+    assert [float(of_file[date]) for date in curve.ticks[: len(history)]] == pytest.approx(history, rel=1e-6)
+    (figure,) = [one for one in read_page(html.render(page))["figures"] if one["ticks"]]
+    assert figure["ticks"] == list(curve.ticks)
+    assert figure["band"] == ["lower", "upper"]
+
+
+def test_a_forecast_without_dates_counts_steps() -> None:
+    curve = forecast_curve("value", [1.0, 2.0], [3.0, None], {"forecast": [3.5, 4.5]}, ())
+    assert (curve.ticks, list(curve.x), curve.x_label) == ((), [-1, 0, 1, 2], "steps from the origin")
 
 
 def test_curves_are_those_of_the_log(hostile: list[Target]) -> None:
@@ -150,6 +168,25 @@ def test_a_comparison_shows_what_differs(hostile: list[Target]) -> None:
     assert {one.target for one in page.recordings} == {"lstm", "gru"}
 
 
+def test_every_run_has_its_baselines(hostile: list[Target], tmp_path: Path) -> None:
+    """Those of the same data once; others with the names of their runs."""
+    (shared,) = results(hostile)
+    assert isinstance(shared, Table)
+    assert [row[-1] for row in shared.rows[2:]] == ["baseline"]
+    others = []
+    for k, accuracy in enumerate([0.25, 0.25, 0.25, 0.25, 0.125]):
+        found = json.loads((hostile[0].run.folder / "result.json").read_text())
+        found["baselines"]["most frequent label"]["accuracy"] = accuracy
+        others.append(
+            Target("run", str(with_file(hostile[0], tmp_path / f"run-{k}", "result.json", json.dumps(found))), "")
+        )
+    pages._name_apart(others)
+    (apart,) = results(others)
+    assert isinstance(apart, Table)
+    assert [row[0] for row in apart.rows] == [f"run-{k}" for k in range(5)] + ["most frequent label"] * 2
+    assert [row[-1] for row in apart.rows[5:]] == ["run-0, run-1, run-2 and 1 more: baseline", "run-4: baseline"]
+
+
 def test_settings_keep_their_origin(tmp_path: Path, train_run: Callable[..., Target]) -> None:
     target = train_run(tmp_path / "run", "hello", "train.epochs=1", baselines=False)
     rows = {key: (value, origin) for key, value, origin in record(web_page([target]), "config").rows}
@@ -165,13 +202,33 @@ def test_a_recipe_is_said_to_be_untrained() -> None:
     assert [message.text for message in page.about if message.kind == "warning"] == [
         "not trained: a recipe, its weights fresh from seed 0; no curves and no result"
     ]
-    assert [section.name for section in page.sections] == ["answers", "settings", "defaults", "environment"]
+    assert [section.name for section in page.sections] == ["answers", "draw", "settings", "defaults", "environment"]
     assert page.recordings[0].sample == "0: hello"
 
 
 def test_two_of_one_name_are_told_apart() -> None:
     page = web_page([find_target("hello"), find_target("hello", sets=["model.cell=gru"])])
     assert {one.target for one in page.recordings} == {"hello (1)", "hello (2)"}
+
+
+def test_runs_of_a_sweep_are_named_by_their_trials(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweeps" / "hello-001"
+    folders = [sweep / "cell=rnn" / "seed-0", sweep / "cell=rnn" / "seed-1", sweep / "cell=gru" / "seed-0"]
+    for folder in (*folders, tmp_path / "runs" / "seed-0"):
+        folder.mkdir(parents=True)
+
+    def named(*chosen: Path) -> list[str]:
+        targets = [Target("run", str(folder), "last") for folder in chosen]
+        pages._name_apart(targets)
+        return [target.name for target in targets]
+
+    assert named(*folders) == ["cell=rnn/seed-0", "cell=rnn/seed-1", "cell=gru/seed-0"]
+    assert named(*folders[:2]) == ["seed-0", "seed-1"]
+    assert named(folders[0], tmp_path / "runs" / "seed-0") == ["cell=rnn/seed-0", "runs/seed-0"]
+    assert named(folders[0], folders[1], folders[0]) == ["seed-0 (1)", "seed-1", "seed-0 (2)"]
+    (sweep / "sweep.json").touch()
+    assert named(*folders[:2]) == ["cell=rnn/seed-0", "cell=rnn/seed-1"]
+    assert named(folders[2]) == ["cell=gru/seed-0"]
 
 
 def test_long_samples_are_cut_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +299,16 @@ def test_a_run_that_has_not_ended(moved: tuple[Path, Path], tmp_path: Path) -> N
     assert record(page, "curve-gradient norm").lines["open"][-1] == 2.5
 
 
+def with_file(target: Target, folder: Path, name: str, content: str) -> Path:
+    """A copy of a run with another file of that name."""
+    shutil.copytree(target.run.folder, folder)
+    manifest = Manifest(folder)
+    manifest.load()
+    manifest.release([name])
+    manifest.write({name: content})
+    return folder
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -255,21 +322,24 @@ def test_a_run_that_has_not_ended(moved: tuple[Path, Path], tmp_path: Path) -> N
 def test_a_file_of_another_shape_is_refused_by_name(
     name: str, content: str, hostile: list[Target], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(hostile[0].run.folder, folder)
-    manifest = Manifest(folder)
-    manifest.load()
-    manifest.release([name])
-    manifest.write({name: content})
-    target = Target("run", str(folder), "run")
+    target = Target("run", str(with_file(hostile[0], tmp_path / "run", name, content)), "run")
     with pytest.raises(DataError, match="damaged") as error:
         web_page([target])
     assert error.value.where.endswith(name)
 
 
 def test_views_are_shown_too(hostile: list[Target]) -> None:
-    page = web_page(hostile[:1], view_names=["saturation"])
-    assert "saturation" in [section.name for section in page.sections]
+    page = web_page(hostile[:1], view_names=["saturation"], change=["l1.fwd.h[0]@1:=0"])
+    assert [section.title for section in page.sections[3:6]] == ["the network over time", "saturation", "what if"]
+    shown = views.page("what-if", hostile[0].subject(), views.Options(change=("l1.fwd.h[0]@1:=0",)))
+    assert list(page.sections[5].records) == list(shown.records)
+    assert any(isinstance(one, Unrolled) for one in page.sections[3].records)
+
+
+def test_a_comparison_folds_the_drawings(hostile: list[Target]) -> None:
+    drawn = [section for section in web_page(hostile).sections if section.name.startswith("draw")]
+    titles = ["lstm: the network over time", "gru: the network over time"]
+    assert [(section.title, section.folded) for section in drawn] == [(title, True) for title in titles]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its file names have no quotes and angle brackets")

@@ -43,7 +43,16 @@ EVIL = (
 def records_of(text: str) -> list[Record]:
     """Every kind of record, saying `text` wherever a text can stand."""
     return [
-        Series("s", [1, 2], {text: [0.1, math.nan], "b": [1.0, 2.0]}, text, text, text, marks={text: 1.0}),
+        Series(
+            "s",
+            [1, 2],
+            {text: [0.1, math.nan], "b": [1.0, 2.0]},
+            text,
+            text,
+            text,
+            marks={text: 1.0},
+            ticks=[text, "b"],
+        ),
         HeatMap("m", [[0.1, -0.2], [math.inf, 3]], [text, "b"], [text, "d"], text, text, text),
         Table("t", [Column("a", text, "text"), Column("b", text, "code")], [[text, text]], title=text, caption=text),
         Table("sheet", [Column("value", text, "text", group=text)], [[text], [""]], total=[text], sheet=True),

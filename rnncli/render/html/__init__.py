@@ -124,6 +124,7 @@ def _series(record: Series, figures: list[Json]) -> Markup:
             "log_y": record.log_y,
             "marks": {symbols.fit(label): x for label, x in record.marks.items()},
             "band": [symbols.fit(label) for label in record.band or ()],
+            "ticks": [symbols.fit(text) for text in record.ticks],
         }
     )
     return _figure(record.title or record.y_label, table, number=len(figures) - 1)
@@ -166,8 +167,8 @@ def _table_of_series(record: Series) -> Table | None:
         return None
     columns = [Column("x", record.x_label or "x"), *(Column(f"y{k}", label) for k, label in enumerate(record.lines))]
     whole = all(float(x).is_integer() for x in record.x)
-    columns[0] = Column("x", record.x_label or "x", "count" if whole else "number")
-    rows = [[x, *values] for x, *values in zip(record.x, *record.lines.values(), strict=True)]
+    columns[0] = Column("x", record.x_label or "x", "text" if record.ticks else "count" if whole else "number")
+    rows = [[x, *values] for x, *values in zip(record.ticks or record.x, *record.lines.values(), strict=True)]
     return Table("numbers", columns, rows)
 
 

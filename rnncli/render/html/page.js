@@ -16,9 +16,16 @@ const COLOURS = {
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up"];
 // Named one by one: among the library's own there is a button that sends a chart to its maker's servers.
-const CONFIG = { responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtons: [["toImage", "resetScale2d"]] };
+const CONFIG = { displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtons: [["toImage", "resetScale2d"]] };
 
-function colours() { return dark.matches ? COLOURS.dark : COLOURS.light; }
+let printing = false;
+function colours() { return dark.matches && !printing ? COLOURS.dark : COLOURS.light; }
+
+// How the k-th of several curves looks: after as many as there are colours, with other dashes and symbols.
+function look(k) {
+  const { curves } = colours(), turn = k + Math.floor(k / curves.length);
+  return { color: curves[k % curves.length], dash: DASHES[turn % DASHES.length], symbol: SYMBOLS[turn % SYMBOLS.length] };
+}
 
 // The library reads a few HTML tags in its labels; the data's own text must not be among them.
 function label(text) { return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); }
@@ -86,22 +93,34 @@ function ticks(n, most) {
   return Array.from({ length: Math.ceil(n / step) }, (_, k) => k * step);
 }
 
+// Texts instead of numbers along an axis, as many as fit next to each other.
+function datedAxis(place, texts) {
+  const longest = Math.max(...texts.map((text) => text.length));
+  const shown = ticks(texts.length, (place.clientWidth - 72) / (7.5 * longest + 24));
+  return { type: "category", range: [-0.5, texts.length - 0.5], tickangle: 0, tickvals: shown, ticktext: shown.map((k) => label(texts[k])) };
+}
+
 function drawSeries(place, figure) {
-  const { curves, dim } = colours();
-  const lone = figure.x.length < 2;
-  const traces = Object.entries(figure.lines).map(([name, values], k) => ({
-    type: "scatter", mode: lone || figure.x.length <= 40 ? "lines+markers" : "lines", name: label(name), x: figure.x, y: values,
-    line: { color: curves[k % curves.length], dash: DASHES[k % DASHES.length], width: 2 },
-    marker: { symbol: SYMBOLS[k % SYMBOLS.length], size: 6 }, connectgaps: true,
-    ...(name === figure.band[1] ? { fill: "tonexty", fillcolor: "rgba(128,128,128,0.25)" } : {}),  // the lower one is drawn before it
-  }));
+  const { dim } = colours();
+  const lone = figure.x.length < 2, dated = figure.ticks.length > 0;
+  const own = Object.keys(figure.lines).filter((name) => !figure.band.includes(name));
+  const traces = Object.entries(figure.lines).map(([name, values]) => {
+    const { color, dash, symbol } = look(own.indexOf(name));
+    return {
+      type: "scatter", mode: lone || figure.x.length <= 40 ? "lines+markers" : "lines", name: label(name),
+      x: dated ? figure.ticks.map(label) : figure.x, y: values, connectgaps: true,
+      line: { color, dash, width: 2 }, marker: { symbol, size: 6 },
+      ...(figure.band.includes(name) ? { mode: "lines", line: { color: dim, width: 1 } } : {}),
+      ...(name === figure.band[1] ? { fill: "tonexty", fillcolor: "rgba(128,128,128,0.25)" } : {}),  // the lower one is drawn before it
+    };
+  });
   const marks = Object.entries(figure.marks);
   const named = traces.length > 1 ? Math.ceil(traces.reduce((sum, one) => sum + 7 * one.name.length + 62, 0) / (place.clientWidth - 72)) : 0;
   const whole = figure.x.every(Number.isInteger) && figure.x.at(-1) - figure.x[0] <= 8;
   Plotly.react(place, traces, layoutOf({
-    height: 300 + 20 * named, hovermode: "x unified", showlegend: traces.length > 1,
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, margin: { l: 56, r: 16, t: 30 + 20 * named, b: 48 },
-    xaxis: { title: { text: label(figure.x_label) }, ...(whole ? { dtick: 1 } : {}) },
+    width: place.clientWidth || undefined, height: 300 + 20 * named, hovermode: "x unified", showlegend: traces.length > 1,
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "normal" }, margin: { l: 56, r: 16, t: 30 + 20 * named, b: 48 },
+    xaxis: { title: { text: label(figure.x_label) }, ...(dated ? datedAxis(place, figure.ticks) : whole ? { dtick: 1 } : {}) },
     yaxis: { title: { text: label(figure.y_label) }, type: figure.log_y ? "log" : "linear" },
     shapes: marks.map(([, x]) => ({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: dim, dash: "dot", width: 1 } })),
     annotations: marks.map(([name, x]) => ({ x, yref: "paper", y: 0, yanchor: "bottom", xanchor: x > (figure.x[0] + figure.x.at(-1)) / 2 ? "right" : "left", showarrow: false, text: label(name), font: { color: dim } })),
@@ -134,7 +153,7 @@ function drawHeatMap(place, figure) {
       constrain: "domain" },
     yaxis: { title: { text: label(figure.row_axis) }, autorange: "reversed", tickvals: shownRows, ticktext: shownRows.map((k) => label(figure.row_labels[k] ?? "")), showgrid: false, zeroline: false,
       ...(figure.square ? { scaleanchor: "x", constrain: "domain" } : {}) },
-  }), { ...CONFIG, responsive: false });
+  }), CONFIG);
 }
 
 function drawAll() {
@@ -143,6 +162,13 @@ function drawAll() {
     (figure.kind === "series" ? drawSeries : drawHeatMap)(place, figure);
   }
   if (data.recordings.length) drawViewer();
+}
+
+// On paper: as wide as an A4 page, dark on white.
+function onPaper(now) {
+  printing = now;
+  document.body.classList.toggle("paper", now);
+  drawAll();
 }
 
 async function library() {
@@ -158,6 +184,8 @@ async function begin() {
   if (data.recordings.length) makeViewer();
   drawAll();
   dark.addEventListener("change", drawAll);
+  addEventListener("beforeprint", () => onPaper(true));
+  addEventListener("afterprint", () => onPaper(false));
   let width = innerWidth, waiting = 0;
   addEventListener("resize", () => {
     if (innerWidth === width) return;  // a phone's address bar changes the height only

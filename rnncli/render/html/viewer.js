@@ -128,7 +128,7 @@ function cursor(row) {
 function panelWidth() {
   const steps = valuesOf(chosen.quantity).length, room = document.getElementById("panels").clientWidth;
   const cell = core().tokens ? 17 : 4;
-  return Math.max(Math.min(room, 70 + 64 * Math.max(4, steps)), 70 + cell * steps);
+  return Math.max(Math.min(room, 70 + 64 * Math.max(4, steps)), printing ? 0 : 70 + cell * steps);
 }
 
 const MARGIN = { l: 52, r: 14, t: 8, b: 8 };
@@ -183,14 +183,13 @@ function drawScale(low, high) {
 }
 
 function drawLines() {
-  const { curves } = colours();
   const steps = valuesOf(chosen.quantity).length;
   const drawn = quantities().filter((quantity) => chosen.unit < valuesOf(quantity)[0].length);
   const traces = drawn.map((quantity, k) => ({
     type: "scatter", mode: steps <= 80 ? "lines+markers" : "lines", name: quantity, x: Array.from({ length: steps }, (_, t) => t),
     y: drawable([valuesOf(quantity).map((row) => row[chosen.unit])])[0], visible: quantity === chosen.quantity || drawn.length <= 2 ? true : "legendonly",
-    line: { color: curves[k % curves.length], dash: DASHES[k % DASHES.length], width: quantity === chosen.quantity ? 2.5 : 1.5 },
-    marker: { symbol: SYMBOLS[k % SYMBOLS.length], size: 5 }, hovertemplate: "%{y:.4f}",
+    line: { color: look(k).color, dash: look(k).dash, width: quantity === chosen.quantity ? 2.5 : 1.5 },
+    marker: { symbol: look(k).symbol, size: 5 }, hovertemplate: "%{y:.4f}",
   }));
   Plotly.react("lines", traces, layoutOf({
     width: panelWidth(), height: 210, margin: { ...MARGIN, t: 34, b: 44 }, hovermode: "x unified", showlegend: true, dragmode: false, shapes: cursor(false),
