@@ -154,11 +154,12 @@ class LanguageModel(Task[Config, Fitted, Part]):
         return stream.encoded(fitted, inputs)
 
     def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
-        from torch.nn import functional as F
+        from rnncli.nn.losses import cross_entropy
 
         assert batch.targets is not None
         outputs = model(batch, carry)
-        total = F.cross_entropy(outputs.scores.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+        scores, targets = outputs.scores.flatten(0, 1), batch.targets.flatten()
+        total = cross_entropy(scores, targets, engine=config.model.engine)
         return Loss(total, batch.targets.numel(), tuple(state.detach() for state in outputs.state))
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
