@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from rnncli.standalone import Code
 from rnncli.tasks.base import (
     Baseline,
     Better,
+    Generated,
     Loss,
     Metrics,
     Names,
@@ -88,6 +90,9 @@ class Algorithms(Task[Config, Fitted, Part]):
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         return made.batches(config.data, part, config.train.seed, config.train.batch_size, order)
 
+    def generated(self, config: Config) -> Generated:
+        return made.generated(config.data, config.train.batch_size)
+
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         from rnncli.nn.frontends import AsGiven, OneHot
         from rnncli.nn.heads import PerStep
@@ -138,7 +143,7 @@ class Algorithms(Task[Config, Fitted, Part]):
 
         problem = config.data.rule
         name = config.data.metric
-        seen = list(self.batches(config, Part({}), Order(config.train.seed, 0)))[:50]
+        seen = list(islice(self.batches(config, Part({}), Order(config.train.seed, 0)), 50))
         if problem.kind == "number":
             mean = torch.cat(
                 [batch.targets[batch.extra["scored"]] for batch in seen if batch.targets is not None]

@@ -158,6 +158,16 @@ class Names:
     answers: Sequence[str] | None = None
 
 
+@dataclass(frozen=True)
+class Generated:
+    """Training rows that are generated, new ones for every batch. batches: per epoch. longest: a batch of one row, as
+    long as any. held_out: time steps of the largest evaluated batch, over all its rows."""
+
+    batches: int
+    longest: Batch
+    held_out: int
+
+
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -229,6 +239,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
     @abstractmethod
     def batches(self, config: ConfigT, part: PartT, order: Order | None) -> Iterator[Batch]:
         """The batches of an epoch, a pure function of the integers in `order`; None: every row, in order, once."""
+
+    def generated(self, config: ConfigT) -> Generated | None:
+        """Sizes that are known before anything is generated; None if rows come from data, which limits them."""
+        return None
 
     @abstractmethod
     def encode(self, config: ConfigT, fitted: FittedT, inputs: Sequence[str]) -> Batch:

@@ -53,7 +53,7 @@ class Job:
         return self.group.world
 
     def batches(self, order: Order) -> Iterator[Batch]:
-        """Number of batches in the training split."""
+        """The batches of an epoch of this process."""
         return self.task.batches(self.config, self.splits.train, order)
 
     def autocast(self) -> torch.autocast:
@@ -72,7 +72,9 @@ class Job:
             order = Order(self.config.train.seed, 0, next_batch=n)
             return next(self.batches(order), None) is None
 
-        limit = self.config.train.overfit_batches
+        limit, generated = self.config.train.overfit_batches, self.task.generated(self.config)
+        if generated is not None:
+            return min(generated.batches, limit or generated.batches)
         beyond = 1
         while not ended(beyond):
             beyond *= 2
@@ -188,9 +190,14 @@ def estimate(
     held, saved = (HELD * weights, SAVED * weights) if trains else (2 * weights, 0)
     # before any batch is made: the model alone may already be too large
     require_memory(held + saved, what, where=where, todo=tr("lower hidden_size or embedding_size"))
+    processes = this_process().local_world if trains and pick_device(config.train.device).type == "cpu" else 1
+    if generated := task.generated(config):  # as many rows as the recipe asks for, so before any batch is made
+        per_row = activations(shape, specs, generated.longest)
+        per_step = per_row // 3 // max(1, len(generated.longest.inputs))  # without gradients and copies
+        most = max(per_row * config.train.batch_size // this_process().world, per_step * generated.held_out)
+        require_memory(processes * (held + max(saved, most)), what, where=where, todo=todo)
     batch = next(iter(task.batches(config, splits.train, Order(config.train.seed, 0, world=this_process().world))))
     memory = held + max(saved, activations(shape, specs, batch))
-    processes = this_process().local_world if trains and pick_device(config.train.device).type == "cpu" else 1
     require_memory(processes * memory, what, where=where, todo=todo)
     T, B = batch.inputs.shape[:2]
     return Cost(T, B, batch.lengths is not None, parameters, memory), specs

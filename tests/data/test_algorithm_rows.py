@@ -7,6 +7,7 @@ import pytest
 
 from rnncli.data.batch import generator
 from rnncli.data.made.algorithms import MODULUS, PROBLEMS, adding, copy, dyck
+from rnncli.tasks.inputs.made import Data
 
 
 def _text(problem: str, inputs: np.ndarray) -> str:
@@ -22,7 +23,7 @@ def test_a_row_is_a_function_of_its_integers_and_fits_itself(problem: str) -> No
         for a, b in zip(row[:3], again[:3], strict=True):
             assert np.array_equal(a, b)
         T = len(row.inputs)
-        assert len(row.targets) == len(row.counted) == T
+        assert len(row.targets) == len(row.counted) == T <= Data.model_validate({"problem": problem}).steps(size)
         assert row.counted[row.scored :].any()
         assert made.fixed == (problem in ("anbn", "anbncn"))
         if made.kind == "class":

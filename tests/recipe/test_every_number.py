@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from rnncli.data.batch import Order
+from rnncli.data.batch import Batch, Order
 from rnncli.errors import Missing, RecipeError
 from rnncli.recipe import packaged_recipes
 from rnncli.recipe.hints import known_fields
@@ -22,6 +22,8 @@ from tests.hostile import Tally, record
 
 LARGE = ("2147483648", "9223372036854775808", "1" + "0" * 23, "nan", "-9223372036854775809")
 RECIPES = {load_recipe(name).config.task: name for name in reversed(list(packaged_recipes()))}
+GENERATED = [name for name in packaged_recipes() if load_recipe(name).config.task == "algorithms"]
+BATCH = Batch(torch.zeros(3, 2, dtype=torch.long), None)
 
 
 def _whole(hint: Any) -> bool:
@@ -60,11 +62,45 @@ def test_numbers_beyond_every_count_are_refused_by_their_key(task: str) -> None:
         ("parity", "data.max_length=2000000000"),
         ("parity", "data.test_rows=2000000000"),
         ("memory-copy", "data.symbols=2000000000"),
+        ("memory-copy", "data.symbols=1000000"),  # as long as so many steps, in every row
+        ("counting", "data.test_rows=50000"),  # a length n is 2 n + 1 steps
     ],
 )
 def test_what_would_take_all_memory_or_time_is_refused_at_once(recipe: str, setting: str) -> None:
     with pytest.raises(RecipeError):
         load_recipe(recipe, [setting])
+
+
+@pytest.mark.parametrize("recipe", GENERATED)
+@pytest.mark.parametrize(
+    ("sets", "fits"),
+    [
+        (["train.batch_size=1000000"], False),
+        (["data.max_length=50000", "data.test_lengths=[60000]", "data.test_rows=1", "train.batch_size=4096"], False),
+        (["data.test_lengths=[60000]", "data.test_rows=100", "model.hidden_size=512"], False),  # only evaluated
+        (["data.batches=2147483647"], True),
+    ],
+)
+def test_rows_that_are_generated_are_estimated_before_any_is_made(
+    recipe: str, sets: list[str], fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch alone took more than 30 s, and the length of an epoch was found by making batches."""
+    monkeypatch.setattr("rnncli.device.memory_available", lambda: 2 << 30)
+    monkeypatch.setattr("rnncli.tasks.inputs.made._rows", lambda *_: [])
+    made: list[object] = []
+
+    def batches(*given: object) -> Iterator[Batch]:
+        made.append(given)
+        return iter([BATCH])
+
+    monkeypatch.setattr(type(load_recipe(recipe).task), "batches", batches)
+    if fits:
+        assert prepare(load_recipe(recipe, sets)).batches_per_epoch() == 2147483647
+        assert len(made) == 1
+    else:
+        with pytest.raises(Missing, match="model needs"):
+            prepare(load_recipe(recipe, sets))
+        assert not made
 
 
 def _saved(job: Job) -> int:
@@ -101,16 +137,19 @@ def test_the_estimate_holds_what_a_step_keeps_and_nothing_is_taken_without_it(
 
 
 @pytest.mark.evidence
-@pytest.mark.parametrize("task", RECIPES)
+@pytest.mark.parametrize("task", [*RECIPES, *(name for name in GENERATED if name != RECIPES["algorithms"])])
 def test_a_dry_run_of_every_number(
     task: str, thinned: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a recipe may hold is tried, where two gigabytes are free: neither more memory nor a minute is taken."""
-    tally = Tally(capsys)
+    """What a recipe may hold is tried, where two gigabytes are free: neither more memory nor a minute is taken. task:
+    or another recipe of the one whose rows are generated, since each is another problem."""
+    tally, recipe = Tally(capsys), RECIPES.get(task, task)
     monkeypatch.setattr("rnncli.device.memory_available", lambda: 2 << 30)
-    for key, listed in _keys(task):
+    keys = list(_keys(load_recipe(recipe).config.task))
+    keys = keys if task in RECIPES else [key for key in keys if key[0].startswith("data.")]
+    for key, listed in keys:
         for value in ("0", "-1", "1000000", "2147483647", *LARGE):
             text = f"{key}=[{value}]" if listed else f"{key}={value}"
-            assert tally(["-q", "train", RECIPES[task], "--set", text, "--dry-run"]) in (0, 2, 3, 5), text
+            assert tally(["-q", "train", recipe, "--set", text, "--dry-run"]) in (0, 2, 3, 5), text
     torch.set_num_threads(1)
-    record("numbers", task, {"keys": len(list(_keys(task))), **tally.figures()})
+    record("numbers", task, {"keys": len(keys), **tally.figures()})

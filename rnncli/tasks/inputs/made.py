@@ -13,7 +13,7 @@ from rnncli.data.batch import Batch, Order, generator, pad
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.recipe import Clash, Section
-from rnncli.tasks.base import FittedState, Splits
+from rnncli.tasks.base import FittedState, Generated, Splits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from rnncli.data.made.algorithms import Problem, Row
 
 NUMBERS = ("adding",)  # problems whose target is a number: they have mse, the others accuracy
+KEEPING = ("copy", "mqar")  # problems whose rows also hold `symbols`, twice
 MOST_PAIRS = 16  # of mqar: a key for each
+HELD_OUT = 100  # rows of a held-out batch, at least
 SHOWN = 8  # steps of a row that fits on a screen
 
 
@@ -75,6 +77,11 @@ class Data(Section):
         """The metric of the problem."""
         return "mse" if self.problem in NUMBERS else "accuracy"
 
+    def steps(self, length: int) -> int:
+        """Largest T of a row of this length."""
+        blocks = {"anbn": 2, "anbncn": 3}.get(self.problem, 1)
+        return 1 + blocks * length + (2 * self.symbols if self.problem in KEEPING else 0)
+
     def idle(self) -> Iterator[tuple[str, str]]:
         if not self.rule.keeps:
             yield "symbols", f"problem: {self.problem}"
@@ -87,9 +94,9 @@ class Data(Section):
             yield Clash(("test_lengths",), tr("the list of lengths is empty"), tr("test_lengths: [40, 400]"))
         if self.problem == "mqar" and self.symbols > MOST_PAIRS:
             yield Clash(("symbols", "problem"), tr("mqar has {n} keys", n=MOST_PAIRS), tr("symbols: 8"))
-        if self.test_rows * sum(self.test_lengths) > MOST_STEPS:
+        if self.test_rows * (self.steps(self.max_length) + sum(map(self.steps, self.test_lengths))) > MOST_STEPS:
             yield Clash(
-                ("test_rows", "test_lengths"),
+                ("test_rows", "test_lengths", "max_length", *(["symbols"] if self.problem in KEEPING else [])),
                 tr("{rows} rows of each length exceed {n} steps", rows=self.test_rows, n=f"{MOST_STEPS:,}"),
                 tr("use fewer or shorter rows"),
             )
@@ -140,13 +147,20 @@ def read(data: Data, seed: int, batch_size: int) -> Splits[Fitted, Part]:
     return Splits({"train": Part({}), "validation": held_out}, Fitted(data.problem), counts, fingerprint, how, notes)
 
 
+def generated(data: Data, size: int) -> Generated:
+    """What is known of batches of `size` rows before any is generated."""
+    longest = batch_of(data, [_make(data, data.max_length, generator(0, 0))])
+    length = max(data.max_length, *data.test_lengths)
+    return Generated(data.batches, longest, min(data.test_rows, max(size, HELD_OUT)) * data.steps(length))
+
+
 def batches(data: Data, part: Part, seed: int, size: int, order: Order | None) -> Iterator[Batch]:
     """Training: new rows; all rows of a batch share a randomly drawn length, as in Deletang et al. 2023 (if a problem
     has only one row per length, every row has its own length). Held out: the rows of each group in turn."""
     if part.groups:
         for rows in part.groups.values():
-            for start in range(0, len(rows), max(size, 100)):
-                yield batch_of(data, rows[start : start + max(size, 100)])
+            for start in range(0, len(rows), max(size, HELD_OUT)):
+                yield batch_of(data, rows[start : start + max(size, HELD_OUT)])
         return
     where = order or Order(seed, 0)
     high = data.max_length
