@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +13,14 @@ from rnncli.cli.deliver import AsJson, Full, Save, deliver
 from rnncli.cli.out import tell
 from rnncli.cli.overrides import BatchSize, Data, Device, Epochs, Lr, MaxTime, OnNan, Seed, Sets, Threads, flags_of
 from rnncli.cli.settings import settings
-from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.errors import Diverged, UsageError
+from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
     from rnncli.cli.live import LivePage
     from rnncli.records import Page
     from rnncli.sweeps.plan import Plan
+    from rnncli.sweeps.rows import Row
     from rnncli.sweeps.runner import Sweep
 
 _VARIES = "What to vary"
@@ -137,10 +139,8 @@ def sweep(
     _go(made, json)
     rows = made.rows()
     deliver(made.page, json=json, save=save, full=full)
-    if not any(row.ranked for row in rows):
-        raise typer.Exit(4 if any(row.status == "diverged" for row in rows) else _code(made))
-    if any(row.status == "failed" for row in rows):
-        raise typer.Exit(_code(made))
+    if code := _code(rows):
+        raise typer.Exit(code)
 
 
 def _listing(plan: Plan, out: str | None) -> Page:
@@ -188,6 +188,13 @@ def _draw(made: Sweep, live: LivePage) -> None:
     live.update(lambda: board(made.plan, made.rows(), live.rows()), done, total, fields)
 
 
-def _code(made: Sweep) -> int:
-    """The exit code of a sweep with failed runs: that of the first."""
-    return next((run.code for run in made.runs if run.status == "failed" and run.code), 1)
+def _code(rows: Sequence[Row]) -> int:
+    """The exit code, and on stderr why: of the first failed run, else 4 if a run diverged, else 1 without any score."""
+    failed = [row for row in rows if row.status == "failed"]
+    diverged = [row for row in rows if row.status == "diverged"]
+    if not (failed or diverged):
+        return 0 if any(row.ranked for row in rows) else 1
+    code = failed[0].code or 1 if failed else Diverged.exit_code
+    bad = trn("{n} trial", "{n} trials", n=len(failed) + len(diverged))
+    tell(tr("{bad} of {total} failed or diverged: exit code {code}", bad=bad, total=len(rows), code=code))
+    return code

@@ -21,8 +21,8 @@ Verdict = Literal["best", "worse", "inconclusive", "equal", ""]
 @dataclass
 class Row:
     """One trial. status: done once every seed is; else its progress, or how it ended. scores: of finished seeds, by
-    seed. loss: mean held-out loss, which breaks ties; None in studies of rnncli 0.1. p: corrected p-value of the paired
-    test against the best; None with too few pairs."""
+    seed. loss: mean held-out loss, which breaks ties; None in studies of rnncli 0.1. code: exit code of its failed
+    run. p: corrected p-value of the paired test against the best; None with too few pairs."""
 
     name: str
     settings: Mapping[str, str]
@@ -34,6 +34,7 @@ class Row:
     seconds: float | None = None
     loss: float | None = None
     what: str = ""
+    code: int = 0
     epoch: int = 0
     epochs: int = 0
     p: float | None = None
@@ -82,6 +83,7 @@ def rows_of_runs(plan: Plan, runs: Sequence[RunState], matches: Mapping[str, Mat
                 _mean([run.seconds for run in done]),
                 _mean([run.loss for run in done]),
                 f"seed {bad.seed}: {bad.what}" if bad is not None and bad.what else "",
+                bad.code if bad is not None else 0,
                 active.epoch if active else 0,
                 active.epochs if active else 0,
                 active.score if active else None,
@@ -121,6 +123,7 @@ def rows_of_study(plan: Plan, found: Sequence[Found], current: Sequence[RunState
                 seconds=seconds,
                 loss=trial.loss,
                 what=trial.what,
+                code=trial.code,
                 runs=[str(run) for seed in plan.seeds if (run := folder / trial.name / f"seed-{seed}").is_dir()],
             )
         )

@@ -179,6 +179,7 @@ class Search:
                 run = RunState(
                     current.name, current.settings, self.plan.seeds[0], current.folder, "failed", what=error.what
                 )
+                run.code = error.exit_code
                 current.runs.append(run)
                 return
             current.trial.set_user_attr("parameters", match.parameters)
@@ -214,6 +215,7 @@ class Search:
             current.trial.set_user_attr("seconds", sum(run.seconds or 0.0 for run in current.runs))
             current.trial.set_user_attr("status", "done" if ended is None else ended.status)
             current.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
+            current.trial.set_user_attr("code", 0 if ended is None else ended.code)
             self._report(current, ended)
         self._release(current)
         return True

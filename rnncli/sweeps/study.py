@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Found:
     loss: float | None
     seconds: float | None
     what: str
+    code: int
     parameters: int | None
 
 
@@ -54,6 +56,7 @@ def found_of(trial: optuna.trial.FrozenTrial) -> Found:
         attributes.get("loss"),
         attributes.get("seconds"),
         attributes.get("what", ""),
+        int(attributes.get("code", 0)),
         attributes.get("parameters"),
     )
 
@@ -68,8 +71,10 @@ def is_stale(trial: optuna.trial.FrozenTrial) -> bool:
 
 
 def host() -> str:
-    """An anonymous id of this machine."""
-    return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:12]
+    """An anonymous id of this machine and user: another user's locks cannot always be read, so their trials count as
+    another machine's."""
+    user = "" if sys.platform == "win32" else f" {os.getuid()}"
+    return hashlib.sha256(f"{platform.node()}{user}".encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def sampler(plan: Plan, before: int, *, shared: bool) -> optuna.samplers.TPESampler:

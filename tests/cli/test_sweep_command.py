@@ -15,6 +15,7 @@ from rnncli.cli.live import LivePage
 from rnncli.cli.settings import settings
 from rnncli.records import Column, Page, Table
 from rnncli.sweeps import runner
+from rnncli.sweeps.jobs import Status
 from rnncli.sweeps.pages import board, closing, command
 from rnncli.sweeps.plan import Plan, make_plan
 from rnncli.sweeps.rows import Row, with_verdicts
@@ -155,12 +156,26 @@ def test_live_on_a_terminal_lines_elsewhere_and_nothing_when_quiet(
     assert (written == "") == (quiet or not terminal)
 
 
-def test_a_sweep_with_a_failed_run_says_so_by_its_exit_code(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs that went well are still ranked and shown."""
+@pytest.mark.parametrize(
+    ("ends", "code", "said"),
+    [
+        ((("done", 0), ("done", 0), ("done", 0)), 0, ""),
+        ((("pruned", 0), ("done", 0), ("done", 0)), 0, ""),
+        ((("failed", 5), ("done", 0), ("done", 0)), 5, "1 trial of 3 failed or diverged: exit code 5"),
+        ((("failed", 0), ("done", 0), ("done", 0)), 1, "1 trial of 3 failed or diverged: exit code 1"),
+        ((("diverged", 4), ("done", 0), ("done", 0)), 4, "1 trial of 3 failed or diverged: exit code 4"),
+        ((("diverged", 4), ("failed", 3), ("done", 0)), 3, "2 trials of 3 failed or diverged: exit code 3"),
+        ((("diverged", 4), ("diverged", 4), ("diverged", 4)), 4, "3 trials of 3 failed or diverged: exit code 4"),
+    ],
+)
+def test_a_sweep_with_bad_runs_says_so_by_its_exit_code(
+    ends: list[tuple[Status, int]], code: int, said: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs that went well are still ranked and shown; a sweep with a run that diverged ended with 0."""
 
     def run_all(plan: Plan, work: object, jobs: int, log: Path) -> Iterator[None]:
-        for number, run in enumerate(made.runs):
-            run.status, run.score, run.code = ("done", 1.0 + number, 0) if number else ("failed", None, 5)
+        for number, (run, (status, own)) in enumerate(zip(made.runs, ends, strict=True)):
+            run.status, run.score, run.code = status, 1.0 + number if status == "done" else None, own
         yield
 
     made: runner.Sweep
@@ -173,7 +188,7 @@ def test_a_sweep_with_a_failed_run_says_so_by_its_exit_code(typed: Typed, monkey
 
     monkeypatch.setattr(runner, "begin", begin)
     monkeypatch.setattr("rnncli.sweeps.jobs.run_all", run_all)
-    code, out, _ = typed("sweep", "hello", "--grid", "train.lr=0.1,0.2,0.3", "--seeds", "1")
-    assert code == 5
-    assert "failed" in out
-    assert "best" in out
+    found, out, err = typed("-q", "sweep", "hello", "--grid", "train.lr=0.1,0.2,0.3", "--seeds", "1")
+    assert (found, err.strip()) == (code, said)
+    assert all({"failed": "failed", "diverged": "diverged"}.get(status, "") in out for status, _ in ends)
+    assert ("best" in out) == (code != 4 or "done" in dict(ends))

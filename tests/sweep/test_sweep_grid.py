@@ -51,7 +51,7 @@ def stamps(folder: Path) -> dict[str, int]:
 def test_a_sweep_is_its_runs(capfd: pytest.CaptureFixture[str]) -> None:
     """Two jobs, one setting that diverges: the rest is bit for bit what `train` gives, and nothing is made twice."""
     words = ("--grid", "train.lr=0.1,0.02,1e38", "--seeds", "2", "--epochs", "4", "--jobs", "2", "--out", "s")
-    assert sweep(*words, "--json") == 0
+    assert sweep(*words, "--json") == 4
     document = json.loads(capfd.readouterr().out)
     assert document["schema"] == "rnncli/sweep/1"
     rows = {row["train.lr"]: row for row in document["rows"]}
@@ -78,7 +78,7 @@ def test_a_sweep_is_its_runs(capfd: pytest.CaptureFixture[str]) -> None:
     try:
         jobs.Worker = None  # type: ignore[misc,assignment]  # nothing is left to do: no process is begun
         assert sweep(*words, "--quiet") == 2  # a global option stands before the command
-        assert run(["-q", "sweep", "hello", *words]) == 0
+        assert run(["-q", "sweep", "hello", *words]) == 4
     finally:
         jobs.Worker = workers  # type: ignore[misc]
     assert stamps(Path("s")) == before

@@ -250,7 +250,7 @@ def test_a_trial_that_diverges_has_the_worst_score() -> None:
     drive(search)
     assert search.study.trials[0].value == float("inf")
     rows = with_verdicts(rows_of_study(search.plan, search.found(), [], Path("s")), lower=True)
-    assert [(row.status, row.what) for row in rows][-1] == ("diverged", "seed 0: the loss became nan")
+    assert [(row.status, row.what, row.code) for row in rows][-1] == ("diverged", "seed 0: the loss became nan", 4)
 
 
 def test_proposed_numbers_are_short_and_stay_within() -> None:
