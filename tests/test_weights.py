@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import zipfile
@@ -142,22 +143,58 @@ def test_a_file_that_would_run_code_is_refused_and_not_run(tmp_path: Path) -> No
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04broken", b"\x80\x02broken"])
-def test_damaged_files(content: bytes, suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"w{suffix}"
-    path.write_bytes(content)
-    with pytest.raises(DataError):
-        read_weights(path)
+def _zip(names: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in names.items():
+            archive.writestr(name, content)
+    return made.getvalue()
 
 
-def test_a_truncated_file(tmp_path: Path) -> None:
-    for suffix, write in ((".pt", torch.save), (".safetensors", save_file)):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"no weights at all", "neither an archive of torch.save nor a pickle"),
+        (bytes(600), "neither an archive of torch.save nor a pickle"),
+        (b"PK\x03\x04broken", "its end is missing"),
+        (b"\x80\x02\xffbroken", "it is damaged"),
+        (_zip({"a.txt": b"text"}), "a ZIP archive that torch.save did not write"),
+        (_zip({"a/data.pkl": b"\x80\x02\xffbroken", "a/version": b"3"}), "it is damaged"),
+        (_zip({"a/data.pkl": b"\x80\x02ctorch", "a/version": b"3"}), "its end is missing"),
+        (pickle.dumps({"weight": 1}, 2), "this pickle was not written by torch.save"),
+        (pickle.dumps({"weight": 1}, 4), "this pickle was not written by torch.save"),
+        (pickle.dumps({"weight": Path("x")}, 2), "more than tensors"),
+    ],
+)
+def test_damaged_files_and_whole_ones_of_another_kind(content: bytes, said: str, tmp_path: Path) -> None:
+    for suffix, words in ((".pt", said), (".safetensors", "not a complete safetensors file")):
         path = tmp_path / f"w{suffix}"
-        write(_module("lstm").state_dict(), path)
-        path.write_bytes(path.read_bytes()[:-40])
-        with pytest.raises(DataError):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=words):
             read_weights(path)
+
+
+def test_a_file_that_is_cut_anywhere_says_so(tmp_path: Path) -> None:
+    """Cut within a name, torch says that it holds something else than tensors: it does not."""
+    state, path = _module("rnn").state_dict(), tmp_path / "w.pt"
+    for new in (True, False):
+        torch.save(state, path, _use_new_zipfile_serialization=new)
+        whole = path.read_bytes()
+        for size in range(2, len(whole), 97 if new else 41):
+            path.write_bytes(whole[:size])
+            with pytest.raises(DataError, match=r"its end is missing|unexpected EOF, expected \d+ more bytes"):
+                read_weights(path)
+    path = tmp_path / "w.safetensors"
+    save_file(state, path)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 37):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=f"it has {size:,} of [0-9,]+ bytes"):
+            read_weights(path)
+    path.write_bytes(whole[:9] + b"x" + whole[10:])
+    with pytest.raises(DataError, match="deserializing header"):
+        read_weights(path)
 
 
 def test_what_is_no_recurrent_network(tmp_path: Path) -> None:

@@ -110,7 +110,10 @@ def _unpacked(raw: IO[bytes], where: str) -> tuple[IO[bytes], str, str]:
         OSError,
         zlib.error,
     ) as error:
-        why = " ".join(str(error).split())[:200]
+        cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(
+            error
+        )  # which its first bytes say it is
+        why = tr("its end is missing") if cut else " ".join(str(error).split())[:200]
         raise DataError(tr("not a complete .keras file: {why}", why=why), where=where) from error
 
 

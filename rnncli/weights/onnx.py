@@ -6,6 +6,7 @@ are in the order i, o, f, c, those of a GRU z, r, h. No other node is computed.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,12 +39,20 @@ class _Graph:
     nodes: list[Any] = field(default_factory=list)
 
     def add(self, graph: Any) -> None:
+        """Raises DataError: a name is not text; protobuf then hands out its bytes."""
+        names = [tensor.name for tensor in graph.initializer]
+        for node in graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output, *_attributes(node)]
+        if any(isinstance(name, bytes) for name in names):
+            raise DataError(
+                tr("not a complete ONNX file: {why}", why=tr("a name in it is not UTF-8")), where=self.where
+            )
         self.constants |= {tensor.name: tensor for tensor in graph.initializer}
         for node in graph.node:
             self.nodes.append(node)
             self.makers |= {name: node for name in node.output if name}
             values = _attributes(node)
-            if node.op_type == "Constant" and "value" in values:
+            if node.op_type == "Constant" and "value" in values and node.output:
                 self.constants[node.output[0]] = values["value"].t
             for value in values.values():
                 for inner in [value.g] if value.HasField("g") else value.graphs:
@@ -98,8 +107,11 @@ def read_onnx(path: str | Path) -> LayerFile:
             todo="pip install 'rnncli[onnx]'",
         ) from error
     with open_binary(path) as raw:
+        content = raw.read()
+        if not content:
+            raise DataError(tr("not a complete ONNX file: {why}", why=tr("it is empty")), where=where)
         try:
-            model = onnx.load_model_from_string(raw.read())
+            model = onnx.load_model_from_string(content)
         except (DecodeError, ValueError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
             raise DataError(tr("not a complete ONNX file: {why}", why=why), where=where) from error
@@ -113,7 +125,7 @@ def read_onnx(path: str | Path) -> LayerFile:
             where=where,
             todo=tr("it holds: {names}", names=some(kinds) or tr("none")),
         )
-    producer = f"{model.producer_name} {model.producer_version}".strip()
+    producer = f"{model.producer_name} {model.producer_version}".strip()  # as b'...' where it is not UTF-8
     plain = re.fullmatch(r"[\w.+ -]{1,30}", producer)
     return LayerFile(tr("ONNX file by {producer}", producer=producer) if plain else tr("ONNX file"), layers)
 
@@ -137,18 +149,18 @@ def _layers(graph: _Graph) -> Iterator[Layer]:
 def _read_layer(graph: _Graph, node: Any) -> str:
     """The Y that a node's X is, by the two ways in which exporters write a stack: (T, 1, B, H) squeezed, or
     (T, 2, B, H) transposed and reshaped to (T, B, 2·H); "" where it is another."""
-    name = graph.source(node.input[0])
+    name = graph.source(_input(node, 0))
     maker = graph.makers.get(name)
     if maker is None or _number(node, "layout"):
         return ""
     if maker.op_type == "Squeeze":
         axes = _attributes(maker)["axes"].ints if "axes" in _attributes(maker) else graph.numbers(_input(maker, 1))
-        return graph.source(maker.input[0]) if list(axes or ()) == [1] else ""
+        return graph.source(_input(maker, 0)) if list(axes or ()) == [1] else ""
     if maker.op_type == "Reshape":
-        shape, turned = graph.numbers(_input(maker, 1)), graph.makers.get(graph.source(maker.input[0]))
-        order = [] if turned is None or turned.op_type != "Transpose" else list(_attributes(turned)["perm"].ints)
-        if turned is not None and order == [0, 2, 1, 3] and (shape or [])[:2] == [0, 0]:
-            return graph.source(turned.input[0])
+        shape, turned = graph.numbers(_input(maker, 1)), graph.makers.get(graph.source(_input(maker, 0)))
+        perm = _attributes(turned).get("perm") if turned is not None and turned.op_type == "Transpose" else None
+        if perm is not None and list(perm.ints) == [0, 2, 1, 3] and (shape or [])[:2] == [0, 0]:
+            return graph.source(_input(turned, 0))
     return ""
 
 
@@ -156,7 +168,8 @@ def _layer(graph: _Graph, node: Any, name: str) -> Layer:
     """A node as a layer. Raises DataError: its shapes do not go together."""
     kind, values = node.op_type, _attributes(node)
     W, R = graph.tensor(_input(node, 1), name), graph.tensor(_input(node, 2), name)
-    B, P = (graph.tensor(_input(node, k), name) if _input(node, k) else None for k in (3, 7))
+    B = graph.tensor(_input(node, 3), name) if _input(node, 3) else None
+    P = graph.tensor(_input(node, 7), name) if _input(node, 7) and kind == "LSTM" else None
     direction = values["direction"].s.decode("utf-8", "replace") if "direction" in values else "forward"
     D, G, H = 2 if direction == "bidirectional" else 1, len(_ORDER[kind]), R.shape[-1] if R.dim() else 0
     shapes: dict[str, tuple[Tensor, tuple[int, ...]]] = {
@@ -164,7 +177,7 @@ def _layer(graph: _Graph, node: Any, name: str) -> Layer:
         "R": (R, (D, G * H, H)),
     }
     shapes |= {"B": (B, (D, 2 * G * H))} if B is not None else {}
-    shapes |= {"P": (P, (D, 3 * H))} if P is not None and kind == "LSTM" else {}
+    shapes |= {"P": (P, (D, 3 * H))} if P is not None else {}
     for letter, (tensor, wanted) in shapes.items():
         if (
             tuple(tensor.shape) != wanted
@@ -298,7 +311,7 @@ def _numbers(tensor: Any, where: str, *, any_kind: bool = False) -> Tensor:
         if tensor.data_type == TensorProto.BFLOAT16:
             return torch.from_numpy(array.astype("float32")).bfloat16()
         return torch.from_numpy(array.copy())
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+    except (ValueError, TypeError, OverflowError, RuntimeError, LookupError, AttributeError) as error:
         what = tr("{name} is {shape}, and the file holds fewer numbers", name=name, shape=tuple(tensor.dims))
         raise DataError(what, where=where) from error
 
@@ -308,11 +321,12 @@ def _with_external(tensor: Any, where: str) -> Any:
     from onnx import TensorProto
 
     told = {entry.key: entry.value for entry in tensor.external_data}
-    other = inside(Path(where).parent, told.get("location", ""))
+    other = inside(Path(where).parent, str(told.get("location", "")))
     offset, length = int(told.get("offset", 0)), int(told.get("length", -1))
     with open_binary(other) as file:
+        size = file.seek(0, io.SEEK_END)
         file.seek(max(offset, 0))
-        content = file.read(length)
+        content = file.read(min(length, size))  # of a length that the file does not have, as little as there is
     found = TensorProto()
     found.CopyFrom(tensor)
     found.ClearField("external_data")

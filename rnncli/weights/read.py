@@ -20,6 +20,7 @@ from torch import Tensor
 from rnncli.errors import DataError
 from rnncli.files import inside, open_binary, read_json
 from rnncli.locale import tr
+from rnncli.weights.damage import why_not_pickled, why_not_safetensors
 
 INDEX = ".index.json"  # how the name of an index ends: model.safetensors.index.json, pytorch_model.bin.index.json
 # Names under which training programs put a state_dict, and what wrappers put before every name of it.
@@ -87,7 +88,7 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
         with utf8_path(path) as name:
             return load_file(name)
     except SafetensorError as error:
-        raise DataError(tr("not a complete safetensors file: {why}", why=error), where=str(path)) from error
+        raise why_not_safetensors(path, error) from error
 
 
 def _pickled(path: Path) -> object:
@@ -104,18 +105,11 @@ def _pickled(path: Path) -> object:
         raise DataError(
             tr("not a complete weight file: {why}", why=tr("a length in it is wrong")), where=str(path)
         ) from error
-    except UnpicklingError as error:
-        raise DataError(
-            tr("this file holds more than tensors, and would have to run code to open; nothing was run"),
-            where=str(path),
-            todo=tr("save only the weights: torch.save(model.state_dict(), 'weights.pt'), or as safetensors"),
-        ) from error
     except (
-        RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError, ArithmeticError,
-        struct.error, zipfile.BadZipFile,
+        UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError,
+        ArithmeticError, struct.error, zipfile.BadZipFile,
     ) as error:  # fmt: skip
-        why = " ".join(str(error).split())[:200]
-        raise DataError(tr("not a complete weight file: {why}", why=why), where=str(path)) from error
+        raise why_not_pickled(path, error) from error
 
 
 def _flat(value: object, prefix: str) -> Iterator[tuple[str, Tensor]]:

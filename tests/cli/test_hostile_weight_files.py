@@ -52,6 +52,7 @@ FILES: dict[str, tuple[Callable[[], object], str]] = {
         "far larger than its compressed data",
     ),
     "config.keras": (lambda: zipped("config.keras", "config.json", b"["), "far larger than its compressed data"),
+    "cut.keras": (lambda: Path("cut.keras").write_bytes(b"PK\x03\x04" + bytes(100)), "its end is missing"),
     "empty.keras": (Path("empty.keras").touch, "not a complete HDF5 file"),
     "broken.h5": (lambda: Path("broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100)), "not a complete HDF5 file"),
 }
