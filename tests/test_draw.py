@@ -146,6 +146,24 @@ def test_a_moving_picture_needs_no_script_and_shows_one_step_where_nothing_moves
     assert text == scene.svg(unrolled_scene.scene(record))
 
 
+def test_a_printed_picture_lies_as_it_is_drawn() -> None:
+    """A file of its own; in a page it says nothing of the paper."""
+    for cell, lies in (("rnn", "landscape"), ("lstm", "portrait")):
+        record = of_demo(with_values(Settings(), {"cell": cell}))
+        assert f"@page{{size:{lies};" in render_file(Page("rnncli/draw/1", "", [record]), ".svg").decode()
+        assert "@page" not in scene.svg(unrolled_scene.scene(record))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_its_letters_are_as_large_as_a_page_and_a_projector_allow(cell: str) -> None:
+    """At least 6 points on A4, and 8 of the 768 lines of a projector, for the widest and highest of them."""
+    made = unrolled_scene.scene(of_demo(with_values(Settings(), {"cell": cell})))
+    size = scene.STYLES["text"].size
+    long, short = (277, 190) if made.width > made.height else (190, 277)
+    assert size * min(long / made.width, short / made.height) / 25.4 * 72 >= 6
+    assert size * min(1024 / made.width, 768 / made.height) >= 8
+
+
 def test_negative_numbers_are_told_apart_without_colour() -> None:
     made = unrolled_scene.scene(of_demo(Settings()))
     assert all(scene.STYLES[style].dash for style in ("negative-wire", "negative-strong"))

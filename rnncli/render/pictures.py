@@ -73,7 +73,7 @@ def svg(page: Page) -> str:
 
     networks = [record for record in page.records if isinstance(record, Unrolled)]
     if networks:
-        return scene.svg(unrolled_scene.scene(networks[0]))
+        return scene.svg(unrolled_scene.scene(networks[0]), alone=True)
     view = View(width=WIDTH, colour=True)
     lines = page_lines(page, view)
     console = Console(

@@ -42,7 +42,7 @@ class Style:
     stroke: str = ""
     width: float = 1.0
     dash: tuple[float, ...] = ()
-    size: float = 13.0
+    size: float = 14.0
     bold: bool = False
 
 
@@ -57,12 +57,12 @@ STYLES = {
     "dot": Style("line", ""),
     "rule": Style("", "line", 0.8),
     "head": Style("ink", "", size=18, bold=True),
-    "title": Style("ink", "", size=13, bold=True),
-    "text": Style("ink", "", size=13),
-    "note": Style("dim", "", size=13),
-    "small": Style("dim", "", size=11),
-    "positive": Style("positive", "", size=13, bold=True),
-    "negative": Style("negative", "", size=13, bold=True),
+    "title": Style("ink", "", size=14, bold=True),
+    "text": Style("ink", "", size=14),
+    "note": Style("dim", "", size=14),
+    "small": Style("dim", "", size=12),
+    "positive": Style("positive", "", size=14, bold=True),
+    "negative": Style("negative", "", size=14, bold=True),
     "positive-wire": Style("", "positive", 1.6),
     "negative-wire": Style("", "negative", 1.6, (5, 3)),
     "positive-strong": Style("", "positive", 3.0),
@@ -106,10 +106,10 @@ class Scene:
         self.marks.append(mark)
 
 
-def svg(scene: Scene, *, size: bool = True) -> str:
-    """The picture as one SVG element. size: with its own width; else as wide as where it stands."""
-    own = f' width="{scene.width:.0f}" height="{scene.height:.0f}"' if size else ""
-    view = f'viewBox="0 0 {scene.width:.0f} {scene.height:.0f}"'
+def svg(scene: Scene, *, alone: bool = False) -> str:
+    """The picture as one SVG element. alone: it is a file of its own, whose paper lies as the picture does."""
+    size = f'viewBox="0 0 {scene.width:.0f} {scene.height:.0f}" width="{scene.width:.0f}" height="{scene.height:.0f}"'
+    paper = f"@page{{size:{'landscape' if scene.width > scene.height else 'portrait'};margin:8mm}}\n" if alone else ""
     always = [_element(mark) for mark in scene.marks if mark.frame is None]
     moving = []
     for k, frame in enumerate(scene.frames):
@@ -117,8 +117,8 @@ def svg(scene: Scene, *, size: bool = True) -> str:
         inside = "".join(_element(mark) for mark in scene.marks if mark.frame == frame)
         moving.append(f'<g class="rd-f rd-f{k}{chosen}">{inside}</g>')
     return (
-        f'<svg class="rd" xmlns="http://www.w3.org/2000/svg" role="img" {view}{own}>\n'
-        f"<title>{_escaped(scene.title)}</title>\n<style>\n{_css(len(scene.frames))}</style>\n"
+        f'<svg class="rd" xmlns="http://www.w3.org/2000/svg" role="img" {size}>\n'
+        f"<title>{_escaped(scene.title)}</title>\n<style>\n{paper}{_css(len(scene.frames))}</style>\n"
         f'<rect class="rd-paper" width="100%" height="100%"/>\n' + "\n".join([*always, *moving]) + "\n</svg>\n"
     )
 

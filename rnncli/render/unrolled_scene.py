@@ -15,8 +15,8 @@ from rnncli.render.numbers import number
 from rnncli.render.scene import Scene
 from rnncli.render.unrolled_lines import opened_title
 
-CHARACTER = 8.0  # width of one, in the scene's units
-ROW, SMALL, HEAD, EDGE = 20, 15, 26, 24  # heights of a row, of a product's row, of a box's title; the margin
+CHARACTER = 8.5  # width of one, in the scene's units
+ROW, SMALL, HEAD, EDGE = 19, 14, 24, 16  # heights of a row, of a product's row, of a box's title; the margin
 STRONG = 0.5  # a value from here on, in size, is drawn thick
 
 
@@ -105,7 +105,7 @@ class _Grid:
         x, y, row = self._x(n, k), self._y(k), self.record.grid[k]
         self.drawn.add("box", (x, y, self.box, self.depth), "cell")
         for j, (name, values) in enumerate(row.values.items()):
-            at = y + 19 + j * ROW
+            at = y + 18 + j * ROW
             self.drawn.add("text", (x + 8, at), "note", text=name)
             self.drawn.add("text", (x + self.box - 8, at), _text_style(values[n]), text=number(values[n]), anchor="end")
 
@@ -206,7 +206,7 @@ class _Cell:
         self.frames = {t: {box.name: box for box in cell.boxes} for t, cell in record.opened.items()}
         self.first = record.opened[record.step]
         self.rows = {t: self._rows(cell) for t, cell in record.opened.items()}
-        self.plan = plan([self._block(box) for box in self.first.boxes], Gaps(16, 9, 16, 8))
+        self.plan = plan([self._block(box) for box in self.first.boxes], Gaps(11, 8, 12, 8))
         self.width = float(self.plan.along)
         self.bottom = top + 2 * HEAD + self.plan.across
 
@@ -304,9 +304,9 @@ class _Cell:
         along, across = self.plan.places[name]
         x, y = self.left + along, self.top + across
         right = x + self._block(box).along - 9
-        self.drawn.add("text", (x + 9, y + 18), "title", text=box.title, frame=t)
+        self.drawn.add("text", (x + 9, y + 17), "title", text=box.title, frame=t)
         if box.about:
-            self.drawn.add("text", (right, y + 18), "small", text=box.about, anchor="end", frame=t)
+            self.drawn.add("text", (right, y + 17), "small", text=box.about, anchor="end", frame=t)
         y += HEAD
         rows = self.rows[t][name]
         for k, row in enumerate(rows):
