@@ -1,4 +1,5 @@
-"""Two workers with folders of their own share a study in a PostgreSQL server; one is killed, and begun again."""
+"""Two users, as on two machines: folders that the other cannot enter, and a study in a PostgreSQL server. One is killed
+again and again, and resumes."""
 
 from __future__ import annotations
 
@@ -10,17 +11,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "tests" / "evidence" / "sweep_postgresql.json"
-TRIALS = 6
+TRIALS, KILLS = 8, 3
 SPACE = "train.lr=log:1e-3..1e-1"
 pytestmark = pytest.mark.evidence
 
@@ -45,6 +47,7 @@ def server() -> Iterator[str]:
     user = ordinary_user()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))  # not below pytest's own, which another user cannot enter
     if user is not None:
+        folder.chmod(0o755)  # for the socket; what it serves is the server's alone
         os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(folder)}
     data, url = folder / "data", f"postgresql+psycopg2://rnncli@/postgres?host={folder}"
@@ -82,58 +85,107 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.2)
 
 
-def worker(folder: Path, url: str) -> subprocess.Popen[str]:
-    """As on a machine of its own: its own folder, and nothing shared but the study."""
-    folder.mkdir(exist_ok=True)
-    line = [sys.executable, "-m", "rnncli", "sweep", "hello", "--search", SPACE, "--trials", str(TRIALS), "--no-prune",
+@contextmanager
+def two_users() -> Iterator[dict[str, Path]]:
+    """Two new users of this machine, and a home for each that no other can enter."""
+    if os.geteuid() or not shutil.which("useradd"):
+        pytest.skip("only root makes users, with useradd")
+    base = Path(tempfile.mkdtemp(prefix="users-"))
+    base.chmod(0o755)
+    homes = {name: base / name for name in (f"steady{os.getpid()}", f"killed{os.getpid()}")}
+    try:
+        for name, home in homes.items():
+            making = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(home), name]
+            subprocess.run(making, check=True, capture_output=True)
+            home.mkdir(mode=0o700)
+            shutil.chown(home, name, name)
+        yield homes
+    finally:
+        for name in homes:
+            subprocess.run(["userdel", name], check=False, capture_output=True)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def environment(home: Path) -> dict[str, str]:
+    places = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
+    return {"PATH": os.defpath, "HOME": str(home), "PYTHONPATH": places, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+
+
+def interpreter(home: Path) -> str:
+    """A Python that this user may run: this one, or the system's where that has the same version."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        line = [python, "-c", "import torch, optuna, psycopg2, rnncli"]
+        with suppress(OSError):
+            tried = subprocess.run(line, user=home.name, group=home.name, extra_groups=[], cwd=home,
+                                   env=environment(home), capture_output=True, check=False)  # fmt: skip
+            if not tried.returncode:
+                return python
+    pytest.skip("another user cannot run this Python")
+
+
+def worker(python: str, home: Path, url: str) -> subprocess.Popen[str]:
+    """As on a machine of its own: its own user and folder, and nothing shared but the study."""
+    line = [python, "-m", "rnncli", "sweep", "hello", "--search", SPACE, "--trials", str(TRIALS), "--no-prune",
             "--seeds", "1", "--epochs", "600", "--set", "train.checkpoint_every=25", "--set", "train.control=false",
             "--storage", url, "--out", "sweep", "--json"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
+        line, cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        user=home.name, group=home.name, extra_groups=[],
+    )  # fmt: skip
 
 
-def test_two_workers_one_killed(tmp_path: Path) -> None:
+def logged(home: Path) -> int:
+    """Bytes of all epochs that a user's runs have logged."""
+    return sum(path.stat().st_size for path in home.rglob("metrics.jsonl"))
+
+
+def test_two_users_one_killed() -> None:
     optuna = pytest.importorskip("optuna")
     pytest.importorskip("psycopg2")
-    killed = tmp_path / "killed"
-    with server() as url:
-        steady, other = worker(tmp_path / "steady", url), worker(killed, url)
-        while not list(killed.rglob("metrics.jsonl")) and other.poll() is None:
-            time.sleep(0.1)
-        other.kill()  # in the middle of a trial
-        other.communicate()
-        again = worker(killed, url)
+    with two_users() as homes, server() as url:
+        steady, killed = homes.values()
+        python = interpreter(steady)
+        constant = worker(python, steady, url)
+        for _ in range(KILLS):
+            before, other = logged(killed), worker(python, killed, url)
+            while logged(killed) == before and other.poll() is None:
+                time.sleep(0.1)
+            other.kill()  # in the middle of a trial
+            other.communicate()
         documents = []
-        for process in (steady, again):
+        for process in (constant, worker(python, killed, url)):
             out, said = process.communicate(timeout=1500)
             assert process.returncode == 0, said
             documents.append(json.loads(out))
         (name,) = optuna.get_all_study_names(url)
         trials = optuna.load_study(study_name=name, storage=url).get_trials(deepcopy=False)
-    done = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        done = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        for trial in done:
+            kept = [
+                path.parent for path in steady.parent.glob(f"*/sweep/{trial.user_attrs['name']}/seed-0/result.json")
+            ]
+            assert [str(folder.parent) for folder in kept] == [trial.user_attrs["folder"]]
+        owners = {kept.owner() for home in homes.values() for kept in home.rglob("*")}
+        assert owners == set(homes)
     names = [trial.user_attrs["name"] for trial in done]
     assert sorted(names) == [f"trial-{n:04d}" for n in range(TRIALS)]  # none lost, none twice
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
     failed = [trial for trial in trials if trial.state.name == "FAIL"]
-    for trial in failed:  # put in line again: the same settings under the same name, finished by somebody
+    for trial in failed:  # in line again: the same settings under the same name, finished by either
         twin = next(one for one in done if one.user_attrs["name"] == trial.user_attrs.get("name", one.params))
         assert twin.params == trial.params
-    for trial in done:
-        kept = [folder for folder in tmp_path.glob(f"*/sweep/{trial.user_attrs['name']}/seed-0") if
-                (folder / "result.json").exists()]  # fmt: skip
-        assert len(kept) == 1
-        assert str(kept[0].parent) == trial.user_attrs["folder"]
     rows = [{row["trial"]: row["scores"] for row in document["rows"]} for document in documents]
     assert rows[0] == rows[1]
     assert len(rows[0]) == TRIALS
-    owners = [Path(trial.user_attrs["folder"]).parts[-3] for trial in done]
+    finished = [Path(trial.user_attrs["folder"]).parts[-3] for trial in done]
     figures = {
+        "users": len(homes),
         "trials": TRIALS,
+        "kills": KILLS,
         "failed and run again": len(failed),
-        "finished by the worker that was never killed": owners.count("steady"),
-        "finished by the one that was": owners.count("killed"),
+        "finished by the user who was never killed": finished.count(steady.name),
+        "finished by the one who was": finished.count(killed.name),
         "server": subprocess.run([program("postgres"), "--version"], capture_output=True, text=True).stdout.strip(),
         "optuna": optuna.__version__,
         "machine": platform.machine(),
