@@ -17,12 +17,15 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rnncli import views
+from rnncli.bench.sizes import Row, parse_size
+from rnncli.bench.work import Setting, make
 from rnncli.data.batch import Order
 from rnncli.errors import UsageError
 from rnncli.recipe import packaged_recipes
@@ -119,7 +122,7 @@ def losses(machine: Machine) -> Found:
 
 
 def resume(machine: Machine) -> Found:
-    """Cut after 7 updates and gone on with, against in one piece: the bytes dtype of the weights."""
+    """Cut after 7 updates and resumed, against in one piece: the same bytes of weights."""
     from rnncli.cli import run
 
     sets = ["train.epochs=2", "train.sample.length=0", "model.hidden_size=32", "data.window=16"]
@@ -173,18 +176,41 @@ def viewed(job: Job, name: str) -> str:
 
 
 def bench(machine: Machine) -> Found:
-    """cuDNN against bptt and loop: times by the device's own events, peak memory, share of the machine's peak."""
-    size = "8/2/5" if machine.small else "512/64/128"
+    """cuDNN against bptt and loop: times, also by the device's own events, peak memory, share of the machine's peak."""
+    size, engines = "8/2/5" if machine.small else "512/64/128", ("torch", "bptt", "loop")
     words = ("rnncli", "bench", "--device", machine.device, "--cell", "lstm", "--size", size, "--rounds", "5", "--json")
-    code, out, said = machine.command(*words, "--engine", "torch", "--engine", "bptt", "--engine", "loop", seconds=50)
+    given = [word for engine in engines for word in ("--engine", engine)]
+    code, out, said = machine.command(*words, *given, seconds=50)
     if code:
         raise Failed({"exit code": code, "said": said[-SAID:]})
-    found: Found = json.loads(out)
-    return {"rows": found["rows"]}
+    rows = json.loads(out)["rows"]
+    setting = Setting("train", torch.float32, torch.device(machine.device))
+    made = make(Row("lstm", *parse_size(size)), setting)
+    on_device = {engine: by_events(partial(made.once, engine), setting.device) for engine in engines}
+    found = {"rows": rows, "seconds by events": on_device}
+    counted = machine.device == "cpu" or all(row["peak_bytes"] and row["of_ceiling"] for row in rows)
+    return require(found, counted and {row["engine"] for row in rows} == set(engines))
+
+
+def by_events(run: Callable[[], object], device: torch.device, turns: int = 10) -> float:
+    """Seconds of one run by the GPU's clock; elsewhere by the processor's."""
+    run()
+    if device.type != "cuda":
+        began = time.perf_counter()
+        for _ in range(turns):
+            run()
+        return (time.perf_counter() - began) / turns
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
+    for _ in range(turns):
+        run()
+    last.record()
+    last.synchronize()
+    return float(first.elapsed_time(last)) / 1000 / turns
 
 
 def determinism(machine: Machine) -> Found:
-    """The same command twice: the bytes dtype of the weights."""
+    """The same command twice: the same bytes of weights."""
     weights = []
     for name in ("first", "second"):
         (machine.folder / name).mkdir()
