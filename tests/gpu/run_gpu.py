@@ -50,17 +50,20 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Machine:
-    """device: to run on. small: as little of everything as shows that the script itself is whole."""
+    """device: to run on. small: as little of everything as shows that the script itself is whole. patience: how many
+    times its time a step may take, on a machine that does other work as well."""
 
     device: str
     small: bool
     folder: Path
+    patience: float = 1.0
 
     def job(self, recipe: str, *sets: str, device: str = "") -> Job:
         return prepare(load_recipe(recipe, (f"train.device={device or self.device}", *sets)))
 
     def command(self, *words: str, seconds: float, **environment: str) -> tuple[int, str, str]:
         """Exit code, standard output, standard error of rnncli; 124 where it runs out of time."""
+        seconds *= self.patience
         line = [sys.executable, "-m", *words]
         whole = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", **environment}
         try:
@@ -308,8 +311,14 @@ def all_steps(
     for name in names:
         left = until - clock()
         enough = left > 5
-        found[name] = begin(name, min(STEPS[name][1], left)) if enough else {"ok": False, "said": "no time left"}
+        own = STEPS[name][1] * patience_of(limit)
+        found[name] = begin(name, min(own, left)) if enough else {"ok": False, "said": "no time left"}
     return found
+
+
+def patience_of(limit: float) -> float:
+    """A longer limit of all steps is one of each."""
+    return max(1.0, limit / LIMIT)
 
 
 def about(device: str) -> Mapping[str, Any]:
@@ -332,9 +341,11 @@ def main(given: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     if options.step:
         with tempfile.TemporaryDirectory() as folder:
-            document: Found = done(options.step, Machine(options.device, options.small, Path(folder)))
+            document: Found = done(
+                options.step, Machine(options.device, options.small, Path(folder), patience_of(options.limit))
+            )
     else:
-        words = ["--device", options.device, *(["--small"] if options.small else [])]
+        words = ["--device", options.device, "--limit", str(options.limit), *(["--small"] if options.small else [])]
         steps = all_steps(options.only or list(STEPS), options.limit, lambda step, left: begun(step, words, left))
         document = {**about(options.device), "steps": steps, "ok": all(one["ok"] for one in steps.values())}
         print(json.dumps(document, indent=1))

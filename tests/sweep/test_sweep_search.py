@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -163,6 +164,16 @@ def test_of_trials_asked_for_at_the_same_moment_the_surplus_goes(monkeypatch: py
 def test_on_another_machine_the_heartbeat_decides(age: float, stale: bool) -> None:
     beat = {"host": "elsewhere", "folder": "/nowhere", "alive": time.time() - age}
     assert is_stale(SimpleNamespace(user_attrs=beat, datetime_start=None)) is stale
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no user ids")
+def test_another_users_trials_are_those_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock in a folder that cannot be entered told nothing, and running trials were taken from their process."""
+    monkeypatch.setattr(os, "getuid", lambda: 61001)
+    beat = {"host": host(), "folder": "/nowhere", "alive": time.time() - 10.0}
+    assert is_stale(SimpleNamespace(user_attrs=beat, datetime_start=None))
+    monkeypatch.undo()
+    assert not is_stale(SimpleNamespace(user_attrs=beat, datetime_start=None))
 
 
 def test_heartbeats_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
