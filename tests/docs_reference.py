@@ -62,7 +62,7 @@ def option(parameter: Parameter, context: Context) -> list[str]:
         taken = "" if parameter.is_flag else parameter.metavar or parameter.display_type(context)
     about = getattr(parameter, "help", "") or ""
     if about == help_texts.VIEWS:
-        about = "A view; without one, an overview. See Views."
+        about = "A view; default: an overview. See Views."
     return [code(names), code(taken), cell(about)]
 
 

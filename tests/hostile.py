@@ -85,7 +85,7 @@ class Tally:
         said = self.said = found.err
         assert code in self.CODES, (words, code)
         assert "Traceback" not in said, (words, said)
-        assert "something went wrong inside rnncli" not in said, (words, said)
+        assert "internal error" not in said, (words, said)
         assert code == 0 or said.strip() or found.out.strip(), words  # on stdout: a check that failed, --json
         self.codes[code] += 1
         return code

@@ -40,4 +40,4 @@ def test_a_view_of_a_package(tmp_path: Path) -> None:
         assert "how long" not in typed.well("rnncli inspect hello lengths")
         refused = typed("rnncli inspect hello lengths --layer 0")
     assert refused["code"] == 2
-    assert "does not read --layer" in refused["err"]
+    assert "does not support --layer" in refused["err"]

@@ -92,7 +92,7 @@ def test_what_is_wrong_is_raised_with_its_place(capfd: pytest.CaptureFixture[str
         (lambda: rnncli.train(), "name a recipe, or a run"),
         (lambda: rnncli.train("hello", resume="last"), "name a recipe, or a run"),
         (lambda: rnncli.inspect("hello", "memroy"), "did you mean memory"),
-        (lambda: rnncli.inspect("hello", "steps", steps=range(0, 9, 2)), "steps follow each other"),
+        (lambda: rnncli.inspect("hello", "steps", steps=range(0, 9, 2)), "steps must be contiguous"),
         (lambda: rnncli.predict("last", "hello"), "no runs yet under"),
         (lambda: rnncli.sweep("hello"), "nothing to vary"),
         (lambda: rnncli.report("absent"), "no recipe, run or file"),

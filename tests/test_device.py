@@ -84,7 +84,7 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     device.require_memory(2**30, "this model")
     with pytest.raises(Missing) as caught:
         device.require_memory(3 * 2**30, "this model", where="r.yaml:3 model.hidden_size", todo="smaller")
-    assert caught.value.what == "this model needs 3.0 GiB of memory; 1.0 GiB are available"
+    assert caught.value.what == "this model needs 3.0 GiB of memory, but only 1.0 GiB is available"
     with pytest.raises(Missing):
         device.require_memory(10**400, "this model")
     monkeypatch.setattr(device, "memory_available", lambda: None)

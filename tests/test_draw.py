@@ -172,16 +172,16 @@ def test_negative_numbers_are_told_apart_without_colour() -> None:
 
 
 REFUSED = [
-    (["demo", "--draw", "--step", "3"], "there are 0 to 2"),
-    (["demo", "--draw", "--unit", "2"], "there are 0 to 1"),
+    (["demo", "--draw", "--step", "3"], "is out of range: 0 to 2"),
+    (["demo", "--draw", "--unit", "2"], "is out of range: 0 to 1"),
     (["demo", "--draw", "--direction", "bwd"], "one direction"),
-    (["demo", "--step", "1"], "--step goes with --draw"),
+    (["demo", "--step", "1"], "step needs --draw or --step-through"),
     (["demo", "--draw", "--animate"], "--save"),
-    (["demo", "--draw", "--step", "0", "--steps", "1:3"], "is not among"),
-    (["demo", "--draw", "--proofs"], "do not go together"),
-    (["inspect", "hello", "draw", "--step", "99"], "there are steps 0 to"),
-    (["inspect", "hello", "draw", "--unit", "99"], "units go from 0 to"),
-    (["inspect", "hello", "steps", "--step", "1"], "does not read --step"),
+    (["demo", "--draw", "--step", "0", "--steps", "1:3"], "is not in --steps"),
+    (["demo", "--draw", "--proofs"], "cannot be combined"),
+    (["inspect", "hello", "draw", "--step", "99"], "out of range: 0 to"),
+    (["inspect", "hello", "draw", "--unit", "99"], "out of range: 0 to"),
+    (["inspect", "hello", "steps", "--step", "1"], "does not support --step"),
     (["inspect", "hello", "draw", "--animate"], "--save"),
 ]
 

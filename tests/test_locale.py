@@ -314,7 +314,7 @@ msgstr "Sem "
 msgid "Help"
 msgstr "Pomagaj"
 
-msgid "learn hello -> ohlol, in seconds"
+msgid "learn hello -> ohlol in seconds"
 msgstr ""
 
 #~ msgid "Run"
@@ -344,7 +344,7 @@ def fourth(tmp_path: Path) -> Callable[..., str]:
 def test_another_language_is_one_more_file(fourth: Callable[..., str]) -> None:
     screen = fourth("-m", "rnncli", "--lang", "qaa")
     assert 'Sem "zdaj"' in screen
-    assert "learn hello -> ohlol, in seconds" in screen  # untranslated
+    assert "learn hello -> ohlol in seconds" in screen  # untranslated
     assert "Help" in screen  # not yet sure
     assert fourth("-m", "rnncli", LC_ALL="qaa_SI.UTF-8") == screen
     assert "从这里开始" in fourth("-m", "rnncli", "--lang", "zh")

@@ -119,7 +119,7 @@ def unknown_tokens(n: int, folder: Path) -> str:
     return rnncli("train", str(folder / "r.yaml"), "--dry-run")
 
 
-@say("x_t is a column of 1 number on", "x_t is a column of 2 numbers on", "纸上的 x_t 是 {n} 个数的一列")
+@say("On paper x_t is a column of 1 number", "On paper x_t is a column of 2 numbers", "纸上的 x_t 是 {n} 个数的一列")
 def numbers_of_x(n: int, folder: Path) -> str:
     return rnncli("demo", "--input-size", str(n), "--explain", "0")
 

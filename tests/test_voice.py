@@ -13,7 +13,18 @@ from tests.narrowed import of_kind
 
 PACKAGE = Path(rnncli.__file__).parent
 # A room is added once it has been read through; the phrases are those that were found most often.
-ROOMS = ("baselines", "data", "recipe", "runs", "sweeps", "tasks", "training")
+ROOMS = (
+    "baselines",
+    "cli",
+    "data",
+    "demos",
+    "recipe",
+    "runs",
+    "sweeps",
+    "tasks",
+    "training",
+    "views",
+)
 PHRASES = re.compile(
     r"\b(beside|commonest|likeliest|learnt|anew|somebody|anybody|nobody|mend(s|ed)?|go(es|ing)? on|stands? twice"
     r"|leaves? (it|one) away|(?<!there )(?<!There )(is|are) no (?!longer|more)|(holds?|has|have) no (?=file|film|sound)"

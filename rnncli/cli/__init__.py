@@ -1,6 +1,6 @@
-"""The command line: the app, and the one error boundary. A command is a file of this folder, listed in start.py.
+"""The command line: the app and its one error boundary. Each command is a file in this folder, listed in start.py.
 
-Nothing here imports torch, pydantic or rich before a command needs them.
+Nothing here imports torch, pydantic or rich until a command needs them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rnncli import __version__, names
 from rnncli.cli import help as help_texts
 from rnncli.cli.out import drop_output as _drop_output
 from rnncli.cli.out import open_streams, printed, put, tell
-from rnncli.cli.processes import may_speak, only_one_process
+from rnncli.cli.processes import rank_zero_only, should_report_error
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
@@ -34,19 +34,21 @@ from rnncli.errors import DataError, Missing, RecipeError, RnncliError, UsageErr
 from rnncli.locale import LANGUAGES, language_of_environment, set_language, tr
 
 if TYPE_CHECKING:
-    from typer._click.core import Command as ParserCommand
+    from typer._click.core import Command as _ParserCommand
     from typer._click.core import Context, Parameter
     from typer._click.formatting import HelpFormatter
+else:
+    _ParserCommand = object
 
-# Typer carries its own click since 0.26; this is how its usage errors are named without reaching into it.
+# Since 0.26 Typer vendors click; this names its usage errors without importing the vendored copy.
 _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 
-_GLOBAL_FLAGS = ("--debug", "--ascii")  # taken before and after the command
+_GLOBAL_FLAGS = ("--debug", "--ascii")  # accepted before and after the command
 
 
 @contextmanager
-def _placed(context: Context) -> Iterator[None]:
-    """A complaint about options knows its command: the parser itself does not say it of a missing value."""
+def _naming_command(context: Context) -> Iterator[None]:
+    """Attach the command to option errors: for a missing value the parser itself does not."""
     try:
         yield
     except _ParserError as error:
@@ -56,78 +58,68 @@ def _placed(context: Context) -> Iterator[None]:
 
 
 def _without_type(parameters: list[Parameter]) -> list[Parameter]:
-    """A switch takes no value: its help shows none."""
+    """A switch takes no value, so its help shows none."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) or getattr(parameter, "count", False):
             parameter.metavar = ""
     return parameters
 
 
-class Command(TyperCommand):
-    """A command whose errors name it, and whose help is made no earlier than it is shown."""
+class _Translated(_ParserCommand):
+    """What commands and groups share: translated help, errors that name the command."""
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        help_texts.translate_frame()
+        super().format_help(ctx, formatter)
+
+    def get_usage(self, ctx: Context) -> str:
+        return help_texts.usage(super().get_usage(ctx))
+
+    def get_help_option(self, ctx: Context) -> TyperOption | None:
+        return help_texts.named(super().get_help_option(ctx))
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        with _naming_command(ctx):
+            return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return _without_type(super().get_params(ctx))
+
+
+class Command(_Translated, TyperCommand):
+    """A command. The list of views in its help is built only when shown: entry points are slow to read."""
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         for parameter in self.params:
             if isinstance(parameter, TyperArgument) and parameter.help == help_texts.VIEWS:
                 parameter.help = help_texts.views()
-        help_texts.translate_frame()
         super().format_help(ctx, formatter)
 
-    def get_usage(self, ctx: Context) -> str:
-        return help_texts.usage(super().get_usage(ctx))
 
-    def get_help_option(self, ctx: Context) -> TyperOption | None:
-        return help_texts.named(super().get_help_option(ctx))
+class Commands(_Translated, TyperGroup):
+    """A command group that suggests the nearest name for an unknown one."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        with _placed(ctx):
-            return super().parse_args(ctx, args)
-
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        return _without_type(super().get_params(ctx))
-
-
-class Commands(TyperGroup):
-    """A group of commands that knows the nearest name."""
-
-    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
-        help_texts.translate_frame()
-        super().format_help(ctx, formatter)
-
-    def get_usage(self, ctx: Context) -> str:
-        return help_texts.usage(super().get_usage(ctx))
-
-    def get_help_option(self, ctx: Context) -> TyperOption | None:
-        return help_texts.named(super().get_help_option(ctx))
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        with _placed(ctx):
-            return super().parse_args(ctx, args)
-
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        return _without_type(super().get_params(ctx))
-
-    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, ParserCommand | None, list[str]]:
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, _ParserCommand | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
             near = names.nearest(name, known)
             raise UsageError(
-                tr("there is no command {name!r}", name=name),
+                tr("unknown command {name!r}", name=name),
                 where=ctx.command_path,
-                todo=tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(known)),
+                todo=tr("did you mean {name}?", name=near) if near else tr("commands: {names}", names=", ".join(known)),
             )
         return super().resolve_command(ctx, args)
 
 
 def make_app() -> typer.Typer:
-    """The app with every command whose file is here. Built after the language is known: help texts are translated."""
+    """The app with every installed command. Built once the language is known, because help texts are translated."""
     app = typer.Typer(cls=Commands, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]})
     app.callback(invoke_without_command=True)(_root)
     for group, lines in groups():
         for name, _ in lines:
             module = import_module(f"rnncli.cli.{name}")
-            if hasattr(module, "app"):  # a command with commands of its own
+            if hasattr(module, "app"):  # a command with subcommands
                 for inner in module.app.registered_commands:
                     inner.cls = Command
                 app.add_typer(module.app, name=name, cls=Commands, rich_help_panel=group)
@@ -136,8 +128,8 @@ def make_app() -> typer.Typer:
     return app
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(show: bool) -> None:
+    if show:
         put(f"rnncli {__version__}")
         raise typer.Exit
 
@@ -157,14 +149,14 @@ def _root(
     """Look inside recurrent networks from the shell: run a cell by hand, train from a recipe, inspect any tensor."""
     settings.quiet = quiet
     if context.invoked_subcommand != "train":
-        only_one_process()
+        rank_zero_only()
     if context.invoked_subcommand is None:
         lines = start_screen().split("\n")
         put("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
 
 
 def _take_globals(args: list[str]) -> list[str]:
-    """Read --debug, --ascii and --lang wherever they stand (until `--`), and return the other arguments."""
+    """Read --debug, --ascii and --lang anywhere before `--`, and return the other arguments."""
     settings.debug = os.environ.get("RNNCLI_DEBUG", "") not in ("", "0")
     settings.ascii = None
     set_language(language_of_environment())
@@ -185,23 +177,23 @@ def _take_globals(args: list[str]) -> list[str]:
         value = value if equals else next(words, "")
         if value not in LANGUAGES:
             raise UsageError(
-                tr("there is no language {name!r}", name=value),
+                tr("unknown language {name!r}", name=value),
                 where="--lang",
                 todo=tr("one of {names}", names=", ".join(LANGUAGES)),
             )
         set_language(value)
-    if "--json" in head:  # what programs read is one language
+    if "--json" in head:  # output for programs is always English
         set_language("en")
     return rest + tail
 
 
 def run(args: list[str]) -> int:
-    """One command line, to its exit code. Whatever goes wrong becomes one message on stderr."""
+    """Run one command line and return its exit code. Every error becomes one message on stderr."""
     open_streams()
     try:
-        with _our_signals():
+        with _signal_handlers():
             return _guarded(args)
-    except KeyboardInterrupt:  # a second one, while the first was answered
+    except KeyboardInterrupt:  # a second Ctrl-C while handling the first
         return 130
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
@@ -216,7 +208,7 @@ def _guarded(args: list[str]) -> int:
         _drop_output()
         return 0
     except RnncliError as error:
-        return say(error)
+        return print_error(error)
     except KeyboardInterrupt:
         return 130
     except typer.Abort:
@@ -224,9 +216,9 @@ def _guarded(args: list[str]) -> int:
     except _ParserError as error:
         from rnncli.cli.usage import usage_error
 
-        return say(usage_error(error))
+        return print_error(usage_error(error))
     except MemoryError as error:
-        return say(Missing(tr("there is not enough memory"), todo=_smaller()), error)
+        return print_error(Missing(tr("not enough memory"), todo=_smaller()), error)
     except OSError as error:
         return _system_error(error)
     except Exception as error:
@@ -235,28 +227,28 @@ def _guarded(args: list[str]) -> int:
 
 def _run(args: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # no terminal's encoding may crash us
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding must never cause a crash
     words = _take_globals(args)
     try:
         with shown():
             command = typer.main.get_command(make_app())
             help_texts.translate(command)
-            if "_RNNCLI_COMPLETE" in os.environ:  # a shell asks, by Typer's script
+            if "_RNNCLI_COMPLETE" in os.environ:  # called by Typer's completion script
                 from rnncli.cli import completion
 
                 completion.prepare(command, os.environ)
             result = command.main(args=words, prog_name="rnncli", standalone_mode=False)
-    except SystemExit as stop:  # completion ends so, and a termination
-        if isinstance(stop.__context__, BrokenPipeError):  # typer and rich make exit code 1 of a reader that left
+    except SystemExit as stop:  # raised by completion and by SIGTERM
+        if isinstance(stop.__context__, BrokenPipeError):  # typer and rich turn a closed pipe into exit code 1
             raise stop.__context__ from None
         result = stop.code
     return result if isinstance(result, int) else 0
 
 
 @contextmanager
-def _our_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM unwind, so that files are closed and locks given back. The second does so at once, and from
-    then on one ends the process. Only the main thread may say so."""
+def _signal_handlers() -> Iterator[None]:
+    """Make SIGINT and SIGTERM raise, so that files are closed and locks released. A second signal raises again at once;
+    a third ends the process. Only the main thread can install handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -268,7 +260,7 @@ def _our_signals() -> Iterator[None]:
             _end_at_once()
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
 
-    before = {number: signal.signal(number, unwind) for number in _heard()}
+    before = {number: signal.signal(number, unwind) for number in _handled_signals()}
     try:
         yield
     finally:
@@ -276,13 +268,13 @@ def _our_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _heard() -> list[signal.Signals]:
-    """The signals that this process was not started to ignore: a shell's background job ignores SIGINT."""
+def _handled_signals() -> list[signal.Signals]:
+    """The signals that this process did not inherit as ignored: background jobs of a shell ignore SIGINT."""
     return [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _end_at_once() -> None:
-    for number in _heard():
+    for number in _handled_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
@@ -294,38 +286,40 @@ def _system_error(error: OSError) -> int:
         from rnncli.files import cannot_write
 
         _drop_output()
-        return say(cannot_write(error.filename or tr("standard output"), error), error)
+        return print_error(cannot_write(error.filename or tr("standard output"), error), error)
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        todo = tr("close other programs, or raise the limit: {command}", command="ulimit -n 4096")
-        return say(Missing(tr("too many files are open"), todo=todo), error)
+        todo = tr("close other programs or raise the limit: {command}", command="ulimit -n 4096")
+        return print_error(Missing(tr("too many open files"), todo=todo), error)
     if error.errno in (errno.EACCES, errno.EPERM) and error.filename:
-        return say(DataError(tr("may not be read: permission denied"), where=str(error.filename)), error)
+        return print_error(DataError(tr("cannot be read: permission denied"), where=str(error.filename)), error)
     return _unexpected(error)
 
 
 def _unexpected(error: Exception) -> int:
-    # torch's own class, by name: this boundary does not import torch.
+    # torch's exception class, matched by name: this module does not import torch.
     text = str(error)
     if type(error).__name__ == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
-        return say(Missing(tr("there is not enough memory"), todo=_smaller()), error)
+        return print_error(Missing(tr("not enough memory"), todo=_smaller()), error)
     if isinstance(error, ImportError):
-        todo = tr("find out which: {command}", command="python -m rnncli.doctor")
-        return say(Missing(tr("a package that rnncli needs is missing or broken: {text}", text=text), todo=todo), error)
-    what = tr("something went wrong inside rnncli: {kind}: {text}", kind=type(error).__name__, text=text)
-    todo = "" if settings.debug else tr("please report it; the same command with --debug shows where")
-    return say(RnncliError(" ".join(what.split())[:500], todo=todo), error)
+        todo = tr("find out which one: {command}", command="python -m rnncli.doctor")
+        return print_error(
+            Missing(tr("a package that rnncli needs is missing or broken: {text}", text=text), todo=todo), error
+        )
+    what = tr("internal error: {kind}: {text}", kind=type(error).__name__, text=text)
+    todo = "" if settings.debug else tr("please report it; run the command again with --debug to see where it happened")
+    return print_error(RnncliError(" ".join(what.split())[:500], todo=todo), error)
 
 
 _OUT_OF_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory")
 
 
 def _smaller() -> str:
-    return tr("a smaller train.batch_size or model.hidden_size needs less")
+    return tr("reduce train.batch_size or model.hidden_size")
 
 
-def say(error: RnncliError, cause: Exception | None = None) -> int:
-    """The message of an error on stderr, in its parts; its exit code."""
-    if not may_speak():
+def print_error(error: RnncliError, cause: Exception | None = None) -> int:
+    """Print an error on stderr (message, location, hint); return its exit code."""
+    if not should_report_error():
         return error.exit_code
     lines = [tr("error: {what}", what=error.what)]
     if error.where:
@@ -348,11 +342,12 @@ def say(error: RnncliError, cause: Exception | None = None) -> int:
     return error.exit_code
 
 
-_HEAD = re.compile(r"(.*\S {2,}|\w+[:：] ?|\s+)(?=\S)")  # of a line: what its text goes on beside
+_HEAD = re.compile(r"(.*\S {2,}|\w+[:：] ?|\s+)(?=\S)")  # prefix of a line; its text is wrapped to the right of it
 
 
 def _to_fit(lines: list[str]) -> list[str]:
-    """Broken between words where a terminal would break inside one; but a command stays as it can be copied."""
+    """Wrap between words, where a terminal would break inside them; commands stay on one line so that they can be
+    copied."""
     from rnncli.render.lines import cells, wrap
 
     width, fitted = shutil.get_terminal_size().columns, []
@@ -374,5 +369,5 @@ def main() -> NoReturn:
 
     share_cores()
     code = run(sys.argv[1:])
-    _end_at_once()  # nothing is left to do but the interpreter's own exit
+    _end_at_once()  # only the interpreter's own cleanup is left
     raise SystemExit(code)

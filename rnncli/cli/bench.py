@@ -149,20 +149,23 @@ def bench(
         "--engine": engine, "--threads": threads, "--scaling": scaling, "--compare": compare, "--force": force,
     }  # fmt: skip
     if target and against:
-        raise UsageError(tr("a recipe and --against do not go together"), todo=tr("leave one of them out"))
+        raise UsageError(tr("a recipe and --against cannot be combined"), todo=tr("omit one of them"))
     if target:
-        _unread(tr("a recipe"), {**rows, "--train": train})
+        _reject_unused(tr("a recipe"), {**rows, "--train": train})
         pages = _recipe(target, sets or [], rounds, time_budget)
     elif against is not None:
         left = ("--engine", "--scaling", "--compare", "--force", "--dtype", "--device", "--threads", "--tier")
-        _unread("--against", {"--set": sets, **{name: rows[name] for name in left}})
+        _reject_unused("--against", {"--set": sets, **{name: rows[name] for name in left}})
         if train:
-            _unread("--train", {"--pass": what})
+            _reject_unused("--train", {"--pass": what})
         pages = _against(against, train, cell, size, what, rounds, time_budget)
     else:
-        _unread(tr("bench of rows"), {"--set": sets, "--train": train, "--force": force and compare is None})
+        _reject_unused(
+            tr("bench without RECIPE or --against"),
+            {"--set": sets, "--train": train, "--force": force and compare is None},
+        )
         if scaling is not None:
-            _unread("--scaling", {"--tier": tier, "--compare": compare})
+            _reject_unused("--scaling", {"--tier": tier, "--compare": compare})
         pages = _rows(
             cell, size, tier, what, scaling, engine, dtype, threads, device, rounds, time_budget, compare, force
         )
@@ -171,7 +174,8 @@ def bench(
 
 @dataclass(frozen=True)
 class _Pages:
-    """screen: for a person. document: for data. ended: what ended the bench before its last row."""
+    """screen: the page to print. document: the data to save. ended: the exception that stopped the bench before its
+    last row."""
 
     screen: Page
     document: Page
@@ -179,7 +183,7 @@ class _Pages:
 
 
 def _show(pages: _Pages, json: bool, save: Path | None, full: bool) -> None:
-    """Show and save what there is; then the bench ends as it was ended."""
+    """Show and save the rows that were measured; then raise what stopped the bench."""
     from rnncli import render
 
     screen, document = pages.screen, pages.document
@@ -217,7 +221,7 @@ def _rows(
     device = _known("--device", [device or "cpu"], names.DEVICES)[0]
     counts = _counts(threads or "1")
     if size and tier:
-        raise UsageError(tr("--size and --tier do not go together"), todo=tr("leave one of them out"))
+        raise UsageError(tr("--size and --tier cannot be combined"), todo=tr("omit one of them"))
     if scaling is not None:
         axis = next((axis for axis in sizes.AXES if axis == scaling), None)
         if axis is None:
@@ -229,7 +233,7 @@ def _rows(
     else:
         rows = sizes.rows_of(_known("--tier", [tier or "quick"], sizes.TIERS)[0], cells)
     if not rows:
-        raise UsageError(tr("this tier has no sizes for {cell}", cell=", ".join(cells)), where="--tier")
+        raise UsageError(tr("no sizes for {cell} in this tier", cell=", ".join(cells)), where="--tier")
     old = None
     if compare is not None:
         from rnncli.bench.compare import check_old
@@ -246,7 +250,7 @@ def _rows(
     counted = scaling is not None or device == "cuda"
     plan = Plan(rows, engines, chosen_pass, dtype, device, counts, rounds or ROUNDS, seconds, counted)
     with LiveProgress(ascii=settings.ascii) as live:
-        measured = measure_rows(plan, _told(live), lambda found: _line(live, pages.row_line(found)))
+        measured = measure_rows(plan, _reporter(live), lambda found: _line(live, pages.row_line(found)))
     document = pages.document(measured)
     screen = pages.screen(measured) if scaling is None else pages.scaling(measured, axis or "T")
     if old is not None:
@@ -269,7 +273,7 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
     from rnncli.training.job import prepare
 
     with LiveProgress(io.StringIO(), live=True, ascii=settings.ascii) as drawn:
-        # what a person's terminal would be sent while this trains, drawn into nothing
+        # the progress output of this training, rendered but not shown
         lines = Lines(prepare(recipe), drawn)
         found_profile = profile(recipe, lines, rounds=rounds or ROUNDS, budget=10.0 if budget is None else budget)
     made = page(found_profile, target)
@@ -290,7 +294,7 @@ def _against(
 
     peers = _known("--against", [name for name in against.split(",") if name], tuple(PEERS))
     if not peers:
-        raise UsageError(tr("--against names no library"), todo=tr("one of {names}", names=", ".join(PEERS)))
+        raise UsageError(tr("--against needs a library"), todo=tr("one of {names}", names=", ".join(PEERS)))
     require(peers)
     cells = tuple(_known("--cell", cell or [], sizes.CELLS)) or sizes.CELLS
     from rnncli.bench.versus import Versus, measure_peers
@@ -300,27 +304,27 @@ def _against(
     given = [sizes.parse_size(text) for text in size or []]
     plan = Versus.of(peers, cells, given, _pass(what) if what else None, train, rounds or 11, budget)
     with LiveProgress(ascii=settings.ascii) as live:
-        found = measure_peers(plan, _told(live), lambda row: _line(live, row_line(row)))
+        found = measure_peers(plan, _reporter(live), lambda row: _line(live, row_line(row)))
     made = peers_page(found)
     return _Pages(made, made, found.ended)
 
 
 def _line(live: LiveProgress, text: str) -> None:
-    """A row is done: said at once, for the whole table may take minutes, or never come."""
+    """Report each row as soon as it is done: the whole table may take minutes."""
     if not settings.quiet:
         live.line(text)
 
 
-def _told(live: LiveProgress) -> Told:
-    def told(text: str, done: int, total: int) -> None:
+def _reporter(live: LiveProgress) -> Told:
+    def report(text: str, done: int, total: int) -> None:
         if not settings.quiet:
             live.update(done, total, {tr("now"): text})
 
-    return told
+    return report
 
 
 def _known(option: str, given: list[str], known: Collection[str]) -> list[str]:
-    """The given names, each once. UsageError with the nearest for one that is not known."""
+    """The given names without duplicates. Raises UsageError for an unknown one, with the nearest."""
     for name in given:
         if name not in known:
             near = names.nearest(name, known)
@@ -340,7 +344,7 @@ def _pass(text: str) -> Pass:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    """`1,2` -> (1, 2). More threads than this process has cores are refused: they only wait for each other."""
+    """`1,2` -> (1, 2). Rejects more threads than this process has cores."""
     from rnncli.device import usable_cores
 
     parts = text.split(",")
@@ -352,17 +356,17 @@ def _counts(text: str) -> tuple[int, ...]:
     cores = usable_cores()
     if max(counts) > cores:
         raise UsageError(
-            tr("{n} threads on {cores} cores would wait for each other", n=max(counts), cores=cores),
+            tr("{n} threads, but only {cores} cores", n=max(counts), cores=cores),
             where="rnncli bench --threads",
             todo=tr("at most {cores}", cores=cores),
         )
     return counts
 
 
-def _unread(flag: str, others: dict[str, object]) -> None:
-    """UsageError for an option that this way of measuring would not read: nothing is silently ignored."""
+def _reject_unused(flag: str, others: dict[str, object]) -> None:
+    """Raise UsageError for an option that this mode would ignore."""
     for name, value in others.items():
         if value:
             raise UsageError(
-                tr("{flag} does not read {other}", flag=flag, other=name), todo=tr("leave {other} out", other=name)
+                tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
             )

@@ -1,8 +1,8 @@
-"""What the shells complete. The metavar of an argument or option says what belongs there, so a new command completes
-by using the same words; where nothing is offered, the shell completes file names.
+"""Shell completion. The metavar of an argument or option decides what is offered, so a new command gets completion by
+using the same metavars; without offers, the shell completes file names.
 
-Typer has the shells' scripts (`rnncli --install-completion`) and asks here. Nothing here imports torch, and nothing is
-ever printed: whatever goes wrong, there is nothing to offer.
+Typer provides the shells' scripts (`rnncli --install-completion`), which call this module. It imports no torch and
+never prints: on any error it offers nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from typer._click.core import Command, Context, Parameter
 
 VARIABLE = "_RNNCLI_COMPLETE"  # set by the shells' scripts
-Offers = Iterator[tuple[str, str]]  # (word, what it is)
-_FREE = ("N", "STEP")  # in a metavar such as auto|N: anything
+Offers = Iterator[tuple[str, str]]  # (word, description)
+_FREE = ("N", "STEP")  # free parts of a metavar such as auto|N
 
 
 def prepare(command: Command, environment: MutableMapping[str, str]) -> None:
-    """Make every parameter of a command line's commands offer its words. Changes nothing unless a shell asks."""
+    """Add completion to every parameter of all commands. No effect unless a shell asks for completion."""
     if not environment.get(VARIABLE, "").startswith("complete_"):
         return
     typed = _join_words(environment) if environment[VARIABLE] == "complete_bash" else None
@@ -45,8 +45,8 @@ def _all(command: Command) -> Iterator[Command]:
 
 
 def _join_words(environment: MutableMapping[str, str]) -> int:
-    """bash takes `model.cell=gr` for three words, and replaces the last of them only: they become one word again.
-    Returns the length of what bash replaces."""
+    """bash splits `model.cell=gr` into three words and replaces only the last one: join them again. Returns the length
+    of the part that bash replaces."""
     words, count = environment["COMP_WORDS"].split("\n"), int(environment["COMP_CWORD"])
     current = words[count] if count < len(words) else ""
     joined: list[str] = []
@@ -63,23 +63,23 @@ def _join_words(environment: MutableMapping[str, str]) -> int:
 
 
 def _completed(parameter: Parameter, typed: int | None, context: Context, incomplete: str) -> list[CompletionItem]:
-    """typed: characters that the shell replaces, where these are not the whole word."""
+    """typed: number of characters that the shell replaces, if not the whole word."""
     offer = offers_of(str(parameter.metavar or ""))
     try:
         found = list(offer(context, incomplete)) if offer is not None else []
-    except Exception:  # a broken recipe, a folder that cannot be read: a shell's prompt is no place to say so
+    except Exception:  # a broken recipe or unreadable folder must not print errors at the shell's prompt
         return []
     kept = 0 if typed is None else max(0, len(incomplete) - typed)
     return [CompletionItem(word[kept:], help=_short(about)) for word, about in found if word.startswith(incomplete)]
 
 
 def _short(about: str) -> str:
-    """One line: Typer breaks longer ones at the terminal's width, and a shell takes each line for a word."""
+    """A one-line description: Typer wraps longer ones at the terminal's width, and shells take each line for a word."""
     return shorten(about.replace("[", "("), 60, placeholder="...")
 
 
 def offers_of(metavar: str) -> Callable[[Context, str], Offers] | None:
-    """What to offer where this metavar stands; None: file names, or nothing that could be known."""
+    """The function that makes offers for this metavar; None for file names and free values."""
     words = metavar.strip("[]").removesuffix("...")
     if words in _OFFERS:
         return _OFFERS[words]
@@ -101,14 +101,14 @@ def _loggers(context: Context, incomplete: str) -> Offers:
 
 
 def _cells(context: Context, incomplete: str) -> Offers:
-    """Every cell, one after the other where commas separate several."""
+    """Cell names; also after the last comma of a comma-separated list."""
     from rnncli.names import CELLS
 
     return _listed(list(CELLS), context, incomplete)
 
 
 def _listed(words: list[str], context: Context, incomplete: str) -> Offers:
-    """One more word of a list with commas."""
+    """Offers for the last element of a comma-separated list."""
     before, comma, _ = incomplete.rpartition(",")
     yield from ((before + comma + word, "") for word in words if word not in before.split(","))
 
@@ -134,7 +134,7 @@ def _targets(context: Context, incomplete: str) -> Offers:
 
 
 def _files(incomplete: str, endings: tuple[str, ...]) -> Offers:
-    """Files here that begin so; without a letter typed there would be too many."""
+    """Files in this folder with this prefix; nothing for an empty prefix, which would match too many."""
     if incomplete and os.sep not in incomplete:
         yield from ((path.name, "") for path in sorted(Path().glob("*")) if path.name.endswith(endings))
 
@@ -156,7 +156,7 @@ def _data(context: Context, incomplete: str) -> Offers:
 def _keys(context: Context, incomplete: str) -> Offers:
     """`model.hid` -> model.hidden_size=, `model.cell=` -> its cells; after a comma the next of a grid's values.
 
-    A lone key is offered twice, bare and with a value: so no shell ends it with a blank.
+    A single matching key is offered twice, with and without a value, so that no shell appends a space.
     """
     from rnncli.recipe import config_of, keys, read_document, task_name
     from rnncli.tasks import config_class, load_task, task_names
@@ -184,7 +184,7 @@ def _keys(context: Context, incomplete: str) -> Offers:
 
 
 def _paths(context: Context, incomplete: str) -> Offers:
-    """Builtin data and files, where the shell does not know that a path stands."""
+    """Builtin data, and files where the shell does not recognize a path."""
     yield from _data(context, incomplete)
     folder = os.path.dirname(incomplete)
     for path in sorted(Path(folder or ".").glob("*")):
@@ -194,9 +194,9 @@ def _paths(context: Context, incomplete: str) -> Offers:
 
 
 def _recipe_of(context: Context) -> str:
-    """The recipe that the command line names before: a packaged name, a path, or that of a run."""
+    """The recipe named earlier on the command line: a packaged name, a path, or a run's."""
     given = [context.params.get(name) for name in ("recipe", "target", "name", "files", "targets")]
-    # behind an option that has no value yet the parser has not come to name its arguments
+    # after an option without a value the parser has not named its arguments yet
     named = next(word for word in (*given, context.args) if word)
     return find_target(named if isinstance(named, str) else named[0]).recipe_source
 

@@ -1,4 +1,4 @@
-"""How a command hands over what it made: `--json`, `--save`, `--full`, and the exit code of its checks."""
+"""Output of a command's page: `--json`, `--save`, `--full`, and the exit code of its checks."""
 
 from __future__ import annotations
 
@@ -45,11 +45,9 @@ Animate = Annotated[
 
 
 def check_animate(animate: bool, save: Path | None) -> None:
-    """Raises UsageError: nothing that can move is written."""
+    """Raises UsageError if `--animate` is given without a file that can be animated."""
     if animate and (save is None or save.suffix.lower() not in (".svg", ".html")):
-        raise UsageError(
-            tr("--animate goes with --save FILE.svg"), todo=tr("only a picture in a file moves: add --save moving.svg")
-        )
+        raise UsageError(tr("--animate needs --save FILE.svg"), todo=tr("add --save moving.svg"))
 
 
 def deliver(
@@ -60,8 +58,8 @@ def deliver(
     full: bool = False,
     draw: Callable[[Page], None] | None = None,
 ) -> None:
-    """Make a page, write it, print it. A data file is made in English, whatever the screen speaks. draw: in place of
-    printing the whole page. Exits with 1 where one of its checks did not hold."""
+    """Make a page, save it and print it. Data files are always in English. draw: called instead of printing the whole
+    page. Exits with 1 if a check failed."""
     from rnncli import render
 
     page = make()
@@ -82,7 +80,8 @@ def deliver(
 
 
 def write(file: Path, page: Page) -> None:
-    """A page into a file, whose ending chooses the format; said on stderr. Raises UsageError, Missing, CannotWrite."""
+    """Save a page to a file in the format of its suffix, and report it on stderr. Raises UsageError, Missing,
+    CannotWrite."""
     from rnncli import render
     from rnncli.files import write_output
 

@@ -76,9 +76,7 @@ def demo(
             rich_help_panel=_SIZES,
         ),
     ] = None,
-    no_bias: Annotated[
-        bool, typer.Option("--no-bias", help="Leave out b_ih and b_hh.", rich_help_panel=_SIZES)
-    ] = False,
+    no_bias: Annotated[bool, typer.Option("--no-bias", help="Omit b_ih and b_hh.", rich_help_panel=_SIZES)] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Seed for the weights and x; default: 0.", rich_help_panel=_SIZES)
     ] = None,
@@ -107,7 +105,7 @@ def demo(
         typer.Option(
             "--from",
             metavar="FILE.yaml",
-            help="Read x, h0 and weights from a file; what is missing is drawn from the seed.",
+            help="Read x, h0 and weights from a file; missing values are drawn from the seed.",
             rich_help_panel=_SIZES,
         ),
     ] = None,
@@ -179,7 +177,7 @@ def demo(
         typer.Option(
             "--step-through",
             "--pause",
-            help="Walk through time steps, units and gates with the arrow keys; any other page: a part at every Enter.",
+            help="Walk through time steps, units and gates with the arrow keys; other pages: one section per Enter.",
             rich_help_panel=SHOWN,
         ),
     ] = False,
@@ -206,7 +204,7 @@ def demo(
     save: Save = None,
 ) -> None:
     """Run one recurrent cell by hand: every number at every time step, and proofs of what they mean."""
-    from rnncli.demos.settings import Asked, Settings, Shown, options_of, typed_options
+    from rnncli.demos.settings import DemoOptions, Settings, Shown, options_of, typed_options
 
     sums = explain or explain_backward
     _one_of(
@@ -225,45 +223,47 @@ def demo(
         if given is None or given is False or draw:
             continue
         if name == "--animate" or not walking:
-            raise UsageError(tr("{flag} goes with --draw or --step-through", flag=name))
+            raise UsageError(tr("{flag} needs --draw or --step-through", flag=name))
     if direction not in (None, "fwd", "bwd"):
-        raise UsageError(tr("a direction is fwd or bwd"), where="--direction")
+        raise UsageError(tr("the direction must be fwd or bwd"), where="--direction")
     check_animate(animate, save)
-    _unread("--draw", draw, {"--units": units, "--step-through": step_through})
-    _unread("--step-through", walking, {"--units": units})
+    _reject_unused("--draw", draw, {"--units": units, "--step-through": step_through})
+    _reject_unused("--step-through", walking, {"--units": units})
     _one_of({"--blanks": blanks, "--check": check})
     _one_of({"--title": title, "--check": check})
     drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full}
     drawn |= {"--step-through": step_through}
-    _unread("--code", code, drawn)
-    _unread("--classic", classic, drawn)
-    _unread("--explain", explain, {"--steps": steps})
-    _unread("--explain-backward", explain_backward, {"--steps": steps})
+    _reject_unused("--code", code, drawn)
+    _reject_unused("--classic", classic, drawn)
+    _reject_unused("--explain", explain, {"--steps": steps})
+    _reject_unused("--explain-backward", explain_backward, {"--steps": steps})
     for flag, given in (("--blanks", blanks), (f"--check {check}", check), (f"--title {title!r}", title)):
         if given and not sums:
             raise UsageError(
-                tr("{flag} goes with --explain or --explain-backward", flag=flag.partition(" ")[0]),
-                todo=tr("such as: rnncli demo --nice --explain all {flag}", flag=flag),
+                tr("{flag} needs --explain or --explain-backward", flag=flag.partition(" ")[0]),
+                todo=tr("for example: rnncli demo --nice --explain all {flag}", flag=flag),
             )
     if count is not None:
         if not blanks or save is None:
             raise UsageError(
-                tr("{flag} goes with --blanks and --save", flag="--count"),
-                todo=tr("such as: rnncli demo --nice --explain all --blanks --count 40 --save sheet.html"),
+                tr("{flag} needs --blanks and --save", flag="--count"),
+                todo=tr("rnncli demo --nice --explain all --blanks --count 40 --save sheet.html"),
             )
-        _unread("--count", count, {"--from": source, "--json": json, "--full": full, "--step-through": step_through})
+        _reject_unused(
+            "--count", count, {"--from": source, "--json": json, "--full": full, "--step-through": step_through}
+        )
         seed = 1 if seed is None else seed
     if tolerance is not None and not check:
-        raise UsageError(tr("--tolerance goes with --check"))
-    _unread("--proofs", proofs, {"--steps": steps, "--units": units})
+        raise UsageError(tr("--tolerance needs --check"))
+    _reject_unused("--proofs", proofs, {"--steps": steps, "--units": units})
     cells = [] if cell is None else [name.strip() for name in cell.split(",")]
     if len(cells) > 1:
         one_cell = {"--from": source, "--input": text, "--num-layers": num_layers, "--bidirectional": bidirectional}
         one_cell |= {"--explain": explain, "--explain-backward": explain_backward, "--proofs": proofs}
         one_cell |= {"--draw": draw}
-        _unread(f"--cell {cell}", cell, one_cell | {"--code": code, "--classic": classic})
+        _reject_unused(f"--cell {cell}", cell, one_cell | {"--code": code, "--classic": classic})
     options = typed_options(sets or [], cells or [Settings.cell])
-    asked = Asked(
+    typed = DemoOptions(
         seq_len=seq_len,
         batch_size=batch_size,
         input_size=input_size,
@@ -282,20 +282,22 @@ def demo(
     )
     file = None
     if source is None:
-        settings = asked.settings()
+        settings = typed.settings()
     else:
-        from rnncli.demos.given import read
         from rnncli.demos.shaped import settings_of
+        from rnncli.demos.user_values import read
 
         file = read(source)
-        settings = settings_of(asked, file, source)
+        settings = settings_of(typed, file, source)
     if code or classic:
         from rnncli.demos import script
 
         hand_over(script.code(settings) if code else script.classic(settings))
         if classic and not globals_.quiet:
             sys.stdout.flush()
-            note = tr("note: the article sets no seed, so its numbers differ; this is seed {seed}", seed=settings.seed)
+            note = tr(
+                "note: the article sets no seed, so its numbers differ; seed used here: {seed}", seed=settings.seed
+            )
             tell(note)
         return
 
@@ -303,10 +305,10 @@ def demo(
 
     import torch
 
-    gc.freeze()  # what torch made stays to the end: walking it again, and at exit, takes longer than the demo
+    gc.freeze()  # torch's objects live until exit: collecting them takes longer than the demo
 
     from rnncli import render
-    from rnncli.demos.beside import side_page
+    from rnncli.demos.compare import compare_page
     from rnncli.demos.page import demo_page
 
     torch.set_num_threads(1)
@@ -338,8 +340,8 @@ def demo(
 
     def make() -> Page:
         if len(cells) > 1:
-            each = [replace(asked, cell=name, options=options_of(name, options)) for name in cells]
-            return side_page([one.settings() for one in each], shown)
+            each = [replace(typed, cell=name, options=options_of(name, options)) for name in cells]
+            return compare_page([one.settings() for one in each], shown)
         return demo_page(settings, shown, file, whole=json or data)
 
     paced = step_through and at_a_terminal() and not json
@@ -354,13 +356,13 @@ def demo(
 def _one_of(options: dict[str, object]) -> None:
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
-        raise UsageError(tr("{first} and {second} do not go together", first=given[0], second=given[1]))
+        raise UsageError(tr("{first} and {second} cannot be combined", first=given[0], second=given[1]))
 
 
-def _unread(flag: str, given: object, others: Mapping[str, object]) -> None:
-    """UsageError for an option that `flag` would not read: nothing is silently ignored."""
+def _reject_unused(flag: str, given: object, others: Mapping[str, object]) -> None:
+    """Raise UsageError for an option that has no effect with `flag`."""
     for name, value in others.items():
         if given and value:
             raise UsageError(
-                tr("{flag} does not read {other}", flag=flag, other=name), todo=tr("leave {other} out", other=name)
+                tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
             )

@@ -1,4 +1,4 @@
-"""`rnncli doctor`: is this installation all right?"""
+"""`rnncli doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def doctor(json: AsJson = False, save: Save = None) -> None:
-    """Check this installation, self-test included. Paste the output when you ask for help."""
+    """Check this installation and run a self-test. Include the output in bug reports."""
     from rnncli.doctor import examine
 
     if not _rich_works():
         set_language("en")
 
     def make() -> Page:
-        with waiting(tr("measuring, some seconds ..."), quiet=json):
+        with waiting(tr("measuring, takes a few seconds ..."), quiet=json):
             return examine()
 
     deliver(make, json=json, save=save, draw=_draw)
 
 
 def _draw(page: Page) -> None:
-    """At most 79 columns wide, to be pasted; by Python alone where Rich is what is broken."""
+    """Print the page, at most 79 columns wide for pasting; in plain Python if Rich is broken."""
     from rnncli import render
 
     if _rich_works():
@@ -43,6 +43,6 @@ def _draw(page: Page) -> None:
 def _rich_works() -> bool:
     try:
         import rich.console  # noqa: F401
-    except Exception:  # whatever a broken package raises
+    except Exception:  # a broken package may raise anything
         return False
     return True

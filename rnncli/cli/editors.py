@@ -1,4 +1,4 @@
-"""The JSON Schema of recipes as a file that editors read, in the folder for caches."""
+"""The JSON Schema of recipes as a file for editors, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def schema_text() -> str:
 
 
 def schema_uri() -> str:
-    """Of the file, which is written where it is missing or was made by another version, or with other tasks, cells or
-    engines. Raises CannotWrite, and Missing where a task of another package cannot be loaded."""
+    """URI of the schema file, written if it is missing or was made by another version or with other tasks, cells or
+    engines. Raises CannotWrite, and Missing if a task of another package cannot be loaded."""
     file = _file()
     if _maker(file) != _made_by():
         try:
@@ -38,7 +38,7 @@ def schema_uri() -> str:
 
 
 def renew_schema() -> None:
-    """Replace a file that is out of date and that copied recipes may name. Where that fails, it stays as it is."""
+    """Update an outdated schema file that copied recipes may refer to. If that fails, the file is left unchanged."""
     if _file().is_file():
         with suppress(RnncliError):
             schema_uri()
@@ -51,7 +51,7 @@ def _file() -> Path:
 
 
 def _made_by() -> str:
-    """What the schema depends on, as it is kept in the file."""
+    """Versions and names that the schema depends on, as stored in the file."""
     from rnncli.tasks import task_names
 
     parts = (task_names(), list(names.CELLS), names.engines())
@@ -59,7 +59,7 @@ def _made_by() -> str:
 
 
 def _maker(file: Path) -> object:
-    """What the file was made by; None where it cannot be read."""
+    """The stored stamp; None if the file cannot be read."""
     try:
         found = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -38,7 +38,7 @@ def evaluate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Evaluate a run, next to its baselines."""
+    """Evaluate a run and its baselines."""
     from rnncli import render
     from rnncli.api.answers import evaluate as evaluated
     from rnncli.cli.target import target_named
@@ -50,4 +50,4 @@ def evaluate(
         render.show(found.page(), ascii=settings.ascii)
     failed = [check for check in found.checks if not check.ok]
     if failed:
-        raise CheckFailed(tr("a requirement does not hold: {what}", what="; ".join(check.text for check in failed)))
+        raise CheckFailed(tr("requirement not met: {what}", what="; ".join(check.text for check in failed)))

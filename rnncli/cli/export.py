@@ -1,4 +1,4 @@
-"""`rnncli export`: a run for programs without rnncli."""
+"""`rnncli export`: export a run for use without rnncli."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def export(
         bool, typer.Option("--onnx", help="Also write model.onnx, checked against ONNX Runtime (extra: onnx).")
     ] = False,
 ) -> None:
-    """Export a run: weights under torch's own names, a script that answers without rnncli, a model card."""
+    """Export a run: weights under torch's names, a prediction script that does not need rnncli, a model card."""
     from rnncli.cli.target import target_named
 
     found = target_named(target)
@@ -28,8 +28,8 @@ def export(
     from rnncli.runs.export import export
 
     done = export(found.run.with_threads(1), out, onnx=onnx)
-    about = tr("lists the weights, for your own code") if done.why_not else tr("how it is used; needs no rnncli")
-    notes = [tr("load.py answers nothing: {why}", why=done.why_not)] if done.why_not else []
+    about = tr("list the weights, for your own code") if done.why_not else tr("usage; does not need rnncli")
+    notes = [tr("load.py cannot predict: {why}", why=done.why_not)] if done.why_not else []
     shown: list[Record] = [
         Message(tr("{dir}: {files}", dir=done.folder, files=", ".join(done.files))),
         *([Checks(done.checks)] if done.checks else []),

@@ -1,4 +1,4 @@
-"""`--help` in the reader's language: every text that it shows of our commands is one of the catalogue."""
+"""`--help` in the user's language: every text of our commands is in the catalogue."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from rich.text import Text
     from typer._click.core import Command
 
-VIEWS = "{views}"  # help that is made when it is shown: the list of views
+VIEWS = "{views}"  # placeholder of the list of views, filled in when help is shown
 
 
 def views() -> str:
     from rnncli.views import about_views
 
     listed = [f"{name}: {tr(line)}" for group in about_views().values() for name, line in group]
-    return "\n\n".join([tr("One of these; without one, an overview."), *listed])
+    return "\n\n".join([tr("One of the following; default: an overview."), *listed])
 
 
 def usage(line: str) -> str:
@@ -28,20 +28,20 @@ def usage(line: str) -> str:
 
 
 def named(option: TyperOption | None) -> TyperOption | None:
-    """--help itself, which is the parser's own."""
+    """Translate --help itself, which the parser adds."""
     if option is not None:
         option.help = tr("Show this message and exit.")
     return option
 
 
 def texts(command: Command) -> set[str]:
-    """Every English text of a command, as its file has it, and of those below it."""
+    """Every English help text of a command and its subcommands, as written in the source."""
     found = {getattr(holder, name) for holder, name in _places(command)}
     return {text for text in found if text and text != VIEWS}
 
 
 def translate(command: Command) -> None:
-    """Put the current language's texts into a command, into those below it, and into what Typer adds to them."""
+    """Translate the help texts of a command, its subcommands and the options that Typer adds."""
     if language() == "en":
         return
     for holder, name in _places(command):
@@ -58,7 +58,7 @@ def translate(command: Command) -> None:
 
 
 def translate_frame() -> None:
-    """The titles that Rich draws around the texts. Only once help is shown: importing Rich takes time."""
+    """Translate the panel titles. Only when help is shown: importing Rich takes time."""
     from typer import rich_utils
 
     rich_utils.ARGUMENTS_PANEL_TITLE = tr("Arguments")
@@ -68,7 +68,7 @@ def translate_frame() -> None:
     rich_utils.DEFAULT_STRING = tr("[default: {value}]", value="{}")
 
     class Folding(rich_utils.OptionHighlighter):
-        """Breaks a text anywhere where it has no spaces: Rich would cut Chinese off at the end of its column."""
+        """Make text without spaces breakable anywhere: Rich would truncate Chinese at the end of its column."""
 
         def __call__(self, text: str | Text) -> Text:
             found = super().__call__(text)
@@ -79,7 +79,7 @@ def translate_frame() -> None:
 
 
 def _places(command: Command) -> Iterator[tuple[Any, str]]:
-    """(object, attribute) of every text that a file of ours gives."""
+    """(object, attribute) of every help text that our source defines."""
     yield command, "help"
     for parameter in command.params:
         if isinstance(parameter, TyperArgument | TyperOption) and not str(parameter.name).endswith("_completion"):

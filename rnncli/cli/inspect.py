@@ -1,4 +1,4 @@
-"""`rnncli inspect`: any recipe, run or weight file, in many views."""
+"""`rnncli inspect`: look inside any recipe, run or weight file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def inspect(
     core: Annotated[
         str | None,
         typer.Option(
-            "--core", metavar="NAME", help="RNN module to show, where the model has several.", rich_help_panel=_WHAT
+            "--core", metavar="NAME", help="RNN module to show, if the model has several.", rich_help_panel=_WHAT
         ),
     ] = None,
     layer: Annotated[
@@ -130,7 +130,7 @@ def inspect(
         typer.Option(
             "--from-input",
             metavar="INPUT",
-            help="what-if: the input that `other` takes values of.",
+            help="what-if: the input that `other` takes its values from.",
             rich_help_panel=SHOWN,
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""A page that is drawn again while a long command goes on; on standard error, and nothing of it stays."""
+"""Live progress on standard error, erased at the end."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from rnncli.records import Page
 
-REDRAW = 0.25  # seconds between two drawings
+REDRAW = 0.25  # seconds between redraws
 
 
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
-    """A line on a terminal for as long as there is nothing else to say; nothing of it stays. None in a script."""
+    """Show a line on a terminal until the work is done, then erase it. Nothing is shown without a terminal."""
     from rnncli.render.progress import LiveProgress
 
     if settings.quiet or quiet or sys.stderr is None:  # closed by the caller
@@ -35,8 +35,8 @@ def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
 
 
 class LivePage:
-    """`with LivePage() as live: live.update(page, done, total, fields)`: the page on a terminal, else a plain line at
-    most once a second. Both are made only when it is time."""
+    """`with LivePage() as live: live.update(page, done, total, fields)`: the page on a terminal, otherwise a plain line
+    at most once a second. Either is built only when it is due."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -68,11 +68,11 @@ class LivePage:
         return self.live or self.lines or nullcontext()
 
     def rows(self) -> int:
-        """Table rows that the terminal has room for."""
+        """Number of table rows that fit the terminal."""
         return max(3, self.console.height - 4)
 
     def update(self, page: Callable[[], Page], done: int, total: int, fields: Callable[[], Mapping[str, str]]) -> None:
-        """Show how it goes, if it is time."""
+        """Redraw if it is due."""
         if self.lines is not None:
             self.lines.update(done, total, fields)
         if self.live is None or time.monotonic() < self.next:

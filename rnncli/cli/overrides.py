@@ -1,4 +1,4 @@
-"""Options that lay values over a recipe: `--lr 0.1` is `--set train.lr=0.1`."""
+"""Options that override recipe keys: `--lr 0.1` is `--set train.lr=0.1`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-_PANEL = "The recipe"
+_PANEL = "Recipe"
 
 Data = Annotated[
     str | None, typer.Option("--data", metavar="PATH", help="Data file or folder (data.path).", rich_help_panel=_PANEL)
@@ -37,12 +37,12 @@ Epochs = Annotated[
     int | None, typer.Option("--epochs", help="Passes over the training data (train.epochs).", rich_help_panel=_PANEL)
 ]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="Examples per update (train.batch_size).", rich_help_panel=_PANEL)
+    int | None, typer.Option("--batch-size", help="Examples per step (train.batch_size).", rich_help_panel=_PANEL)
 ]
 Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate (train.lr).", rich_help_panel=_PANEL)]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", help="Random seed, the first one of a sweep (train.seed).", rich_help_panel=_PANEL),
+    typer.Option("--seed", help="Random seed; in a sweep, the first one (train.seed).", rich_help_panel=_PANEL),
 ]
 Device = Annotated[
     str | None,
@@ -58,7 +58,7 @@ MaxTime = Annotated[
     typer.Option(
         "--max-time",
         metavar="TIME",
-        help="Stop training after 90, 90s, 5m or 1h (train.max_time).",
+        help="Stop training after this time: 90, 90s, 5m, 1h (train.max_time).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -67,7 +67,7 @@ OnNan = Annotated[
     typer.Option(
         "--on-nan",
         metavar="stop|skip",
-        help="On a NaN or infinite loss or gradient (train.on_nan).",
+        help="What to do on a NaN or infinite loss or gradient (train.on_nan).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -84,7 +84,7 @@ def flags_of(
     max_time: str | None,
     on_nan: str | None,
 ) -> dict[str, tuple[str, object]]:
-    """Dotted key -> (the flag as typed, its value), of those that were given."""
+    """Dotted key -> (flag as typed, value) for each given option."""
     return {
         key: (flag, value)
         for key, flag, value in (

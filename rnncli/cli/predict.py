@@ -1,4 +1,4 @@
-"""`rnncli predict`: a run on new input."""
+"""`rnncli predict`: apply a run to new input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnncli.runs.open import Run
     from rnncli.tasks import Prediction, PredictOptions
 
-MOST_NOTES = 10  # printed; more are counted
+MOST_NOTES = 10  # the rest are only counted
 
 
 def predict(
@@ -35,12 +35,14 @@ def predict(
     file: Annotated[
         str | None,
         typer.Option(
-            "--file", metavar="FILE", help="Read inputs from a text file, one a line, or CoNLL-U; - is standard input."
+            "--file", metavar="FILE", help="Read inputs from a file: one per line, or CoNLL-U; - is standard input."
         ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", min=1, help="Show the K most likely answers, or sample from the K most likely tokens."),
+        typer.Option(
+            "--top-k", min=1, help="Show the K most likely predictions, or sample from the K most likely tokens."
+        ),
     ] = None,
     temperature: Annotated[
         float | None,
@@ -54,18 +56,18 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print a CSV with a header and a row for each input.")] = False,
 ) -> None:
-    """Use a run on new input: continue, tag, classify, forecast, transcribe, translate."""
+    """Predict with a run: continue text, tag, classify, forecast, transcribe, translate."""
     from rnncli.cli.target import target_named
 
     found = target_named(target)
     folder = found.folder
     given = list(inputs or ())
     if json and csv:
-        raise UsageError(tr("--json and --csv are both given"), where="--csv", todo=tr("leave one out"))
+        raise UsageError(tr("--json and --csv cannot be combined"), where="--csv", todo=tr("omit one"))
     if given == ["-"]:
         given, file = [], _one_source(file)
     elif "-" in given:
-        raise UsageError(tr("- stands for standard input, alone"), where="rnncli predict")
+        raise UsageError(tr("- (standard input) cannot be combined with other inputs"), where="rnncli predict")
     elif bool(given) == (file is not None):
         raise _no_input(target, folder)
     from rnncli.tasks import PredictOptions
@@ -73,75 +75,83 @@ def predict(
     run = found.run.with_threads(1)
     options = PredictOptions(top_k, temperature, seed, beam, length)
     failed: list[DataError] = []
-    predictions = _of_arguments(run, given, options, failed) if file is None else _of_lines(run, file, options, failed)
+    predictions = (
+        _from_arguments(run, given, options, failed) if file is None else _from_lines(run, file, options, failed)
+    )
     _write(_rows(predictions) if csv else predictions, json)
     if failed:
         raise typer.Exit(failed[0].exit_code)
 
 
 def _no_input(target: str, folder: Path) -> UsageError:
-    """Which input the run's task takes, and in what way."""
+    """The inputs for the run's task: texts, files or lines."""
     from rnncli.tasks import load_recipe
 
     recipe = load_recipe(str(folder / "recipe.yaml"))
     path = recipe.task.input_kind(recipe.config) == "path"
     return UsageError(
-        tr("give a FILE, or several") if path else tr("give TEXT, or --file FILE, or - for standard input"),
+        tr("give one or more FILEs") if path else tr("give TEXT, --file FILE, or - for standard input"),
         where="rnncli predict",
         todo=tr(
-            "such as: rnncli predict {target} {input}", target=shlex.quote(target), input="FILE" if path else "hello"
+            "for example: rnncli predict {target} {input}",
+            target=shlex.quote(target),
+            input="FILE" if path else "hello",
         ),
     )
 
 
 def _one_source(file: str | None) -> str:
     if file not in (None, "-"):
-        raise UsageError(tr("- and --file are both given"), where="--file", todo=tr("leave one out"))
+        raise UsageError(tr("- and --file cannot be combined"), where="--file", todo=tr("omit one"))
     return "-"
 
 
-def _of_arguments(run: Run, given: list[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
-    """Each argument's answer; a line end behind each text."""
+def _from_arguments(
+    run: Run, given: list[str], options: PredictOptions, failed: list[DataError]
+) -> Iterator[Prediction]:
+    """Predictions for each argument, each text ending in a newline."""
     for text in given if run.task.input_kind(run.config) == "text" else ():
         if os.path.isfile(text):
-            note(tr("{name} is read as text; for the file of that name: --file {name}", name=text))
-    yield from _ended(run, given, options, failed)
+            note(tr("{name} is treated as text; to read the file: --file {name}", name=text))
+    yield from _predict_inputs(run, given, options, failed)
 
 
-def _ended(run: Run, inputs: Iterable[str], options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
-    """The answers, each with a line end. A file that cannot be used is said, and added to `failed`."""
+def _predict_inputs(
+    run: Run, inputs: Iterable[str], options: PredictOptions, failed: list[DataError]
+) -> Iterator[Prediction]:
+    """Predictions for files, each ending in a newline. An unusable file is reported and added to `failed`."""
     from dataclasses import replace
 
-    from rnncli.cli import say
+    from rnncli.cli import print_error
     from rnncli.runs.prediction import predictions
 
     def unusable(error: DataError) -> None:
         failed.append(error)
-        say(error)
+        print_error(error)
 
     for found in predictions(run, inputs, options, unusable):
         whole = found.more or found.row == {}
         yield found if whole else replace(found, text=found.text + "\n")
 
 
-def _of_lines(run: Run, file: str, options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
+def _from_lines(run: Run, file: str, options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
     lines = _stdin_lines() if file == "-" else _file_lines(file)
     if run.task.input_kind(run.config) == "text":
         yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)
         return
     if file != "-":
         raise UsageError(
-            tr("this task takes files as arguments"),
+            tr("this task takes files as arguments, not --file"),
             where="--file",
             todo=tr("rnncli predict RUN {file}", file=shlex.quote(file)),
         )
     paths = (line.rstrip("\r\n") for line in lines)
-    yield from _ended(run, (path for path in paths if path), options, failed)
+    yield from _predict_inputs(run, (path for path in paths if path), options, failed)
 
 
 def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """The same with a row of a CSV as the text of each, the names of the columns before the first. An answer that has
-    none, a file that cannot be used, is left out."""
+    """The same predictions with a CSV row as text, after a header row. Predictions without a row (unusable files) are
+    omitted."""
     import csv
     from dataclasses import replace
     from io import StringIO
@@ -150,7 +160,7 @@ def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     for found in predictions:
         if found.row is None:
             raise UsageError(
-                tr("answers of this task are not rows of a table"), where="--csv", todo=tr("omit it, or use --json")
+                tr("predictions of this task are not table rows"), where="--csv", todo=tr("omit it, or use --json")
             )
         text = StringIO()
         writer = csv.DictWriter(text, names or list(found.row), restval="", lineterminator="\n")
@@ -170,7 +180,7 @@ def _file_lines(file: str) -> Iterator[str]:
 
 
 def _stdin_lines() -> Iterator[str]:
-    """Lines as they come, each with its end. UTF-8, except that a terminal has an encoding of its own."""
+    """Lines as they arrive, with their line ends. UTF-8; for a terminal, its own encoding."""
     if sys.stdin is None:
         return
     if sys.stdin.isatty() or not hasattr(sys.stdin, "buffer"):
@@ -188,10 +198,10 @@ def _stdin_lines() -> Iterator[str]:
 
 
 def _write(predictions: Iterable[Prediction], json: bool) -> None:
-    """Each answer as soon as it is there; what is to be said beside it goes to standard error."""
+    """Print each prediction as soon as it is available; notes go to standard error."""
     from rnncli.render import dump_json
 
-    said = 0
+    count = 0
     for found in predictions:
         if not json:
             hand_over(found.text)
@@ -202,8 +212,8 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
             dump_json(json_, sys.stdout)
         sys.stdout.flush()
         for text in found.notes:
-            said += 1
-            if said <= MOST_NOTES:
+            count += 1
+            if count <= MOST_NOTES:
                 note(text)
-    if said > MOST_NOTES and not settings.quiet:
-        tell(trn("and {n} more note", "and {n} more notes", n=said - MOST_NOTES))
+    if count > MOST_NOTES and not settings.quiet:
+        tell(trn("and {n} more note", "and {n} more notes", n=count - MOST_NOTES))

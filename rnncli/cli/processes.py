@@ -1,4 +1,4 @@
-"""Under torchrun: which process works, and which speaks. Alone, this costs a look at the environment."""
+"""Under torchrun: which process works and which one prints. In a single process this only reads the environment."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ def _alone() -> bool:
     return os.environ.get("WORLD_SIZE", "1") == "1"
 
 
-def only_one_process() -> None:
-    """For all that is not training: process 0 does it as if there were no others, and they end here."""
+def rank_zero_only() -> None:
+    """For commands other than train: rank 0 runs them alone, the other ranks exit here."""
     if _alone():
         return
     from rnncli.device import this_process, work_alone
 
     try:
         process = this_process()
-    except UsageError:  # not torchrun's doing
+    except UsageError:  # not caused by torchrun
         return
     if process.rank:
         raise typer.Exit
     work_alone()
     if not settings.quiet and process.world > 1:
-        tell(tr("only training is shared by processes: one of {n} does this alone", n=process.world))
+        tell(tr("only `train` is distributed; rank 0 of {n} runs this", n=process.world))
 
 
-def may_speak() -> bool:
-    """Whether this process is the one of several to say what went wrong."""
+def should_report_error() -> bool:
+    """Whether this process should report the error."""
     if _alone():
         return True
     from rnncli.device import this_process

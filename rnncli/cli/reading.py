@@ -1,4 +1,4 @@
-"""What a long reading of data shows on standard error, whichever command reads."""
+"""Progress of reading data, on standard error, for every command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MB = 1_000_000
 
 
 class Shown:
-    """A live line for each thing that is read, and a sentence that stays where there is one."""
+    """A live line for each source, and a permanent sentence if there is one."""
 
     def __init__(self) -> None:
         self.live: LiveProgress | None = None
@@ -41,14 +41,14 @@ class Shown:
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Every long reading inside is shown; one that is broken off is said to have left nothing."""
+    """Show progress of reading inside this context; if interrupted, say that nothing is kept."""
     to = Shown()
     try:
         with listening(to):
             yield
     finally:
-        broken = to.reading  # the parser makes an exit code of an interrupt, so no exception says it
+        broken = to.reading  # the parser turns an interrupt into an exit code, so there is no exception to catch
         to(None)
         if broken is not None:
-            text = tr("stopped while {what}; nothing of that is kept", what=broken.what)
+            text = tr("interrupted while {what}; nothing is kept", what=broken.what)
             tell(text)

@@ -1,4 +1,4 @@
-"""`rnncli recipes`: the starting points."""
+"""`rnncli recipes`: packaged recipes to start from."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from rnncli.records import Json
 if TYPE_CHECKING:
     from rnncli.tasks import Recipe
 
-WRITTEN = ("data.delimiter=", "data.decimal=", "data.thousands=", "data.na_values=")  # how a file is written
-LARGE = 200_000_000  # bytes of data; more is not read to fit epochs to it
+WRITTEN = ("data.delimiter=", "data.decimal=", "data.thousands=", "data.na_values=")  # format of the data file
+LARGE = 200_000_000  # bytes; larger data is not read to set the epochs
 
-app = typer.Typer(help="List, show, copy and validate the starting points.", no_args_is_help=False)
+app = typer.Typer(help="List, show, copy and validate recipes.", no_args_is_help=False)
 
 Sets = Annotated[
     list[str],
@@ -44,7 +44,7 @@ def _group(context: typer.Context) -> None:
 
 @app.command("list")
 def list_(json: AsJson = False) -> None:
-    """List the packaged recipes: what each one shows, and the kind of file it reads."""
+    """List the packaged recipes: what each demonstrates and the kind of file it reads."""
     from rnncli import render
     from rnncli.recipe.locate import about, data_wanted, packaged_recipes
     from rnncli.records import Column, Commands, Page, Table
@@ -58,9 +58,9 @@ def list_(json: AsJson = False) -> None:
     more = Commands(
         tr("next"),
         [
-            ("rnncli recipes copy --data FILE", tr("which recipe is for your file?")),
-            ("rnncli recipes show NAME", tr("read it, comments and all")),
-            ("rnncli recipes copy NAME my.yaml", tr("make it your own")),
+            ("rnncli recipes copy --data FILE", tr("find a recipe for your file")),
+            ("rnncli recipes show NAME", tr("print it with its comments")),
+            ("rnncli recipes copy NAME my.yaml", tr("copy it to edit it")),
             ("rnncli train NAME", tr("run it")),
         ],
     )
@@ -75,7 +75,7 @@ def list_(json: AsJson = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="Packaged recipe, or path to a YAML file.")],
 ) -> None:
-    """Print a recipe, comments included."""
+    """Print a recipe with its comments."""
     from rnncli.recipe.locate import find_recipe, recipe_text
 
     path, hidden = find_recipe(name)
@@ -100,7 +100,7 @@ def copy(
     sets: Sets = [],  # noqa: B006  # typer's form of a repeatable option
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing FILE.")] = False,
 ) -> None:
-    """Copy a recipe to edit it. Comments stay; only the values you give change."""
+    """Copy a recipe to edit it. Comments are kept; only the values you give change."""
     from rnncli.files import atomic_write
     from rnncli.recipe import copied
     from rnncli.tasks import load_recipe
@@ -111,12 +111,10 @@ def copy(
     target = str(file) if file is not None else f"{Path(name).stem}.yaml"
     if not target.endswith((".yaml", ".yml")):
         raise UsageError(
-            tr("a recipe's file name ends in .yaml"), where=target, todo=tr("such as {name}.yaml", name=target)
+            tr("a recipe's file name ends in .yaml"), where=target, todo=tr("for example {name}.yaml", name=target)
         )
     if os.path.lexists(target) and not force:
-        raise CannotWrite(
-            tr("a file of this name is there already"), where=target, todo=tr("choose another name, or add --force")
-        )
+        raise CannotWrite(tr("file already exists"), where=target, todo=tr("choose another name, or add --force"))
     found, notes = _from_data(name, data, sets) if data is not None else ({}, [])
     recipe = load_recipe(name, sets, found)
     note(recipe.note)
@@ -125,30 +123,31 @@ def copy(
     atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments, _schema()))
     put(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
-        _say_of(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
+        _print_changes(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)
         for text in notes:
             note(text)
     todo = f"rnncli train {shlex.quote(target)}"
     if fit.fault is not None:
         where = f" ({fit.fault.where})" if fit.fault.where else ""
-        note(tr("it cannot be trained on as it is: {why}", why=fit.fault.what + where))
+        note(tr("it cannot be trained as it is: {why}", why=fit.fault.what + where))
         todo = fit.fault.todo
     if todo and not settings.quiet:
         put(tr("next") + f"  {todo}")
 
 
 def _propose(data: str | None) -> None:
-    """Which recipes read the data, and why."""
+    """List the recipes that can read the data, and why."""
     from rnncli import render
     from rnncli.records import Column, Commands, Page, Table
     from rnncli.tasks.propose import proposals
 
     if data is None:
         raise UsageError(
-            tr("which recipe?"), todo=tr("rnncli recipes copy NAME; or --data FILE, to hear which recipes read it")
+            tr("which recipe?"),
+            todo=tr("rnncli recipes copy NAME; with --data FILE it lists the recipes that can read it"),
         )
     found = proposals(data)
-    columns = (Column("recipe", tr("recipe"), "text"), Column("why", tr("what speaks for it"), "text"))
+    columns = (Column("recipe", tr("recipe"), "text"), Column("why", tr("why"), "text"))
     table = Table("proposals", columns, [(one.recipe, one.why) for one in found])
     command = f"rnncli recipes copy {found[0].recipe} my.yaml --data {shlex.quote(data)}"
     more = Commands(tr("next"), [(command, tr("a recipe for your file"))])
@@ -161,8 +160,8 @@ def validate(
     sets: Sets = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
-    """Validate recipes without reading their data: every fault, with its line, key and the nearest valid name."""
-    from rnncli.cli import say
+    """Validate recipes without reading their data: report every error with its line, key and the nearest valid name."""
+    from rnncli.cli import print_error
     from rnncli.render import dump_json
     from rnncli.tasks import load_recipe
 
@@ -177,7 +176,7 @@ def validate(
             listed = [asdict(fault) for fault in faults]
             rows.append({"recipe": name, "ok": False, "error": error.what, "where": error.where, "faults": listed})
             if not json:
-                say(error)
+                print_error(error)
             continue
         rows.append({"recipe": name, "ok": True, "task": recipe.config.task})
         note(recipe.note)
@@ -191,22 +190,22 @@ def validate(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors that complete and check YAML. Copied recipes refer to it."""
+    """Print the JSON Schema of recipes, for completion and checks in editors. Copied recipes refer to it."""
     hand_over(schema_text())
 
 
 def _schema() -> str:
-    """The URI of the schema for editors; empty where it cannot be had: the recipe is good without it."""
+    """The URI of the schema for editors; empty if it cannot be written, since the recipe works without it."""
     try:
         return schema_uri()
     except RnncliError as error:
-        note(tr("editors will not check this recipe: {why}", why=f"{error.what} ({error.where})"))
+        note(tr("editors cannot check this recipe: {why}", why=f"{error.what} ({error.where})"))
         return ""
 
 
 def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[str, Json]], list[str]]:
-    """What --data says of the recipe: the path, and what the task finds in the file's head; --set wins over that. And
-    sentences on what is skipped there."""
+    """Settings from --data: the path and what the task infers from the start of the file; --set takes precedence. Also
+    sentences on skipped alternatives."""
     from rnncli.recipe.parse import Verbatim
     from rnncli.tasks import load_recipe
     from rnncli.tasks.base import Suggested
@@ -222,14 +221,14 @@ def _from_data(name: str, path: str, sets: list[str]) -> tuple[dict[str, tuple[s
 
 
 def _unless_typed(values: Mapping[str, Json], sets: list[str]) -> dict[str, tuple[str, Json]]:
-    """The values with the flag that they come from, but those of keys that --set sets."""
+    """The values with the flag they come from, except keys set by --set."""
     typed = {text.partition("=")[0].strip() for text in sets}
     return {key: ("--data", value) for key, value in values.items() if key not in typed}
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A recipe with epochs that fit its data. comments: dotted key -> a comment for the copy. length: a sentence on the
+    """A recipe with epochs that suit its data. comments: dotted key -> comment for the copy. length: a sentence on the
     epochs. fault: why it cannot be trained on this data."""
 
     recipe: Recipe
@@ -239,11 +238,11 @@ class Fit:
 
 
 def _fitted(name: str, path: str, sets: list[str], found: dict[str, tuple[str, Json]], recipe: Recipe) -> Fit:
-    """The recipe with epochs from the number of updates. The data is read for that, unless there is a lot of it."""
+    """The recipe with epochs derived from the number of steps. Reads the data for that, unless it is large."""
     from rnncli.tasks import load_recipe
 
     if _bytes(path) > LARGE:
-        about = tr("the data is larger than {n} MB and was not read: epochs are the recipe's", n=LARGE // 10**6)
+        about = tr("the data is larger than {n} MB and was not read; epochs are those of the recipe", n=LARGE // 10**6)
         return Fit(recipe, length=about)
     with waiting(tr("reading the data ...")):
         from rnncli.training.length import length_of
@@ -255,21 +254,23 @@ def _fitted(name: str, path: str, sets: list[str], found: dict[str, tuple[str, J
     settled = _unless_typed(fits.settings(), sets)
     comments = {"train.epochs": fits.why} if "train.epochs" in settled else {}
     if "train.early_stopping" in settled:
-        comments["train.early_stopping"] = tr("epochs without improvement; 0 = never")
-    said = "  ".join(f"{key}: {value}" for key, (_, value) in settled.items()) + (f"  ({fits.why})" if comments else "")
-    return Fit(load_recipe(name, sets, found | settled), comments, said)
+        comments["train.early_stopping"] = tr("epochs without improvement; 0 = off")
+    summary = "  ".join(f"{key}: {value}" for key, (_, value) in settled.items()) + (
+        f"  ({fits.why})" if comments else ""
+    )
+    return Fit(load_recipe(name, sets, found | settled), comments, summary)
 
 
 def _bytes(path: str) -> int:
-    """Of a file, or of all files in a folder; 0 for what is neither."""
+    """Total bytes of a file or of the files in a folder; otherwise 0."""
     if os.path.isfile(path):
         return os.path.getsize(path)
     found = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     return sum(os.path.getsize(file) for file in found if os.path.isfile(file))
 
 
-def _say_of(path: str, filled: dict[str, object], length: str) -> None:
-    """What the data changed."""
+def _print_changes(path: str, filled: dict[str, object], length: str) -> None:
+    """Print what the data changed."""
     from rnncli.recipe.parse import flow_text
 
     if filled:

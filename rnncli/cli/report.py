@@ -1,4 +1,4 @@
-"""`rnncli report`: one web page of a run, or of several side by side."""
+"""`rnncli report`: a web page of one run, or of several side by side."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ def report(
 
 
 def _say(text: str) -> None:
-    """What is being done, for who waits."""
+    """Progress messages."""
     if not settings.quiet:
         tell(text)

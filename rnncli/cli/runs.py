@@ -1,5 +1,4 @@
-"""`rnncli runs`: what was trained here, how runs differ, and their results for other tools. Listing and comparing read
-files only; no torch."""
+"""`rnncli runs`: list, compare and export runs. Listing and comparing only read files, without torch."""
 
 from __future__ import annotations
 

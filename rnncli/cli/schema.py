@@ -21,13 +21,13 @@ def schema(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Print the JSON Schema of a --json document, or list the names of all."""
+    """Print the JSON Schema of a --json document, or list all documents."""
     from rnncli import render
     from rnncli.records import Column, Commands, Page, Table
     from rnncli.schemas import about, names, schema_of
 
     if name is not None and json:
-        raise UsageError(tr("a schema is JSON already"), where="--json", todo=tr("omit --json"))
+        raise UsageError(tr("a schema is already JSON"), where="--json", todo=tr("omit --json"))
     if name is not None:
         hand_over(encoder.dumps(schema_of(name), indent=1) + "\n")
         return
@@ -40,7 +40,7 @@ def schema(
     more = Commands(
         tr("next"),
         [
-            ("rnncli schema result/1", tr("print one")),
+            ("rnncli schema result/1", tr("print one schema")),
             ("rnncli recipes schema", tr("the schema of recipes, for editors")),
         ],
     )

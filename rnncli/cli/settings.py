@@ -1,4 +1,4 @@
-"""What the global options said, for every command to read."""
+"""Global options, for every command to read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Settings:
-    """ascii: True draws with ASCII only, None goes by the output's encoding."""
+    """ascii: True for ASCII only, None to decide by the output's encoding."""
 
     ascii: bool | None = None
     quiet: bool = False

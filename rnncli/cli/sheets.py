@@ -1,4 +1,4 @@
-"""Many exercise sheets and their keys at once: `demo --count 40 --save sheet.html`."""
+"""Many worksheets and their keys at once: `demo --count 40 --save sheet.html`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def write_sheets(settings: Settings, shown: Shown, count: int, save: Path) -> None:
-    """A sheet and its key for each of `count` seeds, named by it: sheet-01.html, sheet-01-key.html. One line says so.
+    """Write a worksheet and its key for each of `count` seeds, named after the seed: sheet-01.html, sheet-01-key.html.
 
-    Raises UsageError (one of these files exists, or another ending), CannotWrite; Exit 1 where a check of a key fails.
+    Raises UsageError (a file exists, or an unknown suffix), CannotWrite; Exit 1 if a check of a key fails.
     """
     from rnncli import render
     from rnncli.demos.page import sheets
@@ -46,8 +46,8 @@ def write_sheets(settings: Settings, shown: Shown, count: int, save: Path) -> No
         first, last = places[0][0], places[-1][1]
         tell(
             trn(
-                "wrote {n} sheet and its key: {first}, {last}",
-                "wrote {n} sheets and their keys: {first} ... {last}",
+                "wrote {n} worksheet and its key: {first}, {last}",
+                "wrote {n} worksheets and their keys: {first} ... {last}",
                 n=count,
                 first=first,
                 last=last,
@@ -58,12 +58,12 @@ def write_sheets(settings: Settings, shown: Shown, count: int, save: Path) -> No
 
 
 def _places(save: Path, seeds: Sequence[int]) -> list[tuple[Path, Path]]:
-    """(sheet, key) of each seed. Raises UsageError: a file is there."""
+    """(worksheet, key) paths of each seed. Raises UsageError if a file exists."""
     width = len(str(seeds[-1]))
     numbered = [f"{save.stem}-{seed:0{width}}" for seed in seeds]
     places = [(save.with_stem(name), save.with_stem(f"{name}-key")) for name in numbered]
     for file in (file for both in places for file in both):
         if os.path.lexists(file):
             todo = tr("choose another name, or delete it")
-            raise UsageError(tr("there is a file of that name"), where=str(file), todo=todo)
+            raise UsageError(tr("file already exists"), where=str(file), todo=todo)
     return places

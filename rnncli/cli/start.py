@@ -1,4 +1,4 @@
-"""The commands there are, and the start screen: `rnncli` alone. A command is a file of this folder."""
+"""The list of commands, and the start screen (`rnncli` without arguments). A command is a file in this folder."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from rnncli.render.lines import pad
 
 
 def groups() -> list[tuple[str, list[tuple[str, str]]]]:
-    """(group, [(command, what it does)]) of the commands whose file is here, in the order they are shown."""
+    """(group, [(command, description)]) of the installed commands, in display order."""
     planned = [
         (
             tr("Learn"),
             [
-                ("demo", tr("one cell by hand: proofs, plain code, homework sheets")),
-                ("inspect", tr("any recipe, run or weight file, in many views")),
+                ("demo", tr("one cell by hand: proofs, plain code, worksheets")),
+                ("inspect", tr("look inside any recipe, run or weight file")),
             ],
         ),
         (
             tr("Work"),
             [
-                ("recipes", tr("list, show, copy and validate the starting points")),
-                ("train", tr("a recipe -> a run folder")),
-                ("predict", tr("use a run on new input")),
-                ("evaluate", tr("score a run, beside its baselines")),
-                ("export", tr("a run's weights, to load without rnncli")),
-                ("report", tr("one web page of a run")),
+                ("recipes", tr("list, show, copy and validate recipes")),
+                ("train", tr("train a recipe into a run folder")),
+                ("predict", tr("predict with a run on new input")),
+                ("evaluate", tr("evaluate a run and its baselines")),
+                ("export", tr("export a run for use without rnncli")),
+                ("report", tr("write a web page of a run")),
             ],
         ),
         (
             tr("Compare"),
             [
-                ("bench", tr("which cell, engine, thread count is fastest here")),
-                ("sweep", tr("many runs over settings and seeds")),
-                ("runs", tr("list and compare runs")),
+                ("bench", tr("measure cells, engines and thread counts")),
+                ("sweep", tr("train over settings and seeds")),
+                ("runs", tr("list, compare and export runs")),
             ],
         ),
         (
             tr("Help"),
-            [("doctor", tr("is this installation all right?")), ("schema", tr("JSON Schemas of what --json prints"))],
+            [("doctor", tr("check the installation")), ("schema", tr("print the JSON Schemas of --json documents"))],
         ),
     ]
     here = files("rnncli.cli")
@@ -51,13 +51,13 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def start_screen() -> str:
-    """At most 80 columns and 24 rows; only what this version can do."""
+    """At most 80 columns and 24 rows; only installed commands."""
     commands = {name for _, lines in groups() for name, _ in lines}
     first = [
         ("demo", "rnncli demo", tr("the RNNCell loop: 3 steps, every number")),
-        ("train", "rnncli train hello", tr("learn hello -> ohlol, in seconds")),
-        ("inspect", "rnncli inspect last", tr("look inside what you have just trained")),
-        ("train", "rnncli train language-model --data my.txt", tr("now your own text")),
+        ("train", "rnncli train hello", tr("learn hello -> ohlol in seconds")),
+        ("inspect", "rnncli inspect last", tr("look inside the run you just trained")),
+        ("train", "rnncli train language-model --data my.txt", tr("train on your own text")),
     ]
     other = "中文界面: rnncli --lang zh" if language() == "en" else "English: rnncli --lang en"
     title = f"rnncli {__version__}   "

@@ -1,4 +1,4 @@
-"""The screen of a walk: Textual reads the keys and paints the lines. Imported only where that screen is opened."""
+"""The step-through screen: Textual reads keys and paints lines. Imported only when the screen is opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnncli.render.terminal import STYLES
 
 
 class Painted(Widget):
-    """All lines of the terminal; every key is the walker's."""
+    """All lines of the terminal; every key goes to the walker."""
 
     def __init__(self, walker: Walker) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Painted(Widget):
 
 
 class Stepper(App[None]):
-    """Walks until a key ends it. The terminal's own colours are kept, and NO_COLOR is heeded."""
+    """Runs until a key quits. Keeps the terminal's colours and honours NO_COLOR."""
 
     CSS = """
         Screen, Painted { background: ansi_default; color: ansi_default; }

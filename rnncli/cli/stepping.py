@@ -1,4 +1,4 @@
-"""--step-through: a screen that keys walk through, or else a part of a page at every Enter."""
+"""--step-through: an interactive screen, or otherwise a section of the page at every Enter."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def at_a_terminal() -> bool:
-    """Whether a person can press keys and see what they do."""
+    """Whether standard input and output are terminals."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def has_screen() -> bool:
-    """Whether the screen can be opened; where only textual is missing, that is said."""
-    if os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():  # textual draws on standard error
+    """Whether the screen can be opened; prints a note if only textual is missing."""
+    if os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():  # textual draws to standard error
         return False
     try:
         import_module("rnncli.cli.stepper")
@@ -38,7 +38,7 @@ def has_screen() -> bool:
 
 
 def walk_through(make: Callable[[], tuple[Walk, Position]]) -> None:
-    """The screen, until its person leaves it. Exits with 1 where a check did not hold."""
+    """Show the screen until the user quits. Exits with 1 if a check failed."""
     from rnncli.cli.stepper import Stepper
     from rnncli.cli.walking import Walker
 
@@ -50,7 +50,7 @@ def walk_through(make: Callable[[], tuple[Walk, Position]]) -> None:
 
 
 def in_stages(page: Page, full: bool) -> None:
-    """A step at every Enter; the end of the input shows the rest at once."""
+    """Show a section at every Enter; at end of input, the rest at once."""
     from rnncli import render
     from rnncli.render.stages import stages
 

@@ -1,4 +1,4 @@
-"""`rnncli sweep`: many runs of one recipe, and which of its settings is best."""
+"""`rnncli sweep`: many runs of one recipe, to find its best settings."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def sweep(
     save: Save = None,
     full: Full = False,
 ) -> None:
-    """Train a recipe over settings and seeds, and say which is best. Run it again to resume."""
+    """Train a recipe over settings and seeds and report the best. Run the same command to resume."""
     if not search and (storage or not prune):
-        raise UsageError(tr("--storage and --no-prune belong to --search"), todo=tr("leave them out"))
+        raise UsageError(tr("--storage and --no-prune need --search"), todo=tr("omit them"))
     from rnncli.sweeps.plan import make_plan
 
     flags = flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
@@ -136,7 +136,7 @@ def sweep(
     from rnncli.sweeps.runner import begin
 
     made = begin(plan, out, jobs, storage, prune)
-    _go(made, json)
+    _run(made, json)
     rows = made.rows()
     deliver(made.page, json=json, save=save, full=full)
     if code := _code(rows):
@@ -154,8 +154,8 @@ def _listing(plan: Plan, out: str | None) -> Page:
     return listing(plan, rows, folder)
 
 
-def _go(made: Sweep, json: bool) -> None:
-    """Run it, drawing how it goes. Ctrl-C ends it with a word on how to resume."""
+def _run(made: Sweep, json: bool) -> None:
+    """Run the sweep with live progress. Ctrl-C stops it and prints how to resume."""
     from rnncli import render
     from rnncli.cli.live import LivePage
     from rnncli.sweeps.pages import opening
@@ -168,8 +168,8 @@ def _go(made: Sweep, json: bool) -> None:
                 _draw(made, live)
     except (KeyboardInterrupt, SystemExit) as stop:
         done, total = made.progress()
-        tell(tr("stopped: {done} of {total} are done, in {folder}", done=done, total=total, folder=made.folder))
-        tell(tr("next:  the same command goes on from here"))
+        tell(tr("interrupted: {done} of {total} done, in {folder}", done=done, total=total, folder=made.folder))
+        tell(tr("next:  run the same command to resume"))
         raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from None
 
 
@@ -181,15 +181,16 @@ def _draw(made: Sweep, live: LivePage) -> None:
         rows = made.rows()
         running = next((row for row in rows if row.status == "running"), None)
         best = next((row for row in rows if row.mean is not None and row.status == "done"), None)
-        said = {} if best is None or best.mean is None else {tr("best"): f"{best.name} {number(best.mean)}"}
-        return said if running is None else {**said, tr("now"): f"{running.name}, {now(running)}"}
+        shown = {} if best is None or best.mean is None else {tr("best"): f"{best.name} {number(best.mean)}"}
+        return shown if running is None else {**shown, tr("now"): f"{running.name}, {now(running)}"}
 
     done, total = made.progress()
     live.update(lambda: board(made.plan, made.rows(), live.rows()), done, total, fields)
 
 
 def _code(rows: Sequence[Row]) -> int:
-    """The exit code, and on stderr why: of the first failed run, else 4 if a run diverged, else 1 without any score."""
+    """The exit code, explained on stderr: that of the first failed run, else 4 if a run diverged, else 1 without any
+    score."""
     failed = [row for row in rows if row.status == "failed"]
     diverged = [row for row in rows if row.status == "diverged"]
     if not (failed or diverged):

@@ -1,4 +1,4 @@
-"""TARGET of a command, with a note on how the word was read."""
+"""TARGET of a command, with a note on how it was interpreted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rnncli.targets import Target, find_target
 
 
 def target_named(word: str, *, sets: Sequence[str] = (), seed: int | None = None) -> Target:
-    """What find_target finds; its note goes to stderr."""
+    """The result of find_target; its note goes to stderr."""
     target = find_target(word, sets=sets, seed=seed)
     note(target.note)
     return target

@@ -1,4 +1,4 @@
-"""`rnncli train`: a recipe -> a run folder."""
+"""`rnncli train`: train a recipe into a run folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
 from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, put, tell
-from rnncli.cli.processes import only_one_process
+from rnncli.cli.processes import rank_zero_only
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -52,7 +52,7 @@ def train(
         bool, typer.Option("--dry-run", help="Show data, shapes, parameters, memory and time without training.")
     ] = False,
     fast_dev_run: Annotated[
-        bool, typer.Option("--fast-dev-run", help="Run two updates through the whole pipeline and keep nothing.")
+        bool, typer.Option("--fast-dev-run", help="Run two steps through the whole pipeline and keep nothing.")
     ] = False,
     overfit_batches: Annotated[
         int | None,
@@ -77,11 +77,11 @@ def train(
     modes = {"--resume": resume, "--init-from": init_from, "--dry-run": dry_run, "--fast-dev-run": fast_dev_run,
              "--print-config": print_config, "--find-lr": find_lr, "--code": code,
              "--out": out is not None, "--json": json}  # fmt: skip
-    _refuse_together(modes)
+    _reject_conflicts(modes)
     if dry_run or print_config or code or find_lr:
-        only_one_process()
+        rank_zero_only()
     rank = this_process().rank
-    if rank:  # process 0 writes and speaks
+    if rank:  # only rank 0 writes and prints
         settings.quiet = True
     flags = overrides.flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
     parts = {"train": train_data, "validation": validation_data, "test": test_data}
@@ -98,13 +98,13 @@ def train(
         }
     if recipe and resume:
         raise UsageError(
-            tr("a recipe and --resume are both given"),
+            tr("a recipe and --resume cannot be combined"),
             where="rnncli train",
-            todo=tr("leave the recipe out: the run has its own"),
+            todo=tr("omit the recipe: the run has its own"),
         )
     if not recipe and not resume:
         raise UsageError(
-            tr("name a recipe, or a run to --resume"), where="rnncli train", todo=tr("such as: rnncli train hello")
+            tr("missing recipe (or --resume RUN)"), where="rnncli train", todo=tr("for example: rnncli train hello")
         )
     if resume:
         _resume(resume, tuple(sets or ()), flags, modes)
@@ -124,7 +124,7 @@ def train(
         from rnncli.training.session import distributed_session
 
     job = prepare(loaded)
-    if init_from and rank == 0:  # the others are given its weights
+    if init_from and rank == 0:  # its weights are broadcast to the other ranks
         from rnncli.runs.open import initialize
 
         initialize(job, init_from)
@@ -151,7 +151,7 @@ def train(
         _run(job, run, json, made=made)
 
 
-# Options of which one would not be obeyed, and what to do instead.
+# Pairs of options of which one would be ignored.
 _NOT_TOGETHER = {
     "--resume": ("--init-from", "--fast-dev-run", "--out"),
     "--print-config": ("--dry-run", "--code", "--init-from", "--out"),
@@ -162,21 +162,21 @@ _NOT_TOGETHER = {
 }
 
 
-def _refuse_together(modes: Mapping[str, object]) -> None:
-    """Raises UsageError: two options that exclude each other."""
+def _reject_conflicts(modes: Mapping[str, object]) -> None:
+    """Raises UsageError for options that exclude each other."""
     for option, others in _NOT_TOGETHER.items():
         for other in others if modes[option] else ():
             if modes[other]:
                 raise UsageError(
-                    tr("{option} and {other} do not go together", option=option, other=other),
+                    tr("{option} and {other} cannot be combined", option=option, other=other),
                     where="rnncli train",
                     todo=tr("a resumed run stays in its folder") if option == "--resume" and other == "--out"
-                    else tr("leave one out"),
+                    else tr("omit one"),
                 )  # fmt: skip
 
 
 def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
-    """Whether the recipe was to be shown and not trained."""
+    """Whether the options only show the recipe; if so, shows it."""
     if modes["--print-config"]:
         _print_config(recipe, bool(modes["--json"]))
     elif modes["--code"]:
@@ -212,7 +212,7 @@ def _resume(
             render.dump_json(result, sys.stdout)
         else:
             put(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
-            put(tr("next:  train longer, such as --epochs {n}", n=2 * recipe.config.train.epochs))
+            put(tr("next:  train longer with --epochs {n}", n=2 * recipe.config.train.epochs))
         return
     _notes(recipe, rank)
     job = prepare(recipe, fresh=False)
@@ -228,7 +228,7 @@ def _resume(
 
 
 def _notes(recipe: Recipe, rank: int) -> None:
-    """What of the recipe is written by a former name, or has no effect, on standard error."""
+    """Print remarks on outdated names and keys without effect, on standard error."""
     from rnncli.recipe import renamed, without_effect
 
     if rank == 0:
@@ -253,14 +253,14 @@ def _dry_run(job: Job, json: bool) -> None:
 
 
 def _find_lr(job: Job, recipe: str, sets: Sequence[str], flags: Mapping[str, tuple[str, object]], json: bool) -> None:
-    """The range test's page. Its next command is the one that was typed, with the rate that was found."""
+    """The range test's page. Its next command is the typed one with the rate that was found."""
     import shlex
 
     from rnncli.runs.find_lr import find_lr
 
     typed = [word for text in sets for word in ("--set", text)]
     typed += [word for flag, value in flags.values() if flag != "--lr" for word in (flag, str(value))]
-    with waiting(tr("training with a growing learning rate ..."), quiet=json):
+    with waiting(tr("training with an increasing learning rate ..."), quiet=json):
         page = find_lr(job, shlex.join(["rnncli", "train", recipe, *typed]))
     deliver(lambda: page, json=json)
 
@@ -268,8 +268,8 @@ def _find_lr(job: Job, recipe: str, sets: Sequence[str], flags: Mapping[str, tup
 def _run(
     job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True, made: Sequence[Path] = ()
 ) -> None:
-    """Train, drawing progress; then the closing page. Of several processes the others train along, and are silent.
-    made: the folders that are removed with a run that could not begin."""
+    """Train with live progress, then show the final page. Ranks other than 0 train silently. made: folders to remove if
+    the run cannot start."""
     from rnncli import render
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Message
@@ -295,23 +295,23 @@ def _run(
                 outcome = run_training(job, folder, watching, resume=resume, say=live.line)
     except StoppedBySignal as stop:
         if job.rank == 0:
-            tell(tr("stopped; everything so far is in {run}", run=folder))
+            tell(tr("interrupted; everything so far is in {run}", run=folder))
             tell(tr("next:  {todo}", todo=job.group.resume_command()))
         raise typer.Exit(stop.code) from None
     with waiting(tr("measuring one example ...")):
         page = closing(job, outcome)
     shown = list(page.records)
     if kept:
-        shown += _closing_words(job, outcome, folder)
+        shown += _final_page(job, outcome, folder)
     else:
-        shown.append(Message(tr("fast development run: all parts work, nothing is kept"), "note"))
+        shown.append(Message(tr("fast development run: everything works, nothing is kept"), "note"))
     from dataclasses import replace
 
     render.show(replace(page, records=shown), ascii=settings.ascii)
 
 
-def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
-    """What the run says of itself, where it was saved, and what to type next."""
+def _final_page(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
+    """The final page: the run's results, where it was saved, and the next commands."""
     from rnncli.loggers import LOGGERS
     from rnncli.records import Commands, Message
     from rnncli.runs.folder import typed_run
@@ -323,12 +323,12 @@ def _closing_words(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
     commands = [
         *((one.typed(run, folder), str(one.text)) for one in advice if one.command),
         (f"rnncli inspect {run}", tr("look inside it")),
-        (f"rnncli predict {run} {_input(job)}", tr("use it on new input")),
-        *((LOGGERS[name].command(folder.parent), tr("what was logged")) for name in job.config.train.loggers()),
+        (f"rnncli predict {run} {_input(job)}", tr("predict on new input")),
+        *((LOGGERS[name].command(folder.parent), tr("view the logs")) for name in job.config.train.loggers()),
     ]
     return [*words, Message(why), Commands(tr("next"), [one for one in commands if one[0]])]
 
 
 def _input(job: Job) -> str:
-    """What `predict` takes for this recipe."""
+    """Example input of `predict` for this recipe."""
     return "FILE" if job.task.input_kind(job.config) == "path" else "TEXT"

@@ -1,4 +1,4 @@
-"""What the command line's parser complains of, in our words."""
+"""Usage errors of the command-line parser in our own words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<"}
 
 
 def usage_error(error: Any) -> UsageError:
-    """The parser's complaint in our words. Its classes are known by name: they live inside typer."""
+    """The parser's error in our own words. Its classes are matched by name: they are private to typer."""
     kind, message = type(error).__name__, str(error.format_message())
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "rnncli"
@@ -31,10 +31,10 @@ def usage_error(error: Any) -> UsageError:
         name = str(parameter.metavar or parameter.name).upper()
     if kind == "NoSuchOption":
         near = names.nearest(name, getattr(error, "possibilities", None) or ())
-        what = tr("there is no option {name}", name=name)
+        what = tr("unknown option {name}", name=name)
         todo = tr("did you mean {name}?", name=near) if near else todo
     elif kind == "MissingParameter":
-        what = tr("{name} is missing", name=name)
+        what = tr("missing {name}", name=name)
     elif kind == "BadOptionUsage":
         what = _no_value(name, context)
     elif kind == "BadParameter" and name:
@@ -48,7 +48,7 @@ def usage_error(error: Any) -> UsageError:
 
 
 def _no_value(name: str, context: Context | None) -> str:
-    """An option without its value, or a switch with one."""
+    """An option without a value, or a switch with one."""
     parameters = context.command.get_params(context) if context is not None else []
     parameter = next((one for one in parameters if name in (*one.opts, *one.secondary_opts)), None)
     if getattr(parameter, "is_flag", False):
@@ -59,7 +59,7 @@ def _no_value(name: str, context: Context | None) -> str:
 
 
 def _bad_value(name: str, error: Any) -> tuple[str, str]:
-    """(what is wrong with an option's value, the nearest choice). The parser checks values with pydantic."""
+    """(message about an option's value, nearest choice)."""
     details = error.__cause__.errors(include_url=False) if hasattr(error.__cause__, "errors") else []
     if not details:
         return tr("{name}: {message}", name=name, message=error.message), ""

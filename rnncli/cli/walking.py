@@ -1,4 +1,4 @@
-"""The keys of a walk through a network's time steps, and the lines that they show: no terminal is touched here."""
+"""The keys of the step-through screen and the lines that it shows, independent of any terminal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGE = 5  # lines that PgDn scrolls
 
 
 class Walker:
-    """Where a walk is, and what the next key does. Keys are characters, or names such as `left` and `ctrl+c`."""
+    """The state of the step-through screen. Keys are characters or names such as `left` and `ctrl+c`."""
 
     def __init__(self, walk: Walk, at: Position, encoding: str = "utf-8") -> None:
         self.walk, self.at = walk, at
         self.look = Look("h")
         self.encoding = encoding
         self.helping = False
-        self.going = ""  # "step" or "unit" while its number is typed
+        self.going = ""  # "step" or "unit" while the user types its number
         self.typed = ""
         self.failed: Check | None = next((check for check in walk.checks if not check.ok), None)
         self._seen: tuple[Position, Stop] | None = None
@@ -41,7 +41,7 @@ class Walker:
     # --- keys
 
     def press(self, key: str) -> bool:
-        """Whether the walk goes on."""
+        """Handle a key; returns False to quit."""
         if key in ("q", "ctrl+c", "ctrl+q", "ctrl+d"):
             return False
         if self.going:
@@ -98,7 +98,7 @@ class Walker:
         self.at = Position(core, min(self.at.layer, sizes.layer - 1), 0, step, unit)
 
     def _choose(self, by: int, named: bool = False) -> None:
-        """The next box of the opened cell; named: the next one that is a gate or a new state."""
+        """Select the next box of the opened cell; named: the next gate or new state."""
         cell = self.stop().picture.opened[self.at.step]
         names = [box.name for box in cell.boxes if not named or box.kind in ("gate", "state")]
         here = names.index(self.look.chosen) if self.look.chosen in names else -1 if by > 0 else 0
@@ -127,17 +127,17 @@ class Walker:
         elif key in ("escape", "enter"):
             self.going = ""
 
-    # --- what is seen
+    # --- the screen
 
     def lines(self, width: int, height: int) -> list[Line]:
-        """The whole terminal, exactly `height` lines."""
+        """The whole screen, exactly `height` lines."""
         view = View(max(width, 2), self.encoding)
         stop = self.stop()
         if self.helping:
             found = self._help_lines(view, height)
         else:
             look, boxes = self.look, stop.picture.opened[self.at.step].boxes
-            if all(box.name != look.chosen for box in boxes):  # another core has other ones
+            if all(box.name != look.chosen for box in boxes):  # differs between cores
                 look = replace(look, chosen=boxes[-1].name)
             found, scroll = screen(stop, look, view, height, self._foot(view))
             self.look = replace(look, scroll=scroll)
@@ -146,15 +146,15 @@ class Walker:
     def _foot(self, view: View) -> list[Line]:
         if self.going:
             last = (self.sizes.step if self.going == "step" else self.sizes.unit) - 1
-            asked = tr("go to step") if self.going == "step" else tr("go to unit")
-            return [[(view.fit(f"{asked} (0-{last}): "), "title"), (self.typed, ""), (" ", "reverse")]]
+            prompt = tr("go to step") if self.going == "step" else tr("go to unit")
+            return [[(view.fit(f"{prompt} (0-{last}): "), "title"), (self.typed, ""), (" ", "reverse")]]
         found: list[Line] = []
         if self.failed is not None:
             found.append([(view.fit(f"{tr('FAILED')}  {self.failed.text}"), "failed")])
         return [*found, keys_line([(key, word) for key, word, _ in self._keys()], view)]
 
     def _keys(self) -> list[tuple[str, str, str]]:
-        """(keys, in a word, in a line); those that matter most come first."""
+        """(keys, short label, description), most important first."""
         sizes = self.sizes
         found = [
             ("←→", tr("step"), tr("previous and next time step; Space and Enter: next; Home, End: first and last")),
@@ -164,12 +164,12 @@ class Walker:
         if sizes.layer > 1:
             found.append(("l", tr("layer"), tr("next layer")))
         if sizes.direction > 1:
-            found.append(("d", tr("direction"), tr("forwards or backwards")))
+            found.append(("d", tr("direction"), tr("forward or backward")))
         if sizes.core > 1:
-            found.append(("c", tr("RNN module"), tr("next RNN module of the model")))
+            found.append(("c", tr("RNN module"), tr("next RNN module")))
         found.append(("g", tr("go to"), tr("go to a time step")))
         found.append(("v", tr("view"), tr("drawing and sums, drawing alone, sums alone; PgUp, PgDn: scroll the sums")))
-        return [*found, ("?", tr("keys"), tr("this list; any key closes it")), ("q", tr("quit"), tr("quit"))]
+        return [*found, ("?", tr("keys"), tr("show this list; any key closes it")), ("q", tr("quit"), tr("quit"))]
 
     def _help_lines(self, view: View, height: int) -> list[Line]:
         keys = [(view.fit(key), view.fit(line)) for key, _, line in self._keys()]

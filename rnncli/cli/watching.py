@@ -1,4 +1,4 @@
-"""What is shown during training: lines for a person, JSON lines for a program."""
+"""Training progress: lines for a terminal, JSON lines for a program."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from rnncli.training.job import Job
     from rnncli.training.loop import Progress
 
-MOST_LINES = 15  # of epochs, so that a run's story fits a screen
-CELL = 12  # cells of a column; as many metrics are shown as the terminal has room for
+MOST_LINES = 15  # of epochs, so that a run fits on one screen
+CELL = 12  # width of a column in cells; only as many metrics as fit the terminal are shown
 
 
 class Lines:
-    """A live line while an epoch runs, and a line that stays for the epochs worth one: the first, the last, evenly
-    between, and those where the task's answer changed."""
+    """A live line while an epoch runs, and permanent lines for selected epochs: the first, the last, evenly spaced
+    ones, and those where the task's preview changed."""
 
     def __init__(self, job: Job, live: LiveProgress) -> None:
         self.job = job
@@ -38,19 +38,17 @@ class Lines:
         self.pending: Progress | None = None
         self.best = 0  # the best epoch so far
         self.shown: set[int] = set()
-        self.counted = job.task.COUNTED  # what the speed is of
+        self.counted = job.task.COUNTED  # unit of the speed
 
     def __call__(self, progress: Progress) -> None:
         if progress.event == "step":
             if not self.begun and progress.step > 1:
-                self.live.line(
-                    tr("going on in epoch {epoch}, after update {n}", epoch=progress.epoch, n=progress.step - 1)
-                )
+                self.live.line(tr("resuming at epoch {epoch}, step {n}", epoch=progress.epoch, n=progress.step - 1))
             self.begun = True
             total = self.job.config.train.epochs * self.steps
             limit = self.job.config.train.max_steps
             self.live.update(
-                progress.step, min(total, limit) if limit else total, lambda: self._fields(progress), tr("update")
+                progress.step, min(total, limit) if limit else total, lambda: self._fields(progress), tr("step")
             )
         elif progress.event == "epoch":
             self.best = progress.epoch if progress.improved else self.best
@@ -65,7 +63,7 @@ class Lines:
             if self.pending is not None:
                 self._line(self.pending)
             if self.best and self.best not in self.shown:
-                self.live.line(tr("not every epoch is shown; the best was epoch {n}", n=self.best))
+                self.live.line(tr("some epochs are not shown; the best was epoch {n}", n=self.best))
             self.live.wait(tr("measuring the baselines ..."))
 
     def _fields(self, progress: Progress) -> dict[str, str]:
@@ -80,7 +78,7 @@ class Lines:
         self.pending = None
         self.shown.add(progress.epoch)
         held_out = self.job.splits.held_out
-        # a task may measure more than its METRICS (accuracy by length): that is for the closing table
+        # metrics outside METRICS (accuracy by length) are shown only in the final table
         shown = {name: value for name, value in progress.metrics.items() if name in self.job.task.METRICS}
         if progress.watch and held_out == "train":
             shown = {}
@@ -100,21 +98,22 @@ class Lines:
 
 
 class JsonLines:
-    """One JSON document per epoch on standard output. A reader that leaves is told of once; training goes on."""
+    """One JSON document per epoch on standard output. If the reader closes the pipe, one note is printed and training
+    continues."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.left = False  # whether the reader has
+        self.left = False  # whether the reader has closed the pipe
 
     def __call__(self, progress: Progress) -> None:
-        from rnncli.training.epoch import Epoch  # which brings torch
+        from rnncli.training.epoch import Epoch  # imports torch
 
         if progress.event != "epoch":
             return
         self.write(Epoch.of(progress, self.job.splits.held_out).to_json())
 
     def write(self, document: Mapping[str, Any]) -> None:
-        """One line, unless nobody reads it."""
+        """Print one line unless the pipe is closed."""
         if self.left:
             return
         try:

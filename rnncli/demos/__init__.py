@@ -1,5 +1,5 @@
-"""demo: one recurrent core on a few numbers, every number shown, every statement checked on those numbers.
+"""demo: one recurrent network on a few numbers, with every number shown and every claim checked on them.
 
-`settings` and `script` know no torch: a wrong option and `--code` answer at once. `network` draws what is shown,
-`page` puts the result together from `screen` (the tables), `explain` (the sums) and `proofs` (the checks).
+`settings` and `script` do not import torch, so that wrong options and `--code` return at once. `network` draws the
+weights and inputs; `page` assembles the result from `screen` (tables), `explain` (sums) and `proofs` (checks).
 """

@@ -1,4 +1,4 @@
-"""What the equations of a demo may compute, in plain Python floats, and how their products are written."""
+"""Functions available in a demo's equations, in plain Python floats, and how products are written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from rnncli.locale import tr
 from rnncli.render.numbers import EDGE, number
 
-PRODUCTS = 12  # products of one sum written without --full
+PRODUCTS = 12  # products of a sum that are written without --full
 
 
 def products(row: Sequence[float], vector: Sequence[float | str], full: bool) -> str:
@@ -22,14 +22,14 @@ def products(row: Sequence[float], vector: Sequence[float | str], full: bool) ->
 
 
 def product(a: float, b: float | str) -> str:
-    """`0.1234·(-0.5678)`: a number of more than four decimals is rounded, and the sums use all of it."""
+    """`0.1234·(-0.5678)`: numbers are rounded to four decimals for display; the sums use full precision."""
     if isinstance(b, str):
         return f"{short(a)}·{b}"
     return f"{short(a)}·({short(b)})" if b < 0 else f"{short(a)}·{short(b)}"
 
 
 def short(value: float) -> str:
-    """0.5 and -1 as a person writes them."""
+    """Format 0.5 and -1 as in handwriting."""
     return f"{value:g}" if abs(value) < 1e4 and value * 2 % 1 == 0 else number(value)
 
 
@@ -38,7 +38,7 @@ def _sigmoid(a: float) -> float:
         return a
     if a >= 0:
         return 1 / (1 + math.exp(-a))
-    e = math.exp(a)  # of a negative number: it cannot overflow
+    e = math.exp(a)  # a is negative here, so exp cannot overflow
     return e / (1 + e)
 
 

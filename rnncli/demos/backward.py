@@ -1,12 +1,12 @@
-"""--explain-backward: the chain rule from the last step back to one, every product with its numbers.
+"""--explain-backward: the chain rule from the last step back to a given step, with every product's numbers.
 
-Of an rnn: L is the sum of the last h; then dL/dh_(T-1) = 1,
+For an rnn, L is the sum of the last h, so dL/dh_(T-1) = 1,
 
     dL/da_t = f'(a_t) · dL/dh_t                a_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh
     dL/dh_t = W_hhᵀ dL/da_(t+1)                for t < T-1
     dL/dW_hh = Σ_t dL/da_t h_(t-1)ᵀ            dL/dW_ih = Σ_t dL/da_t x_tᵀ      dL/db = Σ_t dL/da_t
 
-added up in plain Python floats, and compared with what autograd finds through torch's module over the same steps.
+summed in plain Python floats and compared with autograd through torch's module over the same steps.
 """
 
 from __future__ import annotations
@@ -33,18 +33,17 @@ _ROWS = 20_000
 
 
 def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
-    """What L is, a table for every step from the last back to STEP, one for the weights; the check against autograd."""
+    """The definition of L, a table for each step from the last back to STEP, one for the weights, and the check against
+    autograd."""
     assert shown.explain_backward is not None
     s = net.settings
     if s.cell != "rnn" or not s.single:
         raise UsageError(
-            tr("--explain-backward is for one layer and direction of an rnn"),
-            todo=tr("leave out --cell, --num-layers and --bidirectional"),
+            tr("--explain-backward supports one layer and direction of an rnn"),
+            todo=tr("omit --cell, --num-layers and --bidirectional"),
         )
     if any(net.spec.zoneout):
-        raise UsageError(
-            tr("--explain-backward is written for steps without zoneout"), todo=tr("leave out --set zoneout")
-        )
+        raise UsageError(tr("--explain-backward does not support zoneout"), todo=tr("omit --set zoneout"))
     steps = choose(shown.explain_backward, s.seq_len, "--explain-backward")
     units = choose(shown.units, s.hidden_size, "--units")
     units = units if shown.units or shown.full else units[:UNITS]
@@ -71,17 +70,17 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
     found = chain.difference()
     loss = records.Message(
         tr(
-            "L = the sum of the last h: dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.",
+            "L is the sum of the last h, so dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.",
             t=last,
         )
         + (
-            " " + tr("Steps before {t} are left out, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
+            " " + tr("Steps before {t} are omitted, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
             if chain.first
             else ""
         ),
         name="loss",
     )
-    return [loss, *tables], check("backward-by-hand", tr("these gradients are autograd's"), [found])
+    return [loss, *tables], check("backward-by-hand", tr("these gradients equal autograd's"), [found])
 
 
 class _Chain:
@@ -116,7 +115,7 @@ class _Chain:
     def terms(self, t: int, j: int) -> Iterator[Term]:
         dh, da = f"dL/dh_{t}", f"dL/da_{t}"
         if t == self.T - 1:
-            yield Term(dh, tr("L contains it once"), self.dh[t][j])
+            yield Term(dh, tr("direct contribution to L"), self.dh[t][j])
         else:
             column = [row[j] for row in self.W]
             yield Term(dh, self.sum(column, self.da[t + 1], f"dL/da_{t + 1}"), self.dh[t][j])
@@ -142,14 +141,15 @@ class _Chain:
             yield Term(f"dL/db[{j}]", written, sum(da))
 
     def sum(self, numbers: list[float], hidden: list[float], name: str, steps: range | None = None) -> str:
-        """`0.5·0.3 + ...`; in a sheet the second factors, which are results of it, by their names."""
+        """`0.5·0.3 + ...`; in a worksheet the second factors, which are results to fill in, appear as names."""
         if not self.blanks:
             return products(numbers, hidden, self.full)
         labels = [f"{name}_{t}" for t in steps] if steps is not None else [f"{name}[{k}]" for k in range(len(hidden))]
         return products(numbers, labels, self.full)
 
     def difference(self) -> Found:
-        """The worst difference from autograd through torch's module over the same steps, and what rounding may cost."""
+        """The largest difference from autograd through torch's module over the same steps, and its rounding
+        tolerance."""
         truth = self.gradients(self.net.core, self.net.x, self.before_all)
         mine = [torch.tensor(self.dh[t], dtype=torch.float64) for t in range(self.first, self.T - 1)]
         vectors = {"weight_hh_l0": self.before, "weight_ih_l0": self.x}
@@ -166,8 +166,8 @@ class _Chain:
         return max(zip(off, costs, strict=True), key=ratio)
 
     def gradients(self, core: nn.Module, x: Tensor, before: Tensor) -> list[Tensor]:
-        """Autograd from L of the first sample, through torch's module: towards h_t for every step but the last, by the
-        steps after it, then towards the weights. x: (T, B, I); before: (T, B, H), h_(t-1)."""
+        """Gradients by autograd of L of the first sample, through torch's module: with respect to h_t for every step
+        but the last (through the steps after it), then the weights. x: (T, B, I); before: (T, B, H), h_(t-1)."""
         found = []
         with torch.enable_grad():
             for t in range(self.first, self.T - 1):

@@ -1,7 +1,7 @@
-"""--nice: multiples of 0.5 for a person's hand, drawn until no unit saturates.
+"""--nice: multiples of 0.5 for working by hand, redrawn until no unit saturates.
 
-The tanh of a sum of several such numbers is soon ±1, with a slope of 0: such a sheet teaches nothing about gradients.
-The rows of units whose h or gates end there, or never leave 0, are drawn again, each time with more zeros.
+The tanh of a sum of several such numbers is soon ±1, with slope 0, which would make a worksheet useless for gradients.
+The rows of units whose h or gates saturate, or stay at 0, are redrawn, each time with more zeros.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from rnncli.nn.recurrent import Core
 from rnncli.replay import DIRECTIONS, Trace, trace
 
 TRIES = 100
-MOST = 20_000  # T·B·L·D·H: nobody works that out by hand, and the first draw stays
-HIGH = 0.9  # of |h| and of gates; 1 - h² is 0.19 there
-GATE = 0.1  # of a sigmoid
-FREE = 3.0  # of |h| where it has no bounds
-LOW = 0.02  # of a unit's largest |h|, and of the gradient that reaches the steps before the last
+MOST = 20_000  # T·B·L·D·H: too large to work by hand, so the first draw is kept
+HIGH = 0.9  # limit of |h| and of gates, where 1 - h² is 0.19
+GATE = 0.1  # lower limit of a sigmoid gate
+FREE = 3.0  # limit of an unbounded |h|
+LOW = 0.02  # minimum of a unit's largest |h|, and of the gradient that reaches the steps before the last
 REACH = 3
-TERMS = 3  # weights of a row that are not 0, on average
-FEWER = 0.97  # of them after each try
+TERMS = 3  # mean number of nonzero weights per row
+FEWER = 0.97  # factor of TERMS after each try
 
 Given = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 def draw(spec: CoreSpec, core: Core, x: Tensor, state: State, given: Given) -> tuple[Tensor, State]:
-    """(x, states at the start), and the weights in their place, by torch's seed: halves from -1 to 1.
+    """Draw x and the initial states, and set the weights in place, from torch's seed: multiples of 0.5 from -1 to 1.
 
-    x: (T, B, I), kept where it is one-hot. given: puts what a user gave into the weights, x and the states.
+    x: (T, B, I), kept if one-hot. given: puts the user's values into the weights, x and the states.
     """
     if not bool(((x == 0) | (x == 1)).all()):
         x = _halves(x, 2)
@@ -56,7 +56,7 @@ def _halves(like: Tensor, reach: int) -> Tensor:
 
 
 def _redraw(spec: CoreSpec, core: Core, layer: int, direction: int, units: list[int], share: float) -> None:
-    """The rows of these units in all gates; parameters without such rows as a whole."""
+    """The rows of these units in all gates; whole parameters if they have no such rows."""
     H = spec.hidden_size
     with torch.no_grad():
         for name, parameter in weights_of(core, layer, direction).items():
@@ -73,7 +73,7 @@ def _bias(like: Tensor) -> Tensor:
 
 
 def _weight(like: Tensor, share: float) -> Tensor:
-    """±0.5 and ±1; in long rows zeros among them, but in no row alone."""
+    """±0.5 and ±1, with zeros in long rows, but never a row of zeros."""
     size = torch.randint(1, 3, like.shape) / 2 * (2 * torch.randint(0, 2, like.shape) - 1)
     width = like.shape[-1] if like.dim() > 1 else 1
     kept = torch.rand(like.shape) < share * TERMS / width
@@ -82,7 +82,7 @@ def _weight(like: Tensor, share: float) -> Tensor:
 
 
 def _unfit(spec: CoreSpec, core: Core, x: Tensor, state: State) -> Iterator[tuple[int, int, list[int]]]:
-    """(layer, direction, units): those that saturate or stay at 0; all, where no gradient comes back."""
+    """(layer, direction, units) that saturate or stay at 0; all units if no gradient flows back."""
     made = trace(core, x, state if len(state) > 1 else state[0], gradients=True, check=False)
     found = False
     for layer in range(spec.num_layers):
@@ -96,7 +96,7 @@ def _unfit(spec: CoreSpec, core: Core, x: Tensor, state: State) -> Iterator[tupl
 
 
 def _cut_off(spec: CoreSpec, made: Trace, T: int) -> bool:
-    """Whether the last h of the top layer hardly depends on what it remembered in one of the REACH steps before."""
+    """Whether the last h of the top layer hardly depends on the state of one of the REACH steps before."""
     top = f"l{spec.num_layers - 1}.fwd."
     last = made.step_tensors(f"{top}h")[T - 1].sum()
     reached = [made.gradient(last, f"{top}{name}")[-1 - REACH : -1].flatten(1).abs().amax(1) for name in spec.states]
@@ -104,7 +104,7 @@ def _cut_off(spec: CoreSpec, made: Trace, T: int) -> bool:
 
 
 def _saturated(spec: CoreSpec, made: Trace, place: str) -> Tensor:
-    """(H,): whether each unit does at any step, in any sample."""
+    """(H,): whether each unit does so at any step of any sample."""
     h = made[f"{place}h"].detach().abs()  # (T, B, H)
     bad = ~(h.amax((0, 1)) >= LOW)
     if not spec.is_bounded:

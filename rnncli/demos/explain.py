@@ -1,4 +1,4 @@
-"""--explain: the sums of a step, every product with its numbers, added up in plain Python floats: not by torch."""
+"""--explain: the sums of a time step with every product's numbers, computed in plain Python floats, without torch."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from rnncli.cells import CELLS
 from rnncli.demos.network import Network, Place, detached
 from rnncli.demos.proofs import check, inputs_of, states_before, step_cost
 from rnncli.demos.settings import Shown, choose
-from rnncli.demos.written import Given, Term, Written, equations_of
+from rnncli.demos.written import StepInputs, Term, Written, equations_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
 from rnncli.replay import Trace, eps_of
 from rnncli.replay.rounding import FACTOR, Found
 
-UNITS = 8  # units and samples explained without --units or --full
+UNITS = 8  # units and samples shown without --units or --full
 SAMPLES = 1
-_ROWS = 20_000  # terms of one page: more would be no explanation
+_ROWS = 20_000  # maximum number of terms on a page
 
 
-def steps_asked(text: str, seq_len: int) -> list[int]:
-    """`all`, or steps as --steps takes them."""
+def selected_steps(text: str, seq_len: int) -> list[int]:
+    """`all`, or steps in the syntax of --steps."""
     return list(range(seq_len)) if text.strip().lower() == "all" else choose(text, seq_len, "--explain")
 
 
 def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
-    """A table for every step, layer and direction asked for, and the check that its results are the shown numbers."""
+    """A table for every selected step, layer and direction, and the check that its results equal the shown numbers."""
     assert shown.explain is not None
     if not equations_of(net.spec):
-        told = [cell for cell in CELLS.files if CELLS[cell].written is not None]
+        available = [cell for cell in CELLS.files if CELLS[cell].written is not None]
         raise UsageError(
-            tr("the sums of {cell} are not written out", cell=net.spec),
+            tr("sums are not available for {cell}", cell=net.spec),
             where="--explain",
-            todo=tr("there are those of {cells}", cells=", ".join(told)),
+            todo=tr("available for: {cells}", cells=", ".join(available)),
         )
-    steps = steps_asked(shown.explain, net.settings.seq_len)
+    steps = selected_steps(shown.explain, net.settings.seq_len)
     units = choose(shown.units, net.spec.hidden_size, "--units")
     samples = list(range(net.settings.batch_size))
     if not shown.full:
@@ -56,27 +56,27 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
         for place in net.places():
             body: list[list[Entry]] = []
             for b in samples:
-                by_hand = Written(_given(net, trace, place, t, b, shown, steps))
+                by_hand = Written(_step_inputs(net, trace, place, t, b, shown, steps))
                 for unit in units:
                     for term in by_hand.terms(unit):
                         written = term.blank if shown.blanks and term.blank is not None else term.written
                         body.append([*([b] if len(samples) > 1 else []), unit, term.name, written, term.value])
                         if term.result:
-                            tensor = trace[f"{place.name}{term.result}"][t, b]  # (H,), or one number for all units
+                            tensor = trace[f"{place.name}{term.result}"][t, b]  # (H,), or a scalar for all units
                             truth = float(tensor[min(unit, len(tensor) - 1)])
                             cost = sum(float(cost[t, b, unit].max()) for cost in costs[place.name])
-                            cost += FACTOR * eps * max(1.0, abs(truth))  # of gates
+                            cost += FACTOR * eps * max(1.0, abs(truth))  # for gates
                             found.append((apart(term.value, truth), cost))
             tables.append(_table(net, place, t, samples, units, body))
-    return tables, check("sums-by-hand", tr("these sums give the shown numbers"), found)
+    return tables, check("sums-by-hand", tr("these sums equal the shown numbers"), found)
 
 
 def explained_table(net: Network, name: str, title: str, rows: list[tuple[int, Term]]) -> records.Table:
     """A table of terms of the first sample."""
     body: list[list[Entry]] = [[unit, term.name, term.written, term.value] for unit, term in rows]
     table = records.Table(name, _columns(False), body, title=title)
-    told = tr("sample 0 of {n}", n=net.settings.batch_size)
-    return replace(table, caption=told) if net.settings.batch_size > 1 else table
+    caption = tr("sample 0 of {n}", n=net.settings.batch_size)
+    return replace(table, caption=caption) if net.settings.batch_size > 1 else table
 
 
 def _columns(several: bool) -> list[records.Column]:
@@ -107,15 +107,17 @@ def _table(
     return records.Table(f"explain.{place.name}{t}", columns, body, title=title, caption=caption)
 
 
-def _given(net: Network, trace: Trace, place: Place, t: int, b: int, shown: Shown, steps: list[int]) -> Given:
-    """What one step reads. On a sheet with blanks, results of the same sheet stand by their names."""
+def _step_inputs(
+    net: Network, trace: Trace, place: Place, t: int, b: int, shown: Shown, steps: list[int]
+) -> StepInputs:
+    """The inputs of one step. On a worksheet, results to fill in appear as names."""
     before, last = (t + 1 if place.direction else t - 1), net.settings.seq_len - 1
     first = (t == last) if place.direction else (t == 0)
     times = (str(t), tr("start") if first else str(before))
     reads = f"x_{t}" if place.layer == 0 else tr("below_{t}", t=t)
     states = zip(net.spec.states, states_before(net, trace, place), strict=True)
     hidden = [f"h_{before}"] * (before in steps) + [reads] * (place.layer > 0)
-    return Given(
+    return StepInputs(
         spec=net.spec,
         weights=detached(net.weights(place)),
         x=inputs_of(net, trace, place)[t, b].tolist(),

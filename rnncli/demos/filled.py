@@ -1,4 +1,4 @@
-"""Filled exercise sheets, as spreadsheets of several countries save them: cells by column, and the numbers in them."""
+"""Reading filled-in worksheets as saved by spreadsheets of various locales: cells by column, and numbers in them."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ _MARKS: dict[int, str | None] = {ord("⁄"): "/", ord("。"): ".", ord("٫"): ".
 _GROUPED = re.compile(
     r"[+-]?[0-9]{1,3}(?P<mark>[.,])[0-9]{3}(?:(?P=mark)[0-9]{3})*(?P<decimals>(?!(?P=mark))[.,][0-9]*)?"
 )
-# A number that stands by itself: the 0.5 of `0.5·h_0[1]`, and neither the 0 of h_0 nor that of [1].
+# A number that is not part of a name: the 0.5 of `0.5·h_0[1]`, not the 0 of h_0 nor the 1 of [1].
 _ALONE = re.compile(r"(?<![A-Za-z0-9_\[.])-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?(?![A-Za-z0-9_\].])")
 
 
 def rows_of(path: str) -> list[tuple[int, dict[str, str]]]:
-    """(line, cells by column) of the file: UTF-8, UTF-16, GBK, Windows or Mac text, with commas, semicolons or tabs.
+    """(line number, cells by column) for each row: UTF-8, UTF-16, GBK, Windows or Mac text, separated by commas,
+    semicolons or tabs.
 
-    Raises DataError: it cannot be read, has no columns unit, term and value, or a row with too many cells.
+    Raises DataError if the file cannot be read, lacks the columns unit, term and value, or has a row with too many
+    cells.
     """
     name = shown(path)
     text = _text(path, name)
-    told = _SEPARATOR.match(text)
-    text = text[told.end() :] if told else text
-    mark = told[1] if told else max(",;\t", key=text.partition("\n")[0].count)
+    separator = _SEPARATOR.match(text)
+    text = text[separator.end() :] if separator else text
+    mark = separator[1] if separator else max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     try:
         head = [cell.strip() for cell in next(reader, [])]
-        rows = [(reader.line_num + bool(told), cells) for cells in reader]
+        rows = [(reader.line_num + bool(separator), cells) for cells in reader]
     except csv.Error as error:
         raise DataError(tr("cannot be read: {why}", why=error), where=name) from error
     missing = [column for column in ("unit", "term", "value") if column not in head]
     if missing:
         raise DataError(
-            tr("there is no column {name}", name=missing[0]),
+            tr("missing column {name}", name=missing[0]),
             where=f"{name}:1",
-            todo=tr("a sheet is what --explain STEP --blanks --save sheet.csv writes"),
+            todo=tr("create a worksheet with --explain STEP --blanks --save sheet.csv"),
         )
     found = [(line, _named(head, cells, f"{name}:{line}")) for line, cells in rows]
     return [(line, row) for line, row in found if any(cell.strip() for cell in row.values())]
 
 
 def _named(head: list[str], cells: list[str], where: str) -> dict[str, str]:
-    """The cells by column; `0,47` that was typed without quotes between commas is one cell again."""
+    """The cells by column; an unquoted `0,47` between commas is joined into one cell."""
     wide = len(head)
     if len(cells) > wide and not any(cell.strip() for cell in cells[wide:]):
         cells = cells[:wide]
@@ -70,11 +72,11 @@ def _named(head: list[str], cells: list[str], where: str) -> dict[str, str]:
 
 
 def _text(path: str, name: str) -> str:
-    """The file's text. A sheet has `·` in its terms: where it reads as that, the encoding is the right one."""
+    """The file's text. Worksheets contain `·` in their terms, which identifies the right encoding."""
     with open_binary(Path(path)) as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise DataError(tr("is too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
+        raise DataError(tr("too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
     wide = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     read = []
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "gb18030", "cp1252", "mac_roman"):
@@ -86,7 +88,7 @@ def _text(path: str, name: str) -> str:
             read = read[-1:]
             break
     if not read or "\0" in read[0]:
-        raise DataError(tr("is not a text file"), where=name, todo=tr("save the sheet as CSV"))
+        raise DataError(tr("not a text file"), where=name, todo=tr("save the worksheet as CSV"))
     return read[0]
 
 
@@ -102,8 +104,9 @@ def number_in(text: str) -> float:
 
 
 def _with_point(text: str) -> str:
-    """Decimals after a point, no thousands apart: 1.234,5 and 1,234.5 are one number, and 0,4,7 is none."""
-    if "_" in text:  # Python reads 1_0 as ten, a person does not
+    """Normalize to a decimal point without thousands separators: 1.234,5 and 1,234.5 are the same number; 0,4,7 is
+    invalid."""
+    if "_" in text:  # Python accepts 1_0 as 10
         return ""
     grouped = _GROUPED.fullmatch(text)
     if grouped and (grouped["decimals"] or text.count(grouped["mark"]) > 1):
@@ -112,5 +115,5 @@ def _with_point(text: str) -> str:
 
 
 def numbers_alone(written: str) -> list[float]:
-    """The given numbers in `0.5·(-1) + 0·h_0[1]`: 0.5, -1 and 0. Numbers of names do not count."""
+    """The literal numbers in `0.5·(-1) + 0·h_0[1]`: 0.5, -1 and 0, without the digits in names."""
     return [float(found) for found in _ALONE.findall(written)]

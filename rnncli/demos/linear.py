@@ -1,6 +1,6 @@
-"""h_t by the equations that a cell writes out, on tensors, with one matrix [W_ih | W_hh] for all gates that one makes.
+"""h_t by the cell's written equations, on tensors, with one matrix [W_ih | W_hh] for all gates.
 
-It is the proof that a cell is one linear layer on [x; h], and shares nothing with the cell's step.
+Used to prove that a cell is one linear layer on [x; h]; shares no code with the cell's step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 
 def h_by_equations(spec: CoreSpec, w: Weights, x: Tensor, before: State) -> Tensor:
-    """The h after one step, (N, H), of N steps at once. x: (N, I); before: the states, (N, ...)."""
+    """h after each of N steps at once, (N, H). x: (N, I); before: the states, (N, ...)."""
     equations = _Equations(spec, w, x, before)
     for name, right in parsed(spec):
         if name:
@@ -39,7 +39,7 @@ def h_by_equations(spec: CoreSpec, w: Weights, x: Tensor, before: State) -> Tens
 
 
 class _Equations:
-    """values: what has been computed, by name."""
+    """values: computed values by name."""
 
     def __init__(self, spec: CoreSpec, w: Weights, x: Tensor, before: State) -> None:
         self.w, self.H = w, spec.hidden_size
@@ -93,5 +93,5 @@ def _times(a: Tensor, b: Tensor, op: ast.operator) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """A matrix state and a vector, (N, H); two vectors, or a weight of one row and x, (N, 1)."""
+    """Product of a matrix state and a vector, (N, H); of two vectors, or of a one-row weight and x, (N, 1)."""
     return (a @ b.unsqueeze(2)).squeeze(2) if a.dim() == 3 else (a * b).sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The network of a demo, drawn as the plain script draws it."""
+"""The network of a demo, with random numbers drawn in the plain script's order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rnncli.nn.recurrent import Core, make_core
 from rnncli.replay import DIRECTIONS, initial_state
 
 if TYPE_CHECKING:
-    from rnncli.demos.given import File
+    from rnncli.demos.user_values import File
 
 
 @dataclass(frozen=True)
 class Place:
-    """One layer in one direction of a core. row: of h_0 and h_n."""
+    """One layer and direction of a network. row: its row in h_0 and h_n."""
 
     layer: int
     direction: int
@@ -32,14 +32,14 @@ class Place:
 
     @property
     def name(self) -> str:
-        """`l0.fwd.`, as tensors of a Trace begin."""
+        """`l0.fwd.`, the prefix of its tensors in a Trace."""
         return f"l{self.layer}.{DIRECTIONS[self.direction]}."
 
 
 @dataclass(frozen=True)
 class Network:
     """x: (T, B, I). state: h_0 and the cell's other states, such as an lstm's c_0, (L·D, B, H). head: the linear layer
-    of --input, else None."""
+    of --input, or None."""
 
     settings: Settings
     spec: CoreSpec
@@ -47,8 +47,8 @@ class Network:
     x: Tensor
     state: State
     head: nn.Linear | None = None
-    drawn: tuple[str, ...] = ()  # with --from: what the seed drew all the same
-    not_finite: tuple[str, ...] = ()  # with --from: places that hold nan or inf
+    drawn: tuple[str, ...] = ()  # with --from: tensors still drawn from the seed
+    not_finite: tuple[str, ...] = ()  # with --from: locations of nan or inf
 
     def places(self) -> list[Place]:
         D = self.spec.num_directions
@@ -59,19 +59,20 @@ class Network:
 
 
 def detached(w: Weights) -> Weights:
-    """The same numbers, outside of any graph."""
+    """The same numbers, detached from the graph."""
     return w.replaced(**{name: tensor.detach() for name, tensor in w.items()})
 
 
 def is_linear(spec: CoreSpec) -> bool:
-    """Whether all steps together are one linear map: an rnn without nonlinearity."""
+    """Whether all steps together form one linear map: an rnn without nonlinearity."""
     return spec.nonlinearity == "none" and CELLS[spec.cell].recurrent_weight
 
 
 def build(settings: Settings, file: File | None = None) -> Network:
-    """Weights, then x, then zeros, drawn in float32 on the CPU, then cast: every dtype shows the same network.
+    """Draw weights, then x, in float32 on the CPU and cast them, so that every dtype shows the same network; states are
+    zero.
 
-    Raises Missing, before anything is allocated, where it does not fit in memory.
+    Raises Missing, before allocating anything, if it does not fit in memory.
     """
     spec = spec_for(settings)
     require_memory(_bytes(settings, spec), tr("this demo"), todo=tr("choose smaller sizes"))
@@ -106,7 +107,7 @@ def build(settings: Settings, file: File | None = None) -> Network:
 
 
 def _fill(file: File, spec: CoreSpec, core: Core, x: Tensor, state: State) -> tuple[Tensor, State]:
-    """What the file gives, in place of what was drawn."""
+    """Replace drawn tensors by those of the file."""
     states, starts = list(state), [f"{name}_0" for name in spec.states]
     with torch.no_grad():
         for name, given in file.tensors.items():
@@ -122,7 +123,7 @@ def _fill(file: File, spec: CoreSpec, core: Core, x: Tensor, state: State) -> tu
 
 
 def _bytes(settings: Settings, spec: CoreSpec) -> int:
-    """About what all of it takes: the weights and their copies in the proofs, x, and every state and gate twice."""
+    """Estimated bytes: the weights and their copies in the proofs, x, and every state and gate twice."""
     s, D, cell = settings, spec.num_directions, CELLS[settings.cell]
     first, other = (sum(map(prod, spec.parameter_shapes(layer).values())) for layer in (0, 1))
     weights = D * (first + (s.num_layers - 1) * other)
@@ -130,7 +131,7 @@ def _bytes(settings: Settings, spec: CoreSpec) -> int:
     kept = len(spec.states) + len(cell.gates) + 2
     numbers = sum(map(prod, spec.states.values())) + (len(cell.gates) + 2) * s.hidden_size
     per_step = s.input_size + D * s.num_layers * numbers
-    # Without a nonlinearity the proof multiplies out every power of W_hh between any two steps.
+    # Without a nonlinearity the proof computes every power of W_hh between any two steps.
     powers = s.seq_len**2 * (s.hidden_size**2 + 1) if is_linear(spec) else 0
-    # A tensor of one step has about a kilobyte of its own beside its numbers.
+    # A tensor of one step has about a kilobyte of overhead.
     return 4 * (4 * weights + 3 * steps * per_step + 3 * powers) + 1024 * s.seq_len * D * s.num_layers * kept

@@ -1,4 +1,4 @@
-"""A demo as one page of records."""
+"""A demo as a page of records."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from rnncli.locale import speaking, tr
 from rnncli.replay import Trace, trace
 
 if TYPE_CHECKING:
-    from rnncli.demos.given import File
+    from rnncli.demos.user_values import File
     from rnncli.replay.walk import Walk
 
-SEEDS = 100  # among which that of another sheet is looked for
-ROWS = 20_000  # of those sheets, all together: some seconds
+SEEDS = 100  # seeds searched for the one of a different worksheet
+ROWS = 20_000  # total rows of those worksheets: a few seconds
 
 
 def demo_page(settings: Settings, shown: Shown, file: File | None = None, *, whole: bool = False) -> records.Page:
-    """The recurrent loop on a few numbers, and the checks on them. whole: with all tensors, for JSON and data files.
+    """The recurrent loop on a few numbers, with checks. whole: include all tensors, for JSON and data files.
 
-    Schema rnncli/trace/1. Raises UsageError for steps or units that are not there, Missing for a device or memory.
+    Schema rnncli/trace/1. Raises UsageError for steps or units out of range, Missing for a missing device or memory.
     """
     net = build(settings, file)
     return _page(net, _traced(net), shown, file, whole)
 
 
 def sheets(settings: Settings, shown: Shown, count: int) -> Iterator[tuple[records.Page, records.Page]]:
-    """(sheet, key) of as many seeds, from that of the settings on. Raises what demo_page raises."""
+    """(worksheet, key) for consecutive seeds, starting with that of the settings. Raises the errors of demo_page."""
     for seed in range(settings.seed, settings.seed + count):
         net = build(replace(settings, seed=seed))
         made = _traced(net)
@@ -64,7 +64,7 @@ def _page(net: Network, made: Trace, shown: Shown, file: File | None = None, who
 
 
 def demo_walk(settings: Settings, shown: Shown, file: File | None = None) -> tuple[Walk, records.Position]:
-    """The same loop to walk through, and where the walk begins. Raises what demo_page raises."""
+    """A walk through the same loop, and its start. Raises the errors of demo_page."""
     net = build(settings, file)
     return drawn.walk(net, _traced(net)), drawn.chosen(net, shown, 0)[0]
 
@@ -74,7 +74,7 @@ def _traced(net: Network) -> Trace:
 
 
 def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[records.Record]:
-    """The tables and the checks: of every step, or the sums of some, or a picture, or the proofs."""
+    """The tables and checks: of every step, or the sums of some, or a drawing, or the proofs."""
     if shown.explain is not None or shown.explain_backward is not None:
         return _explained(net, made, shown) if shown.check is None else _checked(net, made, shown, file)
     if shown.draw or shown.walking:
@@ -89,13 +89,13 @@ def _body(net: Network, made: Trace, shown: Shown, file: File | None) -> list[re
 
 
 def _explained(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
-    """The sums of some steps; or a sheet without its results."""
+    """The sums of some steps, or a worksheet with blank results."""
     found, by_hand = _explanations(net, made, shown)
     if shown.blanks:
         found = [words.formulas(net), *found]
         return [sheet.blank(record) if isinstance(record, records.Table) else record for record in found]
-    said = [words.explain_words(net)] if shown.explain is not None else []
-    return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *said]
+    notes = [words.explain_words(net)] if shown.explain is not None else []
+    return [*found, records.Checks([by_hand, proofs.same_as_module(net, made)[0]]), *notes]
 
 
 def _explanations(net: Network, made: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
@@ -104,15 +104,15 @@ def _explanations(net: Network, made: Trace, shown: Shown) -> tuple[list[records
 
 
 def _forms(net: Network, made: Trace, shown: Shown) -> list[sheet.Tables]:
-    """The tables of a sheet: as it is filled in, and as a key has them."""
+    """The tables of a worksheet: with blanks, and the answer key."""
     pages = [_explanations(net, made, replace(shown, blanks=blanks))[0] for blanks in (True, False)]
     return [[record for record in page if isinstance(record, records.Table)] for page in pages]
 
 
 def _checked(net: Network, made: Trace, shown: Shown, file: File | None) -> list[records.Record]:
-    """A filled sheet, marked."""
+    """Grade a filled-in worksheet."""
     assert shown.check is not None
-    with speaking("en"):  # as a saved sheet names its rows
+    with speaking("en"):  # row names of a saved worksheet
         named = _forms(net, made, shown)
 
     def other(written: Sequence[str]) -> str:
@@ -122,8 +122,8 @@ def _checked(net: Network, made: Trace, shown: Shown, file: File | None) -> list
 
 
 def _options_of(written: Sequence[str], settings: Settings, shown: Shown, file: File | None) -> str:
-    """The seed, and --nice, whose sheet has these sums, as options; "" where it is none of the first SEEDS, or not
-    among the first sheets that have ROWS rows together."""
+    """Options (--seed, --nice) of the worksheet with these sums; "" if not found among the first SEEDS seeds or within
+    a total of ROWS rows."""
     kinds = (settings.nice,) if file is not None else (settings.nice, not settings.nice)
     for nice, seed in islice(product(kinds, range(SEEDS)), ROWS // max(1, len(written))):
         net = build(replace(settings, seed=seed, nice=nice), file)
@@ -134,7 +134,7 @@ def _options_of(written: Sequence[str], settings: Settings, shown: Shown, file: 
 
 
 def _tensors(net: Network, made: Trace) -> list[records.Tensor]:
-    """x, the states at the start, every state and gate, the weights; with --input the head and its logits."""
+    """x, the initial states, every state and gate, the weights; with --input also the head and its logits."""
     found = list(made.page().tensors)
     for name, start in zip(net.spec.states, net.state, strict=True):
         axes = ("L·D", "B", *["H"] * (start.dim() - 2))

@@ -1,4 +1,4 @@
-"""What a recurrent cell is, as checks on the numbers that are shown."""
+"""Properties of a recurrent cell, as checks on the shown numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main_checks(net: Network, trace: Trace) -> list[records.Check]:
 
 
 def all_checks(net: Network, trace: Trace, shares: Shares, memory: Memory | None) -> list[records.Check]:
-    """Every proof. shares, memory: what `gradient_shares` and `no_memory` found."""
+    """Every proof. shares, memory: results of `gradient_shares` and `no_memory`."""
     return [
         *one_linear(net, trace),
         *same_as_module(net, trace),
@@ -60,7 +60,7 @@ def all_checks(net: Network, trace: Trace, shares: Shares, memory: Memory | None
 
 
 def step_cost(net: Network, trace: Trace, place: Place) -> list[Tensor]:
-    """What rounding may cost each state of a layer in one step: (T, B, H) each."""
+    """Rounding tolerance of each state of a layer in one step: (T, B, H) each."""
     x, before = inputs_of(net, trace, place), states_before(net, trace, place)
     rows = tuple(tensor.flatten(0, 1) for tensor in before)
     costs = step_rounding(net.spec, net.weights(place), x.flatten(0, 1), rows, eps_of(trace.core()))
@@ -68,7 +68,7 @@ def step_cost(net: Network, trace: Trace, place: Place) -> list[Tensor]:
 
 
 def check(name: str, text: str, found: list[Found]) -> records.Check:
-    """The pair that is furthest beyond its tolerance, as a check."""
+    """A check of the pair with the largest difference relative to its tolerance."""
     diff, tol = max(found, key=ratio)
     return records.Check(name, diff <= tol, text, diff, tol)
 
@@ -77,8 +77,8 @@ def check(name: str, text: str, found: list[Found]) -> records.Check:
 
 
 def one_linear(net: Network, trace: Trace) -> list[records.Check]:
-    """Every h_t from its own x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once; for the
-    cells that say which of their gates are so."""
+    """Every h_t from x_t and h_(t-1) by one matrix W = [W_ih | W_hh], all steps and samples at once; for cells that
+    declare the gates computed this way."""
     found = []
     if not (CELLS[net.settings.cell].summed(net.spec) and equations_of(net.spec)):
         return []
@@ -91,7 +91,7 @@ def one_linear(net: Network, trace: Trace) -> list[records.Check]:
 
 
 def linear_parameters(net: Network) -> int:
-    """Parameters with b_ih and b_hh as one bias; GRU's n keeps both: r multiplies only the second."""
+    """Parameters with b_ih and b_hh merged; GRU's n keeps both, because r multiplies only the second."""
     spec = net.spec
     spare = (spec.num_gates - len(set(CELLS[spec.cell].two_biases(spec)) & set(spec.rows))) * spec.hidden_size
     has_two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()
@@ -100,23 +100,23 @@ def linear_parameters(net: Network) -> int:
 
 def _linear_text(net: Network) -> str:
     spec, gates = net.spec, len(CELLS[net.spec.cell].summed(net.spec))
-    gates += len(CELLS[spec.cell].two_biases(spec))  # in two halves, of the same matrix
+    gates += len(CELLS[spec.cell].two_biases(spec))  # two halves of the same matrix
     recurrent = CELLS[spec.cell].recurrent_weight
     size = spec.input_size + (spec.hidden_size if recurrent else 0)
     what = "[x; h]" if recurrent else "x"
     if not net.settings.single:
-        return tr("one Linear a layer and direction gives the same h")
+        return tr("one Linear per layer and direction gives the same h")
     name = f"Linear({size}, {spec.hidden_size})"
     if gates < spec.num_gates:
-        told = ", ".join(CELLS[spec.cell].summed(spec))
-        return tr("{gates} by one {name} on {what}: the same h", gates=told, name=name, what=what)
+        names = ", ".join(CELLS[spec.cell].summed(spec))
+        return tr("{gates} by one {name} on {what}: the same h", gates=names, name=name, what=what)
     if gates == 1:
         return tr("one {name} on {what} gives the same h", name=name, what=what)
     return tr("{n} stacked {name} on {what} give the same h", n=gates, name=name, what=what)
 
 
 def inputs_of(net: Network, trace: Trace, place: Place) -> Tensor:
-    """What a layer reads, (T, B, I or D·H): x, or the layer below, both directions side by side."""
+    """Input of a layer, (T, B, I or D·H): x, or the output of the layer below, with directions concatenated."""
     if place.layer == 0:
         return net.x
     below = [p for p in net.places() if p.layer == place.layer - 1]
@@ -124,7 +124,7 @@ def inputs_of(net: Network, trace: Trace, place: Place) -> Tensor:
 
 
 def states_before(net: Network, trace: Trace, place: Place) -> State:
-    """h_(t-1) and the cell's other states, (T, B, H) each: in reverse, the state of the step after."""
+    """Previous h and the cell's other states, (T, B, H) each; in reverse, those of the step after."""
     found = []
     for name, start in zip(net.spec.states, net.state, strict=True):
         after, first = trace[f"{place.name}{name}"], start[place.row].unsqueeze(0)
@@ -136,7 +136,7 @@ def states_before(net: Network, trace: Trace, place: Place) -> State:
 
 
 def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
-    """What the trace found comparing itself with torch's module: values of every step and last states; gradients."""
+    """Results of comparing the trace with torch's module: values of every step and last states; gradients."""
     *values, gradients = trace.checks
     what = "output" if len(net.places()) > 1 else "h"
     if net.spec.torch_class is not None:
@@ -147,14 +147,14 @@ def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
     elif has_closed_form(net.spec):
         text = tr("all steps at once, without a loop, give the same {what}", what=what)
     else:
-        text = tr("the loop without a recording gives the same {what}", what=what)
+        text = tr("the loop without recording gives the same {what}", what=what)
     if net.settings.seq_len > GRADIENT_STEPS:
-        told = tr("the same gradients through the first {n} steps", n=GRADIENT_STEPS)
+        gradient_text = tr("the same gradients through the first {n} time steps", n=GRADIENT_STEPS)
     else:
-        told = tr("the same gradients through time")
+        gradient_text = tr("the same gradients through time")
     return [
         check("cell-equals-module", text, [_found(value) for value in values]),
-        check("gradients-equal-module", told, [_found(gradients)]),
+        check("gradients-equal-module", gradient_text, [_found(gradients)]),
     ]
 
 
@@ -165,8 +165,8 @@ def _found(check: records.Check) -> Found:
 
 
 def fused(net: Network) -> tuple[Tensor, State]:
-    """Output (T, B, D·H) and last states by torch's module, or by a closed form where torch has none: not our loop. Of
-    a cell that has neither, by our loop."""
+    """Output (T, B, D·H) and last states by torch's module, or by a closed form if torch has none; by our loop for
+    cells with neither."""
     if has_closed_form(net.spec):
         return closed_form(net.core, net.spec, net.x, net.state, None)
     output, last = net.core(net.x, net.state if len(net.state) > 1 else net.state[0])
@@ -174,7 +174,7 @@ def fused(net: Network) -> tuple[Tensor, State]:
 
 
 def last_states(net: Network, trace: Trace) -> records.Check:
-    """The module's output[-1], its h_n and the loop's last h are one thing; in reverse the last h is at step 0."""
+    """The module's output[-1], its h_n and the loop's last h are equal; in reverse the last h is at step 0."""
     H, T = net.spec.hidden_size, net.settings.seq_len
     with torch.no_grad():
         output, last = fused(net)
@@ -185,7 +185,7 @@ def last_states(net: Network, trace: Trace) -> records.Check:
         for k, (name, h_n) in enumerate(zip(net.spec.states, last, strict=True)):
             diff = most_apart(trace[f"{place.name}{name}"][end], h_n[place.row])
             cost = float(step_cost(net, trace, place)[k][end].max())
-            if not diff <= cost:  # the sequence may amplify what rounding costs one step
+            if not diff <= cost:  # the sequence may amplify rounding errors of a step
                 if costs is None:
                     costs = sequence_rounding(net.core, net.spec, net.x, net.state, None, eps_of(trace.core()))
                 cost = max(cost, float(costs[1 + k][place.row]))
@@ -204,7 +204,7 @@ def last_states(net: Network, trace: Trace) -> records.Check:
 
 
 def same_weights(net: Network) -> records.Check:
-    """Run the loop over 3, 30 and 300 steps and count the parameters of all different weights its steps were handed."""
+    """Run the loop over 3, 30 and 300 steps and count the parameters of all distinct weights passed to its steps."""
     counts = []
     for T in LENGTHS:
         tensors: dict[int, Tensor] = {}
@@ -212,7 +212,7 @@ def same_weights(net: Network) -> records.Check:
         def note(x: Tensor, state: State, w: Weights, seen: dict[int, Tensor] = tensors) -> tuple[State, Gates]:
             for tensor in w.values():
                 seen[id(tensor)] = tensor
-            return state, {}  # only counting: nothing is computed
+            return state, {}  # only counts; computes nothing
 
         with torch.no_grad():
             run_core(net.core, net.x[:1].expand(T, *net.x.shape[1:]), net.state, step=note)
@@ -231,9 +231,10 @@ def same_weights(net: Network) -> records.Check:
 
 @dataclass(frozen=True)
 class Shares:
-    """What each step adds to the gradient of the recurrent weights. name: W_hh; of a cell without, its first weight.
+    """Contribution of each step to the gradient of the recurrent weights. name: W_hh, or the first weight of a cell
+    without it.
 
-    by_step: (T, G·H, H), of the first layer's forward direction; shared: (G·H, H), the module's own gradient.
+    by_step: (T, G·H, H), for the first layer's forward direction; shared: (G·H, H), the module's gradient.
     """
 
     name: str
@@ -242,20 +243,22 @@ class Shares:
     check: records.Check
 
     def share(self, t: int) -> float:
-        """The part of the shared gradient that lies along it: all of them add up to 1."""
+        """Each step's projection on the shared gradient; they sum to 1."""
         whole = self.by_step.double().sum(0)
         total = float((whole * whole).sum())
         return float((self.by_step[t].double() * whole).sum()) / total if total else 0.0
 
 
 def gradient_shares(net: Network) -> Shares:
-    """Give every step its own clone of W_hh, differentiate the sum of the last output, and add the gradients up.
+    """Give every step its own clone of W_hh, differentiate the sum of the last output, and sum the gradients.
 
-    The sum is compared with the gradient of the one shared W_hh in torch's module.
+    The sum is compared with the gradient of the shared W_hh in torch's module.
     """
     shapes = net.spec.parameter_shapes(0)
     attribute = "weight_hh" if "weight_hh" in shapes else next(iter(shapes))
-    clones: dict[int, list[Tensor]] = {}  # of each layer and direction's weight, a clone for each step, as they ran
+    clones: dict[
+        int, list[Tensor]
+    ] = {}  # a clone per step of the weight of each layer and direction, in execution order
 
     def cloning(step: Step) -> Step:
         def run(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
@@ -275,14 +278,14 @@ def gradient_shares(net: Network) -> Shares:
     grads = [torch.zeros_like(clone) if g is None else g for clone, g in zip(flat, found, strict=True)]
     by_step = [torch.stack(grads[k * T : (k + 1) * T]) for k in range(len(own))]  # each (T, G·H, H)
     name = {"weight_ih": "W_ih", "weight_hh": "W_hh"}.get(attribute, attribute)
-    text = tr("{name} cloned for each step: the gradients add up", name=name)
+    text = tr("{name} cloned per step: the gradients add up", name=name)
     off = [most_apart(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True)]
     pairs = list(zip(off, _shared_costs(net, attribute), strict=True))
     return Shares(name, by_step[0], shared[0], check("gradients-add-up", text, pairs))
 
 
 def _shared_costs(net: Network, attribute: str) -> list[float]:
-    """What rounding may cost the gradient of each layer and direction's shared weight, by the module in float64."""
+    """Rounding tolerance of the gradient of each layer and direction's shared weight, from the module in float64."""
 
     def gradients(core: nn.Module, x: Tensor, *state: Tensor) -> list[Tensor]:
         with torch.enable_grad():
@@ -294,20 +297,20 @@ def _shared_costs(net: Network, attribute: str) -> list[float]:
     return function_rounding(gradients, exact, inputs, unit(net.x.dtype))
 
 
-# --- an ordinary network cannot do this
+# --- a feedforward network cannot do this
 
 
 @dataclass(frozen=True)
 class Memory:
-    """moved: how far the last h of the shown network moves when only its past is another one."""
+    """moved: change of the last h of the shown network when only its past differs."""
 
     check: records.Check
     moved: float
 
 
 def no_memory(net: Network) -> Memory | None:
-    """The same last x after two pasts, through the same weights without W_hh: nothing of the past is left. None where
-    the cell does not say which of its weights make the new content."""
+    """Feed the same last x after two different pasts through the same weights without W_hh: h is equal. None if the
+    cell does not declare its candidate."""
     control = _without_memory(net)
     if control is None:
         return None
@@ -320,13 +323,13 @@ def no_memory(net: Network) -> Memory | None:
         shown, _ = run_core(net.core, net.x, net.state)
         moved, _ = run_core(net.core, other_x, other_state)
     diff = most_apart(ours[last], other[last])
-    text = tr("without W_hh, equal x_{t} gives equal h_{t}, any past", t=last)
+    text = tr("without W_hh, equal x_{t} gives equal h_{t} for any past", t=last)
     same = records.Check("no-memory-without-W_hh", diff == 0, text, diff, 0.0)
     return Memory(same, float((shown[last] - moved[last]).abs().max()))
 
 
 def _without_memory(net: Network) -> Network | None:
-    """A feedforward network with the candidate's rows of this one's weights (rnn: all of them)."""
+    """A feedforward network with the candidate's rows of these weights (rnn: all of them)."""
     cell, H = CELLS[net.settings.cell], net.spec.hidden_size
     if not cell.stateful:
         return net

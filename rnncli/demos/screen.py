@@ -1,4 +1,4 @@
-"""The tables of a demo: states and gates at every step, several layers as a grid, what each step adds."""
+"""The tables of a demo: states and gates at every step, several layers as a grid, each step's gradient."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rnncli.render.numbers import number
 from rnncli.render.symbols import token
 from rnncli.replay import Trace
 
-WIDE_ROWS = 4  # the same where vectors are long
-ROWS = 7  # of a table before it is cut: the screen then has 23 lines
-SMALL = 9  # numbers of a matrix that is shown whole
-TOP = 3  # letters that --input shows of every prediction
+WIDE_ROWS = 4  # the same for long vectors
+ROWS = 7  # rows of a table before truncation, so that the screen has 23 lines
+SMALL = 9  # size of a matrix that is shown in full
+TOP = 3  # predicted characters shown by --input
 
 
 class Rows(Sequence[Sequence[Entry]]):
-    """A table's rows, made when they are read: a screen shows eight of a hundred thousand."""
+    """A table's rows, computed on access: a screen shows eight of a hundred thousand."""
 
     def __init__(self, length: int, make: Callable[[int], list[Entry]]) -> None:
         self.length, self.make = length, make
@@ -49,7 +49,7 @@ class Rows(Sequence[Sequence[Entry]]):
 
 
 def tables(net: Network, trace: Trace, shown: Shown) -> list[records.Record]:
-    """Every step: x_t, the memory term, h_t; gates in a table of their own; several layers as a grid."""
+    """Every step: x_t, the memory term, h_t; gates in a separate table; several layers as a grid."""
     s = net.settings
     steps = choose(shown.steps, s.seq_len, "--steps")
     units = choose(shown.units, s.hidden_size, "--units")
@@ -70,12 +70,12 @@ class _Tables:
         self.caption = (
             "" if self.all_units else tr("units {units} of {n}", units=_ranges(units), n=net.spec.hidden_size)
         )
-        # Wide vectors make a line each on a narrow screen: fewer rows then.
+        # On a narrow screen wide vectors take a line each, so show fewer rows.
         wide = net.spec.input_size > 6 or len(units) > 6
         self.cut_rows = WIDE_ROWS if wide else ROWS
 
     def table(self, name: str, columns: list[tuple[records.Column, Tensor | None]], title: str = "") -> records.Table:
-        """Rows are steps, or steps and samples; each column a (T, B, size) tensor, or what `special` gives."""
+        """Rows are steps, or steps and samples; each column is a (T, B, size) tensor or the result of `special`."""
         lead = [records.Column("t", "t", "count", once=self.B > 1)]
         lead += [records.Column("b", "b", "count")] * (self.B > 1)
         all_columns = [*lead, *(column for column, _ in columns)]
@@ -99,13 +99,13 @@ class _Tables:
     def vector(
         self, name: str, label: str, values: Tensor, *, units: bool = True, optional: bool = False, group: str = ""
     ) -> tuple[records.Column, Tensor]:
-        """A column of vectors, its shape next to its name."""
+        """A column of vectors, with the shape in its header."""
         label = f"{label} ({self.B},{values.shape[2]})"
         values = values[:, :, self.units] if units and not self.all_units else values
         return records.Column(name, label, "vector", optional, group), values
 
     def states(self) -> records.Table:
-        """x_t, for an rnn W_hh·h_(t-1), every other state, such as an lstm's c_t, and h_t."""
+        """Columns x_t, W_hh·h_(t-1) for an rnn, every other state (an lstm's c_t), and h_t."""
         net, place = self.net, self.net.places()[0]
         text = net.settings.input
         columns: list[tuple[records.Column, Tensor | None]] = []
@@ -126,17 +126,17 @@ class _Tables:
         return self.table("steps", columns)
 
     def state(self, state: str, name: str) -> tuple[records.Column, Tensor]:
-        """A small matrix row by row; of a larger one the length of each row."""
+        """A small matrix row by row; for a larger one the norm of each row."""
         whole = self.trace[name]  # (T, B, H) or (T, B, H, H)
         if whole.dim() == 3:
             return self.vector(state, f"{state}_t", whole)
         if self.all_units and whole[0, 0].numel() <= SMALL:
             label = f"{state}_t ({self.B},{whole.shape[2]},{whole.shape[3]})"
             return records.Column(state, label, "vector"), whole.flatten(2)
-        return self.vector(state, tr("row lengths of {state}_t", state=state), self.trace.vectors(name))
+        return self.vector(state, tr("row norms of {state}_t", state=state), self.trace.vectors(name))
 
     def gates(self, place: Place) -> list[records.Table]:
-        """The gates of one layer and direction, and what else the cell says it names; none for a cell without gates."""
+        """The gates and other named values of one layer and direction; None for a cell without gates."""
         cell = CELLS[self.net.settings.cell]
         if not cell.gates:
             return []
@@ -151,7 +151,7 @@ class _Tables:
         return [self.table("gates" if single else f"gates.{place.name}"[:-1], columns, title=where)]
 
     def grid(self) -> records.Table:
-        """T rows, and a column for each layer and direction."""
+        """T rows and a column for each layer and direction."""
         net = self.net
         columns: list[tuple[records.Column, Tensor | None]] = []
         if net.settings.input is not None:
@@ -167,7 +167,7 @@ class _Tables:
         return self.table("steps", columns)
 
     def special(self, name: str, t: int) -> str:
-        """The cells of --input: the letter, its one-hot row, the likeliest letters."""
+        """The table cells of --input: the character, its one-hot vector, the most likely next characters."""
         text = self.net.settings.input
         assert text is not None
         if name == "in":
@@ -182,7 +182,7 @@ class _Tables:
 
 
 def predictions(net: Network, trace: Trace) -> Tensor:
-    """What the untrained head of --input says of each step: (T, B, V) probabilities."""
+    """Probabilities from the untrained head of --input at each step, (T, B, V)."""
     assert net.head is not None
     with torch.no_grad():
         return net.head(trace["output"]).softmax(dim=2)  # type: ignore[no-any-return]
@@ -204,13 +204,13 @@ def _ranges(units: list[int]) -> str:
 
 
 def shares_table(net: Network, shares: Shares) -> records.Table:
-    """Each step's part of the gradient of the recurrent weights."""
+    """Each step's contribution to the gradient of the recurrent weights."""
     T = net.settings.seq_len
 
     def make(t: int) -> list[Entry]:
         return [t, shares.by_step[t].flatten().tolist(), shares.share(t)]
 
-    where = "" if net.settings.single else tr(" of layer 0, forwards")
+    where = "" if net.settings.single else tr(" of layer 0, forward")
     size = ",".join(map(str, shares.shared.shape))
     columns = [
         records.Column("t", "t", "count"),
@@ -219,8 +219,8 @@ def shares_table(net: Network, shares: Shares) -> records.Table:
     ]
     total = [None, shares.shared.flatten().tolist(), round(sum(shares.share(t) for t in range(T)), 9)]
     title = trn(
-        "one {name}{where}, used once; L = the sum of the last h",
-        "one {name}{where}, used {n} times; L = the sum of the last h",
+        "one {name}{where}, used once; L is the sum of the last h",
+        "one {name}{where}, used {n} times; L is the sum of the last h",
         name=shares.name,
         where=where,
         n=T,
@@ -229,7 +229,7 @@ def shares_table(net: Network, shares: Shares) -> records.Table:
 
 
 def collapse(net: Network) -> list[records.Record]:
-    """An rnn without a nonlinearity: the matrix by which each x_k reaches the last h."""
+    """For an rnn without nonlinearity: the matrix from each x_k to the last h."""
     s = net.settings
     if not is_linear(net.spec) or not s.single:
         return []
@@ -248,6 +248,6 @@ def collapse(net: Network) -> list[records.Record]:
         records.Column("power", "W_eff", "text"),
         records.Column("matrix", tr("row by row ({shape})", shape=f"{s.hidden_size},{s.input_size}"), "vector"),
     ]
-    title = tr("no nonlinearity: h_{t} = the sum of W_eff·x_k, one linear map", t=T - 1)
-    left = tr("and so on, one W_hh more for each step back") if T > ROWS else ""
+    title = tr("no nonlinearity: h_{t} is the sum of W_eff·x_k, one linear map", t=T - 1)
+    left = tr("and so on, one more W_hh for each step back") if T > ROWS else ""
     return [records.Table("collapse", columns, rows, title=title, caption=left)]

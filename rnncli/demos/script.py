@@ -1,4 +1,4 @@
-"""The demo as a plain PyTorch script: `--code` prints it, `--classic` executes it. No rnncli in it, no torch here."""
+"""The demo as a plain PyTorch script without rnncli: `--code` prints it, `--classic` executes it. No torch here."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ print('last states:', last)
 
 
 def code(settings: Settings) -> str:
-    """A script that draws the numbers of this demo and prints them as the article does.
+    """A script that draws this demo's numbers and prints them like the article.
 
-    One layer and direction of rnn, lstm, gru: the article's loop over a torch *Cell. Several: nn.RNN and its sisters.
-    feedforward, or no nonlinearity, where torch has no class: the equation. Any other cell, or options: its step as it
-    stands in its file. Raises UsageError for what has no script.
+    One layer and direction of rnn, lstm, gru: the article's loop over a torch *Cell. Several: nn.RNN, nn.LSTM, nn.GRU.
+    feedforward, or no nonlinearity, which torch has no class for: the equation. Other cells or options: the source of
+    the cell's step. Raises UsageError if there is no script.
     """
     _refuse(settings, "--code", ("source", "input"))
     if _has_class(settings):
@@ -45,21 +45,21 @@ def code(settings: Settings) -> str:
         return _own(settings)
     except ValueError as error:
         raise UsageError(
-            tr("--code has no script for {cell}: {why}", cell=settings.cell, why=error),
-            todo=tr("its step must read nothing but torch and its own file"),
+            tr("--code does not support {cell}: {why}", cell=settings.cell, why=error),
+            todo=tr("its step may only use torch and its own file"),
         ) from error
 
 
 def classic(settings: Settings) -> str:
-    """What the article's script prints with this seed, byte for byte: the script of `code`, executed.
+    """The output of the article's script with this seed, byte for byte: executes the script of `code`.
 
-    Raises UsageError for what the article's loop over one cell cannot be.
+    Raises UsageError for options that the article's loop over one cell does not support.
     """
     _refuse(settings, "--classic", ("source", "input"))
     if not (_has_class(settings) and settings.single):
         raise UsageError(
-            tr("--classic is the article's loop over one RNNCell, LSTMCell or GRUCell"),
-            todo=tr("leave out --num-layers, --bidirectional, feedforward and --nonlinearity none"),
+            tr("--classic supports only the article's loop over one RNNCell, LSTMCell or GRUCell"),
+            todo=tr("omit --num-layers, --bidirectional, feedforward and --nonlinearity none"),
         )
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -71,8 +71,8 @@ def _refuse(settings: Settings, flag: str, wanted: tuple[str, ...]) -> None:
     for name in (*wanted, "nice"):
         if getattr(settings, name):
             raise UsageError(
-                tr("{flag} does not go with {other}", flag=flag, other=option(name)),
-                todo=tr("the script draws its own numbers by --seed"),
+                tr("{flag} and {other} cannot be combined", flag=flag, other=option(name)),
+                todo=tr("the script draws its numbers from --seed"),
             )
 
 
@@ -94,7 +94,7 @@ hidden_size = {s.hidden_size}
 
 
 def _place(s: Settings) -> str:
-    """`.to(...)` after the drawing, which is in float32 on the CPU: so every dtype and device shows one network."""
+    """`.to(...)` after drawing in float32 on the CPU, so that every dtype and device shows the same network."""
     wanted = [repr(s.device)] * (s.device != "cpu") + [f"torch.{s.dtype}"] * (s.dtype != "float32")
     return f".to({', '.join(wanted)})" if wanted else ""
 
@@ -145,7 +145,7 @@ print(hidden)  # the last h of every layer and direction
 
 
 def _own(s: Settings) -> str:
-    """A cell that torch has no class for: its step, its parameters drawn by its own function, and the loop."""
+    """Script of a cell without a torch class: its step, its own initialization, and the loop."""
     spec, place = spec_for(s).in_evaluation, _place(s)
     imports, source = core_source(spec, draw=True)
     lines = "\n".join(sorted({*imports, "from types import SimpleNamespace"}))

@@ -1,4 +1,4 @@
-"""What a demo shows: the article's own variables and a few more, checked before torch is loaded."""
+"""Settings of a demo: the article's variables and a few more, validated before torch is imported."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rnncli.names import OptionValue, option_text
 from rnncli.recipe.parse import parse
 from rnncli.records import Json
 
-WITH_INPUT_HIDDEN = 4  # --input: the hidden size of the recipe `hello`, so that its numbers are the same
-_MOST = 2**63 - 1  # the largest size torch can be asked for
+WITH_INPUT_HIDDEN = 4  # --input: hidden size of the recipe `hello`, so that the numbers match
+_MOST = 2**63 - 1  # largest size that torch accepts
 Value = str | int | bool | tuple[tuple[str, OptionValue], ...]
 _SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One demo. The defaults are the article's.
+    """Settings of a demo. The defaults are the article's.
 
-    nice: numbers for a person's hand, multiples of 0.5. input: a text read letter by letter instead of random numbers.
-    source: the file of --from, which gives some of x, h_0, c_0 and the weights. options: (name, value) of those of the
-    cell's own options that have not their defaults.
+    nice: easy numbers, multiples of 0.5. input: a text read character by character instead of random numbers. source:
+    the file of --from, with some of x, h_0, c_0 and the weights. options: (name, value) of the cell's options that
+    differ from their defaults.
     """
 
     seq_len: int = 3
@@ -51,9 +51,9 @@ class Settings:
         for name in _SIZES:
             if not 1 <= getattr(self, name) <= _MOST:
                 raise UsageError(
-                    tr("{option} is {n}: it must be at least 1", option=option(name), n=getattr(self, name))
+                    tr("{option} is {n}, but must be at least 1", option=option(name), n=getattr(self, name))
                     if getattr(self, name) < 1
-                    else tr("{option} is too large: no machine holds that", option=option(name))
+                    else tr("{option} is too large", option=option(name))
                 )
         for name, known in (
             ("cell", names.CELLS),
@@ -64,26 +64,26 @@ class Settings:
             require_known(option(name), getattr(self, name), known)
         if self.nonlinearity not in names.CELLS[self.cell].nonlinearities:
             raise UsageError(
-                tr("--nonlinearity {name} does not fit {cell}", name=self.nonlinearity, cell=self.cell),
-                todo=tr("its nonlinearities are part of its definition; --cell rnn and feedforward have a choice"),
+                tr("--nonlinearity {name} is not available for {cell}", name=self.nonlinearity, cell=self.cell),
+                todo=tr("its nonlinearities are fixed; --cell rnn and feedforward support a choice"),
             )
         spec = spec_for(self)
         object.__setattr__(self, "options", spec.options)
         for name, what in names.CELLS[self.cell].fits(spec.all_options, self.hidden_size).items():
             raise UsageError(what, where=f"--set {name}")
         if not -(2**63) <= self.seed < 2**64:
-            raise UsageError(tr("--seed does not fit 64 bits"))
+            raise UsageError(tr("--seed does not fit in 64 bits"))
 
     @property
     def single(self) -> bool:
-        """One layer, one direction: what torch's *Cell classes hold."""
+        """Whether there is one layer and direction, as in torch's *Cell classes."""
         return self.num_layers == 1 and not self.bidirectional
 
     def command(self, *more: str) -> str:
-        """The command line that shows this demo, and `more` after it."""
+        """The command line of this demo, followed by `more`."""
         words = ["rnncli", "demo"]
         default = Settings() if self.input is None else Settings(hidden_size=WITH_INPUT_HIDDEN)
-        # What a file or a text already says is not said again.
+        # Settings implied by the file or text are omitted.
         inferred: tuple[str, ...] = ()
         if self.source is not None:
             inferred = (*_SIZES, "bidirectional", "cell", "nonlinearity", "bias", "options")
@@ -105,7 +105,7 @@ class Settings:
         return " ".join([*words, *more])
 
     def config(self) -> dict[str, Json]:
-        """For JSON: every setting that is not in the envelope already."""
+        """Settings for JSON, except those already in the envelope."""
         apart = ("seed", "dtype", "device", "options") + (() if self.nice else ("nice",))
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.options}
@@ -113,8 +113,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options as they were typed; None: not typed, so that a file or a text may say it."""
+class DemoOptions:
+    """The options as typed; None if not typed, so that a file or text can determine them."""
 
     seq_len: int | None = None
     batch_size: int | None = None
@@ -136,36 +136,36 @@ class Asked:
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
     def settings(self) -> Settings:
-        """What was asked for, the rest by default. Raises UsageError."""
+        """The typed settings with defaults for the rest. Raises UsageError."""
         typed = self.typed()
         if self.input is None:
             return with_values(Settings(), typed)
         if not self.input:
-            raise UsageError(tr("--input is empty"), todo=tr("give it a word: --input hello"))
+            raise UsageError(tr("--input must not be empty"), todo=tr("for example: --input hello"))
         sizes = {"seq_len": len(self.input), "batch_size": 1, "input_size": len(letters(self.input))}
         for name, size in sizes.items():
             if typed.get(name, size) != size:
                 raise UsageError(
                     tr(
-                        "{option} {n} does not fit --input, whose {name} is {size}",
+                        "{option} {n} does not match --input, whose {name} is {size}",
                         option=option(name),
                         n=typed[name],
                         name=name,
                         size=size,
                     ),
-                    todo=tr("leave {option} out", option=option(name)),
+                    todo=tr("omit {option}", option=option(name)),
                 )
         return with_values(Settings(hidden_size=WITH_INPUT_HIDDEN), typed | sizes)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What of a demo is drawn. explain: a step, `all`, or None. explain_backward: a step, or None.
+    """What to show of a demo. explain: a step, `all`, or None. explain_backward: a step, or None.
 
-    blanks: the results left empty, under a line for a name and the equations. title: of a sheet and its key. check: a
-    filled sheet to mark, right within tolerance. steps, units: as typed, such as 0:20 and 0-7. draw: the network as a
-    picture, the cell of that layer, direction and step opened at one unit; moving: a file of it shows one step after
-    the other. walking: every step drawn, one after the other.
+    blanks: leave results empty, below a name line and the equations. title: of a worksheet and its key. check: a
+    filled-in worksheet to grade within tolerance. steps, units: as typed, such as 0:20 and 0-7. draw: draw the network,
+    with the cell of that layer, direction and step opened at one unit; moving: animate it when saved. walking: draw
+    every step.
     """
 
     explain: str | None = None
@@ -173,7 +173,7 @@ class Shown:
     blanks: bool = False
     title: str = ""
     check: str | None = None
-    tolerance: float = 0.01  # a sum of numbers that were rounded to two or three digits is right
+    tolerance: float = 0.01  # accepts sums of numbers rounded to two or three digits
     proofs: bool = False
     steps: str | None = None
     units: str | None = None
@@ -188,15 +188,15 @@ class Shown:
 
 
 def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
-    """`KEY=VALUE` texts, as after --set, read as a recipe reads them. Raises UsageError: one cannot be read, or none of
-    these cells has it."""
+    """Parse `KEY=VALUE` texts of --set like a recipe. Raises UsageError if one cannot be parsed or is not an option of
+    these cells."""
     found = dict[str, object]()
     for text in sets:
         name, equals, written = text.partition("=")
         if not equals or not name.strip():
             raise UsageError(
                 tr("--set takes KEY=VALUE, got {text!r}", text=text),
-                todo=tr("such as --set {key}", key="peephole=true"),
+                todo=tr("for example --set {key}", key="peephole=true"),
             )
         name = name.strip().removeprefix("model.")
         try:
@@ -211,14 +211,14 @@ def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object
 
 
 def options_of(cell: str, values: Mapping[str, object]) -> tuple[tuple[str, OptionValue], ...]:
-    """Those of the values that are options of this cell, in their kinds. Raises UsageError."""
+    """The values that are options of this cell, converted to their types. Raises UsageError."""
     known = names.CELLS[cell].options if cell in names.CELLS else {}
     own = {name: value for name, value in values.items() if name in known}
     return tuple(checked_options(cell, own).items()) if own else ()
 
 
 def with_values(settings: Settings, values: Mapping[str, Value]) -> Settings:
-    """The settings with some fields, by name, replaced, and checked again."""
+    """A validated copy of the settings with some fields replaced."""
     return replace(settings, **values)  # type: ignore[arg-type]  # names and types are the fields' own
 
 
@@ -236,7 +236,7 @@ def spec_for(settings: Settings) -> CoreSpec:
 
 
 def letters(text: str) -> list[str]:
-    """The different characters of a text, sorted: the vocabulary of --input."""
+    """The distinct characters of a text, sorted: the vocabulary of --input."""
     return sorted(set(text))
 
 
@@ -246,22 +246,22 @@ def option(name: str) -> str:
 
 
 def require_known(what: str, name: str, known: Collection[str]) -> None:
-    """UsageError, with the nearest name, where `name` is none of the known."""
+    """Raise UsageError, with the nearest name, if `name` is unknown."""
     if name in known:
         return
     near = names.nearest(name, known)
     raise UsageError(
-        tr("{what} {name!r} is not known", what=what, name=name),
-        todo=tr("did you mean {near}? There are {known}", near=near, known=", ".join(known))
+        tr("unknown {what} {name!r}", what=what, name=name),
+        todo=tr("did you mean {near}? Known: {known}", near=near, known=", ".join(known))
         if near
-        else tr("there are {known}", known=", ".join(known)),
+        else tr("known: {known}", known=", ".join(known)),
     )
 
 
 def choose(text: str | None, size: int, flag: str) -> list[int]:
-    """`0:20` (the end not included), `0-7` (included), `3`, or several with commas -> indices below `size`.
+    """`0:20` (end exclusive), `0-7` (inclusive), `3`, or a comma-separated list -> indices below `size`.
 
-    None is all of them. Raises UsageError where it is no such list, or names nothing that exists.
+    None selects all. Raises UsageError if the text cannot be parsed or is out of range.
     """
     if text is None:
         return list(range(size))
@@ -270,8 +270,8 @@ def choose(text: str | None, size: int, flag: str) -> list[int]:
         match = re.fullmatch(r"\s*(?:(\d+)|(\d+)\s*-\s*(\d+)|(\d*)\s*:\s*(\d*))\s*", part)
         if match is None or len(part) > 40:
             raise UsageError(
-                tr("{flag} {text!r} cannot be read", flag=flag, text=text[:40]),
-                todo=tr("write for instance {flag} 3, {flag} 0-7, {flag} 0:20 or {flag} 0,2,5", flag=flag),
+                tr("not a valid {flag}: {text!r}", flag=flag, text=text[:40]),
+                todo=tr("for example {flag} 3, {flag} 0-7, {flag} 0:20 or {flag} 0,2,5", flag=flag),
             )
         one, first, last, start, stop = match.groups()
         if one is not None:
@@ -282,7 +282,7 @@ def choose(text: str | None, size: int, flag: str) -> list[int]:
             begin, end = int(start or 0), int(stop) if stop else size
         if begin >= size or begin >= end:
             raise UsageError(
-                tr("{flag} {text}: there are 0 to {last}", flag=flag, text=part.strip(), last=size - 1),
+                tr("{flag} {text} is out of range: 0 to {last}", flag=flag, text=part.strip(), last=size - 1),
             )
         found += range(begin, min(end, size))
     return list(dict.fromkeys(found))

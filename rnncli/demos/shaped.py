@@ -1,4 +1,4 @@
-"""The demo that a user's own tensors ask for: every size is theirs, and two that differ are a fault. No torch."""
+"""Settings derived from a user's tensors: sizes follow their shapes, and contradictions are errors. No torch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Mapping
 
 from rnncli import names
 from rnncli.cells import CELLS, checked_options
-from rnncli.demos.given import File, Given, Setting, states_of, written
-from rnncli.demos.settings import Asked, Settings, option, with_values
+from rnncli.demos.settings import DemoOptions, Settings, option, with_values
+from rnncli.demos.user_values import File, Setting, UserTensor, states_of, written
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
 
 
-def settings_of(asked: Asked, file: File, source: str) -> Settings:
-    """The demo that the file and the options make together. An option beats the file's setting, never its shapes.
+def settings_of(options: DemoOptions, file: File, source: str) -> Settings:
+    """Combine the file and the options. Options override the file's settings, but not its shapes.
 
-    Raises DataError where tensors contradict each other, UsageError where an option contradicts them.
+    Raises DataError if tensors contradict each other, UsageError if an option contradicts them.
     """
-    if asked.input is not None:
+    if options.input is not None:
         raise UsageError(
-            tr("--input does not go with --from"), todo=tr("--input draws its own weights; x is the text's letters")
+            tr("--input and --from cannot be combined"),
+            todo=tr("--input draws its own weights, and x are the characters of the text"),
         )
-    typed = {name: value for name, value in asked.typed().items() if isinstance(value, Setting)}
+    typed = {name: value for name, value in options.typed().items() if isinstance(value, Setting)}
     settings = Settings(source=source)
     for name, (value, where) in file.settings.items():
         try:
@@ -32,27 +33,27 @@ def settings_of(asked: Asked, file: File, source: str) -> Settings:
         settings = with_values(settings, {"cell": _cell_of(file)})
     chosen = ("cell", "nonlinearity", "bias", "seed", "dtype", "device", "nice")
     settings = with_values(settings, {name: typed[name] for name in chosen if name in typed})
-    settings = _with_options(settings, file, asked)
+    settings = _with_options(settings, file, options)
     sizes = _Sizes(settings, file, typed).found
     for name, (size, where) in sizes.items():
         if name in typed and typed[name] != size:
             raise UsageError(
                 tr(
-                    "{option} {n}, but {where} makes it {size}",
+                    "{option} is {n}, but {where} implies {size}",
                     option=option(name),
                     n=typed[name],
                     where=where,
                     size=size,
                 ),
-                todo=tr("leave {option} out", option=option(name)),
+                todo=tr("omit {option}", option=option(name)),
             )
     extra = {name: value for name, value in typed.items() if name not in chosen}
     return with_values(settings, extra | {name: size for name, (size, _) in sizes.items()})
 
 
-def _with_options(settings: Settings, file: File, asked: Asked) -> Settings:
-    """The options of the cell: typed ones before the file's own."""
-    found = dict(asked.options or ())
+def _with_options(settings: Settings, file: File, options: DemoOptions) -> Settings:
+    """The options of the cell; typed ones override the file's."""
+    found = dict(options.options or ())
     for name, (value, where) in file.options.items():
         try:
             found = checked_options(settings.cell, {name: value}) | found
@@ -62,7 +63,7 @@ def _with_options(settings: Settings, file: File, asked: Asked) -> Settings:
 
 
 def _cell_of(file: File) -> str:
-    """The cell that W_hh (G·H, H) belongs to; rnn where it does not say."""
+    """The cell implied by the shape of W_hh (G·H, H); rnn if undetermined."""
     for name, given in file.tensors.items():
         if name.startswith("weight_hh") and len(given.shape) == 2 and given.shape[0] % given.shape[1] == 0:
             gates = given.shape[0] // given.shape[1]
@@ -71,7 +72,7 @@ def _cell_of(file: File) -> str:
 
 
 class _Sizes:
-    """Every size that the file's tensors say, with where it was said; two that differ are a DataError."""
+    """Collect the sizes implied by the file's tensors, with their locations. Raises DataError on a contradiction."""
 
     def __init__(self, settings: Settings, file: File, typed: Mapping[str, Setting]) -> None:
         self.settings, self.file = settings, file
@@ -80,7 +81,7 @@ class _Sizes:
             value, where = (typed[name], option(name)) if name in typed else file.settings.get(name, (None, ""))
             if isinstance(value, int):
                 self.found[name] = (value, where)
-        self.said = set(self.found)
+        self.typed = set(self.found)
         self.gates = CELLS[settings.cell].num_gates
         starts = [f"{state}_0" for state in states_of()]
         for name in file.tensors:
@@ -98,59 +99,69 @@ class _Sizes:
         self.upper_inputs(directions)
 
     def stack(self, name: str) -> None:
-        """Weights of a second layer or of the reverse direction say that there is one."""
+        """Weights of a second layer or of the reverse direction imply that it exists."""
         where = self.file.tensors[name].where
         number, _, reverse = name.rpartition("_l")[2].partition("_")
-        layers, told = self.found.get("num_layers", (1, ""))
+        layers, source = self.found.get("num_layers", (1, ""))
         if int(number) >= layers:
-            if "num_layers" in self.said:
+            if "num_layers" in self.typed:
                 raise DataError(
-                    tr("is of layer {k}, but num_layers is {n} by {told}", k=int(number), n=layers, told=told),
+                    tr(
+                        "belongs to layer {k}, but num_layers is {n} (from {where})",
+                        k=int(number),
+                        n=layers,
+                        where=source,
+                    ),
                     where=where,
                 )
             self.found["num_layers"] = (int(number) + 1, where)
         if reverse:
-            both, told = self.found.get("bidirectional", (True, where))
+            both, source = self.found.get("bidirectional", (True, where))
             if not both:
                 raise DataError(
-                    tr("is of the reverse direction, but bidirectional is false by {told}", told=told), where=where
+                    tr("belongs to the reverse direction, but bidirectional is false (from {where})", where=source),
+                    where=where,
                 )
-            self.found["bidirectional"] = (True, told)
+            self.found["bidirectional"] = (True, source)
 
     def note(self, name: str, size: int, where: str) -> None:
-        before, said = self.found.setdefault(name, (size, where))
+        before, source = self.found.setdefault(name, (size, where))
         if before != size:
             raise DataError(
-                tr("{name} is {size} here, but {before} by {said}", name=name, size=size, before=before, said=said),
+                tr("{name} is {size} here, but {before} in {where}", name=name, size=size, before=before, where=source),
                 where=where,
             )
 
-    def want(self, given: Given, shapes: str, *dimensions: int) -> None:
+    def want(self, given: UserTensor, shapes: str, *dimensions: int) -> None:
         if len(given.shape) not in dimensions:
             raise DataError(
-                tr("has shape ({shape}); wanted {shapes}", shape=written(given.shape), shapes=shapes), where=given.where
+                tr("has shape ({shape}); expected {shapes}", shape=written(given.shape), shapes=shapes),
+                where=given.where,
             )
 
-    def x(self, given: Given) -> None:
-        self.want(given, tr("(T, I), a row of numbers for each step, or (T, B, I)"), 2, 3)
+    def x(self, given: UserTensor) -> None:
+        self.want(given, tr("(T, I), a row per step, or (T, B, I)"), 2, 3)
         self.note("seq_len", given.shape[0], given.where)
         self.note("batch_size", given.shape[1] if len(given.shape) == 3 else 1, given.where)
         self.note("input_size", given.shape[-1], given.where)
 
-    def state(self, name: str, given: Given, rows: int) -> None:
+    def state(self, name: str, given: UserTensor, rows: int) -> None:
         self.want(given, tr("(H), (B, H) or (L·D, B, H)"), *((1, 2, 3) if rows == 1 else (3,)))
         state = name.removesuffix("_0")
         cell = self.settings.cell
         if state not in states_of(cell):
             raise DataError(
-                tr("{cell} has no state {name}", cell=cell, name=state),
+                tr("{cell} does not have a state {name}", cell=cell, name=state),
                 where=given.where,
                 todo=tr("add a line  cell: {cell}", cell=next(other for other in CELLS if state in states_of(other))),
             )
         if len(given.shape) == 3 and given.shape[0] != rows:
             raise DataError(
                 trn(
-                    "has {n} row; wanted L·D = {rows}", "has {n} rows; wanted L·D = {rows}", n=given.shape[0], rows=rows
+                    "has {n} row; expected L·D = {rows}",
+                    "has {n} rows; expected L·D = {rows}",
+                    n=given.shape[0],
+                    rows=rows,
                 ),
                 where=given.where,
             )
@@ -158,19 +169,19 @@ class _Sizes:
             self.note("batch_size", given.shape[-2], given.where)
         self.note("hidden_size", given.shape[-1], given.where)
 
-    def weight(self, name: str, given: Given) -> None:
+    def weight(self, name: str, given: UserTensor) -> None:
         bias = name.startswith("bias")
         if bias and not self.settings.bias:
             raise DataError(
-                tr("there is no bias here"),
+                tr("this network does not have biases"),
                 where=given.where,
-                todo=tr("leave out --no-bias and `bias: false`, or this line"),
+                todo=tr("omit --no-bias and `bias: false`, or this line"),
             )
         if name.startswith("weight_hh") and not CELLS[self.settings.cell].recurrent_weight:
             raise DataError(
-                tr("{cell} has no W_hh", cell=self.settings.cell),
+                tr("{cell} does not have W_hh", cell=self.settings.cell),
                 where=given.where,
-                todo=tr("choose --cell rnn, or leave it out"),
+                todo=tr("choose --cell rnn, or omit this line"),
             )
         shapes = {"weight_ih": "(G·H, I)", "weight_hh": "(G·H, H)"}.get(name[:9], "(G·H)")
         self.want(given, shapes, 1 if bias else 2)
@@ -192,7 +203,7 @@ class _Sizes:
             self.note("input_size", given.shape[1], given.where)
 
     def upper_inputs(self, directions: int) -> None:
-        """A second layer reads the first one's output: D·H columns."""
+        """A second layer reads the output of the first: D·H columns."""
         for name, given in self.file.tensors.items():
             if not name.startswith("weight_ih") or name.startswith("weight_ih_l0"):
                 continue
@@ -200,8 +211,8 @@ class _Sizes:
             if given.shape[1] != size:
                 raise DataError(
                     trn(
-                        "has {n} column; wanted D·H = {size}",
-                        "has {n} columns; wanted D·H = {size}",
+                        "has {n} column; expected D·H = {size}",
+                        "has {n} columns; expected D·H = {size}",
                         n=given.shape[1],
                         size=size,
                     ),

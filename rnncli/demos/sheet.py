@@ -1,7 +1,7 @@
-"""Exercise sheets: a filled one marked against the numbers it asks for. No torch.
+"""Worksheets: grading a filled-in one. No torch.
 
-A sheet is what `--explain ... --blanks --save sheet.csv` writes: a row for every sum, the last column, `value`, empty;
-a person fills it. `--check sheet.csv` with the same options marks it. Rows stay in their order.
+`--explain ... --blanks --save sheet.csv` writes a worksheet: a row for every sum, with an empty last column, `value`,
+to fill in. `--check sheet.csv` with the same options grades it. The row order must not change.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def marked(
     tolerance: float,
     other: Callable[[Sequence[str]], str],
 ) -> list[records.Record]:
-    """A table of the wrong cells, and one check: how many are right.
+    """A table of the wrong cells, and a check with the number of correct ones.
 
     Args:
-        forms: the sheet's tables with their values, as they are filled in and as a key has them.
-        named: the same with the English names that a saved sheet has.
-        other: from the sheet's column `written`, the options of the sheet that has these numbers, or "".
+        forms: the worksheet's tables with their values, with blanks and as an answer key. named: the same with the
+        English names of a saved worksheet. other: from the worksheet's column `written`, the options of the worksheet
+        with these numbers, or "".
 
-    Raises DataError: not to be read, or the sheet of other options. Rows that give their value in the sheet (a bias)
-    are not marked.
+    Raises DataError if the file cannot be read or belongs to other options. Rows whose value is given in the worksheet
+    (a bias) are not graded.
     """
     rows = rows_of(path)
     answers = [row for row in rows if not _of_head(row[1])]
@@ -45,11 +45,11 @@ def marked(
     if not same_numbers(written, named):
         raise _of_other_numbers(shown(path), other(written))
     wrong: list[list[Entry]] = []
-    asked, largest = 0, 0.0
+    graded, largest = 0, 0.0
     for (line, answer), (table, row) in zip(answers, wanted, strict=True):
-        if given(str(row["term"])):
+        if is_given(str(row["term"])):
             continue
-        asked += 1
+        graded += 1
         text = answer["value"].strip()
         value = number_in(text)
         right = row["value"]
@@ -60,8 +60,8 @@ def marked(
             continue
         where = table.title + (f", b={row['sample']}" if "sample" in row else "")
         wrong.append([line, where, row["unit"], row["term"], text or tr("(empty)"), right])
-    cells = trn("{n} cell", "{n} cells", n=asked)
-    text = trn("{n} of {cells} is right", "{n} of {cells} are right", n=asked - len(wrong), cells=cells)
+    cells = trn("{n} cell", "{n} cells", n=graded)
+    text = trn("{n} of {cells} is correct", "{n} of {cells} are correct", n=graded - len(wrong), cells=cells)
     check = records.Check("answers", not wrong, text, None if wrong else largest, tolerance)
     named_ = [tr("name: {name}", name=name) for name in _names([row for _, row in rows])]
     said = [records.Message(text, name="name") for text in named_]
@@ -69,12 +69,12 @@ def marked(
 
 
 def _of_head(row: dict[str, str]) -> bool:
-    """Whether it is above the sums: of no unit."""
+    """Whether the row is above the sums, without a unit."""
     return not row.get("unit", "").strip() and row.get("term", "").strip() in HEAD
 
 
 def _names(rows: Sequence[dict[str, str]]) -> list[str]:
-    """What was written in the cell for a name."""
+    """Content of the name cell."""
     heads = [row for row in rows if _of_head(row) and row["term"].strip() == "name"]
     return [text for row in heads for key in ("written", "value") if (text := row.get(key, "").strip())]
 
@@ -86,7 +86,7 @@ def _wrong_table(rows: list[list[Entry]]) -> records.Table:
         records.Column("unit", tr("unit"), "count"),
         records.Column("term", tr("term"), "text"),
         records.Column("answer", tr("answer"), "text"),
-        records.Column("value", tr("right is")),
+        records.Column("value", tr("correct value")),
     ]
     return records.Table("wrong", columns, rows, title=tr("wrong cells"))
 
@@ -94,12 +94,12 @@ def _wrong_table(rows: list[list[Entry]]) -> records.Table:
 def _require_rows(
     answers: Sequence[tuple[int, dict[str, str]]], wanted: Sequence[dict[str, Entry]], terms: Sequence[str], name: str
 ) -> None:
-    """DataError where the sheet's rows are not those that are wanted, by unit and term."""
-    todo = tr("check it with the options that made it: --seed, --explain and all others")
+    """Raise DataError if the worksheet's rows differ from the expected ones by unit or term."""
+    todo = tr("use the options that it was made with: --seed, --explain and all others")
     if len(answers) != len(wanted):
         what = trn(
-            "has {n} row, and this sheet has {m}",
-            "has {n} rows, and this sheet has {m}",
+            "has {n} row, but this worksheet has {m}",
+            "has {n} rows, but this worksheet has {m}",
             n=len(answers),
             m=len(wanted),
         )
@@ -108,16 +108,16 @@ def _require_rows(
         for key, names in (("unit", [str(row["unit"])]), ("term", [term, str(row["term"])])):
             if _letters(answer.get(key, "")) not in map(_letters, names):
                 raise DataError(
-                    tr("this row is not {term} of unit {unit}", term=row["term"], unit=row["unit"]),
+                    tr("expected {term} of unit {unit} in this row", term=row["term"], unit=row["unit"]),
                     where=f"{name}:{line}",
                     todo=todo,
                 )
 
 
 def same_numbers(written: Sequence[str], forms: Sequence[Tables]) -> bool:
-    """Whether the sums on a sheet are those of these tables, in one of their forms.
+    """Whether the sums on a worksheet match these tables in either form.
 
-    Most rows decide: a spreadsheet may have spoilt a cell. Rows without numbers say nothing.
+    Decided by the majority of rows, because spreadsheets may corrupt cells. Rows without numbers are ignored.
     """
     of_forms = [[numbers_alone(str(row["written"])) for row in _dicts(form)] for form in forms]
     compared = [
@@ -129,7 +129,7 @@ def same_numbers(written: Sequence[str], forms: Sequence[Tables]) -> bool:
 
 
 def _close(found: Sequence[float], wanted: Sequence[float]) -> bool:
-    """The same numbers, but for the last digit of four decimals."""
+    """Whether the numbers are equal up to the fourth decimal."""
     return len(found) == len(wanted) and all(
         abs(a - b) <= 2e-4 * max(1.0, abs(b)) for a, b in zip(found, wanted, strict=True)
     )
@@ -137,11 +137,11 @@ def _close(found: Sequence[float], wanted: Sequence[float]) -> bool:
 
 def _of_other_numbers(name: str, options: str) -> DataError:
     return DataError(
-        tr("this sheet has other numbers than these options draw: its column `written` says so"),
+        tr("the numbers in this worksheet's column `written` do not match these options"),
         where=name,
-        todo=tr("it was made with {options}: check it with that", options=options)
+        todo=tr("it was made with {options}; check it with those options", options=options)
         if options
-        else tr("check it with the options that made it: --seed, --explain and all others"),
+        else tr("use the options that it was made with: --seed, --explain and all others"),
     )
 
 
@@ -149,21 +149,21 @@ def _dicts(tables: Tables) -> list[dict[str, Entry]]:
     return [dict(zip([c.name for c in table.columns], row, strict=True)) for table in tables for row in table.rows]
 
 
-def given(term: str) -> bool:
-    """Whether a sheet gives the value of this row: a bias is not a result."""
+def is_given(term: str) -> bool:
+    """Whether the worksheet gives the value of this row (biases are given)."""
     return term.startswith("b_")
 
 
 def blank(table: records.Table) -> records.Table:
-    """The same with its results left empty, on a page of its own in print."""
+    """The table with its results left empty, on a separate page in print."""
     from dataclasses import replace
 
     names = [column.name for column in table.columns]
     term, value = names.index("term"), names.index("value")
-    rows = [[*row[:value], row[value] if given(str(row[term])) else None] for row in table.rows]
+    rows = [[*row[:value], row[value] if is_given(str(row[term])) else None] for row in table.rows]
     return replace(table, rows=rows, sheet=True)
 
 
 def _letters(text: str) -> str:
-    """What of a name survives a spreadsheet of another encoding."""
+    """The characters of a name that survive a spreadsheet with another encoding."""
     return re.sub(r"[^A-Za-z0-9_]+", "", text)

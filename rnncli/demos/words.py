@@ -1,4 +1,4 @@
-"""The words of a demo: its header and equations, what the proofs mean, what to type next."""
+"""Texts of a demo: header, equations, the meaning of the proofs, next commands."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rnncli.locale import tr, trn
 from rnncli.render.numbers import number
 from rnncli.render.symbols import token
 
-LONGEST = 44  # command that stands beside what it does in 80 columns
-LETTERS = 12  # of the vocabulary of --input in the header
+LONGEST = 44  # longest command that fits next to its description in 80 columns
+LETTERS = 12  # characters of the vocabulary of --input shown in the header
 
 
 def title(net: Network) -> str:
@@ -23,7 +23,7 @@ def title(net: Network) -> str:
 
 
 def sheet_lines(net: Network, shown: Shown) -> list[records.Record]:
-    """Of a sheet a line for a name; under a title of its own what is computed."""
+    """For a worksheet, a line for a name; below a custom title, what is computed."""
     found = []
     if shown.blanks:
         found.append(records.Message(f"{tr('Name:')} {'_' * 34}   {tr('Date:')} {'_' * 14}", name="name"))
@@ -33,11 +33,11 @@ def sheet_lines(net: Network, shown: Shown) -> list[records.Record]:
 
 
 def head_lines(net: Network) -> records.Message:
-    """The shapes, where h starts, and the count written out."""
+    """The shapes, the initial h, and the parameter count as a formula."""
     s = net.settings
     first = "" if s.single else f"L·D={len(net.places())}, "
     zeros = not any(bool(tensor.any()) for tensor in net.state)
-    start = tr("h starts at zeros") if zeros else tr("h starts as given")
+    start = tr("h starts at zeros") if zeros else tr("h starts from the given h_0")
     lines = [
         f"x (T={s.seq_len}, B={s.batch_size}, I={s.input_size})   "
         f"h ({first}B={s.batch_size}, H={s.hidden_size}), {start}",
@@ -49,12 +49,12 @@ def head_lines(net: Network) -> records.Message:
         lines[0] += "   " + tr("letters: {letters}", letters=listed + (" ..." if len(vocabulary) > LETTERS else ""))
     if net.drawn:
         names = ", ".join(net.drawn)
-        lines.append(tr("drawn by seed {seed}, not in {file}: {names}", file=s.source, seed=s.seed, names=names))
+        lines.append(tr("drawn from seed {seed} (not in {file}): {names}", file=s.source, seed=s.seed, names=names))
     return records.Message("\n".join(lines), name="shapes")
 
 
 def answers(net: Network) -> list[records.Record]:
-    """With several layers: that num_layers is not the sequence length."""
+    """For several layers: num_layers is not the sequence length."""
     s = net.settings
     if s.num_layers == 1:
         return []
@@ -90,7 +90,7 @@ def _count(net: Network) -> str:
         one = f"{rows}·({' + '.join(columns)})" + (f" + {biases}·{rows}" if biases else "")
         one = " + ".join([one, *others])
         parts.append(f"2·({one})" if s.bidirectional else one)
-    if s.num_layers > 2:  # all layers but the first are alike
+    if s.num_layers > 2:  # all layers but the first are the same size
         parts = [parts[0], f"{s.num_layers - 1}·({parts[1]})"]
     return " + ".join(parts)
 
@@ -100,20 +100,20 @@ def formulas(net: Network) -> records.Message:
     s, cell = net.settings, CELLS[net.settings.cell]
     text = net.spec.equation if cell.formulas is None else cell.formulas(net.spec)
     if not cell.stateful:
-        text += "   " + tr("no W_hh: no memory")
+        text += "   " + tr("without W_hh there is no memory")
     elif memory_term(net) and s.single and s.input is None:
         text += "   " + tr("W_hh·h_(t-1): the memory")
     if is_linear(net.spec) and s.single:
-        text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map, however many steps (--proofs)")
+        text += "\n" + tr("= the sum of W_hh^(t-k)·W_ih·x_k: one linear map for any T (--proofs)")
     lines = [text, *([net.spec.zoned_words] if cell.formulas is not None and net.spec.zoned_words else [])]
     idle = ", ".join(name for name in net.spec.regularizers if name in REGULARIZERS[:2])
     if idle:
-        lines.append(tr("{names}: in training only; nothing is dropped here", names=idle))
+        lines.append(tr("{names}: only applied in training, not here", names=idle))
     return records.Message("\n".join(lines), "formula", "equations")
 
 
 def memory_term(net: Network) -> bool:
-    """Whether the past comes in by one product, W_hh·h_(t-1)."""
+    """Whether the past enters through one product, W_hh·h_(t-1)."""
     cell = CELLS[net.settings.cell]
     return cell.recurrent_weight and not cell.gates
 
@@ -125,7 +125,9 @@ def grid_words(net: Network) -> records.Message:
     lines = [trn("T·L·D = {sizes} = {n} cell step", "T·L·D = {sizes} = {n} cell steps", sizes=sizes, n=n)]
     more = []
     if s.num_layers > 1:
-        more.append(tr("layer 1 reads both h of layer 0") if s.bidirectional else tr("layer 1 reads the h of layer 0"))
+        more.append(
+            tr("layer 1 reads both directions of layer 0") if s.bidirectional else tr("layer 1 reads the h of layer 0")
+        )
     if s.bidirectional:
         more.append(tr("← starts at the last step"))
     if CELLS[s.cell].gates:
@@ -134,24 +136,25 @@ def grid_words(net: Network) -> records.Message:
 
 
 def proof_words(net: Network, memory: Memory | None) -> records.Message:
-    """What the proofs mean, where a number alone does not say it."""
+    """Explanations of the proofs."""
     found = []
     if net.settings.bias and linear_parameters(net) < net.spec.num_parameters():
         n, m = net.spec.num_parameters(), linear_parameters(net)
         found.append(
             tr(
-                "{n} parameters, and {m} would do: b_ih and b_hh are only added. cuDNN has two, so torch has.",
+                "{n} parameters, but {m} would suffice: b_ih and b_hh are only added. torch has both because cuDNN "
+                "does.",
                 n=f"{n:,}",
                 m=f"{m:,}",
             )
         )
         if CELLS[net.settings.cell].two_biases(net.spec):
-            found.append(tr("In n both are needed: r multiplies b_hn and not b_in."))
+            found.append(tr("In n both are needed: r multiplies b_hn but not b_in."))
     if memory is not None and CELLS[net.settings.cell].stateful:
         found.append(
             tr(
-                "An ordinary network has no W_hh: after another past, x_{t} gives it the same h_{t}. Here h_{t} "
-                "moves by {moved}.",
+                "Without W_hh, whatever came before, x_{t} gives the same h_{t}. Here a different past changes h_{t} "
+                "by {moved}.",
                 t=net.settings.seq_len - 1,
                 moved=number(memory.moved),
             )
@@ -160,12 +163,12 @@ def proof_words(net: Network, memory: Memory | None) -> records.Message:
 
 
 def explain_words(net: Network) -> records.Message:
-    """What the article leaves open, a sentence each."""
+    """Answers to questions the article leaves open, one sentence each."""
     s, cell = net.settings, CELLS[net.settings.cell]
     lines = [
         tr(
-            "x_t is a column of {numbers} on paper and prints as [{B}, {I}]: torch keeps a row for every sample, so "
-            "it computes x_t·W^T, the same numbers lying down.",
+            "On paper x_t is a column of {numbers}; it prints as [{B}, {I}] because torch has a row for every sample "
+            "and computes x_t·W^T, the transpose of W·x_t.",
             numbers=trn("{n} number", "{n} numbers", n=s.input_size),
             I=s.input_size,
             B=s.batch_size,
@@ -175,15 +178,15 @@ def explain_words(net: Network) -> records.Message:
     if fed_back:
         lines.append(
             tr(
-                "The article calls h the output because a recurrent cell has no other: what leaves step t is what step "
-                "t+1 remembers. A layer after it (a Linear) makes the answer."
+                "The article calls h the output because a recurrent cell has no other: the output of step t is the "
+                "state that step t+1 reads. A layer after it (a Linear) makes the prediction."
             )
         )
     if {"bias_ih", "bias_hh"} <= net.spec.parameter_shapes(0).keys():
         lines.append(
-            tr("Two biases: b_ih and b_hh are only added, one would do; cuDNN keeps two, and torch follows it.")
+            tr("Two biases: b_ih and b_hh are only added, so one would suffice; torch has two because cuDNN does.")
             if not cell.two_biases(net.spec)
-            else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn and not b_in.")
+            else tr("Two biases: in r and z they are only added; in n, r multiplies b_hn but not b_in.")
         )
     shared = tr("Shared: every step uses the same W and b; only x_t and h_(t-1) change from step to step.")
     if not fed_back:
@@ -193,13 +196,13 @@ def explain_words(net: Network) -> records.Message:
 
 
 def warnings_of(net: Network) -> list[records.Record]:
-    """Given numbers that are nan or infinite, by their places."""
+    """A warning about given numbers that are nan or infinite, with their locations."""
     if not net.not_finite:
         return []
     places = ", ".join(net.not_finite[:3]) + (", ..." if len(net.not_finite) > 3 else "")
     return [
         records.Message(
-            tr("nan or inf is given in {places}: whatever reads it becomes nan or inf", places=places),
+            tr("{places} contains nan or inf, which spreads to everything computed from it", places=places),
             "warning",
             "not-finite",
         )
@@ -207,7 +210,7 @@ def warnings_of(net: Network) -> list[records.Record]:
 
 
 def next_commands(net: Network) -> records.Commands:
-    """What to type next: all of it where the screen has room, else the first."""
+    """The next commands: all if the screen has room, otherwise the first."""
     s = net.settings
     step = min(1, s.seq_len - 1)
     found = [(s.command("--explain", str(step)), tr("the sums of step {t} in full", t=step))]
@@ -218,5 +221,5 @@ def next_commands(net: Network) -> records.Commands:
         if s.command() == Settings().command():
             found.append((s.command("--classic"), tr("exactly what the article's script prints")))
         found.append((s.command("--proofs"), tr("every proof in detail")))
-        found.append(("rnncli train hello", tr("teach a cell something")))
+        found.append(("rnncli train hello", tr("train a network")))
     return records.Commands(tr("next"), found)

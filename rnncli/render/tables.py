@@ -30,7 +30,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "bytes": numbers.size,
     "interval": numbers.interval,
 }
-_WRAPPED = ("text", "code")  # may be broken over lines; nothing else ever is
+_WRAPPED = ("text", "code", "formula")  # may be broken over lines; nothing else ever is
 _RIGHT = ("count", "number", "percent", "seconds", "bytes", "diff")
 
 

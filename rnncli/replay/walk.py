@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 
-from rnncli.cells import CELLS
+from rnncli.cells import CELLS, CoreSpec
+from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Column, Entry, Position, Record, Stop, Table, Unrolled
 from rnncli.render.boxes import equations_table
@@ -17,6 +19,51 @@ from rnncli.replay.tracing import Trace
 from rnncli.replay.unrolled import around, given_to, start_label, unrolled
 
 WINDOW = 80  # steps around the one that is looked at, of which a screen shows what fits
+
+
+class CellOptions(Protocol):
+    """Options that choose a cell to open; None is the default."""
+
+    @property
+    def layer(self) -> int | None: ...
+    @property
+    def direction(self) -> str | None: ...
+    @property
+    def step(self) -> int | None: ...
+    @property
+    def unit(self) -> int | None: ...
+
+
+def in_range(value: int | None, size: int, flag: str, default: int = 0) -> int:
+    """The value, or its default. Raises UsageError outside 0 to size - 1."""
+    if value is not None and not 0 <= value < size:
+        raise UsageError(tr("{flag} {text} is out of range: 0 to {last}", flag=flag, text=value, last=size - 1))
+    return default if value is None else value
+
+
+def check_direction(spec: CoreSpec, direction: str | None) -> None:
+    """Raises UsageError for the reverse direction of a network that has none."""
+    if direction == "bwd" and not spec.bidirectional:
+        raise UsageError(tr("this network has only one direction, fwd"), where="--direction")
+
+
+def cell_to_open(
+    options: CellOptions, spec: CoreSpec, T: int, steps: list[int] | None, first: int
+) -> tuple[Position, list[int]]:
+    """The cell to open, by default at step `first` of the top layer, and the steps to show around it.
+
+    steps: those of --steps, or None. Raises UsageError for a step, layer, direction or unit out of range.
+    """
+    step = in_range(options.step, T, "--step", min(first, T - 1))
+    layer = in_range(options.layer, spec.num_layers, "--layer", spec.num_layers - 1)
+    unit = in_range(options.unit, spec.hidden_size, "--unit")
+    check_direction(spec, options.direction)
+    shown = around(step, T) if steps is None else steps
+    if step not in shown:
+        if options.step is not None:
+            raise UsageError(tr("--step {t} is not in --steps", t=step), where="--steps")
+        step = shown[0]
+    return Position(0, layer, int(options.direction == "bwd"), step, unit), shown
 
 
 @dataclass(frozen=True)

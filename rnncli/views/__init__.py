@@ -1,8 +1,8 @@
-"""Views: one file each, and the folder is the registry, with the entry points `rnncli.views` of installed packages;
-`rnncli inspect TARGET VIEW` names the file.
+"""Views of `rnncli inspect TARGET VIEW`: one file per view, named after it, plus the entry points `rnncli.views` of
+installed packages.
 
-Every view file has the same names in the same order, the protocol `View` below. A view looks at a `Subject` (a model, a
-batch, and what its task knows about them), reads one Trace of it, and returns records. Views never import each other.
+Every view file implements the protocol `View` below. A view takes a `Subject` (a model, a batch, and task information
+about them), reads one Trace of it, and returns records. Views never import each other.
 
     from rnncli import views
     page = views.page("memory", views.subject_of_recipe(rnncli.load_recipe("hello")))

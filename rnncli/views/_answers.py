@@ -1,4 +1,4 @@
-"""What a model answers in two runs over one batch, side by side, in the task's words: a sentence, then a table."""
+"""The model's predictions in two runs over one batch, side by side: a sentence, then a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 12
 
 
 def compared(subject: Subject, first: object, second: object) -> tuple[Message, Table]:
-    """Of the first sample. first, second: what the model returned."""
+    """Compare the predictions for the first sample. first, second: outputs of the model."""
     before, after = subject.read(first).scores.detach(), subject.read(second).scores.detach()
     names = subject.names.answers
     if names is not None and before.shape[-1] == len(names) and before.dim() == 2:
@@ -33,16 +33,16 @@ def compared(subject: Subject, first: object, second: object) -> tuple[Message, 
 
 
 def _one(names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, Table]:
-    """One answer for the sample. before, after: (C,), probabilities."""
+    """Compare one prediction for the whole sample. before, after: (C,), probabilities."""
     a, b = int(before.argmax()), int(after.argmax())
     if a == b:
         text = tr(
-            "The answer stays {name}: its probability was {p} and is {q}.",
+            "The prediction stays {name}; its probability changes from {p} to {q}.",
             name=names[a], p=number(float(before[a])), q=number(float(after[a])),
         )  # fmt: skip
     else:
         text = tr(
-            "The answer changes from {a} ({p}) to {b} ({q}).",
+            "The prediction changes from {a} ({p}) to {b} ({q}).",
             a=names[a], p=number(float(before[a])), b=names[b], q=number(float(after[b])),
         )  # fmt: skip
     k = min(TOP, len(names))
@@ -58,23 +58,24 @@ def _one(names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, 
 
 
 def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor) -> tuple[Message, Table]:
-    """An answer at every step. before, after: (T, C); a model that writes may write more or less than before."""
+    """Compare a prediction at every step. before, after: (T, C); a decoder may write more or fewer steps than
+    before."""
     T, most = min(len(before), len(after)), max(len(before), len(after))
     best = [scores.max(1) for scores in (before, after)]
     differ = [t for t in range(T) if int(best[0].indices[t]) != int(best[1].indices[t])]
     if differ:
         text = trn(
-            "{n} of {T} answers changes, at t={t}.", "{n} of {T} answers change, the first at t={t}.",
+            "{n} of {T} predictions changes, at t={t}.", "{n} of {T} predictions change, the first at t={t}.",
             n=len(differ), T=T, t=differ[0],
         )  # fmt: skip
     else:
         apart = (after[:T] - before[:T]).abs().amax(1)
         text = tr(
-            "No answer changes; a probability moves by at most {d}, at t={t}.",
+            "No prediction changes; the largest change of a probability is {d}, at t={t}.",
             d=number(float(apart.max())), t=int(apart.argmax()),
         )  # fmt: skip
     if len(before) != len(after):
-        text += " " + tr("It writes {n} tokens where it wrote {m}.", n=len(after), m=len(before))
+        text += " " + tr("It writes {n} tokens instead of {m}.", n=len(after), m=len(before))
     labels = _tokens(subject, most)
     columns = [
         Column("t", "t", "count"),
@@ -96,7 +97,7 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
 
 
 def _tokens(subject: Subject, T: int) -> list[str] | None:
-    """What each step reads, where steps of the answers are steps of the input."""
+    """The input token of each step, if output steps are input steps."""
     ids, names = subject.batch.inputs, subject.names.inputs
     if names is None or ids.is_floating_point() or ids.dim() != 2 or len(ids) != T or "given" in subject.batch.extra:
         return None
@@ -104,17 +105,17 @@ def _tokens(subject: Subject, T: int) -> list[str] | None:
 
 
 def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:
-    """Plain numbers at every step, (T, N)."""
+    """Compare plain numbers at every step, (T, N)."""
     T = min(len(before), len(after))
     apart = (after[:T] - before[:T]).abs().amax(1)
     moved = apart.nonzero().flatten().tolist()
     if moved:
         text = tr(
-            "The answer moves by at most {d}, at step {t}; it differs from step {first} on.",
+            "The prediction changes by at most {d}, at step {t}; the first difference is at step {first}.",
             d=number(float(apart.max())), t=int(apart.argmax()), first=moved[0],
         )  # fmt: skip
     else:
-        text = tr("The answer does not change.")
+        text = tr("The prediction does not change.")
     columns = [
         Column("t", tr("step"), "count"),
         Column("before", tr("unchanged"), "vector"),

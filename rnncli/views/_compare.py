@@ -22,14 +22,14 @@ from rnncli.records import (
     Table,
 )
 
-KEYS = ("text", "code", "count", "shape")  # kinds of columns that say what a row is about
+KEYS = ("text", "code", "count", "shape")  # kinds of columns that identify a row
 
 
 def side_by_side(first: Page, second: Page, names: tuple[str, str]) -> Page:
-    """One page of both. names: what to call them.
+    """One page of both. names: their labels.
 
-    Curves share a chart; tables whose rows are about the same share their first columns; other tables, heat maps and
-    texts stand one after another, each under its name; what both say alike is said once.
+    Curves share a chart; tables with the same row keys share their first columns; other tables, heat maps and texts
+    follow one another, each under its name; identical records appear once.
     """
     if names[0] == names[1]:
         names = (f"{names[0]} 1", f"{names[1]} 2")
@@ -44,7 +44,7 @@ def side_by_side(first: Page, second: Page, names: tuple[str, str]) -> Page:
         records += _both(None, record, names)
     return Page(
         schema=first.schema,
-        title=tr("{first}   beside   {second}", first=first.title, second=second.title),
+        title=tr("{first}   compared with   {second}", first=first.title, second=second.title),
         records=records,
         config={names[0]: first.config, names[1]: second.config},
         seed=first.seed,
@@ -88,7 +88,7 @@ def _checks(record: Checks, name: str) -> list[Check]:
 
 
 def _series(a: Series, b: Series, names: tuple[str, str]) -> Series:
-    """All curves over one axis; where one has no point there, nan."""
+    """All curves on one axis, with nan for missing points."""
     x = sorted({*a.x, *b.x})
     lines: dict[str, list[float]] = {}
     marks: dict[str, float] = {}
@@ -101,7 +101,7 @@ def _series(a: Series, b: Series, names: tuple[str, str]) -> Series:
 
 
 def _joined(a: Table, b: Table, names: tuple[str, str]) -> Table | None:
-    """One table whose first columns, the keys, are the same in both; None where rows are about different things."""
+    """One table with shared key columns; None if the rows have different keys."""
     keys = _key_count(a.columns)
     if not keys or list(a.columns[:keys]) != list(b.columns[:keys]) or a.title != b.title:
         return None
@@ -119,7 +119,7 @@ def _joined(a: Table, b: Table, names: tuple[str, str]) -> Table | None:
 
 
 def _beside(column: Column, name: str) -> Column:
-    """Under the name of its target; a bar takes too much room beside another and becomes a share."""
+    """A column grouped under the name of its target; bars become shares, because two bars are too wide."""
     group = f"{name}: {column.group}" if column.group else name
     kind = "percent" if column.kind == "bar" else column.kind
     return replace(column, name=f"{name}.{column.name}", group=group, kind=kind)

@@ -1,9 +1,10 @@
-"""From the states that a network visits to an automaton: clusters of h, split until a symbol leads from each to one.
+"""Extract an automaton from visited states: clusters of h, split until each symbol leads from a cluster to a single
+one.
 
 After Weiss, Goldberg and Yahav 2018, "Extracting automata from recurrent neural networks using queries and
-counterexamples" (arXiv:1711.09576): states begin as one cluster for each answer, and a cluster is split where the same
-symbol leads from it to several. They split by a support vector machine, with the words of their queries; here it is the
-nearest neighbours that decide, among the states that were visited.
+counterexamples" (arXiv:1711.09576): states start as one cluster per prediction, and a cluster is split if one symbol
+leads from it to several. They split by a support vector machine on the words of their queries; here nearest neighbours
+among the visited states decide.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from torch import Tensor
 from rnncli.data.made.automata import UNSEEN, Automaton
 
 NEIGHBOURS = 5
-STRAY = 0.02  # the share of a cluster that a symbol may lead elsewhere before it is split: answers that are wrong
-TOLD_APART = 0.9  # the share of its states whose neighbours must say where it goes
-MOST = 1000  # states that say where it goes
-START = -1  # the state before: none
+STRAY = 0.02  # share of a cluster that may lead elsewhere without a split: wrong predictions
+TOLD_APART = 0.9  # share of its states whose neighbours must predict the next cluster
+MOST = 1000  # states used as neighbours
+START = -1  # no previous state
 
 
 @dataclass(frozen=True)
 class Visits:
-    """The states of h that were visited, N of them, all words one after the other.
+    """The N visited states of h, words concatenated.
 
-    h: (N, H). before: (N,) which of them came before, START at the first step of a word. symbols, answers: (N,), what
-    was read there and what the network answered.
+    h: (N, H). before: (N,) index of the previous one, START at the first step of a word. symbols, answers: (N,), the
+    input symbol and the prediction.
     """
 
     h: Tensor
@@ -40,8 +41,8 @@ class Visits:
 
 @dataclass(frozen=True)
 class Extracted:
-    """automaton: the smallest of the clusters' moves, with most of the visits. state_of: (N,) the state of each visit.
-    clusters: how many there were. following: the share of steps that go where their state and symbol lead."""
+    """automaton: the minimal automaton of the clusters' transitions. state_of: (N,) the state of each visit. clusters:
+    number of clusters. following: share of steps that follow the automaton's transitions."""
 
     automaton: Automaton
     state_of: Tensor
@@ -50,7 +51,7 @@ class Extracted:
 
 
 def extract(visits: Visits, language: Automaton, most: int) -> Extracted:
-    """The automaton that the visits follow, of at most so many clusters. language: its symbols and answers, and its
+    """Extract the automaton of the visits, with a maximum number of clusters. language: symbols, answers, and the
     answer before the first symbol, which no network gives."""
     cluster = torch.unique(visits.answers, return_inverse=True)[1]
     tried: set[tuple[int, int]] = set()
@@ -67,7 +68,7 @@ def extract(visits: Visits, language: Automaton, most: int) -> Extracted:
 
 
 def _moves(visits: Visits, cluster: Tensor) -> dict[tuple[int, int], Counter[int]]:
-    """(cluster, symbol) -> how often it leads to which cluster. Cluster START: words begin."""
+    """(cluster, symbol) -> counts of the next cluster. START is the beginning of words."""
     came_from = torch.where(visits.before == START, START, cluster[visits.before])
     found: dict[tuple[int, int], Counter[int]] = {}
     for before, symbol, after in zip(came_from.tolist(), visits.symbols.tolist(), cluster.tolist(), strict=True):
@@ -76,7 +77,8 @@ def _moves(visits: Visits, cluster: Tensor) -> dict[tuple[int, int], Counter[int
 
 
 def _astray(visits: Visits, cluster: Tensor, tried: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """(cluster, symbol) where it leads to several clusters, first the one with most steps off the most frequent."""
+    """(cluster, symbol) pairs that lead to several clusters, sorted by the number of steps not to the most frequent
+    one."""
     moves = _moves(visits, cluster)
     off = {place: goes.total() - max(goes.values()) for place, goes in moves.items()}
     for place in sorted(off, key=lambda place: (-off[place], place)):
@@ -85,12 +87,12 @@ def _astray(visits: Visits, cluster: Tensor, tried: set[tuple[int, int]]) -> Ite
 
 
 def _split(visits: Visits, cluster: Tensor, parent: int, symbol: int) -> Tensor | None:
-    """The clusters with one of them split by where a symbol leads from it; None where its states cannot be told apart.
+    """Split a cluster by where a symbol leads from it; None if its states cannot be separated.
 
-    A state goes where most of its nearest neighbours among those that read the symbol go, itself not counted.
+    The majority of a state's nearest neighbours that read the symbol decides, excluding the state itself.
     """
     follows = (visits.before != START) & (visits.symbols == symbol)
-    sources = visits.before[follows]  # states that the symbol was read after
+    sources = visits.before[follows]  # states after which the symbol was read
     inside = cluster[sources] == parent
     sources, goes = sources[inside], cluster[follows][inside]
     members = (cluster == parent).nonzero().flatten()

@@ -1,4 +1,4 @@
-"""Batches that come from no task: random ones, numbers of a file, rows again and again."""
+"""Batches without a task: random ones, numbers from a file, repeated rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def random_steps(text: str) -> int:
     """random:64 -> 64. Raises UsageError."""
     number = text.removeprefix("random:")
     if not number.isdecimal() or not 1 <= int(number) <= 10_000_000:
-        raise UsageError(tr("random:T takes a number of steps"), where="--input", todo="--input random:64")
+        raise UsageError(tr("random:T needs a number of time steps"), where="--input", todo="--input random:64")
     return int(number)
 
 
@@ -32,7 +32,7 @@ def random_features(steps: int, rows: int, shape: tuple[int, ...], seed: int) ->
 
 
 def with_rows(batch: Batch, rows: int) -> Batch:
-    """A batch of at least `rows` rows: those there are, again from the first where they are too few."""
+    """A batch of at least `rows` rows; rows are repeated if there are too few."""
     B = batch.size
     if rows <= B:
         return batch
@@ -50,23 +50,25 @@ def with_rows(batch: Batch, rows: int) -> Batch:
             tuple(batch.rows[i] for i in index.tolist()) if len(batch.rows) else (),
         )
     except IndexError as error:
-        raise UsageError(trn("there is only {n} row", "there are only {n} rows", n=B), where="--batch-size") from error
+        raise UsageError(
+            trn("there is only {n} example", "there are only {n} examples", n=B), where="--batch-size"
+        ) from error
 
 
 def features_of_file(path: str, size: int) -> Batch:
-    """Numbers of a .npy file, (T, I) or (T, B, I), or of a .csv file (see
-    rnncli.data.table), a step a row, its header skipped.
+    """Numbers of a .npy file, (T, I) or (T, B, I), or of a .csv file (see rnncli.data.table) with a row per step; a
+    header is skipped.
 
-    size: I. Raises DataError: no such file, no numbers, or another width.
+    size: I. Raises DataError for a missing file, non-numeric data, or another width.
     """
     numbers = _npy(path) if Path(path).suffix.lower() == ".npy" else _csv(path)
     if numbers.dim() == 2:
         numbers = numbers.unsqueeze(1)
     if numbers.dim() != 3 or numbers.shape[2] != size or not numbers.numel():
         raise DataError(
-            tr("{shape} numbers, and x_t has {size}", shape=tuple(numbers.shape), size=size),
+            tr("the array is {shape}, but x_t has {size} values", shape=tuple(numbers.shape), size=size),
             where=path,
-            todo=tr("(T, I) or (T, B, I) with I={size} is wanted", size=size),
+            todo=tr("expected (T, I) or (T, B, I) with I={size}", size=size),
         )
     return Batch(numbers)
 
@@ -76,7 +78,7 @@ def _npy(path: str) -> Tensor:
 
     array = read_arrays(path)["array"]
     if array.dtype.kind not in "uifb":
-        raise DataError(tr("holds {kind}, not numbers", kind=array.dtype), where=path)
+        raise DataError(tr("contains {kind}, not numbers", kind=array.dtype), where=path)
     return torch.from_numpy(np.asarray(array, dtype=np.float64))
 
 
@@ -90,12 +92,12 @@ def _csv(path: str) -> Tensor:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
             if line > 1:
-                raise DataError(tr("no number: {text}", text=", ".join(cells)[:80]), where=where) from error
+                raise DataError(tr("not a number: {text}", text=", ".join(cells)[:80]), where=where) from error
         if rows and len(rows[-1]) != len(rows[0]):
             raise DataError(
                 trn(
-                    "{n} number, the lines above have {m}",
-                    "{n} numbers, the lines above have {m}",
+                    "{n} number, but the lines above have {m}",
+                    "{n} numbers, but the lines above have {m}",
                     n=len(rows[-1]),
                     m=len(rows[0]),
                 ),
@@ -105,18 +107,18 @@ def _csv(path: str) -> Tensor:
 
 
 def encoded(task: AnyTask, config: RecipeConfig, fitted: FittedState, inputs: Sequence[str]) -> Batch:
-    """Inputs as `predict` takes them, or random:T tokens. Raises UsageError, DataError."""
+    """Inputs of `predict`, or random:T tokens. Raises UsageError, DataError."""
     if len(inputs) == 1 and inputs[0].startswith("random:"):
         steps = random_steps(inputs[0])
         known = task.label_names(config, fitted).inputs
         if known is None:
             raise UsageError(
-                tr("random input goes with models of tokens, and with weight files"),
+                tr("random input is only available for models of tokens and for weight files"),
                 where="--input",
-                todo=tr("give a file, as predict takes it"),
+                todo=tr("give a file as for `predict`"),
             )
         generator = torch.Generator().manual_seed(config.train.seed)
         return Batch(torch.randint(len(known), (steps, 1), generator=generator))
     if any(not text for text in inputs):
-        raise UsageError(tr("an input without steps"), where="--input")
+        raise UsageError(tr("empty input"), where="--input")
     return task.encode(config, fitted, inputs)

@@ -1,4 +1,4 @@
-"""What gradients are taken of: a scalar in the graph of a trace."""
+"""Losses to differentiate: scalars in the graph of a trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rnncli.views._subject import Subject
 
 @dataclass(frozen=True)
 class Question:
-    """A scalar in the graph of a trace, and what it is in words. summed: over the rows of the batch."""
+    """A scalar in the graph of a trace and its description. summed: whether it is a sum over the rows of the batch."""
 
     trace: Trace
     outputs: Outputs
@@ -28,9 +28,9 @@ class Question:
 
 
 def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
-    """The loss that gradients are taken of: asked at the last step alone, or as the task trains it.
+    """The loss to differentiate: at the last step only, or as in training.
 
-    which: None takes the last step where that can be asked. Raises UsageError where it cannot.
+    which: None selects the last step if possible. Raises UsageError if `last` is not possible.
     """
     if which == "all" and subject.task is not None and subject.batch.targets is not None:
         return _training_loss(subject)
@@ -44,7 +44,7 @@ def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
             return _training_loss(subject)
         if last is None:
             raise UsageError(
-                tr("this task asks for no answer at a last step"), where="--loss last", todo=tr("take --loss all")
+                tr("this task has no prediction at the last step"), where="--loss last", todo=tr("use --loss all")
             )
         found = last
     return Question(made, outputs, *found)
@@ -65,9 +65,7 @@ def _training_loss(subject: Subject) -> Question:
         hook.remove()
     made.checks = subject.trace().checks
     loss = made.result.total / made.result.count
-    return Question(
-        made, subject.read(seen[-1]), loss, tr("the task's own, the mean over everything it asks for"), False
-    )
+    return Question(made, subject.read(seen[-1]), loss, tr("training loss, the mean over all predictions"), False)
 
 
 def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
@@ -75,7 +73,7 @@ def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
     if subject.task is None:
         assert outputs.state is not None
         directions = 2 if any(spec.bidirectional for spec in subject.specs.values()) else 1
-        return outputs.state[0][-directions:].sum(), tr("the sum of the top layer's last h")
+        return outputs.state[0][-directions:].sum(), tr("sum of the top layer's last h")
     if answers is None or scores.shape[-1] != len(answers) or scores.dim() not in (2, 3):
         return None
     rows = torch.arange(scores.shape[-2])
@@ -89,21 +87,21 @@ def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
         chosen = scores[last, rows]  # (B, C)
         wanted = None if targets is None else targets[last, rows]
     if wanted is not None and not wanted.is_floating_point() and bool((wanted >= 0).all()):
-        return F.cross_entropy(chosen, wanted, reduction="sum"), tr("-log p of the target, asked at the last step")
+        return F.cross_entropy(chosen, wanted, reduction="sum"), tr("-log p of the target at the last step")
     return (
         F.cross_entropy(chosen, chosen.detach().argmax(1), reduction="sum"),
-        tr("-log p of its own answer, asked at the last step"),
+        tr("-log p of the model's prediction at the last step"),
     )
 
 
 def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
-    """(B,): the last step of each row of scores (T, B, C) that counts."""
+    """(B,): the last scored step of each row of scores (T, B, C)."""
     T, B = outputs.scores.shape[:2]
     targets = subject.batch.targets
     lengths = outputs.lengths if outputs.lengths is not None else subject.batch.lengths
     if targets is not None:
         steps = torch.arange(T).unsqueeze(1).expand(T, B)
-        asked = targets >= 0  # (T, B); what padding has as targets does not count
+        asked = targets >= 0  # (T, B); targets of padding are negative
         if lengths is not None:
             asked = asked & (steps < lengths.cpu())
         return steps.masked_fill(~asked, 0).amax(0)
@@ -112,6 +110,6 @@ def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
 
 def _all_steps(subject: Subject, outputs: Outputs) -> tuple[Tensor, str]:
     if subject.task is None:
-        return outputs.scores.sum(), tr("the sum of all outputs of all steps")
+        return outputs.scores.sum(), tr("sum of all outputs of all steps")
     log_p = outputs.scores.log_softmax(-1).amax(-1)
-    return -log_p.sum(), tr("-log p of its own answers, over all steps")
+    return -log_p.sum(), tr("-log p of the model's predictions at all steps")

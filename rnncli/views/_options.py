@@ -1,4 +1,4 @@
-"""The options of a view, from the words of a command line."""
+"""Parse the options of a view."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def parse_options(
     change: str | Sequence[str] = (),
     from_input: str | None = None,
 ) -> Options:
-    """Options as typed, or as a program has them: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
+    """Parse options given as text: steps such as 0:20, units such as 0-7,12. Raises UsageError."""
     if direction not in (None, "fwd", "bwd"):
-        raise UsageError(tr("a direction is fwd or bwd"), where="--direction")
+        raise UsageError(tr("the direction must be fwd or bwd"), where="--direction")
     if loss not in (None, "last", "all"):
-        raise UsageError(tr("a loss is last or all"), where="--loss")
+        raise UsageError(tr("the loss must be last or all"), where="--loss")
     return Options(
         steps=None if steps is None else _steps(steps),
         units=None if units is None else _units(units) if isinstance(units, str) else tuple(units),
@@ -48,7 +48,7 @@ def _steps(text: Steps) -> slice:
     """0:20, :20, -10:, 7 -> a slice of the time axis."""
     if isinstance(text, slice | range):
         if text.step not in (None, 1):
-            raise UsageError(tr("steps follow each other: {steps} leaves some out", steps=text), where="--steps")
+            raise UsageError(tr("steps must be contiguous: {steps}", steps=text), where="--steps")
         return slice(text.start, text.stop)
     start, colon, stop = str(text).partition(":")
     try:
@@ -58,7 +58,7 @@ def _steps(text: Steps) -> slice:
         return slice(int(start) if start else None, int(stop) if stop else None)
     except ValueError as error:
         raise UsageError(
-            tr("{text!r} are no steps", text=text), where="--steps", todo=tr("such as 0:20, -10: or 7")
+            tr("not a valid step range: {text!r}", text=text), where="--steps", todo=tr("for example 0:20, -10: or 7")
         ) from error
 
 
@@ -74,6 +74,8 @@ def _units(text: str) -> tuple[int, ...]:
             found += range(begin, end + 1)
     except ValueError as error:
         raise UsageError(
-            tr("{text!r} are no units", text=text), where="--units", todo=tr("such as 7, 0-7 or 0-3,12")
+            tr("not a valid list of units: {text!r}", text=text),
+            where="--units",
+            todo=tr("for example 7, 0-7 or 0-3,12"),
         ) from error
     return tuple(dict.fromkeys(found))

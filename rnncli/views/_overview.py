@@ -1,4 +1,4 @@
-"""What `inspect TARGET` shows without a view: what is in it, what it does, and which views there are. One screen."""
+"""`inspect TARGET` without a view: contents, behavior and the list of views, on one screen."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import Options, about_views
 
 ROWS = 10  # of stages and steps together, on one screen
-STAGES = 6  # of them at most
-SAMPLE = 14  # characters of it
-MOST = 4  # numbers of h: more would take the room of the answers
-ROOM = 26  # characters for a formula
-LISTED = 74  # characters that views of a group and its name take: 80 less "more"
+STAGES = 6  # maximum number of stages
+SAMPLE = 14  # characters shown of the sample
+MOST = 4  # numbers of h, leaving room for predictions
+ROOM = 26  # maximum length of a formula
+LISTED = 74  # width of the views of a group and its name: 80 minus "more"
 
 
 def overview(subject: Subject) -> Page:
     made = subject.trace()
     core = subject.main(made)
     stages = _stages(subject)
-    # both tables together: one screen of 24 rows
+    # both tables fit one screen of 24 rows
     taken = min(len(stages.rows), STAGES)
     steps = _steps(subject, core, ROWS - taken)
     records: list[Record] = [Message(_about(subject, core), name="about"), stages, steps]
@@ -53,7 +53,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
     parts = [subject.config.task]
     B, labels = core.calls[0].x.shape[1], subject.labels(core)
     if B > 1:
-        parts[0] += ", " + tr("{n} samples", n=B)
+        parts[0] += ", " + tr("{n} examples", n=B)
     if labels is None:
         parts[0] += ", " + trn("{n} step", "{n} steps", n=core.num_steps)
     else:
@@ -70,7 +70,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
 
 
 def _stages(subject: Subject) -> Table:
-    """The shapes view's stages, a line or two each."""
+    """The stages of the view `shapes`, one or two lines each."""
     found = shapes_view.stages(subject.model, subject.batch)
     rows: list[tuple[str, str, str, int | None, str]] = []
     for stage in found:
@@ -85,12 +85,12 @@ def _stages(subject: Subject) -> Table:
         for k, (what, dims, _) in enumerate(gives):
             what = "output" if what == "packed output" else what
             if k == 0:
-                formula = stage.formula if len(stage.formula) <= ROOM else tr("see the view params")
+                formula = stage.formula if len(stage.formula) <= ROOM else tr("see view params")
                 rows.append((name, what, dims, stage.parameters, formula))
                 continue
             before = rows[-1]
             if before[1].endswith("_n") and what.endswith("_n") and before[2] == dims:
-                # an LSTM's c_n is shaped like h_n, but for a projection
+                # an LSTM's c_n has the shape of h_n, except with a projection
                 rows[-1] = (name, f"{before[1]}, {what}", *before[2:])
             else:
                 rows.append((name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""))
@@ -107,11 +107,11 @@ def _stages(subject: Subject) -> Table:
     rows.append((tr("total"), "", "", count, f"{size(bytes_)}, {flops:,} FLOPs"))
     return Table(
         "stages", columns, rows, cut_rows=None if len(rows) <= STAGES else STAGES - 2
-    )  # dots and a note take two
+    )  # the ellipsis and a note take two rows
 
 
 def _rule(spec: CoreSpec) -> str:
-    """Which row of h_n is what."""
+    """The layer and direction of each row of h_n."""
     if spec.num_layers * spec.num_directions == 1:
         return "h_n[0] = output[-1]"
     if not spec.bidirectional:
@@ -120,7 +120,7 @@ def _rule(spec: CoreSpec) -> str:
 
 
 def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
-    """t, token, h_t of the top layer, and the answer where there is one at every step."""
+    """t, token, h_t of the top layer, and the prediction if there is one at every step."""
     spec, made = core.spec, subject.trace()
     labels = subject.labels(core)
     home = f"{made.prefix(core)}{place(spec.num_layers - 1, 0)}.h"
@@ -142,11 +142,13 @@ def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
             columns.append(Column("target", tr("target"), "code"))
             for t, row in enumerate(rows):
                 row.append(answers[int(targets[t, 0])] if targets[t, 0] >= 0 else None)
-    return Table("steps", columns, rows, cut_rows=None if room >= T else room - 2)  # dots and a note take two
+    return Table(
+        "steps", columns, rows, cut_rows=None if room >= T else room - 2
+    )  # the ellipsis and a note take two rows
 
 
 def _loss(subject: Subject) -> str:
-    """The task's own loss on this batch, and what guessing costs."""
+    """The task's loss on this batch, and the loss of guessing uniformly."""
     task, batch, answers = subject.task, subject.batch, subject.names.answers
     if task is None or batch.targets is None:
         return ""
@@ -154,6 +156,6 @@ def _loss(subject: Subject) -> str:
         found = task.loss(subject.config, subject.model, batch, None)
     text = tr("loss {value}", value=number(float(found.total) / found.count))
     scores = subject.outputs.scores
-    if answers is not None and batch.targets.numel() == scores.numel() // scores.shape[-1]:  # one answer for one target
+    if answers is not None and batch.targets.numel() == scores.numel() // scores.shape[-1]:  # one prediction per target
         text += tr(", ln {n} = {value}", n=len(answers), value=number(math.log(len(answers))))
     return text

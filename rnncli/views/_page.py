@@ -1,4 +1,4 @@
-"""A view's records as a page: what it depends on above, all the rest from the view."""
+"""A view's records as a page, with a header that describes the subject."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rnncli.views._view import Options, load_view
 
 
 def page(name: str, subject: Subject, options: Options | None = None) -> Page:
-    """The view of that name of a subject, schema rnncli/NAME/1.
+    """The view of that name for a subject, schema rnncli/NAME/1.
 
-    Raises UsageError: no such view, an option it does not read, or a subject that lacks what it needs.
+    Raises UsageError for an unknown view, an unsupported option, or a subject that lacks what the view needs.
     """
     options = options or Options()
     view = load_view(name)
@@ -25,7 +25,7 @@ def page(name: str, subject: Subject, options: Options | None = None) -> Page:
 
 
 def applies(name: str, subject: Subject) -> bool:
-    """Whether the subject has what the view needs."""
+    """Check that the subject has what the view needs."""
     try:
         for need in load_view(name).NEEDS:
             _require(need, name, subject)
@@ -35,7 +35,7 @@ def applies(name: str, subject: Subject) -> bool:
 
 
 def paged(name: str, subject: Subject, options: Options, shown: list[Record]) -> Page:
-    """Records under the header of their subject."""
+    """Records below the header of their subject."""
     notes: list[Record] = [Message(note, "note", name="unknown") for note in subject.notes]
     title = subject.title if name == "overview" else f"{subject.title} · {name}"
     return Page(
@@ -61,21 +61,21 @@ def _config(subject: Subject, options: Options) -> dict[str, Json]:
 def _require(need: str, name: str, subject: Subject) -> None:
     if need == "tokens" and subject.names.inputs is None and not subject.tables:
         raise UsageError(
-            tr("the view {view} needs tokens, and {title} reads none", view=name, title=subject.title),
-            todo=tr("it works for tasks that read text"),
+            tr("view {view} needs tokens, but {title} does not read any", view=name, title=subject.title),
+            todo=tr("use a task that reads text"),
         )
     if need == "automaton" and subject.automaton is None:
         raise UsageError(
-            tr("the view {view} needs a regular language, and {title} reads none", view=name, title=subject.title),
-            todo=tr("such as rnncli inspect parity automaton"),
+            tr("view {view} needs a regular language, but {title} does not read one", view=name, title=subject.title),
+            todo=tr("for example rnncli inspect parity automaton"),
         )
     if need == "attention" and subject.outputs.attention is None:
         raise UsageError(
-            tr("the view {view} needs a model that attends, and {title} does not", view=name, title=subject.title),
-            todo=tr("such as rnncli inspect translation attention"),
+            tr("view {view} needs attention, but {title} has none", view=name, title=subject.title),
+            todo=tr("for example rnncli inspect translation attention"),
         )
     if need == "crf" and crf_of(subject.model) is None:
         raise UsageError(
-            tr("the view {view} needs a CRF, and {title} has none", view=name, title=subject.title),
+            tr("view {view} needs a CRF, but {title} has none", view=name, title=subject.title),
             todo=tr("train a tagger with model.head: crf"),
         )

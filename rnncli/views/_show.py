@@ -1,4 +1,4 @@
-"""What several views say in the same words: which core, which layer, which steps and units."""
+"""Helpers shared by views: modules, layers, steps and units to show."""
 
 from __future__ import annotations
 
@@ -15,25 +15,20 @@ from rnncli.render import symbols
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.reference import name_of_reference
 from rnncli.replay.rounding import ratio
+from rnncli.replay.walk import check_direction, in_range
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 
 
 def place(layer: int, direction: int) -> str:
-    """l0.fwd, as a Trace names it."""
+    """l0.fwd, as in a Trace."""
     return f"l{layer}.{DIRECTIONS[direction]}"
 
 
 def places(spec: CoreSpec, options: Options, *, top: bool = False) -> list[tuple[int, int]]:
-    """(layer, direction) pairs to show; top: of the top layer alone unless --layer says otherwise."""
-    if options.layer is not None and not 0 <= options.layer < spec.num_layers:
-        raise UsageError(
-            tr("there is no layer {n}", n=options.layer),
-            where="--layer",
-            todo=tr("layers go from 0 to {last}", last=spec.num_layers - 1),
-        )
-    if options.direction == "bwd" and not spec.bidirectional:
-        raise UsageError(tr("this core reads in one direction: fwd"), where="--direction")
+    """(layer, direction) pairs to show; top: only the top layer unless --layer is given."""
+    in_range(options.layer, spec.num_layers, "--layer")
+    check_direction(spec, options.direction)
     if options.layer is not None:
         layers = [options.layer]
     else:
@@ -43,32 +38,29 @@ def places(spec: CoreSpec, options: Options, *, top: bool = False) -> list[tuple
 
 
 def step_numbers(options: Options, T: int) -> list[int]:
-    """The steps to show, of T. Raises UsageError where none is left."""
+    """The steps to show, of T. Raises UsageError if there are none."""
     chosen = list(range(T)) if options.steps is None else list(range(T)[options.steps])
     if not chosen:
-        raise UsageError(tr("there are steps 0 to {last}", last=T - 1), where="--steps")
+        raise UsageError(tr("--steps selects no step of 0 to {last}", last=T - 1))
     return chosen
 
 
 def unit_numbers(options: Options, size: int) -> list[int]:
-    """The units to show, of `size`. Raises UsageError for one that is not there."""
+    """The units to show, of `size`. Raises UsageError for one out of range."""
     if options.units is None:
         return list(range(size))
     for unit in options.units:
-        if not 0 <= unit < size:
-            raise UsageError(
-                tr("there is no unit {n}", n=unit), where="--units", todo=tr("units go from 0 to {last}", last=size - 1)
-            )
+        in_range(unit, size, "--units")
     return list(options.units)
 
 
 def name_of(core: CoreTrace) -> str:
-    """The core's name in the model; a lone nameless module is called by its cell."""
+    """The module's name in the model; a single unnamed module is called by its cell."""
     return core.path or core.spec.cell
 
 
 def formula(spec: CoreSpec) -> str:
-    """The count of a core's parameters, written out: `4·4 + 4·4 + 2·4`; layers in order, D·(...) for two directions."""
+    """The parameter count of a module as a formula: `4·4 + 4·4 + 2·4`; layers in order, D·(...) for two directions."""
     layers = []
     for layer in range(spec.num_layers):
         shapes = spec.parameter_shapes(layer)
@@ -78,13 +70,13 @@ def formula(spec: CoreSpec) -> str:
         text = " + ".join(terms)
         layers.append(f"2·({text})" if spec.bidirectional else text)
     same = len(set(layers[1:])) == 1 and len(layers) > 2
-    if same:  # from the second layer on all are alike
+    if same:  # layers from the second on are the same size
         return f"{layers[0]} + {len(layers) - 1}·({layers[1]})"
     return " + ".join(layers)
 
 
 def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
-    """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line that says what is looked at."""
+    """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line describing the module and the sample."""
     T = subject.length(core, row)
     steps = trn("{n} step", "{n} steps", n=T)
     labels = subject.labels(core, row)
@@ -94,36 +86,36 @@ def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
 
 
 def answer(said: Mapping[str, str]) -> list[Record]:
-    """What a view says, in a sentence for each place or core that it is about, above everything else; a lone one has no
-    name before it."""
+    """A view's answer: one sentence per place or module, at the top; without a name if there is only one."""
     text = "\n".join(text if len(said) == 1 else f"{name}: {text}" for name, text in said.items())
     return [Message(text, "answer", name="answer")] if said else []
 
 
 def joined(tokens: Sequence[str], most: int) -> str:
-    """Tokens as running text: words with blanks between, white space in them made visible, cut to `most` characters."""
+    """Tokens as running text: words separated by spaces, whitespace inside them made visible, truncated to `most`
+    characters."""
     between = " " if any(len(token) > 1 for token in tokens) else ""
     text = between.join(symbols.token(token) for token in tokens)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
-    """The column of tokens, where steps are tokens: what is read, or what a decoder is to write."""
+    """The column of tokens, if steps are tokens: the input, or a decoder's target."""
     heading = tr("writes") if "decoder" in core.path else tr("in")
     return [] if labels is None else [Column("in", heading, "code")]
 
 
 def recorded(core: CoreTrace) -> list[str]:
-    """What a Trace keeps of a core: its states and gates, by name."""
+    """The states and gates that a Trace records for a module, by name."""
     return [*core.spec.states, *(f"gate.{gate}" for gate in CELLS[core.spec.cell].gates)]
 
 
 def state_vectors(made: Trace, core: CoreTrace, home: str, name: str) -> Tensor:
-    """A state or gate that --variant names, (T, B, size). home: l0.fwd. Raises UsageError where there is none."""
+    """The state or gate named by --variant, (T, B, size). home: l0.fwd. Raises UsageError if there is none."""
     full = f"{made.prefix(core)}{home}.{name}"
     if full not in made:
         raise UsageError(
-            tr("this core has no {name!r}", name=name),
+            tr("unknown state or gate {name!r}", name=name),
             where="--variant",
             todo=tr("one of {names}", names=", ".join(recorded(core))),
         )
@@ -135,12 +127,12 @@ def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:
 
 
 def cut_note(core: CoreTrace, T: int) -> list[Record]:
-    """That a check covers T steps only, where it does."""
+    """A note if a check covers only T steps."""
     if core.num_steps == T:
         return []
     text = trn(
-        "{core}: the first {n} step; rounding alone changes the results of more",
-        "{core}: the first {n} steps; rounding alone changes the results of more",
+        "{core}: only the first {n} step is compared; beyond that, rounding alone changes the results",
+        "{core}: only the first {n} steps are compared; beyond that, rounding alone changes the results",
         core=name_of(core),
         n=T,
     )
@@ -148,8 +140,7 @@ def cut_note(core: CoreTrace, T: int) -> list[Record]:
 
 
 def replay_check(made: Trace) -> Check:
-    """All comparisons of the replay with what else computes the cores, as one line: the largest difference beside its
-    tolerance."""
+    """All comparisons of the replay with the modules as one check: the largest difference and its tolerance."""
     worst = max(made.checks, key=lambda check: ratio((check.diff or 0.0, check.tol or 0.0)))
     ok = all(check.ok for check in made.checks)
     others = {name_of_reference(core.module, core.spec) for core in made.cores if core.spec.torch_class is None}

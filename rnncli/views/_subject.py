@@ -1,4 +1,4 @@
-"""What a view looks at: a model, a batch for it, and what its task knows about both."""
+"""The subject of a view: a model, a batch, and task information about both."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from rnncli.tasks import AnySplits, AnyTask, FittedState, Names, Recipe
 from rnncli.views._inputs import encoded, random_features, with_rows
 from rnncli.weights import FoundCore
 
-STEPS = 20  # of a random sequence, where there is no data
+STEPS = 20  # length of a random sequence, without data
 
 
 @dataclass
 class Subject:
-    """title: as the person typed it. origin: where its weights come from. command: what to type for it.
+    """title: as the user typed it. origin: where its weights come from. command: how to name it on the command line.
 
-    model: as the task builds it: model(batch) -> Outputs. task, config, fitted: None for foreign weights.
-    tables: embeddings that lie beside foreign weights. notes: what is not known.
+    model: built by the task: model(batch) -> Outputs. task, config, fitted: None for weight files. tables: embeddings
+    in a weight file. notes: what is unknown.
     """
 
     title: str
@@ -67,45 +67,46 @@ class Subject:
 
     @property
     def specs(self) -> dict[str, CoreSpec]:
-        """Path in the model -> spec of every recurrent core."""
+        """Path in the model -> spec of every RNN module."""
         found = {path: spec_of(module) for path, module in self.model.named_modules()}
         return {path: spec for path, spec in found.items() if spec is not None}
 
     def trace(self) -> Trace:
-        """One forward pass over the batch, recorded and checked; made once."""
+        """One forward pass over the batch, recorded and checked; cached."""
         if "plain" not in self._traces:
             self._traces["plain"] = trace(self.model, self.batch)
         return self._traces["plain"]
 
     @property
     def outputs(self) -> Outputs:
-        """Of the trace; where scores are (T, B, C), their softmax is the probability of each answer at each step."""
+        """Outputs of the trace; if scores are (T, B, C), their softmax is the probability of each class at each
+        step."""
         return self.read(self.trace().result)
 
     def read(self, result: object) -> Outputs:
-        """What the model returned, as `outputs` has it."""
+        """The model's result as in `outputs`."""
         return with_marginals(self.model, as_outputs(result))
 
     def graph(self) -> Trace:
-        """The same with the graph kept, for gradients of anything; made once."""
+        """The trace with its graph, for gradients; cached."""
         if "graph" not in self._traces:
             self._traces["graph"] = trace(self.model, self.batch, gradients=True)
         return self._traces["graph"]
 
     def cores(self, made: Trace, name: str | None) -> list[CoreTrace]:
-        """The cores to show: the one of that name, else all that ran."""
+        """The modules to show: the one of that name, or all that ran."""
         return made.cores if name is None else [made.core(name)]
 
     def main(self, made: Trace) -> CoreTrace:
-        """The core that reads the sequence itself: the last one over its steps and rows, else the first of all."""
+        """The module that reads the sequence itself: the last one with its steps and rows, or the first one."""
         T, B = self.batch.inputs.shape[:2]
         reading = [core for core in made.cores if (core.num_steps, core.calls[0].x.shape[1]) == (T, B)]
         return reading[-1] if reading and "decoder" not in reading[-1].path else made.cores[0]
 
     def labels(self, core: CoreTrace, row: int = 0) -> list[str] | None:
-        """The token of each step of a core, None where its steps are not tokens.
+        """The token of each step of module, None if its steps are not tokens.
 
-        A core in a decoder is labelled by what it should write, or by what it wrote where there is no target.
+        A decoder's steps are labelled by the target, or by its output if there is no target.
         """
         T = core.num_steps
         if "decoder" in core.path and self.names.answers is not None:
@@ -113,7 +114,7 @@ class Subject:
         ids = self.batch.inputs
         if self.names.inputs is None or ids.is_floating_point() or ids.dim() != 2:
             return None
-        if tuple(ids.shape) != (T, core.calls[0].x.shape[1]):  # such as the letters of words
+        if tuple(ids.shape) != (T, core.calls[0].x.shape[1]):  # such as the characters of words
             return None
         return [self.names.inputs[int(i)] for i in ids[:, row]]
 
@@ -129,12 +130,12 @@ class Subject:
         return None
 
     def length(self, core: CoreTrace, row: int) -> int:
-        """Steps of that row."""
+        """Number of steps of that row."""
         return core.num_steps if core.lengths is None else int(core.lengths[row])
 
 
 def as_outputs(result: object) -> Outputs:
-    """A model's result as Outputs; a plain torch module's (output, state) too."""
+    """A model's result as Outputs; also accepts a plain torch module's (output, state)."""
     if isinstance(result, Outputs):
         return result
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor):
@@ -142,21 +143,21 @@ def as_outputs(result: object) -> Outputs:
         return Outputs(result[0], last)
     if isinstance(result, Tensor):
         return Outputs(result)
-    raise UsageError(tr("this model returns {kind}, no scores", kind=type(result).__name__))
+    raise UsageError(tr("this model returns {kind}, not scores", kind=type(result).__name__))
 
 
-# Where subjects come from
+# Constructors of subjects
 
 
 class Features(nn.Module):
-    """Numbers as they are: batch.inputs (T, B, I) is x."""
+    """Identity front end: batch.inputs (T, B, I) is x."""
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         return batch.inputs, batch.lengths
 
 
 class _Called(nn.Module):
-    """Any module that takes a tensor, as a model that takes a Batch."""
+    """Wraps module that takes a tensor as a model that takes a Batch."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -167,8 +168,8 @@ class _Called(nn.Module):
 
 
 def subject_of_model(model: nn.Module, x: Tensor, *, title: str = "model", seed: int = 0) -> Subject:
-    """Any module that holds a recurrent core and takes one tensor. x: what it is called with, as it takes it."""
-    return Subject(title, tr("a module"), _Called(model), Batch(x), seed)
+    """Subject of any module that contains an RNN module and takes one tensor. x: its input."""
+    return Subject(title, tr("module"), _Called(model), Batch(x), seed)
 
 
 def subject_of_weights(
@@ -182,7 +183,7 @@ def subject_of_weights(
     seed: int = 0,
     tables: Mapping[str, Tensor] | None = None,
 ) -> Subject:
-    """A core out of given weights, over `batch` (inputs (T, B, I)) or a random sequence drawn from `seed`."""
+    """Subject of a module with given weights, on `batch` (inputs (T, B, I)) or a random sequence drawn from `seed`."""
     with torch.device("meta"), quiet_projections(core.spec):
         module = make_core(core.spec)
     module.load_state_dict(dict(core.state), assign=True)
@@ -191,7 +192,7 @@ def subject_of_weights(
     model = SequenceModel(Features(), module, NoHead()).eval()
     notes = list(core.unknown)
     if batch is None:
-        notes.append(tr("the input is random, N(0, 1), from seed {seed}: --input gives your own", seed=seed))
+        notes.append(tr("the input is random, N(0, 1), from seed {seed}; use --input for your own", seed=seed))
         batch = random_features(steps, rows, (core.spec.input_size,), seed)
     dtype = next(module.parameters()).dtype
     batch = Batch(batch.inputs.to(dtype), batch.lengths)
@@ -209,10 +210,10 @@ def subject_of_recipe(
     batch_size: int | None = None,
     inputs: Sequence[str] | None = None,
 ) -> Subject:
-    """A recipe with fresh weights, as `train` draws them.
+    """Subject of a recipe, with initial weights drawn as in `train`.
 
-    sample: which row of its data, or which batch. rows: how many are looked at, where there are so many; batch_size:
-    exactly so many, the same ones again where there are too few. inputs: other ones, as `predict` takes them.
+    sample: index of an example or batch in the data. rows: number of examples, if available; batch_size: exact number,
+    repeating examples if there are too few. inputs: inputs of `predict` instead.
     """
     task, config = recipe.task, recipe.config
     splits = task.read(config) if splits is None else splits
@@ -246,7 +247,7 @@ def subject_of_task(
     batch_size: int | None = None,
     inputs: Sequence[str] | None = None,
 ) -> Subject:
-    """A model of a recipe, else as subject_of_recipe. splits: None where there are inputs."""
+    """Subject of a model of a recipe; see subject_of_recipe. splits: None if there are inputs."""
     task, config = recipe.task, recipe.config
     if inputs:
         batch = encoded(task, config, fitted, inputs)
@@ -264,9 +265,9 @@ def subject_of_task(
 
 
 def sample_batch(task: AnyTask, config: RecipeConfig, splits: AnySplits, sample: int, rows: int) -> Batch:
-    """One sample of the data (its held-out split where there is one), or a batch of several as training makes them.
+    """One example of the data (of its held-out split if there is one), or a batch made as in training.
 
-    Raises UsageError: no such sample.
+    Raises UsageError for an example out of range.
     """
     part = splits.part(splits.held_out)
     sized = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": rows})})
@@ -281,5 +282,5 @@ def sample_batch(task: AnyTask, config: RecipeConfig, splits: AnySplits, sample:
             if (sample in batch.rows) if len(batch.rows) else count == sample + 1:
                 return batch
     raise UsageError(
-        tr("there is no sample {n}", n=sample), where="--sample", todo=tr("they go from 0 to {last}", last=count - 1)
+        tr("--sample {n} is out of range", n=sample), where="--sample", todo=tr("choose 0 to {last}", last=count - 1)
     )

@@ -1,4 +1,4 @@
-"""What a view file holds, which views there are, and what can be asked of one."""
+"""The View protocol, the registry of views, and their options."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What of a view is shown. None is the view's own choice.
+    """Options of a view. None is the view's default.
 
-    steps, units: of the time axis and of the hidden state. layer: 0 is the lowest. direction: fwd or bwd. core: a name
-    in the model. loss: last (asked at the last step) or all. variant: another form of the same, as the view has it.
-    lags: how many steps back. change: what `what-if` changes, `h[3]@5:=0`. from_input: another input, of which a change
-    takes values.
-    lags: how many steps back. step, unit: the one that is opened. animate: a file of it moves from step to step.
+    steps, units: slice of time steps; hidden units. layer: 0 is the lowest. direction: fwd or bwd. core: name in the
+    model. loss: last (last step only) or all. variant: a variant defined by the view. lags: number of steps back.
+    change: changes of `what-if`, `h[3]@5:=0`. from_input: another input from which a change takes values. step, unit:
+    those of the opened cell. animate: animate the saved drawing.
     """
 
     steps: slice | None = None
@@ -43,17 +42,17 @@ class Options:
     animate: bool | None = None
 
     def given(self) -> list[str]:
-        """The names of the options that were set."""
+        """Names of the options that are set."""
         return [name for name, value in vars(self).items() if value is not None]
 
 
 class View(Protocol):
-    """What a view file holds, in this order.
+    """Names that a view file defines, in this order.
 
-    GROUP: the question it helps with, under which it is listed, one of GROUPS or another. ABOUT: one line of help.
-    NEEDS: what a subject must have: "tokens" (a vocabulary), "attention", "crf" or "automaton" (a regular language).
-    OPTIONS: the options that it reads, of Options and of what chooses a batch ("sample", "input", "batch_size"); any
-    other is refused. ROWS: how many samples it looks at unless --batch-size says otherwise.
+    GROUP: the heading under which it is listed, one of GROUPS or another. ABOUT: one line of help. NEEDS: what a
+    subject must have: "tokens" (a vocabulary), "attention", "crf" or "automaton" (a regular language). OPTIONS: the
+    supported fields of Options and batch options ("sample", "input", "batch_size"); others are rejected. ROWS: default
+    of --batch-size.
     """
 
     GROUP: str
@@ -63,12 +62,12 @@ class View(Protocol):
     ROWS: int
 
     def compute(self, subject: Subject, options: Options = ...) -> list[Record]:
-        """What the view shows. Raises UsageError where the subject cannot show it."""
+        """The view's records. Raises UsageError if the subject does not support it."""
         ...
 
 
 PROTOCOL = ("GROUP", "ABOUT", "NEEDS", "OPTIONS", "ROWS", "compute")
-GROUPS = ("what is in it", "what it does", "how far back", "is it right")  # in the order in which they are listed
+GROUPS = ("what is in it", "what it does", "how far back", "is it right")  # in display order
 BATCH = frozenset({"sample", "input", "batch_size"})  # options of a view that runs the model
 
 
@@ -85,7 +84,7 @@ def view_names() -> list[str]:
 
 
 def about_views() -> dict[str, list[tuple[str, str]]]:
-    """Group -> (name, one line) of its views, without loading them."""
+    """Group -> (name, description) of its views, without loading them."""
     found: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
     for name in VIEWS:
         said = VIEWS.constants(name)
@@ -94,21 +93,21 @@ def about_views() -> dict[str, list[tuple[str, str]]]:
 
 
 def load_view(name: str) -> View:
-    """The view of that name. Raises UsageError with the nearest name."""
+    """The view of that name. Raises UsageError, suggesting the nearest name."""
     if name not in VIEWS:
         near = nearest(name, view_names())
-        todo = tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(view_names()))
-        raise UsageError(tr("there is no view {name!r}", name=name), todo=todo)
+        todo = tr("did you mean {name}?", name=near) if near else tr("views: {names}", names=", ".join(view_names()))
+        raise UsageError(tr("unknown view {name!r}", name=name), todo=todo)
     return VIEWS[name]
 
 
 def refuse_unread(name: str, given: Sequence[str]) -> None:
-    """UsageError where an option was given that this view does not read."""
+    """Raise UsageError for an option that this view does not support."""
     view = load_view(name)
     for option in given:
         if option not in view.OPTIONS:
             known = ", ".join(f"--{other.replace('_', '-')}" for other in sorted(view.OPTIONS))
             raise UsageError(
-                tr("the view {view} does not read --{option}", view=name, option=option.replace("_", "-")),
-                todo=tr("it reads {options}", options=known),
+                tr("view {view} does not support --{option}", view=name, option=option.replace("_", "-")),
+                todo=tr("it supports {options}", options=known),
             )

@@ -1,4 +1,4 @@
-"""attention: for every word written, where the decoder looked: the alignment as a heat map."""
+"""attention: the decoder's attention for each output word, as a heat map of the alignment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
-ABOUT = "where a decoder looks for every word it writes, as a heat map"
+ABOUT = "a decoder's attention for each output word, as a heat map"
 NEEDS: frozenset[str] = frozenset({"attention"})
 OPTIONS = BATCH | {"steps"}
 ROWS = 1
@@ -22,7 +22,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     made = subject.trace()
     outputs = subject.outputs
     assert outputs.attention is not None
-    weights = outputs.attention.detach()[:, 0].double()  # (S, T): written, read
+    weights = outputs.attention.detach()[:, 0].double()  # (S, T): output, input
     source = _source(subject, weights.shape[1])
     written = _written(subject, weights.shape[0])
     steps = list(range(weights.shape[0])) if options.steps is None else list(range(weights.shape[0])[options.steps])
@@ -33,13 +33,13 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     columns = [
         Column("step", "s", "count"),
         Column("written", tr("written"), "code"),
-        Column("read", tr("looked most at"), "code"),
+        Column("read", tr("most attended"), "code"),
         Column("weight", tr("weight"), "bar"),
     ]
     sums = float((weights.sum(1) - 1).abs().max())
-    # a softmax divides by a sum of T terms: its rounding grows like their root (Higham, Mary 2019)
+    # a softmax divides by a sum of T terms, whose rounding grows like the square root of T (Higham, Mary 2019)
     tol = FACTOR * unit(outputs.attention.dtype, subject.dtype) * (1 + weights.shape[1] ** 0.5)
-    check = Check("sum", sums <= tol, tr("the weights of every written word add up to 1"), sums, tol)
+    check = Check("sum", sums <= tol, tr("the attention weights of every output word sum to 1"), sums, tol)
     return [
         HeatMap(
             "alignment",

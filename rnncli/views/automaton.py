@@ -1,4 +1,4 @@
-"""automaton: the states of h that a network visits on a regular language, as an automaton, next to the smallest one."""
+"""automaton: the states of h visited on a regular language, as an automaton, compared with the minimal one."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from rnncli.views._view import BATCH, Options
 from rnncli.views.embeddings import plane
 
 GROUP = "what it does"
-ABOUT = "states visited on a regular language, as an automaton, and the minimal one"
+ABOUT = "states visited on a regular language, as an automaton, compared with the minimal one"
 NEEDS: frozenset[str] = frozenset({"automaton"})
 OPTIONS = BATCH | {"layer", "variant"}
 ROWS = 100
 
-POINTS = 1000  # visits drawn
-WIDE = 4  # symbols up to which each has a column
+POINTS = 1000  # visits plotted
+WIDE = 4  # maximum number of symbols shown as columns
 SHOWN = 12
 EMPTY = "ε"
-MORE = 8  # clusters beyond twice the states of the minimal automaton, before it is given up
+MORE = 8  # maximum clusters beyond twice the states of the minimal automaton
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -55,7 +55,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _visits(subject: Subject, h: Tensor) -> Visits:
-    """Every state inside its word, word by word. h: (T, B, H)."""
+    """Every state within its word, word by word. h: (T, B, H)."""
     ids, answers = subject.batch.inputs.cpu(), subject.outputs.scores.argmax(2).cpu()  # each (T, B)
     T, B = ids.shape
     lengths = subject.batch.lengths
@@ -74,18 +74,18 @@ def _language_states(visits: Visits, language: Automaton) -> list[int]:
 
 
 def verdict(found: Extracted, language: Automaton) -> str:
-    """Whether the network's automaton is the language's own, in a sentence."""
+    """A sentence on whether the network's automaton is that of the language."""
     own = found.automaton
     if found.following < 1 - STRAY:
         return tr(
-            "No: of {n} clusters, {share} of the steps go elsewhere than most from their state and symbol",
+            "No: with {n} clusters, {share} of the steps deviate from the most frequent transition",
             n=found.clusters,
             share=percent(1 - found.following),
         )
     word = difference(own, language)
     if word is not None:
         return tr(
-            "No: after {word} it answers {answer}, and the language {right}",
+            "No: after {word} it predicts {answer}, but the language has {right}",
             word=_written(word, language),
             answer=language.answers[own.answer_of[own.states(word)[-1]]],
             right=language.answers[language.answer_of[language.states(word)[-1]]],
@@ -94,14 +94,14 @@ def verdict(found: Extracted, language: Automaton) -> str:
     every = len(own.transitions) * len(own.symbols)
     if seen < every:
         return tr(
-            "As far as it was seen: {seen} of {every} moves are those of the minimal automaton, and none differs",
+            "As far as observed, yes: {seen} of {every} transitions match the minimal automaton, and none differs",
             seen=f"{seen:,}",
             every=f"{every:,}",
         )
     n = len(own.transitions)
     return trn(
-        "Yes: it moves as the minimal automaton of the language, which has {n} state",
-        "Yes: it moves as the minimal automaton of the language, which has {n} states",
+        "Yes: it equals the minimal automaton of the language, which has {n} state",
+        "Yes: it equals the minimal automaton of the language, which has {n} states",
         n=n,
     )
 
@@ -130,9 +130,13 @@ def _states(found: Extracted, language: Automaton, at: list[int], visits: Visits
         Column("after", tr("after"), "text"),
         Column("answer", tr("answer"), "text"),
         Column("visits", tr("visits"), "count"),
-        *([Column(f"on {symbol}", symbol, "text", group=tr("next, on")) for symbol in own.symbols] if wide else []),
-        Column("minimal", tr("after"), "text", group=tr("in the minimal automaton")),
-        Column("share", tr("share"), "percent", group=tr("in the minimal automaton")),
+        *(
+            [Column(f"on {symbol}", symbol, "text", group=tr("next state on")) for symbol in own.symbols]
+            if wide
+            else []
+        ),
+        Column("minimal", tr("after"), "text", group=tr("minimal automaton")),
+        Column("share", tr("share"), "percent", group=tr("minimal automaton")),
     ]
     caption = trn("{n} cluster of h", "{n} clusters of h", n=found.clusters)
     caption += "; " + tr("the minimal automaton: {n}", n=trn("{n} state", "{n} states", n=len(language.transitions)))
@@ -140,7 +144,7 @@ def _states(found: Extracted, language: Automaton, at: list[int], visits: Visits
 
 
 def _moves(found: Extracted, language: Automaton, visits: Visits, names: list[str]) -> Table:
-    """Every move that was seen: from a state, on a symbol, to a state, how often."""
+    """Every observed transition: state, symbol, next state, count."""
     states = found.state_of.tolist()
     counts: Counter[tuple[int, int, int]] = Counter()
     for before, symbol, after in zip(visits.before.tolist(), visits.symbols.tolist(), states, strict=True):
@@ -163,7 +167,7 @@ def _moves(found: Extracted, language: Automaton, visits: Visits, names: list[st
 
 
 def state_names(n: int) -> list[str]:
-    """A, B, C ...; numbers where there are more states than letters."""
+    """A, B, C ...; numbers if there are more states than letters."""
     letters = (ascii_letters[26:] + ascii_letters[:26] + digits)[:n]
     return list(letters) if len(letters) == n else [str(k) for k in range(n)]
 
@@ -178,7 +182,8 @@ def _written(word: tuple[int, ...], automaton: Automaton) -> str:
 
 
 def _diagram(found: Extracted, visits: Visits, names: list[str]) -> Diagram:
-    """The states in the plane of h's first two principal components; the start, which is not a visit, at h_0 = 0."""
+    """The states projected on the first two principal components of h; the start state, which is not a visit, at h_0 =
+    0."""
     own, states = found.automaton, found.state_of.tolist()
     places, explained = plane(torch.cat([visits.h, torch.zeros_like(visits.h[:1])]))
     *points, start = [(x, y) for x, y in places.tolist()]
@@ -197,8 +202,8 @@ def _diagram(found: Extracted, visits: Visits, names: list[str]) -> Diagram:
 
 
 def _same_targets(subject: Subject, given: Automaton, language: Automaton) -> Check:
-    """That the minimal automaton answers as the language does, and as the batch's targets are."""
-    text = tr("the minimal automaton answers as the language does, and as the targets are")
+    """Check that the minimal automaton agrees with the language and with the batch's targets."""
+    text = tr("the minimal automaton agrees with the language and the targets")
     ok, batch = difference(given, language) is None, subject.batch
     if batch.targets is not None:
         lengths = [len(batch.inputs)] * batch.size if batch.lengths is None else batch.lengths.tolist()

@@ -1,4 +1,4 @@
-"""draw: the network over time as a picture, and one cell of it opened: gates, products and sums with their numbers."""
+"""draw: a drawing of the network over time, with one cell opened: gates, products and sums with their numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
-ABOUT = "the network over time as a picture, one cell opened with its numbers"
+ABOUT = "a drawing of the network over time, with one cell opened"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"step", "unit", "steps", "layer", "direction", "core", "animate"}
 ROWS = 1

@@ -1,4 +1,4 @@
-"""embeddings: which tokens the model takes for alike: nearest neighbours by cosine, and a picture in two dimensions."""
+"""embeddings: similar tokens: nearest neighbours by cosine, and a plot in two dimensions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 
 GROUP = "what is in it"
-ABOUT = "nearest neighbours of tokens by cosine, and a picture in two dimensions"
+ABOUT = "nearest neighbours of tokens by cosine, and a 2D plot"
 NEEDS: frozenset[str] = frozenset({"tokens"})
 OPTIONS = frozenset({"units", "input", "sample"})
 ROWS = 1
@@ -24,7 +24,7 @@ ROWS = 1
 NEAREST = 3
 SHOWN = 12
 PICTURE = (60, 14)  # characters
-PLACED = 60  # tokens in the picture
+PLACED = 60  # tokens in the plot
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -33,11 +33,11 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     wide = table.double()
     unit = wide / wide.norm(dim=1, keepdim=True).clamp(min=1e-30)
     shape = f"({table.shape[0]}, {table.shape[1]})"
-    records: list[Record] = [Message(tr("{name} {shape}: a row for each token", name=name, shape=shape), name="table")]
+    records: list[Record] = [Message(tr("{name} {shape}: one row per token", name=name, shape=shape), name="table")]
     rows: list[list[Entry]] = []
     for number in numbers:
         cosine = unit @ unit[number]
-        cosine[number] = -2.0  # not itself
+        cosine[number] = -2.0  # exclude the token itself
         best = cosine.topk(min(NEAREST, len(tokens) - 1))
         row: list[Entry] = [tokens[number], float(wide[number].norm())]
         for value, other in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -56,7 +56,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def vectors(subject: Subject) -> tuple[Tensor, str, list[str]]:
-    """(V, size), what it is, and the tokens. A one-hot model's is W_ih: its column is all that a token gives."""
+    """The table (V, size), its name, and the tokens. For one-hot models it is W_ih, because a token selects one
+    column."""
     known = subject.names.inputs
     for path, module in subject.model.named_modules():
         if isinstance(module, nn.Embedding) and (known is None or module.num_embeddings == len(known)):
@@ -70,15 +71,15 @@ def vectors(subject: Subject) -> tuple[Tensor, str, list[str]]:
                 return weights_of(module).weight_ih.detach().T, name, list(known)
     for name, table in subject.tables.items():
         return table.detach(), name, [str(k) for k in range(len(table))]
-    raise UsageError(tr("no embedding of tokens in this model"))
+    raise UsageError(tr("this model has no token embedding"))
 
 
 def _chosen(subject: Subject, options: Options, tokens: list[str]) -> list[int]:
-    """Token numbers: those asked for, else those of the sample, each once, else the first."""
+    """Token ids to show: those of --units, else the distinct ones of the sample, else the first."""
     if options.units is not None:
         for number in options.units:
             if not 0 <= number < len(tokens):
-                raise UsageError(tr("there is no token {n}", n=number), where="--units")
+                raise UsageError(tr("no token {n}", n=number), where="--units")
         return list(options.units)
     ids = subject.batch.inputs
     if subject.names.inputs is None or ids.is_floating_point():
@@ -95,7 +96,7 @@ def plane(table: Tensor) -> tuple[Tensor, float]:
     two = min(2, len(s))
     places = torch.zeros(len(table), 2, dtype=torch.double)
     places[:, :two] = u[:, :two] * s[:two]
-    # a sign is free: the farthest token of each axis lies on its positive side, so that a picture is always the same
+    # signs are arbitrary: put the farthest token of each axis on the positive side, so that the plot is deterministic
     for axis in range(two):
         far = int(places[:, axis].abs().argmax())
         places[:, axis] *= 1 if places[far, axis] >= 0 else -1
@@ -104,7 +105,7 @@ def plane(table: Tensor) -> tuple[Tensor, float]:
 
 
 def picture(places: Tensor, tokens: list[str], drawn: list[int]) -> str:
-    """Tokens at their places on a grid of characters; one that finds its place taken is left out."""
+    """Tokens at their positions on a character grid; a token whose position is taken is omitted."""
     width, height = PICTURE[0], min(PICTURE[1], 4 + len(drawn))
     points = places[drawn]
     low, high = points.amin(0), points.amax(0)
@@ -121,5 +122,5 @@ def picture(places: Tensor, tokens: list[str], drawn: list[int]) -> str:
         grid[line][column : column + taken] = [word, *[""] * (taken - 1)]
     lines = ["".join(line).rstrip() for line in grid]
     if left_out:
-        lines.append(trn("({n} token had no room)", "({n} tokens had no room)", n=left_out))
+        lines.append(trn("({n} token omitted: no room)", "({n} tokens omitted: no room)", n=left_out))
     return "\n".join(lines)

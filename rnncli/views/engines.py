@@ -1,4 +1,5 @@
-"""engines: the same weights run by every engine, next to the cell loop in float64: outputs, states, every gradient."""
+"""engines: the same weights in every engine, compared with the cell loop in float64: outputs, states, every
+gradient."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
-ABOUT = "every engine against the cell loop in float64: outputs, states, gradients"
+ABOUT = "every engine compared with the cell loop in float64: outputs, states, gradients"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core"}
 ROWS = 4
@@ -39,17 +40,15 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     said: dict[str, str] = {}
     for core in subject.cores(made, options.core):
         if len(core.calls) > 1 or not isinstance(core.module, (nn.RNNBase, PlainCore)):
-            continue  # a step at a time: the replay's own check compares those with torch's cell
+            continue  # stepwise modules: the replay's check compares those with torch's cell
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         shown, found = _table(core, core.module)
         said[name_of(core)] = _answer(core.module, found)
         records += shown
         checks += found
-    note = tr(
-        "each number: the largest difference from the cell loop in float64, as a share of the largest number there"
-    )
+    note = tr("each number: the largest difference from the cell loop in float64, relative to the largest value")
     where = tr(
-        "to read: the cell loop is {loop}; bptt, backpropagation through time written out, is {bptt}",
+        "source: the cell loop is {loop}; bptt, explicit backpropagation through time, is {bptt}",
         loop="rnncli/cells/",
         bptt="rnncli/nn/engines/bptt.py",
     )
@@ -58,7 +57,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _answer(module: Core, found: Sequence[Check]) -> str:
-    """found: a check of each engine, whose difference is a share of the largest number."""
+    """found: a check per engine; differences are relative to the largest value."""
     by_engine = {check.name.rpartition("-")[2]: check for check in found}
     wrong = [name for name, check in by_engine.items() if not check.ok]
     if wrong:
@@ -94,7 +93,7 @@ def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     true = _everything(exact, spec, x.to(like), lengths, initial, _loop)
     engines = engines_for(module, spec)
     found = {engine: _everything(module, spec, x, lengths, initial, _engine(engine)) for engine in engines}
-    rows: list[tuple[str, list[float], float]] = []  # what, of every engine, tolerance
+    rows: list[tuple[str, list[float], float]] = []  # quantity, difference per engine, tolerance
     for key, cost in zip(_keys(exact, spec), costs, strict=True):
         size = largest(true[key]) or 1.0
         shares = [most_apart(found[engine][key].to(like.device), true[key]) / size for engine in engines]
@@ -114,8 +113,9 @@ def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
 
 
 def _costs(core: CoreTrace, module: Core) -> tuple[int, nn.Module, list[float]]:
-    """Over how many steps to compare, the core in float64, and what rounding in its dtype may cost each result, by
-    torch's module (or a closed form) in float64. Fewer steps than all where rounding alone would change the results."""
+    """The number of steps to compare, the module in float64, and the rounding tolerance of each result in its dtype,
+    from torch's module (or a closed form) in float64. Fewer than all steps if rounding alone would change the
+    results."""
     spec, call = core.spec, core.calls[0]
     exact, T = exact_copy(module), call.x.shape[0]
     like = next(exact.parameters())
@@ -157,7 +157,8 @@ def _keys(module: nn.Module, spec: CoreSpec) -> list[str]:
 def _everything(
     module: nn.Module, spec: CoreSpec, x: Tensor, lengths: Tensor | None, initial: State, run: Run
 ) -> dict[str, Tensor]:
-    """Outputs, last states, and the gradients of one fixed random functional of them towards all there is."""
+    """Outputs, last states, and the gradients of a fixed random functional of them with respect to all parameters and
+    inputs."""
     results: list[Tensor] = []
 
     def running(
@@ -168,7 +169,7 @@ def _everything(
         return output, last
 
     training, dropout = module.training, getattr(module, "dropout", 0.0)
-    module.train()  # cuDNN refuses a backward pass in eval mode
+    module.train()  # cuDNN does not support a backward pass in eval mode
     module.dropout = 0.0  # type: ignore[assignment]
     try:
         state = tuple(tensor.detach().to(x) for tensor in initial)

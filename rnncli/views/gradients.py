@@ -1,4 +1,4 @@
-"""gradients: how much of a loss reaches each earlier step, through time, next to what `output.grad` shows."""
+"""gradients: how much of a loss reaches each earlier step through time, compared with `output.grad`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "layer", "direction", "core", "loss"}
 ROWS = 1
 
-STABLE = (0.95, 1.05)  # growth per step that is called stable
+STABLE = (0.95, 1.05)  # growth per step considered stable
 SHOWN = 12
-CHART_FROM = 8  # steps from which a curve says more than its table
+CHART_FROM = 8  # minimum number of steps for a chart
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -44,21 +44,21 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     header = tr("loss: {text} = {value}", text=asked.text, value=number(float(asked.loss.detach())))
     B = subject.batch.size
     if B > 1 and asked.summed:
-        header += trn(" (the sum over {n} row)", " (the sum over {n} rows)", n=B)
+        header += trn(" (sum over {n} example)", " (sum over {n} examples)", n=B)
     for core in subject.cores(asked.trace, options.core):
         records.append(Message(f"{about(subject, core)}\n{header}", name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=True):
             text, shown = _place(subject, asked, core, layer, direction, options)
             said[f"{name_of(core)} {place(layer, direction)}"] = text
             records += shown
-    trap = tr("direct only: what output.grad of torch's own module shows, without the way through later steps")
+    trap = tr("direct only: output.grad of torch's module, without the paths through later steps")
     return [*answer(said), *records, Message(trap, "note", name="trap"), Checks([replay_check(asked.trace)])]
 
 
 def _place(
     subject: Subject, asked: Question, core: CoreTrace, layer: int, direction: int, options: Options
 ) -> tuple[str, list[Record]]:
-    """(the verdict, what shows it)."""
+    """(the verdict, the records that show it)."""
     made, loss = asked.trace, asked.loss
     prefix, home = made.prefix(core), place(layer, direction)
     H = core.spec.state_size
@@ -78,7 +78,7 @@ def _place(
         Column("t", "t", "count"),
         *label_column(labels, core),
         *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
-        Column("share", tr("of the largest"), "bar", optional=True),
+        Column("share", tr("share of max"), "bar", optional=True),
     ]
     rows: list[list[Entry]] = [
         [
@@ -97,7 +97,7 @@ def _place(
         title = ""
     records.append(Table(f"{name_of(core)}.{home}", columns, rows, title=title, cut_rows=SHOWN))
     if "direct" in curves and not any(curves["direct"]):
-        note = tr("direct only is 0 at every step: the answer is read from h_n, not from output")
+        note = tr("direct only is 0 at every step: the prediction is read from h_n, not from output")
         records.append(Message(note, "note", name=f"{name_of(core)}.{home}.direct"))
     carrier = "c" if "c" in curves else "h"
     text = verdict(curves[carrier], heads[carrier], direction == 1, core)
@@ -105,16 +105,16 @@ def _place(
 
 
 def norms(gradient: Tensor, T: int) -> list[float]:
-    """(T', B, size) -> the norm over the batch and the units at each of the first T steps."""
+    """(T', B, size) -> norm over batch and units at each of the first T steps."""
     return [float(norm) for norm in gradient[:T].double().flatten(1).norm(dim=1)]
 
 
 def growth(values: list[float], backward: bool) -> float | None:
-    """The mean factor by which the gradient changes from one step to the one before it (in reading order).
+    """The mean factor by which the gradient changes per step back (in reading order).
 
-    From the last step that the loss reaches to the first that it still reaches; None where it reaches fewer than two.
+    From the last step that the loss reaches to the first; None if it reaches fewer than two.
     """
-    ordered = values if backward else values[::-1]  # from the end of reading to its start
+    ordered = values if backward else values[::-1]  # from the last step read to the first
     reached = [k for k, value in enumerate(ordered) if value > 0 and math.isfinite(value)]
     if len(reached) < 2:
         return None
@@ -132,16 +132,16 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
             n=_unfinite(values),
         )
     if not CELLS[core.spec.cell].stateful:
-        return tr("Nothing flows back: this cell has no memory, so no step reaches an earlier one.")
+        return tr("No gradient flows back: this cell has no memory.")
     factor = growth(values, backward)
     if factor is None:
-        return tr("Too short to say: the loss reaches one step only.")
+        return tr("Too short to tell: the loss reaches only one step.")
     low, high = STABLE
     gone = sum(value == 0 for value in values)
     if factor < low:
         steps = math.ceil(math.log(0.01) / math.log(factor))
         text = tr(
-            "Yes, they vanish: {name} x {f} with every step back, 1% is left after {n}",
+            "Yes, they vanish: {name} is multiplied by {f} per step back, leaving 1% after {n}",
             name=name,
             f=number(factor),
             n=steps,
@@ -149,16 +149,16 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
     elif factor > high:
         steps = math.ceil(math.log(100) / math.log(factor))
         text = tr(
-            "No, they explode: {name} x {f} with every step back, 100 times after {n}",
+            "No, they explode: {name} is multiplied by {f} per step back, growing 100-fold after {n}",
             name=name,
             f=number(factor),
             n=steps,
         )
     else:
-        text = tr("No, they are stable: {name} x {f} with every step back", name=name, f=number(factor))
+        text = tr("No, they are stable: {name} is multiplied by {f} per step back", name=name, f=number(factor))
     if gone:
         text += trn("; exactly 0 at {n} step", "; exactly 0 at {n} steps", n=gone)
-    return text + tr(" (stable is {low} to {high}).", low=low, high=high)
+    return text + tr(" (stable: {low} to {high}).", low=low, high=high)
 
 
 def _unfinite(values: list[float]) -> int:

@@ -1,6 +1,6 @@
-"""influence: change one input and see what moves. The same row, from that step on, and nothing else.
+"""influence: change one input and see which outputs change: the same row from that step on, and nothing else.
 
-A model that swaps the batch and time axes runs without an error and trains badly; shapes do not show it, this does.
+A model that swaps the batch and time axes raises no error but trains badly; shapes do not reveal it, this view does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "is it right"
-ABOUT = "change one input and see which rows and steps move"
+ABOUT = "change one input and see which rows and steps change"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"core", "variant"}
 ROWS = 4
@@ -33,22 +33,22 @@ SHOWN = 8
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     if options.variant not in (None, "swapped"):
         raise UsageError(
-            tr("there is no variant {name!r}", name=options.variant),
+            tr("unknown variant {name!r}", name=options.variant),
             where="--variant",
-            todo=tr("swapped: the batch and time axes taken for each other"),
+            todo=tr("swapped: batch and time axes exchanged"),
         )
-    # leaks between rows show from two rows on
+    # leaks between rows need at least two rows
     batch = subject.batch if subject.batch.size > 1 else with_rows(subject.batch, ROWS)
     b = (batch.size - 1) // 2
     t = _length(batch, b) // 2
     changed = replace(batch, inputs=perturbed(batch.inputs, t, b, subject.names.inputs))
     records: list[Record] = []
     answers: dict[str, str] = {}
-    said = [tr("A core is a recurrent module of the model: its nn.RNN, nn.LSTM, nn.GRU.")]
+    said = [tr("The cores are the model's RNN modules: nn.RNN, nn.LSTM, nn.GRU.")]
     if batch is not subject.batch:
         said.append(
             tr(
-                "The sample is one row, read {n} times side by side: so a leak shows.",
+                "The single example is repeated {n} times as a batch, to reveal leaks between rows.",
                 n=batch.size,
             )
         )
@@ -74,7 +74,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 [str(step) for step in range(moved.shape[0])],
                 "",
                 "t",
-                tr("{core}: largest change of its output", core=name_of(one)),
+                tr("{core}: largest change of the output", core=name_of(one)),
                 cut_rows=SHOWN,
             )
         )
@@ -84,19 +84,19 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _answer(moved: Tensor, b: int, t: int, *, swapped: bool) -> str:
-    """Which rows moved. moved: (T, B), after a change of row b at step t."""
+    """A sentence on the rows that changed. moved: (T, B), after a change of row b at step t."""
     leaked = [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] > 0).any())]
     if leaked and swapped:
-        return tr("Yes: swapped axes raise no error, but a change of row b={b} at t={t} moves b={rows} too.",
+        return tr("Yes: swapped axes raise no error, but a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip
     if leaked:
-        return tr("The axes are wrong: a change of row b={b} at t={t} moves b={rows} too.",
+        return tr("The axes are wrong: a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip
-    return tr("A change of row b={b} at t={t} moves no other row.", b=b, t=t)
+    return tr("A change of row b={b} at t={t} changes no other row.", b=b, t=t)
 
 
 def perturbed(inputs: Tensor, t: int, b: int, tokens: object) -> Tensor:
-    """The same batch with one input changed: another token, or other numbers."""
+    """The batch with one input changed: another token, or other numbers."""
     changed = inputs.clone()
     if inputs.is_floating_point():
         changed[t, b] = changed[t, b] + 1.0
@@ -107,12 +107,12 @@ def perturbed(inputs: Tensor, t: int, b: int, tokens: object) -> Tensor:
 
 
 def moves(before: Tensor, after: Tensor) -> Tensor:
-    """(T, B, .) twice -> (T, B): the largest change at each step of each row."""
+    """Two (T, B, .) -> (T, B): the largest change at each step of each row."""
     return (after - before).abs().flatten(2).amax(2).double()
 
 
 def _whole(core: CoreTrace, part: str = "output") -> Tensor:
-    """All calls of a core as one sequence: its output or its x."""
+    """All calls of a module as one sequence: its output or its x."""
     return torch.cat([getattr(call, part).detach() for call in core.calls])
 
 
@@ -121,9 +121,9 @@ def _length(batch: Batch, b: int) -> int:
 
 
 def _swapped(one: CoreTrace, two: CoreTrace) -> Tensor:
-    """What moves where x (T, B, I) is handed over as if it were (B, T, I)."""
+    """Changes if x (T, B, I) is passed as if it were (B, T, I)."""
     if len(one.calls) > 1:
-        raise UsageError(tr("this core runs step by step: its axes cannot be swapped"), where="--variant swapped")
+        raise UsageError(tr("this module runs step by step: its axes cannot be swapped"), where="--variant swapped")
     with torch.no_grad():
         before, _ = run_core(one.module, one.calls[0].x.detach().transpose(0, 1))
         after, _ = run_core(two.module, two.calls[0].x.detach().transpose(0, 1))
@@ -131,8 +131,9 @@ def _swapped(one: CoreTrace, two: CoreTrace) -> Tensor:
 
 
 def _checks(core: CoreTrace, moved: Tensor, x_moved: Tensor, b: int) -> list[Check]:
-    """Correct: the same row, from the first step on at which the core's own x moved; all of it where it reads both
-    ways. (A front end may carry one input to several x: a convolution, a scale that is taken of the whole row.)"""
+    """Correct if only the same row changes, from the first step at which the module's x changed; all of it if
+    bidirectional. (A front end may spread one input over several x: a convolution, a scale computed from the whole
+    row.)"""
     name, found = name_of(core), []
 
     def still(key: str, text: str, part: Tensor) -> None:
@@ -142,13 +143,13 @@ def _checks(core: CoreTrace, moved: Tensor, x_moved: Tensor, b: int) -> list[Che
     if moved.shape[1] != x_moved.shape[1] or moved.shape[1] <= b:
         return []
     others = [row for row in range(moved.shape[1]) if row != b]
-    still("rows", tr("no other row of the batch moved"), moved[:, others])
+    still("rows", tr("no other row of the batch changed"), moved[:, others])
     row, steps = moved[:, b], x_moved[:, b].nonzero().flatten().tolist()
     if steps and not core.spec.bidirectional:
-        still("past", tr("no step before t={t} moved", t=steps[0]), row[: steps[0]])
+        still("past", tr("no step before t={t} changed", t=steps[0]), row[: steps[0]])
     if steps and not CELLS[core.spec.cell].stateful:
         elsewhere = [t for t in range(len(row)) if t not in steps]
-        still("alone", tr("without memory only the steps whose x moved"), row[elsewhere])
+        still("alone", tr("without memory, only steps whose x changed"), row[elsewhere])
     if core.lengths is not None and int(core.lengths[b]) < len(row):
-        still("padding", tr("nothing after the row's end moved"), row[int(core.lengths[b]) :])
+        still("padding", tr("nothing after the row's end changed"), row[int(core.lengths[b]) :])
     return found

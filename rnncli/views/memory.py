@@ -1,4 +1,4 @@
-"""memory: how many steps back the last state still feels x: the norm of dh_T/dx_(T-k) against the lag k."""
+"""memory: how many steps back x still influences the last state: the norm of dh_T/dx_(T-k) against the lag k."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ ROWS = 4
 
 EXACT = 64  # units up to which every row of the Jacobian is computed
 PROBES = 32  # random directions beyond that
-SHARE = 0.01  # of the peak: what counts as still felt
+SHARE = 0.01  # share of the peak that still counts as influence
 CHECKED = 8  # lags compared with the closed form
-CHUNK = 2**26  # numbers of gradients held at once
+CHUNK = 2**26  # number of gradient values held at once
 SHOWN = 10
-LONG = 2**24  # gradients from which it is said before what they will take
-CHART_FROM = 8  # lags from which a curve says more than its table
+LONG = 2**24  # number of gradient values from which progress is shown
+CHART_FROM = 8  # minimum number of lags for a chart
 
 
 @dataclass(frozen=True)
 class Curve:
-    """norms[k]: of dh_T/dx_(T-k), the mean over the batch. errors: of each, where it was estimated with probes.
-    first: the same as norms, of the first row alone."""
+    """norms[k]: norm of dh_T/dx_(T-k), averaged over the batch. errors: standard errors if estimated with probes.
+    first: norms of the first row only."""
 
     norms: list[float]
     errors: list[float] | None
@@ -65,7 +65,7 @@ class Curve:
 
     @cached_property
     def memory(self) -> int | None:
-        """The last lag at or above SHARE of the peak; None where nothing is felt at all or a norm is not finite."""
+        """The last lag at or above SHARE of the peak; None if all norms are 0 or one is not finite."""
         if self.peak == 0 or not all(math.isfinite(v) for v in self.norms):
             return None
         return max(k for k, v in enumerate(self.norms) if v >= SHARE * self.peak)
@@ -89,11 +89,10 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 def jacobian_curve(core: CoreTrace, layer: int, direction: int, lags: int | None = None) -> Curve:
     """The Frobenius norm of dh_T/dx_(T-k) for every lag k, or for k < lags, from the graph of a trace.
 
-    h_T is the last state of that layer and direction: at each row's own end, for the reverse direction at step 0.
-    x (T, B, I) is the core's input. Exact up to H=64; beyond, the mean over 32 seeded random directions v of |v J|^2,
-    which is |J|^2 in the mean, with its standard error.
-    The first lags need the last steps alone, from the states before them, and cost accordingly. Raises UsageError: of a
-    core that reads both ways, or that something calls step by step, no part of the steps is enough.
+    h_T is the last state of that layer and direction: at each row's end; for the reverse direction at step 0. x (T, B,
+    I) is the module's input. Exact up to H=64; beyond that, the mean of |v J|^2 over 32 seeded random directions v, an
+    unbiased estimate of |J|^2, with its standard error. With `lags`, only the last steps are computed, from the states
+    before them. Raises UsageError for `lags` if the module is bidirectional or called step by step.
     """
     size = core.spec.state_size
     exact = size <= EXACT
@@ -106,7 +105,7 @@ def jacobian_curve(core: CoreTrace, layer: int, direction: int, lags: int | None
     whole = len(core.calls) == 1 and not isinstance(core.module, nn.RNNCellBase)
     if lags is not None and (not whole or core.spec.bidirectional):
         raise UsageError(
-            tr("the last steps alone tell of a core that reads whole sequences in one direction"),
+            tr("--lags needs a module that reads whole sequences in one direction"),
             where="--lags",
             todo=tr("omit it, or give a shorter --input"),
         )
@@ -120,14 +119,16 @@ def jacobian_curve(core: CoreTrace, layer: int, direction: int, lags: int | None
     mean = _mean(norms, inside)
     if exact:
         return Curve(mean.tolist(), None, norms[:, 0].tolist())
-    error = each.std(0) / len(each) ** 0.5 / (2 * norms).clamp(min=1e-300)  # of a root: half the square's, relative
+    error = (
+        each.std(0) / len(each) ** 0.5 / (2 * norms).clamp(min=1e-300)
+    )  # relative error of a square root: half that of the square
     spread = (_mean(error.square(), inside) / inside.sum(1)).sqrt()
     return Curve(mean.tolist(), spread.tolist(), norms[:, 0].tolist())
 
 
 @dataclass(frozen=True)
 class Window:
-    """What a core runs over. x: (T, B, I). state: before it, of all layers. lengths: (B,), None where all are T."""
+    """The input of a module. x: (T, B, I). state: initial states of all layers. lengths: (B,), None if all are T."""
 
     x: Tensor
     state: State
@@ -135,7 +136,7 @@ class Window:
 
 
 def _last_steps(core: CoreTrace, lags: int | None) -> Window:
-    """The last `lags` steps of each row, from the recorded states before them; None: all steps."""
+    """The last `lags` steps of each row, starting from the recorded states before them; None for all steps."""
     call = core.calls[0]
     T, B, _ = call.x.shape
     initial = tuple(tensor.detach() for tensor in call.initial)
@@ -159,15 +160,15 @@ def _last_steps(core: CoreTrace, lags: int | None) -> Window:
 
 
 def _backward(core: CoreTrace, window: Window, row: int, vectors: Tensor) -> Generator[Reading, None, list[Tensor]]:
-    """|v dh_T/dx|^2 for every v: the core over as many copies of the batch as there are vectors, one backward pass.
+    """|v dh_T/dx|^2 for every v: run the module on one copy of the batch per vector, with one backward pass.
 
-    Returns (vectors, T, B) in parts.
+    Yields (vectors, T, B) in chunks.
     """
     T, B, size = window.x.shape
     kept = core.spec.hidden_size * (core.spec.num_gates + 1) + sum(map(math.prod, core.spec.states.values()))
     per_chunk = max(1, CHUNK // max(1, T * B * (size + kept)))
     what, total = tr("gradients of h_T over {n} steps", n=f"{T:,}"), len(vectors) * T * B * size
-    said = trn("{what}: {n} pass forward and back", "{what}: {n} passes forward and back", what=what,
+    said = trn("{what}: {n} forward and backward pass", "{what}: {n} forward and backward passes", what=what,
                n=-(-len(vectors) // per_chunk))  # fmt: skip
     found: list[Tensor] = []
     for part in torch.split(vectors.to(window.x), per_chunk):
@@ -185,11 +186,11 @@ def _backward(core: CoreTrace, window: Window, row: int, vectors: Tensor) -> Gen
 
 
 def _how_long(said: str) -> str:
-    return tr("{what}; --lags 100 looks at the last 100 steps alone", what=said)
+    return tr("{what}; --lags 100 limits it to the last 100 steps", what=said)
 
 
 def _step_by_step(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
-    """The same for a core that a decoder or a loop calls: through the recorded graph, one vector at a time."""
+    """The same for a module called by a decoder or a loop: through the recorded graph, one vector at a time."""
     last = core.calls[-1].last[0][row]  # (B, H)
     xs = [call.xs for call in core.calls]
     found: list[Tensor] = []
@@ -201,12 +202,12 @@ def _step_by_step(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
 
 
 def _mean(values: Tensor, inside: Tensor) -> Tensor:
-    """Over the rows of the batch that are that long: (K, B) -> (K,)."""
+    """Mean over the rows that are long enough: (K, B) -> (K,)."""
     return values.masked_fill(~inside, 0.0).sum(1) / inside.sum(1)
 
 
 def _by_lag(squares: Tensor, lengths: Tensor | None, direction: int) -> Tensor:
-    """(n, T, B) by step -> by lag from where each row ends; steps that a row does not have are nan."""
+    """(n, T, B) by step -> by lag from the end of each row; nan beyond its start."""
     T, B = squares.shape[1:]
     if lengths is None:
         return squares if direction else squares.flip(1)
@@ -229,13 +230,13 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
         Column("lag", tr("lag k"), "count"),
         Column("norm", "|dh_T/dx_(T-k)|"),
         *([] if exact else [Column("error", tr("error"), "diff", optional=True)]),
-        Column("share", tr("of the peak"), "bar", optional=True),
+        Column("share", tr("share of peak"), "bar", optional=True),
     ]
     rows: list[list[Entry]] = []
     for k in lags:
         errors = [] if curve.errors is None else [curve.errors[k]]
         rows.append([k, curve.norms[k], *errors, curve.norms[k] / curve.peak if curve.peak else 0.0])
-    how = tr("exact") if exact else tr("estimated with {n} random directions, see the errors", n=PROBES)
+    how = tr("exact") if exact else tr("estimated with {n} random directions, see the standard errors", n=PROBES)
     where = Message(
         f"{name} {home}: "
         + tr("Frobenius norm, mean over the batch (B={B}), {how}", B=core.calls[0].x.shape[1], how=how),
@@ -249,22 +250,24 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
 def _sentence(curve: Curve, core: CoreTrace) -> str:
     memory, longest = curve.memory, len(curve.norms) - 1
     if memory is None:
-        return tr("Its memory cannot be told: the gradients are 0 or not finite.")
+        return tr("Unknown: the gradients are 0 or not finite.")
     if not CELLS[core.spec.cell].stateful:
-        return tr("Not at all, memory 0 steps: without W_hh only the present x counts.")
+        return tr("Not at all, 0 steps: without W_hh only the current x matters.")
     share = percent(SHARE)
     if len(curve.norms) < core.num_steps:
         return _sentence_of_some(memory, longest, share)
     if memory == longest:
         return trn(
-            "It remembers at least {n} step, all there is: x counts at lag {n} by {share} of the peak or more.",
-            "It remembers at least {n} steps, all there are: x counts at lag {n} by {share} of the peak or more.",
+            "At least {n} step, the whole sequence: at lag {n} the influence of x is still {share} of the peak or "
+            "more.",
+            "At least {n} steps, the whole sequence: at lag {n} the influence of x is still {share} of the peak or "
+            "more.",
             n=memory,
             share=share,
         )
     return trn(
-        "It remembers {n} step of {longest}: from lag {next} on x counts less than {share} of the peak.",
-        "It remembers {n} steps of {longest}: from lag {next} on x counts less than {share} of the peak.",
+        "{n} step of {longest}: from lag {next} on the influence of x is below {share} of the peak.",
+        "{n} steps of {longest}: from lag {next} on the influence of x is below {share} of the peak.",
         n=memory,
         longest=longest,
         next=memory + 1,
@@ -273,13 +276,15 @@ def _sentence(curve: Curve, core: CoreTrace) -> str:
 
 
 def _sentence_of_some(memory: int, longest: int, share: str) -> str:
-    """Of the first lags alone: beyond them the gradient may be larger."""
+    """The verdict for the first lags only: beyond them the gradient may be larger."""
     if memory == longest:
-        return tr("It remembers beyond lag {n}, the last looked at: x counts there by {share} of their peak or more.",
+        return tr("More than {n} steps, the largest lag computed: there the influence of x is still {share} of "
+"the peak or more.",
                   n=memory, share=share)  # fmt: skip
     return trn(
-        "Of the lags up to {longest} it remembers {n} step: from {next} on x counts less than {share} of their peak.",
-        "Of the lags up to {longest} it remembers {n} steps: from {next} on x counts less than {share} of their peak.",
+        "Among the lags up to {longest}, {n} step: from lag {next} on the influence of x is below {share} of the peak.",
+        "Among the lags up to {longest}, {n} steps: from lag {next} on the influence of x is below {share} of the "
+        "peak.",
         n=memory,
         longest=longest,
         next=memory + 1,
@@ -288,10 +293,10 @@ def _sentence_of_some(memory: int, longest: int, share: str) -> str:
 
 
 def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> list[Check]:
-    """The first lags again, in float64, as a product of single steps' Jacobians: dh_T/dh_(T-1) ... dh_(T-k)/dx_(T-k).
+    """Check of the first lags, in float64, as a product of single-step Jacobians: dh_T/dh_(T-1) ... dh_(T-k)/dx_(T-k).
 
-    For the lowest layer of a core that ran once over whole sequences: there x reaches h_T on one path. The tolerance
-    runs along: a slope is off by what rounding costs one step, and the product carries that on.
+    For the lowest layer of a module that ran once over whole sequences: there x reaches h_T on one path. The tolerance
+    is propagated too: each slope has a rounding error, which the product carries on.
     """
     H = core.spec.state_size
     if layer > 0 or len(core.calls) > 1 or core.lengths is not None or H > EXACT or curve.memory is None:
@@ -300,14 +305,14 @@ def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> l
     w, eps = weights_of(exact_copy(core.module), layer, direction), eps_of(core)
     beside = _beside_closed_form if bounded_by_norms(core.spec) else _beside_moved
     diff, tol = beside(core, w, layer, direction, curve.first[:lags], eps, 0.0)
-    if not diff <= tol:  # autograd ran the sequence again: it may have come to other states
+    if not diff <= tol:  # autograd ran the sequence again and may have reached different states
         call = core.calls[0]
         costs = sequence_rounding(core.module, core.spec, call.x.detach(), call.initial, None, eps)
         drift = max(float(cost.max()) for cost in costs)
         diff, tol = beside(core, w, layer, direction, curve.first[:lags], eps, drift)
     text = trn(
-        "{core} {home}: product of the steps' own Jacobians = autograd ({n} lag)",
-        "{core} {home}: product of the steps' own Jacobians = autograd ({n} lags)",
+        "{core} {home}: product of step Jacobians = autograd ({n} lag)",
+        "{core} {home}: product of step Jacobians = autograd ({n} lags)",
         core=name_of(core),
         home=place(layer, direction),
         n=lags,
@@ -318,15 +323,15 @@ def _closed_form(core: CoreTrace, layer: int, direction: int, curve: Curve) -> l
 def _beside_closed_form(
     core: CoreTrace, w: Weights, layer: int, direction: int, norms: list[float], eps: float, drift: float
 ) -> Found:
-    """norms: by autograd, of each lag. drift: how far its states may be from the recorded ones."""
+    """norms: by autograd, per lag. drift: possible deviation of its states from the recorded ones."""
     found: list[Found] = []
     after = _first_states(core, w)
     by_input, by_state_before = (0.0 if t is None else float(t.detach().norm()) for t in (w.weight_ih, w.weight_hh))
-    cost = 0.0  # what rounding may have done to `after`
+    cost = 0.0  # rounding error of `after`
     for k, norm in enumerate(norms):
         t = k if direction else core.num_steps - 1 - k
         by_state, by_x, own = _step_jacobians(core, w, layer, direction, t, 0, eps)
-        own += drift * (1 + by_state_before)  # slopes follow the states
+        own += drift * (1 + by_state_before)  # slopes depend on the states
         size = float(after.norm())
         allowed = cost * float(by_x.norm()) + size * own * (1 + by_input)
         found.append((abs(float((after @ by_x).norm()) - norm), allowed))
@@ -336,7 +341,7 @@ def _beside_closed_form(
 
 
 def _first_states(core: CoreTrace, w: Weights) -> Tensor:
-    """dh_T / d(states after step T): h itself, (H, S) of all states."""
+    """dh_T / d(states after step T): selects h, (H, S) of all states."""
     states = sum(map(math.prod, core.spec.states.values()))
     return torch.eye(states).to(next(iter(w.values())))[: core.spec.state_size]
 
@@ -344,8 +349,8 @@ def _first_states(core: CoreTrace, w: Weights) -> Tensor:
 def _beside_moved(
     core: CoreTrace, w: Weights, layer: int, direction: int, norms: list[float], eps: float, drift: float
 ) -> Found:
-    """The same for a cell whose equations say nothing of what rounding costs: its weights are moved by a few units in
-    the last place, and by drift, and the product made again."""
+    """The same for a cell without rounding bounds: perturb its weights by a few units in the last place, and by drift,
+    and compute the product again."""
 
     def products(w: Weights) -> list[float]:
         after, found = _first_states(core, w), []
@@ -371,8 +376,8 @@ def _beside_moved(
 def _step_jacobians(
     core: CoreTrace, w: Weights, layer: int, direction: int, t: int, b: int, eps: float
 ) -> tuple[Tensor, Tensor, float]:
-    """One step of one row in float64: d(state after)/d(state before), (S, S), and d(state after)/dx, (S, I); S all
-    states. Also what rounding may cost a slope of that step, as a share of its weights."""
+    """One step of one row in float64: d(state after)/d(state before), (S, S), and d(state after)/dx, (S, I); S = all
+    states. Also the rounding tolerance of a slope of that step, relative to its weights."""
     cell, spec = CELLS[core.spec.cell], core.spec
     record: LayerRecord = core.calls[0].layers[layer, direction]
     before = t + 1 if direction else t - 1

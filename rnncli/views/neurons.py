@@ -1,4 +1,4 @@
-"""neurons: the text, coloured by what single units say at each token."""
+"""neurons: the text, coloured by the activation of single units at each token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
 
-MOST = 3  # units shown where none are named: those that move most
+MOST = 3  # units shown by default: those that vary most
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -59,12 +59,12 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                     )
                 )
     if options.units is None:
-        records.append(Message(tr("the units that move most; --units 0-7 for others"), "note", name="chosen"))
+        records.append(Message(tr("the units that vary most; --units 0-7 for others"), "note", name="chosen"))
     return [*records, Checks([replay_check(made)])]
 
 
 def _range(values: list[float], bounded: bool) -> tuple[float, float]:
-    """Of the colours: a tanh's own, else symmetric about zero."""
+    """Range of the colours: that of tanh, otherwise symmetric about zero."""
     if bounded:
         return -1.0, 1.0
     reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0) or 1.0

@@ -1,4 +1,4 @@
-"""padding: the same sequences alone, padded and packed: what filling up a batch does to outputs and last states."""
+"""padding: the same sequences alone, padded and packed: how padding changes outputs and last states."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     for core in subject.cores(made, options.core):
         if len(core.calls) > 1 or not isinstance(core.module, (torch.nn.RNNBase, PlainCore)):
             if options.core is not None:
-                raise UsageError(tr("{core} runs step by step: nothing is padded", core=core.path), where="--core")
+                raise UsageError(tr("{core} runs step by step, without padding", core=core.path), where="--core")
             continue
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         said[name_of(core)], shown, found = _core(core, core.module)
         records += shown
         checks += found
     if not checks:
-        raise UsageError(tr("no core of this model reads whole sequences: nothing is padded"))
+        raise UsageError(tr("no RNN module of this model reads whole sequences, so there is no padding"))
     return [*answer(said), *records, Checks([*checks, replay_check(made)])]
 
 
 def lengths_for(core: CoreTrace) -> tuple[Tensor, bool]:
-    """The rows' own lengths where they differ, else some made shorter, and whether they were made: (B,), bool."""
+    """The rows' lengths if they differ, otherwise shortened ones, and whether they were shortened: (B,), bool."""
     T, B = core.calls[0].x.shape[:2]
     if core.lengths is not None and len(set(core.lengths.tolist())) > 1:
         return core.lengths.cpu(), False
@@ -64,7 +64,7 @@ def lengths_for(core: CoreTrace) -> tuple[Tensor, bool]:
 
 
 def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]]:
-    """(the answer, what shows it, checks)."""
+    """(the answer, records that show it, checks)."""
     spec, name = core.spec, name_of(core)
     x, lengths, invented = _batch(core)
     T, costs = _costs(core, module, x, lengths)
@@ -102,14 +102,18 @@ def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]
     )
     end = tr("{core}: packed, out[len_b-1] = forward h_n", core=name)
     checks = [
-        _check(f"{name}-outputs", tr("{core}: packed rows give the outputs of each alone", core=name), outputs),
-        _check(f"{name}-states", tr("{core}: packed rows give the last states of each alone", core=name), states),
+        _check(
+            f"{name}-outputs", tr("{core}: packed rows give the same outputs as each row alone", core=name), outputs
+        ),
+        _check(
+            f"{name}-states", tr("{core}: packed rows give the same last states as each row alone", core=name), states
+        ),
         Check(f"{name}-end", at_end_packed == 0, end, at_end_packed, 0.0),
     ]
-    text = tr("Yes, unless packed: reading on over the padding moves h_n by up to {d}; packed, by {e}.",
+    text = tr("Yes, unless packed: reading the padding changes h_n by up to {d}; packed, by {e}.",
               d=number(at_end_padded), e=number(at_end_packed))  # fmt: skip
     if at_end_padded == 0:
-        text = tr("No: these rows need no padding, and h_n is out[len_b-1], packed or not.")
+        text = tr("No: these rows have equal lengths, and h_n is out[len_b-1], packed or not.")
     elif not CELLS[spec.cell].stateful:
         text = tr("Yes, unless packed: h_n is that of a padding step, up to {d} from out[len_b-1]; packed, {e}.",
                   d=number(at_end_padded), e=number(at_end_packed))  # fmt: skip
@@ -118,15 +122,15 @@ def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]
         Table(f"{name}.padding", _columns(spec), rows, cut_rows=SHOWN),
     ]
     if invented:
-        shown.append(Message(tr("rows cut short here to differ in length"), "note", name=f"{name}.cut"))
+        shown.append(Message(tr("rows are truncated here to different lengths"), "note", name=f"{name}.cut"))
     return text, shown, checks
 
 
 def _batch(core: CoreTrace) -> tuple[Tensor, Tensor, bool]:
-    """x (T, B, I), with what padding looks like in it, zeros; lengths (B,); and whether they were made."""
+    """x (T, B, I) with zeros as padding; lengths (B,); and whether they were shortened."""
     x = core.calls[0].x.detach()
     lengths, invented = lengths_for(core)
-    if x.shape[1] == 1:  # one row: a longer twin beside it, so that there is something to pad
+    if x.shape[1] == 1:  # one row: add a longer copy, so that there is something to pad
         x, lengths = torch.cat([x, x], dim=1), torch.tensor([int(lengths[0]), max(1, int(lengths[0]) // 2)])
         invented = True
     inside = torch.arange(x.shape[0]).unsqueeze(1) < lengths.unsqueeze(0)
@@ -134,8 +138,8 @@ def _batch(core: CoreTrace) -> tuple[Tensor, Tensor, bool]:
 
 
 def _costs(core: CoreTrace, module: Core, x: Tensor, lengths: Tensor) -> tuple[int, list[Tensor]]:
-    """Over how many steps to compare, and what rounding may cost outputs, (T,), and each last state, (L·D,): fewer
-    steps than all where rounding alone would change the results."""
+    """The number of steps to compare, and the rounding tolerance of outputs, (T,), and of each last state, (L·D,).
+    Fewer than all steps if rounding alone would change the results."""
     T, eps = x.shape[0], eps_of(core)
     state = initial_state(core.spec, x.shape[1], x)
     while True:

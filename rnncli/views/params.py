@@ -1,4 +1,5 @@
-"""params: every weight by layer, direction and gate; the spectral radius of each W_hh; the count as a formula."""
+"""params: every weight by layer, direction and gate; the spectral radius of each W_hh; the parameter count as a
+formula."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 
 GROUP = "what is in it"
-ABOUT = "every weight by layer, direction and gate; spectral radius; the count as a formula"
+ABOUT = "every weight by layer, direction and gate; spectral radius; the parameter count"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = frozenset({"layer", "direction", "core"})
 ROWS = 1
 
-BINS = 9  # of a histogram, from the smallest to the largest value
+BINS = 9  # bins of a histogram from the smallest to the largest value
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -45,7 +46,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 records.append(Message(_two_biases(spec), name=f"{name}.biases"))
             checks += _merged_biases(module, spec, name)
     if not records:
-        subject.trace().core(options.core or "")  # says which cores there are
+        subject.trace().core(options.core or "")  # raises for an unknown name
     return [*answer(said), *records, *([Checks(checks)] if checks else [])]
 
 
@@ -73,7 +74,7 @@ def _weights(module: nn.Module, spec: CoreSpec, layer: int, direction: int, name
 
 
 def _figures(part: Tensor) -> list[Entry]:
-    """mean, std (of the numbers themselves, not an estimate), norm, min, max and the counts of a histogram."""
+    """mean, std (population), norm, min, max and the counts of a histogram."""
     wide = part.double().flatten()
     low, high = wide.min().item(), wide.max().item()
     finite = wide[wide.isfinite()]
@@ -82,7 +83,7 @@ def _figures(part: Tensor) -> list[Entry]:
 
 
 def _recurrence(module: nn.Module, spec: CoreSpec, shown: list[tuple[int, int]], name: str) -> Table:
-    """How much one step's product with W_hh can stretch h: its largest eigenvalue and its largest singular value."""
+    """How much a product with W_hh can stretch h: its spectral radius and its largest singular value."""
     rows: list[list[Entry]] = []
     for layer, direction in shown:
         w = weights_of(module, layer, direction)
@@ -100,7 +101,7 @@ def _recurrence(module: nn.Module, spec: CoreSpec, shown: list[tuple[int, int]],
         Column("norm", tr("2-norm")),
     ]
     of = "W_hr W_hh" if spec.proj_size else "W_hh"
-    return Table(f"{name}.recurrence", columns, rows, title=tr("{matrix}: what a step back multiplies by", matrix=of))
+    return Table(f"{name}.recurrence", columns, rows, title=tr("{matrix}: the factor per step back", matrix=of))
 
 
 def _count(spec: CoreSpec) -> str:
@@ -134,27 +135,27 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def _held(module: nn.Module, spec: CoreSpec) -> str:
-    """What there is of a core, in a sentence."""
+    """A sentence on the module's parameters."""
     tensors = trn("{n} tensor", "{n} tensors", n=len(list(module.parameters())))
-    return trn("One {spec}: {n} parameter in {tensors}, layer 0 reads {size} numbers a step.",
-               "One {spec}: {n} parameters in {tensors}, layer 0 reads {size} numbers a step.",
+    return trn("One {spec}: {n} parameter in {tensors}; layer 0 reads {size} numbers per step.",
+               "One {spec}: {n} parameters in {tensors}; layer 0 reads {size} numbers per step.",
                spec=spec, n=spec.num_parameters(), tensors=tensors, size=spec.input_size)  # fmt: skip
 
 
 def _two_biases(spec: CoreSpec) -> str:
-    """Why there are two, and what the count is where there is one."""
+    """Why there are two biases, and the count with one."""
     rows = spec.num_gates * spec.hidden_size
     once = spec.num_parameters() - rows * spec.num_layers * spec.num_directions
     n, m = f"{spec.num_parameters():,}", f"{once:,}"
     if CELLS[spec.cell].two_biases(spec):
         return tr(
-            "Two biases: in r and z only b_ih + b_hh counts; in n, b_hn stands inside r*(...), so both are needed. "
-            "Keras has both too (reset_after=True): {n}; with reset_after=False, one: {m}.",
+            "Two biases: in r and z only b_ih + b_hh matters; in n, b_hn is inside r*(...), so both are needed. Keras "
+            "also has both (reset_after=True): {n}; with reset_after=False it has one: {m}.",
             n=n,
             m=m,
         )
     return tr(
-        "Two biases, as cuDNN has them: only their sum counts. Keras keeps one, so it counts {m} instead of {n}.",
+        "Two biases, as in cuDNN: only their sum matters. Keras has one, so it counts {m} instead of {n}.",
         n=n,
         m=m,
     )
@@ -168,8 +169,8 @@ def _merged_rows(spec: CoreSpec) -> Tensor:
 
 
 def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
-    """torch's module, or a closed form, on a random input, against the loop with b_ih + b_hh in place of b_ih and
-    no b_hh (but that of a GRU's n)."""
+    """Compare torch's module, or a closed form, on a random input with the loop with b_ih + b_hh merged (except in a
+    GRU's n)."""
     if isinstance(module, nn.RNNCellBase):
         return []
     generator = torch.Generator().manual_seed(0)
@@ -187,7 +188,7 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
         once, _ = run_core(single, x, state)
     costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
     diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])
-    text = tr("{core}: b_ih + b_hh in one bias gives the same outputs", core=name)
+    text = tr("{core}: merging b_ih + b_hh gives the same outputs", core=name)
     if CELLS[spec.cell].two_biases(spec):
-        text = tr("{core}: b_ih + b_hh in one bias for r and z gives the same outputs", core=name)
+        text = tr("{core}: merging b_ih + b_hh in r and z gives the same outputs", core=name)
     return [Check(f"{name}-one-bias", diff <= tol, text, diff, tol)]

@@ -1,4 +1,4 @@
-"""saturation: gates that are shut or open, tanh at its ends, units that are dead or double, numbers that are none."""
+"""saturation: closed and open gates, saturated tanh, dead and duplicate units, NaN."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
-ABOUT = "gates that are shut or open, tanh at its ends, dead units, NaN"
+ABOUT = "closed and open gates, saturated tanh, dead units, NaN"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core"}
 ROWS = 8
 
-SHUT, OPEN, FLAT = 0.1, 0.9, 0.9  # below: a gate is shut; above: it is open; above in size: tanh is flat
-SAME = 1e-6  # a unit that moves less is dead; two units that are nowhere further apart are doubles
+SHUT, OPEN, FLAT = 0.1, 0.9, 0.9  # a gate below is closed, above is open; |tanh| above is saturated
+SAME = 1e-6  # a unit that varies less is dead; two units that never differ more are duplicates
 SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One gate or state over all steps inside the sequences. values: (N, H), N = steps of all rows together.
+    """A gate or state over all steps within the sequences. values: (N, H), N = total steps of all rows.
 
-    at: (T, B) bool, where a step is inside; kind: sigmoid, tanh, or free (relu, an LSTM's c: no ends to saturate at).
+    at: (T, B) bool, whether a step is within its sequence; kind: sigmoid, tanh, or free (relu, an LSTM's c: unbounded).
     """
 
     name: str
@@ -40,25 +40,25 @@ class Signal:
 
     @property
     def low(self) -> Tensor:
-        """(N, H) bool: shut."""
+        """(N, H) bool: closed."""
         return self.values < SHUT if self.kind == "sigmoid" else torch.zeros_like(self.values, dtype=torch.bool)
 
     @property
     def high(self) -> Tensor:
-        """(N, H) bool: open, or tanh at one of its ends."""
+        """(N, H) bool: open, or saturated tanh."""
         if self.kind == "sigmoid":
             return self.values > OPEN
         return self.values.abs() > FLAT if self.kind == "tanh" else torch.zeros_like(self.values, dtype=torch.bool)
 
     def dead(self) -> list[int]:
-        """Units that say the same at every step of every row."""
+        """Units with the same value at every step of every row."""
         if len(self.values) < 2:
             return []
         spread = self.values.amax(0) - self.values.amin(0)
         return [int(unit) for unit in (spread <= SAME).nonzero().flatten()]
 
     def doubles(self) -> list[tuple[int, int]]:
-        """Pairs of living units that are nowhere further apart than SAME, each with the first of its kind."""
+        """Pairs of units, not dead, that never differ by more than SAME, each with the first of its kind."""
         if len(self.values) < 2:
             return []
         apart = torch.cdist(self.values.T.contiguous(), self.values.T.contiguous(), p=float("inf"))  # (H, H)
@@ -107,7 +107,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             records += _shown(core, layer, direction, found, options)
             bad = sum(int((~signal.values.isfinite()).sum()) for signal in found)
             text = tr(
-                "{core} {home}: every gate and state is a finite number",
+                "{core} {home}: every gate and state is finite",
                 core=name_of(core),
                 home=place(layer, direction),
             )
@@ -129,13 +129,13 @@ def _shown(core: CoreTrace, layer: int, direction: int, found: list[Signal], opt
         Column("signal", tr("gate, state"), "text"),
         Column("mean", tr("mean")),
         Column("low", "< 0.1", "bar"),
-        Column("high", tr("> 0.9 in size"), "bar"),
+        Column("high", tr("magnitude > 0.9"), "bar"),
         Column("dead", tr("dead"), "count"),
         Column("double", tr("double"), "count"),
         Column("nan", "NaN/Inf", "count"),
     ]
     size = found[-1].values.shape[1]
-    caption = tr("dead: the same at every step. double: equal to another unit. of {H} units", H=size)
+    caption = tr("dead: constant over all steps; double: equal to another unit; of {H} units", H=size)
     key = home.replace(" ", ".")
     records: list[Record] = [Table(key, columns, rows, title=home, caption=caption)]
     records += _per_step(home, found)
@@ -169,14 +169,14 @@ def _per_step(home: str, found: list[Signal]) -> list[Record]:
 
 
 def _per_unit(home: str, found: list[Signal], units: list[int]) -> Table:
-    """For each unit how often it is saturated, and whether it is dead or double."""
+    """How often each unit is saturated, and whether it is dead or a duplicate."""
     dead, doubles = set(found[-1].dead()), {b: a for a, b in found[-1].doubles()}
     shown = [signal for signal in found if signal.kind != "free"]
     shares = [(signal.low | signal.high).double().mean(0).tolist() for signal in shown]
     h = found[-1].values
     rows: list[list[Entry]] = []
     for unit in units:
-        note = tr("dead") if unit in dead else (tr("as unit {n}", n=doubles[unit]) if unit in doubles else "")
+        note = tr("dead") if unit in dead else (tr("= unit {n}", n=doubles[unit]) if unit in doubles else "")
         rows.append([unit, *[share[unit] for share in shares], float(h[:, unit].min()), float(h[:, unit].max()), note])
     columns = [
         Column("unit", tr("unit"), "count"),

@@ -33,15 +33,15 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH
 ROWS = 1
 
-PACKED = ("packed x", "batch_sizes", "packed output")  # torch's own words
+PACKED = ("packed x", "batch_sizes", "packed output")  # torch's names
 
 
 @dataclass
 class Stage:
-    """One part of a model: no two stages share a parameter, and together they have all of them.
+    """A stage of a model: stages share no parameters and together have all of them.
 
-    gives: (what, shape with its axes' names, bytes). flops: of its products in one forward pass, 2 for a multiply-add.
-    formula: how its parameters are counted.
+    gives: (name, shape with axis names, bytes). flops: of its products in one forward pass, 2 per multiply-add.
+    formula: of the parameter count.
     """
 
     name: str
@@ -54,9 +54,9 @@ class Stage:
 
 
 class Products(TorchFunctionMode):
-    """Counts the FLOPs of matrix products and convolutions, 2 for a multiply-add; what is not a product counts 0.
+    """Counts the FLOPs of matrix products and convolutions, 2 per multiply-add; other operations count 0.
 
-    (torch's own FlopCounterMode loads for seconds, and does not see fused recurrent kernels either.)
+    (torch's FlopCounterMode takes seconds to import and does not see fused recurrent kernels either.)
     """
 
     def __init__(self) -> None:
@@ -76,13 +76,13 @@ class Products(TorchFunctionMode):
             result = func(*args, **(kwargs or {}))
         finally:
             self.inside = outer
-        if not outer and isinstance(result, Tensor):  # a product made of products counts once
+        if not outer and isinstance(result, Tensor):  # nested products count once
             self.flops += product_flops(getattr(func, "__name__", ""), args, result)
         return result
 
 
 def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
-    """Of one call of a function of torch, by its name."""
+    """FLOPs of one call of a torch function, by its name."""
     if name == "linear":
         return 2 * result.numel() * int(args[1].shape[-1])
     if name in ("matmul", "__matmul__", "mm", "bmm", "mv", "dot"):
@@ -114,7 +114,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def stages(model: nn.Module, batch: Batch) -> list[Stage]:
-    """Every stage in the order it runs, from one forward pass in eval mode; also for models on the meta device."""
+    """Every stage in execution order, from one forward pass in eval mode; also for models on the meta device."""
     parts = {path: Stage(path, module) for path, module in _parts(model, "")}
     order: list[str] = []
     # not prepended to `parts`: `input` may be a module's name too
@@ -129,9 +129,9 @@ def stages(model: nn.Module, batch: Batch) -> list[Stage]:
                 for hook in _hooks(stage, path, order, counter, (T, B)):
                     hooks.callback(hook.remove)
         if all(isinstance(stage.module, nn.RNNBase | nn.RNNCellBase) for stage in parts.values() if _core(stage)):
-            with recording():  # every engine then calls the module itself, and its hooks
+            with recording():  # every engine then calls the module itself with its hooks
                 model(batch)
-        else:  # a core without a torch module has no forward of its own for packed data
+        else:  # a cell without a torch module cannot run on packed data
             trace(model, batch, check=False)
     _count(model, parts)
     called = [parts[path] for path in dict.fromkeys(order)]
@@ -144,7 +144,7 @@ def _core(stage: Stage) -> bool:
 
 
 def _parts(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """The largest modules that are a recurrent core or hold none, and every module between that has parameters."""
+    """The largest modules that are an RNN module or contain none, and every module in between with parameters."""
     inner = any(spec_of(part) is not None for part in module.modules())
     if spec_of(module) is not None or not inner:
         yield path or type(module).__name__, module
@@ -183,7 +183,7 @@ def _hooks(
 
 
 def core_flops(spec: CoreSpec, x: Tensor | PackedSequence) -> int:
-    """2 · steps · D · [G·H·(in + Hout) + P·H] over the layers; steps are those inside the sequences."""
+    """2 · steps · D · [G·H·(in + Hout) + P·H] over the layers; steps are those within the sequences."""
     steps = x.data.shape[0] if isinstance(x, PackedSequence) else prod(x.shape[:-1])
     total = 0
     for layer in range(spec.num_layers):
@@ -220,7 +220,7 @@ def _plain_gives(name: str, result: object, sizes: tuple[int, int]) -> list[tupl
     found = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
     if not found:
         return []
-    tensor = found[0]  # others are lengths and states
+    tensor = found[0]  # the others are lengths and states
     known = {"front": ("x", "I"), "head": ("scores", "C")}.get(name, (tr("gives"), "F"))
     axes: tuple[str, ...] = ()
     if tensor.dim() == 3 and tensor.shape[1] == sizes[1]:
@@ -238,7 +238,7 @@ def _given(what: str, tensor: Tensor, axes: tuple[str, ...]) -> tuple[str, str, 
 
 
 def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
-    """Parameters of every stage; one that two modules share counts once, where it stands first."""
+    """Parameters of every stage; a shared parameter counts once, in the first stage."""
     seen: set[int] = set()
     for stage in parts.values():
         assert stage.module is not None
@@ -254,14 +254,14 @@ def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
         elif isinstance(stage.module, nn.Linear):
             m = stage.module
             stage.formula = f"{m.out_features}·{m.in_features}" + (f" + {m.out_features}" if m.bias is not None else "")
-            if isinstance(m, Crf):  # one score for each pair of labels, and one for each at either end
+            if isinstance(m, Crf):  # one score per pair of labels, and one per label at either end
                 stage.formula += f" + {m.out_features}·{m.out_features} + 2·{m.out_features}"
         elif isinstance(stage.module, nn.Embedding):
             stage.formula = f"{stage.module.num_embeddings}·{stage.module.embedding_dim}"
 
 
 def table(found: list[Stage]) -> Table:
-    """The stages as a table whose columns add up to its total."""
+    """The stages as a table with totals."""
     rows: list[list[Entry]] = []
     for stage in found:
         gives = stage.gives or [("", "", 0)]
@@ -284,20 +284,20 @@ def table(found: list[Stage]) -> Table:
 
 
 def _answers(subject: Subject) -> dict[str, str]:
-    """Of each core: what the shape of its state depends on, and what does not change it."""
+    """For each module: what the shape of its state depends on."""
     B, found = subject.batch.size, dict[str, str]()
     for path, spec in subject.specs.items():
         rows = spec.num_layers * spec.num_directions
         sizes = {state: shape(**{"L·D": rows, "B": B, **_state_axes(spec, state)}) for state in spec.states}
         if B > 1:
-            text = tr("It was made for another batch: with B={B} in x, h_0 must be {shape}.", B=B, shape=sizes["h"])
+            text = tr("Its batch size is wrong: with B={B} in x, h_0 must be {shape}.", B=B, shape=sizes["h"])
         elif len(spec.states) > 1:
             kept = ", ".join(f"{state}_n {size}" for state, size in sizes.items())
-            text = tr("Because it carries {n} states from step to step, it returns {n} last ones: {kept}.",
+            text = tr("It has {n} states, so it returns {n} last states: {kept}.",
                       n=len(sizes), kept=kept)  # fmt: skip
         else:
             text = tr(
-                "No: batch_first=True moves the batch of x and output; h_0 and h_n stay {shape}.", shape=sizes["h"]
+                "No: batch_first=True changes the axes of x and output; h_0 and h_n stay {shape}.", shape=sizes["h"]
             )
         found[path or spec.cell] = text
     return found
@@ -310,7 +310,7 @@ def _state_axes(spec: CoreSpec, state: str) -> dict[str, int]:
 
 
 def _calls(subject: Subject) -> Message:
-    """How each core is called: what it returns, and what never moves."""
+    """How each module is called, what it returns, and which axes never change."""
     lines = []
     for spec in subject.specs.values():
         after, before = (", ".join(f"{state}_{end}" for state in spec.states) for end in ("n", "0"))
@@ -329,7 +329,7 @@ def _checks(subject: Subject, found: list[Stage]) -> list[Check]:
         Check(
             "parameters-add-up",
             counted == total,
-            trn("the stages have the {n} parameter", "the stages have all {n} parameters", n=total),
+            trn("the stages have the single parameter", "the stages have all {n} parameters", n=total),
         )
     ]
     for path, module in subject.model.named_modules():
@@ -350,7 +350,7 @@ def _checks(subject: Subject, found: list[Stage]) -> list[Check]:
 
 
 def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list[Check]:
-    """What torch's own module does with its axes, tried on this one."""
+    """How torch's module handles its axes, tried on this one."""
     B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
     zeros = torch.zeros
     own = next(module.parameters())
@@ -364,7 +364,7 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list
             "batch-first",
             tuple(output.shape[:2]) == (B, T) and tuple(h_n.shape) == (rows, B, spec.state_size),
             tr(
-                "batch_first=True would turn x and output to (B, T, .); h_0 and h_n stay {shape}",
+                "batch_first=True would change x and output to (B, T, .); h_0 and h_n stay {shape}",
                 shape=shape(**{"L·D": rows, "B": B, size: spec.state_size}),
             ),
         )
@@ -386,7 +386,8 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list
             "state-of-another-batch",
             bool(said),
             tr(
-                "h_0 must have this batch's B={B} (an epoch's last batch may be smaller); with {wrong}, torch: {said}",
+                "h_0 must have this batch's B={B} (an epoch's last batch may be smaller); with {wrong}, torch raises: "
+                "{said}",
                 B=B,
                 wrong=wrong,
                 said=said,
@@ -400,7 +401,7 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list
                 "batch-sizes",
                 int(packed.batch_sizes.sum()) == packed.data.shape[0],
                 tr(
-                    "packed, rows of {a} and {b} steps: data {shape}, batch_sizes {sizes}",
+                    "packed rows of {a} and {b} steps: data {shape}, batch_sizes {sizes}",
                     a=T,
                     b=T - 1,
                     shape=tuple(packed.data.shape),

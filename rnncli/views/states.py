@@ -1,4 +1,4 @@
-"""states: which row of h_n is which layer and direction, and where it is in `output`."""
+"""states: the layer and direction of each row of h_n, and its place in `output`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
-ABOUT = "which row of h_n is which layer and direction, and where it is in output"
+ABOUT = "layer and direction of each row of h_n, and its place in output"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"units", "core"}
 ROWS = 1
@@ -30,12 +30,12 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         records.append(_table(core, options))
         checks += _identities(made, core)
-    rule = tr("h_n row k is layer k // D, direction k % D: layers first, directions inside")
+    rule = tr("h_n row k is layer k // D, direction k % D: directions vary fastest")
     return [*answer(said), *records, Message(rule, "formula", name="rule"), Checks([*checks, replay_check(made)])]
 
 
 def _answer(made: Trace, core: CoreTrace, steps: int) -> str:
-    """What the last of output is beside h_n, and how the rows of h_n are ordered. steps: of the first row."""
+    """Whether the last output equals h_n, and the order of the rows of h_n. steps: length of the first row."""
     spec, last = core.spec, core.calls[-1].last[0].detach()  # (L·D, B, H)
     output, B = made[f"{made.prefix(core)}output"], last.shape[1]  # (T, B, D·H)
     ends = torch.full((B,), core.num_steps) if core.lengths is None else core.lengths.cpu()
@@ -45,21 +45,22 @@ def _answer(made: Trace, core: CoreTrace, steps: int) -> str:
     if spec.num_layers > 1:
         order = ", ".join(f"h_n[{k}] {place(*divmod(k, spec.num_directions))}" for k in range(len(last)))
         if not spec.bidirectional:
-            return tr("Only for the top layer: h_n[-1] is {end} ({d} apart); layers are in order, {order}.",
+            return tr("Only for the top layer: h_n[-1] is {end} (difference {d}); layers are in order, {order}.",
                       end=end, order=order, d=number(apart))  # fmt: skip
-        return tr("Layers first, then directions: {order}; {end} is not the last two joined (up to {d} apart).",
+        return tr("Layers first, then directions: {order}; {end} is not the concatenation of the last two "
+"(differences up to {d}).",
                   order=order, end=end, d=number(apart))  # fmt: skip
     if spec.bidirectional:
         return trn(
-            "No: {end} joins forward after {n} step, h_n[0], and backward after 1: backward's last, h_n[1], is in "
-            "output[0] (up to {d} apart).",
-            "No: {end} joins forward after {n} steps, h_n[0], and backward after 1: backward's last, h_n[1], is in "
-            "output[0] (up to {d} apart).",
+            "No: {end} concatenates the forward state after {n} step, h_n[0], and the backward state after 1; the "
+            "last backward state, h_n[1], is in output[0] (differences up to {d}).",
+            "No: {end} concatenates the forward state after {n} steps, h_n[0], and the backward state after 1; the "
+            "last backward state, h_n[1], is in output[0] (differences up to {d}).",
             n=steps, end=end, d=number(apart),
         )  # fmt: skip
     if apart == 0:
-        return tr("Yes, for one layer and direction: h_n[0] is {end}, number for number.", end=end)
-    return tr("No: h_n[0] and {end} are up to {d} apart.", end=end, d=number(apart))
+        return tr("Yes, for one layer and direction: h_n[0] equals {end} exactly.", end=end)
+    return tr("No: h_n[0] and {end} differ by up to {d}.", end=end, d=number(apart))
 
 
 def _table(core: CoreTrace, options: Options) -> Table:
@@ -80,14 +81,14 @@ def _table(core: CoreTrace, options: Options) -> Table:
         Column("row", tr("row"), "text"),
         Column("layer", tr("layer"), "count"),
         Column("direction", tr("direction"), "text"),
-        Column("where", tr("stands in"), "text"),
+        Column("where", tr("location"), "text"),
         Column("h_n", "h_n[k, 0]", "vector"),
     ]
     return Table(f"{name_of(core)}.states", columns, rows)
 
 
 def _identities(made: Trace, core: CoreTrace) -> list[Check]:
-    """What holds, and what is often believed and does not, on this model's own numbers."""
+    """Checks of true statements and common misconceptions on this model's numbers."""
     spec = core.spec
     H, D, L, T = spec.state_size, spec.num_directions, spec.num_layers, core.num_steps
     prefix, name = made.prefix(core), name_of(core)
@@ -129,7 +130,7 @@ def _identities(made: Trace, core: CoreTrace) -> list[Check]:
     if D == 2 and bool((ends > 0).any()):
         joined = torch.cat([h_n[-2], h_n[-1]], dim=1)
         apart = _apart(output[ends, rows], joined)
-        text = tr("{end} is not cat(h_n[-2], h_n[-1]): its second half has read one step", end=end_name)
+        text = tr("{end} is not cat(h_n[-2], h_n[-1]): its second half has read only one step", end=end_name)
         checks.append(Check(f"{name}-not-cat", apart > 0, f"{name}: {text}", apart))
     return checks
 

@@ -1,6 +1,6 @@
-"""step-through: one time step after the other: the cell opened, its sums with their numbers, what each step changed.
+"""step-through: one time step at a time: the opened cell, its sums with their numbers, and the changes.
 
-In a terminal `rnncli inspect` makes a screen of it, where keys choose step, unit, gate and layer.
+In a terminal `rnncli inspect` opens an interactive screen, where keys select step, unit, gate and layer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what is in it"
-ABOUT = "walk through time with the arrow keys: opened cell, sums, what changed"
+ABOUT = "walk through time with the arrow keys: opened cell, sums, changes"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"step", "unit", "steps", "layer", "direction", "core"}
 ROWS = 1

@@ -1,4 +1,4 @@
-"""steps: the per-step table: token, x_t, gates, c_t, h_t, and what the model answers there."""
+"""steps: the per-step table: token, x_t, gates, c_t, h_t, and the prediction."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
-ABOUT = "the per-step table: token, x_t, gates, c_t, h_t, answer"
+ABOUT = "the per-step table: token, x_t, gates, c_t, h_t, prediction"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
 
-TOP = 3  # answers shown at a step; 2 where gates take the room
-SHOWN = 12  # steps before the table is cut
+TOP = 3  # predictions shown at a step; 2 if gates need the room
+SHOWN = 12  # maximum number of steps in the table
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     if options.variant not in (None, "both"):
         raise UsageError(
-            tr("there is no variant {name!r}", name=options.variant),
+            tr("unknown variant {name!r}", name=options.variant),
             where="--variant",
             todo=tr("both: torch and paper"),
         )
@@ -50,9 +50,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     for core in subject.cores(made, options.core):
         forms = CELLS[core.spec.cell].two_forms
         if options.variant is not None and forms is None:
-            raise UsageError(
-                tr("{cell} has one form: --variant is for the gru", cell=core.spec.cell), where="--variant"
-            )
+            raise UsageError(tr("--variant is only for gru, not {cell}", cell=core.spec.cell), where="--variant")
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options, top=options.variant is not None or core.num_steps > 1):
             if options.variant == "both" and forms is not None:
@@ -67,7 +65,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 
 def _answer(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int) -> str:
-    """The gates on average, and how large the states get, over the steps of the first row."""
+    """Mean gates and largest states over the steps of the first row."""
     T, home, cell = subject.length(core, 0), f"{made.prefix(core)}{place(layer, direction)}", CELLS[core.spec.cell]
     found = []
     for gate in cell.gates:
@@ -78,7 +76,7 @@ def _answer(subject: Subject, made: Trace, core: CoreTrace, layer: int, directio
     for state in reversed(core.spec.states):
         sizes = made.vectors(f"{home}.{state}")[:T, 0].double().abs().amax(1)  # (T,)
         largest.append(f"|{state}_t| {number(float(sizes.max()))} (t={int(sizes.argmax())})")
-    text = trn("At {n} step, below: at most {largest}", "At each of {n} steps, below: at most {largest}",
+    text = trn("Over {n} step: at most {largest}", "Over {n} steps: at most {largest}",
                n=T, largest=", ".join(largest))  # fmt: skip
     return text + (tr("; on average {gates}.", gates=", ".join(found)) if found else ".")
 
@@ -93,18 +91,18 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     answers: tuple[list[Column], list[list[Entry]]] = ([], [[] for _ in steps])
     if layer == core.spec.num_layers - 1:
         answers = _answers(subject, core, steps)
-    if gates:  # tall on most screens: what stands before the first vector shares a line
+    if gates:  # tall on most screens: columns before the first vector share a line
         _append(columns, cells, *answers)
     if layer == 0:
         one_hot = any(isinstance(module, OneHot) for module in subject.model.modules())
-        # a one-hot row is its token: said once where both do not fit
+        # a one-hot row equals its token: show only one if both do not fit
         columns.append(Column("x", "x_t", "vector", optional=one_hot and not gates))
         _add(cells, made[f"{prefix}x"][:, 0], steps, None)
     for gate in gates:
         columns.append(Column(f"gate.{gate}", gate, "vector"))
         _add(cells, made[f"{prefix}{home}.gate.{gate}"][:, 0], steps, options)
     for state, shape in reversed(core.spec.states.items()):
-        label = f"{state}_t" if len(shape) == 1 else tr("row lengths of {state}_t", state=state)
+        label = f"{state}_t" if len(shape) == 1 else tr("row norms of {state}_t", state=state)
         columns.append(Column(state, label, "vector"))
         _add(cells, made.vectors(f"{prefix}{home}.{state}")[:, 0], steps, options)
     if not gates:
@@ -126,7 +124,7 @@ def _add(cells: list[list[Entry]], values: Tensor, steps: list[int], options: Op
 
 
 def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[Column], list[list[Entry]]]:
-    """The likeliest answers at each step with their probabilities, where scores stand at this core's steps."""
+    """The most likely predictions at each step with their probabilities, if scores belong to this module's steps."""
     scores, names = subject.outputs.scores, subject.names.answers
     per_step = scores.dim() == 3 and scores.shape[0] == core.num_steps
     if names is None or not per_step or scores.shape[2] != len(names):
@@ -162,7 +160,7 @@ def _both_forms(
     direction: int,
     options: Options,
 ) -> tuple[str, Table]:
-    """torch's GRU next to the paper's, same weights, same input: what it says, and the table."""
+    """torch's GRU compared with the paper's, same weights and input: a sentence and a table."""
     name = f"{made.prefix(core)}{place(layer, direction)}.h"
     ours, theirs = (trace(subject.model, subject.batch, check=False, step=step)[name][:, 0] for step in forms)
     steps = step_numbers(options, subject.length(core, 0))
@@ -180,6 +178,6 @@ def _both_forms(
         Column("diff", tr("apart"), "diff"),
     ]
     apart = float((ours - theirs).abs().max())
-    text = tr("Neither is wrong; nn.GRU uses the first: with the same weights the two forms' h are up to {d} apart.",
+    text = tr("Neither is wrong; nn.GRU uses the first form. With the same weights, their h differ by up to {d}.",
               d=number(apart))  # fmt: skip
     return text, Table(f"{name_of(core)}.both", columns, rows, cut_rows=SHOWN)

@@ -1,4 +1,4 @@
-"""transitions: the scores with which a CRF joins one label to the next, as a heat map."""
+"""transitions: a CRF's transition scores between labels, as a heat map."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import Options
 
 GROUP = "what is in it"
-ABOUT = "a CRF's scores for one label after another, as a heat map"
+ABOUT = "a CRF's transition scores between labels, as a heat map"
 NEEDS: frozenset[str] = frozenset({"crf"})
 OPTIONS: frozenset[str] = frozenset()
 ROWS = 1
 
-SHOWN = 24  # labels in the picture
+SHOWN = 24  # labels in the heat map
 EXTREMES = 6  # pairs at each end of the table
 
 
@@ -25,7 +25,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     scores = crf.transitions.detach().double()  # (C, C)
     start, end = crf.start.detach().double(), crf.end.detach().double()
     values = [[*row, last] for row, last in zip(scores.tolist(), end.tolist(), strict=True)]
-    start_row: list[float] = [*start.tolist(), float("nan")]  # no row is empty
+    start_row: list[float] = [*start.tolist(), float("nan")]  # rows are never empty
     pairs = sorted((value, i, j) for i, row in enumerate(scores.tolist()) for j, value in enumerate(row))
     n = min(EXTREMES, len(pairs) // 2)
     best, worst = pairs[: -n - 1 : -1], pairs[:n]
@@ -39,8 +39,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             [*labels, tr("end")],
             tr("label (rows)"),
             tr("next label"),
-            title=tr("added to the score of a row for each label after another"),
+            title=tr("transition score of each pair of labels"),
             cut_rows=SHOWN,
         ),
-        Table("extremes", columns, rows, title=tr("the highest and the lowest")),
+        Table("extremes", columns, rows, title=tr("highest and lowest")),
     ]

@@ -1,4 +1,4 @@
-"""what-if: change gates or states while the model runs, and compare its answers, and where the two runs part."""
+"""what-if: change gates or states during the run, and compare predictions and where the two runs diverge."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
 GROUP = "what it does"
-ABOUT = "change gates or states at some steps, and compare the answers"
+ABOUT = "change gates or states at some steps, and compare predictions"
 NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"change", "from_input"}
 ROWS = 1
@@ -35,9 +35,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     before = subject.trace()
     if options.change is None:
         if options.from_input is not None:
-            raise UsageError(
-                tr("--from-input gives values to a change"), where="--from-input", todo="--change h@2=other"
-            )
+            raise UsageError(tr("--from-input needs --change"), where="--from-input", todo="--change h@2=other")
         return [*_choices(subject, before), Checks([replay_check(before)])]
     patch = _patch(subject, before, options.change, options.from_input)
     after = trace(subject.model, subject.batch, check=False, patch=patch)
@@ -54,17 +52,17 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     ]
 
 
-# what is typed
+# parsing
 
 
 def _patch(subject: Subject, before: Trace, typed: tuple[str, ...], other_input: str | None) -> dict[str, Value]:
-    """Raises UsageError: no change, a value that is none, `other` without another input or the other way round."""
+    """Raises UsageError for a missing change, an invalid value, or `other` without --from-input or vice versa."""
     split = [_split(text) for text in typed]
     wants = any(value == "other" for _, value in split)
     if wants and other_input is None:
-        raise UsageError(tr("other: of which input?"), where="--change", todo='--from-input "..."')
+        raise UsageError(tr("`other` needs --from-input"), where="--change", todo='--from-input "..."')
     if other_input is not None and not wants:
-        raise UsageError(tr("no change takes values of that input"), where="--from-input", todo="--change h@2=other")
+        raise UsageError(tr("--from-input is not used by any change"), where="--from-input", todo="--change h@2=other")
     other = None
     if other_input is not None:
         other = trace(subject.model, _batch_of(subject, other_input), check=False)
@@ -78,7 +76,7 @@ def _patch(subject: Subject, before: Trace, typed: tuple[str, ...], other_input:
 
 
 def _batch_of(subject: Subject, text: str) -> Batch:
-    """Another input, as --input takes it. Raises UsageError, DataError."""
+    """The batch of another input, as for --input. Raises UsageError, DataError."""
     if subject.task is not None and subject.config is not None and subject.fitted is not None:
         batch = encoded(subject.task, subject.config, subject.fitted, [text])
     elif text.startswith("random:"):
@@ -93,7 +91,7 @@ def _split(text: str) -> tuple[str, str]:
     if not sign:
         parse_key(text)
         raise UsageError(
-            tr("no value in {text!r}", text=text), where="--change", todo=tr("such as {text}=0", text=text)
+            tr("missing value in {text!r}", text=text), where="--change", todo=tr("for example {text}=0", text=text)
         )
     return key.strip(), value.strip()
 
@@ -106,9 +104,9 @@ def _value(text: str, key: str) -> Value:
         return _clamp(float(low) if low else None, float(high) if high else None)
     except ValueError as error:
         raise UsageError(
-            tr("{text!r} is no value", text=text),
+            tr("not a valid value: {text!r}", text=text),
             where=f"--change {key}",
-            todo=tr("a number, a range such as -1..1, or other with --from-input"),
+            todo=tr("use a number, a range such as -1..1, or `other` with --from-input"),
         ) from error
 
 
@@ -123,7 +121,7 @@ def _clamp(low: float | None, high: float | None) -> Callable[[Tensor], Tensor]:
 
 
 def _of(before: Trace, other: Trace, key: str) -> tuple[str, Value]:
-    """A change by the values of another run at the same steps: as far as both go, where the end is open."""
+    """A change to the values of another run at the same steps; an open end stops at the shorter run."""
     change = changes_of({key: 0.0}, before.homes)[0]
     name = resolve(change.name, other.homes)
     steps = list(other.step_tensors(name).values())
@@ -156,16 +154,16 @@ def _said(change: Change, typed: str) -> str:
         steps = tr("from step {t} on", t=change.start) if change.start else tr("at all steps")
     value = typed.rpartition("=")[2].strip()
     if value == "other":
-        value = tr("those of the other input")
+        value = tr("the other input's values")
     return tr("changed: {name}, {units}, {steps}: {value}", name=change.name, units=units, steps=steps, value=value)
 
 
-# what is shown
+# results
 
 
 def _parting(subject: Subject, before: Trace, after: Trace, changed: set[str]) -> Table:
-    """For the scores, every state, and every gate that was changed: the first step, as it is read, at which the two
-    runs differ, and the largest difference. Of the first sample."""
+    """For the first example: the first step (in reading order) at which the two runs differ and the largest difference,
+    for the scores, every state, and every changed gate."""
     one, two = (subject.read(made.result).scores.detach() for made in (before, after))
     rows = [_row(tr("scores"), *(t[:, 0] if t.dim() > 2 else t[:1] for t in (one, two)), steps=one.dim() > 2)]
     for name, (core, _, direction, part) in before.homes.items():
@@ -173,15 +171,15 @@ def _parting(subject: Subject, before: Trace, after: Trace, changed: set[str]) -
             rows.append(_row(name, before[name][:, 0], after[name][:, 0], backwards=direction == 1))
     columns = [
         Column("name", tr("state"), "text"),
-        Column("first", tr("differs from t"), "count"),
-        Column("diff", tr("at most"), "number"),
+        Column("first", tr("first difference at t"), "count"),
+        Column("diff", tr("largest"), "number"),
         Column("at", tr("at t"), "count"),
     ]
-    return Table("parting", columns, rows, title=tr("where the two runs part"), cut_rows=SHOWN)
+    return Table("parting", columns, rows, title=tr("where the two runs diverge"), cut_rows=SHOWN)
 
 
 def _row(name: str, one: Tensor, two: Tensor, *, steps: bool = True, backwards: bool = False) -> list[Entry]:
-    """one, two: (T, ...), of which one may be longer."""
+    """one, two: (T, ...); lengths may differ."""
     T = min(len(one), len(two))
     apart = (two[:T] - one[:T]).abs().flatten(1).amax(1).double()  # (T,)
     moved = apart.nonzero().flatten().tolist() if steps else []
@@ -191,7 +189,7 @@ def _row(name: str, one: Tensor, two: Tensor, *, steps: bool = True, backwards: 
 
 
 def _choices(subject: Subject, made: Trace) -> list[Record]:
-    """What can be changed, and how that is typed."""
+    """What can be changed, and its syntax."""
     rows: list[list[Entry]] = []
     found = {core.path: changeable(core.spec, weights_of(core.module)) for core in made.cores}
     for name, (core, _, _, part) in made.homes.items():
@@ -204,7 +202,7 @@ def _choices(subject: Subject, made: Trace) -> list[Record]:
             )
     columns = [
         Column("name", tr("name"), "text"),
-        Column("what", tr("what it is"), "text", optional=True),
+        Column("what", tr("description"), "text", optional=True),
         Column("units", tr("units"), "count"),
         Column("steps", tr("steps"), "count"),
         Column("min", "min"),
@@ -212,7 +210,7 @@ def _choices(subject: Subject, made: Trace) -> list[Record]:
     ]
     examples = _examples(subject, made.cores[0], found[made.cores[0].path])
     return [
-        Message(tr("Nothing is changed yet. These can be, with --change:"), name="about"),
+        Message(tr("Nothing is changed yet. --change accepts:"), name="about"),
         Table("choices", columns, rows, cut_rows=SHOWN),
         Commands(tr("next"), examples),
     ]
@@ -225,8 +223,8 @@ def _examples(subject: Subject, core: CoreTrace, names: list[str]) -> list[tuple
     gates = [f"gate.{gate}" for gate in CELLS[spec.cell].gates if gate in names]
     lines = [
         (f"rnncli inspect {subject.command} what-if --change CHANGE", ""),
-        (f'"{place}h[0]=0"', tr("without unit 0")),
+        (f'"{place}h[0]=0"', tr("unit 0 removed")),
     ]
     if gates:
-        lines.append((f'"{place}{gates[0]}=1"', tr("a gate at 1, at all steps")))
-    return [*lines, (f'"{place}h@1=other" --from-input INPUT', tr("the state of another input"))]
+        lines.append((f'"{place}{gates[0]}=1"', tr("a gate fixed at 1")))
+    return [*lines, (f'"{place}h@1=other" --from-input INPUT', tr("state from another input"))]

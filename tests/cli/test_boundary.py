@@ -135,8 +135,8 @@ def test_the_unexpected_asks_for_debug_and_debug_shows_it(boundary: Boundary, mo
     code, _, err = boundary(action)
     assert code == 1
     assert err.splitlines() == [
-        "error: something went wrong inside rnncli: ValueError: odd lines",
-        "next:  please report it; the same command with --debug shows where",
+        "error: internal error: ValueError: odd lines",
+        "next:  please report it; run the command again with --debug to see where it happened",
     ]
     for words in (("act", "--debug"), ("--debug", "act")):
         code, _, err = boundary(action, *words)
@@ -174,7 +174,7 @@ def test_global_options_after_the_command(boundary: Boundary) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("act", "--nmber", "3"), ("there is no option --nmber", "did you mean --number?")),
+        (("act", "--nmber", "3"), ("unknown option --nmber", "did you mean --number?")),
         (("act", "--number", "x"), ("--number takes an integer, got 'x'",)),
         (("act", "--number"), ("--number",)),
         (("act", "--share", "1.5"), ("--share takes a number <= 1", "got '1.5'")),
@@ -182,7 +182,7 @@ def test_global_options_after_the_command(boundary: Boundary) -> None:
         (("act", "--cell", "grru"), ("--cell takes one of gru, lstm, got 'grru'", "did you mean gru?")),
         (("act", "--colour", "blu"), ("--colour takes one of red, blue, got 'blu'", "did you mean blue?")),
         (("act", "a", "b"), ("too many arguments: a b",)),
-        (("--wrong",), ("there is no option --wrong",)),
+        (("--wrong",), ("unknown option --wrong",)),
     ],
 )
 def test_wrong_usage_in_our_words(boundary: Boundary, words: tuple[str, ...], parts: tuple[str, ...]) -> None:

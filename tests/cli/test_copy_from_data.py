@@ -68,7 +68,7 @@ def test_the_recipe_s_own_names_win(copy: Copy) -> None:
 def test_what_will_fail_is_not_suggested(copy: Copy) -> None:
     for days in (DAYS[:12], DAYS[60:] + DAYS[:60]):
         _, said = copy("forecasting", "date,y", [f"{day},1.{i % 3}" for i, day in enumerate(days)])
-        assert "it cannot be trained on as it is" in said
+        assert "it cannot be trained as it is" in said
         assert "rnncli train" not in said
 
 

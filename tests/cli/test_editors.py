@@ -84,7 +84,7 @@ def test_without_a_cache_the_copy_is_made_all_the_same(typed: Typed, tmp_path: P
     cache.write_text("a file, where the folder would be")
     code, out, err = typed("recipes", "copy", "hello", "mine.yaml")
     assert (code, out.splitlines()[0]) == (0, "wrote mine.yaml")
-    assert err.startswith("note: editors will not check this recipe: ")
+    assert err.startswith("note: editors cannot check this recipe: ")
     assert "$schema" not in (tmp_path / "mine.yaml").read_text("utf-8")
     assert typed("recipes", "list")[::2] == (0, "")
 

@@ -65,4 +65,4 @@ def test_one_message(name: str, typed: Typed) -> None:
     code, out, err = typed("inspect", f"./{name}", "params")
     assert (code, out) == (3, "")
     assert said in err
-    assert "inside rnncli" not in err
+    assert "internal error" not in err

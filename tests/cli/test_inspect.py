@@ -60,55 +60,69 @@ def _weights(path: Path, module: nn.Module | None = None) -> None:
 QUESTIONS = {
     "Isn't h_n just the last of output?": (
         ["hello", "states"],
-        ["Yes, for one layer and direction: h_n[0] is output[-1]", "output[-1] = h_n[-1]"],
+        ["Yes, for one layer and direction: h_n[0] equals output[-1] exactly", "output[-1] = h_n[-1]"],
     ),
     "Does batch_first move batch in h_0/h_n?": (
         ["hello", "shapes"],
-        ["No: batch_first=True moves", "would turn x and output to (B, T, .)", "h_n stay (L·D=1, B=1, H=4)"],
+        [
+            "No: batch_first=True changes the axes of x and output; h_0 and h_n stay",
+            "would change x and output to (B, T, .)",
+            "h_n stay (L·D=1, B=1, H=4)",
+        ],
     ),
     "h_n order: layers or directions first?": (
         ["hello", "states", "--set", "model.num_layers=2", "--set", "model.bidirectional=true"],
-        ["Layers first, then directions: h_n[0] l0.fwd, h_n[1] l0.bwd, h_n[2] l1.fwd", "up to 0.3252 apart"],
+        ["Layers first, then directions: h_n[0] l0.fwd, h_n[1] l0.bwd, h_n[2] l1.fwd", "(differences up to 0.3252)"],
     ),
     "output[:, -1] for a bidirectional RNN": (
         ["hello", "states", "--set", "model.bidirectional=true"],
-        ["No: output[-1] joins forward after 5 steps", "is not cat(h_n[-2], h_n[-1])", "output[0][:, H:] = h_n[-1]"],
+        [
+            "No: output[-1] concatenates the forward state after 5 steps",
+            "is not cat(h_n[-2], h_n[-1])",
+            "output[0][:, H:] = h_n[-1]",
+        ],
     ),
     "axes swapped, runs anyway": (
         ["hello", "influence"],
-        ["A change of row b=1 at t=2 moves no other row.", "no other row of the batch moved", "no step before t="],
+        ["A change of row b=1 at t=2 changes no other row.", "no other row of the batch changed", "no step before t="],
     ),
     "axes swapped, seen": (
         ["hello", "influence", "--variant", "swapped"],
-        ["Yes: swapped axes raise no error, but a change of row b=1 at t=2 moves b=2, 3 too."],
+        ["Yes: swapped axes raise no error, but a change of row b=1 at t=2 also changes b=2, 3."],
     ),
     "LSTM returns a tuple": (
         ["hello", "shapes", "--set", "model.cell=lstm"],
-        ["Because it carries 2 states", "output, (h_n, c_n) = lstm(x, (h_0, c_0))", "two states"],
+        ["It has 2 states, so it returns 2 last states", "output, (h_n, c_n) = lstm(x, (h_0, c_0))", "two states"],
     ),
     "Expected hidden[0] size (1,32,256), got [1,8,256]": (
         ["hello", "shapes", "--batch-size", "8", "--set", "model.cell=lstm"],
         [
-            "It was made for another batch: with B=8 in x, h_0 must be (L·D=1, B=8, H=4)",
+            "Its batch size is wrong: with B=8 in x, h_0 must be (L·D=1, B=8, H=4)",
             "Expected hidden[0] size (1, 8, 4), got [1, 9, 4]",
         ],
     ),
     "padding pollutes h_n": (
         ["hello", "padding"],
-        ["Yes, unless packed: reading on", "packed, out[len_b-1] = forward h_n"],
+        ["Yes, unless packed: reading the padding changes h_n by up to", "packed, out[len_b-1] = forward h_n"],
     ),
     "the GRU formula is wrong": (
         ["hello", "steps", "--variant", "both", "--set", "model.cell=gru"],
-        ["Neither is wrong; nn.GRU uses the first", "up to 0.0453 apart", "Cho 2014"],
+        ["Neither is wrong; nn.GRU uses the first", "their h differ by up to 0.0453", "Cho 2014"],
     ),
-    "two biases; the count differs from Keras": (["hello", "params"], ["Two biases", "Keras keeps one"]),
+    "two biases; the count differs from Keras": (["hello", "params"], ["Two biases", "Keras has one"]),
     "gates and c_t per step": (
         ["hello", "steps", "--set", "model.cell=lstm"],
-        ["At each of 5 steps, below: at most |c_t| 0.4606", "  f ", "  c_t", "t 4"],
+        ["Over 5 steps: at most |c_t| 0.4606", "  f ", "  c_t", "t 4"],
     ),
-    "how far back": (["hello", "memory"], ["It remembers at least 4 steps, all there are"]),
-    "vanishing gradients": (["hello", "gradients"], ["Yes, they vanish: |dL/dh_t| x 0.5137"]),
-    "what if": (["hello", "what-if", "--change", "h[0]=0"], ["No answer changes; a probability moves by at most"]),
+    "how far back": (["hello", "memory"], ["At least 4 steps, the whole sequence"]),
+    "vanishing gradients": (
+        ["hello", "gradients"],
+        ["Yes, they vanish: |dL/dh_t| is multiplied by 0.5137 per step back, leaving 1% after"],
+    ),
+    "what if": (
+        ["hello", "what-if", "--change", "h[0]=0"],
+        ["No prediction changes; the largest change of a probability is"],
+    ),
     "unrolled": (["hello", "draw"], ["Each of 5 steps is a column: the same cell with the same 40 parameters."]),
     "loop and fused module": (["hello", "engines"], ["Yes, up to rounding: nn.RNN is at most"]),
 }

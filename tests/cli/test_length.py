@@ -109,7 +109,7 @@ def test_a_copy_has_epochs_that_fit_its_data(name: str, typed: Typed) -> None:
     assert epochs.split("#") == [f"  epochs: {fits.epochs}".ljust(30), f" {fits.why}"]
     assert patience.split("#") == [
         f"  early_stopping: {fits.early_stopping}".ljust(30),
-        " epochs without improvement; 0 = never",
+        " epochs without improvement; 0 = off",
     ]
     assert f"train.epochs: {fits.epochs}" in out
 
@@ -129,7 +129,7 @@ def test_train_is_not_suggested_where_it_would_fail(typed: Typed) -> None:
     Path("my.txt").write_text("ab", encoding="utf-8")
     code, out, err = typed("recipes", "copy", "language-model", "mine.yaml", "--data", "my.txt")
     assert code == 0
-    assert "it cannot be trained on as it is" in err
+    assert "it cannot be trained as it is" in err
     assert "rnncli train" not in out
     assert "epochs: 8\n" in Path("mine.yaml").read_text(encoding="utf-8")
 
@@ -139,5 +139,5 @@ def test_a_lot_of_data_is_not_read(typed: Typed, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("rnncli.cli.recipes.LARGE", 1000)
     code, out, _ = typed("recipes", "copy", "language-model", "mine.yaml", "--data", "my.txt")
     assert code == 0
-    assert "was not read: epochs are the recipe's" in out
+    assert "MB and was not read; epochs are those of the recipe" in out
     assert "epochs: 8\n" in Path("mine.yaml").read_text(encoding="utf-8")

@@ -135,10 +135,10 @@ def test_the_language_model_goes_on(typed: Typed, home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["hello"], 2, "give TEXT, or --file FILE, or -"),
-        (["hello", "a", "--file", "b"], 2, "give TEXT, or --file FILE, or -"),
+        (["hello"], 2, "give TEXT, --file FILE, or - for standard input"),
+        (["hello", "a", "--file", "b"], 2, "give TEXT, --file FILE, or - for standard input"),
         (["hello", "-", "hello"], 2, "alone"),
-        (["hello", "-", "--file", "b"], 2, "- and --file are both given"),
+        (["hello", "-", "--file", "b"], 2, "- and --file cannot be combined"),
         (["hello", "--file", "nowhere.txt"], 3, "no such file"),
         (["hello", "hex"], 3, "known tokens: 'e' 'h' 'l' 'o'"),
         (["hello", "hello", "--beam", "3"], 2, "does not support --beam"),

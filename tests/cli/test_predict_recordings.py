@@ -88,6 +88,6 @@ def test_what_has_no_rows_says_so(typed: Typed, inside: Path) -> None:
     rnncli.train("hello", out="hello", sets=("train.epochs=1",))
     code, out, err = typed("predict", "./hello", "hello", "--csv")
     assert (code, out) == (2, "")
-    assert "not rows of a table" in err
+    assert "predictions of this task are not table rows" in err
     code, out, err = typed("predict", "./said", NAMES[0], "--csv", "--json")
     assert (code, out) == (2, "")

@@ -39,7 +39,7 @@ def test_where_a_text_is_encoded_is_said_once(typed: Typed, cache: Path) -> None
     code, out, err = typed(*TRAIN, *SMALL)
     assert code == 0, err
     assert f"x.txt once, into {cache}" in err
-    assert "stopped" not in err
+    assert "interrupted" not in err
     code, out, err = typed(*TRAIN, *SMALL)
     assert code == 0
     assert "once, into" not in err, "it is there already"
@@ -72,7 +72,7 @@ def test_broken_off(typed: Typed, cache: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(encoded._Numbers, "of", of)
     found, out, err = typed(*TRAIN)
     assert (found, out) == (code, "")
-    assert err.splitlines()[-1] == "stopped while encoding x.txt; nothing of that is kept"
+    assert err.splitlines()[-1] == "interrupted while encoding x.txt; nothing is kept"
     assert files(cache) == []
     assert not Path("runs").exists()
 
@@ -86,7 +86,7 @@ def test_a_full_disk(typed: Typed, cache: Path, monkeypatch: pytest.MonkeyPatch)
     assert code == 6
     assert "error: the disk is full" in err
     assert f"where: {cache}" in err
-    assert "stopped" not in err
+    assert "interrupted" not in err
     assert files(cache) == []
 
 
@@ -95,7 +95,7 @@ def test_a_bad_byte_keeps_its_line(typed: Typed, cache: Path) -> None:
     code, _, err = typed(*TRAIN)
     assert code == 3
     assert f"{Path.cwd()}/x.txt:61\n" in err
-    assert "stopped" not in err
+    assert "interrupted" not in err
 
 
 def test_the_live_line_goes_when_the_reading_ends(monkeypatch: pytest.MonkeyPatch) -> None:

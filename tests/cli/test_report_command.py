@@ -37,7 +37,7 @@ def test_its_own_page_is_written_over_and_nobody_elses(typed: Typed, tmp_path: P
     mine.write_text("<p>my own</p>", encoding="utf-8")
     code, _, err = typed("report", "hello")
     assert code == 2
-    assert "it is no report" in err
+    assert "the file exists and is not a report" in err
     assert mine.read_text(encoding="utf-8") == "<p>my own</p>"
     assert typed("report", "hello", "-o", "report.html")[0] == 0
 
@@ -68,7 +68,7 @@ def test_a_change_shows_what_follows(typed: Typed, tmp_path: Path) -> None:
     assert typed("report", "hello", "--change", "h@1=other", "--from-input", "hohle")[0] == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="what-if"' in text
-    assert "those of the other input" in text
+    assert "the other input's values" in text
     code, out, err = typed("report", "hello", "--change", "nothing=0", "-o", "other.html")
     assert (code, out) == (2, "")
     assert "nothing" in err

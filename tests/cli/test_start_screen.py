@@ -68,7 +68,7 @@ def test_version(rnncli: Run) -> None:
 def test_an_unknown_command_names_the_nearest(rnncli: Run) -> None:
     found = rnncli("recipe")
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == "error: there is no command 'recipe'\nwhere: rnncli\nnext:  did you mean recipes?\n"
+    assert found.stderr == "error: unknown command 'recipe'\nwhere: rnncli\nnext:  did you mean recipes?\n"
     assert "did you mean show?" in rnncli("recipes", "shwo").stderr
 
 

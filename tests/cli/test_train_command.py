@@ -132,8 +132,8 @@ def test_out_refuses_a_folder_that_is_not_empty(typed: Typed) -> None:
         (["hello", "--set", "model.hidden_size=99999999"], 5, "of memory"),
         (["language-model", "--data", "nowhere.txt"], 3, "no such file"),
         (["pos-tagging", "--data", "nowhere.conllu"], 3, "no such file"),
-        (["hello", "--resume", "last"], 2, "a recipe and --resume are both given"),
-        ([], 2, "name a recipe, or a run to --resume"),
+        (["hello", "--resume", "last"], 2, "a recipe and --resume cannot be combined"),
+        ([], 2, "missing recipe (or --resume RUN)"),
         (["--resume", "last"], 2, "no runs yet under"),
     ],
 )

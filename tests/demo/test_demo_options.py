@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli.demos.settings import Asked, Settings, choose
+from rnncli.demos.settings import DemoOptions, Settings, choose
 from rnncli.errors import UsageError
 from tests.fixture_types import Demo
 
@@ -73,7 +73,7 @@ def test_the_nearest_name_is_offered(demo: Demo) -> None:
 def test_empty_input(demo: Demo) -> None:
     code, _, err = demo("--input", "")
     assert code == 2
-    assert "--input is empty" in err
+    assert "--input must not be empty" in err
 
 
 @pytest.mark.parametrize("text", ["a", "汉字汉", "\u200bx\x1b[31m", "🙂🙂", "tab\tline\n", " ", "\udc80"])
@@ -106,13 +106,13 @@ def test_the_command_line_of_a_demo_says_only_what_differs() -> None:
     assert (
         Settings(cell="gru", bias=False, seed=3).command("--code") == "rnncli demo --cell gru --no-bias --seed 3 --code"
     )
-    assert Asked(input="it's").settings().command() == "rnncli demo --input 'it'\"'\"'s'"
+    assert DemoOptions(input="it's").settings().command() == "rnncli demo --input 'it'\"'\"'s'"
     assert Settings(source="a b.yaml", hidden_size=9, cell="lstm").command() == "rnncli demo --from 'a b.yaml'"
 
 
 def test_help_is_short_and_complete(demo: Demo) -> None:
-    from rnncli.demos.settings import Asked
+    from rnncli.demos.settings import DemoOptions
 
     _, out, _ = demo("--help")
-    for name in Asked.__dataclass_fields__:
+    for name in DemoOptions.__dataclass_fields__:
         assert f"--{ {'bias': 'no-bias', 'options': 'set'}.get(name, name.replace('_', '-')) }" in out

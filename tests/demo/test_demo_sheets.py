@@ -84,7 +84,7 @@ def test_a_rightly_filled_sheet_passes_and_every_wrong_cell_is_named(
     code, out, err = demo(*line, "--check", str(path))
     assert code == 0, out + err
     asked = [k for k, row in enumerate(rows) if not row["term"].startswith("b_")]
-    assert f"{len(asked)} of {len(asked)} cells are right" in out
+    assert f"{len(asked)} of {len(asked)} cells are correct" in out
     for turn, k in enumerate(asked[:: max(1, len(asked) // 4)]):
         old = rows[k]["value"]
         kinds = [str(float(old) + 0.02), "", "x"]
@@ -93,7 +93,7 @@ def test_a_rightly_filled_sheet_passes_and_every_wrong_cell_is_named(
             save(rows, path)
             code, out, _ = demo(*line, "--check", str(path))
             assert code == 1
-            assert f"{len(asked) - 1} of {len(asked)} cells are right" in out
+            assert f"{len(asked) - 1} of {len(asked)} cells are correct" in out
             assert rows[k]["term"] in out
         rows[k]["value"] = old
 
@@ -170,9 +170,9 @@ def test_the_backward_sheet_is_autograd_written_out(document: Document) -> None:
 def test_backward_of_other_kinds(words: str, demo: Demo) -> None:
     code, out, _ = demo("--explain-backward", "1", *words.split())
     assert code == 0
-    assert "ok  these gradients are autograd's" in out
-    assert "L = the sum of the last h" in out
-    assert "Steps before 1 are left out" in out
+    assert "ok  these gradients equal autograd's" in out
+    assert "L is the sum of the last h" in out
+    assert "Steps before 1 are omitted" in out
 
 
 def test_backward_is_for_one_rnn(demo: Demo) -> None:
@@ -213,7 +213,7 @@ def test_without_a_nonlinearity_all_steps_are_one_matrix(document: Document, dem
     for row in rows:
         h = h + torch.tensor(row["matrix"], dtype=torch.float64).reshape(2, 4) @ named["x"][int(row["of"][2:]), 0]
     assert torch.allclose(h, named["l0.fwd.h"][2, 0], atol=1e-12)
-    assert "one linear map, however many steps" in demo("--nonlinearity", "none")[1]
+    assert "W_ih·x_k: one linear map for any T" in demo("--nonlinearity", "none")[1]
 
 
 def test_cells_side_by_side_read_the_same_x(document: Document, demo: Demo) -> None:
@@ -266,12 +266,12 @@ def test_pause_waits_for_enter_in_a_terminal_only(
 
 def test_explain_says_what_the_article_leaves_open(demo: Demo) -> None:
     out = " ".join(demo("--explain", "1", "--batch-size", "2")[1].split())
-    assert "prints as [2, 4]: torch keeps a row for every sample" in out
+    assert "prints as [2, 4] because torch has a row for every sample" in out
     assert "calls h the output because" in out
     assert "Two biases: b_ih and b_hh are only added" in out
     assert "Shared: every step uses the same W and b" in out
     assert "Two biases" not in demo("--explain", "1", "--no-bias")[1]
-    assert "r multiplies b_hn and not b_in" in " ".join(demo("--explain", "1", "--cell", "gru")[1].split())
+    assert "r multiplies b_hn but not b_in" in " ".join(demo("--explain", "1", "--cell", "gru")[1].split())
 
 
 SAME = {  # one right answer, as it may be typed; | between forms
@@ -352,12 +352,12 @@ def test_a_decimal_comma_typed_between_commas(sheet: Sheet, demo: Demo) -> None:
 @pytest.mark.parametrize(
     ("made", "checked", "said"),
     [
-        ("--nice --seed 7 --explain 1", "--nice --explain 1", "--nice --seed 7:"),
-        ("--seed 7 --explain 1 --cell gru", "--seed 8 --explain 1 --cell gru", "--seed 7:"),
-        ("--nice --seed 7 --explain all", "--explain all", "--nice --seed 7:"),
-        ("--seed 7 --explain 1", "--nice --seed 7 --explain 1", "--seed 7 and without --nice:"),
+        ("--nice --seed 7 --explain 1", "--nice --explain 1", "--nice --seed 7;"),
+        ("--seed 7 --explain 1 --cell gru", "--seed 8 --explain 1 --cell gru", "--seed 7;"),
+        ("--nice --seed 7 --explain all", "--explain all", "--nice --seed 7;"),
+        ("--seed 7 --explain 1", "--nice --seed 7 --explain 1", "--seed 7 and without --nice;"),
         ("--seed 2026 --explain 1", "--explain 1", "--seed, --explain and all others"),
-        ("--seed 7 --explain-backward 1", "--explain-backward 1", "--seed 7:"),
+        ("--seed 7 --explain-backward 1", "--explain-backward 1", "--seed 7;"),
     ],
 )
 def test_a_sheet_of_another_seed_is_known_by_its_sums(
@@ -369,7 +369,7 @@ def test_a_sheet_of_another_seed_is_known_by_its_sums(
         save(form, path, "cp1252", ";")
         code, out, err = demo(*checked.split(), "--check", str(path))
         assert (code, out) == (3, "")
-        assert "this sheet has other numbers" in err
+        assert "the numbers in this worksheet's column `written` do not match these options" in err
         assert said in err
     assert demo(*made.split(), "--check", str(path))[0] == 1  # its own seed, and empty
 
@@ -385,5 +385,5 @@ def test_a_few_spoilt_sums_are_not_another_seed(sheet: Sheet, demo: Demo) -> Non
 
 def test_backward_is_without_zoneout(demo: Demo) -> None:
     code, _, err = demo("--explain-backward", "1", "--set", "zoneout=0.25")
-    assert (code, "without zoneout" in err) == (2, True)
+    assert (code, "explain-backward does not support zoneout" in err) == (2, True)
     assert demo("--explain-backward", "1", "--set", "variational_dropout=0.25")[0] == 0

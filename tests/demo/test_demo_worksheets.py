@@ -122,7 +122,7 @@ def test_many_sheets_in_one_process(ending: str, demo: Demo, tmp_path: Path) -> 
     words = ("--nice", "--explain", "1", "--blanks", "--count", "11", "--save", str(tmp_path / f"s.{ending}"))
     code, out, err = demo(*words)
     assert (code, out) == (0, "")
-    said = f"wrote 11 sheets and their keys: {tmp_path}/s-01.{ending} ... {tmp_path}/s-11-key.{ending}"
+    said = f"wrote 11 worksheets and their keys: {tmp_path}/s-01.{ending} ... {tmp_path}/s-11-key.{ending}"
     assert err.splitlines()[-1] == said
     names = [f"s-{seed:02}{end}.{ending}" for seed in range(1, 12) for end in ("", "-key")]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)

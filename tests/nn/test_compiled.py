@@ -49,7 +49,7 @@ def answers(engine: str, core: Core, x: Tensor | Rows, state: State | None = Non
 
 
 def apart(expected: list[Tensor], found: list[Tensor]) -> float:
-    """The largest difference, as a share of the largest number of the same tensor."""
+    """The largest difference, as a share share of max number of the same tensor."""
     assert [t.shape for t in expected] == [t.shape for t in found]
     pairs = [(a.detach(), b.detach()) for a, b in zip(expected, found, strict=True)]
     return max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs)

@@ -200,7 +200,7 @@ def test_settings_keep_their_origin(tmp_path: Path, train_run: Callable[..., Tar
 def test_a_recipe_is_said_to_be_untrained() -> None:
     page = web_page([find_target("hello", sets=["model.cell=gru"])])
     assert [message.text for message in page.about if message.kind == "warning"] == [
-        "not trained: a recipe, its weights fresh from seed 0; no curves and no result"
+        "not trained: a recipe with initial weights from seed 0, without curves and results"
     ]
     assert [section.name for section in page.sections] == ["answers", "draw", "settings", "defaults", "environment"]
     assert page.recordings[0].sample == "0: hello"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnncli import cells, names
 from rnncli.cells import CELLS, CoreSpec, Gates, Option, OptionValue, State, Weights, _modules, weights_of
-from rnncli.demos.settings import Asked, Settings, options_of, spec_for, typed_options
+from rnncli.demos.settings import DemoOptions, Settings, options_of, spec_for, typed_options
 from rnncli.errors import RecipeError, UsageError
 from rnncli.nn.recurrent import make_core, run_by, spec_of_section
 from rnncli.recipe import json_schema, resolved_yaml
@@ -117,7 +117,7 @@ def test_another_cell_has_it() -> None:
 def test_in_a_demo() -> None:
     values = typed_options(["heads=2", "model.eigenvalues=[-1,1]"], ["gru", "rnn"])
     options = options_of("gru", values)
-    settings = Asked(cell="gru", options=options).settings()
+    settings = DemoOptions(cell="gru", options=options).settings()
     assert settings.command() == "rnncli demo --cell gru --set 'eigenvalues=[-1, 1]' --set heads=2"
     assert spec_for(settings).option("heads") == 2
     assert settings.config()["eigenvalues"] == [-1, 1]

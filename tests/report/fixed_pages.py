@@ -55,7 +55,7 @@ def demo() -> Page:
                     ("rnncli demo --explain 1", "the sums of step 1, written out"),
                     ("rnncli demo --code", "this as a plain PyTorch script"),
                     ("rnncli demo --classic", "exactly what the article's script prints"),
-                    ("rnncli train hello", "teach a cell something"),
+                    ("rnncli train hello", "train a network"),
                 ],
             ),
         ],

@@ -32,7 +32,7 @@ def test_number(value: float, text: str) -> None:
     assert numbers.number(value) == text
 
 
-@given(st.floats(-1e300, 1e300))  # the last digit of the largest float rounds to infinity
+@given(st.floats(-1e300, 1e300))  # the last digit share of max float rounds to infinity
 def test_a_number_reads_back_to_four_decimals_or_digits(value: float) -> None:
     back = float(numbers.number(value))
     assert abs(back - value) <= max(0.5001e-4, abs(value) * 0.5001e-4)

@@ -123,7 +123,7 @@ def test_killed_stopped_and_gone_on_with() -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "the same command goes on from here" in err
+    assert "next:  run the same command to resume" in err
     assert "Traceback" not in err
     assert out == ""
     after_stop = stamps(cut)

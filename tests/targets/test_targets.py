@@ -67,7 +67,7 @@ def test_the_library_call_behind_inspect() -> None:
     assert page.schema == "rnncli/states/1"
     with pytest.raises(UsageError, match="does not read --layer"):
         InspectRequest(options=Options(layer=0)).check(target)
-    with pytest.raises(UsageError, match="does not read --core"):
+    with pytest.raises(UsageError, match="does not support --core"):
         InspectRequest("embeddings", Options(core="rnn")).check(target)
     with pytest.raises(UsageError, match="--cell is for weight files"):
         inspect(target, InspectRequest("steps", cell="gru"))

@@ -95,7 +95,7 @@ def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe:
         tmp_path, [recipe, "--out", "cut", "--json"], lambda: lines() > 1, lambda pid: os.kill(pid, signal.SIGINT)
     )
     assert [json.loads(line)["epoch"] for line in given.splitlines()] == list(range(1, lines() + 1))
-    assert said.count("stopped; everything so far is in cut") == 1
+    assert said.count("interrupted; everything so far is in cut") == 1
     assert "next:  torchrun --nproc-per-node 2 -m rnncli train --resume cut" in said
     check_manifest(cut)
     stopped = lines()
@@ -220,7 +220,7 @@ def test_what_is_not_training_is_done_by_one(monkeypatch: pytest.MonkeyPatch, ca
         assert cli.run(["train", "hello", "--print-config"]) == 0
         said = capsys.readouterr()
         assert ("train.epochs" in said.out) == (rank == 0)
-        assert ("one of 2 does this alone" in said.err) == (rank == 0)
+        assert ("only `train` is distributed; rank 0 of 2 runs this" in said.err) == (rank == 0)
     monkeypatch.delenv("LOCAL_RANK")
     assert cli.run(["train", "hello"]) == 2
     assert "LOCAL_RANK" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_protocol(name: str) -> None:
     assert {"tokens", "attention", "crf", "automaton"} >= view.NEEDS
     assert view.ROWS >= 1
     for option in sorted((fields | BATCH) - view.OPTIONS):
-        with pytest.raises(UsageError, match="does not read"):
+        with pytest.raises(UsageError, match="does not support"):
             refuse_unread(name, [option])
 
 

@@ -73,20 +73,20 @@ def test_a_few_wrong_moves_do_not_hide_it() -> None:
 
 def test_where_nothing_follows_it_says_so() -> None:
     _, said = found(cyclic(3), wrong=0.5)
-    assert said.startswith("No: of ")
+    assert said.startswith("No: with ")
 
 
 def test_another_language_is_told_by_its_shortest_word() -> None:
     """A machine that takes 'aa' for 'aaa': the network is sound, and does not know the language."""
     two_a = Automaton(("a", "b"), ("no", "yes"), ((1, 0), (2, 0), (2, 2)), (0, 0, 1))
     _, said = found(two_a, THREE_A)
-    assert said == "No: after aa it answers yes, and the language no"
+    assert said == "No: after aa it predicts yes, but the language has no"
 
 
 def test_moves_that_were_not_seen_are_no_moves() -> None:
     group = permutation_group(4)
     extracted, said = found(group)
-    assert said.startswith("As far as it was seen: ")
+    assert said.startswith("As far as observed, yes: ")
     assert difference(extracted.automaton, group) is None
     table = torch.tensor(extracted.automaton.transitions)
     assert 0 < int((table < 0).sum()) < table.numel() / 2
@@ -112,7 +112,7 @@ def test_a_network_that_computes_parity_is_its_automaton() -> None:
     words = ["".join(map(str, generator(5, n).randint(2, size=4 + n))) for n in range(12)]
     page = views.page("automaton", exact_parity(words))
     said = [record.text for record in page.records if isinstance(record, Message) and record.name == "verdict"]
-    assert said == ["Yes: it moves as the minimal automaton of the language, which has 2 states"]
+    assert said == ["Yes: it equals the minimal automaton of the language, which has 2 states"]
     states, moves = (record for record in page.records if isinstance(record, Table))
     assert [row[:3] for row in states.rows] == [["A", "ε", "even"], ["B", "1", "odd"]]
     ones = [word[: t + 1].count("1") % 2 for word in words for t in range(len(word))]
@@ -137,7 +137,7 @@ def test_every_screen_and_file_of_an_untrained_network(problem: str) -> None:
 
 
 def test_what_reads_no_regular_language_is_refused() -> None:
-    with pytest.raises(UsageError, match="needs a regular language, and counting reads none"):
+    with pytest.raises(UsageError, match="needs a regular language, but counting does not read one"):
         views.page("automaton", views.subject_of_recipe(load_recipe("counting")))
 
 

@@ -172,7 +172,7 @@ def test_memory_of_the_last_steps_alone_is_that_of_all(cell: str, lengths: list[
 def test_memory_of_some_lags_says_so(make: Make) -> None:
     page = views.page("memory", make("rnn", T=12), Options(lags=3))
     said = [record.text for record in page.records if isinstance(record, Message)]
-    assert any(("lag" in text and "looked at" in text) or "of the lags up to 2" in text for text in said)
+    assert any(("lag" in text and "computed" in text) or "Among the lags up to 2" in text for text in said)
     table = next(record for record in page.records if isinstance(record, Table))
     assert len(table.rows) == 3
 
@@ -473,7 +473,7 @@ def test_steps_and_units_choose(make: Make) -> None:
     assert _column(table, "t") == [1, 2]
     (whole,) = _tables(steps_view.compute(make()))
     assert _column(table, "h") == [[h[2], h[0]] for h in _column(whole, "h")[1:3]]
-    with pytest.raises(UsageError, match="no unit 9"):
+    with pytest.raises(UsageError, match="--units 9 is out of range"):
         steps_view.compute(make(), Options(units=(9,)))
     with pytest.raises(UsageError, match="steps 0 to 5"):
         steps_view.compute(make(), Options(steps=slice(9, 12)))
@@ -493,7 +493,7 @@ def test_both_forms_of_the_gru(make: Make) -> None:
         h = (1 - z) * n + z * h
         assert _column(table, "paper")[t] == pytest.approx(h.tolist(), abs=1e-12)
     assert max(_column(table, "diff")) > 1e-3
-    with pytest.raises(UsageError, match="--variant is for the gru"):
+    with pytest.raises(UsageError, match="variant is only for gru, not"):
         steps_view.compute(make("lstm"), Options(variant="both"))
 
 
@@ -520,7 +520,7 @@ def test_saturation_finds_dead_double_and_shut(make: Make) -> None:
     assert rows["i"][4] == 1  # unit 1's input gate never moves
     assert rows["h"][4] == 1  # g = 0, so its h stays 0
     assert rows["h"][5] == 1
-    assert [row[-1] for row in units.rows] == ["", "dead", "", "", "as unit 2"]
+    assert [row[-1] for row in units.rows] == ["", "dead", "", "", "= unit 2"]
 
 
 def test_saturation_says_nan(make: Make) -> None:
@@ -628,5 +628,5 @@ def test_a_padded_row_is_asked_at_its_own_last_step() -> None:
     assert float(ask(subject, "last").loss.detach()) == pytest.approx(float(wanted), rel=1e-5)
     page = views.page("gradients", subject)
     messages = " ".join(one.text for one in page.records if isinstance(one, Message))
-    assert f"(the sum over {len(last)} rows)" in messages
+    assert f"(sum over {len(last)} examples)" in messages
     assert "direct only is 0" not in messages

@@ -67,13 +67,13 @@ def test_every_step_before_and_after() -> None:
     assert parts["l0.fwd.c"] == 3  # c_2 was computed before h_2 was changed
     assert "l1.fwd.gate.i" not in parts
     differ = [t for t, row in enumerate(rows) if row[-1] == "*"]
-    assert ("No answer changes" in answer(found)) == (not differ)
+    assert ("No prediction changes" in answer(found)) == (not differ)
 
 
 def test_a_range_clamps_and_itself_changes_nothing() -> None:
     of = subject(*LSTM)
     found = shown(of, "l0.c=-100..100")
-    assert "moves by at most 0," in answer(found)
+    assert "the largest change of a probability is 0" in answer(found)
     assert all(row[1] is None and row[2] == 0 for row in table(found, "parting").rows)
     clamped = trace(of.model, of.batch, check=False, patch={"l0.c": lambda c: c.clamp(-0.01, 0.01)})
     before = trace(of.model, of.batch, check=False)
@@ -98,7 +98,7 @@ def test_the_states_of_another_input() -> None:
 def test_one_answer_for_a_sample(thinned: None) -> None:
     found = shown(subject("names", "model.num_layers=1", "model.bidirectional=false"), "h@-1=0")
     rows = table(found, "answers").rows
-    assert "answer" in answer(found)
+    assert "prediction" in answer(found)
     assert 3 <= len(rows) <= 6
     assert abs(sum(float(str(row[3])) - float(str(row[2])) + float(str(row[1])) for row in rows)) < 1e-9
 
@@ -136,15 +136,15 @@ def test_without_a_change_it_says_what_can_be(make: Callable[..., Subject]) -> N
 @pytest.mark.parametrize(
     ("change", "other", "said"),
     [
-        ("h", None, "no value in 'h'"),
+        ("h", None, "missing value in 'h'"),
         ("h=", None, "a number, a range such as -1..1"),
-        ("h=1..0", None, "is no value"),
-        ("h=..", None, "is no value"),
-        ("h=x", None, "is no value"),
+        ("h=1..0", None, "not a valid value"),
+        ("h=..", None, "not a valid value"),
+        ("h=x", None, "not a valid value"),
         ("=0", None, "not a change"),
         ("hh=0", None, "did you mean h?"),
-        ("h@2=other", None, "of which input"),
-        ("c=0", "hello", "takes values of that input"),
+        ("h@2=other", None, "needs --from-input"),
+        ("c=0", "hello", "from-input is not used by any change"),
     ],
 )
 def test_what_cannot_be_read_is_answered(change: str, other: str | None, said: str) -> None:
@@ -166,4 +166,4 @@ def test_at_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert typed("what-if", "--change", "h[9]=0") == 2
     assert "units go from 0 to 3" in capsys.readouterr().err
     assert typed("steps", "--change", "h=0") == 2
-    assert "does not read --change" in capsys.readouterr().err
+    assert "does not support --change" in capsys.readouterr().err

@@ -1,13 +1,13 @@
-"""--from FILE.yaml: a user's own x, h_0, c_0 and weights, by any of the names people use for them. No torch.
+"""--from FILE.yaml: the user's x, h_0, c_0 and weights, under any of their usual names. No torch.
 
-    x: [[1, 1], [1, 1], [2, 2]]       # a row a step (T, I), or (T, B, I)
+    x: [[1, 1], [1, 1], [2, 2]]       # (T, I), a row per step, or (T, B, I)
     W_ih: [[1, 1], [1, 1]]            # also weight_ih, weight_ih_l0, l0.fwd.weight_ih
     W_hh: [[1, 1], [1, 1]]
     bias: false                       # also cell, nonlinearity, num_layers, bidirectional, seed, dtype
     h0: [0, 0]                        # (H), (B, H) or (L·D, B, H)
 
-What is missing is drawn by the seed. A file that `--save x.yaml` wrote is read too. Every fault is one message with
-file, line and key: DataError.
+Missing values are drawn from the seed. Files written by `--save x.yaml` are accepted too. Errors are DataErrors with
+file, line and key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rnncli.recipe.parse import Node, parse
 
 MAX_BYTES = 20_000_000
 MAX_NODES = 2_000_000
-MAX_NODES_WITH_ALIASES = 20_000  # *name repeats a value: a few lines could stand for millions
+MAX_NODES_WITH_ALIASES = 20_000  # aliases (*name) could expand a few lines to millions of nodes
 
 _WEIGHTS = {
     "weight_ih": "weight_ih",
@@ -53,7 +53,7 @@ _SETTINGS: dict[str, type] = {
     "dtype": str,
     "nice": bool,
 }
-_RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(gate\.)?\w+")  # of a saved demo: made again
+_RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(gate\.)?\w+")  # results in a saved demo, recomputed
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "+inf": float("inf"), "-inf": float("-inf")}
 
 
@@ -62,8 +62,8 @@ Setting = str | int | bool
 
 
 @dataclass(frozen=True)
-class Given:
-    """One tensor of the file. values: nested lists of floats. where: `own.yaml:4 W_ih`."""
+class UserTensor:
+    """A tensor of the file. values: nested lists of floats. where: `own.yaml:4 W_ih`."""
 
     values: Numbers
     shape: tuple[int, ...]
@@ -72,16 +72,19 @@ class Given:
 
 @dataclass(frozen=True)
 class File:
-    """tensors: x, h_0, c_0 and weights by torch's names (weight_ih_l0_reverse). settings: value and place of each."""
+    """tensors: x, h_0, c_0 and weights by torch's names (weight_ih_l0_reverse). settings: value and location of
+    each."""
 
-    tensors: dict[str, Given]
+    tensors: dict[str, UserTensor]
     settings: dict[str, tuple[Setting, str]]
-    not_finite: tuple[str, ...] = ()  # places that hold nan or inf
-    options: Mapping[str, tuple[object, str]] = field(default_factory=dict)  # of the cell: value and place of each
+    not_finite: tuple[str, ...] = ()  # locations of nan or inf
+    options: Mapping[str, tuple[object, str]] = field(
+        default_factory=dict
+    )  # options of the cell: value and location of each
 
 
 def read(path: str) -> File:
-    """The file's tensors and settings. Raises DataError."""
+    """Read the file's tensors and settings. Raises DataError."""
     name = shown(path)
     try:
         if os.path.isfile(path) and os.path.getsize(path) > MAX_BYTES:
@@ -96,25 +99,23 @@ def read(path: str) -> File:
         raise DataError(first.what, where=" ".join(filter(None, (first.where, first.key))), todo=first.todo)
     if not isinstance(root.content, dict) or not root.content:
         raise DataError(
-            tr("holds no `name: values` pairs"),
+            tr("contains no `name: values` pairs"),
             where=name,
-            todo=tr(
-                "write for instance  x: [[1, 1], [1, 1], [2, 2]]  and on a line of its own  W_ih: [[1, 1], [1, 1]]"
-            ),
+            todo=tr("for example  x: [[1, 1], [1, 1], [2, 2]]  and on another line  W_ih: [[1, 1], [1, 1]]"),
         )
     saved = "schema" in root.content
     return _File(_saved_items(root, name) if saved else list(root.content.items()), saved).read()
 
 
 class _File:
-    """The items of one file, read one after another."""
+    """Reads the entries of a file one by one."""
 
     def __init__(self, items: list[tuple[str, Node]], saved: bool) -> None:
         self.items, self.saved = items, saved
         self.not_finite: list[str] = []
 
     def read(self) -> File:
-        tensors: dict[str, Given] = {}
+        tensors: dict[str, UserTensor] = {}
         settings: dict[str, tuple[Setting, str]] = {}
         options: dict[str, tuple[object, str]] = {}
         for key, node in self.items:
@@ -131,9 +132,9 @@ class _File:
                     continue
                 _unknown(key, where)
             if name in tensors:
-                raise DataError(tr("stands for the same tensor as {other}", other=tensors[name].where), where=where)
+                raise DataError(tr("names the same tensor as {other}", other=tensors[name].where), where=where)
             values = self.numbers(node, key)
-            tensors[name] = Given(values, _shape(values), where)
+            tensors[name] = UserTensor(values, _shape(values), where)
         return File(tensors, settings, tuple(dict.fromkeys(self.not_finite)), options)
 
     def setting(self, key: str, node: Node, where: str) -> Setting:
@@ -145,12 +146,12 @@ class _File:
         raise DataError(tr("{value} is not {wanted}", value=node.text()[:40], wanted=wanted), where=where)
 
     def numbers(self, node: Node, key: str, depth: int = 0) -> Numbers:
-        """A node as nested lists of floats, every row as long as its neighbours."""
+        """A node as nested lists of floats of regular shape."""
         where = f"{node.where} {key}"
         content = node.content
         if isinstance(content, list):
             if not content:
-                raise DataError(tr("is an empty list"), where=where)
+                raise DataError(tr("empty list"), where=where)
             if depth == 3:
                 raise DataError(tr("lists nested too deeply: at most (T, B, I)"), where=where)
             rows = [self.numbers(child, f"{key}[{k}]", depth + 1) for k, child in enumerate(content)]
@@ -159,7 +160,7 @@ class _File:
                 if shape != shapes[0]:
                     raise DataError(
                         tr(
-                            "item {k} is {this}, item 0 is {first}: all must be alike",
+                            "item {k} is {this}, but item 0 is {first}",
                             k=k,
                             this=_words(shape),
                             first=_words(shapes[0]),
@@ -174,19 +175,19 @@ class _File:
         try:
             value = float(content)
         except OverflowError as error:
-            raise DataError(tr("this number is too large"), where=where) from error
+            raise DataError(tr("number too large"), where=where) from error
         if value - value != 0:  # nan or infinite
             self.not_finite.append(f"{node.where} {key.partition('[')[0]}")
         return value
 
 
 def _saved_items(root: Node, name: str) -> list[tuple[str, Node]]:
-    """The settings and tensors of a file that --save wrote, as if they were written by hand."""
+    """The settings and tensors of a file written by --save, like those of a handwritten file."""
     top = root.content
     assert isinstance(top, dict)
     if not str(top["schema"].content).startswith("rnncli/trace/"):
         raise DataError(
-            tr("is a saved result, but not of demo: its schema is {schema}", schema=top["schema"].text()[:60]),
+            tr("not a result of demo: its schema is {schema}", schema=top["schema"].text()[:60]),
             where=f"{top['schema'].where} schema",
         )
     items: list[tuple[str, Node]] = [(key, top[key]) for key in ("seed", "dtype") if key in top]
@@ -196,7 +197,7 @@ def _saved_items(root: Node, name: str) -> list[tuple[str, Node]]:
         items += [(key, node) for key, node in config.content.items() if key in known]
     tensors = top.get("tensors")
     if tensors is None or not isinstance(tensors.content, list):
-        raise DataError(tr("has a schema, but no list of tensors"), where=name)
+        raise DataError(tr("has a schema but no list of tensors"), where=name)
     for k, entry in enumerate(tensors.content):
         parts = entry.content
         if not isinstance(parts, dict) or "values" not in parts or "name" not in parts:
@@ -224,12 +225,10 @@ def _unknown(key: str, where: str) -> NoReturn:
     spelled = {name.lower(): name for name in (*_WEIGHTS, *known)}
     near = spelled.get(names.nearest(key, spelled), "")
     raise DataError(
-        tr("this name is not known"),
+        tr("unknown name"),
         where=where,
         todo=(tr("did you mean {near}? ", near=near) if near else "")
-        + tr(
-            "There are {known}; weights of other layers as weight_ih_l1, weight_ih_l0_reverse", known=", ".join(known)
-        ),
+        + tr("known: {known}; weights of other layers: weight_ih_l1, weight_ih_l0_reverse", known=", ".join(known)),
     )
 
 
@@ -248,5 +247,5 @@ def written(shape: tuple[int, ...]) -> str:
 
 
 def states_of(*cells: str) -> list[str]:
-    """The states of these cells, or of all: h, c ..."""
+    """The state names of these cells, or of all: h, c ..."""
     return list(dict.fromkeys(state for cell in cells or CELLS for state in CoreSpec(cell, "tanh", 1, 1).states))

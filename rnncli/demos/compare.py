@@ -1,4 +1,4 @@
-"""--cell rnn,gru,lstm: several cells on the same x, side by side, each with the weights it has alone."""
+"""--cell rnn,gru,lstm: several cells on the same x, side by side, each with the weights it has in its own demo."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from rnncli.records import Entry
 from rnncli.replay import Trace, trace
 
 
-def side_page(asked: Sequence[Settings], shown: Shown) -> records.Page:
-    """h of every cell at every step beside the same x_t: that of the first cell's own demo. Schema rnncli/trace/1."""
-    nets = [build(settings) for settings in asked]
+def compare_page(settings_of_cells: Sequence[Settings], shown: Shown) -> records.Page:
+    """h of every cell at every step, with the same x_t for all: that of the first cell's demo. Schema
+    rnncli/trace/1."""
+    nets = [build(settings) for settings in settings_of_cells]
     nets = [nets[0], *(replace(net, x=nets[0].x) for net in nets[1:])]
     traces = [trace(net.core, net.x, net.state if len(net.state) > 1 else net.state[0]) for net in nets]
-    first = asked[0]
+    first = settings_of_cells[0]
     pairs = list(zip(nets, traces, strict=True))
     words = [
         trn("{core}, {n} parameter", "{core}, {n} parameters", core=str(net.spec), n=net.spec.num_parameters())
         for net in nets
     ]
     sizes = f"x (T={first.seq_len}, B={first.batch_size}, I={first.input_size})   "
-    words.append(sizes + tr("the same x for all; each cell has weights of its own"))
+    words.append(sizes + tr("the same x for all cells; each cell has its own weights"))
     checks = [
         replace(check, name=f"{net.settings.cell}.{check.name}", text=f"{net.settings.cell}: {check.text}")
         for net, made in pairs
@@ -45,7 +46,7 @@ def side_page(asked: Sequence[Settings], shown: Shown) -> records.Page:
         schema="rnncli/trace/1",
         title=", ".join(net.settings.cell for net in nets),
         records=[records.Message("\n".join(words), name="shapes"), _table(pairs, shown), records.Checks(checks)],
-        config={**first.config(), "cell": ",".join(settings.cell for settings in asked)},
+        config={**first.config(), "cell": ",".join(settings.cell for settings in settings_of_cells)},
         tensors=tensors,
         seed=first.seed,
         device=str(nets[0].x.device),
@@ -65,7 +66,7 @@ def _table(pairs: list[tuple[Network, Trace]], shown: Shown) -> records.Table:
     for other, made in pairs:
         for state in other.spec.states:
             matrix = made[f"l0.fwd.{state}"].dim() > 3
-            label = tr("row lengths of {state}_t", state=state) if matrix else f"{state}_t"
+            label = tr("row norms of {state}_t", state=state) if matrix else f"{state}_t"
             label += f" ({s.batch_size},{len(units)})"
             columns.append(records.Column(f"{other.settings.cell}.{state}", label, "vector", group=other.settings.cell))
             drawn.append(made.vectors(f"l0.fwd.{state}")[:, :, units])
