@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rnncli import files
+from rnncli import files, starters
 from rnncli.data import audio
-from rnncli.recipe import locate, parse
+from rnncli.recipe import parse
 from rnncli.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +112,7 @@ def test_the_citation_is_of_this_version() -> None:
 
 def test_the_bounds_that_security_promises() -> None:
     text = " ".join(text_of("SECURITY.md").split())
-    assert f"at most {locate.MAX_BYTES // 10**6} MB, {parse.MAX_NODES:,} values" in text
+    assert f"at most {starters.MAX_BYTES // 10**6} MB, {parse.MAX_NODES:,} values" in text
     assert f"{parse.MAX_DEPTH} levels" in text
     assert f"stops at {files.MOST_TIMES} times its packed size, once that exceeds {files.UNPACKED >> 20} MiB" in text
     assert f"at most {audio.MAX_BYTES >> 20} MiB" in text

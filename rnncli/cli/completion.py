@@ -114,7 +114,7 @@ def _listed(words: list[str], context: Context, incomplete: str) -> Offers:
 
 
 def _recipes(context: Context, incomplete: str) -> Offers:
-    from rnncli.recipe.locate import about, packaged_recipes
+    from rnncli.starters import about, packaged_recipes
 
     yield from ((name, about(name)) for name in packaged_recipes() if name.startswith(incomplete))
     yield from _files(incomplete, RECIPES)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rnncli import names
 from rnncli.errors import RnncliError
 from rnncli.files import atomic_write, cache_folder, cannot_write
+from rnncli.starters import SCHEMA_FILE
 from rnncli.version import __version__
 
 
@@ -45,8 +46,6 @@ def renew_schema() -> None:
 
 
 def _file() -> Path:
-    from rnncli.recipe.edit import SCHEMA_FILE
-
     return cache_folder().absolute() / SCHEMA_FILE
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnncli.cli.editors import renew_schema, schema_text, schema_uri
 from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, put
 from rnncli.cli.settings import settings
@@ -37,6 +36,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 @app.callback(invoke_without_command=True)
 def _group(context: typer.Context) -> None:
+    from rnncli.cli.editors import renew_schema
+
     renew_schema()
     if context.invoked_subcommand is None:
         list_(json=False)
@@ -46,8 +47,8 @@ def _group(context: typer.Context) -> None:
 def list_(json: AsJson = False) -> None:
     """List the packaged recipes: what each demonstrates and the kind of file it reads."""
     from rnncli import render
-    from rnncli.recipe.locate import about, data_wanted, packaged_recipes
     from rnncli.records import Column, Commands, Page, Table
+    from rnncli.starters import about, data_wanted, packaged_recipes
 
     columns = (
         Column("name", tr("recipe"), "text"),
@@ -76,7 +77,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="Packaged recipe, or path to a YAML file.")],
 ) -> None:
     """Print a recipe with its comments."""
-    from rnncli.recipe.locate import find_recipe, recipe_text
+    from rnncli.starters import find_recipe, recipe_text
 
     path, hidden = find_recipe(name)
     note(hidden)
@@ -191,11 +192,15 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of recipes, for completion and checks in editors. Copied recipes refer to it."""
+    from rnncli.cli.editors import schema_text
+
     hand_over(schema_text())
 
 
 def _schema() -> str:
     """The URI of the schema for editors; empty if it cannot be written, since the recipe works without it."""
+    from rnncli.cli.editors import schema_uri
+
     try:
         return schema_uri()
     except RnncliError as error:

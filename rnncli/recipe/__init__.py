@@ -17,10 +17,6 @@ from rnncli.recipe.hints import describe as describe
 from rnncli.recipe.hints import known_keys as known_keys
 from rnncli.recipe.keys import Key as Key
 from rnncli.recipe.keys import keys as keys
-from rnncli.recipe.locate import find_recipe as find_recipe
-from rnncli.recipe.locate import is_path as is_path
-from rnncli.recipe.locate import packaged_recipes as packaged_recipes
-from rnncli.recipe.locate import recipe_folder as recipe_folder
 from rnncli.recipe.marks import Clash as Clash
 from rnncli.recipe.marks import Expected as Expected
 from rnncli.recipe.remarks import renamed as renamed
@@ -38,3 +34,7 @@ from rnncli.recipe.sections import TrainSection as TrainSection
 from rnncli.recipe.show import plain as plain
 from rnncli.recipe.show import print_config as print_config
 from rnncli.recipe.show import resolved_yaml as resolved_yaml
+from rnncli.starters import find_recipe as find_recipe
+from rnncli.starters import is_path as is_path
+from rnncli.starters import packaged_recipes as packaged_recipes
+from rnncli.starters import recipe_folder as recipe_folder

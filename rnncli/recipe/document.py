@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
-from rnncli.recipe.locate import find_recipe, recipe_text, shown
 from rnncli.recipe.parse import Node, Verbatim, dump, flow_text, parse
 from rnncli.records import Json, json_object
+from rnncli.starters import find_recipe, recipe_text, shown
 
 Sets = Sequence[str] | Mapping[str, object]  # over a recipe: `a.b=value` texts, or dotted key -> value
 

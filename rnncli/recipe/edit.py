@@ -15,9 +15,9 @@ from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
 from rnncli.records import json_object
 from rnncli.render import symbols
+from rnncli.starters import SCHEMA_FILE
 
 MODELINE = "# yaml-language-server: $schema="
-SCHEMA_FILE = "recipe.schema.json"  # in the folder for caches
 _SCHEMA = re.compile(r"#\s+(yaml-language-server\s*:|\$schema\s*[:=])")
 _OWN_SCHEMA = re.compile(rf"{re.escape(MODELINE)}\S*/{re.escape(SCHEMA_FILE)}\s*$")
 COLUMN = 30  # where the packaged recipes' comments begin

@@ -16,8 +16,8 @@ import yaml
 
 from rnncli.errors import Fault, RecipeError
 from rnncli.locale import tr
-from rnncli.recipe.locate import MAX_BYTES
 from rnncli.records import Json
+from rnncli.starters import MAX_BYTES
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000  # with every alias counted at its full size

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from rnncli.locale import tr
@@ -25,7 +24,7 @@ from rnncli.records import (
     Table,
     Unrolled,
 )
-from rnncli.render import charts, diagrams, numbers, unrolled_lines
+from rnncli.render import numbers
 from rnncli.render.lines import Line, View, cells, pad, plain, strip, wrap
 from rnncli.render.tables import table_lines
 
@@ -84,18 +83,33 @@ def _header_lines(page: Page, view: View) -> list[Line]:
 
 
 def record_lines(record: Record, view: View) -> list[Line]:
-    drawing: dict[type, Callable[[Any, View], list[Line]]] = {
-        Table: table_lines,
-        Series: charts.series_lines,
-        HeatMap: charts.heatmap_lines,
-        Diagram: diagrams.lines,
-        Unrolled: unrolled_lines.lines,
-        ColouredText: charts.coloured_lines,
-        Checks: _checks_lines,
-        Message: _message_lines,
-        Commands: _commands_lines,
-    }
-    return drawing[type(record)](record, view)
+    """Charts and drawings are imported where there is one: most pages have none."""
+    match record:
+        case Table():
+            return table_lines(record, view)
+        case Checks():
+            return _checks_lines(record, view)
+        case Message():
+            return _message_lines(record, view)
+        case Commands():
+            return _commands_lines(record, view)
+        case Diagram():
+            from rnncli.render import diagrams
+
+            return diagrams.lines(record, view)
+        case Unrolled():
+            from rnncli.render import unrolled_lines
+
+            return unrolled_lines.lines(record, view)
+    from rnncli.render import charts
+
+    match record:
+        case Series():
+            return charts.series_lines(record, view)
+        case HeatMap():
+            return charts.heatmap_lines(record, view)
+        case ColouredText():
+            return charts.coloured_lines(record, view)
 
 
 def _checks_lines(record: Checks, view: View) -> list[Line]:

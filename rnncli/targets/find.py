@@ -92,7 +92,7 @@ def _runs_below(folder: Path) -> str:
 
 
 def _by_name(word: str) -> Target:
-    from rnncli.recipe.locate import find_recipe, packaged_recipes
+    from rnncli.starters import find_recipe, packaged_recipes
 
     run = Path(RUNS) / word
     if word == "last":
@@ -125,7 +125,7 @@ def _unknown_kind(word: str) -> DataError:
 
 def _hidden(word: str) -> str:
     """Said where a run stands before a packaged recipe of its name."""
-    from rnncli.recipe.locate import packaged_recipes
+    from rnncli.starters import packaged_recipes
 
     return (
         tr("{name} is the run here; the packaged recipe has the same name", name=word)

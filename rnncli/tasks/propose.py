@@ -8,7 +8,7 @@ from rnncli.data.look import Look
 from rnncli.errors import DataError
 from rnncli.files import open_binary
 from rnncli.locale import tr
-from rnncli.recipe.locate import data_wanted, packaged_recipes
+from rnncli.starters import data_wanted, packaged_recipes
 from rnncli.tasks.registry import load_recipe
 
 

@@ -423,7 +423,7 @@ def test_a_task_of_somebody_elses_brings_its_own_template(exported: Make, tmp_pa
 
 
 def test_every_packaged_recipe_is_asked() -> None:
-    from rnncli.recipe.locate import packaged_recipes
+    from rnncli.starters import packaged_recipes
 
     others = {"forecasting", "image-sequences", "transcription", "translation"}
     assert {recipe for recipe, *_ in CASES.values()} | others == set(packaged_recipes())

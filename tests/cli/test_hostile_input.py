@@ -21,11 +21,11 @@ from safetensors.torch import save
 from rnncli.cli import run
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.recipe import read_document
-from rnncli.recipe.locate import recipe_folder
 from rnncli.recipe.parse import MAX_NODES, parse
 from rnncli.runs.manifest import Manifest
 from rnncli.runs.open import open_run
 from rnncli.runs.train import run_training
+from rnncli.starters import recipe_folder
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from tests.fixture_types import Run

@@ -16,13 +16,13 @@ from rnncli.cli.start import start_screen
 from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
 from rnncli.recipe.edit import without_result
-from rnncli.recipe.locate import recipe_folder
 from rnncli.records import Table
 from rnncli.render import progress
 from rnncli.render.progress import LiveProgress
 from rnncli.runs.folder import make_folder, new_folder
 from rnncli.runs.listing import list_page
 from rnncli.runs.read import RunSummary
+from rnncli.starters import recipe_folder
 from rnncli.targets import find_target
 from rnncli.tasks import load_recipe, load_task, task_names
 from rnncli.training.job import prepare

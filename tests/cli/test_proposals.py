@@ -12,7 +12,7 @@ import pytest
 
 from rnncli.cells import CELLS
 from rnncli.errors import DataError
-from rnncli.recipe.locate import data_wanted, packaged_recipes, recipe_task
+from rnncli.starters import data_wanted, packaged_recipes, recipe_task
 from rnncli.tasks import load_recipe, task_names
 from rnncli.tasks.propose import proposals
 from tests.fixture_types import Typed

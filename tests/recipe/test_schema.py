@@ -14,8 +14,8 @@ import pytest
 from rnncli import names
 from rnncli.errors import RecipeError
 from rnncli.recipe import RecipeConfig, document_of, json_schema, known_keys, packaged_recipes, validate
-from rnncli.recipe.locate import find_recipe, recipe_text
 from rnncli.recipe.parse import dump, parse
+from rnncli.starters import find_recipe, recipe_text
 from rnncli.tasks import config_class, load_recipe, task_names
 from tests.json_schema import admits
 from tests.narrowed import as_read

@@ -1,4 +1,5 @@
-"""Finds recipes: packaged ones by bare name, others by path."""
+"""Recipes by name or path, and what their opening comments say. Lists and completion need no more of a recipe, so this
+module is outside the package `recipe`, which loads pydantic."""
 
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.locale import tr
 
 MAX_BYTES = 1_000_000  # of a recipe
+SCHEMA_FILE = "recipe.schema.json"  # of all recipes, in the folder for caches
 
 
 def recipe_folder() -> Path:
     """The folder of packaged recipes: inside the installed package, or next to our pyproject.toml in an editable
     install."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parent
     inside = package / "recipes"
     if inside.is_dir():
         return inside
