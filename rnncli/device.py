@@ -1,4 +1,4 @@
-"""What this machine has: devices, cores, memory, as far as this process may use them. torch only inside functions."""
+"""Devices, cores and memory that this process may use. torch is imported only inside functions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
-# Multiplications in one step's matrix products below which a second thread gains little or costs. Next to other work a
-# second thread loses far more than it gains on idle cores.
+# Number of multiplications per step below which a second thread gains little or slows down. On a busy machine a second
+# thread loses far more than it gains on idle cores.
 _WORK_FOR_A_THREAD = 4_000_000
 
 
 @dataclass(frozen=True)
 class Process:
-    """Which one this is of the processes that train together. local: counted on this machine."""
+    """Rank of this process in a process group. local: rank on this machine."""
 
     rank: int = 0
     world: int = 1
@@ -37,8 +37,8 @@ _SET_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MAS
 
 
 def this_process() -> Process:
-    """As torchrun's variables say; one that works alone where RANK or WORLD_SIZE is not set. Raises UsageError where
-    others are missing, or hold no number."""
+    """Read torchrun's environment variables; a single process if RANK or WORLD_SIZE is not set. Raises UsageError if
+    others are missing or not numbers."""
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         return Process()
     wrong = [name for name in _SET_BY_TORCHRUN if not os.environ.get(name)]
@@ -46,11 +46,11 @@ def this_process() -> Process:
     if wrong:
         raise UsageError(
             tr(
-                "RANK and WORLD_SIZE are set as for several processes, and these are not: {names}",
+                "RANK and WORLD_SIZE are set, but not: {names}",
                 names=", ".join(wrong),
             ),
             where=tr("environment variables"),
-            todo=tr("start it with torchrun; for one process: unset RANK WORLD_SIZE"),
+            todo=tr("start with torchrun; for a single process: unset RANK WORLD_SIZE"),
         )
     rank, world, local_rank, local_world = (int(os.environ[name]) for name in _SET_BY_TORCHRUN[:4])
     return Process(rank, world, local_rank, local_world)
@@ -58,8 +58,8 @@ def this_process() -> Process:
 
 @contextmanager
 def borrowed() -> Iterator[None]:
-    """torch's thread count, random state and treatment of denormals are afterwards what they were: for functions that a
-    program calls."""
+    """Restore torch's thread count, random state and flush-denormal setting afterwards, for functions called from
+    programs."""
     import torch
 
     threads = torch.get_num_threads()
@@ -73,7 +73,7 @@ def borrowed() -> Iterator[None]:
 
 
 def work_alone() -> None:
-    """From here on this process, and those that it starts, know nothing of others."""
+    """Make this process and its children run outside the process group."""
     for name in _SET_BY_TORCHRUN:
         os.environ.pop(name, None)
 
@@ -83,7 +83,7 @@ def _whole(text: str) -> bool:
 
 
 def devices() -> list[str]:
-    """What `--device` can name here: always cpu, then cuda and mps where torch sees them."""
+    """Devices available to `--device`: cpu, and cuda and mps if torch supports them here."""
     import torch
 
     found = ["cpu"]
@@ -95,7 +95,7 @@ def devices() -> list[str]:
 
 
 def pick_device(name: str) -> torch.device:
-    """auto, cpu, cuda or mps -> the device; auto takes the accelerator where there is one. Raises Missing."""
+    """auto, cpu, cuda or mps -> the device; auto selects the accelerator if there is one. Raises Missing."""
     import torch
 
     found = devices()
@@ -104,34 +104,34 @@ def pick_device(name: str) -> torch.device:
     if name not in found:
         here = ", ".join(found)
         raise Missing(
-            tr("there is no {name} device here", name=name),
+            tr("device {name} is not available", name=name),
             where="train.device",
-            todo=tr("torch {version} sees: {devices}", version=torch.__version__, devices=here),
+            todo=tr("torch {version} finds: {devices}", version=torch.__version__, devices=here),
         )
     return torch.device(name)
 
 
 def dtype_of(name: str) -> torch.dtype:
-    """float32, float64 or bfloat16 -> torch's own."""
+    """float32, float64 or bfloat16 -> torch dtype."""
     import torch
 
     return {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}[name]
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and a container's quota, rounded up; at least 1."""
+    """Cores that this process may use: limited by CPU affinity and container quota, rounded up; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return max(1, min(cores, quota) if quota else cores)
 
 
 def cpu_quota() -> int | None:
-    """Whole cores of the container's quota, rounded up; None where there is no limit."""
+    """Cores of the container's quota, rounded up; None without a limit."""
     return _cpu_quota(_CGROUP)
 
 
 def _cpu_quota(root: Path) -> int | None:
-    """Whole cores of the control group's quota (version 2, then 1), or None where there is no limit."""
+    """Cores of the cgroup's quota (version 2, then 1), or None without a limit."""
     limit, _, period = _read(root / "cpu.max").partition(" ")
     if not limit:
         limit, period = _read(root / "cpu/cpu.cfs_quota_us"), _read(root / "cpu/cpu.cfs_period_us")
@@ -148,26 +148,26 @@ def _read(path: Path) -> str:
 
 
 def share_cores() -> None:
-    """Let torch's threads sleep when they wait for each other, in place of the spinning that OpenMP begins with.
+    """Let torch's threads sleep while waiting for each other, instead of OpenMP's default spinning.
 
-    For a process before it imports torch. Next to other work, spinning takes the cores from the very threads that are
-    waited for: two spinning threads then do far less than one. What the environment already says stays.
+    Call before importing torch. On a busy machine, spinning takes cores from the threads being waited for: two spinning
+    threads do far less than one. Existing environment settings are kept.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-        os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # GNU's: some microseconds
+        os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # GNU's: a few microseconds
 
 
 def threads_for(batch_size: int, input_size: int, hidden_size: int, gates: int, cores: int) -> int:
-    """Threads for torch's CPU kernels: one for a small model, else all cores. A pure function of its arguments.
+    """Threads for torch's CPU kernels: one for a small model, otherwise all cores. Depends only on the arguments.
 
-    A step multiplies (B, I) by (I, G·H) and (B, H) by (H, G·H); that product decides.
+    A step multiplies (B, I) by (I, G·H) and (B, H) by (H, G·H); the size of these products decides.
     """
     work = batch_size * gates * hidden_size * (input_size + hidden_size)
     return cores if work >= _WORK_FOR_A_THREAD else 1
 
 
 def memory_available() -> int | None:
-    """Bytes this process can still take: the machine's, or what its control group leaves; None where unknown."""
+    """Bytes available to this process: the machine's, or the rest of its cgroup's limit; None if unknown."""
     found = [n for n in (_machine_memory(), _group_memory(_CGROUP)) if n is not None]
     return min(found) if found else None
 
@@ -194,7 +194,7 @@ def _group_memory(root: Path) -> int | None:
 
 
 def _cache(limit_file: Path) -> int:
-    """Bytes of file cache in the group: counted as used, and given back under pressure."""
+    """Bytes of file cache in the cgroup: counted as used, but reclaimable."""
     for line in _read(limit_file.parent / "memory.stat").splitlines():
         name, _, count = line.partition(" ")
         if name in ("inactive_file", "total_inactive_file"):
@@ -203,12 +203,12 @@ def _cache(limit_file: Path) -> int:
 
 
 def require_memory(needed: int, what: str, *, where: str = "", todo: str = "") -> None:
-    """Raise Missing, before anything is allocated, where `what` needs more bytes than there are."""
+    """Raise Missing, before allocating, if `what` needs more bytes than available."""
     available = memory_available()
     if available is not None and needed > available:
         raise Missing(
             tr(
-                "{what} needs {needed} of memory; {available} are available",
+                "{what} needs {needed} of memory, but only {available} is available",
                 what=what,
                 needed=size(min(needed, 10**30)),
                 available=size(available),

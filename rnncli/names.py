@@ -1,4 +1,5 @@
-"""What exists, by the names people type. No torch here; tests/test_names.py holds every list against torch."""
+"""Names of cells, engines, optimizers and schedules. No torch here; tests/test_names.py compares every list with
+torch."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ OptionValue = bool | int | float | str | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Option:
-    """A key of `model:` that a cell has for itself, such as heads or peephole.
+    """A cell-specific key of `model:`, such as heads or peephole.
 
-    default: of the option's kind: true or false, an integer, a number in [0, 1), or one of `choices`, which are
-    texts or lists of whole numbers. about: one line, in English. least: of an integer.
+    default: determines the option's type: boolean, integer, number in [0, 1), or one of `choices`, which are strings or
+    lists of integers. about: one line, in English. least: minimum of an integer.
     """
 
     default: OptionValue
@@ -31,7 +32,7 @@ class Option:
     least: int = 1
 
     def checked(self, value: object) -> OptionValue:
-        """The value in the option's kind. Raises ValueError."""
+        """The value converted to the option's type. Raises ValueError."""
         if isinstance(value, Sequence) and not isinstance(value, str):
             value = tuple(value)
         if self.choices:
@@ -49,7 +50,7 @@ class Option:
         raise ValueError(self.expected())
 
     def expected(self) -> str:
-        """What it takes, in words: `one of [0, 1], [-1, 1]`."""
+        """A description of valid values: `one of [0, 1], [-1, 1]`."""
         if self.choices:
             return tr("one of {names}", names=", ".join(map(option_text, self.choices)))
         if isinstance(self.default, bool):
@@ -60,7 +61,7 @@ class Option:
 
 
 def option_text(value: OptionValue) -> str:
-    """A value as a recipe has it: `true`, `0.5`, `[-1, 1]`."""
+    """A value as written in a recipe: `true`, `0.5`, `[-1, 1]`."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(list(value)) if isinstance(value, tuple) else str(value)
@@ -71,31 +72,31 @@ class CellFacts(Protocol):
 
     @property
     def nonlinearities(self) -> tuple[str, ...]:
-        """Those that a recipe may choose from; the first is the default."""
+        """Nonlinearities that a recipe may choose; the first is the default."""
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """Nonlinearities by which `train.compare` tells its variants apart: rnn-tanh, rnn-relu."""
+        """Nonlinearities that are variants of `train.compare`: rnn-tanh, rnn-relu."""
 
     @property
     def torch_class(self) -> str | None:
-        """The class of torch.nn that computes it, or None."""
+        """Name of its class in torch.nn, or None."""
 
     @property
     def stateful(self) -> bool:
-        """Whether it remembers."""
+        """Whether it has a state."""
 
     @property
     def projected(self) -> str:
-        """Its equation with proj_size; "" where it cannot have one."""
+        """Its equation with proj_size; "" if unsupported."""
 
     @property
     def options(self) -> Mapping[str, Option]:
-        """The keys of `model:` that it has for itself."""
+        """Its own keys of `model:`."""
 
     @property
     def fits(self) -> Callable[[Mapping[str, OptionValue], int], Mapping[str, str]]:
-        """(values of all options, H) -> what is wrong with an option's value, by its key."""
+        """(values of all options, H) -> error messages by option."""
 
 
 def _cell(module: ModuleType) -> CellFacts:
@@ -106,15 +107,15 @@ def _cell(module: ModuleType) -> CellFacts:
 CELLS: Registry[CellFacts] = Registry("rnncli.cells", _cell)
 CONTROL = "feedforward"  # the cell without memory that `train.control` compares with
 NONLINEARITIES = ("tanh", "relu", "none")
-ENGINES: Registry[ModuleType] = Registry("rnncli.nn.engines", lambda module: module)  # beside auto
+ENGINES: Registry[ModuleType] = Registry("rnncli.nn.engines", lambda module: module)  # besides auto
 LOGGERS: Registry[ModuleType] = Registry("rnncli.loggers", lambda module: module)
-ENGINE_ALIASES = {"cell": "loop", "scan": "bptt"}  # what 0.1 called them
+ENGINE_ALIASES = {"cell": "loop", "scan": "bptt"}  # names in 0.1
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "float64", "bfloat16")
 
-# Every optimizer of torch.optim that takes plain gradients in one pass -> class name and the arguments it takes beside
-# lr and weight_decay, with their types. Not here: LBFGS (needs a closure), SparseAdam (sparse gradients only), Muon
-# (2-D parameters only), and the arguments that choose between implementations of the same arithmetic (fused, foreach).
+# Every optimizer of torch.optim that uses plain gradients in one pass -> class name and the types of its arguments
+# besides lr and weight_decay. Not here: LBFGS (needs a closure), SparseAdam (sparse gradients only), Muon (2-D
+# parameters only), and the arguments that choose between implementations of the same arithmetic (fused, foreach).
 OPTIMIZERS: dict[str, tuple[str, dict[str, type]]] = {
     "adadelta": ("Adadelta", {"rho": float, "eps": float}),
     "adafactor": ("Adafactor", {"beta2_decay": float, "eps": list, "d": float}),
@@ -131,7 +132,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, type]]] = {
 }
 NO_WEIGHT_DECAY = ("rprop",)
 
-# torch.optim.lr_scheduler by the name a recipe uses -> class name and the arguments it takes, with their types.
+# torch.optim.lr_scheduler by the name used in recipes -> class name and the types of its arguments.
 SCHEDULES: dict[str, tuple[str, dict[str, type]]] = {
     "constant": ("ConstantLR", {"factor": float, "total_iters": int}),
     "linear": ("LinearLR", {"start_factor": float, "end_factor": float, "total_iters": int}),
@@ -147,9 +148,9 @@ SCHEDULES: dict[str, tuple[str, dict[str, type]]] = {
     "polynomial": ("PolynomialLR", {"total_iters": int, "power": float}),
     "plateau": ("ReduceLROnPlateau", {"factor": float, "patience": int, "threshold": float, "min_lr": float}),
 }
-SCHEDULES_BY_EPOCHS = ("cosine", "one-cycle", "linear", "polynomial", "constant")  # made for a number of epochs
+SCHEDULES_BY_EPOCHS = ("cosine", "one-cycle", "linear", "polynomial", "constant")  # depend on the number of epochs
 
-# Arguments a schedule cannot do without. (T_max of cosine, max_lr and total_steps of one-cycle follow from the run.)
+# Required arguments of schedules. (T_max of cosine, max_lr and total_steps of one-cycle follow from the run.)
 SCHEDULE_NEEDS: dict[str, tuple[str, ...]] = {
     "exponential": ("gamma",),
     "step": ("step_size",),
@@ -157,29 +158,29 @@ SCHEDULE_NEEDS: dict[str, tuple[str, ...]] = {
     "cosine-restarts": ("T_0",),
 }
 
-# Habits from torch that a recipe answers by name: dotted key -> what rnncli does instead.
+# Keys known from torch that recipes do not have: dotted key -> what to use instead.
 TORCH_HABITS: dict[str, str] = {
     "model.batch_first": "rnncli is always (T, B, feature) inside; files are read row by row",
-    "model.input_size": "it follows from the data",
-    "model.mode": "write cell: rnn, gru or lstm, and nonlinearity: tanh or relu",
-    "model.num_directions": "write bidirectional: true or false",
+    "model.input_size": "it is determined by the data",
+    "model.mode": "use cell: rnn, gru or lstm, and nonlinearity: tanh or relu",
+    "model.num_directions": "use bidirectional: true or false",
     "train.learning_rate": "torch's name is lr",
 }
 
 
 def engines() -> list[str]:
-    """What `model.engine` takes."""
+    """Values of `model.engine`."""
     return ["auto", *ENGINES]
 
 
 def torch_cells() -> list[str]:
-    """The cells that torch has a module for."""
+    """The cells with a torch module."""
     return [name for name in CELLS if CELLS[name].torch_class is not None]
 
 
 def differing(recipes: Sequence[Mapping[str, T]], text: Callable[[T | str | None], str]) -> list[str]:
-    """The dotted keys in which settings of recipes differ, as text. A cell that has an option, `model.peephole`, at its
-    default and a cell without it do not differ in it; a cell that cannot be loaded here has no options."""
+    """The dotted keys in which settings of recipes differ. A missing cell option (`model.peephole`) equals its default;
+    a cell that cannot be loaded has no options."""
     defaults: dict[str, str] = {}
     for cell in dict.fromkeys(str(settings.get("model.cell")) for settings in recipes):
         with contextlib.suppress(KeyError, RnncliError):
@@ -189,16 +190,16 @@ def differing(recipes: Sequence[Mapping[str, T]], text: Callable[[T | str | None
 
 
 def cells_with(option: str) -> list[str]:
-    """The cells of this folder that have an option of that name."""
+    """The built-in cells with an option of that name."""
     return [name for name in CELLS.files if option in CELLS[name].options]
 
 
-Variant = tuple[str, str, dict[str, OptionValue]]  # cell, nonlinearity ("": the recipe's own), options that are set
+Variant = tuple[str, str, dict[str, OptionValue]]  # cell, nonlinearity ("" for the recipe's), options set
 
 
 def compared_cells() -> dict[str, Variant]:
-    """What `train.compare` takes, and what it means: each cell, as the recipe has it; with each nonlinearity, where
-    that makes another cell (rnn-relu); with each value of an option that has few (lstm peephole=true)."""
+    """Values of `train.compare` and their meaning: each cell as in the recipe; with each nonlinearity that makes a
+    variant (rnn-relu); with each value of an option with few choices (lstm peephole=true)."""
     found: dict[str, Variant] = {}
     for name, cell in CELLS.items():
         found[name] = (name, "", {})
@@ -210,6 +211,6 @@ def compared_cells() -> dict[str, Variant]:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The known name most like `name`, or "" where none is as like it as `cutoff`, between 0 and 1."""
+    """The known name most similar to `name`, or "" if none reaches the similarity `cutoff`, between 0 and 1."""
     found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""

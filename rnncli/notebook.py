@@ -1,4 +1,4 @@
-"""How results look in a notebook and at Python's prompt: as `render` draws their page."""
+"""Display of results in notebooks and at Python's prompt, rendered by `render`."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from rnncli.records import Entry, Json, Page, Table
 
 
 class Displayed(ABC):
-    """A result with a page: a notebook shows it, and `save` writes it."""
+    """A result with a page: shown in notebooks, and written by `save`."""
 
     @abstractmethod
     def page(self) -> Page:
-        """What is shown, as records."""
+        """The records to show."""
 
     def _repr_html_(self) -> str:
         return render.to_html(self.page())
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the page to a file, whose ending chooses the format: .json .csv .npz .yaml hold all values in full
-        precision; .svg .md .png .html .tex what is shown. Raises UsageError (another ending), Missing (.png without the
+        """Write the page to a file in the format of its suffix: .json .csv .npz .yaml contain all values in full
+        precision; .svg .md .png .html .tex what is shown. Raises UsageError (unknown suffix), Missing (.png without the
         extra plot), CannotWrite."""
         write_output(fspath(path), render.render_file(self.page(), PurePath(path).suffix))
 
 
 @dataclass(frozen=True, repr=False)
 class TableView(Table):
-    """A table of a result: shown as one in a notebook and at Python's prompt.
+    """A table of a result, for notebooks and Python's prompt.
 
-    `columns` and `rows` are its values, uncut and in full precision; `to_dicts()` is what `pandas.DataFrame` takes.
+    `columns` and `rows` are its values, complete and in full precision; pass `to_dicts()` to `pandas.DataFrame`.
     """
 
     @classmethod
@@ -43,7 +43,7 @@ class TableView(Table):
         return cls(**{field.name: getattr(table, field.name) for field in fields(table)})
 
     def to_dicts(self) -> list[dict[str, Entry]]:
-        """A dict for each row: name of the column -> value, None where the cell is empty."""
+        """A dict for each row: column name -> value, None for an empty cell."""
         names = [column.name for column in self.columns]
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
@@ -59,10 +59,10 @@ class TableView(Table):
 
 @dataclass(frozen=True, repr=False)
 class PageView(Page, Displayed):
-    """A page of results, such as a view of `inspect`: its screen at Python's prompt, tables and charts in a notebook.
+    """A page of results, such as a view of `inspect`: a screen at Python's prompt, tables and charts in a notebook.
 
-    `tables` are its tables by name, `checks()` and `ok()` what was checked; `to_json()` is the document that the
-    command prints with --json, and `save(path)` what it writes with --save.
+    `tables` are its tables by name; `checks()` and `ok()` its checks; `to_json()` returns the document of --json, and
+    `save(path)` writes a file like --save.
     """
 
     @classmethod
@@ -79,7 +79,7 @@ class PageView(Page, Displayed):
         return {record.name: TableView.of(record) for record in self.records if isinstance(record, Table)}
 
     def to_json(self) -> dict[str, Json]:
-        """Everything in full precision, nothing cut: plain dicts, lists and numbers; NaN and infinity as texts."""
+        """The complete page in full precision: plain dicts, lists and numbers; NaN and infinity as strings."""
         return render.to_json(self)
 
     def __repr__(self) -> str:
@@ -87,5 +87,5 @@ class PageView(Page, Displayed):
 
 
 def _text(page: Page) -> str:
-    """The screen, as wide as the terminal, without the last line end."""
+    """The screen, as wide as the terminal, without the trailing newline."""
     return render.to_text(page, width=shutil.get_terminal_size().columns).rstrip("\n")

@@ -14,7 +14,7 @@ def test_devices_that_are_not_here_are_named_with_those_that_are(monkeypatch: py
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert device.pick_device("auto") == torch.device("cpu")
-    with pytest.raises(Missing, match="no cuda device") as caught:
+    with pytest.raises(Missing, match="device cuda is not available") as caught:
         device.pick_device("cuda")
     assert caught.value.exit_code == 5
     assert "cpu" in caught.value.todo

@@ -1,4 +1,4 @@
-"""What a web page of a run, or of several side by side, shows: gathered here as records, drawn by rnncli.render.html.
+"""Content of the web page of one run or several, as records; rendered by rnncli.render.html.
 
 import shlex
 from rnncli.pages import web_page
@@ -26,7 +26,7 @@ from rnncli.runs.summary import counts_line, model_line
 from rnncli.targets import Target
 from rnncli.views import Options
 
-SAMPLES = 4  # recorded for the viewer, unless more or fewer are asked for
+SAMPLES = 4  # default number of samples recorded for the viewer
 
 
 def web_page(
@@ -38,11 +38,11 @@ def web_page(
     from_input: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> WebPage:
-    """A page of one target, or the comparison of several.
+    """The page of one target, or a comparison of several.
 
-    samples: how many of the held-out split the viewer has, of each target. view_names: views of `inspect` that are
-    shown too. change, from_input: as the view `what-if` takes them, which is shown where they are given. say: told what
-    is being made, for who waits. Raises UsageError where a view cannot show a target.
+    samples: number of held-out examples per target in the viewer. view_names: views of `inspect` to include. change,
+    from_input: options of the view `what-if`, which is included if they are given. say: receives progress messages.
+    Raises UsageError if a view does not support a target.
     """
     _name_apart(targets)
     sections = [
@@ -52,8 +52,8 @@ def web_page(
     recordings: list[Recording] = []
     several = len(targets) > 1
     for k, target in enumerate(targets):
-        say(tr("{name}: what it answers", name=target.name))
-        title = tr("{name}: what it answers", name=target.name) if several else tr("what it answers")
+        say(tr("{name}: predictions", name=target.name))
+        title = tr("{name}: predictions", name=target.name) if several else tr("predictions")
         sections += _section(f"answers-{k}" if several else "answers", title, pictures(target))
         say(tr("{name}: every step", name=target.name))
         recordings += record(target, samples, of=len(targets))
@@ -65,7 +65,7 @@ def web_page(
     viewer_after = next((one.name for one in reversed(sections) if one.name.startswith("answers")), "")
     sections += _section("settings", tr("settings"), settings(targets))
     if not several:
-        sections.append(Section("defaults", tr("settings left at their defaults"), [defaults(targets[0])], folded=True))
+        sections.append(Section("defaults", tr("settings at their defaults"), [defaults(targets[0])], folded=True))
     sections += _section("environment", tr("environment"), [*environments(targets), _next(targets)])
     return WebPage(
         title=" · ".join(target.name for target in targets),
@@ -77,8 +77,8 @@ def web_page(
 
 
 def pictures(target: Target) -> list[Record]:
-    """What a task shows of its answers: what closes a training run, and what only a page has room for. Of two records
-    of one name, the page's own."""
+    """A task's records on its predictions: those at the end of training, and those only for pages. Records for pages
+    replace others of the same name."""
     if target.data is None:
         return []
     part = target.data.held_out
@@ -89,7 +89,7 @@ def pictures(target: Target) -> list[Record]:
 
 
 def _views(target: Target, names: Sequence[str], change: Sequence[str], from_input: str | None) -> dict[str, Options]:
-    """The views that are shown of a target: the drawing, those that were asked for, and what a change does."""
+    """The views of a target on the page: the drawing, requested views, and the effect of a change."""
     shown = {} if target.data is None else {"draw": Options()}
     shown |= dict.fromkeys(names, Options())
     if change or from_input is not None:
@@ -100,7 +100,7 @@ def _views(target: Target, names: Sequence[str], change: Sequence[str], from_inp
 def _of_view(target: Target, name: str, options: Options) -> Sequence[Record]:
     if target.data is None:
         raise UsageError(
-            tr("the view {view} needs the data of {name}, which cannot be read", view=name, name=target.name),
+            tr("view {view} needs the data of {name}, which cannot be read", view=name, name=target.name),
             where="--view",
         )
     return views.page(name, target.subject(title=target.name), options).records
@@ -111,7 +111,7 @@ def _section(name: str, title: str, records: Sequence[Record], folded: bool = Fa
 
 
 def _about(targets: Sequence[Target]) -> list[Message]:
-    """What is to be said of the targets, each line once, with the names of those that it is about."""
+    """Notes on the targets, each once, with the names of the targets it applies to."""
     said: dict[Message, list[str]] = {}
     for target in targets:
         for message in _said(target):
@@ -120,13 +120,13 @@ def _about(targets: Sequence[Target]) -> list[Message]:
 
 
 def _said(target: Target) -> list[Message]:
-    """What it is, in a line; that its weights are fresh, where they are; and what should be known of its data."""
+    """One line on the target, a note if it is untrained, and notes on its data."""
     parameters = sum(parameter.numel() for parameter in target.model.parameters())
     what = trn("{task}, {n} parameter", "{task}, {n} parameters", task=target.config.task, n=parameters)
     lines = [Message(f"{what}: {model_line(target.model)}")]
     if target.kind == "recipe":
         seed = target.config.train.seed
-        text = tr("not trained: a recipe, its weights fresh from seed {seed}; no curves and no result", seed=seed)
+        text = tr("not trained: a recipe with initial weights from seed {seed}, without curves and results", seed=seed)
         lines.append(Message(text, "warning"))
     if target.data is not None:
         lines.append(Message(counts_line(target.data), "note"))
@@ -135,21 +135,21 @@ def _said(target: Target) -> list[Message]:
 
 def _next(targets: Sequence[Target]) -> Commands:
     first = targets[0]
-    name = shlex.quote(first.typed if first.kind == "recipe" else first.path)  # `last` will be another one tomorrow
+    name = shlex.quote(first.typed if first.kind == "recipe" else first.path)  # `last` may be a different run later
     if first.kind == "recipe":
-        return Commands(tr("next"), [(f"rnncli train {name}", tr("a recipe -> a run folder"))])
+        return Commands(tr("next"), [(f"rnncli train {name}", tr("train a recipe into a run folder"))])
     return Commands(
         tr("next"),
         [
-            (f"rnncli inspect {name}", tr("any of its tensors, in the terminal")),
-            (f"rnncli evaluate {name}", tr("score a run, beside its baselines")),
+            (f"rnncli inspect {name}", tr("look at any tensor in the terminal")),
+            (f"rnncli evaluate {name}", tr("evaluate a run and its baselines")),
         ],
     )
 
 
 def _name_apart(targets: Sequence[Target]) -> None:
-    """Runs get names that tell them apart, those of a sweep the name of their trial too: `cell=rnn/seed-0`. Targets of
-    one name get a number behind it."""
+    """Give runs distinct names, with the trial's name for those of a sweep: `cell=rnn/seed-0`. Number targets with the
+    same name."""
     runs = {target.folder.resolve(): target for target in targets if target.kind == "run"}
     of_sweep = any((folder.parents[1] / SWEEP).is_file() for folder in runs if len(folder.parents) > 1)
     if len(runs) > 1 or of_sweep:

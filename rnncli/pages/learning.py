@@ -1,4 +1,4 @@
-"""How training went, from a run's own log, and what it came to beside baselines."""
+"""Training curves from a run's log, and final metrics compared with baselines."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rnncli.runs.summary import metrics_table
 from rnncli.targets import Target
 from rnncli.tasks import Metrics
 
-Row = tuple[str, Metrics, str]  # a way to answer: its name, its metrics, a few words
-OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a line that `_values` reads in its own way
-NAMED = 3  # names before a text, at most
+Row = tuple[str, Metrics, str]  # method: name, metrics, description
+OWN = ("epoch", "step", "loss", "train", "validation")  # keys of a log line that `_values` handles separately
+NAMED = 3  # maximum number of names before a text
 
 
 def curves(targets: Sequence[Target]) -> list[Record]:
-    """Loss and metrics, epoch by epoch; learning rate, gradient norm and whatever else a line of the log holds. The
-    curves of several targets share a chart."""
+    """Loss and metrics by epoch; learning rate, gradient norm and any other logged value. Curves of several targets
+    share a chart."""
     found: dict[str, dict[str, dict[int, float]]] = {}  # chart -> curve -> epoch -> value
     marks: dict[str, float] = {}
     for target in targets:
@@ -38,7 +38,7 @@ def curves(targets: Sequence[Target]) -> list[Record]:
 
 @contextmanager
 def _readable(target: Target, name: str) -> Iterator[None]:
-    """DataError where a file of the run is JSON, but not what training writes."""
+    """Raise DataError if a file of the run is JSON but not as written by training."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -47,8 +47,8 @@ def _readable(target: Target, name: str) -> Iterator[None]:
 
 
 def _values(line: Mapping[str, Json], known: Mapping[str, str]) -> dict[tuple[str, str], float]:
-    """A line of metrics.jsonl as (chart, curve) -> value. known: the task's metrics; others it measures, such as the
-    accuracy at each length, share one chart."""
+    """A line of metrics.jsonl as (chart, curve) -> value. known: the task's METRICS; other metrics, such as accuracy by
+    length, share one chart."""
     values = {(tr("loss"), tr("train")): json_number(line["loss"])}
     for part in ("train", "validation"):
         for name, value in json_object(line.get(part) or {}).items():
@@ -69,15 +69,15 @@ def _values(line: Mapping[str, Json], known: Mapping[str, str]) -> dict[tuple[st
 def _chart(name: str, lines: Mapping[str, Mapping[int, float]], marks: Mapping[str, float]) -> Record:
     steady = {value for line in lines.values() for value in line.values()}
     if name == tr("learning rate") and len(steady) == 1:
-        return Message(tr("learning rate: {value} throughout", value=f"{steady.pop():g}"), "note", name="lr")
+        return Message(tr("constant learning rate: {value}", value=f"{steady.pop():g}"), "note", name="lr")
     x = sorted({epoch for line in lines.values() for epoch in line})
     drawn = {label: [line.get(epoch, float("nan")) for epoch in x] for label, line in lines.items()}
     return Series(f"curve-{name}", x, drawn, tr("epoch"), name, name, marks=dict(marks))
 
 
 def results(targets: Sequence[Target]) -> list[Record]:
-    """Metrics of the epoch that was kept, those of the same recipe without memory, and baselines: each once, with the
-    runs that it is of where those are not all."""
+    """Metrics of the selected epoch, of the same recipe without memory, and of baselines: each once, with the names of
+    its runs if not all."""
     rows: list[Row] = []
     below: dict[tuple[str, str, str], tuple[Row, list[str]]] = {}
     for target in targets:
@@ -94,7 +94,7 @@ def results(targets: Sequence[Target]) -> list[Record]:
 
 
 def of_some(text: str, names: Sequence[str], every: int) -> str:
-    """A text with the names that it is about before it, where those are not all."""
+    """A text prefixed with the names it applies to, if not all."""
     if len(names) == every:
         return text
     more = len(names) - NAMED
@@ -103,14 +103,14 @@ def of_some(text: str, names: Sequence[str], every: int) -> str:
 
 
 def _result(target: Target) -> tuple[Row, list[Row]]:
-    """What the run reached; and what others reach on its data."""
+    """The run's metrics, and those of other methods on its data."""
     result = target.result()
     part, epoch = str(result["on"]), int(json_number(result["best_epoch"]))
     about = tr("{cell}, on {part}, epoch {n}", cell=target.config.model.cell, part=tr(part), n=epoch)
     others: list[Row] = []
     for name, metrics in json_object(result.get("compared") or {}).items():
         without = tr("without memory") if name == CONTROL else name
-        others.append((without, _numbers(metrics), tr("the same recipe, cell {name}", name=name)))
+        others.append((without, _numbers(metrics), tr("same recipe with cell {name}", name=name)))
     for name, metrics in json_object(result.get("baselines") or {}).items():
         others.append((tr(name), _numbers(metrics), tr("baseline")))
     return (target.name, _numbers(result["metrics"]), about), others

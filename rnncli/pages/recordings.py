@@ -1,4 +1,4 @@
-"""Samples of a target's data as its network reads them: traces, cut to what a page can hold."""
+"""Traces of samples of a target's data, truncated to the size of a page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rnncli.views import Options
 from rnncli.views._show import joined, name_of, place, places, recorded
 from rnncli.views._subject import Subject
 
-UNITS = 64  # of a core, the first ones
-STEPS = 256  # of a sample, the first ones
-NUMBERS = 500_000  # of all recordings of a page: 2.5 MiB of it
+UNITS = 64  # maximum units per module
+STEPS = 256  # maximum steps per sample
+NUMBERS = 500_000  # maximum numbers of all recordings of a page: 2.5 MiB
 
 
 def record(target: Target, samples: int, of: int = 1) -> list[Recording]:
-    """The first samples of the held-out split, fewer where there are fewer. of: how many targets share the page."""
+    """The first samples of the held-out split. of: number of targets that share the page."""
     found: list[Recording] = []
     for k in range(samples if target.data is not None else 0):
         try:
@@ -71,8 +71,8 @@ def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
 
 
 def _answers(seen: Subject, made: Trace, core: CoreTrace, steps: int) -> list[tuple[str, float, str]] | None:
-    """What the model answers at each step of this core, with its probability, beside what is asked for; None where its
-    answers are not those of this core's steps."""
+    """Predictions with their probabilities and the targets at each step of this module; None if predictions do not
+    belong to its steps."""
     names, scores = seen.names.answers, seen.outputs.scores
     writers = [one for one in made.cores if "decoder" in one.path] or [seen.main(made)]
     if core is not writers[-1] or names is None:
@@ -93,7 +93,7 @@ def _asked(targets: Tensor | None, names: Sequence[str], steps: int, T: int) -> 
 
 
 def _title(seen: Subject, made: Trace, sample: int) -> str:
-    """`0: hello`; of one answer to a whole sequence also the answer: `3: Satou, Japanese`."""
+    """`0: hello`; with one prediction per sequence also the label: `3: Satou, Japanese`."""
     main = seen.main(made)
     labels = seen.labels(main)
     text = f"{sample}: {joined(labels[: seen.length(main, 0)], 32)}" if labels is not None else f"{sample}"
@@ -106,4 +106,4 @@ def _title(seen: Subject, made: Trace, sample: int) -> str:
     target = names[int(targets[0])]
     if target == answer:
         return f"{text}, {target}"
-    return tr("{text}, {target}, taken for {answer}", text=text, target=target, answer=answer)
+    return tr("{text}, {target}, predicted {answer}", text=text, target=target, answer=answer)

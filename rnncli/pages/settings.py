@@ -1,4 +1,4 @@
-"""The settings of a target, each with where it comes from; of several, those that differ. And the machine."""
+"""Settings of a target with their origins, or differing settings of several; and the machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from rnncli.recipe.show import print_config
 from rnncli.records import Column, Json, Record, Table
 from rnncli.targets import Target
 
-DEFAULT = "default"  # the origin that a document names
+DEFAULT = "default"  # origin in the JSON document
 
 
 def settings(targets: Sequence[Target]) -> list[Record]:
-    """One target: what its recipe and its command line said, with where. Several: where they differ, side by side."""
+    """For one target, the settings of its recipe and command line with their origins; for several, the differences side
+    by side."""
     if len(targets) == 1:
         table = _with_origins(targets[0])
         return [replace(table, rows=[row for row in table.rows if row[2] != DEFAULT])]
@@ -27,7 +28,7 @@ def settings(targets: Sequence[Target]) -> list[Record]:
 
 
 def defaults(target: Target) -> Table:
-    """The settings that were not given."""
+    """The settings with default values."""
     table = _with_origins(target)
     rows = [row[:2] for row in table.rows if row[2] == DEFAULT]
     return replace(table, name="defaults", columns=table.columns[:2], rows=rows)
@@ -38,13 +39,13 @@ def _with_origins(target: Target) -> Table:
     if target.kind == "recipe":
         return table
     origins = target.environment().get("origins")
-    if not isinstance(origins, dict):  # a run of a version that did not keep them: its own recipe.yaml says them all
+    if not isinstance(origins, dict):  # older runs do not store origins, but their recipe.yaml has all settings
         return table
     return replace(table, rows=[[key, value, str(origins.get(key, DEFAULT))] for key, value, _ in table.rows])
 
 
 def environments(targets: Sequence[Target]) -> list[Record]:
-    """Versions, machine, hash of the data, of each run."""
+    """Versions, machine and data hash of each run."""
     runs = [target for target in targets if target.kind == "run"]
     found = [{key: _shown(value) for key, value in run.environment().items() if key != "origins"} for run in runs]
     if not runs:
@@ -70,7 +71,7 @@ def _shown(value: Json) -> str:
 def _side_by_side(
     name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: Callable[[int], str]
 ) -> Table:
-    """Keys in which the targets differ, a column for each target."""
+    """Keys in which the targets differ, with a column per target."""
     keys = {key for values in found for key in values}
     shown = differing(found, str)
     columns = [Column("key", tr("key"), "text")]

@@ -1,4 +1,4 @@
-"""A web page of targets, written to a file."""
+"""Write the web page of targets to a file."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def write_report(
     from_input: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Write the page of targets to `out`, or to report.html; its path. find: names them, once all else is known to be
-    right. samples, view_names, change, from_input, say: as for web_page.
+    """Write the page of targets to `out`, or to report.html; returns its path. find: returns the targets, called after
+    everything else is validated. samples, view_names, change, from_input, say: as for web_page.
 
-    Raises UsageError (no such view, a weight file, an existing file that is not a report), Missing (the extra),
+    Raises UsageError (unknown view, a weight file, an existing file that is not a report), Missing (the extra),
     CannotWrite.
     """
     file = out or DEFAULT
@@ -42,13 +42,13 @@ def write_report(
     for target in targets:
         if target.kind == "weights":
             raise UsageError(
-                tr("a weight file has no task, data or curves to report"),
+                tr("a weight file has no task, data or curves for a report"),
                 where=target.typed,
-                todo=tr("look inside it: rnncli inspect {file}", file=shlex.quote(target.typed)),
+                todo=tr("use rnncli inspect {file}", file=shlex.quote(target.typed)),
             )
         if target.kind == "run" and target.sets:
-            raise UsageError(tr("--set is for recipes: a run has its own settings"), where=target.typed)
-        say(tr("{name}: its data", name=target.typed))
+            raise UsageError(tr("--set only applies to recipes, not to runs"), where=target.typed)
+        say(tr("{name}: reading data", name=target.typed))
         target.open()
     page = web_page(targets, samples=samples, view_names=view_names, change=change, from_input=from_input, say=say)
     write_output(file, html.render(page).encode("utf-8"))
@@ -57,7 +57,7 @@ def write_report(
 
 def _not_somebody_elses(file: Path, chosen: bool) -> None:
     """Raises UsageError if the default name is taken by a file that is not a report, CannotWrite if that file cannot be
-    read to find out."""
+    read."""
     if chosen or not file.is_file():
         return
     try:
@@ -67,5 +67,5 @@ def _not_somebody_elses(file: Path, chosen: bool) -> None:
     except OSError as error:
         raise cannot_write(file, error) from error
     raise UsageError(
-        tr("there is a file of that name, and it is no report"), where=str(file), todo=tr("choose another: -o FILE")
+        tr("the file exists and is not a report"), where=str(file), todo=tr("choose another name: -o FILE")
     )

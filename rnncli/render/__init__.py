@@ -1,6 +1,6 @@
-"""Records -> terminal, JSON, CSV, NPZ, YAML, pictures, Markdown, HTML, LaTeX: `rnncli.records` and nothing else.
+"""Render `rnncli.records` to the terminal, JSON, CSV, NPZ, YAML, pictures, Markdown, HTML and LaTeX.
 
-Importing it costs nothing: Rich, numpy and matplotlib are loaded by the first drawing that needs them.
+Importing it is cheap: Rich, numpy and matplotlib are imported when first needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import IO
 from rnncli.errors import UsageError
 from rnncli.records import Json, Page
 
-DATA = (".json", ".csv", ".npz", ".yaml")  # whole, in full precision
+DATA = (".json", ".csv", ".npz", ".yaml")  # untruncated, in full precision
 PICTURES = (".svg", ".md", ".png", ".html", ".tex")  # what the screen shows
 
 
@@ -20,8 +20,8 @@ def show(
 ) -> None:
     """Print a page to `file` (standard output).
 
-    width: in terminal cells, else the terminal's own. ascii: only ASCII characters; else what the stream's encoding
-    can carry. full: cut nothing. A reader that has gone raises BrokenPipeError.
+    width: in terminal cells; default: the terminal's. ascii: use only ASCII; default: whatever the stream's encoding
+    supports. full: do not truncate. Raises BrokenPipeError if the reader has closed the pipe.
     """
     from rnncli.render import terminal
 
@@ -29,7 +29,7 @@ def show(
 
 
 def to_text(page: Page, width: int = 80, color: bool = False, ascii: bool = False, full: bool = False) -> str:
-    """What `show` prints, as a string."""
+    """The output of `show` as a string."""
     from rnncli.render import terminal
 
     return terminal.to_text(page, width=width, color=color, ascii=ascii, full=full)
@@ -57,15 +57,15 @@ def to_html(page: Page) -> str:
 
 
 def render_file(page: Page, suffix: str) -> bytes:
-    """The content of a file of this kind; the suffix chooses (".json", ".csv", ".npz", ".yaml": data; ".svg", ".md",
+    """The content of a file in the format of the suffix (".json", ".csv", ".npz", ".yaml": data; ".svg", ".md",
     ".png", ".html", ".tex": what the screen shows).
 
-    Raises UsageError for any other, Missing where .png lacks matplotlib.
+    Raises UsageError for any other suffix, Missing if matplotlib is missing for .png.
     """
     writer = _writers().get(suffix.lower())
     if writer is None:
         raise UsageError(
-            _tr("cannot save as {suffix}: the ending chooses the format", suffix=suffix or "''"),
+            _tr("cannot save as {suffix}: the suffix determines the format", suffix=suffix or "''"),
             todo=_tr("data: {data}; pictures and pages: {pictures}", data=" ".join(DATA), pictures=" ".join(PICTURES)),
         )
     content = writer(page)

@@ -1,4 +1,4 @@
-"""What stands in the boxes of an opened cell: rows of text and number, alike in a terminal and in a picture."""
+"""Contents of the boxes of an opened cell: rows of text and numbers, the same in a terminal and in a picture."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rnncli.records import Box, BoxLine, Column, Entry, OpenedCell, Table
 from rnncli.render.lines import cells, clip
 from rnncli.render.numbers import number
 
-EDGE = 2  # numbers kept at either end of a vector that is cut
-ONE_LINE = 28  # characters: what a vector and its text may take together
-PRODUCTS = 4  # of a sum of products that are written out
+EDGE = 2  # numbers kept at either end of a truncated vector
+ONE_LINE = 28  # maximum characters of a vector and its text
+PRODUCTS = 4  # products of a sum that are written out
 
 
 @dataclass(frozen=True)
 class Row:
-    """text: how it follows. value: its number, or numbers. sign: of it, 0 of a vector. line: of the box; None: a
-    product of the line above."""
+    """text: its computation. value: its number or numbers. sign: of the value, 0 for a vector. line: line of the box;
+    None for a product of the line above."""
 
     text: str
     value: str
@@ -30,7 +30,7 @@ class Row:
 
 
 def rows(box: Box, fit: Callable[[str], str], products: int) -> list[Row]:
-    """The rows of a box. products: how many products of a sum of products stand in a row below it; 0: none."""
+    """The rows of a box. products: number of products of a sum shown in rows below it; 0 for none."""
     found: list[Row] = []
     for k, line in enumerate(box.lines):
         text = "" if line.text == box.title and len(box.lines) == 1 else fit(line.text)
@@ -49,8 +49,8 @@ def rows(box: Box, fit: Callable[[str], str], products: int) -> list[Row]:
 
 @dataclass(frozen=True)
 class Equation:
-    """A line of a box with numbers put in: `σ(a_i)`, `σ(-0.1635)`, `0.4592`. numbers: parts that a line may break
-    between; none where there is nothing to put in."""
+    """A line of a box with numbers substituted: `σ(a_i)`, `σ(-0.1635)`, `0.4592`. numbers: parts between which a line
+    may break; empty if there is nothing to substitute."""
 
     text: str
     numbers: tuple[str, ...]
@@ -59,7 +59,7 @@ class Equation:
 
 
 def equations(box: Box) -> list[Equation]:
-    """Every line of a box with the numbers that it follows from."""
+    """Every line of a box with the numbers it is computed from."""
     found: list[Equation] = []
     terms: list[BoxLine] = []
     for line in box.lines:
@@ -82,7 +82,7 @@ def _added(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def equations_table(cell: OpenedCell, name: str, title: str) -> Table:
-    """The equations of every box that computes something."""
+    """The equations of all boxes with computations."""
     columns = [
         Column("part", tr("part"), "text", once=True),
         Column("term", tr("term"), "text"),
@@ -99,18 +99,18 @@ def equations_table(cell: OpenedCell, name: str, title: str) -> Table:
 
 
 def _written(one: Equation) -> tuple[str, float | None]:
-    """A number has a column of its own; several stand where others are written out."""
+    """A single number goes into its own column; several are part of the text."""
     return (" ".join(one.numbers), one.line.values[0]) if len(one.line.values) == 1 else (one.value, None)
 
 
 def factors(line: BoxLine) -> list[str]:
-    """`-0.0053·1.0297`, the first of them where there are many; of a single product of two names its numbers."""
+    """`-0.0053·1.0297`, only the first if there are many; for a single product of two names, their numbers."""
     texts, left = _largest(line)
     return [*texts, f"... {left}"] if left else texts
 
 
 def _largest(line: BoxLine) -> tuple[list[str], int]:
-    """Each product, or the largest ones where there are many, and how many are left out."""
+    """Each product, or only the largest if there are many, and the number omitted."""
     pairs = list(line.products)
     left = len(pairs) - PRODUCTS + 1 if len(pairs) > PRODUCTS else 0
     if left:
@@ -124,7 +124,7 @@ def _factor(value: float) -> str:
 
 
 def vector(values: Sequence[float]) -> str:
-    """Numbers side by side, cut where there are many."""
+    """Numbers side by side, truncated if there are many."""
     if len(values) > 2 * EDGE + 1:
         return f"{' '.join(map(number, values[:EDGE]))} ... {' '.join(map(number, values[-1:]))} ({len(values)})"
     return " ".join(map(number, values))
@@ -137,7 +137,7 @@ def sign(line: BoxLine) -> Literal[-1, 0, 1]:
 
 
 def shortened(text: str, width: int) -> str:
-    """Of numbers side by side as many whole ones as there is room for; any other text is clipped."""
+    """As many whole numbers as fit; any other text is truncated."""
     if cells(text) <= width or " " not in text:
         return clip(text, width)
     kept = ""
@@ -149,7 +149,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def width(row: Row) -> int:
-    """In characters: text, a blank, number."""
+    """In characters: text, space, number."""
     return cells(row.text) + (1 if row.text and row.value else 0) + cells(row.value)
 
 

@@ -1,4 +1,4 @@
-"""Curves, heat maps and coloured text as lines of characters. Colour is never the only carrier of a value."""
+"""Curves, heat maps and coloured text as lines of characters. Values never depend on colour alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MARKERS = "ox+*#@%&"
 HEIGHT = 10  # rows of a chart
 WIDEST = 100
 
-# Ends of the scale, colour-blind safe, and its middle; the text on it is black or white, whichever is readable.
+# Colour-blind safe ends and middle of the scale; text on it is black or white, whichever is readable.
 NEGATIVE, MIDDLE, POSITIVE = (33, 102, 172), (247, 247, 247), (178, 60, 20)
-DENSE = ["=", "-", ".", "+", "#"]  # strongly negative ... strongly positive, where a cell is one character
+DENSE = ["=", "-", ".", "+", "#"]  # strongly negative ... strongly positive, if a cell is one character
 
 
 def colour_of(value: float, low: float, high: float) -> tuple[int, int, int]:
@@ -38,7 +38,7 @@ def hexadecimal(colour: tuple[int, int, int]) -> str:
 
 
 def ink_on(colour: tuple[int, int, int]) -> str:
-    """Black or white, whichever can be read on this colour."""
+    """Black or white, whichever is readable on this colour."""
     red, green, blue = colour
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
 
@@ -49,19 +49,19 @@ def _style(value: float, low: float, high: float) -> str:
 
 
 def scale(values: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """(low, high) of a heat map: symmetric about zero where any value is negative, else from zero."""
+    """(low, high) of a heat map: symmetric about zero if any value is negative, else from zero."""
     finite = [value for row in values for value in row if math.isfinite(value)]
     reach = max((abs(value) for value in finite), default=0.0) or 1.0
     return (-reach if any(value < 0 for value in finite) else 0.0), reach
 
 
 def label_of(labels: Sequence[str], k: int) -> str:
-    """The label of a row or column; its number where the record names none."""
+    """The label of a row or column, or its index."""
     return labels[k] if labels else str(k)
 
 
 def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
-    """Each value as a digit 0-9 of the scale with its sign; one character a cell where that does not fit."""
+    """Each value as a signed digit 0-9 of the scale; one character per cell if that does not fit."""
     low, high = scale(record.values)
     signed = low < 0
     lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
@@ -81,7 +81,7 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
     cell = 3 if signed else 2
     label_width = max((cells(label) for label in columns), default=0)
     if count * (label_width + 1) > room and count * cell <= room - 2 and _same(record):
-        # a letter for each row and for its column
+        # one letter for each row and column
         labels = [f"{letter} {label}" for letter, label in zip(ascii_letters, labels, strict=False)]
         columns, label_width, indent, room = list(ascii_letters[:count]), 1, indent + 2, room - 2
     if count * max(cell, label_width + 1) <= room:
@@ -121,7 +121,7 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
 
 
 def _same(record: HeatMap) -> bool:
-    """Whether rows and columns are the same things, as in a confusion matrix, and few enough for a letter each."""
+    """Whether rows and columns have the same labels, as in a confusion matrix, and few enough for one letter each."""
     rows, columns = record.row_labels, record.column_labels
     few = len(rows) == len(columns) <= len(ascii_letters)
     return few and all(row.startswith(column) for row, column in zip(rows, columns, strict=True))
@@ -140,7 +140,7 @@ def _cut_note(axis: str, last: int, following: int, end: int, n: int) -> str:
 
 
 def _digit(value: float, high: float, signed: bool) -> str:
-    """9 is the end of the scale; nan is ?, an infinity is 9 with its sign and no digit lost to rounding up."""
+    """9 is the end of the scale, nan is ?, infinity is a signed 9; 9 is not reached by rounding up."""
     if math.isnan(value):
         return " ?" if signed else "?"
     digit = 9 if math.isinf(value) else min(9, round(abs(value) / high * 9))
@@ -168,7 +168,7 @@ def _legend(cell: int, high: float, signed: bool) -> str:
 
 
 def series_lines(record: Series, view: View) -> list[Line]:
-    """One curve in braille dots, several each with its own letter; a stream without braille gets letters too."""
+    """One curve in braille dots; several, or streams without braille, use one letter per curve."""
     lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
     points = {
         label: [(float(x), height(y, record.log_y)) for x, y in zip(record.x, values, strict=True)]
@@ -214,7 +214,7 @@ def series_lines(record: Series, view: View) -> list[Line]:
 
 
 def _series_legend(record: Series, view: View, braille: bool) -> list[Line]:
-    room = view.width - 24  # for a name: a marker stands before it, a number after it
+    room = view.width - 24  # for a name, with a marker before and a number after it
     lines: list[Line] = []
     for k, (label, values) in enumerate(record.lines.items()):
         mark = "" if braille else MARKERS[k % len(MARKERS)] + " "
@@ -248,14 +248,14 @@ def short(x: float) -> str:
 
 
 def _scaled(value: float, low: float, high: float, steps: int) -> int:
-    """0 ... steps - 1 from low to high; the middle where they are the same."""
+    """0 ... steps - 1 from low to high; the middle if they are equal."""
     return round((value - low) / (high - low) * (steps - 1)) if high > low else (steps - 1) // 2
 
 
 def _dots(
     curve: list[tuple[float, float]], columns: int, rows: int, x_low: float, x_high: float, y_low: float, y_high: float
 ) -> list[tuple[int, int]]:
-    """(column, row from the top) of a curve, straight between its points, broken where a value is not finite."""
+    """(column, row from the top) of a curve, linear between its points, with gaps at non-finite values."""
     dots: list[tuple[int, int]] = []
     previous: tuple[int, int] | None = None
     for x, y in curve:
@@ -295,7 +295,7 @@ def _letters(
             if not here:
                 line.append((" ", ""))
                 continue
-            k = here[column % len(here)]  # curves that lie on each other take turns
+            k = here[column % len(here)]  # overlapping curves alternate
             line.append((MARKERS[k % len(MARKERS)], CURVES[k % len(CURVES)]))
         grid.append(line)
     return grid
@@ -304,7 +304,7 @@ def _letters(
 def _braille(
     curve: list[tuple[float, float]], width: int, x_low: float, x_high: float, y_low: float, y_high: float
 ) -> list[Line]:
-    bits = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # a braille cell is 4 rows of 2 dots
+    bits = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # a braille cell has 4 rows of 2 dots
     codes = [[0] * width for _ in range(HEIGHT)]
     for column, row in _dots(curve, width * 2, HEIGHT * 4, x_low, x_high, y_low, y_high):
         codes[row // 4][column // 2] |= bits[row % 4][column % 2]
@@ -312,7 +312,7 @@ def _braille(
 
 
 def coloured_lines(record: ColouredText, view: View) -> list[Line]:
-    """Tokens on coloured grounds; without colour, a digit below each: 0 is `low`, 9 is `high`, ? is nan."""
+    """Tokens on coloured backgrounds; without colour, a digit below each: 0 is `low`, 9 is `high`, ? is nan."""
     lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
     if not record.tokens:
         return [*lines, [(view.fit(tr("(no tokens)")), "note")]]

@@ -1,4 +1,4 @@
-"""State diagrams: as lines of characters, as the shapes of an SVG drawing, and as a plot."""
+"""State diagrams as lines of characters, as SVG shapes, and as a plot."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 COLUMNS, ROWS = 60, 12  # characters
 WIDTH, HEIGHT, EDGE, RADIUS = 640, 360, 56, 13  # of an SVG drawing
-ARROWS = 30  # moves up to which each is drawn
-BEND = 0.18  # how far an arrow leaves the straight line, as a share of its length: there and back lie apart
+ARROWS = 30  # maximum number of transitions drawn
+BEND = 0.18  # curvature of arrows, relative to their length, so that opposite arrows do not overlap
 
 
 def lines(record: Diagram, view: View) -> list[Line]:
-    """Each visit as the letter of its state; where several fall on one place of the grid, the most frequent."""
+    """Each visit as the letter of its state; the most frequent one if several share a grid position."""
     width, place = min(COLUMNS, view.width), _scaled(record)
     places: dict[tuple[int, int], Counter[str]] = {}
     for label, centre, points in zip(record.labels, record.centres, record.points, strict=True):
@@ -40,7 +40,7 @@ def lines(record: Diagram, view: View) -> list[Line]:
 
 
 def drawing(record: Diagram) -> Drawing:
-    """Visits as dots, states as circles with their names, moves as arrows with what leads there."""
+    """Visits as dots, states as named circles, transitions as arrows labelled with their symbols."""
     if not record.centres:
         return Drawing(record.title)
     scaled = _scaled(record)
@@ -72,7 +72,7 @@ def drawing(record: Diagram) -> Drawing:
 
 
 def plot(axes: Axes, record: Diagram) -> None:
-    """The same on matplotlib's axes."""
+    """Plot the diagram on matplotlib axes."""
     for state, points in enumerate(record.points):
         axes.scatter([x for x, _ in points], [y for _, y in points], s=6, color=_colour(state), alpha=0.5, linewidths=0)
     for home, after, text in _arrows(record):
@@ -96,7 +96,7 @@ def plot(axes: Axes, record: Diagram) -> None:
 
 
 def _scaled(record: Diagram) -> Callable[[Point], Point]:
-    """From a point of the record to one in the unit square."""
+    """Map a point of the record to the unit square."""
     every = [*record.centres, *(point for points in record.points for point in points)]
     low = [min((point[k] for point in every), default=0.0) for k in (0, 1)]
     reach = [max((point[k] for point in every), default=0.0) - low[k] or 1.0 for k in (0, 1)]
@@ -109,10 +109,10 @@ def _arrows(record: Diagram) -> Iterator[tuple[int, int, str]]:
 
 
 def _arrow(start: Point, end: Point, text: str) -> list[Shape]:
-    """A bent line from circle to circle, its head, and the text where it is farthest from the straight line."""
+    """A curved arrow from circle to circle, with its label at the apex."""
     (x, y), (u, v) = start, end
     length = math.hypot(u - x, v - y) or 1.0
-    a, b = (x + u) / 2 - BEND * (v - y), (y + v) / 2 + BEND * (u - x)  # where the curve is drawn to
+    a, b = (x + u) / 2 - BEND * (v - y), (y + v) / 2 + BEND * (u - x)  # control point
     reach = math.hypot(u - a, v - b) or 1.0
     p, q = u - RADIUS * (u - a) / reach, v - RADIUS * (v - b) / reach  # the tip
     along = (u - a) / reach, (v - b) / reach
@@ -145,5 +145,5 @@ def _colour(state: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text for a plot: a dollar sign would begin mathematics."""
+    """Text for a plot, with dollar signs escaped: they would start math mode."""
     return symbols.fit(text).replace("$", r"\$")

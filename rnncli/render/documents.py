@@ -1,4 +1,4 @@
-"""Pages as data: JSON, YAML, CSV, NPZ. Whole, in full precision, never cut, never translated."""
+"""Pages as data: JSON, YAML, CSV, NPZ. In full precision, never truncated or translated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 
 def strict(value: object) -> Json:
-    """The same with non-finite floats as "nan", "inf", "-inf", and tuples as lists. Raises TypeError: no JSON."""
+    """A JSON value with non-finite floats as "nan", "inf", "-inf", and tuples as lists. Raises TypeError for other
+    types."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value
@@ -45,11 +46,11 @@ def strict(value: object) -> Json:
 
 
 def to_json(page: Page) -> dict[str, Json]:
-    """The envelope: schema, torch, seed, device, dtype, config, then what the page holds, then checks.
+    """The envelope: schema, torch, seed, device, dtype, config, then the page's content, then checks.
 
-    tensors: name, axes, shape, values. rows: one object per table row, keys are column names; where the page has
-    several tables each row begins with "table". totals: the last row of tables that have one, by table. series,
-    heatmaps, texts: by record. checks: name, ok, max_abs_diff, tol.
+    tensors: name, axes, shape, values. rows: one object per table row, keys are column names; if the page has several
+    tables, each row begins with "table". totals: total rows by table. series, heatmaps, texts: by record. checks: name,
+    ok, max_abs_diff, tol.
     """
     document: dict[str, Json] = {
         "schema": page.schema,
@@ -138,7 +139,7 @@ def _drawing(record: Unrolled) -> Json:
 
 
 def _opened(cell: OpenedCell) -> Json:
-    """The graph: a node is a box, and an edge leads from each box that one of its lines reads."""
+    """The graph: a node per box, and an edge from each box that one of its lines reads."""
     return {
         "step": cell.step,
         "unit": cell.unit,
@@ -181,10 +182,10 @@ def _text(record: ColouredText) -> Json:
 
 
 def dump_json(page: Page | Json, file: IO[str]) -> None:
-    """One JSON document on one line, its characters escaped where the stream's encoding is not Unicode."""
+    """Write one JSON document on one line, with characters escaped if the stream's encoding is not Unicode."""
     encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
     document = to_json(page) if isinstance(page, Page) else strict(page)
-    # Half a surrogate pair is legal in a Python string and in escaped JSON, but not in UTF-8.
+    # A lone surrogate is legal in a Python string and in escaped JSON, but not in UTF-8.
     text = json.dumps(document, ensure_ascii=not encoding.startswith("utf"), allow_nan=False)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         text = json.dumps(document, allow_nan=False)
@@ -192,7 +193,7 @@ def dump_json(page: Page | Json, file: IO[str]) -> None:
 
 
 def json_text(page: Page) -> str:
-    """The JSON file: an item a line, so that it can be read and compared."""
+    """The JSON file with one item per line, for reading and diffing."""
     document = to_json(page)
     parts = []
     for key, value in document.items():
@@ -212,15 +213,16 @@ def _dumps(value: Json) -> str:
 def yaml_text(page: Page) -> str:
     import yaml
 
-    # Flow style below the top: a matrix of a thousand numbers is not a thousand lines.
+    # Flow style below the top level, so that a matrix of a thousand numbers does not take a thousand lines.
     return yaml.safe_dump(to_json(page), allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
 
 
 def csv_text(page: Page) -> str:
-    """The page's tables; where it has none, its series, else its heat maps, texts, drawings, tensors, a value a line.
+    """The page's tables; if there are none, its series, or else its heat maps, texts, drawings or tensors, one value
+    per line.
 
-    A vector takes one column per number, `h[0]`, `h[1]`, ...; an interval `ratio`, `ratio_low`, `ratio_high`. Several
-    tables share one header, and a first column says which table a row is from.
+    A vector has one column per number, `h[0]`, `h[1]`, ...; an interval `ratio`, `ratio_low`, `ratio_high`. Several
+    tables share one header, with the table's name in the first column.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -311,14 +313,14 @@ def _flat(column: Column, value: Entry) -> dict[str, str | float]:
 
 
 def _numbers(value: Entry) -> Sequence[float]:
-    """Of a vector, an interval or a spark; none of an empty cell."""
+    """The numbers of a vector, interval or spark; empty for an empty cell."""
     return () if value is None or isinstance(value, str | int | float) else value
 
 
 def _cell(value: object) -> str | float:
     if value is None:
         return ""
-    if isinstance(value, str):  # no half surrogate pairs in a UTF-8 file
+    if isinstance(value, str):  # lone surrogates are not allowed in UTF-8
         return value.encode("utf-8", "backslashreplace").decode()
     found = strict(value)
     return found if isinstance(found, str | int | float) else str(found)
@@ -331,9 +333,9 @@ def _elements(values: Json, index: tuple[int, ...] = ()) -> list[tuple[tuple[int
 
 
 def npz_bytes(page: Page) -> bytes:
-    """Arrays by name: tensors as they are called; `TABLE.COLUMN`, `SERIES.x`, `SERIES.LINE`, `HEATMAP.values`.
+    """Arrays by name: tensors by their names; `TABLE.COLUMN`, `SERIES.x`, `SERIES.LINE`, `HEATMAP.values`.
 
-    `page` is the rest of the envelope as JSON text. Nothing in it is a pickle: open it with numpy.load.
+    `page` is the rest of the envelope as JSON text. Contains no pickle; open it with numpy.load.
     """
     import numpy as np
 
@@ -354,7 +356,7 @@ def npz_bytes(page: Page) -> bytes:
             arrays[f"{record.name}.values"] = np.asarray(record.values, dtype=np.float64)
     rest = {key: value for key, value in to_json(page).items() if key not in ("tensors", "rows", "series", "heatmaps")}
     arrays["page"] = np.asarray(json.dumps(rest, allow_nan=False))
-    # A member of the archive cannot hold a separator of folders; numpy's own reader would not find it again.
+    # Names of archive members cannot contain a path separator: numpy would not find them again.
     file = io.BytesIO()
     named = {name.replace("/", "_"): array for name, array in arrays.items()}
     np.savez_compressed(file, **named)  # type: ignore[arg-type]  # numpy < 2.1 would save an allow_pickle as an array
@@ -365,13 +367,13 @@ def _array(values: Json, dtype: str) -> npt.NDArray[np.generic]:
     import numpy as np
 
     array = np.asarray(values)
-    if array.dtype.kind == "f":  # float32 numbers went through Python floats: back without loss
+    if array.dtype.kind == "f":  # float32 numbers were converted to Python floats: convert back without loss
         return array.astype({"float32": np.float32, "bfloat16": np.float32}.get(dtype, np.float64))
     return array
 
 
 def _column_array(column: Column, values: Sequence[Entry]) -> npt.NDArray[np.generic]:
-    """Numbers as float64 (an empty cell is nan), text as text, vectors as a matrix filled up with nan."""
+    """Numbers as float64 (an empty cell is nan), text as text, vectors as a matrix padded with nan."""
     import numpy as np
 
     if column.kind in ("text", "formula", "code", "shape"):

@@ -1,8 +1,7 @@
-"""A page as a LaTeX document that compiles as it is: article with amsmath, array and longtable; where there is Chinese,
-ctexart, the document class for it.
+"""A page as a complete LaTeX document: article with amsmath, array and longtable; ctexart if it contains Chinese.
 
-Whatever a page says is escaped; what LaTeX cannot set without further packages is written as on an ASCII terminal.
-Drawings are set line by line, in typewriter.
+All text is escaped; characters that LaTeX cannot typeset without further packages become ASCII. Drawings are set line
+by line, in typewriter.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from rnncli.render.terminal import header, record_lines
 
 _VIEW = View(width=90, encoding="ascii")  # of drawings
 _WIDTH = 165  # mm of an A4 page with its margins
-_LETTER = 1.7  # mm that a character of a table takes, about
-_BLANK = 18  # mm more of a column to write in
-_LONG = 22  # characters of a column that stays on one line
+_LETTER = 1.7  # approximate width of a character in a table, in mm
+_BLANK = 18  # extra mm of a column to write in
+_LONG = 22  # maximum characters of a column on one line
 _LINE = re.compile("_{4,}")  # to write on
 _CHINESE = re.compile("[\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
@@ -34,9 +33,9 @@ _ESCAPED = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "`": "{`}",
-    "-": "{-}",  # two of them are no dash
+    "-": "{-}",  # so that two of them do not become a dash
     "'": "{'}",
-    "[": "{[}",  # after the end of a row it would be an argument
+    "[": "{[}",  # after the end of a row it would start an argument
     "]": "{]}",
     "*": "{*}",
     "\t": r"\quad{}",
@@ -91,7 +90,7 @@ def document(page: Page) -> str:
 
 
 def text(written: str) -> str:
-    """Words as LaTeX sets them; a run of underscores is a line to write on."""
+    """Words in LaTeX; a run of underscores becomes a line to write on."""
     parts = _LINE.split(written)
     lines = [rf"\rule[-1pt]{{{2 * len(found)}mm}}{{0.4pt}}" for found in _LINE.findall(written)]
     found = _escaped(parts[0])
@@ -114,12 +113,12 @@ def _character(character: str) -> str:
 
 
 def _has_accent(character: str) -> bool:
-    """Whether it is a Latin letter that every installation sets: of Western Europe, made of a letter and an accent."""
+    """Whether it is an accented Western European letter, which every installation supports."""
     return "\u00c0" <= character <= "\u00ff" and len(normalize("NFD", character)) == 2
 
 
 def maths(formula: str) -> str:
-    """`h_t = tanh(W_ih·x_t + b_ih)` as a formula, indices below the line. Words stay upright."""
+    """`h_t = tanh(W_ih·x_t + b_ih)` as a formula, with subscripts. Words are upright."""
     found, before = "", ""
     for match in _MATHS.finditer(formula):
         kind = "name" if match["name"] or match["words"] else match.lastgroup
@@ -131,7 +130,7 @@ def maths(formula: str) -> str:
 
 
 def _set(match: re.Match[str]) -> str:
-    """One number, name or sign of a formula."""
+    """A number, name or operator of a formula."""
     if match["number"] is not None:
         number = match["number"].partition("e")[0].replace(",", "{,}")
         return number if match["power"] is None else rf"{number}\cdot 10^{{{int(match['power'])}}}"
@@ -160,7 +159,7 @@ def _name(name: str) -> str:
 
 
 def _index(below: str) -> str:
-    """What stands below the line: `ih`, `t-1`, `start`."""
+    """A subscript: `ih`, `t-1`, `start`."""
     if re.fullmatch(r"[a-zA-Z]{0,2}|[a-z0-9+-]+", below) and len(below) < 5:
         return below
     return rf"\text{{{_escaped(below)}}}"
@@ -186,7 +185,7 @@ def _record(record: Record) -> str:
 
 
 def _formula(line: str) -> str:
-    """Equations of one line, which may break between them."""
+    """Equations in one line, which may break between them."""
     equations = [maths(part) for part in re.split(r"\s{2,}", line) if part]
     return r"{\raggedright " + r"\quad ".join(f"${one}$" for one in equations) + r"\par}"
 
@@ -203,7 +202,7 @@ def _list(lines: Sequence[str], items: Sequence[str]) -> str:
 
 
 def _typewriter(lines: Iterable[str]) -> str:
-    """Lines as a terminal shows them, blanks kept."""
+    """Lines as on a terminal, with spaces kept."""
     rows = [r"\mbox{" + text(line).replace(" ", "~") + r"}\\" for line in lines]
     return "\n".join([r"\begin{flushleft}\ttfamily\footnotesize", *rows, r"\end{flushleft}"]) if rows else ""
 
@@ -246,7 +245,8 @@ def _cell(table: Table, column: Cells, row: int) -> str:
 
 
 def _layout(columns: list[Cells]) -> list[str]:
-    """Fixed widths, so that one run of LaTeX is enough: short columns take what they need, long ones share the rest."""
+    """Fixed widths, so that a single run of LaTeX is enough: short columns take what they need, long ones share the
+    rest."""
     wide = [k for k, one in enumerate(columns) if one.column.kind in ("text", "code", "formula") and one.width > _LONG]
     needed = [one.width * _LETTER + (_BLANK if one.column.name == "value" else 3) for one in columns]
     rest = _WIDTH - sum(mm for k, mm in enumerate(needed) if k not in wide) - 4.5 * len(columns)

@@ -1,11 +1,11 @@
-"""Boxes and the wires between them in layers, givers first: where each is, and where its wires run.
+"""Layered layout of boxes and wires, sources first.
 
-Sugiyama, Tagawa and Toda 1981, "Methods for visual understanding of hierarchical system structures": layers by the
-longest path, the order in each by barycentres, with places for the wires that pass by; then every wire runs at right
-angles, along a track of its own between two layers, and what one box gives to several shares its track. Weighed against
-it: grandalf (kept, one box one size, straight edges without ports) and graphviz (a program to be installed).
+Sugiyama, Tagawa and Toda 1981, "Methods for visual understanding of hierarchical system structures": layers by longest
+path, order within layers by barycentres, with dummy items for wires that pass through; wires are orthogonal, each on
+its own track between two layers; wires from one box share a track. Alternatives considered: grandalf (maintained; fixed
+box size, straight edges without ports) and graphviz (a separate program).
 
-`along` is the direction from givers to readers, `across` the other one: who draws decides which of them is down.
+`along` is the direction from sources to readers, `across` the other one; the caller decides which one points down.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ Point = tuple[int, int]  # along, across
 
 @dataclass(frozen=True)
 class Block:
-    """A box to place. along, across: its size. exit: where its wire leaves, from its start across. entries: (name of a
-    box that it reads, where that wire comes in), or None where any place on its side will do."""
+    """A box to place. along, across: its size. exit: offset across where its wire leaves. entries: (name of a box that
+    it reads, offset where that wire enters), or None for any place on its side."""
 
     name: str
     along: int
     across: int
     exit: int
     entries: tuple[tuple[str, int | None], ...] = ()
-    late: bool = False  # as near to its readers as can be, where there is room for it anywhere
+    late: bool = False  # as near to its readers as possible
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """between: blocks of a layer. track: two wires side by side. margin: a layer and the first wire. passing: what a
-    wire that passes a layer takes of it. room: how far across a layer may reach; 0: as far as it likes."""
+    """Distances. between: blocks of a layer. track: parallel wires. margin: a layer and the first wire. passing: space
+    for a wire that passes through a layer. room: maximum extent of a layer; 0 for no limit."""
 
     between: int
     track: int
@@ -44,11 +44,11 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Wire:
-    """What one box gives. paths: polylines; those that end in `ends` reach a reader, in the same order."""
+    """The wires from one box. paths: polylines; those that end in `ends` reach a reader, in the same order."""
 
     source: str
     paths: Sequence[Sequence[Point]]
-    ends: Sequence[tuple[str, int, Point]]  # reader, which of its entries, where
+    ends: Sequence[tuple[str, int, Point]]  # reader, index of its entry, point
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Plan:
 
 @dataclass
 class _Item:
-    """A block, or the place of a wire that passes a layer (name: of its source)."""
+    """A block, or a wire passing through a layer (name: its source)."""
 
     name: str
     block: Block | None
@@ -77,7 +77,7 @@ class _Item:
 
 @dataclass
 class _Net:
-    """The part of a wire between two layers. ends: (where, reader, entry); reader None: it passes on."""
+    """The part of a wire between two layers. ends: (position, reader, entry); reader None if it passes through."""
 
     source: str
     start: int
@@ -95,11 +95,11 @@ class _Net:
 
 
 def plan(blocks: Sequence[Block], gaps: Gaps) -> Plan:
-    """Where everything is. blocks: givers before their readers."""
+    """The positions of all blocks and wires. blocks: sources before their readers."""
     return _planned(tuple(blocks), gaps)
 
 
-@lru_cache(maxsize=64)  # from one time step to the next, boxes often keep their sizes
+@lru_cache(maxsize=64)  # box sizes often stay the same from one time step to the next
 def _planned(blocks: tuple[Block, ...], gaps: Gaps) -> Plan:
     return _Planner(blocks, gaps).plan()
 
@@ -113,7 +113,7 @@ class _Planner:
             for giver, _ in block.entries:
                 if block.name not in self.readers[giver]:
                     self.readers[giver].append(block.name)
-        for kept in range(0, gaps.room or 1, 4):  # what wires that pass take is known when all is placed
+        for kept in range(0, gaps.room or 1, 4):  # the space of passing wires is only known after placement
             self.level = self._levels(gaps.room and gaps.room - kept)
             self.items = self._items()
             if not gaps.room or all(self._fits(layer) for layer in self.items):
@@ -129,7 +129,8 @@ class _Planner:
         return sum(item.across + self.gaps.between for item in layer) - self.gaps.between
 
     def _levels(self, room: int) -> dict[str, int]:
-        """Each as early as its givers allow, and while its layer has room; what is late, as late as its readers do."""
+        """Each block as early as its sources and the room in its layer allow; `late` blocks as late as their readers
+        allow."""
         height = self._heights()
         order = {name: k for k, name in enumerate(self.blocks)}
         level: dict[str, int] = {}
@@ -154,7 +155,7 @@ class _Planner:
         return level
 
     def _passing(self, level: Mapping[str, int]) -> int:
-        """What the wires take that pass the next layer: one that is still to be read by a block not ready yet."""
+        """Space for wires that pass through the next layer, read by a block that is not ready yet."""
         waiting = [name for name in level if any(reader not in level for reader in self.readers[name])]
         ready = {
             name
@@ -196,7 +197,7 @@ class _Planner:
         return self._finished()
 
     def _swap(self, best: tuple[int, int]) -> None:
-        """Neighbours change places where that makes fewer crossings or shorter wires."""
+        """Swap neighbours if that reduces crossings or wire length."""
         for layer in self.items:
             for k in range(len(layer) - 1):
                 layer[k], layer[k + 1] = layer[k + 1], layer[k]
@@ -207,7 +208,7 @@ class _Planner:
                     layer[k], layer[k + 1] = layer[k + 1], layer[k]
 
     def _sort(self, k: int, by: int) -> None:
-        """Layer k by the mean place of what it is wired to in layer `by`."""
+        """Sort layer k by the mean position of connected items in layer `by`."""
         mean = {id(item): self._mean(item, self.items[by], down=by < k) for item in self.items[k]}
         self.items[k].sort(key=lambda item: mean[id(item)])
 
@@ -221,7 +222,7 @@ class _Planner:
         return sum(found) / len(found) if found else own
 
     def _ports(self, giver: _Item, reader: _Item) -> list[int | None]:
-        """Where the reader takes in what the giver in the layer before has."""
+        """The reader's entry position for a wire from the layer before."""
         if reader.block is None:
             return [0] if reader.name == giver.name else []
         return [port for name, port in reader.block.entries if name == giver.name]
@@ -229,7 +230,7 @@ class _Planner:
     # --- where
 
     def _packed(self) -> tuple[int, int]:
-        """Place every item; what it costs: crossings, then the length of wires."""
+        """Place every item; returns the cost: crossings, then wire length."""
         for layer in self.items:
             at = 0
             for item in layer:
@@ -251,7 +252,7 @@ class _Planner:
         return crossings, length
 
     def _settle(self, k: int) -> None:
-        """Move the items of a layer to the middle of what they are wired to, in their order, without overlap."""
+        """Move the items of a layer towards the middle of connected items, in order, without overlap."""
         layer = self.items[k]
         wanted: list[float] = []
         for item in layer:
@@ -260,7 +261,7 @@ class _Planner:
                 for other in self.items[k - 1]:
                     for port in self._ports(other, item):
                         found.append(other.exit - (item.across // 2 if port is None else port))
-            if k < len(self.items) - 1 and item.block:  # a wire that passes by goes straight on
+            if k < len(self.items) - 1 and item.block:  # a passing wire runs straight
                 for other in self.items[k + 1]:
                     for port in self._ports(item, other):
                         reach = other.at + (other.across // 2 if port is None else port)
@@ -284,7 +285,7 @@ class _Planner:
     # --- wires
 
     def _nets(self, k: int) -> list[_Net]:
-        """What runs between layer k and the next one."""
+        """The wires between layer k and the next one."""
         nets = {item.name: _Net(item.name, item.exit) for item in self.items[k]}
         starts = {net.start: name for name, net in nets.items()}
         for reader in self.items[k + 1]:
@@ -347,8 +348,8 @@ class _Planner:
 
 
 def _spread(wanted: Sequence[float], sizes: Sequence[int]) -> list[int]:
-    """The places nearest to those that are wanted, in this order and `sizes` apart: groups that touch share a mean."""
-    groups: list[tuple[float, int, float]] = []  # sum of (wanted - offset), how many, size
+    """The positions closest to the wanted ones, in this order and `sizes` apart: touching groups share a mean."""
+    groups: list[tuple[float, int, float]] = []  # sum of (wanted - offset), count, size
     for want, size in zip(wanted, sizes, strict=True):
         groups.append((want, 1, size))
         while len(groups) > 1 and groups[-2][0] / groups[-2][1] + groups[-2][2] > groups[-1][0] / groups[-1][1]:
@@ -366,7 +367,7 @@ def _spread(wanted: Sequence[float], sizes: Sequence[int]) -> list[int]:
 
 
 def _order(nets: list[_Net]) -> int:
-    """Give each net a track, those first that cross the fewest when they turn first; how many crossings are left."""
+    """Assign a track to each net, first those with the fewest crossings; returns the remaining crossings."""
     order: list[_Net] = []
     for net in sorted(nets, key=lambda one: one.span):
         costs = []
@@ -392,7 +393,7 @@ def _touch(one: _Net, other: _Net) -> bool:
 
 
 def _crossings(first: _Net, second: _Net) -> int:
-    """How often two nets cross where `first` turns before `second`; a thousand where one would lie on the other."""
+    """Number of crossings of two nets if `first` turns before `second`; a thousand if they would overlap."""
     (a, b), (c, d) = first.span, second.span
     found = sum(c < at < d for at, _, _ in first.ends) + (a < second.start < b)
     on = sum(at == second.start for at, _, _ in first.ends) if not (first.straight and second.straight) else 0

@@ -1,6 +1,6 @@
-"""A screen as lines of styled spans, before any terminal: what every drawing here is made of.
+"""Screens as lines of styled spans, independent of the terminal.
 
-`View` is where it will be shown. Widths are counted in terminal cells (a Chinese character takes two), by Rich's table.
+`View` describes the output. Widths are in terminal cells (a Chinese character takes two), by Rich's table.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from rnncli.render import symbols
 
-Span = tuple[str, str]  # text, style: a key of terminal.STYLES, or a Rich style as it is
+Span = tuple[str, str]  # text, style: a key of terminal.STYLES or a Rich style
 Line = list[Span]
 
 
 @dataclass(frozen=True)
 class View:
-    """width: cells a line may take. encoding: what the stream can carry. full: nothing is cut or left out."""
+    """width: maximum cells per line. encoding: of the stream. full: do not truncate or omit anything."""
 
     width: int = 80
     encoding: str = "utf-8"
@@ -28,7 +28,7 @@ class View:
         return symbols.fit(text, self.encoding, keep)
 
     def rows(self, length: int, limit: int | None) -> tuple[range, range]:
-        """The rows to show of `length`: all and none, or the first and last ones where more than `limit`."""
+        """The rows to show of `length`: all of them, or the first and last ones if there are more than `limit`."""
         if limit is None or self.full or length <= limit:
             return range(length), range(0)
         head = (limit + 1) // 2
@@ -36,7 +36,7 @@ class View:
 
 
 def cells(text: str) -> int:
-    """Terminal cells that `text` takes."""
+    """Width of `text` in terminal cells."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -54,20 +54,20 @@ def plain(line: Line) -> str:
 
 
 def strip(line: Line) -> Line:
-    """Without white space at the end."""
+    """Strip trailing whitespace."""
     line = list(line)
     while line:
         text, style = line.pop()
         if text.rstrip():
-            # A background shows on blanks: those of a coloured span stay.
+            # Keep spaces of a coloured span: their background is visible.
             return [*line, (text if " on " in style else text.rstrip(), style)]
     return line
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Broken between words, and between any two wide characters, into lines of at most `width` cells.
+    """Wrap between words, and between any two wide characters, into lines of at most `width` cells.
 
-    Only a word longer than a line is broken inside. Blanks inside a line stay as they are.
+    Only words longer than a line are broken. Spaces inside a line are kept.
     """
     width = max(width, 2)
     lines, line, used = [], "", 0
@@ -87,12 +87,12 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def clip(text: str, width: int) -> str:
-    """A name (never a number) cut to `width` cells, with dots where something is missing."""
+    """A name (never a number) truncated to `width` cells, with an ellipsis."""
     return text if cells(text) <= width else _take(text, max(width - 3, 1)) + "..."
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Words with the blanks after them; each wide character by itself, closing punctuation kept with what it closes."""
+    """Words with the spaces after them; wide characters separately, with closing punctuation attached."""
     for word in re.findall(r"\s*\S+\s*|\s+", text):
         if word.isascii():
             yield word

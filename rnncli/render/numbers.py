@@ -1,7 +1,7 @@
-"""How a number is written: one format for one kind of value, everywhere.
+"""Number formats: one per kind of value.
 
-Four decimals as torch prints them, scientific below 1e-4 and from 1e4, exact zero as `0`, `nan` and `inf` in words.
-A number is never shortened to fit; whoever lays out a table chooses what to show instead.
+Four decimals as torch prints them, scientific below 1e-4 and from 1e4, exact zero as `0`, and `nan` and `inf`. Numbers
+are never shortened to fit; the layout of a table decides what to omit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rnncli.locale import trn
 
-EDGE = 3  # numbers kept at either end of a vector that is cut
+EDGE = 3  # numbers kept at either end of a truncated vector
 
 
 def number(value: float) -> str:
@@ -21,21 +21,22 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     text = f"{value:.4f}"
-    # Judged by the size, not by what is left after rounding: 0.00009999 is below 1e-4, and 9999.99999 rounds to 1e4.
+    # Decided by magnitude before rounding below (0.00009999 is below 1e-4) and after rounding above (9999.99999 rounds
+    # to 1e4).
     if abs(value) < 1e-4 or abs(float(text)) >= 1e4:
         return f"{value:.4e}"
     return text
 
 
 def diff(value: float, decimals: int = 0) -> str:
-    """A difference, one digit: 9e-08; exactly none is 0."""
+    """A difference with one digit: 9e-08; exact zero is 0."""
     if not math.isfinite(value):
         return _word(value)
     return "0" if value == 0 else f"{value:.{decimals}e}"
 
 
 def beside(value: float | None, tolerance: float | None) -> tuple[str, str]:
-    """A difference and what is allowed, 2.1e-06 and 8.0e-06: two digits, or more where unequal ones look equal."""
+    """A difference and its tolerance, 2.1e-06 and 8.0e-06: two digits, or more if unequal ones look equal."""
     for decimals in range(1, 17):
         texts = ["" if number is None else diff(number, decimals) for number in (value, tolerance)]
         if texts[0] != texts[1] or value == tolerance:
@@ -51,11 +52,11 @@ def count(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """A share: 0.12 is 12%. 0% and 100% mean exactly that: 0.001 is <1%, 0.999 is >99%."""
+    """A share: 0.12 is 12%. 0% and 100% are exact: 0.001 is <1%, 0.999 is >99%."""
     if not math.isfinite(value):
         return _word(value)
     if abs(value) >= 1e4:
-        return f"{value:.4e} x"  # no share at all: so many times the whole
+        return f"{value:.4e} x"  # not a share but a multiple
     whole = round(value * 100)
     if whole == 0 and value != 0:
         return "<1%" if value > 0 else ">-1%"
@@ -112,7 +113,7 @@ def shape(**axes: int) -> str:
 
 
 def vector(values: Sequence[float], width: int = 0, edge: int | None = None) -> str:
-    """Numbers side by side, each right-aligned to `width`. edge: keep so many at either end where that cuts some."""
+    """Numbers side by side, each right-aligned to `width`. edge: how many to keep at either end if truncated."""
     cut = edge is not None and len(values) > 2 * edge
     kept = [*values[:edge], *values[len(values) - edge :]] if cut and edge is not None else list(values)
     texts = [number(value) for value in kept]

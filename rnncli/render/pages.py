@@ -1,4 +1,4 @@
-"""Pages as Markdown, and what Markdown and HTML (rnncli.render.html.records) write alike: what the screen shows."""
+"""Pages as Markdown, and helpers shared with HTML (rnncli.render.html.records)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rnncli.render.lines import View, plain
 from rnncli.render.tables import Cells, write_columns
 from rnncli.render.terminal import header, record_lines
 
-_VIEW = View(width=100)  # no terminal: characters are UTF-8, and what must be drawn as text is this wide
-_EDGE = 8  # numbers kept at either end of a vector; a page has more room than a screen
+_VIEW = View(width=100)  # not a terminal: UTF-8, and drawings as text have this width
+_EDGE = 8  # numbers kept at either end of a vector: pages have more room than screens
 
 
 def written(table: Table) -> tuple[list[Cells], int | None, str]:
-    """Columns as texts, the row that a cut comes before, and what was cut."""
+    """Columns as texts, the row before which rows were omitted, and notes on omissions."""
     head, tail = _VIEW.rows(len(table.rows), table.cut_rows)
     columns = write_columns(table, _VIEW, [*head, *tail], _EDGE)
     notes = [
@@ -29,7 +29,7 @@ def written(table: Table) -> tuple[list[Cells], int | None, str]:
 
 
 def heading(cells: Cells) -> str:
-    """Of a column, with that of its group."""
+    """The heading of a column, with that of its group."""
     return f"{cells.group} {cells.label}".strip()
 
 
@@ -78,7 +78,7 @@ def _markdown_table(table: Table) -> str:
 
 
 def _md(text: str, keep: str = "") -> str:
-    """Text in Markdown: nothing in it is read as a mark."""
+    """Text with Markdown markup escaped."""
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", _VIEW.fit(text, keep))
 
 
@@ -90,6 +90,6 @@ def _fenced(text: str) -> str:
 
 
 def difference(check: Check) -> str:
-    """`9.0e-08 (tol 1.0e-06)`, or as much of it as there is."""
+    """`9.0e-08 (tol 1.0e-06)`, or only the part that exists."""
     shown, allowed = numbers.beside(check.diff, check.tol)
     return f"{shown} (tol {allowed})".lstrip() if allowed else shown

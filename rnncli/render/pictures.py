@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Plotted = Series | HeatMap | Diagram | Unrolled
-WIDTH = 100  # cells of the screen that is drawn
+WIDTH = 100  # width of the drawn screen in cells
 MOST_TICKS = 8  # texts along an axis
 CHINESE = (
     "Noto Sans Mono CJK SC",
@@ -34,8 +34,8 @@ CHINESE = (
     "SimHei",
 )
 
-# Rich's own template links its font from a CDN; this one links nothing and names fonts that are already there. Nor does
-# it clip the whole, which would cut the tails off the last line's letters.
+# Rich's template links its font from a CDN; this one links nothing and names installed fonts. It also does not clip the
+# drawing, which would cut off descenders in the last line.
 _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -50,7 +50,7 @@ _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:
 """
 
 
-# Where the reader's system is dark, so is the picture: colour on white -> colour on this paper.
+# Dark mode of the picture: colour on white -> colour on the dark background.
 _DARK_PAPER = "#16191c"
 _DARK = {
     "#1c1c1c": "#e6e6e6",
@@ -66,8 +66,8 @@ _DARK = {
 
 
 def svg(page: Page) -> str:
-    """The screen, 100 cells wide, in colour on white; on black where the reader's system is dark. Of a page with
-    a drawn network that drawing alone."""
+    """The screen, 100 cells wide, in colour on white, or on black in dark mode; for a page with a drawn network, only
+    the drawing."""
     from rich.console import Console
     from rich.terminal_theme import TerminalTheme
 
@@ -87,7 +87,7 @@ def svg(page: Page) -> str:
 
 
 def _dark_rules(drawn: str) -> str:
-    """The same styles for a dark system. Text on a colour of its own is plain black or white, and stays so."""
+    """The styles for dark mode. Text on its own background is plain black or white and does not change."""
     rules = "".join(
         f".rnncli-{name} {{ fill: {_DARK[colour]} }}\n"
         for name, colour in re.findall(r"\.rnncli-(r\d+) \{ fill: (#[0-9a-f]{6})", drawn)
@@ -97,9 +97,9 @@ def _dark_rules(drawn: str) -> str:
 
 
 def png(page: Page) -> bytes:
-    """Text as on the screen; each Series, HeatMap and Diagram as a plot. Needs matplotlib."""
+    """A page with text as on the screen and each Series, HeatMap and Diagram as a plot. Needs matplotlib."""
     panels = _panels(page)
-    line, edge = 0.2, 0.25  # inches a line of text takes, and the margin
+    line, edge = 0.2, 0.25  # inches per line of text, and the margin
     heights = [max(len(panel) * line, line) if isinstance(panel, list) else _plot_height(panel) for panel in panels]
     width = WIDTH * 0.092 + 2 * edge
     total = sum(heights) + edge * (len(panels) + 1)
@@ -125,7 +125,7 @@ def png(page: Page) -> bytes:
 
 
 def heatmap_png(record: HeatMap) -> bytes:
-    """A heat map alone, with its axes and its scale. Needs matplotlib."""
+    """A single heat map with its axes and scale. Needs matplotlib."""
     rows, columns = len(record.values), max(map(len, record.values), default=1)
     width, height = min(max(4.0, 0.25 * columns + 2.0), 16.0), min(max(2.5, 0.2 * rows + 1.3), 10.0)
     with _figure(width, height, 100) as (figure, _):
@@ -136,7 +136,7 @@ def heatmap_png(record: HeatMap) -> bytes:
 
 @contextmanager
 def _figure(width: float, height: float, dpi: float) -> Iterator[tuple[Figure, list[str]]]:
-    """An empty figure, inches wide and high, and the fonts for Chinese that are here. Raises Missing."""
+    """An empty figure, size in inches, and the installed Chinese fonts. Raises Missing."""
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -149,7 +149,7 @@ def _figure(width: float, height: float, dpi: float) -> Iterator[tuple[Figure, l
     chinese = [name for name in CHINESE if name in known]
     figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
-    # Glyphs that no font here has are drawn as boxes; a warning for each would only be noise.
+    # Glyphs without a font are drawn as boxes; a warning for each would be noise.
     with warnings.catch_warnings(), rc_context({"font.family": ["DejaVu Sans", *chinese]}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="findfont")
@@ -163,7 +163,7 @@ def _saved(figure: Figure) -> bytes:
 
 
 def _panels(page: Page) -> list[list[Line] | Plotted]:
-    """Blocks of lines, and between them the records that are plotted."""
+    """Blocks of lines and, between them, the records to plot."""
     view = View(width=WIDTH)
     panels: list[list[Line] | Plotted] = [page_lines(replace(page, records=[], config={}, tensors=[]), view)]
     for k, record in enumerate(page.records):
@@ -179,7 +179,7 @@ def _panels(page: Page) -> list[list[Line] | Plotted]:
 
 
 def _can_be_plotted(record: Record) -> TypeGuard[Plotted]:
-    """Curves and heat maps with at least one finite value; the others say in words that there is none."""
+    """Curves and heat maps with at least one finite value; the others are shown as text."""
     if isinstance(record, Series):
         return any(math.isfinite(value) for values in record.lines.values() for value in values)
     if isinstance(record, Unrolled):
@@ -216,7 +216,7 @@ def _write(figure: Figure, lines: list[Line], x: float, y: float, step: float, c
 
 
 def _plot_network(figure: Figure, record: Unrolled, top: float, total: float, chinese: list[str]) -> None:
-    """Over the whole width; type as large as that makes it."""
+    """Draw over the whole width, with the font size scaled accordingly."""
     drawn = unrolled_scene.scene(record)
     width = figure.get_figwidth()
     axes = figure.add_axes(
@@ -286,5 +286,5 @@ def _name(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def _label(text: str) -> str:
-    """Text for a plot: a dollar sign would begin mathematics."""
+    """Text for a plot, with dollar signs escaped: they would start math mode."""
     return symbols.fit(text).replace("$", r"\$")

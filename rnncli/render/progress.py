@@ -1,6 +1,6 @@
-"""How far a long run is, on standard error: one line redrawn on a terminal, now and then a plain line elsewhere.
+"""Progress on standard error: one line redrawn on a terminal, occasional plain lines elsewhere.
 
-Cheap enough for every step: `update` looks at the clock first and formats nothing until it is time.
+Cheap enough for every step: `update` checks the clock first and formats nothing until it is due.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rnncli.locale import tr
 from rnncli.render import numbers, symbols
 from rnncli.render.lines import cells
 
-REDRAW = 0.1  # seconds between two drawings on a terminal
-LINE = 1.0  # seconds between two plain lines
+REDRAW = 0.1  # seconds between redraws on a terminal
+LINE = 1.0  # seconds between plain lines
 BAR = 20
 
 Fields = Mapping[str, str]
@@ -26,8 +26,8 @@ Fields = Mapping[str, str]
 class LiveProgress:
     """`with LiveProgress() as progress: ... progress.update(step, steps, lambda: {"loss": "1.2345"})`
 
-    file: standard error. live: redraw one line; by default where the file is a terminal that is not dumb. ascii: force
-    it, else what the file's encoding can carry. clock: seconds, for tests.
+    file: standard error. live: redraw one line; default: if the file is a terminal that is not dumb. ascii: force
+    ASCII; default: by the file's encoding. clock: seconds, for tests.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class LiveProgress:
         self._encoding = "ascii" if ascii else getattr(self._file, "encoding", None) or "utf-8"
         self._clock = clock
         self._interval = REDRAW if self._live else LINE
-        self._drawn = 0  # cells of the live line now on the screen
+        self._drawn = 0  # width of the live line on the screen
         self._last = ""
-        self._begun: tuple[float, int] | None = None  # when, and at which count, a resumed run's being above zero
+        self._begun: tuple[float, int] | None = None  # start time and count; the count is above zero for resumed runs
         self._next = clock() + (0.0 if self._live else LINE)
 
     def __enter__(self) -> LiveProgress:
@@ -54,12 +54,13 @@ class LiveProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the live line away; what stays are the permanent lines."""
+        """Erase the live line; permanent lines stay."""
         self._erase()
         self._file.flush()
 
     def update(self, done: int, total: int | None, fields: Fields | Callable[[], Fields], what: str = "") -> None:
-        """Show `done` of `total` and the fields, if it is time. A callable is called only then. what: is counted."""
+        """Show `done` of `total` and the fields, if due. A callable is only called then. what: the unit of the
+        count."""
         now = self._clock()
         if now < self._next:
             if self._begun is None:
@@ -71,14 +72,14 @@ class LiveProgress:
         self._draw(done, total, fields() if callable(fields) else fields, now, f"{what} " if what else "")
 
     def wait(self, text: str) -> None:
-        """Show what is waited for, where the line is live: there is nothing to count."""
+        """Show a message without a count, if the line is live."""
         if self._live:
             text = symbols.fit(text, self._encoding)
             self._write_live(text if cells(text) < _columns(self._file) else "")
             self._file.flush()
 
     def line(self, text: str) -> None:
-        """Print a line that stays, above the live one."""
+        """Print a permanent line above the live one."""
         live = self._last
         self._erase()
         self._file.write(symbols.fit(text, self._encoding, keep="\n") + "\n")
@@ -98,11 +99,11 @@ class LiveProgress:
             if total:
                 filled = round(min(done / total, 1.0) * BAR)
                 head = "█" * filled + "░" * (BAR - filled) + f" {head}"
-            # Whole fields go where the line is too short: a number that is cut is a wrong number.
+            # Drop whole fields if the line is too short: a truncated number would be wrong.
             room = _columns(self._file) - 1
             texts = [symbols.fit(part, self._encoding) for part in [head, *parts]]
             while len(texts) > 1 and sum(cells(text) + 2 for text in texts) - 2 > room:
-                texts.pop(-1 if left is None or len(texts) == 2 else -2)  # the time left goes last
+                texts.pop(-1 if left is None or len(texts) == 2 else -2)  # drop the time left last
             text = "  ".join(texts)
             self._write_live(text if cells(text) <= room else "")
         self._file.flush()
@@ -135,5 +136,5 @@ def _is_screen(file: IO[str]) -> bool:
 def _columns(file: IO[str]) -> int:
     try:
         return os.get_terminal_size(file.fileno()).columns or 80
-    except (OSError, ValueError):  # not a terminal, or no descriptor at all
+    except (OSError, ValueError):  # not a terminal, or no descriptor
         return 80

@@ -1,7 +1,7 @@
-"""A picture as marks in named styles: written as SVG, plain or moving, and drawn by matplotlib.
+"""A picture as marks in named styles, for SVG (static or animated) and matplotlib.
 
-The SVG needs nothing: no font, no script, no library. It is dark where the reader's system is. What is negative is
-dashed and has its sign, so that it can be printed in black and white.
+The SVG is self-contained: no font, script or library. It follows the system's dark mode. Negative values are dashed and
+signed, so that it can be printed in black and white.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FONT = 'ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", "Noto Sans Mono CJK SC", monospace'
-SECONDS = 2.5  # that each step of a moving picture is shown
+SECONDS = 2.5  # seconds per step of an animation
 
-# Colour by its name: on white, and on dark paper.
+# Name -> colour on white, and on a dark background.
 COLOURS = {
     "ink": ("#1c1c1c", "#e8e8e8"),
     "dim": ("#5a5a5a", "#a9adb2"),
@@ -36,7 +36,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Style:
-    """fill, stroke: names of colours, "" for none."""
+    """fill, stroke: names of colours, or ""."""
 
     fill: str = ""
     stroke: str = ""
@@ -77,7 +77,7 @@ STYLES = {
 class Mark:
     """kind: a rectangle (x, y, width, height), a line through points, a filled shape of points, or text at (x, y).
 
-    frame: the step at which it is there; None: always. anchor: which end of a text is at x.
+    frame: the step at which it is visible; None for always. anchor: which end of a text is at x.
     """
 
     kind: Literal["box", "line", "shape", "text"]
@@ -90,7 +90,7 @@ class Mark:
 
 @dataclass
 class Scene:
-    """frames: the steps of a moving picture, in order; still: the one that is shown where nothing moves."""
+    """frames: the steps of an animation, in order; still: the frame shown without animation."""
 
     width: float = 0
     height: float = 0
@@ -107,7 +107,7 @@ class Scene:
 
 
 def svg(scene: Scene, *, alone: bool = False) -> str:
-    """The picture as one SVG element. alone: it is a file of its own, whose paper lies as the picture does."""
+    """The picture as one SVG element. alone: as a separate file, printed on paper of the picture's orientation."""
     size = f'viewBox="0 0 {scene.width:.0f} {scene.height:.0f}" width="{scene.width:.0f}" height="{scene.height:.0f}"'
     paper = f"@page{{size:{'landscape' if scene.width > scene.height else 'portrait'};margin:8mm}}\n" if alone else ""
     always = [_element(mark) for mark in scene.marks if mark.frame is None]
@@ -175,8 +175,8 @@ def _rule(style: Style) -> str:
 
 
 def plot(axes: Axes, scene: Scene, scale: float, family: Sequence[str]) -> None:
-    """The same on matplotlib's axes, on white. scale: points of type for a unit of the scene.
-    family: fonts, the first that has a character."""
+    """Draw the picture on matplotlib axes, on white. scale: font points per unit of the scene. family: fonts; the first
+    with the character is used."""
     from matplotlib.patches import FancyBboxPatch, Polygon
 
     axes.set_xlim(0, scene.width)

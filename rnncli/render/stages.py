@@ -1,4 +1,4 @@
-"""A page in parts, one for each time step, as a lecturer uncovers it."""
+"""Split a page into stages, one for each time step, to reveal them one by one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rnncli.records import Page, Table, Unrolled
 
 
 def stages(page: Page) -> list[Page]:
-    """The header, then every step, then all that is below the steps. A drawing of a step and the tables after it are
-    one part; without drawings, the rows of one step are, and a table of sums."""
+    """The header, then every step, then everything below the steps. A stage is a drawing of a step with the tables
+    after it, or without drawings the rows of one step or a table of sums."""
     if any(isinstance(record, Unrolled) for record in page.records):
         return _drawn(page)
     where = [k for k, record in enumerate(page.records) if isinstance(record, Table)]
@@ -43,5 +43,5 @@ def _bare(page: Page) -> Page:
 
 
 def _only(table: Table, t: object) -> Table:
-    """The rows of one step."""
+    """The rows of each step."""
     return replace(table, rows=[row for row in table.rows if row[0] == t], total=None)

@@ -1,6 +1,6 @@
-"""One place of a walk through a network as a screen of so many lines: tokens, the opened cell, its sums in numbers.
+"""A position of the step-through as a screen of a given height: tokens, the opened cell, its sums with numbers.
 
-A function of its place and of the terminal's size: who reads keys and paints lines is elsewhere.
+Depends only on the position and the terminal's size; keys and painting are handled elsewhere.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rnncli.render.lines import Line, View, cells, clip, pad, plain, wrap
 from rnncli.render.numbers import number
 from rnncli.render.unrolled_lines import SIGNS, Drawing, drawing, window
 
-PANEL = 34  # cells that sums in numbers need beside a drawing
-NARROW = 64  # cells below which there is no drawing beside them
-LOW = 12  # lines below which it shows the sums alone
-WIDEST = 14  # cells of a token; a number has fewer
+PANEL = 34  # cells that sums need next to a drawing
+NARROW = 64  # width below which there is no drawing next to them
+LOW = 12  # height below which only the sums are shown
+WIDEST = 14  # maximum width of a token; numbers are narrower
 Shown = Literal["both", "drawing", "sums"]
 
 
 @dataclass(frozen=True)
 class Look:
     """chosen: name of the box whose sums are shown. shown: the drawing, the sums, or both. scroll: lines of the sums
-    that are above the screen."""
+    scrolled off the top."""
 
     chosen: str
     shown: Shown = "both"
@@ -34,7 +34,7 @@ class Look:
 
 
 def screen(stop: Stop, look: Look, view: View, height: int, foot: Sequence[Line] = ()) -> tuple[list[Line], int]:
-    """Exactly `height` lines, and how far the sums are scrolled. foot: the last lines."""
+    """Exactly `height` lines, and the scroll offset of the sums. foot: the last lines."""
     head = _head(stop, view, height)
     room = max(0, height - len(head) - len(foot))
     body, scroll = _body(stop, look, view, room - 1)
@@ -60,7 +60,7 @@ def cut(line: Line, width: int) -> Line:
     return found
 
 
-# --- what is read and answered
+# --- inputs and predictions
 
 
 def place(stop: Stop) -> str:
@@ -91,7 +91,7 @@ def _head(stop: Stop, view: View, height: int) -> list[Line]:
 
 
 def _strip(stop: Stop, view: View, height: int) -> list[Line]:
-    """A column for each time step that fits, the current one in brackets; then h of every unit."""
+    """A column for each time step that fits, with the current one in brackets; then h of every unit."""
     picture = stop.picture
     here = picture.steps.index(stop.at.step)
     numbers = any(" " in text for text in picture.inputs)
@@ -117,7 +117,7 @@ def _strip(stop: Stop, view: View, height: int) -> list[Line]:
 
 
 def _columns(rows: Sequence[tuple[str, Sequence[str]]], here: int, width: int, narrowest: int = 1) -> list[Line]:
-    """Rows of texts, a column of the same width for each place; the one that is looked at in brackets."""
+    """Rows of texts with equally wide columns; the current one is in brackets."""
     label, count = rows[0][0], len(rows[0][1])
     size = min(WIDEST, max(narrowest, *(cells(text) for _, texts in rows for text in texts))) + 3
     fitting = max(1, (width - cells(label)) // size)
@@ -134,7 +134,7 @@ def _columns(rows: Sequence[tuple[str, Sequence[str]]], here: int, width: int, n
     return lines
 
 
-# --- the opened cell, and its sums
+# --- the opened cell and its sums
 
 
 def _body(stop: Stop, look: Look, view: View, height: int) -> tuple[list[Line], int]:
@@ -144,7 +144,7 @@ def _body(stop: Stop, look: Look, view: View, height: int) -> tuple[list[Line], 
     if look.shown == "drawing":
         return _around(drawing(cell, view, chosen=look.chosen), look.chosen, height), 0
     drawn = _beside(cell, look, view, height)
-    if drawn.width > view.width - PANEL:  # one above the other
+    if drawn.width > view.width - PANEL:  # stacked
         above = _around(drawn, look.chosen, height // 2)
         panel, scroll = _scrolled(_panel(stop, look, view), look.scroll, height - len(above) - 1, view)
         return [*above, [(view.fit("─" * view.width), "rule")], *panel], scroll
@@ -157,7 +157,7 @@ def _body(stop: Stop, look: Look, view: View, height: int) -> tuple[list[Line], 
 
 
 def _beside(cell: OpenedCell, look: Look, view: View, height: int) -> Drawing:
-    """The drawing with all its lines where there is room for it beside the sums, else with results alone."""
+    """The drawing with all its lines if it fits next to the sums, otherwise with results only."""
     room = View(view.width - PANEL - 3, view.encoding)
     if height >= 26 or sum(box.kind != "input" for box in cell.boxes) <= 2:
         whole = drawing(cell, room, chosen=look.chosen)
@@ -171,7 +171,7 @@ def _padded(line: Line, width: int) -> Line:
 
 
 def _around(drawn: Drawing, chosen: str, height: int) -> list[Line]:
-    """The part of a drawing that has the chosen box, in the middle where it can be."""
+    """The part of a drawing around the chosen box."""
     rows = drawn.rows.get(chosen, range(len(drawn.lines)))
     middle = (rows.start + rows.stop) // 2 if len(rows) <= height else rows.start + height // 2
     shown = window(len(drawn.lines), middle, max(height, 0))
@@ -179,7 +179,7 @@ def _around(drawn: Drawing, chosen: str, height: int) -> list[Line]:
 
 
 def _scrolled(lines: list[Line], scroll: int, height: int, view: View) -> tuple[list[Line], int]:
-    """`height` of the lines, and how many are above them."""
+    """`height` of the lines, and the number above them."""
     first = max(0, min(scroll, len(lines) - height))
     kept = lines[first : first + max(0, height)]
     if kept and first + height < len(lines):
@@ -214,7 +214,7 @@ def _sums(box: Box, view: View) -> list[Line]:
 
 
 def _broken(parts: Sequence[str], width: int) -> list[str]:
-    """` = a + b`, and what does not fit on lines below; broken between parts."""
+    """` = a + b`, continued on lines below, wrapped between parts."""
     lines: list[str] = []
     for part in parts:
         if lines and cells(lines[-1]) + 1 + cells(part) <= width:
@@ -255,7 +255,7 @@ def _sign(value: Entry) -> str:
 
 
 def keys_line(keys: Sequence[tuple[str, str]], view: View) -> Line:
-    """Keys and what they do, as many as fit; those that matter most come first, and the last two stay."""
+    """Keys and their meaning, as many as fit, most important first; the last two are always shown."""
     shown = [(view.fit(key), view.fit(word)) for key, word in keys]
     while len(shown) > 1 and sum(cells(key) + cells(word) + 3 for key, word in shown) - 2 > view.width:
         del shown[-3 if len(shown) > 2 else 0]
@@ -266,5 +266,5 @@ def keys_line(keys: Sequence[tuple[str, str]], view: View) -> Line:
 
 
 def text_of(lines: Sequence[Line]) -> str:
-    """Without styles, for tests and for files."""
+    """Lines as plain text, for tests and files."""
     return "".join(plain(line) + "\n" for line in lines)

@@ -1,4 +1,4 @@
-"""Curves and heat maps as the shapes of small SVG drawings, for pages and notebooks; no library, nothing linked."""
+"""Curves and heat maps as small SVG drawings for pages and notebooks; self-contained."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rnncli.render.lines import cells
 
 WIDTH, HEIGHT = 640, 260
 LEFT, BOTTOM, TOP, RIGHT = 72, 40, 12, 130
-DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")  # curves differ by more than colour
+DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")  # so that curves differ not only by colour
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """An element of a drawing. text: what it says. title: what the pointer shows. Attributes hold no text of data."""
+    """An element of a drawing. text: its text. title: its tooltip. Attributes contain no user data."""
 
     tag: str
     attributes: Mapping[str, str | float]
@@ -29,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Drawing:
-    """No shapes: there was nothing to draw."""
+    """A drawing without shapes."""
 
     title: str
     width: int = 0
@@ -38,7 +38,7 @@ class Drawing:
 
 
 def series(record: Series) -> Drawing:
-    """The curves, their names at the right with a sample of each line."""
+    """The curves, with a legend at the right."""
     curves = {
         label: [(float(x), charts.height(y, record.log_y)) for x, y in zip(record.x, values, strict=True)]
         for label, values in record.lines.items()
@@ -88,7 +88,7 @@ def _curves(curves: Mapping[str, Iterable[Point]], place: Callable[[float, float
 
 
 def _band(lower: Sequence[Point], upper: Sequence[Point], place: Callable[[float, float], Point]) -> Iterator[Shape]:
-    """The ground between two curves, where both are finite."""
+    """The area between two curves where both are finite."""
     there = [pair for pair in zip(lower, upper, strict=True) if all(map(_drawable, pair))]
     around = [below for below, _ in there] + [above for _, above in reversed(there)]
     if around:
@@ -96,7 +96,7 @@ def _band(lower: Sequence[Point], upper: Sequence[Point], place: Callable[[float
 
 
 def _path(curve: Iterable[Point], place: Callable[[float, float], Point]) -> str:
-    """A line through the points; it breaks off where a value is not finite."""
+    """A line through the points, with gaps at non-finite values."""
     path, pen = "", "M"
     for point in curve:
         if not _drawable(point):
@@ -117,7 +117,7 @@ def _axes(levels: Sequence[str], first: str, last: str, x_label: str) -> Iterato
 
 
 def heatmap(record: HeatMap) -> Drawing:
-    """One square a value; its number shows when the pointer rests on it."""
+    """One square per value, with its number as a tooltip."""
     low, high = charts.scale(record.values)
     columns = max((len(row) for row in record.values), default=0)
     side = max(4, min(24, 900 // max(columns, 1)))

@@ -1,7 +1,8 @@
-"""The characters a screen can carry: one table of symbols with ASCII twins, and what becomes of all other text.
+"""Symbols with ASCII equivalents, and escaping of other text that the output cannot display.
 
-Whatever is printed passes through `fit`: control characters are written out (data must not command a terminal), and a
-character the stream cannot encode becomes its twin or an escape such as \\u00e9. Nothing here can fail on any text.
+All printed text passes through `fit`: control characters are escaped (data must not control a terminal), and a
+character that the stream cannot encode becomes its ASCII equivalent or an escape such as \\u00e9. Never fails on any
+text.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 
 TWINS = {
-    "·": "*",  # W_ih·x_t; between blanks it parts words, see fit
+    "·": "*",  # W_ih·x_t; between spaces it separates words, see fit
     "…": "...",
     "→": "->",
     "←": "<-",
@@ -83,23 +84,23 @@ TWINS = {
     "�": "?",
 }
 
-SPARK = " ▁▂▃▄▅▆▇█"  # nothing, then eight heights
+SPARK = " ▁▂▃▄▅▆▇█"  # empty, then eight heights
 
-# White space of a token, made visible.
+# Visible characters for whitespace in tokens.
 _WHITE = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 
 def fit(text: str, encoding: str = "utf-8", keep: str = "") -> str:
-    """`text` as a stream of this encoding can carry it. keep: control characters that stay, such as a line break."""
+    """`text` made printable in this encoding. keep: control characters to keep, such as a line break."""
     if " · " in text and _fit("·", encoding) != "·":
         text = text.replace(" · ", " | ")
     return "".join(character if character in keep else _fit(character, encoding) for character in text)
 
 
 def token(text: str, encoding: str = "utf-8", blanks: bool = False) -> str:
-    """A piece of the user's data with its white space visible; an empty one is two quotes.
+    """A piece of the user's data with visible whitespace; empty text is shown as two quotes.
 
-    blanks: blanks stay blank, for running text whose tokens are marked in another way.
+    blanks: keep spaces, for running text whose tokens are marked in another way.
     """
     if not text:
         return "''"
@@ -111,8 +112,8 @@ def token(text: str, encoding: str = "utf-8", blanks: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def _fit(character: str, encoding: str) -> str:
-    # Controls, invisible characters (among them those that turn the writing direction), halves of surrogate pairs, line
-    # separators, and what has no width that everybody agrees on. All kinds of blanks (Zs) stay.
+    # Control characters, invisible characters (including bidirectional overrides), lone surrogates, line separators,
+    # and characters of ambiguous width. All kinds of spaces (Zs) are kept.
     if not character.isprintable() and unicodedata.category(character) != "Zs":
         return _escape(character)
     try:

@@ -1,7 +1,7 @@
-"""Tables as lines: columns chosen to fit the width, never a number shortened or a vector wrapped.
+"""Tables as lines: columns are chosen to fit the width; numbers are never shortened, nor vectors wrapped.
 
-Tried in this order: everything side by side; without the optional columns; under 100 cells, tall (a line per column
-under each row's first cell) where that shows the vectors whole; vectors cut at their edges; text wrapped; tall.
+Layouts in order of preference: everything side by side; without the optional columns; below 100 cells, tall (a line per
+column under each row's first cell) if that shows whole vectors; truncated vectors; wrapped text; tall.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rnncli.render import numbers, symbols
 from rnncli.render.lines import Line, View, cells, pad, strip, wrap
 
 GAP = "  "
-TALL_BELOW = 100  # cells; from here on a table stays wide and its vectors are cut
-BAR = 10  # cells of a bar
+TALL_BELOW = 100  # from this width on, a table stays wide and its vectors are truncated
+BAR = 10  # width of a bar
 NARROWEST_TEXT = 12
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
@@ -30,20 +30,20 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "bytes": numbers.size,
     "interval": numbers.interval,
 }
-_WRAPPED = ("text", "code", "formula")  # may be broken over lines; nothing else ever is
+_WRAPPED = ("text", "code", "formula")  # only these may be wrapped
 _RIGHT = ("count", "number", "percent", "seconds", "bytes", "diff")
 
 
 @dataclass
 class Cells:
-    """One column, written: a text for each shown row and for the total, all of one width where they are numbers."""
+    """A formatted column: a text for each shown row and for the total, of equal width for numbers."""
 
     column: Column
     label: str
     texts: list[str]
     align: str
     group: str = ""
-    longest: int = 0  # numbers in the longest vector
+    longest: int = 0  # length of the longest vector
     number_width: int = 0
 
     @property
@@ -52,7 +52,7 @@ class Cells:
 
 
 def write_value(value: Any, column: Column, view: View) -> str:
-    """One value as its column's kind says; None is empty. Vectors whole."""
+    """A value formatted by its column's kind; None is empty. Vectors are not truncated."""
     if value is None:
         return ""
     if column.kind in _WRITERS:
@@ -69,16 +69,16 @@ def write_value(value: Any, column: Column, view: View) -> str:
 
 
 def bar(share: float, view: View) -> str:
-    """A share of 1 as a bar; nothing is drawn for nan."""
+    """A share of 1 as a bar; empty for nan."""
     filled = round(min(max(share, 0.0), 1.0) * BAR) if share == share else 0
     return view.fit("█" * filled + "░" * (BAR - filled))
 
 
 def spark(values: Sequence[float], view: View) -> str:
-    """Heights, the largest full: blocks, or digits 0-8 where the stream has no blocks; nan is ?."""
+    """Sparkline scaled to the largest value: blocks, or digits 0-8 without them; nan is ?."""
     blocks = symbols.SPARK if view.fit(symbols.SPARK[1]) == symbols.SPARK[1] else "012345678"
     top = max((value for value in values if math.isfinite(value)), default=0.0)
-    # anything above nothing is seen
+    # any value above zero is visible
     return "".join(
         "?" if math.isnan(value) else blocks[0 if value <= 0 or top <= 0 else min(8, max(1, round(value / top * 8)))]
         for value in values
@@ -86,7 +86,8 @@ def spark(values: Sequence[float], view: View) -> str:
 
 
 def write_columns(table: Table, view: View, shown: Sequence[int], edge: int | None = None) -> list[Cells]:
-    """Every column of the shown rows and the total. edge: numbers kept at either end of a vector; None keeps all."""
+    """All columns of the shown rows and the total, formatted. edge: numbers kept at either end of a vector; None for
+    all."""
     rows = [table.rows[k] for k in shown] + ([table.total] if table.total is not None else [])
     return [_write_column(column, [row[k] for row in rows], view, edge) for k, column in enumerate(table.columns)]
 
@@ -100,7 +101,7 @@ def _write_column(column: Column, values: list[Any], view: View, edge: int | Non
         longest = max((len(vector) for vector in vectors), default=0)
         return Cells(column, label, texts, "left", group, longest, width)
     texts = [write_value(value, column, view) for value in values]
-    if column.kind == "bar":  # the numbers behind the bars line up
+    if column.kind == "bar":  # align the numbers after the bars
         texts = [text[:BAR] + text[BAR:].rjust(max(map(len, texts)) - BAR) if text else "" for text in texts]
     return Cells(column, label, texts, "right" if column.kind in _RIGHT else "left", group)
 
@@ -110,7 +111,7 @@ def _ends(vector: Sequence[float], edge: int | None) -> Sequence[float]:
 
 
 def table_lines(table: Table, view: View) -> list[Line]:
-    """The whole record: title, headings, rows, total, and one line for everything that is not shown."""
+    """The whole record: title, headings, rows, total, and a line on omissions."""
     head, tail = view.rows(len(table.rows), table.cut_rows)
     shown = [*head, *tail]
     notes: list[str] = []
@@ -157,7 +158,7 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
     if optional and len(optional) < len(written) and not view.full:
         kept = [k for k, column in enumerate(everything) if not column.column.optional]
         written = [everything[k] for k in kept]
-        narrowed = [tr("without {names}: too narrow", names=", ".join(optional))]
+        narrowed = [tr("columns {names} omitted: the terminal is too narrow", names=", ".join(optional))]
         if _fits(written, view):
             notes += narrowed
             return wide(written)
@@ -175,7 +176,7 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
         cut = write_columns(table, view, shown, edge)
         notes += _cut_notes(cut, edge)
         return _tall(cut, view, cut_at, has_total)
-    if _fits(written, view, gap=" "):  # never with vectors: their numbers are one blank apart
+    if _fits(written, view, gap=" "):  # not with vectors: their numbers are separated by one space
         notes += narrowed
         return wide(written, gap=" ")
     narrow = _wrapped_widths(written, view)
@@ -186,7 +187,7 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
 
 
 def _cut_notes(columns: list[Cells], edge: int) -> list[str]:
-    """`h_t 3 ... 3 of 256`, once for columns that are cut alike."""
+    """`h_t 3 ... 3 of 256`, once for columns truncated in the same way."""
     lengths: dict[int, list[str]] = {}
     for column in columns:
         if column.longest > 2 * edge:
@@ -202,9 +203,9 @@ def _fits(columns: list[Cells], view: View, gap: str = GAP) -> bool:
 
 
 def _wrapped_widths(columns: list[Cells], view: View) -> list[int] | None:
-    """Widths with the text columns narrowed, the widest first, until all fits; None where that is not enough."""
+    """Widths with text columns narrowed, the widest first, until everything fits; None if that is not enough."""
     widths = [column.width for column in columns]
-    groups = _groups(columns, widths, GAP)  # a heading above columns may be wider than they are
+    groups = _groups(columns, widths, GAP)  # a group heading may be wider than its columns
     over = sum(width for _, width, _ in groups) + len(GAP) * (len(groups) - 1) - view.width
     text = [k for k, column in enumerate(columns) if column.column.kind in _WRAPPED]
     while over > 0:
@@ -217,7 +218,7 @@ def _wrapped_widths(columns: list[Cells], view: View) -> list[int] | None:
 
 
 def _groups(columns: list[Cells], widths: list[int], gap: str) -> list[tuple[str, int, str]]:
-    """(group heading, its width, its alignment) from left to right; neighbours of one group share a heading."""
+    """(group heading, width, alignment) from left to right; adjacent columns of a group share a heading."""
     groups: list[tuple[str, int, str]] = []
     previous = None
     for column, width in zip(columns, widths, strict=True):
@@ -260,7 +261,7 @@ def _wide(
 
 
 def _stacked(texts: list[str], columns: list[Cells], widths: list[int], gap: str, styles: list[str]) -> list[Line]:
-    """One row: as many lines as its tallest text takes."""
+    """One row, with as many lines as its tallest text."""
     wrapped = [wrap(text, width) if cells(text) > width else [text] for text, width in zip(texts, widths, strict=True)]
     return [
         _joined(
@@ -275,7 +276,7 @@ def _stacked(texts: list[str], columns: list[Cells], widths: list[int], gap: str
 
 
 def _widened(columns: list[Cells], widths: list[int], gap: str) -> list[int]:
-    """Room for group headings that are wider than their columns: the last column of the group takes it."""
+    """Widen the last column of a group whose heading is wider than its columns."""
     widths = list(widths)
     start = 0
     while start < len(columns):
@@ -292,7 +293,7 @@ def _tall_name(column: Cells) -> str:
 
 
 def _tall_parts(columns: list[Cells], view: View) -> tuple[list[Cells], list[Cells]]:
-    """The columns that share a row's first line, and those that take a line each."""
+    """The columns that share a row's first line, and those with a line each."""
     vectors = [k for k, column in enumerate(columns) if column.longest]
     first = columns[: max(vectors[0], 1) if vectors else 1]
     if sum(cells(_tall_name(column)) + column.width + 3 for column in first) > view.width:
@@ -303,7 +304,7 @@ def _tall_parts(columns: list[Cells], view: View) -> tuple[list[Cells], list[Cel
 
 
 def _tall_indent(columns: list[Cells], view: View) -> int:
-    """Cells for the names at the left, or 0 where one is so long that values go below their names."""
+    """Width of the names at the left, or 0 if one is so long that values go below their names."""
     longest = max(cells(_tall_name(column)) for column in _tall_parts(columns, view)[1])
     return longest if longest <= view.width // 3 else 0
 
@@ -318,13 +319,13 @@ def _fits_tall(columns: list[Cells], view: View) -> bool:
 
 
 def _tall_edge(columns: list[Cells], view: View) -> int:
-    """The most numbers at either end that fit in one line of a tall table."""
+    """The maximum of numbers at either end that fit in one line of a tall table."""
     width = max(column.number_width for column in columns) + 1
     return max(1, (_tall_room(columns, view) - 3) // width // 2)
 
 
 def _tall(columns: list[Cells], view: View, cut_at: int | None, has_total: bool) -> list[Line]:
-    """Each row as a line for what stands before its first vector, and below it a line for every other column."""
+    """Each row as a line with the columns before its first vector, then a line for every other column."""
     first, rest = _tall_parts(columns, view)
     indent, room = _tall_indent(columns, view), _tall_room(columns, view)
     lines: list[Line] = []
@@ -359,7 +360,7 @@ def _tall(columns: list[Cells], view: View, cut_at: int | None, has_total: bool)
 
 
 def _folded(column: Cells, row: int, room: int) -> list[str]:
-    """A whole vector over several lines (only --full asks for it), with the index that each line begins at."""
+    """A whole vector over several lines (only with --full), each with the index it begins at."""
     width = column.number_width
     values = column.texts[row].split()
     prefix = len(f"[{len(values)}] ")

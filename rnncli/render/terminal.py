@@ -1,6 +1,6 @@
-"""A page as lines, and lines through Rich onto a stream.
+"""Pages as lines, and printing lines with Rich.
 
-Rich decides about colour; text is handed to it as plain spans, so that nothing in anybody's data is read as markup.
+Rich decides about colour; text is passed as plain spans, so that data is never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rnncli.render.tables import table_lines
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Readable on light and on dark grounds: no yellow, no plain blue, no white or black text without its own ground.
+# Readable on light and dark backgrounds: no yellow, no plain blue, no white or black text without a background.
 STYLES = {
     "": "",
     "title": "bold",
@@ -52,14 +52,14 @@ STYLES = {
 
 
 def header(page: Page) -> str:
-    """The right side of the header line: what the result depends on besides its settings."""
+    """The right side of the header line: seed, device, dtype and torch version."""
     parts = [f"seed {page.seed}" if page.seed is not None else "", page.device, page.dtype]
     return " · ".join(part for part in [*parts, f"torch {page.torch.partition('+')[0]}" if page.torch else ""] if part)
 
 
 def page_lines(page: Page, view: View) -> list[Line]:
-    """The whole screen. An answer stands above the header; a message that comes first then belongs to the header; an
-    empty line parts all other records."""
+    """The whole screen. An answer goes above the header, and a first message then belongs to the header; other records
+    are separated by an empty line."""
     records = list(page.records)
     answers = [records.pop(0) for record in page.records[:1] if isinstance(record, Message) and record.kind == "answer"]
     lines = [line for answer in answers for line in record_lines(answer, view)] + _header_lines(page, view)
@@ -161,7 +161,7 @@ def _commands_lines(record: Commands, view: View) -> list[Line]:
             texts = wrap(meaning, view.width - indent - width - 2)
             lines.append([start, (pad(command, width) + "  ", "command"), (texts[0], "")])
             lines += [[(" " * (indent + width + 2) + text, "")] for text in texts[1:]]
-        else:  # a command is never broken: what it does goes below
+        else:  # a command is never wrapped: its description goes below
             lines.append([start, (command, "command")])
             lines += [[(" " * (indent + 4) + text, "")] for text in wrap(meaning, view.width - indent - 4)]
     return lines
@@ -180,7 +180,8 @@ def draw(lines: list[Line], console: Console) -> None:
 def show(
     page: Page, *, width: int | None = None, file: IO[str] | None = None, ascii: bool | None = None, full: bool = False
 ) -> None:
-    """Print the page. width: cells, else the terminal's. ascii: force it, else what the stream's encoding can carry."""
+    """Print the page. width: in cells; default: the terminal's. ascii: force ASCII; default: by the stream's
+    encoding."""
     from rich.console import Console
 
     stream = file if file is not None else sys.stdout
@@ -189,13 +190,13 @@ def show(
     encoding = "ascii" if ascii else getattr(stream, "encoding", None) or "utf-8"
     view = View(console.width, encoding, colour=system is not None, full=full)
     lines = page_lines(page, view)
-    # Drawn in memory, then one write: a reader that has gone is the caller's to handle (Rich would exit with 1).
+    # Render in memory, then write once: a closed pipe is left to the caller (Rich would exit with 1).
     stream.write(_in_colour(lines, console.width, system) if system else _in_plain(lines))
     stream.flush()
 
 
 def to_text(page: Page, width: int = 80, color: bool = False, ascii: bool = False, full: bool = False) -> str:
-    """What `show` prints on a terminal of this width, without colour unless asked for."""
+    """The output of `show` on a terminal of this width, without colour unless requested."""
     view = View(width=width, encoding="ascii" if ascii else "utf-8", colour=color, full=full)
     lines = page_lines(page, view)
     return _in_colour(lines, width, "truecolor") if color else _in_plain(lines)
@@ -209,7 +210,7 @@ def _in_colour(lines: list[Line], width: int, system: Any) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    # Everything said, so that Rich asks neither the environment nor Windows.
+    # Everything is set explicitly, so that Rich consults neither the environment nor Windows.
     console = Console(
         file=file,
         width=width,
@@ -224,7 +225,7 @@ def _in_colour(lines: list[Line], width: int, system: Any) -> str:
 
 
 def abilities(stream: IO[str]) -> dict[str, Json]:
-    """What `show` would find out about a stream: encoding, whether a terminal reads it, width, colours, symbols."""
+    """Properties of a stream: encoding, whether it is a terminal, width, colours, symbols."""
     from rich.console import Console
 
     console = Console(file=stream)

@@ -13,9 +13,9 @@ from rnncli.render.layered import Block, Gaps, Plan, plan
 from rnncli.render.lines import Line, View, cells, clip, pad, strip, wrap
 from rnncli.render.numbers import number
 
-FIGURES = 7  # cells of -0.1234: boxes of single numbers keep their width from step to step
+FIGURES = 7  # cells of -0.1234: so that boxes of single numbers keep their width from step to step
 SIGNS = {1: "positive", -1: "negative", 0: ""}
-# Which of the four sides a line of a character leaves by: 1 up, 2 right, 4 down, 8 left.
+# The sides that the lines of a character connect to: 1 up, 2 right, 4 down, 8 left.
 _LINES = {
     1: "│", 2: "─", 3: "└", 4: "│", 5: "│", 6: "┌", 7: "├", 8: "─", 9: "┘", 10: "─", 11: "┴", 12: "┐", 13: "┤",
     14: "┬", 15: "┼",
@@ -25,7 +25,7 @@ _SIDES = {(-1, 0): 1, (0, 1): 2, (1, 0): 4, (0, -1): 8}
 
 @dataclass
 class Canvas:
-    """Characters at (row, column); a wide one takes the next column too."""
+    """A grid of characters by (row, column); a wide one also takes the next column."""
 
     marks: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class Canvas:
 
 
 def lines(record: Unrolled, view: View) -> list[Line]:
-    """The grid, then the cell that is opened, then notes."""
+    """The grid, then the opened cell, then notes."""
     cell = record.opened[record.step]
     drawn = [*grid_lines(record, view), [], *opened_lines(cell, opened_title(record), view)]
     return drawn + [[(text, "note")] for note in record.notes for text in wrap(view.fit(note), view.width)]
@@ -125,7 +125,7 @@ def grid_lines(record: Unrolled, view: View) -> list[Line]:
 
 
 def window(length: int, middle: int, most: int) -> range:
-    """The places of `most` of `length` things around one of them."""
+    """The indices of at most `most` of `length` items around one of them."""
     first = min(max(0, middle - most // 2), max(0, length - most))
     return range(first, min(length, first + most))
 
@@ -171,7 +171,7 @@ def _cells(
 
 
 def opened_lines(cell: OpenedCell, title: str, view: View) -> list[Line]:
-    """Boxes from top to bottom, each with its sums, and the wires between them. What goes in is above."""
+    """Boxes from top to bottom, each with its sums, and the wires between them. Inputs are at the top."""
     return [[(text, "title")] for text in wrap(view.fit(title), view.width)] + drawing(cell, view).lines
 
 
@@ -188,7 +188,7 @@ class Drawing:
 
 
 def drawing(cell: OpenedCell, view: View, brief: bool = False, chosen: str = "") -> Drawing:
-    """brief: boxes have their result alone. chosen: the box whose frame is heavy."""
+    """brief: boxes show only their result. chosen: the box with a heavy frame."""
     products = int(view.full or sum(box.kind != "input" for box in cell.boxes) <= 2)
     drawn = [_Drawn(_brief(box) if brief else box, view, products, FIGURES * brief) for box in cell.boxes]
     made = plan([one.block for one in drawn], Gaps(1, 1, 1, 1, view.width))
@@ -209,7 +209,7 @@ def drawing(cell: OpenedCell, view: View, brief: bool = False, chosen: str = "")
 
 
 def _brief(box: Box) -> Box:
-    """A box with its result alone, of the same edges."""
+    """A box that shows only its result."""
     sources = [name for name, _ in boxes.givers(box)]
     return replace(box, lines=[BoxLine(box.title, box.lines[-1].values, sources, role="result")], about="")
 
@@ -242,7 +242,7 @@ class _Drawn:
 
 
 def _wires(canvas: Canvas, made: Plan) -> None:
-    """Lines of one wire join; where two wires cross, the upright one is whole."""
+    """Lines of a wire are joined; at a crossing the vertical one is unbroken."""
     sides: dict[tuple[int, int], dict[str, int]] = {}
     for wire in made.wires:
         for path in wire.paths:

@@ -15,13 +15,13 @@ from rnncli.render.numbers import number
 from rnncli.render.scene import Scene
 from rnncli.render.unrolled_lines import opened_title
 
-CHARACTER = 8.5  # width of one, in the scene's units
+CHARACTER = 8.5  # width of a character in the scene's units
 ROW, SMALL, HEAD, EDGE = 19, 14, 24, 16  # heights of a row, of a product's row, of a box's title; the margin
-STRONG = 0.5  # a value from here on, in size, is drawn thick
+STRONG = 0.5  # values of at least this magnitude are drawn thick
 
 
 def scene(record: Unrolled) -> Scene:
-    """The whole picture. Each step that is opened is a frame; a still picture has one."""
+    """The whole picture. Each opened step is a frame; a static picture has one."""
     drawn = Scene(frames=sorted(record.opened), still=record.step, title=record.title or opened_title(record))
     grid = _Grid(record, drawn)
     grid.draw()
@@ -49,12 +49,12 @@ def _tip(
 
 
 class _Grid:
-    """Columns are steps, rows layers and directions, from the bottom up; what is read is below, answers above."""
+    """Columns are steps, rows are layers and directions from the bottom up; inputs are below, predictions above."""
 
     def __init__(self, record: Unrolled, drawn: Scene) -> None:
         self.record, self.drawn = record, drawn
         self.D = 2 if any(row.reverse for row in record.grid) else 1
-        self.shift = 24.0 if self.D == 2 else 0.0  # of the rows that run backwards, so that wires pass beside
+        self.shift = 24.0 if self.D == 2 else 0.0  # shift of backward rows, so that wires pass next to them
         values = [
             f"{name} {number(value)}" for row in record.grid for name, each in row.values.items() for value in each
         ]
@@ -75,7 +75,7 @@ class _Grid:
         return [*(row.label for row in self.record.grid), tr("reads"), tr("answers")]
 
     def _offset(self, k: int) -> float:
-        """From the top of the highest row to that of row k."""
+        """Distance from the top of the highest row to that of row k."""
         rows = len(self.record.grid)
         gaps = sum(34 if j % self.D == self.D - 1 else 14 for j in range(k, rows - 1))
         return (rows - 1 - k) * self.depth + gaps
@@ -125,7 +125,7 @@ class _Grid:
             _tip(self.drawn, *((x - 26, y, "left") if row.reverse else (x, y, "right")))
 
     def _upwards(self, n: int) -> None:
-        """What each layer reads of the one below, and the lowest of what is read."""
+        """The wires from each layer to the next, and from the inputs to the lowest."""
         rows, drawn = self.record.grid, self.drawn
         for first in range(0, len(rows), self.D):
             readers = [(self._in(n, k), k) for k in range(first, first + self.D)]
@@ -159,11 +159,11 @@ class _Grid:
                 _tip(drawn, middle, bus - 10, "up")
 
     def _in(self, n: int, k: int) -> float:
-        """Where a cell's x comes from below: beside the box that is below it."""
+        """Where a cell's x enters from below, next to the box below it."""
         return self._x(n, k) + (self.box - 12 if self.record.grid[k].reverse else self.box / 2)
 
     def _out(self, n: int, k: int) -> float:
-        """Where a cell's h goes up: beside the box that is above it."""
+        """Where a cell's h goes up, next to the box above it."""
         x = self._x(n, k)
         return x + self.box / 2 if self.record.grid[k].reverse else x + 12
 
@@ -199,7 +199,7 @@ class _Grid:
 
 
 class _Cell:
-    """The opened cell: what goes in is at the left, the new states at the right. Boxes have room for every frame."""
+    """The opened cell: inputs at the left, new states at the right. Boxes have room for every frame."""
 
     def __init__(self, record: Unrolled, drawn: Scene, top: float) -> None:
         self.record, self.drawn, self.top = record, drawn, top
@@ -217,7 +217,7 @@ class _Cell:
         return f"{box.title}  {box.about}" if box.about else box.title
 
     def _block(self, box: Box) -> Block:
-        """Its size over all frames, and where each line takes in what it reads."""
+        """A box's size over all frames, and the entry position of each line."""
         alike = [(self.frames[t][box.name], self.rows[t][box.name]) for t in self.frames if box.name in self.frames[t]]
         inner = max(max(map(self._characters, rows)) for _, rows in alike)
         inner = max(inner, max(cells(self._title(each)) for each, _ in alike))
@@ -238,14 +238,14 @@ class _Cell:
         )
 
     def _characters(self, row: Row) -> float:
-        """What a row takes, in characters of full size; products are smaller."""
+        """Width of a row in full-size characters; products are smaller."""
         return boxes.width(row) * 0.86 if row.role == "product" else boxes.width(row)
 
     def _height(self, rows: Sequence[Row]) -> int:
         return sum(SMALL if row.role == "product" else ROW for row in rows)
 
     def _centres(self, rows: Sequence[Row]) -> dict[int, int]:
-        """Line of the box -> how far down the middle of its row is."""
+        """Line of the box -> vertical position of the middle of its row."""
         found: dict[int, int] = {}
         y = HEAD
         for row in rows:
@@ -285,7 +285,7 @@ class _Cell:
         self.drawn.add("box", (self.left + along, self.top + across, block.along, block.across), box.kind)
 
     def _ends(self, t: int) -> None:
-        """The last piece of each wire, in the colour, the dash and the weight of what comes of it there."""
+        """The last segment of each wire, with the colour, dash and weight of its contribution."""
         for wire in self.plan.wires:
             for reader, entry, (along, across) in wire.ends:
                 box = self.frames[t][reader]

@@ -1,13 +1,13 @@
-"""A web page of records and recordings: one file, nothing linked, charts that answer the pointer and the keyboard.
+"""A web page of records and recordings: one self-contained file with interactive charts.
 
 The charts are drawn by Plotly (plotly.js, MIT licence, kept since 2015), whose Python package carries the library and
-needs two small packages. Only its one JavaScript file is taken from there (importing `plotly` takes 0.05 s): 4.6 MiB,
-put into the page gzipped as 1.9 MiB and unpacked by the browser (all since 2023 can). Weighed against it: Bokeh (BSD;
-1.2 MiB, 0.5 MiB gzipped; but nine packages, a server among them, for a page without one, and its charts are one canvas
-that neither a screen reader nor a test can read) and Altair (BSD; Vega's page needs a compiled converter).
+needs two small packages. Only its JavaScript file is used (importing `plotly` takes 0.05 s): 4.6 MiB, embedded gzipped
+as 1.9 MiB and unpacked by the browser (all since 2023 can). Alternatives considered: Bokeh (BSD; 1.2 MiB, 0.5 MiB
+gzipped; but nine packages, a server among them, for a page without one, and its charts are one canvas that neither a
+screen reader nor a test can read) and Altair (BSD; Vega's page needs a compiled converter).
 
-The page allows itself no connection at all (Content-Security-Policy), and runs no script but its own two, which it
-knows by their hash: text of a data file or a recipe stays text whatever it says.
+The page's Content-Security-Policy allows no connections and only its own two scripts, by hash: text from a data file or
+a recipe can never be executed.
 
 page.html, page.css, page.js: the page. viewer.html, viewer.js: states and gates of every step of a recording. The other
 templates: a section, a figure; and in fragment.css's classes a kind of record each.
@@ -48,12 +48,12 @@ from rnncli.render.html.templates import as_it_is, read
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-GENERATOR = "rnncli report"  # of the page's <meta>: how one knows that a file may be written over
-WRITTEN = 2000  # values of a chart that also stand in a table below it, for who cannot see or point
+GENERATOR = "rnncli report"  # in the page's <meta>: marks files that may be overwritten
+WRITTEN = 2000  # charts with at most this many values also get a table, for accessibility
 
 
 def render(page: WebPage) -> str:
-    """The page as one HTML text. Raises Missing where the library is not installed."""
+    """The page as HTML. Raises Missing if plotly is not installed."""
     library, hash_of_library = _library()
     script = read("page.js").replace("begin().catch", f"{read('viewer.js')}\nbegin().catch")
     figures: list[Json] = []
@@ -82,7 +82,7 @@ def render(page: WebPage) -> str:
 
 
 def require_library() -> None:
-    """Raises Missing where the library is not installed, before anybody has waited for a page."""
+    """Raises Missing if plotly is not installed; call before making a page."""
     _library()
 
 
@@ -90,7 +90,7 @@ def require_library() -> None:
 
 
 def _section(section: Section, figures: list[Json]) -> dict[str, object]:
-    """For page.html. groups: (whether they are curves, drawn records)."""
+    """Context for page.html. groups: (whether they are curves, drawn records)."""
     groups = [
         (curves, [_record(record, figures) for record in group])
         for curves, group in groupby(section.records, lambda record: isinstance(record, Series))
@@ -112,7 +112,7 @@ def _series(record: Series, figures: list[Json]) -> Markup:
     if not any(value is not None for values in lines.values() for value in values):
         return _figure(record.title, note=tr("(no values)"))
     table = _table_of_series(record)
-    if len(record.x) == 1 and table is not None:  # a single point makes no curve
+    if len(record.x) == 1 and table is not None:  # a curve needs at least two points
         return _figure(record.title, table)
     figures.append(
         {
@@ -150,7 +150,7 @@ def _heatmap(record: HeatMap, figures: list[Json]) -> Markup:
 
 
 def _figure(title: str = "", record: Record | None = None, *, note: str = "", number: int | None = None) -> Markup:
-    """A chart of that number with its table, or a record by itself, or a note, under a heading."""
+    """A chart with its table, a single record, or a note, under a heading."""
     return templates.render(
         "figure.html",
         title=title,
@@ -223,7 +223,7 @@ def _core(core: CoreSteps) -> Json:
 
 
 def _words() -> dict[str, Json]:
-    """What the scripts say."""
+    """Texts of the scripts."""
     return {
         "target": tr("run"),
         "sample": tr("sample"),
@@ -236,7 +236,7 @@ def _words() -> dict[str, Json]:
         "bwd": tr("backward"),
         "reads": tr("reads"),
         "answers": tr("answers"),
-        "asked": tr("asked for"),
+        "asked": tr("target"),
         "cut_steps": tr("the first {n} of {all} steps"),
         "cut_units": tr("the first {n} of {all} units"),
         "all": tr("all of them: rnncli inspect TARGET steps --save steps.npz"),
@@ -248,7 +248,7 @@ def _words() -> dict[str, Json]:
 
 
 def _packed(values: Sequence[Sequence[float]]) -> dict[str, Json]:
-    """[row][column] as little-endian float32 in base64: exact for a float32 network, and small."""
+    """[row][column] as little-endian float32 in base64: exact for float32 networks, and compact."""
     flat = array("f", (value for row in values for value in row))
     if flat.itemsize != 4:
         raise AssertionError("a C float has 4 bytes wherever CPython runs")
@@ -270,7 +270,7 @@ def _finite(value: float) -> float | None:
 
 
 def _embedded(value: Json) -> Markup:
-    """JSON inside <script>: nothing in it can end the element or begin a comment."""
+    """JSON for <script>, escaped so that it cannot end the element or start a comment."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -278,7 +278,7 @@ def _embedded(value: Json) -> Markup:
 
 
 def _hash(script: str) -> str:
-    """As a Content-Security-Policy names a script."""
+    """Hash of a script for the Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""A page, or a record of it, as HTML that loads nothing: what the screen shows, for files, notebooks and reports."""
+"""A page or record as self-contained HTML, for files, notebooks and reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def document(page: Page) -> str:
 
 
 def fragment(page: Page) -> str:
-    """Self-contained: a style of its own, nothing loaded from anywhere."""
+    """Self-contained HTML with its own style."""
     return str(_fragment(page))
 
 
@@ -43,7 +43,7 @@ def _fragment(page: Page) -> Markup:
 
 
 def draw(record: Record) -> Markup:
-    """One record, in the classes of fragment.css."""
+    """One record, styled by the classes of fragment.css."""
     if isinstance(record, Table):
         return _table(record)
     if isinstance(record, Series):
@@ -86,7 +86,7 @@ def _table(table: Table) -> Markup:
 
 
 def _blank(table: Table, cells: Cells, row: int) -> str:
-    """Where a sheet asks for an answer: a line to write on."""
+    """A line to write on, for a worksheet's blank."""
     return " blank" if table.sheet and cells.column.name == "value" and not cells.texts[row] else ""
 
 

@@ -1,7 +1,7 @@
 """The templates and other files of this folder.
 
-Whatever a template prints is fitted (control characters and invisible ones written out, as on every other medium) and
-escaped; only Markup, which came out of a template or holds no text of anybody's, is printed as it is.
+All output of templates is passed through `fit` (control and invisible characters escaped, as in every other format) and
+HTML-escaped, except Markup, which comes from a template or contains no user text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def render(name: str, /, **values: object) -> Markup:
-    """A template of this folder with these values. Raises jinja2.UndefinedError for one that is missing."""
+    """Render a template of this folder. Raises jinja2.UndefinedError for a missing value."""
     return as_it_is(_environment().get_template(name).render(values))
 
 
@@ -28,14 +28,14 @@ def read(name: str) -> str:
 
 
 def as_it_is(text: str) -> Markup:
-    """HTML, CSS or a script, printed without fitting and escaping: never a text of the user's."""
+    """Trusted HTML, CSS or script, printed without escaping: never user text."""
     from markupsafe import Markup
 
     return Markup(text)
 
 
 def _keeping(text: str, characters: str) -> Markup:
-    """A text in which these control characters stay."""
+    """A text in which these control characters are kept."""
     from markupsafe import escape
 
     return escape(symbols.fit(text, keep=characters))
