@@ -21,7 +21,15 @@ def drawing(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
     range."""
     at, steps = chosen(net, shown, min(1, net.settings.seq_len - 1))
     record, check = walk(net, made).picture(at, steps, moving=shown.moving)
-    return [record, formulas(net), records.Checks([check, *made.checks[:1]])]
+    s = net.settings
+    given = {name: vars(shown)[name] for name in ("step", "unit", "layer", "direction")}
+    place = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+    commands = [
+        (s.command("--draw", *place, "--save", f"{s.cell}.svg"), tr("to print or to project")),
+        (s.command("--step-through", *place), tr("walk through it with the arrow keys")),
+    ]
+    checks = records.Checks([check, *made.checks[:1]])
+    return [record, formulas(net), checks, records.Commands(tr("next"), commands)]
 
 
 def walk(net: Network, made: Trace) -> Walk:

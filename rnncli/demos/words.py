@@ -220,6 +220,7 @@ def next_commands(net: Network) -> records.Commands:
             found.append((s.command("--code"), tr("this as a plain PyTorch script")))
         if s.command() == Settings().command():
             found.append((s.command("--classic"), tr("exactly what the article's script prints")))
+        found.append((s.command("--draw"), tr("the network as a picture")))
         found.append((s.command("--proofs"), tr("every proof in detail")))
         found.append(("rnncli train hello", tr("train a network")))
     return records.Commands(tr("next"), found)
