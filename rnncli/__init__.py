@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rnncli.api.answers import evaluate as evaluate
     from rnncli.api.answers import export as export
     from rnncli.api.answers import predict as predict
+    from rnncli.api.by_hand import demo as demo
     from rnncli.api.looking import inspect as inspect
     from rnncli.api.looking import report as report
     from rnncli.api.training import sweep as sweep
@@ -46,6 +47,7 @@ _HOMES = {
     "Sweep": "rnncli.sweeps.runner",
     "TableView": "rnncli.notebook",
     "Trace": "rnncli.replay",
+    "demo": "rnncli.api.by_hand",
     "evaluate": "rnncli.api.answers",
     "export": "rnncli.api.answers",
     "inspect": "rnncli.api.looking",
@@ -72,6 +74,7 @@ __all__ = [
     "TableView",
     "Trace",
     "__version__",
+    "demo",
     "evaluate",
     "export",
     "inspect",

@@ -80,6 +80,76 @@ def test_a_module_is_looked_into() -> None:
             rnncli.inspect(lstm, **wrong)
 
 
+DEMOS: dict[str, dict[str, object]] = {  # words of the command -> arguments of the call
+    "": {},
+    "--cell gru --nice --explain all --units 0-1": {"cell": "gru", "nice": True, "explain": "all", "units": [0, 1]},
+    "--cell rnn,mingru --steps 1:3": {"cell": ["rnn", "mingru"], "steps": range(1, 3)},
+    "--cell lstm --set peephole=true --draw --step 1 --layer 0": {
+        "cell": "lstm", "options": {"peephole": True}, "draw": True, "step": 1, "layer": 0,
+    },
+    "--input hello --proofs": {"text": "hello", "proofs": True},
+    "--explain-backward 1 --no-bias --seed 3 --dtype float64": {
+        "explain_backward": 1, "bias": False, "seed": 3, "dtype": "float64",
+    },
+    "--step-through --steps 0:2": {"step_through": True, "steps": slice(0, 2)},
+    "--from own.yaml --batch-size 2": {"values": Path("own.yaml"), "batch_size": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", DEMOS)
+def test_a_demo_is_what_the_command_shows(words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("own.yaml").write_text("x: [[[1, 0], [0, 1]], [[2, 2], [1, 1]]]\nW_hh: [[0.5]]\n")
+    page = rnncli.demo(**DEMOS[words])  # type: ignore[arg-type]
+    assert capfd.readouterr() == ("", "")
+    (shown,) = printed(capfd, "demo", *words.split())
+    assert page.to_json() == shown
+
+
+def test_a_worksheet_and_its_marks() -> None:
+    sheet = rnncli.demo(nice=True, explain="all", blanks=True, title="Monday")
+    sheet.save("sheet.csv")
+    assert sheet.title == "Monday"
+    assert not rnncli.demo(nice=True, explain="all", check="sheet.csv").ok()
+    rnncli.demo(nice=True, explain="all").save("key.csv")
+    assert rnncli.demo(nice=True, explain="all", check=Path("key.csv"), tolerance=0.001).ok()
+
+
+def test_a_demo_of_values() -> None:
+    given = {"x": torch.ones(3, 2, dtype=torch.bfloat16), "W_ih": np.array([[1, 0.1]]), "h0": [float("inf")]}
+    page = rnncli.demo(values={**given, "W_hh": [[0.5]], "bias": False, "cell": "rnn"})
+    found = {tensor.name: tensor.values for tensor in page.tensors}
+    assert (found["x"], found["l0.fwd.weight_ih"]) == ([[[1.0, 1.0]]] * 3, [[1.0, pytest.approx(0.1)]])
+    assert found["h_0"] == [[[float("inf")]]]
+    assert "rnncli demo" not in repr(page)  # no command line has these numbers
+    for wrong, said in (({"x": {"a"}}, "not a number"), ({"W_h": [[1]]}, "not known"), ({}, "no `name: values`")):
+        with pytest.raises((UsageError, DataError), match=said):
+            rnncli.demo(values=wrong)
+
+
+def test_a_demo_ignores_nothing() -> None:
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"cell": "gur"}, "did you mean mgu"),
+        ({"options": {"peephole": True}}, "has no option peephole"),
+        ({"step": 1}, "--step needs --draw"),
+        ({"animate": True}, "--animate needs"),
+        ({"draw": True, "units": [0]}, "--units has no effect"),
+        ({"draw": True, "step_through": True}, "--step-through has no effect"),
+        ({"proofs": True, "step_through": True}, "--step-through has no effect"),
+        ({"proofs": True, "steps": 1}, "--steps has no effect"),
+        ({"explain": 0, "draw": True}, "cannot be combined"),
+        ({"blanks": True}, "needs --explain"),
+        ({"title": "Monday"}, "needs --explain"),
+        ({"tolerance": 0.1}, "needs --check"),
+        ({"cell": ["rnn", "gru"], "text": "hello"}, "--input has no effect"),
+        ({"cell": ["rnn", "gru"], "draw": True}, "--draw has no effect"),
+        ({"steps": range(0, 9, 2)}, "steps follow each other"),
+        ({"explain": "one"}, "cannot be read"),
+    ]
+    for given, said in wrong:
+        with pytest.raises(UsageError, match=said):
+            rnncli.demo(**given)  # type: ignore[arg-type]
+
+
 def test_what_is_wrong_is_raised_with_its_place(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RecipeError) as caught:
         rnncli.train("hello", sets={"train.epoch": 3, "model.hidden_size": -1})

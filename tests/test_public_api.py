@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 import rnncli
+from rnncli.cli import make_app
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "python.md"
 CALLS = {  # in the order in which a person uses them: `open_run` opens what `train` made
@@ -26,6 +29,16 @@ CALLS = {  # in the order in which a person uses them: `open_run` opens what `tr
     "report": "(targets, out, *, samples, views, change, from_input, sets)",
     "sweep": "(recipe, *, grid, search, seeds, trials, match_params, data, sets, jobs, out, storage, prune, on_change)",
     "export": "(run, out, *, onnx)",
+    "demo": "(cell, *, seq_len, batch_size, input_size, hidden_size, num_layers, bidirectional, nonlinearity, bias, "
+    "options, seed, dtype, device, nice, text, values, explain, explain_backward, blanks, title, check, tolerance, proofs, "
+    "draw, step_through, animate, steps, units, step, unit, layer, direction)",
+}
+ELSEWHERE = {  # commands without a call of their name -> where Python has what they do
+    "bench": "measures processes of its own",
+    "doctor": "tests the installation in a process of its own",
+    "recipes": "load_recipe",
+    "runs": "open_run",
+    "schema": "of what --json prints",
 }
 CLASSES = {
     "Epoch", "Evaluation", "Exported", "PageView", "Prediction", "Recipe", "RnncliError", "Run", "StoppedBySignal",
@@ -53,6 +66,15 @@ def test_every_public_name_is_there_and_listed() -> None:
     assert all(inspect.isclass(getattr(rnncli, name)) for name in CLASSES)
 
 
+def test_every_command_is_a_call_or_said_to_be_none() -> None:
+    group = typer.main.get_command(make_app())
+    assert isinstance(group, TyperGroup)
+    assert set(group.commands) == (set(CALLS) & set(group.commands)) | ELSEWHERE.keys()
+    assert not set(CALLS) & ELSEWHERE.keys()
+    text = PAGE.read_text("utf-8")
+    assert [name for name in ELSEWHERE if f"`{name}" not in text] == []
+
+
 def test_no_module_stands_in_a_names_place() -> None:
     """Importing `rnncli.report` would make that module the attribute `report` of the package."""
     folder = Path(rnncli.__file__).parent
@@ -61,9 +83,8 @@ def test_no_module_stands_in_a_names_place() -> None:
 
 
 def test_importing_it_imports_no_torch() -> None:
-    code = (
-        "import sys, rnncli; dir(rnncli); from rnncli import train, predict, evaluate, inspect, report, sweep, export"
-    )
+    calls = ", ".join(name for name in CALLS if rnncli._HOMES[name].startswith("rnncli.api."))
+    code = f"import sys, rnncli; dir(rnncli); from rnncli import {calls}"
     code += "; rnncli.load_recipe('hello'); print(sorted({'torch', 'rich', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +13,6 @@ from rnncli.cli.settings import settings as globals_
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-
-if TYPE_CHECKING:
-    from rnncli.records import Page
 
 _SIZES = "Sizes and cell"
 
@@ -204,95 +199,74 @@ def demo(
     save: Save = None,
 ) -> None:
     """Run one recurrent cell by hand: every number at every time step, and proofs of what they mean."""
-    from rnncli.demos.settings import DemoOptions, Settings, Shown, options_of, typed_options
+    from rnncli.demos.request import DemoRequest, reject_unused
+    from rnncli.demos.settings import DemoOptions, Settings, Shown, typed_options
+    from rnncli.demos.user_values import read
 
-    sums = explain or explain_backward
-    _one_of(
-        {
-            "--explain": explain,
-            "--explain-backward": explain_backward,
-            "--draw": draw,
-            "--proofs": proofs,
-            "--code": code,
-            "--classic": classic,
-        }
-    )
-    walking = step_through and not (sums or proofs or code or classic or "," in (cell or ""))
-    opened = {"--step": step, "--unit": unit, "--layer": layer, "--direction": direction, "--animate": animate}
-    for name, given in opened.items():
-        if given is None or given is False or draw:
-            continue
-        if name == "--animate" or not walking:
-            raise UsageError(tr("{flag} needs --draw or --step-through", flag=name))
-    if direction not in (None, "fwd", "bwd"):
-        raise UsageError(tr("the direction must be fwd or bwd"), where="--direction")
-    check_animate(animate, save)
-    _reject_unused("--draw", draw, {"--units": units, "--step-through": step_through})
-    _reject_unused("--step-through", walking, {"--units": units})
-    _one_of({"--blanks": blanks, "--check": check})
-    _one_of({"--title": title, "--check": check})
+    script = "--code" if code else "--classic" if classic else ""
+    if code and classic:
+        raise UsageError(tr("{first} and {second} cannot be combined", first="--code", second="--classic"))
+    cells = [] if cell is None else [name.strip() for name in cell.split(",")]
+    walking = step_through and not (explain or explain_backward or proofs or script or len(cells) > 1)
     drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full}
-    drawn |= {"--step-through": step_through}
-    _reject_unused("--code", code, drawn)
-    _reject_unused("--classic", classic, drawn)
-    _reject_unused("--explain", explain, {"--steps": steps})
-    _reject_unused("--explain-backward", explain_backward, {"--steps": steps})
-    for flag, given in (("--blanks", blanks), (f"--check {check}", check), (f"--title {title!r}", title)):
-        if given and not sums:
-            raise UsageError(
-                tr("{flag} needs --explain or --explain-backward", flag=flag.partition(" ")[0]),
-                todo=tr("for example: rnncli demo --nice --explain all {flag}", flag=flag),
-            )
+    reject_unused(script, script, drawn | {"--step-through": step_through})
     if count is not None:
         if not blanks or save is None:
             raise UsageError(
                 tr("{flag} needs --blanks and --save", flag="--count"),
                 todo=tr("rnncli demo --nice --explain all --blanks --count 40 --save sheet.html"),
             )
-        _reject_unused(
+        reject_unused(
             "--count", count, {"--from": source, "--json": json, "--full": full, "--step-through": step_through}
         )
         seed = 1 if seed is None else seed
-    if tolerance is not None and not check:
-        raise UsageError(tr("--tolerance needs --check"))
-    _reject_unused("--proofs", proofs, {"--steps": steps, "--units": units})
-    cells = [] if cell is None else [name.strip() for name in cell.split(",")]
-    if len(cells) > 1:
-        one_cell = {"--from": source, "--input": text, "--num-layers": num_layers, "--bidirectional": bidirectional}
-        one_cell |= {"--explain": explain, "--explain-backward": explain_backward, "--proofs": proofs}
-        one_cell |= {"--draw": draw}
-        _reject_unused(f"--cell {cell}", cell, one_cell | {"--code": code, "--classic": classic})
-    options = typed_options(sets or [], cells or [Settings.cell])
-    typed = DemoOptions(
-        seq_len=seq_len,
-        batch_size=batch_size,
-        input_size=input_size,
-        hidden_size=hidden_size,
-        num_layers=num_layers,
-        bidirectional=bidirectional or None,
-        cell=cells[0] if cells else None,
-        nonlinearity=nonlinearity,
-        bias=False if no_bias else None,
-        seed=seed,
-        dtype=dtype,
-        device=device,
-        nice=nice or None,
-        input=text,
-        options=options_of(cells[0] if cells else Settings.cell, options) or None,
+    request = DemoRequest(
+        DemoOptions(
+            seq_len=seq_len,
+            batch_size=batch_size,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional or None,
+            nonlinearity=nonlinearity,
+            bias=False if no_bias else None,
+            seed=seed,
+            dtype=dtype,
+            device=device,
+            nice=nice or None,
+            input=text,
+        ),
+        Shown(
+            explain=explain,
+            explain_backward=explain_backward,
+            blanks=blanks,
+            title=title or "",
+            check=check,
+            tolerance=tolerance,
+            proofs=proofs,
+            steps=steps,
+            units=units,
+            full=full,
+            draw=draw,
+            moving=animate,
+            step=step,
+            unit=unit,
+            layer=layer,
+            direction=direction,
+            walking=walking,
+        ),
+        cells,
+        typed_options(sets or [], cells or [Settings.cell]),
+        None if source is None else read(source),
+        source,
+        script,
     )
-    file = None
-    if source is None:
-        settings = typed.settings()
-    else:
-        from rnncli.demos.shaped import settings_of
-        from rnncli.demos.user_values import read
+    check_animate(animate, save)
+    settings = request.settings
+    if script:
+        from rnncli.demos import script as scripts
 
-        file = read(source)
-        settings = settings_of(typed, file, source)
-    if code or classic:
-        from rnncli.demos import script
-
-        hand_over(script.code(settings) if code else script.classic(settings))
+        hand_over(scripts.code(settings) if code else scripts.classic(settings))
         if classic and not globals_.quiet:
             sys.stdout.flush()
             note = tr(
@@ -308,61 +282,17 @@ def demo(
     gc.freeze()  # torch's objects live until exit: collecting them takes longer than the demo
 
     from rnncli import render
-    from rnncli.demos.compare import compare_page
-    from rnncli.demos.page import demo_page
 
     torch.set_num_threads(1)
-    shown = Shown(
-        explain=explain,
-        explain_backward=explain_backward,
-        blanks=blanks,
-        title=title or "",
-        check=check,
-        tolerance=Shown.tolerance if tolerance is None else tolerance,
-        proofs=proofs,
-        steps=steps,
-        units=units,
-        full=full,
-        draw=draw,
-        moving=animate,
-        step=step,
-        unit=unit,
-        layer=layer,
-        direction=direction,
-        walking=walking,
-    )
     if count is not None and save is not None:
         from rnncli.cli.sheets import write_sheets
 
-        write_sheets(settings, shown, count, save)
+        write_sheets(settings, request.shown, count, save)
         return
-    data = save is not None and save.suffix.lower() in render.DATA
-
-    def make() -> Page:
-        if len(cells) > 1:
-            each = [replace(typed, cell=name, options=options_of(name, options)) for name in cells]
-            return compare_page([one.settings() for one in each], shown)
-        return demo_page(settings, shown, file, whole=json or data)
-
+    whole = json or (save is not None and save.suffix.lower() in render.DATA)
     paced = step_through and at_a_terminal() and not json
     if paced and walking and save is None and not full and has_screen():
-        from rnncli.demos.page import demo_walk
-
-        walk_through(lambda: demo_walk(settings, shown, file))
+        walk_through(request.walk)
         return
-    deliver(make, json=json, save=save, full=full, draw=(lambda page: in_stages(page, full)) if paced else None)
-
-
-def _one_of(options: dict[str, object]) -> None:
-    given = [name for name, value in options.items() if value]
-    if len(given) > 1:
-        raise UsageError(tr("{first} and {second} cannot be combined", first=given[0], second=given[1]))
-
-
-def _reject_unused(flag: str, given: object, others: Mapping[str, object]) -> None:
-    """Raise UsageError for an option that has no effect with `flag`."""
-    for name, value in others.items():
-        if given and value:
-            raise UsageError(
-                tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
-            )
+    draw_page = (lambda page: in_stages(page, full)) if paced else None
+    deliver(lambda: request.page(whole=whole), json=json, save=save, full=full, draw=draw_page)

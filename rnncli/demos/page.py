@@ -12,7 +12,7 @@ import torch
 from rnncli import records
 from rnncli.demos import backward, drawn, explain, proofs, screen, sheet, words
 from rnncli.demos.network import Network, build
-from rnncli.demos.settings import Settings, Shown, letters
+from rnncli.demos.settings import TOLERANCE, Settings, Shown, letters
 from rnncli.locale import speaking, tr
 from rnncli.replay import Trace, trace
 
@@ -118,7 +118,8 @@ def _checked(net: Network, made: Trace, shown: Shown, file: File | None) -> list
     def other(written: Sequence[str]) -> str:
         return _options_of(written, net.settings, shown, file)
 
-    return sheet.marked(_forms(net, made, shown), named, shown.check, shown.tolerance, other)
+    tolerance = TOLERANCE if shown.tolerance is None else shown.tolerance
+    return sheet.marked(_forms(net, made, shown), named, shown.check, tolerance, other)
 
 
 def _options_of(written: Sequence[str], settings: Settings, shown: Shown, file: File | None) -> str:

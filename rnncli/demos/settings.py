@@ -17,6 +17,7 @@ from rnncli.records import Json
 
 WITH_INPUT_HIDDEN = 4  # --input: hidden size of the recipe `hello`, so that the numbers match
 _MOST = 2**63 - 1  # largest size that torch accepts
+TOLERANCE = 0.01  # accepts sums of numbers rounded to two or three digits
 Value = str | int | bool | tuple[tuple[str, OptionValue], ...]
 _SIZES = ("seq_len", "batch_size", "input_size", "hidden_size", "num_layers")
 
@@ -163,9 +164,9 @@ class Shown:
     """What to show of a demo. explain: a step, `all`, or None. explain_backward: a step, or None.
 
     blanks: leave results empty, below a name line and the equations. title: of a worksheet and its key. check: a
-    filled-in worksheet to grade within tolerance. steps, units: as typed, such as 0:20 and 0-7. draw: draw the network,
-    with the cell of that layer, direction and step opened at one unit; moving: animate it when saved. walking: draw
-    every step.
+    filled-in worksheet to grade within tolerance (None: TOLERANCE). steps, units: as typed, such as 0:20 and 0-7. draw:
+    draw the network, with the cell of that layer, direction and step opened at one unit; moving: animate it when saved.
+    walking: draw every step.
     """
 
     explain: str | None = None
@@ -173,7 +174,7 @@ class Shown:
     blanks: bool = False
     title: str = ""
     check: str | None = None
-    tolerance: float = 0.01  # accepts sums of numbers rounded to two or three digits
+    tolerance: float | None = None
     proofs: bool = False
     steps: str | None = None
     units: str | None = None
@@ -188,8 +189,8 @@ class Shown:
 
 
 def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
-    """Parse `KEY=VALUE` texts of --set like a recipe. Raises UsageError if one cannot be parsed or is not an option of
-    these cells."""
+    """Parse `KEY=VALUE` texts of --set like a recipe. Raises UsageError if one cannot be parsed, or like
+    `known_options`."""
     found = dict[str, object]()
     for text in sets:
         name, equals, written = text.partition("=")
@@ -203,11 +204,16 @@ def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object
             found[name] = parse(written, "--set")[0].value()
         except RecipeError:
             found[name] = written
+    return known_options(found, cells)
+
+
+def known_options(values: Mapping[str, object], cells: Sequence[str]) -> dict[str, object]:
+    """The values by name. Raises UsageError if one is not an option of any of these cells."""
     known = [names.CELLS[cell].options for cell in cells if cell in names.CELLS]
-    for name in found:
+    for name in values:
         if not any(name in options for options in known):
-            checked_options(cells[0], {name: found[name]})
-    return found
+            checked_options(cells[0], {name: values[name]})
+    return dict(values)
 
 
 def options_of(cell: str, values: Mapping[str, object]) -> tuple[tuple[str, OptionValue], ...]:

@@ -54,7 +54,7 @@ _SETTINGS: dict[str, type] = {
     "nice": bool,
 }
 _RESULTS = re.compile(r"output|logits|head\..*|l\d+\.(fwd|bwd)\.(gate\.)?\w+")  # results in a saved demo, recomputed
-_WORDS = {"nan": float("nan"), "inf": float("inf"), "+inf": float("inf"), "-inf": float("-inf")}
+_WORDS = {name: float(name) for name in ("nan", "inf", "+inf", "-inf", "infinity", "-infinity")}
 
 
 Numbers: TypeAlias = "float | list[Numbers]"
@@ -86,10 +86,14 @@ class File:
 def read(path: str) -> File:
     """Read the file's tensors and settings. Raises DataError."""
     name = shown(path)
+    if os.path.isfile(path) and os.path.getsize(path) > MAX_BYTES:
+        raise DataError(tr("is too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
+    return parsed("".join(read_chunks(path)), name)
+
+
+def parsed(text: str, name: str) -> File:
+    """The tensors and settings of a file's text. name: of the file. Raises DataError."""
     try:
-        if os.path.isfile(path) and os.path.getsize(path) > MAX_BYTES:
-            raise DataError(tr("is too large: at most {n} MB", n=MAX_BYTES // 10**6), where=name)
-        text = "".join(read_chunks(path))
         most = MAX_NODES_WITH_ALIASES if "*" in text else MAX_NODES
         root, faults = parse(text, name, max_bytes=MAX_BYTES, max_nodes=most)
     except RecipeError as error:
