@@ -71,7 +71,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     g = torch.tanh(a_g)
     c = f * c + i * w.dropped(g)
     o = torch.sigmoid(a_o if peepholes is None else a_o + peepholes[-H:] * c)
-    seen = layer_norm(c, [H], w["norm_c"], w.get("bias_c")) if "norm_c" in w else c
+    seen = layer_norm(c, [len(w["norm_c"])], w["norm_c"], w.get("bias_c")) if "norm_c" in w else c
     h = o * torch.tanh(seen)
     if w.weight_hr is not None:
         h = linear(h, w.weight_hr)  # (B, P)

@@ -18,11 +18,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import rnncli
+from rnncli import names
+from rnncli.cells import CoreSpec, Gates, State, Weights
 from rnncli.data.batch import Batch
+from rnncli.errors import UsageError
 from rnncli.runs.export import export
+from rnncli.runs.onnx_model import onnx_model
 from rnncli.runs.open import Run, open_run
 from rnncli.standalone import copied
 from rnncli.tasks import PredictOptions, load_recipe
+from rnncli.training.job import cores_of
 from tests import warm
 from tests.fixture_types import Typed
 
@@ -172,10 +177,6 @@ def test_the_command(typed: Typed) -> None:
 
 def test_a_cell_that_torch_lacks_is_exported_by_name(typed: Typed) -> None:
     typed("train", "hello", "--set", "model.cell=feedforward", "--epochs", "1")
-    code, _, err = typed("export", "last", "out", "--onnx")
-    assert code == 2
-    assert "torch has no module" in err
-    assert not Path("out").exists()
     assert typed("export", "last", "out")[0] == 0
     assert run_without_rnncli(Path("out").absolute(), "hello") == typed("predict", "last", "hello")[1]
     assert "torch has no module" in Path("out/load.py").read_text("utf-8")
@@ -205,6 +206,70 @@ def test_onnx_gives_the_same_scores_and_carries_its_state(tmp_path: Path, sets: 
     found = session.run(None, feeds)
     for wanted, value in zip((outputs.scores, *outputs.state), found, strict=True):
         torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=0, atol=1e-5)
+
+
+def untrained(name: str, folder: Path, *sets: str) -> Run:
+    recipe = load_recipe(name, sets)
+    fitted = recipe.task.read(recipe.config).fitted
+    return Run(folder, recipe, fitted, recipe.task.build(recipe.config, fitted).eval())
+
+
+STACKED = ("model.num_layers=2", "model.bidirectional=true")
+SCANS: dict[str, tuple[str, ...]] = {
+    **{cell: (f"model.cell={cell}", *STACKED) for cell in names.CELLS if names.CELLS[cell].torch_class is None},
+    "lstm with everything": (
+        "model.cell=lstm", "model.peephole=true", "model.coupled=true", "model.layer_norm=true", "model.zoneout=0.2",
+        "model.variational_dropout=0.1", *STACKED,
+    ),
+    "lstm with a projection": ("model.cell=lstm", "model.peephole=true", "model.proj_size=2"),
+    "gru of 2014": ("model.cell=gru", "model.reset_after=false", "model.bias=false"),
+    "rnn without nonlinearity": ("model.nonlinearity=none",),
+    "slstm with heads": ("model.cell=slstm", "model.heads=2"),
+    "a class of a text": ("model.cell=mingru", "model.head=max", "model.ngrams=2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SCANS)
+def test_a_cell_that_torch_lacks_is_a_scan(case: str, tmp_path: Path) -> None:
+    """ONNX Runtime gives the model's scores and states from any first states, for other T and B than were exported."""
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    text = case == "a class of a text"
+    run = untrained("names" if text else "hello", tmp_path, *SCANS[case], *(["model.hidden_size=4"] if text else []))
+    content, checks = onnx_model(run)
+    assert [check.ok for check in checks] == [True]
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (spec,) = cores_of(run.model).values()
+    for T, B in ((7, 2), (1, 3)):
+        ids = torch.randint(4, (T, B))
+        states = tuple(torch.rand(spec.num_layers * spec.num_directions, B, *shape) for shape in spec.states.values())
+        with torch.no_grad():
+            outputs = run.model(Batch(ids), states)
+        inputs = [one.name for one in session.get_inputs()]
+        assert inputs == ["inputs", *(f"{name}_0" for name in spec.states)]
+        found = session.run(None, {name: value.numpy() for name, value in zip(inputs, (ids, *states), strict=True)})
+        for wanted, value in zip((outputs.scores, *outputs.state), found, strict=True):
+            torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["translation", "forecasting", "pos-tagging"])
+def test_what_is_no_front_end_one_core_and_a_head_is_refused(recipe: str, tmp_path: Path) -> None:
+    """A search over two cores, a window with its intervals, a core for characters below one for words."""
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    with pytest.raises(UsageError, match="a front end, one core and a head") as error:
+        onnx_model(untrained(recipe, tmp_path, "model.hidden_size=4"))
+    assert "omit --onnx" in error.value.todo
+
+
+def test_what_the_exporter_lacks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+
+    def step(x: torch.Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+        return (torch.linalg.svdvals(x @ x.T).sum() + state[0],), {}
+
+    monkeypatch.setattr(CoreSpec, "step", property(lambda self: step))
+    with pytest.raises(UsageError, match="torch cannot export this model to ONNX"):
+        onnx_model(untrained("hello", tmp_path, "model.cell=mgu"))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
