@@ -13,16 +13,21 @@ class Code(str):
     """Text that a template of a script writes as it is; anything else is written as a Python literal."""
 
 
-def copied(module: str, names: Iterable[str]) -> tuple[set[str], str]:
-    """(imports, source) of functions of a module and whatever they use of it, and of the cells' files, as it is there.
-    Annotations are no use of a name: the script has `from __future__ import annotations`.
+FOLLOWED = ("rnncli.cells", "rnncli.data.date_forms")  # whose names come along where another module uses them
+
+
+def copied(module: str, names: Iterable[str], *more: tuple[str, Iterable[str]]) -> tuple[set[str], str]:
+    """(imports, source) of functions of a module and whatever they use of it, and of FOLLOWED, as it is there. more:
+    other modules and names of them. Annotations are no use of a name: the script has `from __future__ import
+    annotations`.
 
     Raises ValueError: they use something that is of neither, nor of Python's own library.
     """
     if not module:
         return set(), ""
     imports, pieces = set[str](), list[str]()
-    _copy(module, list(names), imports, pieces, set())
+    for origin, wanted in ((module, names), *more):
+        _copy(origin, list(wanted), imports, pieces, set())
     return imports, "\n\n" + "\n\n\n".join(pieces) + "\n"
 
 
@@ -45,7 +50,7 @@ def _copy(module: str, names: list[str], imports: set[str], pieces: list[str], d
     for name in sorted(used & imported.keys()):
         node = imported[name]
         origin = (node.module or "") if isinstance(node, ast.ImportFrom) else name
-        if origin.startswith("rnncli.cells"):
+        if origin.startswith(FOLLOWED):
             if f"{origin}.{name}" not in done:
                 done.add(f"{origin}.{name}")
                 _copy(origin, [name], imports, pieces, done)
@@ -54,8 +59,15 @@ def _copy(module: str, names: list[str], imports: set[str], pieces: list[str], d
             raise ValueError(f"{module}: {name} is from {origin}, which a script without rnncli does not have")
         imports.add(f"from {origin} import {name}" if isinstance(node, ast.ImportFrom) else f"import {name}")
     kept = {id(node): node for name, node in defined.items() if name in used}
-    pieces += [piece for node in sorted(kept.values(), key=lambda node: node.lineno)
-               if (piece := _segment(text, node)) not in pieces]  # fmt: skip
+    new = [piece for node in sorted(kept.values(), key=lambda node: node.lineno)
+           if (piece := _segment(text, node)) not in pieces]  # fmt: skip
+    if twice := _defined(new) & _defined(pieces):
+        raise ValueError(f"{module}: {min(twice)} is defined elsewhere, too")
+    pieces += new
+
+
+def _defined(pieces: Iterable[str]) -> set[str]:
+    return {name for piece in pieces for node in ast.parse(piece).body for name in _names_of(node)}
 
 
 def _text(module: str) -> str:

@@ -41,7 +41,7 @@ class Zone:
             return int(self.offsets[same[0]])
         if self.names:
             moment = EPOCH + timedelta(microseconds=value)
-            found = Counter(_offset(name, moment, self.instants) for name in self.names)
+            found = Counter(_offset_in(name, moment, self.instants) for name in self.names)
             return found.most_common(1)[0][0]
         return int(self.offsets[np.abs(self.values - value).argmin()])
 
@@ -57,12 +57,12 @@ def zone_of(clocks: Ints, offsets: Ints, values: Ints) -> Zone:
         rest = np.linspace(0, len(clocks) - 1, SAMPLES).astype(np.int64)
         rows = np.unique(np.concatenate([changes[:SAMPLES], changes[:SAMPLES] + 1, rest]))
         samples = [(EPOCH + timedelta(microseconds=int(clocks[i] - offsets[i])), int(offsets[i])) for i in rows]
-        names = tuple(name for name in _known() if all(_offset(name, at, True) == offset for at, offset in samples))
+        names = tuple(name for name in _known() if all(_offset_in(name, at, True) == offset for at, offset in samples))
     return Zone(values, offsets, values is not clocks, names)
 
 
 @cache
-def _zone(name: str) -> ZoneInfo:
+def _zone_info(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
@@ -72,8 +72,8 @@ def _known() -> tuple[str, ...]:
     return tuple(sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")))
 
 
-def _offset(name: str, moment: datetime, instant: bool) -> int:
+def _offset_in(name: str, moment: datetime, instant: bool) -> int:
     """In microseconds. moment: without a zone: UTC for an instant, else local time."""
-    zone = _zone(name)
+    zone = _zone_info(name)
     local = moment.replace(tzinfo=UTC).astimezone(zone) if instant else moment.replace(tzinfo=zone)
     return (local.utcoffset() or timedelta()) // timedelta(microseconds=1)

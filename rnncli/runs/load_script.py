@@ -28,6 +28,7 @@ from rnncli.training.job import cores_of
 
 _IMPORTS = {  # a name that a script uses -> the line that imports it
     **{name: f"import {name}" for name in ("argparse", "csv", "io", "json", "math", "re", "sys", "unicodedata")},
+    "duckdb": "import duckdb",
     "soundfile": "import soundfile",
     "torch": "import torch",
     "np": "import numpy as np",
@@ -63,21 +64,22 @@ def load_script(run: Run) -> LoadScript:
     rnncli, it only lists the weights. A cell without a torch module is written out as a module."""
     specs = {path: spec.in_evaluation for path, spec in cores_of(run.model).items()}
     try:
-        for spec in specs.values():
-            _own_source(spec)
+        own = [core_source(spec) for spec in specs.values() if spec.torch_class is None]
     except ValueError:
         foreign = ", ".join(f"{path}: {spec}" for path, spec in specs.items())
-        return LoadScript(_rendered(run, Script("cores.jinja", {"foreign": foreign}), {}), tr("its cell needs rnncli"))
+        return LoadScript(
+            _rendered(run, Script("cores.jinja", {"foreign": foreign}), {}, []), tr("its cell needs rnncli")
+        )
     try:
         script = run.task.script(run.config, run.fitted)
         if script is not None:
-            return LoadScript(_rendered(run, script, specs), needs=["torch", "safetensors", *script.needs])
+            return LoadScript(_rendered(run, script, specs, own), needs=["torch", "safetensors", *script.needs])
         why = tr("task {name} has no prediction script", name=run.config.task)
     except RnncliError as error:
         why = str(error).splitlines()[0]
     except _Unsupported as error:
         why = tr("{part} cannot be written as a script", part=error)
-    return LoadScript(_rendered(run, Script("cores.jinja", {}), specs), why)
+    return LoadScript(_rendered(run, Script("cores.jinja", {}), specs, own), why)
 
 
 def module_call(spec: CoreSpec) -> str:
@@ -98,12 +100,8 @@ def module_call(spec: CoreSpec) -> str:
     return f"nn.{spec.torch_class.__name__}({', '.join(arguments)})"
 
 
-def _own_source(spec: CoreSpec) -> tuple[set[str], str]:
-    """(imports, source) of the module for a cell that torch does not have."""
-    return core_source(spec) if spec.torch_class is None else (set(), "")
-
-
-def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec]) -> str:
+def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec], own: Sequence[tuple[set[str], str]]) -> str:
+    """The template, filled in. own: (imports, source) of each core that torch has no module for."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     template = Path(script.template)
@@ -116,7 +114,6 @@ def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec]) -> str:
         keep_trailing_newline=True,
     )
     jinja.filters["code"] = Code
-    own = [_own_source(spec) for spec in specs.values()]
     cells = "".join(dict.fromkeys(text for _, text in own)).strip()
     values = {
         **_of_model(run.model, specs),
@@ -127,7 +124,9 @@ def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec]) -> str:
         **script.values,
     }
     text = jinja.get_template(template.name).render(values)
-    return text.replace(_HERE, _imports(text, {line for lines, _ in own for line in lines}), 1)
+    return text.replace(
+        _HERE, _imports(text, {line for lines in (script.imports, *(lines for lines, _ in own)) for line in lines}), 1
+    )
 
 
 def _of_model(model: nn.Module, specs: Mapping[str, CoreSpec]) -> dict[str, Any]:

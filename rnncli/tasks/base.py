@@ -7,7 +7,7 @@ TYPE_CHECKING, so that validating a recipe needs neither.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -177,12 +177,14 @@ class Script:
 
     template: a Jinja file in SCRIPTS, or the path of one's own, which extends text.jinja or files.jinja there and fills
     their blocks. values: what it reads besides the model (`net`, `core` ..., rnncli/runs/load_script.py); `{{ name }}`
-    writes a value as a Python literal, and Code as it is. needs: packages besides torch and safetensors.
+    writes a value as a Python literal, and Code as it is. needs: packages besides torch and safetensors. imports: lines
+    that import what its Code uses.
     """
 
     template: str | Path
     values: Mapping[str, Any]
     needs: Sequence[str] = ()
+    imports: Collection[str] = ()
 
 
 @dataclass(frozen=True)

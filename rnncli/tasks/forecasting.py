@@ -273,12 +273,13 @@ class Forecasting(Task[Config, Fitted, Part]):
 
     def script(self, config: Config, fitted: Fitted) -> Script:
         """Of the run's own file, which must be there: how it is cut, and how its dates are written."""
-        from rnncli.tasks.inputs.series_script import table_values
+        from rnncli.tasks.inputs.series_script import read_table
 
         bounds, targets = config.model.interval > 0, fitted.columns[: fitted.targets]
         values = {"relative": config.model.relative, "bounds": bounds, "targets": fitted.targets}
         names = _heading(targets, ["forecast", *(["lower", "upper"] if bounds else [])])
-        return Script("forecasting.jinja", {**values, **table_values(config.data, names)})
+        table = read_table(config.data, names)
+        return Script("forecasting.jinja", {**values, **table.values}, table.needs, table.imports)
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions

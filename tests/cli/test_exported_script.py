@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 import torch
@@ -332,13 +335,77 @@ def test_without_dates(exported: Make, tmp_path: Path) -> None:
     made.agree_as_numbers("plain.tsv")
 
 
-def test_dates_that_a_script_cannot_read_are_said(exported: Make, tmp_path: Path) -> None:
-    (tmp_path / "unix.csv").write_text("date,value\n" + "".join(f"{1_500_000_000 + 3600 * n},{n}\n" for n in range(99)))
-    made = exported("forecasting", (*SMALL, f"data.path={tmp_path}/unix.csv", "data.season=1", "model.skip=none"))
-    assert "1500" in made.why_not
-    assert "rnn" in made.script()
-    with pytest.raises(SystemExit, match="cannot predict"):
-        made.script("unix.csv")
+def stamps(form: str, count: int = 40, hours: int = 24) -> list[str]:
+    """Dates in a form of strftime, which takes a callable, too."""
+    start = datetime(2024, 3, 28)
+    return [(start + timedelta(hours=n * hours)).strftime(form) for n in range(count)]
+
+
+def clock_of_berlin(count: int) -> list[str]:
+    """Every hour over the change to summer time, with its UTC offset."""
+    start = datetime(2024, 3, 30, tzinfo=UTC)
+    return [(start + timedelta(hours=n)).astimezone(ZoneInfo("Europe/Berlin")).isoformat() for n in range(count)]
+
+
+DATES: dict[str, list[str]] = {  # the last of them are asked for, too
+    "seconds since 1970": [str(1_500_000_000 + 3600 * n) for n in range(40)],
+    "milliseconds": [f"{1_500_000_000_000 + 3_600_000 * n}" for n in range(40)],
+    "days of Excel": [str(45_000 + n) for n in range(40)],
+    "months by name": [f"{datetime(2010 + n // 12, n % 12 + 1, 1):%b %Y}" for n in range(40)],
+    "days by name": stamps("%a, %d %B %Y"),
+    "short years": stamps("%d.%m.%y"),
+    "AM and PM": stamps("%m/%d/%Y %I:%M %p", 40, 1),
+    "quarters": [f"{2010 + n // 4}Q{n % 4 + 1}" for n in range(40)],
+    "weeks": [f"2024-W{n + 1:02d}" for n in range(40)],
+    "24:00": [f"2024-01-{1 + n // 4:02d} {6 * (n % 4 + 1):02d}:00" for n in range(40)],
+    "a zone": stamps("%Y-%m-%dT%H:%M:%S+08:00", 40, 1),
+    "UTC": stamps("%Y-%m-%d %H:%MZ", 40, 1),
+    "summer time": clock_of_berlin(40),
+    "days over summer time": [f"2024-03-{d:02d} 00:00:00+01:00" for d in range(2, 32)]
+    + [f"2024-04-{d:02d} 00:00:00+02:00" for d in range(1, 11)],
+}  # fmt: skip
+SERIES = ("data.window=6", "data.horizon=6", "data.season=1", "model.skip=none", "data.target=y")
+
+
+def table_of(dates: Sequence[str]) -> str:
+    return "time;y\n" + "".join(f"{date};{n * 5 % 17}\n" for n, date in enumerate(dates))
+
+
+@pytest.mark.parametrize("case", DATES)
+def test_dates_of_every_form_come_back_in_it(case: str, exported: Make, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(table_of(DATES[case]))
+    made = exported("forecasting", (*SMALL, *SERIES, f"data.path={tmp_path}/t.csv", "data.date=time"))
+    assert made.why_not == ""
+    made.agree_as_numbers("t.csv")
+    made.agree_as_numbers(
+        written("new.csv", table_of(DATES[case][-20:])), written("first.csv", table_of(DATES[case][:9]))
+    )
+    with pytest.raises(SystemExit, match="is not a date"):
+        made.script(written("wrong.csv", table_of(["31 12 99 x"])))
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
+def test_tables_of_other_kinds(name: str, exported: Make, tmp_path: Path) -> None:
+    rows = [{"shop": shop, "at": {"day": day}, "y": n * 5 % 17 + 0.5, "empty": None}
+            for shop in "ab" for n, day in enumerate(stamps("%Y-%m-%d"))]  # fmt: skip
+    if name.endswith(".parquet"):
+        duckdb = pytest.importorskip("duckdb")
+        duckdb.sql(
+            "copy (select range % 2 as shop, date '2024-01-01' + cast(range // 2 as int) as \"at.day\", "
+            f"range * 5 % 17 + 0.5 as y from range(80)) to '{tmp_path / name}'"
+        )
+    else:
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    columns = (f"data.path={tmp_path / name}", "data.date=at.day", "data.id=shop")
+    made = exported("forecasting", (*SMALL, *SERIES, *columns))
+    assert made.why_not == ""
+    made.agree_as_numbers(name)
+    other = written("other.jsonl", '{"y": 1}\n')
+    if name.endswith(".parquet"):
+        other = "other.parquet"
+        duckdb.sql(f"copy (select 1 as y) to '{other}'")
+    with pytest.raises(SystemExit, match="no column 'shop'"):
+        made.script(other)
 
 
 def test_films(exported: Make) -> None:

@@ -4,15 +4,15 @@ written."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from rnncli.data.cells import MISSING, NUMBER
-from rnncli.data.date_forms import Written
+from rnncli.data.date_forms import DAY, Counted, Written
 from rnncli.data.dates import Dates
 from rnncli.data.table import date_keys, open_table
-from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.standalone import copied
 from rnncli.tasks.inputs.series import series_of
 from rnncli.tasks.inputs.series_columns import Data
 from rnncli.tasks.inputs.sources import sources
@@ -23,42 +23,57 @@ _NAMES = {"Y": "year", "M": "month", "D": "day", "h": "hour", "m": "minute", "s"
 
 @dataclass(frozen=True)
 class DateForm:
-    """read: a format of strptime. write: a format whose {0} is a datetime. The rest: the step, as Step has it."""
+    """How dates are read and written. read: a format of strptime. write: a format whose {0} is a datetime. Where these
+    cannot say it: made, an expression of the form, and source, our own code for it; zoned: whether cells name a UTC
+    offset. The rest: the step, as Step has it."""
 
-    read: str
-    write: str
     step_name: str
     months: int
     microseconds: int
     weekdays: tuple[int, ...]
+    read: str = ""
+    write: str = ""
+    made: str = ""
+    source: str = ""
+    zoned: bool = False
+    imports: frozenset[str] = frozenset()
+
+    @property
+    def whole_days(self) -> bool:
+        return bool(self.months) or self.microseconds % DAY == 0
 
 
-def table_values(data: Data, names: Sequence[str]) -> dict[str, Any]:
-    """What forecasting.jinja reads of the run's own file. names: of the columns that are forecast.
+class ScriptTable(NamedTuple):
+    """What a script reads of the run's own file. values: of forecasting.jinja. needs, imports: as in Script."""
 
-    Raises DataError: it is not there; UsageError: it is of a kind that a script does not read.
-    """
+    values: dict[str, Any]
+    needs: Sequence[str]
+    imports: frozenset[str]
+
+
+def read_table(data: Data, names: Sequence[str]) -> ScriptTable:
+    """Of the run's own file. names: of the columns that are forecast. Raises DataError: it is not there."""
     source = next(iter(sources(data).values()))[0]
     table = open_table(source, header=data.header, delimiter=data.delimiter)
-    if table.kind != "text":
-        raise UsageError(tr("its data is {kind}, and a script reads CSV alone", kind=table.kind))
+    header = data.header or table.kind != "text"
 
     def named(keys: list[str | int]) -> list[str | int]:
         places = [table.index(key) for key in keys]
-        return [table.columns[place] for place in places] if data.header else list(places)
+        return [table.columns[place] for place in places] if header else list(places)
 
     ids, dated = named(data.ids()), named(date_keys(data.date))
     dates = series_of(data, source, [])[0].dates
     form = None if dates is None or dates.step is None else _form(dates)
     na_values = {str(value).lower() for value in data.na_values}
-    return {
+    values = {
+        "kind_of_file": table.kind,
         "delimiter": table.delimiter,
         "decimal": data.decimal,
         "thousands": data.thousands,
         "missing_cells": sorted(MISSING | na_values),
         "na_numbers": [float(value) for value in data.na_values if NUMBER.fullmatch(str(value))],
         "missing": data.missing,
-        "header": data.header,
+        "header": header,
         "ids": ids,
         "dates": dated,
         "heading": [*ids, *(dated or [tr("step")]), *names],
@@ -68,20 +83,37 @@ def table_values(data: Data, names: Sequence[str]) -> dict[str, Any]:
         "horizon": data.horizon,
         "form": form,
     }
+    needs = [*(["numpy"] if form and form.zoned else []), *(["duckdb"] if table.kind == "parquet" else [])]
+    return ScriptTable(values, needs, frozenset() if form is None else form.imports)
 
 
 def _form(dates: Dates) -> DateForm:
     form, style, step = dates.form, dates.style, dates.step
     assert step is not None
+    plain = DateForm(step.name, step.months, step.microseconds, tuple(map(int, step.weekmask)))
     spans = form.spans(style.example) if isinstance(form, Written) else {}
     parts = spans.keys() - {"sep", "k"}
     short_year = "Y" in spans and spans["Y"][1] - spans["Y"][0] != 4
     if not isinstance(form, Written) or dates.zone or style.midnight or short_year or parts - _READ.keys():
-        raise UsageError(tr("a script cannot read dates such as {date}", date=style.example))
+        return _carried(dates, plain)
     read = write = style.example
     for part in sorted(parts, key=spans.__getitem__, reverse=True):
         start, end = spans[part]
         wide = ":04" if part == "Y" else ":02" if form.is_wide(part, style) else ""
         read = read[:start] + _READ[part] + read[end:]
         write = f"{write[:start]}{{0.{_NAMES[part]}{wide}}}{write[end:]}"
-    return DateForm(read, write, step.name, step.months, step.microseconds, tuple(map(int, step.weekmask)))
+    return replace(plain, read=read, write=write)
+
+
+def _carried(dates: Dates, plain: DateForm) -> DateForm:
+    """A form that strptime lacks, by the code that `predict` reads it with."""
+    form = dates.form
+    if isinstance(form, Written):
+        made = f"Written({form.name!r}, {form.regex.pattern!r}, padded={form.pads})"
+    else:
+        assert isinstance(form, Counted)
+        made = f"Counted({form.name!r}, {form.regex.pattern!r}, {form.unit}, since={form.since})"
+    wanted = ("rnncli.data.date_forms", [type(form).__name__, "style_of", "EPOCH", "SECOND"])
+    zones = [("rnncli.data.zones", ["zone_of"])] if dates.zone else []
+    imports, source = copied(*wanted, *zones)
+    return replace(plain, made=made, source=source.strip(), zoned=bool(zones), imports=frozenset(imports))
