@@ -1,13 +1,15 @@
 """Keras models of every kind of recurrent layer, with random weights, and what Keras computes with them.
 
 `KERAS_BACKEND=torch python -m tests.weights.keras_models` writes tests/weights/data/: three files as Keras wrote them,
-packed by gzip, and their input and outputs. All in float32: whatever the weights are in, Keras computes in that.
+packed by gzip, and their input and outputs. All in float32: whatever the weights are in, Keras computes in that. With a
+folder, `GRID` models of random kinds and sizes go there, for test_keras_live.py.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +20,14 @@ import numpy as np
 DATA = Path(__file__).parent / "data"
 T, B, INPUTS, H = 4, 2, 3, 2
 ENDINGS = (".keras", ".weights.h5", ".h5")
+GRID = 24
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tanh": ("SimpleRNN", {}),
+    "relu": ("SimpleRNN", {"activation": "relu"}),
+    "lstm": ("LSTM", {}),
+    "gru": ("GRU", {}),
+    "gru_before": ("GRU", {"reset_after": False}),
+}
 
 
 def layers(L: Any) -> dict[str, Callable[[], Any]]:
@@ -72,14 +82,42 @@ def recorded(keras: Any, folder: Path, seed: int = 0) -> dict[str, Any]:
     }
 
 
+def grid(keras: Any, folder: Path, seed: int = 0) -> dict[str, Any]:
+    """Models of one to three layers, alike but for what they read, each in two files: case -> its kind, its input and
+    the output of every layer, (T, B, .)."""
+    L, random, found = keras.layers, np.random.default_rng(seed), dict[str, Any]()
+    for number in range(GRID):
+        kind, (layer, options) = list(KINDS.items())[number % len(KINDS)]
+        units, inputs, steps, rows, depth = (int(random.integers(1, most)) for most in (7, 6, 8, 4, 4))
+        both, bias = bool(random.integers(2)), bool(random.integers(4))
+        outputs = [keras.Input((None, inputs))]
+        for k in range(depth):
+            made = vars(L)[layer](units, return_sequences=True, use_bias=bias, name=f"layer{k}", **options)
+            outputs.append((L.Bidirectional(made, name=f"both{k}") if both else made)(outputs[-1]))
+        model = keras.Model(outputs[0], outputs[1:])
+        model.set_weights([random.normal(0, 0.7, np.shape(weight)) for weight in model.get_weights()])
+        x = random.normal(0, 1, (rows, steps, inputs)).astype("float32")
+        model.save(folder / f"{number}.keras")
+        model.save_weights(folder / f"{number}.weights.h5")
+        given = [x, *(np.asarray(output) for output in model(x))]
+        names = [f"{'both' if both else 'layer'}{k}" for k in range(depth)]
+        found[str(number)] = {
+            "kind": kind, "layers": names, "bias": bias, "values": [one.swapaxes(0, 1).tolist() for one in given],
+        }  # fmt: skip
+    return found
+
+
 def core_of(name: str) -> str:
     """What the core of an output is called in a file."""
     return {"cells": "cells/lstm_cell+cells/lstm_cell_1"}.get(name, name)
 
 
-def main() -> None:
+def main(folder: str = "") -> None:
     import keras
 
+    if folder:
+        Path(folder, "grid.json").write_text(json.dumps(grid(keras, Path(folder))), encoding="utf-8")
+        return
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         found: Mapping[str, Any] = recorded(keras, Path(folder))
@@ -90,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
