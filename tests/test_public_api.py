@@ -30,8 +30,8 @@ CALLS = {  # in the order in which a person uses them: `open_run` opens what `tr
     "sweep": "(recipe, *, grid, search, seeds, trials, match_params, data, sets, jobs, out, storage, prune, on_change)",
     "export": "(run, out, *, onnx)",
     "demo": "(cell, *, seq_len, batch_size, input_size, hidden_size, num_layers, bidirectional, nonlinearity, bias, "
-    "options, seed, dtype, device, nice, text, values, explain, explain_backward, blanks, title, check, tolerance, proofs, "
-    "draw, step_through, animate, steps, units, step, unit, layer, direction)",
+    "options, seed, dtype, device, nice, text, values, explain, explain_backward, blanks, title, check, tolerance, "
+    "proofs, draw, step_through, animate, steps, units, step, unit, layer, direction)",
 }
 ELSEWHERE = {  # commands without a call of their name -> where Python has what they do
     "bench": "measures processes of its own",

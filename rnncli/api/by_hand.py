@@ -121,8 +121,8 @@ def demo(
     shown = Shown(
         explain=None if explain is None else str(explain),
         explain_backward=None if explain_backward is None else str(explain_backward),
-        blanks=blanks, title=title, check=None if check is None else fspath(check), tolerance=tolerance, proofs=proofs, draw=draw,
-        walking=step_through, moving=animate, steps=_steps(steps), units=_units(units), step=step, unit=unit,
+        blanks=blanks, title=title, check=None if check is None else fspath(check), tolerance=tolerance, proofs=proofs,
+        draw=draw, walking=step_through, moving=animate, steps=_steps(steps), units=_units(units), step=step, unit=unit,
         layer=layer, direction=direction,
     )  # fmt: skip
     known = known_options(options or {}, cells or [Settings.cell])

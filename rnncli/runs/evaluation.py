@@ -121,7 +121,8 @@ class Evaluation(Displayed):
 
     def __repr__(self) -> str:
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
-        best = f"; {len(self.baselines)} baselines" if self.baselines else ""
+        n = len(self.baselines)
+        best = f"; {n} baseline{'s' if n > 1 else ''}" if n else ""
         return f"Evaluation({self.run.folder} on {self.on}: {metrics}{best})"
 
 

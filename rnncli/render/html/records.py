@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+LONG = 40  # characters from which on a cell's text is broken into lines
+
+
 def document(page: Page) -> str:
     """An HTML file."""
     return render("document.html", title=page.title, fragment=_fragment(page)) + "\n"
@@ -92,7 +95,8 @@ def _blank(table: Table, cells: Cells, row: int) -> str:
 
 def _classes(cells: Cells) -> str:
     numeric = cells.column.kind not in ("text", "formula", "code", "shape")
-    return ("n" if numeric else "") + (" r" if cells.align == "right" else "")
+    long = not numeric and any(len(text) > LONG for text in cells.texts)
+    return ("n" if numeric else "") + (" r" if cells.align == "right" else "") + (" long" if long else "")
 
 
 def _coloured(record: ColouredText) -> Markup:
