@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +17,7 @@ from rnncli.records import Check
 from rnncli.replay import initial_state
 from rnncli.replay.loop import recording
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
-from rnncli.runs.onnx_scan import ScanCore, with_scans
+from rnncli.runs.onnx_scan import ScanCore, exported, with_scans
 from rnncli.runs.open import Run
 from rnncli.training.job import cores_of
 
@@ -32,13 +29,13 @@ class _Plain(nn.Module):
         super().__init__()
         self.model = copy.copy(model)
         (spec,) = cores_of(model).values()
-        self.scans = spec.torch_class is None
-        if self.scans:
-            self.model.rnn = ScanCore(model.rnn, spec.in_evaluation)
+        self.scan = None if spec.torch_class is not None else ScanCore(model.rnn, spec.in_evaluation)
+        if self.scan is not None:
+            self.model.add_module("rnn", self.scan)
         self.model.engine = "torch"  # one operator for all time steps; tracing `loop` would fix the length
 
     def forward(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        with recording() if self.scans else nullcontext():  # the core's own forward, not an engine's
+        with nullcontext() if self.scan is None else recording():  # the core's own forward, not an engine's
             outputs = self.model(Batch(inputs), state)
         assert outputs.state is not None
         return (outputs.scores, *outputs.state)
@@ -119,21 +116,14 @@ def _example(run: Run, T: int, B: int, like: Tensor) -> Tensor:
 
 def _exported(plain: _Plain, given: tuple[Tensor, ...], states: list[str]) -> bytes:
     sequence = {0: "T", 1: "B"}
-    axes: dict[str, Any] = {"inputs": sequence, "scores": sequence}
+    axes = {"inputs": sequence, "scores": sequence}
     axes |= {f"{state}_{end}": {1: "B"} for state in states for end in ("0", "n")}
-    names = {"input_names": _names(states, "0"), "output_names": _names(states, "n")}
-    with warnings.catch_warnings():
-        # dynamo=False, torch's older exporter, writes RNN, GRU and LSTM as ONNX operators with dynamic T and B. The
-        # newer exporter fixes T to that of `given` (torch 2.13; a test detects when that changes).
-        warnings.simplefilter("ignore")
-        try:
-            file = io.BytesIO()
-            torch.onnx.export(plain, given, file, dynamo=False, dynamic_axes=axes, **names)
-            core = plain.model.rnn
-            return with_scans(file.getvalue(), core) if isinstance(core, ScanCore) else file.getvalue()
-        except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
-            raise UsageError(
-                tr("torch cannot export this model to ONNX: {why}", why=str(error).splitlines()[0]),
-                where="--onnx",
-                todo=tr("omit --onnx: weights and script are exported for every model"),
-            ) from error
+    try:
+        content = exported(plain, given, _names(states, "0"), _names(states, "n"), axes)
+        return content if plain.scan is None else with_scans(content, plain.scan)
+    except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
+        raise UsageError(
+            tr("torch cannot export this model to ONNX: {why}", why=str(error).splitlines()[0]),
+            where="--onnx",
+            todo=tr("omit --onnx: weights and script are exported for every model"),
+        ) from error

@@ -6,7 +6,10 @@ direction, and the step by itself; then each placeholder becomes a Scan around t
 
 from __future__ import annotations
 
-import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -81,6 +84,27 @@ class _Step(nn.Module):
         return self.core.spec.step(x, tuple(state), weights)[0]
 
 
+def exported(
+    module: nn.Module,
+    given: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: dict[str, dict[int, str]],
+) -> bytes:
+    """A module as ONNX, its inputs and outputs by name; axes: of each, those of any size.
+
+    dynamo=False, torch's older exporter, writes RNN, GRU and LSTM as ONNX operators with dynamic T and B. The newer
+    exporter fixes T to that of `given` (torch 2.13; a test detects when that changes).
+    """
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            module, given, file, dynamo=False, input_names=inputs, output_names=outputs, dynamic_axes=axes
+        )
+        return file.read_bytes()
+
+
 def with_scans(content: bytes, core: ScanCore) -> bytes:
     """The exported model with a Scan in the place of each placeholder."""
     import onnx
@@ -120,12 +144,9 @@ def _body(core: ScanCore, row: int) -> Any:
     states = [like.new_zeros(2, *shape) for shape in spec.states.values()]
     given = (*states, like.new_zeros(2, spec.layer_input_size(layer)))
     inputs, after = [*(f"{name}_before" for name in spec.states), "x_t"], [f"{name}_after" for name in spec.states]
-    axes, file = {name: {0: "B"} for name in (*inputs, *after)}, io.BytesIO()
-    torch.onnx.export(
-        _Step(core, row).eval(), given, file, dynamo=False, input_names=inputs, output_names=after, dynamic_axes=axes
-    )
+    content = exported(_Step(core, row).eval(), given, inputs, after, {name: {0: "B"} for name in (*inputs, *after)})
     place = f"row{row}/"
-    graph = onnx.compose.add_prefix_graph(onnx.load_from_string(file.getvalue()).graph, place)
+    graph = onnx.compose.add_prefix_graph(onnx.load_from_string(content).graph, place)
     read = {one.name: one for one in graph.input}  # the exporter leaves out what the step does not read
     del graph.input[:]
     for name in (place + name for name in inputs):
