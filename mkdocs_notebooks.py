@@ -17,7 +17,8 @@ def page_of(notebook: dict[str, Any]) -> Iterator[str]:
         for output in cell.get("outputs", ()):
             data = output.get("data", {"text/plain": output.get("text", [])})
             plain = f"<pre><code>{html.escape(''.join(data['text/plain']))}</code></pre>"
-            yield f'<div class="output">\n{"".join(data.get("text/html", plain))}\n</div>'
+            shown = "".join(data.get("text/html", plain)).replace("<table>", '<table class="plain">')  # not the theme's
+            yield f'<div class="output">\n{shown}\n</div>'
 
 
 def on_files(files: Any, config: Any) -> Any:

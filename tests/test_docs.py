@@ -44,6 +44,8 @@ def test_the_site_builds_and_links_to_nothing_else(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
     build(load_config(str(DOCS.parent / "mkdocs.yml"), site_dir=str(tmp_path / "site"), strict=True))
+    notebook = (tmp_path / "site" / "tutorials" / "notebook" / "index.html").read_text("utf-8")
+    assert notebook.count('<div class="rnncli">') >= 6  # with its outputs
     for page in (tmp_path / "site").rglob("*.html"):
         text = page.read_text("utf-8")
         loaded = re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']?(https?:[^"' >]+)""", text)
