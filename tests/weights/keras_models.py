@@ -99,7 +99,7 @@ def grid(keras: Any, folder: Path, seed: int = 0) -> dict[str, Any]:
         x = random.normal(0, 1, (rows, steps, inputs)).astype("float32")
         model.save(folder / f"{number}.keras")
         model.save_weights(folder / f"{number}.weights.h5")
-        given = [x, *map(keras.ops.convert_to_numpy, model(x))]
+        given = [x, *map(keras.ops.convert_to_numpy, keras.tree.flatten(model(x)))]
         names = [f"{'both' if both else 'layer'}{k}" for k in range(depth)]
         found[str(number)] = {
             "kind": kind, "layers": names, "bias": bias, "values": [one.swapaxes(0, 1).tolist() for one in given],
