@@ -121,7 +121,7 @@ def test_a_demo_of_values() -> None:
     assert (found["x"], found["l0.fwd.weight_ih"]) == ([[[1.0, 1.0]]] * 3, [[1.0, pytest.approx(0.1)]])
     assert found["h_0"] == [[[float("inf")]]]
     assert "rnncli demo" not in repr(page)  # no command line has these numbers
-    for wrong, said in (({"x": {"a"}}, "not a number"), ({"W_h": [[1]]}, "not known"), ({}, "no `name: values`")):
+    for wrong, said in (({"x": {"a"}}, "not a number"), ({"W_h": [[1]]}, "unknown name"), ({}, "no `name: values`")):
         with pytest.raises((UsageError, DataError), match=said):
             rnncli.demo(values=wrong)
 
@@ -142,8 +142,8 @@ def test_a_demo_ignores_nothing() -> None:
         ({"tolerance": 0.1}, "needs --check"),
         ({"cell": ["rnn", "gru"], "text": "hello"}, "--input has no effect"),
         ({"cell": ["rnn", "gru"], "draw": True}, "--draw has no effect"),
-        ({"steps": range(0, 9, 2)}, "steps follow each other"),
-        ({"explain": "one"}, "cannot be read"),
+        ({"steps": range(0, 9, 2)}, "steps must be contiguous"),
+        ({"explain": "one"}, "not a valid --explain"),
     ]
     for given, said in wrong:
         with pytest.raises(UsageError, match=said):

@@ -143,7 +143,7 @@ def _steps(given: Steps | None) -> str | None:
     if not isinstance(given, slice | range):
         return None if given is None else str(given)
     if given.step not in (None, 1):
-        raise UsageError(tr("steps follow each other: {steps} leaves some out", steps=given), where="--steps")
+        raise UsageError(tr("steps must be contiguous: {steps}", steps=given), where="--steps")
     return f"{given.start or 0}:{'' if given.stop is None else given.stop}"
 
 
