@@ -19,7 +19,7 @@ from rnncli.demos.page import demo_page
 from rnncli.demos.settings import Settings, Shown, with_values
 from rnncli.errors import UsageError
 from rnncli.nn.recurrent import make_core
-from rnncli.records import Box, OpenedCell, Page, Unrolled
+from rnncli.records import Box, Commands, OpenedCell, Page, Unrolled
 from rnncli.render import layered, render_file, scene, to_text, unrolled_lines, unrolled_scene
 from rnncli.render.lines import View
 from rnncli.replay import trace, unrolled
@@ -144,6 +144,16 @@ def test_a_moving_picture_needs_no_script_and_shows_one_step_where_nothing_moves
     assert "@media screen and (prefers-reduced-motion:no-preference)" in text
     assert "prefers-color-scheme:dark" in text
     assert text == scene.svg(unrolled_scene.scene(record))
+
+
+def test_what_to_type_next_keeps_the_place() -> None:
+    page = demo_page(with_values(Settings(), {"cell": "lstm"}), replace(Shown(draw=True), step=2, unit=1))
+    (found,) = [record for record in page.records if isinstance(record, Commands)]
+    place = "--step 2 --unit 1"
+    assert [command for command, _ in found.commands] == [
+        f"rnncli demo --cell lstm --draw {place} --save lstm.svg",
+        f"rnncli demo --cell lstm --step-through {place}",
+    ]
 
 
 def test_a_printed_picture_lies_as_it_is_drawn() -> None:
