@@ -113,6 +113,8 @@ def _of_task(target: Target, request: InspectRequest) -> Subject:
             )
     if target.kind == "run" and target.seed is not None:
         raise UsageError(tr("--seed draws fresh weights; a run has its own"), where="--seed")
+    if request.batch_size is not None:
+        _require_rows(target.subject(inputs=request.inputs), request.batch_size)
     return target.subject(
         sample=request.sample or 0, rows=request.rows, batch_size=request.batch_size, inputs=request.inputs
     )
@@ -129,20 +131,34 @@ def _of_weights(target: Target, request: InspectRequest) -> Subject:
         )
     name = request.options.core
     core, tables = weights.open_core(target.path, cell=request.cell, nonlinearity=request.nonlinearity, name=name)
-    rows = request.batch_size or request.rows
-    steps, batch = _features(request.inputs, core.spec.input_size, rows)
-    if batch is not None and core.backwards:
-        batch = replace(batch, inputs=batch.inputs.flip(0))
-    return views.subject_of_weights(
-        core,
-        title=f"{target.typed}: {core.name}" if core.name else target.typed,
-        command=target.typed if name is None else f"{target.typed} --core {shlex.quote(name)}",
-        batch=batch,
-        rows=rows,
-        steps=steps,
-        seed=target.seed or 0,
-        tables=tables,
-    )
+
+    def of_rows(rows: int) -> Subject:
+        steps, batch = _features(request.inputs, core.spec.input_size, rows)
+        if batch is not None and core.backwards:
+            batch = replace(batch, inputs=batch.inputs.flip(0))
+        return views.subject_of_weights(
+            core,
+            title=f"{target.typed}: {core.name}" if core.name else target.typed,
+            command=target.typed if name is None else f"{target.typed} --core {shlex.quote(name)}",
+            batch=batch,
+            rows=rows,
+            steps=steps,
+            seed=target.seed or 0,
+            tables=tables,
+        )
+
+    if request.batch_size is not None:
+        _require_rows(of_rows(1), request.batch_size)
+    return of_rows(request.batch_size or request.rows)
+
+
+def _require_rows(one: Subject, rows: int) -> None:
+    """Raises Missing where there is no memory for a trace of so many rows. one: with fewer."""
+    from rnncli.device import require_memory
+    from rnncli.training.job import activations, cores_of
+
+    held = activations(one.model, list(cores_of(one.model).values()), one.batch) * rows // one.batch.size
+    require_memory(3 * held // 2, tr("this model"), where="--batch-size", todo=tr("use a smaller batch"))
 
 
 def _features(inputs: Sequence[str], size: int, rows: int) -> tuple[int, Batch | None]:

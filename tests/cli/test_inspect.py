@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from rnncli.cli import run as run_line
@@ -334,6 +335,19 @@ def test_json_is_whole_and_in_full_precision(inspect: Inspect) -> None:
 def test_a_model_too_large_is_refused_before_it_is_built(inspect: Inspect) -> None:
     found = inspect("hello", "--set", "model.hidden_size=2000000")
     assert found.code == 5
+    assert "memory" in found.err
+
+
+@pytest.mark.parametrize("target", ["hello", "parity", "./w.safetensors"])
+def test_a_batch_too_large_is_refused_before_it_is_made(
+    target: str, inspect: Inspect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnncli.device.memory_available", lambda: 2 << 30)
+    monkeypatch.setattr("rnncli.views._subject.with_rows", None)
+    save_file({f"{name}_l0": torch.zeros(8, 2) for name in ("weight_ih", "weight_hh")}, "./w.safetensors")
+    found = inspect(target, "--batch-size", "2000000")
+    assert found.code == 5
+    assert "--batch-size" in found.err
     assert "memory" in found.err
 
 
