@@ -30,7 +30,9 @@ ROOMS = (
 PHRASES = re.compile(
     r"\b(beside|commonest|likeliest|learnt|anew|somebody|anybody|nobody|mend(s|ed)?|go(es|ing)? on|stands? twice"
     r"|leaves? (it|one) away|(?<!there )(?<!There )(is|are) no (?!longer|more)|(holds?|has|have) no (?=file|film|sound)"
-    r"|a person's)\b"
+    r"|a person('s)?|do(es)? not go (together|with)|as they stand|whatever goes wrong"
+    r"|there (is|are) no (option|command|view)"
+    r"|(do|does) not read --)\b"
 )
 
 
@@ -48,6 +50,24 @@ def test_plain_english(room: str) -> None:
         for file in sorted((PACKAGE / room).rglob("*.py"))
         for line, text in texts(file)
         for phrase in PHRASES.finditer(text)
+    ]
+    assert found == []
+
+
+PAGES = [
+    path
+    for pattern in ("*.md", "docs/*.md", "docs/[!z]*/*.md", "recipes/*.yaml")
+    for path in sorted(PACKAGE.parent.glob(pattern))
+    if path.name not in ("CHANGELOG.md", "README.zh-CN.md")
+]
+
+
+def test_plain_english_in_docs_and_recipes() -> None:
+    found = [
+        f"{path.name}:{n}: {phrase[0]}"
+        for path in PAGES
+        for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        for phrase in PHRASES.finditer(line)
     ]
     assert found == []
 

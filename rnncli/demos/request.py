@@ -1,4 +1,5 @@
-"""What a demo is asked for, by the command or the call: checked together, then made. No torch before it is made."""
+"""A demo requested by the command or the call: options are validated together first. No torch before the page is
+made."""
 
 from __future__ import annotations
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """asked: sizes and so on. cells: none, the one to show, or several to compare. options: values of the cells' own
-    options. file: the user's own numbers, read from `source`. script: --code or --classic, which print no page.
+    """asked: sizes and so on. cells: empty, the one to show, or several to compare. options: values of cell
+    options. file: the user's numbers, read from `source`. script: --code or --classic, which print a script instead of
+    a page.
 
-    Raises UsageError: options that do not go together, so that none is silently ignored.
+    Raises UsageError for options that cannot be combined, so that none is silently ignored.
     """
 
     asked: DemoOptions
@@ -44,7 +46,7 @@ class DemoRequest:
         reject_unused(several, True, one_cell | self._pages())
 
     def _pages(self) -> dict[str, object]:
-        """Each option that makes another page than that of every step -> whether it is given."""
+        """Each option that selects a different page -> whether it is given."""
         shown = self.shown
         return {
             "--explain": shown.explain,
@@ -88,7 +90,7 @@ class DemoRequest:
 
     @cached_property
     def settings(self) -> Settings:
-        """Of the first cell. Raises UsageError, and DataError for the user's own numbers."""
+        """Settings of the first cell. Raises UsageError, and DataError for the user's numbers."""
         asked = self._asked(self.cells[0] if self.cells else None)
         if self.file is None:
             return asked.settings()
@@ -100,7 +102,8 @@ class DemoRequest:
         return replace(self.asked, cell=cell, options=options_of(cell or Settings.cell, self.options) or None)
 
     def page(self, *, whole: bool) -> Page:
-        """Schema rnncli/trace/1. whole: with all tensors. Raises UsageError, Missing (a device or memory)."""
+        """The page, schema rnncli/trace/1. whole: include all tensors. Raises UsageError, Missing (a device or
+        memory)."""
         from rnncli.demos.compare import compare_page
         from rnncli.demos.page import demo_page
 
@@ -109,14 +112,14 @@ class DemoRequest:
         return demo_page(self.settings, self.shown, self.file, whole=whole)
 
     def walk(self) -> tuple[Walk, Position]:
-        """The steps to walk through, and where to begin. Raises what `page` raises."""
+        """The walk through the steps, and its start. Raises the errors of `page`."""
         from rnncli.demos.page import demo_walk
 
         return demo_walk(self.settings, self.shown, self.file)
 
 
 def one_of(options: Mapping[str, object]) -> None:
-    """Raise UsageError where two of the options are given."""
+    """Raise UsageError if two of the options are given."""
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
         raise UsageError(tr("{first} and {second} cannot be combined", first=given[0], second=given[1]))
