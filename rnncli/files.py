@@ -1,5 +1,5 @@
-"""Files in and out: streaming reads of UTF-8 text, plain or .gz, whose errors name file, line and byte; writing a file
-whole or not at all; the lock and the manifest of a folder."""
+"""File input and output: streaming reads of UTF-8 text, plain or .gz, with errors that give file, line and byte; atomic
+writes; a lock for folders."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from rnncli.locks import lock_file, process_runs
 from rnncli.records import Json
 
 CHUNK = 1 << 20  # bytes read at a time
-MOST_TIMES = 100  # its packed size: what text and tables hardly ever exceed; a file of repetitions reaches 1,000 times
-UNPACKED = 4 << 20  # bytes to which anything may unpack
-TRIES, MOMENT = 5, 0.02  # for a lock, and seconds after each
-MAX_LINE = 16 << 20  # characters in one line of a file that is read line by line; more is not such a file
+MAX_RATIO = 100  # maximum compression ratio: text and tables rarely exceed it; a repetitive file reaches 1,000
+UNPACKED = 4 << 20  # always allowed, in bytes unpacked
+TRIES, MOMENT = 5, 0.02  # attempts to get a lock, and seconds between them
+MAX_LINE = 16 << 20  # maximum characters per line in a file read line by line
 
 
 def shown(path: str | Path) -> str:
-    """The path as a message shows it: what is not UTF-8 is written as escapes."""
+    """The path for messages: bytes that are not UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def as_cell(path: str | Path) -> str:
-    """The path as one column of a line: as shown, with tabs and line ends as escapes."""
+    """The path as one column of a line: as `shown`, with tabs and line ends escaped."""
     return shown(path).replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 class _Unpacking(gzip.GzipFile):
-    """A .gz that stops, with a DataError, where it unpacks to far more than data does."""
+    """A .gz reader that raises a DataError if the file unpacks to implausibly much data."""
 
     def __init__(self, file: IO[bytes], where: str) -> None:
         self.where = where
@@ -54,32 +54,32 @@ class _Unpacking(gzip.GzipFile):
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        if self.tell() > max(UNPACKED, MOST_TIMES * self.packed.tell()):
+        if self.tell() > max(UNPACKED, MAX_RATIO * self.packed.tell()):
             raise DataError(
-                tr("unpacks to more than {n} times its size, and such a file is not unpacked further", n=MOST_TIMES),
+                tr("unpacks to more than {n} times its size; stopped unpacking", n=MAX_RATIO),
                 where=self.where,
-                todo=tr("if it is meant so, unpack it first: gunzip {name}", name=shlex.quote(self.where)),
+                todo=tr("if this is intended, unpack it first: gunzip {name}", name=shlex.quote(self.where)),
             )
         return data
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:
-    """For sorting: frame2 before frame10."""
+    """Sort key: frame2 before frame10."""
     pieces = re.split(r"([0-9]+)", name)
     return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
 
 
 @contextmanager
 def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, those inside for a name ending in .gz. Whatever goes wrong, then or later, is a DataError."""
+    """The file's bytes, decompressed for a name ending in .gz. All errors, then or later, are DataErrors."""
     where = shown(path)
     if "\0" in where:
-        raise DataError(tr("a file name cannot hold a NUL character"), where=repr(where))
+        raise DataError(tr("a file name cannot contain a NUL character"), where=repr(where))
     try:
-        # Pipes and devices can wait or run for ever, and data is read more than once.
+        # Pipes and devices can block or never end, and data is read more than once.
         if not stat.S_ISREG(os.stat(path).st_mode):
             if os.path.isdir(path):
-                raise DataError(tr("is a folder, and a file is wanted here"), where=where)
+                raise DataError(tr("is a folder; expected a file"), where=where)
             raise DataError(tr("is not a regular file"), where=where, todo=tr("write its contents to a file first"))
         with open(path, "rb") as raw:
             if where.endswith(".gz"):
@@ -89,7 +89,7 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
                 yield raw
     except FileNotFoundError as error:
         raise DataError(
-            tr("there is no such file"), where=where, todo=tr("looked in {folder}", folder=shown(Path.cwd()))
+            tr("no such file"), where=where, todo=tr("looked in {folder}", folder=shown(Path.cwd()))
         ) from error
     except gzip.BadGzipFile as error:
         raise DataError(
@@ -101,16 +101,16 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
         ) from error
     except OSError as error:
         if error.errno == errno.EACCES:
-            raise DataError(tr("may not be read: permission denied"), where=where) from error
+            raise DataError(tr("cannot be read: permission denied"), where=where) from error
         if error.errno == errno.ELOOP:
-            raise DataError(tr("is a symbolic link that leads back to itself"), where=where) from error
+            raise DataError(tr("is a circular symbolic link"), where=where) from error
         raise DataError(tr("cannot be read: {why}", why=error.strerror or str(error)), where=where) from error
     except UnicodeEncodeError as error:
-        raise DataError(tr("this is not a possible file name"), where=where) from error
+        raise DataError(tr("invalid file name"), where=where) from error
 
 
 def fingerprint(path: str | Path) -> str:
-    """sha256 of the file's bytes (those inside a .gz), in hexadecimal."""
+    """sha256 of the file's bytes (decompressed for a .gz), in hexadecimal."""
     digest = hashlib.sha256()
     with open_binary(path) as file:
         while block := file.read(CHUNK):
@@ -119,19 +119,20 @@ def fingerprint(path: str | Path) -> str:
 
 
 def read_chunks(path: str | Path, *, raw: bool = False, by_line: bool = False) -> Iterator[str]:
-    """The text of a UTF-8 file in pieces of about a megabyte: every line end becomes \\n, a leading BOM goes.
+    """The text of a UTF-8 file in pieces of about a megabyte, with line ends converted to \\n and without a leading
+    BOM.
 
-    raw: line ends and BOM stay as they are, for what is written back byte for byte. by_line: what is said of a line
-    must stay with it, so a carriage return alone ends one only where that is the file's usual end (old Macs); elsewhere
-    it stands inside a line, and is read as a blank.
+    raw: keep line ends and BOM, to write the text back byte for byte. by_line: line numbers matter, so a carriage
+    return alone ends a line only if that is the file's line end (old Macs); otherwise it is inside a line, and is read
+    as a blank.
 
-    Raises DataError with line and byte offset at the first byte that is not UTF-8 and at the first NUL.
+    Raises DataError with line and byte offset of the first byte that is not UTF-8 or the first NUL.
     """
     where = shown(path)
     ends = _LineEnds(raw, by_line)
     line = 1  # of the next character
     offset = 0  # of pending[0] in the file
-    pending = b""  # the first bytes of a character that the next block ends
+    pending = b""  # the first bytes of a character completed by the next block
     head = b""
     with open_binary(path) as file:
         while True:
@@ -140,7 +141,7 @@ def read_chunks(path: str | Path, *, raw: bool = False, by_line: bool = False) -
             head = head or data
             if offset == 0 and data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 raise DataError(
-                    tr("is UTF-16 text, and UTF-8 is wanted"),
+                    tr("is UTF-16 text; expected UTF-8"),
                     where=where,
                     todo=tr("convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.txt", name=shlex.quote(where)),
                 )
@@ -166,12 +167,12 @@ def read_chunks(path: str | Path, *, raw: bool = False, by_line: bool = False) -
 
 
 class _LineEnds:
-    """Makes every line end \\n, with the parameters of read_chunks, in the pieces of a text."""
+    """Converts line ends to \\n in the pieces of a text; parameters as in read_chunks."""
 
     def __init__(self, raw: bool, by_line: bool) -> None:
         self.raw = raw
-        self.held = ""  # a \\r that a \\n may follow
-        self.alone = None if by_line else "\n"  # what a \\r alone becomes; None: not known yet
+        self.held = ""  # a \\r that may be followed by \\n
+        self.alone = None if by_line else "\n"  # replacement for a lone \\r; None: not known yet
 
     def translated(self, text: str, final: bool) -> str:
         if self.raw:
@@ -187,12 +188,12 @@ class _LineEnds:
 def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) for each line of a UTF-8 file, in constant memory.
 
-    raw: lines end at \\n only and keep their ends, and the first its BOM: joined, they are the file.
+    raw: lines end only at \\n and keep their line ends, and the first its BOM: joined, they equal the file.
 
-    Raises DataError as read_chunks does, and for a line of more than MAX_LINE characters.
+    Raises DataError like read_chunks, and for a line of more than MAX_LINE characters.
     """
     number = 1
-    pieces: list[str] = []  # of the line that is not ended yet
+    pieces: list[str] = []  # of the current line
     length = 0
     end = "\n" if raw else ""
     for text in read_chunks(path, raw=raw, by_line=True):
@@ -210,7 +211,7 @@ def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, st
             raise DataError(
                 tr("the line is longer than {n} characters", n=MAX_LINE),
                 where=f"{shown(path)}:{number}",
-                todo=tr("is this the right file? It is read line by line"),
+                todo=tr("is this the right file? It is expected to consist of lines"),
             )
     if pieces:
         yield number, "".join(pieces)
@@ -218,19 +219,18 @@ def read_lines(path: str | Path, *, raw: bool = False) -> Iterator[tuple[int, st
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[IO[bytes]]:
-    """A file to fill that takes the place of `path` when all went well: until then it is a temporary file in the
-    same folder, which is synced and renamed into place. Whatever ends it early leaves no such file. Raises CannotWrite
-    in words (disk full, read-only, folder gone)."""
+    """A context for writing a file atomically: a temporary file in the same folder, synced and renamed to `path` on
+    success, removed on failure. Raises CannotWrite (disk full, read-only, folder missing)."""
     path = Path(path)
     half = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         try:
-            _remove_halves(path)
+            _remove_partial(path)
             with open(half, "wb") as file:
-                if sys.platform != "win32":  # whose locks move the place in the file
-                    with suppress(OSError):  # a file system without locks
+                if sys.platform != "win32":  # where locks move the file position
+                    with suppress(OSError):  # file system without locks
                         lock_file(file)
-                with suppress(OSError):  # the file keeps its permissions, where it is there
+                with suppress(OSError):  # an existing file keeps its permissions
                     os.chmod(half, stat.S_IMODE(os.stat(path).st_mode))
                 yield file
                 file.flush()
@@ -242,8 +242,8 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
         raise cannot_write(path, error) from error
 
 
-def _remove_halves(path: Path) -> None:
-    """What killed processes had written of this file: no process of that number runs here, and none holds its lock."""
+def _remove_partial(path: Path) -> None:
+    """Remove partial files of killed processes: no process with that id runs here, and none has its lock."""
     for half in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         number = half.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
         if number.isdigit() and not process_runs(int(number)):
@@ -253,13 +253,13 @@ def _remove_halves(path: Path) -> None:
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Put `data` at `path` whole or not at all, as `writing` does. Text is UTF-8."""
+    """Write `data` to `path` atomically, like `writing`. Text is UTF-8."""
     with writing(path) as file:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """For open: a pipe without a reader is an error, and not waited for."""
+def _nonblocking(path: str, flags: int) -> int:
+    """Opener for open: a pipe without a reader is an error instead of blocking."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if hasattr(os, "O_NONBLOCK"):
         os.set_blocking(descriptor, True)
@@ -267,26 +267,26 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def write_output(path: str | Path, data: bytes) -> None:
-    """`data` to where a person said. What a symbolic link leads to is written, not the link; a device or a pipe
-    (/dev/stdout, /dev/null) is written to as it stands, for no file may take its place. Raises CannotWrite.
+    """Write `data` to a path given by the user. Follows symbolic links; a device or a pipe (/dev/stdout, /dev/null) is
+    written to directly, not replaced. Raises CannotWrite.
 
-    Files inside a run folder go through atomic_write, which follows no link that somebody may have left there.
+    Files inside a run folder use atomic_write, which does not follow links that may have been planted there.
     """
     place = Path(os.path.realpath(path))
-    if os.path.isfile(place) and not os.stat(place).st_mode & 0o222:  # a rename would not ask
+    if os.path.isfile(place) and not os.stat(place).st_mode & 0o222:  # a rename would ignore the permissions
         raise cannot_write(path, PermissionError(errno.EACCES, "read-only"))
     if not os.path.exists(path) or os.path.isfile(place) or os.path.isdir(place):
         atomic_write(place if os.path.islink(path) else path, data)
         return
     try:
-        with open(path, "wb", opener=_without_waiting) as file:
+        with open(path, "wb", opener=_nonblocking) as file:
             file.write(data)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
 def cache_folder() -> Path:
-    """Where files lie that can be made again: RNNCLI_CACHE, else the folder that the system has for such files."""
+    """The cache folder: RNNCLI_CACHE, else the system's folder for caches."""
     if chosen := os.environ.get("RNNCLI_CACHE"):
         return Path(chosen)
     if sys.platform == "win32":
@@ -297,28 +297,28 @@ def cache_folder() -> Path:
 
 
 def cannot_write(path: str | Path, error: OSError) -> CannotWrite:
-    """The CannotWrite that says what `error` means for the file at `path`."""
+    """A CannotWrite that explains `error` for the file at `path`."""
     where = shown(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return CannotWrite(tr("the disk is full"), where=where, todo=tr("make room, or choose another folder"))
+        return CannotWrite(tr("the disk is full"), where=where, todo=tr("free some space, or choose another folder"))
     if error.errno == errno.EROFS:
         return CannotWrite(tr("this file system is read-only"), where=where, todo=tr("choose another folder"))
     if error.errno in (errno.EACCES, errno.EPERM):
-        return CannotWrite(tr("may not be written: permission denied"), where=where, todo=tr("choose another folder"))
+        return CannotWrite(tr("cannot be written: permission denied"), where=where, todo=tr("choose another folder"))
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return CannotWrite(tr("its folder is not there"), where=where, todo=tr("make the folder first"))
+        return CannotWrite(tr("its folder does not exist"), where=where, todo=tr("create the folder first"))
     if error.errno == errno.EISDIR:
-        return CannotWrite(tr("is a folder, and a file is to be written there"), where=where)
+        return CannotWrite(tr("is a folder; cannot write a file there"), where=where)
     if error.errno == errno.ENAMETOOLONG:
         return CannotWrite(tr("the name is too long"), where=where)
     return CannotWrite(tr("cannot be written: {why}", why=error.strerror or str(error)), where=where)
 
 
 class FolderLock:
-    """One process at a time in a folder: `with FolderLock(run): ...`.
+    """A lock that admits one process at a time to a folder: `with FolderLock(run): ...`.
 
-    The operating system drops the lock when the process ends, however it ends. Entering raises UsageError, with the
-    holder's process number, where another has it.
+    The operating system releases the lock when the process ends for any reason. Entering raises UsageError, with the
+    holder's process id, if another process has it.
     """
 
     NAME = ".lock"
@@ -330,7 +330,7 @@ class FolderLock:
     def __enter__(self) -> FolderLock:
         inside(self.path.parent, self.NAME)
         try:
-            file = open(self.path, "a+b")  # held open for as long as the lock is
+            file = open(self.path, "a+b")  # kept open as long as the lock
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if not self._lock(file):
@@ -359,7 +359,7 @@ class FolderLock:
 
     @staticmethod
     def _lock(file: IO[bytes]) -> bool:
-        """Several tries: whoever asks for the holder has the lock for a moment."""
+        """Tries several times: `holder` takes the lock for a moment."""
         for _ in range(TRIES):
             if lock_file(file):
                 return True
@@ -368,35 +368,35 @@ class FolderLock:
 
     @classmethod
     def holder(cls, folder: str | Path) -> str:
-        """The process that works in a folder, "" where none does. A number that a killed process left behind is none.
-        Nothing is written, and who asks blocks no one."""
+        """Id of the process working in a folder, "" if none; ignores ids left by killed processes. Writes nothing and
+        does not block."""
         try:
-            with open(Path(folder) / cls.NAME, "rb", opener=_without_waiting) as file:
+            with open(Path(folder) / cls.NAME, "rb", opener=_nonblocking) as file:
                 found = file.read(20).decode("ascii", "replace").strip()
                 return found if found and not lock_file(file, shared=True) else ""
-        except OSError:  # may not be read: then nobody of ours works there
+        except OSError:  # not readable: none of our processes works there
             return ""
 
 
 def inside(folder: str | Path, name: str) -> Path:
-    """folder/name. Raises DataError where that lies outside the folder: by `..`, an absolute name or a link."""
+    """folder/name. Raises DataError if that is outside the folder: through `..`, an absolute path or a link."""
     path = Path(folder) / name
     try:
         within = path.resolve().is_relative_to(Path(folder).resolve())
-    except (OSError, RuntimeError, ValueError):  # a link that leads back to itself, a NUL
+    except (OSError, RuntimeError, ValueError):  # a circular link, a NUL
         within = False
     if not within:
-        raise DataError(tr("leads out of its folder"), where=shown(path), todo=tr("nothing there is read or written"))
+        raise DataError(tr("points outside its folder"), where=shown(path), todo=tr("refusing to follow it"))
     return path
 
 
 def read_json(path: str | Path) -> dict[str, Json]:
-    """The object that a JSON file holds. Raises DataError: no such file, no JSON, no object, nested too deeply."""
+    """The object in a JSON file. Raises DataError: no such file, invalid JSON, not an object, nested too deeply."""
     try:
         value = json.loads("".join(read_chunks(path)))
     except (ValueError, RecursionError) as error:
         why = str(error) if isinstance(error, ValueError) else tr("nested too deeply")
         raise DataError(tr("this file is damaged: {why}", why=why), where=shown(path)) from error
     if not isinstance(value, dict):
-        raise DataError(tr("this file is damaged: {why}", why=tr("no JSON object")), where=shown(path))
+        raise DataError(tr("this file is damaged: {why}", why=tr("not a JSON object")), where=shown(path))
     return value

@@ -1,10 +1,10 @@
-"""What can be shown: plain records, made by library code, drawn by `rnncli.render` and by nothing else.
+"""Displayable results as plain records, created by library code and rendered only by `rnncli.render`.
 
 No torch, no rich: values are Python numbers, strings and nested lists. A `Page` is one result: a header, records from
-top to bottom, and what only JSON and data files get (the tensors, whole and in full precision).
+top to bottom, and data only for JSON and data files (complete tensors in full precision).
 
-Every record has a `name`, a stable identifier that JSON and tests use and that no language changes; what a person
-reads (`title`, `label`, `text`) has been through `rnncli.locale.tr`.
+Every record has a `name`, a stable identifier for JSON and tests, the same in every language; displayed texts (`title`,
+`label`, `text`) are translated by `rnncli.locale.tr`.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from typing import Literal, TypeAlias
 
 from rnncli.locale import tr
 
-Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"  # read: list and dict
-Entry: TypeAlias = "str | float | Sequence[float] | None"  # of a table: what a column's kind writes
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"  # when read: list and dict
+Entry: TypeAlias = "str | float | Sequence[float] | None"  # a table entry; formatted by the column's kind
 
 
 def json_object(value: object) -> Mapping[str, Json]:
-    """The value of a document, which has to be an object. Raises ValueError, as json_list and json_number do."""
+    """The value, checked to be a JSON object. Raises ValueError, like json_list and json_number."""
     if not isinstance(value, Mapping):
         raise ValueError(tr("{value} is not a JSON object", value=f"{value!r:.40}"))
     return value
 
 
 def json_list(value: object) -> Sequence[Json]:
-    """The value of a document, which has to be a list."""
+    """The value, checked to be a JSON list."""
     if not isinstance(value, list | tuple):
         raise ValueError(tr("{value} is not a JSON list", value=f"{value!r:.40}"))
     return value
 
 
 def json_number(value: object) -> float:
-    """The value of a document, which has to be a number: those that JSON lacks are written as texts ("nan")."""
+    """The value, checked to be a number; NaN and infinity, missing in JSON, are strings ("nan")."""
     if not isinstance(value, int | float | str):
-        raise ValueError(tr("{value} is no number", value=f"{value!r:.40}"))
+        raise ValueError(tr("{value} is not a number", value=f"{value!r:.40}"))
     return float(value)
 
 
-# text: left-aligned words. formula: the same, set as a formula where that can be. code: a token or other text of the
-# data, shown with its white space made visible. count: an integer with separators. number: a float, 4 decimals. vector:
-# a list of floats, one cell, cut at its edges when it is too long ("8 of 64"). diff: a difference, `9e-08`. percent: a
-# share, 0.12 -> 12%. seconds: a duration. bytes: a size. shape: text such as (T=3, B=1, I=4), never wrapped. bar: a
-# share drawn as a bar, with its number. interval: (value, low, high) with two decimals, 1.52 [1.48 1.54]. spark: a list
-# of counts or shares, one character for each, its height relative to the largest.
+# text: left-aligned words. formula: the same, typeset as a formula if possible. code: a token or other text of the
+# data, shown with visible white space. count: an integer with separators. number: a float, 4 decimals. vector: a list
+# of floats in one cell, shortened if too long ("8 of 64"). diff: a difference, `9e-08`. percent: a fraction, 0.12 ->
+# 12%. seconds: a duration. bytes: a size. shape: text such as (T=3, B=1, I=4), never wrapped. bar: a fraction drawn as
+# a bar, with its value. interval: (value, low, high) with two decimals, 1.52 [1.48 1.54]. spark: a list of counts or
+# fractions, one character each, with height relative to the largest.
 Kind = Literal[
     "text",
     "formula",
@@ -66,10 +66,11 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Column:
-    """name: key in JSON. label: heading shown. kind: how a value is written. optional: dropped first when narrow.
+    """name: key in JSON. label: displayed heading. kind: how values are formatted. optional: dropped first if space is
+    short.
 
-    group: a heading above this one, shared by neighbours that name the same. once: a value equal to the one above it
-    is left blank on the screen (JSON has it in every row).
+    group: a heading above this one, shared by adjacent columns of the same group. once: a value equal to the one above
+    it is blank on the screen (JSON has it in every row).
     """
 
     name: str
@@ -84,10 +85,10 @@ class Column:
 class Table:
     """Rows under columns; a row is one value per column, or None for an empty cell.
 
-    total: a last row under a rule. caption: one line below. Where all labels are empty there is no heading line: a list
-    of names and values. Where vectors do not fit the width, render goes tall (one line per column under each row's
-    first cell) rather than wrap one. cut_rows: more rows than this are cut in the middle, and said so (`--full` shows
-    all); JSON and data files are never cut. sheet: an exercise: a printed page of its own, empty cells ruled.
+    total: a last row below a rule. caption: one line below. If all labels are empty there is no heading line: a list of
+    names and values. If vectors do not fit the width, the table is rendered tall (one line per column below each row's
+    first cell) instead of wrapping. cut_rows: rows beyond this number are cut in the middle, with a note (`--full`
+    shows all); JSON and data files are complete. sheet: an exercise, printed on its own page with lines in empty cells.
     """
 
     name: str
@@ -104,8 +105,8 @@ class Table:
 class Series:
     """Curves over a common axis: a chart in a terminal, a plot in a picture. lines: label -> y values, len(x) each.
 
-    band: the labels of two lines, one after the other in `lines`, lower first; the ground between them is shaded where
-    that can be drawn. ticks: what is written at each x in place of its number, such as a date."""
+    band: the labels of two consecutive lines in `lines`, lower first; the area between them is shaded if possible.
+    ticks: labels of x instead of numbers, such as dates."""
 
     name: str
     x: Sequence[float]
@@ -121,9 +122,9 @@ class Series:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """values[row][column]; signed values are drawn on a scale that is symmetric about zero. cut_rows: as in Table.
+    """values[row][column]; signed values use a color scale symmetric about zero. cut_rows: as in Table.
 
-    square: a picture, whose points are as wide as they are high.
+    square: an image, whose pixels are square.
     """
 
     name: str
@@ -139,10 +140,10 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Diagram:
-    """States in a plane, and the moves between them.
+    """States in a plane, and the transitions between them.
 
-    centres: where each state is, (x, y). labels, notes: its name, and what is written below it. points: where it was
-    visited. moves: (from, to), numbers of states -> what leads there.
+    centres: position of each state, (x, y). labels, notes: its name, and text below it. points: where it was visited.
+    moves: (from, to), indices of states -> label of the transition.
     """
 
     name: str
@@ -156,11 +157,11 @@ class Diagram:
 
 @dataclass(frozen=True)
 class BoxLine:
-    """A value of an opened cell. text: how it follows, `W_ii·x_2` or `f·c_1`. values: its number; several of a vector.
+    """A value of an opened cell. text: its formula, `W_ii·x_2` or `f·c_1`. values: its number; several for a vector.
 
-    sources: the boxes that it reads. products: of a sum of products its factors, weight first. role: a term of the sum
-    below it, that sum, a step on the way, or the result of the box. numbers: the text with numbers in place of names,
-    `tanh(0.4622)`, where it is a formula of single numbers other than a sum or product.
+    sources: the boxes that it reads. products: for a sum of products its factors, weight first. role: a term of the sum
+    below it, that sum, an intermediate step, or the result of the box. numbers: the text with numbers instead of names,
+    `tanh(0.4622)`, for formulas of single numbers other than sums and products.
     """
 
     text: str
@@ -173,9 +174,9 @@ class BoxLine:
 
 @dataclass(frozen=True)
 class Box:
-    """A named part of an opened cell: what goes in, a gate, a state. name: `x`, `before.h`, `gate.i`, `h`.
+    """A named part of an opened cell: an input, a gate, a state. name: `x`, `before.h`, `gate.i`, `h`.
 
-    title: `h_2`. about: what it is in a word or two.
+    title: `h_2`. about: short description.
     """
 
     name: str
@@ -187,7 +188,8 @@ class Box:
 
 @dataclass(frozen=True)
 class OpenedCell:
-    """One step of one cell as a graph of boxes, givers first. step: of the sequence. unit: the one that is followed."""
+    """One step of one cell as a graph of boxes, in topological order. step: of the sequence. unit: the unit traced
+    back."""
 
     step: int
     unit: int
@@ -196,7 +198,7 @@ class OpenedCell:
 
 @dataclass(frozen=True)
 class GridRow:
-    """One layer in one direction of an unrolled network. name: `l0.fwd`. values: state -> a number at each step."""
+    """One layer in one direction of an unrolled network. name: `l0.fwd`. values: state -> one number per step."""
 
     name: str
     label: str
@@ -206,12 +208,12 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Unrolled:
-    """A network drawn over time, and a cell of it opened.
+    """A network unrolled over time, with opened cells.
 
-    steps: of the sequence, those that are drawn; num_steps: all. inputs: what each of them reads; heads: what the
-    network answers there, "" where it does not; answer: what it answers once, after all. grid: from the lowest layer
-    up. place: the row whose cells are opened. opened: by step; step: which one is shown where nothing moves.
-    moving: the picture goes from step to step where it can. notes: lines below.
+    steps: the drawn steps of the sequence; num_steps: of all. inputs: of each step; heads: output of each step, "" if
+    none; answer: single output after the last step. grid: from the lowest layer up. place: the row whose cells are
+    opened. opened: by step; step: the one shown in still pictures. moving: animated over the steps if possible. notes:
+    lines below.
     """
 
     name: str
@@ -231,7 +233,7 @@ class Unrolled:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a walk through a recorded network is: numbers of a core, layer, direction, time step and unit."""
+    """A position in a recorded network: indices of core, layer, direction, time step and unit."""
 
     core: int = 0
     layer: int = 0
@@ -242,11 +244,11 @@ class Position:
 
 @dataclass(frozen=True)
 class Stop:
-    """One place of a walk through a recorded network.
+    """One stop of a walk through a recorded network.
 
-    at: where it is; sizes: how many there are of each. title: of the network. core: its name and cell. picture: its
-    steps around, the cell at `at` opened. h: of every unit. changes: a table of the unit's states and gates, with what
-    they were a step before.
+    at: its position; sizes: the number of each. title: of the network. core: its name and cell. picture: the steps
+    around, with the cell at `at` opened. h: of every unit. changes: a table of the unit's states and gates, with their
+    previous values.
     """
 
     at: Position
@@ -260,7 +262,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class ColouredText:
-    """Tokens, each coloured by one value in [low, high]; where there is no colour, a digit 0-9 stands below each."""
+    """Tokens, each colored by a value in [low, high]; without colors, with a digit 0-9 below each."""
 
     name: str
     tokens: Sequence[str]
@@ -273,7 +275,8 @@ class ColouredText:
 
 @dataclass(frozen=True)
 class Check:
-    """A statement about the shown numbers. ok: it held. diff, tol: the largest difference and what is allowed."""
+    """A verified statement about the shown numbers. ok: whether it passed. diff, tol: the largest difference and the
+    tolerance."""
 
     name: str
     ok: bool
@@ -291,8 +294,8 @@ class Checks:
 
 @dataclass(frozen=True)
 class Message:
-    """A line or paragraph. kind: answer (a sentence, the first record: above the header) | plain | note |
-    formula | warning | code (printed exactly as it is)."""
+    """A line or paragraph. kind: answer (a sentence, the first record: above the header) | plain | note | formula |
+    warning | code (printed verbatim)."""
 
     text: str
     kind: Literal["answer", "plain", "note", "formula", "warning", "code"] = "plain"
@@ -301,7 +304,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Commands:
-    """What to type next: (command, what it does) pairs under a short title such as "next"."""
+    """Suggested commands: (command, description) pairs under a short title such as "next"."""
 
     title: str
     commands: Sequence[tuple[str, str]]
@@ -325,9 +328,9 @@ class Tensor:
 class Page:
     """One result.
 
-    schema: "rnncli/NAME/VERSION", of rnncli.schemas; "" where only a screen shows it. title: left of the header line.
-    seed, device, dtype, torch: its right side, and in JSON. config: the settings that made it. tensors: only JSON and
-    data files show them.
+    schema: "rnncli/NAME/VERSION", of rnncli.schemas; "" for screens without a document. title: left side of the header
+    line. seed, device, dtype, torch: its right side, and in JSON. config: the settings that produced it. tensors: only
+    in JSON and data files.
     """
 
     schema: str
@@ -349,7 +352,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Section:
-    """Records of a web page under a heading of their own. name: of its anchor. folded: shown when it is asked for."""
+    """Records of a web page under a heading. name: of its anchor. folded: initially collapsed."""
 
     name: str
     title: str
@@ -359,12 +362,11 @@ class Section:
 
 @dataclass(frozen=True)
 class CoreSteps:
-    """What one recurrent core did at every step of one sample.
+    """The recording of one recurrent core at every step of one sample.
 
-    name: in the model. about: its cell and sizes. values: `l0.fwd.h`, `l0.fwd.gate.f` ... -> [step][unit], as a Trace
-    names them. num_steps, num_units: as they were before any cut. tokens: what each step reads (a decoder: is to
-    write); answers: what the model answers there, its probability, and what is asked for ("" where nothing is).
-    words: `h`, `gate.f` ... -> what it is.
+    name: in the model. about: its cell and sizes. values: `l0.fwd.h`, `l0.fwd.gate.f` ... -> [step][unit], named as in
+    a Trace. num_steps, num_units: before any cut. tokens: the input of each step (for a decoder: the target); answers:
+    the model's prediction, its probability, and the target ("" if none). words: `h`, `gate.f` ... -> description.
     """
 
     name: str
@@ -379,7 +381,8 @@ class CoreSteps:
 
 @dataclass(frozen=True)
 class Recording:
-    """One sample as one network reads it, for the viewer of a web page. target: whose network; sample: which one."""
+    """One network's recording of one sample, for the viewer of a web page. target: name of the network; sample: label
+    of the sample."""
 
     target: str
     sample: str
@@ -388,8 +391,8 @@ class Recording:
 
 @dataclass(frozen=True)
 class WebPage:
-    """What `rnncli report` writes: sections from top to bottom, and a viewer of recordings after the one that
-    `viewer_after` names. about: lines under the title."""
+    """The page of `rnncli report`: sections from top to bottom, and a viewer of recordings after the section
+    `viewer_after`. about: lines below the title."""
 
     title: str
     sections: Sequence[Section]

@@ -1,4 +1,4 @@
-"""Functions as text for a script that runs without rnncli: as they stand in their file, with what they use."""
+"""Extracts functions as source text, with their dependencies, for a script that runs without rnncli."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from pathlib import Path
 
 
 class Code(str):
-    """Text that a template of a script writes as it is; anything else is written as a Python literal."""
+    """Text that a script template inserts verbatim; anything else is written as a Python literal."""
 
 
-FOLLOWED = ("rnncli.cells", "rnncli.data.date_forms")  # whose names come along where another module uses them
+FOLLOWED = (
+    "rnncli.cells",
+    "rnncli.data.date_forms",
+)  # modules whose names are copied along if another module uses them
 
 
 def copied(module: str, names: Iterable[str], *more: tuple[str, Iterable[str]]) -> tuple[set[str], str]:
-    """(imports, source) of functions of a module and whatever they use of it, and of FOLLOWED, as it is there. more:
-    other modules and names of them. Annotations are no use of a name: the script has `from __future__ import
+    """(imports, source) of functions of a module, with everything they use from it and from FOLLOWED, verbatim. more:
+    other modules and names from them. Names in annotations do not count as used: the script has `from __future__ import
     annotations`.
 
-    Raises ValueError: they use something that is of neither, nor of Python's own library.
+    Raises ValueError: they use something from elsewhere, except the standard library.
     """
     if not module:
         return set(), ""
@@ -32,7 +35,7 @@ def copied(module: str, names: Iterable[str], *more: tuple[str, Iterable[str]]) 
 
 
 def _copy(module: str, names: list[str], imports: set[str], pieces: list[str], done: set[str]) -> None:
-    """Add to imports and pieces; what comes from other files stands first."""
+    """Add to imports and pieces; code from other files comes first."""
     text = _text(module)
     defined: dict[str, ast.stmt] = {}
     imported: dict[str, ast.Import | ast.ImportFrom] = {}
@@ -78,7 +81,7 @@ def _text(module: str) -> str:
 
 
 def _read(node: ast.AST) -> Iterator[str]:
-    """The names that code reads, without annotations."""
+    """The names used in code, without annotations."""
     if isinstance(node, ast.Name):
         yield node.id
     for field, value in ast.iter_fields(node):

@@ -114,7 +114,7 @@ def test_the_bounds_that_security_promises() -> None:
     text = " ".join(text_of("SECURITY.md").split())
     assert f"at most {starters.MAX_BYTES // 10**6} MB, {parse.MAX_NODES:,} values" in text
     assert f"{parse.MAX_DEPTH} levels" in text
-    assert f"stops at {files.MOST_TIMES} times its packed size, once that exceeds {files.UNPACKED >> 20} MiB" in text
+    assert f"stops at {files.MAX_RATIO} times its packed size, once that exceeds {files.UNPACKED >> 20} MiB" in text
     assert f"at most {audio.MAX_BYTES >> 20} MiB" in text
 
 

@@ -61,7 +61,7 @@ def test_what_is_given_may_be_a_name_a_path_or_what_is_open() -> None:
     values = {"task": "tagging", "data": {"pairs": [["ab", "ba"]]}, "model": {"hidden_size": 3}}
     assert "RNN(2, 3)" in repr(rnncli.inspect(values, "params", sets={"train.seed": 3}))
     assert rnncli.inspect(run, "steps", other="hello", steps=range(2), units=[0, 2]).ok()
-    with pytest.raises(UsageError, match="open already"):
+    with pytest.raises(UsageError, match="already open"):
         rnncli.inspect(run, sets={"model.cell": "gru"})
     with pytest.raises(UsageError, match="no trained weights"):
         rnncli.predict("hello", "hello")
@@ -76,7 +76,7 @@ def test_a_module_is_looked_into() -> None:
         pytest.approx(h.tolist()) for h in lstm(x)[0][:2, 0]
     ]
     for wrong in ({}, {"inputs": "hello"}, {"inputs": x, "cell": "lstm"}):
-        with pytest.raises(UsageError, match="called with"):
+        with pytest.raises(UsageError, match="input tensor"):
             rnncli.inspect(lstm, **wrong)
 
 
@@ -159,8 +159,8 @@ def test_what_is_wrong_is_raised_with_its_place(capfd: pytest.CaptureFixture[str
     ]
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: rnncli.train("helo"), "did you mean hello"),
-        (lambda: rnncli.train(), "name a recipe, or a run"),
-        (lambda: rnncli.train("hello", resume="last"), "name a recipe, or a run"),
+        (lambda: rnncli.train(), "give a recipe, or a run"),
+        (lambda: rnncli.train("hello", resume="last"), "give a recipe, or a run"),
         (lambda: rnncli.inspect("hello", "memroy"), "did you mean memory"),
         (lambda: rnncli.inspect("hello", "steps", steps=range(0, 9, 2)), "steps must be contiguous"),
         (lambda: rnncli.predict("last", "hello"), "no runs yet under"),

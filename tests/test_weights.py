@@ -111,7 +111,7 @@ def test_several_cores_are_chosen_by_name() -> None:
     cores = find_cores(tensors)
     assert [(core.name, core.spec.cell) for core in cores] == [("encoder", "gru"), ("decoder", "lstm")]
     assert choose_core(cores, "decoder").spec.cell == "lstm"
-    with pytest.raises(UsageError, match="2 recurrent cores") as error:
+    with pytest.raises(UsageError, match="this file contains 2 recurrent cores") as error:
         choose_core(cores, None)
     assert "encoder" in error.value.todo
     with pytest.raises(UsageError, match="no core 'deocder'"):
@@ -211,7 +211,7 @@ def test_what_is_no_recurrent_network(tmp_path: Path) -> None:
 
 def test_rows_decide_the_cell() -> None:
     lstm = _module("lstm").state_dict()
-    with pytest.raises(UsageError, match=r"not of gru: 20 rows are 4·H"):
+    with pytest.raises(UsageError, match="these weights do not belong to gru: 20 rows are 4·H"):
         find_cores(lstm, cell="gru")
     with pytest.raises(UsageError, match="own nonlinearities"):
         find_cores(lstm, nonlinearity="relu")
@@ -227,7 +227,7 @@ def test_missing_and_misfit_parts() -> None:
         find_cores(broken)
     with pytest.raises(DataError, match="bias_ih_l0 is"):
         find_cores({**state, "bias_ih_l0": torch.zeros(3)})
-    with pytest.raises(DataError, match="fit no layer"):
+    with pytest.raises(DataError, match="do not belong to any layer or direction"):
         find_cores({**state, "weight_ih_l9": torch.zeros(20, 10)})
     with pytest.raises(DataError, match="is not a weight"):
         find_cores({**state, "weight_ih_l0": torch.zeros(20, 3, dtype=torch.int64)})
@@ -263,7 +263,7 @@ def test_tensors_larger_than_their_file_and_other_kinds(tmp_path: Path) -> None:
     """An expanded tensor, a compressed archive, a sparse tensor, a cut pickle: refused before memory is taken."""
     huge = torch.zeros(1).expand(200_000, 50_000)
     torch.save({"weight_ih_l0": huge, "weight_hh_l0": huge}, tmp_path / "expanded.pt")
-    with pytest.raises(DataError, match="holds fewer numbers"):
+    with pytest.raises(DataError, match="but the file contains fewer values"):
         find_cores(read_weights(tmp_path / "expanded.pt"))
     torch.save({"weight_ih_l0": torch.randn(12, 4).to_sparse(), "weight_hh_l0": torch.zeros(12, 3)}, tmp_path / "s.pt")
     with pytest.raises(DataError, match=r"weight_ih_l0 is not a weight.*sparse"):
@@ -296,5 +296,5 @@ def test_weights_with_nan_are_named(number: float) -> None:
     state = dict(_module("lstm").state_dict())
     state["weight_hh_l0"] = state["weight_hh_l0"].clone()
     state["weight_hh_l0"][1, 2] = number
-    with pytest.raises(DataError, match="weight_hh_l0 contains NaN or infinity: 1 number of 100"):
+    with pytest.raises(DataError, match="weight_hh_l0 contains NaN or infinity: 1 value of 100"):
         find_cores(state)

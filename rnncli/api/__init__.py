@@ -1,5 +1,5 @@
-"""What the command line does, as functions of Python values: they return what a command shows, and print nothing.
+"""The commands as Python functions: they take and return Python values, and print nothing.
 
-`rnncli` has them all, imported when they are first used. An option that a call refuses is named as the command line has
-it. What is wrong is raised as a class of `rnncli.errors`.
+`rnncli` exports them all, imported on first use. Error messages name options as on the command line. Errors are classes
+of `rnncli.errors`.
 """

@@ -1,4 +1,4 @@
-"""What a run answers, how well, and the run for other programs."""
+"""predict, evaluate and export."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def predict(
     beam: int | None = None,
     length: int | None = None,
 ) -> list[Prediction]:
-    """A run's answers to new input: continue, tag, classify, forecast, transcribe, translate.
+    """Predict on new input with a run: continue, tag, classify, forecast, transcribe, translate.
 
     Args:
         run: A `Run`, its folder, its name under `runs/`, or `"last"`.
-        inputs: A text, or several. For series, audio and image sequences: the path of a file, or several; or the values
-            that such a file holds, as `train` takes them, such as a data frame whose next rows are forecast.
-        top_k: How many of the most likely answers to give, or the number of most likely tokens to sample from.
-        temperature: Of sampling; 0 always takes the most likely token.
-        seed: Of sampling; default: the run's.
+        inputs: A text, or several. For series, audio and image sequences: the path of a file, or several; or the file's
+            contents as values, as for `train`, such as a data frame whose next rows are forecast.
+        top_k: Number of most likely answers to return, or of most likely tokens to sample from.
+        temperature: Sampling temperature; 0 always takes the most likely token.
+        seed: Random seed for sampling; default: the run's.
         beam: Beam width; 1 is greedy search.
         length: Number of tokens to generate.
 
     Returns:
-        The answers, in order: one for each text, or for each example of a file. `text` is in the format of the input,
-        `json` has the same as plain values (probabilities from 0 to 1, forecasts in the units of the data), `notes`
-        what should be known, such as unknown characters.
+        The answers, in order: one per text, or per example of a file. `text` is in the format of the input, `json` has
+        the same as plain values (probabilities from 0 to 1, forecasts in the units of the data), `notes` are remarks,
+        for example on unknown characters.
 
     Raises:
-        UsageError: No such run, or an option that its task does not read.
-        DataError: An input or a file of the run that cannot be used.
+        UsageError: No such run, or an option that its task does not support.
+        DataError: An input or a file of the run is unusable.
 
     Examples:
         >>> [answer] = predict("last", "hello")
@@ -68,7 +68,7 @@ def predict(
 
 
 def _inputs(inputs: Data, texts: bool, folder: Path) -> list[str]:
-    """Texts, or paths: of values, of the file that they were written to."""
+    """Texts, or paths; values are written to a file first."""
     if isinstance(inputs, str | PathLike):
         return [fspath(inputs)]
     if isinstance(inputs, Iterable) and not isinstance(inputs, Mapping | Frame):
@@ -77,7 +77,7 @@ def _inputs(inputs: Data, texts: bool, folder: Path) -> list[str]:
         if len(named) == len(inputs):
             return named
     if texts:
-        raise UsageError(tr("this task takes texts"), where="inputs", todo='such as: predict(run, ["one", "two"])')
+        raise UsageError(tr("this task takes texts"), where="inputs", todo='for example: predict(run, ["one", "two"])')
     return [path_of(inputs, folder)]
 
 
@@ -89,22 +89,22 @@ def evaluate(
     dynamic: float | None = None,
     require: str | Sequence[str] = (),
 ) -> Evaluation:
-    """Measure a run next to its baselines.
+    """Evaluate a run and its baselines.
 
     Args:
         run: A `Run`, its folder, its name under `runs/`, or `"last"`.
-        data: New data, measured whole: a path, or values as `train` takes them. Default: a part of the run's own.
-        split: Which part: "test", "validation" or "train"; default: the first of these that the data has.
-        dynamic: For language models: dynamic evaluation, SGD at this learning rate on what was measured.
-        require: What should hold, such as `"accuracy>=0.9"`; `Evaluation.ok()` says whether it does.
+        data: New data, evaluated whole: a path, or values as for `train`. Default: a split of the run's own.
+        split: "test", "validation" or "train"; default: the first of these that the data has.
+        dynamic: For language models: learning rate of dynamic evaluation.
+        require: Requirement, such as `"accuracy>=0.9"`; `Evaluation.ok()` returns whether it is met.
 
     Returns:
-        `metrics` by name, `baselines` with theirs, and `on`, the part that they are of. Losses are means in nats,
-        errors are in the units of the data, accuracies from 0 to 1.
+        `metrics` by name, `baselines` with theirs, and `on`, the split. Losses are means in nats, errors are in the
+        units of the data, accuracies are from 0 to 1.
 
     Raises:
-        UsageError: No such run, part or metric.
-        DataError: Data that cannot be used, or that has changed since training.
+        UsageError: No such run, split or metric.
+        DataError: The data is unusable, or has changed since training.
 
     Examples:
         >>> found = evaluate("last", require="accuracy>=1")
@@ -124,7 +124,7 @@ def evaluate(
 
 
 def export(run: RunLike, out: str | PathLike[str], *, onnx: bool = False) -> Exported:
-    """Export a run's weights under torch's own names, with a script that uses them without rnncli.
+    """Export a run's weights under torch's own names, with a script to use them without rnncli.
 
     Args:
         run: A `Run`, its folder, its name under `runs/`, or `"last"`.
@@ -135,9 +135,9 @@ def export(run: RunLike, out: str | PathLike[str], *, onnx: bool = False) -> Exp
         `folder`, `files`, and `notes` on what differs from the run.
 
     Raises:
-        UsageError: No such run, a folder that is not empty, a model that ONNX cannot hold.
+        UsageError: No such run, the folder is not empty, or ONNX does not support the model.
         Missing: The extra `onnx` is not installed.
-        CheckFailed: ONNX Runtime gives other scores.
+        CheckFailed: ONNX Runtime's scores differ.
         CannotWrite: The folder cannot be written.
 
     Examples:

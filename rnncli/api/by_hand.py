@@ -96,7 +96,7 @@ def demo(
         every state and gate (T, B, H), in full precision. It displays itself in a notebook.
 
     Raises:
-        UsageError: No such cell, option, step or unit, or arguments that do not go together.
+        UsageError: No such cell, option, step or unit, or arguments that cannot be combined.
         DataError: Values, or a worksheet, that cannot be used.
         Missing: A device or memory that is not there.
 

@@ -1,4 +1,4 @@
-"""What the calls take: runs and data."""
+"""Arguments of the calls: runs and data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 RunLike: TypeAlias = "str | PathLike[str] | Run"
 Flags = dict[str, tuple[str, object]]
-HERE = Path("runs", "data")  # where training data that is given as values is kept, for the run to find again
+HERE = Path("runs", "data")  # where training data given as values is stored, for later use by the run
 
 
 def run_of(given: RunLike) -> Run:
-    """The run, opened, if it is not. Raises UsageError (no such run, a recipe), DataError (a damaged one)."""
+    """The run, opened if necessary. Raises UsageError (no such run, a recipe), DataError (damaged)."""
     return target_of(given).run
 
 

@@ -1,4 +1,4 @@
-"""Looking inside: views and web pages."""
+"""inspect and report."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def inspect(
     """Look inside a recurrent network: a view of a recipe, a run, a weight file, or any torch module.
 
     Args:
-        target: A recipe (its weights untrained), a run, a weight file's path, or a torch module that holds a recurrent
+        target: A recipe (untrained weights), a run, a weight file's path, or a torch module that contains a recurrent
             core and takes one tensor.
-        view: Its name, such as "steps", "memory" or "gradients"; "" is the overview, which lists them.
-        inputs: What to read: a text or a file, as `predict` takes it; for a weight file a .csv or .npy of (T, I), or
-            "random:T"; for a module the tensor that it is called with. Default: an example of the data.
+        view: Its name, for example "steps", "memory" or "gradients"; "" is the overview, which lists them.
+        inputs: What to read: a text or a file, as for `predict`; for a weight file a .csv or .npy of (T, I), or
+            "random:T"; for a module its input tensor. Default: an example of the data.
         other: A second target, shown next to the first.
         sample: Which example of the data; default: 0.
-        batch_size: B.
-        seed: Of untrained weights and random input.
-        sets: Values over a recipe, as `train` takes them.
+        batch_size: Number of examples.
+        seed: Random seed of untrained weights and random input.
+        sets: Recipe overrides, as for `train`.
         cell: Cell type, for a weight file.
         nonlinearity: "tanh", "relu" or "none", for a weight file.
-        core: Name of the RNN module to show, where a model has several.
+        core: Name of the recurrent module to show, if a model has several.
         layer: Layer to show; 0 is the lowest.
         direction: "fwd" or "bwd".
         steps: Time steps to show: `range(0, 20)`, a slice, a number, or "0:20".
@@ -69,17 +69,17 @@ def inspect(
         step: draw: time step to open.
         unit: draw: unit to follow.
         loss: Loss to differentiate: "last" step only, or "all", the training loss.
-        variant: A form of the view: see the reference of views.
+        variant: Variant of the view; see the reference of views.
         lags: memory: largest lag to compute, in time steps.
-        change: what-if: changes such as "gate.f[3]=1" or "h@5:=0".
-        from_input: what-if: the input that `other` takes values of.
+        change: what-if: changes, for example "gate.f[3]=1" or "h@5:=0".
+        from_input: what-if: the input that values are taken from.
 
     Returns:
         The page: `tables` by name, `checks()`, `to_json()`, `save(path)`. It displays itself in a notebook.
 
     Raises:
-        UsageError: No such target or view, or an option that it does not read.
-        DataError: Data or weights that cannot be used.
+        UsageError: No such target or view, or an option that it does not support.
+        DataError: Data or weights are unusable.
 
     Examples:
         >>> page = inspect("hello", "memory")
@@ -105,7 +105,9 @@ def inspect(
             foreign |= {"sample": sample, "batch_size": batch_size, "seed": seed}
             return PageView.of(inspect_module(target, _tensor(inputs, foreign), view, options))
         if isinstance(inputs, torch.Tensor):
-            raise UsageError(tr("a tensor is the input of a module"), where="inputs", todo=tr("give a text or a file"))
+            raise UsageError(
+                tr("a tensor can only be the input of a module"), where="inputs", todo=tr("give a text or a file")
+            )
         texts = () if inputs is None else (fspath(inputs),) if isinstance(inputs, str | PathLike) else tuple(inputs)
         request = InspectRequest(view, options, sample, batch_size, texts, cell, nonlinearity)
         first = target_of(target, sets=sets, seed=seed)
@@ -114,15 +116,15 @@ def inspect(
 
 
 def _tensor(inputs: object, others: Mapping[str, object]) -> Tensor:
-    """What a module is called with. Raises UsageError: it is not a tensor, or something else was given, too."""
+    """The input tensor of a module. Raises UsageError: not a tensor, or other arguments were given."""
     import torch
 
     given = [name for name, value in others.items() if value not in (None, ())]
     if given or not isinstance(inputs, torch.Tensor):
         raise UsageError(
-            tr("a torch module is shown with the tensor that it is called with, and nothing else"),
+            tr("a torch module takes its input tensor and no other arguments"),
             where=given[0] if given else "inputs",
-            todo=tr("such as: {example}", example="inspect(torch.nn.LSTM(4, 3), inputs=torch.randn(5, 1, 4))"),
+            todo=tr("for example: {example}", example="inspect(torch.nn.LSTM(4, 3), inputs=torch.randn(5, 1, 4))"),
         )
     return inputs
 
@@ -137,23 +139,23 @@ def report(
     from_input: str | None = None,
     sets: Sets = (),
 ) -> Path:
-    """Write one self-contained web page of a run, or of several side by side.
+    """Write a self-contained web page about one or several runs.
 
     Args:
-        targets: A run or a recipe, or several, which are compared.
-        out: The file; default: `report.html`, which replaces only an earlier report.
-        samples: Examples per target in the viewer of time steps.
+        targets: A run or a recipe, or several to compare.
+        out: The file; default: `report.html`. Only an earlier report is overwritten.
+        samples: Examples per target in the time-step viewer.
         views: Views of `inspect` to include.
         change: Changes such as "h[0]@1:=0", whose effect the page shows, as `inspect(target, "what-if")` does.
         from_input: The input that `other` in a change takes values of.
-        sets: Values over recipes, as `train` takes them.
+        sets: Recipe overrides, as for `train`.
 
     Returns:
         The path of the file.
 
     Raises:
-        UsageError: No such target or view, a weight file, or an existing file of that name that is not a report.
-        DataError: A file of a run that cannot be used.
+        UsageError: No such target or view, a weight file, or the file exists and is not a report.
+        DataError: A file of a run is unusable.
         Missing: The extra `report` is not installed.
         CannotWrite: The file cannot be written.
 

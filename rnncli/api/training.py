@@ -1,4 +1,4 @@
-"""Training: one run, or many."""
+"""train and sweep."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ def train(
     init_from: RunLike | None = None,
     on_epoch: Callable[[Epoch], object] | None = None,
 ) -> Run:
-    """Train a recipe into a new run folder, or resume a run, and open it.
+    """Train a recipe into a new run folder, or resume a run; returns the run.
 
     Args:
         recipe: A packaged recipe's name, a path to a YAML file, its values as nested dicts, or what `load_recipe`
             returned. Omitted with `resume`.
-        data: Training data in place of the recipe's: a path; texts (a list of strings); rows (a list of dicts, a pandas
-            data frame, or a dict of columns) with the columns that the recipe names; a dict of arrays for image
-            sequences. Values are kept in a file under `runs/data/`, so that the run can be evaluated and resumed.
-        sets: Values over the recipe: dotted key -> value, `{"train.epochs": 20}`, or `a.b=value` texts.
+        data: Training data instead of the recipe's: a path; texts (a list of strings); rows (a list of dicts, a pandas
+            data frame, or a dict of columns) with the recipe's columns; a dict of arrays for image sequences. Values
+            are stored in a file under `runs/data/`, so that the run can be evaluated and resumed.
+        sets: Recipe overrides: dotted key -> value, `{"train.epochs": 20}`, or `a.b=value` texts.
         out: The run folder, new or empty; default: `runs/NAME-001`, counting up.
-        resume: A run to resume from its last checkpoint, bit for bit where the machine is the same. Only budgets may
-            change: `sets={"train.epochs": 50}`. A finished run is opened as it is.
-        init_from: A run whose best weights to start from, of the same task and vocabulary.
-        on_epoch: Called with every epoch's `Epoch` (epoch, step, loss, lr, metrics ...), the line of `metrics.jsonl`.
-            If it returns `"stop"`, training ends there, with a result. If it raises, a checkpoint is saved and the
-            error goes on to the caller. Both runs can be resumed.
+        resume: A run to resume from its last checkpoint, bit for bit on the same machine. Only budgets may change:
+            `sets={"train.epochs": 50}`. A finished run is opened unchanged.
+        init_from: A run with the same task and vocabulary, whose best weights to start from.
+        on_epoch: Called after every epoch with an `Epoch` (epoch, step, loss, lr, metrics ...), its line in
+            `metrics.jsonl`. If it returns `"stop"`, training ends there, with a result. If it raises, a checkpoint is
+            saved and the error is passed on to the caller. Both runs can be resumed.
 
     Returns:
-        The run, with the weights of its best epoch on the CPU. torch's random state and thread count are left alone.
+        The run, with the weights of its best epoch on the CPU. torch's random state and thread count are not changed.
 
     Raises:
-        RecipeError: Faults in the recipe, all of them at once.
-        UsageError: No such recipe or run, a folder that is not empty, something that may not change in a resumed run.
-        DataError: Data that cannot be used, with its file and line.
+        RecipeError: The recipe is invalid; lists all errors.
+        UsageError: No such recipe or run, the folder is not empty, or a change that a resumed run does not allow.
+        DataError: The data is unusable; gives file and line.
         Diverged: The loss or a gradient is not finite.
-        Missing: A device, an extra, or memory that is not there.
+        Missing: A device, an extra or memory is not available.
         CannotWrite: The folder cannot be written.
         StoppedBySignal: Ctrl-C or a notebook's interrupt, after everything was saved.
 
@@ -71,14 +71,14 @@ def train(
 
     flags = data_flags(data)
     if (recipe is None) == (resume is None):
-        raise UsageError(tr("name a recipe, or a run to resume"), where="train", todo='such as: train("hello")')
+        raise UsageError(tr("give a recipe, or a run to resume"), where="train", todo='for example: train("hello")')
     with borrowed():
         if resume is not None:
             return _resumed(run_of(resume), sets, flags, on_epoch)
         assert recipe is not None
         loaded = _recipe(recipe, sets, flags)
         job = prepare(loaded)
-        if init_from is not None and job.rank == 0:  # the others are given its weights
+        if init_from is not None and job.rank == 0:  # the others receive its weights
             initialize(job, str(run_of(init_from).folder))
         from rnncli.runs.folder import make_run_folder
         from rnncli.runs.train import removed_on_failure, run_training
@@ -121,7 +121,9 @@ def _recipe(given: Given, sets: Sets, flags: Flags) -> Recipe:
         return load_recipe(fspath(given), sets, flags)
     if isinstance(given, Mapping):
         return load_recipe(given, sets, flags)
-    raise UsageError(tr("this is open already: its settings stay"), where="sets", todo=tr("give its name or its path"))
+    raise UsageError(
+        tr("this is already open: its settings cannot change"), where="sets", todo=tr("give its name or path")
+    )
 
 
 def sweep(
@@ -140,30 +142,30 @@ def sweep(
     prune: bool = True,
     on_change: Callable[[Sweep], object] | None = None,
 ) -> Sweep:
-    """Train a recipe over settings and seeds, and say which is best. The same call again resumes it.
+    """Train a recipe over settings and seeds, and rank them. Repeating the call resumes the sweep.
 
     Args:
         recipe: A packaged recipe's name, or a path to a YAML file.
         grid: Dotted key -> values; every combination is a trial.
         search: Dotted key -> a range, "log:1e-4..1e-1", "0..0.5" or "int:8..128", or a list of choices (extra `sweep`).
-        seeds: Runs per trial, their seeds counted up from the recipe's.
+        seeds: Runs per trial, with seeds counting up from the recipe's.
         trials: Search only: total number of trials; default: 50.
-        match_params: Choose hidden sizes so that every trial has about so many parameters.
-        data: Training data in place of the recipe's, as `train` takes it.
-        sets: Values over the recipe, as `train` takes them.
-        jobs: Runs to train at once, each in a process of its own; they share the cores.
-        out: The sweep's folder; default: `sweeps/NAME-001`, or the one with this same sweep.
+        match_params: Choose hidden sizes so that every trial has about this many parameters.
+        data: Training data instead of the recipe's, as for `train`.
+        sets: Recipe overrides, as for `train`.
+        jobs: Number of runs to train at once, each in its own process; they share the cores.
+        out: The sweep's folder; default: `sweeps/NAME-001`, or an existing one of the same sweep.
         storage: Search only: URL of an Optuna storage to share across machines.
         prune: Search only: end unpromising trials early.
         on_change: Called with the sweep whenever something may have changed, about twice a second.
 
     Returns:
         The sweep: `rows()`, best first, each with `settings`, `scores` and `mean`; `best()`; it displays itself as a
-        table. Scores are of the recipe's `train.best_by`.
+        table. Scores are values of the recipe's `train.best_by`.
 
     Raises:
-        RecipeError: Faults in any trial, before anything is trained.
-        UsageError: Nothing varies, or another sweep's folder.
+        RecipeError: A trial is invalid; raised before any training.
+        UsageError: Nothing varies, or the folder belongs to another sweep.
         Missing: The extra `sweep` is not installed.
         CannotWrite: The folder cannot be written.
 

@@ -1,1 +1,1 @@
-"""Measurements that hold: engines and sizes, a recipe's own time, other libraries. Nothing here prints."""
+"""Benchmarks: engines and sizes, a recipe's training time, other libraries. Nothing here prints."""

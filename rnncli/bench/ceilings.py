@@ -1,7 +1,7 @@
-"""What this machine can do: the rate of its matrix products, torch's own and oneDNN's, and the cost of a call.
+"""Limits of this machine: the rate of matrix products, torch's and oneDNN's, and the overhead of a call.
 
 The ceiling of a row is the better of the two on a large square product; the serial ceiling is the better of the two on
-one step's product, (B, H) x (H, G·H), which is the most that a loop over steps can reach.
+one step's product, (B, H) x (H, G·H), an upper bound for a loop over time steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRIES = 7
 
 @dataclass(frozen=True)
 class Ceiling:
-    """rate: floating-point operations a second. path: whose product it was."""
+    """rate: FLOP/s. path: the implementation."""
 
     rate: float
     path: str
@@ -31,7 +31,7 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Around:
-    """The ceiling just before a row was timed, and just after it."""
+    """The ceiling just before and just after a row was timed."""
 
     before: Ceiling
     after: Ceiling
@@ -42,7 +42,7 @@ class Around:
 
     @property
     def moved(self) -> bool:
-        """Whether a share of it is doubtful."""
+        """Whether the rate changed, so that shares of it are unreliable."""
         return rate_moved(self.before.rate, self.after.rate)
 
 
@@ -52,7 +52,7 @@ def has_one_dnn(device: torch.device) -> bool:
 
 
 def products(dtype: torch.dtype, device: torch.device) -> dict[str, Product]:
-    """Name -> x W' of every implementation that works here. oneDNN's is taken after it agreed with torch's."""
+    """Name -> x W' for every implementation available here. oneDNN's is used only if its results equal torch's."""
     found: dict[str, Product] = {"torch.mm": lambda x, W: torch.mm(x, W.t())}
     operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if operator is None or not has_one_dnn(device):
@@ -65,13 +65,13 @@ def products(dtype: torch.dtype, device: torch.device) -> dict[str, Product]:
     x, W = torch.randn(3, 5).to(dtype), torch.randn(4, 5).to(dtype)
     try:
         agrees = torch.allclose(one_dnn(x, W).float(), (x @ W.t()).float(), rtol=1e-2, atol=1e-2)
-    except (RuntimeError, TypeError):  # no kernel for this dtype or processor, or another signature
+    except (RuntimeError, TypeError):  # no kernel for this dtype or processor, or a different signature
         return found
     return found | {"oneDNN": one_dnn} if agrees else found
 
 
 def product_rate(n: int, k: int, m: int, dtype: torch.dtype, device: torch.device) -> Ceiling:
-    """The best rate of (n, k) x (k, m) that was seen in a few tries of each implementation, in turn."""
+    """The best rate of (n, k) x (k, m) over a few alternating runs of each implementation."""
     x = torch.randn(n, k, device=device).to(dtype)
     W = torch.randn(m, k, device=device).to(dtype)
     flops = 2.0 * n * k * m
@@ -99,12 +99,12 @@ def square_ceiling(dtype: torch.dtype, device: torch.device) -> Ceiling:
 
 
 def serial_ceiling(batch: int, hidden: int, gates: int, dtype: torch.dtype, device: torch.device) -> Ceiling:
-    """Of one step's product, (B, H) x (H, G·H)."""
+    """The ceiling of one step's product, (B, H) x (H, G·H)."""
     return product_rate(batch, hidden, gates * hidden, dtype, device)
 
 
 def call_seconds() -> float:
-    """One call of a torch operation that has next to nothing to compute."""
+    """Seconds of one call of a torch operation with almost nothing to compute."""
     x, out = torch.zeros(1, 2), torch.zeros(1, 2)
     best = float("inf")
     with torch.no_grad():
@@ -117,7 +117,7 @@ def call_seconds() -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU always has."""
+    """Wait for a GPU to finish; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,8 +1,8 @@
-"""`rnncli bench --compare OLD.json`: figures of an earlier bench of the same machine beside those of now.
+"""`rnncli bench --compare OLD.json`: compares a benchmark with an earlier one on the same machine.
 
-Absolute times of two runs are not compared: a machine's clock, its load and its memory differ from hour to hour. Each
-run measured its own yardsticks, the product ceiling around each row and the cost of a call; what is compared is each
-row's speed in units of the yardstick that bounds it, with the intervals of both runs.
+Absolute times of two runs are not compared: a machine's clock, load and memory differ from hour to hour. Each run
+measures its own references, the product ceiling around each row and the overhead of a call; rows are compared by speed
+relative to the reference that bounds them, with the intervals of both runs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from rnncli.render import to_json
 
 @dataclass(frozen=True)
 class Speed:
-    """One row of a bench. rate: tokens a second. bound: the yardstick that bounds it. ceiling: FLOPs a second of a
-    product; moved: it was another one when the row was done."""
+    """One row of a benchmark. rate: tokens/s. bound: the reference that bounds it. ceiling: FLOP/s of a product; moved:
+    whether it had changed after the row."""
 
     cell: str
     what: str
@@ -50,7 +50,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is compared of a bench. call: seconds of a call."""
+    """The figures of a benchmark to compare. call: seconds per call."""
 
     torch: str
     machine: Mapping[str, Json]
@@ -61,26 +61,26 @@ class Figures:
 
 
 def read_old(path: Path) -> Figures:
-    """An earlier `rnncli bench --json`. Raises DataError where the file is anything else."""
+    """Read an earlier `rnncli bench --json`. Raises DataError for any other file."""
     try:
         document = json_object(json.loads("".join(read_chunks(path))))
         figures = figures_of(document)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(
-            tr("is not the result of a bench of rows"),
+            tr("is not the result of rnncli bench over rows"),
             where=str(path),
-            todo=tr("write one with: rnncli bench --json > old.json"),
+            todo=tr("create one with: rnncli bench --json > old.json"),
         ) from error
     if document.get("schema") != SCHEMA:
         raise DataError(
-            tr("has schema {found}, and this rnncli reads {wanted}", found=document.get("schema"), wanted=SCHEMA),
+            tr("has schema {found}; this rnncli reads {wanted}", found=document.get("schema"), wanted=SCHEMA),
             where=str(path),
         )
     return figures
 
 
 def figures_of(document: Mapping[str, Json]) -> Figures:
-    """Raises ValueError, KeyError or IndexError: no document of a bench of rows."""
+    """Raises ValueError, KeyError or IndexError: not a document of a benchmark of rows."""
     config = json_object(document["config"])
     whole = json_number(json_object(json_list(config["ceilings"])[0])["flops"])
     moved = bool(config.get("moved"))  # 0.1 measured the ceiling once for all rows
@@ -95,7 +95,7 @@ def figures_of(document: Mapping[str, Json]) -> Figures:
 
 
 def _speed(row: Mapping[str, Json], whole: float, moved: bool) -> Speed:
-    """whole, moved: of a row that has no ceiling of its own."""
+    """whole, moved: for a row without its own ceiling."""
     H, B, T, threads = (int(json_number(row[key])) for key in ("H", "B", "T", "threads"))
     seconds = Interval(*(json_number(row[key]) for key in ("seconds", "seconds_low", "seconds_high")))
     engine = str(row["engine"])
@@ -108,34 +108,34 @@ def _speed(row: Mapping[str, Json], whole: float, moved: bool) -> Speed:
 
 
 def require_same_machine(old: Mapping[str, Json], new: Mapping[str, Json], *, force: bool) -> list[str]:
-    """What differs between the machines, as sentences. Raises UsageError where anything does, unless forced."""
+    """Differences between the machines, as sentences. Raises UsageError if there are any, unless forced."""
     differences = [
         f"{key}: {old.get(key)} -> {new.get(key)}" for key in IDENTITY if str(old.get(key)) != str(new.get(key))
     ]
     if differences and not force:
         raise UsageError(
-            tr("the figures are of another machine ({what})", what="; ".join(differences)),
+            tr("the figures are from another machine ({what})", what="; ".join(differences)),
             where="--compare",
-            todo=tr("times of two machines say nothing about the program; --force compares them all the same"),
+            todo=tr("times from two machines say nothing about the program; --force compares them anyway"),
         )
     return differences
 
 
 def check_old(path: Path, machine: Mapping[str, Json], *, dtype: str, device: str, force: bool) -> Figures:
-    """The old figures, after everything that could refuse the comparison has been asked, before time is spent."""
+    """The old figures, after every check that could reject the comparison, before any time is spent."""
     old = read_old(path)
     require_same_machine(old.machine, machine, force=force)
     for key, was, value in (("dtype", old.dtype, dtype), ("device", old.device, device)):
         if was != value:
             raise UsageError(
-                tr("the old figures have {key} {old}, these {new}", key=key, old=was, new=value),
+                tr("the old figures have {key} {old}, the new ones {new}", key=key, old=was, new=value),
                 where="--compare",
             )
     return old
 
 
 def compared(page: Page, now: Page, old: Figures) -> Page:
-    """`page` with a table of what changed since `old`. now: the document page of the new figures."""
+    """`page` with a table of changes since `old`. now: the document page of the new figures."""
     new = figures_of(to_json(now))
     then = {row.key: row for row in old.rows}
     calls, seen = old.call / new.call, list[float]()
@@ -152,7 +152,7 @@ def compared(page: Page, now: Page, old: Figures) -> Page:
             before.seconds.low / row.seconds.high / yard,
             before.seconds.high / row.seconds.low / yard,
         )
-        verdict = tr("faster") if change.low > 1 else tr("slower") if change.high < 1 else tr("no sure change")
+        verdict = tr("faster") if change.low > 1 else tr("slower") if change.high < 1 else tr("no clear change")
         if before.moved or row.moved:
             verdict = tr("withdrawn")
         sizes = f"{row.H}/{row.B}/{row.T}"
@@ -172,7 +172,7 @@ def compared(page: Page, now: Page, old: Figures) -> Page:
         [
             tr("machine"),
             tr(
-                "products {products}, calls {calls} times as fast as then; now / then is measured against these",
+                "products {products}, calls {calls} times as fast as then; now / then is relative to these",
                 products=f"{median(seen):.2f}" if seen else "?",
                 calls=f"{calls:.2f}",
             ),

@@ -1,5 +1,5 @@
-"""`rnncli bench`: which cell, engine, size and thread count is fastest here, and how far that is from what the machine
-can do. `measure_rows` gives the figures; pages.py lays them out."""
+"""`rnncli bench`: which cell, engine, size and thread count is fastest here, and how far that is from the machine's
+limits. `measure_rows` measures; pages.py renders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rnncli.bench.measure import (
 )
 from rnncli.bench.memory import peak_of
 from rnncli.bench.sizes import Pass, Row
-from rnncli.bench.work import Bound, Made, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
+from rnncli.bench.work import Bound, Prepared, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
 from rnncli.cells import CELLS
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import UsageError
@@ -37,13 +37,13 @@ from rnncli.replay.rounding import Found, ratio
 
 BOUND_ROUNDS = 7
 
-Told = Callable[[str, int, int], None]  # (what is measured now, rows done, of how many)
+OnProgress = Callable[[str, int, int], None]  # (current measurement, rows done, number of rows)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. engines: empty means all that can run a row. budget: seconds for the rounds of one row. memory:
-    whether peak memory is measured, by one more run of each engine."""
+    """What to measure. engines: empty for all that can run a row. budget: seconds for the rounds of one row. memory:
+    whether to measure peak memory, with one more run of each engine."""
 
     rows: Sequence[Row]
     engines: Sequence[str] = ()
@@ -58,11 +58,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Figure:
-    """One engine with one thread count on one row. seconds: of one run of the whole row, or of one streamed step.
+    """One engine with one thread count on one row. seconds: per run of the whole row, or per streamed step.
 
-    paired: how many times as fast as `over`, the engine before it in the table. of_ceiling: of the product ceiling
-    measured around this row; of_serial: of that of one step's product. latencies: 50th, 90th and 99th percentile of
-    single steps. memory: the peak in bytes, where it is measured.
+    paired: speedup over `over`, the previous engine in the table. of_ceiling: share of the product ceiling measured
+    around this row; of_serial: share of that of one step's product. latencies: 50th, 90th and 99th percentile of single
+    steps. memory: peak in bytes, if measured.
     """
 
     row: Row
@@ -73,9 +73,9 @@ class Figure:
     cold: float
     spread: float
     rounds: int
-    rate: float  # tokens, that is steps of single rows, a second
+    rate: float  # tokens (steps of single sequences) per second
     of_ceiling: float
-    of_serial: float | None  # None: without W_hh no product waits for the step before
+    of_serial: float | None  # None: without W_hh no product depends on the previous step
     bound: Bound
     ceiling: Around
     over: str = ""
@@ -86,14 +86,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Contest:
-    """The fastest engine and thread count of a row, and whether it surely beats the next: paired with that."""
+    """The fastest engine and thread count of a row, and its speedup over the next, paired."""
 
     row: Row
     winner: Figure
     second: Figure | None
     paired: Paired | None
-    automatic: str  # what engine: auto takes here
-    over_automatic: Interval | None  # how many times as fast the winner is as that engine, same threads
+    automatic: str  # the choice of engine: auto here
+    over_automatic: Interval | None  # speedup of the winner over that engine, same threads
 
     @property
     def verdict(self) -> str:
@@ -101,9 +101,9 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class RowFound:
-    """What one row gave. difference: the largest between engines, as a share, and what rounding may make. after: the
-    ceiling of each thread count when the row was done."""
+class RowResult:
+    """The results of one row. difference: the largest relative one between engines, and the tolerance for rounding.
+    after: the ceiling of each thread count after the row."""
 
     figures: list[Figure]
     contest: Contest
@@ -113,11 +113,11 @@ class RowFound:
 
 @dataclass
 class Measured:
-    """All rows of a bench that were measured. ended: what ended it before the last one."""
+    """The measured rows of a benchmark. ended: why it ended before the last one."""
 
     plan: Plan
     device: str
-    rows: list[RowFound]
+    rows: list[RowResult]
     call: float
     watch: Watch
     ended: BaseException | None
@@ -135,21 +135,23 @@ class Measured:
         return max((row.difference for row in self.rows), key=ratio)
 
     def ceilings(self, threads: int) -> list[Ceiling]:
-        """Of that thread count, in the order they were measured."""
+        """The ceilings for that thread count, in the order they were measured."""
         first = next(figure for figure in self.figures if figure.threads == threads)
         return [first.ceiling.before, *(row.after[threads] for row in self.rows)]
 
 
-def nothing(*_: object) -> None:
-    """For who does not want to be told."""
+def no_progress(*_: object) -> None:
+    """Ignores progress."""
 
 
-def measure_rows(plan: Plan, told: Told = nothing, done: Callable[[RowFound], object] = nothing) -> Measured:
-    """Measure every row of the plan; `done` is told of each. What ends it early leaves the rows before, see
-    `Measured.ended`; at the first row it is raised: CheckFailed where engines disagree, Missing (device, memory),
+def measure_rows(
+    plan: Plan, on_progress: OnProgress = no_progress, done: Callable[[RowResult], object] = no_progress
+) -> Measured:
+    """Measure every row of the plan; `done` is called for each. An error or a signal keeps the rows before it, see
+    `Measured.ended`; on the first row it is raised: CheckFailed (engines disagree), Missing (device, memory),
     UsageError.
 
-    Thread count, denormals and random state are put back as they were.
+    Thread count, denormals and random state are restored.
     """
     device, dtype = pick_device(plan.device), dtype_of(plan.dtype)
     setting = Setting(plan.what, dtype, device)
@@ -159,12 +161,12 @@ def measure_rows(plan: Plan, told: Told = nothing, done: Callable[[RowFound], ob
     try:
         for row in plan.rows:
             require_memory(row.memory(dtype.itemsize), tr("the row {sizes}", sizes=row.sizes), where="--size")
-        told(tr("the machine's products"), 0, len(plan.rows))
+        on_progress(tr("the machine's matrix products"), 0, len(plan.rows))
         ceilings = _ceilings(plan, setting)
 
-        def measure(k: int) -> RowFound:
+        def measure(k: int) -> RowResult:
             nonlocal ceilings
-            told(f"{plan.rows[k].cell} {plan.rows[k].sizes}", k, len(plan.rows))
+            on_progress(f"{plan.rows[k].cell} {plan.rows[k].sizes}", k, len(plan.rows))
             found = _measure(plan.rows[k], plan, setting, ceilings, watch)
             ceilings = found.after
             return found
@@ -191,13 +193,13 @@ def _engines(row: Row, plan: Plan, setting: Setting) -> list[str]:
             raise UsageError(
                 tr("engine {engine} cannot run {cell} here", engine=engine, cell=row.cell),
                 where="--engine",
-                todo=tr("there are {names}", names=", ".join(here)),
+                todo=tr("available: {names}", names=", ".join(here)),
             )
     return list(plan.engines) or here
 
 
-def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling], watch: Watch) -> RowFound:
-    """All engines and thread counts of one row, in turn. before: the ceiling of each thread count just now."""
+def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling], watch: Watch) -> RowResult:
+    """All engines and thread counts of one row, alternating. before: the current ceiling of each thread count."""
     made = make(row, setting)
     torch.set_num_threads(plan.threads[0])
     engines = _engines(row, plan, setting)
@@ -224,13 +226,13 @@ def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling],
         waits = {engine: latencies[engine, threads] for engine in engines}
         figures += _figures(made, plan, threads, mine, waits, Around(before[threads], after[threads]))
     contest = _contest(row, figures, {key: arm.times for key, arm in arms.items()}, setting)
-    return RowFound(figures, contest, difference, after)
+    return RowResult(figures, contest, difference, after)
 
 
 def _figures(
-    made: Made, plan: Plan, threads: int, arms: dict[str, Arm], latencies: dict[str, list[float]], ceiling: Around
+    made: Prepared, plan: Plan, threads: int, arms: dict[str, Arm], latencies: dict[str, list[float]], ceiling: Around
 ) -> list[Figure]:
-    """Of every engine on a row, with the threads now set."""
+    """What bounds each engine on a row, with the current thread count."""
     row, setting, figures = made.row, made.setting, list[Figure]()
     cell = CELLS[row.cell]
     serial = serial_ceiling(row.B, row.H, cell.num_gates, setting.dtype, setting.device)

@@ -1,4 +1,5 @@
-"""What the extra `fast` would gain where it is not installed, by the table of measurements. No torch here."""
+"""The speedup that the extra `fast` would bring if it is not installed, from the table of measurements. No torch
+here."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ def is_missing() -> bool:
 
 
 def gain(cell: str, kind: str) -> tuple[float, float] | None:
-    """How many times as fast `engine: auto` is with numba as without: the least and the most over the sizes that were
-    measured; None where there are none. kind: train or forward."""
+    """Speedup of `engine: auto` with numba over without: minimum and maximum over the measured sizes; None if there are
+    none. kind: train or forward."""
     rows = RATIOS.get((cell, kind))
     if not rows:
         return None
@@ -26,8 +27,8 @@ def gain(cell: str, kind: str) -> tuple[float, float] | None:
     return min(found), max(found)
 
 
-def said(cells: Sequence[str], kind: str) -> str:
-    """The gains of these cells in words, "" where there are none."""
+def gain_text(cells: Sequence[str], kind: str) -> str:
+    """The gains for these cells in words, "" if there are none."""
     parts = []
     for cell in cells:
         found = gain(cell, kind)

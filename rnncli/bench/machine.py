@@ -1,4 +1,4 @@
-"""Which machine this is, so that figures are only ever compared with figures of the same one. No torch here."""
+"""Identifies the machine, so that figures are compared only with figures of the same machine. No torch here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from rnncli.device import usable_cores
 from rnncli.records import Json
 
-IDENTITY = ("processor", "cores", "system", "machine")  # what must agree before figures are compared
+IDENTITY = ("processor", "cores", "system", "machine")  # must be equal for figures to be compared
 
 
 def machine() -> dict[str, Json]:
-    """processor: its model. cores: those this process may use. machine: a hash of its name, not the name itself."""
+    """processor: its model. cores: those usable by this process. machine: a hash of its name, not the name itself."""
     return {
         "processor": processor(),
         "cores": usable_cores(),
@@ -24,7 +24,7 @@ def machine() -> dict[str, Json]:
 
 
 def processor() -> str:
-    """Its model, as the system names it."""
+    """The processor's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""The method: arms timed in turn, ratios paired round by round, an interval around each, a verdict. No torch here.
+"""The method: arms timed in turn, ratios paired by round, a bootstrap interval for each, a verdict. No torch here.
 
-Times on a shared machine wander, and they wander together: two arms timed one after the other in the same round see
-the same machine. So arms take turns (A B, B A, A B ...), each round gives one ratio, and the median of these ratios
-is what is reported, with a percentile bootstrap interval (Efron 1979). Absolute times of two runs are never compared.
+Times on a shared machine drift, but together: two arms timed back to back in the same round see the same conditions. So
+arms alternate (A B, B A, A B ...), each round gives one ratio, and the median of the ratios is reported, with a
+percentile bootstrap interval (Efron 1979). Absolute times of two runs are never compared.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ Verdict = Literal["faster", "slower", "inconclusive", "withdrawn"]
 RowT = TypeVar("RowT")
 FoundT = TypeVar("FoundT")
 
-ROUNDS = 21  # of each row, unless told
-FEWEST = 5  # rounds: with five, the interval still reaches from the smallest ratio to the largest
-DRAWS = 2000  # of the bootstrap
+ROUNDS = 21  # per row, by default
+FEWEST = 5  # minimum number of rounds: with five, the interval spans the smallest to the largest ratio
+DRAWS = 2000  # bootstrap samples
 SHORTEST = 0.01  # seconds: a shorter run is repeated until one timing is at least this long
-SLOW = 2.0  # seconds: such a run is not warmed up twice
-WIDE = 0.10  # a middle half of the times wider than this share of the median is said
-MOVED = 0.10  # two measurements of the same thing that are further apart than this share disagree
+SLOW = 2.0  # seconds: runs this long are not warmed up twice
+WIDE = 0.10  # an interquartile range above this share of the median is reported as noise
+MOVED = 0.10  # two measurements of the same thing that differ by more than this share disagree
 
 
 @dataclass
 class Arm:
-    """One way to do the work. run: once, and back only when it is done (a GPU is waited for). before: untimed, ahead of
-    each of its turns, such as setting the thread count. repeat: runs in one timing."""
+    """One way to do the work. run: does it once, synchronously (waits for a GPU). before: untimed setup before each of
+    its turns, such as setting the thread count. repeat: runs per timing."""
 
     name: str
     run: Callable[[], object]
     before: Callable[[], object] | None = None
     itself: Callable[[int], float] | None = None
     repeat: int = 1
-    cold: float = 0.0  # seconds of the very first run
-    times: list[float] = field(default_factory=list)  # seconds of one run, a value each round
+    cold: float = 0.0  # seconds of the first run
+    times: list[float] = field(default_factory=list)  # seconds per run, one value per round
 
     def seconds(self, repeat: int, clock: Callable[[], float]) -> float:
-        """Of one run, the mean of `repeat`."""
+        """Seconds per run, averaged over `repeat` runs."""
         if self.itself is not None:
             return self.itself(repeat)
         start = clock()
@@ -67,8 +67,7 @@ class Interval:
 
 
 def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter) -> None:
-    """Run each arm cold, then warm (one that takes seconds is warm by then), and set `repeat` so that one timing lasts
-    SHORTEST."""
+    """Run each arm cold, then warm (slow ones only cold), and set `repeat` so that one timing lasts SHORTEST."""
     for arm in arms:
         if arm.before is not None:
             arm.before()
@@ -80,9 +79,9 @@ def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter)
 def take_turns(
     arms: Sequence[Arm], rounds: int, budget: float = float("inf"), clock: Callable[[], float] = time.perf_counter
 ) -> int:
-    """Time the arms in turn, the order turned around every round; returns how many rounds there were.
+    """Time the arms in turn, reversing the order every round; returns the number of rounds.
 
-    budget: seconds after which no new round begins, once FEWEST are done.
+    budget: seconds after which no new round starts, once FEWEST are done.
     """
     began = clock()
     for k in range(rounds):
@@ -110,8 +109,8 @@ def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """How many times as fast one arm is as another, paired by round. halves: the same over the first half of the rounds
-    and over the others; None where these are too few to decide anything."""
+    """Speedup of one arm over another, paired by round. halves: the same over the first and second half of the rounds;
+    None if these are too few."""
 
     ratio: Interval
     halves: tuple[Interval, Interval] | None
@@ -119,7 +118,7 @@ class Paired:
 
     @classmethod
     def of(cls, over: Sequence[float], under: Sequence[float]) -> Paired:
-        """over, under: times, a value each round; above 1, `under` is the faster arm."""
+        """over, under: times, one value per round; above 1, `under` is the faster arm."""
         rounds = len(over)
         half = rounds // 2
         halves = None
@@ -129,7 +128,7 @@ class Paired:
 
     @property
     def verdict(self) -> Verdict:
-        """The whole interval lies on one side of 1, and the rounds agree with each other."""
+        """faster or slower if the whole interval is on one side of 1 and both halves agree."""
         if self.halves is not None and ratio_moved(*self.halves):
             return "withdrawn"
         if self.rounds < FEWEST:
@@ -140,9 +139,10 @@ class Paired:
 def row_by_row(
     rows: Sequence[RowT], measure: Callable[[RowT], FoundT], done: Callable[[FoundT], object]
 ) -> tuple[list[FoundT], BaseException | None]:
-    """What each row gave, and what ended this early: a signal, or an error of a later row. `done` is told of each.
+    """The results of the rows, and what ended the measurement early: a signal, or an error in a later row. `done` is
+    called for each.
 
-    Where no row is done, there is nothing to keep, and it is raised.
+    An error in the first row is raised.
     """
     found: list[FoundT] = []
     try:
@@ -157,7 +157,7 @@ def row_by_row(
 
 
 def spread_of(times: Sequence[float]) -> float:
-    """Width of the middle half of the times, as a share of their median."""
+    """Interquartile range of the times, as a share of their median."""
     if len(times) < 2:
         return 0.0
     low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
@@ -165,26 +165,26 @@ def spread_of(times: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values does not exceed."""
+    """The smallest value that is not exceeded by at least this share of the values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def rate_moved(before: float, after: float) -> bool:
-    """Whether a yardstick's rate changed by more than MOVED, either way."""
+    """Whether a reference rate changed by more than MOVED in either direction."""
     return max(before, after) / min(before, after) > 1 + MOVED
 
 
 def ratio_moved(before: Interval, after: Interval) -> bool:
-    """Whether a ratio measured twice disagrees with itself: intervals apart, and medians more than MOVED apart."""
+    """Whether two measurements of a ratio disagree: disjoint intervals, and medians more than MOVED apart."""
     apart = before.high < after.low or after.high < before.low
     return apart and rate_moved(before.value, after.value)
 
 
 @dataclass
 class Watch:
-    """How much of the machine this process had. load: other work per core when it began (the system's one-minute
-    average; None where there is none). got: processor seconds per second, while one thread was busy."""
+    """The share of the machine that this process had. load: other work per core at the start (the system's one-minute
+    average; None if unknown). got: CPU seconds per second while one thread was busy."""
 
     load: float | None = field(default_factory=lambda: load_average())
     wall: float = 0.0
@@ -195,7 +195,8 @@ class Watch:
         return self.processor / self.wall if self.wall else None
 
     def busy(self, cores: int, threads: int) -> bool:
-        """Whether others worked here too: no room left for these threads, or turns in which a core was taken away."""
+        """Whether the machine was shared: not enough cores left for these threads, or a core taken away during a
+        turn."""
         crowded = self.load is not None and self.load + threads > cores + 0.5
         return crowded or (self.got is not None and self.got < 0.9)
 

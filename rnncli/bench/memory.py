@@ -1,4 +1,4 @@
-"""Peak memory of one piece of work: on a GPU what torch's allocator counts, on Linux what the kernel does."""
+"""Peak memory of a function: from torch's allocator on a GPU, from the kernel on Linux."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_of(run: Callable[[], object], device: torch.device) -> int | None:
-    """How far the memory in use grows while it runs, in bytes, whatever is left of runs before it; None where it is not
-    counted. On a GPU, all that is in use there.
+    """Growth of the memory in use while it runs, in bytes, regardless of earlier runs; None if unavailable. On a GPU,
+    all memory in use.
 
-    On a CPU: the largest resident set above the one before, after freed memory has gone back to the system. It includes
-    what is outside of torch's allocator, and is whole pages, so below some 100 kB it says little.
+    On a CPU: peak resident set minus the one before, after freed memory was returned to the system. It includes memory
+    outside torch's allocator, in whole pages, so values below about 100 kB mean little.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return int(torch.cuda.max_memory_allocated(device))
-    if device.type != "cpu" or not _forgotten():
+    if device.type != "cpu" or not _reset_peak():
         return None
     before = _resident("VmRSS")
     run()
     return max(0, _resident("VmHWM") - before)
 
 
-def _forgotten() -> bool:
-    """Whether free memory was given back and the kernel's high-water mark set back: Linux, with glibc."""
+def _reset_peak() -> bool:
+    """Returns free memory to the system and resets the kernel's high-water mark; whether that worked (Linux with
+    glibc)."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
         _CLEAR.write_text("5", "ascii")

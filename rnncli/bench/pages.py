@@ -1,4 +1,5 @@
-"""What `rnncli bench` shows: `screen` for a person, `document` for JSON and data files, whole and in full precision."""
+"""Pages of `rnncli bench`: `screen` for the terminal, `document` for JSON and data files, complete and in full
+precision."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from statistics import median
 
 import torch
 
-from rnncli.bench.engines import Figure, Measured, RowFound
+from rnncli.bench.engines import Figure, Measured, RowResult
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
 from rnncli.bench.sizes import Axis, Row
@@ -29,7 +30,7 @@ def pass_name(what: str) -> str:
 
 
 def short_rate(rate: float) -> str:
-    """Three digits, right-aligned: 29.3k, 1.19M; the noise of a timing fills the others."""
+    """Three digits, right-aligned: 29.3k, 1.19M; further digits would be noise."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if rate >= limit * 0.9995:
             number = rate / limit
@@ -38,7 +39,7 @@ def short_rate(rate: float) -> str:
 
 
 def page_of(measured: Measured, records: Sequence[Record], title: str) -> Page:
-    """The envelope. device: cores and load of this machine, which belong to every figure."""
+    """The page. device: cores and load of this machine, part of every figure."""
     plan, about = measured.plan, machine()
     load = measured.watch.load
     here = trn(
@@ -88,7 +89,7 @@ TEXT = ("cell", "pass", "engine", "path", "bound", "over", "verdict")
 
 
 def _plain(measured: Measured, f: Figure) -> dict[str, Entry]:
-    """A figure as JSON has it: seconds of one run of the row (of one step, where the pass is step), shares of 1."""
+    """A figure for JSON: seconds per run of the row (per step for the pass `step`), shares from 0 to 1."""
     percentiles = f.latencies or (None, None, None)
     ratio = f.paired.ratio.as_tuple() if f.paired is not None else (None, None, None)
     halves = f.paired.halves if f.paired is not None else None
@@ -130,7 +131,7 @@ def _checks(measured: Measured) -> Checks:
 
 
 def screen(measured: Measured) -> Page:
-    """The table of rates, what is fastest, what was noisy, and what to do next."""
+    """The table of rates, the fastest engines, noise, and next steps."""
     plan = measured.plan
     threads = ", ".join(map(str, plan.threads))
     words = trn("{threads} thread", "{threads} threads", n=plan.threads[-1], threads=threads)
@@ -139,7 +140,7 @@ def screen(measured: Measured) -> Page:
         *incomplete(len(measured.rows), len(plan.rows)),
         Message(
             tr(
-                "{rounds}, engines in turn · this machine's product ceiling {ceilings}",
+                "{rounds}, engines alternating · this machine's product ceiling {ceilings}",
                 rounds=_rounds(measured),
                 ceilings=_ceilings(measured),
             )
@@ -167,14 +168,14 @@ def _ceilings(measured: Measured) -> str:
 
 
 def incomplete(done: int, planned: int) -> list[Record]:
-    """What to say of a bench that ended before its last row."""
+    """A warning if a benchmark ended before its last row."""
     if done == planned:
         return []
-    return [Message(tr("stopped: {done} of {planned} rows are measured", done=done, planned=planned), "warning")]
+    return [Message(tr("stopped: {done} of {planned} rows measured", done=done, planned=planned), "warning")]
 
 
-def row_line(found: RowFound) -> str:
-    """A row in a line, for when it is done."""
+def row_line(found: RowResult) -> str:
+    """One line about a finished row."""
     parts = []
     for figure in found.figures:
         name = figure.engine + (f" x{figure.threads}" if len(found.after) > 1 else "")
@@ -183,11 +184,11 @@ def row_line(found: RowFound) -> str:
     text = f"{row.cell} {row.sizes}: " + ", ".join(parts)
     if ratio is None:
         return text
-    return text + "; " + tr("the fastest {ratio} times as fast as the next", ratio=f"{ratio.ratio.value:.2f}")
+    return text + "; " + tr("the fastest is {ratio} times as fast as the next", ratio=f"{ratio.ratio.value:.2f}")
 
 
 def _lines(measured: Measured) -> list[list[Figure]]:
-    """The figures of each line of the table: same row and thread count, engine after engine."""
+    """The figures of each table line: same row and thread count, one per engine."""
     lines: dict[tuple[Row, int], list[Figure]] = {}
     for figure in measured.figures:
         lines.setdefault((figure.row, figure.threads), []).append(figure)
@@ -221,7 +222,7 @@ def _ratio_group(measured: Measured) -> str:
     if len(pairs) == 1:
         engine, over = pairs.pop()
         return f"{engine} / {over}"
-    return tr("last / the one before")
+    return tr("last / previous")
 
 
 def _mark(line: list[Figure]) -> str | None:
@@ -263,7 +264,7 @@ def _rate_table(measured: Measured) -> Table:
 
 
 def _latency_table(measured: Measured) -> Table:
-    """Streaming, a line per engine: how long a step waits; the tail matters as much as the middle."""
+    """Streaming, one line per engine: latency of a step; the tail matters as much as the median."""
     columns = [
         *_first_columns(measured),
         Column("engine", tr("engine"), "text"),
@@ -283,23 +284,26 @@ def _latency_table(measured: Measured) -> Table:
 
 
 def _next(measured: Measured) -> list[tuple[str, str]]:
-    found = [("rnncli bench hello", tr("a recipe: where its time goes, advice"))]
+    found = [("rnncli bench hello", tr("profile a recipe, with advice"))]
     if len(measured.plan.threads) == 1:
-        found.append(("rnncli bench --threads 1,2", tr("would a second thread help?")))
+        found.append(("rnncli bench --threads 1,2", tr("is a second thread faster?")))
     if measured.plan.what == "train":
-        found.append(("rnncli bench --pass step", tr("how long does one streamed step take?")))
+        found.append(("rnncli bench --pass step", tr("latency of one streamed step")))
     return found
 
 
 def scaling(measured: Measured, axis: Axis) -> Page:
-    """How the time and memory of one run grow along an axis: tables, with the factor of each doubling, and a chart of
-    times per cell."""
+    """Time and memory of one run along an axis: tables, with the factor for each doubling, and a chart of times per
+    cell."""
     engines = _engines(measured)
     several = len(measured.plan.threads) > 1
     columns = [
         *_first_columns(measured),
         *(Column(f"{engine}_seconds", engine, "seconds", group=tr("time")) for engine in engines),
-        *(Column(f"{engine}_growth", engine.rjust(5), "text", group=tr("times the line above")) for engine in engines),
+        *(
+            Column(f"{engine}_growth", engine.rjust(5), "text", group=tr("factor to the line above"))
+            for engine in engines
+        ),
         Column("remark", "", "text"),
     ]
     rows: list[list[Entry]] = []
@@ -340,7 +344,7 @@ def scaling(measured: Measured, axis: Axis) -> Page:
 
 
 def _memory_table(measured: Measured) -> list[Table]:
-    """The peak memory of each engine, where it was measured."""
+    """The peak memory of each engine, if measured."""
     if all(figure.memory is None for figure in measured.figures):
         return []
     engines = _engines(measured)

@@ -1,5 +1,5 @@
-"""`rnncli bench RECIPE`: where the time of this recipe's training goes, beside the same model in a bare torch loop, and
-which engine, thread count and precision would be fastest, by trying them all."""
+"""`rnncli bench RECIPE`: profiles a recipe's training, compares it with the same model in a bare torch loop, and tries
+every engine, thread count and precision."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from rnncli.training.job import Job, cores_of, prepare
 from rnncli.training.loop import Progress, TrainState, fit, start, update
 
 PARTS = ("data", "forward", "backward", "optimizer", "reporting")
-BATCHES = 16  # the batches that the bare loop and the candidates go over again and again
+BATCHES = 16  # batches that the bare loop and the candidates repeat
 Report = Callable[[Progress], object]
 LossOfBatch = Callable[[Batch, State | None], Loss]
 
 
 @dataclass
 class Clock:
-    """Seconds of each part, summed over the updates of one turn."""
+    """Seconds of each part, summed over the steps of one turn."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     forward_ended: float = 0.0
@@ -71,8 +71,8 @@ class TimedJob(Job):
 
 
 class WholeLoop:
-    """The training loop as `rnncli train` runs it, a few updates at a time, with its parts timed. What happens once an
-    epoch (evaluating, keeping the best weights) is left out of a turn and summed in `epochs`."""
+    """The training loop of `rnncli train`, a few steps at a time, with its parts timed. Work done once per epoch
+    (evaluation, keeping the best weights) is excluded from turns and summed in `epochs`."""
 
     def __init__(self, job: Job, updates: int, report: Report) -> None:
         self.updates = updates
@@ -93,7 +93,7 @@ class WholeLoop:
         self._progress = fit(self.job, state)
 
     def _timed(self, loss: LossOfBatch) -> LossOfBatch:
-        """A GPU is waited for."""
+        """Waits for a GPU."""
 
         def timed(batch: Batch, carry: State | None) -> Loss:
             began = time.perf_counter()
@@ -115,7 +115,7 @@ class WholeLoop:
         self._clock.add("optimizer", self._clock.step_began)
 
     def turn(self) -> float:
-        """Some updates; returns their seconds, those of an epoch's end not among them."""
+        """Run some steps; returns their seconds, without those of an epoch's end."""
         self._clock.seconds = dict.fromkeys(PARTS, 0.0)
         total = 0.0
         done = 0
@@ -149,9 +149,9 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A candidate's update. ratio: how many times as fast as the recipe as it is. loss: of the first batch, before
-    any update: bf16 changes it."""
+class Trial:
+    """A candidate's step. ratio: speedup over the unchanged recipe. loss: of the first batch before training, which
+    bf16 changes."""
 
     candidate: Candidate
     seconds: float
@@ -163,7 +163,7 @@ class Tried:
 
 @dataclass
 class Profile:
-    """What a bench of a recipe found. parts: seconds of one update; loop, bare: seconds of one update, each round."""
+    """The results for a recipe. parts: seconds per step; loop, bare: seconds per step, for each round."""
 
     job: Job
     own: Candidate
@@ -172,19 +172,20 @@ class Profile:
     loop: list[float]
     bare: list[float]
     ratio: Interval
-    tried: list[Tried]
-    failed: dict[Candidate, str]  # candidates that cannot run this model, and why
-    best: Tried | None
+    tried: list[Trial]
+    failed: dict[Candidate, str]  # candidates that cannot run this model, with the reason
+    best: Trial | None
     rounds: int
     watch: Watch
-    differences: dict[str, Found]  # the largest between engines and what rounding may make, by precision
-    per_update: float  # what the loss counts, in one update
+    differences: dict[str, Found]  # the largest between engines and the tolerance for rounding, by precision
+    per_update: float  # what the loss counts, per step
 
 
 def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: float = 10.0) -> Profile:
-    """Measure a recipe. report: what `rnncli train` does at every Progress; its time is the part `reporting`.
+    """Profile a recipe. report: what `rnncli train` does at every Progress; its time is the part `reporting`.
 
-    budget: seconds for the rounds of each of the two comparisons. Raises what `prepare` raises, Diverged, CheckFailed.
+    budget: seconds for the rounds of each of the two comparisons. Raises the errors of `prepare`, Diverged,
+    CheckFailed.
     """
     watch = Watch()
     threads_before = torch.get_num_threads()
@@ -192,7 +193,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
     try:
         own = Candidate(job.config.model.engine, int(job.config.train.threads), job.config.train.precision)
         batches = _some_batches(job)
-        loop, bare, rounds_done, whole = _beside_bare(job, batches, report, rounds, budget)
+        loop, bare, rounds_done, whole = _against_bare(job, batches, report, rounds, budget)
         tried, failed, differences = _try_all(job, own, batches, rounds, budget)
         parts = {part: _middle([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
         faster = [one for one in tried if one.verdict == "faster"]
@@ -241,10 +242,10 @@ def _some_batches(job: Job) -> list[Batch]:
     return list(islice(job.batches(order), BATCHES))
 
 
-def _beside_bare(
+def _against_bare(
     job: Job, batches: list[Batch], report: Report, rounds: int, budget: float
 ) -> tuple[list[float], list[float], int, WholeLoop]:
-    """The whole loop and a bare one in turn; seconds of an update, each round."""
+    """The whole loop and a bare one, alternating; seconds per step, for each round."""
     once = _seconds(lambda: _bare_loop(job, batches, 1)())
     updates = max(1, min(200, math.ceil(0.05 / once)))
     whole = WholeLoop(job, updates, report)
@@ -257,7 +258,7 @@ def _beside_bare(
         Arm("rnncli", lambda: loop_times.append(whole.turn() / updates)),
         Arm("bare", lambda: bare_times.append(_seconds(bare) / updates)),
     ]
-    for arm in arms:  # once more, uncounted: the second turn is the first warm one
+    for arm in arms:  # once more, not counted: the second turn is the first warm one
         arm.run()
     loop_times.clear()
     bare_times.clear()
@@ -272,7 +273,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], None]:
-    """What a short script would do: the same model on batches that lie ready, torch's optimizer as it comes."""
+    """A loop as in a short script: the same model on prepared batches, with torch's default optimizer."""
     model = _copy(job)
     model.train()
     name, arguments = job.config.train.optimizer_call()
@@ -302,7 +303,7 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
 
 
 def candidates(job: Job) -> list[Candidate]:
-    """Every engine, thread count and precision that the recipe could name; `_job_with` finds out which can run."""
+    """Every engine, thread count and precision for the recipe; `_job_with` determines which can run."""
     counts = (1,) if job.device.type != "cpu" else tuple(dict.fromkeys((1, usable_cores())))
     precisions = ("float32", "bf16") if job.config.train.dtype == "float32" else (job.config.train.precision,)
     engines = tuple(in_order()) if cores_of(job.model) else (job.config.model.engine,)
@@ -321,9 +322,9 @@ def _job_with(job: Job, candidate: Candidate) -> Job:
 
 def _try_all(
     job: Job, own: Candidate, batches: list[Batch], rounds: int, budget: float
-) -> tuple[list[Tried], dict[Candidate, str], dict[str, Found]]:
-    """Every candidate's update in turn with the recipe's own; why some cannot run; the largest difference
-    of a first loss, by precision."""
+) -> tuple[list[Trial], dict[Candidate, str], dict[str, Found]]:
+    """Time every candidate's step against the recipe's own; returns also why some cannot run, and the largest
+    difference of the first loss, by precision."""
     arms: dict[Candidate, Arm] = {}
     losses: dict[Candidate, float] = {}
     failed: dict[Candidate, str] = {}
@@ -353,7 +354,7 @@ def _try_all(
         paired = Paired.of(mine, arm.times)
         verdict = paired.verdict if candidate != own else "inconclusive"
         seconds = _middle(arm.times)
-        tried.append(Tried(candidate, seconds, spread_of(arm.times), paired.ratio, verdict, losses[candidate]))
+        tried.append(Trial(candidate, seconds, spread_of(arm.times), paired.ratio, verdict, losses[candidate]))
     return sorted(tried, key=lambda one: one.seconds), failed, differences
 
 
@@ -365,7 +366,7 @@ def _thread_setter(threads: int) -> Callable[[], None]:
 
 
 def _allowed(job: Job, batch: Batch, precision: str) -> float:
-    """What rounding may make of the first loss, as a share of it."""
+    """Tolerance for rounding of the first loss, relative."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = half.get(precision, next(job.model.parameters()).dtype)
     width = max(spec.input_size + spec.hidden_size for spec in cores_of(job.model).values())
@@ -373,8 +374,8 @@ def _allowed(job: Job, batch: Batch, precision: str) -> float:
 
 
 def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
-    """The first batch's loss without dropout, before any update. With gradients, as in training: without them torch's
-    module would run in place of bptt."""
+    """The first batch's loss without dropout, before training. With gradients, as in training: without them torch's
+    module would replace bptt."""
     model = _copy(job).eval()
     with job.autocast():
         loss = job.task.loss(job.config, model, batch.to(job.device), None)
@@ -382,7 +383,7 @@ def _first_loss(job: Job, batch: Batch) -> list[torch.Tensor]:
 
 
 def _updater(job: Job, batches: list[Batch]) -> Callable[[], None]:
-    """One update of the real loop, over batches that lie ready."""
+    """One step of the real loop, on prepared batches."""
     state: TrainState = start(job)
     source = cycle(batches)
     wait = _waiter(job)

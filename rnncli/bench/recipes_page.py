@@ -1,4 +1,4 @@
-"""What `rnncli bench RECIPE` shows: the split of an update, the bare loop, every candidate, and the --set line."""
+"""The page of `rnncli bench RECIPE`: the parts of a step, the bare loop, every candidate, and the --set line."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import torch
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE, paired_ratio, spread_of
 from rnncli.bench.pages import SCHEMA
-from rnncli.bench.recipes import Candidate, Profile, Tried
+from rnncli.bench.recipes import Candidate, Profile, Trial
 from rnncli.bench.verdicts import VERDICTS, noise
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Message, Page, Record, Table
 
 
 def page(found: Profile, name: str) -> Page:
-    """The split, the bare loop, every candidate, and the --set line."""
+    """The parts of a step, the bare loop, every candidate, and the --set line."""
     job, own = found.job, found.own
     total = sum(found.parts.values())
     split = Table(
         "split",
         [
-            Column("part", tr("one update"), "text"),
+            Column("part", tr("one training step"), "text"),
             Column("seconds", tr("time"), "seconds"),
             Column("share", tr("share"), "percent"),
             Column("about", "", "text", optional=True),
         ],
         [[tr(part), seconds, seconds / total, _about()[part]] for part, seconds in found.parts.items()],
-        total=[tr("total"), total, 1.0, tr("{rate} steps or rows a second", rate=f"{found.per_update / total:,.0f}")],
+        total=[tr("total"), total, 1.0, tr("{rate} steps or rows/s", rate=f"{found.per_update / total:,.0f}")],
     )
     tried = Table(
         "tried",
@@ -50,7 +50,7 @@ def page(found: Profile, name: str) -> Page:
         [
             tr("bare loop"),
             tr(
-                "the same model in a bare torch loop: this loop takes {ratio} [{low} {high}] of its time",
+                "the same model in a bare torch loop: this loop takes {ratio} [{low} {high}] times as long",
                 ratio=f"{slower.value:.2f}",
                 low=f"{slower.low:.2f}",
                 high=f"{slower.high:.2f}",
@@ -59,10 +59,10 @@ def page(found: Profile, name: str) -> Page:
     ]
     if found.epoch_end is not None:
         seconds = f"{found.epoch_end * 1e3:.3g}"
-        verdicts.append([tr("each epoch"), tr("{n} ms more: evaluation, keeping the best weights", n=seconds)])
+        verdicts.append([tr("each epoch"), tr("another {n} ms: evaluation, keeping the best weights", n=seconds)])
     verdicts.append([tr("fastest"), _advice(found, name)])
     if found.best is not None and found.best.candidate.precision == "bf16" and own.precision != "bf16":
-        verdicts.append([tr("! bf16"), tr("computes in fewer digits: compare the losses before you keep it")])
+        verdicts.append([tr("! bf16"), tr("lower precision: compare the losses before using it")])
     for engine, precision, why in dict.fromkeys((c.engine, c.precision, why) for c, why in found.failed.items()):
         verdicts.append([tr("left out"), f"{engine} {precision}: {why}"])
     widest = max(spread_of(found.loop), spread_of(found.bare), *(one.spread for one in found.tried))
@@ -77,7 +77,7 @@ def page(found: Profile, name: str) -> Page:
         for precision, difference in found.differences.items()
     ]
     shown: list[Record] = [
-        Message(_as_it_is(own)),
+        Message(_unchanged(own)),
         split,
         tried,
         Table("verdicts", VERDICTS, verdicts),
@@ -85,7 +85,7 @@ def page(found: Profile, name: str) -> Page:
     ]
     if found.best is not None:
         command = f"rnncli train {name} {found.best.candidate.sets()}"
-        shown.append(Commands(tr("next"), [(command, tr("the fastest that was found here"))]))
+        shown.append(Commands(tr("next"), [(command, tr("the fastest found here"))]))
     return Page(
         SCHEMA,
         f"{name}   {job.config.task}",
@@ -114,22 +114,22 @@ def _about() -> dict[str, str]:
         "forward": tr("model and loss"),
         "backward": tr("gradients, clipping, reading the loss"),
         "optimizer": "",
-        "reporting": tr("progress on the screen, counting"),
+        "reporting": tr("progress display, counting"),
     }
 
 
-def _as_it_is(own: Candidate) -> str:
+def _unchanged(own: Candidate) -> str:
     threads = trn("{n} thread", "{n} threads", n=own.threads)
-    return tr("as it is: engine {engine}, {threads}, {precision}", **{**vars(own), "threads": threads})
+    return tr("unchanged: engine {engine}, {threads}, {precision}", **{**vars(own), "threads": threads})
 
 
-def _remark(one: Tried, own: Candidate) -> str:
+def _remark(one: Trial, own: Candidate) -> str:
     mark = " !" if one.spread > WIDE else ""
-    return (tr("as it is") if one.candidate == own else tr(one.verdict)) + mark
+    return (tr("unchanged") if one.candidate == own else tr(one.verdict)) + mark
 
 
 def _advice(found: Profile, name: str) -> str:
     if found.best is None:
-        return tr("nothing was surely faster than the recipe as it is: {sets}", sets=found.own.sets())
+        return tr("nothing was clearly faster than the unchanged recipe: {sets}", sets=found.own.sets())
     ratio = f"{found.best.ratio.value:.2f}"
     return tr("{sets}: {ratio} times as fast", sets=found.best.candidate.sets(), ratio=ratio)

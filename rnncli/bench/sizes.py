@@ -1,4 +1,4 @@
-"""What is measured: sizes, the tiers of standard sizes, and how many operations a row takes. No torch here."""
+"""Sizes to measure, the tiers of standard sizes, and the number of operations of a row. No torch here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AXES: tuple[Axis, ...] = ("T", "H", "B")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of work: one layer, one direction, input as wide as H, all rows of the batch T steps long."""
+    """One benchmark row: one layer, one direction, input size H, all sequences T steps long."""
 
     cell: str
     H: int
@@ -36,22 +36,23 @@ class Row:
         return f"{self.H}/{self.B}/{self.T}"
 
     def flops(self, what: Pass) -> float:
-        """Of the products: forward 2·B·G·H·(I+H) a step, without H where there is no W_hh; training takes 3 of it."""
+        """FLOPs of the products: forward 2·B·G·H·(I+H) per step, without H if there is no W_hh; training takes 3 times
+        that."""
         cell = cells.CELLS[self.cell]
         read = self.inputs + (self.H if cell.recurrent_weight else 0)
         forward = 2.0 * self.B * cell.num_gates * self.H * read * self.T
         return 3 * forward if what == "train" else forward
 
     def memory(self, itemsize: int) -> int:
-        """Bytes, roughly, that training holds in the engine that keeps most: every small result of every step."""
+        """Approximate bytes for training in the engine that keeps most: every intermediate result of every step."""
         gates = cells.CELLS[self.cell].num_gates
         weights = 4 * gates * self.H * (self.inputs + self.H)
         return itemsize * (weights + self.T * self.B * (4 * self.inputs + self.H * (6 * gates + 8)))
 
 
-# Three sizes of three cells: small enough that calls decide, in between, large enough that products do.
+# Three sizes of three cells: dominated by calls, in between, dominated by products.
 DEFAULT = ((2, 1, 20), (32, 32, 100), (256, 32, 100))
-# The sizes of Baidu's DeepBench, which others have published figures for.
+# The sizes of Baidu's DeepBench, for which published figures exist.
 STANDARD = {
     "rnn": ((1760, 16, 50),),
     "lstm": ((256, 16, 150), (512, 16, 25), (512, 64, 25), (1024, 64, 25), (1536, 8, 50)),
@@ -69,15 +70,15 @@ def parse_size(text: str) -> tuple[int, int, int]:
     sizes = tuple(int(part) for part in found.groups()) if found else ()
     if len(sizes) != 3 or min(sizes) < 1 or max(sizes) >= 2**31:
         raise UsageError(
-            tr("--size takes H/B/T, three whole numbers from 1, got {value!r}", value=text),
+            tr("--size takes H/B/T, three positive integers, got {value!r}", value=text),
             where="--size",
-            todo=tr("such as --size 256/32/100: hidden size, batch size, steps"),
+            todo=tr("for example --size 256/32/100: hidden size, batch size, steps"),
         )
     return sizes[0], sizes[1], sizes[2]
 
 
 def rows_of(tier: str, cells: tuple[str, ...]) -> list[Row]:
-    """The rows of a tier, cell by cell. quick: the nine rows that `rnncli bench` measures alone."""
+    """The rows of a tier, cell by cell. quick: the nine rows that `rnncli bench` measures by default."""
     found = []
     for cell in cells:
         sizes: tuple[tuple[int, int, int], ...] = ()
@@ -92,7 +93,7 @@ def rows_of(tier: str, cells: tuple[str, ...]) -> list[Row]:
 
 
 def scaled(row: Row, axis: Axis) -> list[Row]:
-    """The row at five sizes along one axis: quarter, half, itself, twice, four times (no smaller than 1)."""
+    """The row at five sizes along one axis: 1/4, 1/2, 1, 2 and 4 times (at least 1)."""
     sizes = {"T": row.T, "H": row.H, "B": row.B}
     values = sorted({max(1, round(sizes[axis] * factor)) for factor in (0.25, 0.5, 1, 2, 4)})
     along: list[Row] = []

@@ -1,4 +1,4 @@
-"""What the figures of a bench say, in words: what is fastest, whether rows and ceilings were steady, what was noisy."""
+"""Verdicts on the figures of a benchmark, in words: the fastest engines, steadiness of rows and ceilings, noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERDICTS = [Column("what", "", "text", once=True), Column("text", "", "text")]
 
 
 def verdicts(measured: Measured) -> list[list[str]]:
-    """What is fastest, row by row; whether rows and ceilings were steady; what was noisy."""
+    """The fastest engines; whether rows and ceilings were steady; noise."""
     rows = [[tr("fastest here"), text] for text in fastest(measured.contests)]
     rows += [[tr("auto"), text] for text in _automatic(measured.contests)]
     if len(measured.plan.threads) > 1:
@@ -30,12 +30,12 @@ def verdicts(measured: Measured) -> list[list[str]]:
     for threads in measured.plan.threads:
         of = f"{threads}: " if len(measured.plan.threads) > 1 else ""
         moved = any(figure.ceiling.moved for figure in measured.figures if figure.threads == threads)
-        rows.append([tr("ceiling"), of + ceilings_said(measured.ceilings(threads), moved)])
+        rows.append([tr("ceiling"), of + ceilings_text(measured.ceilings(threads), moved)])
     widest = max((figure.spread for figure in measured.figures), default=0.0)
     rows += noise(widest, measured.watch, max(measured.plan.threads))
     bound = {figure.bound.by for figure in measured.figures}
     if "elements" in bound:
-        rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory")])
+        rows.append([tr("elements"), tr("neither calls nor products: tanh, additions, memory access")])
     if gains.is_missing() and measured.device == "cpu" and (gained := _without_numba(measured)):
         rows.append([tr("not here"), gained])
     return rows
@@ -43,22 +43,20 @@ def verdicts(measured: Measured) -> list[list[str]]:
 
 def _without_numba(measured: Measured) -> str:
     cells = list(dict.fromkeys(contest.row.cell for contest in measured.contests))
-    times = gains.said(cells, "train" if measured.plan.what == "train" else "forward")
+    times = gains.gain_text(cells, "train" if measured.plan.what == "train" else "forward")
     if not times:
         return ""
-    return tr(
-        "engine compiled: {times} times as fast, as measured on one thread; {todo}", times=times, todo=gains.COMMAND
-    )
+    return tr("engine compiled: {times} times as fast, measured on one thread; {todo}", times=times, todo=gains.COMMAND)
 
 
 def withdrawn(ratios: Sequence[tuple[str, Paired]]) -> list[list[str]]:
-    """A row for each ratio whose rounds disagree. ratios: with the name of the row and its arms."""
+    """One line per ratio whose rounds disagree. ratios: with the name of the row and its arms."""
     rows = []
     for name, paired in ratios:
         if paired.verdict == "withdrawn" and paired.halves is not None:
             early, late = (f"{half.value:.2f}" for half in paired.halves)
             text = tr(
-                "{name}: {early} in the first half of its rounds, {late} in the second; measure it again",
+                "{name}: {early} in the first half of the rounds, {late} in the second; measure it again",
                 name=name,
                 early=early,
                 late=late,
@@ -67,19 +65,21 @@ def withdrawn(ratios: Sequence[tuple[str, Paired]]) -> list[list[str]]:
     return rows
 
 
-def ceilings_said(ceilings: Sequence[Ceiling], moved: bool) -> str:
-    """Of products, as measured before and after each row. moved: it was another one after a row than before it."""
+def ceilings_text(ceilings: Sequence[Ceiling], moved: bool) -> str:
+    """The ceilings of products, measured before and after each row. moved: whether one changed during a row."""
     rates = [ceiling.rate / 1e9 for ceiling in ceilings]
     low, high = f"{min(rates):,.0f}", f"{max(rates):,.0f}"
-    text = tr("of products, measured around each row: {low} to {high} GFLOP/s", low=low, high=high)
-    return text + (tr("; it moved during a row, so shares of it are rough") if moved else "")
+    text = tr("products, measured around each row: {low} to {high} GFLOP/s", low=low, high=high)
+    return text + (tr("; it changed during a row, so shares of it are rough") if moved else "")
 
 
 def noise(widest: float, watch: Watch, threads: int) -> list[list[str]]:
-    """What makes figures doubtful, a row each: how far the times of an arm spread, and other work on the machine."""
+    """Reasons to doubt the figures, one line each: the spread of an arm's times, and other work on the machine."""
     rows: list[list[str]] = []
     if widest > WIDE:
-        text = tr("the middle half of the times spans up to {n}% of the median: run it again", n=round(widest * 100))
+        text = tr(
+            "the interquartile range of the times is up to {n}% of the median: run it again", n=round(widest * 100)
+        )
         rows.append([tr("! spread"), text])
     cores = usable_cores()
     if watch.busy(cores, threads):
@@ -93,8 +93,8 @@ def _busy(watch: Watch, cores: int) -> str:
     if load is not None:
         parts.append(
             trn(
-                "load {load} on {n} core before it began",
-                "load {load} on {n} cores before it began",
+                "load {load} on {n} core before the start",
+                "load {load} on {n} cores before the start",
                 load=f"{load:.1f}",
                 n=cores,
             )
@@ -109,7 +109,7 @@ def _name(figure: Figure, threads: bool) -> str:
 
 
 def fastest(contests: Sequence[Contest]) -> list[str]:
-    """One line per cell: which engine (and thread count) wins, and at which sizes; undecided ones are named so."""
+    """One line per cell: the fastest engine (and thread count) by size, or an undecided pair."""
     threads = len({contest.winner.threads for contest in contests} | {c.second.threads for c in contests if c.second})
     lines = []
     for cell in dict.fromkeys(contest.row.cell for contest in contests):
@@ -132,7 +132,7 @@ def fastest(contests: Sequence[Contest]) -> list[str]:
 
 
 def _automatic(contests: Sequence[Contest]) -> list[str]:
-    """Where `engine: auto` does not take the engine that surely won: a line per cell and engine."""
+    """Where `engine: auto` does not choose the clear winner: one line per cell and engine."""
     found: dict[tuple[str, str, str], list[Contest]] = {}
     for contest in contests:
         ratio = contest.over_automatic
@@ -143,7 +143,7 @@ def _automatic(contests: Sequence[Contest]) -> list[str]:
         ratios = sorted(contest.over_automatic.value for contest in lost if contest.over_automatic is not None)
         lines.append(
             tr(
-                "takes {auto} for {cell} {sizes}; --set model.engine={engine} is {ratio} times as fast",
+                "chooses {auto} for {cell} {sizes}; --set model.engine={engine} is {ratio} times as fast",
                 auto=automatic,
                 cell=cell,
                 sizes=", ".join(contest.row.sizes for contest in lost),
@@ -160,7 +160,7 @@ def _threads(measured: Measured) -> str:
         if contest.verdict == "faster":
             counts[contest.winner.threads] = counts.get(contest.winner.threads, 0) + 1
     parts = [
-        trn("{threads} surely fastest in {n} row", "{threads} surely fastest in {n} rows", threads=t, n=n)
+        trn("{threads} clearly fastest in {n} row", "{threads} clearly fastest in {n} rows", threads=t, n=n)
         for t, n in sorted(counts.items())
     ]
-    return ", ".join(parts) if parts else tr("no count is surely fastest in any row")
+    return ", ".join(parts) if parts else tr("no thread count is clearly fastest in any row")

@@ -1,7 +1,8 @@
-"""`rnncli bench --against`: rnncli and bare torch against other libraries, each in a process, on the same numbers.
+"""`rnncli bench --against`: compares rnncli and bare torch with other libraries, each in its own process, on the same
+data.
 
-First every arm computes the same thing from the same weights and its results are compared with bare torch's; one that
-differs is refused. Then each arm finds its best thread count, and the best of each are timed in turn.
+First every arm's results from the same weights are compared with bare torch's; an arm that differs is rejected. Then
+each arm finds its best thread count, and these are timed in turn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 
 from rnncli import cells
 from rnncli.bench.ceilings import Around, square_ceiling
-from rnncli.bench.engines import Told, nothing
+from rnncli.bench.engines import OnProgress, no_progress
 from rnncli.bench.measure import Arm, Interval, Paired, Watch, median_of, row_by_row, spread_of, take_turns, warm_up
 from rnncli.bench.peers import ALL, PEERS, Process
 from rnncli.bench.peers.worker import LOSSES, Arrays
@@ -31,16 +32,16 @@ from rnncli.records import Json
 
 LAYERS = 2
 LEARNING_RATE = 0.002
-TOLERANCE = 2e-4  # of one layer's outputs and gradients, as a share of the largest
-LOOP_TOLERANCE = 1e-4  # of scores before training and of the losses of the first updates
-TRIAL = 3  # rounds that choose a thread count
-HOPELESS = 4.0  # a thread count so many times slower at its first run is not tried again: threads that are kept waiting
-FLOPS_AN_EPOCH = 4e10  # a training loop makes as many updates as come near this, from 4 to 40
+TOLERANCE = 2e-4  # for one layer's outputs and gradients, relative to the largest
+LOOP_TOLERANCE = 1e-4  # for the scores before training and the losses of the first steps
+TRIAL = 3  # rounds for choosing a thread count
+TOO_SLOW = 4.0  # a thread count this many times slower in its first run is dropped: its threads are waiting
+FLOPS_PER_EPOCH = 4e10  # a training loop has 4 to 40 steps, as many as come close to this
 
 
 @dataclass(frozen=True)
 class Versus:
-    """What to compare. loop: whole training of the character model; else one layer, each of `passes`."""
+    """What to compare. loop: training of the character model; else one layer, for each of `passes`."""
 
     peers: Sequence[str]
     rows: Sequence[Row]
@@ -60,7 +61,7 @@ class Versus:
         rounds: int,
         budget: float | None,
     ) -> Versus:
-        """The plan with its defaults. Raises UsageError where a peer cannot do what is asked."""
+        """The plan with its defaults. Raises UsageError: a peer does not support the request."""
         B, T, _ = CHARACTER
         chosen = sizes or ([(H, B, T) for H in CHARACTER_HIDDEN] if loop else DEFAULT)
         rows = [Row(cell, *size) for cell in cells for size in chosen]
@@ -69,20 +70,20 @@ class Versus:
             able = PEERS[peer].loops if loop else bool(set(passes) & set(PEERS[peer].passes))
             if not able:
                 raise UsageError(
-                    tr("{peer} does not do this: {what}", peer=peer, what=tr("training") if loop else passes[0]),
+                    tr("{peer} does not support this: {what}", peer=peer, what=tr("training") if loop else passes[0]),
                     where="--against",
-                    todo=tr("it can: {passes}", passes=", ".join(PEERS[peer].passes)),
+                    todo=tr("supported: {passes}", passes=", ".join(PEERS[peer].passes)),
                 )
         return cls(peers, rows, passes, loop, rounds, 12.0 if budget is None else budget)
 
     def arms(self, what: Pass) -> list[str]:
-        """Who takes part in a pass: ours, then the peers that can."""
+        """The arms of a pass: ours, then the peers that support it."""
         return [name for name in ("rnncli", "torch", *self.peers) if what in ALL[name].passes]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One arm on one row. paired: how many times as fast rnncli is; None for rnncli itself."""
+class ArmResult:
+    """One arm on one row. paired: speedup of rnncli; None for rnncli itself."""
 
     row: Row
     what: Pass
@@ -92,43 +93,43 @@ class Standing:
     cold: float
     spread: float
     rate: float
-    processors: float  # processor seconds a second: what it really used
+    processors: float  # CPU seconds per second: the cores really used
     paired: Paired | None
     difference: float
 
 
 @dataclass(frozen=True)
-class RowStands:
-    """Every arm on one row. ceiling: of all cores' products, around this row. trials: seconds by thread count."""
+class ArmsOfRow:
+    """Every arm on one row. ceiling: of products on all cores, around this row. trials: seconds by thread count."""
 
     row: Row
     what: Pass
-    standings: list[Standing]
+    results: list[ArmResult]
     ceiling: Around
     trials: list[dict[str, Json]]
 
-    def of_ceiling(self, standing: Standing, loop: bool) -> float:
-        """The share of it that an arm reached, by the products that the work takes."""
+    def of_ceiling(self, standing: ArmResult, loop: bool) -> float:
+        """The share of the ceiling that an arm reached, counting only the FLOPs of products."""
         return flops_of(self.row, self.what, loop) / standing.seconds.value / self.ceiling.rate
 
 
 @dataclass
 class Compared:
-    """All rows that were measured. ended: what ended it before the last one."""
+    """The measured rows. ended: why it ended before the last one."""
 
     plan: Versus
     versions: dict[str, str]
     watch: Watch
-    rows: list[RowStands] = field(default_factory=list)
+    rows: list[ArmsOfRow] = field(default_factory=list)
     ended: BaseException | None = None
 
     @property
-    def standings(self) -> list[Standing]:
-        return [standing for row in self.rows for standing in row.standings]
+    def results(self) -> list[ArmResult]:
+        return [one for row in self.rows for one in row.results]
 
 
 def layer_arrays(row: Row) -> Arrays:
-    """x, the gradient sent back, and weights in torch's layout, float32, drawn from a fixed seed."""
+    """x, the output's gradient, and weights in torch's layout, float32, drawn with a fixed seed."""
     draw = generator(0, row.H, row.B, row.T, CELLS.index(row.cell))
     bound, rows = row.H**-0.5, cells.CELLS[row.cell].num_gates * row.H
     return {
@@ -142,18 +143,18 @@ def layer_arrays(row: Row) -> Arrays:
 
 
 def loop_arrays(row: Row) -> Arrays:
-    """A text of V characters, each likely to follow one certain other, cut into windows (updates, T, B); and the
+    """A text over V characters, each likely to follow a certain other, cut into windows (updates, T, B); and the
     weights of the character model, 2 layers."""
     V = CHARACTER[2]
     draw = generator(1, row.H, row.B, row.T, CELLS.index(row.cell))
-    updates = updates_of(row)
+    updates = steps_of(row)
     length = row.B * updates * row.T + 1
     follows = draw.permutation(V)
     surprise, drawn = draw.uniform(size=length) < 0.3, draw.randint(0, V, length)
     text = np.zeros(length, np.int64)
     for k in range(1, length):
         text[k] = drawn[k] if surprise[k] else follows[text[k - 1]]
-    text[:V] = np.arange(V)  # every character is there, so that a vocabulary made from the text has V
+    text[:V] = np.arange(V)  # every character occurs, so that a vocabulary of the text has size V
     windows = [text[s : s + row.B * updates * row.T].reshape(row.B, updates, row.T).transpose(1, 2, 0) for s in (0, 1)]
     found: Arrays = {"inputs": np.ascontiguousarray(windows[0]), "targets": np.ascontiguousarray(windows[1])}
     bound, rows = row.H**-0.5, cells.CELLS[row.cell].num_gates * row.H
@@ -167,27 +168,29 @@ def loop_arrays(row: Row) -> Arrays:
     return found
 
 
-def updates_of(row: Row) -> int:
-    """Updates in one epoch of the training loop."""
-    return int(min(40, max(4, FLOPS_AN_EPOCH // (LAYERS * row.flops("train")))))
+def steps_of(row: Row) -> int:
+    """Training steps in one epoch of the training loop."""
+    return int(min(40, max(4, FLOPS_PER_EPOCH // (LAYERS * row.flops("train")))))
 
 
 def flops_of(row: Row, what: Pass, loop: bool) -> float:
-    """Of the products of one layer, or of one epoch of the training loop, its head included."""
+    """FLOPs of the products of one layer, or of one epoch of the training loop, including the head."""
     if not loop:
         return row.flops(what)
     head = 3 * 2.0 * row.B * row.T * row.H * CHARACTER[2]
-    return updates_of(row) * (LAYERS * row.flops(what) + head)
+    return steps_of(row) * (LAYERS * row.flops(what) + head)
 
 
-def measure_peers(plan: Versus, told: Told = nothing, done: Callable[[RowStands], object] = nothing) -> Compared:
-    """Measure every row of the plan; `done` is told of each. What ends it early leaves the rows before, see
-    `Compared.ended`; at the first row it is raised: PeerFailed (a process), CheckFailed (a library that computes
-    something else)."""
+def measure_peers(
+    plan: Versus, on_progress: OnProgress = no_progress, done: Callable[[ArmsOfRow], object] = no_progress
+) -> Compared:
+    """Measure every row of the plan; `done` is called for each. An error or a signal keeps the rows before it, see
+    `Compared.ended`; on the first row it is raised: PeerFailed (a process), CheckFailed (a library's results
+    differ)."""
     counts = tuple(dict.fromkeys((1, usable_cores())))
     rows = [(what, row) for what in plan.passes for row in plan.rows]
     found = Compared(plan, {}, Watch())
-    told(tr("the libraries start"), 0, len(rows))
+    on_progress(tr("starting the libraries"), 0, len(rows))
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         everyone = list(dict.fromkeys(arm for what in plan.passes for arm in plan.arms(what)))
@@ -200,17 +203,19 @@ def measure_peers(plan: Versus, told: Told = nothing, done: Callable[[RowStands]
             process.start()
             found.versions |= process.versions
 
-        def measure(k: int) -> RowStands:
+        def measure(k: int) -> ArmsOfRow:
             what, row = rows[k]
-            told(f"{row.cell} {row.sizes} {what}", k, len(rows))
+            on_progress(f"{row.cell} {row.sizes} {what}", k, len(rows))
             mine = {key: process for key, process in processes.items() if key[0] in plan.arms(what)}
-            return _stand(plan, row, what, mine, folder)
+            return _measure_row(plan, row, what, mine, folder)
 
         found.rows, found.ended = row_by_row(range(len(rows)), measure, done)
     return found
 
 
-def _stand(plan: Versus, row: Row, what: Pass, processes: dict[tuple[str, int], Process], folder: Path) -> RowStands:
+def _measure_row(
+    plan: Versus, row: Row, what: Pass, processes: dict[tuple[str, int], Process], folder: Path
+) -> ArmsOfRow:
     """One row: prepare, compare with torch, choose thread counts, time."""
     file = folder / "arrays.npz"
     np.savez(file, **(loop_arrays(row) if plan.loop else layer_arrays(row)))  # type: ignore[arg-type]  # none is called allow_pickle
@@ -231,13 +236,13 @@ def _stand(plan: Versus, row: Row, what: Pass, processes: dict[tuple[str, int], 
     take_turns([arms[key] for key in best.values()], plan.rounds, plan.budget)
     ceiling = Around(before, square_ceiling(torch.float32, cpu))
     ours = arms[best["rnncli"]].times
-    steps = row.B * row.T * (updates_of(row) if plan.loop else 1)
-    standings = []
+    steps = row.B * row.T * (steps_of(row) if plan.loop else 1)
+    results = []
     for name, key in best.items():
         times = arms[key].times
         seconds = median_of(times)
-        standings.append(
-            Standing(
+        results.append(
+            ArmResult(
                 row,
                 what,
                 name,
@@ -251,16 +256,16 @@ def _stand(plan: Versus, row: Row, what: Pass, processes: dict[tuple[str, int], 
                 differences[key],
             )
         )
-    return RowStands(row, what, standings, ceiling, trials)
+    return ArmsOfRow(row, what, results, ceiling, trials)
 
 
 def _best_threads(
     row: Row, what: Pass, arms: dict[tuple[str, int], Arm], trials: list[dict[str, Json]]
 ) -> dict[str, tuple[str, int]]:
-    """Of each library the arm with the thread count that is fastest in a few rounds; they are noted in `trials`."""
+    """For each library, the arm with the fastest thread count in a few rounds, which are recorded in `trials`."""
     warm_up(list(arms.values()))
     quickest = {name: min(arm.cold for (peer, _), arm in arms.items() if peer == name) for name, _ in arms}
-    hopeful = {key: arm for key, arm in arms.items() if arm.cold <= HOPELESS * quickest[key[0]]}
+    hopeful = {key: arm for key, arm in arms.items() if arm.cold <= TOO_SLOW * quickest[key[0]]}
     take_turns(list(hopeful.values()), TRIAL)
     best: dict[str, tuple[str, int]] = {}
     for key, arm in hopeful.items():
@@ -274,7 +279,7 @@ def _best_threads(
 
 
 def _arm(key: tuple[str, int], process: Process, used: list[float]) -> Arm:
-    """An arm whose seconds are what its own process measured: the pipe between is no part of them."""
+    """An arm timed by its own process: the pipe is not included."""
 
     def itself(repeat: int) -> float:
         answer = process.ask({"do": "time", "repeat": repeat})
@@ -287,9 +292,9 @@ def _arm(key: tuple[str, int], process: Process, used: list[float]) -> Arm:
 def check_equal(
     processes: dict[tuple[str, int], Process], folder: Path, tolerance: float
 ) -> tuple[dict[tuple[str, int], float], dict[tuple[str, int], float]]:
-    """Each arm's largest difference from bare torch, and the seconds that its very first run took.
+    """Each arm's largest difference from bare torch, and the seconds of its first run.
 
-    Raises CheckFailed naming the one that computes something else.
+    Raises CheckFailed naming the arm whose results differ.
     """
     expected: dict[str, torch.Tensor] = {}
     found: dict[tuple[str, int], float] = {}
@@ -302,7 +307,7 @@ def check_equal(
         expected = expected or results
         names = sorted(name for name in expected if name in results or name not in LOSSES)
         if set(LOSSES) & set(expected) and not set(LOSSES) & set(results):
-            raise CheckFailed(tr("{name} gives no losses", name=key[0]), todo=tr("it is not timed"))
+            raise CheckFailed(tr("{name} returned no losses", name=key[0]), todo=tr("not timed"))
         found[key] = require_equal(
             [expected[name] for name in names],
             [results[name] for name in names if name in results],

@@ -1,4 +1,4 @@
-"""What `rnncli bench --against` shows: one line per arm."""
+"""The page of `rnncli bench --against`: one line per arm."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
 from rnncli.bench.pages import SCHEMA, incomplete
 from rnncli.bench.sizes import CHARACTER
-from rnncli.bench.verdicts import VERDICTS, ceilings_said, noise, withdrawn
-from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, Compared, RowStands, updates_of
+from rnncli.bench.verdicts import VERDICTS, ceilings_text, noise, withdrawn
+from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, ArmsOfRow, Compared, steps_of
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Json, Message, Page, Record, Table
 
 
 def peers_page(found: Compared) -> Page:
-    """One line per arm; `times as fast` is how many times as fast rnncli is."""
+    """One line per arm; the ratio is the speedup of rnncli."""
     plan = found.plan
     several = len(plan.passes) > 1
     rows = []
     for row in found.rows:
-        for s in row.standings:
+        for s in row.results:
             line: list[Entry] = [s.row.cell, s.row.sizes, *([s.what] if several else []), s.arm, s.threads, s.rate]
             line += [s.paired.ratio.as_tuple(), s.paired.verdict] if s.paired is not None else [None, None]
             line += ["!" if s.spread > WIDE else None, row.of_ceiling(s, plan.loop), row.ceiling.rate]
@@ -54,17 +54,17 @@ def peers_page(found: Compared) -> Page:
     if plan.loop:
         title = tr("whole training loops against {peers}", peers=", ".join(plan.peers))
         what = tr(
-            "character model: Embedding({V}, H), {L} layers, Linear(H, {V}), Adam; the same text and first weights",
+            "character model: Embedding({V}, H), {L} layers, Linear(H, {V}), Adam; the same text and initial weights",
             V=V,
             L=LAYERS,
         )
     else:
         title = tr("one layer against {peers}", peers=", ".join(plan.peers))
-        what = tr("one layer, input as wide as H; training is forward and the gradients of weights and input")
+        what = tr("one layer, input size H; training is forward plus the gradients of weights and input")
     tolerance = LOOP_TOLERANCE if plan.loop else TOLERANCE
-    worst = max((s.difference for s in found.standings), default=0.0)
+    worst = max((s.difference for s in found.results), default=0.0)
     checked = (
-        tr("same scores before training, same losses of the first updates")
+        tr("same scores before training, same losses in the first steps")
         if plan.loop
         else tr("same outputs and gradients from the same weights")
     )
@@ -72,7 +72,7 @@ def peers_page(found: Compared) -> Page:
     load = found.watch.load
     shown: list[Record] = [
         *incomplete(len(found.rows), len(plan.rows) * len(plan.passes)),
-        Message(what + tr("; each library in its own process at its best thread count")),
+        Message(what + tr("; each library in its own process with its best thread count")),
         Table("against", columns, rows),
         Table("verdicts", VERDICTS, _summary(found)),
         Checks([Check("same-function", True, checked, worst, tolerance)]),
@@ -96,7 +96,7 @@ def peers_page(found: Compared) -> Page:
     }
     if plan.loop:
         config["model"] = {"layers": LAYERS, "B": B, "T": T, "V": V, "embedding_size": "H", "lr": LEARNING_RATE}
-        config["updates"] = {f"{row.cell} {row.sizes}": updates_of(row) for row in plan.rows}
+        config["updates"] = {f"{row.cell} {row.sizes}": steps_of(row) for row in plan.rows}
     here = trn(
         "{n} core, load {load}", "{n} cores, load {load}", n=usable_cores(), load="?" if load is None else f"{load:.1f}"
     )
@@ -104,21 +104,21 @@ def peers_page(found: Compared) -> Page:
     return Page(SCHEMA, title, shown, config=config, device=here, dtype="float32", torch=torch_version)
 
 
-def row_line(found: RowStands) -> str:
-    """A row in a line, for when it is done."""
+def row_line(found: ArmsOfRow) -> str:
+    """One line about a finished row."""
     parts = []
-    for s in found.standings:
+    for s in found.results:
         if (one := s.paired) is not None:
             ratio, verdict = f"{one.ratio.value:.2f}", tr(one.verdict)
             parts.append(tr("{ratio} times {arm} ({verdict})", ratio=ratio, arm=s.arm, verdict=verdict))
-    rate = next(s.rate for s in found.standings if s.paired is None)
+    rate = next(s.rate for s in found.results if s.paired is None)
     return f"{found.row.cell} {found.row.sizes} {found.what}: rnncli {rate:,.0f} {tr('tokens/s')}, " + ", ".join(parts)
 
 
 def _summary(found: Compared) -> list[list[str]]:
     rows = []
     for arm in ("torch", *found.plan.peers):
-        verdicts = [s.paired.verdict for s in found.standings if s.arm == arm and s.paired is not None]
+        verdicts = [s.paired.verdict for s in found.results if s.arm == arm and s.paired is not None]
         rows.append(
             [
                 arm,
@@ -133,10 +133,10 @@ def _summary(found: Compared) -> list[list[str]]:
             ]
         )
     rows += withdrawn(
-        [(f"{s.row.cell} {s.row.sizes} rnncli / {s.arm}", s.paired) for s in found.standings if s.paired is not None]
+        [(f"{s.row.cell} {s.row.sizes} rnncli / {s.arm}", s.paired) for s in found.results if s.paired is not None]
     )
     rates = [ceiling for row in found.rows for ceiling in (row.ceiling.before, row.ceiling.after)]
-    rows.append([tr("ceiling"), ceilings_said(rates, any(row.ceiling.moved for row in found.rows))])
-    rows += noise(max((s.spread for s in found.standings), default=0.0), found.watch, 1)
+    rows.append([tr("ceiling"), ceilings_text(rates, any(row.ceiling.moved for row in found.rows))])
+    rows += noise(max((s.spread for s in found.results), default=0.0), found.watch, 1)
     rows.append([tr("versions"), ", ".join(f"{name} {version}" for name, version in found.versions.items())])
     return rows

@@ -1,4 +1,4 @@
-"""One row of work made ready for an engine: a core, its input, what is run and what it must give."""
+"""One benchmark row prepared for the engines: a core, its input, the pass and its checks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, make_core, run_by
 from rnncli.replay.rounding import FACTOR, Found, unit
 
-ROUNDED = 16  # units in the last place by which two sound results may differ however short the sums are
+ROUNDED = 16  # units in the last place by which two correct results may differ, however short the sums
 ORDER = ("loop", "torch", "bptt", "compiled", "parallel")
-TINY = 2  # H of the run whose products cost nothing: what is left of its time is the cost of the calls
+TINY = 2  # H of a run whose products cost nothing, so its time is the overhead of the calls
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all rows of a bench share."""
+    """Settings shared by all rows of a benchmark."""
 
     what: Pass
     dtype: torch.dtype
@@ -34,9 +34,9 @@ class Setting:
 
 
 @dataclass
-class Made:
-    """A row with its weights and numbers, the same for every engine. x: (T, B, I), or (1, B, I) for one streamed step.
-    d_output: (T, B, H), the gradient that training sends back."""
+class Prepared:
+    """A row with its weights and data, the same for every engine. x: (T, B, I), or (1, B, I) for one streamed step.
+    d_output: (T, B, H), the gradient of the output in training."""
 
     row: Row
     setting: Setting
@@ -46,7 +46,7 @@ class Made:
     state: State | None = None
 
     def once(self, engine: str) -> State | tuple[Tensor, ...]:
-        """The work itself, as this pass has it; what it gave, for `agree`."""
+        """Run this pass once; returns its results, for `agree`."""
         match self.setting.what:
             case "train":
                 for parameter in self.core.parameters():
@@ -72,8 +72,8 @@ def spec_of_row(row: Row) -> CoreSpec:
     return CoreSpec(row.cell, "tanh", row.inputs, row.H)
 
 
-def make(row: Row, setting: Setting, seed: int = 0) -> Made:
-    """Weights as torch draws them; x and the gradient from a normal distribution."""
+def make(row: Row, setting: Setting, seed: int = 0) -> Prepared:
+    """Weights with torch's initialization; x and the gradient from a normal distribution."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         core = make_core(spec_of_row(row)).to(setting.device, setting.dtype)
@@ -81,16 +81,16 @@ def make(row: Row, setting: Setting, seed: int = 0) -> Made:
         x = torch.randn(T, row.B, row.inputs).to(setting.device, setting.dtype)
         d_output = torch.randn(T, row.B, row.H).to(setting.device, setting.dtype)
     core.train(setting.what == "train")
-    return Made(row, setting, core, x.requires_grad_(setting.what == "train"), d_output)
+    return Prepared(row, setting, core, x.requires_grad_(setting.what == "train"), d_output)
 
 
 def in_order() -> list[str]:
-    """The engines in the order of the table: each is compared with the one before it."""
+    """The engines in table order: each is compared with the previous one."""
     return [*ORDER, *(name for name in ENGINES if name not in ORDER)]
 
 
 def engines_here(cell: str, setting: Setting) -> list[str]:
-    """The engines that can run this cell, dtype and device: each is tried on a tiny row."""
+    """The engines that can run this cell, dtype and device: each is tested on a tiny row."""
     found = []
     for engine in in_order():
         made = make(Row(cell, TINY, 1, 1), setting)
@@ -103,20 +103,20 @@ def engines_here(cell: str, setting: Setting) -> list[str]:
 
 
 def allowed(dtype: torch.dtype, steps: int, width: int) -> float:
-    """The largest difference that rounding may make between two ways to do the same work, as a share of the largest
-    number in it: over so many time steps, with sums of `width` products, which low precision adds up in float32.
+    """Tolerance for rounding between two ways to do the same work, relative to the largest value: over this many time
+    steps, with sums of `width` products, which low precision accumulates in float32.
 
-    For weights as they are drawn, which do not amplify a difference from step to step.
+    For freshly initialized weights, which do not amplify differences from step to step.
     """
     added = torch.float64 if dtype == torch.float64 else torch.float32
     return ROUNDED * unit(dtype) + FACTOR * unit(added) * (steps + width)
 
 
-def agree(made: Made, engines: Sequence[str]) -> Found:
-    """The largest difference of any engine's results from the first one's, as a share of the largest number there, and
-    what rounding may make.
+def agree(made: Prepared, engines: Sequence[str]) -> Found:
+    """The largest difference of any engine's results from the first one's, relative to the largest value, and the
+    tolerance for rounding.
 
-    Raises CheckFailed, naming the engine, where it is more: a wrong result is not worth timing.
+    Raises CheckFailed, naming the engine, if it is exceeded: a wrong result is not worth timing.
     """
     row = made.row
     tolerance = allowed(made.setting.dtype, row.T, row.inputs + row.H)
@@ -132,9 +132,9 @@ def agree(made: Made, engines: Sequence[str]) -> Found:
 
 
 def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str, tolerance: float) -> float:
-    """The largest difference as a share of the largest expected number. Raises CheckFailed beyond the tolerance."""
+    """The largest difference relative to the largest expected value. Raises CheckFailed beyond the tolerance."""
     if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
-        raise CheckFailed(tr("{name} gives results of other shapes", name=name), todo=tr("it is not timed"))
+        raise CheckFailed(tr("{name} returned results of other shapes", name=name), todo=tr("it is not timed"))
     difference = 0.0
     for one, other in zip(expected, found, strict=True):
         scale = max(float(one.abs().max()), 1e-30) if one.numel() else 1.0
@@ -142,14 +142,14 @@ def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str
         difference = max(difference, apart if apart == apart else float("inf"))
     if difference > tolerance:
         raise CheckFailed(
-            tr("{name} computes something else: results differ by {diff} of the largest", name=name, diff=difference),
-            todo=tr("allowed is {tol}; a wrong result is not timed", tol=f"{tolerance:.1e}"),
+            tr("{name} computes something else: relative difference {diff}", name=name, diff=difference),
+            todo=tr("tolerance {tol}; a wrong result is not timed", tol=f"{tolerance:.1e}"),
         )
     return difference
 
 
 def path_of(row: Row, setting: Setting, engine: str) -> str:
-    """Whose kernels run: rnncli's own loop, bptt, or, for engine torch, what torch takes here."""
+    """Which kernels run: rnncli's loop, bptt, or, for engine torch, torch's choice here."""
     if engine != "torch":
         return engine
     if setting.device.type == "cuda":
@@ -161,8 +161,9 @@ def path_of(row: Row, setting: Setting, engine: str) -> str:
 
 @dataclass
 class Bound:
-    """Shares of a row's time. calls: what the same engine needs for as many steps of next to no numbers. products: what
-    the matrix products of this row need alone, less the calls in that. rest: all else, such as tanh and memory."""
+    """Shares of a row's time. calls: time of the same engine for the same number of steps on tiny tensors. products:
+    time of this row's matrix products alone, minus their calls. rest: everything else, such as tanh and memory
+    access."""
 
     calls: float
     products: float
@@ -177,11 +178,11 @@ class Bound:
         return max(shares, key=lambda name: shares[name])
 
 
-def bounds(made: Made, engines: Sequence[str], rounds: int, budget: float) -> dict[str, Bound]:
-    """What bounds each engine on this row, with the threads now set: the row, the same steps of tiny sizes, and the
-    products alone are timed in turn, and their shares paired by round."""
+def bounds(made: Prepared, engines: Sequence[str], rounds: int, budget: float) -> dict[str, Bound]:
+    """What bounds each engine on this row, with the current thread count: the row, the same number of steps at tiny
+    size, and the products alone are timed in turn, and their shares paired by round."""
     row, setting = made.row, made.setting
-    if (row.H, row.B) == (TINY, 1):  # this row is the yardstick itself
+    if (row.H, row.B) == (TINY, 1):  # this row is the reference itself
         return {engine: Bound(1.0, 0.0) for engine in engines}
     tiny = make(Row(row.cell, TINY, 1, row.T), setting)
     whole = {engine: Arm(engine, partial(made.once, engine)) for engine in engines}
@@ -200,8 +201,8 @@ def bounds(made: Made, engines: Sequence[str], rounds: int, budget: float) -> di
 
 
 def products_alone(row: Row, setting: Setting) -> Callable[[], None]:
-    """The matrix products of a row and nothing else, by the faster implementation: the input's product for all steps at
-    once, the state's step by step, and in training their gradients in the same way."""
+    """Only the matrix products of a row, with the faster implementation: the input product for all steps at once, the
+    state product step by step, and in training their gradients likewise."""
     B, H, inputs, rows = row.B, row.H, row.inputs, CELLS[row.cell].num_gates * row.H
     T = 1 if setting.what == "step" else row.T
     steps = T if CELLS[row.cell].recurrent_weight else 0
@@ -239,9 +240,9 @@ def products_alone(row: Row, setting: Setting) -> Callable[[], None]:
     return fastest
 
 
-def arm_of(made: Made, engine: str, threads: int, several: bool) -> Arm:
-    """An arm that runs this row by an engine. several: thread counts are compared, so each turn sets its own, and a
-    first run afterwards, untimed, lets the threads come up."""
+def arm_of(made: Prepared, engine: str, threads: int, several: bool) -> Arm:
+    """An arm that runs this row with an engine. several: thread counts are compared, so each turn sets its own,
+    followed by an untimed run that starts the threads."""
 
     def before() -> None:
         torch.set_num_threads(threads)

@@ -1,7 +1,8 @@
-"""Cells: one file each, and the folder is the registry, with the entry points `rnncli.cells` of installed packages.
+"""Cells: one file each; the folder is the registry, together with the entry points `rnncli.cells` of installed
+packages.
 
-A cell file defines `CELL`, a `Cell`: its states, parameters, step, gates and equation. It then trains, traces,
-inspects, demos and compares. It imports torch inside its functions only, so that recipes are checked without torch.
+A cell file defines `CELL`, a `Cell`: its states, parameters, step, gates and equation. All commands then support it. It
+imports torch only inside its functions, so that recipes are validated without torch.
 """
 
 from __future__ import annotations

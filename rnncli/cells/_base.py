@@ -1,4 +1,4 @@
-"""What a cell file says (`Cell`), and what a core is (`CoreSpec`). No torch when this is imported.
+"""What a cell file defines (`Cell`), and what a core is (`CoreSpec`). Imports no torch.
 
 Shapes: B batch, I input size, H hidden size, P proj_size (0: none), G gates.
 """
@@ -42,12 +42,12 @@ NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": _tanh, "relu": 
 
 
 def h_alone(spec: CoreSpec) -> dict[str, Shape]:
-    """The states of a cell that has only h."""
+    """The states of a cell with only h."""
     return {"h": (spec.state_size,)}
 
 
 def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
-    """Parameters as torch's modules have them: for every gate W_ih x + b_ih + W_hh h + b_hh, W_hr for a projection."""
+    """Parameters as in torch's modules: for every gate W_ih x + b_ih + W_hh h + b_hh, W_hr for a projection."""
     rows = len(spec.rows) * spec.hidden_size
     shapes: dict[str, Shape] = {"weight_ih": (rows, inputs)}
     if CELLS[spec.cell].recurrent_weight:
@@ -60,79 +60,80 @@ def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
 
 
 def input_alone(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
-    """Parameters of gates that read x alone: for every gate W_ih x + b_ih."""
+    """Parameters of gates that read only x: for every gate W_ih x + b_ih."""
     rows = spec.num_gates * spec.hidden_size
     return {"weight_ih": (rows, inputs)} | ({"bias_ih": (rows,)} if spec.bias else {})
 
 
 def positive(a: Tensor) -> Tensor:
-    """g(a) = max(a + 0.5, σ(a)): a + 0.5 from 0 on, σ(a) below. It keeps h positive, as a scan over log h needs. Feng
-    et al. 2024 (arXiv:2410.01201), appendix B."""
-    return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # at 0 the slope is 1, that of the right side
+    """g(a) = max(a + 0.5, σ(a)): a + 0.5 for a >= 0, σ(a) below. It keeps h positive, as needed by a scan over log h.
+    Feng et al. 2024 (arXiv:2410.01201), appendix B."""
+    return a.clamp(min=0) + (-(-a).relu()).sigmoid()  # the slope at 0 is 1, that of the right side
 
 
 def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Draw a parameter as torch's modules do, from uniform(-1/sqrt(H), 1/sqrt(H))."""
+    """Initialize a parameter like torch's modules, from uniform(-1/sqrt(H), 1/sqrt(H))."""
     bound: float = spec.hidden_size**-0.5
     parameter.uniform_(-bound, bound)
 
 
 def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Of a cell without initial weights of its own for long memory."""
+    """Default of `keep`: no special initialization for long memory."""
 
 
 def no_gates(spec: CoreSpec) -> Collection[str]:
-    """Of a cell none of whose gates is such a one, or that does not say so."""
+    """Default of `summed`: no such gates."""
     return ()
 
 
 def any_values(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]:
-    """Of a cell whose options go together whatever their values."""
+    """Default of `fits`: all combinations of option values are valid."""
     return {}
 
 
 Step = Callable[["Tensor", State, Weights], tuple[State, Gates]]
 Parallel = Callable[["Tensor", Weights], tuple["Tensor", "Tensor"]]
-Range = Literal["sigmoid", "tanh", "free"]  # where a gate's values lie: in (0, 1), in (-1, 1), anywhere
+Range = Literal["sigmoid", "tanh", "free"]  # range of a gate's values: (0, 1), (-1, 1), unbounded
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a file of this folder says of its cell, as `CELL`.
+    """The definition of a cell, `CELL` in its file.
 
-    title: its name as papers write it, where torch has no class of it.
-    step: x (B, I), the states before and the weights of one layer in one direction -> the states after, and every
-        gate by name, (B, H).
-    equation: how h follows, a line under the steps that `inspect` shows; of a cell whose options change it, spec -> it.
-    states: name -> shape of one row. The first is h, the output; a matrix (H, H) is a state too.
-    parameters: (spec, size of the layer's input) -> name -> shape, in drawing order; torch's names where torch has the
-        module. Those with G·H rows are read gate by gate.
-    draw, keep: (name, parameter, spec) -> None. They change a parameter in place: to fresh initial weights; to weights
-        that keep each state at first, so that gradients reach far back.
-    gates: name -> where its values lie, in the order of the rows of weight_ih. rows: those that have rows of their own,
-        where options leave some out. records: what else a step names.
-    about: state or gate -> what it is, in a word or two. candidate: the gate that holds the new content.
-    two_biases: spec -> gates in which b_ih and b_hh are not only added.
+    title: its name in papers, if torch has no class for it.
+    step: x (B, I), the previous states and the weights of one layer in one direction -> the new states, and every gate
+        by name, (B, H).
+    equation: of h, a line below the steps in `inspect`; a function of the spec if options change it.
+    states: name -> shape for one batch row. The first is h, the output; a matrix (H, H) is allowed.
+    parameters: (spec, size of the layer's input) -> name -> shape, in initialization order; torch's names if torch has
+        the module. Those with G·H rows are split by gate.
+    draw, keep: (name, parameter, spec) -> None. They modify a parameter in place: draw initializes it; keep sets
+        weights that initially preserve each state, so that gradients reach far back.
+    gates: name -> range of its values, in the order of the rows of weight_ih. rows: the gates that have rows, if
+        options remove some. records: other names that a step returns.
+    about: state or gate -> short description. candidate: the gate with the new content.
+    two_biases: spec -> gates in which b_ih and b_hh are not simply added.
     bounded: whether h is in (-1, 1) with the nonlinearity tanh.
-    stateful: whether the state before counts; recurrent_weight: whether there is a weight_hh.
-    nonlinearities: those that a recipe may choose; compared: those that make a variant of its own in `train.compare`.
-    torch_class: the class of torch.nn with the same weights. projected: the equation with proj_size, which only such a
-        cell can have. closed_form: nonlinearities with which `replay.closed_form` computes all steps at once.
-    formulas: spec -> the equations that `demo` shows, with the core's options; else `equation`.
-    options: the keys of `model:` that the cell has for itself -> kind, default, a line about it. A step reads their
-        values as `w.options`, the other functions as `spec.option(name)`. torch_class is that of the defaults.
-    fits: (values of all options, H) -> key -> what is wrong with its value, where they do not go together.
+    stateful: whether the step depends on the previous state; recurrent_weight: whether there is a weight_hh.
+    nonlinearities: those that a recipe may choose; compared: those that are separate variants in `train.compare`.
+    torch_class: the class of torch.nn with the same weights. projected: the equation with proj_size; only cells that
+        define it support proj_size. closed_form: nonlinearities for which `replay.closed_form` computes all steps at
+        once.
+    formulas: spec -> the equations shown by `demo`, with the core's options; default: `equation`.
+    options: the cell's own keys of `model:` -> kind, default, description. A step reads their values from `w.options`,
+        other functions from `spec.option(name)`. torch_class applies to the defaults.
+    fits: (values of all options, H) -> key -> error, for invalid combinations.
     reads, drops: whether the step passes h_(t-1) through `w.read` before the recurrent weights, and its candidate
-        through `w.dropped`: then it has the options variational_dropout and recurrent_dropout. zoned: the states that
+        through `w.dropped`; this enables the options variational_dropout and recurrent_dropout. zoned: the states that
         zoneout may keep; without h, none.
-    summed: the gates in which W_hh·h is only added to W_ih·x, so that one Linear on [x; h] makes them; "" where there
-        are no gates. Any other record may hold anything.
-    written: the equations of a step as `demo --explain` writes them out; what they may read: demo/written.py.
-    two_forms: the steps of torch's form and of the paper's, where they differ.
-    step_from_sums: the step from W_ih x + b_ih, (B, G·H), in the place of x: where x counts through it alone, the loop
+    summed: the gates in which W_hh·h is simply added to W_ih·x, so that one Linear on [x; h] computes them; "" for a
+        cell without gates.
+    written: the equations of a step for `demo --explain`; syntax: demos/written.py.
+    two_forms: the steps in torch's form and in the paper's, if they differ.
+    step_from_sums: the step with W_ih x + b_ih, (B, G·H), instead of x: if the step uses x only through it, the loop
         computes it for all steps at once.
-    parallel: of a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a and
-        b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t. Then a prefix scan over time computes all h.
+    parallel: for a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a
+        and b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t, so that a prefix scan over time computes all h.
     """
 
     step: Step
@@ -173,21 +174,21 @@ class Cell:
 
     @property
     def num_gates(self) -> int:
-        """G: how many times H rows weight_ih has, with the options' defaults."""
+        """G: weight_ih has G·H rows, with the options' defaults."""
         return max(1, len(self.gates))
 
 
 def _regularizers(cell: Cell) -> dict[str, Option]:
-    """The recurrent regularizers that a cell can have, as options."""
+    """The recurrent regularizers that a cell supports, as options."""
     found: dict[str, Option] = {}
     if cell.reads or not cell.recurrent_weight:
-        found["variational_dropout"] = Option(0.0, "share of inputs and of h_(t-1) dropped, the same at every step")
+        found["variational_dropout"] = Option(0.0, "dropout on inputs and h_(t-1), with the same mask at every step")
     if cell.drops:
-        found["recurrent_dropout"] = Option(0.0, "share of the new content not added to the state, drawn at every step")
+        found["recurrent_dropout"] = Option(0.0, "dropout on the new content, with a new mask at every step")
     if cell.stateful and "h" in cell.zoned:
-        found["zoneout"] = Option(0.0, "share of h that keeps its value of the step before, drawn at every step")
+        found["zoneout"] = Option(0.0, "share of h that keeps its previous value, with a new mask at every step")
     if cell.stateful and len(cell.zoned) > 1:
-        found["zoneout_memory"] = Option(0.0, "the same for the other states, such as the c of an lstm")
+        found["zoneout_memory"] = Option(0.0, "the same for the other states, such as c of an lstm")
     return found
 
 
@@ -197,7 +198,7 @@ REGULARIZERS = ("variational_dropout", "recurrent_dropout", "zoneout", "zoneout_
 def _cell(module: ModuleType) -> Cell:
     found = getattr(module, "CELL", None)
     if not isinstance(found, Cell):
-        raise UsageError(tr("this file defines no CELL"), where=module.__name__)
+        raise UsageError(tr("this file does not define CELL"), where=module.__name__)
     return found
 
 
@@ -206,10 +207,10 @@ CELLS: Registry[Cell] = Registry("rnncli.cells", _cell)
 
 @dataclass(frozen=True)
 class CoreSpec:
-    """What a recurrent core is, whoever made it. A core: the layers and directions that run over a sequence.
+    """The specification of a recurrent core: the layers and directions that process a sequence.
 
-    options: (name, value) of the cell's own options; those that have their default are left out, so that equal cores
-    are equal. Raises UsageError: the cell has no such option, or not with that value.
+    options: (name, value) of the cell's own options, without defaults, so that equal cores compare equal. Raises
+        UsageError: unknown option, or invalid value.
     """
 
     cell: str
@@ -230,23 +231,23 @@ class CoreSpec:
 
     @cached_property
     def all_options(self) -> Mapping[str, OptionValue]:
-        """Every option of the cell -> its value."""
+        """Option -> value, for all options of the cell."""
         return {name: option.default for name, option in CELLS[self.cell].options.items()} | dict(self.options)
 
     @property
     def regularizers(self) -> dict[str, float]:
-        """Those of the options that are recurrent regularizers and above 0."""
+        """The active recurrent regularizers."""
         return {name: float(value) for name, value in self.options if name in REGULARIZERS and isinstance(value, float)}
 
     @property
     def in_evaluation(self) -> CoreSpec:
-        """The same function outside of training, where the two dropouts do nothing."""
+        """The same function in evaluation, where the two dropouts are inactive."""
         kept = [(name, value) for name, value in self.options if name not in REGULARIZERS[:2]]
         return replace(self, options=tuple(kept))
 
     @property
     def step(self) -> Step:
-        """The cell's step, outside of training: with zoneout, each state is what it is on average."""
+        """The cell's step in evaluation: with zoneout, each state is its expected value."""
         own, shares = CELLS[self.cell].step, self.zoneout
         if not any(shares):
             return own
@@ -266,12 +267,12 @@ class CoreSpec:
         return [rates.get(name, 0.0) for name in self.states] if found else [0.0]
 
     def option(self, name: str) -> OptionValue:
-        """The value of one of the cell's options."""
+        """The value of an option of the cell."""
         return self.all_options[name]
 
     @property
     def changed(self) -> list[str]:
-        """Options that have not their defaults, in words: `peephole`, `heads 2`."""
+        """Non-default options in words: `peephole`, `heads 2`."""
         return [name if value is True else f"{name} {option_text(value)}" for name, value in self.options]
 
     @property
@@ -283,13 +284,13 @@ class CoreSpec:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """The gates that have rows of the weights, in their order; ("",) for a cell without gates."""
+        """The gates that have rows in the weights, in order; ("",) for a cell without gates."""
         cell = CELLS[self.cell]
         return (tuple(cell.gates) if cell.rows is None else cell.rows(self)) or ("",)
 
     @property
     def num_gates(self) -> int:
-        """G: how many times H rows weight_ih has."""
+        """G: weight_ih has G·H rows."""
         return len(self.rows)
 
     @property
@@ -298,12 +299,12 @@ class CoreSpec:
 
     @property
     def state_size(self) -> int:
-        """Size of h: P where there is a projection, else H."""
+        """Size of h: P with a projection, else H."""
         return self.proj_size or self.hidden_size
 
     @property
     def states(self) -> dict[str, Shape]:
-        """State name -> shape of one row of a batch; the first is h."""
+        """State name -> shape for one batch row; the first is h."""
         return CELLS[self.cell].states(self)
 
     @property
@@ -318,7 +319,7 @@ class CoreSpec:
 
     @property
     def equation(self) -> str:
-        """How h follows, with this core's nonlinearity, projection and options."""
+        """The equation of h, with this core's nonlinearity, projection and options."""
         cell = CELLS[self.cell]
         text = cell.equation if isinstance(cell.equation, str) else cell.equation(self)
         if self.nonlinearity == "relu":
@@ -330,7 +331,7 @@ class CoreSpec:
 
     @property
     def zoned_words(self) -> str:
-        """What zoneout makes of the states after the equation, outside of training; "" without it."""
+        """The equations of zoneout in evaluation, applied after the equation; "" without zoneout."""
         shares = zip(self.states, self.zoneout, strict=False)
         mixed = [f"{name}_t = {1 - p:g}·{name}_new + {p:g}·{name}_(t-1)" for name, p in shares if p]
         return tr("zoneout, on average: {equations} (new: as above)", equations=", ".join(mixed)) if mixed else ""
@@ -340,8 +341,8 @@ class CoreSpec:
 
     @property
     def torch_class(self) -> type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None:
-        """torch's module of the same function, or None: no torch class leaves out the nonlinearity or W_hh, or has
-        options of a cell."""
+        """torch's module for the same function, or None: no torch class omits the nonlinearity or W_hh, or has a cell's
+        options."""
         name = None if self.nonlinearity == "none" or self.options else CELLS[self.cell].torch_class
         if name is None:
             return None
@@ -350,11 +351,12 @@ class CoreSpec:
         return {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}[name]
 
     def parameter_shapes(self, layer: int) -> dict[str, Shape]:
-        """Name -> shape for one direction of a layer, in the order in which torch draws them."""
+        """Name -> shape for one direction of a layer, in initialization order."""
         return CELLS[self.cell].parameters(self, self.layer_input_size(layer))
 
     def num_parameters(self) -> int:
-        """Sum over layers and directions; of torch's cells D·[G·H·(in + Hout) + 2·G·H + P·H] a layer."""
+        """Number of parameters over layers and directions; for torch's cells D·[G·H·(in + Hout) + 2·G·H + P·H] per
+        layer."""
         return self.num_directions * sum(
             prod(shape) for layer in range(self.num_layers) for shape in self.parameter_shapes(layer).values()
         )
@@ -378,12 +380,12 @@ class CoreSpec:
 
 
 def checked_options(cell: str, values: Mapping[str, object]) -> dict[str, OptionValue]:
-    """Options of a cell, each in its kind. Raises UsageError: an unknown option, or a value that it does not accept."""
+    """Options of a cell, converted to their types. Raises UsageError: unknown option, or invalid value."""
     known, found = CELLS[cell].options, dict[str, OptionValue]()
     for name, value in values.items():
         if name not in known:
             near = nearest(name, known)
-            listed = tr("there are {names}", names=", ".join(known)) if known else tr("it has none")
+            listed = tr("available: {names}", names=", ".join(known)) if known else tr("it has none")
             todo = tr("did you mean {name}?", name=near) if near else listed
             raise UsageError(tr("{cell} has no option {name}", cell=cell, name=name), todo=todo)
         try:

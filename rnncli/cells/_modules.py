@@ -1,4 +1,4 @@
-"""torch's modules as cores: which cell a module is, and its weights."""
+"""Modules as cores: which cell a module is, and its weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnncli.cells._weights import Weights
 
 
 def spec_of(module: nn.Module) -> CoreSpec | None:
-    """What kind of core `module` is: nn.RNN/LSTM/GRU, their *Cell forms, or ours; None where it is none of them."""
+    """The spec of `module` if it is an nn.RNN/LSTM/GRU, one of their *Cell forms, or ours; None otherwise."""
     if isinstance(module, nn.RNNBase):
         kind, _, nonlinearity = module.mode.partition("_")  # LSTM, GRU, RNN_TANH, RNN_RELU
         return _spec(
@@ -48,7 +48,7 @@ def _spec(
     proj_size: int,
     bias: bool,
 ) -> CoreSpec:
-    """kind: the class of torch.nn. Kept, because every batch asks for it."""
+    """kind: the class of torch.nn. Cached, because every batch needs it."""
     cell = next(name for name in CELLS.files if CELLS[name].torch_class == kind)
     return CoreSpec(cell, nonlinearity, input_size, hidden_size, num_layers, bidirectional, proj_size, bias)
 
@@ -66,20 +66,20 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
 
 @lru_cache
 def _names(spec: CoreSpec) -> tuple[str, ...]:
-    """Of the parameters, the same in every layer. Kept, because every batch asks for them."""
+    """Names of the parameters, the same in every layer. Cached, because every batch needs them."""
     return tuple(spec.parameter_shapes(0))
 
 
 def parameter_of(module: nn.Module, name: str, layer: int, direction: int) -> Tensor:
-    """One weight of a core, as it computes with it now; a *Cell of torch has one layer and no number in its names."""
+    """One weight of a core, as currently used; a torch *Cell has one layer and no layer number in its names."""
     own = name if isinstance(module, nn.RNNCellBase) else parameter_name(name, layer, direction)
     found: Tensor = getattr(module, own)  # a parametrized weight is not in _parameters
     return found
 
 
 def recurrent_matrices(spec: CoreSpec, w: Weights) -> dict[str, Tensor]:
-    """Gate ("" of a cell without) -> the matrix by which it reads h_(t-1), (H, H or P): a vector's is diagonal, that of
-    several heads block-diagonal. Of a cell with recurrent weights."""
+    """Gate ("" for a cell without gates) -> the matrix applied to h_(t-1), (H, H or P): diagonal for a vector,
+    block-diagonal for several heads. For a cell with recurrent weights."""
     weight = w.weight_hh
     assert weight is not None
     if weight.dim() == 1:

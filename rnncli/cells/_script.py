@@ -1,4 +1,4 @@
-"""A core as text, for scripts that run with torch alone: a module around the source of a cell's step."""
+"""A core as source code, for scripts that need only torch: a module around the source of a cell's step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rnncli.standalone import copied
 _MODULE = '''
 
 class Weights(dict):
-    """One layer in one direction, by name. What training does to h or to new content is not done here."""
+    """One layer in one direction, by name. Regularization of training is not applied here."""
 
     nonlinearity, options = {nonlinearity!r}, {options!r}
 
     def __getattr__(self, name):
-        return self.get(name)  # None: a bias that is not there
+        return self.get(name)  # None: no such bias
 
     def read(self, h):
         return h
@@ -54,13 +54,13 @@ class Core(torch.nn.Module):
         return x, state if len(state) > 1 else state[0]
 '''
 _ZONEOUT = """
-                    shares = {shares}  # zoneout: each state as it is on average
+                    shares = {shares}  # zoneout: each state's expected value
                     now = tuple(a + p * (b - a) for p, a, b in zip(shares, now, before))"""
 
 
 def core_source(spec: CoreSpec, *, draw: bool = False) -> tuple[set[str], str]:
-    """(imports, text): the cell's step, and a class `Core` of which `core_call` makes one. draw: with the function that
-    draws a parameter, too. Raises ValueError: the step uses more than torch and Python."""
+    """(imports, text): the cell's step, and a class `Core`, instantiated by `core_call`. draw: also the function that
+    initializes a parameter. Raises ValueError: the step uses more than torch and Python."""
     cell = CELLS[spec.cell]
     imports, text = copied(cell.step.__module__, [cell.step.__name__])
     if draw:
@@ -75,7 +75,7 @@ def core_source(spec: CoreSpec, *, draw: bool = False) -> tuple[set[str], str]:
 
 
 def core_call(spec: CoreSpec) -> str:
-    """The expression that makes this core, where the text of `core_source` is."""
+    """The expression that creates this core, given the text of `core_source`."""
     shapes = {
         parameter_name(name, layer, direction): shape
         for layer in range(spec.num_layers)

@@ -1,4 +1,4 @@
-"""The weights of one layer in one direction, as a cell's step is given them."""
+"""The weights of one layer in one direction, as passed to a cell's step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Weights(dict[str, "Tensor"]):
-    """One layer in one direction: parameter name -> tensor; `.weight_hh` and its like are torch's names for them.
+    """One layer in one direction: parameter name -> tensor; `.weight_hh` etc. are torch's names.
 
-    nonlinearity: tanh, relu or none, for the cells that have a choice. options: every option of the cell, by name.
+    nonlinearity: tanh, relu or none, for cells with a choice. options: all options of the cell, by name.
     """
 
     def __init__(
@@ -31,19 +31,19 @@ class Weights(dict[str, "Tensor"]):
         self.drop = 0.0
 
     def replaced(self, **tensors: Tensor) -> Weights:
-        """The same with some tensors, by name, in the place of its own."""
+        """The same with some tensors replaced, by name."""
         made = copy(self)
         made.update(tensors)
         return made
 
     def read(self, h: Tensor) -> Tensor:
-        """h_(t-1), (B, H or P), as the recurrent weights read it: in training with model.variational_dropout, through
-        a mask that is the same at every step."""
+        """h_(t-1), (B, H or P), as input of the recurrent weights: with model.variational_dropout in training, masked
+        with the same mask at every step."""
         return h if self.mask is None else h * self.mask
 
     def dropped(self, new: Tensor) -> Tensor:
-        """The new content, (B, H), as it is added to the state: in training with model.recurrent_dropout, some of it
-        is not."""
+        """The new content, (B, H), to be added to the state: with model.recurrent_dropout in training, after
+        dropout."""
         if not self.drop:
             return new
         from torch.nn.functional import dropout

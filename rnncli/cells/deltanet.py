@@ -1,7 +1,7 @@
-"""deltanet: a matrix S of fast weights, whose answer to a key is corrected by the delta rule at every step.
+"""deltanet: a matrix S of fast weights, updated with the delta rule at every step.
 
 Schlag et al. 2021 (arXiv:2102.11174); with the normalized keys and queries of Yang et al. 2024
-(arXiv:2406.06484), and the eigenvalues below 0 of Grazzi et al. 2025 (arXiv:2411.12537).
+(arXiv:2406.06484), and the negative eigenvalues of Grazzi et al. 2025 (arXiv:2411.12537).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def states(spec: CoreSpec) -> dict[str, Shape]:
 
 
 def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
-    """weight_ih: of query, key and value; weight_b: of the step size b."""
+    """weight_ih: for query, key and value; weight_b: for the step size b."""
     H = spec.hidden_size
     shapes: dict[str, Shape] = {"weight_ih": (3 * H, inputs), "weight_b": (1, inputs)}
     return shapes | {"bias_ih": (3 * H,), "bias_b": (1,)} if spec.bias else shapes
@@ -28,9 +28,9 @@ def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """S_t = S_(t-1) (I - b k kᵀ) + b v kᵀ; h_t = S_t q.
 
-    q and k are silu(W x), divided by their length; v = W x; b = sigmoid(W x), in (0, 1), or twice that, in (0, 2): the
-    matrix that S is multiplied by has the eigenvalues 1 and 1 - b. x: (B, I); state: (h, S), h (B, H), which nothing
-    reads, S (B, H, H).
+    q and k are silu(W x), L2-normalized; v = W x; b = sigmoid(W x), in (0, 1), or twice that, in (0, 2): the matrix
+    that S is multiplied by has eigenvalues 1 and 1 - b. x: (B, I); state: (h, S), h (B, H), not read by the next step,
+    S (B, H, H).
     """
     import torch
     from torch.nn.functional import linear, normalize, silu
@@ -41,13 +41,13 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     b = torch.sigmoid(linear(x, w["weight_b"], w.get("bias_b")))  # (B, 1)
     if w.options["beta"] == (0, 2):
         b = 2 * b
-    u = (S @ k.unsqueeze(2)).squeeze(2)  # (B, H), what S answers to k
+    u = (S @ k.unsqueeze(2)).squeeze(2)  # (B, H), the value that S stores for k
     S = S + (b * w.dropped(v - u)).unsqueeze(2) * k.unsqueeze(1)
     return ((S @ q.unsqueeze(2)).squeeze(2), S), {"q": q, "k": k, "v": v, "u": u, "b": b}
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The bias of b -2, where sigmoid is 0.12: little is overwritten."""
+    """Sets the bias of b to -2, where sigmoid is 0.12: little is overwritten."""
     if name == "bias_b":
         parameter.fill_(-2.0)
 
@@ -92,7 +92,7 @@ CELL = Cell(
     formulas=formulas,
     title="DeltaNet",
     options={
-        "beta": Option((0, 1), "range of the step size b; [0, 2] has eigenvalues 1 - b below 0", ((0, 1), (0, 2))),
+        "beta": Option((0, 1), "range of the step size b; [0, 2] allows negative eigenvalues 1 - b", ((0, 1), (0, 2))),
     },
     drops=True,
     written=written,

@@ -1,4 +1,4 @@
-"""feedforward: the rnn without W_hh, the control that cannot remember."""
+"""feedforward: the rnn without W_hh, a control without memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = tanh(W_ih x_t + b_ih + b_hh): the step of rnn without W_hh.
 
-    x: (B, I); state is not read. At the first step, where h is 0, it equals rnn's with the same weights.
+    x: (B, I); state is ignored. At the first step, where h is 0, it equals rnn with the same weights.
     """
     from torch.nn.functional import linear
 

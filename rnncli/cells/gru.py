@@ -1,6 +1,6 @@
 """gru: the gated recurrent unit. Cho et al. 2014 (arXiv:1406.1078), in the form that torch and cuDNN use.
 
-Option: reset_after=false, r before the product with W_hn, as the paper has it (Keras calls the two forms so).
+Option: reset_after=false applies r before the product with W_hn, as in the paper (the name is Keras's).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """One GRU step, in torch's form or, with reset_after=false, in the paper's.
 
-    x: (B, I); state: (h,), h (B, H). Gates: r reset, z update, n candidate, and q, what n reads of h.
+    x: (B, I); state: (h,), h (B, H). Gates: r reset, z update, n candidate, and q, the term of n in h.
     """
     return step_torch(x, state, w) if w.options.get("reset_after", True) else step_cho(x, state, w)
 
@@ -29,18 +29,18 @@ def step_torch(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     linear = torch.nn.functional.linear
     (h,) = state
     H = h.shape[1]
-    # split_with_sizes is what torch.split and chunk call, without their overhead, which is as much as a gate's
+    # split_with_sizes is what torch.split and chunk call, without their overhead, which is as large as a gate's
     x_rz, x_n = linear(x, w["weight_ih"], w.bias_ih).split_with_sizes([2 * H, H], dim=1)  # (B, 2H), (B, H)
     h_rz, q = linear(w.read(h), w["weight_hh"], w.bias_hh).split_with_sizes([2 * H, H], dim=1)
     r, z = torch.sigmoid(x_rz + h_rz).split_with_sizes([H, H], dim=1)  # each (B, H)
     n = torch.tanh(x_n + r * q)
-    # h_t = (1 - z) ⊙ n + z ⊙ h; under autocast gates are bfloat16 and h is not
+    # h_t = (1 - z) ⊙ n + z ⊙ h; under autocast gates are bfloat16, but h is not
     return (torch.lerp(w.dropped(n).type_as(h), h, z.type_as(h)),), {"r": r, "z": z, "n": n, "q": q}
 
 
 def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """Reset gate before the matmul: n = tanh(W_in x + b_in + q), q = W_hn (r ⊙ h) + b_hn. Cho et al. 2014
-    (arXiv:1406.1078), section 2.3. The same weights and shapes as `step_torch`, another function of them."""
+    (arXiv:1406.1078), section 2.3. Same weights and shapes as `step_torch`, but a different function."""
     import torch
     from torch.nn.functional import linear
 
@@ -57,7 +57,7 @@ def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The update gate's bias 1, which keeps h where z is near 1."""
+    """Sets the update gate's bias to 1, which keeps h where z is near 1."""
     if name == "bias_ih":
         parameter[spec.hidden_size : 2 * spec.hidden_size] = 1.0
 
@@ -84,7 +84,7 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
 
 
 def two_biases(spec: CoreSpec) -> tuple[str, ...]:
-    """In n of torch's form, r multiplies b_hn and not b_in."""
+    """In torch's form, r multiplies b_hn in n but not b_in."""
     return ("n",) if spec.option("reset_after") else ()
 
 
@@ -101,7 +101,9 @@ CELL = Cell(
     torch_class="GRU",
     formulas=formulas,
     options={
-        "reset_after": Option(True, "whether r multiplies W_hn·h + b_hn, as in torch; false: h before W_hn (the paper)")
+        "reset_after": Option(
+            True, "whether r multiplies W_hn·h + b_hn, as in torch; false: r multiplies h before W_hn (the paper)"
+        )
     },
     reads=True,
     drops=True,

@@ -1,4 +1,5 @@
-"""indrnn: the independently recurrent network: each unit remembers itself alone. Li et al. 2018 (arXiv:1803.04831)."""
+"""indrnn: the independently recurrent network: each unit is connected only to itself. Li et al. 2018
+(arXiv:1803.04831)."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
-    """weight_hh: u, one number for each unit; one bias, as in the paper."""
+    """weight_hh: u, one weight per unit; one bias, as in the paper."""
     shapes: dict[str, Shape] = {"weight_ih": (spec.hidden_size, inputs), "weight_hh": (spec.hidden_size,)}
     return shapes | {"bias_ih": (spec.hidden_size,)} if spec.bias else shapes
 
 
 def draw(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """u from uniform(0, 1), with which nothing grows however long the sequence; the rest as torch does."""
+    """u from uniform(0, 1), so that nothing grows with the sequence length; the rest like torch."""
     if name == "weight_hh":
         parameter.uniform_(0.0, 1.0)
     else:
@@ -25,7 +26,7 @@ def draw(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """h_t = tanh(W x_t + u ⊙ h_(t-1) + b), or relu: of which the paper chooses relu.
+    """h_t = tanh(W x_t + u ⊙ h_(t-1) + b), or relu, as in the paper.
 
     x: (B, I); state: (h,), h (B, H).
     """
@@ -38,7 +39,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """u = 1 and a bias of 0: with relu, what is positive stays."""
+    """Sets u to 1 and the bias to 0: with relu, positive values are kept."""
     if name != "weight_ih":
         parameter.fill_(float(name == "weight_hh"))
 

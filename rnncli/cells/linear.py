@@ -1,8 +1,8 @@
-"""linear: a diagonal linear recurrence whose factors read x alone, h_t = a_t ⊙ h_(t-1) + v_t.
+"""linear: a diagonal linear recurrence whose factors depend only on x, h_t = a_t ⊙ h_(t-1) + v_t.
 
 The equation behind LRU (Orvieto et al. 2023, arXiv:2303.06349), S5 (Smith et al. 2022, arXiv:2208.04933), RG-LRU (De et
-al. 2024, arXiv:2402.19427) and HGRN (Qin et al. 2023, arXiv:2311.04823), which differ in how they make a
-and v. Whether a may be negative decides whether it can count modulo 2: Grazzi et al. 2024 (arXiv:2411.12537).
+al. 2024, arXiv:2402.19427) and HGRN (Qin et al. 2023, arXiv:2311.04823), which differ in how they compute a and v.
+Whether a may be negative decides whether it can count modulo 2: Grazzi et al. 2024 (arXiv:2411.12537).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = a ⊙ h_(t-1) + v, f = σ(W_if x + b_if), v = W_iv x + b_iv; a = f, or 2f - 1 with eigenvalues [-1, 1].
 
-    x: (B, I); state: (h,), h (B, H). Gates: f forget, v the new content; a is the diagonal of the state's matrix, its
-    eigenvalues. Grazzi et al. 2024 (arXiv:2411.12537), with a diagonal A and their change of its range.
+    x: (B, I); state: (h,), h (B, H). Gates: f forget, v the new content; a is the diagonal of the state transition
+    matrix, its eigenvalues. Grazzi et al. 2024 (arXiv:2411.12537), with a diagonal A and their extended range.
     """
     from torch.nn.functional import linear
 
@@ -36,7 +36,7 @@ def step_from_sums(s: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def parallel(s: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
-    """a and v, (T, B, H) each: neither depends on h."""
+    """a and v, (T, B, H) each: independent of h."""
     s_f, v = s.chunk(2, dim=-1)
     return eigenvalues(s_f.sigmoid(), w), v
 
@@ -46,7 +46,7 @@ def eigenvalues(f: Tensor, w: Weights) -> Tensor:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The forget gate's bias 4: f is 0.98 at first."""
+    """Sets the forget gate's bias to 4: f is initially 0.98."""
     if name == "bias_ih":
         parameter[: spec.hidden_size] = 4.0
 
@@ -74,7 +74,7 @@ CELL = Cell(
     recurrent_weight=False,
     drops=True,
     options={
-        "eigenvalues": Option((0, 1), "where they lie: a = f, or a = 2f - 1, which can be negative", ((0, 1), (-1, 1)))
+        "eigenvalues": Option((0, 1), "their range: a = f, or a = 2f - 1, which can be negative", ((0, 1), (-1, 1)))
     },
     written=written,
     summed=lambda spec: ("f", "v"),

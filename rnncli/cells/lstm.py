@@ -1,8 +1,8 @@
 """lstm: long short-term memory. Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
 
-Options: peephole, the gates see the memory (Gers and Schmidhuber 2000; Graves 2013, arXiv:1308.0850, with a
-weight for each unit); coupled, f = 1 - i (CIFG of Greff et al. 2017, arXiv:1503.04069); layer_norm (Ba et
-al. 2016, arXiv:1607.06450).
+Options: peephole, the gates read the cell state (Gers and Schmidhuber 2000; Graves 2013, arXiv:1308.0850, with one
+weight per unit); coupled, f = 1 - i (CIFG of Greff et al. 2017, arXiv:1503.04069); layer_norm (Ba et al. 2016,
+arXiv:1607.06450).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def states(spec: CoreSpec) -> dict[str, Shape]:
 
 
 def rows(spec: CoreSpec) -> tuple[str, ...]:
-    """f has none where it is 1 - i."""
+    """f has no rows if it is 1 - i."""
     return ("i", "g", "o") if spec.option("coupled") else ("i", "f", "g", "o")
 
 
 def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
-    """weight_ch: the peepholes of i, f and o; norm_*: the gains of layer norm, which torch's biases go with."""
+    """weight_ch: the peepholes of i, f and o; norm_*: the gains of layer norm, whose shifts are torch's biases."""
     H, shapes = spec.hidden_size, gated(spec, inputs)
     if spec.option("peephole"):
         shapes["weight_ch"] = ((spec.num_gates - 1) * H,)
@@ -37,7 +37,7 @@ def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
 
 
 def draw(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """As torch does; layer norm begins with gains of 1 and, for c, a bias of 0."""
+    """Like torch; layer norm is initialized with gains 1 and, for c, bias 0."""
     if name.startswith("norm") or name == "bias_c":
         parameter.fill_(float(name != "bias_c"))
     else:
@@ -45,7 +45,7 @@ def draw(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t), through W_hr where there is a projection.
+    """c_t = f ⊙ c_(t-1) + i ⊙ g; h_t = o ⊙ tanh(c_t), through W_hr with a projection.
 
     x: (B, I); state: (h, c), h (B, P or H), c (B, H). Gates: i input, f forget, g candidate, o output. The projection
     is Sak et al. 2014 (arXiv:1402.1128). Without options the form and order of torch.nn.LSTM.
@@ -79,7 +79,8 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The forget gate's bias 1 (Gers et al. 2000; Jozefowicz et al. 2015); where f = 1 - i, the input gate's -1."""
+    """Sets the forget gate's bias to 1 (Gers et al. 2000; Jozefowicz et al. 2015), or the input gate's to -1 if f = 1 -
+    i."""
     if name == "bias_ih":
         H = spec.hidden_size
         if spec.option("coupled"):
@@ -89,7 +90,7 @@ def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 
 def equation(spec: CoreSpec) -> str:
-    """How h follows, which two of the options change."""
+    """The equation of h, which two options change."""
     f = "(1-i)" if spec.option("coupled") else "f"
     seen = ("LN(c_t) + bias_c" if spec.bias else "LN(c_t)") if spec.option("layer_norm") else "c_t"
     return f"c_t = {f}⊙c_(t-1) + i⊙g; h_t = o⊙tanh({seen})"
@@ -116,7 +117,7 @@ def formulas(spec: CoreSpec) -> str:
 
 
 def summed(spec: CoreSpec) -> tuple[str, ...]:
-    """Layer norm makes each product another one before they are added."""
+    """Not with layer norm, which normalizes each product before they are added."""
     return () if spec.option("layer_norm") else rows(spec)
 
 
@@ -139,12 +140,12 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
 
 
 def _spread(name: str, vector: str) -> tuple[str, str]:
-    """The mean of a vector and its standard deviation, as layer norm has it."""
+    """The mean of a vector and its standard deviation, as in layer norm."""
     return f"mean_{name} = mean({vector})", f"std_{name} = sqrt(var({vector}) + 1e-05)"
 
 
 def _normed(spec: CoreSpec, gate: str) -> list[str]:
-    """The two sums of a gate through layer norm, whose mean is that of all gates."""
+    """The two sums of a gate with layer norm, whose statistics are over all gates."""
     if gate not in rows(spec):
         return []
     k, found = rows(spec).index(gate), []
@@ -178,9 +179,9 @@ CELL = Cell(
     projected="c_t = f⊙c_(t-1) + i⊙g; h_t = W_hr·(o⊙tanh(c_t))",
     formulas=formulas,
     options={
-        "peephole": Option(False, "whether i and f see c_(t-1), and o sees c_t, by a weight for each unit"),
-        "coupled": Option(False, "whether f = 1 - i: one gate forgets and writes (CIFG)"),
-        "layer_norm": Option(False, "whether W_ih·x, W_hh·h and the c that h reads go through layer norm"),
+        "peephole": Option(False, "whether i and f read c_(t-1), and o reads c_t, with one weight per unit"),
+        "coupled": Option(False, "whether f = 1 - i: one gate for forgetting and writing (CIFG)"),
+        "layer_norm": Option(False, "whether to apply layer norm to W_ih·x, W_hh·h, and c in the equation of h"),
     },
     reads=True,
     drops=True,

@@ -30,7 +30,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The gate's bias -1: f near 0 keeps h."""
+    """Sets the gate's bias to -1: f near 0 keeps h."""
     if name == "bias_ih":
         parameter[: spec.hidden_size] = -1.0
 

@@ -1,6 +1,7 @@
-"""mingru: a GRU whose gate and candidate read x alone. Feng et al. 2024, "Were RNNs all we needed?" (arXiv:2410.01201).
+"""mingru: a GRU whose gate and candidate depend only on x. Feng et al. 2024, "Were RNNs all we needed?"
+(arXiv:2410.01201).
 
-A prefix scan over time then computes all steps, which neither gru nor lstm allows.
+This allows a prefix scan over time, unlike gru and lstm.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = (1 - z) ⊙ h_(t-1) + z ⊙ n, z = σ(W_iz x + b_iz), n = g(W_in x + b_in).
 
     x: (B, I); state: (h,), h (B, H). Gates: z update, n candidate (h̃ in the paper). Feng et al. 2024
-    (arXiv:2410.01201), section 3.1, with g of appendix B, as their log-space form has it.
+    (arXiv:2410.01201), section 3.1, with g of appendix B, as in their log-space form.
     """
     from torch.nn.functional import linear
 
@@ -32,7 +33,7 @@ def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
-    """h_t = (1 - z) ⊙ h_(t-1) + z ⊙ n: neither factor depends on h."""
+    """h_t = (1 - z) ⊙ h_(t-1) + z ⊙ n: the factors do not depend on h."""
     z, n = gates_of(a)
     return 1 - z, z * n
 
@@ -44,7 +45,7 @@ def gates_of(a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The update gate's bias -1: h is kept where z is near 0."""
+    """Sets the update gate's bias to -1: h is kept where z is near 0."""
     if name == "bias_ih":
         parameter[: spec.hidden_size] = -1.0
 

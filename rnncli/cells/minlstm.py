@@ -1,6 +1,6 @@
-"""minlstm: an LSTM whose gates read x alone, without an output gate or c. Feng et al. 2024 (arXiv:2410.01201).
+"""minlstm: an LSTM whose gates depend only on x, without an output gate or c. Feng et al. 2024 (arXiv:2410.01201).
 
-Forget and input gate share out 1 between them, so that h does not grow with the length of the sequence.
+Forget and input gate sum to 1, so that h does not grow with the sequence length.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """h_t = k ⊙ h_(t-1) + (1 - k) ⊙ n, k = f / (f + i); f, i = σ(W x + b), n = g(W_in x + b_in).
 
     x: (B, I); state: (h,), h (B, H). Gates: f forget, i input, n candidate (h̃ in the paper); k is its f'. Feng et al.
-    2024 (arXiv:2410.01201), section 3.2, with g of appendix B, as their log-space form has it.
+    2024 (arXiv:2410.01201), section 3.2, with g of appendix B, as in their log-space form.
     """
     from torch.nn.functional import linear
 
@@ -33,21 +33,21 @@ def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def parallel(a: Tensor, w: Weights) -> tuple[Tensor, Tensor]:
-    """h_t = k ⊙ h_(t-1) + (1 - k) ⊙ n: neither factor depends on h."""
+    """h_t = k ⊙ h_(t-1) + (1 - k) ⊙ n: the factors do not depend on h."""
     a_f, a_i, a_n = a.chunk(3, dim=-1)
     k = share(a_f, a_i)
     return k, (1 - k) * positive(a_n)
 
 
 def share(a_f: Tensor, a_i: Tensor) -> Tensor:
-    """f / (f + i) by logarithms, σ(log f - log i), which stays finite where both gates are shut."""
+    """f / (f + i) computed with logarithms, σ(log f - log i), which stays finite if both gates are closed."""
     from torch.nn.functional import logsigmoid
 
     return (logsigmoid(a_f) - logsigmoid(a_i)).sigmoid()
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The forget gate's bias 1, which the paper raises too, and the input gate's -1."""
+    """Sets the forget gate's bias to 1 (the paper also raises it), and the input gate's to -1."""
     if name == "bias_ih":
         parameter[: spec.hidden_size] = 1.0
         parameter[spec.hidden_size : 2 * spec.hidden_size] = -1.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu, or no nonlinearity at all.
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or with relu, or without a nonlinearity.
 
     x: (B, I); state: (h,), h (B, H). The form and names of torch.nn.RNNCell.
     """
@@ -23,7 +23,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """W_hh the identity, biases 0: Le, Jaitly and Hinton 2015 (arXiv:1504.00941), for relu."""
+    """Sets W_hh to the identity and biases to 0: Le, Jaitly and Hinton 2015 (arXiv:1504.00941), for relu."""
     if name == "weight_hh":
         parameter.zero_().fill_diagonal_(1.0)
     elif name.startswith("bias"):

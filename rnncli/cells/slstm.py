@@ -1,4 +1,4 @@
-"""slstm: exponential input gates, a normalizer n and a stabilizer m; h is mixed within each of several heads.
+"""slstm: exponential input gates, a normalizer n and a stabilizer m; h is mixed only within each head.
 
 Beck et al. 2024, xLSTM (arXiv:2405.04517), section 2.2.
 """
@@ -20,18 +20,18 @@ def states(spec: CoreSpec) -> dict[str, Shape]:
 
 
 def parameters(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
-    """weight_hh: R, whose rows read the units of their own head only; one bias, as in the paper."""
+    """weight_hh: R, whose rows read only units of their own head; one bias, as in the paper."""
     H = spec.hidden_size
     shapes: dict[str, Shape] = {"weight_ih": (4 * H, inputs), "weight_hh": (4 * H, H // int(str(spec.option("heads"))))}
     return shapes | {"bias_ih": (4 * H,)} if spec.bias else shapes
 
 
 def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """c_t = f c_(t-1) + i z; n_t = f n_(t-1) + i; h_t = o c_t / n_t, all unit by unit: the paper's equations 8 to 10.
+    """c_t = f c_(t-1) + i z; n_t = f n_(t-1) + i; h_t = o c_t / n_t, elementwise: the paper's equations 8 to 10.
 
-    i = exp(a_i) and f = sigmoid(a_f) are divided by exp(m_t), m_t = max(log f + m_(t-1), a_i), which leaves h as it is:
-    equations 15 to 17. Where nothing is remembered yet (n = 0), m_t = a_i. x: (B, I); state: (h, c, n, m), (B, H) each.
-    Gates: i, f as they are then; z the candidate; o output.
+    i = exp(a_i) and f = sigmoid(a_f) are divided by exp(m_t), m_t = max(log f + m_(t-1), a_i), which does not change h:
+    equations 15 to 17. Without any memory yet (n = 0), m_t = a_i. x: (B, I); state: (h, c, n, m), (B, H) each. Gates:
+    i, f after this scaling; z candidate; o output.
     """
     import torch
     from torch.nn.functional import linear, logsigmoid
@@ -50,7 +50,7 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
 
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """The forget gate's bias 3, where sigmoid is 0.95."""
+    """Sets the forget gate's bias to 3, where sigmoid is 0.95."""
     if name == "bias_ih":
         parameter[spec.hidden_size : 2 * spec.hidden_size] = 3.0
 
@@ -105,7 +105,7 @@ CELL = Cell(
     candidate="z",
     formulas=formulas,
     title="sLSTM",
-    options={"heads": Option(1, "into how many parts h is cut, each of which reads itself alone")},
+    options={"heads": Option(1, "number of heads: h is split into this many parts, each recurrent only within itself")},
     fits=fits,
     reads=True,
     drops=True,

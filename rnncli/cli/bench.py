@@ -18,7 +18,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
-    from rnncli.bench.engines import Told
+    from rnncli.bench.engines import OnProgress
     from rnncli.bench.sizes import Pass
     from rnncli.records import Page
     from rnncli.render.progress import LiveProgress
@@ -315,7 +315,7 @@ def _line(live: LiveProgress, text: str) -> None:
         live.line(text)
 
 
-def _reporter(live: LiveProgress) -> Told:
+def _reporter(live: LiveProgress) -> OnProgress:
     def report(text: str, done: int, total: int) -> None:
         if not settings.quiet:
             live.update(done, total, {tr("now"): text})

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rnncli.device import require_memory
 from rnncli.errors import DataError
-from rnncli.files import CHUNK, MOST_TIMES, open_binary, shown
+from rnncli.files import CHUNK, MAX_RATIO, open_binary, shown
 from rnncli.locale import tr
 
 UNPACKED = 512 << 20  # limit on the unpacked size, in bytes; black frames, too, compress very well
@@ -67,7 +67,7 @@ def _members(archive: zipfile.ZipFile, packed: int, where: str) -> dict[str, npt
     """Every .npy of an .npz. The archive states each member's size; zipfile yields no byte beyond it."""
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     whole = sum(member.file_size for member in members)
-    if whole > max(UNPACKED, MOST_TIMES * packed):
+    if whole > max(UNPACKED, MAX_RATIO * packed):
         raise DataError(
             tr("unpacks to {n} times its size; refusing to unpack it", n=f"{whole // packed:,}"),
             where=where,

@@ -13,7 +13,7 @@ from rnncli.locale import tr
 from rnncli.render.boxes import vector
 from rnncli.render.symbols import token
 from rnncli.replay import CoreTrace, Trace
-from rnncli.replay.walk import Said, Walk, cell_to_open, stepped
+from rnncli.replay.walk import StepTexts, Walk, cell_to_open, stepped
 
 
 def drawing(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
@@ -37,7 +37,7 @@ def walk(net: Network, made: Trace) -> Walk:
 
     s = net.settings
 
-    def say(core: CoreTrace, steps: Sequence[int]) -> Said:
+    def say(core: CoreTrace, steps: Sequence[int]) -> StepTexts:
         return _said(net, made, steps)
 
     notes = [tr("sample 0 of {n}", n=s.batch_size)] if s.batch_size > 1 else []
@@ -60,10 +60,10 @@ def chosen(net: Network, shown: Shown, first: int) -> tuple[records.Position, li
     return cell_to_open(shown, net.spec, T, choose(shown.steps, T, "--steps") if shown.steps else None, first)
 
 
-def _said(net: Network, made: Trace, steps: Sequence[int]) -> Said:
+def _said(net: Network, made: Trace, steps: Sequence[int]) -> StepTexts:
     s = net.settings
     if s.input is None:
-        return Said([vector(net.x[t, 0].tolist()) for t in steps], [""] * len(steps))
+        return StepTexts([vector(net.x[t, 0].tolist()) for t in steps], [""] * len(steps))
     best, names = predictions(net, made)[:, 0].max(1), letters(s.input)
     heads = [f"{token(names[int(best.indices[t])])} {float(best.values[t]):.4f}" for t in steps]
-    return Said([token(s.input[t]) for t in steps], heads)
+    return StepTexts([token(s.input[t]) for t in steps], heads)

@@ -1,7 +1,7 @@
-"""`rnncli doctor`: what is installed here, what the machine offers, and whether it works.
+"""`rnncli doctor`: what is installed, what the machine offers, and whether it works.
 
-Every part may be broken: this package imports nothing heavy, and torch only in a process of its own (selftest.py),
-whose end, whatever it is, is a finding. Where not even the command line starts: `python -m rnncli.doctor`.
+Anything may be broken, so this package imports nothing heavy, and torch only in a separate process (selftest.py), whose
+crash is a finding. If even the command line does not start: `python -m rnncli.doctor`.
 """
 
 from rnncli.doctor.page import examine as examine

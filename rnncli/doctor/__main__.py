@@ -1,4 +1,4 @@
-"""`python -m rnncli.doctor`: the same page by Python alone, where typer or rich is what is broken."""
+"""`python -m rnncli.doctor`: the same page with the standard library only, in case typer or rich is broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The self-test as this process sees it: started, listened to, and given up where it ends or takes too long."""
+"""Runs the self-test in a child process: starts it, reads its output, and stops waiting if it exits or takes too
+long."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from pathlib import Path
 from rnncli.locale import tr
 from rnncli.records import Json
 
-LONGEST = 120  # seconds; a slow disk reads torch for a minute
+LONGEST = 120  # seconds; importing torch from a slow disk takes a minute
 
 
 @dataclass
 class Answers:
-    """facts: by name. checks: name -> {ok, diff, tol, why}; the part that ended the process is among them, failed."""
+    """facts: by name. checks: name -> {ok, diff, tol, why}, including, as failed, the part that crashed the process."""
 
     facts: dict[str, dict[str, Json]] = field(default_factory=dict)
     checks: dict[str, dict[str, Json]] = field(default_factory=dict)
@@ -29,10 +30,10 @@ class Answers:
 
 
 def self_test(modules: list[str]) -> Answers:
-    """Import these modules and run the self-test, all in a process of its own."""
+    """Import these modules and run the self-test in a separate process."""
     root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
-    for name in ("RANK", "WORLD_SIZE"):  # it trains alone, whoever started us
+    for name in ("RANK", "WORLD_SIZE"):  # train in a single process, even under torchrun
         environment.pop(name, None)
     command = [sys.executable, "-P", "-m", "rnncli.doctor.selftest", *modules]
     with tempfile.TemporaryFile() as said:
@@ -50,14 +51,14 @@ def self_test(modules: list[str]) -> Answers:
 def _read(lines: str, ended: str, last_words: str) -> Answers:
     found, trying = Answers(), "start"
     for line in lines.splitlines():
-        told = json.loads(line)
-        if "trying" in told:
-            trying = told["trying"]
-        elif "fact" in told:
-            found.facts[told["fact"]] = told["value"]
+        message = json.loads(line)
+        if "trying" in message:
+            trying = message["trying"]
+        elif "fact" in message:
+            found.facts[message["fact"]] = message["value"]
         else:
-            found.checks[told["check"]] = {key: told.get(key) for key in ("ok", "diff", "tol", "why")}
-    if trying:  # the process did not come to its end
+            found.checks[message["check"]] = {key: message.get(key) for key in ("ok", "diff", "tol", "why")}
+    if trying:  # the process did not finish
         found.failed(trying, f"{ended}: {last_words}" if last_words else ended)
     return found
 
@@ -68,5 +69,5 @@ def _ending(code: int) -> str:
             name = signal.Signals(-code).name
         except ValueError:
             name = str(-code)
-        return tr("ended by signal {name}", name=name)
-    return tr("its process ended with code {code}", code=code)
+        return tr("killed by signal {name}", name=name)
+    return tr("its process exited with code {code}", code=code)

@@ -1,4 +1,4 @@
-"""What rnncli needs and what is here, by its own metadata: there is no second list."""
+"""rnncli's requirements, from its own metadata, and what is installed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"  # where rnncli runs from its sources
+_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"  # if rnncli runs from its sources
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """name: of the distribution. wanted: `>=2.10,<2.14`. found: the version that is here, "" where there is none."""
+    """name: of the distribution. wanted: `>=2.10,<2.14`. found: the installed version, "" if none."""
 
     name: str
     wanted: str
@@ -25,13 +25,13 @@ class Requirement:
 
     @property
     def missing(self) -> str:
-        """What to say of one that does not fit: `keras`, or `torch 2.9.0, wanted >=2.10`."""
+        """Description of an unmet requirement: `keras`, or `torch 2.9.0, needs >=2.10`."""
         return f"{self.name} {self.found}, {self.wanted}" if self.found else self.name
 
 
 @dataclass(frozen=True)
 class Needs:
-    """required: always. extras: name -> what it adds, extras that it names resolved. python: such as `>=3.11`."""
+    """required: always. extras: name -> its requirements, nested extras resolved. python: for example `>=3.11`."""
 
     required: list[Requirement]
     extras: dict[str, list[Requirement]]
@@ -39,8 +39,8 @@ class Needs:
 
 
 def needs() -> Needs:
-    """What pyproject.toml says beside the sources, else the installed metadata. Raises ImportError, LookupError,
-    OSError or ValueError where neither can be read: rnncli is not installed."""
+    """The requirements from pyproject.toml next to the sources, else from the installed metadata. Raises ImportError,
+    LookupError, OSError or ValueError if neither can be read: rnncli is not installed."""
     if _PROJECT.is_file():
         project = tomllib.loads(_PROJECT.read_text("utf-8"))["project"]
         lines, python = list(project["dependencies"]), str(project["requires-python"])
@@ -66,7 +66,7 @@ def _installed() -> tuple[list[str], dict[str, list[str]], str]:
 
 
 def _resolved(name: str, extras: dict[str, list[str]]) -> list[str]:
-    """The requirements of an extra; `rnncli[plot,images]` among them stands for those extras."""
+    """The requirements of an extra, with `rnncli[plot,images]` replaced by those extras' requirements."""
     lines: list[str] = []
     for line in extras.get(name, []):
         own = re.match(r"rnncli\[([^]]*)\]", line)
@@ -88,7 +88,8 @@ def _requirement(line: str) -> Requirement:
 
 
 def within(version: str, wanted: str) -> bool:
-    """Whether a version is in a range of >=, >, <, <=, == and != parts, by its numbers alone (2.13.0+cpu is 2.13.0)."""
+    """Whether a version is in a range of >=, >, <, <=, == and != parts, comparing numbers only (2.13.0+cpu is
+    2.13.0)."""
     compare = {
         ">=": lambda a, b: a >= b,
         "<=": lambda a, b: a <= b,
@@ -117,7 +118,7 @@ def _same_length(a: list[int], b: list[int]) -> tuple[list[int], list[int]]:
 
 
 def module(distribution: str) -> str:
-    """What is imported by the name of a distribution: `pillow` -> `PIL`; "" for programs and stubs."""
+    """The module of a distribution: `pillow` -> `PIL`; "" for programs and stubs."""
     try:
         files = metadata.files(distribution) or []
     except (metadata.PackageNotFoundError, OSError, ValueError):

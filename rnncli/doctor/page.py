@@ -1,6 +1,6 @@
-"""The doctor's page: what is here, what was tried, and what to do about what does not work.
+"""The doctor's page: what is installed, what was tested, and how to fix problems.
 
-It is made to be pasted: under 80 columns, the home folder as ~, no host name.
+Suitable for bug reports: under 80 columns, the home folder as ~, no host name.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rnncli.render.numbers import size
 
 LITTLE_DISK = 1 << 30
 LITTLE_MEMORY = 1 << 30
-NOT_EXTRAS = ("test", "dev")  # for who works on rnncli itself
+NOT_EXTRAS = ("test", "dev")  # for developers of rnncli
 
 
 @dataclass
 class _Findings:
-    """rows: (key, label, value as shown). problems: (key, what, what to do). facts: for programs."""
+    """rows: (key, label, displayed value). problems: (key, message, hint). facts: for programs."""
 
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
@@ -39,14 +39,14 @@ class _Findings:
         self.problems.append((name, system.without_home(what), system.without_home(todo)))
 
     def check(self, name: str, text: str, whys: Sequence[str], todo: str, **numbers: float | None) -> None:
-        """A check that holds where there is nothing in `whys`; else also a problem."""
+        """Add a check, which passes if `whys` is empty; otherwise add a problem, too."""
         self.checks.append(Check(name, not whys, text, **numbers))
         if whys:
             self.problem(name, "; ".join(whys), todo)
 
 
 def examine() -> Page:
-    """Everything `rnncli doctor` shows; takes some seconds. Raises nothing: what is broken is on the page."""
+    """Everything `rnncli doctor` shows; takes a few seconds. Never raises: broken parts are reported on the page."""
     found = _Findings()
     needed = _needs(found)
     tested = self_test(_modules(needed))
@@ -61,8 +61,8 @@ def examine() -> Page:
     shown = Table("installation", columns, [(label, value) for _, label, value in found.rows])
     found.facts["problems"] = [{"name": name, "what": what, "todo": todo} for name, what, todo in found.problems]
     notes = [Message(f"{what}\n  -> {todo}" if todo else what, "warning") for _, what, todo in found.problems]
-    text = trn("Not quite: {n} problem, with what to do about it, below.",
-               "Not quite: {n} problems, with what to do about them, below.", n=len(notes))  # fmt: skip
+    text = trn("Not quite: {n} problem, see below how to fix it.",
+               "Not quite: {n} problems, see below how to fix them.", n=len(notes))  # fmt: skip
     answer = Message(text if notes else tr("Yes: everything works here."), "answer", "answer")
     return Page(
         "rnncli/doctor/1",
@@ -78,14 +78,12 @@ def _needs(found: _Findings) -> packages.Needs:
         return packages.needs()
     except (ImportError, LookupError, OSError, ValueError) as error:
         why = tr("rnncli's own metadata cannot be read: {why}", why=error)
-        found.problem(
-            "metadata", why, tr("install it again: {command}", command="pip install --force-reinstall rnncli")
-        )
+        found.problem("metadata", why, tr("reinstall it: {command}", command="pip install --force-reinstall rnncli"))
         return packages.Needs([], {}, "")
 
 
 def _modules(needed: packages.Needs) -> list[str]:
-    """What the self-test imports: torch last of what is required, then what the extras that are here add."""
+    """The modules that the self-test imports: required ones with torch last, then those of the installed extras."""
     required = sorted(needed.required, key=lambda one: one.name == "torch") or []
     extra = [one for name, some in needed.extras.items() if name not in NOT_EXTRAS for one in some]
     names = [packages.module(one.name) for one in [*required, *extra] if one.found]
@@ -99,9 +97,9 @@ def _python(found: _Findings, needed: packages.Needs) -> None:
     found.facts["python"] = here
     found.facts["versions"] = {"rnncli": __version__, **{one.name: one.found for one in needed.required}}
     if needed.python and not packages.within(str(here["version"]), needed.python):
-        what = tr("rnncli wants Python {wanted}, this is {found}", wanted=needed.python, found=here["version"])
+        what = tr("rnncli needs Python {wanted}; this is {found}", wanted=needed.python, found=here["version"])
         found.check(
-            "python", tr("this Python is new enough"), [what], tr("make a virtual environment with a newer one")
+            "python", tr("this Python is new enough"), [what], tr("create a virtual environment with a newer one")
         )
 
 
@@ -112,7 +110,7 @@ def _packages(found: _Findings, needed: packages.Needs, tested: Answers) -> None
     names = [one.name for one in needed.required if one.missing in wrong or packages.module(one.name) in broken]
     found.check(
         "packages",
-        tr("all required packages are here, and can be imported"),
+        tr("all required packages are installed and can be imported"),
         [*(tr("missing: {what}", what=what) if " " not in what else what for what in wrong), *broken.values()],
         "pip install --upgrade --force-reinstall {}".format(" ".join(names)),
     )
@@ -122,23 +120,23 @@ def _packages(found: _Findings, needed: packages.Needs, tested: Answers) -> None
     found.row("extras", tr("extras"), " · ".join(here) or tr("none"))
     absent = [f"{name} ({', '.join(one.missing for one in lacks)})" for name, lacks in extras.items() if lacks]
     if absent:
-        found.row("missing", tr("not here"), ", ".join(absent) + "; pip install 'rnncli[NAME]'")
+        found.row("missing", tr("not installed"), ", ".join(absent) + "; pip install 'rnncli[NAME]'")
     if extras.get("fast"):
-        times = gains.said(("rnn", "gru", "lstm"), "train")
-        text = tr("training {times} times as fast, as measured on one thread; {todo}", times=times, todo=gains.COMMAND)
+        times = gains.gain_text(("rnn", "gru", "lstm"), "train")
+        text = tr("training {times} times as fast, measured on one thread; {todo}", times=times, todo=gains.COMMAND)
         found.row("fast", "fast", text)
     for name, some in needed.extras.items():
         if name in NOT_EXTRAS:
             continue
         bad = _broken(some, tested)
         if bad:
-            text = tr("what the extra {name} adds can be imported", name=name)
+            text = tr("the packages of the extra {name} can be imported", name=name)
             names = [one.name for one in some if packages.module(one.name) in bad]
             found.check(f"extra {name}", text, list(bad.values()), f"pip install --force-reinstall {' '.join(names)}")
 
 
 def _broken(some: Sequence[packages.Requirement], tested: Answers) -> dict[str, str]:
-    """Module -> why it cannot be imported, of the packages that are here."""
+    """Module -> why it cannot be imported, for installed packages."""
     modules = [packages.module(one.name) for one in some if one.found]
     answers = {name: tested.checks.get(f"import {name}") for name in modules}
     return {name: f"import {name}: {said['why']}" for name, said in answers.items() if said and not said["ok"]}
@@ -153,15 +151,15 @@ def _machine(found: _Findings, torch: Mapping[str, Json]) -> None:
         found.row("kernels", "torch", tr("kernels for {what}", what=torch["kernels"]) + f" · {' · '.join(built)}")
         if lacks:
             what = tr("torch is built without {names}: recurrent layers are slow", names=", ".join(lacks))
-            found.problem("kernels", what, tr("install torch as its own site says"))
+            found.problem("kernels", what, tr("install torch as described on pytorch.org"))
         found.row("devices", tr("devices"), _devices(found, torch))
     cores, set_ = system.cores(), system.settings()
     limits = [
         f"{label} {cores[key]}"
-        for label, key in ((tr("cores"), "machine"), (tr("of them ours"), "affinity"), (tr("quota"), "quota"))
+        for label, key in ((tr("cores"), "machine"), (tr("usable by this process"), "affinity"), (tr("quota"), "quota"))
         if cores[key] is not None
     ]
-    taken = tr("small models take 1, large ones {n}", n=cores["usable"])
+    taken = tr("small models use 1, large ones {n}", n=cores["usable"])
     found.row("threads", tr("threads"), "; ".join([", ".join(limits), taken]))
     if set_:
         found.row("settings", tr("settings"), " ".join(f"{name}={value}" for name, value in set_.items()))
@@ -170,7 +168,7 @@ def _machine(found: _Findings, torch: Mapping[str, Json]) -> None:
         found.row("memory", tr("memory"), tr("{size} available", size=size(memory)))
         if memory < LITTLE_MEMORY:
             what = tr("only {size} of memory are available", size=size(memory))
-            found.problem("memory", what, tr("close other programs; --set train.batch_size=8 needs less"))
+            found.problem("memory", what, tr("close other programs, or use less: --set train.batch_size=8"))
     found.facts |= {
         "processor": processor(),
         "features": features,
@@ -185,7 +183,7 @@ def _devices(found: _Findings, torch: Mapping[str, Json]) -> str:
     seen = [json_object(gpu) for gpu in json_list(torch["gpus"])]
     gpus = [f"cuda: {gpu['name']}, {size(json_number(gpu['memory']))}" for gpu in seen]
     if torch["cuda_built"] and not gpus:
-        gpus = [tr("no GPU is seen, though torch is built for {what}", what=torch["cuda_built"])]
+        gpus = [tr("no GPU found, though torch is built for {what}", what=torch["cuda_built"])]
     return " · ".join(["cpu", *gpus, *(["mps"] if torch["mps"] else [])])
 
 
@@ -202,13 +200,15 @@ def _terminal(found: _Findings) -> None:
         tr("{n} columns", n=can["width"]),
         tr("colours: {what}", what=can["colours"] or tr("none")),
         tr("symbols") if can["symbols"] else tr("ASCII only"),
-        *([] if can["terminal"] else [tr("no terminal: a pipe or file")]),
+        *([] if can["terminal"] else [tr("not a terminal: a pipe or file")]),
         language(),
     ]
     found.row("terminal", tr("terminal"), " · ".join(parts))
     found.facts["terminal"] = {**can, "language": language()}
     if not can["symbols"]:
-        what = tr("the encoding {name} has no lines and blocks: ASCII is used instead", name=can["encoding"])
+        what = tr(
+            "the encoding {name} lacks box-drawing and block characters: using ASCII instead", name=can["encoding"]
+        )
         found.problem("terminal", what, tr("set a UTF-8 locale, or PYTHONUTF8=1"))
 
 
@@ -220,27 +220,27 @@ def _folders(found: _Findings) -> None:
         found.row(folder.name, labels[folder.name], f"{folder.shown} · {free}")
         if folder.free is not None and folder.free < LITTLE_DISK:
             what = tr("{folder}: only {size} are free", folder=folder.shown, size=size(folder.free))
-            found.problem(folder.name, what, tr("make room, or choose another folder"))
+            found.problem(folder.name, what, tr("free some space, or choose another folder"))
     bad = [f"{folder.shown}: {folder.why}" for folder in folders if folder.why]
     found.check(
         "folders",
-        tr("files can be written where runs, caches and temporary files go"),
+        tr("folders for runs, caches and temporary files are writable"),
         bad,
-        tr("go to a folder of yours, or use --out DIR; RNNCLI_CACHE and TMPDIR move the others"),
+        tr("change to a folder you can write to, or use --out DIR; RNNCLI_CACHE and TMPDIR set the others"),
     )
     found.facts["folders"] = [vars(folder) for folder in folders]
 
 
 def _self_test(found: _Findings, tested: Answers) -> None:
-    """The parts that were reached, and any that ended the process; imports are told elsewhere."""
+    """The parts that ran, and one that crashed the process; imports are reported elsewhere."""
     texts = {
-        "proofs": tr("the proofs of rnncli demo hold for every cell"),
-        "engines": tr("the engines agree, gradients too"),
+        "proofs": tr("the proofs of rnncli demo pass for every cell"),
+        "engines": tr("the engines agree, including gradients"),
         "training": tr("the recipe hello learns ohlol"),
-        "reopening": tr("its run folder opens again, with the same loss"),
+        "reopening": tr("its run folder can be opened, with the same loss"),
     }
     whole = all(check.ok for check in found.checks if check.name == "packages")
-    again = tr("install torch again; if it stays so, report it with this page") if whole else ""
+    again = tr("reinstall torch; if that does not help, report it with this page") if whole else ""
     for name, said in tested.checks.items():
         if name.startswith("import "):
             continue

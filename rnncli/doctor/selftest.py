@@ -1,7 +1,7 @@
-"""The self-test, a process of its own: `python -m rnncli.doctor.selftest MODULE ...` writes JSON lines.
+"""The self-test, run as a separate process: `python -m rnncli.doctor.selftest MODULE ...` writes JSON lines.
 
 {"trying": NAME} before each part; then {"fact": NAME, "value": ...}, or {"check": NAME, "ok": ..., "diff", "tol",
-"why"}. Who reads knows from a last "trying" without an answer what ended the process. MODULE: to be imported as well.
+"why"}. A final "trying" without a result shows what crashed the process. MODULE: modules to import as well.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from rnncli.training.outcome import Outcome
 
 Made = TypeVar("Made")
-Measured = tuple[float, float]  # the largest difference, and what is allowed
+Measured = tuple[float, float]  # the largest difference, and the tolerance
 
 
 def torch_facts() -> dict[str, Json]:
-    """What torch was built with and what it sees here."""
+    """torch's build options, and the devices it finds."""
     import torch
 
     gpus: list[Json] = []
@@ -50,7 +50,7 @@ def torch_facts() -> dict[str, Json]:
 
 
 def proofs() -> Measured:
-    """The proofs of `rnncli demo --proofs`, for every cell; the worst of them against its tolerance."""
+    """The proofs of `rnncli demo --proofs`, for every cell; returns the one closest to its tolerance."""
     from rnncli.demos.page import demo_page
     from rnncli.demos.settings import Settings, Shown
     from rnncli.names import CELLS
@@ -67,7 +67,7 @@ def proofs() -> Measured:
 
 
 def engines() -> Measured:
-    """rnn, gru and lstm by every engine that needs nothing more: outputs and gradients towards x, in float64."""
+    """rnn, gru and lstm with every engine that needs no extra: outputs and gradients with respect to x, in float64."""
     import torch
 
     from rnncli.cells import CoreSpec
@@ -96,19 +96,19 @@ def engines() -> Measured:
 
 
 def training(folder: Path) -> Outcome:
-    """The recipe `hello` into a run folder. Raises AssertionError where it does not learn ohlol."""
+    """Train the recipe `hello` into a run folder. Raises AssertionError if it does not learn ohlol."""
     from rnncli.runs.train import run_training
     from rnncli.tasks import load_recipe
     from rnncli.training.job import prepare
 
     outcome = run_training(prepare(load_recipe("hello", ["train.device=cpu"])), folder, baselines=False)
     if outcome.metrics["accuracy"] != 1.0:
-        raise AssertionError(f"accuracy {outcome.metrics['accuracy']:.4f} after {outcome.epochs} epochs, 1.0 expected")
+        raise AssertionError(f"accuracy {outcome.metrics['accuracy']:.4f} after {outcome.epochs} epochs, expected 1.0")
     return outcome
 
 
 def reopening(folder: Path, outcome: Outcome) -> Measured:
-    """The run folder opened again: its weights answer with the loss that training measured."""
+    """Reopen the run folder: its weights reproduce the loss that training measured."""
     import torch
 
     from rnncli.replay.rounding import FACTOR, unit
@@ -126,7 +126,7 @@ def main(modules: list[str], to: TextIO) -> None:
         to.flush()
 
     def check(name: str, what: Callable[[], Made]) -> Made | None:
-        """What it returns; None where it failed. A broken library may raise anything."""
+        """Its return value; None if it failed. A broken library may raise anything."""
         say(trying=name)
         try:
             found = what()
@@ -154,10 +154,10 @@ def main(modules: list[str], to: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    # What libraries print goes to stderr; the lines alone to where stdout was.
+    # Output of libraries goes to stderr; only the JSON lines go to the original stdout.
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    with tempfile.TemporaryDirectory() as own:  # libraries write settings and caches when they are imported
+    with tempfile.TemporaryDirectory() as own:  # libraries write settings and caches on import
         os.environ |= dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "KERAS_HOME", "MPLCONFIGDIR"), own)
         os.environ.setdefault("KERAS_BACKEND", "jax")
         main(sys.argv[1:], lines)

@@ -1,4 +1,4 @@
-"""What the machine and the terminal offer, and where files may be written. No torch here."""
+"""Information on the machine and the terminal, and which folders are writable. No torch here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnncli.files import cache_folder, cannot_write
 from rnncli.records import Json
 from rnncli.runs.folder import RUNS
 
-# What torch's kernels are written for, in the order of their age; /proc/cpuinfo names others by the hundred.
+# The instruction sets that torch's kernels use, oldest first; /proc/cpuinfo lists hundreds of others.
 _FEATURES = (
     "sse4_2",
     "avx",
@@ -34,7 +34,7 @@ SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RNNCL
 
 
 def without_home(text: str) -> str:
-    """The text with the home folder as ~: what is pasted somewhere names no one."""
+    """The text with the home folder as ~, so that pasted reports do not reveal the user's name."""
     with contextlib.suppress(RuntimeError):
         home = str(Path.home())
         if len(home) > 1:
@@ -54,7 +54,7 @@ def python() -> dict[str, Json]:
 
 
 def features() -> list[str]:
-    """What the processor can do, of what matters here; empty where the system does not say."""
+    """The relevant processor features; empty if the system does not report them."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -64,13 +64,13 @@ def features() -> list[str]:
 
 
 def cores() -> dict[str, Json]:
-    """machine: all there are. affinity: those this process may run on. quota: of the container. usable: the least."""
+    """machine: all cores. affinity: those this process may run on. quota: the container's. usable: the minimum."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {"machine": os.cpu_count(), "affinity": affinity, "quota": cpu_quota(), "usable": usable_cores()}
 
 
 def settings() -> dict[str, str]:
-    """Environment variables that change how rnncli runs, those that are set."""
+    """Environment variables that affect rnncli, if set."""
     return {name: without_home(os.environ[name]) for name in SETTINGS if os.environ.get(name)}
 
 
@@ -80,8 +80,8 @@ def memory() -> int | None:
 
 @dataclass(frozen=True)
 class Folder:
-    """A place where rnncli writes. shown: as a person may read it. free: bytes, None where unknown. why, todo: "" where
-    a file could be written there and removed again."""
+    """A folder that rnncli writes to. shown: for display. free: bytes, None if unknown. why, todo: "" if a file could
+    be written and removed."""
 
     name: str
     shown: str
@@ -91,11 +91,11 @@ class Folder:
 
 
 def folders() -> list[Folder]:
-    """Where runs, caches and temporary files go, each tried with a file that is removed again."""
+    """The folders for runs, caches and temporary files, each tested by writing and removing a file."""
     found = [_tried("runs", Path(RUNS), f"{RUNS}/"), _tried("cache", cache_folder())]
     try:
         return [*found, _tried("temporary", Path(tempfile.gettempdir()))]
-    except OSError as error:  # no place for temporary files at all
+    except OSError as error:  # no folder for temporary files
         return [*found, Folder("temporary", "TMPDIR", None, without_home(error.strerror or str(error)))]
 
 

@@ -1,8 +1,8 @@
-"""Loggers: other tools that a run's results go to; one file each, and the folder is the registry, with the entry points
-`rnncli.loggers` of installed packages. `train.log:` and `runs export --to` name the file.
+"""Loggers pass a run's results to other tools; one file each. The folder is the registry, together with the entry
+points `rnncli.loggers` of installed packages. `train.log:` and `runs export --to` take the file's name.
 
-A logger file defines `LOGGER`, a subclass of `Logger`. It imports the tool inside its methods, so that the
-import costs nothing unless the logger is chosen.
+A logger file defines `LOGGER`, a subclass of `Logger`. It imports the tool inside its methods, so that importing costs
+nothing unless the logger is used.
 """
 
 from __future__ import annotations

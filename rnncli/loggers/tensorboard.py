@@ -1,6 +1,6 @@
-"""tensorboard: one event file a run, for TensorBoard: curves over epochs, hyperparameters, texts, hidden states.
+"""tensorboard: one event file per run, for TensorBoard: curves over epochs, hyperparameters, texts, hidden states.
 
-Written with TensorBoard's own messages and records. The file is written anew when a run resumes, so that it has every
+Written with TensorBoard's own messages and records. The file is rewritten when a run resumes, so that it has every
 epoch once.
 """
 
@@ -20,7 +20,7 @@ from rnncli.render.pictures import heatmap_png
 if TYPE_CHECKING:
     from rnncli.records import HeatMap
 
-NAME = "events.out.tfevents.{:010d}.rnncli"  # TensorBoard reads whatever has `tfevents` in its name, in their order
+NAME = "events.out.tfevents.{:010d}.rnncli"  # TensorBoard reads all files with `tfevents` in their names, in order
 
 
 class TensorBoard(Logger):
@@ -60,8 +60,8 @@ class TensorBoard(Logger):
         return Event(wall_time=self.run.started + seconds, step=step, summary=summary)
 
     def _write(self, event: Any) -> None:
-        """Append an event, behind those that wait for the file's beginning: it is made with the first epoch, before
-        which a run that fails leaves nothing."""
+        """Append an event, after pending ones: the file is created at the first epoch, so that a run failing earlier
+        leaves nothing."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -80,8 +80,8 @@ class TensorBoard(Logger):
 
 
 def _fresh(folder: Path) -> Path:
-    """The path of a new file of ours, in place of older ones. A TensorBoard that is looking goes on to it: its name
-    comes after theirs."""
+    """The path of a new event file, replacing older ones. A running TensorBoard moves on to it, since its name sorts
+    after theirs."""
     folder.mkdir(parents=True, exist_ok=True)
     older = sorted(folder.glob(NAME.format(0).replace("0000000000", "[0-9]" * 10)))
     for path in older:
@@ -96,7 +96,7 @@ def _scalars(values: Any) -> Any:
 
 
 def _text(tag: str, text: str) -> Any:
-    """Indented by four spaces: TensorBoard renders Markdown, and generated text is to stay as it is."""
+    """Indented by four spaces: TensorBoard renders Markdown, and generated text must be shown verbatim."""
     from tensorboard.plugins.text.summary_v2 import text_pb
 
     return text_pb(tag, "".join(f"    {line}\n" for line in text.split("\n")))
@@ -106,7 +106,7 @@ def _image(tag: str, picture: HeatMap) -> Any:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     png = heatmap_png(picture)
-    width, height = struct.unpack(">II", png[16:24])  # of the header
+    width, height = struct.unpack(">II", png[16:24])  # from the header
     image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
     return Summary(value=[Summary.Value(tag=tag, image=image)])
 

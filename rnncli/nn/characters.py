@@ -1,4 +1,4 @@
-"""Words and their characters: a small core reads every word letter by letter, a large one the sentence."""
+"""Words and their characters: a small core reads each word's characters, a large one the sentence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rnncli.nn.recurrent import Core, run
 
 
 class WordsAndCharacters(nn.Module):
-    """Each step's input: the word's embedding, beside the last states of `characters` over its letters.
+    """Each step's input: the word's embedding, concatenated with the last states of `characters` over its characters.
 
-    The bidirectional form is the tagger of Plank, Søgaard, Goldberg 2016 (arXiv:1604.05529). Batches carry the
-    letters as extra["characters"] (T, B, longest word), numbers from 1, with 0 behind a word's end.
+    The bidirectional form is the tagger of Plank, Søgaard, Goldberg 2016 (arXiv:1604.05529). Batches have the
+    characters as extra["characters"] (T, B, longest word), ids from 1, padded with 0.
     """
 
     def __init__(
@@ -37,12 +37,13 @@ class WordsAndCharacters(nn.Module):
         return Outputs(self.head(output, last, batch.lengths), last, batch.lengths)
 
     def spelled(self, characters: Tensor, words: Tensor) -> Tensor:
-        """words (T, B, embedding_size) and, beside each, what the letters (T, B, longest) say: (T, B, both)."""
+        """words (T, B, embedding_size), concatenated with the features of their characters (T, B, longest): (T, B,
+        both)."""
         spec = spec_of(self.characters)
         assert spec is not None
-        lengths = characters.ne(0).sum(2)  # (T, B), 0 after a row's end
+        lengths = characters.ne(0).sum(2)  # (T, B), 0 after a sequence's end
         inside = lengths > 0
-        letters = self.letters(characters[inside].t())  # (longest, N, letter size), N the words of the batch
+        letters = self.letters(characters[inside].t())  # (longest, N, character embedding size), N words in the batch
         _, last = run(self.characters, letters, lengths[inside], engine=self.engine)
         ends = last[0][-spec.num_directions :]  # (D, N, H): the top layer's last states
         spelling = words.new_zeros(*inside.shape, spec.output_size)

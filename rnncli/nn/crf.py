@@ -1,8 +1,8 @@
-"""A linear-chain conditional random field: it scores the labels of a row together, so that no I-PER follows B-LOC.
+"""A linear-chain conditional random field: it scores the labels of a sequence jointly, so that no I-PER follows B-LOC.
 
 The score of labels y_1 ... y_T is start[y_1] + Σ_t scores[t, y_t] + Σ_t transitions[y_(t-1), y_t] + end[y_T]; their
-probability is the exponential of it over the sum of those of all sequences, Z, which a recursion over the steps adds
-up. Lafferty, McCallum, Pereira 2001; over an LSTM: Lample et al. 2016 (arXiv:1603.01360), section 2.2.
+probability is its exponential divided by Z, the sum over all label sequences, computed by a recursion over the steps.
+Lafferty, McCallum, Pereira 2001; over an LSTM: Lample et al. 2016 (arXiv:1603.01360), section 2.2.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rnncli.nn.model import Outputs
 
 
 class Crf(PerStep):
-    """Scores at every step as `PerStep`, and what joins them. transitions: (C, C), from a row's label to a column's.
-    start, end: (C,). All three begin at 0, where the labels of a row are independent.
+    """Scores at every step like `PerStep`, and transition scores. transitions: (C, C), from the row's label to the
+    column's. start, end: (C,). All three are initialized to 0, where labels are independent.
 
-    Everywhere below, scores are (T, B, C), and lengths (B,), None where all rows have T steps.
+    In all methods, scores are (T, B, C), and lengths (B,), None if all sequences have T steps.
     """
 
     def __init__(self, size: int, num_labels: int) -> None:
@@ -31,8 +31,7 @@ class Crf(PerStep):
         self.end = nn.Parameter(torch.zeros(num_labels))
 
     def log_likelihood(self, scores: Tensor, targets: Tensor, lengths: Tensor | None) -> Tensor:
-        """log p of each row's labels, (B,). targets: (T, B); a step with a negative one may have any label, and the
-        probability is then that of the others."""
+        """log p of each sequence's labels, (B,). targets: (T, B); steps with a negative target are marginalized out."""
         given = targets.unsqueeze(2)
         other = torch.arange(self.out_features, device=scores.device) != given  # (T, B, C)
         wanted = scores.masked_fill(other & (given >= 0), -torch.inf)
@@ -41,13 +40,13 @@ class Crf(PerStep):
         return allowed - all_
 
     def log_partition(self, scores: Tensor, lengths: Tensor | None) -> Tensor:
-        """log Z of each row, (B,): the logarithm of the sum over all its sequences of labels."""
+        """log Z of each sequence, (B,): the logarithm of the sum over all its label sequences."""
         (*_, last) = self._forward(_wide(scores), lengths)
         return (last + self.end.to(last)).logsumexp(1)
 
     def _forward(self, scores: Tensor, lengths: Tensor | None) -> Iterator[Tensor]:
-        """For each t, (B, C): log of the sum over all beginnings of a row that end in each label there; after a row's
-        end, as at its end."""
+        """For each t, (B, C): log of the sum over all prefixes that end in each label there; constant after a
+        sequence's end."""
         transitions, inside = self.transitions.to(scores), _inside(scores, lengths)
         alpha = self.start.to(scores) + scores[0]
         yield alpha
@@ -57,11 +56,11 @@ class Crf(PerStep):
             yield alpha
 
     def log_marginals(self, scores: Tensor, lengths: Tensor | None) -> Tensor:
-        """log p of each label at each step, whatever the others are, (T, B, C); 0 after a row's end."""
+        """Log marginal probability of each label at each step, (T, B, C); 0 after a sequence's end."""
         scores = _wide(scores)
         transitions, inside, end = self.transitions.to(scores), _inside(scores, lengths), self.end.to(scores)
         alpha = torch.stack(list(self._forward(scores, lengths)))  # (T, B, C)
-        beta = [end.expand_as(alpha[0])]  # from the last step on: log of the sum over all ends of a row
+        beta = [end.expand_as(alpha[0])]  # from the last step on: log of the sum over all suffixes
         for t in range(len(scores) - 1, 0, -1):
             before = (transitions + (scores[t] + beta[-1]).unsqueeze(1)).logsumexp(2)
             beta.append(torch.where(inside[t], before, end))
@@ -70,11 +69,11 @@ class Crf(PerStep):
 
     @torch.no_grad()
     def best(self, scores: Tensor, lengths: Tensor | None) -> Tensor:
-        """The likeliest labels of each row as a whole, (T, B); after a row's end, its last. Viterbi 1967."""
+        """The most likely label sequence of each row, (T, B); after its end, its last label. Viterbi 1967."""
         scores = _wide(scores)
         transitions, inside = self.transitions.to(scores), _inside(scores, lengths)
         stay = torch.arange(self.out_features, device=scores.device)
-        value, came = self.start.to(scores) + scores[0], []  # (B, C); from which label, for each t from 1
+        value, came = self.start.to(scores) + scores[0], []  # (B, C); backpointers for each t from 1
         for t in range(1, len(scores)):
             top, origin = (value.unsqueeze(2) + transitions).max(1)
             came.append(torch.where(inside[t], origin, stay))
@@ -86,12 +85,12 @@ class Crf(PerStep):
 
 
 def _wide(scores: Tensor) -> Tensor:
-    """Sums over a row need more than bfloat16 has."""
+    """Sums over a sequence need more precision than bfloat16."""
     return scores if scores.dtype == torch.float64 else scores.float()
 
 
 def _inside(scores: Tensor, lengths: Tensor | None) -> Tensor:
-    """(T, B, 1): whether a step is one of its row."""
+    """(T, B, 1): whether a step is inside its sequence."""
     T, B = scores.shape[:2]
     if lengths is None:
         return torch.ones(T, B, 1, dtype=torch.bool, device=scores.device)
@@ -99,19 +98,19 @@ def _inside(scores: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def crf_of(model: nn.Module) -> Crf | None:
-    """The model's CRF, None where it has none."""
+    """The model's CRF, None if it has none."""
     return next((module for module in model.modules() if isinstance(module, Crf)), None)
 
 
 def best_labels(model: nn.Module, outputs: Outputs) -> Tensor:
-    """What the model answers at each step, (T, B): of a CRF the best whole row, else each step's best score."""
+    """The predicted labels, (T, B): the best sequence with a CRF, else each step's best score."""
     crf = crf_of(model)
     return outputs.scores.argmax(2) if crf is None else crf.best(outputs.scores, outputs.lengths)
 
 
 def with_marginals(model: nn.Module, outputs: Outputs) -> Outputs:
-    """The same outputs with scores whose softmax is the probability of each label at each step: of a CRF the log
-    marginals, else the scores as they are."""
+    """The same outputs with scores whose softmax is the probability of each label at each step: the log marginals with
+    a CRF, else the scores unchanged."""
     crf = crf_of(model)
     if crf is None:
         return outputs

@@ -1,5 +1,4 @@
-"""Connectionist temporal classification (Graves et al. 2006): texts out of one answer a step, the blank being token
-0."""
+"""Connectionist temporal classification (Graves et al. 2006): texts from per-step predictions; the blank is token 0."""
 
 from __future__ import annotations
 
@@ -13,14 +12,14 @@ Prefix = tuple[int, ...]
 
 
 def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
-    """Minus the logarithm of the probability of all ways to spell the text (equations 3 and 8), summed over the rows.
+    """Negative log probability of all alignments of the text (equations 3 and 8), summed over the batch.
     scores: (T, B, V); targets: (S, B)."""
     log_probs = scores.float().log_softmax(2)
     return F.ctc_loss(log_probs, targets.t(), lengths, target_lengths, blank=0, reduction="sum")
 
 
 def best_path(scores: Tensor, lengths: Tensor) -> list[list[int]]:
-    """The likeliest token of every step; equal neighbours are one, blanks none (section 3.2). scores: (T, B, V)."""
+    """The most likely token of every step, with repeats merged and blanks removed (section 3.2). scores: (T, B, V)."""
     best = scores.argmax(2).t().tolist()  # B lists of T
     return [
         [token for token, _ in groupby(row[:length]) if token]
@@ -29,8 +28,8 @@ def best_path(scores: Tensor, lengths: Tensor) -> list[list[int]]:
 
 
 def beam_search(log_probs: Tensor, width: int) -> list[int]:
-    """The likeliest text among those that a beam of `width` prefixes keeps (Hannun et al. 2014, algorithm 1, without a
-    language model). log_probs: (T, V). For every prefix: the log probability of all ways to it that end in a blank, and
+    """The most likely text found by prefix beam search with beam `width` (Hannun et al. 2014, algorithm 1, without a
+    language model). log_probs: (T, V). Per prefix: the log probability of all its alignments that end in a blank, and
     of those that end in its last token."""
     beam: dict[Prefix, tuple[float, float]] = {(): (0.0, -inf)}
     for step in log_probs.tolist():

@@ -1,4 +1,4 @@
-"""Running a model over batches without learning."""
+"""Runs a model over batches without training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rnncli.nn.model import Outputs
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter is."""
+    """The device of the model's first parameter."""
     return next(model.parameters()).device
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; both are put back, whatever happens. Never held open over a `yield`."""
+    """Eval mode without gradients; restores both. Never kept open across a `yield`."""
     training = model.training
     model.eval()
     try:
@@ -30,7 +30,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def outputs_of(model: nn.Module, batches: Iterable[Batch], *, carry: bool = False) -> Iterator[tuple[Batch, Outputs]]:
-    """Each batch, on the model's device, with the model's outputs. carry: each batch goes on from the last state."""
+    """Each batch, on the model's device, with the model's outputs. carry: each batch continues from the last state."""
     device = device_of(model)
     state = None
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Forecasting: a window of a series -> its next steps, computed relative to the window, with bounds where asked for."""
+"""Forecasting: a window of a series -> its next steps, computed relative to the window, optionally with bounds."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rnncli.nn.heads import DirectHorizon
 from rnncli.nn.model import Outputs
 from rnncli.nn.recurrent import Core, run
 
-SMALLEST_SPREAD = 0.1  # of a window, in standard deviations of the training split: a flat window is not blown up
-SMALLEST_RATIO = 0.01  # of a window's mean and its series': a window of zeros is not either
+SMALLEST_SPREAD = 0.1  # of a window, in standard deviations of the training split: avoids amplifying a flat window
+SMALLEST_RATIO = 0.01  # of a window's mean and its series': avoids amplifying a window of zeros
 
 
 class Relative(nn.Module):
-    """The targets of a window relative to it, and forecasts back to where they were.
+    """Normalizes a window's targets relative to the window, and denormalizes forecasts.
 
     to: `none`; `last`, minus the window's last value (NLinear: Zeng et al. 2022, arXiv:2205.13504, section 4.2);
     `window`, minus its mean and by its standard deviation (reversible instance normalisation: Kim et al. 2022, RevIN,
-    without its learned scale); `ratio`, minus its mean and by that mean's ratio to the training split's, so that a
-    series twice as high is the same one (DeepAR's scaling: Salinas et al. 2020, arXiv:1704.04110, section 3.3). A
-    series that drifts away from its training split then still looks like it.
+    without its learned scale); `ratio`, minus its mean and by that mean's ratio to the training split's, so that scaled
+    series look the same (DeepAR's scaling: Salinas et al. 2020, arXiv:1704.04110, section 3.3). A series that drifts
+    away from its training split then still looks like it.
     """
 
     def __init__(self, to: str, num_targets: int) -> None:
@@ -34,8 +34,8 @@ class Relative(nn.Module):
         self.num_targets = num_targets
 
     def forward(self, x: Tensor, offset: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """x (T, B, I), targets first; offset (1, B, N), the zero of the data's units below that of x, for `ratio` ->
-        x relative to the window, and the targets' level and spread, (B, N)."""
+        """x (T, B, I), targets first; offset (1, B, N), the data's zero in units of x, for `ratio` -> x relative to the
+        window, and the targets' level and spread, (B, N)."""
         targets, others = x[..., : self.num_targets], x[..., self.num_targets :]
         level, spread = torch.zeros_like(targets[0]), torch.ones_like(targets[0])
         if self.to_what == "last":
@@ -55,8 +55,8 @@ class Relative(nn.Module):
 
 
 class LastSeason(nn.Module):
-    """A window's last season over and over, (T, B, N) -> (horizon, B, N): what the network's answer is added to, so
-    that it learns the difference to the season before (seasonal differencing)."""
+    """A window's last season repeated, (T, B, N) -> (horizon, B, N), added to the network's output, so that it learns
+    the difference to the previous season (seasonal differencing)."""
 
     def __init__(self, season: int, horizon: int) -> None:
         super().__init__()
@@ -72,7 +72,8 @@ class LastSeason(nn.Module):
 
 
 class LinearPath(nn.Linear):
-    """A linear map of each target's window next to the network, (T, B, N) -> (horizon, B, N); it begins at zero."""
+    """A linear map of each target's window, in parallel to the network, (T, B, N) -> (horizon, B, N); initialized to
+    zero."""
 
     def __init__(self, window: int, horizon: int) -> None:
         super().__init__(window, horizon)
@@ -85,12 +86,12 @@ class LinearPath(nn.Linear):
 
 
 class Forecaster(nn.Module):
-    """batch.inputs (T, B, I), scaled, targets first; batch.extra["future"] (horizon, B, F), columns known ahead, and
-    ["offset"] (1, B, N), see Relative.
+    """batch.inputs (T, B, I), scaled, targets first; batch.extra["future"] (horizon, B, F), columns known in advance,
+    and ["offset"] (1, B, N), see Relative.
 
-    Outputs.scores: (horizon, B, N), in the same scale. The core's weights have nn.LSTM's own names under `rnn.`.
-    skip: what the network's answer is added to. bounds: whether the head has a lower and an upper quantile too, as
-    distances from the middle one, so that they never cross. calibrated: whether there are margins, see `calibrate`.
+    Outputs.scores: (horizon, B, N), in the same scale. The core's weights have nn.LSTM's own names under `rnn.`. skip:
+    added to the network's output. bounds: whether the head also predicts a lower and an upper quantile, as distances
+    from the middle one, so that they never cross. calibrated: whether there are margins, see `calibrate`.
     """
 
     margin: Tensor
@@ -136,12 +137,12 @@ class Forecaster(nn.Module):
         _, _, spread = self.relative(batch.inputs.to(self.margin.dtype), batch.extra.get("offset"))
         margin = self.margin[:, None] * spread  # (horizon, B, N)
         lower, upper = outputs.bounds if outputs.bounds is not None else (outputs.scores, outputs.scores)
-        middle = (lower + upper) / 2  # margins may be negative: bounds then meet, and do not cross
+        middle = (lower + upper) / 2  # margins may be negative: then bounds may meet, but not cross
         return torch.stack([torch.minimum(lower - margin, middle), torch.maximum(upper + margin, middle)])
 
     def conformity(self, batch: Batch, outputs: Outputs) -> Tensor:
-        """How far the truth lies outside the bounds, in spreads of the window: (horizon, B, N), NaN where there is no
-        truth, below 0 inside. |y - forecast| where there are no bounds, so that the margins are its quantiles; with
+        """Conformity scores: distance of the target outside the bounds, in spreads of the window, (horizon, B, N),
+        negative inside, NaN for missing targets. Without bounds |y - forecast|, whose quantiles are the margins; with
         quantiles as bounds the scores of Romano et al. 2019 (arXiv:1905.03222), equation 6."""
         assert batch.targets is not None
         _, _, spread = self.relative(batch.inputs.to(self.margin.dtype), batch.extra.get("offset"))
@@ -152,11 +153,11 @@ class Forecaster(nn.Module):
 
 
 def margins(conformity: Tensor, coverage: float) -> Tensor:
-    """Split conformal prediction: of n scores, the ⌈(n+1)·coverage⌉-th smallest, the largest where that is more than n
-    (Lei et al. 2018, arXiv:1604.04173, algorithm 2). It covers that share of new data exchangeable with the old, which
-    a series in time is only nearly.
+    """Split conformal prediction: of n scores, the ⌈(n+1)·coverage⌉-th smallest, the largest if that exceeds n (Lei et
+    al. 2018, arXiv:1604.04173, algorithm 2). Covers that share of new data if exchangeable with the old, which holds
+    only approximately for time series.
 
-    conformity: (horizon, n, N), NaN where there is none -> (horizon, N), 0 where a target has none at all.
+    conformity: (horizon, n, N), NaN where missing -> (horizon, N), 0 for a target without any.
     """
     ordered = conformity.sort(dim=1).values  # NaN last
     n = (~conformity.isnan()).sum(dim=1)  # (horizon, N)

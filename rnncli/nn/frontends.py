@@ -1,4 +1,4 @@
-"""Front ends: from what a batch holds to x (T, B, I), the input of the recurrent core.
+"""Front ends: from a batch to x (T, B, I), the input of the recurrent core.
 
 Each takes a Batch and returns x and the lengths that go with it (a front end may shorten the sequence).
 """
@@ -18,8 +18,8 @@ from rnncli.replay import is_recording
 
 @dataclass(frozen=True)
 class Rows:
-    """x (T, B, I) as rows of a table, x[t, b] = table[numbers[t, b]]: what is linear in x can be computed for the
-    table, and looked up. table: (V, I), None for the identity. numbers: (T, B). like: of x's dtype and device."""
+    """x (T, B, I) as rows of a table, x[t, b] = table[numbers[t, b]]: linear functions of x can be computed on the
+    table, then looked up. table: (V, I), None for the identity. numbers: (T, B). like: has x's dtype and device."""
 
     table: Tensor | None
     numbers: Tensor
@@ -27,7 +27,7 @@ class Rows:
     like: Tensor
 
     def look_up(self, table: Tensor) -> Tensor:
-        """table: (V, .), computed from this table row by row. Returns (T, B, .)."""
+        """Look up in a table (V, .) computed from this one row by row. Returns (T, B, .)."""
         return table.index_select(0, self.numbers.flatten()).view(*self.numbers.shape, -1)
 
     def tensor(self) -> Tensor:
@@ -38,7 +38,7 @@ class Rows:
 
 
 class OneHot(nn.Module):
-    """Token numbers (T, B) -> rows of the identity, (T, B, V). No parameters."""
+    """Token ids (T, B) -> one-hot vectors, (T, B, V). No parameters."""
 
     def __init__(self, num_tokens: int) -> None:
         super().__init__()
@@ -58,11 +58,11 @@ class OneHot(nn.Module):
 
 
 class TokenEmbedding(nn.Embedding):
-    """Token numbers (T, B) -> learned word vectors, (T, B, embedding_size).
+    """Token ids (T, B) -> learned embeddings, (T, B, embedding_size).
 
-    In training, word_dropout is the share of tokens that are read as number `unknown` (Bowman et al. 2016,
-    arXiv:1511.06349, section 3.1), and embedding_dropout the share of the table's rows that are 0 for a batch, wherever
-    their token stands, the others growing by 1 / (1 - p) (Gal, Ghahramani 2016, arXiv:1512.05287, section 4.2).
+    In training, word_dropout is the share of tokens replaced by id `unknown` (Bowman et al. 2016, arXiv:1511.06349,
+    section 3.1), and embedding_dropout the share of the table's rows set to 0 for a batch, with the others scaled by 1
+    / (1 - p) (Gal, Ghahramani 2016, arXiv:1512.05287, section 4.2).
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class TokenEmbedding(nn.Embedding):
         self.embedding_dropout = embedding_dropout
 
     def read(self, numbers: Tensor) -> Tensor:
-        """The numbers (T, B) that are looked up for these."""
+        """The ids (T, B) to look up for these, after word dropout."""
         if not self.training or not self.word_dropout:
             return numbers
         dropped = torch.rand(numbers.shape, device=numbers.device) < self.word_dropout
         return numbers.masked_fill(dropped, self.unknown)
 
     def table(self) -> Tensor:
-        """The rows that they are looked up in, (V, embedding_size)."""
+        """The table to look them up in, after embedding dropout, (V, embedding_size)."""
         if not self.training or not self.embedding_dropout:
             return self.weight
         kept = F.dropout(torch.ones_like(self.weight[:, :1]), self.embedding_dropout)  # (V, 1)
@@ -100,8 +100,8 @@ class TokenEmbedding(nn.Embedding):
 
 
 def rows_of(front: nn.Module, batch: Batch) -> tuple[Tensor | Rows, Tensor | None]:
-    """What `front` gives, as rows of its table where that is the smaller: fewer tokens than steps in the batch. Only in
-    training: what reads or replays a model (trace, hooks) calls the front end itself."""
+    """The output of `front`, as rows of its table if that is smaller: fewer tokens than steps in the batch. Only in
+    training: code that reads or replays a model (trace, hooks) calls the front end itself."""
     if isinstance(front, (OneHot, TokenEmbedding)) and torch.is_grad_enabled() and not is_recording():
         rows, lengths = front.rows(batch)
         if rows.num_rows < batch.inputs.numel():
@@ -111,7 +111,7 @@ def rows_of(front: nn.Module, batch: Batch) -> tuple[Tensor | Rows, Tensor | Non
 
 
 class AsGiven(nn.Module):
-    """Numbers (T, B, F) as they are, in the model's dtype. No parameters."""
+    """Numeric features (T, B, F), converted to the model's dtype. No parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,18 +123,18 @@ class AsGiven(nn.Module):
 
 
 def subsampled(length: int, factor: int) -> int:
-    """Steps that ConvSubsampling leaves of `length`: halved and rounded up, log2(factor) times."""
+    """Number of steps after ConvSubsampling of `length` steps: halved and rounded up, log2(factor) times."""
     while factor > 1:
         length, factor = (length + 1) // 2, factor // 2
     return length
 
 
 class ConvSubsampling(nn.Module):
-    """Features (T, B, F) -> (T', B, channels): standardized, then convolutions over five steps with ReLU, each but a
-    lone first one taking every second step, so that T' = ceil(T / factor).
+    """Features (T, B, F) -> (T', B, channels): standardized, then convolutions over five steps with ReLU, all of stride
+    2 (a single one with factor 1 has stride 1), so that T' = ceil(T / factor).
 
-    mean, std: (F,), fitted on the training split, kept as buffers. Steps after a row's end are set to 0 before every
-    convolution, so a row gives the same alone and in a batch of longer rows.
+    mean, std: (F,), fitted on the training split, stored as buffers. Steps after a sequence's end are set to 0 before
+    every convolution, so a sequence has the same result alone and in a batch with longer ones.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], channels: int, factor: int) -> None:
@@ -168,11 +168,11 @@ class ConvSubsampling(nn.Module):
 
 
 class ConvFrames(nn.Module):
-    """Frames (T, B, height, width, C) -> (T, B, size): one small convolutional net for every frame, run over all T · B
-    frames at once. It knows nothing of time.
+    """Frames (T, B, height, width, C) -> (T, B, size): a small convolutional net applied to all T · B frames at once,
+    independent of time.
 
-    channels: of its convolutions (3x3, ReLU), each followed by a maximum over 2x2 points. mean, std: (C,), fitted on
-    the training split, kept as buffers.
+    channels: of its convolutions (3x3, ReLU), each followed by 2x2 max pooling. mean, std: (C,), fitted on the training
+    split, stored as buffers.
     """
 
     def __init__(

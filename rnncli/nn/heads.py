@@ -18,10 +18,10 @@ class PerStep(nn.Linear):
 
 
 class Tied(nn.Module):
-    """Scores at every step by the rows of the embedding that tokens came in by, and a bias of their own: output
-    (T, B, embedding_size) -> (T, B, V). Press, Wolf 2017 (arXiv:1608.05859).
+    """Scores at every step with tied weights: the input embedding, plus a bias: output (T, B, embedding_size) -> (T, B,
+    V). Press, Wolf 2017 (arXiv:1608.05859).
 
-    The table stays the front end's: it is no parameter here, so a weight file holds it once.
+    The table belongs to the front end: it is not a parameter here, so a weight file contains it once.
     """
 
     def __init__(self, front: nn.Embedding) -> None:
@@ -35,17 +35,17 @@ class Tied(nn.Module):
 
 
 class NoHead(nn.Module):
-    """h_t itself as the scores: output (T, B, D·H) as it is. Bounded by the nonlinearity, so the loss is too."""
+    """h_t as the scores: output (T, B, D·H) unchanged. Bounded by the nonlinearity, so the loss is, too."""
 
     def forward(self, output: Tensor, state: State, lengths: Tensor | None) -> Tensor:
         return output
 
 
 class LastState(nn.Linear):
-    """Scores from the top layer's last state, both directions joined: h_n (L·D, B, H) -> (B, C).
+    """Scores from the top layer's last state, directions concatenated: h_n (L·D, B, H) -> (B, C).
 
-    The state of a packed row is that of its own last step (of its first, in the reverse direction), so padding has no
-    part in it; output[-1] would have.
+    The last state of a packed sequence is that of its own last step (its first, in the reverse direction), so padding
+    does not affect it; it would affect output[-1].
     """
 
     def forward(self, output: Tensor, state: State, lengths: Tensor | None) -> Tensor:  # type: ignore[override]
@@ -53,14 +53,14 @@ class LastState(nn.Linear):
 
 
 def joined(state: State, size: int) -> Tensor:
-    """The top layer's h of every direction side by side, (B, size); size: D·H."""
+    """The top layer's h, directions concatenated, (B, size); size: D·H."""
     h = state[0]  # (L·D, B, H)
     top = h[-(size // h.shape[2]) :]  # (D, B, H)
     return top.transpose(0, 1).flatten(1)
 
 
 class MeanPool(nn.Linear):
-    """Scores from the mean of the outputs over a row's own steps: output (T, B, D·H) -> (B, C)."""
+    """Scores from the mean of the outputs over a sequence's own steps: output (T, B, D·H) -> (B, C)."""
 
     def forward(self, output: Tensor, state: State, lengths: Tensor | None) -> Tensor:  # type: ignore[override]
         if lengths is None:
@@ -72,7 +72,7 @@ class MeanPool(nn.Linear):
 
 
 class MaxPool(nn.Linear):
-    """Scores from each unit's largest output over a row's own steps: output (T, B, D·H) -> (B, C)."""
+    """Scores from each unit's maximum over a sequence's own steps: output (T, B, D·H) -> (B, C)."""
 
     def forward(self, output: Tensor, state: State, lengths: Tensor | None) -> Tensor:  # type: ignore[override]
         if lengths is not None:
@@ -84,8 +84,8 @@ class MaxPool(nn.Linear):
 class DirectHorizon(nn.Linear):
     """All steps of a forecast at once, from the top layer's last state: h_n (L·D, B, H) -> (horizon, B, N).
 
-    N: how many series are forecast. With `known_ahead` columns, their values over the horizon, (horizon, B, F), are
-    inputs too.
+    N: number of target series. With `known_ahead` columns, their values over the horizon, (horizon, B, F), are inputs,
+    too.
     """
 
     def __init__(self, size: int, horizon: int, num_targets: int, known_ahead: int = 0) -> None:

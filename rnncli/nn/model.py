@@ -16,9 +16,9 @@ from rnncli.nn.weight_drop import dropped
 
 
 class Outputs(NamedTuple):
-    """What a model returns. scores: as the task has them, usually (T, B, C) or (B, C). state: the core's last state.
-    lengths: of scores, where the front end changed them. attention: (T_out, B, T_in), for models that attend. bounds:
-    (2, *scores.shape), below and above the scores, for models that forecast them."""
+    """The output of a model. scores: depending on the task, usually (T, B, C) or (B, C). state: the core's last state.
+    lengths: of scores, if the front end changed them. attention: (T_out, B, T_in), for models with attention. bounds:
+    (2, *scores.shape), lower and upper, for models that predict them."""
 
     scores: Tensor
     state: State | None = None
@@ -30,10 +30,9 @@ class Outputs(NamedTuple):
 class SequenceModel(nn.Module):
     """front: Batch -> x (T, B, I), lengths. rnn: the core. head: (output (T, B, D·H), last state, lengths) -> scores.
 
-    The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it changes
-    numbers by rounding only. weight_drop: the share of its recurrent weights that a training batch does without.
-    ngrams: what is added to the scores of a whole text. outer_dropout: in training, the share of x_t and of what the
-    head reads that is 0, the rest growing by 1 / (1 - p).
+    The core's weights have nn.LSTM's own names under `rnn.`. engine: how the core runs; it affects results only by
+    rounding. weight_drop: share of the recurrent weights dropped per training batch. ngrams: added to the scores of a
+    whole text. outer_dropout: dropout on x_t and on the head's input in training.
     """
 
     def __init__(

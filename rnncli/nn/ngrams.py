@@ -1,4 +1,4 @@
-"""Scores of a text's n-grams alone: what a linear classifier knows without reading in order, next to the network."""
+"""Scores from a text's n-grams: a linear bag-of-n-grams classifier in parallel to the network."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ROWS = 1 << 15  # of the table; n-grams that share one are told apart by the others of their text
-SCALE = 3.0  # a row, which few texts have, learns faster than the network at one learning rate
+ROWS = 1 << 15  # rows of the table; n-grams that share one are distinguished by the other n-grams of their text
+SCALE = 3.0  # a row, used by few texts, must learn faster than the network at the same learning rate
 FACTOR, PRIME = 1_000_003, 2_147_483_647  # their product is below 2^63
 
 
 class NgramScores(nn.Module):
-    """Token numbers (T, B) -> scores (B, C): the sum of a learned row for each n-gram of 1 to `longest` tokens, over
-    the square root of how many there are. Both ends of a text are tokens too, so beginnings and endings count.
+    """Token ids (T, B) -> scores (B, C): the sum of a learned row for each n-gram of 1 to `longest` tokens, divided by
+    the square root of their number. Both ends of a text count as tokens, so prefixes and suffixes are features.
 
-    Rows are found by hashing, so no vocabulary of n-grams is kept (Weinberger et al. 2009, arXiv:0902.2206); they begin
-    at zero, so at first the network answers alone. Next to a network: the wide part of Cheng et al. 2016
-    (arXiv:1606.07792).
+    Rows are found by hashing, so no vocabulary of n-grams is stored (Weinberger et al. 2009, arXiv:0902.2206); they are
+    initialized to zero, so only the network contributes at first. Together with the network: the wide part of Cheng et
+    al. 2016 (arXiv:1606.07792).
     """
 
     def __init__(self, num_tokens: int, num_classes: int, longest: int) -> None:
@@ -34,8 +34,8 @@ class NgramScores(nn.Module):
         return SCALE * found.sum(0) / kept.sum(0).sqrt().unsqueeze(1)
 
     def grams(self, numbers: Tensor, lengths: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each length n: the row of the n-gram that begins at each place, (T + 2, B), and whether it is one of the
-        text's, which ends with the token after its last."""
+        """For each length n: the row of the n-gram that starts at each position, (T + 2, B), and whether it is inside
+        the text, including the end token."""
         T, B = numbers.shape
         stops = torch.full((B,), T) if lengths is None else lengths
         stops = stops.to(numbers.device)
@@ -44,7 +44,7 @@ class NgramScores(nn.Module):
         ended = ended.masked_fill(place > stops, self.num_tokens)
         gram = torch.zeros_like(ended)
         for n in range(self.longest):
-            following = F.pad(ended[n:], (0, 0, 0, min(n, T + 2)))  # the token n places on
+            following = F.pad(ended[n:], (0, 0, 0, min(n, T + 2)))  # the token n positions later
             gram = (gram * FACTOR + following + 1) % PRIME
             yield gram % ROWS, place + n <= stops + 1
 

@@ -1,8 +1,8 @@
-"""Recurrent cores, run by their engines: one set of weights, by torch's names, and several ways to run them.
+"""Recurrent cores and their engines: one set of weights, under torch's names, and several ways to run them.
 
-Engines (`rnncli/nn/engines/`): `loop`, the Python loop over the steps of cells/, which can record; `torch`, nn.RNN,
-nn.LSTM and nn.GRU; `bptt`, backpropagation through time written out over the whole sequence; `compiled`, the same in
-machine code; `parallel`, a prefix scan over time, for cells whose state is linear in itself.
+Engines (`rnncli/nn/engines/`): `loop`, the Python loop over the steps of cells/, which supports recording; `torch`,
+nn.RNN, nn.LSTM and nn.GRU; `bptt`, backpropagation through time written out over the whole sequence; `compiled`, the
+same in machine code; `parallel`, a prefix scan over time, for cells whose state is linear in itself.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rnncli.nn.engines import ENGINES, Sequence, Work, call, check_engine, engin
 from rnncli.nn.frontends import Rows
 from rnncli.replay import is_recording, run_core
 
-if TYPE_CHECKING:  # pydantic comes with it, and demo needs none
+if TYPE_CHECKING:  # it imports pydantic, which demo does not need
     from rnncli.recipe import CoreSection
 
 
 class PlainCore(nn.Module):
     """A core that torch has no module for: any cell but rnn, lstm and gru, or an rnn without nonlinearity.
-    Parameters have the cell's names with torch's endings, `_l0`, and are drawn as the cell says."""
+    Parameters have the cell's names with torch's suffixes, `_l0`, and the cell's initialization."""
 
     def __init__(self, spec: CoreSpec, dropout: float = 0.0) -> None:
         super().__init__()
@@ -39,7 +39,8 @@ class PlainCore(nn.Module):
                     self.register_parameter(parameter_name(name, layer, direction), parameter)
 
     def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
-        """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H); of a cell with several states, all."""
+        """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H); for a cell with several states, all of
+        them."""
         output, last = run_core(self, x, (hx,) if isinstance(hx, Tensor) else hx, training=self.training)
         return output, last if len(last) > 1 else last[0]
 
@@ -48,10 +49,10 @@ Core = nn.RNNBase | PlainCore
 
 
 def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
-    """A core with fresh weights: torch's own module where there is one, so a bare torch script draws the same."""
+    """A core with fresh weights: torch's own module if there is one, so a bare torch script gets the same weights."""
     if spec.torch_class is None:
         return PlainCore(spec, dropout)
-    # torch warns where dropout cannot act; the recipe refuses that already
+    # torch warns if dropout has no effect; recipe validation already rejects that
     dropout = dropout if spec.num_layers > 1 else 0.0
     options: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
     if spec.proj_size:
@@ -74,7 +75,7 @@ def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSp
 
 
 def spec_of_section(section: CoreSection, input_size: int) -> CoreSpec:
-    """What a recipe's `model:` describes."""
+    """The spec of the core that a recipe's `model:` describes."""
     return CoreSpec(
         cell=section.cell,
         nonlinearity=section.nonlinearity,
@@ -90,7 +91,7 @@ def spec_of_section(section: CoreSection, input_size: int) -> CoreSpec:
 
 @torch.no_grad()
 def keep_state(core: Core) -> None:
-    """Fresh weights changed as the cell has it so that each state is kept at first, and gradients reach far back."""
+    """Change fresh weights as the cell defines, so that states are initially kept and gradients reach far back."""
     spec = spec_of(core)
     assert spec is not None
     for layer in range(spec.num_layers):
@@ -109,10 +110,10 @@ def choose_engine(
     padded: bool = False,
     gradients: bool = True,
 ) -> str:
-    """What `engine: auto` means, a pure function of these: the engine that was measured to be fastest at such work.
+    """The choice of `engine: auto`, a pure function of its arguments: the engine measured to be fastest for such work.
 
-    device: its type. T: steps of a sequence. B: rows of a batch. padded: whether they differ in length. gradients:
-    whether they are wanted. `rnncli bench` measures the engines on this machine.
+    device: its type. T: time steps. B: batch size. padded: whether sequences differ in length. gradients: whether they
+    are needed. `rnncli bench` measures the engines on this machine.
     """
     work = Work(dtype, device, T, padded, gradients, B)
     able = [name for name in ENGINES if ENGINES[name].can(spec)]
@@ -120,15 +121,15 @@ def choose_engine(
 
 
 def reads_tables(engine: str) -> bool:
-    """Whether x may be given to this engine as rows of a table."""
+    """Whether this engine accepts x as rows of a table."""
     return engine != "auto" and engine_of(engine).reads_tables
 
 
 def run(
     core: Core, x: Tensor | Rows, lengths: Tensor | None = None, state: State | None = None, *, engine: str = "auto"
 ) -> tuple[Tensor, State]:
-    """A core over a batch, as a model runs it: by `engine`, but where that has nothing to gain, as bptt in a forward
-    pass without gradients or over less than 10 steps, by torch's module instead. Arguments and results: `run_by`."""
+    """Run a core over a batch as a model does: with `engine`, but with torch's module if the engine cannot be faster,
+    such as bptt without gradients or over fewer than 10 steps. Arguments and results: `run_by`."""
     spec = spec_of(core)
     assert spec is not None
     like, (T, B) = (x.like, x.numbers.shape) if isinstance(x, Rows) else (x, x.shape[:2])
@@ -136,7 +137,7 @@ def run(
     if engine == "auto":
         engine = choose_engine(spec, work.dtype, work.device, T=T, B=B, padded=work.padded, gradients=work.gradients)
     chosen = engine_of(engine)
-    # without gradients, torch also stands in for an engine that is not installed: a trained model runs anywhere
+    # without gradients, torch also replaces an engine that is not installed: a trained model runs anywhere
     replaced = not work.gradients if chosen.missing() else not chosen.worth(spec, work)
     if replaced and not chosen.refuses(spec):
         engine = "torch"
@@ -146,19 +147,19 @@ def run(
 def run_by(
     engine: str, core: Core, x: Tensor | Rows, lengths: Tensor | None = None, state: State | None = None
 ) -> tuple[Tensor, State]:
-    """A core over a batch by one engine.
+    """Run a core over a batch with one engine.
 
-    x: (T, B, I), or rows of a table. lengths: (B,) where rows differ, each at least 1; outputs after a row's end are 0,
-    and its last state is that of its last step (of its first, in the reverse direction). state: h_0 (L·D, B, H or P)
-    and the cell's other states, such as an lstm's c_0; zeros if None. Returns output (T, B, D·H or D·P), and the last
-    states, shaped like the initial ones. While a trace records, its own loop stands in for every engine.
+    x: (T, B, I), or rows of a table. lengths: (B,) if sequences differ, each at least 1; outputs after a sequence's end
+    are 0, and its last state is that of its last step (of its first, in the reverse direction). state: h_0 (L·D, B, H
+    or P) and the cell's other states, such as an lstm's c_0; zeros if None. Returns output (T, B, D·H or D·P), and the
+    last states, shaped like the initial ones. During a trace, its recording loop replaces every engine.
     """
     spec = spec_of(core)
     assert spec is not None
     if lengths is not None:
         lengths = lengths.cpu()
         if int(lengths.min()) < 1:
-            raise ValueError("a row of a batch has no steps")
+            raise ValueError("a sequence of the batch has no steps")
         if bool((lengths == (x.numbers if isinstance(x, Rows) else x).shape[0]).all()):
             lengths = None
     dropout = float(core.dropout) if core.training and spec.num_layers > 1 else 0.0

@@ -1,7 +1,7 @@
 """An encoder, a decoder that attends to it, and the search for the best output sequence.
 
-The design is Luong, Pham and Manning 2015 (arXiv:1508.04025), global attention: the decoder's state h_t looks at every
-encoder output, so with the right words given (teacher forcing) the decoder runs over a whole sequence in one call.
+The design is Luong, Pham and Manning 2015 (arXiv:1508.04025), global attention: the decoder's state h_t attends to
+every encoder output, so with teacher forcing the decoder runs over a whole sequence in one call.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ AttentionKind = Literal["general", "dot", "additive"]
 
 
 class Attention(nn.Module):
-    """Where each decoder step looks: a_t = softmax over the source of score(h_t, m_s), c_t = sum of a_t(s) m_s.
+    """The attention of each decoder step: a_t = softmax over the source of score(h_t, m_s), c_t = sum of a_t(s) m_s.
 
     h_t (B, Q): a decoder output; m_s (B, M): an encoder output. Scores: `dot` h·m and `general` h·(W m), Luong et al.
     2015, equation 8; `additive` v·tanh(W h + U m), Bahdanau, Cho and Bengio 2015 (arXiv:1409.0473), section A.1.2,
-    there with the decoder's state before the step and here, as Luong has it, with that after it. additive holds
-    T_out·B·T_in·Q numbers at once, the others T_out·B·T_in.
+    there with the decoder's state before the step, here, as in Luong, with the state after it. additive needs memory
+    for T_out·B·T_in·Q values, the others for T_out·B·T_in.
     """
 
     def __init__(self, kind: AttentionKind, query_size: int, memory_size: int) -> None:
@@ -56,22 +56,22 @@ class Attention(nn.Module):
 
 
 class Memory(NamedTuple):
-    """What the decoder reads of the source. values: (T_in, B, M) encoder outputs; keys: (T_in, B, Q), the same as the
-    scores want them; inside: (T_in, B), True on steps that are no padding, None where all are."""
+    """The source as the decoder sees it. values: (T_in, B, M) encoder outputs; keys: (T_in, B, Q), the same transformed
+    for the scores; inside: (T_in, B), False on padding, None without padding."""
 
     values: Tensor
     keys: Tensor
     inside: Tensor | None
 
     def rows(self, index: Tensor) -> Memory:
-        """The chosen rows of the batch."""
+        """The selected rows of the batch."""
         inside = None if self.inside is None else self.inside[:, index]
         return Memory(self.values[:, index], self.keys[:, index], inside)
 
 
 @dataclass(frozen=True)
-class Signs:
-    """Numbers of target tokens with a meaning of their own. never: those that are not to be written."""
+class SpecialTokens:
+    """Ids of special target tokens. never: tokens that are never generated."""
 
     begin: int
     end: int
@@ -81,11 +81,11 @@ class Signs:
 class Seq2Seq(nn.Module):
     """source -> encoder -> bridge -> decoder with attention -> scores of the next target token.
 
-    source, target: spec-independent embeddings. The decoder has the encoder's cell and layers, and as many units as
-    the encoder's output, D·H; its layer l begins with the last states of the encoder's layer l, both directions side by
-    side (the bridge, without parameters). Scores are W_s tanh(W_c [c_t; h_t]), Luong et al. 2015, equations 5 and 6.
+    source, target: embeddings. The decoder has the encoder's cell and layers, and as many units as the encoder's
+    output, D·H; its layer l starts from the last states of the encoder's layer l, directions concatenated (the bridge,
+    without parameters). Scores are W_s tanh(W_c [c_t; h_t]), Luong et al. 2015, equations 5 and 6.
 
-    limit: the most tokens that are ever written for one source.
+    limit: maximum number of tokens generated for one source.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class Seq2Seq(nn.Module):
         embedding_size: int,
         encoder: CoreSpec,
         attention: AttentionKind,
-        signs: Signs,
+        special: SpecialTokens,
         limit: int,
         dropout: float = 0.0,
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.signs, self.limit, self.engine = signs, limit, engine
+        self.special, self.limit, self.engine = special, limit, engine
         self.directions = encoder.num_directions
         size = encoder.output_size
         decoder = replace(
@@ -120,8 +120,8 @@ class Seq2Seq(nn.Module):
         self.scores = nn.Linear(size, num_target)
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        """batch.inputs: (T_in, B) source tokens. batch.extra["given"]: (T_out, B), the target shifted by the begin
-        sign; where it is missing, the model writes its own (`greedy`). Returns scores (T_out, B, V)."""
+        """batch.inputs: (T_in, B) source tokens. batch.extra["given"]: (T_out, B), the target shifted by the
+        begin-of-sequence token; if missing, the model generates (`greedy`). Returns scores (T_out, B, V)."""
         memory, state = self.encode(batch)
         if "given" in batch.extra:
             scores, state, weights = self.decode(batch.extra["given"], state, memory)
@@ -129,7 +129,7 @@ class Seq2Seq(nn.Module):
         return self.greedy(memory, state)
 
     def encode(self, batch: Batch) -> tuple[Memory, State]:
-        """The source as the decoder reads it, and the decoder's first state, (L, B, D·H) each."""
+        """The source as the decoder sees it, and the decoder's initial state, (L, B, D·H) each."""
         values, last = run(self.encoder, self.source(batch.inputs), batch.lengths, engine=self.engine)
         inside = None
         if batch.lengths is not None and int(batch.lengths.min()) < len(values):
@@ -151,17 +151,18 @@ class Seq2Seq(nn.Module):
         return whole
 
     def decode(self, given: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        """given: (T, B), the tokens before each step. Scores (T, B, V), the state after, weights (T, B, T_in)."""
+        """given: (T, B), the tokens before each step. Returns scores (T, B, V), the last state, weights (T, B,
+        T_in)."""
         output, state = run(self.decoder, self.target(given), None, state, engine=self.engine)
         context, weights = self.attention(output, memory)
         mixed = torch.tanh(self.combine(torch.cat([context, output], dim=2)))  # (T, B, D·H)
         return self.scores(mixed), state, weights
 
     def greedy(self, memory: Memory, state: State) -> Outputs:
-        """The likeliest token at each step, until every row has ended. Outputs.lengths: steps of each row, (B,), the
-        end sign among them. In the graph, where there is one."""
+        """Greedy decoding, until every sequence has ended. Outputs.lengths: steps of each sequence, (B,), including the
+        end token. In the graph, if there is one."""
         B = memory.values.shape[1]
-        tokens = torch.full((1, B), self.signs.begin, device=memory.values.device)
+        tokens = torch.full((1, B), self.special.begin, device=memory.values.device)
         lengths = torch.full((B,), self.limit)
         scores: list[Tensor] = []
         weights: list[Tensor] = []
@@ -170,37 +171,37 @@ class Seq2Seq(nn.Module):
             scores.append(step)
             weights.append(weight)
             tokens = self.allowed(step.detach()).argmax(2)
-            ended = (tokens[0] == self.signs.end).cpu() & (lengths == self.limit)
+            ended = (tokens[0] == self.special.end).cpu() & (lengths == self.limit)
             lengths[ended] = t + 1
             if bool((lengths <= t + 1).all()):
                 break
         return Outputs(torch.cat(scores), state, lengths, torch.cat(weights))
 
     def allowed(self, scores: Tensor) -> Tensor:
-        """The same scores (..., V), -inf at tokens that are never written."""
+        """The same scores (..., V), -inf for tokens that are never generated."""
         scores = scores.clone()
-        scores[..., list(self.signs.never)] = -torch.inf
+        scores[..., list(self.special.never)] = -torch.inf
         return scores
 
     def written(self, outputs: Outputs) -> list[list[int]]:
-        """The tokens that `greedy` wrote, row by row, without the end sign."""
+        """The tokens generated by `greedy`, per sequence, without the end token."""
         assert outputs.lengths is not None
         best = self.allowed(outputs.scores).argmax(2)  # (T_out, B)
         rows = [best[:length, b].tolist() for b, length in enumerate(outputs.lengths.tolist())]
-        return [row[:-1] if row[-1:] == [self.signs.end] else row for row in rows]
+        return [row[:-1] if row[-1:] == [self.special.end] else row for row in rows]
 
     @torch.no_grad()
     def beam(self, memory: Memory, state: State, width: int) -> list[Written]:
         """Beam search for one source: the `width` best output sequences found, best first.
 
-        Sequences are compared by log probability over length, the end sign counted (without it short ones win; Cho et
-        al. 2014, arXiv:1409.1259). A sequence that ends leaves the beam, which goes on with the rest of its width; a
-        width of 1 is `greedy`. Sequences still open at the limit count only where none has ended.
+        Sequences are ranked by log probability divided by length, including the end token (without normalization short
+        ones win; Cho et al. 2014, arXiv:1409.1259). A finished sequence leaves the beam, which continues with the rest
+        of its width; a width of 1 is `greedy`. Sequences unfinished at the limit count only if none has finished.
         """
         done: list[Written] = []
         open_: list[tuple[list[int], float]] = [([], 0.0)]
         for t in range(self.limit):
-            last = [tokens[-1] if tokens else self.signs.begin for tokens, _ in open_]
+            last = [tokens[-1] if tokens else self.special.begin for tokens, _ in open_]
             given = torch.tensor([last], device=memory.values.device)  # (1, K)
             K = len(open_)
             step, state, _ = self.decode(given, state, memory.rows(torch.zeros(K, dtype=torch.int64)))
@@ -213,7 +214,7 @@ class Seq2Seq(nn.Module):
                 row, token = divmod(place, chances.shape[1])
                 if total == -float("inf"):
                     continue
-                if token == self.signs.end:
+                if token == self.special.end:
                     done.append(Written(open_[row][0], total / (t + 1), True))
                 else:
                     kept.append(row)
@@ -229,8 +230,8 @@ class Seq2Seq(nn.Module):
 
 
 class Written(NamedTuple):
-    """tokens: without the end sign. score: mean log probability of a token, the end sign among them. ended: whether
-    the end sign came before the limit."""
+    """tokens: without the end token. score: mean log probability per token, including the end token. ended: whether the
+    end token came before the limit."""
 
     tokens: list[int]
     score: float

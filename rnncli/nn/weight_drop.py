@@ -13,9 +13,9 @@ from rnncli.cells import parameter_name, spec_of
 
 @contextmanager
 def dropped(core: nn.Module, p: float) -> Iterator[None]:
-    """Inside, a share p of the weights in W_hh of every layer and direction is 0, the same ones at every step, and the
-    others grow by 1 / (1 - p). Every engine sees them: each reads a core's weights by their names, and torch's module
-    its list of them. Gradients reach the whole weights, which are back afterwards, whatever happens."""
+    """A context in which a share p of W_hh in every layer and direction is 0, the same elements at every step, and the
+    others are scaled by 1 / (1 - p). All engines see this: each reads a core's weights by name, and torch's module
+    reads its list of weights. Gradients reach the full weights, which are restored afterwards."""
     spec = spec_of(core)
     assert spec is not None
     names = [
@@ -35,7 +35,8 @@ def dropped(core: nn.Module, p: float) -> Iterator[None]:
 
 
 def _put(core: nn.Module, name: str, weight: Tensor) -> None:
-    """In the place of a parameter: in its order, and, for torch's module, in the list that its kernels are given."""
+    """Replaces a parameter: in the module, keeping the order, and, for torch's module, in the list passed to its
+    kernels."""
     core._parameters[name] = weight  # type: ignore[assignment]
     if isinstance(core, nn.RNNBase):
         core._flat_weights[core._flat_weights_names.index(name)] = weight

@@ -1,10 +1,9 @@
-"""The one loop over cells' steps, and the Trace it records.
+"""The loop over cell steps, and the Trace that it records.
 
-`run_layer` is the `loop` engine: a Python loop over a step function of `cells/`. `trace(model, batch)` puts that
-loop, recording, in place of every recurrent core of a model for one forward pass, so that front end, attention and
-head stay in the graph and gradients through time are the true ones. Every Trace compares itself with the torch modules
-it stood in for (compare.py); the tolerances come from what rounding costs (rounding.py). Whatever shows a per-step
-value reads a Trace.
+`run_layer` is the `loop` engine: a Python loop over a step function of `cells/`. `trace(model, batch)` replaces every
+recurrent core of a model with that loop, recording, for one forward pass, so that front end, attention and head stay in
+the graph and gradients through time are exact. Every Trace compares itself with the torch modules that it replaces
+(compare.py), with tolerances from rounding error bounds (rounding.py). All per-step values shown are read from a Trace.
 """
 
 from rnncli.replay.compare import GRADIENT_STEPS, difference, eps_of, functional_gradients

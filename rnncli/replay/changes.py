@@ -1,4 +1,4 @@
-"""What a patch says: which states and gates, of which units, at which steps, and what stands in their place."""
+"""Patches: which states and gates to change, for which units, at which steps, and to which values."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rnncli.replay.intercept import Edit, edited_step
 from rnncli.replay.loop import DIRECTIONS, CoreTrace
 
 Value: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"
-Home = tuple[CoreTrace, int, int, str]  # core, layer, direction, and the state's or gate's name there
+Home = tuple[CoreTrace, int, int, str]  # core, layer, direction, name of the state or gate
 
 _KEY = re.compile(r"(?P<name>[^\[\]@=]+?)(?:\[(?P<units>[^\[\]]*)\])?(?:@(?P<steps>[^@\[\]]+))?")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One entry of a patch, held against a trace without it.
+    """One entry of a patch, resolved against an unpatched trace.
 
-    key: as typed. name: of the trace. place: core, layer, direction. part: `h`, `c`, `gate.f`. steps: the first and,
-    but for an open end, the one behind the last. units: None for all.
+    key: as typed. name: in the trace. place: core, layer, direction. part: `h`, `c`, `gate.f`. start, stop: steps, stop
+    exclusive, None for an open end. units: None for all.
     """
 
     key: str
@@ -44,20 +44,20 @@ class Change:
         return t >= self.start and (self.stop is None or t < self.stop)
 
     def edit(self, t: int, now: Tensor) -> Tensor:
-        """The value at step t, (B, ...), with this change in it."""
+        """The value at step t, (B, ...), with this change applied."""
         units = list(range(now.shape[1])) if self.units is None else list(self.units)
         chosen = now[:, units]
         if isinstance(self.value, Tensor):
             new = self.value.to(now)
             if new.dim() > now.dim():
                 if len(new) > 1 and t - self.start >= len(new):
-                    return now  # a model that writes on and on may have more steps now than without the change
+                    return now  # a generating model may have more steps now than without the change
                 new = new[t - self.start if len(new) > 1 else 0]
         elif callable(self.value):
             new = self.value(chosen)
             if new.shape != chosen.shape:
                 raise UsageError(
-                    tr("a function of a patch must keep the shape {shape}", shape=tuple(chosen.shape)), where=self.key
+                    tr("a function in a patch must keep the shape {shape}", shape=tuple(chosen.shape)), where=self.key
                 )
         else:
             new = torch.full_like(chosen, self.value)
@@ -66,7 +66,7 @@ class Change:
 
 @dataclass
 class LayerPatch:
-    """The changes of one layer and direction. offset: the step of the sequence at which the current call begins."""
+    """The changes of one layer and direction. offset: the step of the sequence at which the current call starts."""
 
     states: Sequence[str]
     changes: Sequence[Change]
@@ -92,7 +92,7 @@ def _after(before: Edit | None, change: Change, t: int) -> Edit:
 
 def patches_of(core: CoreTrace, changes: Sequence[Change], offset: int) -> dict[tuple[int, int], LayerPatch]:
     """(layer, direction) -> its changes, in a call of a core. core: named as its sequence, `decoder#2` for the second;
-    offset: the step of the sequence at which the call begins."""
+    offset: the step of the sequence at which the call starts."""
     found: dict[tuple[int, int], list[Change]] = {}
     for change in changes:
         if change.place[0] == core.path:
@@ -105,16 +105,17 @@ def parse_key(key: str) -> tuple[str, str | None, str | None]:
     found = _KEY.fullmatch(key.strip())
     if found is None:
         raise UsageError(
-            tr("not a change: {text!r}", text=key), todo=tr("NAME[UNITS]@STEPS, such as h[3]@5, gate.f[0:4] or c@2:7")
+            tr("not a change: {text!r}", text=key),
+            todo=tr("NAME[UNITS]@STEPS, for example h[3]@5, gate.f[0:4] or c@2:7"),
         )
     return found["name"].strip(), found["units"], found["steps"]
 
 
 def changes_of(patch: Mapping[str, Value], homes: Mapping[str, Home]) -> list[Change]:
-    """The entries of a patch, against the names and sizes of a trace without it. homes: its states and gates.
+    """The entries of a patch, resolved against the names and sizes of an unpatched trace. homes: its states and gates.
 
-    Raises UsageError: no such name, or a short one that several have (the nearest, or these, are named); units or steps
-    that are not there; a tensor of another shape.
+    Raises UsageError: unknown or ambiguous name (with the nearest or the candidates); units or steps out of range; a
+    tensor of a wrong shape.
     """
     return [_change(key, value, homes) for key, value in patch.items()]
 
@@ -134,8 +135,8 @@ def _change(key: str, value: Value, homes: Mapping[str, Home]) -> Change:
 
 
 def resolve(typed: str, homes: Mapping[str, Home]) -> str:
-    """The name of a trace that is meant: itself, the same with its core's path (`rnn.l0.fwd.h`), or one of which parts
-    are left out (`h`, `encoder.h`, `f` of `l0.fwd.gate.f`), where only one can be meant. Raises UsageError."""
+    """The full name in a trace for: the name itself, the name with its core's path (`rnn.l0.fwd.h`), or an unambiguous
+    short form with parts omitted (`h`, `encoder.h`, `f` for `l0.fwd.gate.f`). Raises UsageError."""
     if typed in homes:
         return typed
     parts = typed.split(".")
@@ -146,15 +147,13 @@ def resolve(typed: str, homes: Mapping[str, Home]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(
-            tr("several are called {name!r}", name=typed), todo=tr("one of {names}", names=", ".join(found))
-        )
+        raise UsageError(tr("{name!r} is ambiguous", name=typed), todo=tr("use one of {names}", names=", ".join(found)))
     short = {".".join(known[-k:]): name for name, known in full.items() for k in range(len(known), 0, -1)}
     near = nearest(typed, short)
     known = list(dict.fromkeys(home[3] for home in homes.values()))
     raise UsageError(
         tr("no state or gate {name!r} in this model", name=typed),
-        todo=tr("did you mean {name}?", name=near) if near else tr("there are {names}", names=", ".join(known)),
+        todo=tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=", ".join(known)),
     )
 
 
@@ -165,40 +164,40 @@ def _parts(home: Home) -> list[str]:
 
 
 def _within(parts: Sequence[str], known: Sequence[str]) -> bool:
-    """Whether the parts are among the known ones, in their order."""
+    """Whether the parts are a subsequence of the known ones."""
     rest = iter(known)
     return all(part in rest for part in parts)
 
 
 def _units(text: str, size: int, key: str) -> tuple[int, ...]:
-    """`3`, `0:4`, `0,3,5:8` -> numbers below size."""
+    """`3`, `0:4`, `0,3,5:8` -> indices below size."""
     found: list[int] = []
     for part in text.split(","):
         first, colon, last = (piece.strip() for piece in part.partition(":"))
         if not all(re.fullmatch(r"-?\d*", piece) for piece in (first, last)) or not (first or colon):
             raise UsageError(
-                tr("{text!r} are no units", text=text), where=key, todo=tr("such as [3], [0:4] or [0,3,5:8]")
+                tr("not valid units: {text!r}", text=text), where=key, todo=tr("for example [3], [0:4] or [0,3,5:8]")
             )
         if colon:
             found += range(size)[slice(int(first) if first else None, int(last) if last else None)]
         elif not -size <= int(first) < size:
-            raise UsageError(
-                tr("there is no unit {n}", n=first), where=key, todo=tr("units go from 0 to {last}", last=size - 1)
-            )
+            raise UsageError(tr("no unit {n}", n=first), where=key, todo=tr("units go from 0 to {last}", last=size - 1))
         else:
             found.append(int(first) % size)
     if not found:
         raise UsageError(
-            tr("{text!r} are no units", text=text), where=key, todo=tr("units go from 0 to {last}", last=size - 1)
+            tr("not valid units: {text!r}", text=text), where=key, todo=tr("units go from 0 to {last}", last=size - 1)
         )
     return tuple(dict.fromkeys(found))
 
 
 def _steps(text: str, T: int, key: str) -> tuple[int, int | None]:
-    """`5`, `5:`, `2:7`, `-1` -> the first step and the one behind the last, None for an open end."""
+    """`5`, `5:`, `2:7`, `-1` -> first step and stop (exclusive), None for an open end."""
     first, colon, last = (piece.strip() for piece in text.partition(":"))
     if not all(re.fullmatch(r"-?\d*", piece) for piece in (first, last)) or not (first or colon):
-        raise UsageError(tr("{text!r} are no steps", text=text), where=key, todo=tr("such as @5, @5: or @2:7"))
+        raise UsageError(
+            tr("not a valid step range: {text!r}", text=text), where=key, todo=tr("for example @5, @5: or @2:7")
+        )
     if not colon:
         start = int(first) + (T if int(first) < 0 else 0)
         stop = start + 1
@@ -207,13 +206,15 @@ def _steps(text: str, T: int, key: str) -> tuple[int, int | None]:
         start, stop = chosen.start, chosen.stop
     if not 0 <= start < min(stop, T) or stop > T:
         raise UsageError(
-            tr("{text!r} are no steps", text=text), where=key, todo=tr("there are steps 0 to {last}", last=T - 1)
+            tr("not a valid step range: {text!r}", text=text),
+            where=key,
+            todo=tr("steps go from 0 to {last}", last=T - 1),
         )
     return start, None if colon and not last else stop
 
 
 def _require_shape(value: Tensor, steps: int, shape: tuple[int, ...], key: str) -> None:
-    """shape: (B, units, ...) of one step."""
+    """shape: of one step, (B, units, ...)."""
     wanted = (steps, *shape) if value.dim() > len(shape) else shape
     try:
         fits = torch.broadcast_shapes(value.shape, wanted) == wanted
@@ -223,6 +224,6 @@ def _require_shape(value: Tensor, steps: int, shape: tuple[int, ...], key: str) 
         raise UsageError(
             tr("a tensor of shape {shape} does not fit", shape=tuple(value.shape)),
             where=key,
-            todo=tr("(units,), (B, units) or (T, B, units) with T={T}, B={B}, units={units} is wanted",
+            todo=tr("expected (units,), (B, units) or (T, B, units) with T={T}, B={B}, units={units}",
                     T=steps, B=shape[0], units=shape[1]),
         )  # fmt: skip

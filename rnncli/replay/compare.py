@@ -1,11 +1,12 @@
-"""A replay against the torch module it stood in for, or against a closed form where torch has no such module.
+"""Compares a replay with the torch module that it replaced, or with a closed form if torch has no such module.
 
-Four comparisons, each with a tolerance from what rounding costs there (rounding.py):
+Comparisons, each with a tolerance from rounding error bounds (rounding.py):
 
-- outputs and last states of the whole sequence. Two sound float32 computations may be far apart at the end of a long
-  sequence, where the network amplifies what rounding did at its start;
-- each step from the recorded state before it, where nothing is amplified: this finds a wrong gate, weight or hold
-  after a sequence's end in any network. With the initial states, which are the module's, it holds the whole replay;
+- outputs and last states of the whole sequence. Two correct float32 computations may be far apart at the end of a long
+  sequence, if the network amplifies rounding errors from its start;
+- each step from the recorded state before it, where nothing is amplified: this detects a wrong gate, weight or held
+  state after a sequence's end in any network. Together with the initial states, which are the module's, it verifies the
+  whole replay;
 - gradients, loop against module, both in float64.
 """
 
@@ -26,17 +27,17 @@ from rnncli.replay import reference, rounding
 from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core, run_layer
 from rnncli.replay.rounding import Found, ratio, worst_of
 
-GRADIENT_STEPS = 64  # the gradient check replays at most the first so many steps: its cost stays bounded
-GRADIENT_ROWS = 512  # steps times rows of the batch, of the same check
-TELLING = 1e-4  # a share of the largest gradient: where rounding may cost more, fewer steps say more
-STEPS_CHECKED = 1024  # single steps compared, evenly over a longer sequence: a wrong gate or weight is wrong at all
-CHUNK = 2**22  # numbers held at once while single steps are compared
+GRADIENT_STEPS = 64  # the gradient check replays at most this many steps, to bound its cost
+GRADIENT_ROWS = 512  # steps times batch rows, for the same check
+TELLING = 1e-4  # relative to the largest gradient: if rounding may cost more, fewer steps are more conclusive
+STEPS_CHECKED = 1024  # single steps compared, evenly spaced: a wrong gate or weight is wrong at every step
+CHUNK = 2**22  # values in memory at once while comparing single steps
 
 
 def compare(core: CoreTrace, keep: Keep = Keep()) -> list[records.Check]:
     """Replay against the torch module: outputs and last states of every call, single steps, gradients.
 
-    keep: what the recording kept; without all units, single steps are not compared.
+    keep: what was recorded; unless all units were, single steps are not compared.
     """
     module, spec = core.module, core.spec
     other = reference.name_of_reference(module, spec)
@@ -68,12 +69,12 @@ def compare(core: CoreTrace, keep: Keep = Keep()) -> list[records.Check]:
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference of two tensors, relative to the largest number where that is above 1. NaN equals NaN."""
+    """The largest difference of two tensors, relative to the largest value if that is above 1. NaN equals NaN."""
     return rounding.most_apart(ours, theirs) / max(1.0, rounding.largest(theirs))
 
 
 def eps_of(core: CoreTrace) -> float:
-    """The spacing of numbers near 1 in what this core was computed in."""
+    """The machine epsilon of the dtype that this core was computed in."""
     call = core.calls[0]
     dtypes, device = [call.x.dtype, call.output.dtype], call.x.device.type
     if torch.is_autocast_enabled(device):
@@ -86,8 +87,8 @@ def eps_of(core: CoreTrace) -> float:
 
 
 def _sequences(core: CoreTrace, floor: Floor | None) -> tuple[Found, Found]:
-    """Outputs and last states of every call, at full length. floor: what a single step may cost each state: only where
-    the difference is larger is it measured what the sequence makes of that."""
+    """Outputs and last states of every call, at full length. floor: rounding error of a single step for each state;
+    only if the difference is larger, its amplification over the sequence is measured."""
     module, spec, eps = core.module, core.spec, eps_of(core)
     outputs, states = [], []
     for call in _joined(core):
@@ -111,7 +112,7 @@ def _sequences(core: CoreTrace, floor: Floor | None) -> tuple[Found, Found]:
 
 
 def _joined(core: CoreTrace) -> list[Call]:
-    """The calls of a cell, or of a core that was called for one step at a time, as one batch of single steps."""
+    """The calls of a cell, or of a core called for one step at a time, as one batch of single steps."""
     if len(core.calls) == 1 or any(call.x.shape[0] != 1 or call.lengths is not None for call in core.calls):
         return core.calls
     return [
@@ -132,19 +133,20 @@ def _joined(core: CoreTrace) -> list[Call]:
 
 @dataclass
 class Floor:
-    """What rounding may cost in one step: each state in any step, and the output by step where there is one call."""
+    """Rounding error bounds of one step: for each state in any step, and for the output by step if there is one
+    call."""
 
     states: list[float]
     steps: dict[int, float]
 
     def by_step(self, T: int) -> Tensor:
-        """(T,); a step that was not kept is like the costliest."""
+        """(T,); a step that was not recorded has the largest bound."""
         return torch.tensor([self.steps.get(t, self.states[0]) for t in range(T)], dtype=torch.float64)
 
 
 def _steps(core: CoreTrace) -> tuple[Found | None, Floor | None]:
-    """Each recorded step from the recorded state before it, by the reference over one layer and one step; what comes
-    out of the loop, by the recorded states. Also what one step may cost. None: no step was kept."""
+    """Compare each recorded step, computed by the reference from the recorded state before it, and the loop's outputs
+    with the recorded states. Returns also the rounding error bound of a step. None: no step was recorded."""
     spec, eps = core.spec, eps_of(core)
     found: list[Found] = []
     floor = Floor([0.0] * len(spec.states), {})
@@ -171,7 +173,7 @@ def _steps(core: CoreTrace) -> tuple[Found | None, Floor | None]:
 
 
 class _Step(NamedTuple):
-    """x: (B, I). before, after: (B, size) each. inside: (B, 1), None where every row is."""
+    """x: (B, I). before, after: (B, size) each. inside: (B, 1), None if all rows are."""
 
     t: int
     x: Tensor
@@ -181,7 +183,7 @@ class _Step(NamedTuple):
 
 
 def _single(alone: nn.Module, spec: CoreSpec, chunk: list[_Step], eps: float) -> tuple[Found, list[Tensor]]:
-    """N steps of B rows at once. Returns the worst difference, and what each state may cost, (N·B, size)."""
+    """Check N steps of B rows at once. Returns the worst difference, and the error bound of each state, (N·B, size)."""
     x = torch.cat([step.x.detach() for step in chunk])  # (N·B, I)
     before = [torch.cat(parts).detach() for parts in zip(*(step.before for step in chunk), strict=True)]
     after = [torch.cat(parts).detach() for parts in zip(*(step.after for step in chunk), strict=True)]
@@ -200,7 +202,7 @@ def _single(alone: nn.Module, spec: CoreSpec, chunk: list[_Step], eps: float) ->
 
 
 def _step_rows(core: CoreTrace, layer: int, direction: int) -> Iterator[_Step]:
-    """The recorded steps whose state before is known, at most about STEPS_CHECKED of them, first and last included."""
+    """The recorded steps whose previous state is known, at most about STEPS_CHECKED, including first and last."""
     between = max(1, core.num_steps // STEPS_CHECKED)
     row = layer * core.spec.num_directions + direction
     for call in core.calls:
@@ -219,7 +221,8 @@ def _step_rows(core: CoreTrace, layer: int, direction: int) -> Iterator[_Step]:
 
 
 def _left(core: CoreTrace) -> float:
-    """How far output and last states are from the recorded states that they are made of: exactly 0, where all are."""
+    """The difference between output and last states and the recorded states they consist of: exactly 0 if all were
+    recorded."""
     D, off = core.spec.num_directions, 0.0
     for call in core.calls:
         T, made = call.x.shape[0], {key: record.made for key, record in call.layers.items()}
@@ -244,8 +247,8 @@ def _left(core: CoreTrace) -> float:
 
 
 def _gradients(core: CoreTrace) -> tuple[Found, int]:
-    """The largest difference of d(random functional)/d(x, h_0, c_0, weights) as a share of the largest number of each,
-    loop against reference in float64, and over how many steps: fewer where the network is so unstable that rounding in
+    """The largest difference of d(random functional)/d(x, h_0, c_0, weights) between loop and reference in float64,
+    relative to the largest value of each, and the number of steps: fewer if the network is so unstable that rounding in
     float64 would cost all digits."""
     call = _joined(core)[0] if isinstance(core.module, nn.RNNCellBase) else core.calls[0]
     exact = reference.exact_copy(core.module)
@@ -281,7 +284,7 @@ def _relative_rounding(
 
 
 def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """The recording loop's own steps, over a cell too."""
+    """The recording loop's own steps, also for a *Cell module."""
     if not isinstance(module, nn.RNNCellBase):
         return run_core(module, x, state, lengths)
     outs, after = run_layer(spec.step, weights_of(module), [x[0]], tuple(t[0] for t in state))
@@ -291,7 +294,8 @@ def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: T
 def functional_gradients(
     module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None, run: reference.Run
 ) -> list[Tensor]:
-    """Gradients of one fixed random functional of outputs and last states, towards x, the states and the weights."""
+    """Gradients of a fixed random functional of outputs and last states with respect to x, the states and the
+    weights."""
     x = x.detach().clone().requires_grad_()
     state = tuple(t.detach().clone().requires_grad_() for t in state)
     generator = torch.Generator().manual_seed(0)

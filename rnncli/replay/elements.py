@@ -1,8 +1,8 @@
-"""One step of a cell as a graph of its tensors' elements: which operation made each, from which others.
+"""One step of a cell as a graph of tensor elements: the operation that produced each, and its operands.
 
-The step runs as it is, on real weights, and every operation of torch that it comes to is written down. Each element of
-each tensor has a number; an operation that only moves elements (a chunk, a view, a transpose) is done to these numbers,
-so that an element is known again wherever it goes. No cell and no name of a weight is known here.
+The step runs unchanged, on real weights, and every torch operation is recorded. Each element of each tensor has an id;
+an operation that only moves elements (a chunk, a view, a transpose) is applied to these ids, so that every element can
+be traced. Nothing here depends on a cell or on names of weights.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ from rnncli.cells import Gates, State, Step, Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 
-# Operations that only move elements; those whose result shares memory with an operand are known by their schema.
+# Operations that only move elements; those whose result shares memory with an operand are recognized by their schema.
 MOVES = frozenset(
     ("clone", "_to_copy", "_unsafe_view", "lift_fresh", "cat", "stack", "index_select", "index", "gather", "repeat")
 ) | {"flip", "roll", "alias", "contiguous", "detach"}
-# Element by element, though torch does not say so of them.
+# Pointwise, although torch does not tag them so.
 POINTWISE = frozenset({"log_sigmoid_forward", "native_dropout"})
-# Sums of products: where the two factors are among the operands; an operand before them is added.
+# Sums of products: positions of the two factors among the operands; an operand before them is added.
 PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "baddbmm": 1, "addmv": 1, "linear": 0}
 
 
 @dataclass(frozen=True)
 class Source:
-    """What elements come from: an operation, or what the step is given.
+    """The source of elements: an operation, or an input of the step.
 
-    name: of torch's operation, such as `addmm`; else of what is given, such as `weight_ih`. kind: who gives it.
-    start: the number of its first element. value: its elements. operands: tensors as the numbers of their elements,
-    everything else as it is. named: operands that were given by name.
+    name: of the torch operation, such as `addmm`, or of the input, such as `weight_ih`. start: id of the first element.
+    value: its elements. operands: tensors as ids of their elements, everything else unchanged. named: keyword operands.
     """
 
     name: str
@@ -56,10 +55,10 @@ class Source:
 
 
 class StepRecord(TorchDispatchMode):
-    """One step, recorded. states, gates, locals: by name, the numbers of their elements, shaped as the tensors are.
+    """A recorded step. states, gates, locals: name -> ids of the elements, shaped like the tensor.
 
-    x: (B, I); state: (B, ...) each; w: one layer in one direction. own: the function whose local variables name what it
-    computes. Raises UsageError: the step changes a part of a tensor in place.
+    x: (B, I); state: (B, ...) each; w: one layer in one direction. own: the function whose local variables name
+    intermediate results. Raises UsageError: the step modifies part of a tensor in place.
     """
 
     def __init__(self, step: Step, own: Step, x: Tensor, state: State, names: Sequence[str], w: Weights) -> None:
@@ -67,7 +66,7 @@ class StepRecord(TorchDispatchMode):
         self.sources: list[Source] = []
         self._starts: list[int] = []
         self._numbers: dict[int, Tensor] = {}
-        self._kept: list[Tensor] = []  # so that no id is given away
+        self._kept: list[Tensor] = []  # so that no id() is reused
         self.locals: dict[str, Tensor] = {}
         weights = w.replaced(**{name: tensor.detach() for name, tensor in w.items()})
         given = x.detach(), tuple(tensor.detach() for tensor in state)
@@ -87,7 +86,7 @@ class StepRecord(TorchDispatchMode):
         return self.sources[bisect_right(self._starts, number) - 1]
 
     def numbers(self, tensor: Tensor) -> Tensor:
-        """Of its elements; a tensor that nobody gave is a constant."""
+        """The ids of a tensor's elements; an unknown tensor is a constant."""
         if id(tensor) not in self._numbers:
             self._give("", "constant", tensor)
         return self._numbers[id(tensor)]
@@ -122,9 +121,9 @@ class StepRecord(TorchDispatchMode):
         named = dict(kwargs or {})
         if func._schema.is_mutable and (named.get("out") is not None or not _is_whole(args[0])):
             raise UsageError(
-                tr("this cell changes a part of a tensor in place: its step cannot be drawn"),
+                tr("this cell modifies part of a tensor in place: its step cannot be drawn"),
                 where=str(func),
-                todo=tr("make a new tensor in its place"),
+                todo=tr("create a new tensor instead"),
             )
         operands = tuple(map(self._numbered, args))
         made = func(*args, **named)
@@ -145,7 +144,7 @@ class StepRecord(TorchDispatchMode):
     def _move(
         self, func: Callable[..., object], made: object, operands: tuple[object, ...], named: Mapping[str, object]
     ) -> None:
-        """The same done to the numbers of the elements."""
+        """The same operation on the ids of the elements."""
         moved = func(*operands, **{k: v for k, v in named.items() if k not in ("dtype", "device", "layout")})
         if isinstance(made, Tensor) and isinstance(moved, Tensor):
             self._name(made, moved)
@@ -164,7 +163,7 @@ class StepRecord(TorchDispatchMode):
 
 
 def is_product(source: Source) -> bool:
-    """Whether its elements are sums of products, and nothing else."""
+    """Whether its elements are pure sums of products."""
     return source.name in PRODUCTS and not source.named
 
 
@@ -175,7 +174,7 @@ def _is_whole(value: object) -> bool:
 def _watched(
     run: Callable[[], tuple[State, Gates]], own: Step, see: Callable[[str, Tensor], None]
 ) -> tuple[State, Gates]:
-    """Run it; as each function in the file of `own` returns, see its local variables that are tensors."""
+    """Run it, and collect the local tensors of each function in the file of `own` when it returns."""
     file = own.__code__.co_filename if inspect.isfunction(own) else None
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
@@ -185,7 +184,7 @@ def _watched(
                 if isinstance(alone, Tensor):
                     see(name, alone)
 
-    if file is None or sys.getprofile() is not None:  # somebody is profiling: only names are lost
+    if file is None or sys.getprofile() is not None:  # a profiler is active: only names are lost
         return run()
     sys.setprofile(profile)
     try:
@@ -196,7 +195,7 @@ def _watched(
 
 @dataclass(eq=False)
 class Node:
-    """Elements of one source that are read together. reads: for each operand that is a tensor, what is read of it."""
+    """Elements of one source that are read together. reads: for each tensor operand, the elements read."""
 
     source: Source
     numbers: tuple[int, ...]
@@ -208,7 +207,7 @@ class Node:
 
     @cached_property
     def positions(self) -> dict[int, float]:
-        """Its elements by their numbers, with their values."""
+        """Id -> value of its elements."""
         flat = self.source.value.flatten()[[number - self.source.start for number in self.numbers]]
         return dict(zip(self.numbers, flat.double().tolist(), strict=True))
 
@@ -218,8 +217,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Read:
-    """What is read of one operand: for each element of the reader, the numbers of elements (one; of a sum of products
-    all that are multiplied). nodes: where these elements are. operand: its place among the operands."""
+    """The elements read of one operand: for each element of the reader, ids (one, or for a sum of products all
+    factors). nodes: that contain them. operand: its position among the operands."""
 
     operand: int
     numbers: Sequence[Sequence[int]]
@@ -227,7 +226,7 @@ class Read:
 
 
 def graph(record: StepRecord, wanted: Sequence[Sequence[int]]) -> list[Node]:
-    """The nodes that lead to the wanted elements, givers first. wanted: elements that are shown together."""
+    """The nodes that lead to the requested elements, in topological order. wanted: elements that are shown together."""
     requests: dict[int, list[frozenset[int]]] = {}
 
     def ask(numbers: Sequence[int]) -> None:
@@ -259,7 +258,7 @@ def graph(record: StepRecord, wanted: Sequence[Sequence[int]]) -> list[Node]:
 
 
 def _homes(numbers: Sequence[Sequence[int]], homes: Mapping[int, Sequence[Node]]) -> list[Node]:
-    """The nodes that hold these elements, each source's largest that holds all that are read of it."""
+    """The nodes that contain these elements: for each source the largest that contains all elements read."""
     every = dict.fromkeys(number for each in numbers for number in each)
     found: list[Node] = []
     while every:
@@ -273,13 +272,13 @@ def _homes(numbers: Sequence[Sequence[int]], homes: Mapping[int, Sequence[Node]]
 
 
 def _largest(some: Sequence[frozenset[int]]) -> list[frozenset[int]]:
-    """Those that no other one contains, in order."""
+    """The sets not contained in another one, in order."""
     kept = [one for one in dict.fromkeys(some) if not any(one < other for other in some)]
     return sorted(kept, key=lambda one: (min(one), len(one)))
 
 
 def _reads(node: Node) -> list[tuple[int, list[list[int]]]]:
-    """(place of an operand, the numbers read of it for each element)."""
+    """(position of an operand, the ids read of it for each element)."""
     source = node.source
     places = [number - source.start for number in node.numbers]
     tensors = [(k, operand) for k, operand in enumerate(source.operands) if isinstance(operand, Tensor)]

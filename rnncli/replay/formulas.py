@@ -1,12 +1,12 @@
-"""torch's operations as formulas: `mul` of f and c_1 is `f·c_1`."""
+"""Formulas of torch operations: `mul` of f and c_1 is `f·c_1`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Below 2 a formula is put in brackets inside a product, below 3 inside whatever binds tighter.
+# Precedence: below 2 a formula is bracketed inside a product, below 3 inside anything that binds tighter.
 SUM, PRODUCT, ATOM = 1, 2, 3
-Formula = tuple[str, int]  # text, how tightly it binds
+Formula = tuple[str, int]  # text, precedence
 
 _FUNCTIONS = {
     "sigmoid": "σ({0})",
@@ -39,12 +39,12 @@ _INFIX = {
 
 
 def formula(name: str, operands: Sequence[Formula]) -> Formula:
-    """What torch's operation `name` makes of its operands, in signs where there are any."""
+    """The formula of the torch operation `name` on its operands, with operators where they exist."""
     if name == "mul" and len(operands) == 2 and operands[1][0][:1].isdigit():
         operands = operands[::-1]  # 2·f
     if name in _INFIX and len(operands) == 2:
         text, level = _INFIX[name]
-        # a - (b - c) and a/(b·c): what is on the right of these binds tighter
+        # a - (b - c) and a/(b·c): the right operand needs higher precedence
         right = level + (name in ("sub", "div"))
         left = level + (name == "rsub")
         return text.format(_bound(operands[0], left), _bound(operands[1], right)), level
@@ -71,5 +71,5 @@ def _bound(operand: Formula, level: int) -> str:
 
 
 def bracketed(operand: Formula) -> str:
-    """In brackets where it is more than a name."""
+    """Bracketed unless it is just a name."""
     return _bound(operand, ATOM)

@@ -1,4 +1,4 @@
-"""What stands in the place of a model's recurrent cores while it is traced: the recording loop, called as they are."""
+"""Replaces the forwards of a model's recurrent cores during tracing with the recording loop, called in the same way."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rnncli.replay.loop import Call, CoreTrace, Keep, initial_state, layer_recor
 
 
 @dataclass(frozen=True)
-class How:
-    """keep: what is recorded. step: another step function than the cell's. changes: of states and gates."""
+class RecordOptions:
+    """keep: what to record. step: step function instead of the cell's. changes: of states and gates."""
 
     keep: Keep
     step: Step | None
@@ -25,8 +25,8 @@ class How:
 
 
 @contextmanager
-def replaced(cores: list[CoreTrace], how: How) -> Iterator[None]:
-    """Every core's forward is the recording loop; undone whatever happens."""
+def replaced(cores: list[CoreTrace], how: RecordOptions) -> Iterator[None]:
+    """A context in which every core's forward is the recording loop."""
     try:
         for core in cores:
             if isinstance(core.module, nn.RNNCellBase):
@@ -39,7 +39,7 @@ def replaced(cores: list[CoreTrace], how: How) -> Iterator[None]:
             core.module.__dict__.pop("forward", None)
 
 
-def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, how: How) -> Call:
+def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, how: RecordOptions) -> Call:
     spec, keep, step = core.spec, how.keep, how.step
     layers = layer_records(spec)
     patches = _patches(core, state, lengths, how.changes) if how.changes else {}
@@ -60,8 +60,8 @@ def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, ho
     return Call(x, x, state, lengths, output_, last, layers)
 
 
-def _cell_forward(core: CoreTrace, how: How) -> Callable[..., object]:
-    """What stands in for nn.RNNCell.forward and its sisters: one step, x (B, I) or (I,)."""
+def _cell_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., object]:
+    """Replacement for the forwards of nn.RNNCell, nn.GRUCell and nn.LSTMCell: one step, x (B, I) or (I,)."""
 
     def forward(input: Tensor, hx: Tensor | Sequence[Tensor] | None = None) -> object:
         batched = input.dim() == 2
@@ -79,8 +79,9 @@ def _cell_forward(core: CoreTrace, how: How) -> Callable[..., object]:
     return forward
 
 
-def _core_forward(core: CoreTrace, how: How) -> Callable[..., object]:
-    """What stands in for nn.RNN.forward and its sisters: padded or packed, batch first or not, batched or not."""
+def _core_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., object]:
+    """Replacement for the forwards of nn.RNN, nn.GRU and nn.LSTM: padded or packed, batch first or not, batched or
+    not."""
     batch_first = bool(getattr(core.module, "batch_first", False))
 
     def forward(input: Tensor | PackedSequence, hx: Tensor | Sequence[Tensor] | None = None) -> object:
@@ -123,8 +124,8 @@ def _pack_like(padded: Tensor, lengths: Tensor, like: PackedSequence) -> PackedS
 
 
 def by_sequence(core: CoreTrace) -> list[CoreTrace]:
-    """One CoreTrace per sequence the core ran over: a call that goes on from the last state of the call before (a
-    decoder's step, a cell in a loop) belongs to its sequence; any other call begins a new one, named `path#2`."""
+    """One CoreTrace per sequence that the core ran over: a call that continues from the last state of the previous call
+    (a decoder's step, a cell in a loop) belongs to its sequence; any other call starts a new one, named `path#2`."""
     sequences: list[list[Call]] = []
     for call in core.calls:
         if sequences and _continues(sequences[-1][-1], call.initial, call.lengths):
@@ -146,7 +147,7 @@ def _continues(before: Call, initial: State, lengths: Tensor | None) -> bool:
 def _patches(
     core: CoreTrace, initial: State, lengths: Tensor | None, changes: Sequence[Change]
 ) -> dict[tuple[int, int], LayerPatch]:
-    """The changes of the call of a core that is about to run."""
+    """The changes for the next call of a core."""
     sequences = by_sequence(core)
     if sequences and _continues(sequences[-1].calls[-1], initial, lengths):
         return patches_of(sequences[-1], changes, sequences[-1].num_steps)

@@ -1,15 +1,15 @@
-"""A value of a cell's step replaced at the moment it is made, so that all that the step computes from it follows.
+"""Replaces a value inside a cell's step at the moment it is computed, so that everything computed from it changes, too.
 
-A step computes gates and states together and returns them at the end; what it returns is one tensor of many that
-torch's functions made on the way. The step runs twice. The first time, every call of a torch function is noted
-(`torch.overrides.TorchFunctionMode`), and the call that made the memory of a returned gate or state is looked up. The
-second time, that call's result is replaced. It works on memory and not on tensor objects: two gates that are halves of
-one product, or a gate that is read through several views, are replaced wherever they are read.
+A step computes gates and states together and returns them at the end, along with many intermediate tensors. The step
+runs twice. The first time, every torch function call is recorded (`torch.overrides.TorchFunctionMode`), and the call
+that produced the memory of a returned gate or state is looked up. The second time, that call's result is replaced. This
+works on memory, not on tensor objects: two gates that are halves of one product, or a gate read through several views,
+are replaced wherever they are read.
 
-What cannot be done soundly is refused: a value changed in place after it was made, one that no torch function made
-(a compiled step), one that the states are not computed from (a gate returned for show), and a step that takes another
-way when a value changes. With a graph, so is a value from inside a torch.autograd.Function, whose backward would not
-know of the change.
+Unsound changes are rejected: a value modified in place after it was computed, one not produced by a torch function (a
+compiled step), one that the states do not depend on (a gate returned for display only), and a step that takes a
+different path when a value changes. With a graph, also a value from inside a torch.autograd.Function, whose backward
+would ignore the change.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from rnncli.cells import CoreSpec, Gates, State, Step, Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 
-Edit = Callable[[Tensor], Tensor]  # a value as the step made it, (B, ...) -> what stands in its place, shaped alike
-GIVEN = -1  # in the place of a call's number: x, which the step was given
+Edit = Callable[[Tensor], Tensor]  # a value computed by the step, (B, ...) -> its replacement, of the same shape
+GIVEN = -1  # instead of a call's index: x, an input of the step
 
 
 def edited_step(
     step: Step, x: Tensor, state: State, w: Weights, edits: Mapping[str, Edit], names: Sequence[str]
 ) -> tuple[State, Gates]:
-    """One step with some of its values replaced. edits: state or gate, as the step names it -> what replaces it.
+    """One step with some values replaced. edits: state or gate, as named by the step -> its replacement.
 
-    names: of the states, in their order. Gradients flow through what stands in the place of a value, and to what it
-    was only as far as the edit reads it. Raises UsageError: a value cannot be replaced soundly.
+    names: of the states, in order. Gradients flow through the replacement, and to the original value only as far as the
+    edit reads it. Raises UsageError: a value cannot be replaced soundly.
     """
-    with torch.no_grad(), _Noted() as noted:
+    with torch.no_grad(), _Recorder() as noted:
         after, gates = step(x, state, w)
     made = dict(zip(names, after, strict=True)) | gates
     places: list[_Place] = []
     for name in edits:
         if name in names and any(_same_memory(made[name], tensor) for tensor in (x, *state)):
-            continue  # returned as it came: replaced on its way out
+            continue  # returned unchanged: replaced on return
         places.append(_found(name, made[name], noted, x, [*state, *w.values()]))
     edited = _Edited(noted, places, edits)
     with edited:
@@ -57,16 +57,16 @@ def edited_step(
 
 @dataclass
 class _Call:
-    """A torch function that the step called: its results, what they were then, and what it read."""
+    """A torch function call of the step: its results, copies of them, and its inputs."""
 
     func: Callable[..., Any]
     made: list[Tensor]
     then: list[Tensor]
-    read: list[Tensor]  # kept, so that no memory is used twice
+    read: list[Tensor]  # kept, so that no memory is reused
 
 
-class _Noted(TorchFunctionMode):
-    """Every call of a torch function."""
+class _Recorder(TorchFunctionMode):
+    """Records every torch function call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,10 +83,10 @@ class _Noted(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a value is made: the number of the call, which of its results, and where the value's numbers are in it.
+    """Where a value is computed: the index of the call, which of its results, and the value's position in it.
 
-    into: shaped like the result, for each number of it the value's that replaces it, -1 for none. out: (numel,), for
-    each number of the value where the result has it. like: the value's shape.
+    into: shaped like the result, for each of its elements the index of the value's element that replaces it, -1 for
+    none. out: (numel,), for each element of the value its position in the result. like: the value's shape.
     """
 
     name: str
@@ -97,10 +97,10 @@ class _Place:
     like: torch.Size
 
 
-def _found(name: str, value: Tensor, noted: _Noted, x: Tensor, others: Sequence[Tensor]) -> _Place:
-    """The call that made a returned value. Raises UsageError."""
+def _found(name: str, value: Tensor, noted: _Recorder, x: Tensor, others: Sequence[Tensor]) -> _Place:
+    """The call that computed a returned value. Raises UsageError."""
     if any(_same_memory(value, tensor) for tensor in others):
-        raise _refused(name, tr("it is a state or a weight that the step was given"))
+        raise _refused(name, tr("it is a state or a weight passed to the step"))
     if _same_memory(value, x):
         return _place(name, value, GIVEN, [x], 0)
     for number, call in enumerate(noted.calls):
@@ -108,21 +108,21 @@ def _found(name: str, value: Tensor, noted: _Noted, x: Tensor, others: Sequence[
         if not sharing:
             continue
         if any(_same_memory(tensor, value) for tensor in call.read):
-            break  # a view of something that was never seen
+            break  # a view of an unknown tensor
         holding = [k for k in sharing if _overlap(call.made[k], value)]
         place = _place(name, value, number, call.made, holding[0]) if len(holding) == 1 else None
         if place is None or bool((place.out < 0).any()):
-            raise _refused(name, tr("its numbers are in several tensors"))
+            raise _refused(name, tr("its elements are in several tensors"))
         if not _equal(call.then[holding[0]].reshape(-1)[place.out].view_as(value), value):
-            raise _refused(name, tr("the step changes it in place after it was made"))
+            raise _refused(name, tr("the step modifies it in place after computing it"))
         return place
-    raise _refused(name, tr("no torch function that can be followed makes it"))
+    raise _refused(name, tr("it is not computed by a traceable torch function"))
 
 
 def _place(name: str, value: Tensor, number: int, made: Sequence[Tensor], which: int) -> _Place:
     mine, its = _offsets(value).flatten(), _offsets(made[which])
     if mine.unique().numel() < mine.numel():
-        raise _refused(name, tr("several of its numbers are one in memory"))
+        raise _refused(name, tr("several of its elements share memory"))
     size = int(max(mine.max(), its.max())) + 1
     into, out = torch.full((size,), -1), torch.full((size,), -1)
     into[mine] = torch.arange(mine.numel())
@@ -132,21 +132,21 @@ def _place(name: str, value: Tensor, number: int, made: Sequence[Tensor], which:
 
 
 class _Edited(TorchFunctionMode):
-    """The same calls again, the values replaced as soon as they are made. What is computed from each is followed, by
-    its memory, to say whether the states depend on it."""
+    """Runs the same calls again, replacing values as soon as they are computed. Everything computed from them is
+    tracked by memory, to determine whether the states depend on them."""
 
-    def __init__(self, noted: _Noted, places: Sequence[_Place], edits: Mapping[str, Edit]) -> None:
+    def __init__(self, noted: _Recorder, places: Sequence[_Place], edits: Mapping[str, Edit]) -> None:
         super().__init__()
         self.noted, self.places, self.edits = noted, places, edits
         self.number, self.graph = 0, torch.is_grad_enabled()
         self.last = max((place.call for place in places), default=GIVEN)
         self.wanted: dict[str, Tensor] = {}
-        self.regions: dict[int, list[tuple[str, Tensor]]] = {}  # memory -> replaced values, and where they are in it
-        self.follows: dict[int, set[str]] = {}  # other memory -> the values that it was computed from
+        self.regions: dict[int, list[tuple[str, Tensor]]] = {}  # memory -> replaced values, and their positions
+        self.follows: dict[int, set[str]] = {}  # other memory -> the values it was computed from
         self.kept: list[Tensor] = []
 
     def given(self, x: Tensor) -> Tensor:
-        """x, where a value is a part of it."""
+        """x, if a value is part of it."""
         return self._replaced(GIVEN, [x])[0]
 
     def __torch_function__(
@@ -154,7 +154,7 @@ class _Edited(TorchFunctionMode):
     ) -> Any:
         number, self.number = self.number, self.number + 1
         if number <= self.last and (number >= len(self.noted.calls) or self.noted.calls[number].func != func):
-            raise _refused(self.places[0].name, tr("the step takes another way when a value changes"))
+            raise _refused(self.places[0].name, tr("the step takes a different path when a value changes"))
         result = func(*args, **(kwargs or {}))
         read = _tensors((args, kwargs))
         from_ = {name for tensor in read for name in self._from(tensor)}
@@ -176,7 +176,7 @@ class _Edited(TorchFunctionMode):
             if place.call != number:
                 continue
             if self.graph and not torch.is_grad_enabled():
-                raise _refused(place.name, tr("it is made in a function that has a gradient of its own"))
+                raise _refused(place.name, tr("it is computed in a function with its own backward"))
             whole = made[place.which]
             value = whole.reshape(-1)[place.out].view(place.like)
             wanted = self.edits[place.name](value)
@@ -190,7 +190,7 @@ class _Edited(TorchFunctionMode):
         return made
 
     def _from(self, tensor: Tensor) -> set[str]:
-        """The replaced values that a tensor is a view of, or was computed from."""
+        """The replaced values that a tensor is a view of or was computed from."""
         found = set(self.follows.get(_memory(tensor), ()))
         if _memory(tensor) in self.regions:
             here = _offsets(tensor)
@@ -198,17 +198,17 @@ class _Edited(TorchFunctionMode):
         return found
 
     def require_all(self, states: dict[str, Tensor], gates: Gates) -> None:
-        """UsageError where a value is not what was wanted in the end, or where no state follows from it."""
+        """Raise UsageError if a value does not have its new value in the end, or no state depends on it."""
         reached = {name for state in states.values() for name in self._from(state)}
         for name, wanted in self.wanted.items():
             if not _equal((states | gates)[name], wanted):
-                raise _refused(name, tr("the step takes another way when a value changes"))
+                raise _refused(name, tr("the step takes a different path when a value changes"))
             if name not in reached:
-                raise _refused(name, tr("the states are not computed from it"))
+                raise _refused(name, tr("the states do not depend on it"))
 
 
 class CannotChange(UsageError):
-    """A state or gate that cannot be replaced inside its cell's step. name: as the step names it."""
+    """A state or gate that cannot be replaced inside its cell's step. name: as named by the step."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
@@ -235,7 +235,7 @@ def _same_memory(a: Tensor, b: Tensor) -> bool:
 
 
 def _offsets(tensor: Tensor) -> Tensor:
-    """Where each number is in its memory, shaped like the tensor, on the CPU."""
+    """The memory offset of each element, shaped like the tensor, on the CPU."""
     found = torch.full(tensor.shape, int(tensor.storage_offset()))
     for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         found += (torch.arange(size) * stride).view(-1, *[1] * (tensor.dim() - axis - 1))
@@ -247,12 +247,12 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    """Number by number; NaN equals NaN."""
+    """Elementwise equality; NaN equals NaN."""
     return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def changeable(spec: CoreSpec, w: Weights) -> list[str]:
-    """What of one step of a cell can be changed, as the step names it. w: of its first layer."""
+    """The values of a cell's step that can be changed, as named by the step. w: of its first layer."""
     like = w.weight_ih if "weight_ih" in w else next(iter(w.values()))
     x = torch.ones(1, spec.input_size).to(like)
     state = tuple(torch.full((1, *shape), 0.5).to(like) for shape in spec.states.values())

@@ -1,4 +1,4 @@
-"""The one loop over cells' steps: the `loop` engine, and what it records."""
+"""The loop over cell steps: the `loop` engine, and its recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _recording: ContextVar[bool] = ContextVar("recording", default=False)
 
 
 def is_recording() -> bool:
-    """True inside `trace`: every engine then hands its work to the core's own, replaced, forward."""
+    """True inside `trace`: every engine then calls the core's own, replaced, forward."""
     return _recording.get()
 
 
@@ -37,7 +37,7 @@ def recording() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Keep:
-    """What a recording keeps. steps: of 0..T-1, None for all; units: of each recorded tensor, None for all."""
+    """What to record. steps: of 0..T-1, None for all; units: of each recorded tensor, None for all."""
 
     steps: range | None = None
     units: Sequence[int] | None = None
@@ -46,13 +46,13 @@ class Keep:
         return self.steps is None or t in self.steps
 
     def unit(self, tensor: Tensor) -> Tensor:
-        """The kept units of a recorded (B, size) tensor; of a matrix (B, size, .) its rows."""
+        """The selected units of a recorded (B, size) tensor; for a matrix (B, size, .) its rows."""
         if self.units is None:
             return tensor
         return tensor[:, [unit for unit in self.units if unit < tensor.shape[1]]]
 
     def recorded(self, state: State, gates: Gates) -> tuple[State, Gates]:
-        """What to hold on to: the whole tensors while they are in a graph, since their gradient is asked for later."""
+        """The tensors to store: whole while they are in a graph, since their gradient may be requested later."""
         if self.units is None or state[0].requires_grad:
             return state, gates
         return tuple(map(self.unit, state)), {name: self.unit(gate) for name, gate in gates.items()}
@@ -60,8 +60,8 @@ class Keep:
 
 @dataclass
 class LayerRecord:
-    """One layer in one direction. made: (step, state after it, gates) in the order they were made, in the graph.
-    others: what a step names besides gates."""
+    """One layer in one direction. made: (step, state after it, gates) in order of computation, in the graph. others:
+    names that a step returns besides gates."""
 
     state_names: Sequence[str] = ("h",)
     others: Sequence[str] = ()
@@ -70,7 +70,7 @@ class LayerRecord:
 
     @cached_property
     def steps(self) -> dict[str, dict[int, Tensor]]:
-        """Name -> step -> (B, ...) tensor; names as a Trace has them: `h`, `c`, `gate.f`, `q`."""
+        """Name -> step -> (B, ...) tensor; names as in a Trace: `h`, `c`, `gate.f`, `q`."""
         found: dict[str, dict[int, Tensor]] = {}
         for t, state, gates in self.made:
             for name, tensor in zip(self.state_names, state, strict=True):
@@ -81,7 +81,7 @@ class LayerRecord:
 
 
 class StepPatch(Protocol):
-    """What changes some of a layer's gates and states: changes.LayerPatch."""
+    """Changes some of a layer's gates and states: see changes.LayerPatch."""
 
     def run(self, t: int, step: Step, x: Tensor, state: State, w: Weights) -> tuple[State, Gates]: ...
 
@@ -101,8 +101,8 @@ def run_layer(
     """One layer in one direction over a sequence: the recurrent loop itself.
 
     xs: T tensors (B, I). state: one (B, ...) tensor per state. mask: T tensors (B, 1), True inside the sequence;
-    outside it the state is held and the output is 0, as torch does for packed sequences. reverse: from the last step to
-    the first. patch: what takes the steps in place of this loop. Returns the T outputs (B, H or P) in input order, and
+    outside it the state is held and the output is 0, as in torch for packed sequences. reverse: from the last step to
+    the first. patch: runs the steps instead of the plain cell. Returns the T outputs (B, H or P) in input order, and
     the last state.
     """
     if record is not None:
@@ -117,7 +117,7 @@ def run_layer(
             state = tuple(
                 torch.where(as_wide(mask[t], after), after, before) for after, before in zip(new, state, strict=True)
             )
-            outputs[t] = state[0] * mask[t]  # from `state`, the recorded tensor: gradients must pass through it
+            outputs[t] = state[0] * mask[t]  # use `state`, the recorded tensor: gradients must pass through it
         if record is not None and keep is not None and keep.step(t):
             record.made.append((t, *keep.recorded(state, gates)))
     return outputs, state
@@ -129,20 +129,20 @@ def as_wide(mask: Tensor, state: Tensor) -> Tensor:
 
 
 def initial_state(spec: CoreSpec, batch_size: int, like: Tensor) -> State:
-    """Zeros: h (L·D, B, H or P) and every other state of the cell, such as an LSTM's c (L·D, B, H)."""
+    """Zero states: h (L·D, B, H or P) and the cell's other states, such as an LSTM's c (L·D, B, H)."""
     rows = spec.num_layers * spec.num_directions
     return tuple(like.new_zeros(rows, batch_size, *shape) for shape in spec.states.values())
 
 
 def layer_records(spec: CoreSpec) -> dict[tuple[int, int], LayerRecord]:
-    """Empty records, one for each layer and direction."""
+    """Empty records, one per layer and direction."""
     names, others = tuple(spec.states), CELLS[spec.cell].records
     places = ((layer, d) for layer in range(spec.num_layers) for d in range(spec.num_directions))
     return {place: LayerRecord(names, others) for place in places}
 
 
 def length_mask(lengths: Tensor | None, T: int, like: Tensor) -> list[Tensor] | None:
-    """T tensors (B, 1), True where a step is inside its sequence; None where every step does."""
+    """T tensors (B, 1), True where a step is inside its sequence; None if all are."""
     if lengths is None or bool((lengths >= T).all()):
         return None
     mask = torch.arange(T).unsqueeze(1) < lengths.cpu().unsqueeze(0)  # (T, B)
@@ -162,14 +162,14 @@ def run_core(
     training: bool = False,
     patches: Mapping[tuple[int, int], StepPatch] | None = None,
 ) -> tuple[Tensor, State]:
-    """All layers and directions of a core by the loop: the `loop` engine.
+    """Run all layers and directions of a core: the `loop` engine.
 
     module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and the
-    cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None where all are T. dropout: between layers,
-    drawn on (T, B, .). record: (layer, direction) -> where its steps go. step: another step function than the cell's.
-    training: draw the masks of the core's recurrent regularizers; else they are what they are on average.
-    patches: (layer, direction) -> what changes some of its gates and states.
-    Returns output (T, B, D·H or D·P) and the last state, as the torch module does.
+    cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None if all are T. dropout: between layers, drawn
+    on (T, B, .). record: (layer, direction) -> where to record its steps. step: step function instead of the cell's.
+    training: draw the masks of the core's recurrent regularizers; otherwise use their expected values. patches: (layer,
+    direction) -> changes to some of its gates and states. Returns output (T, B, D·H or D·P) and the last state, as the
+    torch module does.
     """
     spec = spec_of(module)
     assert spec is not None
@@ -180,7 +180,7 @@ def run_core(
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
-    xs = list(x.unbind(0))  # unbound once: indexing x[t] would cost O(T²) in backward
+    xs = list(x.unbind(0))  # unbind once: indexing x[t] would cost O(T²) in backward
     last: list[State] = []
     for layer in range(spec.num_layers):
         outputs: list[list[Tensor]] = []
@@ -210,10 +210,10 @@ def run_core(
 
 @dataclass
 class Call:
-    """One call of one core: what went in, what came out, and the record of each layer and direction."""
+    """One call of one core: its inputs, outputs, and the record of each layer and direction."""
 
     x: Tensor  # (T, B, I), in the graph
-    xs: Tensor  # what gradients towards x are taken of: x, made a leaf where it was constant
+    xs: Tensor  # for gradients with respect to x: x, as a leaf if it was constant
     initial: State  # (L·D, B, .)
     lengths: Tensor | None
     output: Tensor  # (T, B, D·H), in the graph
@@ -223,7 +223,7 @@ class Call:
 
 @dataclass
 class CoreTrace:
-    """What one recurrent core did: its spec, its calls, and where it is in the model (`path`)."""
+    """The recording of one recurrent core: its spec, its calls, and its path in the model."""
 
     path: str
     module: nn.Module
@@ -232,7 +232,7 @@ class CoreTrace:
 
     @property
     def lengths(self) -> Tensor | None:
-        """(B,), where the core was given sequences of different lengths in one call."""
+        """(B,), if the core was called once with sequences of different lengths."""
         return self.calls[0].lengths if len(self.calls) == 1 else None
 
     @property
@@ -240,7 +240,7 @@ class CoreTrace:
         return sum(call.x.shape[0] for call in self.calls)
 
     def step_tensors(self, layer: int, direction: int, name: str) -> dict[int, Tensor]:
-        """Step -> (B, size) tensor in the graph, the steps of later calls counted on."""
+        """Step -> (B, size) tensor in the graph, with steps numbered across calls."""
         found: dict[int, Tensor] = {}
         start = 0
         for call in self.calls:

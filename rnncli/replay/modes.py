@@ -1,4 +1,4 @@
-"""The modes that a trace runs a model in, each undone afterwards, and models that cannot be traced at all."""
+"""The modes in which a trace runs a model, each restored afterwards, and checks for models that cannot be traced."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from rnncli.locale import tr
 
 
 def require_numbers(model: nn.Module, gradients: bool) -> None:
-    """UsageError where a model has no numbers to trace, or none that a graph can be made of."""
+    """Raise UsageError if a model has no values to trace, or cannot have a graph."""
     tensors = [*model.parameters(), *model.buffers()]
     if any(tensor.is_meta for tensor in tensors):
         raise UsageError(
-            tr("this model is on the meta device: its weights have no numbers"),
-            todo=tr("give it weights first: model.to_empty(device='cpu'), then load_state_dict"),
+            tr("this model is on the meta device: its weights have no values"),
+            todo=tr("initialize it first: model.to_empty(device='cpu'), then load_state_dict"),
         )
     if gradients and any(tensor.is_inference() for tensor in model.parameters()):
         raise UsageError(
-            tr("this model was made in inference mode: it has no gradients"),
-            todo=tr("make it outside torch.inference_mode, or trace it without gradients"),
+            tr("this model was created in inference mode: it has no gradients"),
+            todo=tr("create it outside torch.inference_mode, or trace it without gradients"),
         )
 
 
 @contextmanager
 def graph(gradients: bool) -> Iterator[None]:
-    """With a graph, in inference mode too; or without, in whatever mode this is."""
+    """Enable gradients, even in inference mode; or run without, in the current mode."""
     with ExitStack() as stack:
         if gradients:
             stack.enter_context(torch.inference_mode(False))
@@ -39,14 +39,14 @@ def graph(gradients: bool) -> Iterator[None]:
 
 
 def usable(value: object) -> object:
-    """A tensor that was made in inference mode, as one that a graph can hold."""
+    """A tensor created in inference mode, converted to one usable in a graph."""
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: each step adds a few objects and none are cycles, but their number makes the
-    collector walk all of torch's, which costs as much as a sixth of a long loop."""
+    """Disable garbage collection: each step adds a few objects, none of them cycles, but their number makes the
+    collector scan all of torch's, which costs up to a sixth of a long loop."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -58,8 +58,8 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, every module's own mode afterwards. A spectral norm counts on each look at its weight in
-    training mode, so the checks are in here too."""
+    """The model in eval mode; restores every module's own mode afterwards. Spectral norm updates on each access to its
+    weight in training mode, so the checks run in here, too."""
     modes = {module: module.training for module in model.modules()}
     try:
         model.eval()

@@ -1,7 +1,7 @@
-"""A cell at one step, opened: its step's operations as boxes of lines, for one unit, from the cell's own definition.
+"""Opens a cell at one step: its operations as boxes of lines, for one unit, from the cell's own definition.
 
-The graph of `elements` is cut at what the cell names, its states and gates, and where a value is read twice; all
-between is in the box that it leads to, a line for each operation, the terms of a sum one below the other.
+The graph of `elements` is cut at named values (states and gates) and at values read twice; everything between belongs
+to the box it leads to, one line per operation, the terms of a sum one below the other.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from rnncli.render.boxes import vector
 from rnncli.replay.elements import Node, Read, StepRecord, graph, is_product
 from rnncli.replay.formulas import ATOM, PRODUCT, SUM, Formula, bracketed, formula
 
-LONGEST = 22  # characters of a formula inside another; a longer one gets a name
+LONGEST = 22  # maximum characters of an inlined formula; longer ones get a name
 COMPARISONS = frozenset({"eq", "ne", "gt", "lt", "ge", "le"})
-# Operations that are written into the formula that reads them, without a line of their own.
+# Operations that are inlined into the formula reading them.
 INLINE = frozenset({"neg", "rsub", "relu", "clamp", "clamp_min", "clamp_max", "logical_not"}) | COMPARISONS
 
 
 Kind = Literal["input", "between", "gate", "state"]
-_RANKS = ("input", "state", "gate", "between")  # which name is taken where there are several
+_RANKS = ("input", "state", "gate", "between")  # which name to use if there are several
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which cell of an unrolled network. step, before: as its titles count them. row: of the batch. reads: what x is in
-    words."""
+    """Which cell of an unrolled network. step, before: labels of the time steps. row: of the batch. reads: description
+    of x."""
 
     spec: CoreSpec
     unit: int
@@ -46,7 +46,7 @@ class Place:
 
 
 def open_step(place: Place, x: Tensor, state: State, w: Weights) -> OpenedCell:
-    """The step from x (B, I) and state, (B, ...) each, followed back from unit `place.unit` of every new state."""
+    """Open the step from x (B, I) and state, (B, ...) each, traced back from unit `place.unit` of every new state."""
     spec = place.spec
     record = StepRecord(spec.step, CELLS[spec.cell].step, x, state, list(spec.states), w)
     return _Opening(place, record).cell()
@@ -54,7 +54,7 @@ def open_step(place: Place, x: Tensor, state: State, w: Weights) -> OpenedCell:
 
 @dataclass(frozen=True)
 class _Name:
-    """numbers: of the row that is drawn, shaped as the tensor is."""
+    """numbers: ids of the drawn row, shaped like the tensor."""
 
     name: str
     title: str
@@ -81,13 +81,13 @@ class _Opening:
             if found is not None:
                 self.named[node] = found
         self.home = self._homes()
-        self.titles: dict[Node, str] = {}  # of what has no name
+        self.titles: dict[Node, str] = {}  # of unnamed values
         self.sums = Counter[tuple[Node, str]]()
         self.box_names: dict[Node, str] = {}
         for node in dict.fromkeys(self.home.values()):
             self.box_names[node] = self._box_name(node)
 
-    # --- what is named, and what is asked for
+    # --- names and requested values
 
     def _names(self) -> Iterator[_Name]:
         place, record, row = self.place, self.record, self.place.row
@@ -106,7 +106,7 @@ class _Opening:
             mine = numbers[self.place.row] if numbers.dim() > 1 else numbers
             if mine.dim():
                 if self.place.unit >= len(mine) > 1:
-                    continue  # of another size: a projection has fewer units
+                    continue  # different size: a projection has fewer units
                 mine = mine[min(self.place.unit, len(mine) - 1)]
             yield mine.flatten().tolist()
 
@@ -124,7 +124,7 @@ class _Opening:
         return next((one for one in self.names if own <= one.every), None)
 
     def _homes(self) -> dict[Node, Node]:
-        """For every node the last one of its box: itself where it is named by the cell, or read in several boxes."""
+        """For every node, the last node of its box: itself if named by the cell, or read in several boxes."""
         home: dict[Node, Node] = {}
         for node in reversed(self.nodes):
             if node.source.kind in ("weight", "constant"):
@@ -164,7 +164,7 @@ class _Opening:
         return tr(about[key]) if key in about else ""
 
     def _lines(self, node: Node, root: Node) -> Iterator[BoxLine]:
-        """The lines of one node: none where it is written into another one's."""
+        """The lines of one node: none if it is inlined."""
         if node is not root and (self._is_inline(node) or self._is_term(node)):
             return
         if self._adds(node):
@@ -182,7 +182,7 @@ class _Opening:
         yield BoxLine(text, node.values, self._sources(node), self._factors(node), role, self._in_numbers(node))
 
     def _title(self, node: Node) -> str:
-        """Its name; else its formula; of a sum, and of what is too long to be written inside another, a number."""
+        """Its name, else its formula; for a sum, or a formula too long to inline, a number."""
         if node in self.named:
             return self.named[node].title + self._index(node, node.numbers)
         if node not in self.titles:
@@ -207,7 +207,7 @@ class _Opening:
         return (source.name == "add" and len(node.reads) == 2 and not source.named) or source.name == "lerp"
 
     def _is_term(self, node: Node) -> bool:
-        """Whether it is a line of the sum that reads it."""
+        """Whether it is a line of the sum reading it."""
         readers = self.readers[node]
         if len(readers) != 1 or not self._adds(readers[0]) or self.home[readers[0]] is not self.home[node]:
             return False
@@ -252,7 +252,7 @@ class _Opening:
             yield BoxLine(text, made, [*self._boxes(w), *self._boxes(read)], products, "term")
 
     def _product(self, node: Node) -> BoxLine:
-        """W·x: what is multiplied, and for one number each product."""
+        """W·x: the factors and, for a single number, each product."""
         left, right = node.reads[:2]
         if all(one.source.kind == "weight" for one in right.nodes):
             left, right = right, left
@@ -265,7 +265,7 @@ class _Opening:
         return BoxLine(text, values, [*self._boxes(left), *self._boxes(right)], products)
 
     def _factors(self, node: Node) -> list[tuple[float, float]]:
-        """The two numbers of a product of two."""
+        """The two factors of a product."""
         if node.source.name != "mul" or len(node.reads) != 2 or len(node.numbers) != 1:
             return []
         (a,), (b,) = (self._values(read) for read in node.reads)
@@ -290,7 +290,7 @@ class _Opening:
         return source.name in INLINE or constant
 
     def _formula(self, node: Node, say: Callable[[Read], Formula] | None = None) -> Formula:
-        """say: how what it reads is written, by its name where nothing else is asked for."""
+        """say: how operands are written, by default by name."""
         source, say = node.source, say or self._ref
         if is_product(source):
             return self._product(node).text, PRODUCT
@@ -305,7 +305,7 @@ class _Opening:
         return formula("clamp_max" if upper else source.name, found)
 
     def _in_numbers(self, node: Node) -> str:
-        """Its formula with numbers in place of names, of a single number."""
+        """The formula of a single number, with numbers instead of names."""
         return self._formula(node, self._number_of)[0] if len(node.numbers) == 1 and not is_product(node.source) else ""
 
     def _number_of(self, read: Read) -> Formula:
@@ -317,7 +317,7 @@ class _Opening:
         return (text, SUM if text.startswith("-") else ATOM) if len(values) == 1 else (f"[{text}]", ATOM)
 
     def _ref(self, read: Read) -> Formula:
-        """What is read, by its name; without one, its formula."""
+        """An operand by its name, or else its formula."""
         parts = [self._part(node, read) for node in read.nodes]
         if len(parts) == 1:
             return parts[0]
@@ -339,7 +339,7 @@ class _Opening:
         return (text, level) if short else (self._title(node), ATOM)
 
     def _index(self, node: Node, mine: Sequence[int]) -> str:
-        """Which elements of what is named: nothing for all of it, or for the unit that is drawn."""
+        """Which elements of a named value: "" for all of it, or for the drawn unit."""
         numbers = self.named[node].numbers
         chosen = set(mine)
         if len(chosen) == numbers.numel() or not numbers.dim():
@@ -353,7 +353,7 @@ class _Opening:
         return f"[{rows[0]}]" if len(rows) == 1 else ""
 
     def _weight(self, node: Node, read: Read) -> str:
-        """W_ii, b_hf: a parameter by its name, and the gate whose rows are read."""
+        """W_ii, b_hf: a parameter's name with the gate whose rows are read."""
         source, spec = node.source, self.place.spec
         first, _, rest = source.name.partition("_")
         label = {"weight": "W", "bias": "b"}.get(first, first) + (f"_{rest}" if rest else "")
@@ -369,7 +369,7 @@ class _Opening:
         return f"{label}[{rows[0]}]" if len(shape) == 1 and len(rows) == 1 and shape[0] > 1 else label
 
     def _sources(self, node: Node) -> list[str]:
-        """The boxes that a line reads, in order; through what is written into it."""
+        """The boxes that a line reads, in order, including through inlined values."""
         found: list[str] = []
         for read in node.reads:
             found += self._boxes(read)
@@ -388,5 +388,5 @@ class _Opening:
 
 
 def _counts(name: str) -> bool:
-    """Whether a number among the operands of torch's operation is a number of the formula."""
+    """Whether a numeric operand of the torch operation is part of the formula."""
     return name in ("add", "sub", "rsub", "mul", "div", "pow", "clamp", "clamp_min", "clamp_max") or name in COMPARISONS

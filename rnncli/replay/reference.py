@@ -1,7 +1,8 @@
-"""What a replay is held against: torch's own module with the same weights, or a closed form where torch has none.
+"""The reference for a replay: torch's own module with the same weights, or a closed form if torch has none.
 
-Copies are plain: the weights that a module computes with now, whatever hook, parametrization or mask made them, as
-parameters of a fresh module, so that float64 and one layer alone run by the same code, and the model is left alone.
+Copies are plain: the weights that a module currently computes with, regardless of hooks, parametrizations or masks,
+become parameters of a fresh module, so that float64 and single layers run with the same code, and the model is
+not changed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Run = Callable[[nn.Module, CoreSpec, Tensor, State, Tensor | None], tuple[Tensor
 
 
 class Bare(nn.Module):
-    """Weights by torch's names, and the spec that says what they are: a core that torch has no module for."""
+    """Weights under torch's names, and their spec: a core that torch has no module for."""
 
     def __init__(self, spec: CoreSpec, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -36,27 +37,27 @@ class Bare(nn.Module):
 
 
 def name_of_reference(module: nn.Module, spec: CoreSpec) -> str:
-    """`nn.LSTM`, the closed form, or this loop without a recording."""
+    """`nn.LSTM`, the closed form, or the loop without recording."""
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         return f"nn.{_torch_type(module).__name__}"
     if has_closed_form(spec) and CELLS[spec.cell].parallel is not None:
         return tr("the prefix scan")
-    return tr("the closed form") if has_closed_form(spec) else tr("the loop unrecorded")
+    return tr("the closed form") if has_closed_form(spec) else tr("the loop without recording")
 
 
 def _torch_type(module: nn.Module) -> type[nn.Module]:
-    """nn.LSTM of a subclass of it; parametrizations make one."""
+    """nn.LSTM for a subclass of it; parametrizations create one."""
     return next(kind for kind in type(module).__mro__ if kind.__module__ == "torch.nn.modules.rnn")
 
 
 def has_closed_form(spec: CoreSpec) -> bool:
-    """Whether `closed_form` computes such a core."""
+    """Whether `closed_form` supports such a core."""
     cell = CELLS[spec.cell]
     return not any(spec.zoneout) and (spec.nonlinearity in cell.closed_form or cell.parallel is not None)
 
 
 def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
-    """A core with the weights that `module` computes with now, as parameters of its own, on its device."""
+    """A core with the weights that `module` currently computes with, as its own parameters, on its device."""
     spec = spec_of(module)
     assert spec is not None
     if isinstance(module, nn.RNNCellBase):
@@ -76,12 +77,12 @@ def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module
 
 
 def exact_copy(module: nn.Module) -> nn.Module:
-    """The same in float64; on the CPU where the device has no float64."""
+    """The same in float64; on the CPU if the device does not support float64."""
     return plain_copy(module, torch.float64)
 
 
 def one_layer(module: nn.Module, layer: int, direction: int) -> nn.Module:
-    """One layer in one direction of a core as a core of its own, forwards, in the module's dtype."""
+    """One layer in one direction of a core as a separate forward core, in the module's dtype."""
     spec, w = spec_of(module), weights_of(module, layer, direction)
     assert spec is not None
     alone = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, bidirectional=False)
@@ -93,7 +94,7 @@ def _own(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def exact_device(device: torch.device) -> torch.device:
-    """Where float64 is computed: there, or on the CPU where that device has none."""
+    """The device for float64: this one, or the CPU if it does not support float64."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
@@ -118,7 +119,7 @@ def _filled(spec: CoreSpec, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 @torch.no_grad()
 def perturb_(tensor: Tensor, size: float, generator: torch.Generator) -> None:
-    """Every number moved by `size` of itself, up or down."""
+    """Perturb every value by a relative `size`, up or down."""
     signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
     tensor.mul_(1 + size * signs.to(tensor))
 
@@ -126,10 +127,10 @@ def perturb_(tensor: Tensor, size: float, generator: torch.Generator) -> None:
 def run_reference(
     module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """The same function by something that is not this loop: torch's own module, or a closed form. A cell that has
-    neither is held against the loop without a recording; its equations are held against others by its tests.
+    """The same function, computed independently of the loop: by torch's own module, or a closed form. A cell with
+    neither is compared with the loop without recording; its equations are verified by its tests.
 
-    x: (T, B, I). The module's forward is called without its hooks, which have run already: x is what they made of it.
+    x: (T, B, I). The module's forward is called without its hooks, which have already run: x is their result.
     Returns output (T, B, D·H) and the last states.
     """
     if isinstance(module, nn.RNNCellBase):
@@ -155,7 +156,7 @@ def run_reference(
 def closed_form(
     module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None
 ) -> tuple[Tensor, State]:
-    """Cores that no torch module computes, without a loop over steps: all steps at once.
+    """Cores that torch has no module for, computed without a loop over steps: all steps at once.
 
     feedforward: tanh(W_ih x + b) on all T·B rows together. rnn without nonlinearity: h_t = W^t h_0 + sum_k W^(t-k) a_k,
     a_k = W_ih x_k + b, by powers of W = W_hh. A cell with a parallel form: a prefix scan over time. x: (T, B, I);
@@ -191,9 +192,9 @@ def closed_form(
                 lag = torch.arange(T).unsqueeze(1) - torch.arange(T).unsqueeze(0)  # (T, T): t - k
                 M = W[lag.clamp(min=0)] * (lag >= 0)[:, :, None, None].to(x.device, x.dtype)  # (T, T, H, H)
                 h = torch.einsum("tkij,kbj->tbi", M, a)
-                # h_0 counts from the first step that was really made: step T - length in reverse, 0 otherwise
+                # h_0 enters at the first step actually taken: step T - length in reverse, 0 otherwise
                 start = (T - lengths) if direction else torch.zeros(B, dtype=torch.long)
-                since = torch.arange(T).unsqueeze(1) - start.unsqueeze(0) + 1  # (T, B) steps made so far
+                since = torch.arange(T).unsqueeze(1) - start.unsqueeze(0) + 1  # (T, B) steps taken so far
                 h = h + torch.einsum("tbij,bj->tbi", W[since.clamp(min=0)], h0)
                 h = h.flip(0) if direction else h
                 end = h[0] if direction else h[lengths - 1, torch.arange(B)]
@@ -205,7 +206,7 @@ def closed_form(
 
 
 def _scanned(a: Tensor, b: Tensor, h_0: Tensor, inside: Tensor, direction: int) -> tuple[Tensor, Tensor]:
-    """Output (T, B, H) and last h (B, H): behind a row's end h is kept. a, b: (T, B, H); inside: (T, B, 1)."""
+    """Output (T, B, H) and last h (B, H): after a row's end h is kept. a, b: (T, B, H); inside: (T, B, 1)."""
     a, b = torch.where(inside, a, 1.0), torch.where(inside, b, 0.0)
     h = scan(a.flip(0), b.flip(0), h_0).flip(0) if direction else scan(a, b, h_0)
     return h * inside, h[0 if direction else -1]
@@ -223,7 +224,7 @@ def batch_first_as(module: nn.RNNBase, value: bool) -> Iterator[None]:
 
 @contextmanager
 def exact_cudnn() -> Iterator[None]:
-    """cuDNN computes recurrent layers in TF32 by default, three digits; the comparison wants all of float32."""
+    """cuDNN computes recurrent layers in TF32 by default, about three digits; the comparison needs full float32."""
     with ExitStack() as stack:
         if torch.cuda.is_available():
             before = torch.backends.cudnn.allow_tf32

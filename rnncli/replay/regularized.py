@@ -1,4 +1,4 @@
-"""A step as training runs it, with the recurrent regularizers of a core: fresh masks for one layer and direction."""
+"""A step in training mode, with a core's recurrent regularizers: fresh masks for one layer and direction."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rnncli.cells import CELLS, CoreSpec, Gates, State, Step, Weights
 def in_training(spec: CoreSpec, w: Weights, x: Tensor, state: State) -> tuple[Step, Weights]:
     """The cell's step and weights with masks drawn for one sequence. x: (B, I), of any step; state: the first.
 
-    variational_dropout: one mask of x and one of h for all steps, the same for every gate; Gal and Ghahramani 2016
-    (arXiv:1512.05287). recurrent_dropout: of the new content, at every step; Semeniuta et al. 2016
-    (arXiv:1603.05118). Both are divided by 1 - p here, so evaluation changes nothing. zoneout: each
-    unit keeps its old value by chance, at every step; Krueger et al. 2017 (arXiv:1606.01305).
+    variational_dropout: one mask for x and one for h for all steps, the same for every gate; Gal and Ghahramani 2016
+    (arXiv:1512.05287). recurrent_dropout: on the new content, at every step; Semeniuta et al. 2016 (arXiv:1603.05118).
+    Both scale by 1 / (1 - p) here, so evaluation needs no change. zoneout: each unit randomly keeps its old value, at
+    every step; Krueger et al. 2017 (arXiv:1606.01305).
     """
     rates, shares, own = spec.regularizers, spec.zoneout, CELLS[spec.cell].step
     p = rates.get("variational_dropout", 0.0)

@@ -1,13 +1,14 @@
-"""What rounding costs: how far two correct computations of the same numbers may differ, and no constant decides it.
+"""Rounding error bounds: how much two correct computations of the same values may differ, without fixed constants.
 
-Three sizes, each from the reference's side or from the numbers that go in, never from the result under test:
+Three bounds, each computed from the reference or from the inputs, never from the result under test:
 
-- one step, from the sizes of what is added up (`step_rounding`): eps times the products' size, as Higham 2002,
+- one step, from the magnitudes of the summands (`step_rounding`): eps times the products' magnitude, as Higham 2002,
   "Accuracy and stability of numerical algorithms", section 3.1, bounds a sum;
-- a whole sequence (`sequence_rounding`): the reference in float64, against itself with weights, inputs and initial
-  states moved by a few units in the last place, and against itself in the dtype at hand. That includes how the network
-  amplifies a small difference from step to step, up to chaos, where no digit of two sound results need agree;
-- gradients in float64 (`function_rounding`): the same, with nine digits between rounding and anything that is wrong.
+- a whole sequence (`sequence_rounding`): the reference in float64, compared with itself with weights, inputs and
+  initial states perturbed by a few units in the last place, and with itself in the given dtype. This includes the
+  network's amplification of small differences from step to step, up to chaos, where two correct results need not agree
+  in any digit;
+- gradients in float64 (`function_rounding`): the same, with nine digits between rounding and real errors.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from torch import Tensor, nn
 from rnncli.cells import CELLS, CoreSpec, State, Weights, gated
 from rnncli.replay.reference import exact_copy, perturb_, plain_copy, run_reference
 
-FACTOR = 4  # both sides round, and a product, a sum and a nonlinearity each add about one unit
-MOVED = 4  # units in the last place by which inputs and weights are moved
-COPIES = 4  # of the batch, each moved in its own way: one alone may be lucky
-SAFE = 8  # the largest movement seen, times this
-TELLING = 1e-2  # a share of the largest number: where rounding may cost more, a check covers fewer steps
-SAFE_EXACT = 1000  # the same in float64, where digits are to spare
+FACTOR = 4  # both sides round, and a product, a sum and a nonlinearity each contribute about one unit
+PERTURBATION = 4  # units in the last place by which inputs and weights are perturbed
+COPIES = 4  # copies of the batch, each perturbed differently: a single one may be lucky
+SAFE = 8  # safety factor on the largest deviation
+TELLING = 1e-2  # relative to the largest value: if rounding may cost more, a check covers fewer steps
+SAFE_EXACT = 1000  # the same in float64, which has digits to spare
 
 
-Found = tuple[float, float]  # the largest difference, and what rounding may cost there
+Found = tuple[float, float]  # the largest difference, and its rounding error bound
 
 
 def ratio(found: Found) -> float:
-    """How large a difference is beside its tolerance; NaN is worse than anything."""
+    """A difference relative to its tolerance; NaN counts as infinite."""
     diff, tol = found
     return math.inf if diff != diff else 0.0 if diff == 0 else diff / tol if tol else math.inf
 
 
 def worst_of(off: Tensor, cost: Tensor) -> Found:
-    """Of differences and what rounding may cost each: the pair that is furthest beyond. Infinite costs are left out."""
-    told = cost.isfinite()
-    if not bool(told.all()):
-        off, cost = off[told], cost[told]
+    """The (difference, bound) pair with the largest ratio. Infinite bounds are ignored."""
+    finite = cost.isfinite()
+    if not bool(finite.all()):
+        off, cost = off[finite], cost[finite]
     if not cost.numel():
         return 0.0, 0.0
     off, cost = off.flatten(), cost.to(off.device).flatten()
@@ -53,12 +54,12 @@ def worst_of(off: Tensor, cost: Tensor) -> Found:
 
 
 def unit(*dtypes: torch.dtype) -> float:
-    """The spacing of numbers just above 1 in the coarsest of these dtypes: 1.2e-07 in float32."""
+    """The machine epsilon of the coarsest of these dtypes: 1.2e-07 in float32."""
     return max(torch.finfo(dtype).eps for dtype in dtypes)
 
 
 def largest(tensor: Tensor) -> float:
-    """The largest finite size in it, 0 where there is none."""
+    """The largest finite magnitude, 0 if there is none."""
     sizes = tensor.detach().abs()
     sizes = sizes[sizes.isfinite()]
     return float(sizes.max()) if sizes.numel() else 0.0
@@ -68,7 +69,7 @@ def apart(ours: Tensor, theirs: Tensor) -> Tensor:
     """|ours - theirs| in float64; 0 where both are NaN or the same infinity, NaN where only one is NaN."""
     a, b = ours.detach().double(), theirs.detach().double()
     off = (a - b).abs_()
-    if off.numel() and math.isnan(float(off.max())):  # the maximum of what holds a NaN is NaN
+    if off.numel() and math.isnan(float(off.max())):  # the maximum is NaN if any element is
         off = off.masked_fill(a.isnan() & b.isnan() | (a == b), 0.0)
     return off
 
@@ -80,21 +81,21 @@ def off_by_first(ours: Tensor, theirs: Tensor) -> Tensor:
 
 def most_apart(ours: Tensor, theirs: Tensor) -> float:
     """The largest of `apart`, NaN if any is."""
-    if torch.equal(ours, theirs):  # of a recording mostly so, and quick to see
+    if torch.equal(ours, theirs):  # mostly true for a recording, and cheap to check
         return 0.0
     return float(apart(ours, theirs).max()) if ours.numel() else 0.0
 
 
 def step_rounding(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: float) -> list[Tensor]:
-    """What rounding may cost each state after one step, in float64: one tensor like it per state; inf where a sum may
-    overflow, or has done so.
+    """Rounding error bound of each state after one step, in float64: one tensor of its shape per state; inf where a sum
+    may overflow or has overflowed.
 
-    x: (N, I); before: (N, ...) tensors. `a`, (N, H), bounds the sizes of the products that a unit adds up, by Cauchy
-    and Schwarz. A cell without gates computes f(a), slope at most 1: eps·a. One with gates multiplies numbers of size
-    up to min(a, 1) or of the old state by gates that are off by eps·(1 + a).
+    x: (N, I); before: (N, ...) tensors. `a`, (N, H), bounds the magnitude of the products that a unit sums, by
+    Cauchy-Schwarz. A cell without gates computes f(a), slope at most 1: eps·a. One with gates multiplies values of
+    magnitude up to min(a, 1), or the old state, by gates with error eps·(1 + a).
     """
     if not bounded_by_norms(spec):
-        return _moved_step(spec, w, x, before, eps)
+        return _perturbed_step(spec, w, x, before, eps)
     H = spec.hidden_size
     a = _norms(w.weight_ih, H) * x.double().norm(dim=1, keepdim=True)  # (N, H)
     if w.weight_hh is not None:
@@ -116,15 +117,15 @@ def step_rounding(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: flo
 
 
 def bounded_by_norms(spec: CoreSpec) -> bool:
-    """Whether a cell's gates are those of `step_rounding`: each a function, of slope at most 1, of what it adds up."""
+    """Whether `step_rounding` applies to a cell's gates: each is a function, of slope at most 1, of its sum."""
     cell = CELLS[spec.cell]
     if spec.options:
         return False
     return cell.parameters is gated and cell.bounded and "free" not in cell.gates.values()
 
 
-def _moved_step(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: float) -> list[Tensor]:
-    """The same for any other cell: its step in float64, beside itself with everything that goes in moved by a few units
+def _perturbed_step(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: float) -> list[Tensor]:
+    """The same for any other cell: its step in float64, compared with itself with all inputs perturbed by a few units
     in the last place."""
     step, generator = spec.step, torch.Generator().manual_seed(0)
     exact = w.replaced(**{name: tensor.detach().double() for name, tensor in w.items()})
@@ -136,14 +137,14 @@ def _moved_step(spec: CoreSpec, w: Weights, x: Tensor, before: State, eps: float
             moved = exact.replaced(**{name: tensor.clone() for name, tensor in exact.items()})
             given = [t.detach().double().clone() for t in (x, *before)]
             for tensor in (*moved.values(), *given):
-                perturb_(tensor, MOVED * eps, generator)
+                perturb_(tensor, PERTURBATION * eps, generator)
             other, _ = step(given[0], tuple(given[1:]), moved)
             moves = [torch.maximum(move, (a - b).abs()) for move, a, b in zip(moves, other, true, strict=True)]
     return [cost + SAFE * move.amax() for cost, move in zip(costs, moves, strict=True)]
 
 
 def _norms(weight: Tensor, H: int) -> Tensor:
-    """(G·H, in) -> (H,): of each unit, the longest of its gates' rows."""
+    """(G·H, in) -> (H,): for each unit, the largest norm of its gates' rows."""
     norms: Tensor = torch.linalg.vector_norm(weight.detach().double(), dim=1)
     return norms.view(-1, H).amax(0)
 
@@ -156,10 +157,11 @@ def sequence_rounding(
     lengths: Tensor | None,
     eps: float,
 ) -> list[Tensor]:
-    """What rounding may cost a whole sequence, by time step of the output, (T,), and by row of each last state, (L·D,).
+    """Rounding error bound for a whole sequence, by time step of the output, (T,), and by row of each last state,
+    (L·D,).
 
-    module, x (T, B, I), state, lengths: the reference and its arguments. Copies of it run, never the module itself: one
-    that computes something else must not widen what is allowed.
+    module, x (T, B, I), state, lengths: the reference and its arguments. Copies run, never the module itself: a wrong
+    module must not widen the tolerance.
     """
     exact = exact_copy(module)
     device = next(iter(exact.parameters())).device
@@ -168,10 +170,10 @@ def sequence_rounding(
         true = flat(run_reference(exact, spec, given[0], tuple(given[1:]), lengths))
         generator = torch.Generator().manual_seed(0)
         for parameter in exact.parameters():
-            perturb_(parameter, MOVED * eps, generator)
+            perturb_(parameter, PERTURBATION * eps, generator)
         moved = [tensor.repeat(1, COPIES, *[1] * (tensor.dim() - 2)) for tensor in given]
         for tensor in moved:
-            perturb_(tensor, MOVED * eps, generator)
+            perturb_(tensor, PERTURBATION * eps, generator)
         many = None if lengths is None else lengths.repeat(COPIES)
         found = flat(run_reference(exact, spec, moved[0], tuple(moved[1:]), many))
         in_its_dtype = flat(run_reference(plain_copy(module), spec, x.detach(), state, lengths))
@@ -185,7 +187,7 @@ def sequence_rounding(
 
 
 def by_first(tensor: Tensor) -> Tensor:
-    """The largest finite size along the first axis, on the CPU: (T, B, size) -> (T,)."""
+    """The largest finite magnitude along the first axis, on the CPU: (T, B, size) -> (T,)."""
     sizes = tensor.detach().abs().flatten(1)
     return sizes.masked_fill(~sizes.isfinite(), 0.0).amax(1).double().cpu()
 
@@ -196,7 +198,7 @@ def flat(result: tuple[Tensor, State]) -> list[Tensor]:
 
 
 def relative(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    """The largest difference of two lists of tensors, each as a share of the largest number of its tensor."""
+    """The largest difference of two lists of tensors, each relative to the largest value of its tensor."""
     worst = 0.0
     for a, b in zip(ours, theirs, strict=True):
         off, size = most_apart(a, b), largest(b)
@@ -212,9 +214,9 @@ def function_rounding(
     eps: float,
     safe: float = SAFE,
 ) -> list[float]:
-    """What rounding of size eps may cost each of the tensors that `function(module, *inputs)` gives: absolute.
+    """Absolute rounding error bound, for machine epsilon eps, of each tensor that `function(module, *inputs)` returns.
 
-    exact, inputs: in float64; integers stay as they are. safe: the largest movement seen, times this.
+    exact, inputs: in float64; integers are unchanged. safe: safety factor on the largest deviation.
     """
     true = [tensor.detach() for tensor in function(exact, *inputs)]
     moves = [0.0] * len(true)
@@ -224,7 +226,7 @@ def function_rounding(
         moved = [tensor.detach().clone() for tensor in inputs]
         for tensor in (*other.parameters(), *moved):
             if tensor.is_floating_point():
-                perturb_(tensor, MOVED * eps, generator)
+                perturb_(tensor, PERTURBATION * eps, generator)
         results = [tensor.detach() for tensor in function(other, *moved)]
         moves = [max(move, largest(a - b)) for move, a, b in zip(moves, results, true, strict=True)]
     return [FACTOR * eps * largest(tensor) + safe * move for tensor, move in zip(true, moves, strict=True)]

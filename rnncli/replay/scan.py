@@ -1,13 +1,13 @@
-"""A prefix scan over time: all h_t = a_t ⊙ h_(t-1) + b_t without T operations one after another.
+"""A prefix scan over time: all h_t = a_t ⊙ h_(t-1) + b_t without T sequential operations.
 
-Two such steps make one of the same form, (a', b') ∘ (a, b) = (a' a, a' b + b'), so they may be grouped at will
+Two such steps compose to one of the same form, (a', b') ∘ (a, b) = (a' a, a' b + b'), so they can be grouped freely
 (Blelloch 1990, "Prefix sums and their applications"). Here in chunks of √(T/2) steps: every chunk's own a and b, all
 chunks at once; then the h before every chunk, chunk by chunk; then the steps of all chunks at once. These are about
-√(8T) operations, and three passes over the numbers.
+√(8T) operations, and three passes over the data.
 
-Feng et al. 2024 (arXiv:2410.01201), appendix B, add up logarithms of h instead (Heinsen 2023, arXiv:2311.06281), since
-the closed form divides by products of a, which underflow. This scan divides by nothing and needs no logarithms: h may
-have any sign, and no digits are lost while the sum of log a grows with T.
+Feng et al. 2024 (arXiv:2410.01201), appendix B, sum logarithms of h instead (Heinsen 2023, arXiv:2311.06281), since the
+closed form divides by products of a, which underflow. This scan needs neither divisions nor logarithms: h may have any
+sign, and no precision is lost as the sum of log a grows with T.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-WIDE = 8192  # numbers of one step from which on, on a CPU, a second pass costs more than the calls that it saves
+WIDE = 8192  # values per step above which, on a CPU, a second pass costs more than the calls it saves
 
 
 def scan(a: Tensor, b: Tensor, h_0: Tensor) -> Tensor:
     """All h_t = a_t ⊙ h_(t-1) + b_t. a, b: (T, B, H); h_0: (B, H), of the same dtype. Returns h, (T, B, H).
 
-    It has derivatives of any order. Where a chunk starts from no finite number, the steps are made one by one, so that
-    NaN and infinity spread as they do in a loop.
+    It has derivatives of any order. If a chunk starts from a non-finite value, steps are computed one by one, so that
+    NaN and infinity propagate as in a loop.
     """
     return _FORWARDS(a, b, h_0)
 
 
 def _solve(a: Tensor, b: Tensor, start: Tensor, h: Tensor, back: bool = False) -> None:
-    """The same into h, outside of any graph; back: h_t = a_t ⊙ h_(t+1) + b_t instead, start being the h behind the
-    last."""
+    """The same into h, without a graph; back: h_t = a_t ⊙ h_(t+1) + b_t instead, with start as the h after the last."""
     T = len(b)
     L = _chunk(T, start.numel(), start.device.type)
     C = T // L if L else 0
@@ -50,7 +49,7 @@ def _solve(a: Tensor, b: Tensor, start: Tensor, h: Tensor, back: bool = False) -
 
 
 def _chunk(T: int, width: int, device: str) -> int:
-    """L, how many steps a chunk has; T where chunks gain nothing."""
+    """L, the number of steps per chunk; T if chunks gain nothing."""
     return T if T < 16 or (device == "cpu" and width >= WIDE) else isqrt(T // 2)
 
 
@@ -59,8 +58,8 @@ def _in_order(steps: Sequence[Tensor], back: bool) -> Sequence[Tensor]:
 
 
 def _chunks(start: Tensor, back: bool, *steps: Sequence[Tensor]) -> bool:
-    """C chunks of L steps. steps: of a, b and h each L tensors (C, B, H), in order; h is filled. False: where a chunk
-    would start from NaN or infinity."""
+    """Process C chunks of L steps. steps: for a, b and h each L tensors (C, B, H), in order; h is filled. Returns False
+    if a chunk would start from NaN or infinity."""
     a, b, _ = steps
     whole_a, whole_b = a[0].clone(), b[0].clone()  # (C, B, H): a chunk as one step
     for a_t, b_t in zip(a[1:], b[1:], strict=True):
@@ -78,7 +77,7 @@ def _chunks(start: Tensor, back: bool, *steps: Sequence[Tensor]) -> bool:
 
 
 def _steps(start: Tensor, *steps: Sequence[Tensor]) -> None:
-    """One after another: of a, b and h, which is filled."""
+    """Process a, b and h step by step; h is filled."""
     for a_t, b_t, h_t in zip(*steps, strict=True):
         start = torch.addcmul(b_t, a_t, start, out=h_t)
 
@@ -111,7 +110,7 @@ class _Forwards(torch.autograd.Function):
 
 
 class _Backwards(torch.autograd.Function):
-    """d_h_t = d_t + a_(t+1) ⊙ d_h_(t+1), from the last step to the first; a_0 counts nowhere."""
+    """d_h_t = d_t + a_(t+1) ⊙ d_h_(t+1), from the last step to the first; a_0 is unused."""
 
     @staticmethod
     def forward(ctx: _Context, a: Tensor, d: Tensor) -> Tensor:
@@ -128,5 +127,5 @@ class _Backwards(torch.autograd.Function):
         return torch.cat((torch.zeros_like(a[:1]), d_d[:-1] * d_h[1:])), d_d
 
 
-_FORWARDS: Callable[[Tensor, Tensor, Tensor], Tensor] = _Forwards.apply  # torch leaves it without types
+_FORWARDS: Callable[[Tensor, Tensor, Tensor], Tensor] = _Forwards.apply  # untyped in torch
 _BACKWARDS: Callable[[Tensor, Tensor], Tensor] = _Backwards.apply

@@ -1,4 +1,4 @@
-"""`trace`: one forward pass of a model with the recording loop in place of its cores; `Trace`: what it recorded."""
+"""`trace`: one forward pass of a model with the recording loop instead of its cores; `Trace`: the recording."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from rnncli.records import Entry
 from rnncli.render import to_html
 from rnncli.replay.changes import Home, Value, changes_of
 from rnncli.replay.compare import compare
-from rnncli.replay.forwards import How, by_sequence, replaced
+from rnncli.replay.forwards import RecordOptions, by_sequence, replaced
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, Keep, recording
 from rnncli.replay.modes import evaluating, graph, require_numbers, uncollected, usable
 
-SHOWN = 12  # states and gates that a trace's repr names
+SHOWN = 12  # states and gates listed in a trace's repr
 
 
 class Trace:
     """Every state and gate of every recurrent core of a model, for one forward pass.
 
-    Tensors go by name: `l0.fwd.h` (T, B, H or P), `l0.fwd.c`, `l0.fwd.gate.f` (T, B, H), `x` (T, B, I, the core's
-    input), `output` (T, B, D·H), `l0.fwd.weight_ih` and the other weights; `l1` is the second layer, `bwd` the reverse
-    direction, its time axis in input order. A model with several cores prefixes the core's name in the model:
+    Tensors are accessed by name: `l0.fwd.h` (T, B, H or P), `l0.fwd.c`, `l0.fwd.gate.f` (T, B, H), `x` (T, B, I, the
+    core's input), `output` (T, B, D·H), `l0.fwd.weight_ih` and the other weights; `l1` is the second layer, `bwd` the
+    reverse direction, its time axis in input order. A model with several cores prefixes the core's name in the model:
     `encoder.l0.fwd.h`. Steps after a sequence's end are 0. `result` is what the model returned, in the graph if the
     trace was made with gradients=True.
 
-    A name that is not there raises KeyError with the names that are.
+    An unknown name raises KeyError, listing the known ones.
 
     Examples:
         >>> import torch, rnncli
@@ -63,11 +63,11 @@ class Trace:
 
     @property
     def homes(self) -> Mapping[str, Home]:
-        """The states and gates: name -> core, layer, direction, and what it is called there."""
+        """The states and gates: name -> core, layer, direction, and local name."""
         return self._homes
 
     def prefix(self, core: CoreTrace) -> str:
-        """`encoder.`, or nothing for a lone core."""
+        """`encoder.`, or "" for a single core."""
         return "" if len(self.cores) == 1 else f"{core.path}."
 
     def names(self) -> list[str]:
@@ -76,7 +76,7 @@ class Trace:
         return [*ends, *self._homes, *self._weights]
 
     def core(self, name: str = "") -> CoreTrace:
-        """The core of that name, or the lone one."""
+        """The core of that name, or the only one."""
         for core in self.cores:
             if name == core.path or (not name and len(self.cores) == 1):
                 return core
@@ -113,12 +113,12 @@ class Trace:
         return stacked * inside.to(stacked.device).view(*inside.shape, *[1] * (stacked.dim() - 2))
 
     def vectors(self, name: str) -> Tensor:
-        """The same with a number for each unit, (T, B, size): of a matrix, the length of each row."""
+        """The same with one value per unit, (T, B, size): for a matrix, the norm of each row."""
         found = self[name]
         return found if found.dim() == 3 else found.flatten(3).norm(dim=3)
 
     def step_tensors(self, name: str) -> dict[int, Tensor]:
-        """Step -> (B, size) tensor, in the graph where there is one, in input order."""
+        """Step -> (B, size) tensor, in the graph if there is one, in input order."""
         if name in self._homes:
             core, layer, direction, part = self._homes[name]
             return dict(sorted(core.step_tensors(layer, direction, part).items()))
@@ -135,12 +135,12 @@ class Trace:
         for core in self.cores:
             if name in (f"{self.prefix(core)}x", f"{self.prefix(core)}output"):
                 return core
-        raise KeyError(f"no tensor {name!r} in this trace; there are {', '.join(self.names())}")
+        raise KeyError(f"no tensor {name!r} in this trace; available: {', '.join(self.names())}")
 
     def gradient(self, loss: Tensor, name: str) -> Tensor:
-        """dloss/dname at every kept step, (T, B, size): through time, as the chain rule has it.
+        """dloss/dname at every kept step, (T, B, size): through time, by the chain rule.
 
-        Not what `output.grad` of a fused module gives: that is the direct gradient only (`direct_gradient`). Needs
+        Unlike `output.grad` of a fused module, which is only the direct gradient (`direct_gradient`). Needs
         trace(..., gradients=True).
         """
         if name.rsplit(".", 1)[-1] in ("x", "output"):
@@ -156,7 +156,7 @@ class Trace:
         )
 
     def direct_gradient(self, loss: Tensor, core: CoreTrace) -> Tensor:
-        """dloss/doutput of a core, (T, B, D·H), without the way through later steps: what `output.grad` shows."""
+        """dloss/doutput of a core, (T, B, D·H), without paths through later steps: what `output.grad` shows."""
         return self.gradient(loss, f"{self.prefix(core)}output")
 
     def page(self) -> records.Page:
@@ -201,7 +201,7 @@ class Trace:
         return to_html(self._shown())
 
     def __repr__(self) -> str:
-        """Its cores, its states and gates with their shapes, and whether its checks hold."""
+        """Its cores, states and gates with shapes, and whether its checks pass."""
         ok = sum(check.ok for check in self.checks)
         named = [f"  {name} {self._shape(name)}" for name in list(self._homes)[:SHOWN]]
         more = len(self._homes) - len(named)
@@ -223,25 +223,25 @@ def trace(
 ) -> Trace:
     """Run `model(*inputs, **kwargs)` once, in eval mode, with every recurrent core replaced by the recording loop.
 
-    model: any module that holds nn.RNN, nn.LSTM, nn.GRU or their *Cell forms (or is one), at any depth. gradients: keep
-    the graph, for `Trace.gradient`. steps, units: keep only these. check: compare with the torch modules; the
-    comparison of gradients covers the first 64 steps. step: another step function (of the same cell) than torch's.
-    call: what to run in place of model(*inputs), where a model is called by something else, such as a loss of it.
-    The model is left as it was: its mode, its forwards, its parameters' gradients.
+    model: any module that contains, at any depth, or is an nn.RNN, nn.LSTM, nn.GRU or one of their *Cell forms.
+    gradients: keep the graph, for `Trace.gradient`. steps, units: keep only these. check: compare with the torch
+    modules; gradients are compared over the first 64 steps. step: a step function (of the same cell) to use instead of
+    torch's. call: function to run instead of model(*inputs), such as a loss that calls the model. The model is not
+    changed: its mode, its forwards and its parameters' gradients are restored.
 
-    patch: states and gates to change while the model runs, and all that follows from them with them. Its keys are names
-    as `Trace` has them, or short forms that only one name has (`h`, `gate.f`), with units and steps where not all are
-    meant: `c[3]`, `l0.fwd.gate.f[0:4]@5`, `h[0,2]@2:7`, `encoder.h@5:`. A value is a number; a tensor (units,),
-    (B, units) or (T, B, units), of a matrix state with its second axis behind, T the number of steps that are meant; or
-    a function of what the model has there at one step, (B, units), which returns the same shape. Steps beyond a
-    sequence's end stay without effect. The checks of a patched trace are those of the model unpatched, which runs once
-    more for them. Gradients are those of the patched computation.
+    patch: states and gates to change while the model runs, with everything that depends on them. Keys are names as in
+    `Trace`, or unambiguous short forms (`h`, `gate.f`), optionally with units and steps: `c[3]`,
+    `l0.fwd.gate.f[0:4]@5`, `h[0,2]@2:7`, `encoder.h@5:`. A value is a number; a tensor (units,), (B, units) or (T, B,
+    units), for a matrix state with its second axis appended, T the number of selected steps; or a function from the
+    model's value at one step, (B, units), to the same shape. Steps after a sequence's end have no effect. The checks of
+    a patched trace are those of the unpatched model, which runs once more for them. Gradients are those of the patched
+    computation.
 
-    Under torch.no_grad and torch.inference_mode too; with gradients=True the graph is kept all the same.
+    Also works under torch.no_grad and torch.inference_mode; with gradients=True the graph is kept even then.
 
-    Raises UsageError where the model has no recurrent core, none of its cores was called, its weights have no numbers
-    (the meta device), or gradients are wanted of weights that were made in inference mode; where a patch names
-    what is not there, or what its cell's step does not let be changed.
+    Raises UsageError if the model has no recurrent core, none of its cores was called, its weights have no values (the
+    meta device), or gradients of weights created in inference mode are requested; or if a patch has unknown names, or
+    its cell's step does not allow the change.
 
     Examples:
         >>> import torch
@@ -251,11 +251,11 @@ def trace(
         >>> all(check.ok for check in made.checks)
         True
     """
-    how = How(Keep(steps, units), step, ())
+    how = RecordOptions(Keep(steps, units), step, ())
     run = _Run(model, inputs, kwargs, call)
     if patch is None:
         return _traced(run, how, gradients, check)
-    before = _traced(run, How(Keep(), step, ()), False, check)
+    before = _traced(run, RecordOptions(Keep(), step, ()), False, check)
     made = _traced(run, replace(how, changes=changes_of(patch, before.homes)), gradients, False)
     made.checks = before.checks
     return made
@@ -263,7 +263,7 @@ def trace(
 
 @dataclass(frozen=True)
 class _Run:
-    """What is run: model(*inputs, **kwargs), or call."""
+    """What to run: model(*inputs, **kwargs), or call."""
 
     model: nn.Module
     inputs: tuple[object, ...]
@@ -271,7 +271,7 @@ class _Run:
     call: Callable[[], object] | None
 
 
-def _traced(run: _Run, how: How, gradients: bool, check: bool) -> Trace:
+def _traced(run: _Run, how: RecordOptions, gradients: bool, check: bool) -> Trace:
     model, inputs, kwargs = run.model, run.inputs, run.kwargs
     cores: dict[str, CoreTrace] = {}
     for path, module in model.named_modules():

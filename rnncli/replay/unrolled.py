@@ -1,4 +1,4 @@
-"""A Trace as a picture of the network: its cells over time, and one of them opened."""
+"""Draws a Trace as the unrolled network: its cells over time, and one of them opened."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rnncli.replay.opened import Place, open_step
 from rnncli.replay.rounding import FACTOR, Found, apart, largest, ratio, step_rounding
 from rnncli.replay.tracing import Trace
 
-STEPS = 8  # of a sequence that are drawn unless others are chosen
+STEPS = 8  # time steps drawn by default
 
 
 def around(step: int, T: int, most: int = STEPS) -> list[int]:
-    """Steps to draw where none are chosen: `most` of them, or all, with `step` in the middle if it can be."""
+    """Default steps to draw: `most` of them, or all, centered on `step` if possible."""
     first = min(max(0, step - most // 2), max(0, T - most))
     return list(range(first, min(T, first + most)))
 
 
-def given_to(core: CoreTrace, layer: int, direction: int, t: int) -> tuple[Tensor, State, bool]:
-    """What the cell of a layer and direction reads at step t: x (B, I), the states before, (B, ...) each, and whether
-    these are the initial ones of every row."""
+def cell_inputs(core: CoreTrace, layer: int, direction: int, t: int) -> tuple[Tensor, State, bool]:
+    """The input of a layer and direction at step t: x (B, I), the states before, (B, ...) each, and whether these are
+    the initial ones of every row."""
     call, k = _call_of(core, t)
     record, T = call.layers[layer, direction], call.x.shape[0]
     if layer == 0:
@@ -42,8 +42,8 @@ def given_to(core: CoreTrace, layer: int, direction: int, t: int) -> tuple[Tenso
 
 
 def start_label(core: CoreTrace, direction: int, t: int, row: int = 0) -> tuple[str, bool]:
-    """What the step before t is called, and whether there is none."""
-    _, _, initial = given_to(core, 0, direction, t)
+    """The label of the step before t, and whether t is the first step."""
+    _, _, initial = cell_inputs(core, 0, direction, t)
     last = (core.num_steps if core.lengths is None else int(core.lengths[row])) - 1
     start = initial or (direction == 1 and t == last)
     return tr("start") if start else str(t + 1 if direction else t - 1), start
@@ -58,8 +58,8 @@ def _call_of(core: CoreTrace, t: int) -> tuple[Call, int]:
 
 
 def open_cell(core: CoreTrace, layer: int, direction: int, t: int, unit: int, row: int = 0) -> OpenedCell:
-    """The cell of that layer and direction at step t, followed back from one unit of one row of the batch."""
-    x, before, _ = given_to(core, layer, direction, t)
+    """The cell of that layer and direction at step t, traced back from one unit of one row of the batch."""
+    x, before, _ = cell_inputs(core, layer, direction, t)
     label, _ = start_label(core, direction, t, row)
     reads = "" if layer == 0 else tr("h of layer {k}", k=layer - 1)
     place = Place(core.spec, unit, t, label, row, reads)
@@ -82,8 +82,8 @@ def unrolled(
     title: str = "",
     notes: Sequence[str] = (),
 ) -> tuple[Unrolled, Check]:
-    """The picture, and the check that the numbers of its opened cells are those of the trace. steps: that are drawn;
-    inputs, heads: for each of them. moving: every step is opened, else one."""
+    """The picture, and the check that the values of its opened cells equal the trace's. steps: to draw; inputs, heads:
+    for each of them. moving: open the cell at every step, else at one."""
     chosen = steps if moving else [step]
     opened = {t: open_cell(core, layer, direction, t, unit) for t in chosen}
     home = f"l{layer}.{DIRECTIONS[direction]}"
@@ -104,7 +104,7 @@ def unrolled(
     )
     found = [pair for cell in opened.values() for pair in _apart(made, core, layer, direction, cell)]
     diff, tol = max(found, key=ratio)
-    return record, Check("drawn", diff <= tol, tr("the drawn states and gates are those of the trace"), diff, tol)
+    return record, Check("drawn", diff <= tol, tr("the drawn states and gates equal the trace's"), diff, tol)
 
 
 def _rows(made: Trace, core: CoreTrace, unit: int, steps: Sequence[int]) -> Iterator[GridRow]:
@@ -125,9 +125,9 @@ def _rows(made: Trace, core: CoreTrace, unit: int, steps: Sequence[int]) -> Iter
 
 
 def _apart(made: Trace, core: CoreTrace, layer: int, direction: int, cell: OpenedCell) -> Iterator[Found]:
-    """Each drawn state and gate beside the trace's, with what rounding may cost it."""
+    """Each drawn state and gate, the trace's, and the rounding error bound."""
     spec, eps = core.spec, eps_of(core)
-    x, before, _ = given_to(core, layer, direction, cell.step)
+    x, before, _ = cell_inputs(core, layer, direction, cell.step)
     w = weights_of(core.module, layer, direction)
     costs = step_rounding(spec, w, x.detach(), tuple(state.detach() for state in before), eps)
     home = f"{made.prefix(core)}l{layer}.{DIRECTIONS[direction]}."

@@ -1,4 +1,4 @@
-"""A Trace as a person walks through it: one time step, unit, layer and direction after the other."""
+"""Steps through a Trace: one time step, unit, layer and direction at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rnncli.render.boxes import equations_table
 from rnncli.replay.loop import DIRECTIONS, CoreTrace
 from rnncli.replay.rounding import ratio
 from rnncli.replay.tracing import Trace
-from rnncli.replay.unrolled import around, given_to, start_label, unrolled
+from rnncli.replay.unrolled import around, cell_inputs, start_label, unrolled
 
-WINDOW = 80  # steps around the one that is looked at, of which a screen shows what fits
+WINDOW = 80  # steps around the current one; a screen shows as many as fit
 
 
 class CellOptions(Protocol):
@@ -67,8 +67,8 @@ def cell_to_open(
 
 
 @dataclass(frozen=True)
-class Said:
-    """What some steps read, what the model answers at each ("" where it does not), and what it answers once."""
+class StepTexts:
+    """Inputs of some steps, the model's outputs at each ("" for none), and its single answer."""
 
     inputs: Sequence[str]
     heads: Sequence[str] = ()
@@ -77,27 +77,27 @@ class Said:
 
 @dataclass(frozen=True)
 class Walk:
-    """A trace to walk through. say: what is read and answered at some steps of a core. notes: of every picture.
+    """A trace to step through. say: inputs and outputs at some steps of a core. notes: of every picture.
 
-    checks: that the trace is the model's own.
+    checks: that the trace matches the model.
     """
 
     made: Trace
-    say: Callable[[CoreTrace, Sequence[int]], Said]
+    say: Callable[[CoreTrace, Sequence[int]], StepTexts]
     title: str
     checks: Sequence[Check]
     notes: Sequence[str] = ()
 
     def sizes(self, core: int) -> Position:
-        """How many cores there are, and layers, directions, steps and units of this one."""
+        """The number of cores, and of layers, directions, steps and units of this one."""
         found = self.made.cores[core]
         length = found.num_steps if found.lengths is None else int(found.lengths[0])
         spec = found.spec
         return Position(len(self.made.cores), spec.num_layers, spec.num_directions, length, spec.hidden_size)
 
     def picture(self, at: Position, steps: Sequence[int], *, moving: bool = False) -> tuple[Unrolled, Check]:
-        """These steps drawn, the cell at `at` opened, or with `moving` its cell at every step; and the check that the
-        drawn numbers are the trace's."""
+        """Draw these steps, with the cell at `at` opened, or with `moving` its cell at every step; and the check that
+        the drawn values equal the trace's."""
         core = self.made.cores[at.core]
         said = self.say(core, steps)
         return unrolled(
@@ -117,7 +117,7 @@ class Walk:
         )
 
     def stop(self, at: Position, window: int = WINDOW) -> tuple[Stop, Check]:
-        """What is seen there, and the check of `picture`. window: steps shown around it."""
+        """The stop at this position, and the check of `picture`. window: steps shown around it."""
         core, sizes = self.made.cores[at.core], self.sizes(at.core)
         picture, check = self.picture(at, around(at.step, sizes.step, window))
         home = f"{self.made.prefix(core)}l{at.layer}.{DIRECTIONS[at.direction]}."
@@ -129,7 +129,7 @@ class Walk:
         """States and gates of the unit, before and after the step."""
         label, first = start_label(core, at.direction, at.step)
         home = f"{self.made.prefix(core)}l{at.layer}.{DIRECTIONS[at.direction]}."
-        _, states, _ = given_to(core, at.layer, at.direction, at.step)
+        _, states, _ = cell_inputs(core, at.layer, at.direction, at.step)
         earlier = at.step + 1 if at.direction else at.step - 1
         rows: list[list[Entry]] = []
         known = CELLS[core.spec.cell]
@@ -154,13 +154,13 @@ class Walk:
 
 
 def _of_unit(values: torch.Tensor, unit: int) -> float | None:
-    """A unit's number of one row: of a matrix the length of its row; None where there are fewer units."""
+    """A unit's value in one batch row: for a matrix the norm of its row; None if there are fewer units."""
     vector = values.detach().double() if values.dim() == 1 else values.detach().double().flatten(1).norm(dim=1)
     return float(vector[unit]) if unit < len(vector) else float(vector[0]) if len(vector) == 1 else None
 
 
 def stepped(walk: Walk, at: Position, steps: Sequence[int]) -> tuple[list[Record], Check]:
-    """Every step as records, one after the other, and the check of all of them."""
+    """Records for every step, one after the other, and the check of all of them."""
     found: list[Record] = []
     checks: list[Check] = []
     for t in steps:

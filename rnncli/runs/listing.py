@@ -123,7 +123,7 @@ def compare_page(runs: Sequence[RunSummary]) -> Page:
 
 
 def short_names(folders: Sequence[Path], least: int = 1) -> list[str]:
-    """Each folder by as few of its last path components as distinguish all of them, at least so many. Raises UsageError
+    """Each folder by its last path components, as few as needed to distinguish all, at least `least`. Raises UsageError
     for duplicates."""
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(tr("duplicate run"), todo=tr("give each run once"))

@@ -64,7 +64,7 @@ class Logs:
         self.loggers[name] = logger
 
     def end(self) -> None:
-        """The run has ended, and its folder holds the result."""
+        """The run has ended, and its folder contains the result."""
         found: list[LoggedResult] = []
 
         def end(logger: Logger) -> None:

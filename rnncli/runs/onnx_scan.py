@@ -106,7 +106,7 @@ def exported(
 
 
 def with_scans(content: bytes, core: ScanCore) -> bytes:
-    """The exported model with a Scan in the place of each placeholder."""
+    """The exported model with a Scan replacing each placeholder."""
     import onnx
 
     model = onnx.load_from_string(content)

@@ -1,11 +1,11 @@
-"""What a word on the command line means (TARGET), found once and opened once.
+"""TARGET on the command line: what it refers to, resolved and opened once.
 
     from rnncli.targets import find_target
     target = find_target("last")
     target.run.result(), target.model, target.splits
 
-An existing path, then `last` or a name under runs/, then a packaged recipe; `./x` is always a path. Finding needs no
-torch; opening does.
+Order: an existing path, `last` or a name under runs/, a packaged recipe; `./x` is always a path. Resolving does not
+need torch; opening does.
 """
 
 from rnncli.targets.find import RECIPES as RECIPES

@@ -1,4 +1,4 @@
-"""TARGET of inspect, predict, evaluate, report, export and bench: what a word on the command line means."""
+"""Resolves TARGET of inspect, predict, evaluate, report, export and bench."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Given: TypeAlias = "str | PathLike[str] | Run | Recipe | Mapping[str, object]"  
 
 
 def find_target(word: str, *, sets: Sets = (), seed: int | None = None) -> Target:
-    """What `word` means. sets, seed: as Target has them. Raises UsageError (nothing of that name) and DataError (a file
-    of no known kind)."""
+    """Resolve `word`. sets, seed: as in Target. Raises UsageError (nothing has that name) and DataError (unknown kind
+    of file)."""
     return replace(_found(word), sets=sets, seed=seed)
 
 
 def target_of(given: Given, *, sets: Sets = (), seed: int | None = None) -> Target:
-    """A target: what a word or a path means, the values of a recipe, or what is open already. Raises what find_target
-    and load_recipe raise."""
+    """A target from a name, a path, a recipe's values, or an open run or recipe. Raises like find_target and
+    load_recipe."""
     if isinstance(given, str | PathLike):
         return find_target(fspath(given), sets=sets, seed=seed)
     from rnncli.tasks import Recipe, load_recipe
@@ -45,9 +45,9 @@ def target_of(given: Given, *, sets: Sets = (), seed: int | None = None) -> Targ
         given = load_recipe(given, sets, {} if seed is None else {"train.seed": ("seed", seed)})
     elif sets or seed is not None:
         raise UsageError(
-            tr("this is open already: its settings stay"),
+            tr("this is already open: its settings cannot change"),
             where="sets" if sets else "seed",
-            todo=tr("give its name or its path"),
+            todo=tr("give its name or path"),
         )
     if isinstance(given, Recipe):
         made = Target("recipe", given.name, given.name)
@@ -60,14 +60,14 @@ def target_of(given: Given, *, sets: Sets = (), seed: int | None = None) -> Targ
 
 def _found(word: str) -> Target:
     if not word:
-        raise UsageError(tr("an empty name"), where="TARGET", todo=tr("name a recipe, a run or a file of weights"))
+        raise UsageError(tr("empty name"), where="TARGET", todo=tr("give a recipe, a run or a weight file"))
     path = Path(word)
     forced = os.sep in word or "/" in word or word.endswith((*WEIGHTS, *RECIPES))
-    if os.path.isdir(path):  # os.path, unlike pathlib, does not raise for a name that no file can have
+    if os.path.isdir(path):  # os.path, unlike pathlib, does not raise for invalid file names
         if (path / "recipe.yaml").is_file():
             return Target("run", word, word, _hidden(word) if not forced else "")
         if forced:
-            raise DataError(tr("this folder is no run: it has no recipe.yaml"), where=word, todo=_runs_below(path))
+            raise DataError(tr("this folder is not a run: it has no recipe.yaml"), where=word, todo=_runs_below(path))
     elif os.path.exists(path):
         if word.endswith(WEIGHTS):
             return Target("weights", word, word)
@@ -76,19 +76,19 @@ def _found(word: str) -> Target:
         if forced:
             raise _unknown_kind(word)
     elif forced:
-        raise DataError(tr("there is no such file or folder"), where=word, todo=tr("check the path"))
+        raise DataError(tr("no such file or folder"), where=word, todo=tr("check the path"))
     return _by_name(word)
 
 
 def _runs_below(folder: Path) -> str:
-    """What to name instead of a folder that is not a run: the runs of a sweep or of a folder of runs, if it is one."""
+    """A hint for a folder that is not a run: the runs in it, if it is a sweep or a folder of runs."""
     found = sorted(folder.glob("*/seed-*/recipe.yaml")) or sorted(folder.glob("*/recipe.yaml"))
     if not found:
         return tr("see: ls {folder}", folder=shlex.quote(str(folder)))
     run = found[0].parent
-    if run.parent != folder:  # of a sweep: the same seed of every trial
+    if run.parent != folder:  # in a sweep: the same seed of every trial
         return tr("the runs of this sweep: {runs}", runs=folder / "*" / run.name)
-    return tr("name one of the runs in it, such as {run}", run=shlex.quote(str(run)))
+    return tr("give one of its runs, for example {run}", run=shlex.quote(str(run)))
 
 
 def _by_name(word: str) -> Target:
@@ -105,26 +105,26 @@ def _by_name(word: str) -> Target:
     if os.path.isfile(word):
         raise _unknown_kind(word)
     names = [path.name for path in runs_here()]
-    near = nearest(word, [*recipes, *names, "last"], cutoff=0.75)  # words of a language are like each other
+    near = nearest(word, [*recipes, *names, "last"], cutoff=0.75)  # ordinary words resemble each other
     raise UsageError(
-        tr("no recipe, run or file is called {name!r}", name=word),
+        tr("no recipe, run or file named {name!r}", name=word),
         where="TARGET",
         todo=tr("did you mean {name}?", name=near)
         if near
-        else tr("recipes: {recipes}; runs lie under {folder}/", recipes=", ".join(recipes), folder=RUNS),
+        else tr("recipes: {recipes}; runs are under {folder}/", recipes=", ".join(recipes), folder=RUNS),
     )
 
 
 def _unknown_kind(word: str) -> DataError:
     return DataError(
-        tr("what kind of file is this?"),
+        tr("unknown kind of file"),
         where=word,
-        todo=tr("weights end in {weights}, recipes in .yaml", weights=" ".join(WEIGHTS)),
+        todo=tr("weight files end in {weights}, recipes in .yaml", weights=" ".join(WEIGHTS)),
     )
 
 
 def _hidden(word: str) -> str:
-    """Said where a run stands before a packaged recipe of its name."""
+    """A note if a run hides a packaged recipe of the same name."""
     from rnncli.starters import packaged_recipes
 
     return (

@@ -1,4 +1,4 @@
-"""What `rnncli inspect` shows: a view, or the overview, of one target or of two side by side."""
+"""The page of `rnncli inspect`: a view or the overview of one target, or of two side by side."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """What is looked at of a target. view: "" is the overview. sample, batch_size, inputs: as Target.subject has them.
-    cell, nonlinearity: of a weight file, which does not record them."""
+    """What to show of a target. view: "" is the overview. sample, batch_size, inputs: as in Target.subject. cell,
+    nonlinearity: for a weight file, which does not record them."""
 
     view: str = ""
     options: Options = field(default_factory=Options)
@@ -40,28 +40,28 @@ class InspectRequest:
         return load_view(self.view).ROWS if self.view else 1
 
     def check(self, target: Target) -> None:
-        """Raises UsageError: no such view, or an option that it, or this kind of target, does not read."""
+        """Raises UsageError: no such view, or an option that it, or this kind of target, does not support."""
         if self.sample is not None and self.inputs:
-            raise UsageError(tr("--sample and --input do not go together"), where="--sample")
+            raise UsageError(tr("--sample and --input cannot be combined"), where="--sample")
         if self.view:
             refuse_unread(self.view, self._given(target))
         elif shown := [key for key in self.options.given() if key != "core"]:
             raise UsageError(
-                tr("the overview does not read --{option}", option=shown[0]),
-                todo=tr("name a view: rnncli inspect TARGET VIEW"),
+                tr("the overview does not support --{option}", option=shown[0]),
+                todo=tr("give a view: rnncli inspect TARGET VIEW"),
             )
 
     def _given(self, target: Target) -> list[str]:
-        """The options of views and batches that were set; --core also chooses a core of a weight file."""
+        """The options that were set; --core also chooses a core of a weight file."""
         batch = {"sample": self.sample, "input": self.inputs or None, "batch_size": self.batch_size}
         given = [*self.options.given(), *(key for key, value in batch.items() if value is not None)]
         return [key for key in given if key != "core" or target.kind != "weights"]
 
 
 def inspect(target: Target, request: InspectRequest, other: Target | None = None) -> Page:
-    """The page of a target, or of it and another one side by side: the second as it is, without cell or nonlinearity.
+    """The page of a target, or of two side by side: cell and nonlinearity do not apply to the second.
 
-    Raises UsageError (an option that cannot be had here), DataError (data or weights), Missing (memory).
+    Raises UsageError (an option is not supported here), DataError (data or weights), Missing (memory).
     """
     from rnncli.views import side_by_side
 
@@ -73,7 +73,7 @@ def inspect(target: Target, request: InspectRequest, other: Target | None = None
 
 
 def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) -> Page:
-    """The same of any module that holds a recurrent core and is called with one tensor. Raises UsageError."""
+    """The page of any module that contains a recurrent core and is called with one tensor. Raises UsageError."""
     from rnncli import views
 
     InspectRequest(view, options).check(Target("weights", "", ""))
@@ -82,7 +82,7 @@ def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) ->
 
 
 def walk(target: Target, request: InspectRequest) -> tuple[Walk, Position]:
-    """The target's time steps, to walk through, and where the walk begins. Raises as `inspect` does."""
+    """The target's time steps, to step through, and the position to start from. Raises like `inspect`."""
     from rnncli.views import _opened
 
     subject, options = _subject(target, request)
@@ -92,7 +92,7 @@ def walk(target: Target, request: InspectRequest) -> tuple[Walk, Position]:
 
 def _subject(target: Target, request: InspectRequest) -> tuple[Subject, Options]:
     if target.kind == "weights":
-        return _of_weights(target, request), replace(request.options, core=None)  # which chose the core
+        return _of_weights(target, request), replace(request.options, core=None)  # already used to choose the core
     return _of_task(target, request), request.options
 
 
@@ -107,12 +107,12 @@ def _of_task(target: Target, request: InspectRequest) -> Subject:
     for flag, value in (("--cell", request.cell), ("--nonlinearity", request.nonlinearity)):
         if value is not None:
             raise UsageError(
-                tr("{flag} is for weight files: a recipe says it", flag=flag),
+                tr("{flag} is for weight files: a recipe defines it", flag=flag),
                 where=flag,
                 todo="--set model.{}={}".format(flag.removeprefix("--"), value),
             )
     if target.kind == "run" and target.seed is not None:
-        raise UsageError(tr("--seed draws fresh weights; a run has its own"), where="--seed")
+        raise UsageError(tr("--seed initializes untrained weights; a run has trained ones"), where="--seed")
     if request.batch_size is not None:
         _require_rows(target.subject(inputs=request.inputs), request.batch_size)
     return target.subject(
@@ -124,10 +124,10 @@ def _of_weights(target: Target, request: InspectRequest) -> Subject:
     from rnncli import views, weights
 
     if target.sets:
-        raise UsageError(tr("--set is for recipes: a weight file has no keys"), where="--set")
+        raise UsageError(tr("--set is for recipes: a weight file has no recipe keys"), where="--set")
     if request.sample is not None:
         raise UsageError(
-            tr("a weight file has no data to take a sample of"), where="--sample", todo="--input random:64"
+            tr("a weight file has no data to take a sample from"), where="--sample", todo="--input random:64"
         )
     name = request.options.core
     core, tables = weights.open_core(target.path, cell=request.cell, nonlinearity=request.nonlinearity, name=name)
@@ -153,7 +153,7 @@ def _of_weights(target: Target, request: InspectRequest) -> Subject:
 
 
 def _require_rows(one: Subject, rows: int) -> None:
-    """Raises Missing where there is no memory for a trace of so many rows. one: with fewer."""
+    """Raise Missing if there is not enough memory to trace this many rows. one: the subject with fewer rows."""
     from rnncli.device import require_memory
     from rnncli.training.job import activations, cores_of
 
@@ -162,20 +162,20 @@ def _require_rows(one: Subject, rows: int) -> None:
 
 
 def _features(inputs: Sequence[str], size: int, rows: int) -> tuple[int, Batch | None]:
-    """Steps of a random sequence, or numbers of a file. size: I."""
+    """A random sequence, or values from a file, (T, 1, I) or (T, B, I). size: I."""
     from rnncli.views._inputs import features_of_file, random_steps, with_rows
     from rnncli.views._subject import STEPS
 
     if not inputs:
         return STEPS, None
     if len(inputs) > 1:
-        raise UsageError(tr("one --input goes with a weight file"), where="--input")
+        raise UsageError(tr("a weight file takes exactly one --input"), where="--input")
     if inputs[0].startswith("random:"):
         return random_steps(inputs[0]), None
     if not inputs[0].lower().endswith((".npy", ".csv")):
         raise DataError(
-            tr("weights know no tokens: a text cannot be read"),
+            tr("a weight file has no vocabulary: it cannot read text"),
             where="--input",
-            todo=tr("give numbers: FILE.csv, FILE.npy (T, I) or (T, B, I), or random:T"),
+            todo=tr("give values: FILE.csv, FILE.npy (T, I) or (T, B, I), or random:T"),
         )
     return 0, with_rows(features_of_file(inputs[0], size), rows)

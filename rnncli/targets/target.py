@@ -1,4 +1,4 @@
-"""A recipe, a run or a weight file, opened once: each part when it is first asked for."""
+"""A recipe, a run or a weight file; each part is loaded once, on first use."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Target:
-    """What a word on the command line means.
+    """What TARGET on the command line refers to.
 
-    kind: what it is. path: of the run folder or the weight file; for a recipe what `load_recipe` takes. typed: the
-    word. note: something a user should know about how it was read, or "". sets: over a recipe, as
-    load_recipe takes them. seed: of a recipe's fresh weights, in place of its own; of a weight file's random input.
+    kind: of target. path: of the run folder or the weight file; for a recipe what `load_recipe` takes. typed: as typed.
+    note: on how it was resolved, or "". sets: overrides of a recipe, as for load_recipe. seed: for a recipe's initial
+    weights, instead of its own; for a weight file's random input.
     """
 
     kind: Literal["run", "weights", "recipe"]
@@ -40,17 +40,17 @@ class Target:
 
     @cached_property
     def name(self) -> str:
-        """Of the run folder or the recipe, for headings; it may be set to another one."""
+        """The name of the run folder or the recipe, for headings; can be set."""
         return (self.run.folder.name or self.typed) if self.kind == "run" else self.recipe.name
 
     @property
     def title(self) -> str:
-        """As typed; `last` by the name of its folder."""
+        """As typed; `last` is replaced by the name of its folder."""
         return Path(self.path).name if self.typed == "last" else self.typed
 
     @property
     def set_texts(self) -> list[str]:
-        """`sets` as one types them."""
+        """`sets` as typed on the command line."""
         if isinstance(self.sets, Mapping):
             return [f"{key}={value}" for key, value in self.sets.items()]
         return list(self.sets)
@@ -61,32 +61,32 @@ class Target:
         if self.kind == "recipe":
             raise UsageError(
                 tr("{name} is a recipe, which has no trained weights", name=self.typed),
-                todo=tr("first: rnncli train {name}; then `last` is its run", name=shlex.quote(self.typed)),
+                todo=tr("run rnncli train {name} first; then `last` is its run", name=shlex.quote(self.typed)),
             )
         if self.kind == "weights":
             todo = tr("a run is a folder that rnncli train made; see: rnncli inspect")
-            raise UsageError(tr("this file is no run"), where=self.typed, todo=todo)
+            raise UsageError(tr("this file is not a run"), where=self.typed, todo=todo)
         return Path(self.path)
 
     @property
     def recipe_source(self) -> str:
-        """What `load_recipe` takes for it. Raises UsageError: a weight file."""
+        """The argument for `load_recipe`. Raises UsageError: a weight file."""
         if self.kind == "weights":
-            todo = tr("such as: rnncli bench hello")
-            raise UsageError(tr("this file is no recipe and no run"), where=self.typed, todo=todo)
+            todo = tr("for example: rnncli bench hello")
+            raise UsageError(tr("this file is neither a recipe nor a run"), where=self.typed, todo=todo)
         return str(Path(self.path) / "recipe.yaml") if self.kind == "run" else self.path
 
     @cached_property
     def run(self) -> Run:
-        """The run, opened. Raises UsageError: not a run; DataError: a file of it that cannot be used."""
-        folder = self.folder  # refused before torch is loaded
+        """The open run. Raises UsageError: not a run; DataError: one of its files is unusable."""
+        folder = self.folder  # raises before torch is loaded
         from rnncli.runs.open import open_run
 
         return open_run(folder, self.sets)
 
     @cached_property
     def recipe(self) -> Recipe:
-        """Of a run its own. Raises RecipeError, UsageError, DataError."""
+        """Its recipe. Raises RecipeError, UsageError, DataError."""
         from rnncli.tasks import load_recipe
 
         if self.kind == "run":
@@ -104,7 +104,7 @@ class Target:
 
     @cached_property
     def splits(self) -> AnySplits:
-        """Its data, as it is now. Raises DataError."""
+        """Its data in its current state. Raises DataError."""
         return self.task.read(self.config)
 
     @property
@@ -113,7 +113,7 @@ class Target:
 
     @cached_property
     def model(self) -> nn.Module:
-        """In eval mode: a run's best weights; a recipe's as training would begin with. Raises Missing (memory)."""
+        """The model in eval mode, with a run's best weights or a recipe's initial ones. Raises Missing (memory)."""
         if self.kind == "run":
             return self.run.model
         import torch
@@ -126,8 +126,8 @@ class Target:
         return self.task.build(self.config, self.fitted).to(dtype_of(self.config.train.dtype)).eval()
 
     def open(self) -> None:
-        """Read its data and make its model now, and set torch's CPU threads for batches of its size. Raises what these
-        raise."""
+        """Read its data and create its model now, and set torch's CPU threads for its batch size. Raises the same
+        errors."""
         from rnncli.training.job import set_threads
 
         _ = self._data_and_notes
@@ -135,15 +135,15 @@ class Target:
 
     @property
     def data(self) -> AnySplits | None:
-        """Its splits; None where a run's data cannot be read as it was, which `notes` then says."""
+        """Its splits; None if a run's data cannot be read or has changed, as reported in `notes`."""
         return self._data_and_notes[0]
 
     @property
     def notes(self) -> list[str]:
-        """What should be known of its recipe, its data and its end."""
+        """Notes on its recipe, its data and how training ended."""
         found = [*([self.recipe.note] if self.recipe.note else []), *self._data_and_notes[1]]
         if self.kind == "run" and not self.result():
-            found.append(tr("training has not ended: there is no result yet"))
+            found.append(tr("training has not ended: no result yet"))
         return found
 
     @cached_property
@@ -153,7 +153,7 @@ class Target:
         try:
             splits = self.splits
         except DataError as error:
-            why = tr("its data cannot be read, so no answers and no steps are shown: {why}", why=error.what)
+            why = tr("its data cannot be read, so no predictions and time steps are shown: {why}", why=error.what)
             return None, [why]
         if self.environment().get("data_sha256") == splits.fingerprint:
             return splits, list(splits.notes)
@@ -165,7 +165,7 @@ class Target:
         return self.run.metrics() if self.kind == "run" else []
 
     def result(self) -> Mapping[str, Json]:
-        """result.json; empty for a recipe, and for a run that has not ended."""
+        """result.json; empty for a recipe, or a run that has not ended."""
         return self.run.result() if self.kind == "run" else {}
 
     def environment(self) -> Mapping[str, Json]:
@@ -180,10 +180,10 @@ class Target:
         batch_size: int | None = None,
         inputs: Sequence[str] = (),
     ) -> Subject:
-        """It with a batch, for a view: a sample of its data, or `inputs`, as `predict` takes them.
+        """The target with a batch, for a view: samples of its data, or `inputs`, as for `predict`.
 
-        rows: how many samples are looked at, where there are so many; batch_size: exactly so many, the same ones again
-        where there are too few. Raises UsageError: no such sample; DataError.
+        rows: number of samples, at most; batch_size: exact number of samples, repeated if there are too few. Raises
+        UsageError: no such sample; DataError.
         """
         from rnncli.views import subject_of_task
 

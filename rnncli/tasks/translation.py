@@ -103,7 +103,7 @@ class Translation(Task[Config, Fitted, Part]):
 
     def build(self, config: Config, fitted: Fitted) -> nn.Module:
         from rnncli.nn.recurrent import spec_of_section
-        from rnncli.nn.seq2seq import Seq2Seq, Signs
+        from rnncli.nn.seq2seq import Seq2Seq, SpecialTokens
 
         model = config.model
         encoder = spec_of_section(model, model.embedding_size)
@@ -114,7 +114,7 @@ class Translation(Task[Config, Fitted, Part]):
             model.embedding_size,
             encoder,
             model.attention,
-            Signs(target.id(BOS), target.id(EOS), (target.id(BOS), target.id(UNK))),
+            SpecialTokens(target.id(BOS), target.id(EOS), (target.id(BOS), target.id(UNK))),
             limit=2 * fitted.longest + 1,
             dropout=model.dropout,
             engine=model.engine,

@@ -23,7 +23,7 @@ class TrainState:
     """Everything needed to resume training: the content of a checkpoint, except torch's random state.
 
     loss: computes a batch's loss from a carry; after backward, its gradients cover the rows of all processes. scaler:
-    loss scaling for fp16. asked: why a caller wants training to end after this epoch; not part of a checkpoint.
+    loss scaling for fp16. asked: why training should end after this epoch; not part of a checkpoint.
     """
 
     model: nn.Module

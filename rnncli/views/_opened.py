@@ -10,7 +10,7 @@ from rnncli.records import Position
 from rnncli.render import symbols
 from rnncli.render.boxes import vector
 from rnncli.replay import CoreTrace, Trace
-from rnncli.replay.walk import Said, Walk, cell_to_open
+from rnncli.replay.walk import StepTexts, Walk, cell_to_open
 from rnncli.views._show import replay_check, step_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
@@ -27,14 +27,14 @@ def chosen(subject: Subject, made: Trace, options: Options, first: int) -> tuple
 def walk(subject: Subject, made: Trace, titled: CoreTrace | None = None) -> Walk:
     """The walk through the subject's trace. titled: the RNN module named in the title; default: the main one."""
 
-    def say(core: CoreTrace, steps: Sequence[int]) -> Said:
+    def say(core: CoreTrace, steps: Sequence[int]) -> StepTexts:
         return said(subject, made, core, steps)
 
     titled = titled or subject.main(made)
     return Walk(made, say, f"{subject.title}: {titled.spec}", [replay_check(made)])
 
 
-def said(subject: Subject, made: Trace, core: CoreTrace, steps: Sequence[int]) -> Said:
+def said(subject: Subject, made: Trace, core: CoreTrace, steps: Sequence[int]) -> StepTexts:
     """The token or numbers of each step, and the model's predictions, at each step or once, with their
     probabilities."""
     labels = subject.labels(core)
@@ -43,7 +43,7 @@ def said(subject: Subject, made: Trace, core: CoreTrace, steps: Sequence[int]) -
     else:
         x = made.step_tensors(f"{made.prefix(core)}x")
         inputs = [vector(x[t][0].double().tolist()) for t in steps]
-    return Said(inputs, *_heads(subject, core, steps))
+    return StepTexts(inputs, *_heads(subject, core, steps))
 
 
 def _heads(subject: Subject, core: CoreTrace, steps: Sequence[int]) -> tuple[list[str], str]:

@@ -22,7 +22,7 @@ from rnncli.replay.reference import perturb_
 from rnncli.replay.rounding import (
     COPIES,
     FACTOR,
-    MOVED,
+    PERTURBATION,
     SAFE,
     Found,
     bounded_by_norms,
@@ -366,7 +366,7 @@ def _beside_moved(
     for _ in range(COPIES):
         moved = w.replaced(**{name: tensor.detach().clone() for name, tensor in w.items()})
         for tensor in moved.values():
-            perturb_(tensor, MOVED * eps + drift, generator)
+            perturb_(tensor, PERTURBATION * eps + drift, generator)
         moves = [max(move, abs(a - b)) for move, a, b in zip(moves, products(moved), true, strict=True)]
     return max(
         ((abs(a - b), FACTOR * eps * a + SAFE * move) for a, b, move in zip(true, norms, moves, strict=True)), key=ratio

@@ -1,4 +1,4 @@
-"""Anybody's weight file -> recurrent cores: torch's files, Keras's and ONNX, in torch's names and layout."""
+"""Reads recurrent cores from weight files of torch, Keras and ONNX, converted to torch's names and layout."""
 
 from rnncli.weights.cores import FoundCore, choose_core, embeddings, find_cores
 from rnncli.weights.files import open_core

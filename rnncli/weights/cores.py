@@ -1,6 +1,6 @@
-"""Anybody's state_dict -> recurrent cores: found by torch's names of their parameters, wherever they are nested.
+"""Finds recurrent cores in any state_dict by torch's parameter names, at any nesting.
 
-Sizes, layers, directions, projection and biases follow from names and shapes.
+Sizes, layers, directions, projection and biases are inferred from names and shapes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 
 @dataclass(frozen=True)
 class FoundCore:
-    """A recurrent core of a file. name: its prefix there ("" where it has none). state: torch's parameter names ->
-    tensors, as nn.RNN, nn.GRU and nn.LSTM take them. unknown: sentences on what no file says, and on what
-    was converted. origin: the kind of file, in words. backwards: whether it reads its sequence from the end."""
+    """A recurrent core of a file. name: its prefix in the file, "" if none. state: torch's parameter names -> tensors,
+    as in nn.RNN, nn.GRU and nn.LSTM. unknown: notes on properties that the file does not record, and on conversions.
+    origin: description of the file type. backwards: whether it reads its sequence in reverse."""
 
     name: str
     spec: CoreSpec
@@ -44,11 +44,11 @@ def find_cores(
     name: str | None = None,
     where: str = "",
 ) -> list[FoundCore]:
-    """Every recurrent core among named tensors, one for each prefix of a cell's parameters; with `name`, that one only.
+    """All recurrent cores among named tensors, one per prefix of a cell's parameters; with `name`, only that one.
 
-    Rewritten weights (weight drop, weight norm, pruning ...) are rebuilt. cell, nonlinearity: what the caller knows
-    better. Raises DataError: none is there, a tensor of one is missing, or is not understood; UsageError: a cell or
-    nonlinearity that these shapes rule out.
+    Rewritten weights (weight drop, weight norm, pruning ...) are rebuilt. cell, nonlinearity: override the inferred
+    ones. Raises DataError: no core, or missing or unsupported tensors; UsageError: a cell or nonlinearity that
+    contradicts the shapes.
     """
     if cell is not None:
         check_cell(cell)
@@ -63,7 +63,7 @@ def find_cores(
         raise DataError(
             tr("no recurrent weights in this file: no name ends in weight_ih_l0 or weight_ih"),
             where=where,
-            todo=tr("it holds: {names}", names=some(tensors)),
+            todo=tr("the file contains: {names}", names=some(tensors)),
         )
     cores = []
     for prefix, part in parts.items():
@@ -77,14 +77,14 @@ def find_cores(
 
 
 def check_cell(cell: str) -> None:
-    """Raises UsageError: there is no such cell."""
+    """Raises UsageError: no such cell."""
     if cell not in CELLS:
         known = ", ".join(CELLS)
         raise UsageError(tr("expected one of {names}, got {value}", names=known, value=repr(cell)), where="--cell")
 
 
 def _split(pattern: re.Pattern[str], full: str) -> tuple[str, str] | None:
-    """`encoder.weight_ih` -> ("encoder", "weight_ih_l0"); None for what is not a cell's parameter."""
+    """`encoder.weight_ih` -> ("encoder", "weight_ih_l0"); None for other tensors."""
     found = pattern.match(full)
     place = _PLACE.match(found["place"]) if found else None
     if found is None or place is None:
@@ -95,7 +95,7 @@ def _split(pattern: re.Pattern[str], full: str) -> tuple[str, str] | None:
 def _not_understood(
     tensors: Mapping[str, Tensor], prefix: str, parts: Mapping[str, object], pattern: re.Pattern[str]
 ) -> dict[str, Tensor]:
-    """What stands under a core's prefix, is no parameter of a cell, and belongs to no core nested in it."""
+    """Tensors under a core's prefix that are neither a cell's parameters nor part of a nested core."""
     start = f"{prefix}." if prefix else ""
     nested = tuple(f"{other}." for other in parts if other != prefix and other.startswith(start))
     return {
@@ -108,23 +108,22 @@ def _not_understood(
 def _left_out(prefix: str, others: Mapping[str, Tensor], cell: str | None, where: str) -> list[str]:
     """A note on tensors under a core's prefix that its equations do not use.
 
-    Raises DataError where they change a step: tensors of the core itself (peepholes), or modules of vectors alone
-    (layer norm). A module with a matrix in it may as well stand before or behind the core. With `cell` given, they
-    are left out as asked.
+    Raises DataError if they affect a step: tensors of the core itself (peepholes), or modules with only vectors (layer
+    norm). A module with a matrix may equally be before or after the core. With `cell`, they are ignored.
     """
     matrices = {name.rpartition(".")[0] for name, tensor in others.items() if tensor.dim() > 1}
     inner = [name for name in others if name.rpartition(".")[0] not in matrices - {""}]
     if inner and cell is None:
         raise DataError(
-            tr("this is not a plain recurrent core: {names} are not understood", names=some(inner)),
+            tr("this is not a plain recurrent core: unsupported tensors {names}", names=some(inner)),
             where=f"{where}: {prefix}" if prefix else where,
-            todo=tr("to compute without them, name the cell: --cell lstm"),
+            todo=tr("to ignore them, specify the cell: --cell lstm"),
         )
     return [tr("not used: {names}", names=some(others))] if others else []
 
 
 def _parameters() -> re.Pattern[str]:
-    """What is a parameter of some cell, with a prefix before its name and a place after it."""
+    """Matches a parameter of some cell: prefix, name, layer and direction."""
     known = {"weight_hr", "bias_ih", "bias_hh"}
     for cell in CELLS:
         switches = [name for name, option in CELLS[cell].options.items() if isinstance(option.default, bool)]
@@ -143,22 +142,22 @@ def choose_core(cores: Sequence[FoundCore], name: str | None, where: str = "") -
 
 
 def named(cores: Mapping[str, str], name: str | None, where: str) -> str:
-    """The name of the core that is meant. cores: name -> what it is. Raises UsageError: no such core, or several."""
+    """The name of the core to use. cores: name -> description. Raises UsageError: no such core, or several."""
     if name is None and len(cores) == 1:
         return next(iter(cores))
     if name is not None and name in cores:
         return name
     listed = ", ".join(f"{core or repr('')} ({about})" for core, about in cores.items())
     if name is None:
-        what = tr("this file holds {n} recurrent cores", n=len(cores))
+        what = tr("this file contains {n} recurrent cores", n=len(cores))
         raise UsageError(what, where=where, todo=tr("choose one with --core: {names}", names=listed))
     raise UsageError(
-        tr("no core {name!r} in this file", name=name), where=where, todo=tr("it holds: {names}", names=listed)
+        tr("no core {name!r} in this file", name=name), where=where, todo=tr("the file contains: {names}", names=listed)
     )
 
 
 def embeddings(tensors: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
-    """Tables (V, size) whose name says that they are embeddings, by name."""
+    """Embedding tables (V, size), recognized by name; by name."""
     return {
         name: tensor
         for name, tensor in tensors.items()
@@ -175,7 +174,7 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
             raise _missing(name, place)
     rows = len(part["weight_ih_l0"])
     hidden_size = part["weight_hh_l0"].shape[-1] if "weight_hh_l0" in part else rows
-    fitting = {name: spec for name in CELLS if (spec := _fitting(name, part, asked=name == cell)) is not None}
+    fitting = {name: spec for name in CELLS if (spec := _as_layer(name, part, asked=name == cell)) is not None}
     if not fitting:
         raise DataError(
             trn(
@@ -189,8 +188,8 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     if cell is not None and cell not in fitting:
         raise UsageError(
             trn(
-                "these weights are not of {cell}: {n} row is {gates}·H",
-                "these weights are not of {cell}: {n} rows are {gates}·H",
+                "these weights do not belong to {cell}: {n} row is {gates}·H",
+                "these weights do not belong to {cell}: {n} rows are {gates}·H",
                 n=rows,
                 cell=cell,
                 gates=rows // hidden_size,
@@ -213,51 +212,49 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
     others = [name for name in fitting if name != found]
     if cell is None and others:
         unknown.append(
-            tr("taken for {cell}; the shapes fit {others} too: --cell", cell=found, others=", ".join(others))
+            tr("assuming {cell}; the shapes also fit {others}: --cell", cell=found, others=", ".join(others))
         )
     unknown += unasked
     for name, option in CELLS[found].options.items():
         if option.choices:
             value = option_text(option.default)
-            unknown.append(tr("{name} is not in a file: {value} is taken", name=name, value=value))
+            unknown.append(tr("{name} is not recorded in a file: assuming {value}", name=name, value=value))
     state, notes = whole(spec, part, place)
     return FoundCore(prefix, spec, state, [*unknown, *notes])
 
 
 def chosen_nonlinearity(cell: str, given: str | None) -> tuple[str, list[str]]:
-    """(the nonlinearity of weights that do not record it, what is to be said of that). given: by the user.
+    """(the nonlinearity of weights that do not record it, notes). given: by the user.
 
-    Raises UsageError: not one of the cell's.
+    Raises UsageError: not supported by the cell.
     """
     known = CELLS[cell].nonlinearities
     if given is not None and given not in known:
-        raise UsageError(
-            tr("{cell} has its own nonlinearities", cell=cell), where="--nonlinearity", todo=tr("leave it out")
-        )
+        raise UsageError(tr("{cell} has its own nonlinearities", cell=cell), where="--nonlinearity", todo=tr("omit it"))
     if given is not None or len(known) == 1:
         return given or known[0], []
-    return known[0], [tr("tanh or relu is not in a file: tanh is taken; --nonlinearity relu for the other")]
+    return known[0], [tr("a file does not record tanh or relu: assuming tanh; use --nonlinearity relu otherwise")]
 
 
 def refuse_tensor(name: str, tensor: Tensor, where: str) -> None:
-    """Raises DataError: what is not a matrix or vector of numbers, each of its own."""
+    """Raises DataError: not a matrix or vector of distinct values."""
     dense = tensor.layout == torch.strided
-    matrix = name.startswith(("weight_ih", "weight_hr"))  # of other names some are vectors
+    matrix = name.startswith(("weight_ih", "weight_hr"))  # other names may be vectors
     if not tensor.is_floating_point() or not dense or not 1 + matrix <= tensor.dim() <= 2 or not tensor.numel():
         kind = tensor.dtype if dense else tensor.layout
         raise DataError(tr("{name} is not a weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
                         where=where)  # fmt: skip
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise DataError(
-            tr("{name} is {shape}, and the file holds fewer numbers", name=name, shape=_shape(tensor)),
+            tr("{name} is {shape}, but the file contains fewer values", name=name, shape=_shape(tensor)),
             where=where,
-            todo=tr("save it whole: tensor.contiguous()"),
+            todo=tr("save it in full: tensor.contiguous()"),
         )
     if bad := int((~tensor.isfinite()).sum()):
         raise DataError(
             trn(
-                "{name} contains NaN or infinity: {n} number of {total}",
-                "{name} contains NaN or infinity: {n} numbers of {total}",
+                "{name} contains NaN or infinity: {n} value of {total}",
+                "{name} contains NaN or infinity: {n} values of {total}",
                 n=bad,
                 name=name,
                 total=tensor.numel(),
@@ -268,17 +265,17 @@ def refuse_tensor(name: str, tensor: Tensor, where: str) -> None:
 
 def _missing(name: str, where: str) -> DataError:
     if re.search(r"-\d+-of-\d+\.", where):
-        todo = tr("this is one of several files: give the index, such as model.safetensors.index.json")
+        todo = tr("this is one of several files: give the index, for example model.safetensors.index.json")
     elif name == "weight_hh_l0":
-        todo = tr("if the cell has none, name it: --cell feedforward")
+        todo = tr("if the cell has none, specify it: --cell feedforward")
     else:
         todo = ""
     return DataError(tr("{name} is missing", name=name), where=where, todo=todo)
 
 
-def _fitting(name: str, part: Mapping[str, Tensor], *, asked: bool) -> CoreSpec | None:
-    """One layer of that cell that such weights can be, with the options that their names and shapes need; None: they
-    cannot. asked: the caller says that it is this cell, and else names that only an option explains are wanted for it.
+def _as_layer(name: str, part: Mapping[str, Tensor], *, asked: bool) -> CoreSpec | None:
+    """One layer of that cell that matches such weights, with the options that their names and shapes imply; None: no
+    match. asked: the caller specified this cell; otherwise a name that only an option explains is required.
     """
     cell = CELLS[name]
     own = {full.removesuffix("_l0") for full in part if full.endswith("_l0")}
@@ -296,7 +293,7 @@ def _fitting(name: str, part: Mapping[str, Tensor], *, asked: bool) -> CoreSpec 
 
 
 def _candidates(option: Option, rows: int) -> Sequence[OptionValue]:
-    """Values that shapes could tell, the default first."""
+    """Values to try against the shapes, the default first."""
     if isinstance(option.default, bool):
         return (option.default, not option.default)
     if isinstance(option.default, int) and not option.choices:
@@ -307,7 +304,7 @@ def _candidates(option: Option, rows: int) -> Sequence[OptionValue]:
 def _of_sizes(
     name: str, part: Mapping[str, Tensor], own: set[str], options: tuple[tuple[str, OptionValue], ...]
 ) -> CoreSpec | None:
-    """The cell with these options in the sizes of the weights; None where names or shapes are others."""
+    """The cell with these options and the weights' sizes; None if names or shapes differ."""
     (rows, inputs), weight_hr = part["weight_ih_l0"].shape, part.get("weight_hr_l0")
     gates = CoreSpec(name, "tanh", 1, 1, options=options).num_gates
     H, P = (rows // gates, 0) if weight_hr is None else (weight_hr.shape[1], weight_hr.shape[0])
@@ -317,20 +314,20 @@ def _of_sizes(
     spec = CoreSpec(name, "tanh", inputs, H, proj_size=P, bias=bias, options=options)
     shapes = spec.parameter_shapes(0)
     needed = {key for key in shapes if not key.startswith("bias")}
-    told = own & {"weight_ih", "weight_hh", "weight_hr"}
-    if not needed <= own <= shapes.keys() or any(tuple(part[f"{key}_l0"].shape) != shapes[key] for key in told):
+    own_matrices = own & {"weight_ih", "weight_hh", "weight_hr"}
+    if not needed <= own <= shapes.keys() or any(tuple(part[f"{key}_l0"].shape) != shapes[key] for key in own_matrices):
         return None
     return spec
 
 
 def whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Every parameter of the spec, of the right shape, in one dtype that a CPU computes in."""
+    """All parameters of the spec, with the right shapes, in one dtype supported by CPUs."""
     state: dict[str, Tensor] = {}
     notes: list[str] = []
     first = part["weight_ih_l0"].dtype
     dtype = torch.float32 if first in (torch.float16, torch.bfloat16) else first
     if dtype not in (torch.float32, torch.float64):
-        raise DataError(tr("{dtype} weights cannot be computed with", dtype=first), where=where)
+        raise DataError(tr("{dtype} weights are not supported", dtype=first), where=where)
     if dtype != first:
         notes.append(tr("{dtype} weights, computed in float32", dtype=str(first).removeprefix("torch.")))
     wanted = {
@@ -342,19 +339,19 @@ def whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[
     for name, shape in wanted.items():
         tensor = part.get(name)
         if tensor is None and name.startswith("bias"):
-            notes.append(tr("{name} is not there: taken as 0", name=name))
+            notes.append(tr("{name} is missing: assuming 0", name=name))
             tensor = torch.zeros(shape, dtype=dtype)
         if tensor is None:
             raise _missing(name, where)
         if tuple(tensor.shape) != shape:
             raise DataError(
-                tr("{name} is {shape}, and the others want {wanted}", name=name, shape=_shape(tensor), wanted=shape),
+                tr("{name} is {shape}; the others require {wanted}", name=name, shape=_shape(tensor), wanted=shape),
                 where=where,
             )
         state[name] = tensor.detach().to(dtype)
     extra = sorted(set(part) - set(wanted))
     if extra:
-        raise DataError(tr("{names} fit no layer or direction", names=", ".join(extra)), where=where)
+        raise DataError(tr("{names} do not belong to any layer or direction", names=", ".join(extra)), where=where)
     return state, notes
 
 

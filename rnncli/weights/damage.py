@@ -1,5 +1,5 @@
-"""Why a weight file did not open: cut off, damaged, or whole and something else. The reasons that torch and safetensors
-give do not tell these apart."""
+"""Explains why a weight file did not open: truncated, damaged, or intact but something else. The errors of torch and
+safetensors do not distinguish these."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rnncli.errors import DataError
 from rnncli.files import open_binary
 from rnncli.locale import tr
 
-MAGIC = 0x1950A86A20F9469CFC6C  # in the first of five pickles of torch's older format, torch/serialization.py
-MOST = 1_000_000  # instructions of a pickle that are looked at
+MAGIC = 0x1950A86A20F9469CFC6C  # first of the five pickles in torch's legacy format, torch/serialization.py
+MOST = 1_000_000  # maximum number of pickle instructions to inspect
 _FOREIGN = re.compile("Unsupported operand|magic number")
 
 
 def why_not_pickled(path: Path, error: Exception) -> DataError:
-    """What to say of a .pt file that torch.load refused with this error."""
+    """The error for a .pt file that torch.load rejected with this error."""
     why = _damage(path)
     if not why and _FOREIGN.search(str(error)):
         what = tr("this pickle was not written by torch.save, and was not opened; nothing was run")
     elif not why and "Unpickling" in type(error).__name__:
-        what = tr("this file holds more than tensors, and would have to run code to open; nothing was run")
+        what = tr("this file contains more than tensors, and opening it would run code; nothing was run")
     else:
         why = why or " ".join(str(error).split())[:200]
         return DataError(tr("not a complete weight file: {why}", why=why), where=str(path))
@@ -35,7 +35,8 @@ def why_not_pickled(path: Path, error: Exception) -> DataError:
 
 
 def why_not_safetensors(path: Path, error: Exception) -> DataError:
-    """What to say of a .safetensors file that was refused with this error: cut off, by its header, or its reason."""
+    """The error for a .safetensors file that was rejected with this error: truncated, according to its header, or the
+    original reason."""
     why = str(error)
     with open_binary(path) as file:
         size = file.seek(0, 2)
@@ -53,7 +54,7 @@ def why_not_safetensors(path: Path, error: Exception) -> DataError:
 
 
 def _damage(path: Path) -> str:
-    """What is missing or damaged in a .pt file; "" if its archive and its pickles are whole."""
+    """What is missing or damaged in a .pt file; "" if its archive and its pickles are intact."""
     with open_binary(path) as file:
         if file.read(2) != b"PK":
             file.seek(0)
@@ -64,17 +65,17 @@ def _damage(path: Path) -> str:
                 if not found:
                     return tr("it is a ZIP archive that torch.save did not write")
                 if found[0].compress_type != zipfile.ZIP_STORED:
-                    return ""  # refused for that; unpacked it may be of any size
+                    return ""  # rejected for that; it may unpack to any size
                 with archive.open(found[0]) as pickle:
                     return _damaged_pickle(pickle)
         except zipfile.BadZipFile:
             return tr("its end is missing")
-        except (RuntimeError, ValueError, EOFError):  # encrypted, compressed in an unknown way, or impossible places
+        except (RuntimeError, ValueError, EOFError):  # encrypted, unknown compression, or impossible offsets
             return tr("it is damaged")
 
 
 def _damaged_pickle(file: IO[bytes]) -> str:
-    """The same of pickles, one after the other, whose instructions are read and not run."""
+    """The same for consecutive pickles, whose instructions are read but not run."""
     first = file.read(1)
     if not first:
         return tr("it is empty")

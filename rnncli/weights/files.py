@@ -1,4 +1,4 @@
-"""A weight file of any kind -> one of its recurrent cores, and its embeddings."""
+"""Opens a recurrent core of a weight file of any type, and its embeddings."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rnncli.weights.read import read_weights
 def open_core(
     path: str, *, cell: str | None = None, nonlinearity: str | None = None, name: str | None = None
 ) -> tuple[FoundCore, Mapping[str, Tensor]]:
-    """The core of that name, or the only one, and the embeddings whose rows are as long as its input, by name.
+    """The core of that name, or the only one, and the embeddings whose size matches its input, by name.
 
-    cell, nonlinearity: what the file does not record. Raises UsageError: no such core, several, or the file says
-    otherwise; DataError: not understood; Missing: what reads such a file is not installed.
+    cell, nonlinearity: not recorded in the file. Raises UsageError: no such core, several, or a contradiction with the
+    file; DataError: unsupported; Missing: the package for this file type is not installed.
     """
     if not path.lower().endswith((*keras.ENDINGS, *onnx.ENDINGS)):
         tensors = read_weights(path)

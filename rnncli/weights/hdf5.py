@@ -1,5 +1,5 @@
-"""HDF5 files -> their arrays, by path: numbers only. What a file can hide is refused: links to other files and places,
-arrays kept elsewhere, and arrays that are declared far larger than what is stored of them."""
+"""Reads the arrays of HDF5 files, by path: numbers only. Rejects links to other files and places, external arrays, and
+arrays declared far larger than their stored data."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rnncli.locale import tr
 if TYPE_CHECKING:
     import h5py
 
-EXPANSION, FLOOR = 20, 1 << 24  # how many times larger than its stored bytes what is read may be, beyond 16 MiB
-_DEEPEST, _MOST = 100, 200_000  # groups in each other, groups of a file
+EXPANSION, FLOOR = 20, 1 << 24  # maximum ratio of data read to bytes stored, beyond 16 MiB
+_DEEPEST, _MOST = 100, 200_000  # maximum nesting of groups, maximum number of groups
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A group. label: its attribute `name`, "" where it has none. arrays: what lies directly in it."""
+    """A group. label: its attribute `name`, "" if none. arrays: those directly in it."""
 
     label: str
     arrays: dict[str, h5py.Dataset] = field(default_factory=dict)
@@ -32,7 +32,8 @@ class Stored:
 
 @contextmanager
 def opened(content: IO[bytes], where: str) -> Iterator[h5py.File]:
-    """An HDF5 file for reading. Raises Missing: h5py is not installed; DataError: damaged, then or while it is read."""
+    """Open an HDF5 file for reading. Raises Missing: h5py is not installed; DataError: damaged, on opening or while
+    reading."""
     try:
         import h5py
     except ImportError as error:
@@ -57,7 +58,7 @@ def opened(content: IO[bytes], where: str) -> Iterator[h5py.File]:
 
 
 def groups(file: h5py.File, where: str) -> dict[str, Stored]:
-    """Path -> every group of a file that holds arrays or has a label. Raises DataError: a link that leads elsewhere."""
+    """Path -> group, for groups with arrays or a label. Raises DataError: a link to another file or place."""
     import h5py
 
     found: dict[str, Stored] = {}
@@ -66,15 +67,15 @@ def groups(file: h5py.File, where: str) -> dict[str, Stored]:
         path, group, depth = waiting.pop()
         address = h5py.h5o.get_info(group.id).addr
         if address in seen:
-            continue  # a second name of the same group
+            continue  # another name of the same group
         seen.add(address)
         if depth > _DEEPEST or len(seen) > _MOST:
-            raise DataError(tr("this file has too many groups, or nests them too deeply"), where=where)
+            raise DataError(tr("this file has too many or too deeply nested groups"), where=where)
         arrays: dict[str, h5py.Dataset] = {}
         for name in group:
             full = f"{path}/{name}" if path else name
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                what = tr("{name} is a link, which is not followed", name=full)
+                what = tr("{name} is a link; links are not followed", name=full)
                 raise DataError(what, where=where, todo=tr("save the weights themselves, without links"))
             item = group[name]
             if isinstance(item, h5py.Group):
@@ -88,7 +89,7 @@ def groups(file: h5py.File, where: str) -> dict[str, Stored]:
 
 
 def text(item: h5py.Group, name: str) -> str:
-    """An attribute that is a text, or ""."""
+    """A text attribute, or ""."""
     value: Any = item.attrs.get(name)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -96,16 +97,18 @@ def text(item: h5py.Group, name: str) -> str:
 
 
 class Reader:
-    """Arrays as tensors, as many as a file of that size can hold. size: of the file, in bytes."""
+    """Reads arrays as tensors, up to the amount that a file of that size can contain. size: of the file, in bytes."""
 
     def __init__(self, size: int, where: str) -> None:
         self.left, self.where = FLOOR + EXPANSION * size, where
 
     def tensor(self, name: str, array: h5py.Dataset) -> Tensor:
-        """The numbers of an array. Raises DataError: kept in another file, of another kind, or not stored in whole."""
+        """The values of an array. Raises DataError: external, not numeric, or not completely stored."""
         half = array.dtype.kind == "V" and array.dtype.itemsize == 2 and array.attrs.get("dtype") == "bfloat16"
         if array.external or array.is_virtual:
-            raise DataError(tr("{name} is stored in another file, which is not opened", name=name), where=self.where)
+            raise DataError(
+                tr("{name} is stored in another file; external files are not opened", name=name), where=self.where
+            )
         if not half and (array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8)):
             shape = tuple(array.shape or ())
             raise DataError(
@@ -116,7 +119,7 @@ class Reader:
         self.left -= size
         if self.left < 0 or (array.chunks is None and stored < size) or size > FLOOR + EXPANSION * stored:
             raise DataError(
-                tr("{name} is {shape}, and the file holds fewer numbers", name=name, shape=tuple(array.shape)),
+                tr("{name} is {shape}, but the file contains fewer values", name=name, shape=tuple(array.shape)),
                 where=self.where,
             )
         numbers = array[()]

@@ -1,7 +1,8 @@
-"""Keras's files -> recurrent layers in torch's layout: `.weights.h5`, `.keras` and the older `.h5`, of Keras 2 and 3.
+"""Reads recurrent layers from Keras files, in torch's layout: `.weights.h5`, `.keras` and the older `.h5`, of Keras 2
+and 3.
 
-Nothing of Keras is imported, and nothing that a file names is run. A `.weights.h5` holds arrays alone: their shapes
-tell the cell. The others also hold the model's configuration, which tells what is computed with them.
+Keras is not imported, and no code named in a file is run. A `.weights.h5` contains only arrays, whose shapes determine
+the cell. The others also contain the model's configuration, which defines the computation.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from rnncli.files import natural_order, open_binary, shown
 from rnncli.locale import tr
 from rnncli.weights.cores import some
 from rnncli.weights.hdf5 import EXPANSION, FLOOR, Reader, Stored, groups, opened, text
-from rnncli.weights.keras_config import Model, Told, activation, read_config
+from rnncli.weights.keras_config import LayerConfig, Model, activation, read_config
 from rnncli.weights.layers import Layer, LayerFile
 
 if TYPE_CHECKING:
     import h5py
 
 ENDINGS = (".keras", ".h5", ".hdf5")
-_CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by G: how many times H columns a kernel has
-_ARRAYS = ("kernel", "recurrent_kernel", "bias")  # in the order of Keras 3's numbers
+_CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by G: a kernel has G·H columns
+_ARRAYS = ("kernel", "recurrent_kernel", "bias")  # in the order of Keras 3's indices
 _CLASSES = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 _NONLINEARITIES = {"tanh": "tanh", "relu": "relu", "linear": "none"}
 # `layers/lstm/cell`, `layers/bidirectional/forward_layer/cell`, `layers/rnn/cell/cells/lstm_cell_1`
@@ -65,8 +66,8 @@ class _Cell(NamedTuple):
 def read_keras(path: str | Path) -> LayerFile:
     """Every recurrent layer of a Keras file, and its embeddings.
 
-    Raises DataError: no such file, damaged, larger inside than it can be, links to other places, or no recurrent layer;
-    Missing: h5py is not installed.
+    Raises DataError: no such file, damaged, too large when unpacked, links, or no recurrent layer; Missing: h5py is not
+    installed.
     """
     where = shown(path)
     with open_binary(path) as raw:
@@ -80,14 +81,15 @@ def read_keras(path: str | Path) -> LayerFile:
             layers = _layers(_cells(root), model, reader)
             if not layers:
                 what = tr("no recurrent Keras layer in this file")
-                raise DataError(what, where=where, todo=tr("it holds: {names}", names=some(root)))
+                raise DataError(what, where=where, todo=tr("the file contains: {names}", names=some(root)))
             tables = dict(_tables(root, model, {layer.input_size for layer in layers}, reader))
     plain = re.fullmatch(r"[\w.+-]{1,20}", version)
     return LayerFile(tr("Keras {version} file", version=version) if plain else tr("Keras file"), layers, tables)
 
 
 def _unpacked(raw: IO[bytes], where: str) -> tuple[IO[bytes], str, str]:
-    """(the HDF5 file, the model's configuration, Keras's version); the last two only of a `.keras`, which is a zip."""
+    """(the HDF5 file, the model's configuration, Keras's version); the last two only for a `.keras`, which is a zip
+    file."""
     raw.seek(0)
     zipped = raw.read(4) == b"PK\x03\x04"
     raw.seek(0)
@@ -133,7 +135,7 @@ def _model(written: str, where: str) -> Model:
 
 
 def _cells(root: Mapping[str, Stored]) -> Iterator[_Cell]:
-    """Every group whose arrays are those of a cell."""
+    """All groups whose arrays are those of a cell."""
     for path, stored in root.items():
         home, found = path.replace("\\", "/"), None
         if home.partition("/")[0] in ("optimizer", "optimizer_weights"):
@@ -172,7 +174,7 @@ def _placed(home: str, root: Mapping[str, Stored], label: str) -> tuple[str, str
 
 
 def _placed_by_name(home: str) -> tuple[str, str, str, str, str]:
-    """The same of an older file: `model_weights/bi/bi/forward_lstm/lstm_cell`."""
+    """The same for an older file: `model_weights/bi/bi/forward_lstm/lstm_cell`."""
     parts = home.split("/")
     label = parts.pop() if re.search(r"cell(_\d+)?$", parts[-1]) and len(parts) > 1 else ""
     stack = label if parts[-1].startswith("stacked_rnn_cells") else ""
@@ -186,42 +188,44 @@ def _layers(cells: Iterable[_Cell], model: Model, reader: Reader) -> list[Layer]
     places: dict[str, list[_Cell]] = {}
     for cell in cells:
         places.setdefault(cell.place, []).append(cell)
-    by_path = {told.path: (k, told) for k, told in enumerate(model.layers)}
-    by_name = {told.name: (k, told) for k, told in enumerate(model.layers)}
+    by_path = {settings.path: (k, settings) for k, settings in enumerate(model.layers)}
+    by_name = {settings.name: (k, settings) for k, settings in enumerate(model.layers)}
     known = {place: by_path.get(place) or by_name.get(own[0].name) for place, own in places.items()}
     order = sorted(places, key=lambda place: (_first(known[place], len(model.layers)), natural_order(place)))
     names = Counter(own[0].name for own in places.values())
     found: list[Layer] = []
-    output: dict[str | None, str] = {}  # name of a layer in the model -> whose output it is here
+    output: dict[str | None, str] = {}  # name of a layer in the model -> the layer here with its output
     for place in order:
-        own, told = places[place], (known[place] or (0, None))[1]
-        name = told.name if told is not None else own[0].name
-        made = _of_place(own, name if names[own[0].name] == 1 else place, told, model, reader)
-        if told is not None:
-            made[0] = replace(made[0], reads=output.get(told.reads))
-            if told.merge in ("", "concat") and (made[0].directions[1:] or not told.merge):
-                output[told.name] = made[-1].name
+        own, settings = places[place], (known[place] or (0, None))[1]
+        name = settings.name if settings is not None else own[0].name
+        made = _of_place(own, name if names[own[0].name] == 1 else place, settings, model, reader)
+        if settings is not None:
+            made[0] = replace(made[0], reads=output.get(settings.reads))
+            if settings.merge in ("", "concat") and (made[0].directions[1:] or not settings.merge):
+                output[settings.name] = made[-1].name
         found += made
     return found
 
 
-def _first(known: tuple[int, Told] | None, last: int) -> int:
+def _first(known: tuple[int, LayerConfig] | None, last: int) -> int:
     return last if known is None else known[0]
 
 
-def _of_place(own: Sequence[_Cell], name: str, told: Told | None, model: Model, reader: Reader) -> list[Layer]:
-    """The layers of one place: one, in one direction or both; where cells are stacked in it, or its directions are of
-    different sizes, one for each of them."""
+def _of_place(
+    own: Sequence[_Cell], name: str, settings: LayerConfig | None, model: Model, reader: Reader
+) -> list[Layer]:
+    """The layers at one place: one, with one or both directions; or several, if cells are stacked or directions have
+    different sizes."""
     stacks = sorted({cell.stack for cell in own}, key=natural_order)
-    kinds = dict(zip(stacks, told.cells, strict=False)) if told is not None else {}
+    kinds = dict(zip(stacks, settings.cells, strict=False)) if settings is not None else {}
     own = sorted(own, key=lambda cell: (stacks.index(cell.stack), cell.way != "forward"))
     if len(stacks) == 1 and all(cell.sizes == own[0].sizes for cell in own):
-        return [_layer(name, own, kinds.get(stacks[0]), told, model, reader)]
+        return [_layer(name, own, kinds.get(stacks[0]), settings, model, reader)]
     found: list[Layer] = []
     below: dict[str, str] = {}
     for cell in own:
         title = "/".join(part for part in (name, cell.way, cell.stack) if part)
-        layer = _layer(title, [cell], kinds.get(cell.stack), told, model, reader)
+        layer = _layer(title, [cell], kinds.get(cell.stack), settings, model, reader)
         found.append(replace(layer, reads=below.get(cell.way)))
         below[cell.way] = title
     return found
@@ -231,23 +235,23 @@ def _layer(
     name: str,
     cells: Sequence[_Cell],
     kind: tuple[str, Mapping[str, Any]] | None,
-    told: Told | None,
+    settings: LayerConfig | None,
     model: Model,
     reader: Reader,
 ) -> Layer:
-    """cells: forward, backward. kind: (class, configuration) of such a cell, where the file has them."""
+    """cells: forward, backward. kind: (class, configuration) of the cell, if in the file."""
     cell, own = cells[0].cell, kind[1] if kind is not None else {}
     notes, unlike = [_conversion(cell)], list[str]()
     nonlinearity: str | None = "tanh"
-    if told is None:
+    if settings is None:
         names = "go_backwards=False" if cell == "rnn" else "tanh, sigmoid, go_backwards=False"
-        notes.append(tr("not in the file, so Keras's defaults are taken: {names}", names=names))
+        notes.append(tr("not in the file, assuming Keras's defaults: {names}", names=names))
         nonlinearity = None
     elif kind is None or kind[0] not in _CLASSES.values():
-        unlike.append(tr("the class {name}, whose code is not in the file", name=kind[0] if kind else told.kind))
+        unlike.append(tr("the class {name}, whose code is not in the file", name=kind[0] if kind else settings.kind))
     elif kind[0] != _CLASSES[cell]:
         what = tr(
-            "the configuration says that {name} is {kind}, but its weights are those of {other}",
+            "according to the configuration {name} is {kind}, but its weights are those of {other}",
             name=name,
             kind=kind[0],
             other=_CLASSES[cell],
@@ -268,38 +272,38 @@ def _layer(
         notes += unsaid
     bias = cells[0].arrays.get("bias")
     if bias is not None and bias.ndim == 1:
-        notes.append(tr("Keras keeps one bias: it is b_ih, and b_hh is 0"))
-    backwards = cells[0].way == "backward" or (told is not None and told.backwards)
-    notes += _around(told, model, backwards, len(cells) > 1)
-    if told is not None and told.odd_backward:
+        notes.append(tr("Keras has one bias: it is b_ih, and b_hh is 0"))
+    backwards = cells[0].way == "backward" or (settings is not None and settings.backwards)
+    notes += _around(settings, model, backwards, len(cells) > 1)
+    if settings is not None and settings.odd_backward:
         unlike.append(tr("a Bidirectional whose directions differ in more than their weights"))
     return Layer(name, cell, [_weights(one, reader) for one in cells], nonlinearity, options, notes, unlike, backwards)
 
 
-def _around(told: Told | None, model: Model, backwards: bool, both: bool) -> list[str]:
-    """What the model does around a layer and a view of its weights does not."""
+def _around(settings: LayerConfig | None, model: Model, backwards: bool, both: bool) -> list[str]:
+    """Notes on what the model does around a layer, but a view of its weights does not."""
     notes = (
         [tr("this layer reads its sequence backwards: step 0 here is the last row of the input")] if backwards else []
     )
-    if told is not None and both and told.merge != "concat":
+    if settings is not None and both and settings.merge != "concat":
         notes.append(
-            tr("merge_mode {mode} is not applied: the outputs of both directions are side by side", mode=told.merge)
+            tr("merge_mode {mode} is not applied: the outputs of both directions are concatenated", mode=settings.merge)
         )
-    if told is not None and told.given_state:
+    if settings is not None and settings.given_state:
         notes.append(tr("in the model, its initial state comes from other layers; here it is 0"))
     if model.masks:
-        notes.append(tr("the model masks steps; here every step is read"))
+        notes.append(tr("the model masks steps; here all steps are read"))
     return notes
 
 
 def _reset_after(cell: _Cell, own: Mapping[str, Any]) -> tuple[bool, list[str]]:
-    """(the form of a GRU, what is to be said of it): told by its bias, or by the configuration."""
+    """(the form of a GRU, notes): from its bias, or from the configuration."""
     bias = cell.arrays.get("bias")
     if bias is not None:
         return bias.ndim == 2, []
     if own:
         return own.get("reset_after") is True, []
-    return True, [tr("reset_after is not in the file: true is taken, Keras's default")]
+    return True, [tr("reset_after is not in the file: assuming true, Keras's default")]
 
 
 def _conversion(cell: str) -> str:
@@ -332,8 +336,8 @@ def _weights(cell: _Cell, reader: Reader) -> dict[str, Tensor]:
 
 
 def _tables(root: Mapping[str, Stored], model: Model, sizes: set[int], reader: Reader) -> Iterator[tuple[str, Tensor]]:
-    """Embeddings (V, I) whose rows are as long as the input of some layer: by their class, or by a name."""
-    known = {key for told in model.layers if told.kind == "Embedding" for key in (told.path, told.name)}
+    """Embeddings (V, I) whose size matches the input of some layer, recognized by class or by name."""
+    known = {key for settings in model.layers if settings.kind == "Embedding" for key in (settings.path, settings.name)}
     for path, stored in root.items():
         home = re.sub(r"/?vars$", "", path)
         name = stored.label or home.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What a Keras model's configuration says of its recurrent layers. It is data: nothing that it names is imported."""
+"""The recurrent layers in a Keras model's configuration. It is read as data: nothing it names is imported."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 _PASS = {
     "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization",
     "Identity",
-}  # fmt: skip  # outside of training each gives what it reads
+}  # fmt: skip  # the identity outside of training
 _LAYERS = ("SimpleRNN", "GRU", "LSTM")
 
 
 @dataclass(frozen=True)
-class Told:
+class LayerConfig:
     """A layer of the model. path: its group in Keras's weight files. kind: its class.
 
-    cells: (class, configuration) of each cell, the lowest first; none where it is not a recurrent layer of Keras.
-    merge: how a Bidirectional joins its directions, "" of another layer. backwards: go_backwards. reads: the layer
-    whose output it reads, where that is one. given_state: whether its first state comes from other layers.
+    cells: (class, configuration) of each cell, lowest first; empty if it is not a recurrent Keras layer. merge: how a
+    Bidirectional merges its directions, "" for other layers. backwards: go_backwards. reads: the layer whose output it
+    reads, if it is a single one. given_state: whether its initial state comes from other layers.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Told:
 
 @dataclass
 class Model:
-    """layers: in the model's order, those of models in it too. masks: whether some steps are masked."""
+    """layers: in the model's order, including nested models. masks: whether some steps are masked."""
 
-    layers: list[Told] = field(default_factory=list)
+    layers: list[LayerConfig] = field(default_factory=list)
     masks: bool = False
 
 
@@ -65,25 +65,31 @@ def _walk(model: Mapping[str, Any], path: str, found: Model) -> None:
             passed[name] = read
         found.masks = found.masks or kind == "Masking" or own.get("mask_zero") is True
         here = f"{path}layers/{group}"
-        found.layers.append(_told(name, here, kind, own, read, len(sources) > 1))
+        found.layers.append(_layer_config(name, here, kind, own, read, len(sources) > 1))
         inner = _dict(own.get("layer"))
         if kind != "Bidirectional" and inner:  # TimeDistributed and other wrappers
             found.layers.append(
-                _told(_name(inner), f"{here}/layer", _kind(inner), _dict(inner.get("config")), None, False)
+                _layer_config(_name(inner), f"{here}/layer", _kind(inner), _dict(inner.get("config")), None, False)
             )
         _walk(entry, f"{here}/", found)
         before = name
 
 
-def _told(name: str, path: str, kind: str, own: Mapping[str, Any], reads: str | None, several: bool) -> Told:
+def _layer_config(
+    name: str, path: str, kind: str, own: Mapping[str, Any], reads: str | None, several: bool
+) -> LayerConfig:
     """several: whether it is called with more than one tensor."""
     if kind != "Bidirectional":
-        return Told(name, path, kind, _cells(kind, own), "", own.get("go_backwards") is True, False, reads, several)
+        return LayerConfig(
+            name, path, kind, _cells(kind, own), "", own.get("go_backwards") is True, False, reads, several
+        )
     forward, other = _dict(own.get("layer")), own.get("backward_layer")
     inner = _dict(forward.get("config"))
     odd = inner.get("go_backwards") is True or (other is not None and _differ(forward, _dict(other)))
     merge = own.get("merge_mode", "concat")
-    return Told(name, path, _kind(forward), _cells(_kind(forward), inner), str(merge), False, odd, reads, several)
+    return LayerConfig(
+        name, path, _kind(forward), _cells(_kind(forward), inner), str(merge), False, odd, reads, several
+    )
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -111,7 +117,7 @@ def _plain(kind: str) -> str:
 
 
 def activation(value: object) -> str:
-    """`relu`, however it was written down; "linear" for none."""
+    """`relu`, in any notation; "linear" for none."""
     if isinstance(value, Mapping):
         inner = value.get("config")
         value = inner if isinstance(inner, str) else value.get("class_name")
@@ -119,14 +125,14 @@ def activation(value: object) -> str:
 
 
 def _sources(nodes: object) -> list[str | None]:
-    """The layers whose output a layer reads, one for each tensor; none of a layer that is called at several places."""
+    """The layers whose output a layer reads, one per tensor; empty for a layer called several times."""
     if len(_list(nodes)) != 1:
         return []
     return [str(name) if node == tensor == 0 else None for name, node, tensor in _histories(nodes)]
 
 
 def _histories(value: object) -> Iterator[tuple[object, object, object]]:
-    """(layer, node, tensor) of every tensor in a node: Keras 3 writes `keras_history`, Keras 2 a bare list."""
+    """(layer, node, tensor) for every tensor of a node: Keras 3 writes `keras_history`, Keras 2 a bare list."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key == "keras_history" and len(_list(item)) == 3:
@@ -147,7 +153,7 @@ def _entries(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _group(kind: str, used: Counter[str]) -> str:
-    """The name of a layer's group: its class in snake case, and a number where there are several."""
+    """The name of a layer's group: its class in snake case, with a number if there are several."""
     plain = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
     plain = re.sub(r"([a-z])([A-Z])", r"\1_\2", plain).lower()
     used[plain] += 1

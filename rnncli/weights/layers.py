@@ -1,4 +1,4 @@
-"""Recurrent layers of other tools' files, converted to torch's names and layout -> cores, alone or stacked."""
+"""Combines recurrent layers of other tools' files, converted to torch's names and layout, into cores."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Layer:
     """One recurrent layer, in one direction or both.
 
     name: its own in the file. directions: forward, then backward: torch's names (`weight_ih` ...) -> tensors.
-    nonlinearity: None where the file does not record it. unlike: in words, what it does that its cell here does not.
-    backwards: whether it reads its sequence from the end. reads: the layer whose whole output is its input.
+    nonlinearity: None if the file does not record it. unlike: descriptions of differences from its cell here.
+    backwards: whether it reads its sequence in reverse. reads: the layer whose whole output is its input.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerFile:
-    """What a file of another tool holds. origin: which tool's, in words. tables: embeddings, by name."""
+    """The contents of another tool's file. origin: name of the tool. tables: embeddings, by name."""
 
     origin: str
     layers: Sequence[Layer]
@@ -52,11 +52,10 @@ class LayerFile:
 def choose_layers(
     found: LayerFile, *, cell: str | None, nonlinearity: str | None, name: str | None, where: str
 ) -> FoundCore:
-    """The core of that name, or the only one: layers of which each reads the one before it are one core, as in torch.
+    """The core of that name, or the only one: a chain of layers is one core, as in torch.
 
-    name: of a stack, or of one layer of it. cell: also asks for a layer that computes something else, as if it did not.
-    Raises UsageError: no such core, or several; DataError: a layer computes what no cell here does, or its tensors do
-    not go together.
+    name: of a stack, or of one of its layers. cell: also accepts a layer that computes something else, ignoring that.
+    Raises UsageError: no such core, or several; DataError: a layer is unsupported, or its tensors do not match.
     """
     if cell is not None:
         check_cell(cell)
@@ -65,29 +64,29 @@ def choose_layers(
     chosen = named({key: str(_spec(stack, nonlinearity)) for key, stack in names.items()}, name, where)
     stack, place = names[chosen], f"{where}: {chosen}"
     if cell is not None and cell != stack[0].cell:
-        raise UsageError(tr("the file says that this core is a {cell}", cell=stack[0].cell), where="--cell")
+        raise UsageError(tr("according to the file this core is a {cell}", cell=stack[0].cell), where="--cell")
     unlike = [text for layer in stack for text in layer.unlike]
     if unlike and cell is None:
         raise DataError(
             tr("rnncli has no cell that computes {what}", what="; ".join(unlike)),
             where=place,
-            todo=tr("to see its weights anyway, computed without that: --cell {cell}", cell=stack[0].cell),
+            todo=tr("to see its weights anyway, ignoring that: --cell {cell}", cell=stack[0].cell),
         )
-    unlike = [tr("not computed here: {what}", what=text) for text in unlike]
+    unlike = [tr("ignored here: {what}", what=text) for text in unlike]
     known = stack[0].nonlinearity
     if known is not None and nonlinearity not in (None, known):
         raise UsageError(
-            tr("the file says that the nonlinearity is {nonlinearity}", nonlinearity=known), where="--nonlinearity"
+            tr("according to the file the nonlinearity is {nonlinearity}", nonlinearity=known), where="--nonlinearity"
         )
     _, unknown = chosen_nonlinearity(stack[0].cell, nonlinearity) if known is None else (known, [])
     spec = _spec(stack, nonlinearity)
     state, notes = whole(spec, _part(stack, place), place)
-    told = dict.fromkeys([*unlike, *(note for layer in stack for note in layer.notes), *unknown, *notes])
-    return FoundCore(chosen, spec, state, list(told), found.origin, stack[0].backwards)
+    remarks = dict.fromkeys([*unlike, *(note for layer in stack for note in layer.notes), *unknown, *notes])
+    return FoundCore(chosen, spec, state, list(remarks), found.origin, stack[0].backwards)
 
 
 def _stacks(layers: Sequence[Layer]) -> list[list[Layer]]:
-    """Layers in the file's order, each next to the one that it reads where torch has such a core."""
+    """Layers in the file's order, grouped into chains where torch has such a core."""
     by_name, above = {layer.name: layer for layer in layers}, dict[str, Layer]()
     for layer in layers:
         below = by_name.get(layer.reads or "")

@@ -1,7 +1,7 @@
-"""ONNX files -> recurrent layers in torch's layout: nodes RNN, GRU and LSTM whose weights are in the file.
+"""Reads recurrent layers from ONNX files, in torch's layout: nodes RNN, GRU and LSTM whose weights are in the file.
 
 https://onnx.ai/onnx/operators/: W (D, G·H, I), R (D, G·H, H), B (D, 2·G·H), P (D, 3·H) of peepholes; gates of an LSTM
-are in the order i, o, f, c, those of a GRU z, r, h. No other node is computed.
+are in the order i, o, f, c, those of a GRU z, r, h. Other nodes are ignored.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rnncli.weights.cores import some
 from rnncli.weights.layers import Layer, LayerFile
 
 ENDINGS = (".onnx",)
-_ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}  # torch's gates in ONNX's blocks
+_ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}  # indices of torch's gates in ONNX's blocks
 _DEFAULT = {"RNN": ["tanh"], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh", "tanh"]}
-_SAME = ("Identity", "Dropout", "Cast")  # outside of training each gives what it reads; a cast, in another precision
+_SAME = ("Identity", "Dropout", "Cast")  # the identity outside of training, except for a cast's precision
 
 
 @dataclass
 class _Graph:
-    """A graph and those inside of its nodes. constants: name -> tensor in the file. makers: name -> its node."""
+    """A graph including subgraphs. constants: name -> tensor in the file. makers: name -> its node."""
 
     where: str
     constants: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class _Graph:
                     self.add(inner)
 
     def source(self, name: str) -> str:
-        """The name whose value this one has too, past nodes that change nothing."""
+        """The original name of this value, skipping identity nodes."""
         for _ in range(len(self.nodes)):
             node = self.makers.get(name)
             if node is None or node.op_type not in _SAME or not node.input:
@@ -85,13 +85,13 @@ class _Graph:
         return _numbers(self.constants[name], self.where)
 
     def numbers(self, name: str) -> list[float] | None:
-        """Those of a small constant; None where it is computed."""
+        """The values of a small constant; None if it is computed."""
         found = self.constants.get(self.source(name))
         return None if found is None else _numbers(found, self.where, any_kind=True).flatten().tolist()
 
 
 def read_onnx(path: str | Path) -> LayerFile:
-    """Every node RNN, GRU and LSTM of an ONNX file.
+    """All RNN, GRU and LSTM nodes of an ONNX file.
 
     Raises DataError: no such file, damaged, no such node, or its weights are not in the file or its folder; Missing:
     onnx is not installed.
@@ -123,7 +123,7 @@ def read_onnx(path: str | Path) -> LayerFile:
         raise DataError(
             tr("no RNN, GRU or LSTM node in this file"),
             where=where,
-            todo=tr("it holds: {names}", names=some(kinds) or tr("none")),
+            todo=tr("the file contains: {names}", names=some(kinds) or tr("none")),
         )
     producer = f"{model.producer_name} {model.producer_version}".strip()  # as b'...' where it is not UTF-8
     plain = re.fullmatch(r"[\w.+ -]{1,30}", producer)
@@ -131,7 +131,7 @@ def read_onnx(path: str | Path) -> LayerFile:
 
 
 def _layers(graph: _Graph) -> Iterator[Layer]:
-    found: dict[str, tuple[Any, Layer]] = {}  # by the name of Y
+    found: dict[str, tuple[Any, Layer]] = {}  # keyed by the name of Y
     used = set[str]()
     for node in graph.nodes:
         if node.op_type in _ORDER and node.domain in ("", "ai.onnx"):
@@ -147,8 +147,8 @@ def _layers(graph: _Graph) -> Iterator[Layer]:
 
 
 def _read_layer(graph: _Graph, node: Any) -> str:
-    """The Y that a node's X is, by the two ways in which exporters write a stack: (T, 1, B, H) squeezed, or
-    (T, 2, B, H) transposed and reshaped to (T, B, 2·H); "" where it is another."""
+    """The Y that is this node's X, in the two forms in which exporters write a stack: (T, 1, B, H) squeezed, or (T, 2,
+    B, H) transposed and reshaped to (T, B, 2·H); "" otherwise."""
     name = graph.source(_input(node, 0))
     maker = graph.makers.get(name)
     if maker is None or _number(node, "layout"):
@@ -165,7 +165,7 @@ def _read_layer(graph: _Graph, node: Any) -> str:
 
 
 def _layer(graph: _Graph, node: Any, name: str) -> Layer:
-    """A node as a layer. Raises DataError: its shapes do not go together."""
+    """A node as a layer. Raises DataError: its shapes do not match."""
     kind, values = node.op_type, _attributes(node)
     W, R = graph.tensor(_input(node, 1), name), graph.tensor(_input(node, 2), name)
     B = graph.tensor(_input(node, 3), name) if _input(node, 3) else None
@@ -187,7 +187,7 @@ def _layer(graph: _Graph, node: Any, name: str) -> Layer:
             shape = tuple(tensor.shape)
             raise DataError(
                 tr(
-                    "{name} of {node} is {shape}, and {kind} in direction {direction} wants {wanted}",
+                    "{name} of {node} is {shape}, but {kind} with direction {direction} requires {wanted}",
                     name=letter,
                     node=name,
                     shape=shape,
@@ -215,7 +215,7 @@ def _layer(graph: _Graph, node: Any, name: str) -> Layer:
         ),
     ]
     if any(any(graph.numbers(_input(node, k)) or ()) for k in (5, 6) if _input(node, k)):
-        notes.append(tr("the file has an initial state that is not 0; here it is 0"))
+        notes.append(tr("the file has a nonzero initial state; here it is 0"))
     directions = [
         _weights(kind, W[d], R[d], None if B is None else B[d], None if P is None else P[d], options) for d in range(D)
     ]
@@ -246,7 +246,7 @@ def _weights(
 
 
 def _activations(kind: str, values: Mapping[str, Any], D: int) -> tuple[str, list[str]]:
-    """(the nonlinearity of an RNN, what no cell here computes)."""
+    """(the nonlinearity of an RNN, unsupported features)."""
     given = (
         [text.decode("utf-8", "replace").lower() for text in values["activations"].strings]
         if "activations" in values
@@ -270,9 +270,7 @@ def _conversion(kind: str) -> str:
     if kind == "LSTM":
         return tr("ONNX LSTM: gates i,o,f,c reordered to i,f,g,o")
     return (
-        tr("ONNX GRU: gates z,r,h reordered to r,z,n")
-        if kind == "GRU"
-        else tr("ONNX RNN: weights are laid out as in torch")
+        tr("ONNX GRU: gates z,r,h reordered to r,z,n") if kind == "GRU" else tr("ONNX RNN: same weight layout as torch")
     )
 
 
@@ -290,7 +288,7 @@ def _input(node: Any, number: int) -> str:
 
 
 def _numbers(tensor: Any, where: str, *, any_kind: bool = False) -> Tensor:
-    """The numbers of a TensorProto. Raises DataError: fewer than its shape wants, or of a kind that no weight has."""
+    """The values of a TensorProto. Raises DataError: fewer than its shape requires, or not a weight's dtype."""
     from onnx import TensorProto, numpy_helper
 
     name, kinds = tensor.name, (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -312,17 +310,17 @@ def _numbers(tensor: Any, where: str, *, any_kind: bool = False) -> Tensor:
             return torch.from_numpy(array.astype("float32")).bfloat16()
         return torch.from_numpy(array.copy())
     except (ValueError, TypeError, OverflowError, RuntimeError, LookupError, AttributeError) as error:
-        what = tr("{name} is {shape}, and the file holds fewer numbers", name=name, shape=tuple(tensor.dims))
+        what = tr("{name} is {shape}, but the file contains fewer values", name=name, shape=tuple(tensor.dims))
         raise DataError(what, where=where) from error
 
 
 def _with_external(tensor: Any, where: str) -> Any:
-    """A tensor whose numbers lie in another file of the same folder, with them. Raises DataError, ValueError."""
+    """Load the values of a tensor stored in another file of the same folder. Raises DataError, ValueError."""
     from onnx import TensorProto
 
-    told = {entry.key: entry.value for entry in tensor.external_data}
-    other = inside(Path(where).parent, str(told.get("location", "")))
-    offset, length = int(told.get("offset", 0)), int(told.get("length", -1))
+    stored = {entry.key: entry.value for entry in tensor.external_data}
+    other = inside(Path(where).parent, str(stored.get("location", "")))
+    offset, length = int(stored.get("offset", 0)), int(stored.get("length", -1))
     with open_binary(other) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(offset, 0))

@@ -1,6 +1,6 @@
-"""Files of weights -> named tensors: safetensors, .pt, and the index of a model saved in several files.
+"""Reads weight files into named tensors: safetensors, .pt, and the index of a model saved in several files.
 
-A file never runs code: safetensors hold only numbers, and .pt files are read with weights_only.
+Files never run code: safetensors contain only tensors, and .pt files are read with weights_only.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from rnncli.files import inside, open_binary, read_json
 from rnncli.locale import tr
 from rnncli.weights.damage import why_not_pickled, why_not_safetensors
 
-INDEX = ".index.json"  # how the name of an index ends: model.safetensors.index.json, pytorch_model.bin.index.json
-# Names under which training programs put a state_dict, and what wrappers put before every name of it.
+INDEX = ".index.json"  # suffix of an index: model.safetensors.index.json, pytorch_model.bin.index.json
+# Keys under which training programs store a state_dict, and prefixes that wrappers add to its names.
 _ENVELOPES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Every tensor of a .safetensors or .pt file, or of all files of an index, by its dotted name, on the CPU.
+    """Dotted name -> tensor on the CPU, for a .safetensors or .pt file, or all files of an index.
 
-    Envelopes (`state_dict`, `model` ...) and wrappers (`module.`, `_orig_mod.`) are taken off the names, but not where
-    two tensors would then have one name. Raises DataError: no such file, damaged, a file or tensor of the index that
-    is missing, or a pickle that holds more than tensors and plain values (it is not executed).
+    Envelopes (`state_dict`, `model` ...) and wrappers (`module.`, `_orig_mod.`) are removed from names, unless two
+    names would then be equal. Raises DataError: no such file, damaged, a file or tensor of the index is missing, or a
+    pickle contains more than tensors and plain values (it is not executed).
     """
     path = Path(path)
     found = dict(_indexed(path) if path.name.endswith(INDEX) else _flat(_content(path), ""))
     if not found:
         raise DataError(
-            tr("there is no tensor in this file"),
+            tr("this file contains no tensors"),
             where=str(path),
             todo=tr("save a state_dict: torch.save(model.state_dict(), ...)"),
         )
@@ -48,12 +48,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _content(path: Path) -> object:
-    with open_binary(path):  # whatever is wrong with the name, or is not a file, ends here
+    with open_binary(path):  # raises for an invalid name, or if it is not a file
         return _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
 
 
 def _indexed(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors that an index lists, each from its file; all names are checked before any is used."""
+    """The tensors listed in an index, each from its file; all names are checked first."""
     names = read_json(path).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
         raise DataError(tr("this index has no weight_map (tensor name -> file)"), where=str(path))
@@ -62,14 +62,14 @@ def _indexed(path: Path) -> Iterator[tuple[str, Tensor]]:
         held = dict(_flat(_content(shard), ""))
         for name in (name for name, own in names.items() if own == file):
             if name not in held:
-                raise DataError(tr("{name} is missing here, where {index} places it", name=name, index=path.name),
+                raise DataError(tr("{name} is missing here, although {index} lists it", name=name, index=path.name),
                                 where=str(shard))  # fmt: skip
             yield name, held[name]
 
 
 @contextmanager
 def utf8_path(path: Path) -> Iterator[str]:
-    """The same file by a name that safetensors opens: it takes UTF-8 alone. Raises OSError."""
+    """The same file under a name that safetensors can open: it supports only UTF-8. Raises OSError."""
     try:
         name = path.as_posix()
         name.encode()
@@ -92,16 +92,16 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
 
 
 def _pickled(path: Path) -> object:
-    """torch.load, whose reader answers damage with many kinds of error. torch never compresses what it saves."""
+    """torch.load, which raises many kinds of errors for damaged files. torch never compresses its files."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise ValueError(tr("its contents are compressed, which torch.save never does"))
-        with warnings.catch_warnings():  # torch warns of archives that it then refuses
+        with warnings.catch_warnings():  # torch warns about archives that it then rejects
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError as error:  # torch says so with a RuntimeError: this is a length that its file does not hold
+    except MemoryError as error:  # torch raises RuntimeError for that: this is a wrong length in the file
         raise DataError(
             tr("not a complete weight file: {why}", why=tr("a length in it is wrong")), where=str(path)
         ) from error
@@ -113,7 +113,7 @@ def _pickled(path: Path) -> object:
 
 
 def _flat(value: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """Dotted name -> tensor of everything under nested dicts with text keys; an envelope at the top leaves no name."""
+    """Dotted name -> tensor of everything under nested dicts with text keys; an envelope at the top adds no name."""
     if isinstance(value, Tensor):
         if prefix:
             yield prefix, value

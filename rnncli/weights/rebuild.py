@@ -1,7 +1,7 @@
-"""Weights that a training tool keeps in another form -> the weight that the module computes with in evaluation.
+"""Rebuilds reparametrized weights: the weight that the module uses in evaluation.
 
 Weight drop (`_raw`), pruning (`_orig`, `_mask`), torch's weight_norm (`_g`, `_v`) and spectral_norm (`_orig`, `_u`,
-`_v`), and all of torch.nn.utils.parametrizations. What is here agrees with torch 2's own modules in eval().
+`_v`), and all of torch.nn.utils.parametrizations. Results equal those of torch 2's modules in eval().
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PARAMETRIZED = re.compile(r"^(?P<prefix>(?:.*\.)?)parametrizations\.(?P<name>[^
 
 
 class Form(NamedTuple):
-    """parts: what is added to a weight's name. make: their tensors -> the weight. about: the tool, in words."""
+    """parts: suffixes of a weight's name. make: their tensors -> the weight. about: name of the method."""
 
     parts: Sequence[str]
     make: Callable[..., Tensor]
@@ -28,15 +28,15 @@ class Form(NamedTuple):
 
 
 def _weight_norm(g: Tensor, v: Tensor) -> Tensor:
-    """w = g·v/|v|, over every axis along which g has one number only. Salimans and Kingma 2016 (arXiv:1602.07868)."""
+    """w = g·v/|v|, over all axes along which g has size 1. Salimans and Kingma 2016 (arXiv:1602.07868)."""
     axes = [axis for axis in range(v.dim()) if g.dim() == 0 or g.shape[axis] == 1]
     return v * (g / torch.linalg.vector_norm(v, dim=axes, keepdim=True)) if axes else v / v.abs() * g
 
 
 def _spectral_norm(orig: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """w = W/(uᵀWv): u and v as training left them, which is what eval() uses. Miyato et al. 2018 (arXiv:1802.05957)."""
+    """w = W/(uᵀWv): u and v from training, as used in eval(). Miyato et al. 2018 (arXiv:1802.05957)."""
     fitting = [matrix for matrix in (orig, orig.mT) if matrix.shape == (len(u), len(v))]
-    # A square weight does not tell its axis: u and v are its singular vectors, so that the other reading is smaller.
+    # The axis of a square weight is ambiguous: u and v are singular vectors, so the wrong choice gives a smaller value.
     return orig / max((torch.vdot(u, torch.mv(matrix, v)) for matrix in fitting), key=abs)
 
 
@@ -50,18 +50,17 @@ _FORMS = (
 
 
 def plain_name(name: str) -> str:
-    """The weight that `weight_hh_l0_v_orig` is a part of."""
+    """The weight to which `weight_hh_l0_v_orig` belongs."""
     return re.sub(r"(?:_(?:raw|orig|mask|g|v|u))+$", "", name)
 
 
 def rebuild(tensors: Mapping[str, Tensor], is_weight: Callable[[str], bool], where: str) -> tuple[
     dict[str, Tensor], dict[str, str]
 ]:  # fmt: skip
-    """(all tensors, with every rewritten weight under its own name; name -> what was done to it).
+    """(all tensors, with rebuilt weights under their own names; name -> method).
 
-    is_weight: whether a name is a cell's parameter. A rewritten weight takes the place of a copy beside it, which is
-    stale: what a forward pass left there. Raises DataError: parts that do not go together, or a parametrization that
-    a file cannot tell.
+    is_weight: whether a name is a cell's parameter. A rebuilt weight replaces a copy next to it, a stale result of a
+    forward pass. Raises DataError: parts that do not match, or a parametrization that a file does not record.
     """
     found, notes = dict(tensors), dict[str, str]()
     for name, parts in _parametrized(found).items():
@@ -71,7 +70,7 @@ def rebuild(tensors: Mapping[str, Tensor], is_weight: Callable[[str], bool], whe
             given = {part: tensors[old] for part, old in parts.items()}
             _put(found, notes, name, *_of_parametrizations(name, given, where), where=where)
     done = -1
-    while done < len(notes):  # one tool on top of another
+    while done < len(notes):  # nested methods
         done = len(notes)
         for form in _FORMS:
             first = form.parts[0]
@@ -97,14 +96,14 @@ def _put(found: dict[str, Tensor], notes: dict[str, str], name: str, made: Tenso
 def _made(make: Callable[..., Tensor], name: str, parts: Sequence[Tensor], where: str) -> Tensor:
     try:
         return make(*parts)
-    except (RuntimeError, IndexError, ValueError) as error:  # shapes that do not go together
+    except (RuntimeError, IndexError, ValueError) as error:  # shapes that do not match
         shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         what = tr("{name} cannot be rebuilt from shapes {shapes}", name=name, shapes=shapes)
         raise DataError(what, where=where) from error
 
 
 def _parametrized(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, str]]:
-    """Name of a weight -> part (`original`, `0._u` ...) -> its whole name, of torch's parametrizations."""
+    """Name of a weight -> part (`original`, `0._u` ...) -> its full name, for torch's parametrizations."""
     found: dict[str, dict[str, str]] = {}
     for full in tensors:
         if match := _PARAMETRIZED.match(full):
@@ -113,7 +112,7 @@ def _parametrized(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, str]]:
 
 
 def _of_parametrizations(name: str, parts: Mapping[str, Tensor], where: str) -> tuple[Tensor, str]:
-    """(the weight, what made it) of torch.nn.utils.parametrizations, one after the other where there are several."""
+    """(the weight, method) for torch.nn.utils.parametrizations, applied in order if there are several."""
     kinds = set(parts)
     if kinds == {"original0", "original1"}:
         return _made(_weight_norm, name, [parts["original0"], parts["original1"]], where), tr("weight norm")
@@ -132,9 +131,9 @@ def _of_parametrizations(name: str, parts: Mapping[str, Tensor], where: str) -> 
         kinds -= set(own)
     if weight is not None and kinds == {"original"} and (about or _reflections(weight)):
         return (weight, about) if about else (_made(_householder, name, [weight], where), tr("orthogonal"))
-    told = ", ".join(sorted(parts))
+    parts_found = ", ".join(sorted(parts))
     raise DataError(
-        tr("{name} is parametrized in a way that the file does not record: {parts}", name=name, parts=told),
+        tr("{name} has a parametrization that the file does not record: {parts}", name=name, parts=parts_found),
         where=where,
         todo=tr("save it as a plain weight: torch.nn.utils.parametrize.remove_parametrizations(module, name)"),
     )  # fmt: skip
@@ -143,17 +142,17 @@ def _of_parametrizations(name: str, parts: Mapping[str, Tensor], where: str) -> 
 def _which_map(weight: Tensor) -> str:
     kind = "matrix_exp" if weight.shape[0] == weight.shape[1] else "householder"
     return tr(
-        "orthogonal; the file does not record its map: {kind} is assumed, torch's default for this shape", kind=kind
+        "orthogonal; the file does not record its map: assuming {kind}, torch's default for this shape", kind=kind
     )
 
 
 def _reflections(weight: Tensor) -> bool:
-    """Whether it can only be what orthogonal(use_trivialization=False) keeps: signs on the diagonal, never trained."""
+    """Whether it can only come from orthogonal(use_trivialization=False): signs on the diagonal, never trained."""
     return bool(weight.diagonal().abs().eq(1).all())
 
 
 def _orthogonal(original: Tensor, base: Tensor) -> Tensor:
-    """base·Q, in torch's default map: exp of a skew-symmetric matrix for a square weight, reflections for another."""
+    """base·Q with torch's default map: exp of a skew-symmetric matrix for square weights, reflections otherwise."""
     tall = original if original.shape[0] >= original.shape[1] else original.mT
     if tall.shape[0] == tall.shape[1]:
         lower = original.tril()

@@ -65,7 +65,7 @@ def test_a_bench_that_is_stopped_shows_what_it_has(
     saved = tmp_path / "rows.json"
     assert run([*words, *sizes, "--save", str(saved)]) == code
     shown = capsys.readouterr()
-    assert "stopped: 2 of 4 rows are measured" in shown.out
+    assert "stopped: 2 of 4 rows measured" in shown.out
     assert "4/2/3" in shown.out
     assert "4/2/4" not in shown.out
     assert [line[:9] for line in shown.err.splitlines() if line.startswith("rnn")] == ["rnn 4/2/2", "rnn 4/2/3"]
@@ -136,5 +136,5 @@ def test_a_file_that_is_no_bench_is_exit_3(capsys: pytest.CaptureFixture[str], t
     path = tmp_path / "x.json"
     path.write_text("{}", "utf-8")
     assert run([*QUICK, "--compare", str(path)]) == 3
-    assert "is not the result of a bench" in capsys.readouterr().err
+    assert "is not the result of rnncli bench over rows" in capsys.readouterr().err
     assert run([*QUICK, "--compare", str(tmp_path / "none.json")]) == 3

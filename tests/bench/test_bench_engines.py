@@ -163,7 +163,7 @@ def test_a_row_whose_rounds_disagree_loses_its_verdict_and_no_other(measured: Me
     found = with_first(measured, paired=apart)
     text = render.to_text(pages.screen(found), width=140)
     assert "fastest here" in text
-    assert "1.50 in the first half of its rounds, 3.00 in the second" in text
+    assert "1.50 in the first half of the rounds, 3.00 in the second" in text
     rows = [row for row in as_read(render.to_json(pages.document(found)))["rows"] if row["over"]]
     assert {row["verdict"] for row in rows if row["cell"] == "gru"} == {"withdrawn"}
     assert {row["ratio_second_half"] for row in rows if row["cell"] == "gru"} == {3.0}
@@ -197,7 +197,7 @@ def test_what_numba_would_gain_is_said_where_it_is_missing(measured: Measured, m
     for missing in (True, False):
         monkeypatch.setattr(gains, "is_missing", lambda here=missing: here)
         text = " ".join(render.to_text(pages.screen(measured), width=140).split())
-        assert (f"engine compiled: {gains.said(('gru', 'lstm'), 'train')} times as fast" in text) == missing
+        assert (f"engine compiled: {gains.gain_text(('gru', 'lstm'), 'train')} times as fast" in text) == missing
         assert ("pip install 'rnncli[fast]'" in text) == missing
 
 

@@ -18,7 +18,7 @@ from rnncli.bench.measure import Interval, Paired
 from rnncli.bench.peers import ALL, OURS, PEERS, PeerFailed, Process, environment, require
 from rnncli.bench.peers.torch_ import Torch
 from rnncli.bench.sizes import Row
-from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, updates_of
+from rnncli.bench.versus import Versus, check_equal, layer_arrays, loop_arrays, steps_of
 from rnncli.bench.versus_page import peers_page, row_line
 from rnncli.cli import run
 from rnncli.errors import CheckFailed, Missing, UsageError
@@ -98,7 +98,7 @@ def test_a_peer_computes_what_torch_does(peer: str, tmp_path: Path) -> None:
 def test_what_goes_wrong_in_a_peer_is_said(tmp_path: Path) -> None:
     with Process("torch", 1, tmp_path / "log") as process:
         process.start()
-        with pytest.raises(PeerFailed, match="no request 'dance'"):
+        with pytest.raises(PeerFailed, match="unknown request 'dance'"):
             process.ask({"do": "dance"})
         process._process.kill()
         process._process.wait()
@@ -139,7 +139,7 @@ def test_a_peer_that_computes_something_else_is_refused(wrong: dict[str, Any], t
 def test_the_text_has_all_its_characters_and_targets_are_one_step_on() -> None:
     row = Row("rnn", 8, 50, 50)
     arrays = loop_arrays(row)
-    assert arrays["inputs"].shape == (updates_of(row), 50, 50)
+    assert arrays["inputs"].shape == (steps_of(row), 50, 50)
     assert set(np.unique(arrays["inputs"])) == set(range(65))
     streams = arrays["inputs"].reshape(-1, 50)
     targets = arrays["targets"].reshape(-1, 50)
@@ -181,7 +181,7 @@ def test_defaults_and_what_a_peer_cannot_do() -> None:
         "512/50/50",
     ]
     for loop, what in ((True, None), (False, "train"), (False, "step")):
-        with pytest.raises(UsageError, match="onnxruntime does not do this"):
+        with pytest.raises(UsageError, match="onnxruntime does not support this"):
             Versus.of(["onnxruntime"], ["gru"], [], what, loop, 11, None)  # type: ignore[arg-type]
 
 
@@ -191,11 +191,11 @@ def test_a_whole_comparison_with_our_own_arms(monkeypatch: pytest.MonkeyPatch) -
     assert sys.executable
     plan = Versus([], [ROW], ("train",), False, 5, 0.0)
     found = versus.measure_peers(plan)
-    assert [s.arm for s in found.standings] == list(OURS)
-    assert found.standings[0].paired is None
-    assert found.standings[1].paired is not None
+    assert [s.arm for s in found.results] == list(OURS)
+    assert found.results[0].paired is None
+    assert found.results[1].paired is not None
     assert found.ended is None
-    for standing in found.standings:
+    for standing in found.results:
         share = ROW.flops("train") / standing.seconds.value / found.rows[0].ceiling.rate
         assert found.rows[0].of_ceiling(standing, loop=False) == pytest.approx(share)
     assert row_line(found.rows[0]).startswith("gru 6/3/5 train: rnncli ")
@@ -226,14 +226,14 @@ class Starting:
     def start(self) -> None: ...
 
 
-def stands(row: Row, ratio: float) -> versus.RowStands:
+def stands(row: Row, ratio: float) -> versus.ArmsOfRow:
     ours, theirs = [1.0] * 11, [ratio] * 11
     one = Interval(1.0, 1.0, 1.0)
     arms = [
-        versus.Standing(row, "train", name, 1, one, 1.0, 0.0, 1.0, 1.0, paired, 0.0)
+        versus.ArmResult(row, "train", name, 1, one, 1.0, 0.0, 1.0, 1.0, paired, 0.0)
         for name, paired in (("rnncli", None), ("torch", Paired.of(theirs, ours)))
     ]
-    return versus.RowStands(row, "train", arms, Around(Ceiling(250e9, "a"), Ceiling(343e9, "a")), [])
+    return versus.ArmsOfRow(row, "train", arms, Around(Ceiling(250e9, "a"), Ceiling(343e9, "a")), [])
 
 
 @pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (PeerFailed("gone"), 1)])
@@ -243,7 +243,7 @@ def test_a_comparison_that_is_stopped_shows_its_rows(
     """Two rows of made-up times, on a machine whose ceiling moves, and then the end."""
     cells = iter(("rnn", "gru"))
 
-    def stand(plan: Versus, row: Row, *_: object) -> versus.RowStands:
+    def stand(plan: Versus, row: Row, *_: object) -> versus.ArmsOfRow:
         cell = next(cells, None)
         if cell is None:
             raise end
@@ -251,12 +251,12 @@ def test_a_comparison_that_is_stopped_shows_its_rows(
         return stands(row, 1.5)
 
     monkeypatch.setattr(versus, "Process", Starting)
-    monkeypatch.setattr(versus, "_stand", stand)
+    monkeypatch.setattr(versus, "_measure_row", stand)
     monkeypatch.setattr(peers, "missing", lambda peers: {})
     Starting.closed = 0
     assert run(["bench", "--against", "jax", "--train", "--size", "6/3/5"]) == code
     shown = capsys.readouterr()
-    assert "stopped: 2 of 3 rows are measured" in shown.out
+    assert "stopped: 2 of 3 rows measured" in shown.out
     assert "rnncli is faster in 2 of 2 rows" in shown.out
     assert "shares of it are rough" in shown.out
     assert "withdrawn" not in shown.out

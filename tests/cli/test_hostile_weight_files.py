@@ -45,7 +45,7 @@ def linked() -> None:
 
 
 FILES: dict[str, tuple[Callable[[], object], str]] = {
-    "declared.weights.h5": (lambda: layer("declared.weights.h5", 1 << 24), "the file holds fewer numbers"),
+    "declared.weights.h5": (lambda: layer("declared.weights.h5", 1 << 24), "but the file contains fewer values"),
     "linked.weights.h5": (linked, "without links"),
     "weights.keras": (
         lambda: zipped("weights.keras", "model.weights.h5", b"\0"),

@@ -172,7 +172,7 @@ def test_what_a_word_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert find_target("w.pt").kind == "weights"
     (tmp_path / "hello").mkdir()
     assert find_target("hello").kind == "recipe"  # a folder that is no run
-    with pytest.raises(DataError, match="no run"):
+    with pytest.raises(DataError, match="not a run"):
         find_target("./hello")
     run = tmp_path / "runs" / "hello-001"
     run.mkdir(parents=True)
@@ -185,7 +185,7 @@ def test_what_a_word_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(DataError, match="no such file"):
         find_target("./absent.pt")
     (tmp_path / "notes.txt").write_text("?")
-    with pytest.raises(DataError, match="what kind"):
+    with pytest.raises(DataError, match="unknown kind of file"):
         find_target("./notes.txt")
     with pytest.raises(UsageError) as error:
         find_target("helo")

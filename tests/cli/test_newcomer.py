@@ -211,7 +211,7 @@ def test_a_folder_of_runs_names_the_runs_in_it(tmp_path: Path) -> None:
         (sweep / run / "recipe.yaml").touch()
     for folder, hint in (
         (sweep, f"the runs of this sweep: {sweep}/*/seed-3"),
-        (sweep / "cell=gru", f"name one of the runs in it, such as {sweep}/cell=gru/seed-3"),
+        (sweep / "cell=gru", f"give one of its runs, for example {sweep}/cell=gru/seed-3"),
         (tmp_path, f"see: ls {tmp_path}"),
     ):
         with pytest.raises(DataError) as error:

@@ -53,7 +53,7 @@ def test_a_file_in_its_place_that_may_not_be_read(
     monkeypatch.setattr("rnncli.pages.written.open", refused, raising=False)  # root may read whatever its mode says
     code, out, err = typed("report", "hello")
     assert (code, out) == (6, "")
-    assert "may not be written: permission denied\nwhere: report.html" in err
+    assert "cannot be written: permission denied\nwhere: report.html" in err
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == "somebody's"
 
 

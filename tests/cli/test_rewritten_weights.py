@@ -125,7 +125,7 @@ class Symmetric(nn.Module):
 def test_what_a_file_does_not_tell_is_refused_by_name() -> None:
     module = nn.RNN(3, 4)
     parametrize.register_parametrization(module, NAME, Symmetric())
-    with pytest.raises(DataError, match="weight_hh_l0 is parametrized") as error:
+    with pytest.raises(DataError, match="weight_hh_l0 has a parametrization that the file does not record") as error:
         find_cores(module.state_dict())
     assert "remove_parametrizations" in error.value.todo
     pruned = nn.LSTM(3, 4)
@@ -212,7 +212,7 @@ def test_an_index_stands_for_its_files_and_a_single_file_names_what_it_lacks(
     [
         (None, "no weight_map"),
         ({"a": 1}, "no weight_map"),
-        ({"weight_ih_l0": "../outside.safetensors"}, "out of its folder"),
+        ({"weight_ih_l0": "../outside.safetensors"}, "points outside its folder"),
         ({"weight_ih_l0": "absent.safetensors"}, "no such file"),
         ({"other": "w.safetensors"}, "other is missing here"),
     ],

@@ -62,7 +62,7 @@ def test_features_count_bad_clips_and_forget_what_is_too_much(tmp_path: Path, mo
     skipped = Skipped("skip", "clips")
     whole = read_features(clips, LogMel(8000), skipped, lambda clip, T: "short" if T < 30 else "")
     assert (skipped.count, skipped.total, whole.lengths) == (2, 4, [48, 48])
-    assert [why for _, why in skipped.first] == ["short", "there is no such file"]
+    assert [why for _, why in skipped.first] == ["short", "no such file"]
     monkeypatch.setattr(features, "KEEP", 48 * 40 * 4)
     other = Skipped("skip", "clips")
     again = read_features(clips[:3], LogMel(8000), other, lambda clip, T: "")

@@ -43,7 +43,7 @@ def test_here_all_is_well(tmp_path: Path) -> None:
     assert lines[1].split() == ["rnncli", __version__, "torch", torch.__version__.partition("+")[0]]
     assert max(map(len, lines)) < 80
     assert not [line for line in lines if line.startswith("FAILED")]
-    for part in ("proofs", "engines", "hello learns ohlol", "opens again"):
+    for part in ("proofs", "engines", "hello learns ohlol", "can be opened"):
         assert any(line.startswith("ok ") and part in line for line in lines), part
     assert str(tmp_path) not in done.stdout
     assert "~/cache" in done.stdout
@@ -80,7 +80,7 @@ ILL = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
     ("package", "text", "said"),
     [
         ("torch", "raise OSError('libtorch_cpu.so: no such file')", "import torch: OSError: libtorch_cpu.so"),
-        pytest.param("torch", ILL, "import torch: ended by signal SIGILL",
+        pytest.param("torch", ILL, "import torch: killed by signal SIGILL",
                      marks=pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")),
         ("rich", "raise ImportError('half of rich')", "import rich: ImportError: half of rich"),
         ("pydantic", "raise ImportError('half of pydantic')", "import pydantic: ImportError: half of pydantic"),
@@ -91,7 +91,7 @@ def test_a_broken_package_is_a_finding(package: str, text: str, said: str, tmp_p
     words = ("-m", module) if package == "pydantic" else ("-m", module, "doctor")
     done = run(*words, folder=tmp_path, PYTHONPATH=broken(tmp_path, package, text))
     assert (done.returncode, done.stderr) == (1, "")
-    assert "FAILED  all required packages are here, and can be imported" in done.stdout
+    assert "FAILED  all required packages are installed and can be imported" in done.stdout
     assert said in done.stdout
     assert f"-> pip install --upgrade --force-reinstall {package}" in done.stdout
 
@@ -140,7 +140,7 @@ def test_what_the_extra_fast_would_gain_is_said_where_it_is_missing(
     real = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: found if name == "numba" else real(name))
     _, text = examined()
-    said = f"training {gains.said(('rnn', 'gru', 'lstm'), 'train')} times as fast" in " ".join(text.split())
+    said = f"training {gains.gain_text(('rnn', 'gru', 'lstm'), 'train')} times as fast" in " ".join(text.split())
     assert said == ("pip install 'rnncli[fast]'" in " ".join(text.split())) == (not found)
 
 
@@ -148,7 +148,7 @@ def test_an_extra_that_is_here_and_broken(tested: Answers) -> None:
     tested.checks["import optuna"] = {"ok": False, "diff": None, "tol": None, "why": "OSError: half of it"}
     ok, text = examined()
     assert not ok
-    assert "FAILED  what the extra sweep adds can be imported" in text
+    assert "FAILED  the packages of the extra sweep can be imported" in text
     assert "! import optuna: OSError: half of it" in text
 
 
@@ -157,7 +157,7 @@ def test_numbers_that_differ(tested: Answers) -> None:
     ok, text = examined()
     assert not ok
     assert "FAILED  the engines agree" in text
-    assert "install torch again" in text
+    assert "reinstall torch" in text
 
 
 def test_metadata_that_cannot_be_read(tested: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_little_room_and_a_poor_terminal(tested: Answers, monkeypatch: pytest.Mo
     assert ok  # to be known, and no fault
     assert "runs/: only 10 bytes are free" in text
     assert "of memory are available" in text
-    assert "the encoding ascii has no lines and blocks" in " ".join(text.split())
+    assert "the encoding ascii lacks box-drawing and block characters" in " ".join(text.split())
 
 
 class _Usage:
@@ -212,7 +212,7 @@ def test_gpus(tested: Answers) -> None:
                                "threads": 1, "cuda_built": "12.8", "mps": False, "gpus": []}  # fmt: skip
     tested.facts["torch"] = about
     _, text = examined()
-    assert "no GPU is seen, though torch is built for 12.8" in text
+    assert "no GPU found, though torch is built for 12.8" in text
     assert "! torch is built without oneDNN" in text
     about["gpus"] = [{"name": "Some GPU", "memory": 80 << 30}]
     assert "cpu · cuda: Some GPU, 80.0 GiB" in examined()[1]
@@ -224,8 +224,8 @@ def test_a_process_that_says_nothing_more() -> None:
     )
     assert found.checks["import a"]["ok"]
     assert found.checks["proofs"] == {"ok": False, "diff": None, "tol": None, "why": "gone: x"}
-    assert child._ending(-signal.SIGKILL) == "ended by signal SIGKILL"
-    assert child._ending(3) == "its process ended with code 3"
+    assert child._ending(-signal.SIGKILL) == "killed by signal SIGKILL"
+    assert child._ending(3) == "its process exited with code 3"
 
 
 def test_a_process_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

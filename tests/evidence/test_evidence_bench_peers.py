@@ -17,7 +17,7 @@ import pytest
 from rnncli import render
 from rnncli.bench.peers import missing
 from rnncli.bench.sizes import CELLS
-from rnncli.bench.versus import Compared, RowStands, Versus, measure_peers
+from rnncli.bench.versus import ArmsOfRow, Compared, Versus, measure_peers
 from rnncli.bench.versus_page import peers_page, row_line
 from rnncli.records import Json
 
@@ -34,12 +34,12 @@ def _aims(found: Compared) -> list[dict[str, Json]]:
     """Each ratio beside what is aimed at, reached or not; and the best share of the product ceiling at H >= 256."""
     aims: list[dict[str, Json]] = []
     for row in found.rows:
-        ours = next(s for s in row.standings if s.paired is None)
+        ours = next(s for s in row.results if s.paired is None)
         about: dict[str, Json] = {"cell": row.row.cell, "sizes": row.row.sizes, "loop": found.plan.loop}
         if row.row.H >= 256:
             share = row.of_ceiling(ours, found.plan.loop)
             aims.append({**about, "of": "product ceiling", "aim": SHARE, "got": share, "reached": share >= SHARE})
-        for s in row.standings:
+        for s in row.results:
             if s.paired is None:
                 continue
             aim = FORWARD
@@ -50,7 +50,7 @@ def _aims(found: Compared) -> list[dict[str, Json]]:
     return aims
 
 
-def _told(row: RowStands) -> None:
+def _told(row: ArmsOfRow) -> None:
     print(row_line(row), flush=True)
 
 
@@ -63,9 +63,9 @@ def test_peers() -> None:
     layers = measure_peers(Versus.of(["onnxruntime"], CELLS, SIZES, "forward", False, ROUNDS, budget), done=_told)
     pages = {"training loops": peers_page(loops), "forward pass": peers_page(layers)}
     assert all(page.ok() for page in pages.values())
-    assert len(loops.standings) == 9 * 3
-    assert len(layers.standings) == len(CELLS) * len(SIZES) * 3
-    assert {s.paired.rounds for s in (*loops.standings, *layers.standings) if s.paired is not None} == {ROUNDS}
+    assert len(loops.results) == 9 * 3
+    assert len(layers.results) == len(CELLS) * len(SIZES) * 3
+    assert {s.paired.rounds for s in (*loops.results, *layers.results) if s.paired is not None} == {ROUNDS}
     figures = {
         "python": platform.python_version(),
         "versions": loops.versions | layers.versions,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rnncli.bench.measure import Arm, load_average, paired_ratio, take_turns, warm_up
 from rnncli.bench.sizes import Pass, Row
-from rnncli.bench.work import Made, Setting, agree, make
+from rnncli.bench.work import Prepared, Setting, agree, make
 from rnncli.nn.recurrent import run_by
 
 pytest.importorskip("numba", reason="needs rnncli[fast]")
@@ -68,7 +68,7 @@ def test_beside_torch(cell: str, kind: str) -> None:
     EVIDENCE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def _run(made: Made, engine: str, padded: bool) -> Callable[[], object]:
+def _run(made: Prepared, engine: str, padded: bool) -> Callable[[], object]:
     if not padded:
         return partial(made.once, engine)
     T, B = made.x.shape[:2]

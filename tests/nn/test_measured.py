@@ -90,5 +90,5 @@ def test_what_numba_would_gain_is_of_the_table(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(gains, "RATIOS", table)
     assert gains.gain("gru", "train") == (1.0, 2.0)
     assert gains.gain("rnn", "train") is None
-    assert gains.said(("rnn", "gru", "lstm"), "train") == "gru 1.0 to 2.0, lstm 2.0"
-    assert gains.said(("rnn",), "train") == ""
+    assert gains.gain_text(("rnn", "gru", "lstm"), "train") == "gru 1.0 to 2.0, lstm 2.0"
+    assert gains.gain_text(("rnn",), "train") == ""

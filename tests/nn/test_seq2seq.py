@@ -9,7 +9,7 @@ import torch
 import rnncli
 from rnncli.cells import CoreSpec
 from rnncli.data.batch import Batch
-from rnncli.nn.seq2seq import Attention, Memory, Seq2Seq, Signs
+from rnncli.nn.seq2seq import Attention, Memory, Seq2Seq, SpecialTokens
 from tests.narrowed import some
 
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh"), ("feedforward", "tanh")]
@@ -21,7 +21,7 @@ def model(
 ) -> Seq2Seq:
     torch.manual_seed(1)
     spec = CoreSpec(cell, nonlinearity, 5, 4, **({"bidirectional": True} | core))
-    return Seq2Seq(7, 6, 5, spec, kind, Signs(1, 2, (1, 0)), limit)
+    return Seq2Seq(7, 6, 5, spec, kind, SpecialTokens(1, 2, (1, 0)), limit)
 
 
 def batch(lengths: tuple[int, ...] = (5, 3, 1), T_out: int = 4) -> Batch:
@@ -119,8 +119,8 @@ def test_trace_sees_encoder_and_decoder_with_true_gradients(cell: str, nonlinear
 def chance_of(net: Seq2Seq, given: Batch, tokens: list[int]) -> float:
     """log p of writing exactly these tokens and the end sign, over how many they are."""
     memory, state = net.encode(given)
-    wanted = [*tokens, net.signs.end]
-    scores, _, _ = net.decode(torch.tensor([[net.signs.begin, *tokens]]).t(), state, memory)
+    wanted = [*tokens, net.special.end]
+    scores, _, _ = net.decode(torch.tensor([[net.special.begin, *tokens]]).t(), state, memory)
     logs = scores[:, 0].double().log_softmax(1)
     return float(sum(logs[t, token] for t, token in enumerate(wanted))) / len(wanted)
 

@@ -15,7 +15,7 @@ from rnncli.cells import CoreSpec, Gates, OptionValue, State, Weights
 from rnncli.data.batch import Batch
 from rnncli.errors import UsageError
 from rnncli.nn.recurrent import make_core, run
-from rnncli.nn.seq2seq import Seq2Seq, Signs
+from rnncli.nn.seq2seq import Seq2Seq, SpecialTokens
 from rnncli.replay import Trace, trace
 from rnncli.replay.changes import Value, resolve
 from rnncli.replay.intercept import CannotChange, edited_step
@@ -50,7 +50,7 @@ def test_what_is_replaced_by_itself_changes_nothing(cell: str, options: dict[str
         if (layer == direction) == (part in ("h", "c")):
             continue  # half of them: the same step runs in all four places
         if (cell, part) in FOR_SHOW:
-            with pytest.raises(CannotChange, match="not computed from it"):
+            with pytest.raises(CannotChange, match="the states do not depend on it"):
                 traced(core, x, {name: 0.5}, lengths)
         else:
             assert same(traced(core, x, {name: values(plain, name)}, lengths), plain), name
@@ -175,7 +175,7 @@ def test_gradients_reach_what_a_patch_was_made_of() -> None:
 
 def seq2seq() -> Seq2Seq:
     torch.manual_seed(5)
-    return Seq2Seq(6, 7, 3, CoreSpec("gru", "tanh", 3, 2, 1, True), "dot", Signs(0, 1, (0,)), 6).eval()
+    return Seq2Seq(6, 7, 3, CoreSpec("gru", "tanh", 3, 2, 1, True), "dot", SpecialTokens(0, 1, (0,)), 6).eval()
 
 
 def test_encoder_and_decoder_each_by_its_name() -> None:
@@ -192,7 +192,7 @@ def test_encoder_and_decoder_each_by_its_name() -> None:
     early = trace(model, batch, check=False, patch={"encoder.bwd.h@-1": 0.0})
     assert not early["encoder.l0.bwd.h"][-1].any()
     assert bool((early["decoder.l0.fwd.h"][0] != plain["decoder.l0.fwd.h"][0]).any())
-    with pytest.raises(UsageError, match="are no steps"):
+    with pytest.raises(UsageError, match="not a valid step range"):
         trace(model, batch, patch={f"decoder.h@{T}": 0.0})
 
 
@@ -246,14 +246,14 @@ def test_values_of_every_shape() -> None:
     ("patch", "said"),
     [
         ({"gate.v": 0.0}, "did you mean gate.z"),
-        ({"weird": 0.0}, "there are h, gate.r, gate.z, gate.n, q"),
+        ({"weird": 0.0}, "available: h, gate.r, gate.z, gate.n, q"),
         ({"h": 0.0}, "one of l0.fwd.h, l1.fwd.h"),
         ({"l0.h[3]": 0.0}, "units go from 0 to 2"),
-        ({"l0.h[x]": 0.0}, "are no units"),
-        ({"l0.h[2:1]": 0.0}, "are no units"),
-        ({"l0.h@4": 0.0}, "there are steps 0 to 3"),
-        ({"l0.h@3:2": 0.0}, "there are steps 0 to 3"),
-        ({"l0.h@now": 0.0}, "such as @5, @5: or @2:7"),
+        ({"l0.h[x]": 0.0}, "not valid units"),
+        ({"l0.h[2:1]": 0.0}, "not valid units"),
+        ({"l0.h@4": 0.0}, "steps go from 0 to 3"),
+        ({"l0.h@3:2": 0.0}, "steps go from 0 to 3"),
+        ({"l0.h@now": 0.0}, "for example @5, @5: or @2:7"),
         ({"l0.h[1": 0.0}, "not a change"),
         ({"l0.h": torch.zeros(5)}, r"a tensor of shape \(5,\) does not fit"),
         ({"l0.h@1:3": torch.zeros(4, 2, 3)}, "with T=2, B=2, units=3"),
@@ -367,11 +367,11 @@ def test_halves_of_one_tensor_are_replaced_wherever_they_are_read() -> None:
     ("step", "name", "why"),
     [
         (in_place, "f", "in place"),
-        (for_show, "f", "not computed from it"),
-        (half_for_show, "i", "not computed from it"),
-        (other_way, "g", "another way"),
-        (expanded, "f", "one in memory"),
-        (unseen, "f", "no torch function"),
+        (for_show, "f", "the states do not depend on it"),
+        (half_for_show, "i", "the states do not depend on it"),
+        (other_way, "g", "the step takes a different path when a value changes"),
+        (expanded, "f", "several of its elements share memory"),
+        (unseen, "f", "it is not computed by a traceable torch function"),
     ],
 )
 def test_what_cannot_be_done_soundly_is_refused(step: Any, name: str, why: str) -> None:
@@ -384,5 +384,5 @@ def test_a_function_with_a_backward_of_its_own_is_changed_without_a_graph_alone(
     with torch.no_grad():
         (h,), _ = run_edited(own_backward, f=torch.zeros_like)
     assert bool((h == 1).all())
-    with pytest.raises(CannotChange, match="a gradient of its own"):
+    with pytest.raises(CannotChange, match="it is computed in a function with its own backward"):
         run_edited(own_backward, f=torch.zeros_like)

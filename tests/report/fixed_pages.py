@@ -221,7 +221,7 @@ def bench() -> Page:
                 "next",
                 [
                     ("rnncli bench names", "your recipe: where its time goes, advice"),
-                    ("rnncli bench --threads 1,2", "would a second thread help?"),
+                    ("rnncli bench --threads 1,2", "is a second thread faster?"),
                 ],
             ),
         ],

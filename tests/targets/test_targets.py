@@ -43,7 +43,7 @@ def test_a_run_has_its_own_weights_vocabulary_and_log() -> None:
     assert batch.inputs.shape[1] == 3
 
 
-@pytest.mark.parametrize(("word", "why"), [("hello", "no trained weights"), ("w.pt", "this file is no run")])
+@pytest.mark.parametrize(("word", "why"), [("hello", "no trained weights"), ("w.pt", "this file is not a run")])
 def test_what_is_no_run_is_refused(word: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("w.pt").touch()
@@ -65,7 +65,7 @@ def test_the_library_call_behind_inspect() -> None:
     target = find_target("hello")
     page = inspect(target, InspectRequest("states"), find_target(str(OLD)))
     assert page.schema == "rnncli/states/1"
-    with pytest.raises(UsageError, match="does not read --layer"):
+    with pytest.raises(UsageError, match="does not support --layer"):
         InspectRequest(options=Options(layer=0)).check(target)
     with pytest.raises(UsageError, match="does not support --core"):
         InspectRequest("embeddings", Options(core="rnn")).check(target)

@@ -224,7 +224,7 @@ def test_a_folder_that_vanishes(tmp_path: Path) -> None:
         if progress.step == 7 and progress.event == "step":
             shutil.rmtree(tmp_path / "run")
 
-    with pytest.raises(CannotWrite, match="its folder is not there"):
+    with pytest.raises(CannotWrite, match="its folder does not exist"):
         run_in(tmp_path / "run", job_of("hello", *HELLO), watch=vanish)
 
 
@@ -291,7 +291,7 @@ def test_nothing_is_read_or_written_through_a_link_out_of_the_run(tmp_path: Path
     run_in(tmp_path / "run", job_of("hello", "train.epochs=1", "train.control=false"))
     shutil.move(tmp_path / "run" / name, tmp_path / "outside")
     (tmp_path / "run" / name).symlink_to(tmp_path / "outside")
-    with pytest.raises(DataError, match="leads out of its folder"):
+    with pytest.raises(DataError, match="points outside its folder"):
         run_in(tmp_path / "run", job_of("hello", "train.epochs=2"), resume=True)
 
 

@@ -97,9 +97,9 @@ def test_a_nonlinearity_is_asked_for_where_the_file_does_not_tell(folder: Path) 
     for name, nonlinearity in (("rnn_relu", "relu"), ("rnn_linear", "none")):
         core, _ = open_core(str(folder / "model.weights.h5"), name=name, nonlinearity=nonlinearity)
         assert same(core, wanted("x"), wanted(name))
-    with pytest.raises(UsageError, match="the nonlinearity is relu"):
+    with pytest.raises(UsageError, match="according to the file the nonlinearity is relu"):
         open_core(str(folder / "model.keras"), name="rnn_relu", nonlinearity="tanh")
-    with pytest.raises(UsageError, match="this core is a gru"):
+    with pytest.raises(UsageError, match="according to the file this core is a gru"):
         open_core(str(folder / "model.keras"), name="gru", cell="lstm")
     with pytest.raises(UsageError, match="own nonlinearities"):
         open_core(str(folder / "model.weights.h5"), name="lstm", nonlinearity="relu")
@@ -109,7 +109,7 @@ def test_specs_and_words(folder: Path) -> None:
     path = str(folder / "model.keras")
     both, _ = open_core(path, name="low+high")
     assert both.spec == CoreSpec("lstm", "tanh", 3, H, 2, True)
-    assert "Keras keeps one bias: it is b_ih, and b_hh is 0" in both.unknown
+    assert "Keras has one bias: it is b_ih, and b_hh is 0" in both.unknown
     before, _ = open_core(path, name="gru_before")
     assert before.spec == CoreSpec("gru", "tanh", 3, H, options=(("reset_after", False),))
     assert "Keras GRU: gates z,r,h reordered to r,z,n, matrices transposed" in before.unknown
@@ -118,7 +118,7 @@ def test_specs_and_words(folder: Path) -> None:
     low, _ = open_core(path, name="low")  # one layer of a stack
     high, _ = open_core(path, name="high")
     assert (low.spec.input_size, high.spec.input_size) == (3, 2 * H)
-    with pytest.raises(UsageError, match="this file holds 17 recurrent cores") as error:
+    with pytest.raises(UsageError, match="this file contains 17 recurrent cores") as error:
         open_core(path)
     assert "low+high (LSTM(3, 2, 2 layers, bidirectional))" in error.value.todo
     with pytest.raises(UsageError, match="no core 'hihg'"):
@@ -194,7 +194,7 @@ def test_layers_are_one_core_only_where_one_reads_the_other(case: str, folder: P
     if stacked:
         assert open_core(path)[0].name == "a+b"
     else:
-        with pytest.raises(UsageError, match="2 recurrent cores"):
+        with pytest.raises(UsageError, match="this file contains 2 recurrent cores"):
             open_core(path)
 
 
@@ -221,14 +221,14 @@ def test_what_no_cell_here_computes_is_refused_or_said(case: str, folder: Path, 
         open_core(path)
     assert "--cell lstm" in error.value.todo
     core, _ = open_core(path, cell="lstm")
-    assert core.unknown[0].startswith("not computed here")
+    assert core.unknown[0].startswith("ignored here")
     assert what in core.unknown[0]
 
 
 def test_a_configuration_that_contradicts_the_weights(folder: Path, tmp_path: Path) -> None:
     lstm, _ = open_core(str(folder / "model.keras"), name="lstm_h3")
     config = {"class_name": "Sequential", "config": {"layers": [entry("GRU", "a", recurrent_activation="sigmoid")]}}
-    with pytest.raises(DataError, match="says that a is GRU, but its weights are those of LSTM"):
+    with pytest.raises(DataError, match="according to the configuration a is GRU, but its weights are those of LSTM"):
         open_core(keras_2(tmp_path / "m.h5", config, part(lstm, "a")))
 
 
@@ -238,7 +238,7 @@ def test_directions_of_different_sizes_are_two_cores(folder: Path, tmp_path: Pat
     arrays = {name.replace("/a/", "/forward_a/"): tensor for name, tensor in part(rnn, "a").items()}
     arrays |= {name.replace("/a/", "/backward_a/"): tensor for name, tensor in part(one, "a").items()}
     path = keras_2(tmp_path / "m.h5", None, arrays)
-    with pytest.raises(UsageError, match="2 recurrent cores"):
+    with pytest.raises(UsageError, match="this file contains 2 recurrent cores"):
         open_core(path)
     forward, backward = open_core(path, name="a/forward")[0], open_core(path, name="a/backward")[0]
     assert (forward.backwards, backward.backwards) == (False, True)
@@ -255,7 +255,7 @@ def test_embeddings_and_masks(folder: Path, tmp_path: Path) -> None:
     config = {"class_name": "Sequential", "config": {"layers": layers}}
     core, tables = open_core(keras_2(tmp_path / "m.h5", config, arrays))
     assert [(name, tuple(table.shape)) for name, table in tables.items()] == [("words", (7, 3))]
-    assert "the model masks steps; here every step is read" in core.unknown
+    assert "the model masks steps; here all steps are read" in core.unknown
 
 
 @pytest.mark.parametrize("kind", ["float16", ">f8", "bfloat16"])

@@ -1,8 +1,8 @@
 """Other libraries doing the same work, each in a process of its own (`python -m rnncli.bench.peers.NAME`).
 
-A peer is one file: how to build one layer or the character model from given weights, run it once, and hand out what it
-computed. It reads JSON requests from its standard input, one a line, and answers each with one line. Nothing here
-imports torch, and a peer's process imports nothing of rnncli but this folder, unless rnncli is what it measures.
+A peer is one file: it builds one layer or the character model from given weights, runs it once, and returns its
+results. It reads JSON requests from standard input, one per line, and answers each with one line. Nothing here imports
+torch, and a peer's process imports nothing from rnncli but this folder, unless it measures rnncli.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PeerKind:
-    """module: its file here. needs: packages to import. passes: what it can be timed on; loops: whole training."""
+    """module: its file here. needs: packages to import. passes: the passes it can run; loops: whether it can train."""
 
     module: str
     needs: tuple[str, ...]
@@ -49,7 +49,7 @@ ALL = OURS | PEERS
 
 
 def missing(peers: Sequence[str]) -> dict[str, list[str]]:
-    """Peer -> the packages it lacks here, peers that lack none left out."""
+    """Peer -> its missing packages; only peers that lack some."""
     lacks = {peer: [name for name in PEERS[peer].needs if find_spec(name) is None] for peer in peers}
     return {peer: names for peer, names in lacks.items() if names}
 
@@ -71,11 +71,11 @@ def require(peers: Sequence[str]) -> None:
 
 
 class PeerFailed(CheckFailed):
-    """A peer's process ended, or answered with an error: nothing could be compared."""
+    """A peer's process ended, or answered with an error."""
 
 
 class Process:
-    """A peer at work: `with Process("jax", threads=1) as peer: peer.ask({...})`."""
+    """A running peer: `with Process("jax", threads=1) as peer: peer.ask({...})`."""
 
     def __init__(self, peer: str, threads: int, log: Path) -> None:
         self.peer = peer
@@ -98,7 +98,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:  # what it is at no longer matters
+        if kind is not None:  # its current work no longer matters
             self._process.kill()
         self.close()
 
@@ -116,16 +116,16 @@ class Process:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer: Answer = json.loads(line) if line else {"error": self._last_words()}
+        answer: Answer = json.loads(line) if line else {"error": self._last_error()}
         if "error" in answer:
             raise PeerFailed(tr("{peer} failed: {why}", peer=self.peer, why=answer["error"]), where="--against")
         return answer
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._process.wait(10)
         self._log.flush()
         lines = Path(self._log.name).read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else tr("its process ended with code {code}", code=self._process.returncode)
+        return lines[-1] if lines else tr("its process exited with code {code}", code=self._process.returncode)
 
     def close(self) -> None:
         if self._process.stdin is not None:
@@ -142,17 +142,18 @@ class Process:
 
 
 def environment(threads: int, folder: Path) -> dict[str, str]:
-    """Of a peer's process. Every library reads its thread count from its own place, most of them at import."""
+    """Environment variables of a peer's process. Every library has its own variable for the thread count, mostly read
+    at import."""
     count = str(threads)
     found = {
-        # Each library waits in its own way, not in the one that rnncli has chosen for itself.
+        # Each library keeps its own wait policy, not the one that rnncli sets for itself.
         **{name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
-        "NPROC": count,  # JAX's pool of workers
+        "NPROC": count,  # JAX's thread pool
         "JAX_PLATFORMS": "cpu",
         "KERAS_BACKEND": "jax",
-        "KERAS_HOME": str(folder),  # it writes its settings somewhere
+        "KERAS_HOME": str(folder),  # it writes a settings file
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if threads == 1:

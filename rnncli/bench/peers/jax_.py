@@ -1,5 +1,5 @@
-"""Plain JAX: the cells as in rnncli.cells, `jax.lax.scan` over the steps with the input's product for all steps ahead
-of it, one jitted function for everything that is timed; the whole update of a training loop is one, too."""
+"""Plain JAX: the cells as in rnncli.cells, `jax.lax.scan` over the steps with the input product for all steps computed
+before it, one jitted function for everything timed; a whole training step is one, too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Library, Wor
 
 Weights = dict[str, jax.Array]
 State = tuple[jax.Array, ...]
-Adam = tuple[Weights, Weights, jax.Array]  # first and second moments, updates so far
+Adam = tuple[Weights, Weights, jax.Array]  # first and second moments, steps so far
 
 
 def rnn(gates_t: jax.Array, state: State, w: Weights) -> State:
@@ -87,7 +87,7 @@ class Layer(Work):
 
 
 class Loop(Work):
-    """Adam as in torch.optim, written out; the update donates its buffers, so that nothing is copied."""
+    """Adam as in torch.optim, written out; buffers are donated, so nothing is copied."""
 
     def __init__(self, work: Job, arrays: Arrays) -> None:
         self.work = work
@@ -130,7 +130,7 @@ class Loop(Work):
         self.train(len(self.windows))
 
     def train(self, updates: int) -> list[float]:
-        """Losses are read at the end: JAX works on while Python goes ahead, which is how it is meant to be used."""
+        """Losses are read at the end: JAX runs asynchronously, which is how it is meant to be used."""
         losses = []
         for inputs, targets in self.windows[:updates]:
             self.w, self.adam, loss = self.step(self.w, self.adam, inputs, targets)
@@ -144,7 +144,7 @@ class Loop(Work):
 
 
 class Jax(Library):
-    def __init__(self, threads: int) -> None:  # JAX has read them from the environment
+    def __init__(self, threads: int) -> None:  # JAX reads them from the environment
         self.threads = threads
 
     def versions(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Keras 3 on JAX: keras.layers.SimpleRNN, GRU and LSTM; the training loop is `model.fit` as users call it.
 
-Keras keeps weights transposed, has one bias where torch has two (GRU: two), and orders a GRU's gates z, r, n. The
-layers are (B, T, .): the data is laid out so beforehand, which costs nothing while it is timed.
+Keras stores weights transposed, has one bias where torch has two (GRU: two), and orders a GRU's gates z, r, n. Its
+layers are (B, T, .); the data is transposed before timing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLASSES = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras
 
 
 def turned(cell: str, weight: Array) -> Array:
-    """Rows gate by gate from torch's order to Keras's, or back: r, z, n <-> z, r, n."""
+    """Reorder rows gate by gate from torch's order to Keras's, or back: r, z, n <-> z, r, n."""
     if cell != "gru":
         return weight
     r, z, n = np.split(weight, 3)
@@ -37,7 +37,7 @@ def to_keras(cell: str, w: Arrays) -> list[Array]:
 
 
 def from_keras(cell: str, gradients: Sequence[jax.Array]) -> Arrays:
-    """The gradients by torch's names."""
+    """The gradients under torch's names."""
     kernel, recurrent, bias = (np.asarray(gradient) for gradient in gradients)
     b_ih, b_hh = bias if cell == "gru" else (bias, bias)
     found = {"weight_ih": kernel.T, "weight_hh": recurrent.T, "bias_ih": b_ih, "bias_hh": b_hh}
@@ -79,7 +79,7 @@ class Layer(Work):
 
 
 class Losses(keras.callbacks.Callback):
-    """Each update's loss; Keras reports the mean of the epoch so far."""
+    """The loss of each step; Keras reports the mean over the epoch so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,13 +94,13 @@ class Losses(keras.callbacks.Callback):
 
 
 class Loop(Work):
-    """`model.fit` on all windows, each from state 0: even with `stateful=True` Keras 3.15 on JAX begins every batch of
-    a `fit` there, because the layer's state is not among the model's variables."""
+    """`model.fit` on all windows, each from state 0: even with `stateful=True` Keras 3.15 on JAX starts every batch of
+    `fit` there, because the layer's state is not one of the model's variables."""
 
     def __init__(self, work: Job, arrays: Arrays) -> None:
         self.work, self.arrays = work, arrays
         B = work["B"]
-        # window after window, B rows each: fit(batch_size=B, shuffle=False) cuts exactly these again
+        # window after window, B rows each: fit(batch_size=B, shuffle=False) produces exactly these again
         self.inputs = arrays["inputs"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
         self.targets = arrays["targets"].transpose(0, 2, 1).reshape(-1, work["T"]).astype(np.int32)
         H, V = work["H"], work["V"]
@@ -119,7 +119,7 @@ class Loop(Work):
             core.set_weights(to_keras(cell, mine))
         self.model.layers[-1].set_weights([arrays["head_weight"].T, arrays["head_bias"]])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        # torch's 1e-8: Keras adds epsilon before the second moment is divided by 1 - 0.999^t, here as it is at t = 2
+        # torch's 1e-8: Keras adds epsilon before dividing the second moment by 1 - 0.999^t; this matches t = 2
         optimizer = keras.optimizers.Adam(self.work["lr"], epsilon=1e-8 * (1 - 0.999**2) ** 0.5)
         self.model.compile(optimizer, loss, jit_compile=True)
 
@@ -139,7 +139,7 @@ class Loop(Work):
 
 
 class KerasJax(Library):
-    def __init__(self, threads: int) -> None:  # JAX has read them from the environment
+    def __init__(self, threads: int) -> None:  # JAX reads them from the environment
         self.threads = threads
 
     def versions(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the forward pass of one layer by the operators RNN, GRU and LSTM of ONNX. It does not train.
+"""ONNX Runtime: the forward pass of one layer with ONNX's operators RNN, GRU and LSTM. No training.
 
 ONNX orders gates i, o, f, c (LSTM) and z, r, h (GRU, linear_before_reset as in torch).
 """
@@ -15,7 +15,7 @@ from rnncli.bench.peers.worker import Arrays, Job, Library, Work, serve
 Array = npt.NDArray[np.float32]
 
 OPSET = 14
-ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}  # place of ONNX's gates among torch's
+ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}  # index of ONNX's gates in torch's order
 
 
 def ordered(cell: str, weight: Array) -> Array:

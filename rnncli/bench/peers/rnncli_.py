@@ -18,19 +18,19 @@ from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.loop import TrainState, epoch_batches, start, update
 
-FIRST = 0x4E00  # the text's characters: V of them in a row, none of which a reader of text could take for white space
+FIRST = 0x4E00  # first of the text's V consecutive characters, none of which counts as white space
 
 
 class Layer(torch_.Layer):
-    """The same module, run by engine auto."""
+    """The same module, with engine auto."""
 
     def run(self) -> Tensor:
         return run(self.core, self.x)[0]
 
 
 class Loop(Work):
-    """An epoch of the language-model task: its own batches, loss, optimizer and bookkeeping, without the evaluation at
-    the end of an epoch. Like the others, and unlike `rnncli train`, each window begins at state 0."""
+    """An epoch of the language-model task: its batches, loss, optimizer and bookkeeping, without the evaluation at the
+    end. Like the other peers, and unlike `rnncli train`, each window starts from state 0."""
 
     def __init__(self, work: Job, arrays: Arrays, threads: int) -> None:
         self.arrays = arrays
@@ -81,8 +81,8 @@ class Loop(Work):
 
 
 def as_text(arrays: Arrays) -> str:
-    """The windows as the one text they were cut from: B streams of (updates · T) steps one after the other, and the
-    last stream's last target."""
+    """The windows joined into the text they were cut from: B lanes of (updates · T) steps one after the other, and the
+    last lane's last target."""
     inputs = arrays["inputs"]  # (updates, T, B)
     streams = inputs.reshape(-1, inputs.shape[2]).T  # (B, updates · T)
     tokens = [*streams.reshape(-1).tolist(), int(arrays["targets"][-1, -1, -1])]

@@ -1,4 +1,4 @@
-"""torch as a short script uses it: nn.RNN, nn.GRU, nn.LSTM, cross_entropy, Adam. The reference of every comparison."""
+"""torch in a short script: nn.RNN, nn.GRU, nn.LSTM, cross_entropy, Adam. The reference of every comparison."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Character(nn.Module):
 
 
 def weights(arrays: Arrays) -> dict[str, Tensor]:
-    """The model's state_dict by the names of `Character`."""
+    """The state_dict of `Character`."""
     found = {"embedding.weight": arrays["embedding"], "head.weight": arrays["head_weight"]}
     found["head.bias"] = arrays["head_bias"]
     found |= {f"rnn.{name}": value for name, value in arrays.items() if name[-3:-1] == "_l"}
@@ -73,7 +73,7 @@ def weights(arrays: Arrays) -> dict[str, Tensor]:
 
 
 class Loop(Work):
-    """An epoch: every window once, each from state 0, from where the weights stand."""
+    """An epoch: every window once, each from state 0, continuing with the current weights."""
 
     def __init__(self, work: Job, arrays: Arrays) -> None:
         self.work, self.arrays = work, arrays

@@ -1,4 +1,4 @@
-"""What every peer's process does: read a request, do it, answer. Only numpy and the standard library."""
+"""The main loop of a peer's process: reads a request, runs it, answers. Only numpy and the standard library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-Arrays = dict[str, npt.NDArray[Any]]  # of float32; inputs and targets of whole numbers
+Arrays = dict[str, npt.NDArray[Any]]  # float32; inputs and targets are integers
 Job = TypedDict(
     "Job",
     {"cell": str, "H": int, "B": int, "T": int, "V": int, "pass": str, "loop": bool, "updates": int, "lr": float},
@@ -23,7 +23,7 @@ Job = TypedDict(
 
 
 class Answer(TypedDict, total=False):
-    """To a request: hello, prepare (nothing), results, time; or an error. All times in seconds."""
+    """The answer to a request: hello, prepare (empty), results, time; or an error. All times in seconds."""
 
     versions: dict[str, str]
     cold: float
@@ -33,23 +33,23 @@ class Answer(TypedDict, total=False):
 
 
 class Work(ABC):
-    """Something prepared, to be run again and again."""
+    """Prepared work that can be run repeatedly."""
 
     @abstractmethod
     def once(self) -> None:
-        """Do it once, and come back when it is done."""
+        """Run it once, synchronously."""
 
     @abstractmethod
     def results(self) -> Arrays:
-        """What it computes, by name, in torch's layout, for the comparison before anything is timed. The first call of
-        all: whatever is compiled is compiled here."""
+        """Its results by name, in torch's layout, for the comparison before timing. The first call: compilation happens
+        here."""
 
 
 class Library(ABC):
     """A peer: its versions and what it can build. work: cell, H, B, T, pass (layer); cell, H, B, T, V, updates, lr
     (loop).
 
-    arrays, a layer: x (T, B, I), d_output (T, B, H), weight_ih, weight_hh, bias_ih, bias_hh as torch has them. A loop:
+    arrays, a layer: x (T, B, I), d_output (T, B, H), weight_ih, weight_hh, bias_ih, bias_hh as in torch. A loop:
     inputs and targets (updates, T, B), embedding (V, H), weight_ih_l0 ... bias_hh_l1, head_weight (V, H), head_bias.
     """
 
@@ -60,13 +60,13 @@ class Library(ABC):
     def layer(self, work: Job, arrays: Arrays) -> Work: ...
 
     def loop(self, work: Job, arrays: Arrays) -> Work:
-        raise NotImplementedError("no training here")
+        raise NotImplementedError("this peer does not train")
 
 
 def serve(make: Callable[[int], Library]) -> None:
-    """Answer requests until standard input ends. make: threads -> Library. Prints of the library go to stderr.
+    """Answer requests until standard input ends. make: threads -> Library. The library's output goes to stderr.
 
-    A Ctrl-C is for the process that asks: it shows what it has, and ends this one.
+    Ctrl-C is handled by the parent process: it shows what it has, and ends this one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -103,23 +103,23 @@ def serve(make: Callable[[int], Library]) -> None:
                         "processor": (time.process_time() - processor) / request["repeat"],
                     }
                 case other:
-                    raise ValueError(f"no request {other!r}")
-        except Exception as error:  # whatever a library raises is this request's answer
+                    raise ValueError(f"unknown request {other!r}")
+        except Exception as error:  # an exception of the library is the answer to this request
             answer = {"error": f"{type(error).__name__}: {error}"[:500]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
 LAYERS = 2
-CHECKED = 3  # updates whose losses are compared; see loop_results
+CHECKED = 3  # training steps whose losses are compared; see loop_results
 
 
 LOSSES = ("losses", "losses_one_bias")
 
 
 def loop_results(losses: list[float], scores: npt.ArrayLike, *, one_bias: bool = False) -> Arrays:
-    """What a training loop is compared by: the scores of the first window before any update, and the losses of the
-    first updates. one_bias: of a layer that has one bias where torch has b_ih and b_hh, which Adam moves twice as far;
-    bare torch gives both kinds of losses, the second with b_hh held still."""
+    """The results that training loops are compared on: the scores of the first window before training, and the losses
+    of the first steps. one_bias: for layers with one bias where torch has b_ih and b_hh, which Adam moves twice as far;
+    bare torch computes both kinds of losses, the second with b_hh frozen."""
     name = LOSSES[1] if one_bias else LOSSES[0]
     return {"scores": np.asarray(scores, np.float64), name: np.asarray(losses, np.float64)}

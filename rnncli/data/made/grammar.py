@@ -142,7 +142,7 @@ def _tagged_sentence(draw: Draw) -> Tagged:
 
 
 def tagged_sentences(count: int, seed: int) -> list[Tagged]:
-    """`count` different sentences of (word, tag); NOUNS stands for a plural noun."""
+    """`count` different sentences of (word, tag); NOUNS is replaced by a plural noun."""
     draw = Draw(seed)
     found: dict[tuple[tuple[str, str], ...], None] = {}
     while len(found) < count:

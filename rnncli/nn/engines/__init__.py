@@ -1,7 +1,7 @@
-"""Engines: ways to run the same weights, one file each, and the folder is the registry.
+"""Engines: ways to run the same weights, one file each; the folder is the registry.
 
 An engine file defines `ENGINE`, an `Engine`. They agree in outputs, last states and gradients; dropout between layers
-is drawn here, outside the cores, on padded (T, B, .) data, so that they agree with dropout on as well.
+is applied here, outside the cores, on padded (T, B, .) data, so that they also agree with dropout.
 """
 
 from rnncli.nn.engines._base import ENGINES as ENGINES

@@ -1,4 +1,4 @@
-"""What an engine file says (`Engine`), and the engines by name."""
+"""What an engine file defines (`Engine`), and the engines by name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rnncli.registry import Registry
 
 @dataclass(frozen=True)
 class Sequence:
-    """What an engine is to run over. lengths: (B,) on the CPU, None where all rows have all steps. state: h_0 and the
-    cell's other states, (L·D, B, ...), zeros if None. dropout: between layers. training: whether the core's recurrent
-    regularizers draw their masks."""
+    """The input of an engine. lengths: (B,) on the CPU, None if all sequences have T steps. state: h_0 and the cell's
+    other states, (L·D, B, ...), zeros if None. dropout: between layers. training: whether the core's recurrent
+    regularizers are active."""
 
     x: Tensor | Rows  # (T, B, I), or rows of a table
     lengths: Tensor | None
@@ -40,8 +40,8 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Work:
-    """What is known before an engine is chosen. padded: whether rows of a batch differ in length. gradients: whether
-    they are wanted, as in training. B: rows of a batch."""
+    """What the choice of an engine depends on. padded: whether sequences of a batch differ in length. gradients:
+    whether they are needed, as in training. B: batch size."""
 
     dtype: torch.dtype
     device: str
@@ -51,29 +51,28 @@ class Work:
     B: int = 32
 
 
-def whatever(spec: CoreSpec, work: Work) -> bool:
-    """Of an engine that is worth its while on any work."""
+def always(spec: CoreSpec, work: Work) -> bool:
+    """Default of `worth`: any work."""
     return True
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What a file of this folder says of its engine, as `ENGINE`.
+    """The definition of an engine, `ENGINE` in its file.
 
-    run: a core over a sequence -> output (T, B, D·H or D·P), 0 behind a row's end, and the last states, shaped like the
-        initial ones; of a row, at its own last step (its first, in the reverse direction).
-    refuses: why it cannot run a core, "" where it can.
-    faster: how many times as fast as torch's module (or the loop, where torch has none) it was measured to be at such
-        work, 0 where it was not. `engine: auto` takes the highest; `rnncli bench` measures them here.
-    worth: whether it can gain at all on some work; where not, torch's module runs instead.
-    reads_tables: whether x may be rows of a table. needs: modules that must be installed, by
-    the extra of that name.
+    run: a core over a sequence -> output (T, B, D·H or D·P), 0 after a sequence's end, and the last states, shaped like
+        the initial ones; each sequence's at its own last step (its first, in the reverse direction).
+    refuses: why it cannot run a core, "" if it can.
+    faster: measured speedup over torch's module (or the loop, if torch has none) for such work, 0 if not measured.
+        `engine: auto` chooses the highest; `rnncli bench` measures them here.
+    worth: whether it can be faster for some work; if not, torch's module runs instead.
+    reads_tables: whether x may be rows of a table. needs: required modules, installed by the extra `extra`.
     """
 
     run: Callable[[nn.Module, CoreSpec, Sequence], tuple[Tensor, State]]
     refuses: Callable[[CoreSpec], str]
     faster: Callable[[CoreSpec, Work], float]
-    worth: Callable[[CoreSpec, Work], bool] = whatever
+    worth: Callable[[CoreSpec, Work], bool] = always
     reads_tables: bool = False
     needs: tuple[str, ...] = ()
     extra: str = ""
@@ -82,19 +81,19 @@ class Engine:
         return _fits(self, spec) and not self.missing()
 
     def missing(self) -> list[str]:
-        """The modules that it needs and that are not installed."""
+        """The required modules that are not installed."""
         return [name for name in self.needs if not _installed(name)]
 
 
 @lru_cache(4096)
 def _fits(engine: Engine, spec: CoreSpec) -> bool:
-    """Kept: it is asked for at every forward pass."""
+    """Cached: used in every forward pass."""
     return not engine.refuses(spec)
 
 
 @cache
 def _installed(name: str) -> bool:
-    """Looked up once: it is asked for at every forward pass."""
+    """Cached: used in every forward pass."""
     return find_spec(name) is not None
 
 
@@ -107,7 +106,7 @@ ENGINES: Registry[Engine] = Registry("rnncli.nn.engines", _engine)
 
 
 def engine_of(name: str) -> Engine:
-    """The engine of that name, or of an older one. Raises ValueError."""
+    """The engine of that name, current or former. Raises ValueError."""
     name = ENGINE_ALIASES.get(name, name)
     if name not in ENGINES:
         raise ValueError(f"no engine {name!r}")
@@ -115,10 +114,10 @@ def engine_of(name: str) -> Engine:
 
 
 def check_engine(spec: CoreSpec, engine: str) -> None:
-    """UsageError where `engine` cannot run this core, Missing where it needs what is not installed."""
+    """Raise UsageError if `engine` cannot run this core, Missing if a required module is not installed."""
     found = engine_of(engine)
     if not _fits(found, spec):
-        raise UsageError(found.refuses(spec), todo=tr("take engine: auto or engine: loop"))
+        raise UsageError(found.refuses(spec), todo=tr("use engine: auto or engine: loop"))
     if found.missing():
         names = ", ".join(found.missing())
         todo = f"pip install 'rnncli[{found.extra}]'" if found.extra else ""
@@ -126,7 +125,7 @@ def check_engine(spec: CoreSpec, engine: str) -> None:
 
 
 def call(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    """The core's own forward: the fused torch module, or, inside `trace`, the loop that stands in for it."""
+    """The core's own forward: the fused torch module, or, inside `trace`, the loop that replaces it."""
     x, state = given.tensor, given.state
     hx = None if state is None else (state if len(state) > 1 else state[0])
     with quiet_projections(spec):

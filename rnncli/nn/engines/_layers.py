@@ -1,5 +1,5 @@
-"""What engines that are written out over the whole sequence share: layers, directions, rows of different lengths, and
-the input's part of every sum. Each brings the recurrence itself."""
+"""Code shared by engines that process whole sequences: layers, directions, sequences of different lengths, and the
+input's part of every sum. Each engine provides the recurrence."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rnncli.replay import initial_state
 
 @dataclass(frozen=True)
 class Span:
-    """Where the rows of a padded batch end. inside: (T, B, 1), 1 within a row, 0 behind it. ends: (B,), each row's last
-    step. order: (T·B,), the place of every (t, b) when each row is read from its end to its start."""
+    """The ends of a padded batch's sequences. inside: (T, B, 1), 1 inside a sequence, 0 after it. ends: (B,), each
+    one's last step. order: (T·B,), the index of every (t, b) when each sequence is reversed."""
 
     inside: Tensor
     ends: Tensor
@@ -38,7 +38,7 @@ class Span:
         return cls(inside.unsqueeze(2).to(like), (lengths - 1).to(like.device), order.flatten().to(like.device))
 
     def last(self, h: Tensor) -> Tensor:
-        """(B, H): every row's h at its last step. h: (T, B, H)."""
+        """(B, H): each sequence's h at its last step. h: (T, B, H)."""
         return h[self.ends, torch.arange(h.shape[1], device=h.device)]
 
 
@@ -48,7 +48,7 @@ Recurrence = Callable[[CoreSpec, Weights, Tensor, State, bool], State]
 def run_layers(
     module: torch.nn.Module, spec: CoreSpec, given: Sequence, recurrence: Recurrence
 ) -> tuple[Tensor, State]:
-    """A core over a batch, layer by layer, each direction by `recurrence`. x may be rows of a table.
+    """Run a core over a batch, layer by layer, each direction with `recurrence`. x may be rows of a table.
 
     recurrence: (spec, weights, sums of the input's part (T, B, G·H), states before (B, H) each, whether products may be
     in bfloat16) -> the states after every step, (T, B, H) each. It may overwrite the sums.
@@ -89,12 +89,12 @@ def rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:
 
 
 def _turned(x: Tensor, span: Span | None) -> Tensor:
-    """Each row from its end to its start, its padding left where it is; its own inverse. x: (T, B, .)."""
+    """Reverse each sequence, leaving its padding in place; its own inverse. x: (T, B, .)."""
     return x.flip(0) if span is None else _TURN(x, span.order)
 
 
 class Context(Protocol):
-    """What torch hands on from forward to backward, with the fields that these functions add to it."""
+    """autograd's context, with the fields that these functions add."""
 
     order: Tensor
     relu: bool
@@ -107,7 +107,7 @@ class Context(Protocol):
 
 
 class _Turn(torch.autograd.Function):
-    """A permutation of the (t, b) that is its own inverse: its gradient is turned back by the same look-up."""
+    """A permutation of the (t, b) that is its own inverse: the same indexing reverses its gradient."""
 
     @staticmethod
     def forward(ctx: Context, x: Tensor, order: Tensor) -> Tensor:
@@ -120,8 +120,8 @@ class _Turn(torch.autograd.Function):
 
 
 def input_sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
-    """The input's part of every gate's sum and the biases, (T, B, G·H), in memory of its own. A gru's b_hn stays out:
-    it is inside the brackets of r ⊙ (W_hn h + b_hn)."""
+    """The input's part of every gate's sum and the biases, (T, B, G·H), in newly allocated memory. Without a gru's
+    b_hn, which is inside the brackets of r ⊙ (W_hn h + b_hn)."""
     bias = w.bias_ih
     if bias is not None and w.bias_hh is not None:
         H = spec.hidden_size
@@ -134,22 +134,22 @@ def input_sums(spec: CoreSpec, w: Weights, x: Tensor | Rows) -> Tensor:
 
 
 def refuses(engine: str, spec: CoreSpec) -> str:
-    """Why such an engine cannot run a core, "" where it can: they hold the equations of torch's modules."""
+    """Why such an engine cannot run a core, "" if it can: they implement the equations of torch's modules."""
     if spec.torch_class is not None and not spec.proj_size:
         return ""
     what = tr("projections") if spec.proj_size and not spec.options else spec.with_options
     if spec.nonlinearity == "none":
-        what = tr("a nonlinearity of none")
-    return tr("engine {engine} is not written for {what}", engine=engine, what=what)
+        what = tr("nonlinearity none")
+    return tr("engine {engine} does not support {what}", engine=engine, what=what)
 
 
 def first_derivative_only(engine: str) -> None:
-    """Autograd enables gradients in backward only when asked for a second derivative, which is not written here."""
+    """Autograd enables gradients in backward only for a second derivative, which is not implemented here."""
     if torch.is_grad_enabled():
         raise UsageError(
             tr("engine {engine} has no second derivative", engine=engine),
             where="model.engine",
-            todo=tr("take engine: torch, or loop"),
+            todo=tr("use engine: torch, or loop"),
         )
 
 
@@ -165,4 +165,4 @@ def weight_gradient(d_a: Tensor, h: Tensor, h_0: Tensor, half: bool) -> Tensor:
     return found
 
 
-_TURN: Callable[[Tensor, Tensor], Tensor] = _Turn.apply  # torch leaves it without types
+_TURN: Callable[[Tensor, Tensor], Tensor] = _Turn.apply  # untyped in torch

@@ -1,12 +1,12 @@
-"""The time loops of the compiled engine: numba functions around a matrix product that someone else provides.
+"""The time loops of the compiled engine: numba functions around an external matrix product.
 
 The rows of a batch are independent of each other, so the batch is split into shares, and a thread runs all T steps of
 a share: no thread waits within a sequence. The recurrent part of the sums of step t is a BLAS product, called by its
 address (`_products.py`); elementwise work is in `_vectors.py`.
 
 A loop is a C function of one argument, an array of 64-bit integers: `HEAD`, then what its docstring names. Arrays are
-given by their addresses: contiguous, of one type, `size` bytes a number. T steps, B rows, H units, G gates, I inputs.
-Every thread calls the same function, which takes shares until none is left, so any pool of threads can run it
+passed as addresses: contiguous, of one type, `size` bytes per element. T steps, B batch, H units, G gates, I inputs.
+Every thread calls the same function, which processes shares until none is left, so any thread pool can run it
 (`_threads.py`). Compiled code is cached on disk, keyed by the source of these files.
 """
 
@@ -29,7 +29,7 @@ from rnncli.files import cache_folder
 from rnncli.locale import tr
 from rnncli.nn.engines import _vectors as vectors
 
-_part = njit(error_model="numpy")  # of the loops, compiled into each
+_part = njit(error_model="numpy")  # parts of the loops, compiled into each
 
 _tanh = vectors.kernel(vectors.rnn_tanh, 1)
 _relu = vectors.kernel(vectors.rnn_relu, 1)
@@ -54,10 +54,10 @@ _product_row = vectors.kernel(vectors.product_row, 1, 1, 0)
 @intrinsic
 def _call_gemm(typing, address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, like):
     """The BLAS function at `address`, s- or dgemm by the type of `like`: out (rows, n) = x (rows, k) W (k, n), all
-    row-major, which is outᵀ = Wᵀ xᵀ as Fortran sees it. transposed: W lies as (n, k). onto: added to what out has.
-    W, x, out: addresses; ld*: numbers from row to row.
+    row-major, which is outᵀ = Wᵀ xᵀ as Fortran sees it. transposed: W is stored as (n, k). onto: add to out. W, x, out:
+    addresses; ld*: row strides in elements.
 
-    Sizes are handed over as 64-bit numbers, which a BLAS of 32-bit ones reads right too: little end first.
+    Sizes are passed as 64-bit integers, which a 32-bit BLAS also reads correctly on little-endian machines.
     """
     number = ir.FloatType() if like == types.float32 else ir.DoubleType()
 
@@ -82,7 +82,8 @@ def _call_gemm(typing, address, transposed, n, rows, k, W, ldw, x, ldx, onto, ou
 
 @intrinsic
 def _call_pack(typing, address, n, rows, k, W, packed):
-    """MKL's sgemm_pack at `address`: W (k, n), row-major, as products with x (rows, k) read it, into `packed`."""
+    """MKL's sgemm_pack at `address`: W (k, n), row-major, in the layout for products with x (rows, k), into
+    `packed`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address, n, rows, k, W, packed = args
@@ -115,7 +116,7 @@ def _call_packed(typing, address, n, rows, k, packed, x, ldx, onto, out, ldo):
 
 
 def _stored(builder: Any, kind: Any, value: Any) -> Any:
-    """A place on the stack with that value, as Fortran takes its arguments."""
+    """A stack variable with that value, since Fortran passes arguments by reference."""
     slot = cgutils.alloca_once(builder, kind)
     builder.store(value, slot)
     return builder.bitcast(slot, ir.IntType(8).as_pointer())
@@ -128,8 +129,8 @@ def _call(builder: Any, address: Any, arguments: list[Any]) -> None:
 
 @intrinsic
 def _call_threads(typing, address, count):
-    """MKL_Set_Num_Threads_Local(count) at `address`: threads of the products that this thread asks for. Returns what
-    it was before."""
+    """MKL_Set_Num_Threads_Local(count) at `address`: thread count of this thread's products. Returns the previous
+    one."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         number = ir.IntType(32)
@@ -141,7 +142,7 @@ def _call_threads(typing, address, count):
 
 @_part
 def _pack(blas, rows, k, n, W):
-    """Pack W (k, n) for the products of a share, where there is room for it."""
+    """Pack W (k, n) for the products of a share, if there is room for it."""
     _, pack, _, packed = blas
     if packed != 0:
         _call_pack(pack, n, rows, k, W, packed)
@@ -149,7 +150,7 @@ def _pack(blas, rows, k, n, W):
 
 @_part
 def _product(blas, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like):
-    """out (rows, n) = x W, or onto what is there. transposed: W lies as (n, k), which only a BLAS reads."""
+    """out (rows, n) = x W, or added to out. transposed: W is stored as (n, k), supported only by a BLAS."""
     gemm, _, compute, packed = blas
     if packed != 0:
         _call_packed(compute, n, rows, k, packed, x, ldx, onto, out, ldo)
@@ -165,8 +166,8 @@ def _product(blas, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like
             _product_row((to, W + i * n * size, row + i * size), 1, n, like)
 
 
-# size: bytes a number. threads, gemm, pack, compute: addresses, see `_products.py`. room: where every share has `each`
-# bytes for packed weights, or 0.
+# size: bytes per element. threads, gemm, pack, compute: addresses, see `_products.py`. room: buffer with `each` bytes
+# for packed weights per share, or 0.
 HEAD = ("T", "B", "H", "size", "threads", "gemm", "pack", "compute", "room", "each", "shares", "begun")
 
 
@@ -178,7 +179,7 @@ def _place(builder: Any, arguments: Any, index: int) -> Any:
 
 @intrinsic(prefer_literal=True)
 def _numbers(typing, arguments, first, count):
-    """The `count` arguments from number `first` on."""
+    """The `count` arguments from index `first`."""
     first, count = first.literal_value, count.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -190,7 +191,7 @@ def _numbers(typing, arguments, first, count):
 
 @intrinsic
 def _like(typing, arguments):
-    """A number of the arrays' type, which the type of the pointer says."""
+    """An element of the arrays' type, from the type of the pointer."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.get_constant(signature.return_type, 0.0)
@@ -200,7 +201,7 @@ def _like(typing, arguments):
 
 @intrinsic
 def _begin(typing, arguments):
-    """The number of the next share that no thread has begun."""
+    """The index of the next share that no thread has started."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _place(builder, args[0], len(HEAD) - 1)
@@ -211,7 +212,7 @@ def _begin(typing, arguments):
 
 @_part
 def _shares(arguments):
-    """(first row, number of rows, BLAS) of every share that falls to this thread."""
+    """(first row, number of rows, BLAS) of every share of this thread."""
     _, B, _, _, _, gemm, pack, compute, room, each, shares = _numbers(arguments, 0, 11)
     share = _begin(arguments)
     while share < shares:
@@ -223,8 +224,8 @@ def _shares(arguments):
 
 @_part
 def _products_alone(threads):
-    """Keep this thread's products on this thread, where `threads` is the address of MKL's function for it; returns what
-    it was before."""
+    """Restrict this thread's products to this thread, if `threads` is the address of MKL's function; returns the
+    previous setting."""
     return _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
 
 
@@ -235,7 +236,7 @@ def _products_as(threads, before):
 
 
 def _rnn_forward(arguments):
-    """h: (T, B, H), the sums of the input's part, overwritten by h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
+    """h: (T, B, H), the input's part of the sums, overwritten with h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     h, h_0, W, relu, turned = _numbers(arguments, 12, 5)
     like = _like(arguments)
@@ -255,7 +256,7 @@ def _rnn_forward(arguments):
 
 
 def _rnn_backward(arguments):
-    """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dsum. W: W_hh."""
+    """d: (T, B, H), the direct dL/dh of every step, overwritten with dL/dsum. W: W_hh."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     d, h, W, relu = _numbers(arguments, 12, 4)
     like = _like(arguments)
@@ -274,9 +275,8 @@ def _rnn_backward(arguments):
 
 
 def _gru_forward(arguments):
-    """sums: (T, B, 3H), r | z | n of the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
-    b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the
-    transpose."""
+    """sums: (T, B, 3H), r | z | n, the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
+    b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     sums, gates, h, h_0, W, b_n, turned = _numbers(arguments, 12, 7)
     like = _like(arguments)
@@ -294,7 +294,7 @@ def _gru_forward(arguments):
 
 
 def _gru_backward_loop(arguments):
-    """d: (T, B, H), dL/dh of every step's output alone, overwritten by dL/dh. d_a: (T, B, 4H), to be filled with
+    """d: (T, B, H), the direct dL/dh of every step, overwritten with the full dL/dh. d_a: (T, B, 4H), to be filled with
     dL/dsum of q | r | z | n. W: q | r | z of W_hh."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     d, d_a, gates, h, h_0, W = _numbers(arguments, 12, 6)
@@ -314,7 +314,7 @@ def _gru_backward_loop(arguments):
 
 
 def _lstm_forward(arguments):
-    """gates: (T, B, 4H), the sums of the input's part, overwritten by i | f | g | o. c, tanh_c, h: (T, B, H), to be
+    """gates: (T, B, 4H), the input's part of the sums, overwritten with i | f | g | o. c, tanh_c, h: (T, B, H), to be
     filled. W: W_hh; turned: its transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     gates, c, tanh_c, h, h_0, c_0, W, turned = _numbers(arguments, 12, 8)
@@ -333,7 +333,7 @@ def _lstm_forward(arguments):
 
 
 def _lstm_backward_loop(arguments):
-    """d, d_c: (T, B, H), dL/dh and dL/dc of every step's outputs alone, overwritten by those of all. d_a: (T, B, 4H),
+    """d, d_c: (T, B, H), the direct dL/dh and dL/dc of every step, overwritten with the full ones. d_a: (T, B, 4H),
     to be filled with dL/dsum of i | f | g | o. W: W_hh."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     d, d_c, d_a, gates, c, tanh_c, c_0, W = _numbers(arguments, 12, 8)
@@ -352,14 +352,14 @@ def _lstm_backward_loop(arguments):
     _products_as(threads, before)
 
 
-# Of the input's part, so many numbers are computed ahead of the steps which read them: they stay in the cache; but no
-# fewer rows, for a product of a few rows is slow.
+# This many values of the input's part are computed ahead of the steps that read them, so that they stay in the cache;
+# but at least this many rows, since a product with few rows is slow.
 AT_ONCE, ROWS_AT_ONCE = 1 << 15, 192
 
 
 @_part
 def _ahead(x, W, first, rows, t, steps, B, inputs, n, blas, out, size, like):
-    """out: (steps, rows, n) += W x for the steps from t on, of a share's rows: x (T, B, I)."""
+    """out: (steps, rows, n) += W x for the steps from t on, for a share's rows: x (T, B, I)."""
     turned, plain = blas[0] != 0, (blas[0], 0, 0, 0)
     if rows == B:
         at = x + t * B * inputs * size
@@ -371,9 +371,9 @@ def _ahead(x, W, first, rows, t, steps, B, inputs, n, blas, out, size, like):
 
 
 def _answer(arguments):
-    """Forward alone, and nothing kept but h (T, B, H). x: (T, B, I); where I is 0, the sums of the input's part and the
-    biases, overwritten. c: (B, H), an lstm's c_0, overwritten by c_T. cell: 1 rnn, 3 gru, 4 lstm, its gates.
-    turned: W_hh lies as its transpose."""
+    """Forward only, keeping only h (T, B, H). x: (T, B, I); if I is 0, the input's part of the sums with biases,
+    overwritten. c: (B, H), an lstm's c_0, overwritten with c_T. cell: its number of gates, 1 rnn, 3 gru, 4 lstm.
+    turned: W_hh is stored as its transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
     x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _numbers(arguments, 12, 12)
     like = _like(arguments)
@@ -426,14 +426,14 @@ LOOPS: dict[str, Callable[[Any], None]] = {
 
 
 class _Says(event.Listener):
-    """Announces, once a process, that compilation has begun; cached loops are not compiled."""
+    """Announces, once per process, that compilation has started; cached loops are not compiled."""
 
     said = False
 
     def on_start(self, event: Any) -> None:
         if not _Says.said:
             _Says.said = True
-            say(tr("engine compiled: its loops are compiled, once on this machine; some 10 seconds"))
+            say(tr("engine compiled: compiling its loops, once on this machine; about 10 seconds"))
 
     def on_end(self, event: Any) -> None:
         pass
@@ -459,11 +459,11 @@ def _version() -> str:
 
 
 def _compiled(function: Callable[[Any], None], signature: Any) -> Any:
-    """From the cache on disk where one can be written, else in memory."""
+    """Compile with the cache on disk if it is writable, else in memory."""
     kept, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "loops" / _version())
     try:
         return cfunc(signature, cache=True, error_model="numpy")(function)
-    except (RuntimeError, OSError):  # no folder that can be written
+    except (RuntimeError, OSError):  # no writable folder
         return cfunc(signature, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = kept

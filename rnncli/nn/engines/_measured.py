@@ -1,4 +1,4 @@
-"""What was measured of the engines: how many times as fast as torch's module each is, by sizes. `auto` chooses by it.
+"""Measured speedups of the engines over torch's module, by size, from which `auto` chooses.
 
 The figures are in `rnncli/ratios.py`, which a test writes from `tests/evidence/compiled.json`.
 """
@@ -18,7 +18,7 @@ ENGINES = ("bptt", "compiled")  # the columns, after H, B, T
 
 
 def kind_of(work: Work) -> str:
-    """The heading under which such work was measured; "" where it was not."""
+    """The heading of such work in the table; "" if it was not measured."""
     if work.device != "cpu" or work.dtype not in (torch.float32, torch.float64):
         return ""
     kind = "train" if work.gradients else "forward"
@@ -26,14 +26,13 @@ def kind_of(work: Work) -> str:
 
 
 def times_torch(engine: str, spec: CoreSpec, work: Work) -> float:
-    """How many times as fast as torch's module the engine was at the nearest sizes, by their ratios; 0 where such work
-    was not measured."""
+    """Speedup of the engine over torch's module at the nearest sizes (by ratio); 0 if such work was not measured."""
     return _nearest(ENGINES.index(engine), spec.cell, kind_of(work), spec.hidden_size, work.B, work.T)
 
 
 @lru_cache(4096)
 def _nearest(engine: int, cell: str, kind: str, *sizes: int) -> float:
-    """Kept: it is asked for at every forward pass."""
+    """Cached: used in every forward pass."""
     rows = RATIOS.get((cell, kind), ())
 
     def distance(row: tuple[float, ...]) -> float:

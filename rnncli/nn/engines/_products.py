@@ -1,7 +1,7 @@
-"""A BLAS's matrix product by its address, for compiled loops: torch's own, or scipy's, or none.
+"""The address of a BLAS matrix product, for compiled loops: torch's, or scipy's, or none.
 
-torch's libraries bring a BLAS (MKL in the wheels for x86) and export its functions by their Fortran names; scipy hands
-out the addresses of its own. An address is trusted after one product through it equals torch's.
+torch's libraries include a BLAS (MKL in the x86 wheels) and export its functions under their Fortran names; scipy
+exposes addresses of its own. An address is trusted only after a product through it equals torch's.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ import torch
 from torch import Tensor
 
 GEMM = {torch.float32: "sgemm", torch.float64: "dgemm"}
-THREADS = "MKL_Set_Num_Threads_Local"  # of products that one thread asks for
+THREADS = "MKL_Set_Num_Threads_Local"  # for the products of one thread
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Addresses of MKL's sgemm_pack, sgemm_compute and sgemm_pack_get_size: products with weights that are packed
-    once for many of them."""
+    """Addresses of MKL's sgemm_pack, sgemm_compute and sgemm_pack_get_size: products with weights packed once for many
+    of them."""
 
     pack: int
     compute: int
     get_size: int
 
     def room(self, rows: int, k: int, n: int) -> int:
-        """Bytes that weights (k, n) take, packed for products with x (rows, k)."""
+        """Bytes of weights (k, n) packed for products with x (rows, k)."""
         found: int = _size_function(self.get_size)(*_by_reference(b"A", n, rows, k))
-        return -found // 64 * -64  # so that the next share's begin at a cache line too
+        return -found // 64 * -64  # so that the next share's weights start at a cache line, too
 
 
 @dataclass(frozen=True)
 class Product:
-    """gemm: address of s- or dgemm, 0 where there is none: the loops multiply themselves. threads: of MKL's function
-    that keeps a product on the thread that asks for it; 0 where there is none. source: who brings it."""
+    """gemm: address of s- or dgemm, 0 if there is none: the loops then multiply themselves. threads: address of MKL's
+    function that restricts a product to the calling thread; 0 if there is none. source: the library."""
 
     gemm: int
     threads: int
@@ -49,7 +49,7 @@ class Product:
 
 @cache
 def product_of(dtype: torch.dtype) -> Product:
-    """The matrix product for that type, float32 or float64."""
+    """The matrix product for that dtype, float32 or float64."""
     for source, find in SOURCES.items():
         address = find(GEMM[dtype])
         if address and _right(address, dtype):
@@ -60,7 +60,7 @@ def product_of(dtype: torch.dtype) -> Product:
 
 
 def _packing() -> Packing | None:
-    """Of torch's MKL, whose wheels for x86 have it for float32; None: it is not there, or not right."""
+    """Packed products of torch's MKL, in its x86 wheels for float32; None if missing or incorrect."""
     addresses = [address_in_torch(name) for name in ("sgemm_pack_", "sgemm_compute_", "sgemm_pack_get_size_")]
     found = Packing(*addresses)
     return found if all(addresses) and _packs_right(found) else None
@@ -82,7 +82,7 @@ def _gemm_of_torch(name: str) -> int:
 
 
 def _gemm_of_scipy(name: str) -> int:
-    """What scipy's Cython interface names; 0: no scipy."""
+    """The address from scipy's Cython interface; 0 without scipy."""
     try:
         from scipy.linalg import cython_blas
     except ImportError:
@@ -101,7 +101,7 @@ SOURCES: dict[str, Callable[[str], int]] = {"torch": _gemm_of_torch, "scipy": _g
 
 
 def _right(address: int, dtype: torch.dtype) -> bool:
-    """Whether out += x W through this address is torch's, for sizes that are all different."""
+    """Whether out += x W through this address equals torch's, for sizes that are all different."""
     x, W, out = _tried(dtype)
     (rows, k), n = x.shape, W.shape[1]
     wanted = torch.addmm(out, x, W)
@@ -111,7 +111,7 @@ def _right(address: int, dtype: torch.dtype) -> bool:
 
 
 def _packs_right(packing: Packing) -> bool:
-    """The same of packed weights."""
+    """The same for packed weights."""
     x, W, out = _tried(torch.float32)
     (rows, k), n = x.shape, W.shape[1]
     wanted = torch.addmm(out, x, W)
@@ -131,8 +131,8 @@ def _call(address: int, *arguments: Tensor | int | bytes) -> None:
 
 
 def _by_reference(*arguments: Tensor | int | bytes) -> list[Any]:
-    """As Fortran takes them. Integers have 64 bits, which a BLAS of 32-bit ones reads right too on a machine that
-    stores the little end first."""
+    """Arguments for Fortran. Integers have 64 bits, which a 32-bit BLAS also reads correctly on little-endian
+    machines."""
     made: list[Any] = []
     for value in arguments:
         if isinstance(value, Tensor):

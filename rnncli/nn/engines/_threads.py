@@ -1,7 +1,7 @@
-"""Run a compiled loop on several threads: torch's own, where its OpenMP library can be asked.
+"""Runs a compiled loop on several threads: torch's own, if its OpenMP library is accessible.
 
-A second pool would compete with torch's, whose threads keep a core busy for some milliseconds after each operation
-while they wait for the next one: on two cores, loops on a pool of their own gained nothing from a second thread.
+A second pool would compete with torch's, whose threads busy-wait for some milliseconds after each operation: on two
+cores, loops on a separate pool gained nothing from a second thread.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def _function(address: int) -> Callable[[int], None]:
 
 @cache
 def _openmp() -> Callable[[int, int, int, int], None] | None:
-    """GOMP_parallel(function, data, num_threads, flags) of the OpenMP library that torch runs on: GNU's and Intel's
-    have it."""
+    """GOMP_parallel(function, data, num_threads, flags) of torch's OpenMP library; GNU's and Intel's have it."""
     address = address_in_torch("GOMP_parallel")
     if not address:
         return None
@@ -43,7 +42,7 @@ def _openmp() -> Callable[[int, int, int, int], None] | None:
 
 
 def _python_threads(function: int, array: int, threads: int, flags: int) -> None:
-    """The same without OpenMP; a C function runs without Python's lock."""
+    """The same without OpenMP; a C function runs without the GIL."""
     pool = _pool(os.getpid(), threads - 1)
     others = [pool.submit(_function(function), array) for _ in range(threads - 1)]
     _function(function)(array)
@@ -52,5 +51,5 @@ def _python_threads(function: int, array: int, threads: int, flags: int) -> None
 
 @cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """process: a forked one has none of its parent's threads."""
+    """process: key of the cache, since a forked process has none of its parent's threads."""
     return ThreadPoolExecutor(threads, "rnncli-loops")

@@ -1,10 +1,10 @@
-"""What the compiled loops do number by number, as vector code: sigmoids, tanhs, and the sums of each cell's equations.
+"""Elementwise operations of the compiled loops as vector code: sigmoid, tanh, and each cell's equations.
 
-LLVM's own vectorizer gives a loop over H = 32 units up: it first compares every pair of arrays for overlap, and takes
-several vectors at once. So each kernel is written here with vectors in it: rows of H units, 16 numbers at a time, then
-4, then one. A kernel is a function of `Vectors` whose lines are the equations.
+LLVM's vectorizer fails on a loop over H = 32 units: it first checks every pair of arrays for overlap, and unrolls by
+several vectors. So each kernel is written here with explicit vectors: rows of H units, 16 values at a time, then 4,
+then one. A kernel is a function of `Vectors` whose lines are the equations.
 
-numba is imported here and in `_loops.py` alone.
+numba is imported only here and in `_loops.py`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-Value = (
-    Any  # of llvmlite and numba, which say no types: mostly a number, or a vector of them, in the code being written
-)
+Value = Any  # from llvmlite and numba, which are untyped: mostly a value, or a vector of values, in the generated code
 
-FLAGS = ("contract", "nsz")  # no "nnan": a run that diverges must show its NaN
+FLAGS = ("contract", "nsz")  # no "nnan": a diverging run must show its NaN
 LANES = (16, 4, 1)
 
 
 class Vectors:
-    """Numbers of one row, `lanes` at a time, float32 or float64. `v[k, gate]` is what array k has for that gate here;
-    an array has `widths[k]` gates of H units in each row."""
+    """Values of one row, `lanes` at a time, float32 or float64. `v[k, gate]` is array k's value for that gate; an array
+    has `widths[k]` gates of H units in each row."""
 
     def __init__(self, builder: Value, number: Value, lanes: int, places: Callable[[int, int], Value]) -> None:
         self._b, self._number, self._lanes, self._places = builder, number, lanes, places
@@ -40,7 +38,7 @@ class Vectors:
         self._b.store(value, self._pointer(key), align=self._align)
 
     def same(self, array: int) -> Value:
-        """The first number of an array, in every lane."""
+        """The first value of an array, in every lane."""
         first = self._b.load(self._b.bitcast(self._places(array, -1), self._number.as_pointer()), align=self._align)
         if self._lanes == 1:
             return first
@@ -56,7 +54,7 @@ class Vectors:
         return self._b.bitcast(self._places(*key), self.type.as_pointer())
 
     def __call__(self, value: float) -> Value:
-        """The same number in every lane."""
+        """The same value in every lane."""
         return ir.Constant(self.type, [float(value)] * self._lanes if self._lanes > 1 else float(value))
 
     def whole(self, value: int) -> Value:
@@ -88,25 +86,25 @@ class Vectors:
         return self.sub(self(1.0), x)
 
     def where(self, a: Value, sign: str, b: Value, then: Value, otherwise: Value) -> Value:
-        """`then` in the lanes where a < b (or whatever sign); a NaN is neither, and takes `otherwise`."""
+        """`then` in the lanes where a < b (or another comparison); NaN compares false and gives `otherwise`."""
         return self._b.select(self._b.fcmp_ordered(sign, a, b), then, otherwise)
 
     def clamp(self, x: Value, limit: float) -> Value:
-        """Into -limit to limit; a NaN stays one."""
+        """Clamp to [-limit, limit]; NaN stays NaN."""
         x = self.where(x, ">", self(limit), self(limit), x)
         return self.where(x, "<", self(-limit), self(-limit), x)
 
     def polynomial(self, x: Value, *coefficients: float) -> Value:
-        """By Horner, the highest power first."""
+        """Horner's method, highest power first."""
         found = self(coefficients[0])
         for coefficient in coefficients[1:]:
             found = self.add(self.mul(found, x), self(coefficient))
         return found
 
     def exp(self, x: Value) -> Value:
-        """Of what is not beyond +-87 (+-708). Cephes' coefficients (Moshier), expf.c and exp.c.
+        """exp for arguments within +-87 (+-708). Cephes' coefficients (Moshier), expf.c and exp.c.
 
-        x = n log 2 + y: n is read off the last bits of x / log 2 + 1.5 * 2^23 (2^52), and 2^n written as bits.
+        x = n log 2 + y: n is read from the last bits of x / log 2 + 1.5 * 2^23 (2^52), and 2^n is built from its bits.
         """
         bits, bias = (52, 1023) if self.double else (23, 127)
         magic = self(1.5 * 2**bits)
@@ -136,10 +134,10 @@ class Vectors:
         return self.div(self(1.0), self.add(self(1.0), self.exp(self.sub(self(-0.0), self.clamp(x, limit)))))
 
     def tanh(self, x: Value) -> Value:
-        """float32: a quotient of polynomials, by Eigen's coefficients (generic_fast_tanh_float), one division. float64:
-        1 - 2 / (exp(2x) + 1), and for small x, where little would be left of that, by Cephes' coefficients, tanh.c."""
+        """float32: a rational approximation with Eigen's coefficients (generic_fast_tanh_float), one division. float64:
+        1 - 2 / (exp(2x) + 1), and for small x, where that would cancel, Cephes' coefficients, tanh.c."""
         if not self.double:
-            x = self.clamp(x, 7.90531110763549805)  # beyond, 1
+            x = self.clamp(x, 7.90531110763549805)  # beyond it, tanh is 1
             z = self.mul(x, x)
             p = self.polynomial(
                 z, -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8,
@@ -163,7 +161,7 @@ def rnn_tanh(v: Vectors) -> None:
 
 
 def rnn_relu(v: Vectors) -> None:
-    """h: sums -> relu; a NaN stays one."""
+    """h: sums -> relu; NaN stays NaN."""
     a = v[0, 0]
     v[0, 0] = v.where(a, "<=", v(0.0), v(0.0), a)
 
@@ -199,7 +197,7 @@ def bias(v: Vectors) -> None:
 
 
 def gru_bias(v: Vectors) -> None:
-    """sums of r | z | n, to be filled; b_ih; b_hh, of which n's is inside the brackets of r ⊙ (W_hn h + b_hn)."""
+    """sums of r | z | n, to be filled; b_ih; b_hh, where n's is inside the brackets of r ⊙ (W_hn h + b_hn)."""
     v[0, 0], v[0, 1], v[0, 2] = v.add(v[1, 0], v[2, 0]), v.add(v[1, 1], v[2, 1]), v[1, 2]
 
 
@@ -214,14 +212,14 @@ def gru(v: Vectors) -> None:
 
 
 def gru_answer(v: Vectors) -> None:
-    """The same where the gates are not needed. W_hh h for r | z | q; sums by x; h_(t-1); h_t, to be filled; b_hh."""
+    """The same without storing the gates. W_hh h for r | z | q; sums by x; h_(t-1); h_t, to be filled; b_hh."""
     r, z = v.sigmoid(v.add(v[0, 0], v[1, 0])), v.sigmoid(v.add(v[0, 1], v[1, 1]))
     n = v.tanh(v.add(v[1, 2], v.mul(r, v.add(v[0, 2], v[4, 2]))))
     v[3, 0] = v.add(n, v.mul(z, v.sub(v[2, 0], n)))
 
 
 def gru_backward(v: Vectors) -> None:
-    """gates; dL/dsum of q | r | z | n, to be filled; h_(t-1); dL/dh_t, of which z's share goes on to h_(t-1)."""
+    """gates; dL/dsum of q | r | z | n, to be filled; h_(t-1); dL/dh_t, of which z's share is passed on to h_(t-1)."""
     q, r, z, n, d = v[0, 0], v[0, 1], v[0, 2], v[0, 3], v[3, 0]
     d_n = v.mul(d, v.rest(z), v.rest(v.mul(n, n)))
     v[1, 0] = v.mul(d_n, r)
@@ -231,7 +229,7 @@ def gru_backward(v: Vectors) -> None:
 
 
 def gru_carried(v: Vectors) -> None:
-    """gates, dL/dh_t, dL/dh_(t-1): what comes back past the gates, h_t = ... + z h_(t-1)."""
+    """gates, dL/dh_t, dL/dh_(t-1): the gradient that bypasses the gates, h_t = ... + z h_(t-1)."""
     v[2, 0] = v.add(v[2, 0], v.mul(v[1, 0], v[0, 2]))
 
 
@@ -245,14 +243,14 @@ def lstm(v: Vectors) -> None:
 
 
 def lstm_answer(v: Vectors) -> None:
-    """The same where the gates are not needed: sums of i | f | g | o; c_(t-1) -> c_t; h_t, to be filled."""
+    """The same without storing the gates: sums of i | f | g | o; c_(t-1) -> c_t; h_t, to be filled."""
     i, f, g, o = v.sigmoid(v[0, 0]), v.sigmoid(v[0, 1]), v.tanh(v[0, 2]), v.sigmoid(v[0, 3])
     c = v.add(v.mul(f, v[1, 0]), v.mul(i, g))
     v[1, 0], v[2, 0] = c, v.mul(o, v.tanh(c))
 
 
 def lstm_backward(v: Vectors) -> None:
-    """gates; dL/dsum of i | f | g | o, to be filled; c_(t-1); tanh c_t; dL/dh_t; dL/dc_t by its output -> by all."""
+    """gates; dL/dsum of i | f | g | o, to be filled; c_(t-1); tanh c_t; dL/dh_t; the direct dL/dc_t -> the full one."""
     i, f, g, o, squashed, d = v[0, 0], v[0, 1], v[0, 2], v[0, 3], v[3, 0], v[4, 0]
     d_c = v.add(v[5, 0], v.mul(d, o, v.rest(v.mul(squashed, squashed))))
     v[5, 0] = d_c
@@ -268,14 +266,14 @@ def lstm_carried(v: Vectors) -> None:
 
 
 def product_row(v: Vectors) -> None:
-    """out += factor W, of a row of W; for where there is no BLAS."""
+    """out += factor W, for a row of W; used without a BLAS."""
     v[0, 0] = v.add(v[0, 0], v.mul(v.same(2), v[1, 0]))
 
 
 def _generated(
     module: Value, name: str, number: Value, widths: Sequence[int], body: Callable[[Vectors], None]
 ) -> Value:
-    """The kernel as a function of that module: addresses of the arrays, rows, H. Made once."""
+    """The kernel as a function of that module: addresses of the arrays, rows, H. Created once."""
     long, byte = ir.IntType(64), ir.IntType(8)
     found = module.globals.get(name)
     if found is not None:
@@ -289,7 +287,7 @@ def _generated(
     bases = [builder.inttoptr(address, byte.as_pointer()) for address in addresses]
 
     def through(start: Value, stop: Value, step: int, inside: Callable[[Value], None]) -> Value:
-        """A loop; gives where it ended. start, stop: numbers; it ends before a whole step would go beyond stop."""
+        """A loop; yields its end. start, stop: values; it ends before a whole step would exceed stop."""
         head, again, after = (builder.append_basic_block(part) for part in ("head", "body", "after"))
         entry = builder.block
         builder.branch(head)
@@ -331,7 +329,7 @@ def _generated(
 
 def kernel(body: Callable[[Vectors], None], *widths: int) -> Value:
     """A function for compiled loops: (addresses, rows, H, like), float32 or float64 by the type of `like`. widths: of
-    each array, in H; 0: every row has the same. An array lies row after row."""
+    each array, in units of H; 0: shared by all rows. Arrays are row-major."""
 
     def call(typing: Value, addresses: Value, rows: Value, units: Value, like: Value) -> Value:
         number = ir.FloatType() if like == types.float32 else ir.DoubleType()

@@ -1,18 +1,18 @@
 """bptt: backpropagation through time, written out over the whole sequence, for torch's rnn, gru and lstm.
 
-torch's own nn.RNN and nn.GRU let autograd walk back through every small operation of every step. Here one
-autograd.Function per cell holds the recurrence alone, over all steps; the rest is done for all steps at once:
+torch's nn.RNN and nn.GRU let autograd go back through every small operation of every step. Here one autograd.Function
+per cell contains only the recurrence, over all steps; the rest is done for all steps at once:
 
-- before it: the input's part of every sum, W_ih x_t + b for all t, is one product. Where the x are rows of a table
-  (the vectors of letters or words), it is a product of that table, and a look-up.
+- before it: the input's part of every sum, W_ih x_t + b for all t, is one product. If the x are rows of a table
+  (embeddings of characters or words), it is a product with that table, and a lookup.
 - forward: the loop adds W_hh h_(t-1) and applies the nonlinearity, in place.
 - backward: the factors that do not depend on dL/dh_t (derivatives of the nonlinearities) are computed for all t at
-  once; the loop only carries dL/dh back: scale, multiply by W_hh, add. Each weight's gradient is one product after it.
+  once; the loop only propagates dL/dh: scale, multiply by W_hh, add. Each weight's gradient is one product after it.
 
 tanh(a) = 2 σ(2a) - 1, and on a CPU torch's sigmoid is faster than its tanh. So the loops of rnn and gru
 carry h/2 = σ(2a) - 1/2, with W_hh doubled.
 
-Notation: `d_h` is dL/dh. T steps, B rows, I inputs, H units, G gates. Werbos 1990, "Backpropagation through time: what
+Notation: `d_h` is dL/dh. T steps, B batch, I inputs, H units, G gates. Werbos 1990, "Backpropagation through time: what
 it does and how to do it"; the cells are those of rnncli.cells, where each equation has its source.
 """
 
@@ -31,15 +31,15 @@ from rnncli.nn.engines._measured import times_torch
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    """A core over a batch. x may be rows of a table."""
+    """Run a core over a batch. x may be rows of a table."""
     return run_layers(module, spec, given, _states)
 
 
-SHORTEST = 10  # steps from which on it is faster than torch's modules: what it does around its loop costs some
+SHORTEST = 10  # steps from which it is faster than torch's modules: the work around its loop has a fixed cost
 
 
 def worth(spec: CoreSpec, work: Work) -> bool:
-    """In training, over some steps: without gradients torch's module has less to do, and this has not."""
+    """In training, over enough steps: without gradients torch's module has less to do, but this engine does not."""
     return work.T >= SHORTEST and work.gradients
 
 
@@ -103,7 +103,7 @@ class GruBptt(torch.autograd.Function):
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor, half: bool) -> Tensor:
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
-        # q | r | z | n, sums of q and n doubled: h has a part in q r z, x in r z n. At the end n's place holds n / 2
+        # q | r | z | n, sums of q and n doubled: h enters q r z, x enters r z n. At the end, n's slot holds n / 2
         gates = sums.new_empty(T, B, 4 * H)
         doubled = sums.new_tensor((2, 1, 1)).repeat_interleave(H)  # (3H,), for q r z
         W = _q_first(W) * doubled.unsqueeze(1)
@@ -155,7 +155,8 @@ class GruBptt(torch.autograd.Function):
 
 
 def _q_first(W: Tensor) -> Tensor:
-    """The rows r, z, n of a gru's W_hh as n, r, z: what h has a part in then lies together, and what x has one in."""
+    """The rows r, z, n of a gru's W_hh as n, r, z, so that the gates with a term in h are contiguous, and those with
+    one in x."""
     H = W.shape[1]
     return torch.cat((W[2 * H :], W[: 2 * H]))
 
@@ -167,7 +168,7 @@ class LstmBptt(torch.autograd.Function):
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor, half: bool) -> tuple[Tensor, Tensor]:
         """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
-        gates = sums.detach()  # the same memory: it is this function's own
+        gates = sums.detach()  # the same memory, owned by this function
         gates[:, :, 2 * H : 3 * H] *= 2
         doubled = sums.new_tensor((1, 1, 2, 1)).repeat_interleave(H).unsqueeze(1)  # (4H, 1)
         c = sums.new_empty(T, B, H)
@@ -196,7 +197,7 @@ class LstmBptt(torch.autograd.Function):
         h_0, c_0, W, gates, c, tanh_c, h = ctx.saved_tensors
         T, B, H = h.shape
         i, f, g, o = torch.split(gates, H, dim=2)  # each (T, B, H)
-        # d_c = d_h ⊙ through_h + what comes from the next step; d_a = (d_c, d_c, d_c, d_h) ⊙ slope
+        # d_c = d_h ⊙ through_h + the next step's part; d_a = (d_c, d_c, d_c, d_h) ⊙ slope
         through_h = torch.addcmul(o.new_ones(()), tanh_c, tanh_c, value=-1).mul_(o)
         d_a = torch.empty_like(gates)  # (T, B, 4H), first the slopes
         slope_i, slope_f, slope_g, slope_o = torch.split(d_a, H, dim=2)
@@ -226,9 +227,9 @@ class LstmBptt(torch.autograd.Function):
 def adder(W: Tensor, rows: int, half: bool) -> Callable[[Tensor, Tensor], object]:
     """`add(into, x)`: into += x Wᵀ, in place, for the same W (N, K) and number of rows at every step.
 
-    For a few rows and a large W oneDNN, given W once to lay out as it likes, is faster than mm, which lays it out anew
-    at every step, and in bfloat16 more so; for a small W (up to some 256 x 256) its calls cost more than that.
-    Its operators are not in torch's documentation, so they are asked for first.
+    For few rows and a large W, oneDNN with a prepacked W is faster than mm, which packs it again at every step, and
+    more so in bfloat16; for a small W (up to about 256 x 256) its calls cost more than that. Its operators are
+    undocumented in torch, so their existence is checked first.
     """
     W_t = W.t()
     if W.device.type != "cpu":
@@ -256,7 +257,7 @@ def _has_onednn(W: Tensor, half: bool) -> bool:
     return not half or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply  # torch leaves it without types
+_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply  # untyped in torch
 _GRU: Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor] = GruBptt.apply
 _LSTM: Callable[[Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]] = LstmBptt.apply
 

@@ -1,10 +1,10 @@
-"""compiled: the time loops of rnn, gru and lstm compiled by numba around torch's own matrix products.
+"""compiled: the time loops of rnn, gru and lstm, compiled by numba around torch's matrix products.
 
-The same algorithm as bptt, in machine code: no call from Python within a sequence, and the rows of a batch shared among
-threads, each of which runs all T steps of its rows. Weights' gradients are one product after the loop.
+The same algorithm as bptt, in machine code: no Python calls within a sequence, and the batch is divided among threads,
+each running all T steps of its rows. Weight gradients are one product each after the loop.
 
 It needs numba (`pip install 'rnncli[fast]'`), which is imported when this engine first runs. The loops are compiled
-then as well, and kept on disk; see `_loops.py`.
+then, too, and cached on disk; see `_loops.py`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from rnncli.nn.engines._threads import run_on_threads
 from rnncli.nn.frontends import Rows
 from rnncli.replay import initial_state
 
-SHORTEST, SMALLEST = 10, 16  # steps and units from which on `auto` takes it in training
+SHORTEST, SMALLEST = 10, 16  # steps and units from which `auto` uses it in training
 TURN_FROM = 4  # steps
-SHARE = 1 << 20  # multiplications that are worth another thread
-PACK_STEPS, PACK_FROM = 16, 1 << 18  # steps and weights from which on packing the weights first is worth it
+SHARE = 1 << 20  # multiplications that justify another thread
+PACK_STEPS, PACK_FROM = 16, 1 << 18  # steps and weights from which packing the weights first pays off
 ONCE_FROM = (
     1 << 14
 )  # input weights from which on several threads multiply all steps' inputs at once, not each its share's
@@ -47,14 +47,14 @@ TYPES = (torch.float32, torch.float64)
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    """A core over a batch. x may be rows of a table. Raises UsageError: not on a CPU, or in another type."""
+    """Run a core over a batch. x may be rows of a table. Raises UsageError: not on a CPU, or unsupported dtype."""
     like = next(module.parameters())
     if like.device.type != "cpu" or like.dtype not in TYPES:
         what = f"{like.device.type}, {str(like.dtype).removeprefix('torch.')}"
         raise UsageError(
             tr("engine compiled runs on a CPU, in float32 and float64, not here: {what}", what=what),
             where="model.engine",
-            todo=tr("take engine: auto"),
+            todo=tr("use engine: auto"),
         )
     if torch.is_grad_enabled() or given.lengths is not None or torch.is_autocast_enabled("cpu"):
         return run_layers(module, spec, given, _states)
@@ -62,14 +62,14 @@ def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tenso
 
 
 def worth(spec: CoreSpec, work: Work) -> bool:
-    """In training, wherever it runs; forward alone, where it was not measured to be slower than torch's module."""
+    """In training, wherever it runs; forward only, unless it was measured to be slower than torch's module."""
     if work.device != "cpu" or work.dtype not in TYPES:
         return False
     return work.gradients or times_torch("compiled", spec, work) >= 1
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """Training small cores, or over a few steps, is not worth the wait for the compiler."""
+    """Training small cores, or over few steps, does not justify waiting for the compiler."""
     short = work.gradients and (spec.hidden_size < SMALLEST or work.T < SHORTEST)
     if short or not worth(spec, work):
         return 0.0
@@ -77,7 +77,7 @@ def faster(spec: CoreSpec, work: Work) -> float:
 
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
-    """The states after every step, (T, B, H) each. Products are in the weights' own type under autocast too."""
+    """The states after every step, (T, B, H) each. Products are in the weights' own dtype even under autocast."""
     assert w.weight_hh is not None
     h_0 = before[0]
     if spec.torch_class is torch.nn.RNN:
@@ -90,12 +90,12 @@ def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool)
 
 
 def _answers(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    """Where no gradients are wanted: a call a layer and direction, which keeps nothing but outputs and last states."""
+    """Without gradients: one call per layer and direction, which keeps only outputs and last states."""
     x, D = given.x, spec.num_directions
     B = (x.numbers if isinstance(x, Rows) else x).shape[1]
     before = given.state or initial_state(spec, B, next(module.parameters()))
     h_0 = before[0].contiguous()
-    c = before[1].clone(memory_format=torch.contiguous_format) if len(before) > 1 else h_0  # c_0, and then c_T
+    c = before[1].clone(memory_format=torch.contiguous_format) if len(before) > 1 else h_0  # c_0, later c_T
     last: list[Tensor] = []
     for layer in range(spec.num_layers):
         outputs: list[Tensor] = []
@@ -116,7 +116,7 @@ def _answers(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[
 
 def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor, row: int) -> Tensor:
     """h of every step, (T, B, H). x: (T, B, I), or rows of a table. h_0, c: (L·D, B, H), of which `row` is read, and
-    c's overwritten."""
+    overwritten in c."""
     assert w.weight_hh is not None
     H, product = spec.hidden_size, product_of(w.weight_hh.dtype)
     inputs = 0 if isinstance(x, Rows) else x.shape[2]
@@ -142,19 +142,19 @@ def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor
 
 
 def _lying(W: Tensor) -> Tensor:
-    """As loops without a BLAS read a product's weights."""
+    """The layout of a product's weights for loops without a BLAS."""
     return W.t().clone(memory_format=torch.contiguous_format)
 
 
 def shares_of(product: Product, T: int, B: int, work: int) -> int:
-    """Into how many parts a batch is cut, one a thread. work: multiplications of one row in one step."""
+    """The number of shares of a batch, one per thread. work: multiplications per row and step."""
     if not product.threads and product.gemm:
         return 1
     return max(1, min(torch.get_num_threads(), B, T * B * work // SHARE))
 
 
 def _run(name: str, of: _Products, shares: int, sizes: tuple[int, int, int], rest: Iterable[int]) -> None:
-    """sizes: T, B, H. rest: what the loop's docstring names."""
+    """sizes: T, B, H. rest: the arguments in the loop's docstring."""
     from rnncli.nn.engines import _loops
 
     product, double = of.product, of.dtype == torch.float64
@@ -171,8 +171,8 @@ def _run(name: str, of: _Products, shares: int, sizes: tuple[int, int, int], res
 
 
 def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: int) -> None:
-    """A loop over contiguous tensors, the first (T, B, .). W: the recurrent weights, which it reads last but for a
-    bias; given apart, for a product of our own reads them turned."""
+    """Run a loop over contiguous tensors, the first (T, B, .). W: the recurrent weights, its last argument except for a
+    bias; separate, because our own product reads them transposed."""
     tensors = list(arrays)
     T, B = tensors[0].shape[:2]
     of = _Products(product_of(W.dtype), W.dtype, *(W.shape if name.endswith("backward") else W.shape[::-1]))
@@ -181,7 +181,7 @@ def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: 
 
 
 def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
-    """W_hh as T products read it fastest, and whether that is its transpose, (H, G·H), which is copied first."""
+    """W_hh in the layout fastest for T products, and whether that is its transpose, (H, G·H), which is copied first."""
     if T < TURN_FROM and product_of(W.dtype).gemm:
         return W.contiguous(), False
     return _lying(W), True
@@ -203,7 +203,7 @@ class RnnCompiled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, relu: bool) -> Tensor:
         """sums: (T, B, H), overwritten; h_0: (B, H); W: (H, H). Returns h, (T, B, H)."""
-        # The same memory: it is this function's own. As `sums` itself, which is a view, autograd would copy it.
+        # The same memory, owned by this function. As `sums` itself, which is a view, autograd would copy it.
         h = sums.contiguous().data
         laid, turned = forward_weights(W, len(h))
         run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W, H=W.shape[1])
@@ -228,7 +228,7 @@ class GruCompiled(torch.autograd.Function):
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, W: Tensor, b_n: Tensor) -> Tensor:
         """sums: (T, B, 3H), r | z | n; h_0: (B, H); W: (3H, H); b_n: (H,). Returns h, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
-        W = torch.cat((W[2 * H :], W[: 2 * H]))  # q | r | z: what h has a part in lies together
+        W = torch.cat((W[2 * H :], W[: 2 * H]))  # q | r | z: the gates with a term in h are contiguous
         gates = sums.new_empty(T, B, 4 * H)  # q | r | z | n
         h = sums.new_empty(T, B, H)
         laid, turned = forward_weights(W, T)
@@ -259,7 +259,7 @@ class LstmCompiled(torch.autograd.Function):
     def forward(ctx: Context, sums: Tensor, h_0: Tensor, c_0: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
         """sums: (T, B, 4H), i | f | g | o, overwritten; h_0, c_0: (B, H); W: (4H, H). Returns h and c, (T, B, H)."""
         T, B, H = *sums.shape[:2], h_0.shape[1]
-        gates = sums.detach().contiguous()  # the same memory: it is this function's own
+        gates = sums.detach().contiguous()  # the same memory, owned by this function
         c, tanh_c, h = (sums.new_empty(T, B, H) for _ in range(3))
         laid, turned = forward_weights(W, T)
         run_loop("lstm_forward", (gates, c, tanh_c, h, h_0.contiguous(), c_0.contiguous(), laid), turned, W=W, H=H)
@@ -282,7 +282,7 @@ class LstmCompiled(torch.autograd.Function):
         return d_a, d_h_0, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
 
 
-_RNN: Callable[[Tensor, Tensor, Tensor, bool], Tensor] = RnnCompiled.apply  # torch leaves it without types
+_RNN: Callable[[Tensor, Tensor, Tensor, bool], Tensor] = RnnCompiled.apply  # untyped in torch
 _GRU: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = GruCompiled.apply
 _LSTM: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = LstmCompiled.apply
 

@@ -1,4 +1,4 @@
-"""loop: the Python loop over a cell's steps, which can record, and runs every cell."""
+"""loop: the Python loop over a cell's steps, which supports recording and every cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def refuses(spec: CoreSpec) -> str:
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """Nowhere, where torch has a module."""
+    """0 if torch has a module for it."""
     return 1.0 if spec.torch_class is None else 0.0
 
 

@@ -1,7 +1,7 @@
 """parallel: a prefix scan over time, for cells whose state is linear in itself: h_t = a_t ⊙ h_(t-1) + b_t.
 
 a and b of all steps come from one product and a few operations; `rnncli/replay/scan.py` has the scan and its gradients,
-which are a scan from the last step to the first.
+a scan from the last step to the first.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rnncli.replay import scan
 
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    """A core over a batch. x may be rows of a table."""
+    """Run a core over a batch. x may be rows of a table."""
     return run_layers(module, spec, given, _states)
 
 
 def refuses(spec: CoreSpec) -> str:
     if spec.regularizers:
-        return tr("engine {engine} is not written for {what}", engine="parallel", what=spec.with_options)
+        return tr("engine {engine} does not support {what}", engine="parallel", what=spec.with_options)
     if CELLS[spec.cell].parallel is not None:
         return ""
-    return tr("engine parallel is for cells whose state is linear in itself, which {cell} is not", cell=spec.cell)
+    return tr("engine parallel needs a cell whose state is linear in itself; {cell} is not", cell=spec.cell)
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
@@ -40,7 +40,7 @@ SHORTEST = 10  # steps
 
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
-    """h after every step, (T, B, H), computed in the weights' own type under autocast too."""
+    """h after every step, (T, B, H), computed in the weights' own dtype even under autocast."""
     parallel = CELLS[spec.cell].parallel
     assert parallel is not None
     return (scan(*parallel(sums, w), before[0]),)

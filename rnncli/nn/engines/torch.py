@@ -16,7 +16,7 @@ from rnncli.replay import initial_state
 
 
 def run(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
-    """The module itself; layer by layer where there is dropout, which torch draws differently on packed data."""
+    """The module itself; layer by layer with dropout, which torch draws differently on packed data."""
     if given.dropout and isinstance(core, nn.RNNBase):
         return _layer_by_layer(core, spec, given)
     return call(core, spec, given)
@@ -25,14 +25,14 @@ def run(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State
 def refuses(spec: CoreSpec) -> str:
     if spec.torch_class is not None:
         return ""
-    what = spec.cell if CELLS[spec.cell].torch_class is None else tr("a nonlinearity of none")
+    what = spec.cell if CELLS[spec.cell].torch_class is None else tr("nonlinearity none")
     if spec.options:
         what = spec.with_options
     return tr("engine torch has no module for {what}", what=what)
 
 
 def faster(spec: CoreSpec, work: Work) -> float:
-    """The measure of the others."""
+    """1: the baseline of the others."""
     return 1.0
 
 
@@ -62,7 +62,7 @@ def _layer_by_layer(core: nn.RNNBase, spec: CoreSpec, given: Sequence) -> tuple[
 
 
 def _fused(core: nn.RNNBase, spec: CoreSpec, layer: int, x: Tensor | PackedSequence, hx: State) -> tuple[Tensor, State]:
-    """One layer of torch's kernel. x: (T, B, in), or packed, which comes back as packed data."""
+    """One layer of torch's kernel. x: (T, B, in), or packed, which returns packed data."""
     weights = [
         parameter_of(core, name, layer, direction)
         for direction in range(spec.num_directions)
