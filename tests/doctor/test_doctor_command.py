@@ -102,7 +102,7 @@ def test_where_the_command_line_does_not_start_it_names_the_module(tmp_path: Pat
     assert done.returncode == 5
     assert done.stderr == (
         "error: a package that rnncli needs is missing or broken: half of pydantic\n"
-        "next:  find out which: python -m rnncli.doctor\n"
+        "next:  find out which one: python -m rnncli.doctor\n"
     )
 
 

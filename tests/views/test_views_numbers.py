@@ -196,7 +196,7 @@ def test_memory_says_before_what_it_takes(make: Make, monkeypatch: pytest.Monkey
     readings = [reading for reading in told if reading is not None]
     assert [reading.done for reading in readings] == [i * readings[0].total // 4 for i in range(4)]
     assert [bool(reading.said) for reading in readings] == [True, False, False, False]
-    assert "4 passes" in readings[0].said
+    assert "4 forward and backward passes" in readings[0].said
     assert "--lags" in readings[0].said
 
 
@@ -475,7 +475,7 @@ def test_steps_and_units_choose(make: Make) -> None:
     assert _column(table, "h") == [[h[2], h[0]] for h in _column(whole, "h")[1:3]]
     with pytest.raises(UsageError, match="--units 9 is out of range"):
         steps_view.compute(make(), Options(units=(9,)))
-    with pytest.raises(UsageError, match="steps 0 to 5"):
+    with pytest.raises(UsageError, match="no step of 0 to 5"):
         steps_view.compute(make(), Options(steps=slice(9, 12)))
 
 
