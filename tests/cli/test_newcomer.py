@@ -145,7 +145,7 @@ def test_what_the_live_line_counts_is_said(typed: Typed, monkeypatch: pytest.Mon
     said = typed(*words, "--out", "run")[2]
     assert re.search(r"^step [0-9,]+/100,000  epoch [0-9]+  loss ", said, re.MULTILINE)
     said = typed("--lang", "zh", *words, "--out", "run2")[2]
-    assert re.search(r"^更新 [0-9,]+/100,000  轮 [0-9]+  损失 ", said, re.MULTILINE)
+    assert re.search(r"^步 [0-9,]+/100,000  轮 [0-9]+  损失 ", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
