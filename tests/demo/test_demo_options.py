@@ -62,7 +62,7 @@ def test_refused_with_one_message(words: str, demo: Demo, monkeypatch: pytest.Mo
 def test_memory_is_said_before_anything_is_allocated(demo: Demo) -> None:
     _, _, err = demo("--hidden-size", "30000000")
     assert "needs" in err
-    assert "are available" in err
+    assert "available" in err
 
 
 def test_the_nearest_name_is_offered(demo: Demo) -> None:
