@@ -99,6 +99,7 @@ class Table:
     caption: str = ""
     cut_rows: int | None = None
     sheet: bool = False
+    turned: bool = False  # a terminal shows rows as columns if they fit
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,7 @@ class Series:
 @dataclass(frozen=True)
 class HeatMap:
     """values[row][column]; signed values use a color scale symmetric about zero. cut_rows: as in Table.
-
-    square: an image, whose pixels are square.
-    """
+    square: an image, whose pixels are square. cells: shades, or the numbers themselves (percent: of shares)."""
 
     name: str
     values: Sequence[Sequence[float]]
@@ -136,6 +135,7 @@ class HeatMap:
     title: str = ""
     cut_rows: int | None = None
     square: bool = False
+    cells: Literal["shade", "count", "percent"] = "shade"
 
 
 @dataclass(frozen=True)

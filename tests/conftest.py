@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from rnncli import locale
+from rnncli.cli import live
 from tests import warm
 from tests.fixture_types import AsKept, Golden
 
@@ -21,6 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A job in a shell's background ignores Ctrl-C, and so would every process that a test starts, and interrupts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+live.SOON = 600.0  # what a slow machine says in between is no concern of a test
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
 settings.load_profile("rnncli")

@@ -23,7 +23,7 @@ CALLS = {  # in the order in which a person uses them: `open_run` opens what `tr
     "train": "(recipe, *, data, sets, out, resume, init_from, on_epoch)",
     "open_run": "(path, sets)",
     "predict": "(run, inputs, *, top_k, temperature, seed, beam, length)",
-    "evaluate": "(run, data, *, split, dynamic, require)",
+    "evaluate": "(run, data, *, split, dynamic, require, confusion)",
     "inspect": "(target, view, *, inputs, other, sample, batch_size, seed, sets, cell, nonlinearity, core, layer, "
     "direction, steps, units, step, unit, loss, variant, lags, change, from_input)",
     "report": "(targets, out, *, samples, views, change, from_input, sets)",

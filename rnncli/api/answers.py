@@ -7,7 +7,7 @@ from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rnncli.api.given import RunLike, run_of
 from rnncli.data.values import Data, Frame, path_of
@@ -88,6 +88,7 @@ def evaluate(
     split: str | None = None,
     dynamic: float | None = None,
     require: str | Sequence[str] = (),
+    confusion: Literal["counts", "percent"] | None = None,
 ) -> Evaluation:
     """Evaluate a run and its baselines.
 
@@ -97,6 +98,7 @@ def evaluate(
         split: "test", "validation" or "train"; default: the first of these that the data has.
         dynamic: For language models: learning rate of dynamic evaluation.
         require: Requirement, such as `"accuracy>=0.9"`; `Evaluation.ok()` returns whether it is met.
+        confusion: Also compute the confusion matrix; displayed as counts, or in percent of each true class.
 
     Returns:
         `metrics` by name, `baselines` with theirs, and `on`, the split. Losses are means in nats, errors are in the
@@ -118,7 +120,7 @@ def evaluate(
         opened = run_of(run)
         path = None if data is None else path_of(data, Path(folder))
         opened.with_threads(opened.config.train.batch_size)
-        found = evaluation.evaluate(opened, path, split, dynamic=dynamic, require=required)
+        found = evaluation.evaluate(opened, path, split, dynamic=dynamic, require=required, confusion=confusion)
     given = path is not None and not isinstance(data, str | PathLike)
     return replace(found, on=tr("the data given")) if given else found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.live import waiting
 from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
@@ -57,17 +58,18 @@ def deliver(
     save: Path | None = None,
     full: bool = False,
     draw: Callable[[Page], None] | None = None,
+    wait: str = "",
 ) -> None:
     """Make a page, save it and print it. Data files are always in English. draw: called instead of printing the whole
-    page. Exits with 1 if a check failed."""
+    page. wait: shown while the page is made. Exits with 1 if a check failed."""
     from rnncli import render
 
-    page = make()
-    if save is not None:
-        written = page
-        if save.suffix.lower() in render.DATA and language() != "en":
+    with waiting(wait, quiet=json or not wait):
+        page = written = make()
+        if save is not None and save.suffix.lower() in render.DATA and language() != "en":
             with speaking("en"):
                 written = make()
+    if save is not None:
         write(save, written)
     if json:
         render.dump_json(page, sys.stdout)

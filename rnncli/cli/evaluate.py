@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import typer
 
+from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
 from rnncli.errors import CheckFailed
 from rnncli.locale import tr
+
+Confusion = Literal["counts", "percent"]
 
 
 def evaluate(
@@ -36,18 +41,28 @@ def evaluate(
             help="Language models: dynamic evaluation, SGD at this learning rate.",
         ),
     ] = None,
+    confusion: Annotated[
+        Confusion | None,
+        typer.Option("--confusion", help="Also show the confusion matrix: counts, or percent of each true class."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Evaluate a run and its baselines."""
     from rnncli import render
     from rnncli.api.answers import evaluate as evaluated
     from rnncli.cli.target import target_named
+    from rnncli.records import Commands
 
-    found = evaluated(target_named(target).run, data, split=split, dynamic=dynamic, require=require or ())
+    with waiting(tr("evaluating {run} ...", run=target), quiet=json):
+        run = target_named(target).run
+        found = evaluated(run, data, split=split, dynamic=dynamic, require=require or (), confusion=confusion)
     if json:
         render.dump_json(found.to_json(), sys.stdout)
     else:
-        render.show(found.page(), ascii=settings.ascii)
+        page = found.page()
+        report = f"rnncli report {shlex.quote(target)}"
+        more = Commands(tr("next"), [(report, tr("one web page: curves, predictions, every time step"))])
+        render.show(replace(page, records=[*page.records, more]), ascii=settings.ascii)
     failed = [check for check in found.checks if not check.ok]
     if failed:
         raise CheckFailed(tr("requirement not met: {what}", what="; ".join(check.text for check in failed)))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
 from rnncli.locale import tr
 
@@ -19,15 +20,16 @@ def export(
     ] = False,
 ) -> None:
     """Export a run: weights under torch's names, a prediction script that does not need rnncli, a model card."""
+    from rnncli import render
     from rnncli.cli.target import target_named
+    from rnncli.records import Checks, Commands, Message, Page, Record
 
     found = target_named(target)
     folder = found.folder
-    from rnncli import render
-    from rnncli.records import Checks, Commands, Message, Page, Record
-    from rnncli.runs.export import export
+    with waiting(tr("exporting {run} ...", run=folder)):
+        from rnncli.runs.export import export
 
-    done = export(found.run.with_threads(1), out, onnx=onnx)
+        done = export(found.run.with_threads(1), out, onnx=onnx)
     about = tr("list the weights, for your own code") if done.why_not else tr("usage; does not need rnncli")
     notes = [tr("load.py cannot predict: {why}", why=done.why_not)] if done.why_not else []
     shown: list[Record] = [

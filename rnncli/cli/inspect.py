@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
+from rnncli.cli.live import waiting
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
+from rnncli.locale import tr
 
 _WHAT = "Target and input"
 
@@ -162,7 +164,8 @@ def inspect(
     first = target_named(target, sets=sets or (), seed=seed)
     request.check(first)
     second = None if other is None else target_named(other)
-    import torch
+    with waiting(tr("loading torch ..."), quiet=json):
+        import torch
 
     torch.set_num_threads(1)
     paced = view == "step-through" and at_a_terminal() and not json
@@ -170,4 +173,5 @@ def inspect(
         walk_through(lambda: walk(first, request))
         return
     draw = (lambda page: in_stages(page, full)) if paced and second is None else None
-    deliver(lambda: inspected(first, request, second), json=json, save=save, full=full, draw=draw)
+    wait = tr("looking into {target} ...", target=target)
+    deliver(lambda: inspected(first, request, second), json=json, save=save, full=full, draw=draw, wait=wait)

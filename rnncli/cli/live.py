@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Timer
 from typing import TYPE_CHECKING
 
+from rnncli.cli.out import hush, tell
 from rnncli.cli.settings import settings
 
 if TYPE_CHECKING:
@@ -19,19 +21,34 @@ if TYPE_CHECKING:
     from rnncli.records import Page
 
 REDRAW = 0.25  # seconds between redraws
+SOON = 1.0  # seconds of silence
 
 
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
-    """Show a line on a terminal until the work is done, then erase it. Nothing is shown without a terminal."""
+    """Show what the user is waiting for: on a terminal a line that is erased at the end, elsewhere a plain line if it
+    takes longer than SOON."""
     from rnncli.render.progress import LiveProgress
 
     if settings.quiet or quiet or sys.stderr is None:  # closed by the caller
         yield
         return
     with LiveProgress(ascii=settings.ascii) as live:
-        live.wait(text)
-        yield
+        later = Timer(SOON, tell, [text])
+        later.daemon = True
+        if live.redraws:
+            live.wait(text)
+            hush.append(live.clear)
+        else:
+            later.start()
+        try:
+            yield
+        finally:
+            if live.redraws:
+                hush.remove(live.clear)
+            else:
+                later.cancel()
+                later.join()  # its line is whole before another one
 
 
 class LivePage:

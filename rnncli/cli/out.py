@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from rnncli.cli.settings import settings
 from rnncli.locale import tr
@@ -36,8 +37,18 @@ def put(text: str) -> None:
     print(printed(text))
 
 
+hush: list[Callable[[], None]] = []  # take away a line that is live on standard error
+
+
+def clear() -> None:
+    """Nothing live stands on standard error's last line."""
+    for take_away in hush:
+        take_away()
+
+
 def tell(text: str) -> None:
     """Print a line on standard error."""
+    clear()
     print(printed(text), file=sys.stderr, flush=True)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, tell
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rnncli.tasks import Prediction, PredictOptions
 
 MOST_NOTES = 10  # the rest are only counted
+MOST_SHOWN = 60  # characters of an input within a command
 
 
 def predict(
@@ -72,15 +74,41 @@ def predict(
         raise _no_input(target, folder)
     from rnncli.tasks import PredictOptions
 
-    run = found.run.with_threads(1)
+    with waiting(tr("loading {run} ...", run=target), quiet=json):
+        run = found.run.with_threads(1)
     options = PredictOptions(top_k, temperature, seed, beam, length)
     failed: list[DataError] = []
     predictions = (
         _from_arguments(run, given, options, failed) if file is None else _from_lines(run, file, options, failed)
     )
-    _write(_rows(predictions) if csv else predictions, json)
+    rows = _rows(predictions) if csv else predictions
+    quiet = json or file == "-"  # a person who types the lines knows
+    if sys.stdout.isatty():
+        _write(_awaited(rows, quiet), json)
+    else:
+        with waiting(tr("predicting ..."), quiet=quiet):
+            _write(rows, json)
+    if sys.stdout.isatty() and sys.stderr.isatty() and not (json or settings.quiet):
+        tell(f"{tr('next')}  {_more(target, given)}")
     if failed:
         raise typer.Exit(failed[0].exit_code)
+
+
+def _awaited(predictions: Iterable[Prediction], quiet: bool) -> Iterator[Prediction]:
+    """The same: that they are waited for is said until the first is there, on the terminal that shows them."""
+    answers = iter(predictions)
+    with waiting(tr("predicting ..."), quiet=quiet):
+        first = next(answers, None)
+    if first is not None:
+        yield first
+        yield from answers
+
+
+def _more(target: str, given: list[str]) -> str:
+    """The command that shows how the first answer came about."""
+    words = ["rnncli", "inspect", target, "steps"]
+    short = bool(given) and len(given[0]) <= MOST_SHOWN and not given[0].startswith("-")
+    return shlex.join([*words, "--input", given[0]] if short else words)
 
 
 def _no_input(target: str, folder: Path) -> UsageError:

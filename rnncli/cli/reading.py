@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rnncli.cli.out import tell
+from rnncli.cli.out import clear, tell
 from rnncli.cli.settings import settings
 from rnncli.data.progress import Reading, listening
 from rnncli.locale import tr
@@ -33,6 +33,7 @@ class Shown:
         if reading is None or settings.quiet:
             return
         if self.live is None:
+            clear()
             self.live = LiveProgress(ascii=settings.ascii)
         if reading.said:
             self.live.line(reading.said)

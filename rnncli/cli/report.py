@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings
+from rnncli.locale import tr
 
 
 def report(
@@ -56,6 +59,8 @@ def report(
         say=_say,
     )
     hand_over(f"{file}\n")
+    sys.stdout.flush()
+    _say(f"{tr('next')}  python -m webbrowser {shlex.quote(str(file))}")
 
 
 def _say(text: str) -> None:

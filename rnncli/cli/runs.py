@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnncli.cli.deliver import AsJson, Full, Save, deliver
 from rnncli.locale import tr
+
+if TYPE_CHECKING:
+    from rnncli.records import Page
 
 app = typer.Typer(help="List, compare and export runs.", no_args_is_help=False)
 
@@ -17,13 +20,22 @@ app = typer.Typer(help="List, compare and export runs.", no_args_is_help=False)
 @app.callback(invoke_without_command=True)
 def _group(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        list_(folder=None, json=False)
+        list_(folder=None, sort="", reverse=False, where=None, json=False)
 
 
 @app.command("list")
 def list_(
     folder: Annotated[
         Path | None, typer.Argument(metavar="FOLDER", help="Folder to search, at any depth; default: runs/.")
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option("--sort", metavar="KEY", help="Sort by score (best first), time, hidden_size, or any other key."),
+    ] = "",
+    reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="KEY=VALUE", help="List only these, such as task=tagging. Repeatable."),
     ] = None,
     json: AsJson = False,
     save: Save = None,
@@ -35,9 +47,13 @@ def list_(
     from rnncli.runs.read import find_runs, read_run
 
     root = Path(RUNS) if folder is None else folder
-    found, whole = find_runs(root) if folder is not None or os.path.exists(root) else ([], True)
-    runs = [read_run(path, curves=False) for path in found]
-    deliver(lambda: list_page(runs, root, whole), json=json, save=save, full=full)
+
+    def make() -> Page:
+        found, whole = find_runs(root) if folder is not None or os.path.exists(root) else ([], True)
+        runs = [read_run(path, curves=False) for path in found]
+        return list_page(runs, root, whole, sort=sort, reverse=reverse, where=where or ())
+
+    deliver(make, json=json, save=save, full=full, wait=tr("reading runs ..."))
 
 
 @app.command()
@@ -52,8 +68,13 @@ def compare(
     from rnncli.runs.listing import compare_page
     from rnncli.runs.read import read_run
 
-    read = [read_run(find_run(name)) for name in runs]
-    deliver(lambda: compare_page(read), json=json, save=save, full=full)
+    deliver(
+        lambda: compare_page([read_run(find_run(name)) for name in runs]),
+        json=json,
+        save=save,
+        full=full,
+        wait=tr("reading runs ..."),
+    )
 
 
 @app.command()

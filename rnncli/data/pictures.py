@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +16,28 @@ SHOWN_FRAMES = 8  # of an image sequence
 SHOWN_POINTS = 48  # of a frame's longer side; larger frames are subsampled
 
 
-def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> HeatMap:
-    """Confusion matrix. counts[true class][predicted class], shown as shares of each true class; row labels include its
-    count."""
-    sums = [sum(row) for row in counts]
-    return HeatMap(
-        "confusion",
-        [[n / max(1, total) for n in row] for row, total in zip(counts, sums, strict=True)],
-        [f"{label} ({n})" for label, n in zip(labels, sums, strict=True)],
-        labels,
-        row_axis=tr("true class (rows)"),
-        column_axis=tr("predicted"),
-        title=tr("confusion matrix, as shares of the true class"),
-    )
+@dataclass(frozen=True)
+class Confusion:
+    """counts[true class][predicted class] -> rows of the data."""
+
+    counts: Sequence[Sequence[int]]
+    labels: Sequence[str]
+
+    def shown(self, percent: bool = False) -> HeatMap:
+        """The matrix; row labels include the row's sum. percent: as shares of each true class."""
+        sums = [sum(row) for row in self.counts]
+        shares = [[n / max(1, total) for n in row] for row, total in zip(self.counts, sums, strict=True)]
+        title = tr("confusion matrix (rows: true class)")
+        return HeatMap(
+            "confusion",
+            shares if percent else self.counts,
+            [f"{label} ({n})" for label, n in zip(self.labels, sums, strict=True)],
+            self.labels,
+            row_axis=tr("true class"),
+            column_axis=tr("predicted"),
+            title=tr("confusion matrix, % of each true class (rows)") if percent else title,
+            cells="percent" if percent else "count",
+        )
 
 
 def spectrogram(features: npt.ArrayLike, seconds: float) -> HeatMap:

@@ -43,7 +43,7 @@ def ink_on(colour: tuple[int, int, int]) -> str:
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
 
 
-def _style(value: float, low: float, high: float) -> str:
+def shade(value: float, low: float, high: float) -> str:
     colour = colour_of(value, low, high)
     return f"{ink_on(colour)} on {hexadecimal(colour)}"
 
@@ -109,7 +109,7 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
                 line.append(("...", "note"))
             value = record.values[k][j]
             text = _dense(value, high) if cell == 1 else _digit(value, high, signed)
-            style = _style(value, low, high) if view.colour else ""
+            style = shade(value, low, high) if view.colour else ""
             if cell > len(text):
                 line.append((" " * (cell - len(text)), ""))
             line.append((text, style))
@@ -335,7 +335,7 @@ def coloured_lines(record: ColouredText, view: View) -> list[Line]:
             upper.append((separator, ""))
             lower += " " * cells(separator)
             used += cells(separator)
-        upper.append((visible, _style(value, record.low, record.high) if view.colour else ""))
+        upper.append((visible, shade(value, record.low, record.high) if view.colour else ""))
         lower += pad(_level(value, record.low, record.high), cells(visible))
         used += cells(visible)
         if raw.endswith("\n"):

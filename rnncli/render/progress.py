@@ -55,8 +55,7 @@ class LiveProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Erase the live line; permanent lines stay."""
-        self._erase()
-        self._file.flush()
+        self.clear()
 
     def update(self, done: int, total: int | None, fields: Fields | Callable[[], Fields], what: str = "") -> None:
         """Show `done` of `total` and the fields, if due. A callable is only called then. what: the unit of the
@@ -77,6 +76,16 @@ class LiveProgress:
             text = symbols.fit(text, self._encoding)
             self._write_live(text if cells(text) < _columns(self._file) else "")
             self._file.flush()
+
+    @property
+    def redraws(self) -> bool:
+        """Whether its line is live, so that nothing of it stays."""
+        return self._live
+
+    def clear(self) -> None:
+        """Take the live line away for now."""
+        self._erase()
+        self._file.flush()
 
     def line(self, text: str) -> None:
         """Print a permanent line above the live one."""

@@ -85,18 +85,31 @@ def spark(values: Sequence[float], view: View) -> str:
     )
 
 
-def write_columns(table: Table, view: View, shown: Sequence[int], edge: int | None = None) -> list[Cells]:
+def write_columns(
+    table: Table, view: View, shown: Sequence[int], edge: int | None = None, width: int = 0
+) -> list[Cells]:
     """All columns of the shown rows and the total, formatted. edge: numbers kept at either end of a vector; None for
-    all."""
+    all. width: of their numbers; default: what each column needs."""
     rows = [table.rows[k] for k in shown] + ([table.total] if table.total is not None else [])
-    return [_write_column(column, [row[k] for row in rows], view, edge) for k, column in enumerate(table.columns)]
+    return [
+        _write_column(column, [row[k] for row in rows], view, edge, width) for k, column in enumerate(table.columns)
+    ]
 
 
-def _write_column(column: Column, values: list[Any], view: View, edge: int | None) -> Cells:
+def _aligned(table: Table, view: View, shown: Sequence[int], edge: int | None = None) -> list[Cells]:
+    """The columns of a tall table: vectors are below each other there, so all their numbers take the same width."""
+    columns = write_columns(table, view, shown, edge)
+    width = max(column.number_width for column in columns)
+    return write_columns(table, view, shown, edge, width)
+
+
+def _write_column(column: Column, values: list[Any], view: View, edge: int | None, width: int) -> Cells:
     label, group = view.fit(column.label), view.fit(column.group)
     if column.kind == "vector":
         vectors = [value for value in values if value is not None]
-        width = max((len(numbers.number(number)) for vector in vectors for number in _ends(vector, edge)), default=0)
+        width = width or max(
+            (len(numbers.number(number)) for vector in vectors for number in _ends(vector, edge)), default=0
+        )
         texts = ["" if value is None else numbers.vector(value, width, edge) for value in values]
         longest = max((len(vector) for vector in vectors), default=0)
         return Cells(column, label, texts, "left", group, longest, width)
@@ -163,8 +176,9 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
             notes += narrowed
             return wide(written)
     if any(column.longest for column in written):
-        if view.full or (view.width < TALL_BELOW and _fits_tall(everything, view)):
-            return _tall(everything, view, cut_at, has_total)
+        below = _aligned(table, view, shown)
+        if view.full or (view.width < TALL_BELOW and _fits_tall(below, view)):
+            return _tall(below, view, cut_at, has_total)
         longest = max(column.longest for column in written)
         for edge in range(min((longest - 1) // 2, view.width // 4), numbers.EDGE - 1, -1):
             columns = write_columns(table, view, shown, edge)
@@ -172,8 +186,8 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
             if _fits(cut, view):
                 notes += [*narrowed, *_cut_notes(cut, edge)]
                 return wide(cut)
-        edge = _tall_edge(everything, view)
-        cut = write_columns(table, view, shown, edge)
+        edge = _tall_edge(below, view)
+        cut = _aligned(table, view, shown, edge)
         notes += _cut_notes(cut, edge)
         return _tall(cut, view, cut_at, has_total)
     if _fits(written, view, gap=" "):  # not with vectors: their numbers are separated by one space

@@ -24,9 +24,8 @@ from rnncli.records import (
     Table,
     Unrolled,
 )
-from rnncli.render import numbers
+from rnncli.render import numbers, turned
 from rnncli.render.lines import Line, View, cells, pad, plain, strip, wrap
-from rnncli.render.tables import table_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +85,7 @@ def record_lines(record: Record, view: View) -> list[Line]:
     """Charts and drawings are imported where there is one: most pages have none."""
     match record:
         case Table():
-            return table_lines(record, view)
+            return turned.lines(record, view)
         case Checks():
             return _checks_lines(record, view)
         case Message():
@@ -101,11 +100,13 @@ def record_lines(record: Record, view: View) -> list[Line]:
             from rnncli.render import unrolled_lines
 
             return unrolled_lines.lines(record, view)
-    from rnncli.render import charts
+    from rnncli.render import charts, matrices
 
     match record:
         case Series():
             return charts.series_lines(record, view)
+        case HeatMap() if record.cells != "shade":
+            return matrices.lines(record, view)
         case HeatMap():
             return charts.heatmap_lines(record, view)
         case ColouredText():

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rnncli import names
+from rnncli.data.pictures import Confusion
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.notebook import Displayed
@@ -77,7 +78,8 @@ class Evaluation(Displayed):
 
     on: the split of the run's data (test, validation, train), or the new file. metrics: by name; loss is averaged over
     what the task counts (in nats for a cross-entropy). baselines: name, metrics, description. notes: what was skipped
-    or failed. checks: whether each `require` is met.
+    or failed. checks: whether each `require` is met. confusion: if requested; percent: whether the page shows it as a
+    percentage of each true class.
     """
 
     run: Run
@@ -86,6 +88,8 @@ class Evaluation(Displayed):
     baselines: Sequence[Baseline]
     notes: Sequence[str] = field(default_factory=list)
     checks: Sequence[Check] = ()
+    confusion: Confusion | None = None
+    percent: bool = False
 
     def ok(self) -> bool:
         """Whether all requirements are met."""
@@ -93,6 +97,10 @@ class Evaluation(Displayed):
 
     def to_json(self) -> dict[str, Json]:
         """What `rnncli evaluate --json` prints."""
+        matrix = self.confusion
+        asked: dict[str, Json] = {}
+        if matrix is not None:
+            asked["confusion"] = {"labels": list(matrix.labels), "counts": [list(row) for row in matrix.counts]}
         return {
             "schema": "rnncli/evaluate/1",
             "run": str(self.run.folder),
@@ -101,6 +109,7 @@ class Evaluation(Displayed):
             "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
             "require": [{"expression": check.name, "ok": check.ok} for check in self.checks],
             "notes": list(self.notes),
+            **asked,
         }
 
     def page(self) -> Page:
@@ -109,6 +118,7 @@ class Evaluation(Displayed):
         rows: list[tuple[str, Metrics, str]] = [(config.model.cell, self.metrics, str(self.run.folder))]
         rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in self.baselines]
         shown: list[Record] = [*(Message(note, "note") for note in self.notes), metrics_table(rows)]
+        shown += [] if self.confusion is None else [self.confusion.shown(self.percent)]
         return Page(
             schema="",
             title=tr("result on {part}", part=tr(on)),
@@ -133,10 +143,11 @@ def evaluate(
     *,
     dynamic: float | None = None,
     require: Sequence[str] = (),
+    confusion: str | None = None,
 ) -> Evaluation:
     """Evaluate a run. data: a new file, evaluated whole; else `split` of the run's own data, by default test if
     present, then validation, then train. dynamic: learning rate of dynamic evaluation. require: for example `mae<1.6`,
-    for Evaluation.checks. Raises DataError, UsageError."""
+    for Evaluation.checks. confusion: counts or percent. Raises DataError, UsageError."""
     if split is not None and split not in PARTS:
         raise UsageError(
             tr("{name} takes one of {names}, got {value!r}", name="--split", names=", ".join(PARTS), value=split)
@@ -146,8 +157,20 @@ def evaluate(
     if dynamic is not None and not 0 < dynamic < float("inf"):
         raise UsageError(tr("expected a learning rate above 0, got {value}", value=dynamic), where="--dynamic")
     required = [requirement(text, metric_names(run.task.METRICS)) for text in require]
-    found = _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
-    return replace(found, checks=[one.check(found.metrics) for one in required])
+    if confusion not in (None, "counts", "percent"):
+        raise UsageError(tr("expected counts or percent, got {value!r}", value=confusion), where="--confusion")
+    found, part = _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
+    found = replace(found, checks=[one.check(found.metrics) for one in required], percent=confusion == "percent")
+    return found if confusion is None else replace(found, confusion=_confusion(run, part))
+
+
+def _confusion(run: Run, part: Any) -> Confusion:
+    found = run.task.confusion(run.config, run.model, run.fitted, part)
+    if found is None:
+        raise UsageError(
+            tr("{task} predicts no classes: there is no confusion matrix", task=run.config.task), where="--confusion"
+        )
+    return found
 
 
 def _metrics(run: Run, part: Any, dynamic: float | None, notes: list[str]) -> Metrics:
@@ -158,7 +181,8 @@ def _metrics(run: Run, part: Any, dynamic: float | None, notes: list[str]) -> Me
     return found
 
 
-def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
+def _own(run: Run, split: str | None, dynamic: float | None) -> tuple[Evaluation, Any]:
+    """Of a split, and the split itself."""
     splits = run.task.read(run.config)
     notes = list(splits.notes)
     changed = run.environment().get("data_sha256") != splits.fingerprint
@@ -188,17 +212,18 @@ def _own(run: Run, split: str | None, dynamic: float | None) -> Evaluation:
             todo=tr("available: {names}", names=", ".join(there)),
         )
     metrics = _metrics(run, splits.part(on), dynamic, notes)
-    return Evaluation(run, on, metrics, run.task.baselines(run.config, splits, on), notes)
+    return Evaluation(run, on, metrics, run.task.baselines(run.config, splits, on), notes), splits.part(on)
 
 
-def _new(run: Run, data: str, dynamic: float | None) -> Evaluation:
+def _new(run: Run, data: str, dynamic: float | None) -> tuple[Evaluation, Any]:
+    """Of new data, and that data as read."""
     part, notes = run.task.read_part(run.config, run.fitted, data)
     metrics = _metrics(run, part, dynamic, notes)
     baselines: list[Baseline] = []
     splits = _trained_on(run, notes)
     if splits is not None:
         baselines = run.task.baselines(run.config, replace(splits, parts={**splits.parts, "test": part}), "test")
-    return Evaluation(run, data, metrics, baselines, notes)
+    return Evaluation(run, data, metrics, baselines, notes), part
 
 
 def _trained_on(run: Run, notes: list[str]) -> AnySplits | None:

@@ -8,20 +8,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.names import differing
 from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Json, Message, Page, Record, Series, Table
 from rnncli.runs.read import MOST_FOLDERS, RunSummary, curve
+from rnncli.runs.select import best_of, matching, ordered
 
 MOST_ROWS = 40  # on the screen; --full and files have all
 LOG_AXIS_RATIO = 100.0  # ratio of the largest to the smallest loss above which the axis is logarithmic
 MACHINE_KEYS = ("format", "train.device", "train.threads", "model.engine")  # differ by machine, not by intent
 
 
-def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> Page:
-    """One row per run, the newest last: its model, progress and metrics. whole: whether every folder was searched."""
+def list_page(
+    runs: Sequence[RunSummary],
+    folder: Path,
+    whole: bool = True,
+    *,
+    sort: str = "",
+    reverse: bool = False,
+    where: Sequence[str] = (),
+) -> Page:
+    """One row per run, the newest last: its model, progress and metrics; the best of comparable runs is marked.
+
+    whole: whether every folder was searched. sort, reverse, where: as in rnncli.runs.select. Raises UsageError.
+    """
+    best = best_of(runs)
+    listed = ordered(matching(runs, where), sort, reverse)
     columns = [
         Column("run", tr("run"), "text"),
         Column("task", tr("task"), "text", optional=True),
@@ -29,6 +43,7 @@ def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> P
         Column("epochs", tr("epochs"), "text"),
         Column("metric", tr("metric"), "text"),
         Column("score", tr("score")),
+        Column("best", "", "text"),
         Column("state", tr("state"), "text"),
         Column("seconds", tr("time"), "seconds", optional=True),
         Column("when", tr("when"), "text", optional=True),
@@ -41,11 +56,12 @@ def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> P
             _epochs(run),
             run.best_by if run.score is not None else "",
             run.score,
+            tr("best") if run in best else "",
             state_words(run),
             run.seconds,
             _when(run),
         ]
-        for run in sorted(runs, key=lambda run: (run.modified, str(run.folder)))
+        for run in listed
     ]
     shown: list[Record] = [Table("runs", columns, rows, cut_rows=MOST_ROWS)]
     broken = [run for run in runs if run.state == "broken"]
@@ -54,6 +70,9 @@ def list_page(runs: Sequence[RunSummary], folder: Path, whole: bool = True) -> P
         shown.append(Message(tr("and {n} more", n=len(broken) - 5), "warning"))
     if not runs:
         shown = [Message(tr("no runs under {folder}/", folder=folder))]
+    if runs and not listed:
+        text = trn("{n} run, and none matches --where", "{n} runs, and none matches --where", n=len(runs))
+        shown = [Message(text)]
     if not whole:
         n = f"{MOST_FOLDERS:,}"
         text = tr("stopped after {n} folders: give a folder closer to the runs", n=n)
@@ -144,7 +163,7 @@ def _settings(runs: Sequence[RunSummary], names: Sequence[str]) -> Record:
     labels = labels_of(keys)
     columns = [Column("run", tr("run"), "text"), *(Column(key, labels[key], "text") for key in keys)]
     rows = [[name, *(_value(run.settings.get(key)) for key in keys)] for name, run in zip(names, runs, strict=True)]
-    return Table("settings", columns, rows, title=tr("settings that differ"))
+    return Table("settings", columns, rows, title=tr("settings that differ"), turned=True)
 
 
 def _value(value: Json) -> str:
@@ -172,7 +191,7 @@ def _figures(runs: Sequence[RunSummary], names: Sequence[str]) -> Table:
         ]
         for name, run in zip(names, runs, strict=True)
     ]
-    return Table("metrics", columns, rows, title=tr("metrics of the best epoch"))
+    return Table("metrics", columns, rows, title=tr("metrics of the best epoch"), turned=True)
 
 
 def _curves(runs: Sequence[RunSummary], names: Sequence[str]) -> list[Record]:

@@ -28,7 +28,7 @@ State = Literal["finished", "running", "stopped", "diverged", "pruned", "broken"
 class RunSummary:
     """settings: dotted key -> value. metrics: of the best epoch, on split `on`. epochs: the lines of metrics.jsonl.
     seconds: training time. note: why it is broken, or ended early. modified: Unix time in seconds. last_epoch: of
-    training."""
+    training. data: its hash, if known."""
 
     folder: Path
     state: State
@@ -41,6 +41,7 @@ class RunSummary:
     note: str = ""
     modified: float = 0.0
     last_epoch: int = 0
+    data: str = ""
 
     @property
     def best_by(self) -> str:
@@ -121,7 +122,16 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         state, note = end, str(ended.get("what", ""))
     else:
         state = "stopped"
-    return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified, last)
+    data = _fingerprint(folder)
+    return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified, last, data)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Hash of the data; empty if unknown."""
+    try:
+        return str(read_json(folder / "environment.json").get("data_sha256") or "")
+    except RnncliError:
+        return ""
 
 
 @contextmanager

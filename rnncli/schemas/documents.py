@@ -98,7 +98,8 @@ EVALUATE = obj(
         "baselines": maps(METRICS),
         "require": array(obj({"expression": "text", "ok": "flag"})),
         "notes": "texts",
-    }
+    },
+    {"confusion": obj({"labels": "texts", "counts": array("ints")})},
 )
 LABEL = obj({"label": "text", "p": "num"})
 FORECAST: Columns = {"dates": "texts", "forecast": maps("nums")}
@@ -204,6 +205,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
                 {
                     **dict.fromkeys(("run", "task", "model", "epochs", "metric"), "text"),
                     "score": "num?",
+                    "best": one_of("best", ""),
                     "state": STATE,
                     "seconds": "num?",
                     "when": "text",

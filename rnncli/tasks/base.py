@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rnncli.data.batch import Batch, Order
     from rnncli.data.look import Look
     from rnncli.data.made.automata import Automaton
+    from rnncli.data.pictures import Confusion
 
 Metrics = dict[str, float]
 Better = Literal["lower", "higher"]
@@ -292,6 +293,10 @@ class Task(ABC, Generic[ConfigT, FittedT, PartT]):
         """Additional records for a web page (a confusion matrix, a spectrogram); a record replaces the one of the same
         name from `summarize`."""
         return []
+
+    def confusion(self, config: ConfigT, model: nn.Module, fitted: FittedT, part: PartT) -> Confusion | None:
+        """Which class was predicted for which, of a task that has classes."""
+        return None
 
     @abstractmethod
     def predict(

@@ -135,8 +135,8 @@ class Classification(OneLabel[Config]):
         self, config: Config, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
     ) -> list[Record]:
         """Predictions for the first row after some of its steps, and the confusion matrix."""
-        counts = self.confusion(config, model, splits.part(part))
-        return [*super().summarize(config, model, splits, part), mistakes(counts, splits.fitted.labels.tokens)]
+        found = self.confusion(config, model, splits.fitted, splits.part(part))
+        return [*super().summarize(config, model, splits, part), mistakes(found)]
 
     def suits(self, look: Look, config: Config) -> Suited | None:
         return suits.labelled_texts(look) or suits.named_sounds(look)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rnncli.data.pictures import confusion
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Better, Splits, Suited
@@ -63,8 +62,8 @@ class ImageSequences(OneLabel[Config]):
         self, config: Config, model: nn.Module, splits: Splits[LabelledFitted, AnyPart], part: str
     ) -> list[Record]:
         """The frames of the example, and the confusion matrix."""
-        counts = self.confusion(config, model, splits.part(part))
-        return [*super().pictures(config, model, splits, part), confusion(counts.tolist(), splits.fitted.labels.tokens)]
+        found = self.confusion(config, model, splits.fitted, splits.part(part))
+        return [*super().pictures(config, model, splits, part), found.shown()]
 
     def suits(self, look: Look, config: Config) -> Suited | None:
         return suits.image_sequences(look)

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rnncli.data.pictures import confusion
+from rnncli.data.pictures import Confusion
 from rnncli.data.skipped import Skipped
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.records import Column, Record, Table
+from rnncli.records import Column, Entry, Record, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,17 +84,16 @@ def precision_recall_f1(right: int, predicted: int, target: int) -> tuple[float,
     )
 
 
-def mistakes(counts: Tensor, labels: Sequence[str]) -> Record:
-    """The confusion matrix as shares of each true class; with very many classes, the most frequent mistakes."""
+def mistakes(found: Confusion) -> Record:
+    """The confusion matrix; with very many classes, the most frequent mistakes."""
+    labels = found.labels
     if len(labels) <= SHOWN_CLASSES:
-        return confusion(counts.tolist(), labels)
-    wrong = counts.clone()
-    wrong.fill_diagonal_(0)
-    most = Counter({(i, j): int(wrong[i, j]) for i, j in wrong.nonzero().tolist()}).most_common(SHOWN_MISTAKES)
+        return found.shown()
+    wrong = Counter({(i, j): n for i, row in enumerate(found.counts) for j, n in enumerate(row) if n and i != j})
     columns = [
         Column("target", tr("true class"), "text"),
         Column("predicted", tr("predicted"), "text"),
         Column("count", tr("rows"), "count"),
     ]
-    table = [[labels[i], labels[j], n] for (i, j), n in most]
+    table: list[list[Entry]] = [[labels[i], labels[j], n] for (i, j), n in wrong.most_common(SHOWN_MISTAKES)]
     return Table("confusion", columns, table, title=tr("the most frequent mistakes"))

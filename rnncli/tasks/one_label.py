@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnncli.baselines.most_frequent import majority
 from rnncli.data.batch import Batch, Order, index_batches
+from rnncli.data.pictures import Confusion
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json, Record
@@ -147,10 +148,10 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         }
         return {name: found[name] for name in self.METRICS}
 
-    def confusion(self, config: ConfigT, model: nn.Module, part: AnyPart) -> Tensor:
-        """(C true, C predicted)."""
+    def confusion(self, config: ConfigT, model: nn.Module, fitted: LabelledFitted, part: AnyPart) -> Confusion:
         found = self.log_probs(config, model, part)
-        return confusion_counts(part.targets, found.argmax(1), found.shape[1])
+        counts = confusion_counts(part.targets, found.argmax(1), found.shape[1])
+        return Confusion(counts.tolist(), fitted.labels.tokens)
 
     def baselines(self, config: ConfigT, splits: Splits[LabelledFitted, AnyPart], part: str) -> list[Baseline]:
         """The most frequent class, and the input's own baseline, fitted on the training split."""

@@ -11,7 +11,7 @@ from rnncli.baselines.most_frequent import most_frequent_of_each
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.columns import Columns
 from rnncli.data.conllu import FIELDS, Broken, check_field
-from rnncli.data.pictures import confusion
+from rnncli.data.pictures import Confusion
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
@@ -234,16 +234,18 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The confusion matrix of the labels known from training; none if there are very many."""
-        labels = splits.fitted.labels
-        rows: Part = splits.part(part)
-        if len(labels) > SHOWN_LABELS:
+        if len(splits.fitted.labels) > SHOWN_LABELS:
             return []
+        return [self.confusion(config, model, splits.fitted, splits.part(part)).shown()]
+
+    def confusion(self, config: Config, model: nn.Module, fitted: Fitted, part: Part) -> Confusion:
+        labels = fitted.labels
         counts = [[0] * len(labels) for _ in labels.tokens]
-        for row, answers in zip(rows.rows, self._answers(config, model, rows), strict=True):
+        for row, answers in zip(part.rows, self._answers(config, model, part), strict=True):
             for label, answer in zip(row.labels, answers, strict=True):
                 if label is not None and label in labels:
                     counts[labels.id(label)][answer] += 1
-        return [confusion(counts, labels.tokens)]
+        return Confusion(counts, labels.tokens)
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions

@@ -34,7 +34,7 @@ OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
 
 TOP = 3  # predictions shown at a step; 2 if gates need the room
-SHOWN = 12  # maximum number of steps in the table
+SHOWN = 12  # maximum number of steps in the table; half of it if each gate takes a line
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
@@ -108,7 +108,8 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     if not gates:
         _append(columns, cells, *answers)
     title = "" if core.spec.num_layers * core.spec.num_directions == 1 else f"{name_of(core)} {home}"
-    return Table(f"{name_of(core)}.{home}", columns, cells, title=title, cut_rows=SHOWN)
+    cut = SHOWN // 2 if gates and options.steps is None else SHOWN
+    return Table(f"{name_of(core)}.{home}", columns, cells, title=title, cut_rows=cut)
 
 
 def _append(columns: list[Column], cells: list[list[Entry]], more: list[Column], values: list[list[Entry]]) -> None:

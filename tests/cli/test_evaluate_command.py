@@ -38,6 +38,36 @@ def test_the_part_that_was_kept_for_the_last_word(typed: Typed, home: Path) -> N
     assert json.loads(typed("evaluate", f"{home}/hello", "--json")[1])["on"] == "train"
 
 
+def test_the_confusion_matrix_counts_what_is_predicted(typed: Typed, home: Path) -> None:
+    """By hand, from what predict says of the same words; then as per cent of each row."""
+    words = ("evaluate", f"{home}/tags", "--data", f"{home}/new.conllu", "--confusion")
+    found = json.loads(typed(*words, "counts", "--json")[1])["confusion"]
+    answers = typed("predict", f"{home}/tags", "--file", f"{home}/new.conllu")[1]
+    given, tagged = (
+        [line.split("\t")[3] for line in text.splitlines() if line[:1].isdigit()]
+        for text in ((home / "new.conllu").read_text(), answers)
+    )
+    wanted = [[0] * len(found["labels"]) for _ in found["labels"]]
+    for true, predicted in zip(given, tagged, strict=True):
+        if true in found["labels"]:
+            wanted[found["labels"].index(true)][found["labels"].index(predicted)] += 1
+    assert found["counts"] == wanted
+    code, out, _ = typed(*words, "counts")
+    assert code == 0
+    assert "confusion matrix (rows: true class)" in out
+    assert f"NOUN ({sum(wanted[found['labels'].index('NOUN')])})" in out
+    assert "next  rnncli report" in out
+    assert "100%" in typed(*words, "percent")[1] or ">99%" in typed(*words, "percent")[1]
+
+
+def test_only_classes_are_confused(typed: Typed, home: Path, tmp_path: Path) -> None:
+    assert typed("evaluate", f"{home}/hello", "--confusion", "shares")[0] == 2
+    sets = ("train.epochs=1", "train.control=false", "model.hidden_size=2")
+    rnncli.train("forecasting", out=str(tmp_path / "series"), sets=sets)
+    code, _, err = typed("evaluate", str(tmp_path / "series"), "--confusion", "counts")
+    assert (code, "no classes" in err) == (2, True)
+
+
 def test_new_data_is_measured_whole_beside_baselines_of_the_old(typed: Typed, home: Path) -> None:
     code, out, _ = typed("evaluate", f"{home}/tags", "--data", f"{home}/new.conllu", "--json")
     found = json.loads(out)

@@ -61,6 +61,61 @@ def test_list(typed: Typed, three: list[Outcome]) -> None:
     assert max(map(len, typed("runs")[1].splitlines())) <= 80
 
 
+def names(out: str) -> list[str]:
+    return [row["run"] for row in json.loads(out).get("rows", [])]
+
+
+def test_list_sorts_filters_and_marks_the_best(typed: Typed, three: list[Outcome]) -> None:
+    every = ["hello-001", "hello-002", "deep/er/hello-003"]
+    scores = dict(zip(every, (outcome.metrics["loss"] for outcome in three), strict=True))
+    by_score = sorted(every, key=lambda name: scores[name])
+    found = rows(typed("runs", "list", "--json")[1])
+    assert {name for name, row in found.items() if row["best"] == "best"} == {by_score[0]}
+    assert names(typed("runs", "list", "--sort", "score", "--json")[1]) == by_score
+    assert names(typed("runs", "list", "--sort", "loss", "--reverse", "--json")[1]) == by_score[::-1]
+    assert names(typed("runs", "list", "--sort", "train.epochs", "--json")[1])[-1] == "deep/er/hello-003"
+    assert names(typed("runs", "list", "--where", "cell=gru", "--json")[1]) == ["hello-002"]
+    assert names(typed("runs", "list", "--where", "lr=5e-2", "--json")[1]) == ["hello-002"]
+    assert names(typed("runs", "list", "--where", "task=tagging", "--where", "state=running", "--json")[1]) == []
+    # one of several: in the whole list the best stays the best
+    assert rows(typed("runs", "list", "--where", "cell=gru", "--json")[1])["hello-002"]["best"] == (
+        "best" if by_score[0] == "hello-002" else ""
+    )
+    out = typed("runs", "list", "--where", "cell=lstm")[1]
+    assert "none matches" in out
+    for words, said in (
+        (("--sort", "hiden_size"), "hidden_size"),
+        (("--where", "x=1"), "no key"),
+        (("--where", "x"), ""),
+    ):
+        code, out, err = typed("runs", "list", *words)
+        assert (code, out) == (2, "")
+        assert said in err
+
+
+def test_the_best_is_of_the_same_data_and_by_its_metric(typed: Typed, three: list[Outcome]) -> None:
+    """Higher accuracy is better; a run on other data is compared with none."""
+    for name, score in (("hello-001", 0.5), ("hello-002", 0.75), ("deep/er/hello-003", 1.0)):
+        folder = Path("runs") / name
+        recipe = (folder / "recipe.yaml").read_text()
+        (folder / "recipe.yaml").write_text(recipe.replace("best_by: loss", "best_by: accuracy"))
+        result = json.loads((folder / "result.json").read_text())
+        (folder / "result.json").write_text(json.dumps({**result, "metrics": {**result["metrics"], "accuracy": score}}))
+    assert rows(typed("runs", "list", "--json")[1])["deep/er/hello-003"]["best"] == "best"
+    assert names(typed("runs", "list", "--sort", "score", "--json")[1])[0] == "deep/er/hello-003"
+    environment = Path("runs/deep/er/hello-003/environment.json")
+    environment.write_text(json.dumps({**json.loads(environment.read_text()), "data_sha256": "other"}))
+    found = rows(typed("runs", "list", "--json")[1])
+    assert {name for name, row in found.items() if row["best"]} == {"hello-002"}
+
+
+def test_two_runs_stand_side_by_side(typed: Typed, three: list[Outcome]) -> None:
+    lines = [line.split() for line in typed("runs", "compare", "hello-001", "hello-002")[1].splitlines()]
+    assert ["hello-001", "hello-002"] in lines
+    assert ["cell", "rnn", "gru"] in lines
+    assert any(line[:1] == ["accuracy"] and len(line) == 3 for line in lines)
+
+
 def test_compare(typed: Typed, three: list[Outcome]) -> None:
     code, out, err = typed("runs", "compare", "hello-001", "hello-002", "runs/deep/er/hello-003", "--json")
     assert (code, err) == (0, "")

@@ -47,6 +47,9 @@ def preload(kind: str) -> None:
             for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
                 if not module.name.startswith("rnncli.bench.peers.") and not module.name.endswith("__main__"):
                     import_if_possible(module.name)
+    from rnncli.cli import live
+
+    live.SOON = 600.0  # as in tests/conftest.py
     gc.collect()
     gc.freeze()
 

@@ -34,6 +34,7 @@ from rnncli.records import (
     CoreSteps,
     HeatMap,
     Json,
+    Kind,
     Record,
     Recording,
     Section,
@@ -175,7 +176,8 @@ def _table_of_series(record: Series) -> Table | None:
 def _table_of_heatmap(record: HeatMap, columns: int) -> Table | None:
     if len(record.values) * columns > WRITTEN:
         return None
-    heads = [Column(f"c{k}", charts.label_of(record.column_labels, k)) for k in range(columns)]
+    kind: Kind = "number" if record.cells == "shade" else record.cells
+    heads = [Column(f"c{k}", charts.label_of(record.column_labels, k), kind) for k in range(columns)]
     rows = [
         [charts.label_of(record.row_labels, k), *row, *[None] * (columns - len(row))]
         for k, row in enumerate(record.values)

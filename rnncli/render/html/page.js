@@ -140,11 +140,11 @@ function drawHeatMap(place, figure) {
   const many = columns > 60;  // a measure rather than names: labels lie flat, as many as fit, one for columns of one name
   const starts = names.flatMap((text, k) => (k === 0 || text !== names[k - 1]) && text ? [k] : []);
   const shownColumns = ticks(starts.length, (across * columns) / (many ? 8 * longestName + 8 : 17)).map((k) => starts[k]);
-  const written = down >= 15 && across >= 36 ? rows.map((row) => Array.from(row, (value) => (!Number.isFinite(value) ? "" : Math.abs(value) < 0.005 ? "" : value.toFixed(2)))) : null;
+  const written = down >= 15 && across >= 36 ? rows.map((row) => Array.from(row, (value) => (!Number.isFinite(value) ? "" : Math.abs(value) < 0.005 ? "" : Number.isInteger(value) ? String(value) : value.toFixed(2)))) : null;
   Plotly.react(place, [{
     type: "heatmap", z: drawable(rows), zmin: low, zmax: high, colorscale: colourScale(low < 0), xgap: across > 12 ? 1 : 0, ygap: down > 12 ? 1 : 0,
     customdata: figure.row_labels.map((row) => figure.column_labels.map((column) => `${label(row)} / ${label(column)}`)),
-    hovertemplate: "%{customdata}<br>%{z:.4f}<extra></extra>", text: written, texttemplate: written ? "%{text}" : undefined, hoverongaps: false,
+    hovertemplate: "%{customdata}<br>%{z:.4~f}<extra></extra>", text: written, texttemplate: written ? "%{text}" : undefined, hoverongaps: false,
     colorbar: { thickness: 10, outlinewidth: 0, len: 1 }, showscale: width > 500,
   }], layoutOf({
     width, height: Math.max(90, down * figure.values.rows) + 40 + (!many && longestName > 2 ? 80 : 24) + (coarse ? 0 : 18),
