@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -143,18 +143,25 @@ def logged(home: Path) -> int:
 def test_two_users_one_killed() -> None:
     optuna = pytest.importorskip("optuna")
     pytest.importorskip("psycopg2")
-    with two_users() as homes, server() as url:
+    with two_users() as homes, server() as url, ExitStack() as ends:
         steady, killed = homes.values()
         python = interpreter(steady)
-        constant = worker(python, steady, url)
+
+        def begin(home: Path) -> subprocess.Popen[str]:
+            process = worker(python, home, url)
+            ends.callback(process.communicate)
+            ends.callback(process.kill)  # first, whatever fails: a user with processes is not deleted
+            return process
+
+        constant = begin(steady)
         for _ in range(KILLS):
-            before, other = logged(killed), worker(python, killed, url)
+            before, other = logged(killed), begin(killed)
             while logged(killed) == before and other.poll() is None:
                 time.sleep(0.1)
             other.kill()  # in the middle of a trial
             other.communicate()
         documents = []
-        for process in (constant, worker(python, killed, url)):
+        for process in (constant, begin(killed)):
             out, said = process.communicate(timeout=1500)
             assert process.returncode == 0, said
             documents.append(json.loads(out))
