@@ -121,7 +121,8 @@ def copy(
     note(recipe.note)
     fit = _fitted(name, data, sets, found, recipe) if data is not None else Fit(recipe)
     recipe = fit.recipe
-    atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments, _schema()))
+    idle = [key for key, _ in recipe.config.idle()]
+    atomic_write(target, copied(recipe.document, type(recipe.config), target, fit.comments, _schema(), idle))
     put(tr("wrote {file}", file=target))
     if data is not None and not settings.quiet:
         _print_changes(data, {key: value for key, (_, value) in found.items() if key != "data.path"}, fit.length)

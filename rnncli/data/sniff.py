@@ -14,6 +14,7 @@ from rnncli.data.source import Source
 from rnncli.data.table import Table, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
+from rnncli.render.lines import cells as width_of
 
 ROWS = 2000  # examined
 WIDEST = 20_000  # maximum number of columns to guess about
@@ -37,13 +38,14 @@ SOUND_COLUMNS, SAID_COLUMNS = ("file", "path", "filename", "audio", "wav"), ("te
 class ColumnGuess:
     """name: as written in recipes. missing: number of missing cells. distinct: number of distinct cells. odd: (line,
     why) of the first non-number in a mostly numeric column. counts: whether the values are 0, 1, 2 ... or 1, 2, 3 ...
-    below_zero: whether any value is negative."""
+    mean_width: in terminal cells. below_zero: whether any
+    value is negative."""
 
     name: str
     kind: Literal["number", "date", "text"]
     missing: int
     distinct: int
-    mean_length: float
+    mean_width: float
     odd: tuple[int, str] | None = None
     counts: bool = False
     below_zero: bool = False
@@ -148,9 +150,9 @@ def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, d
     missing = sum(is_missing(cell, form.na_values) for cell in cells)
     odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
     counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
-    length = sum(map(len, cells)) / len(cells)
+    width = sum(map(width_of, cells)) / len(cells)
     minus = kind == "number" and any((form.number(cell) or 0.0) < 0 for cell in cells)
-    return ColumnGuess(name, kind, missing, len(set(cells)), length, odd, counts, minus)
+    return ColumnGuess(name, kind, missing, len(set(cells)), width, odd, counts, minus)
 
 
 def _has_header(table: Table) -> bool:
@@ -204,7 +206,7 @@ def _text_and_label(
     fewest = min(by_text, key=lambda column: column.distinct, default=None)
     label = _called(few, labels) or fewest or _called(usable, labels)
     others = [column for column in usable if column.kind == "text" and column is not label]
-    text = _called(others, texts) or max(others, key=lambda column: column.mean_length, default=None)
+    text = _called(others, texts) or max(others, key=lambda column: column.mean_width, default=None)
     return (text.name, label.name if label else None) if text else (None, None)
 
 

@@ -70,7 +70,7 @@ def split_by_class(labels: Sequence[Hashable], fractions: Mapping[str, float], s
     how = tr("stratified by class (seed {seed})", seed=seed)
     absent = len(members) - len({labels[row] for row in parts[list(wanted)[-1]]}) if wanted else 0
     if absent:
-        how += tr("; classes too small to be in {part}: {n}", n=absent, part=list(wanted)[-1])
+        how += tr("; classes too small to be in {part}: {n}", n=absent, part=tr(list(wanted)[-1]))
     return _split(len(labels), parts, how)
 
 
@@ -171,7 +171,7 @@ def split_in_order(n: int, fractions: Mapping[str, float]) -> Split:
     for name, size in sizes.items():
         parts[name] = range(start, start + size)
         start += size
-    how = tr("in order, the last rows for {parts}", parts=" + ".join(sizes)) if sizes else tr("not split")
+    how = tr("in order, the last rows for {parts}", parts=" + ".join(map(tr, sizes))) if sizes else tr("not split")
     return Split(parts, _counts(parts) + how)
 
 
@@ -214,11 +214,11 @@ def _too_few(name: str, n: int, fraction: float, why: str = "") -> DataError:
         "{n} rows are too few: a share of {share} leaves none for {part}",
         n=n,
         share=f"{fraction:g}",
-        part=name,
+        part=tr(name),
     )
     if why:
         what += f" ({why})"
-    todo = tr("provide more rows, or a separate file for {part}", part=name)
+    todo = tr("provide more rows, or a separate file for {part}", part=tr(name))
     if not why and n >= 3:
         todo += tr(", or --set data.split.{part}={share}", part=name, share=f"{-(-100 // n) / 100:g}")
     return DataError(what, todo=todo)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rnncli.errors import RecipeError, UsageError
 from rnncli.locale import tr
@@ -60,6 +60,22 @@ def commented(text: str, key: str, comment: str) -> str:
         return text
     column = node.end - text.rfind("\n", 0, node.end) - 1
     return text[: node.end] + " " * max(2, COLUMN - column) + f"# {symbols.fit(comment)}" + text[node.end + len(rest) :]
+
+
+def without_keys(text: str, keys: Iterable[str]) -> str:
+    """The text without these `section.key`s and their comments. One that is not on a line of its own stays."""
+    for key in keys:
+        section, _, name = key.partition(".")
+        line = rf"(?ms)^({re.escape(section)}:.*?\n)( +){re.escape(name)}:[^\n]*\n(?: {{9,}}#[^\n]*\n)*"
+        shorter = re.sub(line, r"\1", text, count=1)
+        values = json_object(parse(text, "", lines=False)[0].value())
+        below = {other: value for other, value in json_object(values[section]).items() if other != name}
+        try:
+            same = parse(shorter, "", lines=False)[0].value() == {**values, section: below}
+        except RecipeError:
+            same = False
+        text = shorter if same else text
+    return text
 
 
 def for_file(text: str, name: str, file: str) -> str:
@@ -118,9 +134,11 @@ def copied(
     file: str,
     comments: Mapping[str, str] | None = None,
     schema: str = "",
+    idle: Iterable[str] = (),
 ) -> str:
     """The recipe's text for a new location, `file`: command-line settings are written in, and comments are kept except
-    those replaced by `comments` (dotted key -> comment). schema: URI of the JSON Schema for editors.
+    those replaced by `comments` (dotted key -> comment). schema: URI of the JSON Schema for editors. idle: keys without
+    effect on other data; those of the recipe itself are left out.
 
     Relative paths are rewritten to the new location, line 1 runs `file`, and the result is not copied; nor are comments
     about the original data if `document` has been given other data.
@@ -141,7 +159,7 @@ def copied(
     name = os.path.splitext(os.path.basename(document.name))[0]
     text = without_result(document.text)
     if "data.path" in document.typed:
-        text = without_story(text, name)
+        text = without_keys(without_story(text, name), [key for key in idle if key not in document.typed])
     text = edited(text, changes)
     for key, comment in (comments or {}).items():
         text = commented(text, key, comment)

@@ -237,7 +237,10 @@ class LanguageModel(Task[Config, Fitted, Part]):
             prompt = _prompt(sample, splits.fitted)
             pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
             title = tr(
-                "{n} {kind} at temperature {t}:", n=sample.length, kind=unit(splits.fitted.kind), t=sample.temperature
+                "{n} {kind} at temperature {t}:",
+                n=sample.length,
+                kind=tr(unit(splits.fitted.kind)),
+                t=sample.temperature,
             )
             records += [Message(title, "note"), Message(prompt + "".join(pieces), "code", name="text")]
         return records

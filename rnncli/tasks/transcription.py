@@ -354,7 +354,7 @@ def _unknown_notes(fitted: Fitted, parts: Mapping[str, Part]) -> Iterator[str]:
             if unknown:
                 yield tr(
                     "tokens of {part} that do not occur in training, so can never be predicted: {n}",
-                    part=name,
+                    part=tr(name),
                     n=f"{unknown:,}",
                 )
 

@@ -221,7 +221,7 @@ def _plain_gives(name: str, result: object, sizes: tuple[int, int]) -> list[tupl
     if not found:
         return []
     tensor = found[0]  # the others are lengths and states
-    known = {"front": ("x", "I"), "head": ("scores", "C")}.get(name, (tr("gives"), "F"))
+    known = {"front": ("x", "I"), "head": ("scores", "C")}.get(name, ("output", "F"))
     axes: tuple[str, ...] = ()
     if tensor.dim() == 3 and tensor.shape[1] == sizes[1]:
         axes = ("T", "B", known[1])

@@ -105,6 +105,10 @@ def table_of_pairs(path: Path, draw: random.Random) -> None:
     path.write_text("nr,en,zh\n" + "".join(rows), encoding="utf-8")
 
 
+def chinese_pairs(path: Path, draw: random.Random) -> None:
+    path.write_text("".join(f"我喜欢{what}{n}\tI like {what} {n}\n" for what in "茶书山水" for n in range(9)), "utf-8")
+
+
 def transcripts(path: Path, draw: random.Random) -> None:
     path.write_text("path\tsentence\n" + "".join(f"{i}.mp3\t{sentence(draw)} {i}\n" for i in range(30)))
 
@@ -128,6 +132,7 @@ FILES: list[tuple[str, Maker, list[str]]] = [
     ("k.train", four_columns, ["pos-tagging"]),
     ("l.txt", pairs, ["translation"]),
     ("r.csv", table_of_pairs, ["translation"]),
+    ("s.tsv", chinese_pairs, ["translation"]),
     ("m.txt", prose, ["language-model", "word-language-model"]),
     ("n.txt", unspaced, ["language-model"]),
     ("o", sounds, ["names", "transcription"]),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rnncli.recipe import copied, edited, packaged_recipes, read_document, recipe_folder
-from rnncli.recipe.edit import commented, for_file
+from rnncli.recipe.edit import commented, for_file, without_keys
 from rnncli.recipe.parse import parse
 from tests.recipe.conftest import Config, Recipes
 
@@ -122,3 +122,10 @@ def test_a_file_name_stays_inside_the_comment_of_line_1_and_can_be_typed(name: s
 
 def test_a_comment_stays_on_its_line() -> None:
     assert commented("a: 1\nb: 2\n", "a", "of data\nb: 3").splitlines()[1:] == ["b: 2"]
+
+
+def test_keys_are_left_out_with_their_comments_where_each_has_a_line() -> None:
+    text = "data:\n  path: x\n  text: name  # column\n          # of text\n  label: y\nmodel: {cell: gru, text: z}\n"
+    kept = "data:\n  path: x\n  label: y\nmodel: {cell: gru, text: z}\n"
+    assert without_keys(text, ["data.text", "model.text", "data.none"]) == kept
+    assert without_keys(kept, ["data.text"]) == kept  # another section's key of that name stays

@@ -267,7 +267,7 @@ def _unknown(name: str, part: Part, fitted: Fitted) -> Iterator[str]:
                 "{n} {side} tokens of {part} are not in the vocabulary and become <unk>",
                 n=n,
                 side=tr(side),
-                part=name,
+                part=tr(name),
             )
 
 

@@ -305,7 +305,7 @@ def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str
             "{n} of {words} of {part} do not occur in training",
             n=new,
             words=trn("{n} word", "{n} words", n=sum(found.values())),
-            part=name,
+            part=tr(name),
         )
     yield from _strange_tags(name, rows, labels)
 
@@ -315,7 +315,7 @@ def _strange_tags(name: str, rows: Rows, labels: Container[str]) -> Iterator[str
     if tags:
         yield tr(
             "tags of {part} that do not occur in training count as errors: {tags}",
-            part=name,
+            part=tr(name),
             tags=", ".join(f"{tag} ({n})" for tag, n in tags.most_common(5)),
         )
 

@@ -84,7 +84,7 @@ def _divided(
     if short:
         notes.append(_too_short(short))
     if data.ids() and WHOLE in given:
-        how = tr("each series in order, its last rows for {parts}", parts=" + ".join(fractions))
+        how = tr("each series in order, its last rows for {parts}", parts=" + ".join(map(tr, fractions)))
     return found, how
 
 
@@ -228,7 +228,7 @@ def _require_a_window(data: Data, one: Stretch, name: str) -> None:
         trn(
             "{part} has {n} step; a window with its forecast needs {needed}",
             "{part} has {n} steps; a window with its forecast needs {needed}",
-            part=name,
+            part=tr(name),
             n=len(one),
             needed=needed,
         ),

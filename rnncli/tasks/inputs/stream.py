@@ -101,7 +101,7 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
     unknown = {name: sum(n for token, n in found.items() if token not in vocab) for name, found in counts.items()}
     if any(unknown.values()):
         vocab = Vocab.from_counts(counts["train"], min_count=least, max_size=most, specials=(UNK,))
-        about += [_unknown_note(name, n) for name, n in unknown.items() if n]
+        about += [_unknown_note(tr(name), n) for name, n in unknown.items() if n]
     parts = {
         name: Part(Tokens.of(one.text, one.start, one.stop, vocab), measured[name].characters)
         for name, one in stretches.items()
@@ -176,7 +176,7 @@ def _cuts(n: int, fractions: Mapping[str, float]) -> Split:
     for name, share in fractions.items():
         cuts[name] = range(stop, stop + int(n * share))
         stop += int(n * share)
-    parts = ", ".join(f"{name} {len(rows):,}" for name, rows in cuts.items())
+    parts = ", ".join(f"{tr(name)} {len(rows):,}" for name, rows in cuts.items())
     return Split(cuts, tr("in order: {parts}", parts=parts))
 
 
@@ -191,13 +191,13 @@ def _long_enough(window: int, streams: int, sizes: Mapping[str, int]) -> None:
         small, few = _small(size, window, streams)
         if name != "train" or size < small * few + 1:
             raise DataError(
-                _too_few(name, size),
+                _too_few(tr(name), size),
                 todo=tr("use a longer text, or change data.split"),
             )
         raise DataError(
             tr(
                 "too short: {part} has {tokens}; {streams} with one window of {window} need {needed}",
-                part=name,
+                part=tr(name),
                 tokens=trn("{n} token", "{n} tokens", n=size),
                 needed=f"{needed:,}",
                 streams=trn("{n} stream", "{n} streams", n=streams),

@@ -17,11 +17,12 @@ from rnncli.data.records import TABLES
 from rnncli.data.sniff import LABELS, SAID_COLUMNS, SOUND_COLUMNS, ColumnGuess, TableGuess
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
+from rnncli.render.lines import cells as width_of
 from rnncli.tasks.base import Suited
 from rnncli.tasks.inputs.tagged import tagged_file
 
 FEWEST_ROWS = 20  # of a series without dates
-SENTENCE = 8.0  # minimum average length in characters of paired texts
+SENTENCE = 8.0  # minimum average width of paired texts: a Chinese character is as wide as two letters
 
 
 def series(look: Look) -> Suited | None:
@@ -51,7 +52,7 @@ def labelled_texts(look: Look) -> Suited | None:
     if table is None or table.text is None or table.label is None:
         return None
     text, label = (_column(table.columns, name) for name in (table.text, table.label))
-    if label.mean_length >= text.mean_length:
+    if label.mean_width >= text.mean_width:
         return None
     why = tr("texts in {text}, {n} classes in {label}", text=repr(text.name), n=label.distinct, label=repr(label.name))
     return Suited(3 if label.name.lower() in LABELS else 2, why)
@@ -118,7 +119,7 @@ def _columns_of_texts(table: TableGuess) -> Suited | None:
     texts = [
         column.name
         for column in table.columns
-        if column.kind == "text" and 2 * column.distinct > table.rows and column.mean_length >= SENTENCE / 2
+        if column.kind == "text" and 2 * column.distinct > table.rows and column.mean_width >= SENTENCE / 2
     ]
     if len(texts) != 2:
         return None
@@ -127,8 +128,8 @@ def _columns_of_texts(table: TableGuess) -> Suited | None:
 
 def _are_texts(cells: Sequence[str]) -> bool:
     """Mostly distinct, and longer than numbers or codes."""
-    letters = sum(map(len, cells)) / len(cells)
-    return len(set(cells)) > len(cells) / 2 and letters >= SENTENCE and not all(cell.isdigit() for cell in cells)
+    width = sum(map(width_of, cells)) / len(cells)
+    return len(set(cells)) > len(cells) / 2 and width >= SENTENCE and not all(cell.isdigit() for cell in cells)
 
 
 def plain_text(look: Look, *, words: bool) -> Suited | None:

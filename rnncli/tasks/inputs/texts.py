@@ -219,7 +219,11 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         unknown = sum(n for token, n in rows.tokens.counts().items() if token not in tokens or token == UNK)
         if unknown:
             notes.append(
-                tr("tokens of {part} that are not in the vocabulary and become <unk>: {n}", part=name, n=f"{unknown:,}")
+                tr(
+                    "tokens of {part} that are not in the vocabulary and become <unk>: {n}",
+                    part=tr(name),
+                    n=f"{unknown:,}",
+                )
             )
         ids = rows.tokens.as_values(tokens.encode(rows.tokens.types))
         return LabelledPart(rows, ids, array("i", ids.lengths.tobytes()), targets)
@@ -366,7 +370,7 @@ def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
         if again:
             yield tr(
                 "texts of {part} that also occur in train: {n} of {total}",
-                part=name,
+                part=tr(name),
                 n=f"{again:,}",
                 total=f"{len(rows):,}",
             )
