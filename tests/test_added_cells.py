@@ -204,7 +204,7 @@ def test_it_trains_and_resumes(typed: Typed, cell: str) -> None:
     assert exported.keys() == load_file(whole).keys()
     answers(typed, f"{cell}-whole", typed.folder / f"{cell}-export" / "load.py")
     if cell not in names.torch_cells():
-        assert typed(f"rnncli export {cell}-whole {cell}-onnx --onnx")["code"] == 2
+        assert typed(f"rnncli export {cell}-whole {cell}-onnx --onnx")["code"] in (0, 5)  # 5: onnx is missing
 
 
 def answers(typed: Typed, run: str, script: Path) -> None:

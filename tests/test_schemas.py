@@ -178,7 +178,7 @@ def test_a_sweep_and_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(tmp_path)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        assert cli.run(shlex.split("sweep hello --grid train.lr=0.1,1e38 --epochs 1 --out s --json")) == 0
+        assert cli.run(shlex.split("sweep hello --grid train.lr=0.1,1e38 --epochs 1 --out s --json")) == 4
     assert fits("sweep/1", json.loads(out.getvalue()))
     folder = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert fits("sweep-folder/1", folder)

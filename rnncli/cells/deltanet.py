@@ -66,9 +66,9 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
     b = "weight_b @ x + bias_b" if spec.bias else "weight_b @ x"
     return (
         "s_q = silu(wx_q)",
-        "q = s_q/length(s_q)",
+        "q = s_q/max(length(s_q), 1e-12)",
         "s_k = silu(wx_k)",
-        "k = s_k/length(s_k)",
+        "k = s_k/max(length(s_k), 1e-12)",
         "v = wx_v",
         f"b = sigmoid({b})" if spec.option("beta") == (0, 1) else f"b = 2·sigmoid({b})",
         "u = S' @ k",

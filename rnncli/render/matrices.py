@@ -1,6 +1,6 @@
 """Matrices of counts or shares, such as a confusion matrix, as text: every number itself.
 
-Columns are as wide as their numbers. Where they do not fit side by side, they go on below, with the row labels again.
+Columns are as wide as their numbers. Columns that do not fit side by side follow below, with the row labels again.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ FREE = {
     "STEP",
     "TIME",
 }
-FREE |= {"N", "CHANGE", "0:20", "0-7", "1,2", "H/B/T", "METRIC<NUMBER", "RATE"}
+FREE |= {"N", "CHANGE", "0:20", "0-7", "1,2", "H/B/T", "METRIC<NUMBER", "RATE", "KEY"}
 
 
 @pytest.fixture

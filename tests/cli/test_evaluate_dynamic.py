@@ -26,4 +26,4 @@ def test_dynamic_evaluation_as_typed(
     assert "dynamic evaluation: one SGD step after each window, learning rate 0.5" in found["notes"]
     for wrong in ("0", "-1", "nan", "inf"):
         assert run_line(["evaluate", "run", "--dynamic", wrong]) == 2
-        assert "a rate above 0 is expected" in capsys.readouterr().err
+        assert "expected a learning rate above 0" in capsys.readouterr().err

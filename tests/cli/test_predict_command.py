@@ -137,7 +137,7 @@ def test_the_language_model_goes_on(typed: Typed, home: Path) -> None:
     [
         (["hello"], 2, "give TEXT, --file FILE, or - for standard input"),
         (["hello", "a", "--file", "b"], 2, "give TEXT, --file FILE, or - for standard input"),
-        (["hello", "-", "hello"], 2, "alone"),
+        (["hello", "-", "hello"], 2, "cannot be combined"),
         (["hello", "-", "--file", "b"], 2, "- and --file cannot be combined"),
         (["hello", "--file", "nowhere.txt"], 3, "no such file"),
         (["hello", "hex"], 3, "known tokens: 'e' 'h' 'l' 'o'"),

@@ -140,7 +140,7 @@ def test_memory_counts_every_pair_of_labels() -> None:
 def test_no_plain_script_for_a_crf() -> None:
     from rnncli.runs.script import code
 
-    with pytest.raises(UsageError, match=r"has no model\.head"):
+    with pytest.raises(UsageError, match=r"does not support model\.head"):
         code(load_recipe("hello", ("model.head=crf",)))
 
 

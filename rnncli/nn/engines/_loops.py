@@ -16,7 +16,6 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -28,6 +27,7 @@ from rnncli.data.progress import say
 from rnncli.files import cache_folder
 from rnncli.locale import tr
 from rnncli.nn.engines import _vectors as vectors
+from rnncli.nn.engines._vectors import Value
 
 _part = njit(error_model="numpy")  # parts of the loops, compiled into each
 
@@ -61,10 +61,10 @@ def _call_gemm(typing, address, transposed, n, rows, k, W, ldw, x, ldx, onto, ou
     """
     number = ir.FloatType() if like == types.float32 else ir.DoubleType()
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         byte, long = ir.IntType(8), ir.IntType(64)
 
-        def either(flag: Any, kind: Any, yes: float, no: float) -> Any:
+        def either(flag: Value, kind: Value, yes: float, no: float) -> Value:
             return _stored(builder, kind, builder.select(flag, ir.Constant(kind, yes), ir.Constant(kind, no)))
 
         address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, _ = args
@@ -85,7 +85,7 @@ def _call_pack(typing, address, n, rows, k, W, packed):
     """MKL's sgemm_pack at `address`: W (k, n), row-major, in the layout for products with x (rows, k), into
     `packed`."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         address, n, rows, k, W, packed = args
         letters = [_stored(builder, ir.IntType(8), ir.Constant(ir.IntType(8), ord(letter))) for letter in "AN"]
         one = _stored(builder, ir.FloatType(), ir.Constant(ir.FloatType(), 1.0))
@@ -102,7 +102,7 @@ def _call_pack(typing, address, n, rows, k, W, packed):
 def _call_packed(typing, address, n, rows, k, packed, x, ldx, onto, out, ldo):
     """MKL's sgemm_compute at `address`: `_call_gemm` with a W that `_call_pack` packed."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         address, n, rows, k, packed, x, ldx, onto, out, ldo = args
         letters = [_stored(builder, ir.IntType(8), ir.Constant(ir.IntType(8), ord(letter))) for letter in "PN"]
         beta = _stored(builder, ir.FloatType(), builder.uitofp(onto, ir.FloatType()))
@@ -115,14 +115,14 @@ def _call_packed(typing, address, n, rows, k, packed, x, ldx, onto, out, ldo):
     return types.void(long, long, long, long, long, long, long, truth, long, long), generate
 
 
-def _stored(builder: Any, kind: Any, value: Any) -> Any:
+def _stored(builder: Value, kind: Value, value: Value) -> Value:
     """A stack variable with that value, since Fortran passes arguments by reference."""
     slot = cgutils.alloca_once(builder, kind)
     builder.store(value, slot)
     return builder.bitcast(slot, ir.IntType(8).as_pointer())
 
 
-def _call(builder: Any, address: Any, arguments: list[Any]) -> None:
+def _call(builder: Value, address: Value, arguments: list[Value]) -> None:
     pointers = [ir.IntType(8).as_pointer()] * len(arguments)
     builder.call(builder.inttoptr(address, ir.FunctionType(ir.VoidType(), pointers).as_pointer()), arguments)
 
@@ -132,7 +132,7 @@ def _call_threads(typing, address, count):
     """MKL_Set_Num_Threads_Local(count) at `address`: thread count of this thread's products. Returns the previous
     one."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         number = ir.IntType(32)
         function = builder.inttoptr(args[0], ir.FunctionType(number, [number]).as_pointer())
         return builder.call(function, [args[1]])
@@ -171,7 +171,7 @@ def _product(blas, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like
 HEAD = ("T", "B", "H", "size", "threads", "gemm", "pack", "compute", "room", "each", "shares", "begun")
 
 
-def _place(builder: Any, arguments: Any, index: int) -> Any:
+def _place(builder: Value, arguments: Value, index: int) -> Value:
     """The address of arguments[index]."""
     long = ir.IntType(64)
     return builder.gep(builder.bitcast(arguments, long.as_pointer()), [ir.Constant(long, index)])
@@ -182,7 +182,7 @@ def _numbers(typing, arguments, first, count):
     """The `count` arguments from index `first`."""
     first, count = first.literal_value, count.literal_value
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         values = [builder.load(_place(builder, args[0], first + index)) for index in range(count)]
         return context.make_tuple(builder, signature.return_type, values)
 
@@ -193,7 +193,7 @@ def _numbers(typing, arguments, first, count):
 def _like(typing, arguments):
     """An element of the arrays' type, from the type of the pointer."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         return context.get_constant(signature.return_type, 0.0)
 
     return arguments.dtype(arguments), generate
@@ -203,7 +203,7 @@ def _like(typing, arguments):
 def _begin(typing, arguments):
     """The index of the next share that no thread has started."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
         place = _place(builder, args[0], len(HEAD) - 1)
         return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
 
@@ -414,7 +414,7 @@ def _answer(arguments):
     _products_as(threads, before)
 
 
-LOOPS: dict[str, Callable[[Any], None]] = {
+LOOPS: dict[str, Callable[[Value], None]] = {
     "rnn_forward": _rnn_forward,
     "rnn_backward": _rnn_backward,
     "gru_forward": _gru_forward,
@@ -430,12 +430,12 @@ class _Says(event.Listener):
 
     said = False
 
-    def on_start(self, event: Any) -> None:
+    def on_start(self, event: Value) -> None:
         if not _Says.said:
             _Says.said = True
             say(tr("engine compiled: compiling its loops, once on this machine; about 10 seconds"))
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, event: Value) -> None:
         pass
 
 
@@ -448,7 +448,7 @@ def loop(name: str, double: bool) -> int:
     return int(_COMPILED[-1].address)
 
 
-_COMPILED: list[Any] = []  # numba frees the code of a function that nothing refers to
+_COMPILED: list[Value] = []  # numba frees the code of a function that nothing refers to
 
 
 @cache
@@ -458,7 +458,7 @@ def _version() -> str:
     return hashlib.sha256(source).hexdigest()[:16]
 
 
-def _compiled(function: Callable[[Any], None], signature: Any) -> Any:
+def _compiled(function: Callable[[Value], None], signature: Value) -> Value:
     """Compile with the cache on disk if it is writable, else in memory."""
     kept, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "loops" / _version())
     try:
