@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-live.SOON = 600.0  # what a slow machine says in between is no concern of a test
+live.SOON = 600.0  # tests do not depend on how slow the machine is
 
 settings.register_profile("rnncli", deadline=None, derandomize=True)
 settings.load_profile("rnncli")

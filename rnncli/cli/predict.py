@@ -82,20 +82,15 @@ def predict(
         _from_arguments(run, given, options, failed) if file is None else _from_lines(run, file, options, failed)
     )
     rows = _rows(predictions) if csv else predictions
-    quiet = json or file == "-"  # a person who types the lines knows
-    if sys.stdout.isatty():
-        _write(_awaited(rows, quiet), json)
-    else:
-        with waiting(tr("predicting ..."), quiet=quiet):
-            _write(rows, json)
-    if sys.stdout.isatty() and sys.stderr.isatty() and not (json or settings.quiet):
+    _write(_awaited(rows, quiet=json or file == "-"), json)  # a user who types the lines knows
+    if not failed and sys.stdout.isatty() and sys.stderr.isatty() and not (json or settings.quiet):
         tell(f"{tr('next')}  {_more(target, given)}")
     if failed:
         raise typer.Exit(failed[0].exit_code)
 
 
 def _awaited(predictions: Iterable[Prediction], quiet: bool) -> Iterator[Prediction]:
-    """The same: that they are waited for is said until the first is there, on the terminal that shows them."""
+    """The same predictions, with a waiting line until the first: the results may go to the same terminal."""
     answers = iter(predictions)
     with waiting(tr("predicting ..."), quiet=quiet):
         first = next(answers, None)

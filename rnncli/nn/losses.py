@@ -4,29 +4,23 @@ as the recurrent layers."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnncli.nn.engines._layers import first_derivative_only
-
-
-class _Context(Protocol):
-    saved_tensors: tuple[Tensor, ...]
-    save_for_backward: Callable[..., None]
+from rnncli.nn.engines._layers import Context, first_derivative_only
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Context, scores: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Context, scores: Tensor, targets: Tensor) -> Tensor:
         log_probs = F.log_softmax(scores, 1)
         ctx.save_for_backward(log_probs, targets)
         return -log_probs.gather(1, targets.unsqueeze(1)).sum()
 
     @staticmethod
-    def backward(ctx: _Context, d_loss: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, d_loss: Tensor) -> tuple[Tensor, None]:
         """dL/dscores = softmax(scores) - onehot(targets)."""
         first_derivative_only("compiled")
         log_probs, targets = ctx.saved_tensors

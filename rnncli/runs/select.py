@@ -33,9 +33,11 @@ def ordered(runs: Sequence[RunSummary], key: str, reverse: bool) -> list[RunSumm
     if not key:
         return sorted(runs, key=lambda run: (run.modified, str(run.folder)), reverse=reverse)
     key = _known(key, runs, "--sort")
-    known = [run for run in runs if _value(run, key) not in (None, "")]
-    known.sort(key=lambda run: _rank(run, key), reverse=reverse)
-    return known + [run for run in runs if run not in known]
+    known: list[RunSummary] = []
+    unknown: list[RunSummary] = []
+    for run in runs:
+        (unknown if _value(run, key) in (None, "") else known).append(run)
+    return sorted(known, key=lambda run: _rank(run, key), reverse=reverse) + unknown
 
 
 def best_of(runs: Sequence[RunSummary]) -> list[RunSummary]:

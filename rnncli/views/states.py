@@ -47,15 +47,14 @@ def _answer(made: Trace, core: CoreTrace, steps: int) -> str:
         if not spec.bidirectional:
             return tr("Only for the top layer: h_n[-1] is {end} (difference {d}); layers are in order, {order}.",
                       end=end, order=order, d=number(apart))  # fmt: skip
-        return tr("Layers first, then directions: {order}; {end} is not the concatenation of the last two "
-"(differences up to {d}).",
+        return tr("Layers first, then directions: {order}; {end} is not the last two concatenated (up to {d} off).",
                   order=order, end=end, d=number(apart))  # fmt: skip
     if spec.bidirectional:
         return trn(
-            "No: {end} concatenates the forward state after {n} step, h_n[0], and the backward state after 1; the "
-            "last backward state, h_n[1], is in output[0] (differences up to {d}).",
-            "No: {end} concatenates the forward state after {n} steps, h_n[0], and the backward state after 1; the "
-            "last backward state, h_n[1], is in output[0] (differences up to {d}).",
+            "No: {end} concatenates forward after {n} step, h_n[0], and backward after 1; backward's last, "
+            "h_n[1], is in output[0] (up to {d} off).",
+            "No: {end} concatenates forward after {n} steps, h_n[0], and backward after 1; backward's last, "
+            "h_n[1], is in output[0] (up to {d} off).",
             n=steps, end=end, d=number(apart),
         )  # fmt: skip
     if apart == 0:

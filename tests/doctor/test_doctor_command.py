@@ -24,6 +24,7 @@ from rnncli.records import Json
 from tests import warm
 
 ROOT = Path(__file__).parents[2]
+WAITING = "measuring, takes a few seconds ...\n"  # on a machine that takes longer than a second
 QUIET = {"LC_ALL": "C.UTF-8", "COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -37,7 +38,7 @@ def run(*words: str, folder: Path, python: str = sys.executable, **settings: str
 def test_here_all_is_well(tmp_path: Path) -> None:
     """One run of everything: a page to paste, JSON, what it leaves behind."""
     done = run("-m", "rnncli", "doctor", "--save", "page.md", folder=tmp_path, HOME=str(tmp_path))
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "wrote page.md"), done.stdout
+    assert (done.returncode, done.stderr.removeprefix(WAITING)) == (0, "wrote page.md\n"), done.stdout
     lines = done.stdout.splitlines()
     assert lines[0] == "Yes: everything works here."
     assert lines[1].split() == ["rnncli", __version__, "torch", torch.__version__.partition("+")[0]]
@@ -90,7 +91,7 @@ def test_a_broken_package_is_a_finding(package: str, text: str, said: str, tmp_p
     module = "rnncli.doctor" if package == "pydantic" else "rnncli"  # typer itself needs pydantic
     words = ("-m", module) if package == "pydantic" else ("-m", module, "doctor")
     done = run(*words, folder=tmp_path, PYTHONPATH=broken(tmp_path, package, text))
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert (done.returncode, done.stderr.removeprefix(WAITING)) == (1, "")
     assert "FAILED  all required packages are installed and can be imported" in done.stdout
     assert said in done.stdout
     assert f"-> pip install --upgrade --force-reinstall {package}" in done.stdout

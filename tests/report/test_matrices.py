@@ -75,7 +75,7 @@ def test_a_few_rows_stand_side_by_side_as_columns() -> None:
 
 
 def test_vectors_below_each_other_are_aligned() -> None:
-    """Signs included: the same unit's numbers stand in the same column, whatever their signs."""
+    """Signs included: the same unit's numbers are in the same column, whatever their signs."""
     columns = [Column("t", "t", "count"), *(Column(name, name, "vector") for name in "ifg")]
     rows: list[list[Entry]] = [[t, [0.5] * 9, [0.25] * 9, [-0.125] * 9] for t in range(2)]
     lines = to_text(Page("", "", [Table("t", columns, rows)])).splitlines()

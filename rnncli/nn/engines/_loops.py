@@ -169,6 +169,7 @@ def _product(blas, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like
 # size: bytes per element. threads, gemm, pack, compute: addresses, see `_products.py`. room: buffer with `each` bytes
 # for packed weights per share, or 0.
 HEAD = ("T", "B", "H", "size", "threads", "gemm", "pack", "compute", "room", "each", "shares", "begun")
+BEGUN, OWN = len(HEAD) - 1, len(HEAD)  # index of `begun`, and of the first argument of a loop's own
 
 
 def _place(builder: Value, arguments: Value, index: int) -> Value:
@@ -204,7 +205,7 @@ def _begin(typing, arguments):
     """The index of the next share that no thread has started."""
 
     def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
-        place = _place(builder, args[0], len(HEAD) - 1)
+        place = _place(builder, args[0], BEGUN)
         return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return types.int64(arguments), generate
@@ -213,7 +214,7 @@ def _begin(typing, arguments):
 @_part
 def _shares(arguments):
     """(first row, number of rows, BLAS) of every share of this thread."""
-    _, B, _, _, _, gemm, pack, compute, room, each, shares = _numbers(arguments, 0, 11)
+    _, B, _, _, _, gemm, pack, compute, room, each, shares = _numbers(arguments, 0, BEGUN)
     share = _begin(arguments)
     while share < shares:
         first = B * share // shares
@@ -238,7 +239,7 @@ def _products_as(threads, before):
 def _rnn_forward(arguments):
     """h: (T, B, H), the input's part of the sums, overwritten with h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    h, h_0, W, relu, turned = _numbers(arguments, 12, 5)
+    h, h_0, W, relu, turned = _numbers(arguments, OWN, 5)
     like = _like(arguments)
     before = _products_alone(threads)
     for first, rows, blas in _shares(arguments):
@@ -258,7 +259,7 @@ def _rnn_forward(arguments):
 def _rnn_backward(arguments):
     """d: (T, B, H), the direct dL/dh of every step, overwritten with dL/dsum. W: W_hh."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    d, h, W, relu = _numbers(arguments, 12, 4)
+    d, h, W, relu = _numbers(arguments, OWN, 4)
     like = _like(arguments)
     before = _products_alone(threads)
     for first, rows, blas in _shares(arguments):
@@ -278,7 +279,7 @@ def _gru_forward(arguments):
     """sums: (T, B, 3H), r | z | n, the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
     b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    sums, gates, h, h_0, W, b_n, turned = _numbers(arguments, 12, 7)
+    sums, gates, h, h_0, W, b_n, turned = _numbers(arguments, OWN, 7)
     like = _like(arguments)
     before = _products_alone(threads)
     for first, rows, blas in _shares(arguments):
@@ -297,7 +298,7 @@ def _gru_backward_loop(arguments):
     """d: (T, B, H), the direct dL/dh of every step, overwritten with the full dL/dh. d_a: (T, B, 4H), to be filled with
     dL/dsum of q | r | z | n. W: q | r | z of W_hh."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    d, d_a, gates, h, h_0, W = _numbers(arguments, 12, 6)
+    d, d_a, gates, h, h_0, W = _numbers(arguments, OWN, 6)
     like = _like(arguments)
     before = _products_alone(threads)
     for first, rows, blas in _shares(arguments):
@@ -317,7 +318,7 @@ def _lstm_forward(arguments):
     """gates: (T, B, 4H), the input's part of the sums, overwritten with i | f | g | o. c, tanh_c, h: (T, B, H), to be
     filled. W: W_hh; turned: its transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    gates, c, tanh_c, h, h_0, c_0, W, turned = _numbers(arguments, 12, 8)
+    gates, c, tanh_c, h, h_0, c_0, W, turned = _numbers(arguments, OWN, 8)
     like = _like(arguments)
     before = _products_alone(threads)
     for first, rows, blas in _shares(arguments):
@@ -336,7 +337,7 @@ def _lstm_backward_loop(arguments):
     """d, d_c: (T, B, H), the direct dL/dh and dL/dc of every step, overwritten with the full ones. d_a: (T, B, 4H),
     to be filled with dL/dsum of i | f | g | o. W: W_hh."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    d, d_c, d_a, gates, c, tanh_c, c_0, W = _numbers(arguments, 12, 8)
+    d, d_c, d_a, gates, c, tanh_c, c_0, W = _numbers(arguments, OWN, 8)
     like = _like(arguments)
     before = _products_alone(threads)
     for first, rows, blas in _shares(arguments):
@@ -375,7 +376,7 @@ def _answer(arguments):
     overwritten. c: (B, H), an lstm's c_0, overwritten with c_T. cell: its number of gates, 1 rnn, 3 gru, 4 lstm.
     turned: W_hh is stored as its transpose."""
     T, B, H, size, threads = _numbers(arguments, 0, 5)
-    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _numbers(arguments, 12, 12)
+    x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _numbers(arguments, OWN, 12)
     like = _like(arguments)
     n = cell * H
     before = _products_alone(threads)

@@ -159,25 +159,23 @@ def _run(name: str, of: _Products, shares: int, sizes: tuple[int, int, int], res
 
     product, double = of.product, of.dtype == torch.float64
     T, B, _ = sizes
-    head: list[int] = [*sizes, 8 if double else 4, product.threads, product.gemm]
-    packing, each = product.packing, 0
-    if packing is not None and T >= PACK_STEPS and of.k * of.n >= PACK_FROM:
-        each = packing.room(-(-B // shares), of.k, of.n)
+    packed = [0, 0, 0, 0]
+    if product.packing is not None and T >= PACK_STEPS and of.k * of.n >= PACK_FROM:
+        each = product.packing.room(-(-B // shares), of.k, of.n)
         room = torch.empty(shares * each, dtype=torch.uint8)
-        head += [packing.pack, packing.compute, room.data_ptr(), each]
-    else:
-        head += [0, 0, 0, 0]
+        packed = [product.packing.pack, product.packing.compute, room.data_ptr(), each]
+    head = *sizes, 8 if double else 4, product.threads, product.gemm, *packed
     run_on_threads(_loops.loop(name, double), (*head, shares, 0, *rest), shares)
 
 
-def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor, H: int) -> None:
+def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor) -> None:
     """Run a loop over contiguous tensors, the first (T, B, .). W: the recurrent weights, its last argument except for a
     bias; separate, because our own product reads them transposed."""
     tensors = list(arrays)
     T, B = tensors[0].shape[:2]
     of = _Products(product_of(W.dtype), W.dtype, *(W.shape if name.endswith("backward") else W.shape[::-1]))
     shares = shares_of(of.product, T, B, W.numel())
-    _run(name, of, shares, (T, B, H), (*(tensor.data_ptr() for tensor in tensors), *numbers))
+    _run(name, of, shares, (T, B, W.shape[1]), (*(tensor.data_ptr() for tensor in tensors), *numbers))
 
 
 def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
@@ -206,7 +204,7 @@ class RnnCompiled(torch.autograd.Function):
         # The same memory, owned by this function. As `sums` itself, which is a view, autograd would copy it.
         h = sums.contiguous().data
         laid, turned = forward_weights(W, len(h))
-        run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W, H=W.shape[1])
+        run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W)
         ctx.save_for_backward(h_0, W, h)
         ctx.relu = relu
         return h
@@ -216,7 +214,7 @@ class RnnCompiled(torch.autograd.Function):
         first_derivative_only("compiled")
         h_0, W, h = ctx.saved_tensors
         d_a = d_output.clone(memory_format=torch.contiguous_format)  # dL/dh, then dL/dsum
-        run_loop("rnn_backward", (d_a, h, W.contiguous()), ctx.relu, W=W, H=W.shape[1])
+        run_loop("rnn_backward", (d_a, h, W.contiguous()), ctx.relu, W=W)
         d_h_0 = d_a[0] @ W if ctx.needs_input_grad[1] else None
         return d_a, d_h_0, weight_gradient(d_a, h, h_0, False), None
 
@@ -233,7 +231,7 @@ class GruCompiled(torch.autograd.Function):
         h = sums.new_empty(T, B, H)
         laid, turned = forward_weights(W, T)
         arrays = sums.contiguous(), gates, h, h_0.contiguous(), laid, b_n.contiguous()
-        run_loop("gru_forward", arrays, turned, W=W, H=H)
+        run_loop("gru_forward", arrays, turned, W=W)
         ctx.save_for_backward(h_0, W, gates, h)
         return h
 
@@ -243,7 +241,7 @@ class GruCompiled(torch.autograd.Function):
         h_0, W, gates, h = ctx.saved_tensors
         H = h_0.shape[1]
         d_h, d_a = d_output.clone(memory_format=torch.contiguous_format), torch.empty_like(gates)
-        run_loop("gru_backward", (d_h, d_a, gates, h, h_0.contiguous(), W), W=W, H=H)
+        run_loop("gru_backward", (d_h, d_a, gates, h, h_0.contiguous(), W), W=W)
         d_q_r_z = d_a[:, :, : 3 * H]
         d_W = weight_gradient(d_q_r_z, h, h_0, False)
         d_h_0 = None
@@ -262,7 +260,7 @@ class LstmCompiled(torch.autograd.Function):
         gates = sums.detach().contiguous()  # the same memory, owned by this function
         c, tanh_c, h = (sums.new_empty(T, B, H) for _ in range(3))
         laid, turned = forward_weights(W, T)
-        run_loop("lstm_forward", (gates, c, tanh_c, h, h_0.contiguous(), c_0.contiguous(), laid), turned, W=W, H=H)
+        run_loop("lstm_forward", (gates, c, tanh_c, h, h_0.contiguous(), c_0.contiguous(), laid), turned, W=W)
         ctx.save_for_backward(h_0, c_0, W, gates, c, tanh_c, h)
         ctx.set_materialize_grads(False)
         return h, c
@@ -277,7 +275,7 @@ class LstmCompiled(torch.autograd.Function):
             for d in (d_output, d_c_output)
         )
         d_a = torch.empty_like(gates)
-        run_loop("lstm_backward", (d_h, d_c, d_a, gates, c, tanh_c, c_0.contiguous(), W.contiguous()), W=W, H=H)
+        run_loop("lstm_backward", (d_h, d_c, d_a, gates, c, tanh_c, c_0.contiguous(), W.contiguous()), W=W)
         d_h_0 = d_a[0] @ W if ctx.needs_input_grad[1] else None
         return d_a, d_h_0, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
 
