@@ -73,12 +73,12 @@ QUESTIONS = {
     ),
     "h_n order: layers or directions first?": (
         ["hello", "states", "--set", "model.num_layers=2", "--set", "model.bidirectional=true"],
-        ["Layers first, then directions: h_n[0] l0.fwd, h_n[1] l0.bwd, h_n[2] l1.fwd", "(differences up to 0.3252)"],
+        ["Layers first, then directions: h_n[0] l0.fwd, h_n[1] l0.bwd, h_n[2] l1.fwd", "(up to 0.3252 off)"],
     ),
     "output[:, -1] for a bidirectional RNN": (
         ["hello", "states", "--set", "model.bidirectional=true"],
         [
-            "No: output[-1] concatenates the forward state after 5 steps",
+            "No: output[-1] concatenates forward after 5 steps",
             "is not cat(h_n[-2], h_n[-1])",
             "output[0][:, H:] = h_n[-1]",
         ],
