@@ -25,6 +25,7 @@ from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.filetypes import not_utf8
 from rnncli.locale import tr
 from rnncli.locks import lock_file, process_runs
+from rnncli.names import similar_file
 from rnncli.records import Json
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -88,9 +89,9 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except FileNotFoundError as error:
-        raise DataError(
-            tr("no such file"), where=where, todo=tr("looked in {folder}", folder=shown(Path.cwd()))
-        ) from error
+        near = similar_file(where)
+        todo = tr("did you mean {name}?", name=near) if near else tr("looked in {folder}", folder=shown(Path.cwd()))
+        raise DataError(tr("no such file"), where=where, todo=todo) from error
     except gzip.BadGzipFile as error:
         raise DataError(
             tr("ends in .gz but is not gzip data, or is damaged"), where=where, todo=tr("check it with: gzip -t")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -214,3 +215,13 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known name most similar to `name`, or "" if none reaches the similarity `cutoff`, between 0 and 1."""
     found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""
+
+
+def similar_file(path: str) -> str:
+    """The path of the file in the same folder whose name is most like this one's, or "" if there is none like it."""
+    folder, name = os.path.split(path)
+    try:
+        near = nearest(name, set(os.listdir(folder or os.curdir)) - {name}, cutoff=0.8)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return ""
+    return os.path.join(folder, near) if near else ""

@@ -99,7 +99,8 @@ def recipe_text(path: Path) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        todo = tr("for packaged recipes see: rnncli recipes list")
+        near = names.similar_file(where)
+        todo = tr("did you mean {name}?", name=near) if near else tr("for packaged recipes see: rnncli recipes list")
         raise DataError(tr("no such file"), where=where, todo=todo) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = getattr(error, "strerror", None) or str(error)

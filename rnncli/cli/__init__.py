@@ -9,7 +9,6 @@ import errno
 import io
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -25,7 +24,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from rnncli import __version__, names
 from rnncli.cli import help as help_texts
 from rnncli.cli.out import drop_output as _drop_output
-from rnncli.cli.out import open_streams, printed, put, tell
+from rnncli.cli.out import fitted, open_streams, printed, put, tell
 from rnncli.cli.processes import rank_zero_only, should_report_error
 from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
@@ -152,7 +151,7 @@ def _root(
         rank_zero_only()
     if context.invoked_subcommand is None:
         lines = start_screen().split("\n")
-        put("\n".join(_to_fit(lines) if sys.stdout.isatty() else lines))
+        put(fitted("\n".join(lines), sys.stdout))
 
 
 def _take_globals(args: list[str]) -> list[str]:
@@ -335,32 +334,10 @@ def print_error(error: RnncliError, cause: Exception | None = None) -> int:
         sys.stdout.flush()
         if settings.debug:
             tell("".join(traceback.format_exception(cause or error)).rstrip())
-        lines = printed("\n".join(lines)).split("\n")
-        tell("\n".join(_to_fit(lines) if sys.stderr.isatty() else lines))
+        tell(fitted(printed("\n".join(lines)), sys.stderr))
     except OSError:
         _drop_output()
     return error.exit_code
-
-
-_HEAD = re.compile(r"(.*\S {2,}|\w+[:：] ?|\s+)(?=\S)")  # prefix of a line; its text is wrapped to the right of it
-
-
-def _to_fit(lines: list[str]) -> list[str]:
-    """Wrap between words, where a terminal would break inside them; commands stay on one line so that they can be
-    copied."""
-    from rnncli.render.lines import cells, wrap
-
-    width, fitted = shutil.get_terminal_size().columns, []
-    for line in lines:
-        if cells(line) <= width or re.search(r": +rnncli ", line):
-            fitted.append(line)
-            continue
-        found = _HEAD.match(line)
-        head = found[0] if found is not None and cells(found[0]) <= width - 16 else ""
-        indent = cells(head) if head else 6
-        first, *others = wrap(line[len(head) :], width - indent)
-        fitted += [head + first, *(" " * indent + other for other in others)]
-    return fitted
 
 
 def main() -> NoReturn:

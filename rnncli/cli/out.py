@@ -7,8 +7,11 @@ programs (`hand_over`) is written unchanged, byte for byte.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from rnncli.cli.settings import settings
 from rnncli.locale import tr
@@ -55,7 +58,30 @@ def tell(text: str) -> None:
 def note(text: str) -> None:
     """Print `note: ...` on standard error, unless empty or --quiet."""
     if text and not settings.quiet:
-        tell(tr("note: {text}", text=text))
+        tell(fitted(printed(tr("note: {text}", text=text)), sys.stderr))
+
+
+_HEAD = re.compile(r"(.*\S {2,}|\w+[:：] ?|\s+)(?=\S)")  # prefix of a line; its text is wrapped to the right of it
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Wrap between words, where a terminal would break inside them; commands stay on one line so that they can be
+    copied. For a stream that is not a terminal, the text as it is."""
+    if not stream.isatty():
+        return text
+    from rnncli.render.lines import cells, wrap
+
+    width, lines = shutil.get_terminal_size().columns, list[str]()
+    for line in text.split("\n"):
+        if cells(line) <= width or re.search(r": +rnncli ", line):
+            lines.append(line)
+            continue
+        found = _HEAD.match(line)
+        head = found[0] if found is not None and cells(found[0]) <= width - 16 else ""
+        indent = cells(head) if head else 6
+        first, *others = wrap(line[len(head) :], width - indent)
+        lines += [head + first, *(" " * indent + other for other in others)]
+    return "\n".join(lines)
 
 
 def hand_over(text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnncli.cli.live import waiting
-from rnncli.cli.out import hand_over, note, put
+from rnncli.cli.out import fitted, hand_over, note, printed, put
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import tr
@@ -280,6 +280,7 @@ def _print_changes(path: str, filled: dict[str, object], length: str) -> None:
     from rnncli.recipe.parse import flow_text
 
     if filled:
-        put(tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items()))
+        text = tr("from {file}:", file=path) + "  " + "  ".join(f"{k}: {flow_text(v)}" for k, v in filled.items())
+        put(fitted(printed(text), sys.stdout))
     if length:
         put(length)

@@ -58,7 +58,7 @@ def header(page: Page) -> str:
 
 def page_lines(page: Page, view: View) -> list[Line]:
     """The whole screen. An answer goes above the header, and a first message then belongs to the header; other records
-    are separated by an empty line."""
+    are separated by an empty line, except notes that follow each other."""
     records = list(page.records)
     answers = [records.pop(0) for record in page.records[:1] if isinstance(record, Message) and record.kind == "answer"]
     lines = [line for answer in answers for line in record_lines(answer, view)] + _header_lines(page, view)
@@ -66,10 +66,15 @@ def page_lines(page: Page, view: View) -> list[Line]:
         drawn = record_lines(record, view)
         if not drawn:
             continue
-        if lines and not (k == 0 and isinstance(record, Message)):
+        together = isinstance(record, Message) and (k == 0 or _are_notes(records[k - 1], record))
+        if lines and not together:
             lines.append([])
         lines += drawn
     return lines
+
+
+def _are_notes(*records: Record) -> bool:
+    return all(isinstance(record, Message) and record.kind == "note" for record in records)
 
 
 def _header_lines(page: Page, view: View) -> list[Line]:

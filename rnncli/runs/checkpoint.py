@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rnncli.errors import DataError
 from rnncli.locale import tr
-from rnncli.records import Json, json_object
+from rnncli.records import Json, json_number, json_object
 from rnncli.runs.checkpoint_schema import check_carry, number, require_same_shape, state_after_step
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
@@ -78,6 +78,16 @@ def checkpoint(state: TrainState, extra: dict[str, Json], parts: Sequence[bytes]
     }
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     return save(whole, metadata={"rnncli": json.dumps(document)})
+
+
+def best_epoch_in(path: Path) -> int:
+    """The best epoch when the checkpoint was written; 0 if none had ended. Raises DataError: missing or damaged."""
+    try:
+        with utf8_path(path) as name, safe_open(name, framework="pt") as file:
+            document = json_object(json.loads((file.metadata() or {})["rnncli"]))
+            return int(json_number(json_object(document["state"])["best_epoch"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(tr("this file is damaged: {why}", why=error), where=str(path)) from error
 
 
 def _of(rank: int) -> str:

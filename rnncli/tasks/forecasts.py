@@ -165,7 +165,7 @@ def simple_forecasts(
     ridge = [Ridge(partial(_pairs, data, splits.train, target)) for target in range(splits.fitted.targets)]
     for target, fitted in enumerate(ridge):
         fitted.choose(_held_out(data, splits, target))
-    strengths = ", ".join(f"{fitted.strength:.1g}" for fitted in ridge[:4])
+    strengths = ", ".join(f"{fitted.strength:.3g}" for fitted in ridge[:4])
     yield (
         tr("ridge"),
         tr("linear in the window, penalty {value}", value=strengths),

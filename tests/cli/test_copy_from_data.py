@@ -113,8 +113,8 @@ def test_how_texts_are_read_is_chosen_and_said_unless_typed(copy: Copy) -> None:
     rows = [f"{' '.join(words[(i * k) % 7] for k in range(1, 9))} {i},{'ab'[i % 2]}" for i in range(60)]
     data, said = copy("names", "message,label", rows)
     assert data["tokens"] == "words"
-    assert "data.tokens: words: texts have 9 on average" in said
-    assert "model.head: max: texts" in said
+    assert "data.tokens: words: 9 in a text on average" in said
+    assert "model.head: max: the relevant part" in said
     data, said = copy("names", "message,label", rows, "--set", "data.tokens=characters")
     assert data["tokens"] == "characters"
     assert "data.tokens: words" not in said

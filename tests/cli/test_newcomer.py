@@ -6,12 +6,13 @@ import io
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rnncli import cli
+from rnncli.cli import out
 from rnncli.cli.start import start_screen
 from rnncli.cli.watching import Lines
 from rnncli.errors import DataError, UsageError
@@ -323,24 +324,31 @@ def test_a_copy_says_at_once_that_its_text_is_too_short(typed: Typed) -> None:
     assert "too few to learn from" in err
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_long_lines_break_between_words_and_commands_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     command = "next:  for example: rnncli train hello --set train.lr=0.01 --epochs 100"
-    assert cli._to_fit(
-        [
-            "error: too short: train has 1,000 tokens, and 2,049 are needed",
-            "Work       predict   " + "word " * 6,
-            command,
-        ]
-    ) == [
+    words = f"Work       predict   {'word ' * 6}"
+    text = "\n".join(["error: too short: train has 1,000 tokens, and 2,049 are needed", words, command])
+    lines = [
         "error: too short: train has 1,000",
         "       tokens, and 2,049 are needed",
         "Work       predict   word word word word",
         "                     word word",
         command,
     ]
-    for line in cli._to_fit(start_screen().split("\n")):
+    assert out.fitted(text, terminal) == "\n".join(lines)
+    assert out.fitted(text, io.StringIO()) == text
+    for line in out.fitted(start_screen(), terminal).split("\n"):
         assert len(line) <= 40 or "--data my.txt" in line
+    out.note("Bonn: 7 gaps, 7 steps missing, before line 121")
+    assert terminal.getvalue() == "note: Bonn: 7 gaps, 7 steps missing,\n      before line 121\n"
 
 
 def test_white_space_is_marked_wherever_a_token_is_shown(typed: Typed) -> None:

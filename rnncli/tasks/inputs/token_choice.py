@@ -30,11 +30,11 @@ def suggest_reading(data: TextData, head: str, source: str) -> Suggested:
     words, n = has_words(texts), mean(len(text.split()) for text in texts)
     letters, reasons = mean(map(len, texts)), dict[str, str]()
     if words and data.tokens == "characters":
-        reasons["data.tokens"] = tr("words: texts have {n} on average, and most of them recur", n=f"{n:.0f}")
+        reasons["data.tokens"] = tr("words: {n} in a text on average, and most recur in other texts", n=f"{n:.0f}")
     elif not words and data.tokens != "characters":
         reasons["data.tokens"] = tr("characters: texts have few recurring words (or no spaces)")
     if head == "last" and (data.tokens == "characters" or not words) and (words or letters >= LONG):
-        reasons["model.head"] = tr("max: texts are long, and the relevant part may be anywhere")
+        reasons["model.head"] = tr("max: the relevant part may be anywhere in a text")
     chosen = {"data.tokens": "words" if words else "characters", "model.head": "max"}
     return Suggested({key: chosen[key] for key in reasons}, reasons=reasons)
 
