@@ -1,4 +1,4 @@
-"""The documentation's tables of recipes and of state tracking, made from the evidence files by
+"""The documentation's tables of recipes, of options and of state tracking, made from the evidence files by
 `python -m tests.readme_table`."""
 
 import json
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rnncli.tasks import load_recipe
+from tests import options_table
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- recipes: .*? -->\n).*?(<!-- end of recipes -->)", re.S)
+OPTIONS = re.compile(r"(<!-- options: .*? -->\n).*?(<!-- end of options -->)", re.S)
 TRACKING = re.compile(r"(<!-- state tracking: .*? -->\n).*?(<!-- end of state tracking -->)", re.S)
 PAGES = [ROOT / "docs" / "explanation" / name for name in ("results.md", "state-tracking.md")]
 LENGTHS = ("T=40", "T=400")  # the longest of training, and ten times that
@@ -75,6 +77,7 @@ def state_tracking() -> str:
 
 def with_table(text: str) -> str:
     text = TRACKING.sub(lambda found: found[1] + state_tracking() + found[2], text)
+    text = OPTIONS.sub(lambda found: found[1] + options_table.table() + found[2], text)
     return BLOCK.sub(lambda found: found[1] + table() + found[2], text)
 
 

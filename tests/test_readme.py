@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from rnncli.cli import run
-from tests import readme_table, warm
+from tests import options_table, readme_table, warm
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
@@ -172,6 +172,16 @@ def test_the_table_is_what_the_evidence_says(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<!-- end of" in text
     assert readme_table.with_table(text) == text, "run: python -m tests.readme_table"
+
+
+def test_a_difference_counts_over_the_same_seeds() -> None:
+    """Differences of 1, 2 and 3: t is 2 sqrt(3), and with two degrees of freedom p is 1 - t / sqrt(2 + t^2)."""
+    rows = {"recipe": {0: 1.0, 1: 1.0, 2: 2.0, 3: 9.0}, "more": {0: 2.0, 1: 3.0, 2: 5.0}, "one": {1: 0.5}}
+    assert options_table.compared(rows, 1).splitlines() == [
+        "| recipe | 4 | 3.2 ± 3.9 |  |  |",
+        "| more | 3 | 3.3 ± 1.5 | +2.0 | 0.074 |",
+        "| one | 1 | 0.5 | -0.5 |  |",
+    ]
 
 
 def test_the_table_of_state_tracking_has_a_row_for_every_cell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ line of two integers (number of words, dimension) is a header; GloVe files have 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,12 +77,11 @@ def read_vectors(source: Source, vocab: Vocab, width: int) -> Vectors:
     return Vectors(table, found, words, promised)
 
 
-def coverage(vectors: Vectors, vocab: Vocab, counts: Sequence[int], name: str) -> list[str]:
-    """Sentences on the coverage of the vocabulary and of the training text. counts: of each token."""
-    import numpy as np
-
+def coverage(vectors: Vectors, vocab: Vocab, counts: Mapping[str, int], name: str) -> list[str]:
+    """Sentences on the coverage of the vocabulary and of the training text. counts: of each token of that text, with
+    those that are read as <unk>."""
     there = vectors.found != MISSING
-    seen = np.array(counts, np.int64)
+    covered = sum(counts.get(token, 0) for token, found in zip(vocab.tokens, there, strict=True) if found)
     text = tr(
         "{name}: vectors for {found} of {n} tokens ({share}), {text} of the training text; "
         "{lower} of them in lower case; the others stay random",
@@ -90,7 +89,7 @@ def coverage(vectors: Vectors, vocab: Vocab, counts: Sequence[int], name: str) -
         found=f"{int(there.sum()):,}",
         n=f"{len(vocab):,}",
         share=f"{there.mean():.1%}",
-        text=f"{seen[there].sum() / max(1, seen.sum()):.1%}",
+        text=f"{covered / max(1, sum(counts.values())):.1%}",
         lower=f"{int((vectors.found == LOWER).sum()):,}",
     )
     if vectors.promised in (None, vectors.words):

@@ -28,7 +28,8 @@ def test_the_rows_of_a_vocabulary(tmp_path: Path) -> None:
     assert found.table.tolist() == [[0, 0], [1, 2], [0.5, -0.25], [0.5, -0.25], [0, 0]]
     assert found.found.tolist() == [MISSING, LOWER, EXACT, LOWER, MISSING]
     assert (found.words, found.promised) == (3, None)
-    (said,) = coverage(found, VOCAB, [5, 1, 1, 1, 2], "a.txt")
+    counts = {"The": 1, "cat": 1, "Cat": 1, "sat": 2, "rare": 3, "seldom": 2}  # the last two are read as <unk>
+    (said,) = coverage(found, VOCAB, counts, "a.txt")
     assert said.startswith(
         "a.txt: vectors for 3 of 5 tokens (60.0%), 30.0% of the training text; 2 of them in lower case"
     )
@@ -64,7 +65,9 @@ def test_a_compressed_file_and_one_that_ends_too_early(tmp_path: Path) -> None:
         file.write("9 2\n" + LINES)
     found = read_vectors(tmp_path / "a.vec.gz", VOCAB, 2)
     assert found.promised == 9
-    assert coverage(found, VOCAB, [1] * 5, "a")[1] == "a has 3 words, but its first line says 9: is the file complete?"
+    assert (
+        coverage(found, VOCAB, {"cat": 1}, "a")[1] == "a has 3 words, but its first line says 9: is the file complete?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,13 @@
 RNNCLI_EWT=FOLDER: train.conllu, dev.conllu and test.conllu of UD English-EWT. RNNCLI_CONLL2000=FOLDER: train.txt and
 test.txt of the CoNLL-2000 task; every tenth sentence of train.txt judges the epochs. RNNCLI_VECTORS=FILE: vectors of
 words, such as GloVe's; without it their rows are left out. RNNCLI_SEEDS=N: seeds 0 to N - 1, by default five.
-RNNCLI_EPOCHS=N: by default four.
+RNNCLI_EPOCHS=N: by default four. What the file already has of the same settings is not measured again.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ import pytest
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
-from tests.evidence.evidence_runs import write
+from tests.evidence.evidence_runs import compared
 
 pytestmark = pytest.mark.evidence
 
@@ -32,7 +30,8 @@ SETS = ("train.control=false", "train.threads=1", "train.batch_size=32", f"train
 def rows() -> dict[str, tuple[str, ...]]:
     """Name -> settings that are added to the recipe, whose own are the first row's."""
     dropout, crf = ("model.word_dropout=0.1",), ("model.head=crf",)
-    found = {"recipe": (), "CRF": crf, "word dropout": dropout}
+    locked = ("model.variational_dropout=0.25",)
+    found = {"recipe": (), "CRF": crf, "word dropout": dropout, "locked dropout": locked}
     if VECTORS:
         vectors = (f"model.vectors={VECTORS}",)
         found |= {"vectors": vectors, "all three": (*dropout, *crf, *vectors)}
@@ -40,25 +39,20 @@ def rows() -> dict[str, tuple[str, ...]]:
 
 
 def measured(name: str, metric: str, sets: tuple[str, ...]) -> dict[str, Any]:
-    """Every row over the seeds, on the test part; the file is written after each, so that a stop loses little."""
+    """Every row over the seeds, on the test part."""
     width = ("model.embedding_size=100",) if VECTORS else ()
-    found: dict[str, Any] = {"recipe": "pos-tagging", "on": "test", "sets": [*SETS, *width], "rows": {}}
-    for row, added in rows().items():
-        runs = []
-        for seed in SEEDS:
-            began = time.process_time()
-            job = prepare(load_recipe("pos-tagging", (*SETS, *width, *sets, *added, f"train.seed={seed}")))
-            *_, last = fit(job)
-            metrics = job.task.metrics(job.config, job.model, job.splits.part("test"), job.splits.fitted)
-            runs.append({"seed": seed, "epoch": last.epoch, "cpu_seconds": time.process_time() - began, **metrics})
-            found["baseline"] = job.task.baselines(job.config, job.splits, "test")[0].metrics
-            said = [note.replace(VECTORS, Path(VECTORS).name) for note in job.splits.notes if "vectors for" in note]
-            found["notes"] = said or found.get("notes", [])
-        values = [run[metric] for run in runs]
-        summary = {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None}
-        found["rows"][row] = {"sets": [text.partition("=")[0] for text in added], metric: summary, "runs": runs}
-        write(name, [found])
-    return found
+
+    def run(seed: int, added: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+        job = prepare(load_recipe("pos-tagging", (*SETS, *width, *sets, *added, f"train.seed={seed}")))
+        *_, last = fit(job)
+        metrics = job.task.metrics(job.config, job.model, job.splits.part("test"), job.splits.fitted)
+        common: dict[str, Any] = {"baseline": job.task.baselines(job.config, job.splits, "test")[0].metrics}
+        if said := [note.replace(VECTORS, Path(VECTORS).name) for note in job.splits.notes if "vectors for" in note]:
+            common["notes"] = said
+        return {"epoch": last.epoch, **metrics}, common
+
+    spec = {"recipe": "pos-tagging", "on": "test", "sets": [*SETS, *width]}
+    return compared(name, spec, rows(), SEEDS, metric, run)
 
 
 @pytest.mark.skipif("RNNCLI_EWT" not in os.environ, reason="RNNCLI_EWT=FOLDER is not set")

@@ -38,7 +38,7 @@ def start_from_vectors(embedding: nn.Embedding, source: str, vocab: Vocab, count
     with torch.no_grad():
         embedding.weight.mul_(table[there].std(correction=0).clamp(min=1e-3))
         embedding.weight[there] = table[there]
-    return coverage(vectors, vocab, [counts.get(token, 0) for token in vocab.tokens], name_of(source))
+    return coverage(vectors, vocab, counts, name_of(source))
 
 
 def idle_embedding(kind: str, *others: str) -> Iterator[tuple[str, str]]:
