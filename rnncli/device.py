@@ -21,6 +21,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 # Number of multiplications per step below which a second thread gains little or slows down. On a busy machine a second
 # thread loses far more than it gains on idle cores.
 _WORK_FOR_A_THREAD = 4_000_000
+WAIT_POLICY = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # GNU's: a few microseconds
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def share_cores() -> None:
     threads do far less than one. Existing environment settings are kept.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-        os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # GNU's: a few microseconds
+        os.environ |= WAIT_POLICY
 
 
 def threads_for(batch_size: int, input_size: int, hidden_size: int, gates: int, cores: int) -> int:

@@ -66,14 +66,14 @@ class Interval:
         return self.value, self.low, self.high
 
 
-def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter) -> None:
-    """Run each arm cold, then warm (slow ones only cold), and set `repeat` so that one timing lasts SHORTEST."""
+def warm_up(arms: Sequence[Arm], clock: Callable[[], float] = time.perf_counter, *, shortest: float = SHORTEST) -> None:
+    """Run each arm cold, then warm (slow ones only cold), and set `repeat` so that one timing lasts `shortest`."""
     for arm in arms:
         if arm.before is not None:
             arm.before()
         arm.cold = arm.seconds(1, clock)
         once = arm.seconds(1, clock) if arm.cold < SLOW else arm.cold
-        arm.repeat = max(1, min(1000, round(SHORTEST / once))) if once > 0 else 1000
+        arm.repeat = max(1, min(1000, round(shortest / once))) if once > 0 else 1000
 
 
 def take_turns(

@@ -8,6 +8,7 @@ each arm finds its best thread count, and these are timed in turn.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ LEARNING_RATE = 0.002
 TOLERANCE = 2e-4  # for one layer's outputs and gradients, relative to the largest
 LOOP_TOLERANCE = 1e-4  # for the scores before training and the losses of the first steps
 TRIAL = 3  # rounds for choosing a thread count
+SETTLE = 0.08  # seconds before each timing: threads of the arm before it spin on, ONNX Runtime's for 50 ms
+SHORTEST = 0.03  # seconds: shorter work is repeated, after one untimed run
 TOO_SLOW = 4.0  # a thread count this many times slower in its first run is dropped: its threads are waiting
 FLOPS_PER_EPOCH = 4e10  # a training loop has 4 to 40 steps, as many as come close to this
 
@@ -263,7 +266,7 @@ def _best_threads(
     row: Row, what: Pass, arms: dict[tuple[str, int], Arm], trials: list[dict[str, Json]]
 ) -> dict[str, tuple[str, int]]:
     """For each library, the arm with the fastest thread count in a few rounds, which are recorded in `trials`."""
-    warm_up(list(arms.values()))
+    warm_up(list(arms.values()), shortest=SHORTEST)
     quickest = {name: min(arm.cold for (peer, _), arm in arms.items() if peer == name) for name, _ in arms}
     hopeful = {key: arm for key, arm in arms.items() if arm.cold <= TOO_SLOW * quickest[key[0]]}
     take_turns(list(hopeful.values()), TRIAL)
@@ -279,9 +282,10 @@ def _best_threads(
 
 
 def _arm(key: tuple[str, int], process: Process, used: list[float]) -> Arm:
-    """An arm timed by its own process: the pipe is not included."""
+    """An arm timed by its own process, once the others' threads sleep: the pipe is not included."""
 
     def itself(repeat: int) -> float:
+        time.sleep(SETTLE)
         answer = process.ask({"do": "time", "repeat": repeat})
         used.append(answer["processor"] / answer["seconds"])
         return float(answer["seconds"])

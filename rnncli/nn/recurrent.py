@@ -109,13 +109,17 @@ def choose_engine(
     B: int = 32,
     padded: bool = False,
     gradients: bool = True,
+    threads: int = 1,
 ) -> str:
     """The choice of `engine: auto`, a pure function of its arguments: the engine measured to be fastest for such work.
 
     device: its type. T: time steps. B: batch size. padded: whether sequences differ in length. gradients: whether they
-    are needed. `rnncli bench` measures the engines on this machine.
+    are needed. threads: of torch. `rnncli bench` measures the engines on this machine.
     """
-    work = Work(dtype, device, T, padded, gradients, B)
+    return _fastest(spec, Work(dtype, device, T, padded, gradients, B, threads))
+
+
+def _fastest(spec: CoreSpec, work: Work) -> str:
     able = [name for name in ENGINES if ENGINES[name].can(spec)]
     return max(able, key=lambda name: ENGINES[name].faster(spec, work))
 
@@ -133,9 +137,10 @@ def run(
     spec = spec_of(core)
     assert spec is not None
     like, (T, B) = (x.like, x.numbers.shape) if isinstance(x, Rows) else (x, x.shape[:2])
-    work = Work(like.dtype, like.device.type, T, lengths is not None, torch.is_grad_enabled(), B)
+    gradients, threads = torch.is_grad_enabled(), torch.get_num_threads()
+    work = Work(like.dtype, like.device.type, T, lengths is not None, gradients, B, threads)
     if engine == "auto":
-        engine = choose_engine(spec, work.dtype, work.device, T=T, B=B, padded=work.padded, gradients=work.gradients)
+        engine = _fastest(spec, work)
     chosen = engine_of(engine)
     # without gradients, torch also replaces an engine that is not installed: a trained model runs anywhere
     replaced = not work.gradients if chosen.missing() else not chosen.worth(spec, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ NUMBA = ENGINES[1]
 def test_the_table_is_what_was_measured(as_kept: AsKept) -> None:
     lines = [
         '"""How many times as fast as torch\'s module bptt and compiled are, by cell and kind of work; rows of H, B, T',
-        "and the two. One thread, medians of paired rounds. Written from tests/evidence/compiled.json by a test:",
+        "and the two, medians of paired rounds. One thread if not stated. Written from tests/evidence/compiled.json:",
         'pytest --rewrite-golden tests/nn/test_measured.py."""',
         "",
         "RATIOS: dict[tuple[str, str], tuple[tuple[float, ...], ...]] = {",
@@ -46,6 +47,8 @@ WORK = {
     "train, padded": Work(torch.float32, "cpu", 20, padded=True),
     "forward": Work(torch.float32, "cpu", 20, gradients=False),
     "forward, padded": Work(torch.float32, "cpu", 20, padded=True, gradients=False),
+    "train, 2 threads": Work(torch.float32, "cpu", 20, threads=2),
+    "forward, 2 threads": Work(torch.float32, "cpu", 20, gradients=False, threads=2),
 }
 
 
@@ -62,9 +65,8 @@ def test_auto_takes_nothing_slower_than_torch_by_more_than_a_twentieth(
         monkeypatch.setattr("rnncli.nn.engines._base._installed", lambda name, here=installed: here)
         for H, B, T, *ratios in RATIOS[cell, kind]:
             spec = CoreSpec(cell, "tanh", int(H), int(H))
-            taken = choose_engine(
-                spec, work.dtype, "cpu", T=int(T), B=int(B), padded=work.padded, gradients=work.gradients
-            )
+            kind_of_work = {"padded": work.padded, "gradients": work.gradients}
+            taken = choose_engine(spec, work.dtype, "cpu", T=int(T), B=int(B), threads=work.threads, **kind_of_work)
             over = dict(zip(ENGINES, ratios, strict=True)) | {"torch": 1.0}
             assert over[taken] >= 0.95
             assert taken != NUMBA or installed
@@ -74,7 +76,7 @@ def test_the_nearest_sizes_decide_and_what_was_not_measured_is_torchs() -> None:
     for cell, kind in RATIOS:
         for H, B, T, *ratios in RATIOS[cell, kind]:
             spec, work = CoreSpec(cell, "tanh", 3, int(H)), WORK[kind]
-            here = Work(work.dtype, "cpu", int(T), work.padded, work.gradients, int(B))
+            here = replace(work, T=int(T), B=int(B))
             assert [times_torch(engine, spec, here) for engine in ENGINES] == ratios
     for work in (Work(torch.float32, "cuda", 20), Work(torch.bfloat16, "cpu", 20)):
         assert choose_engine(CoreSpec("gru", "tanh", 9, 64), work.dtype, work.device, T=20) == "torch"

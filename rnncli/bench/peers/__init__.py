@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
+from rnncli.device import WAIT_POLICY
 from rnncli.errors import CheckFailed, Missing
 from rnncli.locale import tr
 
@@ -86,7 +87,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment(threads, log.parent),
+            env=environment(peer, threads, log.parent),
             text=True,
             encoding="utf-8",
         )
@@ -141,13 +142,13 @@ class Process:
         self._log.close()
 
 
-def environment(threads: int, folder: Path) -> dict[str, str]:
+def environment(peer: str, threads: int, folder: Path) -> dict[str, str]:
     """Environment variables of a peer's process. Every library has its own variable for the thread count, mostly read
-    at import."""
+    at import. Each keeps its own wait policy; rnncli's is the one that its commands set."""
     count = str(threads)
     found = {
-        # Each library keeps its own wait policy, not the one that rnncli sets for itself.
-        **{name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
+        **{name: value for name, value in os.environ.items() if name not in WAIT_POLICY},
+        **(WAIT_POLICY if peer == "rnncli" else {}),
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "NPROC": count,  # JAX's thread pool

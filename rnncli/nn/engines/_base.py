@@ -41,7 +41,7 @@ class Sequence:
 @dataclass(frozen=True)
 class Work:
     """What the choice of an engine depends on. padded: whether sequences of a batch differ in length. gradients:
-    whether they are needed, as in training. B: batch size."""
+    whether they are needed, as in training. B: batch size. threads: of torch."""
 
     dtype: torch.dtype
     device: str
@@ -49,6 +49,7 @@ class Work:
     padded: bool = False
     gradients: bool = True
     B: int = 32
+    threads: int = 1
 
 
 def always(spec: CoreSpec, work: Work) -> bool:

@@ -22,7 +22,9 @@ def kind_of(work: Work) -> str:
     if work.device != "cpu" or work.dtype not in (torch.float32, torch.float64):
         return ""
     kind = "train" if work.gradients else "forward"
-    return kind + (", padded" if work.padded else ", float64" if work.dtype == torch.float64 else "")
+    if work.padded or work.dtype == torch.float64:
+        return kind + (", padded" if work.padded else ", float64")
+    return kind + (", 2 threads" if work.threads > 1 else "")
 
 
 def times_torch(engine: str, spec: CoreSpec, work: Work) -> float:

@@ -40,9 +40,7 @@ SHORTEST, SMALLEST = 10, 16  # steps and units from which `auto` uses it in trai
 TURN_FROM = 4  # steps
 SHARE = 1 << 20  # multiplications that justify another thread
 PACK_STEPS, PACK_FROM = 16, 1 << 18  # steps and weights from which packing the weights first pays off
-ONCE_FROM = (
-    1 << 14
-)  # input weights from which on several threads multiply all steps' inputs at once, not each its share's
+ONCE_FROM = 1 << 14  # input weights from which several threads multiply all steps' inputs at once, not in shares
 TYPES = (torch.float32, torch.float64)
 
 
