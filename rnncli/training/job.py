@@ -229,12 +229,12 @@ def activations(shape: nn.Module, specs: list[CoreSpec], batch: Batch) -> int:
 def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device, cost: Cost) -> RecipeConfig:
     """The config with `auto` engine, device and threads resolved."""
     engine, threads = config.model.engine, config.train.threads
-    if engine == "auto" and specs:
-        # some of several cores may not get padded rows (a decoder)
-        padded = cost.padded and len(specs) == 1
-        engine = choose_engine(specs[0], dtype_of(config.train.dtype), device.type, T=cost.T, B=cost.B, padded=padded)
     if threads == "auto":
         threads = threads_of(specs, cost.B, max(1, usable_cores() // this_process().local_world))
+    if engine == "auto" and specs:
+        # some of several cores may not get padded rows (a decoder)
+        padded, dtype = cost.padded and len(specs) == 1, dtype_of(config.train.dtype)
+        engine = choose_engine(specs[0], dtype, device.type, T=cost.T, B=cost.B, padded=padded, threads=threads)
     model = config.model.model_copy(update={"engine": engine})
     train = config.train.model_copy(update={"threads": threads, "device": device.type})
     resolved: RecipeConfig = config.model_copy(update={"model": model, "train": train})
