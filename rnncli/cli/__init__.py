@@ -111,12 +111,15 @@ class Commands(_Translated, TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def make_app() -> typer.Typer:
-    """The app with every installed command. Built once the language is known, because help texts are translated."""
+def make_app(only: str = "") -> typer.Typer:
+    """The app with every installed command, or with only one: most commands take less time than to read the options of
+    all. Built once the language is known, because help texts are translated."""
     app = typer.Typer(cls=Commands, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]})
     app.callback(invoke_without_command=True)(_root)
     for group, lines in groups():
         for name, _ in lines:
+            if only not in ("", name):
+                continue
             module = import_module(f"rnncli.cli.{name}")
             if hasattr(module, "app"):  # a command with subcommands
                 for inner in module.app.registered_commands:
@@ -186,6 +189,13 @@ def _take_globals(args: list[str]) -> list[str]:
     return rest + tail
 
 
+def _command_of(words: list[str]) -> str:
+    """The command that is called; "" where the others are needed too: for help, completion and unknown names."""
+    first = next((word for word in words if word not in ("--quiet", "-q")), "")
+    known = first in (name for _, lines in groups() for name, _ in lines)
+    return first if known and "_RNNCLI_COMPLETE" not in os.environ else ""
+
+
 def run(args: list[str]) -> int:
     """Run one command line and return its exit code. Every error becomes one message on stderr."""
     open_streams()
@@ -230,7 +240,7 @@ def _run(args: list[str]) -> int:
     words = _take_globals(args)
     try:
         with shown():
-            command = typer.main.get_command(make_app())
+            command = typer.main.get_command(make_app(_command_of(words)))
             help_texts.translate(command)
             if "_RNNCLI_COMPLETE" in os.environ:  # called by Typer's completion script
                 from rnncli.cli import completion

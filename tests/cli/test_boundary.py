@@ -32,7 +32,7 @@ def boundary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Runs an app whose one command does what it is given; returns (exit code, stdout, stderr)."""
 
     def run(action: Callable[[], None], *words: str) -> tuple[int, str, str]:
-        def make_app() -> typer.Typer:
+        def make_app(only: str) -> typer.Typer:
             app = typer.Typer(cls=cli.Commands, add_completion=False)
             app.callback(invoke_without_command=True)(cli._root)
 
@@ -266,7 +266,7 @@ def test_a_second_signal_while_the_first_unwinds_shows_no_traceback(numbers: tup
 WAITING = """
 import time, typer
 from rnncli import cli
-def make_app():
+def make_app(only):
     app = typer.Typer(cls=cli.Commands)
     app.callback()(lambda: None)
     @app.command()

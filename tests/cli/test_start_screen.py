@@ -33,6 +33,26 @@ def every_command() -> Iterator[tuple[tuple[str, ...], Any]]:
     yield from walk((), typer.main.get_command(cli.make_app()))
 
 
+def test_a_command_alone_is_the_command_among_all() -> None:
+    """What is called is built alone, unless its siblings count: for help, completion and names that are none."""
+
+    def known(command: Any) -> Any:
+        children = {name: known(child) for name, child in getattr(command, "commands", {}).items()}
+        return [(one.opts, one.secondary_opts, one.default, one.help) for one in command.params], command.help, children
+
+    whole = typer.main.get_command(cli.make_app())
+    commands = dict(every_command())[()].commands
+    for name, command in commands.items():
+        alone = typer.main.get_command(cli.make_app(name))
+        assert list(dict(alone.commands)) == [name]  # type: ignore[attr-defined]
+        assert known(alone.commands[name]) == known(command)  # type: ignore[attr-defined]
+        assert [one.name for one in alone.params] == [one.name for one in whole.params]
+        for words in ([name], ["-q", name, "--help"], ["--quiet", name, "list"]):
+            assert cli._command_of(words) == name
+    for words in ([], ["--help", "train"], ["--version"], ["trian"], ["--", "train"]):
+        assert cli._command_of(words) == ""
+
+
 def test_the_start_screen_shows_what_there_is(rnncli: Run) -> None:
     found = rnncli()
     assert (found.returncode, found.stderr) == (0, "")
