@@ -87,7 +87,9 @@ def seen_before(name: str, line: str) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in TEXTS if lines_of(name)])
-def test_the_commands_run_in_order(name: str, folder: Path, on_path: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_run_in_order(
+    name: str, folder: Path, on_path: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = lines_of(name)
     (folder / name).mkdir(parents=True)
     monkeypatch.chdir(folder / name)
@@ -117,6 +119,30 @@ def test_the_commands_run_in_order(name: str, folder: Path, on_path: None, monke
             continue
         words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', shortened(line))][1:]
         assert run(words) == 0, line
+    shown = re.findall(r"^```text\n(.*?)^```", TEXTS[name], re.M | re.S) if name in READMES else []
+    assert shown or name not in READMES
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for block in shown for line in block.splitlines() if line not in printed] == []
+
+
+def rows_of(name: str) -> list[list[list[str]]]:
+    """Its tables -> rows -> what each of them writes as code or as a file of a link: the same in every language."""
+    tables = re.findall(r"(?:^\|.*\n)+", TEXTS[name], re.M)
+    code = re.compile(r"`([^`]+)`|\]\(([^)]+)\)")
+    return [[[one or other for one, other in code.findall(row)] for row in table.splitlines()] for table in tables]
+
+
+def test_both_readmes_have_the_same_commands_tables_and_pages() -> None:
+    ours, theirs = (TEXTS[name] for name in READMES)
+    assert [line.replace("--lang zh ", "") for line in lines_of(READMES[1])] == lines_of(READMES[0])
+    assert rows_of(READMES[0]) == rows_of(READMES[1])
+    assert [len(table) for table in rows_of(READMES[0])] == [10, 22]
+    assert ours.count("\n## ") == theirs.count("\n## ")
+    pages = [re.findall(r"\]\((docs/[^)]+)\)", text) for text in (ours, theirs)]
+    chinese = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "zh").glob("*.md")}
+    assert chinese <= set(pages[1])
+    replaced = {page.replace("docs/zh/", "docs/tutorials/") for page in chinese}
+    assert set(pages[0]) - replaced == set(pages[1]) - chinese
 
 
 @pytest.mark.parametrize("line", questions())
