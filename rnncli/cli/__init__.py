@@ -30,7 +30,7 @@ from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
 from rnncli.errors import DataError, Missing, RecipeError, RnncliError, UsageError
-from rnncli.locale import LANGUAGES, language_of_environment, set_language, tr
+from rnncli.locale import LANGUAGES, no_typed_language, set_language, tr, typed_language
 
 if TYPE_CHECKING:
     from typer._click.core import Command as _ParserCommand
@@ -161,7 +161,7 @@ def _take_globals(args: list[str]) -> list[str]:
     """Read --debug, --ascii and --lang anywhere before `--`, and return the other arguments."""
     settings.debug = os.environ.get("RNNCLI_DEBUG", "") not in ("", "0")
     settings.ascii = None
-    set_language(language_of_environment())
+    no_typed_language()
     end = args.index("--") if "--" in args else len(args)
     head, tail = args[:end], args[end:]
     if "--debug" in head:
@@ -183,7 +183,7 @@ def _take_globals(args: list[str]) -> list[str]:
                 where="--lang",
                 todo=tr("one of {names}", names=", ".join(LANGUAGES)),
             )
-        set_language(value)
+        typed_language(value)
     if "--json" in head:  # output for programs is always English
         set_language("en")
     return rest + tail

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from rnncli.cli.settings import settings
-from rnncli.locale import tr
+from rnncli.locale import tr, with_language
 from rnncli.render import symbols
 
 
@@ -31,6 +31,11 @@ def open_streams() -> None:
 
 
 def printed(text: str) -> str:
+    """A message: rnncli commands in it keep a typed --lang; control characters are escaped."""
+    return _escaped(with_language(text))
+
+
+def _escaped(text: str) -> str:
     """Escape control characters for a terminal, except line ends and tabs."""
     return symbols.fit(text, keep="\n\t")
 
@@ -85,8 +90,8 @@ def fitted(text: str, stream: TextIO) -> str:
 
 
 def hand_over(text: str) -> None:
-    """Print a result on standard output: unchanged for a program, as `printed` on a terminal."""
-    sys.stdout.write(printed(text) if sys.stdout.isatty() else text)
+    """Print a result on standard output: unchanged for a program, escaped on a terminal."""
+    sys.stdout.write(_escaped(text) if sys.stdout.isatty() else text)
 
 
 def drop_output() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from rnncli import __version__
-from rnncli.locale import language, tr
+from rnncli.locale import language, tr, with_language
 from rnncli.render.lines import pad
 
 
@@ -62,9 +62,10 @@ def start_screen() -> str:
     other = "中文界面: rnncli --lang zh" if language() == "en" else "English: rnncli --lang en"
     title = f"rnncli {__version__}   "
     text = [title + tr("look inside recurrent networks from the shell"), " " * len(title) + other, ""]
-    shown = [(line, about) for command, line, about in first if command in commands]
+    shown = [(with_language(line), about) for command, line, about in first if command in commands]
     if shown:
-        text += [tr("Start here"), *(f"  {line:<30}  {about}" for line, about in shown), ""]
+        width = max(30, *(len(line) for line, _ in shown[:-1]))  # the last is longer than the others
+        text += [tr("Start here"), *(f"  {line:<{width}}  {about}" for line, about in shown), ""]
     for group, lines in groups():
         for place, (name, about) in enumerate(lines):
             text.append(pad(group if place == 0 else "", 11) + f"{name:<10}{about}")

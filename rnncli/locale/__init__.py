@@ -10,6 +10,7 @@ with `speaking("en")`, or asks a text for its `english`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,10 @@ from typing import overload
 _FOLDER = Path(__file__).parent
 LANGUAGES = ("en", *sorted({file.parts[-3] for file in _FOLDER.glob("*/LC_MESSAGES/rnncli.[mp]o")}))
 _language = "en"
+_typed = ""  # --lang of this command line, if the locale alone would choose another language
+COMMANDS = ("demo", "inspect", "recipes", "train", "predict", "evaluate", "export", "report", "bench", "sweep", "runs",
+            "doctor", "schema")  # fmt: skip
+_COMMAND = re.compile(rf"(?<![\w/.-])rnncli (?=({'|'.join(COMMANDS)}|COMMAND)\b)")
 
 
 class Text(str):
@@ -38,6 +43,26 @@ def set_language(name: str) -> None:
     if name not in LANGUAGES:
         raise ValueError(f"no language {name!r}; there are {', '.join(LANGUAGES)}")
     _language = name
+
+
+def typed_language(name: str) -> None:
+    """Set the language as `--lang` does: suggested commands repeat the option where the locale differs."""
+    global _typed
+    set_language(name)
+    _typed = name if name != language_of_environment() else ""
+
+
+def no_typed_language() -> None:
+    """The locale's language, as at the start of a command line."""
+    global _typed
+    set_language(language_of_environment())
+    _typed = ""
+
+
+def with_language(text: str) -> str:
+    """The text of a screen, with `--lang` in every rnncli command if it was typed and the locale differs: a user who
+    runs a suggested command keeps the language."""
+    return _COMMAND.sub(f"rnncli --lang {_typed} ", text) if _typed else text
 
 
 @contextmanager

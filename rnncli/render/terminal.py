@@ -9,7 +9,7 @@ import io
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from rnncli.locale import tr
+from rnncli.locale import tr, with_language
 from rnncli.records import (
     Checks,
     ColouredText,
@@ -145,7 +145,7 @@ def _message_lines(record: Message, view: View) -> list[Line]:
         return [[(text, "")] for text in view.fit(record.text, keep="\n\t").split("\n")]
     style = {"answer": "title", "plain": "", "note": "note", "formula": "formula", "warning": "warning"}[record.kind]
     text = record.text if record.kind != "warning" or record.text.startswith("!") else f"! {record.text}"
-    paragraphs = view.fit(text, keep="\n").split("\n")
+    paragraphs = view.fit(with_language(text), keep="\n").split("\n")
     return [[(part, style)] if part else [] for paragraph in paragraphs for part in wrap(paragraph, view.width)]
 
 
@@ -156,7 +156,7 @@ def _commands_lines(record: Commands, view: View) -> list[Line]:
         lines += [[(text, "heading")] for text in wrap(title, view.width)]
         title = ""
     indent = cells(title) + 2 if title else 0
-    commands = [(view.fit(command), view.fit(meaning)) for command, meaning in record.commands]
+    commands = [(view.fit(with_language(command)), view.fit(meaning)) for command, meaning in record.commands]
     width = max((cells(command) for command, _ in commands), default=0)
     beside = view.width - indent - width - 2 >= 20
     for k, (command, meaning) in enumerate(commands):

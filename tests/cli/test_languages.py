@@ -11,6 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from rnncli.cli.start import groups
+from rnncli.locale import COMMANDS, no_typed_language, typed_language, with_language
 from tests.fixture_types import Run, Typed
 
 TIMES = ("seconds", "per_second", "run", "steps_per_second", "counted_per_second")
@@ -159,3 +160,49 @@ def test_help_is_chinese_and_whole(typed: Typed, monkeypatch: pytest.MonkeyPatch
         code, out, _ = typed("--lang", "zh", *words, "--help")
         assert (code, "…" in out) == (0, False), words
         assert not re.search(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}", out), out
+
+
+HIDDEN = re.compile(r"(?<![\w/.-])rnncli (?!--lang )[a-z]")  # a command that would lose the language
+
+
+@pytest.mark.parametrize("words", ["", "demo", "demo --draw", "recipes list", "inspect hello", "train nothing.yaml",
+                                   "recipes copy", "train my-csv", "runs list", "predict hello"])  # fmt: skip
+def test_a_suggested_command_keeps_a_typed_language(
+    words: str, typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "my-csv").write_text("a,b\n")
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    for lang, system, repeated in (
+        ("zh", "C.UTF-8", True),
+        ("en", "zh_CN.UTF-8", True),
+        ("zh", "zh_CN.UTF-8", False),
+        ("", "zh_CN.UTF-8", False),
+        ("", "C.UTF-8", False),
+    ):
+        monkeypatch.setenv("LANG", system)
+        _, out, err = typed(*(["--lang", lang] if lang else []), *words.split())
+        if repeated:
+            assert f"rnncli --lang {lang} " in out + err
+            assert not HIDDEN.search(out + err), (lang, out + err)
+        else:
+            assert "--lang zh" not in (out + err).replace("中文界面: rnncli --lang zh", "")
+
+
+def test_only_commands_are_given_the_language(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not data, and not a sentence about the program."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert typed("--lang", "zh", "recipes", "show", "hello")[1].count("--lang") == 0
+    assert typed("--lang", "zh", "train", "hello", "--code")[1].count("--lang") == 0
+    with_typed = "rnncli reads it; ./rnncli train; python -m rnncli train; `rnncli runs`; rnncli trains"
+    typed_language("zh")
+    try:
+        assert with_language(with_typed) == with_typed.replace("-m rnncli", "-m rnncli --lang zh").replace(
+            "`rnncli", "`rnncli --lang zh"
+        )
+    finally:
+        no_typed_language()
+
+
+def test_the_commands_are_those_of_the_start_screen() -> None:
+    assert sorted(name for _, lines in groups() for name, _ in lines) == sorted(COMMANDS)
