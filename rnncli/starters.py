@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from rnncli import names
@@ -117,16 +118,47 @@ def recipe_text(path: Path) -> str:
 
 def about(name: str) -> str:
     """A packaged recipe's description: the first sentence of the comment below its first line."""
-    lines = recipe_text(recipe_folder() / f"{name}.yaml").splitlines()[1:]
-    words = []
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        words.append(line.lstrip("# ").strip())
-        if re.search(r"(?<!et al)[.?:]$", words[-1]):
-            break
-    text = " ".join(word for word in words if word)
-    return re.split(r"(?<=[.?])(?<!et al\.) ", text, maxsplit=1)[0]
+    text = recipe_text(recipe_folder() / f"{name}.yaml")
+    return re.split(r"(?<=[.?])(?<!et al\.) |(?<=[。？])", comments(text)[0].translated(), maxsplit=1)[0]
+
+
+@dataclass(frozen=True)
+class Comment:
+    """One comment: lines[first:end] of a recipe, its `#` at `column` of the first. text: its words, on one line."""
+
+    first: int
+    end: int
+    column: int
+    text: str
+
+    def translated(self) -> str:
+        """In the current language; as it is where there is no translation."""
+        then, _, commands = self.text.partition("Then: ")
+        return tr("Then: {commands}", commands=commands) if commands and not then else tr(self.text)
+
+
+_COMMENTED = re.compile(r"""( +# \w+: .*\s|(?:[^#"']|"[^"]*"|'[^']*')*?)(?:(?<=\s)|^)# (\S.*)""")
+_FURTHER = (re.compile(r"# (?!Result,|[A-Z][a-z ]*:|Without --data:)(\S.*)"), re.compile(r" {9,}#   (\S.*)"))
+_VALUES = re.compile(r"[\w.-]+|[\w.+-]+( [\w.+-]+){0,2}( \| [\w.+-]+( [\w.+-]+){0,2})+")  # rnn | gru | lstm
+_SWITCHED_OFF = re.compile(r" +# \w+: ")  # a key that a user may switch on
+
+
+def comments(text: str) -> list[Comment]:
+    """The comments that are sentences or phrases, in order: not the command of line 1, nor lists of values, nor
+    indented examples and switched off keys."""
+    lines, found, end = text.split("\n"), list[Comment](), 1
+    for first, line in enumerate(lines):
+        match = _COMMENTED.fullmatch(line)
+        if first < end or match is None:
+            continue
+        words, end = [match[2]], first + 1
+        while end < len(lines) and (further := _FURTHER[bool(match[1])].fullmatch(lines[end])):
+            words.append(further[1])
+            end += 1
+        said = " ".join(words)
+        if not _VALUES.fullmatch(said) and not (_SWITCHED_OFF.match(line) and not match[1].strip()):
+            found.append(Comment(first, end, len(match[1]), said))
+    return found
 
 
 def shown(path: Path) -> str:

@@ -27,6 +27,7 @@ from rnncli.cli import help as help_texts
 from rnncli.cli import make_app, usage
 from rnncli.locale import english, speaking, tr, trn
 from rnncli.locale.po import compiled
+from rnncli.starters import comments, packaged_recipes, recipe_folder, recipe_text
 from tests import warm
 from tests.fixture_types import AsKept
 from tests.narrowed import of_kind
@@ -66,6 +67,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "group": "views/_overview.py",
     "text": ("render/__init__.py", "cli/help.py"),
     "line": "cli/help.py",
+    "self.text": "starters.py",
 }
 
 
@@ -130,6 +132,12 @@ def through_variables() -> set[str]:
         *usage._KINDS.values(),
         *named.KIND_WORDS.values(),
         *_about(),
+    }
+    found |= {
+        comment.text
+        for name in packaged_recipes()
+        for comment in comments(recipe_text(recipe_folder() / f"{name}.yaml"))
+        if not comment.text.startswith("Then: ")
     }
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= set(views.GROUPS)
@@ -348,7 +356,8 @@ def test_another_language_is_one_more_file(fourth: Callable[..., str]) -> None:
     assert 'Sem "zdaj"' in screen
     assert "learn hello -> ohlol in seconds" in screen  # untranslated
     assert "Help" in screen  # not yet sure
-    assert fourth("-m", "rnncli", LC_ALL="qaa_SI.UTF-8") == screen
+    theirs = {"LC_ALL": "qaa_SI.UTF-8"}
+    assert fourth("-m", "rnncli", **theirs) == fourth("-m", "rnncli", "--lang", "qaa", **theirs)
     assert "从这里开始" in fourth("-m", "rnncli", "--lang", "zh")
     assert "|".join(["en", *sorted([*OTHERS, "qaa"])]) in fourth("-m", "rnncli", "--help")
     asked = {"_RNNCLI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": "rnncli --lang q"}

@@ -16,7 +16,7 @@ from rnncli.cli.live import waiting
 from rnncli.cli.out import fitted, hand_over, note, printed, put
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
-from rnncli.locale import tr
+from rnncli.locale import language, tr
 from rnncli.records import Json
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ def show(
     path, hidden = find_recipe(name)
     note(hidden)
     text = recipe_text(path)
+    if language() != "en":
+        from rnncli.recipe.comments import localized
+
+        text = localized(text)
     hand_over(text if text.endswith("\n") else text + "\n")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rnncli import records
 from rnncli.demos.network import Network
 from rnncli.demos.screen import predictions
-from rnncli.demos.settings import Shown, choose, letters
+from rnncli.demos.settings import Shown, characters_of, choose
 from rnncli.demos.words import formulas, title
 from rnncli.locale import tr
 from rnncli.render.boxes import vector
@@ -64,6 +64,6 @@ def _said(net: Network, made: Trace, steps: Sequence[int]) -> StepTexts:
     s = net.settings
     if s.input is None:
         return StepTexts([vector(net.x[t, 0].tolist()) for t in steps], [""] * len(steps))
-    best, names = predictions(net, made)[:, 0].max(1), letters(s.input)
+    best, names = predictions(net, made)[:, 0].max(1), characters_of(s.input)
     heads = [f"{token(names[int(best.indices[t])])} {float(best.values[t]):.4f}" for t in steps]
     return StepTexts([token(s.input[t]) for t in steps], heads)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, State, Weights, weights_of
 from rnncli.demos import easy
-from rnncli.demos.settings import Settings, letters, spec_for
+from rnncli.demos.settings import Settings, characters_of, spec_for
 from rnncli.device import dtype_of, pick_device, require_memory
 from rnncli.errors import Missing
 from rnncli.locale import tr
@@ -87,7 +87,7 @@ def build(settings: Settings, file: File | None = None) -> Network:
     if settings.input is None:
         x = torch.randn(settings.seq_len, settings.batch_size, settings.input_size)  # (T, B, I)
     else:
-        vocabulary = letters(settings.input)
+        vocabulary = characters_of(settings.input)
         head = nn.Linear(spec.output_size, len(vocabulary)).to(device, dtype)
         index = {letter: k for k, letter in enumerate(vocabulary)}
         tokens = torch.tensor([index[letter] for letter in settings.input])  # (T,)

@@ -12,7 +12,7 @@ import torch
 from rnncli import records
 from rnncli.demos import backward, drawn, explain, proofs, screen, sheet, words
 from rnncli.demos.network import Network, build
-from rnncli.demos.settings import TOLERANCE, Settings, Shown, letters
+from rnncli.demos.settings import TOLERANCE, Settings, Shown, characters_of
 from rnncli.locale import speaking, tr
 from rnncli.replay import Trace, trace
 
@@ -54,7 +54,7 @@ def _page(net: Network, made: Trace, shown: Shown, file: File | None = None, who
             *words.warnings_of(net),
             *_body(net, made, shown, file),
         ],
-        config=config if settings.input is None else {**config, "letters": letters(settings.input)},
+        config=config if settings.input is None else {**config, "letters": characters_of(settings.input)},
         tensors=_tensors(net, made) if whole else (),
         seed=settings.seed,
         device=str(net.x.device),

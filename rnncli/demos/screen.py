@@ -13,7 +13,7 @@ from rnncli import records
 from rnncli.cells import CELLS, recurrent_matrices
 from rnncli.demos.network import Network, Place, is_linear
 from rnncli.demos.proofs import Shares, states_before
-from rnncli.demos.settings import Shown, choose, letters
+from rnncli.demos.settings import Shown, characters_of, choose
 from rnncli.demos.words import grid_words, memory_term
 from rnncli.locale import tr, trn
 from rnncli.records import Entry
@@ -174,7 +174,7 @@ class _Tables:
             return text[t]
         if name == "x":
             return " ".join(str(int(value)) for value in self.net.x[t, 0].tolist())
-        vocabulary = letters(text)
+        vocabulary = characters_of(text)
         p = predictions(self.net, self.trace)[t, 0]
         best = p.topk(min(TOP, len(vocabulary)))
         pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)

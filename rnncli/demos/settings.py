@@ -143,7 +143,7 @@ class DemoOptions:
             return with_values(Settings(), typed)
         if not self.input:
             raise UsageError(tr("--input must not be empty"), todo=tr("for example: --input hello"))
-        sizes = {"seq_len": len(self.input), "batch_size": 1, "input_size": len(letters(self.input))}
+        sizes = {"seq_len": len(self.input), "batch_size": 1, "input_size": len(characters_of(self.input))}
         for name, size in sizes.items():
             if typed.get(name, size) != size:
                 raise UsageError(
@@ -241,7 +241,7 @@ def spec_for(settings: Settings) -> CoreSpec:
     )
 
 
-def letters(text: str) -> list[str]:
+def characters_of(text: str) -> list[str]:
     """The distinct characters of a text, sorted: the vocabulary of --input."""
     return sorted(set(text))
 

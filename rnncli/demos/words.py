@@ -6,13 +6,13 @@ from rnncli import records
 from rnncli.cells import CELLS, REGULARIZERS
 from rnncli.demos.network import Network, is_linear
 from rnncli.demos.proofs import Memory, linear_parameters
-from rnncli.demos.settings import Settings, Shown, letters
+from rnncli.demos.settings import Settings, Shown, characters_of
 from rnncli.locale import tr, trn
 from rnncli.render.numbers import number
 from rnncli.render.symbols import token
 
 LONGEST = 44  # longest command that fits next to its description in 80 columns
-LETTERS = 12  # characters of the vocabulary of --input shown in the header
+SHOWN_CHARACTERS = 12  # characters of the vocabulary of --input shown in the header
 
 
 def title(net: Network) -> str:
@@ -44,9 +44,11 @@ def head_lines(net: Network) -> records.Message:
         trn("{n} parameter = {sum}", "{n} parameters = {sum}", n=net.spec.num_parameters(), sum=_count(net)),
     ]
     if s.input is not None:
-        vocabulary = letters(s.input)
-        listed = " ".join(token(letter) for letter in vocabulary[:LETTERS])
-        lines[0] += "   " + tr("letters: {letters}", letters=listed + (" ..." if len(vocabulary) > LETTERS else ""))
+        vocabulary = characters_of(s.input)
+        listed = " ".join(token(character) for character in vocabulary[:SHOWN_CHARACTERS])
+        lines[0] += "   " + tr(
+            "characters: {characters}", characters=listed + (" ..." if len(vocabulary) > SHOWN_CHARACTERS else "")
+        )
     if net.drawn:
         names = ", ".join(net.drawn)
         lines.append(tr("drawn from seed {seed} (not in {file}): {names}", file=s.source, seed=s.seed, names=names))

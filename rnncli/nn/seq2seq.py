@@ -205,13 +205,13 @@ class Seq2Seq(nn.Module):
             given = torch.tensor([last], device=memory.values.device)  # (1, K)
             K = len(open_)
             step, state, _ = self.decode(given, state, memory.rows(torch.zeros(K, dtype=torch.int64)))
-            chances = self.allowed(F.log_softmax(step[0].double(), 1)).cpu()  # (K, V)
-            sums = torch.tensor([total for _, total in open_], dtype=torch.float64).unsqueeze(1) + chances
+            log_probs = self.allowed(F.log_softmax(step[0].double(), 1)).cpu()  # (K, V)
+            sums = torch.tensor([total for _, total in open_], dtype=torch.float64).unsqueeze(1) + log_probs
             best = sums.flatten().topk(min(width - len(done), sums.numel()))
             kept: list[int] = []
             found: list[tuple[list[int], float]] = []
             for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                row, token = divmod(place, chances.shape[1])
+                row, token = divmod(place, log_probs.shape[1])
                 if total == -float("inf"):
                     continue
                 if token == self.special.end:

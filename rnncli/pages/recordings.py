@@ -79,10 +79,11 @@ def _answers(seen: Subject, made: Trace, core: CoreTrace, steps: int) -> list[tu
         return None
     if scores.dim() != 3 or scores.shape[2] != len(names) or scores.shape[0] != core.num_steps:
         return None
-    chances, best = scores[:steps, 0].detach().double().softmax(1).max(1)
+    probabilities, best = scores[:steps, 0].detach().double().softmax(1).max(1)
     asked = _asked(seen.batch.targets, names, steps, core.num_steps)
     return [
-        (names[int(answer)], float(chance), target) for answer, chance, target in zip(best, chances, asked, strict=True)
+        (names[int(answer)], float(probability), target)
+        for answer, probability, target in zip(best, probabilities, asked, strict=True)
     ]
 
 

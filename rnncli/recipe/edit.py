@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from rnncli.errors import RecipeError, UsageError
 from rnncli.locale import tr
 from rnncli.recipe.check import fitted
+from rnncli.recipe.comments import localized
 from rnncli.recipe.document import Document
 from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
@@ -140,8 +141,8 @@ def copied(
     those replaced by `comments` (dotted key -> comment). schema: URI of the JSON Schema for editors. idle: keys without
     effect on other data; those of the recipe itself are left out.
 
-    Relative paths are rewritten to the new location, line 1 runs `file`, and the result is not copied; nor are comments
-    about the original data if `document` has been given other data.
+    Comments are in the current language. Relative paths are rewritten to the new location, line 1 runs `file`, and the
+    result is not copied; nor are comments about the original data if `document` has been given other data.
     """
 
     def moved(path: str, folder: str) -> str:
@@ -160,7 +161,7 @@ def copied(
     text = without_result(document.text)
     if "data.path" in document.typed:
         text = without_keys(without_story(text, name), [key for key in idle if key not in document.typed])
-    text = edited(text, changes)
+    text = edited(localized(text), changes)
     for key, comment in (comments or {}).items():
         text = commented(text, key, comment)
     text = for_file(text, name, file)

@@ -92,7 +92,7 @@ def clip(text: str, width: int) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Words with the spaces after them; wide characters separately, with closing punctuation attached."""
+    """Words with the spaces after them; wide characters separately, with their punctuation attached."""
     for word in re.findall(r"\s*\S+\s*|\s+", text):
         if word.isascii():
             yield word
@@ -100,7 +100,7 @@ def _pieces(text: str) -> Iterator[str]:
         piece = ""
         for character in word:
             wide = cells(character) == 2
-            if wide and piece.strip() and character not in "，。、；：？！）】》”’":
+            if wide and piece.strip() and character not in "，。、；：？！）】》”’" and piece[-1] not in "（【《“‘":
                 yield piece
                 piece = ""
             piece += character

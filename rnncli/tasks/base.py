@@ -191,10 +191,11 @@ class Script:
 @dataclass(frozen=True)
 class Suited:
     """Why a recipe suits a file. rank: 3 if the file declares it, 2 if it looks like it, 1 if it can be read that
-    way."""
+    way. as_it_is: whether the recipe's own settings fit, too; of two recipes with the same rank, it comes first."""
 
     rank: Literal[1, 2, 3]
     why: str
+    as_it_is: bool = True
 
 
 class Suggested(dict[str, Json]):

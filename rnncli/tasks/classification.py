@@ -139,7 +139,8 @@ class Classification(OneLabel[Config]):
         return [*super().summarize(config, model, splits, part), mistakes(found)]
 
     def suits(self, look: Look, config: Config) -> Suited | None:
-        return suits.labelled_texts(look) or suits.named_sounds(look)
+        spelled = config.data.tokens == "characters"
+        return suits.labelled_texts(look, spelled) or (suits.named_sounds(look) if spelled else None)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         """A table determines data.header, data.text and data.label; its texts determine data.tokens and the pooling; a

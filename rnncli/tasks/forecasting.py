@@ -11,6 +11,7 @@ from pydantic import Field
 
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.series import RegularSeries
+from rnncli.data.written import decimals_of
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import CELLS
@@ -273,13 +274,21 @@ class Forecasting(Task[Config, Fitted, Part]):
 
     def script(self, config: Config, fitted: Fitted) -> Script:
         """Of the run's own file, which must be there: how it is cut, and how its dates are written."""
+        from rnncli.standalone import Code, copied
         from rnncli.tasks.inputs.series_script import read_table
 
         bounds, targets = config.model.interval > 0, fitted.columns[: fitted.targets]
-        values = {"relative": config.model.relative, "bounds": bounds, "targets": fitted.targets}
         names = _heading(targets, ["forecast", *(["lower", "upper"] if bounds else [])])
         table = read_table(config.data, names)
-        return Script("forecasting.jinja", {**values, **table.values}, table.needs, table.imports)
+        imports, code = copied("rnncli.data.written", ["decimals_of", "written"])
+        values = {
+            **table.values,
+            "relative": config.model.relative,
+            "bounds": bounds,
+            "targets": fitted.targets,
+            "written": Code(code.strip()),
+        }
+        return Script("forecasting.jinja", values, table.needs, table.imports | imports)
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
@@ -379,8 +388,9 @@ def _prediction(
     """units: forecast, lower, upper -> for each series, horizon lists of N numbers."""
     heading = _heading(names, units)
     dates = [[one.date(len(one) + k) for k in range(data.horizon)] for one in series]
+    places = [_decimals(one, len(names)) for one in series]
     rows = [
-        (one.id, date, [x for kind in units for x in units[kind][s][k]])
+        (one.id, date, [x for kind in units for x in zip(units[kind][s][k], places[s], strict=True)])
         for s, one in enumerate(series)
         for k, date in enumerate(dates[s])
     ]
@@ -400,6 +410,11 @@ def _prediction(
     else:
         document |= told[0]
     return Prediction(written_like(data, path, heading, rows), document, notes)
+
+
+def _decimals(series: RegularSeries, targets: int) -> list[int]:
+    """Of each target, by its newest values."""
+    return [decimals_of(series.values[series.known[:, i], i].tolist()) for i in range(targets)]
 
 
 TASK = Forecasting()

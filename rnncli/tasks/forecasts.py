@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import floor, log10
 from typing import TYPE_CHECKING
 
 from rnncli.baselines.linear import Pairs, Ridge
 from rnncli.baselines.naive import STRETCH, drift, grown, repeated
 from rnncli.data.table import date_keys, open_table
+from rnncli.data.written import written
 from rnncli.locale import tr
 from rnncli.tasks.base import Loss, Metrics, Splits
 from rnncli.tasks.inputs.scaled import Fitted, Part
@@ -230,35 +230,25 @@ def _linear(data: Data, part: Part, ridge: Sequence[Ridge]) -> Iterator[Tensor]:
 
 
 def written_like(
-    data: Data, path: str, names: Sequence[str], rows: Sequence[tuple[Sequence[str], str, Sequence[float]]]
+    data: Data, path: str, names: Sequence[str], rows: Sequence[tuple[Sequence[str], str, Sequence[tuple[float, int]]]]
 ) -> str:
     """Format rows to continue the file: its delimiter, decimal separator and header, or JSON Lines. names: of the
-    numeric columns. rows: series id, date, numbers."""
+    numeric columns. rows: series id, date, (number, decimals as from `decimals_of`)."""
     table = open_table(path, header=data.header, delimiter=data.delimiter)
     keys = date_keys(data.date)
     heading = [table.columns[table.index(key)] for key in data.ids()]
     heading += [table.columns[table.index(key)] for key in keys] or [tr("step")]
     cells = [[*id, *(date.split(" ", len(keys) - 1) if len(keys) > 1 else [date])] for id, date, _ in rows]
-    numbers = [values for _, _, values in rows]
     if table.kind == "json":
         pairs = [
-            dict(zip([*heading, *names], [*texts, *values], strict=True))
-            for texts, values in zip(cells, numbers, strict=True)
+            dict(zip([*heading, *names], [*texts, *(value for value, _ in values)], strict=True))
+            for texts, (_, _, values) in zip(cells, rows, strict=True)
         ]
         return "\n".join(json.dumps(row, ensure_ascii=False) for row in pairs)
     text = io.StringIO()
     writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
     if data.header:
         writer.writerow([*heading, *names])
-    for texts, values in zip(cells, numbers, strict=True):
-        writer.writerow([*texts, *(_written(value).replace(".", data.decimal) for value in values)])
+    for texts, (_, _, values) in zip(cells, rows, strict=True):
+        writer.writerow([*texts, *(written(*value).replace(".", data.decimal) for value in values)])
     return text.getvalue().removesuffix("\n")
-
-
-def _written(value: float) -> str:
-    """Nine significant digits (float32 precision), at least two decimals, and no exponent unless needed."""
-    if value and not 1e-12 < abs(value) < 1e15:
-        return f"{value:.9g}"
-    decimals = max(2, 8 - floor(log10(abs(value)))) if value else 0
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").removesuffix(".") if "." in text else text

@@ -31,12 +31,12 @@ def proposals(path: str) -> list[Proposal]:
         recipe = load_recipe(name)
         suited = recipe.task.suits(look, recipe.config)
         if suited is not None:
-            found.append((suited.rank, Proposal(name, suited.why)))
+            found.append(((suited.rank, suited.as_it_is), Proposal(name, suited.why)))
     if not found:
         raise DataError(
             tr("no packaged recipe can read this file"),
             where=path,
             todo=tr("for supported files see: rnncli recipes list"),
         )
-    found = [one for one in found if one[0] > 1] or found  # anything can be read as text
-    return [proposal for _, proposal in sorted(found, key=lambda one: -one[0])]
+    found = [one for one in found if one[0][0] > 1] or found  # anything can be read as text
+    return [proposal for _, proposal in sorted(found, key=lambda one: one[0], reverse=True)]

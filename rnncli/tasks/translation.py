@@ -17,7 +17,7 @@ from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
 from rnncli.recipe import CellName, CoreSection, RecipeConfig, TrainSection
-from rnncli.records import Column, HeatMap, Json, Record, Table
+from rnncli.records import Column, HeatMap, Json, Message, Record, Table
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -86,11 +86,7 @@ class Translation(Task[Config, Fitted, Part]):
             )
 
     def read(self, config: Config) -> Splits[Fitted, Part]:
-        splits = pairs.read(config.data, config.train.seed)
-        if _has_sacrebleu():
-            return splits
-        note = tr("bleu is not computed: it needs the extra rnncli[translation]")
-        return replace(splits, notes=[*splits.notes, note])
+        return pairs.read(config.data, config.train.seed)
 
     def read_part(self, config: Config, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
         return pairs.read_part(config.data, fitted, path)
@@ -226,7 +222,9 @@ class Translation(Task[Config, Fitted, Part]):
             tr("source"),
             tr("attention of each output token"),
         )
-        return [Table("sample", columns, table), heat]
+        text = tr("bleu is not computed: it needs the extra rnncli[translation]")
+        notes = [] if _has_sacrebleu() else [Message(text, "note", name="bleu")]
+        return [Table("sample", columns, table), heat, *notes]
 
     def texts_of(self, config: Config, fitted: Fitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
         """The sources of tab-separated pairs, if the run was trained on such a file."""

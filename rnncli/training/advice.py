@@ -67,6 +67,8 @@ def _perfect(job: Job, outcome: Outcome) -> bool:
     value = outcome.metrics.get(name, math.nan)
     if name in ("accuracy", "macro-f1", "mcc", "f1", "exact-match"):
         return value >= 1.0
+    if name in ("chrf", "bleu"):
+        return value >= 100.0
     return name in ("cer", "wer") and value <= 0.0
 
 

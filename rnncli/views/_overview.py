@@ -64,7 +64,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
         parts[0] += " -> " + joined([answers[i] for i in ids if 0 <= i < len(answers)], SAMPLE)
     known = subject.names.inputs
     if known is not None and all(len(token) == 1 for token in known) and len(known) <= 8:
-        parts.append(tr("letters: {letters}", letters=" ".join(map(symbols.token, known))))
+        parts.append(tr("characters: {characters}", characters=" ".join(map(symbols.token, known))))
     loss = _loss(subject)
     return "   ".join([*parts, loss] if loss else parts)
 
@@ -134,10 +134,10 @@ def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
     rows: list[list[Entry]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
     scores, answers, targets = subject.outputs.scores, subject.names.answers, subject.batch.targets
     if answers is not None and scores.dim() == 3 and tuple(scores.shape[::2]) == (core.num_steps, len(answers)):
-        chances, best = scores[:, 0].detach().double().softmax(1).max(1)
+        probabilities, best = scores[:, 0].detach().double().softmax(1).max(1)
         columns += [Column("predicted", tr("predicted"), "code"), Column("p", "p", optional=True)]
         for t, row in enumerate(rows):
-            row += [answers[int(best[t])], float(chances[t])]
+            row += [answers[int(best[t])], float(probabilities[t])]
         if targets is not None and tuple(targets.shape) == tuple(scores.shape[:2]):
             columns.append(Column("target", tr("target"), "code"))
             for t, row in enumerate(rows):

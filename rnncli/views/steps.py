@@ -130,9 +130,9 @@ def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[
     per_step = scores.dim() == 3 and scores.shape[0] == core.num_steps
     if names is None or not per_step or scores.shape[2] != len(names):
         return [], [[] for _ in steps]
-    chances = scores.detach()[:, 0].double().softmax(1)  # (T, C)
+    probabilities = scores.detach()[:, 0].double().softmax(1)  # (T, C)
     k = min(TOP - bool(CELLS[core.spec.cell].gates), len(names))
-    best = chances.topk(k, dim=1)
+    best = probabilities.topk(k, dim=1)
     columns = [Column("predicted", tr("predicted"), "code"), Column("p", "p")]
     columns += [Column("second", tr("second"), "text")] * (k > 1)
     columns += [Column("third", tr("third"), "text", optional=True)] * (k > 2)

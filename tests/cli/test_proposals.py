@@ -44,6 +44,10 @@ def labelled(path: Path, draw: random.Random) -> None:
     path.write_text("id,label,message\n" + "".join(rows))
 
 
+def surnames(path: Path, draw: random.Random) -> None:
+    path.write_text("name,language\n" + "".join(f"{draw.choice(WORDS).title()}ov{i},{i % 2}\n" for i in range(40)))
+
+
 def unnamed(path: Path, draw: random.Random) -> None:
     path.write_text("".join(f"{'ham' if i % 3 else 'spam'}\t{sentence(draw)} {i}\n" for i in range(40)))
 
@@ -122,11 +126,12 @@ FILES: list[tuple[str, Maker, list[str]]] = [
     ("a.csv", dated, ["forecasting"]),
     ("b.csv", several, ["forecasting"]),
     ("c.csv", numbers, ["forecasting"]),
-    ("d.csv", labelled, ["names"]),
-    ("e.tsv", unnamed, ["names"]),
-    ("f.jsonl", json_lines, ["names"]),
-    ("g", class_files, ["names", "language-model", "word-language-model"]),
-    ("h", class_folders, ["names", "language-model", "word-language-model"]),
+    ("d.csv", labelled, ["acceptability", "names"]),
+    ("e.tsv", unnamed, ["acceptability", "names"]),
+    ("f.jsonl", json_lines, ["acceptability", "names"]),
+    ("t.csv", surnames, ["names", "acceptability"]),
+    ("g", class_files, ["names", "acceptability", "language-model", "word-language-model"]),
+    ("h", class_folders, ["names", "acceptability", "language-model", "word-language-model"]),
     ("i.conllu", conllu, ["pos-tagging"]),
     ("j.txt", two_columns, ["pos-tagging"]),
     ("k.train", four_columns, ["pos-tagging"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 from rnncli.recipe import RecipeConfig, packaged_recipes, recipe_folder
 from rnncli.recipe.edit import without_result
 from rnncli.tasks import config_class, load_recipe, task_names
-from tests.fixture_types import Run
+from tests.fixture_types import Run, Typed
 
 
 def test_list(rnncli: Run) -> None:
@@ -139,3 +140,27 @@ def test_every_key_of_every_task_is_described(name: str) -> None:
         return found
 
     assert undescribed(config_class(name)) == []
+
+
+def test_show_and_copy_in_chinese(typed: Typed, tmp_path: Path) -> None:
+    _, shown, _ = typed("--lang", "zh", "recipes", "show", "hello")
+    assert "hidden_size: 4              # h 的大小\n" in shown
+    typed("recipes", "copy", "hello", "en.yaml", "--set", "model.hidden_size=7")
+    typed("--lang", "zh", "recipes", "copy", "hello", "zh.yaml", "--set", "model.hidden_size=7")
+    written = (tmp_path / "zh.yaml").read_text("utf-8")
+    assert "hidden_size: 7              # h 的大小\n" in written
+    assert load_recipe("zh.yaml").config == load_recipe("en.yaml").config
+    typed("--lang", "zh", "recipes", "copy", "zh.yaml", "again.yaml")
+    assert (tmp_path / "again.yaml").read_text("utf-8") == written.replace("zh.yaml", "again.yaml")
+
+
+def test_a_chinese_copy_for_other_data(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(
+        "".join(f"{2000 + n},{n}\n" for n in range(40)).replace("2000", "year,sold\n2000", 1)
+    )
+    code, _, err = typed("--lang", "zh", "recipes", "copy", "forecasting", "mine.yaml", "--data", "sales.csv")
+    assert code == 0, err
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# rnncli train mine.yaml" in text
+    assert "# 看多少步" in text
+    assert not re.search("# .*(steps|column)", text)

@@ -87,7 +87,7 @@ def inspect() -> Page:
         "rnncli/overview/1",
         "hello   recipe, untrained weights",
         [
-            Message("tagging, 1 sample: hello -> ohlol        letters: e h l o"),
+            Message("tagging, 1 sample: hello -> ohlol        characters: e h l o"),
             Table(
                 "stages",
                 [

@@ -126,6 +126,18 @@ def test_predict_continues_every_series_as_it_would_alone(tmp_path: Path) -> Non
     assert task.TASK.encode(own(job), fitted, [path, path]).inputs.shape == (W, 2, 1)
 
 
+def test_gaps_are_told_of_every_series(tmp_path: Path) -> None:
+    """Their number in each, largest first; the dates of the first series."""
+    found = rows()
+    holes = {"south": 3, "tiny": 1}
+    for name, n in holes.items():
+        at = [i for i, row in enumerate(found) if row[0] == name][10 : 10 + n]
+        found = [row for i, row in enumerate(found) if i not in at]
+    notes = job_of(write(tmp_path / "s.csv", found), missing="interpolate").splits.notes
+    assert "4 missing values filled in total: south 3, tiny 1" in notes
+    assert not any("in total" in note for note in job_of(write(tmp_path / "whole.csv", rows())).splits.notes)
+
+
 def test_a_series_that_training_did_not_see_is_scaled_by_its_past(tmp_path: Path) -> None:
     job = job_of(write(tmp_path / "s.csv", rows()))
     new = [("west", day, 7 * v) for day, v in zip(months(40), series()["north"], strict=True)]

@@ -15,6 +15,7 @@ import torch
 
 from rnncli.baselines.naive import grown
 from rnncli.data.batch import Batch, Order
+from rnncli.data.written import ALL, decimals_of
 from rnncli.errors import DataError, RecipeError
 from rnncli.recipe import RecipeConfig
 from rnncli.records import Series, Table
@@ -383,12 +384,47 @@ def answer_for(path: str, **data: Any) -> Prediction:
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e6, 5e6), (1e-5, 0.0), (1.0, 0.0), (1e13, 0.0)])
-def test_a_forecast_is_written_with_all_its_digits(tmp_path: Path, scale: float, shift: float) -> None:
-    path = write(tmp_path / "s.csv", {"date": months(50), "value": [v * scale + shift for v in bumpy(50)]})
+def test_a_forecast_of_computed_numbers_is_written_with_all_its_digits(
+    tmp_path: Path, scale: float, shift: float
+) -> None:
+    path = write(tmp_path / "s.csv", {"date": months(50), "value": [v * scale / 3 + shift for v in bumpy(50)]})
     answer = answer_for(path)
     rows = list(csv.reader(io.StringIO(answer.text)))[1:]
     assert [float(row[1]) for row in rows] == pytest.approx(forecast_of(answer), rel=1e-8)
     assert not any("e" in row[1] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals"),
+    [
+        ([100.0, 340.0], 1),  # four digits of the largest
+        ([12345.0, 7.0], 0),
+        ([12345.5, 7.25], 2),
+        ([0.0012, 0.0034], 6),
+        ([1e6, 2e6], 0),
+        ([0.0, 0.0], 0),
+        ([1 / 3, 0.5], ALL),
+        ([1e-7, 3.0], ALL),
+        ([], ALL),
+        ([1 / 3] + [5.5] * 200, 3),  # the newest decide
+    ],
+)
+def test_decimals_continue_a_column(values: list[float], decimals: int) -> None:
+    assert decimals_of(values) == decimals
+
+
+def test_a_forecast_has_the_files_decimals_and_json_all(tmp_path: Path) -> None:
+    """Each target its own; the bounds of a forecast as the forecast."""
+    y = bumpy(50)
+    columns = {"date": months(50), "a": [f"{v * 90:.2f}" for v in y], "b": [f"{v * 1e4:.0f}" for v in y]}
+    path = write(tmp_path / "s.csv", columns)
+    job = prepare(recipe({"path": path, "target": ["a", "b"]}))
+    (answer,) = task.TASK.predict(own(job.config), job.model, job.splits.fitted, [path], PredictOptions())
+    rows = list(csv.reader(io.StringIO(answer.text)))[1:]
+    assert {tuple(len(cell.partition(".")[2]) for cell in row[1:3]) for row in rows} == {(2, 0)}
+    exact = as_read(answer.json)["forecast"]
+    assert [float(row[1]) for row in rows] == pytest.approx(exact["a"], abs=0.0051)
+    assert any(value != round(value, 2) for value in exact["a"])
 
 
 def test_a_file_from_new_to_old_is_continued_after_its_newest_row(tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ def test_a_run_that_still_fell_is_gone_on_with(names_job: Job, train: Any, done:
         assert found[0].to_json()["command"] == command.replace("last", "RUN")
     perfect = replace(ended, metrics={"macro-f1": 1.0, "accuracy": 1.0, "loss": 0.1})
     assert advice(job, perfect, FALLING) == []
+    for name, best in {"chrf": 100.0, "bleu": 100.0, "exact-match": 1.0, "cer": 0.0}.items():
+        by = with_train(job, best_by=name)
+        assert advice(by, replace(ended, metrics={name: best, "loss": 0.1}), FALLING) == []
+        assert bool(advice(by, replace(ended, metrics={name: 0.5, "loss": 0.1}), FALLING)) == bool(command)
     assert (
         advice(job, replace(ended, on="train"), [{"loss": 1.0, "train": line["validation"]} for line in FALLING]) == []
     )

@@ -74,7 +74,7 @@ def adding(T: int, random: Random) -> Row:
     return Row(inputs, targets, counted, T - 1)
 
 
-LETTERS = 8
+COPY_SYMBOLS = 8
 
 
 def copy(wait: int, random: Random, symbols: int = 10) -> Row:
@@ -83,8 +83,8 @@ def copy(wait: int, random: Random, symbols: int = 10) -> Row:
     Arjovsky et al. 2016 (arXiv:1511.06464), section 4.1, where K is 10; wait + 2 K steps. Every step has a target
     (blank until the cue has passed); the last K are scored. Without memory the loss is K log(8) / (wait + 2 K).
     """
-    blank, cue = LETTERS, LETTERS + 1
-    kept = random.randint(LETTERS, size=symbols)
+    blank, cue = COPY_SYMBOLS, COPY_SYMBOLS + 1
+    kept = random.randint(COPY_SYMBOLS, size=symbols)
     T = wait + 2 * symbols
     inputs = np.full(T, blank, dtype=np.int64)
     inputs[:symbols] = kept
@@ -153,13 +153,13 @@ def modular_arithmetic(T: int, random: Random) -> Row:
     return Row(inputs, targets, counted, T - 1)
 
 
-def _blocks(n: int, letters: int) -> Row:
-    """A start symbol, then each letter n times in turn; the targets: which symbols may come next, the end symbol
+def _blocks(n: int, symbols: int) -> Row:
+    """A start symbol, then each other symbol n times in turn; the targets: which symbols may come next, the end symbol
     included."""
-    start, end = letters, letters
-    inputs = np.concatenate([[start], np.repeat(np.arange(letters), n)])
+    start, end = symbols, symbols
+    inputs = np.concatenate([[start], np.repeat(np.arange(symbols), n)])
     T = len(inputs)
-    targets = np.zeros((T, letters + 1), dtype=np.float32)
+    targets = np.zeros((T, symbols + 1), dtype=np.float32)
     targets[0, 0] = 1
     targets[1 : n + 1, :2] = 1  # after an a: another, or the first b
     targets[np.arange(n + 1, T), np.append(inputs[n + 2 :], end)] = 1  # after that all is known
@@ -200,7 +200,7 @@ def dyck(T: int, random: Random) -> Row:
 
 
 _DIGITS = tuple(str(digit) for digit in range(MODULUS))
-_COPY = (*"abcdefgh"[:LETTERS], "_")
+_COPY = (*"abcdefgh"[:COPY_SYMBOLS], "_")
 
 PROBLEMS: dict[str, Problem] = {
     "adding": Problem("number", (), (), "T", "Hochreiter and Schmidhuber 1997", adding),

@@ -209,8 +209,8 @@ def _core(core: CoreSteps) -> Json:
     answers = None
     if core.answers is not None:
         answers = [
-            [symbols.token(given), _finite(chance), symbols.token(asked) if asked else ""]
-            for given, chance, asked in core.answers
+            [symbols.token(given), _finite(probability), symbols.token(asked) if asked else ""]
+            for given, probability, asked in core.answers
         ]
     return {
         "name": symbols.fit(core.name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rnncli.data.batch import Batch
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rnncli.tasks.inputs.scaled import Ints
+
+
+LISTED = 5  # series named in a note
 
 
 def read_series(data: Data) -> Splits[Fitted, Part]:
@@ -190,8 +193,10 @@ def _notes_of(found: Sequence[RegularSeries]) -> list[str]:
         return list(first.notes)
     said = [trn("{n} series", "{n} series", n=len(found))]
     said += [f"{' / '.join(first.id)}: {note}" for note in first.notes]
-    if (filled := sum(int((~one.known).sum()) for one in found)) and len(found) > 1:
-        said.append(trn("{n} missing value filled in total", "{n} missing values filled in total", n=filled))
+    filled = {" / ".join(one.id): int((~one.known).sum()) for one in found}
+    if sum(filled.values()) and len(found) > 1:
+        total = trn("{n} missing value filled in total", "{n} missing values filled in total", n=sum(filled.values()))
+        said.append(f"{total}: {_most(filled)}")
     steps = [one.dates.step if one.dates is not None else None for one in found]
     other = [one for one, step in zip(found, steps, strict=True) if step != steps[0]]
     if other:
@@ -205,6 +210,12 @@ def _notes_of(found: Sequence[RegularSeries]) -> list[str]:
             )
         )
     return said
+
+
+def _most(counts: Mapping[str, int]) -> str:
+    """`north 12, south 3 ...`: the largest first, at most LISTED."""
+    largest = sorted(((n, name) for name, n in counts.items() if n), key=lambda one: -one[0])
+    return ", ".join(f"{name} {n:,}" for n, name in largest[:LISTED]) + (" ..." if len(largest) > LISTED else "")
 
 
 def _origins(data: Data, one: Stretch, every: int) -> Ints:

@@ -22,6 +22,7 @@ from rnncli.tasks.base import Suited
 from rnncli.tasks.inputs.tagged import tagged_file
 
 FEWEST_ROWS = 20  # of a series without dates
+LINE = 20.0  # minimum average width of texts that are better read by word than by character
 SENTENCE = 8.0  # minimum average width of paired texts: a Chinese character is as wide as two letters
 
 
@@ -42,12 +43,13 @@ def series(look: Look) -> Suited | None:
     return None
 
 
-def labelled_texts(look: Look) -> Suited | None:
-    """A text column and one with few distinct values, or a class per file or folder of texts."""
+def labelled_texts(look: Look, spelled: bool) -> Suited | None:
+    """A text column and one with few distinct values, or a class per file or folder of texts. spelled: whether the
+    recipe reads characters, as names need, not words."""
     if look.folder:
         if not look.mostly((*TEXTS, ".gz")) or look.endings.total() < 2:
             return None
-        return Suited(3, tr("a folder of texts, one class per file or per subfolder"))
+        return Suited(3, tr("a folder of texts, one class per file or per subfolder"), spelled)
     table = look.table
     if table is None or table.text is None or table.label is None:
         return None
@@ -55,7 +57,9 @@ def labelled_texts(look: Look) -> Suited | None:
     if label.mean_width >= text.mean_width:
         return None
     why = tr("texts in {text}, {n} classes in {label}", text=repr(text.name), n=label.distinct, label=repr(label.name))
-    return Suited(3 if label.name.lower() in LABELS else 2, why)
+    short = text.mean_width < LINE
+    read = tr("read by character") if spelled else tr("read by word")
+    return Suited(3 if label.name.lower() in LABELS else 2, f"{why}; {read}", short == spelled)
 
 
 def named_sounds(look: Look) -> Suited | None:
