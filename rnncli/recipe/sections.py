@@ -234,7 +234,7 @@ class TrainSection(Section):
     schedule: Annotated[
         str | Named,
         named_schema(names.SCHEDULES, ("none",)),
-        Expected("none, none, a schedule name, or {name: ..., its arguments}"),
+        Expected("none, a schedule name, or {name: ..., its arguments}"),
     ] = Field("none", description="torch.optim.lr_scheduler class: none, a name, or {name: step, step_size: 10}")
     accumulate_grad_batches: Annotated[int, Field(ge=1, le=1024)] = Field(
         1, description="gradient accumulation: batches per training step"

@@ -238,8 +238,8 @@ def test_an_exact_match_that_stays_at_0_leaves_the_choice_to_the_loss(tmp_path: 
 def test_without_sacrebleu_bleu_is_missing_and_that_is_said(tsv: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translation, "_has_sacrebleu", lambda: False)
     job = prepare(recipe(tsv))
-    assert not any("bleu" in note for note in job.splits.notes)  # those are about the data
-    *_, last = translation.TASK.summarize(own(job.config), job.model, job.splits, "validation")
+    assert not any("rnncli[translation]" in note for note in job.splits.notes)  # those are about the data
+    *_, last = translation.TASK.summarize(own(job.config), job.model, job.splits, "train")
     assert "rnncli[translation]" in of_kind(Message, last).text
     found = translation.TASK.metrics(own(job.config), job.model, job.splits.train, job.splits.fitted)
     assert set(found) == {"chrf", "exact-match", "loss"}
