@@ -384,9 +384,7 @@ def answer_for(path: str, **data: Any) -> Prediction:
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e6, 5e6), (1e-5, 0.0), (1.0, 0.0), (1e13, 0.0)])
-def test_a_forecast_of_computed_numbers_has_all_its_digits(
-    tmp_path: Path, scale: float, shift: float
-) -> None:
+def test_a_forecast_of_computed_numbers_has_all_its_digits(tmp_path: Path, scale: float, shift: float) -> None:
     path = write(tmp_path / "s.csv", {"date": months(50), "value": [v * scale / 3 + shift for v in bumpy(50)]})
     answer = answer_for(path)
     rows = list(csv.reader(io.StringIO(answer.text)))[1:]
