@@ -97,7 +97,7 @@ def write_columns(
 
 
 def _aligned(table: Table, view: View, shown: Sequence[int], edge: int | None = None) -> list[Cells]:
-    """The columns of a tall table: vectors are below each other there, so all their numbers take the same width."""
+    """The columns of a tall table, or of one that compares: all numbers of vectors take the same width."""
     columns = write_columns(table, view, shown, edge)
     width = max(column.number_width for column in columns)
     return write_columns(table, view, shown, edge, width)
@@ -158,6 +158,9 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
     written = write_columns(table, view, shown)
     if not written:
         return []
+    if any(column.group for column in written):  # compared side by side: signs and digits at the same places
+        same = _aligned(table, view, shown)
+        written = same if _fits([column for column in same if not column.column.optional], view) else written
     has_total = table.total is not None
 
     def wide(columns: list[Cells], gap: str = GAP) -> list[Line]:
