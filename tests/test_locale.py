@@ -68,6 +68,7 @@ VARIABLES: dict[str, str | tuple[str, ...]] = {
     "text": ("render/__init__.py", "cli/help.py"),
     "line": "cli/help.py",
     "self.text": "starters.py",
+    "self.name": "data/steps.py",
 }
 
 
@@ -139,6 +140,7 @@ def through_variables() -> set[str]:
         for comment in comments(recipe_text(recipe_folder() / f"{name}.yaml"))
         if not comment.text.startswith("Then: ")
     }
+    found |= {"hourly", "daily", "weekdays", "weekly", "monthly", "quarterly", "yearly"}
     found |= {"train", "validation", "test", "words", "characters", "source", "target"}
     found |= set(views.GROUPS)
     found |= {line for listed in views.about_views().values() for name, line in listed if name in views.VIEWS.files}

@@ -118,7 +118,7 @@ class Dates:
                 n=len(self.values),
                 first=self.write(int(self.values[0])),
                 last=self.write(int(self.values[-1])),
-                step=self.step.name if self.step else tr("no regular step"),
+                step=self.step.shown() if self.step else tr("no regular step"),
             )
         ]
         if (not self.form.plain and self.form.name != "2026") or self._short_years():

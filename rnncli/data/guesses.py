@@ -143,11 +143,13 @@ def _some(cells: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class SeveralGuess:
-    """Stacked series. columns: the id columns. names: of two of the series. dates: of the first."""
+    """Stacked series. columns: the id columns. names: of two of the series. dates: of the first. gaps: whether dates
+    are missing in any."""
 
     columns: tuple[str, ...]
     names: tuple[str, ...]
     dates: Dates
+    gaps: bool
 
 
 def is_series_name(name: str) -> bool:
@@ -175,25 +177,20 @@ def several_series(names: Sequence[str], cells: Sequence[Sequence[str]], date: D
             continue  # every series but the first starts with a date that is not later than the previous row's
         steps = [[values[b] - values[a] for a, b in pairwise(rows)] for rows in groups.values()]
         if all(all(step > 0 for step in one) or all(step < 0 for step in one) for one in steps):
-            return _several(names, places, list(groups), date, cells, next(iter(groups.values())))
+            columns = tuple(names[place] for place in places)
+            dates = [_dates_of(rows, date, cells) for rows in groups.values()]
+            titles = tuple(" / ".join(one) for one in groups)
+            return SeveralGuess(columns, titles[:2], dates[0], any(one.gaps for one in dates))
     return None
 
 
-def _several(
-    names: Sequence[str],
-    places: tuple[int, ...],
-    found: Sequence[tuple[str, ...]],
-    date: DateGuess,
-    cells: Sequence[Sequence[str]],
-    rows: Sequence[int],
-) -> SeveralGuess:
-    """rows: those of the first series."""
+def _dates_of(rows: Sequence[int], date: DateGuess, cells: Sequence[Sequence[str]]) -> Dates:
+    """The dates of some rows, from old to new."""
     column = DateColumn()
     for row in rows:
         column.add(" ".join(cells[place][row] for place in date.places))
     dates = column.done("", rows)
-    dates = dates.turned() if dates.falling else dates
-    return SeveralGuess(tuple(names[p] for p in places), tuple(" / ".join(one) for one in found[:2]), dates)
+    return dates.turned() if dates.falling else dates
 
 
 def number_format(cells: Sequence[Sequence[str]], delimiter: str) -> NumberFormat:

@@ -87,9 +87,9 @@ class TableGuess:
 
     @property
     def gaps(self) -> bool:
-        """Whether dates are missing (in the first series, if there are several)."""
+        """Whether dates are missing, in any series."""
         if self.several is not None:
-            return bool(self.several.dates.gaps)
+            return self.several.gaps
         if self.date is None or self.date.dates is None or not self.date.ordered:
             return False
         return bool((self.date.dates.turned() if self.falling else self.date.dates).gaps)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rnncli.data.date_forms import DAY, EPOCH, SECOND
+from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,16 @@ class Step:
     months: int = 0
     microseconds: int = 0
     weekmask: str = ""
+
+    def shown(self) -> str:
+        """Its name in the current language."""
+        if not self.name[0].isdigit() and not self.name.startswith("every "):
+            return tr(self.name)
+        if self.months:
+            return trn("every {n} month", "every {n} months", n=self.months)
+        if self.weekmask:
+            return trn("{n} day a week", "{n} days a week", n=self.season)
+        return tr("every {length}", length=self.name.removeprefix("every "))
 
     def after(self, date: int, count: int) -> int:
         """The date `count` steps later. The last day of a month stays the last day."""

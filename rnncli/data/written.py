@@ -19,7 +19,7 @@ def decimals_of(values: Iterable[float]) -> int:
     return min(ALL, max(found, 3 - floor(log10(largest)) if largest else 0))
 
 
-def written(value: float, decimals: int) -> str:
+def as_cell(value: float, decimals: int) -> str:
     """The number with these decimals. ALL: with nine significant digits (float32 precision), at least two decimals, and
     no exponent unless needed."""
     if decimals < ALL:

@@ -280,13 +280,13 @@ class Forecasting(Task[Config, Fitted, Part]):
         bounds, targets = config.model.interval > 0, fitted.columns[: fitted.targets]
         names = _heading(targets, ["forecast", *(["lower", "upper"] if bounds else [])])
         table = read_table(config.data, names)
-        imports, code = copied("rnncli.data.written", ["decimals_of", "written"])
+        imports, code = copied("rnncli.data.written", ["decimals_of", "as_cell"])
         values = {
             **table.values,
             "relative": config.model.relative,
             "bounds": bounds,
             "targets": fitted.targets,
-            "written": Code(code.strip()),
+            "cells": Code(code.strip()),
         }
         return Script("forecasting.jinja", values, table.needs, table.imports | imports)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rnncli.baselines.linear import Pairs, Ridge
 from rnncli.baselines.naive import STRETCH, drift, grown, repeated
 from rnncli.data.table import date_keys, open_table
-from rnncli.data.written import written
+from rnncli.data.written import as_cell
 from rnncli.locale import tr
 from rnncli.tasks.base import Loss, Metrics, Splits
 from rnncli.tasks.inputs.scaled import Fitted, Part
@@ -250,5 +250,5 @@ def written_like(
     if data.header:
         writer.writerow([*heading, *names])
     for texts, (_, _, values) in zip(cells, rows, strict=True):
-        writer.writerow([*texts, *(written(*value).replace(".", data.decimal) for value in values)])
+        writer.writerow([*texts, *(as_cell(*value).replace(".", data.decimal) for value in values)])
     return text.getvalue().removesuffix("\n")

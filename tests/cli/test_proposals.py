@@ -217,3 +217,15 @@ def test_data_typed_as_a_recipe(tmp_path: Path, typed: Typed) -> None:
 def test_every_recipe_that_names_data_suits_something() -> None:
     wanted = {name for _, _, names in FILES for name in names}
     assert wanted == {name for name in packaged_recipes() if data_wanted(name)}
+
+
+def test_gaps_of_a_later_series_are_seen(tmp_path: Path, typed: Typed) -> None:
+    months = [f"{year}-{month:02}-01" for year in range(2017, 2025) for month in range(1, 13)]
+    for name, missing in (("whole", ""), ("gap", "2019-04-01")):
+        rows = [
+            f"{shop},{day},{len(day)}.5\n" for shop in ("a", "b") for day in months if (shop, day) != ("b", missing)
+        ]
+        (tmp_path / f"{name}.csv").write_text("shop,month,sold\n" + "".join(rows))
+        assert typed("recipes", "copy", "forecasting", f"{name}.yaml", "--data", f"{name}.csv")[0] == 0
+    assert "missing: interpolate" in (tmp_path / "gap.yaml").read_text("utf-8")
+    assert "missing: stop" in (tmp_path / "whole.yaml").read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -17,6 +18,6 @@ PAGE = Page("", "", [Table("compared", COLUMNS, [[0, [0.5, 0.25], [0.5, -0.25]],
 def test_numbers_of_compared_cells_line_up(width: int, same: bool) -> None:
     lines = [line for line in to_text(PAGE, width=width).splitlines() if re.match(r"\d ", line)]
     starts = [match.start() for match in re.finditer(r"\d\.", lines[0])]
-    gaps = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(starts)]
     assert (gaps[0] == gaps[2]) == same
     assert [match.start() for match in re.finditer(r"\d\.", lines[1])] == starts

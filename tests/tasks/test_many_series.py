@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from rnncli.data import sniff
+from rnncli.data.steps import Step
 from rnncli.errors import DataError
+from rnncli.locale import speaking
 from rnncli.tasks import PredictOptions, load_recipe
 from rnncli.tasks import forecasting as task
 from rnncli.training.job import Job, prepare
@@ -126,6 +128,14 @@ def test_predict_continues_every_series_as_it_would_alone(tmp_path: Path) -> Non
     assert task.TASK.encode(own(job), fitted, [path, path]).inputs.shape == (W, 2, 1)
 
 
+def test_the_step_of_dates_in_chinese() -> None:
+    names = {"every 2 months": (2, ""), "6 days a week": (0, "1111110"), "every 15 min": (0, ""), "daily": (0, "")}
+    steps = [Step(name, 6, months=months, weekmask=mask) for name, (months, mask) in names.items()]
+    assert [step.shown() for step in steps] == list(names)
+    with speaking("zh"):
+        assert [step.shown() for step in steps] == ["每 2 个月", "每周 6 天", "每 15 min", "每天"]
+
+
 def test_gaps_are_told_of_every_series(tmp_path: Path) -> None:
     """Their number in each, largest first; the dates of the first series."""
     found = rows()
@@ -135,6 +145,10 @@ def test_gaps_are_told_of_every_series(tmp_path: Path) -> None:
         found = [row for i, row in enumerate(found) if i not in at]
     notes = job_of(write(tmp_path / "s.csv", found), missing="interpolate").splits.notes
     assert "4 missing values filled in total: south 3, tiny 1" in notes
+    with speaking("zh"):
+        assert (
+            "共填补 4 个缺失值：south 3, tiny 1" in job_of(str(tmp_path / "s.csv"), missing="interpolate").splits.notes
+        )
     assert not any("in total" in note for note in job_of(write(tmp_path / "whole.csv", rows())).splits.notes)
 
 

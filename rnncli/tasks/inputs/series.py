@@ -192,11 +192,17 @@ def _notes_of(found: Sequence[RegularSeries]) -> list[str]:
     if not first.id:
         return list(first.notes)
     said = [trn("{n} series", "{n} series", n=len(found))]
-    said += [f"{' / '.join(first.id)}: {note}" for note in first.notes]
+    said += [tr("{name}: {message}", name=" / ".join(first.id), message=note) for note in first.notes]
     filled = {" / ".join(one.id): int((~one.known).sum()) for one in found}
     if sum(filled.values()) and len(found) > 1:
-        total = trn("{n} missing value filled in total", "{n} missing values filled in total", n=sum(filled.values()))
-        said.append(f"{total}: {_most(filled)}")
+        said.append(
+            trn(
+                "{n} missing value filled in total: {names}",
+                "{n} missing values filled in total: {names}",
+                n=sum(filled.values()),
+                names=_most(filled),
+            )
+        )
     steps = [one.dates.step if one.dates is not None else None for one in found]
     other = [one for one, step in zip(found, steps, strict=True) if step != steps[0]]
     if other:

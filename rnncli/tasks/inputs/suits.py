@@ -56,10 +56,15 @@ def labelled_texts(look: Look, spelled: bool) -> Suited | None:
     text, label = (_column(table.columns, name) for name in (table.text, table.label))
     if label.mean_width >= text.mean_width:
         return None
-    why = tr("texts in {text}, {n} classes in {label}", text=repr(text.name), n=label.distinct, label=repr(label.name))
+    why = tr(
+        "texts in {text}, {n} classes in {label}; {read}",
+        text=repr(text.name),
+        n=label.distinct,
+        label=repr(label.name),
+        read=tr("read by character") if spelled else tr("read by word"),
+    )
     short = text.mean_width < LINE
-    read = tr("read by character") if spelled else tr("read by word")
-    return Suited(3 if label.name.lower() in LABELS else 2, f"{why}; {read}", short == spelled)
+    return Suited(3 if label.name.lower() in LABELS else 2, why, short == spelled)
 
 
 def named_sounds(look: Look) -> Suited | None:
