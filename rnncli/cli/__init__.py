@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -30,7 +31,7 @@ from rnncli.cli.reading import shown
 from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
 from rnncli.errors import DataError, Missing, RecipeError, RnncliError, UsageError
-from rnncli.locale import LANGUAGES, no_typed_language, set_language, tr, typed_language
+from rnncli.locale import LANGUAGES, language, no_typed_language, set_language, tr, typed_language
 
 if TYPE_CHECKING:
     from typer._click.core import Command as _ParserCommand
@@ -196,6 +197,14 @@ def _command_of(words: list[str]) -> str:
     return first if known and "_RNNCLI_COMPLETE" not in os.environ else ""
 
 
+@cache
+def _parser(only: str, language: str) -> _ParserCommand:
+    """What reads the words of a command, in a language. A process that runs several builds it once."""
+    command = typer.main.get_command(make_app(only))
+    help_texts.translate(command)
+    return command
+
+
 def run(args: list[str]) -> int:
     """Run one command line and return its exit code. Every error becomes one message on stderr."""
     open_streams()
@@ -240,8 +249,7 @@ def _run(args: list[str]) -> int:
     words = _take_globals(args)
     try:
         with shown():
-            command = typer.main.get_command(make_app(_command_of(words)))
-            help_texts.translate(command)
+            command = _parser(_command_of(words), language())
             if "_RNNCLI_COMPLETE" in os.environ:  # called by Typer's completion script
                 from rnncli.cli import completion
 

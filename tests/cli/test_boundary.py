@@ -47,7 +47,7 @@ def boundary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
             return app
 
-        monkeypatch.setattr(cli, "make_app", make_app)
+        monkeypatch.setattr(cli, "_parser", lambda only, language: typer.main.get_command(make_app(only)))  # anew
         monkeypatch.setattr(cli, "_drop_output", lambda: None)
         code = cli.run([*(words or ("act",))])
         out, err = capsys.readouterr()
