@@ -78,7 +78,7 @@ def fitted(text: str, stream: TextIO) -> str:
 
     width, lines = shutil.get_terminal_size().columns, list[str]()
     for line in text.split("\n"):
-        if cells(line) <= width or re.search(r": +rnncli ", line):
+        if cells(line) <= width or re.search(r"[:：] *rnncli ", line):
             lines.append(line)
             continue
         found = _HEAD.match(line)

@@ -64,7 +64,7 @@ def start_screen() -> str:
     text = [title + tr("look inside recurrent networks from the shell"), " " * len(title) + other, ""]
     shown = [(with_language(line), about) for command, line, about in first if command in commands]
     if shown:
-        width = max(30, *(len(line) for line, _ in shown[:-1]))  # the last is longer than the others
+        width = max([30, *(len(line) for line, _ in shown[:-1])])  # the last is longer than the others
         text += [tr("Start here"), *(f"  {line:<{width}}  {about}" for line, about in shown), ""]
     for group, lines in groups():
         for place, (name, about) in enumerate(lines):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rnncli import cli
+from rnncli.cli.out import fitted
 from tests.fixture_types import Typed
 
 # A title set, the screen cleared, the writing direction turned, a line end, and a C1 control.
@@ -165,3 +166,17 @@ def test_notes_of_a_closed_standard_error_are_not_among_the_predictions(
     assert capfd.readouterr().out == "unknown/X\n"
     assert cli.run(["train", "hello", "--epochs", "1"]) == 0
     sys.stderr.close()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("line", ["next:  rnncli train a.yaml " + "--set a=b " * 9, "下一步：rnncli train " + "x" * 90])
+def test_a_command_stays_on_one_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it can be copied; other lines are wrapped, also in Chinese."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert fitted(line, Terminal()) == line
+    assert len(fitted(line.replace("rnncli", "it is"), Terminal()).splitlines()) > 1
+    assert fitted(line.replace("rnncli", "it is"), io.StringIO()).count("\n") == 0
