@@ -62,28 +62,35 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(shell: str, words: list[str], place: Path) -> list[str]:
-    """What a shell gets for words, the last of which is being typed."""
-    line = " ".join(["rnncli", *words])
-    environment = {
-        "PYTHONPATH": str(ROOT),
-        "PATH": "",
+def asked(shell: str, words: list[str]) -> dict[str, str]:
+    """What a shell sets to ask for words, the last of which is being typed."""
+    return {
         "LC_ALL": "C.UTF-8",
         "_RNNCLI_COMPLETE": f"complete_{shell}",
         "COMP_WORDS": "\n".join(["rnncli", *words]),
         "COMP_CWORD": str(len(words)),
-        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_ARGS": " ".join(["rnncli", *words]),
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
+
+
+def offered(shell: str, text: str) -> list[str]:
+    """The words in what a shell gets."""
+    if shell == "zsh":
+        words = re.findall(r'^(?:_arguments .*\(\()?"((?:[^"]|"")+)"', text, re.M)
+        return [word.replace(r"\\:", ":") for word in words]
+    return [line.partition("\t")[0] for line in text.splitlines() if line]
+
+
+def ask(shell: str, words: list[str], place: Path) -> list[str]:
+    """What a shell gets for words, from a process that imports nothing heavy for it."""
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "", **asked(shell, words)}
     found = subprocess.run(
         [warm.python("light"), "-W", "error", "-c", LIGHT], cwd=place, env=environment, capture_output=True, text=True,
         timeout=60,
     )  # fmt: skip
     assert found.stderr == "0 []", found.stderr
-    if shell == "zsh":
-        words = re.findall(r'^(?:_arguments .*\(\()?"((?:[^"]|"")+)"', found.stdout, re.M)
-        return [word.replace(r"\\:", ":") for word in words]
-    return [line.partition("\t")[0] for line in found.stdout.splitlines() if line]
+    return offered(shell, found.stdout)
 
 
 CASES = [
@@ -122,10 +129,22 @@ CASES = [
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 @pytest.mark.parametrize(("words", "expected"), CASES, ids=[" ".join(words) for words, _ in CASES])
-def test_shells_that_replace_a_whole_word(shell: str, words: list[str], expected: list[str], place: Path) -> None:
+def test_shells_that_replace_a_whole_word(
+    shell: str,
+    words: list[str],
+    expected: list[str],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process: in those of bash, below, it is also seen that nothing heavy is imported."""
     if shell == "fish" and words[-1] == "":
         pytest.skip("asked with a blank at the end, which the line of this test has not")
-    assert ask(shell, words, place) == expected
+    monkeypatch.chdir(place)
+    for name, value in asked(shell, words).items():
+        monkeypatch.setenv(name, value)
+    assert cli.run([]) == 0
+    assert offered(shell, capsys.readouterr().out) == expected
 
 
 def split(words: list[str]) -> list[str]:

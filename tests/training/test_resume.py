@@ -42,37 +42,33 @@ def same_run(one: Path, two: Path) -> None:
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("step", [1, 13, 29])
-def test_hello(tmp_path: Path, step: int) -> None:
-    run_in(tmp_path / "whole", job_of("hello"))
-    interrupted_then_resumed(tmp_path / "cut", lambda: job_of("hello"), step)
-    same_run(tmp_path / "whole", tmp_path / "cut")
+def goes_on(folder: Path, recipe: Any, *steps: int) -> None:
+    """Cut after each of the steps and gone on with, it is the run that was never cut."""
+    run_in(folder / "whole", job_of(recipe))
+    for step in steps:
+        interrupted_then_resumed(folder / f"cut-{step}", lambda: job_of(recipe), step)
+        same_run(folder / "whole", folder / f"cut-{step}")
 
 
-@pytest.mark.parametrize("step", [5, 27, 40])  # within an epoch, at the end of the first, within the second
+def test_hello(tmp_path: Path) -> None:
+    goes_on(tmp_path, "hello", 1, 13, 29)
+
+
 @pytest.mark.parametrize("engine", ["torch", "loop"])
-def test_a_language_model_with_dropout_and_carried_state(
-    tmp_path: Path, small_lm: dict[str, Any], step: int, engine: str
-) -> None:
+def test_a_language_model_with_dropout_and_carried_state(tmp_path: Path, small_lm: dict[str, Any], engine: str) -> None:
     small_lm["model"]["engine"] = engine
     small_lm["train"]["epochs"] = 2
-    run_in(tmp_path / "whole", job_of(small_lm))
-    interrupted_then_resumed(tmp_path / "cut", lambda: job_of(small_lm), step)
-    same_run(tmp_path / "whole", tmp_path / "cut")
+    goes_on(tmp_path, small_lm, 5, 27, 40)  # within an epoch, at the end of the first, within the second
 
 
 @pytest.mark.parametrize("name", names.OPTIMIZERS)
 def test_every_optimizer(tmp_path: Path, name: str) -> None:
     arguments = {"sgd": {"momentum": 0.9}, "rmsprop": {"momentum": 0.5, "centered": True}}.get(name, {})
-    recipe = PAIRS | {"train": PAIRS["train"] | {"optimizer": {"name": name, **arguments}}}
-    run_in(tmp_path / "whole", job_of(recipe))
-    interrupted_then_resumed(tmp_path / "cut", lambda: job_of(recipe), 5)
-    same_run(tmp_path / "whole", tmp_path / "cut")
+    goes_on(tmp_path, PAIRS | {"train": PAIRS["train"] | {"optimizer": {"name": name, **arguments}}}, 5)
 
 
-@pytest.mark.parametrize("step", [3, 5])
 @pytest.mark.parametrize("name", names.SCHEDULES)
-def test_every_schedule(tmp_path: Path, name: str, step: int) -> None:
+def test_every_schedule(tmp_path: Path, name: str) -> None:
     of_schedules: dict[str, dict[str, Any]] = {
         "exponential": {"gamma": 0.5},
         "step": {"step_size": 2},
@@ -81,10 +77,7 @@ def test_every_schedule(tmp_path: Path, name: str, step: int) -> None:
         "plateau": {"patience": 0, "threshold": 0.9},
     }
     arguments = of_schedules.get(name, {})
-    recipe = PAIRS | {"train": PAIRS["train"] | {"schedule": {"name": name, **arguments}}}
-    run_in(tmp_path / "whole", job_of(recipe))
-    interrupted_then_resumed(tmp_path / "cut", lambda: job_of(recipe), step)
-    same_run(tmp_path / "whole", tmp_path / "cut")
+    goes_on(tmp_path, PAIRS | {"train": PAIRS["train"] | {"schedule": {"name": name, **arguments}}}, 3, 5)
 
 
 @pytest.mark.parametrize("budget", ["train.epochs=3", "train.max_steps=8", "train.max_steps=9"])

@@ -1,4 +1,9 @@
-"""What holds for every view: the protocol, every cell, every task, every screen and file."""
+"""What holds for every view: the protocol, every cell, every task, every screen and file.
+
+The fast tier shows each view over each core on one of four screens and in two of six files, over each task at one of
+two widths, in turn: every view, core and task is on every screen, every view and core in every file. All of them
+together are of the evidence tier.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +52,17 @@ CORES: dict[str, dict[str, Any]] = {
 NEEDY = tuple(name for name in NAMES if load_view(name).NEEDS)  # random cores have nothing of it
 
 
-def _shown(found: Page) -> None:
-    """Every screen and every file of a page."""
-    for width in (80, 120):
-        for ascii in (False, True):
-            text = render.to_text(found, width=width, ascii=ascii)
-            assert all(width_of(line) <= width for line in text.splitlines()), text
-            if ascii:
-                text.encode("ascii")
+SCREENS = [(width, ascii) for width in (80, 120) for ascii in (False, True)]
+FILES = [".json", ".csv", ".npz", ".md", ".svg", ".yaml"]
+
+
+def _shown(found: Page, turn: int | None = None) -> None:
+    """Every screen and every file of a page, or those whose turn it is."""
+    for width, ascii in SCREENS if turn is None else [SCREENS[turn % 4]]:
+        text = render.to_text(found, width=width, ascii=ascii)
+        assert all(width_of(line) <= width for line in text.splitlines()), text
+        if ascii:
+            text.encode("ascii")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="gbk")
     render.show(found, width=80, file=stream)
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
@@ -62,7 +70,7 @@ def _shown(found: Page) -> None:
     stream.seek(0)
     document = json.loads(stream.read(), parse_constant=lambda text: pytest.fail(f"{text} in JSON"))
     assert document["schema"] == found.schema
-    for suffix in (".json", ".csv", ".npz", ".md", ".svg", ".yaml"):
+    for suffix in FILES if turn is None else FILES[turn % 3 :: 3]:
         assert render.render_file(found, suffix)
 
 
@@ -99,10 +107,11 @@ def test_an_unknown_view_has_a_nearest_name() -> None:
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in NEEDY])
-def test_every_view_over_every_core(name: str, core: str, make: Callable[..., Subject]) -> None:
+@pytest.mark.parametrize("ways", ["some", pytest.param("all", marks=pytest.mark.evidence)])
+def test_every_view_over_every_core(ways: str, name: str, core: str, make: Callable[..., Subject]) -> None:
     found = page(name, make(**CORES[core]))
     assert [check.text for check in found.checks() if not check.ok] == []
-    _shown(found)
+    _shown(found, None if ways == "all" else NAMES.index(name) + list(CORES).index(core))
 
 
 @pytest.mark.parametrize("name", NEEDY)
@@ -117,10 +126,10 @@ def test_the_overview_over_every_core(core: str, make: Callable[..., Subject]) -
 
 
 @cache
-def _recipe_of(task: str) -> tuple[Recipe, AnySplits]:
+def _recipe_of(task: str, *sets: str) -> tuple[Recipe, AnySplits]:
     """The first packaged recipe of a task, and its data."""
     for name in packaged_recipes():
-        recipe = load_recipe(name)
+        recipe = load_recipe(name, sets)
         if recipe.config.task == task:
             return recipe, recipe.task.read(recipe.config)
     pytest.skip(f"no packaged recipe of {task} yet")
@@ -128,8 +137,9 @@ def _recipe_of(task: str) -> tuple[Recipe, AnySplits]:
 
 @pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("name", ["", *NAMES])
-def test_every_view_over_every_task(name: str, task: str, thinned: None) -> None:
-    recipe, splits = _recipe_of(task)
+@pytest.mark.parametrize("ways", ["some", pytest.param("all", marks=pytest.mark.evidence)])
+def test_every_view_over_every_task(ways: str, name: str, task: str, thinned: None) -> None:
+    recipe, splits = _recipe_of(task, *(["model.hidden_size=12"] if name == "memory" else []))
     rows = min(2, load_view(name).ROWS) if name else 1
     subject = views.subject_of_recipe(recipe, splits=splits, rows=rows)
     try:
@@ -138,7 +148,8 @@ def test_every_view_over_every_task(name: str, task: str, thinned: None) -> None
         assert name in NEEDY, error  # noqa: PT017
         return
     assert [check.text for check in found.checks() if not check.ok] == []
-    for width in (80, 120):
+    turn = ["", *NAMES].index(name) + task_names().index(task)
+    for width in (80, 120) if ways == "all" else [(80, 120)[turn % 2]]:
         assert all(width_of(line) <= width for line in render.to_text(found, width=width).splitlines())
     render.render_file(found, ".json")
 
