@@ -53,8 +53,8 @@ def test_no_sound_network_fails_a_check(cell: str, gain: float, dtype: torch.dty
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("views", ["half", pytest.param("all", marks=pytest.mark.evidence)])
 def test_a_planted_fault_is_found_by_every_view_that_checks(views: str, cell: str, fault: str, gain: float) -> None:
-    """In the fast tier by half of the views at one gain, and by the rest at the other, in turn: every view at both, every
-    fault by every view. By all views at both gains: evidence."""
+    """In the fast tier by half of the views at one gain and the rest at the other, in turn: each view at both gains,
+    each fault by all views. By all views at both gains: evidence."""
     if cell == "rnn" and fault == "gates swapped":
         pytest.skip("an rnn has no gates")
     for name in CHECKED if views == "all" else CHECKED[(FAULTS.index(fault) + int(gain > 1)) % 2 :: 2]:
