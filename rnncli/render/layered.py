@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import combinations
 
 Point = tuple[int, int]  # along, across
 
@@ -369,33 +370,39 @@ def _spread(wanted: Sequence[float], sizes: Sequence[int]) -> list[int]:
 def _order(nets: list[_Net]) -> int:
     """Assign a track to each net, first those with the fewest crossings; returns the remaining crossings."""
     order: list[_Net] = []
+    crossed = _crossings(nets)
     for net in sorted(nets, key=lambda one: one.span):
         costs = []
         for place in range(len(order) + 1):
-            first = sum(_crossings(other, net) for other in order[:place])
-            costs.append((first + sum(_crossings(net, other) for other in order[place:]), -place))
+            first = sum(crossed[other.source, net.source] for other in order[:place])
+            costs.append((first + sum(crossed[net.source, other.source] for other in order[place:]), -place))
         order.insert(-min(costs)[1], net)
     better = True
     while better:
         better = False
         for k in range(len(order) - 1):
-            if _crossings(order[k + 1], order[k]) < _crossings(order[k], order[k + 1]):
+            one, other = order[k].source, order[k + 1].source
+            if crossed[other, one] < crossed[one, other]:
                 order[k], order[k + 1] = order[k + 1], order[k]
                 better = True
     for k, net in enumerate(order):
         before = [other for other in order[:k] if not other.straight and _touch(other, net)]
         net.track = max((other.track + 1 for other in before), default=0)
-    return sum(_crossings(order[j], order[k]) for j in range(len(order)) for k in range(j + 1, len(order)))
+    return sum(crossed[one.source, other.source] for one, other in combinations(order, 2))
 
 
 def _touch(one: _Net, other: _Net) -> bool:
     return one.span[0] <= other.span[1] and other.span[0] <= one.span[1]
 
 
-def _crossings(first: _Net, second: _Net) -> int:
-    """Number of crossings of two nets if `first` turns before `second`; a thousand if they would overlap."""
-    (a, b), (c, d) = first.span, second.span
-    found = sum(c < at < d for at, _, _ in first.ends) + (a < second.start < b)
-    on = sum(at == second.start for at, _, _ in first.ends) if not (first.straight and second.straight) else 0
-    touching = sum(at in (c, d) for at, _, _ in first.ends if at != second.start) + (second.start in (a, b) and a != b)
-    return found + 1000 * on + (1000 * touching if not first.straight and not second.straight else 0)
+def _crossings(nets: Sequence[_Net]) -> dict[tuple[str, str], int]:
+    """Number of crossings of two nets if the first turns before the second; a thousand if they would overlap."""
+    known = [(net.source, net.start, *net.span, net.straight, [at for at, _, _ in net.ends]) for net in nets]
+    found = {}
+    for one, _, a, b, straight, ends in known:
+        for other, start, c, d, also_straight, _ in known:
+            on = 0 if straight and also_straight else ends.count(start)
+            if not straight and not also_straight:
+                on += sum(at in (c, d) for at in ends if at != start) + (start in (a, b) and a != b)
+            found[one, other] = sum(c < at < d for at in ends) + (a < start < b) + 1000 * on
+    return found
