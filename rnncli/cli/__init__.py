@@ -345,7 +345,7 @@ def print_error(error: RnncliError, cause: Exception | None = None) -> int:
         for fault in error.faults:
             place = " ".join(part for part in (fault.where, fault.key) if part)
             lines.append(f"  {place}")
-            lines.append(f"      {fault.what}" + (f"; {fault.todo}" if fault.todo else ""))
+            lines.append(f"      {fault.what}" + (tr("; ") + fault.todo if fault.todo else ""))
     if error.todo:
         lines.append(tr("next:  {todo}", todo=error.todo))
     try:

@@ -266,7 +266,7 @@ def _fitted(name: str, path: str, sets: list[str], found: dict[str, tuple[str, J
     if "train.early_stopping" in settled:
         comments["train.early_stopping"] = tr("epochs without improvement; 0 = off")
     summary = "  ".join(f"{key}: {value}" for key, (_, value) in settled.items()) + (
-        f"  ({fits.why})" if comments else ""
+        " " + tr(" ({note})", note=fits.why) if comments else ""
     )
     return Fit(load_recipe(name, sets, found | settled), comments, summary)
 

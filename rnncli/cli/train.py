@@ -194,6 +194,7 @@ def _resume(
     from rnncli.runs.open import open_run
     from rnncli.runs.resume import check_same, is_finished, recipe_of
     from rnncli.training.job import prepare
+    from rnncli.training.loop import stored_reason
     from rnncli.training.session import distributed_session
 
     folder, json = find_run(target), bool(modes["--json"])
@@ -211,8 +212,9 @@ def _resume(
 
             render.dump_json(result, sys.stdout)
         else:
-            put(tr("{run} is finished: {why}", run=folder, why=result.get("stopped")))
-            put(tr("next:  train longer with --epochs {n}", n=2 * recipe.config.train.epochs))
+            why, options = stored_reason(str(result.get("stopped")), recipe.config.train)
+            put(tr("{run} is finished: {why}", run=folder, why=why))
+            put(tr("next:  train longer with {options}", options=options))
         return
     _notes(recipe, rank)
     job = prepare(recipe, fresh=False)

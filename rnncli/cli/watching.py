@@ -90,7 +90,9 @@ class Lines:
             if names:
                 part = tr("train") if held_out == "train" else tr("validation")
                 self.live.line(" " * (2 * CELL) + pad(part, CELL, "right"))
-            heading = "".join(pad(head, CELL, "right") for head in (tr("epoch"), tr("loss"), *names))
+            heading = "".join(
+                pad(head, CELL, "right") for head in (tr("epoch"), tr("loss"), *(tr(name) for name in names))
+            )
             self.live.line(heading + (f"  {tr('answers')}" if progress.watch else ""))
         row = "".join((str(x) if isinstance(x, int) else number(x)).rjust(CELL) for x in columns)
         best = f"  {tr('best')}" if progress.improved and shown else ""

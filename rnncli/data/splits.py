@@ -159,7 +159,7 @@ def _name(group: Hashable) -> str:
 def _listed(groups: Collection[Hashable]) -> str:
     """The first names of a long list."""
     names = sorted(map(_name, groups))
-    shown = ", ".join(names[:NAMED])
+    shown = tr(", ").join(names[:NAMED])
     return shown if len(names) <= NAMED else tr("{text} and {n} more", text=shown, n=len(names) - NAMED)
 
 
@@ -188,7 +188,7 @@ def _sizes(n: int, fractions: Mapping[str, float]) -> dict[str, int]:
         raise DataError(
             tr(
                 "split {fractions} is not a share, or leaves nothing for training",
-                fractions=", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items()),
+                fractions=tr(", ").join(f"{name} {fraction:g}" for name, fraction in fractions.items()),
             ),
             todo=tr("shares are between 0 and 1 and sum to less than 1, e.g. validation 0.1, test 0.1"),
         )
@@ -241,4 +241,4 @@ def _numbers(rows: npt.NDArray[np.int64]) -> array[int]:
 
 
 def _counts(parts: Mapping[str, Sequence[int]]) -> str:
-    return ", ".join(tr("{n} {part}", n=f"{len(rows):,}", part=tr(part)) for part, rows in parts.items()) + ": "
+    return tr(", ").join(tr("{n} {part}", n=f"{len(rows):,}", part=tr(part)) for part, rows in parts.items()) + ": "

@@ -16,6 +16,7 @@ from rnncli.recipe.parse import Node, flow_text, parse
 from rnncli.recipe.sections import RecipeConfig
 from rnncli.records import json_object
 from rnncli.render import symbols
+from rnncli.render.lines import cells
 from rnncli.starters import SCHEMA_FILE
 
 MODELINE = "# yaml-language-server: $schema="
@@ -59,7 +60,7 @@ def commented(text: str, key: str, comment: str) -> str:
     rest = found[0] if found else ""
     if rest.strip() and not rest.lstrip().startswith("#"):
         return text
-    column = node.end - text.rfind("\n", 0, node.end) - 1
+    column = cells(text[text.rfind("\n", 0, node.end) + 1 : node.end])
     return text[: node.end] + " " * max(2, COLUMN - column) + f"# {symbols.fit(comment)}" + text[node.end + len(rest) :]
 
 
@@ -206,7 +207,7 @@ def _replace(text: str, node: Node, value: object) -> str:
         new = f" {new}"
     comment = re.match(r" +(?=#)", after)
     if comment and "\n" not in old:  # the comment stays in its column if there is room
-        after = " " * max(2, len(comment[0]) - (len(new) - len(old))) + after[comment.end() :]
+        after = " " * max(2, len(comment[0]) - (cells(new) - cells(old))) + after[comment.end() :]
     return before + new + after
 
 

@@ -123,6 +123,10 @@ def _ends(vector: Sequence[float], edge: int | None) -> Sequence[float]:
     return vector if edge is None or len(vector) <= 2 * edge else [*vector[:edge], *vector[-edge:]]
 
 
+def _span(rows: range) -> str:
+    return f"{rows[0]}-{rows[-1]}" if len(rows) > 1 else str(rows[0])
+
+
 def table_lines(table: Table, view: View) -> list[Line]:
     """The whole record: title, headings, rows, total, and a line on omissions."""
     head, tail = view.rows(len(table.rows), table.cut_rows)
@@ -131,11 +135,9 @@ def table_lines(table: Table, view: View) -> list[Line]:
     if tail:
         notes.append(
             tr(
-                "rows {first}-{last} ... {next}-{end} of {n}",
-                first=0,
-                last=head[-1],
-                next=tail[0],
-                end=tail[-1],
+                "rows {first} ... {last} of {n}",
+                first=_span(head),
+                last=_span(tail),
                 n=len(table.rows),
             )
         )
@@ -174,7 +176,7 @@ def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes:
     if optional and len(optional) < len(written) and not view.full:
         kept = [k for k, column in enumerate(everything) if not column.column.optional]
         written = [everything[k] for k in kept]
-        narrowed = [tr("columns {names} omitted: the terminal is too narrow", names=", ".join(optional))]
+        narrowed = [tr("columns {names} omitted: the terminal is too narrow", names=tr(", ").join(optional))]
         if _fits(written, view):
             notes += narrowed
             return wide(written)

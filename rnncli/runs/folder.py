@@ -46,7 +46,7 @@ def find_run(name: str) -> Path:
             return folder
         if os.path.isdir(folder) and not os.access(folder, os.X_OK):
             raise DataError(tr("cannot be read: permission denied"), where=str(folder))
-    raise UsageError(tr("no run named {name!r}", name=name), todo=tr("see: ls {folder}", folder=RUNS))
+    raise UsageError(tr("no run named {name!r}", name=name), todo=tr("see: rnncli runs list"))
 
 
 def typed_run(folder: Path) -> str:

@@ -16,6 +16,7 @@ from rnncli.recipe import RecipeConfig
 from rnncli.records import Entry, Json, json_number, json_object
 from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.job import Job, autocast
+from rnncli.training.loop import stored_reason
 from rnncli.training.outcome import Outcome
 
 
@@ -112,10 +113,10 @@ def counted(n: int, what: str) -> str:
 def counts_line(splits: AnySplits) -> str:
     """`train: 1,525 texts, 10,473 steps; validation: ... (how they were chosen)`."""
     rows = [
-        f"{tr(part)}: " + ", ".join(counted(n, what) for what, n in counts.items())
+        tr("{part}: {counts}", part=tr(part), counts=tr(", ").join(counted(n, what) for what, n in counts.items()))
         for part, counts in splits.counts.items()
     ]
-    return "; ".join(rows) + (f" ({splits.how})" if splits.how else "")
+    return tr("; ").join(rows) + (tr(" ({note})", note=splits.how) if splits.how else "")
 
 
 def closing(job: Job, outcome: Outcome) -> records.Page:
@@ -157,7 +158,8 @@ def run_page(
     if result:
         best, n = tr("epoch {n}", n=result["best_epoch"]), int(json_number(result["epochs"]))
         epochs = trn("{n} epoch", "{n} epochs", n=n)
-        shown.append(records.Message(f"{epochs} ({result['stopped']}); {tr('kept')}: {best}", "note"))
+        why, _ = stored_reason(str(result["stopped"]), config.train)
+        shown.append(records.Message(f"{epochs} ({why}); {tr('kept')}: {best}", "note"))
         others = [*json_object(result["compared"]).items(), *json_object(result["baselines"]).items()]
         found = [(config.model.cell, result["metrics"]), *others]
         shown.append(metrics_table([(name, _metrics(values), "") for name, values in found]))

@@ -113,7 +113,7 @@ def better_baseline(job: Job, outcome: Outcome) -> str:
             continue
         if (theirs < ours) != lower:
             return ""
-        values = {"metric": name, "theirs": f"{theirs:.4f}", "ours": f"{ours:.4f}"}
+        values = {"metric": tr(name), "theirs": f"{theirs:.4f}", "ours": f"{ours:.4f}"}
         return tr("{baseline} is better: {metric} {theirs}, this network {ours}", baseline=best.name, **values)
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 import sys
 import tempfile
 import time
@@ -194,6 +195,19 @@ def stop_reason(train: TrainSection, state: TrainState) -> str:
     if train.early_stopping and state.next_batch == 0 and state.waited >= train.early_stopping:
         return trn("no improvement for {n} epoch", "no improvement for {n} epochs", n=state.waited)
     return ""
+
+
+def stored_reason(stopped: str, train: TrainSection) -> tuple[str, str]:
+    """The `stopped` of a result.json in the current language, and the option that doubles the budget it names."""
+    if waited := re.fullmatch(r"no improvement for ([\d,]+) epochs?", stopped):
+        n = int(waited[1].replace(",", ""))
+        text = trn("no improvement for {n} epoch", "no improvement for {n} epochs", n=n)
+        return text, f"--set train.early_stopping={2 * train.early_stopping}"
+    if stopped == "max_steps reached":
+        return tr("max_steps reached"), f"--set train.max_steps={2 * train.max_steps}"
+    if stopped == "max_time reached":
+        return tr("max_time reached"), f"--max-time {2 * train.max_time:g}"
+    return tr("all epochs done") if stopped == "all epochs done" else stopped, f"--epochs {2 * train.epochs}"
 
 
 def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:

@@ -223,7 +223,7 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
     home, name = place(layer, direction), name_of(core)
     memory = curve.memory
     lags = list(range(len(curve.norms)))
-    marks = {} if memory is None else {tr("memory"): float(memory)}
+    marks = {} if memory is None else {tr("memory length"): float(memory)}
     line = {f"|dh_T/dx_(T-k)| {home}": curve.norms}
     exact = curve.errors is None
     columns = [

@@ -78,7 +78,7 @@ def _answer(subject: Subject, made: Trace, core: CoreTrace, layer: int, directio
         largest.append(f"|{state}_t| {number(float(sizes.max()))} (t={int(sizes.argmax())})")
     text = trn("Over {n} step: at most {largest}", "Over {n} steps: at most {largest}",
                n=T, largest=", ".join(largest))  # fmt: skip
-    return text + (tr("; on average {gates}.", gates=", ".join(found)) if found else ".")
+    return text + (tr("; on average {gates}.", gates=", ".join(found)) if found else tr("."))
 
 
 def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> Table:

@@ -183,6 +183,15 @@ def test_what_none_reads(content: bytes, tmp_path: Path) -> None:
         proposals(str(tmp_path / "none"))
 
 
+def test_a_text_in_another_encoding_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "gb.txt"
+    path.write_bytes("窗外下着小雨。\n".encode("gb18030") * 200)
+    with pytest.raises(DataError, match="no packaged recipe can read this file: byte 0xb4 at offset 0 is not") as found:
+        proposals(str(path))
+    assert found.value.where == f"{path}:1"
+    assert "iconv -f GB18030 -t UTF-8" in found.value.todo
+
+
 def test_without_a_recipe_and_without_data(typed: Typed) -> None:
     code, _, err = typed("recipes", "copy")
     assert code == 2

@@ -13,6 +13,7 @@ import pytest
 from rnncli.recipe import copied, edited, packaged_recipes, read_document, recipe_folder
 from rnncli.recipe.edit import commented, for_file, without_keys
 from rnncli.recipe.parse import parse
+from rnncli.render.lines import cells
 from tests.recipe.conftest import Config, Recipes
 
 
@@ -129,3 +130,12 @@ def test_keys_are_left_out_with_their_comments_where_each_has_a_line() -> None:
     kept = "data:\n  path: x\n  label: y\nmodel: {cell: gru, text: z}\n"
     assert without_keys(text, ["data.text", "model.text", "data.none"]) == kept
     assert without_keys(kept, ["data.text"]) == kept  # another section's key of that name stays
+
+
+@pytest.mark.parametrize("value", ["a", "日期", "销售额（元）"])
+def test_comments_stay_in_their_column_of_cells(value: str) -> None:
+    """A Chinese character takes two cells."""
+    text = edited("data:\n  date: x                     # the dates\n", {"data.date": value})
+    for made in (text, commented(text, "data.date", "another")):
+        line = made.splitlines()[1]
+        assert cells(line[: line.index("#")]) == 30

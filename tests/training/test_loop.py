@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from rnncli import names
 from rnncli.data.batch import Batch, Order
 from rnncli.errors import Diverged
-from rnncli.training.loop import Progress, epoch_batches, fit, start
+from rnncli.locale import english, speaking
+from rnncli.recipe import TrainSection
+from rnncli.training.loop import Progress, epoch_batches, fit, start, stored_reason
 from tests.narrowed import some
 from tests.training.training_runs import epochs, job_of
 
@@ -285,3 +287,23 @@ def test_progress_reads_the_loss_only_when_asked() -> None:
     assert not read
     assert progress.loss == 0.5
     assert read == [1]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "chinese", "options"),
+    [
+        ("no improvement for 1,200 epochs", "1,200 轮没有进步", "--set train.early_stopping=2400"),
+        ("no improvement for 1 epoch", "1 轮没有进步", "--set train.early_stopping=2400"),
+        ("max_steps reached", "达到 max_steps", "--set train.max_steps=10"),
+        ("max_time reached", "达到 max_time", "--max-time 60"),
+        ("all epochs done", "全部轮次完成", "--epochs 14"),
+    ],
+)
+def test_a_stored_reason_is_said_in_the_readers_language_and_with_the_option_that_lifts_it(
+    stopped: str, chinese: str, options: str
+) -> None:
+    train = TrainSection(epochs=7, early_stopping=1200, max_steps=5, max_time=30.0)
+    assert stored_reason(stopped, train) == (stopped, options)
+    with speaking("zh"):
+        text, option = stored_reason(stopped, train)
+    assert (text, english(text), option) == (chinese, stopped, options)

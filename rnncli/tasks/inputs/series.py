@@ -192,7 +192,7 @@ def _notes_of(found: Sequence[RegularSeries]) -> list[str]:
     if not first.id:
         return list(first.notes)
     said = [trn("{n} series", "{n} series", n=len(found))]
-    said += [tr("{name}: {message}", name=" / ".join(first.id), message=note) for note in first.notes]
+    said += [tr("first series, {name}: {note}", name=" / ".join(first.id), note=note) for note in first.notes]
     filled = {" / ".join(one.id): int((~one.known).sum()) for one in found}
     if sum(filled.values()) and len(found) > 1:
         said.append(

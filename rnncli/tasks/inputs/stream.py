@@ -176,7 +176,7 @@ def _cuts(n: int, fractions: Mapping[str, float]) -> Split:
     for name, share in fractions.items():
         cuts[name] = range(stop, stop + int(n * share))
         stop += int(n * share)
-    parts = ", ".join(f"{tr(name)} {len(rows):,}" for name, rows in cuts.items())
+    parts = tr(", ").join(f"{tr(name)} {len(rows):,}" for name, rows in cuts.items())
     return Split(cuts, tr("in order: {parts}", parts=parts))
 
 
