@@ -7,6 +7,7 @@ same in machine code; `parallel`, a prefix scan over time, for cells whose state
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -124,6 +125,17 @@ def _fastest(spec: CoreSpec, work: Work) -> str:
     return max(able, key=lambda name: ENGINES[name].faster(spec, work))
 
 
+@lru_cache(4096)
+def _runs(engine: str, spec: CoreSpec, work: Work) -> str:
+    """The engine that runs such work when `engine` is asked for. Cached: used in every forward pass."""
+    if engine == "auto":
+        engine = _fastest(spec, work)
+    chosen = engine_of(engine)
+    # without gradients, torch also replaces an engine that is not installed: a trained model runs anywhere
+    replaced = not work.gradients if chosen.missing() else not chosen.worth(spec, work)
+    return "torch" if replaced and not chosen.refuses(spec) else engine
+
+
 def reads_tables(engine: str) -> bool:
     """Whether this engine accepts x as rows of a table."""
     return engine != "auto" and engine_of(engine).reads_tables
@@ -139,14 +151,7 @@ def run(
     like, (T, B) = (x.like, x.numbers.shape) if isinstance(x, Rows) else (x, x.shape[:2])
     gradients, threads = torch.is_grad_enabled(), torch.get_num_threads()
     work = Work(like.dtype, like.device.type, T, lengths is not None, gradients, B, threads)
-    if engine == "auto":
-        engine = _fastest(spec, work)
-    chosen = engine_of(engine)
-    # without gradients, torch also replaces an engine that is not installed: a trained model runs anywhere
-    replaced = not work.gradients if chosen.missing() else not chosen.worth(spec, work)
-    if replaced and not chosen.refuses(spec):
-        engine = "torch"
-    return run_by(engine, core, x, lengths, state)
+    return run_by(_runs(engine, spec, work), core, x, lengths, state)
 
 
 def run_by(

@@ -54,26 +54,32 @@ def _told(row: ArmsOfRow) -> None:
     print(row_line(row), flush=True)
 
 
+PLANS = {
+    "training loops": Versus.of(["keras-jax"], CELLS, [], None, True, ROUNDS, float("inf")),
+    "forward pass": Versus.of(["onnxruntime"], CELLS, SIZES, "forward", False, ROUNDS, float("inf")),
+}
+
+
 @pytest.mark.evidence
-def test_peers() -> None:
+@pytest.mark.parametrize("name", PLANS)
+def test_peers(name: str) -> None:
     """Every row has its rounds, whatever they take."""
     assert not missing(PEERS), "pip install 'rnncli[peers]'"
-    budget = float("inf")
-    loops = measure_peers(Versus.of(["keras-jax"], CELLS, [], None, True, ROUNDS, budget), done=_told)
-    layers = measure_peers(Versus.of(["onnxruntime"], CELLS, SIZES, "forward", False, ROUNDS, budget), done=_told)
-    pages = {"training loops": peers_page(loops), "forward pass": peers_page(layers)}
-    assert all(page.ok() for page in pages.values())
-    assert len(loops.results) == 9 * 3
-    assert len(layers.results) == len(CELLS) * len(SIZES) * 3
-    assert {s.paired.rounds for s in (*loops.results, *layers.results) if s.paired is not None} == {ROUNDS}
-    figures = {
-        "python": platform.python_version(),
-        "versions": loops.versions | layers.versions,
-        "aims": [*_aims(loops), *_aims(layers)],
-        **{name: render.to_json(page) for name, page in pages.items()},
-    }
+    plan = PLANS[name]
+    found = measure_peers(plan, done=_told)
+    page = peers_page(found)
+    assert page.ok()
+    assert len(found.results) == len(plan.rows) * 3
+    assert {s.paired.rounds for s in found.results if s.paired is not None} == {ROUNDS}
+    figures = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {"aims": [], "versions": {}}
+    aims = _aims(found)
+    figures["python"] = platform.python_version()
+    figures["versions"] |= found.versions
+    figures["aims"] = sorted(
+        [*(aim for aim in figures["aims"] if aim["loop"] != plan.loop), *aims], key=lambda aim: not aim["loop"]
+    )
+    figures[name] = render.to_json(page)
     # a budget without end is no number of JSON
-    text = json.dumps(figures, indent=1).replace("Infinity", "null")
-    FILE.write_text(text + "\n", "utf-8")
-    for aim in figures["aims"]:
+    FILE.write_text(json.dumps(figures, indent=1).replace("Infinity", "null") + "\n", "utf-8")
+    for aim in aims:
         print(aim)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from rnncli.cells import CoreSpec, State
 from rnncli.data.progress import Reading, listening
 from rnncli.errors import Missing, UsageError
+from rnncli.nn import recurrent
 from rnncli.nn.engines import ENGINES, _products, _threads, compiled
 from rnncli.nn.frontends import Rows
 from rnncli.nn.recurrent import Core, choose_engine, make_core, run, run_by
@@ -291,6 +292,7 @@ def test_refused_or_left_to_torch() -> None:
 def test_without_numba_a_model_answers_and_does_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
     core, x, _ = made(CoreSpec("gru", "tanh", 2, 3), 4, 2, torch.float32)
     monkeypatch.setattr("rnncli.nn.engines._base._installed", lambda name: False)
+    monkeypatch.setattr(recurrent, "_runs", recurrent._runs.__wrapped__)  # what was chosen before is not remembered
     with torch.no_grad():
         assert torch.equal(run(core, x, engine="compiled")[0], run_by("torch", core, x)[0])
     with pytest.raises(Missing, match="engine compiled needs numba") as refused:

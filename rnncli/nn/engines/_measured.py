@@ -5,7 +5,6 @@ The figures are in `rnncli/ratios.py`, which a test writes from `tests/evidence/
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import log2
 
 import torch
@@ -29,15 +28,9 @@ def kind_of(work: Work) -> str:
 
 def times_torch(engine: str, spec: CoreSpec, work: Work) -> float:
     """Speedup of the engine over torch's module at the nearest sizes (by ratio); 0 if such work was not measured."""
-    return _nearest(ENGINES.index(engine), spec.cell, kind_of(work), spec.hidden_size, work.B, work.T)
-
-
-@lru_cache(4096)
-def _nearest(engine: int, cell: str, kind: str, *sizes: int) -> float:
-    """Cached: used in every forward pass."""
-    rows = RATIOS.get((cell, kind), ())
+    rows, sizes = RATIOS.get((spec.cell, kind_of(work)), ()), (spec.hidden_size, work.B, work.T)
 
     def distance(row: tuple[float, ...]) -> float:
         return sum(abs(log2(size / measured)) for size, measured in zip(sizes, row[:3], strict=True))
 
-    return min(rows, key=distance)[3 + engine] if rows else 0.0
+    return min(rows, key=distance)[3 + ENGINES.index(engine)] if rows else 0.0
