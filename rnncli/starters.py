@@ -132,7 +132,7 @@ class Comment:
     text: str
 
     def translated(self) -> str:
-        """In the current language; as it is where there is no translation."""
+        """The text in the current language, or the original if it has no translation."""
         then, _, commands = self.text.partition("Then: ")
         return tr("Then: {commands}", commands=commands) if commands and not then else tr(self.text)
 

@@ -291,16 +291,9 @@ def _contest(
     second = ranked[1] if len(ranked) > 1 else None
     train = setting.what == "train"
     T = 1 if setting.what == "step" else row.T
-    automatic = choose_engine(
-        spec_of_row(row),
-        setting.dtype,
-        setting.device.type,
-        T=T,
-        B=row.B,
-        gradients=train,
-        threads=winner.threads,
-    )
-    other = times.get((automatic, winner.threads)) if automatic != winner.engine else None
+    spec, device, threads = spec_of_row(row), setting.device.type, winner.threads
+    automatic = choose_engine(spec, setting.dtype, device, T=T, B=row.B, gradients=train, threads=threads)
+    other = times.get((automatic, threads)) if automatic != winner.engine else None
     return Contest(
         row,
         winner,

@@ -51,12 +51,16 @@ def test_what_is_not_installed_is_named_with_its_command(monkeypatch: pytest.Mon
     assert "pip install jax keras" in caught.value.todo
 
 
-def test_every_library_is_told_how_many_threads(tmp_path: Path) -> None:
+def test_every_library_is_told_how_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     one, two = environment("torch", 1, tmp_path), environment("rnncli", 2, tmp_path)
     assert (one["OMP_NUM_THREADS"], two["OMP_NUM_THREADS"], two["NPROC"]) == ("1", "2", "2")
     assert "--xla_cpu_multi_thread_eigen=false" in one["XLA_FLAGS"]
     assert "multi_thread" not in two.get("XLA_FLAGS", "")
     assert (one.get("OMP_WAIT_POLICY"), two["OMP_WAIT_POLICY"]) == (None, "passive")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # a user's own
+    kept = [environment(peer, 2, tmp_path).get("OMP_WAIT_POLICY") for peer in ("torch", "rnncli")]
+    assert kept == [None, "active"]
 
 
 def ask(process: Process, row: Row, folder: Path, what: str = "train", loop: bool = False) -> None:

@@ -144,11 +144,11 @@ class Process:
 
 def environment(peer: str, threads: int, folder: Path) -> dict[str, str]:
     """Environment variables of a peer's process. Every library has its own variable for the thread count, mostly read
-    at import. Each keeps its own wait policy; rnncli's is the one that its commands set."""
-    count = str(threads)
+    at import. Each keeps its own wait policy; rnncli's is the one that its commands set, or the user's."""
+    ours, count = peer == "rnncli", str(threads)
     found = {
-        **{name: value for name, value in os.environ.items() if name not in WAIT_POLICY},
-        **(WAIT_POLICY if peer == "rnncli" else {}),
+        **(WAIT_POLICY if ours else {}),
+        **{name: value for name, value in os.environ.items() if ours or name not in WAIT_POLICY},
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "NPROC": count,  # JAX's thread pool
