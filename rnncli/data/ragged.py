@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from rnncli.data.rows import Rows, T
 from rnncli.data.stored import Stored, Storing, compact
 
 if TYPE_CHECKING:
@@ -17,19 +18,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Numbers = npt.NDArray[np.integer]  # of the smallest sufficient width
-    Rows = range | Numbers  # row indices
+    Indices = range | Numbers  # row indices
 
-T = TypeVar("T")
 Other = TypeVar("Other")
 Kind = TypeVar("Kind", bound=Hashable)
 
 BLOCK = 1 << 20  # values numbered before they are packed
 
 
-class Ragged(Sequence[list[T]]):
+class Ragged(Rows[list[T]]):
     """Rows of values with few distinct ones. Row i is a list, built on demand; a slice has the same type."""
 
-    def __init__(self, types: Sequence[T], numbers: Stored, ends: Numbers, rows: Rows) -> None:
+    def __init__(self, types: Sequence[T], numbers: Stored, ends: Numbers, rows: Indices) -> None:
         """types: the value of each index. numbers: indices of all rows, concatenated; row i of the file ends at ends[i
         + 1], with ends (R + 1,). rows: which rows of the file these are, in order."""
         self.types = types
@@ -38,13 +38,7 @@ class Ragged(Sequence[list[T]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, i: int) -> list[T]: ...
-    @overload
-    def __getitem__(self, i: slice) -> Ragged[T]: ...
-    def __getitem__(self, i: int | slice) -> list[T] | Ragged[T]:
-        if isinstance(i, slice):
-            return Ragged(self.types, self._numbers, self._ends, self._rows[i])
+    def row(self, i: int) -> list[T]:
         row = int(self._rows[i])
         return [self.types[number] for number in self._read(row, row + 1).tolist()]
 
@@ -60,7 +54,6 @@ class Ragged(Sequence[list[T]]):
         return np.diff(self._ends).astype(np.int32)[_index(self._rows)]
 
     def chosen(self, rows: Sequence[int]) -> Ragged[T]:
-        """The selected rows, in this order."""
         return Ragged(self.types, self._numbers, self._ends, _chosen(self._rows, rows))
 
     def as_values(self, values: Sequence[Other]) -> Ragged[Other]:
@@ -94,22 +87,24 @@ class Ragged(Sequence[list[T]]):
             first = stop
 
 
-def _index(rows: Rows) -> slice | Numbers:
+def _index(rows: Sequence[int] | Numbers) -> slice | Numbers:
     """As an array index; for a range, a slice, which needs no memory."""
+    import numpy as np
+
     if not isinstance(rows, range):
-        return rows
+        return np.asarray(rows, np.int64)
     return slice(rows.start, None if rows.stop < 0 else rows.stop, rows.step)
 
 
-def _chosen(rows: Rows, chosen: Sequence[int]) -> Rows:
+def _chosen(rows: Indices, chosen: Sequence[int]) -> Indices:
     """rows[i] for each i of chosen."""
-    import numpy as np
-
-    places = np.asarray(chosen, np.int64)
+    places = _index(chosen)
+    if isinstance(places, slice):
+        return rows[places]
     return compact(rows.start + rows.step * places if isinstance(rows, range) else rows[places])
 
 
-class Few(Sequence[T]):
+class Few(Rows[T]):
     """One value per row, with few distinct ones."""
 
     def __init__(self, types: Sequence[T], numbers: Numbers) -> None:
@@ -119,25 +114,18 @@ class Few(Sequence[T]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, i: int) -> T: ...
-    @overload
-    def __getitem__(self, i: slice) -> Few[T]: ...
-    def __getitem__(self, i: int | slice) -> T | Few[T]:
-        return Few(self.types, self.numbers[i]) if isinstance(i, slice) else self.types[self.numbers[i]]
+    def row(self, i: int) -> T:
+        return self.types[int(self.numbers[i])]
 
     def __iter__(self) -> Iterator[T]:
         for start in range(0, len(self.numbers), BLOCK):
             yield from (self.types[number] for number in self.numbers[start : start + BLOCK].tolist())
 
     def chosen(self, rows: Sequence[int]) -> Few[T]:
-        """The selected rows, in this order."""
-        import numpy as np
-
-        return Few(self.types, self.numbers[np.asarray(rows, np.int64)])
+        return Few(self.types, self.numbers[_index(rows)])
 
 
-class Places(Sequence[str]):
+class Places(Rows[str]):
     """Locations of rows, `file:line` or `file`."""
 
     def __init__(self, files: Few[str], lines: Numbers) -> None:
@@ -147,45 +135,29 @@ class Places(Sequence[str]):
     def __len__(self) -> int:
         return len(self._files)
 
-    @overload
-    def __getitem__(self, i: int) -> str: ...
-    @overload
-    def __getitem__(self, i: slice) -> Places: ...
-    def __getitem__(self, i: int | slice) -> str | Places:
-        if isinstance(i, slice):
-            return Places(self._files[i], self._lines[i])
+    def row(self, i: int) -> str:
         file, line = self._files[i], int(self._lines[i])
         return f"{file}:{line}" if line else file
 
     def chosen(self, rows: Sequence[int]) -> Places:
-        """The selected rows, in this order."""
-        import numpy as np
-
-        return Places(self._files.chosen(rows), self._lines[np.asarray(rows, np.int64)])
+        return Places(self._files.chosen(rows), self._lines[_index(rows)])
 
 
-class Texts(Sequence[str]):
+class Texts(Rows[str]):
     """Texts of rows, concatenated in UTF-8."""
 
-    def __init__(self, data: bytes | bytearray, ends: Numbers, rows: Rows) -> None:
+    def __init__(self, data: bytes | bytearray, ends: Numbers, rows: Indices) -> None:
         """Text i of the file ends at data[ends[i + 1]]. rows: which texts of the file these are, in order."""
         self._data, self._ends, self._rows = data, ends, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, i: int) -> str: ...
-    @overload
-    def __getitem__(self, i: slice) -> Texts: ...
-    def __getitem__(self, i: int | slice) -> str | Texts:
-        if isinstance(i, slice):
-            return Texts(self._data, self._ends, self._rows[i])
+    def row(self, i: int) -> str:
         row = int(self._rows[i])
         return self._data[self._ends[row] : self._ends[row + 1]].decode("utf-8")
 
     def chosen(self, rows: Sequence[int]) -> Texts:
-        """The selected rows, in this order."""
         return Texts(self._data, self._ends, _chosen(self._rows, rows))
 
 

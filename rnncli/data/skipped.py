@@ -53,6 +53,10 @@ class Skipped:
             why=why,
         )
 
+    def all_notes(self) -> list[str]:
+        """The sentence on bad records, if there are any, and the further notes."""
+        return [note for note in (self.sentence(), *self.notes) if note]
+
     def finish(self, source: str) -> None:
         """Raise DataError if bad records must stop the read, or if no good one is left."""
         if self.count and self.on_bad == "stop":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import Annotated, NamedTuple, overload
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from rnncli.data.given import GivenTable, table_of
 from rnncli.data.pairs import Pair, pair_rows, pair_table, read_pairs, read_parallel
 from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Places, Ragged, Texts
 from rnncli.data.records import DELIMITERS, Delimiter
+from rnncli.data.rows import ColumnRows
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import TableGuess, sniff_table
 from rnncli.data.source import fingerprint_of, name_of
@@ -69,14 +70,17 @@ class Data(DataSection):
         return pair_table(path, (self.columns[0], self.columns[1]), self.header, self.delimiter)
 
 
-class Pairs(Sequence[Pair]):
+@dataclass(frozen=True, eq=False)
+class Pairs(ColumnRows[Pair]):
     """Pairs of a file: texts in one buffer, tokens as ids; a pair is built on demand.
 
     target_tokens: including <eos>."""
 
-    def __init__(self, places: Places, texts: tuple[Texts, Texts], tokens: tuple[Ragged[str], Ragged[str]]) -> None:
-        self._places, self._texts = places, texts
-        self.source_tokens, self.target_tokens = tokens
+    places: Places
+    sources: Texts
+    targets: Texts
+    source_tokens: Ragged[str]
+    target_tokens: Ragged[str]
 
     @classmethod
     def of(cls, pairs: Iterable[Pair], kinds: tuple[Kind, Kind]) -> Pairs:
@@ -89,25 +93,10 @@ class Pairs(Sequence[Pair]):
             targets.add(pair.target)
             source_tokens.add(tokenize(pair.source, kinds[0]))
             target_tokens.add([*tokenize(pair.target, kinds[1]), EOS])
-        return cls(places.done(), (sources.done(), targets.done()), (source_tokens.done(), target_tokens.done()))
+        return cls(places.done(), sources.done(), targets.done(), source_tokens.done(), target_tokens.done())
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, i: int) -> Pair: ...
-    @overload
-    def __getitem__(self, i: slice) -> Pairs: ...
-    def __getitem__(self, i: int | slice) -> Pair | Pairs:
-        if isinstance(i, slice):
-            return self.chosen(range(*i.indices(len(self))))
-        return Pair(self._places[i], self._texts[0][i], self._texts[1][i])
-
-    def chosen(self, rows: Sequence[int]) -> Pairs:
-        """The selected rows, in this order."""
-        texts = self._texts[0].chosen(rows), self._texts[1].chosen(rows)
-        tokens = self.source_tokens.chosen(rows), self.target_tokens.chosen(rows)
-        return Pairs(self._places.chosen(rows), texts, tokens)
+    def row(self, i: int) -> Pair:
+        return Pair(self.places[i], self.sources[i], self.targets[i])
 
 
 @dataclass(frozen=True)
@@ -214,7 +203,7 @@ def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
     else:
         read = read_parallel(files[0], files[1], skipped)
     found = Pairs.of(read, (data.source_tokens, data.target_tokens))
-    notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
+    notes += skipped.all_notes()
     return found
 
 

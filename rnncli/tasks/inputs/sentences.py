@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from rnncli.data.batch import Batch, pad
 from rnncli.data.columns import Columns
 from rnncli.data.conllu import check_field
 from rnncli.data.ragged import Gathering, Ragged
+from rnncli.data.rows import ColumnRows
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, name_of
 from rnncli.data.splits import split_random
@@ -95,40 +96,24 @@ class Row(NamedTuple):
     labels: Sequence[str | None]
 
 
-class Rows(Sequence[Row]):
+@dataclass(frozen=True, eq=False)
+class Rows(ColumnRows[Row]):
     """Sequences of a file: tokens and labels as indices of distinct values; a row is built on demand."""
 
-    def __init__(self, tokens: Ragged[str], labels: Ragged[str | None]) -> None:
-        self.tokens, self.labels = tokens, labels
+    tokens: Ragged[str]
+    labels: Ragged[str | None]
 
-    def __len__(self) -> int:
-        return len(self.tokens)
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Sequence[str], Sequence[str | None]]]) -> Rows:
+        """rows: (tokens, their labels)."""
+        all_tokens, all_labels = Gathering[str](), Gathering[str | None]()
+        for tokens, labels in rows:
+            all_tokens.add(tokens)
+            all_labels.add(labels)
+        return cls(all_tokens.done(), all_labels.done())
 
-    @overload
-    def __getitem__(self, i: int) -> Row: ...
-    @overload
-    def __getitem__(self, i: slice) -> Rows: ...
-    def __getitem__(self, i: int | slice) -> Row | Rows:
-        if isinstance(i, slice):
-            return Rows(self.tokens[i], self.labels[i])
+    def row(self, i: int) -> Row:
         return Row(self.tokens[i], self.labels[i])
-
-    def chosen(self, rows: Sequence[int]) -> Rows:
-        return Rows(self.tokens.chosen(rows), self.labels.chosen(rows))
-
-
-class Gathered:
-    """Collects rows one after the other; `done` returns them."""
-
-    def __init__(self) -> None:
-        self._tokens, self._labels = Gathering[str](), Gathering[str | None]()
-
-    def add(self, tokens: Sequence[str], labels: Sequence[str | None]) -> None:
-        self._tokens.add(tokens)
-        self._labels.add(labels)
-
-    def done(self) -> Rows:
-        return Rows(self._tokens.done(), self._labels.done())
 
 
 @dataclass(frozen=True)
@@ -168,10 +153,7 @@ class SentenceInput:
 
     def _pairs(self, pairs: Sequence[Sequence[str]]) -> Splits[Fitted, Part]:
         kind = self.data.tokens
-        gathered = Gathered()
-        for given, wanted in pairs:
-            gathered.add(tokenize(given, kind), tokenize(wanted, kind))
-        rows = gathered.done()
+        rows = Rows.of((tokenize(given, kind), tokenize(wanted, kind)) for given, wanted in pairs)
         # One alphabet for both sides, so that a character has the same id as input and as label.
         answers = {label: n for label, n in rows.labels.counts().items() if label is not None}
         shared = Vocab.from_counts(Counter(rows.tokens.counts()) + Counter(answers))
@@ -256,43 +238,46 @@ class SentenceInput:
 
 
 def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Tagged, Rows]:
-    """The layout of a split's first file, and the rows of all its files. Sentences without any tag are bad records,
-    reported in a note."""
+    """The layout of a split's first file, and the rows of all its files."""
     files = [tagged_file(source, data.format, data.tag) for source in sources]
-    gathered = Gathered()
-    for source, file in zip(sources, files, strict=True):
-        skipped = Skipped(data.on_bad, tr("sentences"))
-        read = file.sentences(source, skipped)
-        if file.columns is not None and file.columns != TWO:
-            notes.append(f"{name_of(source)}: {file.columns.about()}")
-        missing, tagged = 0, False
-        bare = partly = ""  # locations of the first sentence without any tag, and the first without some
-        for sentence in read:
-            missing += sentence.tags.count(None)
-            if any(sentence.tags):
-                tagged = True
-                gathered.add(sentence.tokens, sentence.tags)
-                partly = partly or (sentence.where if None in sentence.tags else "")
-            else:
-                bare = bare or sentence.where
-        if not tagged:
-            raise DataError(
-                tr("no word has a tag in this column"),
-                where=name_of(source),
-                todo=tr("another column? --set data.tag=xpos") if file.columns is None else "",
+    read = zip(sources, files, strict=True)
+    return files[0], Rows.of(row for source, file in read for row in _rows_of(source, file, data, notes))
+
+
+def _rows_of(
+    source: str, file: Tagged, data: Data, notes: list[str]
+) -> Iterator[tuple[Sequence[str], Sequence[str | None]]]:
+    """The tokens and tags of a file's sentences. Those without any tag are bad records, reported in a note."""
+    skipped = Skipped(data.on_bad, tr("sentences"))
+    if file.columns is not None and file.columns != TWO:
+        notes.append(f"{name_of(source)}: {file.columns.about()}")
+    missing, tagged = 0, False
+    bare = partly = ""  # locations of the first sentence without any tag, and the first without some
+    for sentence in file.sentences(source, skipped):
+        missing += sentence.tags.count(None)
+        if any(sentence.tags):
+            tagged = True
+            yield sentence.tokens, sentence.tags
+            partly = partly or (sentence.where if None in sentence.tags else "")
+        else:
+            bare = bare or sentence.where
+    if not tagged:
+        raise DataError(
+            tr("no word has a tag in this column"),
+            where=name_of(source),
+            todo=tr("another column? --set data.tag=xpos") if file.columns is None else "",
+        )
+    if missing:
+        notes.append(
+            trn(
+                "ignoring {n} word of {name} without a tag; first: {where}",
+                "ignoring {n} words of {name} without a tag; first: {where}",
+                n=missing,
+                name=name_of(source),
+                where=bare or partly,
             )
-        if missing:
-            notes.append(
-                trn(
-                    "ignoring {n} word of {name} without a tag; first: {where}",
-                    "ignoring {n} words of {name} without a tag; first: {where}",
-                    n=missing,
-                    name=name_of(source),
-                    where=bare or partly,
-                )
-            )
-        notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
-    return files[0], gathered.done()
+        )
+    notes += skipped.all_notes()
 
 
 def _strange(name: str, rows: Rows, words: Container[str], labels: Container[str]) -> Iterator[str]:
