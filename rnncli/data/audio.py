@@ -21,7 +21,7 @@ from rnncli.data.made import speech
 from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
-from rnncli.data.table import Key, open_table
+from rnncli.data.table import Key, open_table, read_listed
 from rnncli.errors import DataError, Missing
 from rnncli.files import open_binary, shown
 from rnncli.locale import tr
@@ -186,7 +186,7 @@ def list_clips(
     if pattern is not None:
         if builtin.is_builtin(source):
             raise DataError(tr("builtin data has a table; a pattern applies to file names only"), where=str(source))
-        return _by_name(source, skipped, NamePattern(pattern), str(text), None if by is None else str(by))
+        return _by_name(source, skipped, pattern, text, by)
     made = builtin.is_builtin(source)
     if made and source != DIGITS:
         raise DataError(
@@ -194,28 +194,17 @@ def list_clips(
         )
     table = source if made else _table_of(Path(source))
     opened = open_table(table, header=header)
-    places = [opened.index(key) for key in (file, text, *(() if by is None else (by,)))]
     folder = Path(".") if made else Path(table).parent
     clips = []
-    for line, cells in opened.rows(skipped):
-        name, said, group = [cells[p].strip() for p in places] + [""] * (by is None)
-        where = f"{opened.name}:{line}"
-        if not name or not said or (by is not None and not group):
-            skipped.bad(where, tr("a required column is empty"))
-            continue
+    for where, name, said, group in read_listed(opened, file, text, by, skipped):
         path = folder / place.replace("{file}", name)
         clips.append(Clip(where if made else shown(path), path, said, group, made))
-    if not clips and not skipped.count:
-        raise DataError(tr("the table has no rows"), where=opened.name)
     return clips
 
 
-def _by_name(source: Source, skipped: Skipped, pattern: NamePattern, text: str, by: str | None) -> list[Clip]:
-    pattern.need(text)
-    if by is not None:
-        pattern.need(by)
-    found = with_fields(files_in(source, ENDINGS, skipped), pattern, skipped)
-    clips = [Clip(shown(path), path, fields[text], "" if by is None else fields[by]) for path, fields in found]
+def _by_name(source: Source, skipped: Skipped, pattern: str, text: Key, by: Key | None) -> list[Clip]:
+    found = with_fields(NamePattern(pattern, text, by), files_in(source, ENDINGS, skipped), skipped)
+    clips = [Clip(shown(path), path, said, group) for path, said, group in found]
     if not clips and not skipped.count:
         raise DataError(
             tr("contains no audio files"), where=name_of(source), todo=tr("known: {endings}", endings=" ".join(ENDINGS))

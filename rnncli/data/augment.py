@@ -39,11 +39,11 @@ class Augment:
         return [self._changed(chosen, chosen.rows[row], order, fits) for row in rows]
 
     def _changed(self, chosen: ChosenFeatures, row: int, order: Order, fits: Fits) -> Tensor:
-        features = chosen.features
+        features = chosen.whole
         draw = generator(order.seed, order.epoch, row, 0)
         if not self.speed and self.noise is None:
             return self._masked(features[row], features.mean, draw)
-        clip, settings = features.clips[row], features.settings
+        clip, settings = features.listed[row], features.settings
         x = features.samples(row)  # (N,)
         turned = resample(x, 100 + round(100 * self.speed) * int(draw.randint(-1, 2)), 100)
         x = turned if fits(clip, settings.frames(len(turned))) else x

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnncli.data.audio import MAX_VALUES, Clip, Sound, read_sound
+from rnncli.data.kept import KEEP, Chosen, Kept, usable
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 from rnncli.files import shown
@@ -20,7 +21,6 @@ from rnncli.locale import tr, trn
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEEP = 512 << 20  # bytes of features held in memory; those of further files are recomputed whenever a batch needs them
 FRAMES_AT_ONCE = 10_000  # 100 seconds
 _PHASES = 1000  # positions between two samples that resampling may need: 44,100 to 16,000 Hz needs 160
 
@@ -32,7 +32,7 @@ class LogMel:
     (O'Shaughnessy 1987) between 0 and rate / 2, as natural logarithm of the power + 1e-6, which is below the noise of
     an ordinary recording. No pre-emphasis."""
 
-    rate: int
+    rate: int  # Hz
     mels: int = 40
     window: float = 25.0
     hop: float = 10.0
@@ -135,30 +135,23 @@ def resample(x: Tensor, rate: int, to: int) -> Tensor:
 
 
 @dataclass
-class Features:
-    """The log-mel features of clips, each (T, mels); up to KEEP bytes stay in memory, the rest is recomputed on demand.
+class Features(Kept[Clip, "Tensor"]):
+    """The log-mel features of clips, each (T, mels). mean, std: of each band over the training split, if any."""
 
-    lengths: T of each. fingerprint: sha256 of the samples and transcripts. mean: of each band over the training split,
-    if any.
-    """
-
-    settings: LogMel
-    clips: list[Clip] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    fingerprint: str = ""
+    settings: LogMel = field(kw_only=True)
     mean: list[float] = field(default_factory=list)
-    _kept: list[Tensor] = field(default_factory=list)  # of the first clips
+    std: list[float] = field(default_factory=list)
     _heard: dict[int, Tensor] = field(default_factory=dict)  # samples of clips requested so far
-    _room: int = KEEP  # bytes left for both
+    _room: int = KEEP  # bytes left for them
 
-    def __getitem__(self, row: int) -> Tensor:
-        return self._kept[row] if row < len(self._kept) else self.settings(self.clips[row].load())
+    def load(self, one: Clip) -> Tensor:
+        return self.settings(one.load())
 
     def samples(self, row: int) -> Tensor:
         """(N,) of one clip at the rate of the features; up to KEEP bytes are cached, too."""
         found = self._heard.get(row)
         if found is None:
-            found = at_rate(self.clips[row].load(), self.settings.rate)
+            found = at_rate(self.listed[row].load(), self.settings.rate)
             self._room -= found.nbytes
             if self._room >= 0:
                 self._heard[row] = found
@@ -181,32 +174,8 @@ class Features:
 
 
 @dataclass(frozen=True)
-class ChosenFeatures(Sequence["Tensor"]):
-    """A subset of Features as a sequence, read on demand."""
-
-    features: Features
-    rows: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, i: Any) -> Any:
-        """One clip's features, or, for a slice, the same kind of sequence."""
-        if isinstance(i, slice):
-            return ChosenFeatures(self.features, self.rows[i])
-        return self.features[self.rows[i]]
-
-    def chosen(self, rows: Sequence[int]) -> ChosenFeatures:
-        """The selected rows, in this order."""
-        return ChosenFeatures(self.features, [self.rows[row] for row in rows])
-
-    @property
-    def lengths(self) -> list[int]:
-        return [self.features.lengths[row] for row in self.rows]
-
-    @property
-    def clips(self) -> list[Clip]:
-        return [self.features.clips[row] for row in self.rows]
+class ChosenFeatures(Chosen[Clip, "Tensor"]):
+    whole: Features
 
 
 def read_features(
@@ -214,33 +183,22 @@ def read_features(
 ) -> Features:
     """Reads every clip once. A clip that cannot be read, or that `fits(clip, T)` rejects, is a bad record."""
     _filters(settings)  # report wrong settings before the first file is blamed
-    found = Features(settings)
+    found = Features(settings=settings)
     digest = hashlib.sha256()
-    size = 0
     rates: Counter[int] = Counter()
     cut: list[str] = []
-    for clip in clips:
-        try:
-            sound = clip.load()
-            features = settings(sound)
-        except DataError as error:
-            skipped.bad(error.where or clip.where, error.what)
-            continue
-        why = fits(clip, len(features))
-        if why:
-            skipped.bad(clip.where, why)
-            continue
-        skipped.good()
+
+    def load(clip: Clip) -> tuple[Sound, Tensor]:
+        sound = clip.load()
+        return sound, settings(sound)
+
+    for clip, (sound, features) in usable(clips, load, lambda clip, both: fits(clip, len(both[1])), skipped):
         rates[sound.rate] += 1
         cut += [clip.where] if sound.lost else []
         digest.update(repr((clip.text, clip.group, sound.rate)).encode())
         if not clip.made:  # the last bit of generated audio may differ between machines
             digest.update(sound.samples.tobytes())
-        size += features.numel() * 4
-        if size <= KEEP:
-            found._kept.append(features)
-        found.clips.append(clip)
-        found.lengths.append(len(features))
+        found.add(clip, features)
     if cut:
         skipped.note(
             trn(
@@ -257,7 +215,7 @@ def read_features(
                 "{n} of {clips} has another rate and is resampled to {rate} Hz",
                 "{n} of {clips} have another rate and are resampled to {rate} Hz",
                 n=others,
-                clips=trn("{n} clip", "{n} clips", n=len(found.clips)),
+                clips=trn("{n} clip", "{n} clips", n=len(found.listed)),
                 rate=f"{settings.rate:,}",
             )
         )

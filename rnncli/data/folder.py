@@ -33,7 +33,8 @@ class NamePattern:
     in at most one way.
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *needed: str | int | None) -> None:
+        """needed: fields that the pattern must have; None is ignored. Raises DataError."""
         self.pattern = pattern
         self.fields: list[str] = []
         parts = re.split(r"(\{[^{}]*\}|\*)", pattern)  # literal, field, literal, field ... literal
@@ -61,20 +62,18 @@ class NamePattern:
                 regex += f"(?P<{name}>{body})"
             regex += re.escape(literal)
         self._regex = re.compile(regex)
+        self.needed = [str(field) for field in needed if field is not None]
+        for field in self.needed:
+            if field not in self.fields:
+                raise DataError(
+                    tr("{pattern} has no field {field}", pattern=repr(pattern), field="{" + field + "}"),
+                    todo=tr("its fields: {fields}", fields=", ".join(self.fields) or "-"),
+                )
 
     def match(self, name: str) -> dict[str, str] | None:
         """Field -> text, or None if the name does not match."""
         found = self._regex.fullmatch(name)
         return found.groupdict() if found else None
-
-    def need(self, field: str) -> str:
-        """The field's name. Raises DataError if the pattern lacks it."""
-        if field not in self.fields:
-            raise DataError(
-                tr("{pattern} has no field {field}", pattern=repr(self.pattern), field="{" + field + "}"),
-                todo=tr("its fields: {fields}", fields=", ".join(self.fields) or "-"),
-            )
-        return field
 
 
 def files_in(folder: str | Path, endings: tuple[str, ...], skipped: Skipped) -> list[Path]:
@@ -139,14 +138,16 @@ def class_folder_fingerprint(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
-def with_fields(paths: Iterable[Path], pattern: NamePattern, skipped: Skipped) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Each path with the fields of its name; a name that does not match is a bad record."""
+def with_fields(pattern: NamePattern, paths: Iterable[Path], skipped: Skipped) -> Iterator[tuple[Path, str, str]]:
+    """Each path with the fields of its name that the pattern needs: a label, and a group, "" if it needs none. A name
+    that does not match is a bad record."""
     for path in paths:
         fields = pattern.match(path.name)
         if fields is None:
             skipped.bad(shown(path), tr("the name does not match {pattern}", pattern=pattern.pattern))
         else:
-            yield path, fields
+            label, group, *_ = [*(fields[name] for name in pattern.needed), ""]
+            yield path, label, group
 
 
 def _entries(folder: str | Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """Sequences of images: NumPy archives, folders of frames, tables of labels, and the generated sequences of
 made/shapes.py.
 
-Frames keep their stored dtype (mostly uint8). Up to KEEP bytes of a source stay in memory; the rest is read again
-whenever a batch needs it. Exception: an .npz with all sequences, which numpy can only read whole, must fit into memory.
+Frames keep their stored dtype (mostly uint8). An .npz with all sequences, which numpy can only read whole, must fit
+into memory; of other sources a part stays there (`data.kept`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +20,12 @@ from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
 from rnncli.data.folder import NamePattern, with_fields
 from rnncli.data.frame_files import ARRAYS, entries, read_sequence
+from rnncli.data.kept import Chosen, Kept, usable
 from rnncli.data.made import shapes
 from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, name_of
-from rnncli.data.table import Key, open_table
+from rnncli.data.table import Key, open_table, read_listed
 from rnncli.errors import DataError
 from rnncli.files import open_binary, shown
 from rnncli.locale import tr, trn
@@ -33,7 +33,6 @@ from rnncli.locale import tr, trn
 MOVING_SHAPES = f"{builtin.PREFIX}moving-shapes"
 LENGTHS = "lengths"  # optional array of an .npz; an array of another name is required
 TABLE = "labels.tsv"  # in a folder, next to the sequences that it lists
-KEEP = 512 << 20  # bytes of frames held in memory
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,13 @@ class FrameSequence:
 
 
 @dataclass
-class FrameSequences:
-    """Sequences with frames of one shape, read lazily beyond KEEP bytes. lengths: T of each. shape: (height, width,
-    C)."""
+class FrameSequences(Kept[FrameSequence, npt.NDArray[np.generic]]):
+    """Sequences with frames of one shape, (height, width, C)."""
 
     shape: tuple[int, int, int] = (0, 0, 0)
-    sequences: list[FrameSequence] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    fingerprint: str = ""
-    _kept: list[npt.NDArray[np.generic]] = field(default_factory=list)  # of the first sequences
 
-    def __getitem__(self, row: int) -> npt.NDArray[np.generic]:
-        return self._kept[row] if row < len(self._kept) else self.sequences[row].load()
+    def load(self, one: FrameSequence) -> npt.NDArray[np.generic]:
+        return one.load()
 
     def moments(self, rows: Sequence[int]) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over all pixels of these rows."""
@@ -87,36 +81,7 @@ class FrameSequences:
         return mean.tolist(), deviation.tolist()
 
 
-@dataclass(frozen=True)
-class ChosenFrames(Sequence[npt.NDArray[np.generic]]):
-    """Some rows of FrameSequences, each (T, height, width, C), read on demand."""
-
-    sequences: FrameSequences
-    rows: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, i: int) -> npt.NDArray[np.generic]: ...
-    @overload
-    def __getitem__(self, i: slice) -> ChosenFrames: ...
-    def __getitem__(self, i: int | slice) -> npt.NDArray[np.generic] | ChosenFrames:
-        if isinstance(i, slice):
-            return ChosenFrames(self.sequences, self.rows[i])
-        return self.sequences[self.rows[i]]
-
-    def chosen(self, rows: Sequence[int]) -> ChosenFrames:
-        """The selected rows, in this order."""
-        return ChosenFrames(self.sequences, [self.rows[row] for row in rows])
-
-    @property
-    def lengths(self) -> list[int]:
-        return [self.sequences.lengths[row] for row in self.rows]
-
-    @property
-    def listed(self) -> list[FrameSequence]:
-        return [self.sequences.sequences[row] for row in self.rows]
+ChosenFrames = Chosen[FrameSequence, npt.NDArray[np.generic]]  # each (T, height, width, C)
 
 
 def read_sequences(
@@ -124,30 +89,19 @@ def read_sequences(
 ) -> FrameSequences:
     """Read every sequence once. One that cannot be read, whose frames do not have `shape` (None: that of the first good
     one), or that contains NaN or infinity, is a bad record."""
-    found = FrameSequences(shape or (0, 0, 0))
+    found = FrameSequences(shape=shape or (0, 0, 0))
     digest = hashlib.sha256()
-    size = 0
-    for sequence in sequences:
-        try:
-            frames = sequence.load()
-        except DataError as error:
-            skipped.bad(error.where or sequence.where, error.what)
-            continue
+
+    def fault(sequence: FrameSequence, frames: npt.NDArray[np.generic]) -> str:
         if not found.shape[0]:
             found.shape = frames.shape[1:]
-        why = frames_fault(frames, found.shape)
-        if why:
-            skipped.bad(sequence.where, why)
-            continue
-        skipped.good()
+        return frames_fault(frames, found.shape)
+
+    for sequence, frames in usable(sequences, FrameSequence.load, fault, skipped):
         digest.update(repr((sequence.label, sequence.group, frames.shape, frames.dtype.str)).encode())
         if sequence.made is None:  # the last bit of a generated sequence may differ between machines
             digest.update(np.ascontiguousarray(frames).tobytes())
-        size += frames.nbytes
-        if size <= KEEP or sequence.frames is not None:
-            found._kept.append(frames)
-        found.sequences.append(sequence)
-        found.lengths.append(len(frames))
+        found.add(sequence, frames, held=sequence.frames is not None)
     found.fingerprint = digest.hexdigest()
     return found
 
@@ -205,7 +159,7 @@ def list_sequences(
             )
         return _table(path, skipped, file, label, by)
     if pattern is not None:
-        return _named(path, skipped, NamePattern(pattern), str(label), None if by is None else str(by))
+        return _named(path, skipped, pattern, label, by)
     if (path / TABLE).exists():
         return _table(path / TABLE, skipped, file, label, by)
     if by is not None:
@@ -242,32 +196,18 @@ def _class_folders(path: Path) -> list[FrameSequence]:
     return sequences
 
 
-def _named(path: Path, skipped: Skipped, pattern: NamePattern, label: str, by: str | None) -> list[FrameSequence]:
-    for name in (label, by):
-        if name is not None:
-            pattern.need(name)
-    found = with_fields(filter(_is_sequence, entries(path)), pattern, skipped)
-    sequences = [
-        FrameSequence(shown(entry), fields[label], "" if by is None else fields[by], entry) for entry, fields in found
-    ]
+def _named(path: Path, skipped: Skipped, pattern: str, label: Key, by: Key | None) -> list[FrameSequence]:
+    found = with_fields(NamePattern(pattern, label, by), filter(_is_sequence, entries(path)), skipped)
+    sequences = [FrameSequence(shown(entry), of, group, entry) for entry, of, group in found]
     if not sequences and not skipped.count:
         raise DataError(tr("contains no image sequences: no folders, no .npy, no .npz"), where=shown(path))
     return sequences
 
 
 def _table(path: Path, skipped: Skipped, file: Key, label: Key, by: Key | None) -> list[FrameSequence]:
-    table = open_table(path)
-    places = [table.index(key) for key in (file, label, *(() if by is None else (by,)))]
-    sequences = []
-    for line, cells in table.rows(skipped):
-        name, of, group = [cells[place].strip() for place in places] + [""] * (by is None)
-        if not name or not of or (by is not None and not group):
-            skipped.bad(f"{table.name}:{line}", tr("a required column is empty"))
-        else:
-            sequences.append(FrameSequence(shown(path.parent / name), of, group, path.parent / name))
-    if not sequences and not skipped.count:
-        raise DataError(tr("the table has no rows"), where=table.name)
-    return sequences
+    rows = read_listed(open_table(path), file, label, by, skipped)
+    files = [(path.parent / name, of, group) for _, name, of, group in rows]
+    return [FrameSequence(shown(file), of, group, file) for file, of, group in files]
 
 
 def _archive(

@@ -151,6 +151,23 @@ def read_cells(
     skipped.finish(table.name)
 
 
+def read_listed(
+    table: Table, file: Key, label: Key, by: Key | None, skipped: Skipped
+) -> Iterator[tuple[str, str, str, str]]:
+    """(`file:line`, file name, label, group: the cell of `by`, "" without) of each row; one with an empty cell is a bad
+    record. Raises DataError for a table without rows."""
+    places = [table.index(key) for key in (file, label, *(() if by is None else (by,)))]
+    line = 0
+    for line, cells in table.rows(skipped):
+        found = [cells[place].strip() for place in places]
+        if all(found):
+            yield f"{table.name}:{line}", found[0], found[1], found[2] if found[2:] else ""
+        else:
+            skipped.bad(f"{table.name}:{line}", tr("a required column is empty"))
+    if not line and not skipped.count:
+        raise DataError(tr("the table has no rows"), where=table.name)
+
+
 @dataclass(frozen=True)
 class SeriesFile:
     """Columns of numbers over time. values: (T, N) float64, NaN where missing; lines: (T,) line numbers. id: the cells

@@ -31,12 +31,12 @@ def label_vocab(labels: Iterable[str], where: str, todo: str = "", key: Callable
 
 
 def known_rows(
-    labels_of_rows: Iterable[str], labels: Vocab, place: Callable[[int], str], name: str, skipped: Skipped
+    found: Iterable[str], labels: Vocab, place: Callable[[int], str], name: str, skipped: Skipped, notes: list[str]
 ) -> tuple[array[int], array[int]]:
-    """(rows, their class ids) of the rows of split `name` whose class occurs in training; others are bad records.
-    place: row -> location."""
+    """(rows, their class ids) of the rows of split `name` whose class occurs in training; others are bad records, with
+    a note. found: the rows' labels. place: row -> location."""
     rows, targets = array("q"), array("i")
-    for row, label in enumerate(labels_of_rows):
+    for row, label in enumerate(found):
         if label in labels:
             skipped.good()
             rows.append(row)
@@ -44,6 +44,7 @@ def known_rows(
         else:
             skipped.bad(place(row), tr("class {label} is not in the training split", label=repr(label)))
     skipped.finish(name)
+    notes += skipped.all_notes()
     return rows, targets
 
 

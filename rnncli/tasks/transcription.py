@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from rnncli.baselines.most_frequent import most_frequent
+from rnncli.data.audio import Clip
 from rnncli.data.batch import Batch, Order, index_batches, pad
 from rnncli.data.edits import error_rates
+from rnncli.data.features import ChosenFeatures, LogMel
 from rnncli.data.pictures import spectrogram
 from rnncli.data.skipped import Skipped
 from rnncli.data.splits import Split as Parts
@@ -37,7 +39,7 @@ from rnncli.tasks.base import (
     Task,
 )
 from rnncli.tasks.inputs import suits
-from rnncli.tasks.inputs.sound import LogMelSettings, SpokenData, read_clips, read_new_clips, suggest_speech
+from rnncli.tasks.inputs.sound import SpokenData, read_clips, read_new_clips, script_values, suggest_speech
 from rnncli.tasks.inputs.sources import sources, split_rows
 from rnncli.tasks.inputs.tokens import token_values
 
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnncli.cells import State
-    from rnncli.data.audio import Clip
-    from rnncli.data.features import ChosenFeatures
     from rnncli.data.look import Look
     from rnncli.nn.model import Outputs
 
@@ -82,7 +82,7 @@ class Fitted(FittedState):
 
     tokens: Vocab
     kind: Kind
-    features: LogMelSettings
+    features: LogMel
     mean: list[float]
     std: list[float]
 
@@ -108,21 +108,20 @@ class Transcription(Task[Config, Fitted, Part]):
         skipped = Skipped(data.on_bad, tr("clips"))
 
         def split(whole: ChosenFeatures) -> Parts:
-            return split_rows(data.split, config.train.seed, [clip.group for clip in whole.clips])
+            return split_rows(data.split, config.train.seed, [clip.group for clip in whole.listed])
 
-        rows, how, scaling = read_clips(
+        rows, how, whole = read_clips(
             given, data.clips, data, lambda clip, T: _misfit(config, clip.text, T), skipped, split
         )
-        fitted = Fitted(_vocab(data, rows), data.tokens, scaling.features, scaling.mean, scaling.std)
+        fitted = Fitted(_vocab(data, rows), data.tokens, whole.settings, whole.mean, whole.std)
         parts = {name: Part(part, _targets(fitted, part)) for name, part in rows.items()}
-        notes = [note for note in (skipped.sentence(), *skipped.notes) if note]
         return Splits(
             parts=parts,
             fitted=fitted,
             counts={name: _counts(part) for name, part in parts.items()},
-            fingerprint=rows["train"].features.fingerprint,
+            fingerprint=whole.fingerprint,
             how=how,
-            notes=[*notes, *_unknown_notes(fitted, parts)],
+            notes=[*skipped.all_notes(), *_unknown_notes(fitted, parts)],
         )
 
     def suits(self, look: Look, config: Config) -> Suited | None:
@@ -165,8 +164,7 @@ class Transcription(Task[Config, Fitted, Part]):
             yield Batch(inputs, sizes, targets, {"target_lengths": target_sizes.to(torch.int64)}, rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
-        settings = fitted.features.log_mel()
-        return Batch(*pad([settings.of_file(path) for path in inputs]))
+        return Batch(*pad([fitted.features.of_file(path) for path in inputs]))
 
     def loss(self, config: Config, model: nn.Module, batch: Batch, carry: State | None) -> Loss:
         return _loss(model(batch), batch)
@@ -178,7 +176,7 @@ class Transcription(Task[Config, Fitted, Part]):
 
         total, count = 0.0, 0.0
         pairs: list[tuple[str, str]] = []
-        clips = part.rows.clips
+        clips = part.rows.listed
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
             found = _loss(outputs, batch)
             total += float(found.total)
@@ -197,8 +195,8 @@ class Transcription(Task[Config, Fitted, Part]):
         """Always predicts the most frequent text of the training split."""
         train: Part = splits.train
         tested: Part = splits.part(part)
-        often = most_frequent(Counter(clip.text for clip in train.rows.clips))
-        pairs = [(often, clip.text) for clip in tested.rows.clips]
+        often = most_frequent(Counter(clip.text for clip in train.rows.listed))
+        pairs = [(often, clip.text) for clip in tested.rows.listed]
         return [Baseline(tr("most frequent text"), _as_metrics(pairs), tr("always {text}", text=repr(often[:40])))]
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
@@ -216,7 +214,7 @@ class Transcription(Task[Config, Fitted, Part]):
         rows: Part = splits.part(part)
         fitted = splits.fitted
         _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
-        clip = rows.rows.clips[0]
+        clip = rows.rows.listed[0]
         heard = [
             [tr("clip"), clip.where],
             [tr("target"), clip.text],
@@ -224,7 +222,7 @@ class Transcription(Task[Config, Fitted, Part]):
         ]
         best = outputs.scores[:, 0].argmax(1).tolist()
         tokens = fitted.tokens.tokens
-        settings = rows.rows.features.settings
+        settings = rows.rows.whole.settings
         step_seconds = settings.samples[1] / settings.rate * config.model.subsampling
         lines: list[list[Entry]] = []
         if fitted.kind == "characters":
@@ -258,7 +256,7 @@ class Transcription(Task[Config, Fitted, Part]):
         title = tr("most likely token of each step, coloured by its probability; - is the blank")
         separator = "" if splits.fitted.kind == "characters" else " "
         return [
-            spectrogram(rows.rows[0], rows.rows.features.settings.hop / 1000),
+            spectrogram(rows.rows[0], rows.rows.whole.settings.hop / 1000),
             ColouredText("heard", heard, probs.tolist(), 0.0, 1.0, title, separator),
         ]
 
@@ -266,7 +264,7 @@ class Transcription(Task[Config, Fitted, Part]):
         return "automatic-speech-recognition"
 
     def script(self, config: Config, fitted: Fitted) -> Script:
-        values = {**fitted.features.script_values(), **token_values(fitted.kind)}
+        values = {**script_values(fitted.features), **token_values(fitted.kind)}
         return Script("transcription.jinja", values, ["soundfile"])
 
     def predict(
@@ -277,9 +275,8 @@ class Transcription(Task[Config, Fitted, Part]):
         from rnncli.nn.evaluate import outputs_of
 
         options.only("beam")
-        settings = fitted.features.log_mel()
         for path in inputs:
-            _, outputs = next(outputs_of(model, [Batch(*pad([settings.of_file(path)]))]))
+            _, outputs = next(outputs_of(model, [self.encode(config, fitted, [path])]))
             if options.beam is None or options.beam == 1:
                 text = _greedy(outputs, fitted)[0]
             else:
@@ -330,18 +327,19 @@ def _misfit(config: Config, text: str, T: int) -> str:
 def _vocab(data: Data, rows: Mapping[str, ChosenFeatures]) -> Vocab:
     """The tokens of the training split, with <unk> if another split has further ones."""
     counts = {
-        name: Counter(t for clip in part.clips for t in tokenize(clip.text, data.tokens)) for name, part in rows.items()
+        name: Counter(t for clip in part.listed for t in tokenize(clip.text, data.tokens))
+        for name, part in rows.items()
     }
     strange = any(token not in counts["train"] for found in counts.values() for token in found)
     return Vocab.from_counts(counts["train"], specials=(BLANK, UNK) if strange else (BLANK,))
 
 
 def _targets(fitted: Fitted, rows: ChosenFeatures) -> list[list[int]]:
-    return [fitted.tokens.encode(tokenize(clip.text, fitted.kind), where=clip.where) for clip in rows.clips]
+    return [fitted.tokens.encode(tokenize(clip.text, fitted.kind), where=clip.where) for clip in rows.listed]
 
 
 def _counts(part: Part) -> dict[str, int]:
-    settings = part.rows.features.settings
+    settings = part.rows.whole.settings
     seconds = sum(part.rows.lengths) * settings.samples[1] / settings.rate
     return {"clips": len(part.rows), "seconds": round(seconds), "tokens": sum(map(len, part.targets))}
 

@@ -32,7 +32,7 @@ def always(clip: Clip, T: int) -> bool:
 def clips(*sounds: torch.Tensor) -> ChosenFeatures:
     """Clips of these samples, their bands' means 0, 1, 2 ..."""
     settings = LogMel(RATE)
-    features = Features(settings, [Clip(str(n), Path(str(n)), "") for n in range(len(sounds))])
+    features = Features([Clip(str(n), Path(str(n)), "") for n in range(len(sounds))], settings=settings)
     features.mean = [float(band) for band in range(settings.mels)]
     features._heard = dict(enumerate(sounds))
     features._kept = [settings(Sound(x.numpy(), RATE)) for x in sounds]
@@ -48,7 +48,7 @@ def test_a_faster_clip_is_shorter_and_higher() -> None:
     made = clips(*[tone(1000)] * 40)
     found = Augment(speed=0.25).frames(made, range(40), Order(0, 1), always)
     wanted = {RATE // 2 * 100 // percent: percent for percent in (75, 100, 125)}
-    counts = {made.features.settings.frames(samples): percent for samples, percent in wanted.items()}
+    counts = {made.whole.settings.frames(samples): percent for samples, percent in wanted.items()}
     assert {len(frames) for frames in found} == set(counts)
     for frames in found:
         of_tone = clips(tone(1000 * counts[len(frames)] / 100))[0]
@@ -57,7 +57,7 @@ def test_a_faster_clip_is_shorter_and_higher() -> None:
 
 def test_a_text_that_needs_its_frames_keeps_them() -> None:
     made = clips(*[tone(1000)] * 20)
-    own = made.features.lengths[0]
+    own = made.whole.lengths[0]
     found = Augment(speed=0.25).frames(made, range(20), Order(0, 1), lambda clip, T: own <= T)
     assert min(map(len, found)) == own < max(map(len, found))
 

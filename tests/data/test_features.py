@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnncli.data import features
+from rnncli.data import kept
 from rnncli.data.audio import Clip, Sound, first_rate
 from rnncli.data.features import LogMel, read_features, resample
 from rnncli.data.skipped import Skipped
@@ -63,7 +63,7 @@ def test_features_count_bad_clips_and_forget_what_is_too_much(tmp_path: Path, mo
     whole = read_features(clips, LogMel(8000), skipped, lambda clip, T: "short" if T < 30 else "")
     assert (skipped.count, skipped.total, whole.lengths) == (2, 4, [48, 48])
     assert [why for _, why in skipped.first] == ["short", "no such file"]
-    monkeypatch.setattr(features, "KEEP", 48 * 40 * 4)
+    monkeypatch.setattr(kept, "KEEP", 48 * 40 * 4)
     other = Skipped("skip", "clips")
     again = read_features(clips[:3], LogMel(8000), other, lambda clip, T: "")
     assert other.notes == ["1 of 3 clips has another rate and is resampled to 8,000 Hz"]

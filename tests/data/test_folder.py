@@ -65,9 +65,9 @@ def test_fields_of_names() -> None:
         assert pattern.match(name) is None
     assert NamePattern("*-{label}").match("x-y.txt") == {"label": "y.txt"}
     assert NamePattern("{a}.(x)").match("1.(x)") == {"a": "1"}
-    assert pattern.need("speaker") == "speaker"
+    assert NamePattern("{digit}_{speaker}_{take}.wav", "speaker", None).needed == ["speaker"]
     with pytest.raises(DataError, match="its fields: digit, speaker, take"):
-        pattern.need("label")
+        NamePattern("{digit}_{speaker}_{take}.wav", "label")
     for wrong in ("{a}{b}", "{a}*", "{}_x", "{a}_{a}", "{1}"):
         with pytest.raises(DataError):
             NamePattern(wrong)
@@ -87,6 +87,7 @@ def test_named_files(tmp_path: Path) -> None:
     for name in ("1_ann_0.wav", "2_bob_0.WAV", "odd.wav"):
         (tmp_path / name).touch()
     skipped = Skipped("skip", "files")
-    found = list(with_fields(sorted(tmp_path.iterdir()), NamePattern("{label}_{speaker}_*"), skipped))
-    assert [fields for _, fields in found] == [{"label": "1", "speaker": "ann"}, {"label": "2", "speaker": "bob"}]
+    pattern = NamePattern("{label}_{speaker}_*", "label", "speaker")
+    found = list(with_fields(pattern, sorted(tmp_path.iterdir()), skipped))
+    assert [fields for _, *fields in found] == [["1", "ann"], ["2", "bob"]]
     assert skipped.first == [(f"{tmp_path}/odd.wav", "the name does not match {label}_{speaker}_*")]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.data import frame_files, images
+from rnncli.data import frame_files, kept
 from rnncli.data.arrays import read_arrays
 from rnncli.data.frame_files import read_sequence
 from rnncli.data.images import list_sequences, read_sequences
@@ -25,7 +25,7 @@ def test_an_archive(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", lengths=np.array([3, 2, 0, 1]), who=np.array([1, 1, 2, 2]))
     skipped = Skipped("skip", "films")
     found = read_sequences(list_sequences(str(path), skipped, by="who"), skipped)
-    assert [(film.label, film.group) for film in found.sequences] == [("a", "1"), ("b", "1"), ("b", "2")]
+    assert [(film.label, film.group) for film in found.listed] == [("a", "1"), ("b", "1"), ("b", "2")]
     assert (found.shape, found.lengths, skipped.count) == ((5, 6, 1), [3, 2, 1], 1)
     assert (found[1] == FILMS[1, :2, ..., None]).all()
     mean, std = found.moments([0, 2])
@@ -39,10 +39,10 @@ def test_a_film_that_is_not_like_the_others(tmp_path: Path) -> None:
     frames[1, 2, 0, 0] = np.inf
     skipped = Skipped("skip", "films")
     found = read_sequences(list_sequences(str(save(tmp_path / "a.npz", frames=frames)), skipped), skipped)
-    assert len(found.sequences) == 3
+    assert len(found.listed) == 3
     assert skipped.first == [(f"{tmp_path}/a.npz[1]", "frame 2 contains NaN or infinity")]
     skipped = Skipped("skip", "films")
-    read_sequences(found.sequences, skipped, (9, 9, 3))
+    read_sequences(found.listed, skipped, (9, 9, 3))
     assert skipped.first[0][1] == "its frames are 5 x 6 x 1, the others 9 x 9 x 3 (height, width, channels)"
 
 
@@ -115,7 +115,7 @@ def test_folders_of_frames(tmp_path: Path) -> None:
     np.save(tmp_path / "right" / "three.npy", FILMS[2])
     skipped = Skipped("stop", "films")
     found = read_sequences(list_sequences(str(tmp_path), skipped), skipped)
-    assert [film.label for film in found.sequences] == ["left", "right", "right"]
+    assert [film.label for film in found.listed] == ["left", "right", "right"]
     assert all((found[row][..., 0] == FILMS[of]).all() for row, of in enumerate((0, 2, 1)))
     (tmp_path / "labels.tsv").write_text("file\tlabel\twho\nleft/one\tx\tann\nright/three.npy\ty\tbob\n")
     films = list_sequences(str(tmp_path), skipped, by="who")
@@ -155,7 +155,7 @@ def test_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_more_than_is_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for n, film in enumerate(FILMS):
         np.save(tmp_path / f"{'ab'[n % 2]}_{n}.npy", film)
-    monkeypatch.setattr(images, "KEEP", 2 * FILMS[0].nbytes)
+    monkeypatch.setattr(kept, "KEEP", 2 * FILMS[0].nbytes)
     skipped = Skipped()
     found = read_sequences(list_sequences(str(tmp_path), skipped, pattern="{label}_*.npy"), skipped)
     assert len(found._kept) == 2

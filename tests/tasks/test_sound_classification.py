@@ -42,16 +42,16 @@ def recipe(path: Path, *sets: str) -> Any:
 def test_from_files_to_answers(tmp_path: Path) -> None:
     job = prepare(recipe(recordings(tmp_path)))
     train, held_out = job.splits.train, job.splits.part("validation")
-    assert not {clip.group for clip in train.rows.clips} & {clip.group for clip in held_out.rows.clips}
+    assert not {clip.group for clip in train.rows.listed} & {clip.group for clip in held_out.rows.listed}
     *_, end = fit(job)
     assert end.metrics["accuracy"] > 0.9
     majority, spectrum = job.task.baselines(job.config, job.splits, "validation")
     assert majority.metrics["accuracy"] == 0.5
     assert spectrum.metrics["accuracy"] > 0.5
     assert len(job.task.summarize(job.config, job.model, job.splits, "validation")) == 2
-    paths = [clip.where for clip in held_out.rows.clips]
+    paths = [clip.where for clip in held_out.rows.listed]
     found = list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions()))
-    right = sum(as_read(one.json)["label"] == clip.text for one, clip in zip(found, held_out.rows.clips, strict=True))
+    right = sum(as_read(one.json)["label"] == clip.text for one, clip in zip(found, held_out.rows.listed, strict=True))
     assert right / len(paths) == pytest.approx(end.metrics["accuracy"])
     part, _ = job.task.read_part(job.config, job.splits.fitted, str(tmp_path))
     assert len(part.rows) == 48

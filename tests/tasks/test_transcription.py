@@ -10,19 +10,19 @@ import torch
 
 from rnncli.data.batch import Batch, Order
 from rnncli.data.edits import error_rates
+from rnncli.data.features import LogMel
 from rnncli.data.made import speech
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError, UsageError
 from rnncli.nn.ctc import beam_search
 from rnncli.nn.model import Outputs
 from rnncli.tasks import PredictOptions, load_recipe, transcription
-from rnncli.tasks.inputs.sound import LogMelSettings
 from rnncli.training.job import prepare
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind, some
 
 FITTED = transcription.Fitted(
-    Vocab(("<blank>", "a", "b"), ("<blank>",)), "characters", LogMelSettings(8000, 1, 25.0, 10.0), [0.0], [1.0]
+    Vocab(("<blank>", "a", "b"), ("<blank>",)), "characters", LogMel(8000, 1, 25.0, 10.0), [0.0], [1.0]
 )
 
 
@@ -86,7 +86,7 @@ def recipe(path: Path, *sets: str) -> Any:
 def test_from_files_to_answers(tmp_path: Path) -> None:
     job = prepare(recipe(recordings(tmp_path), "train.epochs=30", "train.lr=0.01", "train.batch_size=6"))
     speakers = {
-        name: {clip.where.split("_")[-2] for clip in part.rows.clips}
+        name: {clip.where.split("_")[-2] for clip in part.rows.listed}
         for name, part in (("train", job.splits.train), ("validation", job.splits.part("validation")))
     }
     assert not speakers["train"] & speakers["validation"]
@@ -108,8 +108,8 @@ def test_from_files_to_answers(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--top-k"):
         list(job.task.predict(job.config, job.model, job.splits.fitted, paths, PredictOptions(top_k=2)))
     batch = job.task.encode(job.config, job.splits.fitted, paths)
-    features = job.splits.train.rows.features
-    assert [clip.where for clip in features.clips] == paths
+    features = job.splits.train.rows.whole
+    assert [clip.where for clip in features.listed] == paths
     for row in (0, 23):
         assert torch.equal(batch.inputs[: features.lengths[row], row], features[row])
     part, notes = job.task.read_part(job.config, job.splits.fitted, str(tmp_path))
@@ -137,7 +137,7 @@ def test_error_rates_are_of_the_texts_as_they_are_in_the_data(tmp_path: Path) ->
             scores = torch.full((T, batch.size, len(tokens)), -9.0)
             scores[:, :, 0] = 0.0
             for b, row in enumerate(batch.rows):
-                for t, token in enumerate(ids if "one" in part.rows.clips[row].text else [tokens.index("six")]):
+                for t, token in enumerate(ids if "one" in part.rows.listed[row].text else [tokens.index("six")]):
                     scores[2 * t, b, token] = 9.0
             yield batch, Outputs(scores, None, batch.lengths)
 

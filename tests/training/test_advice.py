@@ -149,7 +149,7 @@ def test_the_answers_of_sound_and_of_sentences_are_those_that_are_measured(thinn
     assert len(written) == len(part.rows)
     from rnncli.data.edits import error_rates
 
-    texts = [clip.text for clip in part.rows.clips]
+    texts = [clip.text for clip in part.rows.listed]
     metrics = sounds.task.metrics(sounds.config, sounds.model, part, sounds.splits.fitted)
     assert error_rates(zip(written, texts, strict=True))[0] == pytest.approx(metrics["cer"])
 

@@ -6,34 +6,44 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from rnncli.baselines.single_frame import SingleFrame
 from rnncli.data import pictures as drawn
+from rnncli.data.arrays import read_arrays
 from rnncli.data.batch import Batch, pad
+from rnncli.data.frame_files import ARRAYS, PICTURES, read_sequence
+from rnncli.data.images import ChosenFrames, FrameSequence, frames_fault, list_sequences, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
-from rnncli.locale import tr, trn
+from rnncli.locale import tr
 from rnncli.recipe import TrainSection
 from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.standalone import Code
 from rnncli.tasks.base import Script, Splits
-from rnncli.tasks.inputs.labelled import Given, LabelledFitted, LabelledInput, LabelledPart, log_probs
-from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
-from rnncli.tasks.labels import known_rows, label_vocab
+from rnncli.tasks.inputs.labelled import (
+    Given,
+    LabelledFitted,
+    LabelledInput,
+    LabelledPart,
+    labelled_splits,
+    listed_part,
+    log_probs,
+)
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, read_listed, sources, split_rows
+from rnncli.tasks.labels import label_vocab
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor, nn
-
-    from rnncli.data.images import ChosenFrames, FrameSequence
 
 SHADES = " .:-=+*#%@"  # of a frame shown as text, darkest to brightest
 SHOWN_FRAMES = 4  # as pictures
@@ -84,11 +94,11 @@ class FrameFitted(LabelledFitted):
         return height, width, channels
 
 
-Part = LabelledPart["ChosenFrames"]
+Part = LabelledPart[ChosenFrames]
 
 
 @dataclass(frozen=True)
-class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
+class FrameInput(LabelledInput[FrameFitted, ChosenFrames]):
     """channels: of the convolutions over a frame. frame_size: features per frame."""
 
     data: FrameData
@@ -99,51 +109,33 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
     name_key = "film"
 
     def read(self, seed: int) -> Splits[FrameFitted, Part]:
-        from rnncli.data.images import ChosenFrames, read_sequences
-
         data, given = self.data, sources(self.data)
         skipped = Skipped(data.on_bad, tr("image sequences"))
-        listed = {name: [one for file in files for one in self._listed(file, skipped)] for name, files in given.items()}
-        read = read_sequences([one for part in listed.values() for one in part], skipped)
-        skipped.finish(names_of(given))
-        part_of = {id(one): name for name, part in listed.items() for one in part}
-        home = [part_of[id(one)] for one in read.sequences]
-        found = {name: ChosenFrames(read, [row for row, part in enumerate(home) if part == name]) for name in given}
+        read, numbers = read_listed(given, self._listed, lambda listed: read_sequences(listed, skipped), skipped)
 
         def split(whole: ChosenFrames) -> Parts:
-            return split_rows(
-                data.split, seed, [one.group for one in whole.listed], [one.label for one in whole.listed]
-            )
+            listed = whole.listed
+            return split_rows(data.split, seed, [one.group for one in listed], [one.label for one in listed])
 
-        rows, how = divide(found, given, split, skipped.what)
+        rows, how = divide({name: ChosenFrames(read, of) for name, of in numbers.items()}, given, split, skipped.what)
         labels = label_vocab(
             (one.label for one in rows["train"].listed), name_of(files_of(given)[0]), key=numbers_first
         )
-        notes = [note for note in (skipped.sentence(), *skipped.notes) if note]
+        notes = skipped.all_notes()
         parts = {name: self._part(name, part, labels, notes) for name, part in rows.items()}
         mean, std = read.moments(parts["train"].rows.rows)
-        return Splits(
-            parts=parts,
-            fitted=FrameFitted(labels, list(read.shape), mean, std),
-            counts={name: {"films": len(part.rows), "frames": sum(part.lengths)} for name, part in parts.items()},
-            fingerprint=read.fingerprint,
-            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
-            notes=notes,
-        )
+        fitted = FrameFitted(labels, list(read.shape), mean, std)
+        return labelled_splits(parts, fitted, ("films", "frames"), read.fingerprint, how, notes)
 
     def read_part(self, fitted: FrameFitted, path: str) -> tuple[Part, list[str]]:
-        from rnncli.data.images import ChosenFrames, read_sequences
-
         skipped = Skipped(self.data.on_bad, tr("image sequences"))
         read = read_sequences(self._listed(path, skipped), skipped, fitted.shape)
         skipped.finish(name_of(path))
         notes = [skipped.sentence()] if skipped.count else []
-        part = self._part(name_of(path), ChosenFrames(read, range(len(read.sequences))), fitted.labels, notes)
+        part = self._part(name_of(path), ChosenFrames(read, range(len(read.listed))), fitted.labels, notes)
         return part, [*notes, *skipped.notes]
 
     def _listed(self, source: str, skipped: Skipped) -> list[FrameSequence]:
-        from rnncli.data.images import list_sequences
-
         data = self.data
         return list_sequences(
             source,
@@ -158,21 +150,11 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
         )
 
     def _part(self, name: str, rows: ChosenFrames, labels: Vocab, notes: list[str]) -> Part:
-        """A class missing from training is a bad record."""
         skipped = Skipped(self.data.on_bad, tr("image sequences"))
-        listed = rows.listed
-        usable, targets = known_rows(
-            (one.label for one in listed), labels, lambda row: listed[row].where, name, skipped
-        )
-        if skipped.count:
-            notes.append(skipped.sentence())
-        rows = rows.chosen(usable)
-        return LabelledPart(rows, rows, rows.lengths, targets)
+        return listed_part(rows, attrgetter("label"), labels, name, skipped, notes)
 
     def given(self, fitted: FrameFitted, text: str) -> Iterator[Given]:
         """Every sequence at a path: an .npy or .npz of one or many, or a folder of frames."""
-        from rnncli.data.images import frames_fault
-
         for name, frames in _sequences(fitted.shape, text):
             why = frames_fault(frames, fitted.shape)
             if why:
@@ -181,14 +163,11 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
 
     def batch(self, inputs: Sequence[Any]) -> Batch:
         """Inputs: (T, B, height, width, C)."""
-        import numpy as np
         import torch
 
         return Batch(*pad([torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)) for frames in inputs]))
 
     def script(self, fitted: FrameFitted) -> Script:
-        from rnncli.data.frame_files import PICTURES
-
         values = {
             "given": "an image sequence",
             "read": "films.jinja",
@@ -245,8 +224,6 @@ class FrameInput(LabelledInput[FrameFitted, "ChosenFrames"]):
 
     def suggest_settings(self, path: str) -> dict[str, Json]:
         """The arrays of an .npz. Raises DataError."""
-        from rnncli.data.arrays import read_arrays
-
         file = Path(path)
         if file.suffix.lower() != ".npz":
             return {}
@@ -272,9 +249,6 @@ def numbers_first(label: str) -> tuple[int, str]:
 
 def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
     """(name, frames) of each sequence at a path. shape: of a frame."""
-    from rnncli.data.arrays import read_arrays
-    from rnncli.data.frame_files import ARRAYS, read_sequence
-
     file = Path(path)
     if os.path.isdir(file) or file.suffix.lower() not in ARRAYS:
         yield path, read_sequence(file)
@@ -302,8 +276,6 @@ def _sequences(shape: tuple[int, int, int], path: str) -> Iterator[tuple[str, np
 
 def _in_characters(sequence: npt.NDArray[np.generic]) -> str:
     """The first frames side by side, averaged over channels; larger frames are subsampled."""
-    import numpy as np
-
     frames = np.asarray(sequence[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)  # (frames, height, width)
     step = max(1, -(-max(frames.shape[1:]) // SHOWN_POINTS))
     frames = frames[:, ::step, ::step]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from rnncli.data.batch import Batch, Order, pad
+from rnncli.data.kept import Chosen
+from rnncli.data.skipped import Skipped
 from rnncli.data.vocab import Vocab
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.records import Column, Entry, Json, Record, Table
 from rnncli.tasks.base import FittedState, InputKind, Script, Splits
 from rnncli.tasks.inputs.sources import RowsT
+from rnncli.tasks.labels import known_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,6 +52,7 @@ class Given:
 SHOWN_PREFIXES = 12  # of the example shown at the end of a run
 
 FittedT = TypeVar("FittedT", bound=LabelledFitted)
+ChosenT = TypeVar("ChosenT", bound=Chosen[Any, Any])
 
 
 class LabelledInput(ABC, Generic[FittedT, RowsT]):
@@ -114,6 +118,26 @@ class LabelledInput(ABC, Generic[FittedT, RowsT]):
     def suggest_settings(self, path: str) -> dict[str, Json]:
         """See Task."""
         return {}
+
+
+def listed_part(
+    rows: ChosenT, label_of: Callable[[Any], str], labels: Vocab, name: str, skipped: Skipped, notes: list[str]
+) -> LabelledPart[ChosenT]:
+    """Split `name` of clips or image sequences. A class missing from training is a bad record."""
+    listed = rows.listed
+    usable, targets = known_rows(map(label_of, listed), labels, lambda row: listed[row].where, name, skipped, notes)
+    rows = rows.chosen(usable)
+    return LabelledPart(rows, rows, rows.lengths, targets)
+
+
+def labelled_splits(
+    parts: Mapping[str, LabelledPart[RowsT]], fitted: FittedT, units: tuple[str, str], fingerprint: str, how: str,
+    notes: Sequence[str],
+) -> Splits[FittedT, LabelledPart[RowsT]]:  # fmt: skip
+    """units: what rows and their steps are called in the counts."""
+    counts = {name: dict(zip(units, (len(part.rows), sum(part.lengths)), strict=True)) for name, part in parts.items()}
+    how = trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(fitted.labels))
+    return Splits(parts, fitted, counts, fingerprint, how, notes)
 
 
 def log_probs(model: nn.Module, batches: Iterator[Batch] | Sequence[Batch]) -> Tensor:

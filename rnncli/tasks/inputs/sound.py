@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from rnncli.baselines.mean_spectrum import by_mean_spectrum
+from rnncli.data.audio import Clip, first_rate, list_clips, pattern_of_folder
+from rnncli.data.features import ChosenFeatures, Features, LogMel, read_features
+from rnncli.data.folder import files_in
+from rnncli.data.pictures import spectrogram
+from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import SAID_COLUMNS, SOUND_COLUMNS
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split
+from rnncli.data.table import open_table
 from rnncli.data.vocab import Vocab
 from rnncli.files import as_cell, shown
 from rnncli.locale import tr, trn
@@ -30,21 +36,21 @@ from rnncli.tasks.inputs.labelled import (
     LabelledInput,
     LabelledPart,
     answers_so_far,
+    labelled_splits,
+    listed_part,
     log_probs,
 )
-from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, names_of, sources, split_rows
+from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, read_listed, sources, split_rows
 from rnncli.tasks.inputs.texts import TextData
-from rnncli.tasks.labels import known_rows, label_vocab
+from rnncli.tasks.labels import label_vocab
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rnncli.data.audio import Clip
     from rnncli.data.batch import Order
-    from rnncli.data.features import ChosenFeatures, LogMel
 
-ListClips = Callable[[str, Skipped], "list[Clip]"]  # of one source; audio not read yet
-Misfit = Callable[["Clip", int], str]  # (clip, its T frames) -> why it cannot be used, or ""
+ListClips = Callable[[str, Skipped], list[Clip]]  # of one source; audio not read yet
+Misfit = Callable[[Clip, int], str]  # (clip, its T frames) -> why it cannot be used, or ""
 
 
 class SoundSection(Section):
@@ -104,90 +110,59 @@ class SpokenData(GroupedData, SoundSection):
             yield from ((key, tr("a pattern")) for key in ("file", "place", "header"))
 
     def clips(self, source: str, skipped: Skipped) -> list[Clip]:
-        from rnncli.data.audio import list_clips
-
         by = self.split.by
         if self.pattern is not None:
             return list_clips(source, skipped, pattern=self.pattern, text=self.text, by=by)
         return list_clips(source, skipped, text=self.text, file=self.file, place=self.place, by=by, header=self.header)
 
 
-@dataclass(frozen=True)
-class LogMelSettings:
-    """How audio becomes frames, as stored in a run. rate: Hz. window, hop: milliseconds."""
-
-    rate: int
-    mels: int
-    window: float
-    hop: float
-
-    def log_mel(self) -> LogMel:
-        from rnncli.data.features import LogMel
-
-        return LogMel(self.rate, self.mels, self.window, self.hop)
-
-    def script_values(self) -> dict[str, int]:
-        """What log_mel.jinja reads, for an exported script."""
-        width, hop = self.log_mel().samples
-        return {"rate": self.rate, "mels": self.mels, "width": width, "hop": hop}
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """features: settings of the frames. mean, std: of each mel band over the training split."""
-
-    features: LogMelSettings
-    mean: list[float]
-    std: list[float]
+def script_values(settings: LogMel) -> dict[str, int]:
+    """What log_mel.jinja reads, for an exported script."""
+    width, hop = settings.samples
+    return {"rate": settings.rate, "mels": settings.mels, "width": width, "hop": hop}
 
 
 def read_clips(
     given: Mapping[str, Sequence[str]], clips_of: ListClips, section: SoundSection, misfit: Misfit, skipped: Skipped,
     split: Callable[[ChosenFeatures], Split],
-) -> tuple[dict[str, ChosenFeatures], str, Scaling]:  # fmt: skip
-    """The splits, how they were chosen, and the scaling fitted on the training split. Raises DataError."""
-    from rnncli.data.audio import first_rate
-    from rnncli.data.features import ChosenFeatures, LogMel, read_features
+) -> tuple[dict[str, ChosenFeatures], str, Features]:  # fmt: skip
+    """The splits, how they were chosen, and all features, whose mean and std are those of the training split. Raises
+    DataError."""
 
-    listed = {name: [clip for file in files for clip in clips_of(file, skipped)] for name, files in given.items()}
-    clips = [clip for part in listed.values() for clip in part]
-    rate = section.sample_rate or first_rate(clips)
-    features = read_features(clips, LogMel(rate, section.mels, section.window, section.hop), skipped, misfit)
-    skipped.finish(names_of(given))
-    part_of = {id(clip): name for name, part in listed.items() for clip in part}
-    home = [part_of[id(clip)] for clip in features.clips]
-    found = {name: ChosenFeatures(features, [row for row, part in enumerate(home) if part == name]) for name in given}
+    def read(clips: list[Clip]) -> Features:
+        rate = section.sample_rate or first_rate(clips)
+        return read_features(clips, LogMel(rate, section.mels, section.window, section.hop), skipped, misfit)
+
+    features, rows = read_listed(given, clips_of, read, skipped)
+    found = {name: ChosenFeatures(features, numbers) for name, numbers in rows.items()}
     parts, how = divide(found, given, split, skipped.what)
-    settings = LogMelSettings(rate, section.mels, section.window, section.hop)
-    features.mean, std = features.moments(parts["train"].rows)
+    features.mean, features.std = features.moments(parts["train"].rows)
     if said := section.augment.sentence():
         skipped.note(said)
-    return parts, how, Scaling(settings, features.mean, std)
+    return parts, how, features
 
 
 def read_new_clips(
-    path: str, clips_of: ListClips, settings: LogMelSettings, misfit: Misfit, skipped: Skipped
+    path: str, clips_of: ListClips, settings: LogMel, misfit: Misfit, skipped: Skipped
 ) -> ChosenFeatures:
     """All clips of a new source, with a run's settings."""
-    from rnncli.data.features import ChosenFeatures, read_features
-
-    features = read_features(clips_of(path, skipped), settings.log_mel(), skipped, misfit)
+    features = read_features(clips_of(path, skipped), settings, skipped, misfit)
     skipped.finish(name_of(path))
-    return ChosenFeatures(features, range(len(features.clips)))
+    return ChosenFeatures(features, range(len(features.listed)))
 
 
 @dataclass(frozen=True)
 class SoundFitted(LabelledFitted):
-    """As Scaling."""
+    """features: settings of the frames. mean, std: of each mel band over the training split."""
 
     labels: Vocab
-    features: LogMelSettings
+    features: LogMel
     mean: list[float]
     std: list[float]
 
 
 @dataclass(frozen=True)
-class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
+class LabelledSound(LabelledInput[SoundFitted, ChosenFeatures]):
     """A folder of audio files whose names contain the class. channels, subsampling: of the convolutional front end."""
 
     data: TextData
@@ -202,22 +177,15 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         skipped = Skipped(data.on_bad, tr("clips"))
 
         def split(whole: ChosenFeatures) -> Split:
-            clips = whole.clips
+            clips = whole.listed
             return split_rows(data.split, seed, [clip.group for clip in clips], [clip.text for clip in clips])
 
-        rows, how, scaling = read_clips(given, self._clips, self.sound, self._misfit, skipped, split)
-        labels = label_vocab(map(self._label, rows["train"].clips), name_of(files_of(given)[0]))
-        fitted = SoundFitted(labels, scaling.features, scaling.mean, scaling.std)
-        notes = [note for note in (skipped.sentence(), *skipped.notes) if note]
+        rows, how, whole = read_clips(given, self._clips, self.sound, self._misfit, skipped, split)
+        labels = label_vocab(map(self._label, rows["train"].listed), name_of(files_of(given)[0]))
+        fitted = SoundFitted(labels, whole.settings, whole.mean, whole.std)
+        notes = skipped.all_notes()
         parts = {name: self._part(name, part, labels, notes) for name, part in rows.items()}
-        return Splits(
-            parts=parts,
-            fitted=fitted,
-            counts={name: {"clips": len(part.rows), "frames": sum(part.lengths)} for name, part in parts.items()},
-            fingerprint=rows["train"].features.fingerprint,
-            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
-            notes=notes,
-        )
+        return labelled_splits(parts, fitted, ("clips", "frames"), whole.fingerprint, how, notes)
 
     def read_part(self, fitted: SoundFitted, path: str) -> tuple[LabelledPart[ChosenFeatures], list[str]]:
         skipped = Skipped(self.data.on_bad, tr("clips"))
@@ -228,8 +196,6 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
 
     def _clips(self, source: str, skipped: Skipped) -> list[Clip]:
         """Each clip's `text` is its class from the file name."""
-        from rnncli.data.audio import list_clips
-
         data = self.data
         return list_clips(source, skipped, pattern=self.sound.pattern, text=data.label, by=data.split.by)
 
@@ -240,14 +206,7 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         return self.data.no_class(clip.text)
 
     def _part(self, name: str, rows: ChosenFeatures, labels: Vocab, notes: list[str]) -> LabelledPart[ChosenFeatures]:
-        """A class missing from training is a bad record."""
-        skipped = Skipped(self.data.on_bad, tr("clips"))
-        clips = rows.clips
-        usable, targets = known_rows(map(self._label, clips), labels, lambda row: clips[row].where, name, skipped)
-        if skipped.count:
-            notes.append(skipped.sentence())
-        rows = rows.chosen(usable)
-        return LabelledPart(rows, rows, rows.lengths, targets)
+        return listed_part(rows, self._label, labels, name, Skipped(self.data.on_bad, tr("clips")), notes)
 
     def training_inputs(self, part: LabelledPart[ChosenFeatures], rows: Sequence[int], order: Order) -> list[Tensor]:
         augment = self.sound.augment.applied()
@@ -256,11 +215,11 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         return augment.frames(part.rows, rows, order, lambda clip, T: True)
 
     def given(self, fitted: SoundFitted, text: str) -> Iterator[Given]:
-        yield Given(shown(text), as_cell(text), fitted.features.log_mel().of_file(text))
+        yield Given(shown(text), as_cell(text), fitted.features.of_file(text))
 
     def script(self, fitted: SoundFitted) -> Script:
         values = {
-            **fitted.features.script_values(),
+            **script_values(fitted.features),
             "given": "a sound file",
             "read": "sound.jinja",
             "about_input": "What is heard in a sound file: log-mel frames in, one label out.",
@@ -293,15 +252,11 @@ class LabelledSound(LabelledInput[SoundFitted, "ChosenFeatures"]):
         return [answers_so_far(probs, shown, read, "text", fitted, part.targets[0])]
 
     def pictures(self, part: LabelledPart[ChosenFeatures]) -> list[Record]:
-        from rnncli.data.pictures import spectrogram
-
         return [spectrogram(part.inputs[0], self.sound.hop / 1000)]
 
 
 def suggest_pattern(path: str) -> dict[str, Json]:
     """For a folder of audio files, the pattern of their names; else nothing."""
-    from rnncli.data.audio import pattern_of_folder
-
     pattern = pattern_of_folder(path, "label")
     if pattern is None:
         return {}
@@ -315,11 +270,6 @@ def suggest_speech(path: str) -> dict[str, Json]:
     For a table: the columns of files and transcripts. For a folder without a table: the pattern of its first file's
     name, such as {text}_{speaker}_{take}.wav for 7_jackson_0.wav. Raises DataError.
     """
-    from rnncli.data.audio import pattern_of_folder
-    from rnncli.data.folder import files_in
-    from rnncli.data.records import TABLES
-    from rnncli.data.table import open_table
-
     folder = Path(path)
     tables = [folder]
     if os.path.isdir(folder):
@@ -331,14 +281,9 @@ def suggest_speech(path: str) -> dict[str, Json]:
             return {"data.pattern": pattern, "data.split.by": "speaker" if "{speaker}" in pattern else None}
     columns = open_table(tables[0]).columns
     found: dict[str, Json] = {"data.path": str(tables[0])} if len(tables) > 1 else {}
-    for key, known in (
-        ("file", SOUND_COLUMNS),
-        ("text", SAID_COLUMNS),
-    ):
-        for name in known:
-            if name in columns:
-                found[f"data.{key}"] = name
-                break
+    for key, known in (("file", SOUND_COLUMNS), ("text", SAID_COLUMNS)):
+        if (name := next((name for name in known if name in columns), None)) is not None:
+            found[f"data.{key}"] = name
     # The recipe's own `by` may name a column that this table lacks.
     found["data.split.by"] = next((name for name in ("speaker", "client_id") if name in columns), None)
     return found

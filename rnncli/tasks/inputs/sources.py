@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field
 
+from rnncli.data.kept import Kept
+from rnncli.data.skipped import Skipped
 from rnncli.data.source import name_of
 from rnncli.data.splits import Split, split_by_class, split_by_group, split_random
 from rnncli.errors import DataError
@@ -33,6 +35,7 @@ class Rows(Protocol):
 
 
 RowsT = TypeVar("RowsT", bound=Rows)
+WholeT = TypeVar("WholeT", bound=Kept[Any, Any])
 
 
 class GroupedSplit(SplitSection):
@@ -101,6 +104,21 @@ def files_of(given: Mapping[str, Sequence[str]]) -> list[str]:
 def names_of(given: Mapping[str, Sequence[str]]) -> str:
     """The files' names, for messages."""
     return ", ".join(map(name_of, files_of(given)))
+
+
+def read_listed(
+    given: Mapping[str, Sequence[str]],
+    listed: Callable[[str, Skipped], list[Any]],
+    read: Callable[[list[Any]], WholeT],
+    skipped: Skipped,
+) -> tuple[WholeT, dict[str, list[int]]]:
+    """What the files of `given` list, read together; and which rows of it each of `given` has. Raises DataError."""
+    found = {name: [one for file in files for one in listed(file, skipped)] for name, files in given.items()}
+    whole = read([one for part in found.values() for one in part])
+    skipped.finish(names_of(given))
+    part_of = {id(one): name for name, part in found.items() for one in part}
+    home = [part_of[id(one)] for one in whole.listed]
+    return whole, {name: [row for row, part in enumerate(home) if part == name] for name in given}
 
 
 def divide(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, re
 from rnncli.data.given import texts_with_header, texts_without_header
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.records import Delimiter
+from rnncli.data.rows import ColumnRows
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
 from rnncli.data.source import fingerprint_of, name_of
@@ -35,6 +36,7 @@ from rnncli.tasks.inputs.labelled import (
     LabelledInput,
     LabelledPart,
     answers_so_far,
+    labelled_splits,
     log_probs,
 )
 from rnncli.tasks.inputs.sources import GroupedData, GroupedSplit, divide, files_of, parts_in, sources, split_rows
@@ -99,11 +101,14 @@ class Row(NamedTuple):
     group: str
 
 
-class TextRows(Sequence[Row]):
+@dataclass(frozen=True, eq=False)
+class TextRows(ColumnRows[Row]):
     """Labelled texts as indices of distinct words, labels and groups; a row is built on demand."""
 
-    def __init__(self, places: Places, tokens: Ragged[str], labels: Few[str], groups: Few[str]) -> None:
-        self.places, self.tokens, self.labels, self.groups = places, tokens, labels, groups
+    places: Places
+    tokens: Ragged[str]
+    labels: Few[str]
+    groups: Few[str]
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> TextRows:
@@ -116,22 +121,8 @@ class TextRows(Sequence[Row]):
             groups.extend((row.group,))
         return cls(places.done(), tokens.done(), labels.done(), groups.done())
 
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @overload
-    def __getitem__(self, i: int) -> Row: ...
-    @overload
-    def __getitem__(self, i: slice) -> TextRows: ...
-    def __getitem__(self, i: int | slice) -> Row | TextRows:
-        if isinstance(i, slice):
-            return TextRows(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
+    def row(self, i: int) -> Row:
         return Row(self.places[i], self.tokens[i], self.labels[i], self.groups[i])
-
-    def chosen(self, rows: Sequence[int]) -> TextRows:
-        """These rows, in this order."""
-        tokens, labels, groups = self.tokens.chosen(rows), self.labels.chosen(rows), self.groups.chosen(rows)
-        return TextRows(self.places.chosen(rows), tokens, labels, groups)
 
 
 @dataclass(frozen=True)
@@ -163,7 +154,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         rows, how = divide(
             read, given, lambda whole: split_rows(data.split, seed, whole.groups, whole.labels), skipped.what
         )
-        notes += [note for note in (skipped.sentence(), *skipped.notes) if note]
+        notes += skipped.all_notes()
         todo = tr("is data.label the label column?")
         labels = label_vocab(rows["train"].labels, name_of(files_of(given)[0]), todo)
         tokens = Vocab.from_counts(
@@ -172,14 +163,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         fitted = TextFitted(tokens, labels, data.tokens)
         parts = {name: self._part(name, part, fitted, notes) for name, part in rows.items()}
         notes += _seen_before(rows)
-        return Splits(
-            parts=parts,
-            fitted=fitted,
-            counts={name: {"texts": len(part.rows), "steps": sum(part.lengths)} for name, part in parts.items()},
-            fingerprint=_fingerprint(files_of(given)),
-            how=trn("{how}; {n} class", "{how}; {n} classes", how=how, n=len(labels)),
-            notes=notes,
-        )
+        return labelled_splits(parts, fitted, ("texts", "steps"), _fingerprint(files_of(given)), how, notes)
 
     def read_part(self, fitted: TextFitted, path: str) -> tuple[Part, list[str]]:
         skipped = Skipped(self.data.on_bad, tr("rows"))
@@ -211,10 +195,8 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
     def _part(self, name: str, rows: TextRows, fitted: TextFitted, notes: list[str]) -> Part:
         """The rows of a split as ids. A class missing from training is a bad record."""
         skipped = Skipped(self.data.on_bad, tr("rows"))
-        usable, targets = known_rows(rows.labels, fitted.labels, rows.places.__getitem__, name, skipped)
-        if skipped.count:
-            notes.append(skipped.sentence())
-            rows = rows.chosen(usable)
+        usable, targets = known_rows(rows.labels, fitted.labels, rows.places.__getitem__, name, skipped, notes)
+        rows = rows.chosen(usable) if skipped.count else rows
         tokens = fitted.tokens
         unknown = sum(n for token, n in rows.tokens.counts().items() if token not in tokens or token == UNK)
         if unknown:
