@@ -58,7 +58,6 @@ class Plan:
     across: int
     places: Mapping[str, Point]
     wires: Sequence[Wire]
-    layers: int
     crossings: int
 
 
@@ -137,16 +136,11 @@ class _Planner:
         level: dict[str, int] = {}
         while len(level) < len(self.blocks):
             now = max(level.values(), default=-1) + 1
-            before = dict(level)
-            ready = [
-                name
-                for name, block in self.blocks.items()
-                if name not in level and all(giver in before for giver, _ in block.entries)
-            ]
-            used = self._passing(before)
+            ready, placed = self._ready(level), len(level)
+            used = self._passing(level, ready)
             for name in sorted(ready, key=lambda one: (-height[one], order[one])):
                 size = self.blocks[name].across + self.gaps.between
-                if room and used and used + size - self.gaps.between > room and len(level) > len(before):
+                if room and used and used + size - self.gaps.between > room and len(level) > placed:
                     continue
                 level[name] = now
                 used += size
@@ -155,15 +149,15 @@ class _Planner:
                 level[name] = min(level[reader] for reader in self.readers[name]) - 1
         return level
 
-    def _passing(self, level: Mapping[str, int]) -> int:
+    def _ready(self, level: Mapping[str, int]) -> list[str]:
+        """The blocks without a layer whose sources all have one."""
+        waiting = [block for name, block in self.blocks.items() if name not in level]
+        return [block.name for block in waiting if all(giver in level for giver, _ in block.entries)]
+
+    def _passing(self, level: Mapping[str, int], ready: Sequence[str]) -> int:
         """Space for wires that pass through the next layer, read by a block that is not ready yet."""
-        waiting = [name for name in level if any(reader not in level for reader in self.readers[name])]
-        ready = {
-            name
-            for name, block in self.blocks.items()
-            if name not in level and all(giver in level for giver, _ in block.entries)
-        }
-        passing = [name for name in waiting if any(r not in level and r not in ready for r in self.readers[name])]
+        later = self.blocks.keys() - level.keys() - set(ready)
+        passing = [name for name in level if not later.isdisjoint(self.readers[name])]
         return len(passing) * (self.gaps.passing + self.gaps.between)
 
     def _heights(self) -> dict[str, int]:
@@ -214,19 +208,18 @@ class _Planner:
         self.items[k].sort(key=lambda item: mean[id(item)])
 
     def _mean(self, item: _Item, others: Sequence[_Item], down: bool) -> float:
-        found = []
-        for other in others:
-            first, then = (other, item) if down else (item, other)
-            for port in self._ports(first, then):
-                found.append(other.exit if down else other.at + (other.across // 2 if port is None else port))
-        own = item.at + item.across / 2
-        return sum(found) / len(found) if found else own
+        if down:
+            found = [other.exit for other in others for _ in self._ports(other, item)]
+        else:
+            found = [other.at + port for other in others for port in self._ports(item, other)]
+        return sum(found) / len(found) if found else item.at + item.across / 2
 
-    def _ports(self, giver: _Item, reader: _Item) -> list[int | None]:
-        """The reader's entry position for a wire from the layer before."""
+    def _ports(self, giver: _Item, reader: _Item) -> list[int]:
+        """Where wires from an item of the layer before enter, from the reader's edge; in its middle for any place."""
         if reader.block is None:
             return [0] if reader.name == giver.name else []
-        return [port for name, port in reader.block.entries if name == giver.name]
+        ports = [port for name, port in reader.block.entries if name == giver.name]
+        return [reader.across // 2 if port is None else port for port in ports]
 
     # --- where
 
@@ -257,16 +250,12 @@ class _Planner:
         layer = self.items[k]
         wanted: list[float] = []
         for item in layer:
-            found: list[float] = []
+            found: list[int] = []
             if k:
-                for other in self.items[k - 1]:
-                    for port in self._ports(other, item):
-                        found.append(other.exit - (item.across // 2 if port is None else port))
+                found += [other.exit - port for other in self.items[k - 1] for port in self._ports(other, item)]
             if k < len(self.items) - 1 and item.block:  # a passing wire runs straight
-                for other in self.items[k + 1]:
-                    for port in self._ports(item, other):
-                        reach = other.at + (other.across // 2 if port is None else port)
-                        found.append(reach - (item.exit - item.at))
+                own = item.exit - item.at
+                found += [other.at + port - own for other in self.items[k + 1] for port in self._ports(item, other)]
             wanted.append(sum(found) / len(found) if found else item.at)
         places = _spread(wanted, [item.across + self.gaps.between for item in layer])
         room = max(self.gaps.room, self._width(layer)) if self.gaps.room else 0
@@ -345,7 +334,7 @@ class _Planner:
             along += depth + width
         across = max((item.at + item.across for layer in self.items for item in layer), default=0)
         wires = [Wire(name, tuple(paths[name]), tuple(ends.get(name, ()))) for name in self.blocks if name in paths]
-        return Plan(along, across, places, wires, len(self.items), crossings)
+        return Plan(along, across, places, wires, crossings)
 
 
 def _spread(wanted: Sequence[float], sizes: Sequence[int]) -> list[int]:
