@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import IO
 
 from rnncli.errors import UsageError
+from rnncli.locale import tr
 from rnncli.records import Json, Page
 
 DATA = (".json", ".csv", ".npz", ".yaml")  # untruncated, in full precision
@@ -65,8 +66,8 @@ def render_file(page: Page, suffix: str) -> bytes:
     writer = _writers().get(suffix.lower())
     if writer is None:
         raise UsageError(
-            _tr("cannot save as {suffix}: the suffix determines the format", suffix=suffix or "''"),
-            todo=_tr("data: {data}; pictures and pages: {pictures}", data=" ".join(DATA), pictures=" ".join(PICTURES)),
+            tr("cannot save as {suffix}: the suffix determines the format", suffix=suffix or "''"),
+            todo=tr("data: {data}; pictures and pages: {pictures}", data=" ".join(DATA), pictures=" ".join(PICTURES)),
         )
     content = writer(page)
     return content if isinstance(content, bytes) else content.encode("utf-8")
@@ -87,9 +88,3 @@ def _writers() -> dict[str, Callable[[Page], str | bytes]]:
         ".html": records.document,
         ".tex": latex.document,
     }
-
-
-def _tr(text: str, /, **values: object) -> str:
-    from rnncli.locale import tr
-
-    return tr(text, **values)

@@ -143,11 +143,10 @@ def _element(mark: Mark) -> str:
 def _css(frames: int) -> str:
     light = "".join(f"--rd-{name}:{colours[0]};" for name, colours in COLOURS.items())
     dark = "".join(f"--rd-{name}:{colours[1]};" for name, colours in COLOURS.items())
-    printed = "".join(f"--rd-{name}:{value};" for name, value in _PRINTED.items())
     rules = [
         f".rd{{{light}font-family:{FONT};font-variant-numeric:tabular-nums}}",
         f"@media (prefers-color-scheme:dark){{.rd{{{dark}}}}}",
-        f"@media print{{.rd{{{printed};max-width:100%;height:auto}}}}",
+        f"@media print{{.rd{{{light};max-width:100%;height:auto}}}}",
         ".rd text{white-space:pre;stroke:none}.rd-paper{fill:var(--rd-paper)}",
         *(f".rd-{name}{{{_rule(style)}}}" for name, style in STYLES.items()),
     ]
@@ -161,9 +160,6 @@ def _css(frames: int) -> str:
             + "}",
         ]
     return "\n".join(rules) + "\n"
-
-
-_PRINTED = {name: light for name, (light, _) in COLOURS.items()}
 
 
 def _rule(style: Style) -> str:
@@ -194,7 +190,7 @@ def plot(axes: Axes, scene: Scene, scale: float, family: Sequence[str]) -> None:
             axes.text(
                 points[0][0],
                 points[0][1],
-                symbols.fit(mark.text).replace("$", r"\$"),
+                symbols.in_plot(mark.text),
                 fontsize=style.size * scale,
                 color=fill,
                 weight="bold" if style.bold else "normal",

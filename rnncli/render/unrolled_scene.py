@@ -22,7 +22,8 @@ STRONG = 0.5  # values of at least this magnitude are drawn thick
 
 def scene(record: Unrolled) -> Scene:
     """The whole picture. Each opened step is a frame; a static picture has one."""
-    drawn = Scene(frames=sorted(record.opened), still=record.step, title=record.title or opened_title(record))
+    title = record.title or opened_title(record, record.step)
+    drawn = Scene(frames=sorted(record.opened), still=record.step, title=title)
     grid = _Grid(record, drawn)
     grid.draw()
     cell = _Cell(record, drawn, grid.bottom + EDGE)
@@ -119,10 +120,9 @@ class _Grid:
             if following or t < record.num_steps - 1 or not row.reverse:
                 self.drawn.add("line", (x, y, end, y), "wire")
                 _tip(self.drawn, *((x, y, "left") if row.reverse else (end, y, "right")))
-        if not row.reverse or record.steps[0] > 0 or row.reverse:
-            x = self._x(0, k)
-            self.drawn.add("line", (x - 26, y, x, y), "wire")
-            _tip(self.drawn, *((x - 26, y, "left") if row.reverse else (x, y, "right")))
+        x = self._x(0, k)
+        self.drawn.add("line", (x - 26, y, x, y), "wire")
+        _tip(self.drawn, *((x - 26, y, "left") if row.reverse else (x, y, "right")))
 
     def _upwards(self, n: int) -> None:
         """The wires from each layer to the next, and from the inputs to the lowest."""
@@ -258,7 +258,7 @@ class _Cell:
         self.left, top = left, self.top + HEAD
         self.top = top + 10
         for t in self.frames:
-            self.drawn.add("text", (left, top - 6), "head", text=self._heading(t), frame=t)
+            self.drawn.add("text", (left, top - 6), "head", text=opened_title(self.record, t), frame=t)
         for x in self.plan.wires:
             for path in x.paths:
                 self.drawn.add("line", self._points(path), "wire")
@@ -268,11 +268,6 @@ class _Cell:
             self._ends(t)
             for name, box in self.frames[t].items():
                 self._texts(t, name, box)
-
-    def _heading(self, t: int) -> str:
-        row = next(row for row in self.record.grid if row.name == self.record.place)
-        title = tr("step {t}, unit {unit}", t=t, unit=self.first.unit)
-        return f"{row.label}, {title}" if len(self.record.grid) > 1 else title
 
     def _points(self, path: Sequence[tuple[int, int]]) -> Iterator[float]:
         for along, across in path:
