@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from string import ascii_letters
+from typing import NamedTuple
 
 from rnncli.locale import tr
 from rnncli.records import ColouredText, HeatMap, Series
 from rnncli.render import numbers, symbols
-from rnncli.render.lines import Line, View, cells, clip, pad, strip, wrap
+from rnncli.render.lines import Line, View, cells, clip, pad, strip
 
+Point = tuple[float, float]
 CURVES = ("#3b82c4", "#d2691e", "#2e9e4f", "#a05fc4", "#c43b6b", "#7a7a2a")
 MARKERS = "ox+*#@%&"
 HEIGHT = 10  # rows of a chart
@@ -31,6 +33,10 @@ def colour_of(value: float, low: float, high: float) -> tuple[int, int, int]:
     share = min(1.0, abs(value - middle) / reach) if reach > 0 else 0.0
     red, green, blue = (round(m + (e - m) * share) for m, e in zip(MIDDLE, end, strict=True))
     return red, green, blue
+
+
+def curve_colour(k: int) -> str:
+    return CURVES[k % len(CURVES)]
 
 
 def hexadecimal(colour: tuple[int, int, int]) -> str:
@@ -64,7 +70,7 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
     """Each value as a signed digit 0-9 of the scale; one character per cell if that does not fit."""
     low, high = scale(record.values)
     signed = low < 0
-    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    lines = view.wrapped(record.title, "title")
     if not any(record.values):
         return [*lines, [(view.fit(tr("(no values)")), "note")]]
     head, tail = view.rows(len(record.values), record.cut_rows)
@@ -117,7 +123,7 @@ def heatmap_lines(record: HeatMap, view: View) -> list[Line]:
     remarks = [_legend(cell, high, signed)]
     if notes:
         remarks.append(tr("{what}   (--full shows all)", what="; ".join(notes)))
-    return lines + [[(text, "note")] for remark in remarks for text in wrap(view.fit(remark), view.width)]
+    return lines + [line for remark in remarks for line in view.wrapped(remark, "note")]
 
 
 def _same(record: HeatMap) -> bool:
@@ -167,27 +173,54 @@ def _legend(cell: int, high: float, signed: bool) -> str:
     return tr("digits 0-9: 9 is {high}", high=("±" if signed else "") + numbers.number(high))
 
 
-def series_lines(record: Series, view: View) -> list[Line]:
-    """One curve in braille dots; several, or streams without braille, use one letter per curve."""
-    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
-    points = {
-        label: [(float(x), height(y, record.log_y)) for x, y in zip(record.x, values, strict=True)]
+class Extent(NamedTuple):
+    """The range of some points."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+
+    def ticks(self, log: bool) -> list[str]:
+        """The numbers at the top, the middle and the bottom."""
+        levels = (self.y_high, (self.y_low + self.y_high) / 2, self.y_low)
+        return [numbers.number(10**y if log else y) for y in levels]
+
+
+def points_of(record: Series) -> tuple[dict[str, list[Point]], Extent | None]:
+    """The points of every curve, y as a logarithm if its axis is, and the extent of those that can be drawn; None
+    if there are none."""
+    curves = {
+        label: [(float(x), _height(y, record.log_y)) for x, y in zip(record.x, values, strict=True)]
         for label, values in record.lines.items()
     }
-    finite = [(x, y) for curve in points.values() for x, y in curve if math.isfinite(x) and math.isfinite(y)]
-    if not finite:
+    drawn = [point for curve in curves.values() for point in curve if drawable(point)]
+    if not drawn:
+        return curves, None
+    xs, ys = zip(*drawn, strict=True)
+    return curves, Extent(min(xs), max(xs), min(ys), max(ys))
+
+
+def drawable(point: Point) -> bool:
+    return all(map(math.isfinite, point))
+
+
+def series_lines(record: Series, view: View) -> list[Line]:
+    """One curve in braille dots; several, or streams without braille, use one letter per curve."""
+    lines = view.wrapped(record.title, "title")
+    points, extent = points_of(record)
+    if extent is None:
         return [*lines, [(view.fit(tr("(no finite values to draw)")), "note")]]
-    x_low, x_high = min(x for x, _ in finite), max(x for x, _ in finite)
-    y_low, y_high = min(y for _, y in finite), max(y for _, y in finite)
-    ticks = [tick(y_high, record.log_y), tick((y_low + y_high) / 2, record.log_y), tick(y_low, record.log_y)]
+    x_low, x_high, y_low, y_high = extent
+    ticks = extent.ticks(record.log_y)
     left = max(map(len, ticks))
     width = max(min(view.width, WIDEST) - left - 2, 10)
 
     braille = len(points) == 1 and symbols.fit("⣿", view.encoding) == "⣿"
     if braille:
-        grid = _braille(next(iter(points.values())), width, x_low, x_high, y_low, y_high)
+        grid = _braille(next(iter(points.values())), width, extent)
     else:
-        grid = _letters(list(points.values()), width, x_low, x_high, y_low, y_high)
+        grid = _letters(list(points.values()), width, extent)
     for x in record.marks.values():
         if x_low <= x <= x_high:
             column = _scaled(x, x_low, x_high, width)
@@ -198,10 +231,8 @@ def series_lines(record: Series, view: View) -> list[Line]:
         name = tr("{axis}, log scale", axis=record.y_label) if record.log_y else record.y_label
         lines.append([(clip(view.fit(name), view.width), "heading")])
     for k, row in enumerate(grid):
-        marks = (
-            {0: ticks[0], HEIGHT - 1: ticks[2], HEIGHT // 2: ticks[1]} if y_high > y_low else {HEIGHT // 2: ticks[1]}
-        )
-        written = marks.get(k, "")
+        at = {0: ticks[0], HEIGHT - 1: ticks[2]} if y_high > y_low else {}
+        written = {**at, HEIGHT // 2: ticks[1]}.get(k, "")
         lines.append(strip([(written.rjust(left), "heading"), (" " + view.fit("│")[0], "rule"), *row]))
     first, last = (view.fit(x_text(record, x)) for x in (x_low, x_high))
     label = clip(view.fit(record.x_label), max(width - cells(first) - cells(last) - 2, 4))
@@ -221,21 +252,17 @@ def _series_legend(record: Series, view: View, braille: bool) -> list[Line]:
         drawn = [value for value in values if math.isfinite(value)]
         last = tr("last {value}", value=numbers.number(drawn[-1])) if drawn else ""
         name = f"{clip(view.fit(label), room)}  "
-        lines.append([(mark, CURVES[k % len(CURVES)]), (name, ""), (view.fit(last), "note")])
+        lines.append([(mark, curve_colour(k)), (name, ""), (view.fit(last), "note")])
     for label, x in record.marks.items():
         name = f"{clip(view.fit(label), room)}  "
         lines.append([(view.fit("│")[0] + " ", "rule"), (name, ""), (short(x), "note")])
     return lines
 
 
-def height(y: float, log: bool) -> float:
+def _height(y: float, log: bool) -> float:
     if not log:
         return float(y)
     return math.log10(y) if y > 0 and math.isfinite(y) else math.nan
-
-
-def tick(y: float, log: bool) -> str:
-    return numbers.number(10**y if log else y)
 
 
 def x_text(record: Series, x: float) -> str:
@@ -252,38 +279,30 @@ def _scaled(value: float, low: float, high: float, steps: int) -> int:
     return round((value - low) / (high - low) * (steps - 1)) if high > low else (steps - 1) // 2
 
 
-def _dots(
-    curve: list[tuple[float, float]], columns: int, rows: int, x_low: float, x_high: float, y_low: float, y_high: float
-) -> list[tuple[int, int]]:
+def _dots(curve: list[Point], columns: int, rows: int, extent: Extent) -> list[tuple[int, int]]:
     """(column, row from the top) of a curve, linear between its points, with gaps at non-finite values."""
     dots: list[tuple[int, int]] = []
     previous: tuple[int, int] | None = None
+    x_low, x_high, y_low, y_high = extent
     for x, y in curve:
-        if not (math.isfinite(x) and math.isfinite(y)):
+        if not drawable((x, y)):
             previous = None
             continue
         here = _scaled(x, x_low, x_high, columns), rows - 1 - _scaled(y, y_low, y_high, rows)
         if previous is not None:
             steps = max(abs(here[0] - previous[0]), abs(here[1] - previous[1]))
             for k in range(1, steps):
-                share = k / steps
-                dots.append(
-                    (
-                        round(previous[0] + (here[0] - previous[0]) * share),
-                        round(previous[1] + (here[1] - previous[1]) * share),
-                    )
-                )
+                column, row = (round(a + (b - a) * k / steps) for a, b in zip(previous, here, strict=True))
+                dots.append((column, row))
         dots.append(here)
         previous = here
     return dots
 
 
-def _letters(
-    curves: list[list[tuple[float, float]]], width: int, x_low: float, x_high: float, y_low: float, y_high: float
-) -> list[Line]:
+def _letters(curves: list[list[Point]], width: int, extent: Extent) -> list[Line]:
     owners: dict[tuple[int, int], list[int]] = {}
     for k, curve in enumerate(curves):
-        for column, row in _dots(curve, width, HEIGHT, x_low, x_high, y_low, y_high):
+        for column, row in _dots(curve, width, HEIGHT, extent):
             here = owners.setdefault((row, column), [])
             if k not in here:
                 here.append(k)
@@ -296,24 +315,22 @@ def _letters(
                 line.append((" ", ""))
                 continue
             k = here[column % len(here)]  # overlapping curves alternate
-            line.append((MARKERS[k % len(MARKERS)], CURVES[k % len(CURVES)]))
+            line.append((MARKERS[k % len(MARKERS)], curve_colour(k)))
         grid.append(line)
     return grid
 
 
-def _braille(
-    curve: list[tuple[float, float]], width: int, x_low: float, x_high: float, y_low: float, y_high: float
-) -> list[Line]:
+def _braille(curve: list[Point], width: int, extent: Extent) -> list[Line]:
     bits = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # a braille cell has 4 rows of 2 dots
     codes = [[0] * width for _ in range(HEIGHT)]
-    for column, row in _dots(curve, width * 2, HEIGHT * 4, x_low, x_high, y_low, y_high):
+    for column, row in _dots(curve, width * 2, HEIGHT * 4, extent):
         codes[row // 4][column // 2] |= bits[row % 4][column % 2]
-    return [[(chr(0x2800 + code), CURVES[0]) if code else (" ", "") for code in row] for row in codes]
+    return [[(chr(0x2800 + code), curve_colour(0)) if code else (" ", "") for code in row] for row in codes]
 
 
 def coloured_lines(record: ColouredText, view: View) -> list[Line]:
     """Tokens on coloured backgrounds; without colour, a digit below each: 0 is `low`, 9 is `high`, ? is nan."""
-    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    lines = view.wrapped(record.title, "title")
     if not record.tokens:
         return [*lines, [(view.fit(tr("(no tokens)")), "note")]]
     separator = view.fit(record.separator)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from rnncli.locale import tr
 from rnncli.records import Diagram
-from rnncli.render import charts, symbols
-from rnncli.render.lines import Line, View, wrap
-from rnncli.render.svg import Drawing, Point, Shape
+from rnncli.render.charts import Point, curve_colour
+from rnncli.render.lines import Line, View
+from rnncli.render.svg import Drawing, Shape, text_at
+from rnncli.render.symbols import in_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def lines(record: Diagram, view: View) -> list[Line]:
         for x, y in map(place, points or [centre]):
             at = round((1 - y) * (ROWS - 1)), round(x * (width - 1))
             places.setdefault(at, Counter())[label if len(label) == 1 else "*"] += 1
-    drawn: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    drawn = view.wrapped(record.title, "title")
     if not record.centres:
         return [*drawn, [(view.fit(tr("(no values)")), "note")]]
     for row in range(ROWS):
@@ -51,45 +52,40 @@ def drawing(record: Diagram) -> Drawing:
 
     centres = [place(centre) for centre in record.centres]
     shapes = [
-        Shape("circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": 2, "fill": _colour(state), "opacity": 0.5})
+        Shape("circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": 2, "fill": curve_colour(state), "opacity": 0.5})
         for state, points in enumerate(record.points)
         for x, y in map(place, points)
     ]
     for home, after, text in _arrows(record):
         shapes += _arrow(centres[home], centres[after], text) if home != after else _loop(centres[home], text)
     for state, (x, y) in enumerate(centres):
-        circle: dict[str, str | float] = {
-            "cx": f"{x:.1f}",
-            "cy": f"{y:.1f}",
-            "r": RADIUS,
-            "fill": "#ffffff",
-            "stroke": _colour(state),
-        }
-        shapes.append(Shape("circle", circle, title=record.notes[state]))
-        shapes.append(_text(x, y + 4, record.labels[state]))
-        shapes.append(_text(x, y + RADIUS + 12, record.notes[state]))
+        at: dict[str, str | float] = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": RADIUS}
+        edge = {"fill": "#ffffff", "stroke": curve_colour(state)}
+        shapes.append(Shape("circle", at | edge, title=record.notes[state]))
+        shapes.append(text_at(x, y + 4, record.labels[state], "middle"))
+        shapes.append(text_at(x, y + RADIUS + 12, record.notes[state], "middle"))
     return Drawing(record.title, WIDTH, HEIGHT, shapes)
 
 
 def plot(axes: Axes, record: Diagram) -> None:
     """Plot the diagram on matplotlib axes."""
     for state, points in enumerate(record.points):
-        axes.scatter([x for x, _ in points], [y for _, y in points], s=6, color=_colour(state), alpha=0.5, linewidths=0)
+        across, up = ([point[k] for point in points] for k in (0, 1))
+        axes.scatter(across, up, s=6, color=curve_colour(state), alpha=0.5, linewidths=0)
     for home, after, text in _arrows(record):
         (x, y), (u, v) = record.centres[home], record.centres[after]
         if home == after:
-            axes.annotate(_plain(f"↻ {text}"), (x, y), (0, 13), textcoords="offset points", ha="center", fontsize=8)
+            axes.annotate(in_plot(f"↻ {text}"), (x, y), (0, 13), textcoords="offset points", ha="center", fontsize=8)
             continue
         style = {"arrowstyle": "->", "connectionstyle": f"arc3,rad={BEND}", "shrinkA": 9, "shrinkB": 9, "color": "#555"}
         axes.annotate("", (u, v), (x, y), arrowprops=style)
         middle = (x + u) / 2 + BEND / 2 * (v - y), (y + v) / 2 - BEND / 2 * (u - x)
-        axes.annotate(_plain(text), middle, ha="center", va="center", fontsize=8)
+        axes.annotate(in_plot(text), middle, ha="center", va="center", fontsize=8)
     for state, (x, y) in enumerate(record.centres):
-        box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": _colour(state)}
-        axes.annotate(_plain(record.labels[state]), (x, y), ha="center", va="center", fontsize=9, bbox=box)
-        axes.annotate(
-            _plain(record.notes[state]), (x, y), (0, -17), textcoords="offset points", ha="center", va="top", fontsize=8
-        )
+        box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": curve_colour(state)}
+        axes.annotate(in_plot(record.labels[state]), (x, y), ha="center", va="center", fontsize=9, bbox=box)
+        note = in_plot(record.notes[state])
+        axes.annotate(note, (x, y), (0, -17), textcoords="offset points", ha="center", va="top", fontsize=8)
     axes.margins(0.12, 0.2)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -117,11 +113,11 @@ def _arrow(start: Point, end: Point, text: str) -> list[Shape]:
     p, q = u - RADIUS * (u - a) / reach, v - RADIUS * (v - b) / reach  # the tip
     along = (u - a) / reach, (v - b) / reach
     sides = [f"{p - 8 * along[0] + s * 4 * along[1]:.1f} {q - 8 * along[1] - s * 4 * along[0]:.1f}" for s in (1, -1)]
-    shift = 9 / length
+    bend = BEND / 2 + 9 / length
     return [
         Shape("path", {"d": f"M{x:.1f} {y:.1f}Q{a:.1f} {b:.1f} {p:.1f} {q:.1f}", "fill": "none", "stroke": "#555"}),
         Shape("path", {"d": f"M{p:.1f} {q:.1f}L{sides[0]}L{sides[1]}Z", "fill": "#555"}),
-        _text((x + u) / 2 - (BEND / 2 + shift) * (v - y), (y + v) / 2 + (BEND / 2 + shift) * (u - x) + 4, text),
+        text_at((x + u) / 2 - bend * (v - y), (y + v) / 2 + bend * (u - x) + 4, text, "middle"),
     ]
 
 
@@ -132,18 +128,5 @@ def _loop(at: Point, text: str) -> list[Shape]:
     return [
         Shape("path", {"d": bow, "fill": "none", "stroke": "#555"}),
         Shape("path", {"d": tip, "fill": "#555"}),
-        _text(x, y - 35, text),
+        text_at(x, y - 35, text, "middle"),
     ]
-
-
-def _text(x: float, y: float, text: str) -> Shape:
-    return Shape("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": "middle"}, text)
-
-
-def _colour(state: int) -> str:
-    return charts.CURVES[state % len(charts.CURVES)]
-
-
-def _plain(text: str) -> str:
-    """Text for a plot, with dollar signs escaped: they would start math mode."""
-    return symbols.fit(text).replace("$", r"\$")

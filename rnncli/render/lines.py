@@ -27,6 +27,10 @@ class View:
     def fit(self, text: str, keep: str = "") -> str:
         return symbols.fit(text, self.encoding, keep)
 
+    def wrapped(self, text: str, style: str) -> list[Line]:
+        """A text in one style, over several lines if needed; no line for an empty text."""
+        return [[(part, style)] for part in wrap(self.fit(text), self.width)] if text else []
+
     def rows(self, length: int, limit: int | None) -> tuple[range, range]:
         """The rows to show of `length`: all of them, or the first and last ones if there are more than `limit`."""
         if limit is None or self.full or length <= limit:

@@ -10,7 +10,7 @@ from string import ascii_letters
 from rnncli.records import HeatMap
 from rnncli.render import numbers, symbols
 from rnncli.render.charts import shade
-from rnncli.render.lines import Line, View, cells, clip, pad, strip, wrap
+from rnncli.render.lines import Line, View, cells, clip, pad, strip
 
 LONGEST = 24  # cells of a row label
 
@@ -44,7 +44,7 @@ def lines(record: HeatMap, view: View) -> list[Line]:
     corner = clip(view.fit(record.row_axis), LONGEST)
     indent = max(map(cells, [corner, *rows]), default=0)
     widths = [max(cells(head), *(cells(row[k]) for row in texts)) for k, head in enumerate(heads)]
-    found: list[Line] = [[(text, "title")] for text in wrap(view.fit(record.title), view.width)] if record.title else []
+    found = view.wrapped(record.title, "title")
     for block in _blocks(widths, view.width - indent):
         head = "".join("  " + pad(heads[k], widths[k], "right") for k in block)
         found.append(strip([(pad(corner, indent) + head, "heading")]))

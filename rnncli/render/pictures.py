@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeGuard
 from rnncli.errors import Missing
 from rnncli.locale import tr
 from rnncli.records import Diagram, HeatMap, Message, Page, Record, Series, Unrolled
-from rnncli.render import charts, diagrams, scene, symbols, unrolled_scene
+from rnncli.render import charts, diagrams, scene, unrolled_scene
 from rnncli.render.lines import Line, View, plain
+from rnncli.render.symbols import in_plot
 from rnncli.render.terminal import draw, page_lines, record_lines
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def png(page: Page) -> bytes:
                 box = (1.0 / width, (top - height + 0.55) / total, (width - 1.5) / width, (height - 0.9) / total)
                 axes = figure.add_axes(box)
                 if isinstance(panel, Series):
-                    _plot_series(axes, panel, figure)
+                    _plot_series(axes, panel)
                 elif isinstance(panel, Diagram):
                     diagrams.plot(axes, panel)
                     _name(axes, panel.title, "", "")
@@ -234,27 +235,27 @@ def _plot_height(record: Plotted) -> float:
     return 3.6 if isinstance(record, Series) else min(max(2.0, 0.28 * len(record.values) + 1.2), 12.0)
 
 
-def _plot_series(axes: Axes, record: Series, figure: Figure) -> None:
+def _plot_series(axes: Axes, record: Series) -> None:
     styles = ["-", "--", ":", "-."]
     for k, (label, values) in enumerate(record.lines.items()):
         axes.plot(
             list(record.x),
             [float(value) for value in values],
             styles[k % len(styles)],
-            color=charts.CURVES[k % len(charts.CURVES)],
-            label=_label(label),
+            color=charts.curve_colour(k),
+            label=in_plot(label),
         )
     if record.band:
         lower, upper = ([float(value) for value in record.lines[label]] for label in record.band)
         axes.fill_between(list(record.x), lower, upper, color="#888888", alpha=0.25, linewidth=0)
     for label, x in record.marks.items():
         axes.axvline(x, color="#777777", linewidth=1, linestyle=":")
-        axes.annotate(_label(label), (x, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
+        axes.annotate(in_plot(label), (x, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
     if record.log_y:
         axes.set_yscale("log")
     if record.ticks:
         shown = range(0, len(record.x), -(-len(record.x) // MOST_TICKS))
-        axes.set_xticks([record.x[k] for k in shown], [_label(record.ticks[k]) for k in shown])
+        axes.set_xticks([record.x[k] for k in shown], [in_plot(record.ticks[k]) for k in shown])
     if len(record.lines) > 1:
         axes.legend(frameon=False)
     _name(axes, record.title, record.x_label, record.y_label)
@@ -272,19 +273,14 @@ def _plot_heatmap(axes: Axes, record: HeatMap, figure: Figure) -> None:
         [[float(v) for v in row] for row in record.values], cmap=shades, vmin=low, vmax=high, aspect="auto"
     )
     if len(record.row_labels) <= 40:
-        axes.set_yticks(range(len(record.row_labels)), [_label(label) for label in record.row_labels])
+        axes.set_yticks(range(len(record.row_labels)), [in_plot(label) for label in record.row_labels])
     if len(record.column_labels) <= 40:
-        axes.set_xticks(range(len(record.column_labels)), [_label(label) for label in record.column_labels])
+        axes.set_xticks(range(len(record.column_labels)), [in_plot(label) for label in record.column_labels])
     figure.colorbar(image, ax=axes)
     _name(axes, record.title, record.column_axis, record.row_axis)
 
 
 def _name(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(_label(title), loc="left", fontsize=11)
-    axes.set_xlabel(_label(x))
-    axes.set_ylabel(_label(y))
-
-
-def _label(text: str) -> str:
-    """Text for a plot, with dollar signs escaped: they would start math mode."""
-    return symbols.fit(text).replace("$", r"\$")
+    axes.set_title(in_plot(title), loc="left", fontsize=11)
+    axes.set_xlabel(in_plot(x))
+    axes.set_ylabel(in_plot(y))

@@ -12,7 +12,7 @@ from typing import Literal
 from rnncli.locale import tr
 from rnncli.records import Box, Entry, OpenedCell, Stop
 from rnncli.render import boxes
-from rnncli.render.lines import Line, View, cells, clip, pad, plain, wrap
+from rnncli.render.lines import Line, View, cells, clip, pad, wrap
 from rnncli.render.numbers import number
 from rnncli.render.unrolled_lines import SIGNS, Drawing, drawing, window
 
@@ -195,7 +195,7 @@ def _panel(stop: Stop, look: Look, view: View) -> list[Line]:
 
 def _sums(box: Box, view: View) -> list[Line]:
     title = f"{box.title}: {box.about}" if box.about else box.title
-    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(title), view.width)]
+    lines = view.wrapped(title, "title")
     for one in boxes.equations(box):
         text, value = view.fit(one.text), view.fit(boxes.shortened(one.value, max(8, view.width)))
         style = "total" if one.line.role == "result" else SIGNS[boxes.sign(one.line)]
@@ -226,7 +226,7 @@ def _broken(parts: Sequence[str], width: int) -> list[str]:
 
 def _changes(stop: Stop, view: View) -> list[Line]:
     table = stop.changes
-    lines: list[Line] = [[(text, "title")] for text in wrap(view.fit(table.title), view.width)]
+    lines = view.wrapped(table.title, "title")
     names = [view.fit(str(row[0])) for row in table.rows]
     wide = max(map(cells, names), default=0)
     for name, (_, before, now, change) in zip(names, table.rows, strict=True):
@@ -263,8 +263,3 @@ def keys_line(keys: Sequence[tuple[str, str]], view: View) -> Line:
     for key, word in shown:
         line += [("  " if line else "", ""), (key, "command"), (f" {word}", "note")]
     return line
-
-
-def text_of(lines: Sequence[Line]) -> str:
-    """Lines as plain text, for tests and files."""
-    return "".join(plain(line) + "\n" for line in lines)

@@ -110,6 +110,11 @@ def token(text: str, encoding: str = "utf-8", blanks: bool = False) -> str:
     return fit(visible, encoding)
 
 
+def in_plot(text: str) -> str:
+    """Text for matplotlib, with dollar signs escaped: they would start math mode."""
+    return fit(text).replace("$", r"\$")
+
+
 @lru_cache(maxsize=4096)
 def _fit(character: str, encoding: str) -> str:
     # Control characters, invisible characters (including bidirectional overrides), lone surrogates, line separators,

@@ -133,27 +133,14 @@ def table_lines(table: Table, view: View) -> list[Line]:
     shown = [*head, *tail]
     notes: list[str] = []
     if tail:
-        notes.append(
-            tr(
-                "rows {first} ... {last} of {n}",
-                first=_span(head),
-                last=_span(tail),
-                n=len(table.rows),
-            )
-        )
+        notes.append(tr("rows {first} ... {last} of {n}", first=_span(head), last=_span(tail), n=len(table.rows)))
     body = _body(table, view, shown, len(head) if tail else None, notes)
-    lines: list[Line] = []
-    if table.title:
-        lines += [[(text, "title")] for text in wrap(view.fit(table.title), view.width)]
-    lines += body
+    lines = [*view.wrapped(table.title, "title"), *body]
     if not table.rows:
         lines.append([(view.fit(tr("(no rows)")), "note")])
     if notes:
-        text = tr("{what}   (--full shows all)", what=view.fit("; ".join(notes)))
-        lines += [[(part, "note")] for part in wrap(view.fit(text), view.width)]
-    if table.caption:
-        lines += [[(part, "")] for part in wrap(view.fit(table.caption), view.width)]
-    return lines
+        lines += view.wrapped(tr("{what}   (--full shows all)", what=view.fit("; ".join(notes))), "note")
+    return lines + view.wrapped(table.caption, "")
 
 
 def _body(table: Table, view: View, shown: list[int], cut_at: int | None, notes: list[str]) -> list[Line]:

@@ -82,8 +82,7 @@ def _header_lines(page: Page, view: View) -> list[Line]:
     room = view.width - cells(title) - cells(meta)
     if meta and room >= 2:
         return [strip([(title, "title"), (" " * room, ""), (meta, "meta")])]
-    lines: list[Line] = [[(text, "title")] for text in wrap(title, view.width)] if title else []
-    return lines + ([[(text, "meta")] for text in wrap(meta, view.width)] if meta else [])
+    return view.wrapped(title, "title") + view.wrapped(meta, "meta")
 
 
 def record_lines(record: Record, view: View) -> list[Line]:
@@ -153,8 +152,7 @@ def _commands_lines(record: Commands, view: View) -> list[Line]:
     title = view.fit(record.title)
     lines: list[Line] = []
     if cells(title) > view.width // 4:
-        lines += [[(text, "heading")] for text in wrap(title, view.width)]
-        title = ""
+        lines, title = view.wrapped(title, "heading"), ""
     indent = cells(title) + 2 if title else 0
     commands = [(view.fit(with_language(command)), view.fit(meaning)) for command, meaning in record.commands]
     width = max((cells(command) for command, _ in commands), default=0)

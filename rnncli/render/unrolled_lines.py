@@ -10,7 +10,7 @@ from rnncli.locale import tr
 from rnncli.records import Box, BoxLine, GridRow, OpenedCell, Unrolled
 from rnncli.render import boxes
 from rnncli.render.layered import Block, Gaps, Plan, plan
-from rnncli.render.lines import Line, View, cells, clip, pad, strip, wrap
+from rnncli.render.lines import Line, View, cells, clip, pad, strip
 from rnncli.render.numbers import number
 
 FIGURES = 7  # cells of -0.1234: so that boxes of single numbers keep their width from step to step
@@ -63,15 +63,14 @@ class Canvas:
 def lines(record: Unrolled, view: View) -> list[Line]:
     """The grid, then the opened cell, then notes."""
     cell = record.opened[record.step]
-    drawn = [*grid_lines(record, view), [], *opened_lines(cell, opened_title(record), view)]
-    return drawn + [[(text, "note")] for note in record.notes for text in wrap(view.fit(note), view.width)]
+    drawn = [*grid_lines(record, view), [], *opened_lines(cell, opened_title(record, record.step), view)]
+    return drawn + [line for note in record.notes for line in view.wrapped(note, "note")]
 
 
-def opened_title(record: Unrolled) -> str:
-    """`layer 0 →, step 2, unit 0`."""
+def opened_title(record: Unrolled, t: int) -> str:
+    """`layer 0 →, step 2, unit 0`, of the cell opened at step t."""
     row = next(row for row in record.grid if row.name == record.place)
-    cell = record.opened[record.step]
-    title = tr("step {t}, unit {unit}", t=cell.step, unit=cell.unit)
+    title = tr("step {t}, unit {unit}", t=t, unit=record.opened[t].unit)
     return f"{row.label}, {title}" if len(record.grid) > 1 else title
 
 
@@ -157,14 +156,11 @@ def _cells(
             canvas.write(
                 top + 1 + j, at + 1 + inner - cells(text), text, SIGNS[1 if value > 0 else -1 if value < 0 else 0]
             )
-        last, first = n == len(shown) - 1, n == 0
-        if not last or (
-            (not row.reverse and record.steps[k] < record.num_steps - 1)
-            or (row.reverse and record.steps[k] < record.num_steps - 1)
-        ):
-            canvas.write(top + 1, at + inner + 3, "←" if row.reverse else "→")
-        if first and record.steps[k] > 0:
-            canvas.write(top + 1, at - 2, "←" if row.reverse else "→")
+        arrow = "←" if row.reverse else "→"
+        if n < len(shown) - 1 or record.steps[k] < record.num_steps - 1:
+            canvas.write(top + 1, at + inner + 3, arrow)
+        if n == 0 and record.steps[k] > 0:
+            canvas.write(top + 1, at - 2, arrow)
 
 
 # --- the opened cell
@@ -172,7 +168,7 @@ def _cells(
 
 def opened_lines(cell: OpenedCell, title: str, view: View) -> list[Line]:
     """Boxes from top to bottom, each with its sums, and the wires between them. Inputs are at the top."""
-    return [[(text, "title")] for text in wrap(view.fit(title), view.width)] + drawing(cell, view).lines
+    return view.wrapped(title, "title") + drawing(cell, view).lines
 
 
 @dataclass(frozen=True)
