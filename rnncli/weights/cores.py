@@ -241,15 +241,9 @@ def refuse_tensor(name: str, tensor: Tensor, where: str) -> None:
     dense = tensor.layout == torch.strided
     matrix = name.startswith(("weight_ih", "weight_hr"))  # other names may be vectors
     if not tensor.is_floating_point() or not dense or not 1 + matrix <= tensor.dim() <= 2 or not tensor.numel():
-        kind = tensor.dtype if dense else tensor.layout
-        raise DataError(tr("{name} is not a weight: {shape} of {dtype}", name=name, shape=_shape(tensor), dtype=kind),
-                        where=where)  # fmt: skip
+        raise not_a_weight(name, tensor.shape, tensor.dtype if dense else tensor.layout, where)
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise DataError(
-            tr("{name} is {shape}, but the file contains fewer values", name=name, shape=_shape(tensor)),
-            where=where,
-            todo=tr("save it in full: tensor.contiguous()"),
-        )
+        raise fewer_values(name, tensor.shape, where, todo=tr("save it in full: tensor.contiguous()"))
     if bad := int((~tensor.isfinite()).sum()):
         raise DataError(
             trn(
@@ -261,6 +255,16 @@ def refuse_tensor(name: str, tensor: Tensor, where: str) -> None:
             ),
             where=where,
         )
+
+
+def not_a_weight(name: str, shape: Iterable[int], dtype: object, where: str) -> DataError:
+    what = tr("{name} is not a weight: {shape} of {dtype}", name=name, shape=tuple(shape), dtype=dtype)
+    return DataError(what, where=where)
+
+
+def fewer_values(name: str, shape: Iterable[int], where: str, todo: str = "") -> DataError:
+    what = tr("{name} is {shape}, but the file contains fewer values", name=name, shape=tuple(shape))
+    return DataError(what, where=where, todo=todo)
 
 
 def _missing(name: str, where: str) -> DataError:
@@ -330,12 +334,7 @@ def whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[
         raise DataError(tr("{dtype} weights are not supported", dtype=first), where=where)
     if dtype != first:
         notes.append(tr("{dtype} weights, computed in float32", dtype=str(first).removeprefix("torch.")))
-    wanted = {
-        parameter_name(name, layer, direction): shape
-        for layer in range(spec.num_layers)
-        for direction in range(spec.num_directions)
-        for name, shape in spec.parameter_shapes(layer).items()
-    }
+    wanted = spec.all_shapes()
     for name, shape in wanted.items():
         tensor = part.get(name)
         if tensor is None and name.startswith("bias"):
@@ -344,19 +343,14 @@ def whole(spec: CoreSpec, part: Mapping[str, Tensor], where: str) -> tuple[dict[
         if tensor is None:
             raise _missing(name, where)
         if tuple(tensor.shape) != shape:
-            raise DataError(
-                tr("{name} is {shape}; the others require {wanted}", name=name, shape=_shape(tensor), wanted=shape),
-                where=where,
-            )
+            found = tuple(tensor.shape)
+            what = tr("{name} is {shape}; the others require {wanted}", name=name, shape=found, wanted=shape)
+            raise DataError(what, where=where)
         state[name] = tensor.detach().to(dtype)
     extra = sorted(set(part) - set(wanted))
     if extra:
         raise DataError(tr("{names} do not belong to any layer or direction", names=", ".join(extra)), where=where)
     return state, notes
-
-
-def _shape(tensor: Tensor) -> str:
-    return str(tuple(tensor.shape))
 
 
 def some(tensors: Iterable[str], most: int = 6) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rnncli.errors import DataError, Missing
 from rnncli.locale import tr
+from rnncli.weights.cores import fewer_values, not_a_weight
 
 if TYPE_CHECKING:
     import h5py
@@ -110,18 +111,11 @@ class Reader:
                 tr("{name} is stored in another file; external files are not opened", name=name), where=self.where
             )
         if not half and (array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8)):
-            shape = tuple(array.shape or ())
-            raise DataError(
-                tr("{name} is not a weight: {shape} of {dtype}", name=name, shape=shape, dtype=array.dtype),
-                where=self.where,
-            )
+            raise not_a_weight(name, array.shape or (), array.dtype, self.where)
         size, stored = array.size * array.dtype.itemsize, array.id.get_storage_size()
         self.left -= size
         if self.left < 0 or (array.chunks is None and stored < size) or size > FLOOR + EXPANSION * stored:
-            raise DataError(
-                tr("{name} is {shape}, but the file contains fewer values", name=name, shape=tuple(array.shape)),
-                where=self.where,
-            )
+            raise fewer_values(name, array.shape, self.where)
         numbers = array[()]
         if half:
             return torch.from_numpy(numbers.view("uint16").astype("int32")).to(torch.int16).view(torch.bfloat16)

@@ -27,8 +27,8 @@ from rnncli.files import natural_order, open_binary, shown
 from rnncli.locale import tr
 from rnncli.weights.cores import some
 from rnncli.weights.hdf5 import EXPANSION, FLOOR, Reader, Stored, groups, opened, text
-from rnncli.weights.keras_config import LayerConfig, Model, activation, read_config
-from rnncli.weights.layers import Layer, LayerFile
+from rnncli.weights.keras_config import ACTIVATIONS, LayerConfig, Model, activation, read_config
+from rnncli.weights.layers import Layer, LayerFile, note_backwards
 
 if TYPE_CHECKING:
     import h5py
@@ -112,9 +112,7 @@ def _unpacked(raw: IO[bytes], where: str) -> tuple[IO[bytes], str, str]:
         OSError,
         zlib.error,
     ) as error:
-        cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(
-            error
-        )  # which its first bytes say it is
+        cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)  # but it begins like one
         why = tr("its end is missing") if cut else " ".join(str(error).split())[:200]
         raise DataError(tr("not a complete .keras file: {why}", why=why), where=where) from error
 
@@ -190,13 +188,14 @@ def _layers(cells: Iterable[_Cell], model: Model, reader: Reader) -> list[Layer]
         places.setdefault(cell.place, []).append(cell)
     by_path = {settings.path: (k, settings) for k, settings in enumerate(model.layers)}
     by_name = {settings.name: (k, settings) for k, settings in enumerate(model.layers)}
-    known = {place: by_path.get(place) or by_name.get(own[0].name) for place, own in places.items()}
-    order = sorted(places, key=lambda place: (_first(known[place], len(model.layers)), natural_order(place)))
+    last = len(model.layers), None
+    known = {place: by_path.get(place, by_name.get(own[0].name, last)) for place, own in places.items()}
+    order = sorted(places, key=lambda place: (known[place][0], natural_order(place)))
     names = Counter(own[0].name for own in places.values())
     found: list[Layer] = []
     output: dict[str | None, str] = {}  # name of a layer in the model -> the layer here with its output
     for place in order:
-        own, settings = places[place], (known[place] or (0, None))[1]
+        own, (_, settings) = places[place], known[place]
         name = settings.name if settings is not None else own[0].name
         made = _of_place(own, name if names[own[0].name] == 1 else place, settings, model, reader)
         if settings is not None:
@@ -205,10 +204,6 @@ def _layers(cells: Iterable[_Cell], model: Model, reader: Reader) -> list[Layer]
                 output[settings.name] = made[-1].name
         found += made
     return found
-
-
-def _first(known: tuple[int, LayerConfig] | None, last: int) -> int:
-    return last if known is None else known[0]
 
 
 def _of_place(
@@ -258,11 +253,7 @@ def _layer(
         )
         raise DataError(what, where=reader.where)
     else:
-        used = {
-            key: activation(own.get(key))
-            for key in ("activation", "recurrent_activation", "inner_activation")
-            if key in own
-        }
+        used = {key: activation(own[key]) for key in ACTIVATIONS if key in own}
         wanted = {"activation": list(_NONLINEARITIES) if cell == "rnn" else ["tanh"]}
         unlike += [f"{key} {value}" for key, value in used.items() if value not in wanted.get(key, ["sigmoid"])]
         nonlinearity = _NONLINEARITIES.get(used.get("activation", "tanh"), "tanh") if cell == "rnn" else "tanh"
@@ -282,9 +273,7 @@ def _layer(
 
 def _around(settings: LayerConfig | None, model: Model, backwards: bool, both: bool) -> list[str]:
     """Notes on what the model does around a layer, but a view of its weights does not."""
-    notes = (
-        [tr("this layer reads its sequence backwards: step 0 here is the last row of the input")] if backwards else []
-    )
+    notes = note_backwards(backwards)
     if settings is not None and both and settings.merge != "concat":
         notes.append(
             tr("merge_mode {mode} is not applied: the outputs of both directions are concatenated", mode=settings.merge)

@@ -13,6 +13,7 @@ _PASS = {
     "Identity",
 }  # fmt: skip  # the identity outside of training
 _LAYERS = ("SimpleRNN", "GRU", "LSTM")
+ACTIVATIONS = ("activation", "recurrent_activation", "inner_activation")
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def read_config(config: object) -> Model:
 
 
 def _walk(model: Mapping[str, Any], path: str, found: Model) -> None:
-    entries = _entries(model)
+    config = model.get("config")
+    entries = config if isinstance(config, list) else _list(_dict(config).get("layers"))
     used, passed = Counter[str](), dict[str, str | None]()
     before: str | None = None
-    for entry in entries:
+    for entry in map(_dict, entries):
         kind, own = str(entry.get("class_name", "")), _dict(entry.get("config"))
         group = _group(kind, used)
         name = str(entry.get("name") or own.get("name") or group)
@@ -68,9 +70,9 @@ def _walk(model: Mapping[str, Any], path: str, found: Model) -> None:
         found.layers.append(_layer_config(name, here, kind, own, read, len(sources) > 1))
         inner = _dict(own.get("layer"))
         if kind != "Bidirectional" and inner:  # TimeDistributed and other wrappers
-            found.layers.append(
-                _layer_config(_name(inner), f"{here}/layer", _kind(inner), _dict(inner.get("config")), None, False)
-            )
+            own = _dict(inner.get("config"))
+            called = str(own.get("name", ""))
+            found.layers.append(_layer_config(called, f"{here}/layer", _kind(inner), own, None, False))
         _walk(entry, f"{here}/", found)
         before = name
 
@@ -79,26 +81,23 @@ def _layer_config(
     name: str, path: str, kind: str, own: Mapping[str, Any], reads: str | None, several: bool
 ) -> LayerConfig:
     """several: whether it is called with more than one tensor."""
-    if kind != "Bidirectional":
-        return LayerConfig(
-            name, path, kind, _cells(kind, own), "", own.get("go_backwards") is True, False, reads, several
-        )
-    forward, other = _dict(own.get("layer")), own.get("backward_layer")
-    inner = _dict(forward.get("config"))
-    odd = inner.get("go_backwards") is True or (other is not None and _differ(forward, _dict(other)))
-    merge = own.get("merge_mode", "concat")
-    return LayerConfig(
-        name, path, _kind(forward), _cells(_kind(forward), inner), str(merge), False, odd, reads, several
-    )
+    merge, backwards, odd = "", own.get("go_backwards") is True, False
+    if kind == "Bidirectional":
+        forward, other = _dict(own.get("layer")), own.get("backward_layer")
+        merge = str(own.get("merge_mode", "concat"))
+        kind, own, backwards = _kind(forward), _dict(forward.get("config")), False
+        odd = own.get("go_backwards") is True or (other is not None and _differ(forward, _dict(other)))
+    return LayerConfig(name, path, kind, _cells(kind, own), merge, backwards, odd, reads, several)
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a Bidirectional's two layers compute different functions of their weights."""
-    first, second = (_cells(_kind(layer), _dict(layer.get("config"))) for layer in (one, other))
-    keys = ("activation", "recurrent_activation", "inner_activation", "reset_after")
-    return [(kind, [own.get(key) for key in keys]) for kind, own in first] != [
-        (kind, [own.get(key) for key in keys]) for kind, own in second
-    ]
+
+    def functions(layer: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+        cells = _cells(_kind(layer), _dict(layer.get("config")))
+        return [(kind, [own.get(key) for key in (*ACTIVATIONS, "reset_after")]) for kind, own in cells]
+
+    return functions(one) != functions(other)
 
 
 def _cells(kind: str, own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -147,11 +146,6 @@ def _histories(value: object) -> Iterator[tuple[object, object, object]]:
                 yield from _histories(item)
 
 
-def _entries(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    own = model.get("config")
-    return [_dict(entry) for entry in (own if isinstance(own, list) else _list(_dict(own).get("layers")))]
-
-
 def _group(kind: str, used: Counter[str]) -> str:
     """The name of a layer's group: its class in snake case, with a number if there are several."""
     plain = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
@@ -162,10 +156,6 @@ def _group(kind: str, used: Counter[str]) -> str:
 
 def _kind(entry: object) -> str:
     return str(_dict(entry).get("class_name", ""))
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return str(_dict(entry.get("config")).get("name", ""))
 
 
 def _dict(value: object) -> Mapping[str, Any]:

@@ -49,6 +49,12 @@ class LayerFile:
     tables: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def note_backwards(backwards: bool) -> list[str]:
+    return (
+        [tr("this layer reads its sequence backwards: step 0 here is the last row of the input")] if backwards else []
+    )
+
+
 def choose_layers(
     found: LayerFile, *, cell: str | None, nonlinearity: str | None, name: str | None, where: str
 ) -> FoundCore:

@@ -20,8 +20,8 @@ from rnncli.cells import OptionValue
 from rnncli.errors import DataError, Missing
 from rnncli.files import inside, open_binary, shown
 from rnncli.locale import tr
-from rnncli.weights.cores import some
-from rnncli.weights.layers import Layer, LayerFile
+from rnncli.weights.cores import fewer_values, not_a_weight, some
+from rnncli.weights.layers import Layer, LayerFile, note_backwards
 
 ENDINGS = (".onnx",)
 _ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}  # indices of torch's gates in ONNX's blocks
@@ -206,14 +206,7 @@ def _layer(graph: _Graph, node: Any, name: str) -> Layer:
     if "clip" in values:
         unlike.append(f"clip {values['clip'].f:g}")
     backwards = direction == "reverse"
-    notes = [
-        _conversion(kind),
-        *(
-            [tr("this layer reads its sequence backwards: step 0 here is the last row of the input")]
-            if backwards
-            else []
-        ),
-    ]
+    notes = [_conversion(kind), *note_backwards(backwards)]
     if any(any(graph.numbers(_input(node, k)) or ()) for k in (5, 6) if _input(node, k)):
         notes.append(tr("the file has a nonzero initial state; here it is 0"))
     directions = [
@@ -226,20 +219,16 @@ def _weights(
     kind: str, W: Tensor, R: Tensor, B: Tensor | None, P: Tensor | None, options: Mapping[str, OptionValue]
 ) -> dict[str, Tensor]:
     """torch's names -> tensors of one direction. With coupled gates f has no rows: it is 1 - i."""
-    order = [0, 2, 3, 1] if kind == "LSTM" else list(_ORDER[kind])
+    order, G = list(_ORDER[kind]), len(_ORDER[kind])
     order = [order[0], *order[2:]] if options.get("coupled") else order
 
     def ordered(tensor: Tensor, blocks: int, chosen: Sequence[int]) -> Tensor:
         parts = tensor.chunk(blocks)
         return torch.cat([parts[k] for k in chosen])
 
-    found = {"weight_ih": ordered(W, len(_ORDER[kind]), order), "weight_hh": ordered(R, len(_ORDER[kind]), order)}
+    found = {"weight_ih": ordered(W, G, order), "weight_hh": ordered(R, G, order)}
     if B is not None:
-        halves = B.chunk(2)
-        found |= {
-            key: ordered(half, len(_ORDER[kind]), order)
-            for key, half in zip(("bias_ih", "bias_hh"), halves, strict=True)
-        }
+        found["bias_ih"], found["bias_hh"] = (ordered(half, G, order) for half in B.chunk(2))
     if P is not None:
         found["weight_ch"] = ordered(P, 3, (0, 1) if options.get("coupled") else (0, 2, 1))  # i, o, f there
     return found
@@ -247,11 +236,8 @@ def _weights(
 
 def _activations(kind: str, values: Mapping[str, Any], D: int) -> tuple[str, list[str]]:
     """(the nonlinearity of an RNN, unsupported features)."""
-    given = (
-        [text.decode("utf-8", "replace").lower() for text in values["activations"].strings]
-        if "activations" in values
-        else []
-    )
+    texts = values["activations"].strings if "activations" in values else []
+    given = [text.decode("utf-8", "replace").lower() for text in texts]
     alphas = list(values["activation_alpha"].floats) if "activation_alpha" in values else []
     size = len(_DEFAULT[kind])
     each = [given[k : k + size] for k in range(0, len(given), size)] or [_DEFAULT[kind]]
@@ -293,15 +279,8 @@ def _numbers(tensor: Any, where: str, *, any_kind: bool = False) -> Tensor:
 
     name, kinds = tensor.name, (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
     if tensor.data_type not in kinds and not any_kind:
-        kind = (
-            TensorProto.DataType.Name(tensor.data_type)
-            if tensor.data_type in TensorProto.DataType.values()
-            else tensor.data_type
-        )
-        raise DataError(
-            tr("{name} is not a weight: {shape} of {dtype}", name=name, shape=tuple(tensor.dims), dtype=kind),
-            where=where,
-        )
+        kind, known = tensor.data_type, TensorProto.DataType
+        raise not_a_weight(name, tensor.dims, known.Name(kind) if kind in known.values() else kind, where)
     try:
         if tensor.data_location == TensorProto.EXTERNAL:
             tensor = _with_external(tensor, where)
@@ -310,8 +289,7 @@ def _numbers(tensor: Any, where: str, *, any_kind: bool = False) -> Tensor:
             return torch.from_numpy(array.astype("float32")).bfloat16()
         return torch.from_numpy(array.copy())
     except (ValueError, TypeError, OverflowError, RuntimeError, LookupError, AttributeError) as error:
-        what = tr("{name} is {shape}, but the file contains fewer values", name=name, shape=tuple(tensor.dims))
-        raise DataError(what, where=where) from error
+        raise fewer_values(name, tensor.dims, where) from error
 
 
 def _with_external(tensor: Any, where: str) -> Any:
