@@ -38,19 +38,22 @@ def short_rate(rate: float) -> str:
     return f"{rate:.3g}".rjust(5)
 
 
+def cores_and_load(load: float | None) -> str:
+    """The device of a figure measured on a CPU."""
+    text = "?" if load is None else f"{load:.1f}"
+    return trn("{n} core, load {load}", "{n} cores, load {load}", n=usable_cores(), load=text)
+
+
 def page_of(measured: Measured, records: Sequence[Record], title: str) -> Page:
     """The page. device: cores and load of this machine, part of every figure."""
-    plan, about = measured.plan, machine()
-    load = measured.watch.load
-    here = trn(
-        "{n} core, load {load}", "{n} cores, load {load}", n=usable_cores(), load="?" if load is None else f"{load:.1f}"
-    )
+    plan, load = measured.plan, measured.watch.load
+    here = cores_and_load(load)
     return Page(
         SCHEMA,
         title,
         records,
         config={
-            "machine": about,
+            "machine": machine(),
             "load": load,
             "processor_share": measured.watch.got,
             "pass": plan.what,

@@ -6,12 +6,15 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle, islice
+from statistics import median_high
 
 import torch
 
+from rnncli.bench.ceilings import synchronize
 from rnncli.bench.measure import (
     ROUNDS,
     Arm,
@@ -80,7 +83,7 @@ class WholeLoop:
         self.turns: list[dict[str, float]] = []
         self.epochs: list[float] = []
         self._clock = Clock()
-        self._wait = _waiter(job)
+        self._wait = partial(synchronize, job.device)
         endless = {"epochs": 10**9, "max_steps": 0, "max_time": 0.0, "early_stopping": 0}
         train = job.config.train.model_copy(update=endless)
         self.job = TimedJob(
@@ -195,7 +198,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
         batches = _some_batches(job)
         loop, bare, rounds_done, whole = _against_bare(job, batches, report, rounds, budget)
         tried, failed, differences = _try_all(job, own, batches, rounds, budget)
-        parts = {part: _middle([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
+        parts = {part: median_high([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
         faster = [one for one in tried if one.verdict == "faster"]
         best = max(faster, key=lambda one: one.ratio.value) if faster else None
         count = sum(_count(job, batch) for batch in batches) / len(batches)
@@ -203,7 +206,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
             job,
             own,
             parts,
-            _middle(whole.epochs) if whole.epochs else None,
+            median_high(whole.epochs) if whole.epochs else None,
             loop,
             bare,
             paired_ratio(loop, bare),
@@ -220,17 +223,9 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
         torch.set_flush_denormal(False)
 
 
-def _middle(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
 def _count(job: Job, batch: Batch) -> float:
     with torch.no_grad():
         return job.task.loss(job.config, job.model, batch.to(job.device), None).count
-
-
-def _waiter(job: Job) -> Callable[[], None]:
-    return (lambda: torch.cuda.synchronize(job.device)) if job.device.type == "cuda" else (lambda: None)
 
 
 def _copy(job: Job) -> torch.nn.Module:
@@ -250,20 +245,13 @@ def _against_bare(
     updates = max(1, min(200, math.ceil(0.05 / once)))
     whole = WholeLoop(job, updates, report)
     bare = _bare_loop(job, batches, updates)
-    loop_times: list[float] = []
-    bare_times: list[float] = []
-    whole.turn()
-    bare()
-    arms = [
-        Arm("rnncli", lambda: loop_times.append(whole.turn() / updates)),
-        Arm("bare", lambda: bare_times.append(_seconds(bare) / updates)),
-    ]
-    for arm in arms:  # once more, not counted: the second turn is the first warm one
-        arm.run()
-    loop_times.clear()
-    bare_times.clear()
-    done = take_turns(arms, rounds, budget)
-    return loop_times, bare_times, done, whole
+    loop_arm = Arm("rnncli", whole.turn, itself=lambda _: whole.turn() / updates)
+    bare_arm = Arm("bare", bare, itself=lambda _: _seconds(bare) / updates)
+    for _ in range(2):  # not counted: the second turn is the first warm one
+        whole.turn()
+        bare()
+    done = take_turns([loop_arm, bare_arm], rounds, budget)
+    return loop_arm.times, bare_arm.times, done, whole
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -281,7 +269,7 @@ def _bare_loop(job: Job, batches: list[Batch], updates: int) -> Callable[[], Non
     here = [batch.to(job.device) for batch in batches]
     source = cycle(here)
     carried: list[State | None] = [None]
-    wait = _waiter(job)
+    wait = partial(synchronize, job.device)
     clip = job.config.train.clip_grad_norm
 
     def run() -> None:
@@ -345,7 +333,9 @@ def _try_all(
         apart = require_equal(reference, result, f"engine {candidate.engine}", tolerance)
         largest = max(apart, differences.get(candidate.precision, (0.0, tolerance))[0])
         differences[candidate.precision] = (largest, tolerance)
-        arms[candidate] = Arm(str(candidate), _updater(found, batches), _thread_setter(candidate.threads))
+        arms[candidate] = Arm(
+            str(candidate), _updater(found, batches), partial(torch.set_num_threads, candidate.threads)
+        )
     warm_up(list(arms.values()))
     take_turns(list(arms.values()), rounds, budget)
     mine = arms[own].times
@@ -353,16 +343,9 @@ def _try_all(
     for candidate, arm in arms.items():
         paired = Paired.of(mine, arm.times)
         verdict = paired.verdict if candidate != own else "inconclusive"
-        seconds = _middle(arm.times)
+        seconds = median_high(arm.times)
         tried.append(Trial(candidate, seconds, spread_of(arm.times), paired.ratio, verdict, losses[candidate]))
     return sorted(tried, key=lambda one: one.seconds), failed, differences
-
-
-def _thread_setter(threads: int) -> Callable[[], None]:
-    def before() -> None:
-        torch.set_num_threads(threads)
-
-    return before
 
 
 def _allowed(job: Job, batch: Batch, precision: str) -> float:
@@ -386,7 +369,7 @@ def _updater(job: Job, batches: list[Batch]) -> Callable[[], None]:
     """One step of the real loop, on prepared batches."""
     state: TrainState = start(job)
     source = cycle(batches)
-    wait = _waiter(job)
+    wait = partial(synchronize, job.device)
 
     def once() -> None:
         batch = next(source)

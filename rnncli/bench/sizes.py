@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from rnncli import cells
@@ -96,13 +96,4 @@ def scaled(row: Row, axis: Axis) -> list[Row]:
     """The row at five sizes along one axis: 1/4, 1/2, 1, 2 and 4 times (at least 1)."""
     sizes = {"T": row.T, "H": row.H, "B": row.B}
     values = sorted({max(1, round(sizes[axis] * factor)) for factor in (0.25, 0.5, 1, 2, 4)})
-    along: list[Row] = []
-    for value in values:
-        match axis:
-            case "T":
-                along.append(replace(row, T=value))
-            case "H":
-                along.append(replace(row, H=value))
-            case "B":
-                along.append(replace(row, B=value))
-    return along
+    return [Row(row.cell, **{**sizes, axis: value}) for value in values]

@@ -6,11 +6,10 @@ import torch
 
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
-from rnncli.bench.pages import SCHEMA, incomplete
+from rnncli.bench.pages import SCHEMA, cores_and_load, incomplete
 from rnncli.bench.sizes import CHARACTER
 from rnncli.bench.verdicts import VERDICTS, ceilings_text, noise, withdrawn
 from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, ArmsOfRow, Compared, steps_of
-from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Json, Message, Page, Record, Table
 
@@ -68,8 +67,6 @@ def peers_page(found: Compared) -> Page:
         if plan.loop
         else tr("same outputs and gradients from the same weights")
     )
-    about = machine()
-    load = found.watch.load
     shown: list[Record] = [
         *incomplete(len(found.rows), len(plan.rows) * len(plan.passes)),
         Message(what + tr("; each library in its own process with its best thread count")),
@@ -82,8 +79,8 @@ def peers_page(found: Compared) -> Page:
             Commands(tr("next"), [("rnncli bench --against keras-jax,jax --train", tr("whole training loops"))])
         )
     config: dict[str, Json] = {
-        "machine": about,
-        "load": load,
+        "machine": machine(),
+        "load": found.watch.load,
         "versions": found.versions,
         "loop": plan.loop,
         "passes": list(plan.passes),
@@ -97,10 +94,7 @@ def peers_page(found: Compared) -> Page:
     if plan.loop:
         config["model"] = {"layers": LAYERS, "B": B, "T": T, "V": V, "embedding_size": "H", "lr": LEARNING_RATE}
         config["updates"] = {f"{row.cell} {row.sizes}": steps_of(row) for row in plan.rows}
-    here = trn(
-        "{n} core, load {load}", "{n} cores, load {load}", n=usable_cores(), load="?" if load is None else f"{load:.1f}"
-    )
-    torch_version = torch.__version__.split("+")[0]
+    here, torch_version = cores_and_load(found.watch.load), torch.__version__.split("+")[0]
     return Page(SCHEMA, title, shown, config=config, device=here, dtype="float32", torch=torch_version)
 
 

@@ -144,9 +144,6 @@ class Loop(Work):
 
 
 class Jax(Library):
-    def __init__(self, threads: int) -> None:  # JAX reads them from the environment
-        self.threads = threads
-
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__}
 

@@ -139,9 +139,6 @@ class Loop(Work):
 
 
 class KerasJax(Library):
-    def __init__(self, threads: int) -> None:  # JAX reads them from the environment
-        self.threads = threads
-
     def versions(self) -> dict[str, str]:
         return {"keras": keras.__version__, "jax": jax.__version__}
 

@@ -59,9 +59,6 @@ class Layer(Work):
 
 
 class OnnxRuntime(Library):
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
     def versions(self) -> dict[str, str]:
         return {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__}
 

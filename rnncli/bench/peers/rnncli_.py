@@ -11,7 +11,7 @@ from torch import Tensor
 
 import rnncli
 from rnncli.bench.peers import torch_
-from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Library, Work, loop_results, serve
+from rnncli.bench.peers.worker import CHECKED, LAYERS, Arrays, Job, Work, loop_results, serve
 from rnncli.data.batch import Batch, Order
 from rnncli.nn.recurrent import run
 from rnncli.tasks import load_recipe
@@ -89,12 +89,7 @@ def as_text(arrays: Arrays) -> str:
     return "".join(chr(FIRST + token) for token in tokens)
 
 
-class Rnncli(Library):
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)
-
+class Rnncli(torch_.Torch):
     def versions(self) -> dict[str, str]:
         return {"rnncli": rnncli.__version__, "torch": torch.__version__}
 

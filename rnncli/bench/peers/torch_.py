@@ -115,6 +115,7 @@ class Loop(Work):
 
 class Torch(Library):
     def __init__(self, threads: int) -> None:
+        super().__init__(threads)
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
 

@@ -53,6 +53,9 @@ class Library(ABC):
     inputs and targets (updates, T, B), embedding (V, H), weight_ih_l0 ... bias_hh_l1, head_weight (V, H), head_bias.
     """
 
+    def __init__(self, threads: int) -> None:  # JAX reads them from the environment
+        self.threads = threads
+
     @abstractmethod
     def versions(self) -> dict[str, str]: ...
 
