@@ -51,80 +51,37 @@ _relu_answer = vectors.kernel(vectors.relu_answer, 1, 1)
 _product_row = vectors.kernel(vectors.product_row, 1, 1, 0)
 
 
-@intrinsic
-def _call_gemm(typing, address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, like):
-    """The BLAS function at `address`, s- or dgemm by the type of `like`: out (rows, n) = x (rows, k) W (k, n), all
-    row-major, which is outᵀ = Wᵀ xᵀ as Fortran sees it. transposed: W is stored as (n, k). onto: add to out. W, x, out:
-    addresses; ld*: row strides in elements.
+@intrinsic(prefer_literal=True)
+def _call_blas(typing, address, kinds, arguments, like):
+    """The BLAS function at `address`. kinds: a letter for each of its parameters. Of `arguments`, 64-bit integers: `a`
+    an address; `i` an integer, `c` a character and `n` a number of the type of `like`, whose address is passed. Of
+    itself: `1` that number, a capital letter the character.
 
-    Sizes are passed as 64-bit integers, which a 32-bit BLAS also reads correctly on little-endian machines.
+    A 32-bit BLAS also reads 64-bit integers correctly on little-endian machines.
     """
     number = ir.FloatType() if like == types.float32 else ir.DoubleType()
 
     def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
-        byte, long = ir.IntType(8), ir.IntType(64)
+        byte = ir.IntType(8)
+        rest = iter(cgutils.unpack_tuple(builder, args[2]))
 
-        def either(flag: Value, kind: Value, yes: float, no: float) -> Value:
-            return _stored(builder, kind, builder.select(flag, ir.Constant(kind, yes), ir.Constant(kind, no)))
+        def passed(kind: str) -> Value:
+            if kind.isupper() or kind == "1":
+                value = ir.Constant(byte, ord(kind)) if kind.isupper() else ir.Constant(number, 1.0)
+            else:
+                value = next(rest)
+            if kind == "a":
+                return builder.inttoptr(value, byte.as_pointer())
+            if kind in "cn":
+                value = builder.trunc(value, byte) if kind == "c" else builder.sitofp(value, number)
+            return builder.bitcast(cgutils.alloca_once_value(builder, value), byte.as_pointer())
 
-        address, transposed, n, rows, k, W, ldw, x, ldx, onto, out, ldo, _ = args
-        letter, beta = either(transposed, byte, ord("T"), ord("N")), either(onto, number, 1.0, 0.0)
-        plain = _stored(builder, byte, ir.Constant(byte, ord("N")))
-        one = _stored(builder, number, ir.Constant(number, 1.0))
-        n, rows, k, ldw, ldx, ldo = (_stored(builder, long, value) for value in (n, rows, k, ldw, ldx, ldo))
-        W, x, out = (builder.inttoptr(value, byte.as_pointer()) for value in (W, x, out))
-        _call(builder, address, [letter, plain, n, rows, k, one, W, ldw, x, ldx, beta, out, ldo])
+        pointers = [passed(kind) for kind in kinds.literal_value]
+        function = ir.FunctionType(ir.VoidType(), [byte.as_pointer()] * len(pointers))
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), pointers)
         return context.get_dummy_value()
 
-    long, truth = types.int64, types.boolean
-    return types.void(long, truth, long, long, long, long, long, long, long, truth, long, long, like), generate
-
-
-@intrinsic
-def _call_pack(typing, address, n, rows, k, W, packed):
-    """MKL's sgemm_pack at `address`: W (k, n), row-major, in the layout for products with x (rows, k), into
-    `packed`."""
-
-    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
-        address, n, rows, k, W, packed = args
-        letters = [_stored(builder, ir.IntType(8), ir.Constant(ir.IntType(8), ord(letter))) for letter in "AN"]
-        one = _stored(builder, ir.FloatType(), ir.Constant(ir.FloatType(), 1.0))
-        n, rows, k = (_stored(builder, ir.IntType(64), value) for value in (n, rows, k))
-        W, packed = (builder.inttoptr(value, ir.IntType(8).as_pointer()) for value in (W, packed))
-        _call(builder, address, [*letters, n, rows, k, one, W, n, packed])
-        return context.get_dummy_value()
-
-    long = types.int64
-    return types.void(long, long, long, long, long, long), generate
-
-
-@intrinsic
-def _call_packed(typing, address, n, rows, k, packed, x, ldx, onto, out, ldo):
-    """MKL's sgemm_compute at `address`: `_call_gemm` with a W that `_call_pack` packed."""
-
-    def generate(context: Value, builder: Value, signature: Value, args: Value) -> Value:
-        address, n, rows, k, packed, x, ldx, onto, out, ldo = args
-        letters = [_stored(builder, ir.IntType(8), ir.Constant(ir.IntType(8), ord(letter))) for letter in "PN"]
-        beta = _stored(builder, ir.FloatType(), builder.uitofp(onto, ir.FloatType()))
-        n, rows, k, ldx, ldo = (_stored(builder, ir.IntType(64), value) for value in (n, rows, k, ldx, ldo))
-        packed, x, out = (builder.inttoptr(value, ir.IntType(8).as_pointer()) for value in (packed, x, out))
-        _call(builder, address, [*letters, n, rows, k, packed, n, x, ldx, beta, out, ldo])
-        return context.get_dummy_value()
-
-    long, truth = types.int64, types.boolean
-    return types.void(long, long, long, long, long, long, long, truth, long, long), generate
-
-
-def _stored(builder: Value, kind: Value, value: Value) -> Value:
-    """A stack variable with that value, since Fortran passes arguments by reference."""
-    slot = cgutils.alloca_once(builder, kind)
-    builder.store(value, slot)
-    return builder.bitcast(slot, ir.IntType(8).as_pointer())
-
-
-def _call(builder: Value, address: Value, arguments: list[Value]) -> None:
-    pointers = [ir.IntType(8).as_pointer()] * len(arguments)
-    builder.call(builder.inttoptr(address, ir.FunctionType(ir.VoidType(), pointers).as_pointer()), arguments)
+    return types.void(types.int64, types.literal(kinds.literal_value), arguments, like), generate
 
 
 @intrinsic
@@ -141,22 +98,16 @@ def _call_threads(typing, address, count):
 
 
 @_part
-def _pack(blas, rows, k, n, W):
-    """Pack W (k, n) for the products of a share, if there is room for it."""
-    _, pack, _, packed = blas
-    if packed != 0:
-        _call_pack(pack, n, rows, k, W, packed)
-
-
-@_part
 def _product(blas, rows, k, n, x, ldx, W, transposed, onto, out, ldo, size, like):
-    """out (rows, n) = x W, or added to out. transposed: W is stored as (n, k), supported only by a BLAS."""
-    gemm, _, compute, packed = blas
+    """out (rows, n) = x (rows, k) W (k, n), or added to out, all row-major, which is outᵀ = Wᵀ xᵀ as Fortran sees it.
+    transposed: W is stored as (n, k), supported only by a BLAS. W, x, out: addresses; ld*: row strides in elements."""
+    gemm, compute, packed = blas
     if packed != 0:
-        _call_packed(compute, n, rows, k, packed, x, ldx, onto, out, ldo)
+        _call_blas(compute, "PNiiiaiainai", (n, rows, k, packed, n, x, ldx, int(onto), out, ldo), like)
         return
     if gemm != 0:
-        _call_gemm(gemm, transposed, n, rows, k, W, k if transposed else n, x, ldx, onto, out, ldo, like)
+        way, ldw = (ord("T"), k) if transposed else (ord("N"), n)
+        _call_blas(gemm, "cNiii1aiainai", (way, n, rows, k, W, ldw, x, ldx, int(onto), out, ldo), like)
         return
     for r in range(rows):
         to, row = out + r * ldo * size, x + r * ldx * size
@@ -212,38 +163,30 @@ def _begin(typing, arguments):
 
 
 @_part
-def _shares(arguments):
-    """(first row, number of rows, BLAS) of every share of this thread."""
-    _, B, _, _, _, gemm, pack, compute, room, each, shares = _numbers(arguments, 0, BEGUN)
+def _shares(arguments, k, n, W, like):
+    """(first row, number of rows, BLAS) of every share of this thread, for products with W (k, n), which is packed if
+    there is room for it. MKL's products stay on this thread until the last share is done."""
+    _, B, _, _, threads, gemm, pack, compute, room, each, shares = _numbers(arguments, 0, BEGUN)
+    before = _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
     share = _begin(arguments)
     while share < shares:
         first = B * share // shares
+        rows = B * (share + 1) // shares - first
         packed = room + share * each if room != 0 else 0
-        yield first, B * (share + 1) // shares - first, (gemm, pack, compute, packed)
+        if packed != 0:
+            _call_blas(pack, "ANiii1aia", (n, rows, k, W, n, packed), like)
+        yield first, rows, (gemm, compute, packed)
         share = _begin(arguments)
-
-
-@_part
-def _products_alone(threads):
-    """Restrict this thread's products to this thread, if `threads` is the address of MKL's function; returns the
-    previous setting."""
-    return _call_threads(threads, np.int32(1)) if threads != 0 else np.int32(0)
-
-
-@_part
-def _products_as(threads, before):
     if threads != 0:
         _call_threads(threads, before)
 
 
 def _rnn_forward(arguments):
     """h: (T, B, H), the input's part of the sums, overwritten with h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     h, h_0, W, relu, turned = _numbers(arguments, OWN, 5)
     like = _like(arguments)
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, H, H, W)
+    for first, rows, blas in _shares(arguments, H, H, W, like):
         past = h_0 + first * H * size
         for t in range(T):
             out = h + (t * B + first) * H * size
@@ -253,17 +196,14 @@ def _rnn_forward(arguments):
             else:
                 _tanh((out,), 1, rows * H, like)
             past = out
-    _products_as(threads, before)
 
 
 def _rnn_backward(arguments):
     """d: (T, B, H), the direct dL/dh of every step, overwritten with dL/dsum. W: W_hh."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     d, h, W, relu = _numbers(arguments, OWN, 4)
     like = _like(arguments)
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, H, H, W)
+    for first, rows, blas in _shares(arguments, H, H, W, like):
         for t in range(T - 1, -1, -1):
             here = (t * B + first) * H * size
             if t < T - 1:
@@ -272,18 +212,15 @@ def _rnn_backward(arguments):
                 _relu_backward((d + here, h + here), 1, rows * H, like)
             else:
                 _tanh_backward((d + here, h + here), 1, rows * H, like)
-    _products_as(threads, before)
 
 
 def _gru_forward(arguments):
     """sums: (T, B, 3H), r | z | n, the input's part. gates: (T, B, 4H), to be filled with q | r | z | n, q = W_n h +
     b_n. h: (T, B, H), to be filled. W: q | r | z of W_hh; turned: the transpose."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     sums, gates, h, h_0, W, b_n, turned = _numbers(arguments, OWN, 7)
     like = _like(arguments)
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, H, 3 * H, W)
+    for first, rows, blas in _shares(arguments, H, 3 * H, W, like):
         past = h_0 + first * H * size
         for t in range(T):
             row = (t * B + first) * H * size
@@ -291,18 +228,15 @@ def _gru_forward(arguments):
             _product(blas, rows, H, 3 * H, past, H, W, not turned, False, g, 4 * H, size, like)
             _gru((g, sums + 3 * row, past, out, b_n), rows, H, like)
             past = out
-    _products_as(threads, before)
 
 
 def _gru_backward_loop(arguments):
     """d: (T, B, H), the direct dL/dh of every step, overwritten with the full dL/dh. d_a: (T, B, 4H), to be filled with
     dL/dsum of q | r | z | n. W: q | r | z of W_hh."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     d, d_a, gates, h, h_0, W = _numbers(arguments, OWN, 6)
     like = _like(arguments)
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, 3 * H, H, W)
+    for first, rows, blas in _shares(arguments, 3 * H, H, W, like):
         for t in range(T - 1, -1, -1):
             row = (t * B + first) * H * size
             g, a, out = gates + 4 * row, d_a + 4 * row, d + row
@@ -311,18 +245,15 @@ def _gru_backward_loop(arguments):
             if t > 0:
                 _gru_carried((g, out, d + earlier), rows, H, like)
                 _product(blas, rows, 3 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
-    _products_as(threads, before)
 
 
 def _lstm_forward(arguments):
     """gates: (T, B, 4H), the input's part of the sums, overwritten with i | f | g | o. c, tanh_c, h: (T, B, H), to be
     filled. W: W_hh; turned: its transpose."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     gates, c, tanh_c, h, h_0, c_0, W, turned = _numbers(arguments, OWN, 8)
     like = _like(arguments)
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, H, 4 * H, W)
+    for first, rows, blas in _shares(arguments, H, 4 * H, W, like):
         past, cell = h_0 + first * H * size, c_0 + first * H * size
         for t in range(T):
             row = (t * B + first) * H * size
@@ -330,18 +261,15 @@ def _lstm_forward(arguments):
             _product(blas, rows, H, 4 * H, past, H, W, not turned, True, g, 4 * H, size, like)
             _lstm((g, cell, c + row, tanh_c + row, out), rows, H, like)
             past, cell = out, c + row
-    _products_as(threads, before)
 
 
 def _lstm_backward_loop(arguments):
     """d, d_c: (T, B, H), the direct dL/dh and dL/dc of every step, overwritten with the full ones. d_a: (T, B, 4H),
     to be filled with dL/dsum of i | f | g | o. W: W_hh."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     d, d_c, d_a, gates, c, tanh_c, c_0, W = _numbers(arguments, OWN, 8)
     like = _like(arguments)
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, 4 * H, H, W)
+    for first, rows, blas in _shares(arguments, 4 * H, H, W, like):
         for t in range(T - 1, -1, -1):
             row = (t * B + first) * H * size
             g, a, earlier = gates + 4 * row, d_a + 4 * row, row - B * H * size
@@ -350,7 +278,6 @@ def _lstm_backward_loop(arguments):
             if t > 0:
                 _lstm_carried((g, d_c + row, d_c + earlier), rows, H, like)
                 _product(blas, rows, 4 * H, H, a, 4 * H, W, False, True, d + earlier, H, size, like)
-    _products_as(threads, before)
 
 
 # This many values of the input's part are computed ahead of the steps that read them, so that they stay in the cache;
@@ -361,7 +288,7 @@ AT_ONCE, ROWS_AT_ONCE = 1 << 15, 192
 @_part
 def _ahead(x, W, first, rows, t, steps, B, inputs, n, blas, out, size, like):
     """out: (steps, rows, n) += W x for the steps from t on, for a share's rows: x (T, B, I)."""
-    turned, plain = blas[0] != 0, (blas[0], 0, 0, 0)
+    turned, plain = blas[0] != 0, (blas[0], 0, 0)
     if rows == B:
         at = x + t * B * inputs * size
         _product(plain, steps * B, inputs, n, at, inputs, W, turned, True, out, n, size, like)
@@ -375,13 +302,11 @@ def _answer(arguments):
     """Forward only, keeping only h (T, B, H). x: (T, B, I); if I is 0, the input's part of the sums with biases,
     overwritten. c: (B, H), an lstm's c_0, overwritten with c_T. cell: its number of gates, 1 rnn, 3 gru, 4 lstm.
     turned: W_hh is stored as its transpose."""
-    T, B, H, size, threads = _numbers(arguments, 0, 5)
+    T, B, H, size = _numbers(arguments, 0, 4)
     x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _numbers(arguments, OWN, 12)
     like = _like(arguments)
     n = cell * H
-    before = _products_alone(threads)
-    for first, rows, blas in _shares(arguments):
-        _pack(blas, rows, H, n, W_hh)
+    for first, rows, blas in _shares(arguments, H, n, W_hh, like):
         block = max(1, min(T, max(AT_ONCE // (rows * n), ROWS_AT_ONCE // rows)))
         ahead = np.empty(block * rows * n * size if inputs > 0 else 1, np.uint8)
         of_h = np.empty(rows * n * size if cell == 3 else 1, np.uint8)
@@ -412,7 +337,6 @@ def _answer(arguments):
                 else:
                     _tanh_answer((out, sums), 1, rows * H, like)
             past = out
-    _products_as(threads, before)
 
 
 LOOPS: dict[str, Callable[[Value], None]] = {
