@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ class Span:
 
 
 Recurrence = Callable[[CoreSpec, Weights, Tensor, State, bool], State]
+CellFunctions = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]  # autograd's, untyped in torch
 
 
 def run_layers(
@@ -80,6 +81,20 @@ def run_layers(
             x = F.dropout(x, given.dropout)
     assert isinstance(x, Tensor)
     return x, tuple(torch.stack(rows) for rows in zip(*last, strict=True))
+
+
+def by_cell(functions: CellFunctions, spec: CoreSpec, w: Weights, sums: Tensor, before: State, *more: bool) -> State:
+    """The states after every step, (T, B, H) each, by the function of torch's rnn, gru or lstm. more: its last
+    arguments."""
+    (rnn, gru, lstm), W = functions, w.weight_hh
+    if spec.torch_class is torch.nn.RNN:
+        return (rnn(sums, *before, W, spec.nonlinearity == "relu", *more),)
+    if spec.torch_class is torch.nn.GRU:
+        H = spec.hidden_size
+        b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
+        return (gru(sums, *before, W, b_n, *more),)
+    states: State = lstm(sums, *before, W, *more)
+    return states
 
 
 def rows_turned(x: Tensor | Rows, span: Span | None) -> Tensor | Rows:

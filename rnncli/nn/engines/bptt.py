@@ -26,7 +26,7 @@ from torch import Tensor
 
 from rnncli.cells import CoreSpec, State, Weights
 from rnncli.nn.engines import Engine, Sequence, Work
-from rnncli.nn.engines._layers import Context, first_derivative_only, refuses, run_layers, weight_gradient
+from rnncli.nn.engines._layers import Context, by_cell, first_derivative_only, refuses, run_layers, weight_gradient
 from rnncli.nn.engines._measured import times_torch
 
 
@@ -49,14 +49,7 @@ def faster(spec: CoreSpec, work: Work) -> float:
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
     """The states after every step, (T, B, H) each. half: products in bfloat16."""
-    assert w.weight_hh is not None
-    if spec.torch_class is torch.nn.RNN:
-        return (_RNN(sums, before[0], w.weight_hh, spec.nonlinearity == "relu", half),)
-    if spec.torch_class is torch.nn.GRU:
-        H = spec.hidden_size
-        b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
-        return (_GRU(sums, before[0], w.weight_hh, b_n, half),)
-    return _LSTM(sums, before[0], before[1], w.weight_hh, half)
+    return by_cell((RnnBptt.apply, GruBptt.apply, LstmBptt.apply), spec, w, sums, before, half)
 
 
 class RnnBptt(torch.autograd.Function):
@@ -256,9 +249,5 @@ def _has_onednn(W: Tensor, half: bool) -> bool:
         return False
     return not half or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
-
-_RNN: Callable[[Tensor, Tensor, Tensor, bool, bool], Tensor] = RnnBptt.apply  # untyped in torch
-_GRU: Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor] = GruBptt.apply
-_LSTM: Callable[[Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]] = LstmBptt.apply
 
 ENGINE = Engine(run, partial(refuses, "bptt"), faster, worth, reads_tables=True)

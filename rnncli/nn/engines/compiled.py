@@ -9,7 +9,7 @@ then, too, and cached on disk; see `_loops.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +23,7 @@ from rnncli.locale import tr
 from rnncli.nn.engines import Engine, Sequence, Work
 from rnncli.nn.engines._layers import (
     Context,
+    by_cell,
     first_derivative_only,
     input_sums,
     refuses,
@@ -76,15 +77,7 @@ def faster(spec: CoreSpec, work: Work) -> float:
 
 def _states(spec: CoreSpec, w: Weights, sums: Tensor, before: State, half: bool) -> State:
     """The states after every step, (T, B, H) each. Products are in the weights' own dtype even under autocast."""
-    assert w.weight_hh is not None
-    h_0 = before[0]
-    if spec.torch_class is torch.nn.RNN:
-        return (_RNN(sums, h_0, w.weight_hh, spec.nonlinearity == "relu"),)
-    if spec.torch_class is torch.nn.GRU:
-        H = spec.hidden_size
-        b_n = sums.new_zeros(H) if w.bias_hh is None else w.bias_hh[2 * H :]
-        return (_GRU(sums, h_0, w.weight_hh, b_n),)
-    return _LSTM(sums, h_0, before[1], w.weight_hh)
+    return by_cell((RnnCompiled.apply, GruCompiled.apply, LstmCompiled.apply), spec, w, sums, before)
 
 
 def _answers(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -277,9 +270,5 @@ class LstmCompiled(torch.autograd.Function):
         d_h_0 = d_a[0] @ W if ctx.needs_input_grad[1] else None
         return d_a, d_h_0, d_c[0] * gates[0, :, H : 2 * H], weight_gradient(d_a, h, h_0, False)
 
-
-_RNN: Callable[[Tensor, Tensor, Tensor, bool], Tensor] = RnnCompiled.apply  # untyped in torch
-_GRU: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = GruCompiled.apply
-_LSTM: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = LstmCompiled.apply
 
 ENGINE = Engine(run, partial(refuses, "compiled"), faster, worth, reads_tables=True, needs=("numba",), extra="fast")
