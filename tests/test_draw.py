@@ -19,10 +19,10 @@ from rnncli.demos.page import demo_page
 from rnncli.demos.settings import Settings, Shown, with_values
 from rnncli.errors import UsageError
 from rnncli.nn.recurrent import make_core
-from rnncli.records import Box, Commands, OpenedCell, Page, Unrolled
+from rnncli.records import Box, Commands, OpenedCell, Page, Position, Unrolled
 from rnncli.render import layered, render_file, scene, to_text, unrolled_lines, unrolled_scene
 from rnncli.render.lines import View
-from rnncli.replay import trace, unrolled
+from rnncli.replay import trace, walk
 from rnncli.replay.elements import StepRecord
 from rnncli.replay.opened import Place, open_step
 from rnncli.replay.unrolled import open_cell
@@ -293,8 +293,7 @@ def test_a_wrong_number_is_found(wrong: float, monkeypatch: pytest.MonkeyPatch) 
         line = replace(last.lines[-1], values=[wrong])
         return replace(cell, boxes=[*others, replace(last, lines=[*last.lines[:-1], line])])
 
-    monkeypatch.setattr(unrolled, "open_cell", planted)
+    monkeypatch.setattr(walk, "open_cell", planted)
     made = trace(torch.nn.RNN(4, 2), torch.randn(3, 1, 4, generator=torch.Generator().manual_seed(0)))
-    steps, inputs = range(3), [""] * 3
-    _, check = unrolled.unrolled(made, made.core(), layer=0, direction=0, unit=0, step=1, steps=steps, inputs=inputs)
+    _, check = walk.Walk(made, lambda core, steps: walk.StepTexts([""] * 3), "", []).picture(Position(step=1), range(3))
     assert not check.ok

@@ -100,7 +100,7 @@ class _Place:
 def _found(name: str, value: Tensor, noted: _Recorder, x: Tensor, others: Sequence[Tensor]) -> _Place:
     """The call that computed a returned value. Raises UsageError."""
     if any(_same_memory(value, tensor) for tensor in others):
-        raise _refused(name, tr("it is a state or a weight passed to the step"))
+        raise CannotChange(name, tr("it is a state or a weight passed to the step"))
     if _same_memory(value, x):
         return _place(name, value, GIVEN, [x], 0)
     for number, call in enumerate(noted.calls):
@@ -112,17 +112,17 @@ def _found(name: str, value: Tensor, noted: _Recorder, x: Tensor, others: Sequen
         holding = [k for k in sharing if _overlap(call.made[k], value)]
         place = _place(name, value, number, call.made, holding[0]) if len(holding) == 1 else None
         if place is None or bool((place.out < 0).any()):
-            raise _refused(name, tr("its elements are in several tensors"))
+            raise CannotChange(name, tr("its elements are in several tensors"))
         if not _equal(call.then[holding[0]].reshape(-1)[place.out].view_as(value), value):
-            raise _refused(name, tr("the step modifies it in place after computing it"))
+            raise CannotChange(name, tr("the step modifies it in place after computing it"))
         return place
-    raise _refused(name, tr("it is not computed by a traceable torch function"))
+    raise CannotChange(name, tr("it is not computed by a traceable torch function"))
 
 
 def _place(name: str, value: Tensor, number: int, made: Sequence[Tensor], which: int) -> _Place:
     mine, its = _offsets(value).flatten(), _offsets(made[which])
     if mine.unique().numel() < mine.numel():
-        raise _refused(name, tr("several of its elements share memory"))
+        raise CannotChange(name, tr("several of its elements share memory"))
     size = int(max(mine.max(), its.max())) + 1
     into, out = torch.full((size,), -1), torch.full((size,), -1)
     into[mine] = torch.arange(mine.numel())
@@ -154,7 +154,7 @@ class _Edited(TorchFunctionMode):
     ) -> Any:
         number, self.number = self.number, self.number + 1
         if number <= self.last and (number >= len(self.noted.calls) or self.noted.calls[number].func != func):
-            raise _refused(self.places[0].name, tr("the step takes a different path when a value changes"))
+            raise CannotChange(self.places[0].name, tr("the step takes a different path when a value changes"))
         result = func(*args, **(kwargs or {}))
         read = _tensors((args, kwargs))
         from_ = {name for tensor in read for name in self._from(tensor)}
@@ -176,7 +176,7 @@ class _Edited(TorchFunctionMode):
             if place.call != number:
                 continue
             if self.graph and not torch.is_grad_enabled():
-                raise _refused(place.name, tr("it is computed in a function with its own backward"))
+                raise CannotChange(place.name, tr("it is computed in a function with its own backward"))
             whole = made[place.which]
             value = whole.reshape(-1)[place.out].view(place.like)
             wanted = self.edits[place.name](value)
@@ -202,9 +202,9 @@ class _Edited(TorchFunctionMode):
         reached = {name for state in states.values() for name in self._from(state)}
         for name, wanted in self.wanted.items():
             if not _equal((states | gates)[name], wanted):
-                raise _refused(name, tr("the step takes a different path when a value changes"))
+                raise CannotChange(name, tr("the step takes a different path when a value changes"))
             if name not in reached:
-                raise _refused(name, tr("the states do not depend on it"))
+                raise CannotChange(name, tr("the states do not depend on it"))
 
 
 class CannotChange(UsageError):
@@ -216,10 +216,6 @@ class CannotChange(UsageError):
             todo=tr("rnncli inspect TARGET what-if lists what can be changed"),
         )
         self.name = name
-
-
-def _refused(name: str, why: str) -> CannotChange:
-    return CannotChange(name, why)
 
 
 def _tensors(values: Any) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Draws a Trace as the unrolled network: its cells over time, and one of them opened."""
+"""A Trace as the unrolled network: its cells over time, and one of them opened."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from rnncli.cells import CELLS, State, weights_of
 from rnncli.locale import tr
-from rnncli.records import Check, GridRow, OpenedCell, Unrolled
+from rnncli.records import GridRow, OpenedCell
 from rnncli.replay.compare import eps_of
 from rnncli.replay.loop import DIRECTIONS, Call, CoreTrace
 from rnncli.replay.opened import Place, open_step
-from rnncli.replay.rounding import FACTOR, Found, apart, largest, ratio, step_rounding
+from rnncli.replay.rounding import FACTOR, Found, apart, largest, step_rounding
 from rnncli.replay.tracing import Trace
 
 STEPS = 8  # time steps drawn by default
@@ -66,65 +66,24 @@ def open_cell(core: CoreTrace, layer: int, direction: int, t: int, unit: int, ro
     return open_step(place, x, before, weights_of(core.module, layer, direction))
 
 
-def unrolled(
-    made: Trace,
-    core: CoreTrace,
-    *,
-    layer: int,
-    direction: int,
-    unit: int,
-    step: int,
-    steps: Sequence[int],
-    inputs: Sequence[str],
-    heads: Sequence[str] = (),
-    answer: str = "",
-    moving: bool = False,
-    title: str = "",
-    notes: Sequence[str] = (),
-) -> tuple[Unrolled, Check]:
-    """The picture, and the check that the values of its opened cells equal the trace's. steps: to draw; inputs, heads:
-    for each of them. moving: open the cell at every step, else at one."""
-    chosen = steps if moving else [step]
-    opened = {t: open_cell(core, layer, direction, t, unit) for t in chosen}
-    home = f"l{layer}.{DIRECTIONS[direction]}"
-    record = Unrolled(
-        "draw",
-        list(steps),
-        core.num_steps if core.lengths is None else int(core.lengths[0]),
-        list(inputs),
-        list(heads) or [""] * len(steps),
-        list(_rows(made, core, unit, steps)),
-        home,
-        opened,
-        step,
-        answer,
-        moving,
-        title,
-        list(notes),
-    )
-    found = [pair for cell in opened.values() for pair in _apart(made, core, layer, direction, cell)]
-    diff, tol = max(found, key=ratio)
-    return record, Check("drawn", diff <= tol, tr("the drawn states and gates equal the trace's"), diff, tol)
-
-
-def _rows(made: Trace, core: CoreTrace, unit: int, steps: Sequence[int]) -> Iterator[GridRow]:
+def grid_rows(made: Trace, core: CoreTrace, unit: int, steps: Sequence[int]) -> Iterator[GridRow]:
+    """The cells over the steps, from the lowest layer up, with one unit's states."""
     spec = core.spec
     every = spec.num_layers * spec.num_directions <= 2
-    for layer in range(spec.num_layers):
-        for direction in range(spec.num_directions):
-            home = f"l{layer}.{DIRECTIONS[direction]}"
-            values: dict[str, list[float]] = {}
-            for name, shape in spec.states.items():
-                vectors = made.vectors(f"{made.prefix(core)}{home}.{name}")[:, 0]
-                if unit < vectors.shape[1] and (every or name == "h"):
-                    label = name if len(shape) == 1 else f"|{name}|"
-                    values[label] = vectors[list(steps), unit].double().tolist()
-            label = tr("layer {k}", k=layer) if spec.num_layers > 1 else tr("cell")
-            label += "" if spec.num_directions == 1 else " ←" if direction else " →"
-            yield GridRow(home, label, direction == 1, values)
+    for layer, direction in spec.places:
+        home = f"l{layer}.{DIRECTIONS[direction]}"
+        values: dict[str, list[float]] = {}
+        for name, shape in spec.states.items():
+            vectors = made.vectors(f"{made.prefix(core)}{home}.{name}")[:, 0]
+            if unit < vectors.shape[1] and (every or name == "h"):
+                label = name if len(shape) == 1 else f"|{name}|"
+                values[label] = vectors[list(steps), unit].double().tolist()
+        label = tr("layer {k}", k=layer) if spec.num_layers > 1 else tr("cell")
+        label += "" if spec.num_directions == 1 else " ←" if direction else " →"
+        yield GridRow(home, label, direction == 1, values)
 
 
-def _apart(made: Trace, core: CoreTrace, layer: int, direction: int, cell: OpenedCell) -> Iterator[Found]:
+def drawn_off(made: Trace, core: CoreTrace, layer: int, direction: int, cell: OpenedCell) -> Iterator[Found]:
     """Each drawn state and gate, the trace's, and the rounding error bound."""
     spec, eps = core.spec, eps_of(core)
     x, before, _ = cell_inputs(core, layer, direction, cell.step)

@@ -16,7 +16,7 @@ from rnncli.render.boxes import equations_table
 from rnncli.replay.loop import DIRECTIONS, CoreTrace
 from rnncli.replay.rounding import ratio
 from rnncli.replay.tracing import Trace
-from rnncli.replay.unrolled import around, cell_inputs, start_label, unrolled
+from rnncli.replay.unrolled import around, cell_inputs, drawn_off, grid_rows, open_cell, start_label
 
 WINDOW = 80  # steps around the current one; a screen shows as many as fit
 
@@ -98,23 +98,27 @@ class Walk:
     def picture(self, at: Position, steps: Sequence[int], *, moving: bool = False) -> tuple[Unrolled, Check]:
         """Draw these steps, with the cell at `at` opened, or with `moving` its cell at every step; and the check that
         the drawn values equal the trace's."""
-        core = self.made.cores[at.core]
+        core, (layer, direction) = self.made.cores[at.core], (at.layer, at.direction)
         said = self.say(core, steps)
-        return unrolled(
-            self.made,
-            core,
-            layer=at.layer,
-            direction=at.direction,
-            unit=at.unit,
-            step=at.step,
-            steps=steps,
-            inputs=said.inputs,
-            heads=said.heads,
-            answer=said.answer,
-            moving=moving,
-            title=self.title,
-            notes=self.notes,
+        opened = {t: open_cell(core, layer, direction, t, at.unit) for t in (steps if moving else [at.step])}
+        record = Unrolled(
+            "draw",
+            list(steps),
+            self.sizes(at.core).step,
+            list(said.inputs),
+            list(said.heads) or [""] * len(steps),
+            list(grid_rows(self.made, core, at.unit, steps)),
+            f"l{layer}.{DIRECTIONS[direction]}",
+            opened,
+            at.step,
+            said.answer,
+            moving,
+            self.title,
+            list(self.notes),
         )
+        found = [pair for cell in opened.values() for pair in drawn_off(self.made, core, layer, direction, cell)]
+        diff, tol = max(found, key=ratio)
+        return record, Check("drawn", diff <= tol, tr("the drawn states and gates equal the trace's"), diff, tol)
 
     def stop(self, at: Position, window: int = WINDOW) -> tuple[Stop, Check]:
         """The stop at this position, and the check of `picture`. window: steps shown around it."""
