@@ -23,6 +23,7 @@ from rnncli.cells._base import Step as Step
 from rnncli.cells._base import checked_options as checked_options
 from rnncli.cells._base import gated as gated
 from rnncli.cells._base import input_alone as input_alone
+from rnncli.cells._base import keep_biases as keep_biases
 from rnncli.cells._base import parameter_name as parameter_name
 from rnncli.cells._base import positive as positive
 from rnncli.cells._base import uniform as uniform
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
     from rnncli.cells._modules import quiet_projections as quiet_projections
     from rnncli.cells._modules import recurrent_matrices as recurrent_matrices
     from rnncli.cells._modules import spec_of as spec_of
+    from rnncli.cells._modules import torch_module as torch_module
     from rnncli.cells._modules import weights_of as weights_of
 
-_NEED_TORCH = ("parameter_of", "quiet_projections", "recurrent_matrices", "spec_of", "weights_of")
+_NEED_TORCH = ("parameter_of", "quiet_projections", "recurrent_matrices", "spec_of", "torch_module", "weights_of")
 
 
 def __getattr__(name: str) -> Any:

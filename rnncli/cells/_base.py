@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from math import prod
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -79,6 +80,18 @@ def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
 
 def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Default of `keep`: no special initialization for long memory."""
+
+
+def keep_biases(**values: float) -> Callable[[str, Tensor, CoreSpec], None]:
+    """A `keep` that sets b_ih of these gates."""
+
+    def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
+        H = spec.hidden_size
+        for k, gate in enumerate(spec.rows):
+            if name == "bias_ih" and gate in values:
+                parameter[k * H : (k + 1) * H] = values[gate]
+
+    return keep
 
 
 def no_gates(spec: CoreSpec) -> Collection[str]:
@@ -298,6 +311,11 @@ class CoreSpec:
         return 2 if self.bidirectional else 1
 
     @property
+    def places(self) -> list[tuple[int, int]]:
+        """(layer, direction) of every part, in the order of the states' rows."""
+        return list(product(range(self.num_layers), range(self.num_directions)))
+
+    @property
     def state_size(self) -> int:
         """Size of h: P with a projection, else H."""
         return self.proj_size or self.hidden_size
@@ -354,12 +372,18 @@ class CoreSpec:
         """Name -> shape for one direction of a layer, in initialization order."""
         return CELLS[self.cell].parameters(self, self.layer_input_size(layer))
 
+    def all_shapes(self) -> dict[str, Shape]:
+        """torch's name -> shape of all parameters, over layers and directions."""
+        return {
+            parameter_name(name, layer, direction): shape
+            for layer, direction in self.places
+            for name, shape in self.parameter_shapes(layer).items()
+        }
+
     def num_parameters(self) -> int:
         """Number of parameters over layers and directions; for torch's cells D·[G·H·(in + Hout) + 2·G·H + P·H] per
         layer."""
-        return self.num_directions * sum(
-            prod(shape) for layer in range(self.num_layers) for shape in self.parameter_shapes(layer).values()
-        )
+        return sum(map(prod, self.all_shapes().values()))
 
     def __str__(self) -> str:
         """Such as `LSTM(32, 64, 2 layers, bidirectional)`."""

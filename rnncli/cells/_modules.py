@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,18 @@ def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights
         spec.nonlinearity,
         spec.all_options,
     )
+
+
+def torch_module(spec: CoreSpec, dropout: float = 0.0) -> nn.RNN | nn.LSTM | nn.GRU | None:
+    """torch's module for a core, with fresh weights; None if torch has none."""
+    kind = spec.torch_class
+    if kind is None:
+        return None
+    options: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if kind is nn.RNN else {}
+    if spec.proj_size:
+        options["proj_size"] = spec.proj_size
+    sizes = spec.input_size, spec.hidden_size, spec.num_layers
+    return kind(*sizes, bias=spec.bias, dropout=dropout, bidirectional=spec.bidirectional, **options)
 
 
 @lru_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnncli.cells._base import CELLS, CoreSpec, parameter_name
+from rnncli.cells._base import CELLS, CoreSpec
 from rnncli.standalone import copied
 
 _MODULE = '''
@@ -76,11 +76,5 @@ def core_source(spec: CoreSpec, *, draw: bool = False) -> tuple[set[str], str]:
 
 def core_call(spec: CoreSpec) -> str:
     """The expression that creates this core, given the text of `core_source`."""
-    shapes = {
-        parameter_name(name, layer, direction): shape
-        for layer in range(spec.num_layers)
-        for direction in range(spec.num_directions)
-        for name, shape in spec.parameter_shapes(layer).items()
-    }
-    sizes = f"{spec.input_size}, {shapes!r}, {list(spec.states.values())!r}"
+    sizes = f"{spec.input_size}, {spec.all_shapes()!r}, {list(spec.states.values())!r}"
     return f"Core({sizes}, {spec.num_layers}, {spec.num_directions})"

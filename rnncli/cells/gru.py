@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, Option, State, Weights
+from rnncli.cells import Cell, CoreSpec, Gates, Option, State, Weights, keep_biases
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,12 +56,6 @@ def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     return ((1 - z) * w.dropped(n) + z * h,), {"r": r, "z": z, "n": n, "q": q}
 
 
-def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Sets the update gate's bias to 1, which keeps h where z is near 1."""
-    if name == "bias_ih":
-        parameter[spec.hidden_size : 2 * spec.hidden_size] = 1.0
-
-
 def equation(spec: CoreSpec) -> str:
     if spec.option("reset_after"):
         return "q = W_hn·h_(t-1) + b_hn; n = tanh(W_in·x_t + b_in + r⊙q); h_t = (1-z)⊙n + z⊙h_(t-1)"
@@ -91,7 +85,7 @@ def two_biases(spec: CoreSpec) -> tuple[str, ...]:
 CELL = Cell(
     step,
     equation=equation,
-    keep=keep,
+    keep=keep_biases(z=1.0),  # the update gate keeps h where z is near 1
     gates={"r": "sigmoid", "z": "sigmoid", "n": "tanh"},
     records=("q",),
     about={"h": "hidden state", "r": "reset gate", "z": "update gate", "n": "candidate"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, Option, State, Weights, input_alone
+from rnncli.cells import Cell, CoreSpec, Gates, Option, State, Weights, input_alone, keep_biases
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,12 +45,6 @@ def eigenvalues(f: Tensor, w: Weights) -> Tensor:
     return 2 * f - 1 if w.options["eigenvalues"] == (-1, 1) else f
 
 
-def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Sets the forget gate's bias to 4: f is initially 0.98."""
-    if name == "bias_ih":
-        parameter[: spec.hidden_size] = 4.0
-
-
 def equation(spec: CoreSpec) -> str:
     b_if, b_iv = (" + b_if", " + b_iv") if spec.bias else ("", "")
     a = "2f-1" if spec.option("eigenvalues") == (-1, 1) else "f"
@@ -66,7 +60,7 @@ CELL = Cell(
     step,
     equation=equation,
     parameters=input_alone,
-    keep=keep,
+    keep=keep_biases(f=4.0),  # f is initially 0.98
     gates={"f": "sigmoid", "v": "free"},
     records=("a",),
     about={"h": "hidden state", "f": "forget gate", "v": "candidate", "a": "eigenvalues"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, Option, Shape, State, Weights, gated, uniform
+from rnncli.cells import Cell, CoreSpec, Gates, Option, Shape, State, Weights, gated, keep_biases, uniform
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -81,12 +81,8 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     """Sets the forget gate's bias to 1 (Gers et al. 2000; Jozefowicz et al. 2015), or the input gate's to -1 if f = 1 -
     i."""
-    if name == "bias_ih":
-        H = spec.hidden_size
-        if spec.option("coupled"):
-            parameter[:H] = -1.0
-        else:
-            parameter[H : 2 * H] = 1.0
+    set_biases = keep_biases(i=-1.0) if spec.option("coupled") else keep_biases(f=1.0)
+    set_biases(name, parameter, spec)
 
 
 def equation(spec: CoreSpec) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, State, Weights
+from rnncli.cells import Cell, CoreSpec, Gates, State, Weights, keep_biases
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,12 +29,6 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     return ((1 - f) * h + f * w.dropped(n),), {"f": f, "n": n}
 
 
-def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Sets the gate's bias to -1: f near 0 keeps h."""
-    if name == "bias_ih":
-        parameter[: spec.hidden_size] = -1.0
-
-
 def formulas(spec: CoreSpec) -> str:
     b_ih, b_hh, b_in, b_hn = (" + b_ih", " + b_hh", " + b_in", " + b_hn") if spec.bias else ("", "", "", "")
     return (
@@ -51,7 +45,7 @@ def written(spec: CoreSpec) -> tuple[str, ...]:
 CELL = Cell(
     step,
     equation="n = tanh(W_in·x_t + b_in + W_hn·(f⊙h_(t-1)) + b_hn); h_t = (1-f)⊙h_(t-1) + f⊙n",
-    keep=keep,
+    keep=keep_biases(f=-1.0),  # f near 0 keeps h
     gates={"f": "sigmoid", "n": "tanh"},
     about={"h": "hidden state", "f": "forget gate", "n": "candidate"},
     candidate="n",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, State, Weights, input_alone, positive
+from rnncli.cells import Cell, CoreSpec, Gates, State, Weights, input_alone, keep_biases, positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,12 +44,6 @@ def gates_of(a: Tensor) -> tuple[Tensor, Tensor]:
     return a_z.sigmoid(), positive(a_n)
 
 
-def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Sets the update gate's bias to -1: h is kept where z is near 0."""
-    if name == "bias_ih":
-        parameter[: spec.hidden_size] = -1.0
-
-
 def formulas(spec: CoreSpec) -> str:
     b_iz, b_in = (" + b_iz", " + b_in") if spec.bias else ("", "")
     return (
@@ -62,7 +56,7 @@ CELL = Cell(
     step,
     equation="z = sigmoid(W_iz·x_t + b_iz); n = g(W_in·x_t + b_in); h_t = (1-z)⊙h_(t-1) + z⊙n",
     parameters=input_alone,
-    keep=keep,
+    keep=keep_biases(z=-1.0),  # h is kept where z is near 0
     gates={"z": "sigmoid", "n": "free"},
     about={"h": "hidden state", "z": "update gate", "n": "candidate"},
     candidate="n",

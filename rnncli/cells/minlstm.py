@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, State, Weights, input_alone, positive
+from rnncli.cells import Cell, CoreSpec, Gates, State, Weights, input_alone, keep_biases, positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,13 +46,6 @@ def share(a_f: Tensor, a_i: Tensor) -> Tensor:
     return (logsigmoid(a_f) - logsigmoid(a_i)).sigmoid()
 
 
-def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Sets the forget gate's bias to 1 (the paper also raises it), and the input gate's to -1."""
-    if name == "bias_ih":
-        parameter[: spec.hidden_size] = 1.0
-        parameter[spec.hidden_size : 2 * spec.hidden_size] = -1.0
-
-
 def formulas(spec: CoreSpec) -> str:
     b, b_in = (" + b", " + b_in") if spec.bias else ("", "")
     return (
@@ -65,7 +58,7 @@ CELL = Cell(
     step,
     equation="k = f/(f+i); n = g(W_in·x_t + b_in); h_t = k⊙h_(t-1) + (1-k)⊙n",
     parameters=input_alone,
-    keep=keep,
+    keep=keep_biases(f=1.0, i=-1.0),  # the paper also raises f's
     gates={"f": "sigmoid", "i": "sigmoid", "n": "free"},
     records=("k",),
     about={"h": "hidden state", "f": "forget gate", "i": "input gate", "n": "candidate", "k": "share of h kept"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rnncli.cells import Cell, CoreSpec, Gates, Option, OptionValue, Shape, State, Weights
+from rnncli.cells import Cell, CoreSpec, Gates, Option, OptionValue, Shape, State, Weights, keep_biases
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -49,12 +49,6 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     return (o * c / n, c, n, m), {"i": i, "f": f, "z": z, "o": o}
 
 
-def keep(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Sets the forget gate's bias to 3, where sigmoid is 0.95."""
-    if name == "bias_ih":
-        parameter[spec.hidden_size : 2 * spec.hidden_size] = 3.0
-
-
 def fits(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]:
     if hidden_size % int(str(options["heads"])):
         return {"heads": tr("heads must divide hidden_size, {n}", n=hidden_size)}
@@ -90,7 +84,7 @@ CELL = Cell(
     equation="c_t = f⊙c_(t-1) + i⊙z; n_t = f⊙n_(t-1) + i; h_t = o⊙c_t/n_t",
     states=states,
     parameters=parameters,
-    keep=keep,
+    keep=keep_biases(f=3.0),  # where sigmoid is 0.95
     gates={"i": "sigmoid", "f": "sigmoid", "z": "tanh", "o": "sigmoid"},
     about={
         "h": "hidden state",

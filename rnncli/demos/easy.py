@@ -36,10 +36,9 @@ def draw(spec: CoreSpec, core: Core, x: Tensor, state: State, given: Given) -> t
     if not bool(((x == 0) | (x == 1)).all()):
         x = _halves(x, 2)
     state = tuple(_halves(tensor, 2) for tensor in state)
-    places = [(layer, d) for layer in range(spec.num_layers) for d in range(spec.num_directions)]
-    for layer, d in places:
+    for layer, d in spec.places:
         _redraw(spec, core, layer, d, list(range(spec.hidden_size)), 1.0)
-    if x.shape[0] * x.shape[1] * spec.hidden_size * len(places) > MOST:
+    if x.shape[0] * x.shape[1] * spec.hidden_size * len(spec.places) > MOST:
         return given(x, state)
     for k in range(TRIES):
         started, states = given(x, state)
@@ -85,12 +84,11 @@ def _unfit(spec: CoreSpec, core: Core, x: Tensor, state: State) -> Iterator[tupl
     """(layer, direction, units) that saturate or stay at 0; all units if no gradient flows back."""
     made = trace(core, x, state if len(state) > 1 else state[0], gradients=True, check=False)
     found = False
-    for layer in range(spec.num_layers):
-        for d in range(spec.num_directions):
-            bad = _saturated(spec, made, f"l{layer}.{DIRECTIONS[d]}.")
-            if bool(bad.any()):
-                found = True
-                yield layer, d, bad.nonzero().flatten().tolist()
+    for layer, d in spec.places:
+        bad = _saturated(spec, made, f"l{layer}.{DIRECTIONS[d]}.")
+        if bool(bad.any()):
+            found = True
+            yield layer, d, bad.nonzero().flatten().tolist()
     if not found and len(x) > 1 and CELLS[spec.cell].stateful and _cut_off(spec, made, len(x)):
         yield spec.num_layers - 1, 0, list(range(spec.hidden_size))
 

@@ -51,8 +51,7 @@ class Network:
     not_finite: tuple[str, ...] = ()  # with --from: locations of nan or inf
 
     def places(self) -> list[Place]:
-        D = self.spec.num_directions
-        return [Place(layer, d, layer * D + d) for layer in range(self.spec.num_layers) for d in range(D)]
+        return [Place(*place, row) for row, place in enumerate(self.spec.places)]
 
     def weights(self, place: Place) -> Weights:
         return weights_of(self.core, place.layer, place.direction)

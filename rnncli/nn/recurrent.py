@@ -7,37 +7,33 @@ same in machine code; `parallel`, a prefix scan over time, for cells whose state
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, CoreSpec, State, parameter_name, parameter_of, spec_of
+from rnncli.cells import CELLS, CoreSpec, State, parameter_of, spec_of, torch_module
 from rnncli.nn.engines import ENGINES, Sequence, Work, call, check_engine, engine_of
 from rnncli.nn.frontends import Rows
 from rnncli.replay import is_recording, run_core
+from rnncli.replay.reference import Bare
 
 if TYPE_CHECKING:  # it imports pydantic, which demo does not need
     from rnncli.recipe import CoreSection
 
 
-class PlainCore(nn.Module):
+class PlainCore(Bare):
     """A core that torch has no module for: any cell but rnn, lstm and gru, or an rnn without nonlinearity.
     Parameters have the cell's names with torch's suffixes, `_l0`, and the cell's initialization."""
 
     def __init__(self, spec: CoreSpec, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec, {name: torch.empty(shape) for name, shape in spec.all_shapes().items()})
         self.dropout = dropout
-        draw = CELLS[spec.cell].draw
-        for layer in range(spec.num_layers):
-            for direction in range(spec.num_directions):
-                for name, shape in spec.parameter_shapes(layer).items():
-                    parameter = nn.Parameter(torch.empty(shape))
-                    with torch.no_grad():
-                        draw(name, parameter, spec)
-                    self.register_parameter(parameter_name(name, layer, direction), parameter)
+        with torch.no_grad():
+            for name, parameter in _parameters(self, spec):
+                CELLS[spec.cell].draw(name, parameter, spec)
 
     def forward(self, x: Tensor, hx: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
         """x (T, B, I), h_0 (L·D, B, H) -> output (T, B, D·H), h_n (L·D, B, H); for a cell with several states, all of
@@ -51,22 +47,8 @@ Core = nn.RNNBase | PlainCore
 
 def make_core(spec: CoreSpec, dropout: float = 0.0) -> Core:
     """A core with fresh weights: torch's own module if there is one, so a bare torch script gets the same weights."""
-    if spec.torch_class is None:
-        return PlainCore(spec, dropout)
     # torch warns if dropout has no effect; recipe validation already rejects that
-    dropout = dropout if spec.num_layers > 1 else 0.0
-    options: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
-    if spec.proj_size:
-        options["proj_size"] = spec.proj_size
-    return spec.torch_class(
-        spec.input_size,
-        spec.hidden_size,
-        num_layers=spec.num_layers,
-        bias=spec.bias,
-        dropout=dropout,
-        bidirectional=spec.bidirectional,
-        **options,
-    )
+    return torch_module(spec, dropout if spec.num_layers > 1 else 0.0) or PlainCore(spec, dropout)
 
 
 def core_of_section(section: CoreSection, input_size: int) -> tuple[Core, CoreSpec]:
@@ -95,10 +77,15 @@ def keep_state(core: Core) -> None:
     """Change fresh weights as the cell defines, so that states are initially kept and gradients reach far back."""
     spec = spec_of(core)
     assert spec is not None
-    for layer in range(spec.num_layers):
-        for direction in range(spec.num_directions):
-            for name in spec.parameter_shapes(layer):
-                CELLS[spec.cell].keep(name, parameter_of(core, name, layer, direction), spec)
+    for name, parameter in _parameters(core, spec):
+        CELLS[spec.cell].keep(name, parameter, spec)
+
+
+def _parameters(core: nn.Module, spec: CoreSpec) -> Iterator[tuple[str, Tensor]]:
+    """Each parameter with its name in the cell, in initialization order."""
+    for layer, direction in spec.places:
+        for name in spec.parameter_shapes(layer):
+            yield name, parameter_of(core, name, layer, direction)
 
 
 def choose_engine(

@@ -18,12 +18,8 @@ def dropped(core: nn.Module, p: float) -> Iterator[None]:
     reads its list of weights. Gradients reach the full weights, which are restored afterwards."""
     spec = spec_of(core)
     assert spec is not None
-    names = [
-        parameter_name("weight_hh", layer, direction)
-        for layer in range(spec.num_layers)
-        for direction in range(spec.num_directions)
-        if p and "weight_hh" in spec.parameter_shapes(layer)
-    ]
+    has_any = p and "weight_hh" in spec.parameter_shapes(0)
+    names = [parameter_name("weight_hh", *place) for place in spec.places] if has_any else []
     whole = {name: core.get_parameter(name) for name in names}
     try:
         for name, weight in whole.items():

@@ -150,22 +150,20 @@ def _steps(core: CoreTrace) -> tuple[Found | None, Floor | None]:
     spec, eps = core.spec, eps_of(core)
     found: list[Found] = []
     floor = Floor([0.0] * len(spec.states), {})
-    for layer in range(spec.num_layers):
-        for direction in range(spec.num_directions):
-            alone = reference.one_layer(core.module, layer, direction)
-            own = spec_of(alone)
-            assert own is not None
-            rows = _step_rows(core, layer, direction)
-            B, widest = core.calls[0].x.shape[1], max(own.input_size, own.num_gates * own.hidden_size)
-            while chunk := list(islice(rows, max(1, CHUNK // (B * widest)))):
-                one, costs = _single(alone, own, chunk, eps)
-                found.append(one)
-                floor.states = [max(a, rounding.largest(b)) for a, b in zip(floor.states, costs, strict=True)]
-                if len(core.calls) == 1:
-                    for step, cost in zip(
-                        chunk, rounding.by_first(costs[0].view(len(chunk), -1)).tolist(), strict=True
-                    ):
-                        floor.steps[step.t] = max(floor.steps.get(step.t, 0.0), cost)
+    for place in spec.places:
+        alone = reference.one_layer(core.module, *place)
+        own = spec_of(alone)
+        assert own is not None
+        rows = _step_rows(core, *place)
+        B, widest = core.calls[0].x.shape[1], max(own.input_size, own.num_gates * own.hidden_size)
+        while chunk := list(islice(rows, max(1, CHUNK // (B * widest)))):
+            one, costs = _single(alone, own, chunk, eps)
+            found.append(one)
+            floor.states = [max(a, rounding.largest(b)) for a, b in zip(floor.states, costs, strict=True)]
+            if len(core.calls) == 1:
+                by_step = rounding.by_first(costs[0].view(len(chunk), -1)).tolist()
+                for step, cost in zip(chunk, by_step, strict=True):
+                    floor.steps[step.t] = max(floor.steps.get(step.t, 0.0), cost)
     if not found:
         return None, None
     left = _left(core)

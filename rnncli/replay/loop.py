@@ -136,9 +136,7 @@ def initial_state(spec: CoreSpec, batch_size: int, like: Tensor) -> State:
 
 def layer_records(spec: CoreSpec) -> dict[tuple[int, int], LayerRecord]:
     """Empty records, one per layer and direction."""
-    names, others = tuple(spec.states), CELLS[spec.cell].records
-    places = ((layer, d) for layer in range(spec.num_layers) for d in range(spec.num_directions))
-    return {place: LayerRecord(names, others) for place in places}
+    return {place: LayerRecord(tuple(spec.states), CELLS[spec.cell].records) for place in spec.places}
 
 
 def length_mask(lengths: Tensor | None, T: int, like: Tensor) -> list[Tensor] | None:

@@ -17,7 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnncli.cells import CELLS, NONLINEARITIES, CoreSpec, State, parameter_name, quiet_projections, spec_of, weights_of
+from rnncli.cells import (
+    CELLS,
+    NONLINEARITIES,
+    CoreSpec,
+    State,
+    parameter_name,
+    quiet_projections,
+    spec_of,
+    torch_module,
+    weights_of,
+)
 from rnncli.locale import tr
 from rnncli.replay.loop import run_core
 from rnncli.replay.scan import scan
@@ -67,13 +77,7 @@ def plain_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module
             made: nn.Module = _torch_type(module)(spec.input_size, spec.hidden_size, bias=spec.bias, **more)
         made.load_state_dict(tensors, assign=True)
         return made
-    names = [
-        parameter_name(name, layer, direction)
-        for layer in range(spec.num_layers)
-        for direction in range(spec.num_directions)
-        for name in spec.parameter_shapes(layer)
-    ]
-    return _filled(spec, {name: _own(getattr(module, name), dtype) for name in names})
+    return _filled(spec, {name: _own(getattr(module, name), dtype) for name in spec.all_shapes()})
 
 
 def exact_copy(module: nn.Module) -> nn.Module:
@@ -99,20 +103,10 @@ def exact_device(device: torch.device) -> torch.device:
 
 
 def _filled(spec: CoreSpec, tensors: Mapping[str, Tensor]) -> nn.Module:
-    if spec.torch_class is None:
-        return Bare(spec, tensors)
-    kind: Callable[..., nn.RNNBase] = spec.torch_class
-    more: dict[str, Any] = {"nonlinearity": spec.nonlinearity} if len(CELLS[spec.cell].nonlinearities) > 1 else {}
-    more |= {"proj_size": spec.proj_size} if spec.proj_size else {}
     with torch.device("meta"), quiet_projections(spec):
-        made = kind(
-            spec.input_size,
-            spec.hidden_size,
-            num_layers=spec.num_layers,
-            bias=spec.bias,
-            bidirectional=spec.bidirectional,
-            **more,
-        )
+        made = torch_module(spec)
+    if made is None:
+        return Bare(spec, tensors)
     made.load_state_dict(dict(tensors), assign=True)
     return made
 
@@ -142,15 +136,22 @@ def run_reference(
         if has_closed_form(spec):
             return closed_form(module, spec, x, state, lengths)
         return run_core(module, x, state, lengths)
-    hx_ = state if len(state) > 1 else state[0]
-    with batch_first_as(module, False), quiet_projections(spec):
+    with batch_first_as(module, False):
+        return run_module(module.forward, spec, x, state, lengths)
+
+
+def run_module(
+    forward: Callable[..., tuple[Any, Any]], spec: CoreSpec, x: Tensor, state: State | None, lengths: Tensor | None
+) -> tuple[Tensor, State]:
+    """A core's own forward on padded data, (T, B, I), with states as in `run_core`."""
+    hx = None if state is None else state if len(state) > 1 else state[0]
+    with quiet_projections(spec):
         if lengths is None:
-            output, after = module.forward(x, hx_)
+            output, last = forward(x, hx)
         else:
-            packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
-            output, after = module.forward(packed, hx_)
+            output, last = forward(pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False), hx)
             output, _ = pad_packed_sequence(output, total_length=x.shape[0])
-    return output, (tuple(after) if isinstance(after, tuple) else (after,))
+    return output, (tuple(last) if isinstance(last, (tuple, list)) else (last,))
 
 
 def closed_form(

@@ -53,13 +53,12 @@ class Trace:
         self._weights: dict[str, Tensor] = {}
         for core in cores:
             prefix = self.prefix(core)
-            for layer in range(core.spec.num_layers):
-                for direction in range(core.spec.num_directions):
-                    place = f"{prefix}l{layer}.{DIRECTIONS[direction]}."
-                    for name in core.calls[0].layers[layer, direction].steps:
-                        self._homes[place + name] = (core, layer, direction, name)
-                    for name in core.spec.parameter_shapes(layer):
-                        self._weights[place + name] = parameter_of(core.module, name, layer, direction)
+            for layer, direction in core.spec.places:
+                place = f"{prefix}l{layer}.{DIRECTIONS[direction]}."
+                for name in core.calls[0].layers[layer, direction].steps:
+                    self._homes[place + name] = (core, layer, direction, name)
+                for name in core.spec.parameter_shapes(layer):
+                    self._weights[place + name] = parameter_of(core.module, name, layer, direction)
 
     @property
     def homes(self) -> Mapping[str, Home]:

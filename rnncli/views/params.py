@@ -180,11 +180,10 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     with torch.no_grad():
         whole, _ = run_reference(module, spec, x, state, None)
         single = plain_copy(module)
-        for layer in range(spec.num_layers):
-            for direction in range(spec.num_directions):
-                b_ih, b_hh = (parameter_of(single, key, layer, direction) for key in ("bias_ih", "bias_hh"))
-                b_ih[merged] += b_hh[merged]
-                b_hh[merged] = 0
+        for place in spec.places:
+            b_ih, b_hh = (parameter_of(single, key, *place) for key in ("bias_ih", "bias_hh"))
+            b_ih[merged] += b_hh[merged]
+            b_hh[merged] = 0
         once, _ = run_core(single, x, state)
     costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
     diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])

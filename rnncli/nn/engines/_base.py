@@ -10,14 +10,14 @@ from types import ModuleType
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnncli.cells import CoreSpec, State, quiet_projections
+from rnncli.cells import CoreSpec, State
 from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr
 from rnncli.names import ENGINE_ALIASES
 from rnncli.nn.frontends import Rows
 from rnncli.registry import Registry
+from rnncli.replay.reference import run_module
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,4 @@ def check_engine(spec: CoreSpec, engine: str) -> None:
 
 def call(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
     """The core's own forward: the fused torch module, or, inside `trace`, the loop that replaces it."""
-    x, state = given.tensor, given.state
-    hx = None if state is None else (state if len(state) > 1 else state[0])
-    with quiet_projections(spec):
-        if given.lengths is None:
-            output, last = core(x, hx)
-        else:
-            output, last = core(pack_padded_sequence(x, given.lengths, enforce_sorted=False), hx)
-            output, _ = pad_packed_sequence(output, total_length=x.shape[0])
-    return output, (tuple(last) if isinstance(last, (tuple, list)) else (last,))
+    return run_module(core, spec, given.tensor, given.state, given.lengths)
