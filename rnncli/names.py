@@ -217,6 +217,12 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return found[0] if found else ""
 
 
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", cutoff: float = 0.6) -> str:
+    """A hint for an unknown name, with the nearest known one; `otherwise` if none is near."""
+    near = nearest(name, known, cutoff)
+    return tr("did you mean {name}?", name=near) if near else otherwise
+
+
 def similar_file(path: str) -> str:
     """The path of the file in the same folder whose name is most like this one's, or "" if there is none like it."""
     folder, name = os.path.split(path)

@@ -79,8 +79,7 @@ def _meant(target: str, known: list[str]) -> str:
             "./{name}",
             name=name,
         )
-    near = names.nearest(target, known, cutoff=0.75)
-    return tr("did you mean {name}?", name=near) if near else tr("see: rnncli recipes list")
+    return names.did_you_mean(target, known, tr("see: rnncli recipes list"), cutoff=0.75)
 
 
 def recipe_task(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from rnncli.cells._weights import Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import Option, OptionValue, nearest, option_text
+from rnncli.names import Option, OptionValue, did_you_mean, option_text
 from rnncli.registry import Registry
 
 if TYPE_CHECKING:
@@ -408,9 +408,8 @@ def checked_options(cell: str, values: Mapping[str, object]) -> dict[str, Option
     known, found = CELLS[cell].options, dict[str, OptionValue]()
     for name, value in values.items():
         if name not in known:
-            near = nearest(name, known)
             listed = tr("available: {names}", names=", ".join(known)) if known else tr("it has none")
-            todo = tr("did you mean {name}?", name=near) if near else listed
+            todo = did_you_mean(name, known, listed)
             raise UsageError(tr("{cell} has no option {name}", cell=cell, name=name), todo=todo)
         try:
             found[name] = known[name].checked(value)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from rnncli import __version__, names
+from rnncli import __version__
 from rnncli.cli import help as help_texts
 from rnncli.cli.out import drop_output as _drop_output
 from rnncli.cli.out import fitted, open_streams, printed, put, tell
@@ -32,6 +32,7 @@ from rnncli.cli.settings import settings
 from rnncli.cli.start import groups, start_screen
 from rnncli.errors import DataError, Missing, RecipeError, RnncliError, UsageError
 from rnncli.locale import LANGUAGES, language, no_typed_language, set_language, tr, typed_language
+from rnncli.names import did_you_mean
 
 if TYPE_CHECKING:
     from typer._click.core import Command as _ParserCommand
@@ -103,12 +104,8 @@ class Commands(_Translated, TyperGroup):
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
-            near = names.nearest(name, known)
-            raise UsageError(
-                tr("unknown command {name!r}", name=name),
-                where=ctx.command_path,
-                todo=tr("did you mean {name}?", name=near) if near else tr("commands: {names}", names=", ".join(known)),
-            )
+            todo = did_you_mean(name, known, tr("commands: {names}", names=", ".join(known)))
+            raise UsageError(tr("unknown command {name!r}", name=name), where=ctx.command_path, todo=todo)
         return super().resolve_command(ctx, args)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperOption
 
-from rnncli import names
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.names import did_you_mean
 
 if TYPE_CHECKING:
     from typer._click.core import Context
@@ -30,16 +30,15 @@ def usage_error(error: Any) -> UsageError:
     if parameter is not None and parameter.param_type_name == "argument":
         name = str(parameter.metavar or parameter.name).upper()
     if kind == "NoSuchOption":
-        near = names.nearest(name, getattr(error, "possibilities", None) or ())
         what = tr("unknown option {name}", name=name)
-        todo = tr("did you mean {name}?", name=near) if near else todo
+        todo = did_you_mean(name, getattr(error, "possibilities", None) or (), todo)
     elif kind == "MissingParameter":
         what = tr("missing {name}", name=name)
     elif kind == "BadOptionUsage":
         what = _no_value(name, context)
     elif kind == "BadParameter" and name:
-        what, near = _bad_value(name, error)
-        todo = tr("did you mean {name}?", name=near) if near else todo
+        what, choice = _bad_value(name, error)
+        todo = choice or todo
     elif "unexpected extra argument" in message:
         what = tr("too many arguments: {words}", words=message.partition("(")[2].partition("(")[2].rstrip(")"))
     else:
@@ -59,7 +58,7 @@ def _no_value(name: str, context: Context | None) -> str:
 
 
 def _bad_value(name: str, error: Any) -> tuple[str, str]:
-    """(message about an option's value, nearest choice)."""
+    """(message about an option's value, hint with the nearest choice)."""
     details = error.__cause__.errors(include_url=False) if hasattr(error.__cause__, "errors") else []
     if not details:
         return tr("{name}: {message}", name=name, message=error.message), ""
@@ -73,7 +72,7 @@ def _bad_value(name: str, error: Any) -> tuple[str, str]:
         choices = re.findall(r"'([^']*)'", offered)
         listed = ", ".join(choices)
         what = tr("{name} takes one of {names}, got {value!r}", name=name, names=listed, value=value)
-        return what, names.nearest(value, choices)
+        return what, did_you_mean(value, choices)
     if kind.partition("_")[0] not in _KINDS:
         return tr("{name}: {message}", name=name, message=error.message), ""
     expected = _KINDS[kind.partition("_")[0]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rnncli.data.batch import permutation
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,8 +141,7 @@ def _chosen(chosen: Mapping[str, Sequence[str]], members: Collection[Hashable], 
     known = {_name(group): group for group in members}
     for name in (name for wanted in chosen.values() for name in wanted):
         if name not in known:
-            near = nearest(name, known)
-            todo = tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=_listed(members))
+            todo = did_you_mean(name, known, tr("available: {names}", names=_listed(members)))
             raise DataError(
                 tr("no row has {by} {group}", group=repr(name), by=by), where="data.split.groups", todo=todo
             )

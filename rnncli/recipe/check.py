@@ -52,9 +52,8 @@ def task_name(document: Document, known: Iterable[str]) -> str:
     name = node.raw if node.raw is not None else node.value()
     if name in known:
         return str(name)
-    near = names.nearest(str(name), known)
     what = tr("no task named {name!r}", name=name)
-    todo = tr("did you mean {name}?", name=near) if near else todo
+    todo = names.did_you_mean(str(name), known, todo)
     raise _refusal(document, [*document.faults, Fault(document.mark("task"), "task", what, todo)])
 
 
@@ -227,12 +226,8 @@ def _words(
     if detail["type"] == "format":
         return str(detail["ctx"]["text"]), tr("a newer rnncli may be able to read this recipe")
     text = tr("nothing") if node is None or node.content is None else _short(node)
-    choices = choices_of(hint)
-    near = names.nearest(text, choices) if choices else ""
-    return (
-        tr("expected {expected}, got {value}", expected=describe(hint), value=text),
-        tr("did you mean {name}?", name=near) if near else "",
-    )
+    what = tr("expected {expected}, got {value}", expected=describe(hint), value=text)
+    return what, names.did_you_mean(text, choices_of(hint))
 
 
 def _short(node: Node) -> str:
@@ -265,7 +260,4 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
     others = names.cells_with(name) if section == "model" else []
     if others:
         return tr("it is an option of {cells}", cells=", ".join(others))
-    near = names.nearest(name, beside)
-    if near:
-        return tr("did you mean {name}?", name=near)
-    return tr("valid keys: {names}", names=", ".join(beside)) if beside else ""
+    return names.did_you_mean(name, beside, tr("valid keys: {names}", names=", ".join(beside)) if beside else "")

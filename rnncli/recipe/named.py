@@ -68,10 +68,7 @@ def named_clashes(
     if name is None:
         yield Clash((field,), tr("the key `name` is missing"), tr("one of {names}", names=", ".join(known)))
     elif not isinstance(name, str) or name not in (*known, *extra):
-        near = names.nearest(str(name), (*known, *extra))
-        todo = (
-            tr("did you mean {name}?", name=near) if near else tr("one of {names}", names=", ".join((*extra, *known)))
-        )
+        todo = names.did_you_mean(str(name), (*known, *extra), tr("one of {names}", names=", ".join((*extra, *known))))
         yield Clash((at,), tr("no {field} is named {name!r}", field=field, name=name), todo)
     elif name in known:
         types = known[name][1]
@@ -79,12 +76,7 @@ def named_clashes(
             if key in elsewhere:
                 yield Clash((f"{field}.{key}",), tr("this has its own recipe key"), tr("use {key}", key=elsewhere[key]))
             elif key not in types:
-                near = names.nearest(key, types)
-                todo = (
-                    tr("did you mean {name}?", name=near)
-                    if near
-                    else tr("its arguments: {names}", names=", ".join(types))
-                )
+                todo = names.did_you_mean(key, types, tr("its arguments: {names}", names=", ".join(types)))
                 yield Clash((f"{field}.{key}",), tr("{name} has no argument {key!r}", name=name, key=key), todo)
             elif not _fits(argument, types[key]):
                 expected = tr(KIND_WORDS[types[key]])

@@ -13,7 +13,7 @@ from torch import Tensor
 from rnncli.cells import Gates, State, Step, Weights
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 from rnncli.replay.intercept import Edit, edited_step
 from rnncli.replay.loop import DIRECTIONS, CoreTrace
 
@@ -149,11 +149,10 @@ def resolve(typed: str, homes: Mapping[str, Home]) -> str:
     if found:
         raise UsageError(tr("{name!r} is ambiguous", name=typed), todo=tr("use one of {names}", names=", ".join(found)))
     short = {".".join(known[-k:]): name for name, known in full.items() for k in range(len(known), 0, -1)}
-    near = nearest(typed, short)
     known = list(dict.fromkeys(home[3] for home in homes.values()))
     raise UsageError(
         tr("no state or gate {name!r} in this model", name=typed),
-        todo=tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=", ".join(known)),
+        todo=did_you_mean(typed, short, tr("available: {names}", names=", ".join(known))),
     )
 
 

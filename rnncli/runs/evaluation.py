@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from rnncli import names
 from rnncli.data.pictures import Confusion
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
+from rnncli.names import did_you_mean
 from rnncli.notebook import Displayed
 from rnncli.records import Check, Checks, Json, Message, Page, Record
 from rnncli.runs.open import Run
@@ -63,12 +63,8 @@ def requirement(text: str, known: Sequence[str]) -> Requirement:
             todo=tr('for example --require "{metric}<1.6"; also <=, > and >=', metric=known[0]),
         )
     if found[1] not in known:
-        near = names.nearest(found[1], known)
-        raise UsageError(
-            tr("this task has no metric {name!r}", name=found[1]),
-            where="--require",
-            todo=tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=", ".join(known)),
-        )
+        todo = did_you_mean(found[1], known, tr("available: {names}", names=", ".join(known)))
+        raise UsageError(tr("this task has no metric {name!r}", name=found[1]), where="--require", todo=todo)
     return Requirement(text, found[1], found[2], limit)
 
 

@@ -16,7 +16,7 @@ from rnncli.errors import CheckFailed, DataError, RnncliError, UsageError
 from rnncli.files import FolderLock, inside
 from rnncli.locale import tr
 from rnncli.loggers import LOGGERS, LoggedEpoch, LoggedResult, LoggedRun, Logger, require
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 from rnncli.recipe import RecipeConfig, plain
 from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import leaves
@@ -104,8 +104,7 @@ def _why(error: Exception) -> str:
 def require_logger(name: str) -> None:
     """Raises UsageError: no such logger; Missing: its package is not installed."""
     if name not in LOGGERS:
-        near = nearest(name, LOGGERS)
-        todo = tr("did you mean {name}?", name=near) if near else tr("available: {names}", names=", ".join(LOGGERS))
+        todo = did_you_mean(name, LOGGERS, tr("available: {names}", names=", ".join(LOGGERS)))
         raise UsageError(tr("no logger {name!r}", name=name), where="--to", todo=todo)
     require(name, "--to")
 

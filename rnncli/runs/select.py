@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rnncli.errors import RnncliError, UsageError
 from rnncli.locale import tr
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 from rnncli.recipe.parse import flow_text
 from rnncli.records import Json
 from rnncli.runs.read import RunSummary
@@ -107,11 +107,5 @@ def _known(key: str, runs: Sequence[RunSummary], flag: str) -> str:
     ends = [name for name in names if name.partition(".")[2] == key]
     if len(ends) == 1:
         return ends[0]
-    near = nearest(key, names)
-    raise UsageError(
-        tr("these runs have no key {name!r}", name=key),
-        where=flag,
-        todo=tr("did you mean {name}?", name=near)
-        if near
-        else tr("available: {names}", names=", ".join([*(ends or OWN), "model.cell ..."])),
-    )
+    todo = did_you_mean(key, names, tr("available: {names}", names=", ".join([*(ends or OWN), "model.cell ..."])))
+    raise UsageError(tr("these runs have no key {name!r}", name=key), where=flag, todo=todo)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 from rnncli.schemas._parts import Schema, named, whole
 from rnncli.schemas.documents import DOCUMENTS, UNNAMED, of_view
 from rnncli.views import VIEWS
@@ -37,8 +37,7 @@ def schema_of(name: str) -> Schema:
     if wanted not in known and f"{wanted}/1" in known:
         wanted = f"{wanted}/1"
     if wanted not in known:
-        near = nearest(wanted, known)
-        todo = tr("did you mean {name}?", name=near) if near else tr("see: {command}", command="rnncli schema")
+        todo = did_you_mean(wanted, known, tr("see: {command}", command="rnncli schema"))
         raise UsageError(tr("there is no schema {name!r}", name=name), where="rnncli schema", todo=todo)
     stem = wanted.removesuffix("/1")
     body = DOCUMENTS[stem][1] if stem in DOCUMENTS else of_view(stem, stem == "overview" or stem in VIEWS.files)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 from rnncli.runs.folder import RUNS, find_run, runs_here
 from rnncli.targets.target import Target
 
@@ -105,13 +105,12 @@ def _by_name(word: str) -> Target:
     if os.path.isfile(word):
         raise _unknown_kind(word)
     names = [path.name for path in runs_here()]
-    near = nearest(word, [*recipes, *names, "last"], cutoff=0.75)  # ordinary words resemble each other
+    listed = tr("recipes: {recipes}; runs are under {folder}/", recipes=", ".join(recipes), folder=RUNS)
     raise UsageError(
         tr("no recipe, run or file named {name!r}", name=word),
         where="TARGET",
-        todo=tr("did you mean {name}?", name=near)
-        if near
-        else tr("recipes: {recipes}; runs are under {folder}/", recipes=", ".join(recipes), folder=RUNS),
+        # ordinary words resemble each other
+        todo=did_you_mean(word, [*recipes, *names, "last"], listed, cutoff=0.75),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.names import nearest
+from rnncli.names import did_you_mean
 from rnncli.records import Record
 from rnncli.registry import Registry
 
@@ -95,8 +95,7 @@ def about_views() -> dict[str, list[tuple[str, str]]]:
 def load_view(name: str) -> View:
     """The view of that name. Raises UsageError, suggesting the nearest name."""
     if name not in VIEWS:
-        near = nearest(name, view_names())
-        todo = tr("did you mean {name}?", name=near) if near else tr("views: {names}", names=", ".join(view_names()))
+        todo = did_you_mean(name, view_names(), tr("views: {names}", names=", ".join(view_names())))
         raise UsageError(tr("unknown view {name!r}", name=name), todo=todo)
     return VIEWS[name]
 
