@@ -6,13 +6,14 @@ import io
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnncli import names
-from rnncli.cli.deliver import SHOWN, write
+from rnncli.cli.deliver import AsJson, output, write
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from rnncli.records import Page
     from rnncli.render.progress import LiveProgress
 
-_WORK = "What to measure"
-_WITH = "How to measure"
-_OTHERS = "Other libraries"
+_work = partial(typer.Option, rich_help_panel="What to measure")
+_method = partial(typer.Option, rich_help_panel="How to measure")
+_others = partial(typer.Option, rich_help_panel="Other libraries")
 
 
 def bench(
@@ -33,115 +34,69 @@ def bench(
         str, typer.Argument(metavar="RECIPE", help="Recipe or run: profile where its training time goes.")
     ] = "",
     cell: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--cell",
-            metavar="CELL",
-            help="Cell type; default: rnn, gru and lstm. Repeatable.",
-            rich_help_panel=_WORK,
-        ),
+        list[str] | None, _work("--cell", metavar="CELL", help="Cell type; default: rnn, gru and lstm. Repeatable.")
     ] = None,
     size: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--size", metavar="H/B/T", help="Hidden size, batch size, time steps. Repeatable.", rich_help_panel=_WORK
-        ),
+        list[str] | None, _work("--size", metavar="H/B/T", help="Hidden size, batch size, time steps. Repeatable.")
     ] = None,
     tier: Annotated[
         str | None,
-        typer.Option(
+        _work(
             "--tier",
             metavar="teaching|quick|standard|full",
             help="Preset list of sizes; default: quick. standard: DeepBench's.",
-            rich_help_panel=_WORK,
         ),
     ] = None,
     what: Annotated[
         str | None,
-        typer.Option(
+        _work(
             "--pass",
             metavar="forward|train|step",
             help="What to time; default: train. step: one streamed step, with latency percentiles.",
-            rich_help_panel=_WORK,
         ),
     ] = None,
     scaling: Annotated[
-        str | None,
-        typer.Option(
-            "--scaling", metavar="T|H|B", help="Measure how time and memory grow with T, H or B.", rich_help_panel=_WORK
-        ),
+        str | None, _work("--scaling", metavar="T|H|B", help="Measure how time and memory grow with T, H or B.")
     ] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option(
-            "--engine",
-            metavar="loop|torch|bptt|compiled|parallel",
-            help="Engine to time; default: all. Repeatable.",
-            rich_help_panel=_WITH,
+        _method(
+            "--engine", metavar="loop|torch|bptt|compiled|parallel", help="Engine to time; default: all. Repeatable."
         ),
     ] = None,
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            "--dtype", metavar="float32|bfloat16|float64", help="Data type; default: float32.", rich_help_panel=_WITH
-        ),
+        str | None, _method("--dtype", metavar="float32|bfloat16|float64", help="Data type; default: float32.")
     ] = None,
     threads: Annotated[
-        str | None,
-        typer.Option("--threads", metavar="1,2", help="Thread counts to compare; default: 1.", rich_help_panel=_WITH),
+        str | None, _method("--threads", metavar="1,2", help="Thread counts to compare; default: 1.")
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="cpu|cuda|mps", help="Device; default: cpu.", rich_help_panel=_WITH),
-    ] = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option("--rounds", min=5, max=10_000, help="Measured rounds; default: 21.", rich_help_panel=_WITH),
-    ] = None,
+    device: Annotated[str | None, _method("--device", metavar="cpu|cuda|mps", help="Device; default: cpu.")] = None,
+    rounds: Annotated[int | None, _method("--rounds", min=5, max=10_000, help="Measured rounds; default: 21.")] = None,
     time_budget: Annotated[
-        float | None,
-        typer.Option(
-            "--time-budget", min=0.0, help="Seconds per row; at least 5 rounds are measured.", rich_help_panel=_WITH
-        ),
+        float | None, _method("--time-budget", min=0.0, help="Seconds per row; at least 5 rounds are measured.")
     ] = None,
     sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe.", rich_help_panel=_WITH),
+        list[str] | None, _method("--set", metavar="KEY=VALUE", help="Override one key of the recipe.")
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(
+        _others(
             "--against",
             metavar="keras-jax,jax,onnxruntime",
             help="Compare with other libraries, each in its own process.",
-            rich_help_panel=_OTHERS,
         ),
     ] = None,
-    train: Annotated[
-        bool,
-        typer.Option("--train", help="With --against: time whole training loops.", rich_help_panel=_OTHERS),
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=SHOWN)] = False,
+    train: Annotated[bool, _others("--train", help="With --against: time whole training loops.")] = False,
+    json: AsJson = False,
     save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save", metavar="FILE", help="Also write to a file: .json .csv .svg .md ...", rich_help_panel=SHOWN
-        ),
+        Path | None, output("--save", metavar="FILE", help="Also write to a file: .json .csv .svg .md ...")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Show every column.", rich_help_panel=SHOWN)] = False,
+    full: Annotated[bool, output("--full", help="Show every column.")] = False,
     compare: Annotated[
         Path | None,
-        typer.Option(
-            "--compare",
-            metavar="OLD.json",
-            help="Compare with an earlier run's --json, from this machine.",
-            rich_help_panel=SHOWN,
-        ),
+        output("--compare", metavar="OLD.json", help="Compare with an earlier run's --json, from this machine."),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="With --compare: accept results from another machine.", rich_help_panel=SHOWN),
-    ] = False,
+    force: Annotated[bool, output("--force", help="With --compare: accept results from another machine.")] = False,
 ) -> None:
     """Benchmark cells, engines, sizes and thread counts on this machine, and say what limits each."""
     rows = {
@@ -327,11 +282,10 @@ def _known(option: str, given: list[str], known: Collection[str]) -> list[str]:
     """The given names without duplicates. Raises UsageError for an unknown one, with the nearest."""
     for name in given:
         if name not in known:
-            near = names.nearest(name, known)
             raise UsageError(
                 tr("{option} takes one of {names}, got {value!r}", option=option, names=", ".join(known), value=name),
                 where="rnncli bench",
-                todo=tr("did you mean {name}?", name=near) if near else "",
+                todo=names.did_you_mean(name, known),
             )
     return list(dict.fromkeys(given))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,31 +19,20 @@ from rnncli.locale import language, speaking, tr
 if TYPE_CHECKING:
     from rnncli.records import Page
 
-SHOWN = "Output"  # the panel of --help
+output = partial(typer.Option, rich_help_panel="Output")
 
-Full = Annotated[bool, typer.Option("--full", help="Do not truncate.", rich_help_panel=SHOWN)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=SHOWN)]
+Full = Annotated[bool, output("--full", help="Do not truncate.")]
+AsJson = Annotated[bool, output("--json", help="Print one JSON document.")]
 Save = Annotated[
     Path | None,
-    typer.Option(
-        "--save",
-        metavar="FILE",
-        help="Also write to a file: .json .csv .npz .yaml .svg .md .png .html .tex.",
-        rich_help_panel=SHOWN,
-    ),
+    output("--save", metavar="FILE", help="Also write to a file: .json .csv .npz .yaml .svg .md .png .html .tex."),
 ]
 
-Step = Annotated[
-    int | None, typer.Option("--step", min=0, help="draw, step-through: time step to open.", rich_help_panel=SHOWN)
-]
-Unit = Annotated[
-    int | None,
-    typer.Option("--unit", min=0, help="draw, step-through: unit to follow; default: 0.", rich_help_panel=SHOWN),
-]
-Animate = Annotated[
-    bool,
-    typer.Option("--animate", help="draw, with --save FILE.svg: animate it step by step.", rich_help_panel=SHOWN),
-]
+Step = Annotated[int | None, output("--step", min=0, help="draw, step-through: time step to open.")]
+Unit = Annotated[int | None, output("--unit", min=0, help="draw, step-through: unit to follow; default: 0.")]
+Steps = Annotated[str | None, output("--steps", metavar="0:20", help="Time steps to show.")]
+Units = Annotated[str | None, output("--units", metavar="0-7", help="Units to show.")]
+Animate = Annotated[bool, output("--animate", help="draw, with --save FILE.svg: animate it step by step.")]
 
 
 def check_animate(animate: bool, save: Path | None) -> None:

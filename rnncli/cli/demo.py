@@ -3,197 +3,121 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
+from rnncli.cli.deliver import Animate, AsJson, Full, Save, Step, Steps, Unit, Units, check_animate, deliver, output
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 
-_SIZES = "Sizes and cell"
+_sizes = partial(typer.Option, rich_help_panel="Sizes and cell")
 
 
 def demo(
-    seq_len: Annotated[
-        int | None, typer.Option("--seq-len", help="Sequence length T; default: 3.", rich_help_panel=_SIZES)
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", help="Batch size B; default: 1.", rich_help_panel=_SIZES),
-    ] = None,
+    seq_len: Annotated[int | None, _sizes("--seq-len", help="Sequence length T; default: 3.")] = None,
+    batch_size: Annotated[int | None, _sizes("--batch-size", help="Batch size B; default: 1.")] = None,
     input_size: Annotated[
-        int | None,
-        typer.Option("--input-size", help="Input size I, the length of x_t; default: 4.", rich_help_panel=_SIZES),
+        int | None, _sizes("--input-size", help="Input size I, the length of x_t; default: 4.")
     ] = None,
     hidden_size: Annotated[
-        int | None,
-        typer.Option(
-            "--hidden-size",
-            help="Hidden size H, the length of h_t; default: 2, with --input 4.",
-            rich_help_panel=_SIZES,
-        ),
+        int | None, _sizes("--hidden-size", help="Hidden size H, the length of h_t; default: 2, with --input 4.")
     ] = None,
-    num_layers: Annotated[
-        int | None,
-        typer.Option("--num-layers", help="Number of stacked layers L; default: 1.", rich_help_panel=_SIZES),
-    ] = None,
-    bidirectional: Annotated[
-        bool, typer.Option("--bidirectional", help="Also read the sequence in reverse.", rich_help_panel=_SIZES)
-    ] = False,
+    num_layers: Annotated[int | None, _sizes("--num-layers", help="Number of stacked layers L; default: 1.")] = None,
+    bidirectional: Annotated[bool, _sizes("--bidirectional", help="Also read the sequence in reverse.")] = False,
     cell: Annotated[
         str | None,
-        typer.Option(
+        _sizes(
             "--cell",
             metavar="CELL",
             help="Cell type, such as lstm or mingru; default: rnn. A comma-separated list compares cells.",
-            rich_help_panel=_SIZES,
         ),
     ] = None,
     nonlinearity: Annotated[
         str | None,
-        typer.Option(
-            "--nonlinearity",
-            metavar="tanh|relu|none",
-            help="Nonlinearity of rnn and feedforward; default: tanh.",
-            rich_help_panel=_SIZES,
-        ),
+        _sizes("--nonlinearity", metavar="tanh|relu|none", help="Nonlinearity of rnn and feedforward; default: tanh."),
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set an option of the cell, such as peephole=true. Repeatable.",
-            rich_help_panel=_SIZES,
-        ),
+        _sizes("--set", metavar="KEY=VALUE", help="Set an option of the cell, such as peephole=true. Repeatable."),
     ] = None,
-    no_bias: Annotated[bool, typer.Option("--no-bias", help="Omit b_ih and b_hh.", rich_help_panel=_SIZES)] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed for the weights and x; default: 0.", rich_help_panel=_SIZES)
-    ] = None,
+    no_bias: Annotated[bool, _sizes("--no-bias", help="Omit b_ih and b_hh.")] = False,
+    seed: Annotated[int | None, _sizes("--seed", help="Seed for the weights and x; default: 0.")] = None,
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            "--dtype", metavar="float32|float64|bfloat16", help="Data type; default: float32.", rich_help_panel=_SIZES
-        ),
+        str | None, _sizes("--dtype", metavar="float32|float64|bfloat16", help="Data type; default: float32.")
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="cpu|cuda|mps|auto", help="Device; default: cpu.", rich_help_panel=_SIZES),
-    ] = None,
-    nice: Annotated[
-        bool,
-        typer.Option("--nice", help="Easy numbers (multiples of 0.5) for working by hand.", rich_help_panel=_SIZES),
-    ] = False,
+    device: Annotated[str | None, _sizes("--device", metavar="cpu|cuda|mps|auto", help="Device; default: cpu.")] = None,
+    nice: Annotated[bool, _sizes("--nice", help="Easy numbers (multiples of 0.5) for working by hand.")] = False,
     text: Annotated[
-        str | None,
-        typer.Option(
-            "--input", metavar="TEXT", help="Feed the characters of TEXT as one-hot vectors.", rich_help_panel=_SIZES
-        ),
+        str | None, _sizes("--input", metavar="TEXT", help="Feed the characters of TEXT as one-hot vectors.")
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(
+        _sizes(
             "--from",
             metavar="FILE.yaml",
             help="Read x, h0 and weights from a file; missing values are drawn from the seed.",
-            rich_help_panel=_SIZES,
         ),
     ] = None,
     explain: Annotated[
-        str | None,
-        typer.Option(
-            "--explain", metavar="STEP|all", help="Write out every sum of a time step.", rich_help_panel=SHOWN
-        ),
+        str | None, output("--explain", metavar="STEP|all", help="Write out every sum of a time step.")
     ] = None,
     explain_backward: Annotated[
         str | None,
-        typer.Option(
-            "--explain-backward",
-            metavar="STEP",
-            help="Write out the gradients, from the last time step back to STEP.",
-            rich_help_panel=SHOWN,
+        output(
+            "--explain-backward", metavar="STEP", help="Write out the gradients, from the last time step back to STEP."
         ),
     ] = None,
     blanks: Annotated[
-        bool,
-        typer.Option(
-            "--blanks", help="With --explain: leave the results blank, as a worksheet.", rich_help_panel=SHOWN
-        ),
+        bool, output("--blanks", help="With --explain: leave the results blank, as a worksheet.")
     ] = False,
     title: Annotated[
-        str | None,
-        typer.Option("--title", metavar="TEXT", help="With --explain: title of the worksheet.", rich_help_panel=SHOWN),
+        str | None, output("--title", metavar="TEXT", help="With --explain: title of the worksheet.")
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(
+        output(
             "--count",
             metavar="N",
             help="With --blanks --save FILE: N worksheets and their keys, one per seed; the first is 1.",
-            rich_help_panel=SHOWN,
             min=1,
             max=10_000,
         ),
     ] = None,
     check: Annotated[
         str | None,
-        typer.Option(
-            "--check",
-            metavar="FILE.csv",
-            help="Grade a filled-in worksheet written by --blanks --save FILE.csv.",
-            rich_help_panel=SHOWN,
-        ),
+        output("--check", metavar="FILE.csv", help="Grade a filled-in worksheet written by --blanks --save FILE.csv."),
     ] = None,
     tolerance: Annotated[
-        float | None,
-        typer.Option("--tolerance", help="Tolerance of --check; default: 0.01.", rich_help_panel=SHOWN, min=0),
+        float | None, output("--tolerance", help="Tolerance of --check; default: 0.01.", min=0)
     ] = None,
-    draw: Annotated[
-        bool, typer.Option("--draw", help="Draw the network over time, and one cell opened.", rich_help_panel=SHOWN)
-    ] = False,
+    draw: Annotated[bool, output("--draw", help="Draw the network over time, and one cell opened.")] = False,
     step: Step = None,
     unit: Unit = None,
-    layer: Annotated[
-        int | None,
-        typer.Option("--layer", min=0, help="draw, step-through: layer; 0 is the lowest.", rich_help_panel=SHOWN),
-    ] = None,
+    layer: Annotated[int | None, output("--layer", min=0, help="draw, step-through: layer; 0 is the lowest.")] = None,
     direction: Annotated[
-        str | None,
-        typer.Option("--direction", metavar="fwd|bwd", help="draw, step-through: direction.", rich_help_panel=SHOWN),
+        str | None, output("--direction", metavar="fwd|bwd", help="draw, step-through: direction.")
     ] = None,
     animate: Animate = False,
     step_through: Annotated[
         bool,
-        typer.Option(
+        output(
             "--step-through",
             "--pause",
             help="Walk through time steps, units and gates with the arrow keys; other pages: one section per Enter.",
-            rich_help_panel=SHOWN,
         ),
     ] = False,
     proofs: Annotated[
-        bool,
-        typer.Option(
-            "--proofs", help="Show every proof, and each step's share of the gradient.", rich_help_panel=SHOWN
-        ),
+        bool, output("--proofs", help="Show every proof, and each step's share of the gradient.")
     ] = False,
-    code: Annotated[
-        bool, typer.Option("--code", help="Print this demo as a plain PyTorch script.", rich_help_panel=SHOWN)
-    ] = False,
-    classic: Annotated[
-        bool, typer.Option("--classic", help="Print exactly what the article's script prints.", rich_help_panel=SHOWN)
-    ] = False,
-    steps: Annotated[
-        str | None, typer.Option("--steps", metavar="0:20", help="Time steps to show.", rich_help_panel=SHOWN)
-    ] = None,
-    units: Annotated[
-        str | None, typer.Option("--units", metavar="0-7", help="Units to show.", rich_help_panel=SHOWN)
-    ] = None,
+    code: Annotated[bool, output("--code", help="Print this demo as a plain PyTorch script.")] = False,
+    classic: Annotated[bool, output("--classic", help="Print exactly what the article's script prints.")] = False,
+    steps: Steps = None,
+    units: Units = None,
     full: Full = False,
     json: AsJson = False,
     save: Save = None,

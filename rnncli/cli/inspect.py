@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from rnncli.cli.deliver import SHOWN, Animate, AsJson, Full, Save, Step, Unit, check_animate, deliver
+from rnncli.cli.deliver import Animate, AsJson, Full, Save, Step, Steps, Unit, Units, check_animate, deliver, output
 from rnncli.cli.live import waiting
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 from rnncli.locale import tr
 
-_WHAT = "Target and input"
+_input = partial(typer.Option, rich_help_panel="Target and input")
 
 
 def inspect(
@@ -30,111 +31,62 @@ def inspect(
             help="{views}",  # filled in by rnncli.cli when it is shown: entry points are slow to read
         ),
     ] = "",
-    other: Annotated[
-        str | None,
-        typer.Option("--with", metavar="TARGET", help="Compare with a second target.", rich_help_panel=_WHAT),
-    ] = None,
+    other: Annotated[str | None, _input("--with", metavar="TARGET", help="Compare with a second target.")] = None,
     sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable.", rich_help_panel=_WHAT
-        ),
+        list[str] | None, _input("--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable.")
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
+        _input(
             "--input",
             metavar="INPUT",
             help="Text, or a file the task can read; for a weight file .csv, .npy or random:T.",
-            rich_help_panel=_WHAT,
         ),
     ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option("--sample", min=0, help="Example of the data to show; default: 0.", rich_help_panel=_WHAT),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=1, max=2**31 - 1, help="Batch size B.", rich_help_panel=_WHAT),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=0, help="Seed for untrained weights and random input.", rich_help_panel=_WHAT),
-    ] = None,
-    cell: Annotated[
-        str | None,
-        typer.Option("--cell", metavar="CELL", help="Cell type, for a weight file.", rich_help_panel=_WHAT),
-    ] = None,
+    sample: Annotated[int | None, _input("--sample", min=0, help="Example of the data to show; default: 0.")] = None,
+    batch_size: Annotated[int | None, _input("--batch-size", min=1, max=2**31 - 1, help="Batch size B.")] = None,
+    seed: Annotated[int | None, _input("--seed", min=0, help="Seed for untrained weights and random input.")] = None,
+    cell: Annotated[str | None, _input("--cell", metavar="CELL", help="Cell type, for a weight file.")] = None,
     nonlinearity: Annotated[
         str | None,
-        typer.Option(
-            "--nonlinearity",
-            metavar="tanh|relu|none",
-            help="Nonlinearity, for a weight file that does not record it.",
-            rich_help_panel=_WHAT,
+        _input(
+            "--nonlinearity", metavar="tanh|relu|none", help="Nonlinearity, for a weight file that does not record it."
         ),
     ] = None,
     core: Annotated[
-        str | None,
-        typer.Option(
-            "--core", metavar="NAME", help="RNN module to show, if the model has several.", rich_help_panel=_WHAT
-        ),
+        str | None, _input("--core", metavar="NAME", help="RNN module to show, if the model has several.")
     ] = None,
-    layer: Annotated[
-        int | None, typer.Option("--layer", min=0, help="Layer to show; 0 is the lowest.", rich_help_panel=SHOWN)
-    ] = None,
-    direction: Annotated[
-        str | None,
-        typer.Option("--direction", metavar="fwd|bwd", help="Show only this direction.", rich_help_panel=SHOWN),
-    ] = None,
-    steps: Annotated[
-        str | None, typer.Option("--steps", metavar="0:20", help="Time steps to show.", rich_help_panel=SHOWN)
-    ] = None,
-    units: Annotated[
-        str | None, typer.Option("--units", metavar="0-7", help="Units to show.", rich_help_panel=SHOWN)
-    ] = None,
+    layer: Annotated[int | None, output("--layer", min=0, help="Layer to show; 0 is the lowest.")] = None,
+    direction: Annotated[str | None, output("--direction", metavar="fwd|bwd", help="Show only this direction.")] = None,
+    steps: Steps = None,
+    units: Units = None,
     step: Step = None,
     unit: Unit = None,
     animate: Animate = False,
     loss: Annotated[
         str | None,
-        typer.Option(
-            "--loss",
-            metavar="last|all",
-            help="Loss to differentiate: last step only, or the training loss.",
-            rich_help_panel=SHOWN,
-        ),
+        output("--loss", metavar="last|all", help="Loss to differentiate: last step only, or the training loss."),
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(
+        output(
             "--variant",
             metavar="NAME",
             help="steps: both (two forms of the GRU); influence: swapped (axes); neurons: c, gate.f ...",
-            rich_help_panel=SHOWN,
         ),
     ] = None,
-    lags: Annotated[
-        int | None,
-        typer.Option("--lags", min=1, help="memory: largest lag to compute.", rich_help_panel=SHOWN),
-    ] = None,
+    lags: Annotated[int | None, output("--lags", min=1, help="memory: largest lag to compute.")] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option(
+        output(
             "--change",
             metavar="CHANGE",
             help="what-if: fix a gate or state, gate.f[3]=1, h@5:=0, c[0:4]=-1..1 (clamp), h@2=other. Repeatable.",
-            rich_help_panel=SHOWN,
         ),
     ] = None,
     from_input: Annotated[
         str | None,
-        typer.Option(
-            "--from-input",
-            metavar="INPUT",
-            help="what-if: the input that `other` takes its values from.",
-            rich_help_panel=SHOWN,
-        ),
+        output("--from-input", metavar="INPUT", help="what-if: the input that `other` takes its values from."),
     ] = None,
     full: Full = False,
     json: AsJson = False,

@@ -2,74 +2,38 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-_PANEL = "Recipe"
+_override = partial(typer.Option, rich_help_panel="Recipe")
 
-Data = Annotated[
-    str | None, typer.Option("--data", metavar="PATH", help="Data file or folder (data.path).", rich_help_panel=_PANEL)
-]
-TrainData = Annotated[
-    str | None,
-    typer.Option("--train-data", metavar="PATH", help="Training split (data.train).", rich_help_panel=_PANEL),
-]
+Data = Annotated[str | None, _override("--data", metavar="PATH", help="Data file or folder (data.path).")]
+TrainData = Annotated[str | None, _override("--train-data", metavar="PATH", help="Training split (data.train).")]
 ValidationData = Annotated[
-    str | None,
-    typer.Option(
-        "--validation-data", metavar="PATH", help="Validation split (data.validation).", rich_help_panel=_PANEL
-    ),
+    str | None, _override("--validation-data", metavar="PATH", help="Validation split (data.validation).")
 ]
-TestData = Annotated[
-    str | None, typer.Option("--test-data", metavar="PATH", help="Test split (data.test).", rich_help_panel=_PANEL)
-]
+TestData = Annotated[str | None, _override("--test-data", metavar="PATH", help="Test split (data.test).")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override one key, such as model.hidden_size=64. Repeatable.",
-        rich_help_panel=_PANEL,
-    ),
+    _override("--set", metavar="KEY=VALUE", help="Override one key, such as model.hidden_size=64. Repeatable."),
 ]
-Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the training data (train.epochs).", rich_help_panel=_PANEL)
-]
-BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="Examples per step (train.batch_size).", rich_help_panel=_PANEL)
-]
-Lr = Annotated[float | None, typer.Option("--lr", help="Learning rate (train.lr).", rich_help_panel=_PANEL)]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", help="Random seed; in a sweep, the first one (train.seed).", rich_help_panel=_PANEL),
-]
+Epochs = Annotated[int | None, _override("--epochs", help="Passes over the training data (train.epochs).")]
+BatchSize = Annotated[int | None, _override("--batch-size", help="Examples per step (train.batch_size).")]
+Lr = Annotated[float | None, _override("--lr", help="Learning rate (train.lr).")]
+Seed = Annotated[int | None, _override("--seed", help="Random seed; in a sweep, the first one (train.seed).")]
 Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device", metavar="auto|cpu|cuda|mps", help="Device to train on (train.device).", rich_help_panel=_PANEL
-    ),
+    str | None, _override("--device", metavar="auto|cpu|cuda|mps", help="Device to train on (train.device).")
 ]
-Threads = Annotated[
-    str | None, typer.Option("--threads", metavar="auto|N", help="CPU threads (train.threads).", rich_help_panel=_PANEL)
-]
+Threads = Annotated[str | None, _override("--threads", metavar="auto|N", help="CPU threads (train.threads).")]
 MaxTime = Annotated[
     str | None,
-    typer.Option(
-        "--max-time",
-        metavar="TIME",
-        help="Stop training after this time: 90, 90s, 5m, 1h (train.max_time).",
-        rich_help_panel=_PANEL,
-    ),
+    _override("--max-time", metavar="TIME", help="Stop training after this time: 90, 90s, 5m, 1h (train.max_time)."),
 ]
 OnNan = Annotated[
     str | None,
-    typer.Option(
-        "--on-nan",
-        metavar="stop|skip",
-        help="What to do on a NaN or infinite loss or gradient (train.on_nan).",
-        rich_help_panel=_PANEL,
-    ),
+    _override("--on-nan", metavar="stop|skip", help="What to do on a NaN or infinite loss or gradient (train.on_nan)."),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,48 +24,32 @@ if TYPE_CHECKING:
     from rnncli.sweeps.rows import Row
     from rnncli.sweeps.runner import Sweep
 
-_VARIES = "What to vary"
-_HOW = "How to run"
+_varies = partial(typer.Option, rich_help_panel="What to vary")
+_how = partial(typer.Option, rich_help_panel="How to run")
 
 
 def sweep(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Packaged recipe, or path to a YAML file.")],
     grid: Annotated[
         list[str] | None,
-        typer.Option(
-            "--grid",
-            metavar="KEY=A,B",
-            help="Try every combination of these values. Repeatable.",
-            rich_help_panel=_VARIES,
-        ),
+        _varies("--grid", metavar="KEY=A,B", help="Try every combination of these values. Repeatable."),
     ] = None,
     search: Annotated[
         list[str] | None,
-        typer.Option(
+        _varies(
             "--search",
             metavar="KEY=RANGE",
             help="Search this range: log:1e-4..1e-1, 0..0.5, int:8..128, or choices a,b,c. Repeatable.",
-            rich_help_panel=_VARIES,
         ),
     ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option("--seeds", min=1, max=1000, help="Seeds per trial, starting at --seed.", rich_help_panel=_VARIES),
-    ] = 1,
+    seeds: Annotated[int, _varies("--seeds", min=1, max=1000, help="Seeds per trial, starting at --seed.")] = 1,
     trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials", min=1, help="Search only: total trials across machines (default 50).", rich_help_panel=_VARIES
-        ),
+        int | None, _varies("--trials", min=1, help="Search only: total trials across machines (default 50).")
     ] = None,
     match_params: Annotated[
         int | None,
-        typer.Option(
-            "--match-params",
-            min=1,
-            metavar="N",
-            help="Choose hidden sizes so that every trial has about N parameters.",
-            rich_help_panel=_VARIES,
+        _varies(
+            "--match-params", min=1, metavar="N", help="Choose hidden sizes so that every trial has about N parameters."
         ),
     ] = None,
     data: Data = None,
@@ -77,37 +62,21 @@ def sweep(
     threads: Threads = None,
     max_time: MaxTime = None,
     on_nan: OnNan = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs", min=1, max=1024, help="Runs to train in parallel; they share the cores.", rich_help_panel=_HOW
-        ),
-    ] = 1,
+    jobs: Annotated[int, _how("--jobs", min=1, max=1024, help="Runs to train in parallel; they share the cores.")] = 1,
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Sweep folder. [default: sweeps/NAME-001, or the one with this same sweep]",
-            rich_help_panel=_HOW,
-        ),
+        _how("--out", metavar="DIR", help="Sweep folder. [default: sweeps/NAME-001, or the one with this same sweep]"),
     ] = None,
     storage: Annotated[
         str,
-        typer.Option(
+        _how(
             "--storage",
             metavar="URL",
             help="Search only: Optuna storage to share across machines. [default: a file in the folder]",
-            rich_help_panel=_HOW,
         ),
     ] = "",
-    prune: Annotated[
-        bool,
-        typer.Option("--prune/--no-prune", help="Search only: prune unpromising trials.", rich_help_panel=_HOW),
-    ] = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the trials without training.", rich_help_panel=_HOW)
-    ] = False,
+    prune: Annotated[bool, _how("--prune/--no-prune", help="Search only: prune unpromising trials.")] = True,
+    dry_run: Annotated[bool, _how("--dry-run", help="List the trials without training.")] = False,
     json: AsJson = False,
     save: Save = None,
     full: Full = False,
