@@ -72,7 +72,7 @@ def checkpoint(state: TrainState, extra: dict[str, Json], parts: Sequence[bytes]
         "state": {name: getattr(state, name) for name in PLAIN},
         "has_carry": state.carry is not None,
         "optimizer": {"groups": optimizer["param_groups"], "state": plain_state},
-        "scaler": None if state.scaler is None else state.scaler.state_dict(),
+        "scaler": state.scaler.state_dict() or None,
         "schedule": None if state.schedule is None else _to_json(state.schedule.state_dict()),
         "extra": extra,
     }
@@ -127,7 +127,7 @@ def load_checkpoint(path: Path, job: Job, state: TrainState) -> dict[str, int]:
         if state.schedule is not None:
             before = _to_json(state.schedule.state_dict())
             state.schedule.load_state_dict(_from_json(require_same_shape(before, document["schedule"], "schedule")))
-        if state.scaler is not None:
+        if state.scaler.is_enabled():
             state.scaler.load_state_dict(require_same_shape(state.scaler.state_dict(), document["scaler"], "scaler"))
         logs = json_object(document["extra"]["logs"])
         sizes = {name: size for name, size in logs.items() if isinstance(size, int) and size >= 0}

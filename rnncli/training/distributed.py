@@ -56,21 +56,13 @@ class TorchGroup:
     """A ProcessGroup over torch.distributed: every exchange also carries signals and the clock of rank 0."""
 
     def __init__(self, process: Process) -> None:
-        self.process = process
+        self.process, self.rank, self.world = process, process.rank, process.world
         self.local_status: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
         self.folder = ""
         self._stop = 0
         self._waited = 0.0
         self._seconds = 0.0
         self._began = 0.0
-
-    @property
-    def rank(self) -> int:
-        return self.process.rank
-
-    @property
-    def world(self) -> int:
-        return self.process.world
 
     def status(self) -> tuple[int, float]:
         return self._stop, self._waited
@@ -128,9 +120,6 @@ class TorchGroup:
         all_of_them = [torch.zeros_like(mine) for _ in sizes]
         distributed.all_gather(all_of_them, mine)
         return [bytes(one[: int(n)].numpy()) for one, n in zip(all_of_them, sizes, strict=True)]
-
-    def all_gather_text(self, text: str) -> list[str]:
-        return [data.decode() for data in self.all_gather(text.encode())]
 
     def resume_command(self, run: str = "") -> str:
         process = self.process

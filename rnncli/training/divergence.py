@@ -41,7 +41,7 @@ def require_an_update(job: Job, state: TrainState) -> None:
 def first_bad(job: Job, carry: State | None, batch: Batch) -> str:
     """The origin of a non-finite loss: a weight, the input, or the first module with non-finite output."""
     here = _first_bad_here(job, carry, batch) if batch.size else ""
-    found = job.group.all_gather_text(here)  # the offending rows belong to one process
+    found = [text.decode() for text in job.group.all_gather(here.encode())]  # the rows to blame belong to one process
     return next(filter(None, found), tr("the loss"))
 
 

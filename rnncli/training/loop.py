@@ -23,7 +23,6 @@ from rnncli.data.batch import Batch, Order
 from rnncli.locale import tr, trn
 from rnncli.recipe import TrainSection
 from rnncli.tasks import Loss, Metrics
-from rnncli.training import scaling
 from rnncli.training.best import is_better, moved, unmoved
 from rnncli.training.divergence import diverged, first_bad, first_bad_gradient, require_an_update
 from rnncli.training.job import Job
@@ -65,7 +64,7 @@ def start(job: Job) -> TrainState:
     optimizer = make_optimizer(train, job.model)
     loss = job.group.data_parallel(partial(job.task.loss, job.config, job.model), job.model, train.seed)
     schedule = make_schedule(train, optimizer, job)
-    scaler = scaling.make_scaler(train.precision, job.device)
+    scaler = torch.amp.GradScaler(job.device.type, enabled=train.precision == "fp16")
     return TrainState(job.model, loss, optimizer, schedule, scaler, lr=optimizer.param_groups[0]["lr"])
 
 
@@ -242,7 +241,7 @@ def update(job: Job, state: TrainState, *batches: Batch) -> None:
         norm = nn.utils.get_total_norm(gradients)  # ()
         if look and not math.isfinite(float(norm)):
             added = None
-            if not scaling.lowered(state.scaler, state.optimizer) and train.on_nan == "stop":
+            if not _lowered(state) and train.on_nan == "stop":
                 what = tr("a gradient became {value}", value=float(norm))
                 raise diverged(job, state, what, first_bad_gradient(job.model))  # else the next may fit into float16
     state.step += 1
@@ -252,7 +251,7 @@ def update(job: Job, state: TrainState, *batches: Batch) -> None:
     state.norms.append(norm)
     if train.clip_grad_norm:
         nn.utils.clip_grads_with_norm_(job.model.parameters(), train.clip_grad_norm, norm)
-    scaling.step(state.scaler, state.optimizer)
+    _step_scaled(state)
     if state.schedule is not None and type(state.schedule).__name__ in PER_STEP:
         state.schedule.step()
     state.carry = added.carry
@@ -276,15 +275,29 @@ def _add_gradients(job: Job, state: TrainState, batches: Sequence[Batch], look: 
                 raise diverged(job, state, what, first_bad(job, found.carry, batch))
             return None
         parts = parts or count * len(batches)  # the total count, if the other batches count the same as the first
-        scaling.backward(state.scaler, loss.total / (parts / job.world))
+        state.scaler.scale(loss.total / (parts / job.world)).backward()
         summed = total if len(batches) == 1 else found.total.to(total.device) + total.double()
         found = Loss(summed, found.count + count, loss.carry)
-    scaling.unscale(state.scaler, state.optimizer)
+    state.scaler.unscale_(state.optimizer)
     if found.count != parts:
         for parameter in job.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(parts / found.count)
     return found
+
+
+def _step_scaled(state: TrainState) -> None:
+    """The optimizer's step, skipped if a scaled gradient overflowed: then the scale is halved."""
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+
+
+def _lowered(state: TrainState) -> bool:
+    """For non-finite gradients: lower the scale, and return whether that may help. At scale 1 it cannot."""
+    if state.scaler.get_scale() <= 1:
+        return False
+    _step_scaled(state)
+    return True
 
 
 def _step_schedule(state: TrainState, loss: float) -> None:

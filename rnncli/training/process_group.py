@@ -63,10 +63,6 @@ class ProcessGroup(Protocol):
         """All-gather one bytes object per process, by rank."""
         ...
 
-    def all_gather_text(self, text: str) -> list[str]:
-        """All-gather one text per process, by rank."""
-        ...
-
     def resume_command(self, run: str = "") -> str:
         """The command that resumes this run, or `run` (already quoted)."""
         ...
@@ -101,9 +97,6 @@ class Alone:
 
     def all_gather(self, data: bytes) -> list[bytes]:
         return [data]
-
-    def all_gather_text(self, text: str) -> list[str]:
-        return [text]
 
     def resume_command(self, run: str = "") -> str:
         return f"rnncli train --resume {run or shlex.quote(self.folder)}"

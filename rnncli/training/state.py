@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,16 @@ class TrainState:
     """Everything needed to resume training: the content of a checkpoint, except torch's random state.
 
     loss: computes a batch's loss from a carry; after backward, its gradients cover the rows of all processes. scaler:
-    loss scaling for fp16. asked: why training should end after this epoch; not part of a checkpoint.
+    for fp16, whose small gradients are zero unless the loss is scaled up (Micikevicius et al. 2018, arXiv:1710.03740,
+    section 3.2); bfloat16 has the range of float32. asked: why training should end after this epoch; not part of a
+    checkpoint.
     """
 
     model: nn.Module
     loss: Callable[[Batch, State | None], Loss]
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
-    scaler: torch.amp.GradScaler | None = None
+    scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, enabled=False))
     epoch: int = 1
     next_batch: int = 0
     step: int = 0
