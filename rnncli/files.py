@@ -224,7 +224,7 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     success, removed on failure. Raises CannotWrite (disk full, read-only, folder missing)."""
     path = Path(path)
     half = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
+    with write_errors(path):
         try:
             _remove_partial(path)
             with open(half, "wb") as file:
@@ -239,8 +239,6 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
             os.replace(half, path)
         finally:
             half.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _remove_partial(path: Path) -> None:
@@ -279,11 +277,8 @@ def write_output(path: str | Path, data: bytes) -> None:
     if not os.path.exists(path) or os.path.isfile(place) or os.path.isdir(place):
         atomic_write(place if os.path.islink(path) else path, data)
         return
-    try:
-        with open(path, "wb", opener=_nonblocking) as file:
-            file.write(data)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with write_errors(path), open(path, "wb", opener=_nonblocking) as file:
+        file.write(data)
 
 
 def cache_folder() -> Path:
@@ -295,6 +290,15 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "rnncli"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnncli"
+
+
+@contextmanager
+def write_errors(path: str | Path) -> Iterator[None]:
+    """Convert an OSError in this context to a CannotWrite for the file or folder at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: str | Path, error: OSError) -> CannotWrite:
@@ -330,10 +334,8 @@ class FolderLock:
 
     def __enter__(self) -> FolderLock:
         inside(self.path.parent, self.NAME)
-        try:
+        with write_errors(self.path):
             file = open(self.path, "a+b")  # kept open as long as the lock
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
         if not self._lock(file):
             file.seek(0)
             holder = file.read(20).decode("ascii", "replace").strip() or "?"
@@ -343,12 +345,10 @@ class FolderLock:
                 where=shown(self.path.parent),
                 todo=tr("wait for it, or end it: kill {pid}", pid=holder),
             )
-        try:
+        with write_errors(self.path):
             file.truncate(0)
             file.write(str(os.getpid()).encode("ascii"))
             file.flush()
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
         self.file = file
         return self
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnncli import names
 from rnncli.errors import RnncliError
-from rnncli.files import atomic_write, cache_folder, cannot_write
+from rnncli.files import atomic_write, cache_folder, write_errors
 from rnncli.starters import SCHEMA_FILE
 from rnncli.version import __version__
 
@@ -30,10 +30,8 @@ def schema_uri() -> str:
     engines. Raises CannotWrite, and Missing if a task of another package cannot be loaded."""
     file = _file()
     if _maker(file) != _made_by():
-        try:
+        with write_errors(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(file.parent, error) from error
         atomic_write(file, schema_text())
     return file.as_uri()
 

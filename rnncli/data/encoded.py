@@ -25,7 +25,7 @@ from rnncli.data.stored import InArray, pread
 from rnncli.data.text import Text, bytes_of
 from rnncli.data.vocab import LONGEST_SIGN, UNK, WRITTEN, Kind, Vocab, gaps, tokenize
 from rnncli.errors import CannotWrite, DataError, UsageError
-from rnncli.files import FolderLock, cache_folder, cannot_write, shown, writing
+from rnncli.files import FolderLock, cache_folder, shown, write_errors, writing
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -138,10 +138,8 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
         return InMemory(text.name, kind, numbers.types, np.concatenate(pieces))
     place = cache_folder() / "texts" / f"{text.fingerprint[:32]}-{WRITTEN.get(kind, kind)}" / FILE
     if not _usable(text, kind, place):
-        try:
+        with write_errors(place.parent):
             place.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(place.parent, error) from error
         lock = yield from _alone(place.parent, text.short)
         try:
             if not _usable(text, kind, place):  # another process may have written it in the meantime
@@ -203,10 +201,8 @@ def _write(text: Text, kind: Kind, place: Path) -> Generator[Reading, None, None
 
 def _require_room(folder: Path, needed: int) -> None:
     """Raise CannotWrite before anything is written, rather than fill the disk."""
-    try:
+    with write_errors(folder):
         free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise cannot_write(folder, error) from error
     if free < needed:
         raise CannotWrite(
             tr(

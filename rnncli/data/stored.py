@@ -15,7 +15,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from rnncli.files import cache_folder, cannot_write
+from rnncli.files import cache_folder, write_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,13 +112,11 @@ class Storing:
 
     def _write(self) -> None:
         folder = cache_folder()
-        try:
+        with write_errors(folder):
             scratch = self._scratch = self._scratch or _Scratch(folder)
             for numbers in self._waiting:
                 scratch.write(numbers.tobytes())
                 self._pieces.append((numbers.dtype, len(numbers)))
-        except OSError as error:
-            raise cannot_write(folder, error) from error
         self._waiting = []
 
     def done(self) -> Stored:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnncli.files import cannot_write
+from rnncli.files import write_errors
 from rnncli.loggers._logger import LoggedEpoch, LoggedResult, LoggedRun, Logger
 from rnncli.render.pictures import heatmap_png
 
@@ -65,7 +65,7 @@ class TensorBoard(Logger):
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        try:
+        with write_errors(self.run.out):
             if self.path is None:
                 self.path = _fresh(self.run.out)
                 self.waiting.insert(0, Event(wall_time=self.run.started, file_version="brain.Event:2"))
@@ -74,8 +74,6 @@ class TensorBoard(Logger):
                 RecordWriter(records).write(one.SerializeToString())
             with open(self.path, "ab") as file:
                 file.write(records.getvalue())
-        except OSError as error:
-            raise cannot_write(self.run.out, error) from error
         self.waiting.clear()
 
 

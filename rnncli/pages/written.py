@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rnncli import views
 from rnncli.errors import UsageError
-from rnncli.files import cannot_write, write_output
+from rnncli.files import write_errors, write_output
 from rnncli.locale import tr
 from rnncli.pages import web_page
 from rnncli.render import html
@@ -60,12 +60,9 @@ def _not_somebody_elses(file: Path, chosen: bool) -> None:
     read."""
     if chosen or not file.is_file():
         return
-    try:
-        with open(file, "rb") as opened:
-            if html.GENERATOR.encode() in opened.read(4096):
-                return
-    except OSError as error:
-        raise cannot_write(file, error) from error
+    with write_errors(file), open(file, "rb") as opened:
+        if html.GENERATOR.encode() in opened.read(4096):
+            return
     raise UsageError(
         tr("the file exists and is not a report"), where=str(file), todo=tr("choose another name: -o FILE")
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rnncli.errors import DataError, RnncliError, UsageError
-from rnncli.files import cannot_write
+from rnncli.errors import DataError, UsageError
+from rnncli.files import write_errors
 from rnncli.locale import tr
 from rnncli.runs.unfinished import clear_unfinished, folders_to_make
 
@@ -26,11 +28,14 @@ def number_of(folder: Path, name: str) -> int:
     return int(number) if start == name and number.isdigit() else 0
 
 
-def cannot_create(folder: str, error: OSError) -> RnncliError:
-    """Why the folder could not be created."""
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        return UsageError(tr("this is a file, not a folder"), where=folder)
-    return cannot_write(folder, error)
+@contextmanager
+def create_errors(folder: str) -> Iterator[None]:
+    """Convert an OSError of creating this folder to a UsageError or a CannotWrite."""
+    with write_errors(folder):
+        try:
+            yield
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(tr("this is a file, not a folder"), where=folder) from error
 
 
 def find_run(name: str) -> Path:
@@ -61,7 +66,7 @@ def new_folder(name: str, out: str | None = None) -> Path:
     """`runs/NAME-001`, counting up, or `out`, which must be empty or not exist yet. Raises UsageError, CannotWrite."""
     if out is not None:
         return make_folder(out, resumable=True)
-    try:
+    with create_errors(RUNS):
         Path(RUNS).mkdir(exist_ok=True)
         number = 1 + max((number_of(path, name) for path in Path(RUNS).iterdir()), default=0)
         while True:
@@ -71,8 +76,6 @@ def new_folder(name: str, out: str | None = None) -> Path:
                 return folder
             except FileExistsError:  # another process created it
                 number += 1
-    except OSError as error:
-        raise cannot_create(RUNS, error) from error
 
 
 def make_run_folder(name: str, out: str | None) -> tuple[Path, list[Path]]:
@@ -98,7 +101,7 @@ def make_folder(out: str, *, resumable: bool = False) -> Path:
     """The folder `out`, created if necessary; it must be empty except for leftovers of an interrupted command.
     resumable: mention that a run in it could be resumed instead. Raises UsageError, CannotWrite."""
     folder = Path(out)
-    try:
+    with create_errors(out):
         folder.mkdir(parents=True, exist_ok=True)
         clear_unfinished(folder)
         if any(folder.iterdir()):
@@ -109,6 +112,4 @@ def make_folder(out: str, *, resumable: bool = False) -> Path:
                     command=f"rnncli train --resume {shlex.quote(out)}",
                 )
             raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
-    except OSError as error:
-        raise cannot_create(out, error) from error
     return folder

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rnncli.errors import DataError
-from rnncli.files import FolderLock, atomic_write, cannot_write, inside, read_lines
+from rnncli.files import FolderLock, atomic_write, inside, read_lines, write_errors
 from rnncli.runs.manifest import MANIFEST, listed_files
 
 EXPORTING = ".exporting"  # in a folder being filled: names of the files to be written, one per line
@@ -51,10 +51,8 @@ def filling(folder: Path, names: Iterable[str]) -> Iterator[None]:
     """A context in which a folder is filled completely; until then a marker lists what is being written."""
     atomic_write(folder / EXPORTING, "".join(f"{name}\n" for name in names))
     yield
-    try:
+    with write_errors(folder):
         (folder / EXPORTING).unlink()
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def _our_files(folder: Path) -> list[Path]:
@@ -78,10 +76,8 @@ def _our_files(folder: Path) -> list[Path]:
 
 def _remove(files: Iterable[Path], folders: Iterable[Path]) -> None:
     for path in files:
-        try:
+        with write_errors(path):
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot_write(path, error) from error
     for folder in folders:
         try:
             folder.rmdir()

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from rnncli.errors import DataError
-from rnncli.files import FolderLock, cannot_write, inside, shown
+from rnncli.files import FolderLock, inside, shown, write_errors
 from rnncli.locale import tr, trn
 from rnncli.recipe import print_config, resolved_yaml
 from rnncli.records import Json
@@ -52,10 +52,8 @@ class Writer:
     def begin(self, state: TrainState, parts: Sequence[bytes]) -> None:
         """Write what is known before the first step. The recipe comes last: with it the folder becomes a run, which can
         be resumed from then on, whatever happens."""
-        try:
+        with write_errors(self.folder):
             (self.folder / "resume").mkdir(exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
         self.manifest.write(
             {
                 "vocab.json": json.dumps(self.job.splits.fitted.to_json(), ensure_ascii=False),
@@ -98,11 +96,9 @@ class Writer:
         self.manifest.seal(name for name in LOGS if (self.folder / name).exists())
 
     def _append(self, name: str, values: Mapping[str, Json]) -> None:
-        try:
-            with open(self.folder / name, "a", encoding="utf-8") as file:
-                file.write(json.dumps(strict(values)) + "\n")
-        except OSError as error:
-            raise cannot_write(self.folder / name, error) from error
+        path = self.folder / name
+        with write_errors(path), open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(strict(values)) + "\n")
 
     def _size(self, name: str) -> int:
         path = self.folder / name
@@ -118,14 +114,12 @@ class Writer:
         sizes = {name: known.get(name, 0) for name in LOGS}
         self.manifest.load()
         self.manifest.release(["result.json", *LOGS])
-        try:
+        with write_errors(self.folder):
             for beside in (*self.folder.glob(".*.tmp"), *(self.folder / "resume").glob(".*.tmp")):
                 beside.unlink()  # left by a killed process
             (self.folder / "result.json").unlink(missing_ok=True)
             for name, size in sizes.items():
                 _cut(self.folder / name, size)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
         self.manifest.write({"recipe.yaml": resolved_yaml(self.job.config)})
 
 

@@ -21,7 +21,7 @@ from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
 from rnncli.records import Json, json_list, json_number, json_object
 from rnncli.render.documents import strict
-from rnncli.runs.folder import SWEEP, cannot_create, number_of
+from rnncli.runs.folder import SWEEP, create_errors, number_of
 from rnncli.sweeps.plan import Plan
 
 SWEEPS = "sweeps"
@@ -63,10 +63,8 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
     it, else a new one. Raises UsageError, with the differences, if `out` contains something else."""
     wanted = settings_of(plan)
     root = Path(SWEEPS) if out is None else Path(out)
-    try:
+    with create_errors(str(root)):
         root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_create(str(root), error) from error
     with _alone(root):
         if out is not None:
             return _given(root, wanted)

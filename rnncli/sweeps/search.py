@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rnncli.errors import CannotWrite, RnncliError, UsageError
-from rnncli.files import FolderLock, cannot_write
+from rnncli.files import FolderLock, write_errors
 from rnncli.sweeps.jobs import Event, RunState
 from rnncli.sweeps.matching import Matcher
 from rnncli.sweeps.plan import Plan, Space, value_text
@@ -162,10 +162,8 @@ class Search:
 
     def _lock(self, name: str) -> FolderLock:
         folder = self.folder / name
-        try:
+        with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
         lock = FolderLock(folder)
         lock.__enter__()
         return lock

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from rnncli.errors import Diverged, Missing, RnncliError, UsageError
-from rnncli.files import FolderLock, cannot_write, read_json
+from rnncli.files import FolderLock, read_json, write_errors
 from rnncli.render.documents import strict
 from rnncli.runs.read import end_early
 from rnncli.tasks import load_recipe
@@ -77,10 +77,8 @@ class Watch:
 def work(request: Request, send: Send, answers: IO[str]) -> None:
     """Train or resume the requested run, and report how it ended."""
     folder = Path(request["folder"])
-    try:
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
     claim = Claim(folder)
     try:
         claim.__enter__()
