@@ -31,7 +31,7 @@ from rnncli.records import Json
 CHUNK = 1 << 20  # bytes read at a time
 MAX_RATIO = 100  # maximum compression ratio: text and tables rarely exceed it; a repetitive file reaches 1,000
 UNPACKED = 4 << 20  # always allowed, in bytes unpacked
-TRIES, MOMENT = 5, 0.02  # attempts to get a lock, and seconds between them
+PATIENCE, MOMENT = 0.1, 0.02  # seconds to try to get a lock, and between attempts: `holder` takes it for a moment
 MAX_LINE = 16 << 20  # maximum characters per line in a file read line by line
 
 
@@ -323,13 +323,14 @@ class FolderLock:
     """A lock that admits one process at a time to a folder: `with FolderLock(run): ...`.
 
     The operating system releases the lock when the process ends for any reason. Entering raises UsageError, with the
-    holder's process id, if another process has it.
+    holder's process id, if another process has it for longer than `patience`, in seconds.
     """
 
     NAME = ".lock"
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, patience: float = PATIENCE) -> None:
         self.path = Path(folder) / self.NAME
+        self.patience = patience
         self.file: IO[bytes] | None = None
 
     def __enter__(self) -> FolderLock:
@@ -358,14 +359,11 @@ class FolderLock:
         self.file.close()
         self.file = None
 
-    @staticmethod
-    def _lock(file: IO[bytes]) -> bool:
-        """Tries several times: `holder` takes the lock for a moment."""
-        for _ in range(TRIES):
-            if lock_file(file):
-                return True
+    def _lock(self, file: IO[bytes]) -> bool:
+        until = time.monotonic() + self.patience
+        while not (locked := lock_file(file)) and time.monotonic() < until:
             time.sleep(MOMENT)
-        return False
+        return locked
 
     @classmethod
     def holder(cls, folder: str | Path) -> str:

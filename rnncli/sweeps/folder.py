@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,61 +59,46 @@ def settings_of(plan: Plan) -> Settings:
 def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
     """(the sweep's folder, whether it existed): `out`, or the one under sweeps/ that contains this sweep or a subset of
     it, else a new one. Raises UsageError, with the differences, if `out` contains something else."""
-    wanted = settings_of(plan)
     root = Path(SWEEPS) if out is None else Path(out)
     with create_errors(str(root)):
         root.mkdir(parents=True, exist_ok=True)
-    with _alone(root):
-        if out is not None:
-            return _given(root, wanted)
-        for folder in reversed(_numbered(root, plan.recipe.name)):
-            found = read_settings(folder)
-            if found is not None and not differences(found, wanted):
-                atomic_write(folder / SWEEP, _text(wanted))
-                return folder, True
-        number = 1 + max((number_of(path, plan.recipe.name) for path in root.iterdir()), default=0)
-        folder = root / f"{plan.recipe.name}-{number:03d}"
-        folder.mkdir()
-        atomic_write(folder / SWEEP, _text(wanted))
-        return folder, False
+    with FolderLock(root, patience=WAIT):  # one process at a time assigns folders
+        found = find_folder(plan, out)
+        folder = found or root
+        if found is None and out is None:
+            number = 1 + max((number_of(path, plan.recipe.name) for path in root.iterdir()), default=0)
+            folder = root / f"{plan.recipe.name}-{number:03d}"
+            folder.mkdir()
+        elif found is None and any(path.name != FolderLock.NAME for path in root.iterdir()):
+            raise UsageError(
+                tr("this folder is not empty and does not contain a sweep"),
+                where=str(folder),
+                todo=tr("choose another with --out"),
+            )
+        text = json.dumps(settings_of(plan).to_json(), indent=1, ensure_ascii=False) + "\n"
+        atomic_write(folder / SWEEP, text)
+        return folder, found is not None
 
 
 def find_folder(plan: Plan, out: str | None) -> Path | None:
-    """The folder that open_folder would resume, None if it would create one: for --dry-run."""
+    """The folder that open_folder resumes, None if it creates one. Raises UsageError as it does."""
     wanted = settings_of(plan)
-    if out is not None:
-        found = read_settings(Path(out))
-        if found is not None and (what := differences(found, wanted)):
-            raise _another(Path(out), what)
-        return Path(out) if found is not None else None
-    for folder in reversed(_numbered(Path(SWEEPS), plan.recipe.name)):
+    folders = reversed(_numbered(Path(SWEEPS), plan.recipe.name)) if out is None else [Path(out)]
+    for folder in folders:
         found = read_settings(folder)
-        if found is not None and not differences(found, wanted):
+        if found is None:
+            continue
+        what = differences(found, wanted)
+        if not what:
             return folder
+        if out is not None:
+            shown = what[:10] + ([tr(" and {n} more", n=len(what) - 10).strip()] if len(what) > 10 else [])
+            raise UsageError(
+                tr("this folder contains a different sweep: {what}", what="; ".join(shown)),
+                where=str(folder),
+                todo=tr("choose another with --out; a sweep can only be resumed with more seeds, values or trials"),
+            )
     return None
-
-
-def _given(folder: Path, wanted: Settings) -> tuple[Path, bool]:
-    found = read_settings(folder)
-    if found is None and any(path.name != FolderLock.NAME for path in folder.iterdir()):
-        raise UsageError(
-            tr("this folder is not empty and does not contain a sweep"),
-            where=str(folder),
-            todo=tr("choose another with --out"),
-        )
-    if found is not None and (what := differences(found, wanted)):
-        raise _another(folder, what)
-    atomic_write(folder / SWEEP, _text(wanted))
-    return folder, found is not None
-
-
-def _another(folder: Path, what: list[str]) -> UsageError:
-    shown = what[:10] + ([tr(" and {n} more", n=len(what) - 10).strip()] if len(what) > 10 else [])
-    return UsageError(
-        tr("this folder contains a different sweep: {what}", what="; ".join(shown)),
-        where=str(folder),
-        todo=tr("choose another with --out; a sweep can only be resumed with more seeds, values or trials"),
-    )
 
 
 def differences(found: Settings, wanted: Settings) -> list[str]:
@@ -166,29 +149,6 @@ def read_settings(folder: Path) -> Settings | None:
         raise DataError(tr("damaged: not the settings of a sweep"), where=str(folder / SWEEP)) from error
 
 
-def _text(settings: Settings) -> str:
-    return json.dumps(settings.to_json(), indent=1, ensure_ascii=False) + "\n"
-
-
 def _numbered(root: Path, name: str) -> list[Path]:
     """sweeps/NAME-001 etc., sorted by number."""
     return sorted((path for path in root.glob("*-*") if number_of(path, name)), key=lambda path: number_of(path, name))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time assigns folders; others wait."""
-    until = time.monotonic() + WAIT
-    while True:
-        lock = FolderLock(folder)
-        try:
-            lock.__enter__()
-            break
-        except UsageError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-    try:
-        yield
-    finally:
-        lock.__exit__()
