@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rnncli.sweeps.jobs import RunState
 from rnncli.sweeps.matching import Match
 from rnncli.sweeps.plan import Plan
 from rnncli.sweeps.statistics import ALPHA, FEWEST, holm, paired_t_test, spread
-from rnncli.sweeps.study import Found
+
+if TYPE_CHECKING:
+    import optuna
 
 Verdict = Literal["best", "worse", "inconclusive", "equal", ""]
 
@@ -101,33 +103,34 @@ def _status(runs: Sequence[RunState]) -> str:
     return "done"
 
 
-def rows_of_study(plan: Plan, found: Sequence[Found], current: Sequence[RunState], folder: Path) -> list[Row]:
-    """One row per trial of a study; those of this process are read from their runs."""
+def row_of_trial(plan: Plan, trial: optuna.trial.FrozenTrial, folder: Path) -> Row:
+    """The row of a trial as stored in the study, from any process."""
+    attributes = trial.user_attrs
+    name, settings = attributes.get("name", f"trial-{trial.number:04d}"), attributes.get("settings", {})
+    scores, seconds = attributes.get("scores", {}), attributes.get("seconds")
+    running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
+    return Row(
+        name,
+        {key: settings.get(key, "") for key in plan.keys},
+        running or attributes.get("status", "done"),
+        {int(seed): float(score) for seed, score in scores.items()},
+        len(plan.seeds),
+        parameters=attributes.get("parameters"),
+        seconds=seconds / len(scores) if seconds is not None and scores else None,
+        loss=attributes.get("loss"),
+        what=attributes.get("what", ""),
+        code=int(attributes.get("code", 0)),
+        runs=[str(run) for seed in plan.seeds if (run := folder / name / f"seed-{seed}").is_dir()],
+    )
+
+
+def rows_of_study(plan: Plan, found: Sequence[Row], current: Sequence[RunState]) -> list[Row]:
+    """The rows found in a study; those of this process are read from its runs instead."""
     own = {row.name: row for row in rows_of_runs(plan, current, {})}
-    rows = []
-    for trial in found:
-        here = own.get(trial.name)
-        if here is not None:
-            here.parameters = trial.parameters
-            rows.append(here)
-            continue
-        seconds = trial.seconds / len(trial.scores) if trial.seconds is not None and trial.scores else None
-        rows.append(
-            Row(
-                trial.name,
-                {key: trial.settings.get(key, "") for key in plan.keys},
-                trial.status,
-                trial.scores,
-                len(plan.seeds),
-                parameters=trial.parameters,
-                seconds=seconds,
-                loss=trial.loss,
-                what=trial.what,
-                code=trial.code,
-                runs=[str(run) for seed in plan.seeds if (run := folder / trial.name / f"seed-{seed}").is_dir()],
-            )
-        )
-    return rows
+    for row in found:
+        if row.name in own:
+            own[row.name].parameters = row.parameters
+    return [own.get(row.name, row) for row in found]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -57,7 +57,7 @@ class Sweep(Displayed):
             rows = rows_of_runs(self.plan, self.runs, self.matches)
         else:
             current = [run for one in self.search.running for run in one.runs]
-            rows = rows_of_study(self.plan, self.search.found(), current, self.folder)
+            rows = rows_of_study(self.plan, self.search.found(), current)
         return with_verdicts(rows, lower=self.plan.lower)
 
     def best(self) -> Row | None:

@@ -24,7 +24,8 @@ from rnncli.files import FolderLock, write_errors
 from rnncli.sweeps.jobs import Event, RunState
 from rnncli.sweeps.matching import Matcher
 from rnncli.sweeps.plan import Plan, Space, value_text
-from rnncli.sweeps.study import Found, found_of, host, is_stale, open_study, sampler
+from rnncli.sweeps.rows import Row, row_of_trial
+from rnncli.sweeps.study import host, is_stale, open_study, sampler
 
 if TYPE_CHECKING:
     import optuna
@@ -108,10 +109,8 @@ class Search:
         if time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()
             self._retry_stale()
-            trials = self.study.get_trials(deepcopy=False)
-            names = [trial.state.name for trial in trials]
-            self._others = "RUNNING" in names or "WAITING" in names
-            self._others |= len(names) - names.count("FAIL") < self.plan.trials
+            states = [trial.state.name for trial in self._trials()]
+            self._others = "RUNNING" in states or "WAITING" in states or len(states) < self.plan.trials
         return not self._others
 
     # ------------------------------------------------------------------------------------------------ one trial
@@ -119,14 +118,13 @@ class Search:
     def _begin(self) -> RunningTrial | None:
         """Ask for a trial if there are fewer than requested; None if there are enough."""
         self._retry_stale()
-        before = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+        before = self._trials()
         if len(before) >= self.plan.trials and all(trial.state.name != "WAITING" for trial in before):
             return None
         self.study.sampler = sampler(self.plan, len(before), shared=bool(self.storage))
         trial = self.study.ask()
         # Another process may have asked at the same time: of the surplus trials, the latest are dropped.
-        others = [one for one in self.study.get_trials(deepcopy=False) if one.number != trial.number]
-        others = [one for one in others if one.state.name != "FAIL"]
+        others = [one for one in self._trials() if one.number != trial.number]
         rank = sum(one.number < trial.number for one in others)
         if rank >= self.plan.trials:
             self._fail(trial.number)
@@ -169,20 +167,16 @@ class Search:
         return lock
 
     def _plan_runs(self, current: RunningTrial) -> None:
-        fixed: dict[str, str] = {}
         if self.matcher is not None:
             try:
                 match = self.matcher.match(current.settings)
             except RnncliError as error:
-                run = RunState(
-                    current.name, current.settings, self.plan.seeds[0], current.folder, "failed", what=error.what
-                )
-                run.code = error.exit_code
+                run = RunState(current.name, current.settings, self.plan.seeds[0], current.folder, "failed")
+                run.what, run.code = error.what, error.exit_code
                 current.runs.append(run)
                 return
             current.trial.set_user_attr("parameters", match.parameters)
-            fixed = match.settings
-        current.settings = {**current.settings, **fixed}
+            current.settings = {**current.settings, **match.settings}
         for seed in self.plan.seeds:
             run = RunState(current.name, current.settings, seed, current.folder / f"seed-{seed}")
             run.ask = self.prune and seed == self.plan.seeds[0]
@@ -205,15 +199,18 @@ class Search:
         if ended is None and not all(run.status == "done" for run in current.runs):
             return False
         done = [run for run in current.runs if run.status == "done"]
-        scores = {str(run.seed): run.score for run in done}
         losses = [run.loss for run in done if run.loss is not None]
+        about = {
+            "scores": {str(run.seed): run.score for run in done},
+            "loss": fmean(losses) if losses else None,
+            "seconds": sum(run.seconds or 0.0 for run in current.runs),
+            "status": "done" if ended is None else ended.status,
+            "what": "" if ended is None else f"seed {ended.seed}: {ended.what}",
+            "code": 0 if ended is None else ended.code,
+        }
         with suppress(RuntimeError, ValueError):  # failed by another process, which believed this one dead
-            current.trial.set_user_attr("scores", scores)
-            current.trial.set_user_attr("loss", fmean(losses) if losses else None)
-            current.trial.set_user_attr("seconds", sum(run.seconds or 0.0 for run in current.runs))
-            current.trial.set_user_attr("status", "done" if ended is None else ended.status)
-            current.trial.set_user_attr("what", "" if ended is None else f"seed {ended.seed}: {ended.what}")
-            current.trial.set_user_attr("code", 0 if ended is None else ended.code)
+            for name, value in about.items():
+                current.trial.set_user_attr(name, value)
             self._report(current, ended)
         self._release(current)
         return True
@@ -263,9 +260,12 @@ class Search:
             return False
         return True
 
-    def found(self) -> list[Found]:
+    def found(self) -> list[Row]:
         """All trials of the study except failed ones, from any process."""
-        return [found_of(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+        return [row_of_trial(self.plan, trial, self.folder) for trial in self._trials()]
+
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
 
 
 def rounded(value: str | float, space: Space) -> str:

@@ -7,8 +7,6 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,40 +23,6 @@ if TYPE_CHECKING:
 JOURNAL = "study.journal"
 STALE = 180.0  # seconds without a heartbeat after which a trial's process counts as gone
 STARTUP = 5  # trials before pruning starts
-
-
-@dataclass(frozen=True)
-class Found:
-    """A trial of the study, from any process. status: as for a run, or elsewhere. scores: by seed. loss: mean over
-    seeds."""
-
-    name: str
-    settings: Mapping[str, str]
-    status: str
-    scores: Mapping[int, float]
-    loss: float | None
-    seconds: float | None
-    what: str
-    code: int
-    parameters: int | None
-
-
-def found_of(trial: optuna.trial.FrozenTrial) -> Found:
-    """A trial as stored in the study."""
-    attributes = trial.user_attrs
-    settings = attributes.get("settings", {})
-    running = {"RUNNING": "elsewhere", "WAITING": "waiting"}.get(trial.state.name)
-    return Found(
-        attributes.get("name", f"trial-{trial.number:04d}"),
-        settings,
-        running or attributes.get("status", "done"),
-        {int(seed): float(score) for seed, score in attributes.get("scores", {}).items()},
-        attributes.get("loss"),
-        attributes.get("seconds"),
-        attributes.get("what", ""),
-        int(attributes.get("code", 0)),
-        attributes.get("parameters"),
-    )
 
 
 def is_stale(trial: optuna.trial.FrozenTrial) -> bool:

@@ -85,7 +85,7 @@ def test_every_trial_is_within_its_space_and_every_seed_is_run() -> None:
         assert 4 <= int(run.settings["model.hidden_size"]) <= 64
         plan.load(run.settings, run.seed)
     assert len({tuple(run.settings.items()) for run in made}) == 8
-    rows = with_verdicts(rows_of_study(plan, search.found(), [], Path("s")), lower=True)
+    rows = with_verdicts(rows_of_study(plan, search.found(), []), lower=True)
     best = min(made[::2], key=score)
     assert rows[0].settings == best.settings
     assert rows[0].mean == pytest.approx(score(best) + 0.05)
@@ -260,7 +260,7 @@ def test_a_trial_that_diverges_has_the_worst_score() -> None:
     search.handle(run, {"event": "failed"})
     drive(search)
     assert search.study.trials[0].value == float("inf")
-    rows = with_verdicts(rows_of_study(search.plan, search.found(), [], Path("s")), lower=True)
+    rows = with_verdicts(rows_of_study(search.plan, search.found(), []), lower=True)
     assert [(row.status, row.what, row.code) for row in rows][-1] == ("diverged", "seed 0: the loss became nan", 4)
 
 
