@@ -74,10 +74,13 @@ class _Translated(_ParserCommand):
         super().format_help(ctx, formatter)
 
     def get_usage(self, ctx: Context) -> str:
-        return help_texts.usage(super().get_usage(ctx))
+        return super().get_usage(ctx).replace("Usage:", tr("Usage:"), 1)
 
     def get_help_option(self, ctx: Context) -> TyperOption | None:
-        return help_texts.named(super().get_help_option(ctx))
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = tr("Show this message and exit.")
+        return option
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         with _naming_command(ctx):
@@ -151,8 +154,7 @@ def _root(
     if context.invoked_subcommand != "train":
         rank_zero_only()
     if context.invoked_subcommand is None:
-        lines = start_screen().split("\n")
-        put(fitted("\n".join(lines), sys.stdout))
+        put(fitted(start_screen(), sys.stdout))
 
 
 def _take_globals(args: list[str]) -> list[str]:

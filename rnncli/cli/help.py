@@ -23,17 +23,6 @@ def views() -> str:
     return "\n\n".join([tr("One of the following; default: an overview."), *listed])
 
 
-def usage(line: str) -> str:
-    return line.replace("Usage:", tr("Usage:"), 1)
-
-
-def named(option: TyperOption | None) -> TyperOption | None:
-    """Translate --help itself, which the parser adds."""
-    if option is not None:
-        option.help = tr("Show this message and exit.")
-    return option
-
-
 def texts(command: Command) -> set[str]:
     """Every English help text of a command and its subcommands, as written in the source."""
     found = {getattr(holder, name) for holder, name in _places(command)}

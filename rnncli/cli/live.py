@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from threading import Timer
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,6 @@ from rnncli.cli.out import hush, tell
 from rnncli.cli.settings import settings
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.live import Live
 
     from rnncli.records import Page
@@ -51,9 +49,16 @@ def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
                 later.join()  # its line is whole before another one
 
 
+@contextmanager
+def live_page() -> Iterator[LivePage]:
+    """`with live_page() as live: live.update(page, done, total, fields)`."""
+    page = LivePage()
+    with page.live or page.lines or nullcontext():
+        yield page
+
+
 class LivePage:
-    """`with LivePage() as live: live.update(page, done, total, fields)`: the page on a terminal, otherwise a plain line
-    at most once a second. Either is built only when it is due."""
+    """The page on a terminal, otherwise a plain line at most once a second. Either is built only when it is due."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -71,18 +76,6 @@ class LivePage:
         self.next = 0.0
         encoding = (getattr(sys.stderr, "encoding", None) or "utf-8").lower().replace("-", "")
         self.ascii = settings.ascii or not encoding.startswith("utf")
-
-    def __enter__(self) -> LivePage:
-        self._context().__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._context().__exit__(kind, error, trace)
-
-    def _context(self) -> AbstractContextManager[object]:
-        return self.live or self.lines or nullcontext()
 
     def rows(self) -> int:
         """Number of table rows that fit the terminal."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from rnncli import __version__
 from rnncli.locale import language, tr, with_language
 from rnncli.render.lines import pad
 
 
 def groups() -> list[tuple[str, list[tuple[str, str]]]]:
-    """(group, [(command, description)]) of the installed commands, in display order."""
-    planned = [
+    """(group, [(command, description)]), in display order."""
+    return [
         (
             tr("Learn"),
             [
@@ -43,31 +41,23 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
             [("doctor", tr("check the installation")), ("schema", tr("print the JSON Schemas of --json documents"))],
         ),
     ]
-    here = files("rnncli.cli")
-    present = [
-        (group, [line for line in lines if here.joinpath(f"{line[0]}.py").is_file()]) for group, lines in planned
-    ]
-    return [(group, lines) for group, lines in present if lines]
 
 
 def start_screen() -> str:
-    """At most 80 columns and 24 rows; only installed commands."""
-    commands = {name for _, lines in groups() for name, _ in lines}
+    """At most 80 columns and 24 rows."""
     first = [
-        ("demo", "rnncli demo", tr("the RNNCell loop: 3 steps, every number")),
-        ("train", "rnncli train hello", tr("learn hello -> ohlol in seconds")),
-        ("inspect", "rnncli inspect last", tr("look inside the run you just trained")),
-        ("train", "rnncli train language-model --data my.txt", tr("train on your own text")),
+        ("rnncli demo", tr("the RNNCell loop: 3 steps, every number")),
+        ("rnncli train hello", tr("learn hello -> ohlol in seconds")),
+        ("rnncli inspect last", tr("look inside the run you just trained")),
+        ("rnncli train language-model --data my.txt", tr("train on your own text")),
     ]
     other = "中文界面: rnncli --lang zh" if language() == "en" else "English: rnncli --lang en"
     title = f"rnncli {__version__}   "
     text = [title + tr("look inside recurrent networks from the shell"), " " * len(title) + other, ""]
-    shown = [(with_language(line), about) for command, line, about in first if command in commands]
-    if shown:
-        width = max([30, *(len(line) for line, _ in shown[:-1])])  # the last is longer than the others
-        text += [tr("Start here"), *(f"  {line:<{width}}  {about}" for line, about in shown), ""]
+    shown = [(with_language(line), about) for line, about in first]
+    width = max([30, *(len(line) for line, _ in shown[:-1])])  # the last is longer than the others
+    text += [tr("Start here"), *(f"  {line:<{width}}  {about}" for line, about in shown), ""]
     for group, lines in groups():
         for place, (name, about) in enumerate(lines):
             text.append(pad(group if place == 0 else "", 11) + f"{name:<10}{about}")
-    last = ["rnncli COMMAND --help", *(["rnncli recipes list"] if "recipes" in commands else [])]
-    return "\n".join([*text, "", "     ".join(last)])
+    return "\n".join([*text, "", "rnncli COMMAND --help     rnncli recipes list"])

@@ -126,13 +126,13 @@ def _listing(plan: Plan, out: str | None) -> Page:
 def _run(made: Sweep, json: bool) -> None:
     """Run the sweep with live progress. Ctrl-C stops it and prints how to resume."""
     from rnncli import render
-    from rnncli.cli.live import LivePage
+    from rnncli.cli.live import live_page
     from rnncli.sweeps.pages import opening
 
     if not settings.quiet and not json:
         render.show(opening(made.plan, made.folder, made.resumed, made.jobs), file=sys.stderr, ascii=settings.ascii)
     try:
-        with LivePage() as live, closing(made.go()) as steps:
+        with live_page() as live, closing(made.go()) as steps:
             for _ in steps:
                 _draw(made, live)
     except (KeyboardInterrupt, SystemExit) as stop:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rnncli.cli.live import LivePage
+from rnncli.cli.live import live_page
 from rnncli.cli.settings import settings
 from rnncli.records import Column, Page, Table
 from rnncli.sweeps import runner
@@ -146,7 +146,7 @@ def test_live_on_a_terminal_lines_elsewhere_and_nothing_when_quiet(
     monkeypatch.setattr(settings, "quiet", quiet)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    with LivePage() as live:
+    with live_page() as live:
         assert live.rows() >= 3
         for done in range(50):
             live.update(page, done, 50, dict)

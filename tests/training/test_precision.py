@@ -85,7 +85,8 @@ def test_scaling_by_powers_of_two_changes_no_bit() -> None:
     plain, scaled = three_updates(None), three_updates(2.0**10)
     for name, tensor in plain.model.state_dict().items():
         assert torch.equal(tensor, scaled.model.state_dict()[name]), name
-    assert scaled.scaler.is_enabled() and not plain.scaler.is_enabled()
+    assert scaled.scaler.is_enabled()
+    assert not plain.scaler.is_enabled()
     assert (scaled.step, scaled.count) == (plain.step, plain.count)
 
 
