@@ -56,9 +56,12 @@ def golden(as_kept: AsKept) -> Golden:
     return check
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _warm_servers() -> Iterator[None]:
-    yield
+def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "numprocesses", None) and not config.option.collectonly:  # the controller's alone
+        warm.share()
+
+
+def pytest_unconfigure() -> None:
     warm.stop()
 
 

@@ -64,8 +64,9 @@ def test_updates_are_counted_and_the_last_is_smaller() -> None:
     assert events == [("step", 1), ("step", 2), ("epoch", 2), ("step", 3), ("step", 4), ("epoch", 4), ("end", 4)]
 
 
+@pytest.mark.usefixtures("thinned")
 def test_cut_short_and_resumed_it_ends_the_same(tmp_path: Path) -> None:
-    sets = (*BARE, "train.batch_size=200", "train.accumulate_grad_batches=3", "train.epochs=2")
+    sets = (*BARE, "train.batch_size=25", "train.accumulate_grad_batches=3", "train.epochs=2")
     for name, limits in (("whole", ((),)), ("cut", (("train.max_steps=2",), ()))):
         (tmp_path / name).mkdir()
         for i, limit in enumerate(limits):

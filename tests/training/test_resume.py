@@ -58,7 +58,8 @@ def test_hello(tmp_path: Path) -> None:
 def test_a_language_model_with_dropout_and_carried_state(tmp_path: Path, small_lm: dict[str, Any], engine: str) -> None:
     small_lm["model"]["engine"] = engine
     small_lm["train"]["epochs"] = 2
-    goes_on(tmp_path, small_lm, 5, 27, 40)  # within an epoch, at the end of the first, within the second
+    # within an epoch, at the end of the first, within the second; the slower loop in the hardest place alone
+    goes_on(tmp_path, small_lm, *((5, 27, 40) if engine == "torch" else (40,)))
 
 
 @pytest.mark.parametrize("name", names.OPTIMIZERS)

@@ -13,11 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 HERE = Path(__file__).parent
+KINDS = ("light", "torch")
+SHARED = "WARM_PYTHONS"  # the folder of the servers that the controller of pytest-xdist started for its workers
 _SERVERS: list[tuple[subprocess.Popen[bytes], Path]] = []
 
 
@@ -26,8 +29,33 @@ def python(kind: Literal["torch", "light"] = "torch") -> str:
     """The path of a `python` that has imported torch and all of rnncli, or (light) what `rnncli --help` does."""
     if not hasattr(os, "fork"):
         return sys.executable
-    folder = Path(tempfile.mkdtemp(prefix="warm-"))
-    place, executable = folder / "socket", folder / "python"
+    if SHARED in os.environ:
+        folder = Path(os.environ[SHARED])
+        while not (folder / f"{kind}-socket").exists():
+            if not folder.exists():
+                raise RuntimeError("the controller's servers have ended")
+            time.sleep(0.01)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="warm-"))
+        server = _start(kind, folder)
+        while not (folder / f"{kind}-socket").exists():
+            if server.poll() is not None:
+                raise RuntimeError("the server did not start")
+            time.sleep(0.01)
+    return str(folder / kind)
+
+
+def share() -> None:
+    """Start both servers for other processes, without waiting for them."""
+    if hasattr(os, "fork"):
+        folder = Path(tempfile.mkdtemp(prefix="warm-"))
+        for kind in KINDS:
+            _start(kind, folder)
+        os.environ[SHARED] = str(folder)
+
+
+def _start(kind: str, folder: Path) -> subprocess.Popen[bytes]:
+    place, executable = folder / f"{kind}-socket", folder / kind
     words = [sys.executable, "-IS", str(HERE / "client.py"), str(place)]
     executable.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
     executable.chmod(0o755)
@@ -37,11 +65,8 @@ def python(kind: Literal["torch", "light"] = "torch") -> str:
         env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OMP_NUM_THREADS")},
         start_new_session=True,
     )
-    while not place.exists():
-        if server.poll() is not None:
-            raise RuntimeError("the server did not start")
     _SERVERS.append((server, folder))
-    return str(executable)
+    return server
 
 
 def stop() -> None:
@@ -51,5 +76,6 @@ def stop() -> None:
         assert server.stdin is not None
         server.stdin.close()
         server.wait(60)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # two may share it
+    os.environ.pop(SHARED, None)
     python.cache_clear()
