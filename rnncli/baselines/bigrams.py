@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import Reading
 from rnncli.locale import tr
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 PAIRS = 1 << 22  # distinct pairs counted at a time: 32 MB as a table, up to three times that as a list
 
@@ -25,8 +23,6 @@ def bigram_losses(trained: Tokens, tested: Tokens, size: int) -> Generator[Readi
     Pairs are counted for a stretch of first tokens at a time, so that there are never more than PAIRS of them: one pass
     over the texts if V squared is within that limit, several for a large vocabulary.
     """
-    import numpy as np
-
     counts = np.zeros(size, np.int64)
     for block in trained.blocks():
         counts += np.bincount(block, minlength=size)
@@ -64,8 +60,6 @@ def _of(block: Ints, first: int, stop: int) -> tuple[Ints, Ints]:
 
 def _stretches(before: Ints, size: int) -> list[tuple[int, int]]:
     """Ranges of first tokens with at most PAIRS distinct pairs, bounded by their counts."""
-    import numpy as np
-
     most = np.minimum(before, size)  # distinct pairs that start with each token
     stretches, first, room = [], 0, PAIRS
     for token, n in enumerate(most.tolist()):
@@ -81,8 +75,6 @@ class _Pairs:
     pairs."""
 
     def __init__(self, first: int, stop: int, size: int) -> None:
-        import numpy as np
-
         self.first, self.size = first, size
         self.table = np.zeros((stop - first) * size, np.int64) if (stop - first) * size <= PAIRS else None
         self.keys, self.times = np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -92,8 +84,6 @@ class _Pairs:
         return (a - self.first) * self.size + b
 
     def add(self, a: Ints, b: Ints) -> None:
-        import numpy as np
-
         keys = self._keys(a, b)
         if self.table is not None:
             found = np.bincount(keys)
@@ -105,8 +95,6 @@ class _Pairs:
 
     def done(self) -> None:
         """Merge the pairs that wait to be sorted."""
-        import numpy as np
-
         if not self.waiting:
             return
         new, times = np.unique(np.concatenate(self.waiting), return_counts=True)
@@ -116,8 +104,6 @@ class _Pairs:
         self.keys = keys
 
     def count(self, a: Ints, b: Ints) -> Ints:
-        import numpy as np
-
         keys = self._keys(a, b)
         if self.table is not None:
             return self.table[keys]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    Numbers = NDArray[np.int64]
+Numbers = NDArray[np.int64]
 
 SHARED = 2_000_000  # maximum number of (source token, target token) pairs to learn from
 
@@ -22,8 +20,6 @@ def dictionary(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], rounds: int
 
     pairs: token ids of source and target, without <eos>.
     """
-    import numpy as np
-
     sides: list[tuple[Numbers, Numbers, Numbers]] = []
     shared = 0
     for source, target in pairs:

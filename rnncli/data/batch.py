@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
     from torch import Tensor
+
+    from rnncli.data.stored import Stored
 
 
 @dataclass
@@ -157,23 +159,13 @@ def stream_steps(n: int, batch_size: int) -> int:
     return max(0, n - 1) // batch_size
 
 
-class LongText(Protocol):
-    """A text as token ids, of any length: `data.encoded.Tokens`."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, start: int, stop: int) -> npt.NDArray[np.integer]:
-        """Tokens start ... stop, a numpy array (stop - start,) of whole numbers."""
-        ...
-
-
 AHEAD = 1 << 18  # tokens read at once over all streams: each reads one contiguous stretch, and memory stays bounded
 
 
-def stream_batches(text: LongText, window: int, batch_size: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
+def stream_batches(text: Stored, window: int, batch_size: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
     """(inputs, targets) windows for a language model, each (t, B) int64 with t <= window.
 
-    A text of N tokens is cut into batch_size streams of S = (N-1) // B steps: stream b reads tokens b·S ... b·S+S-1,
+    A text of N token ids is cut into batch_size streams of S = (N-1) // B steps: stream b reads tokens b·S ... b·S+S-1,
     and its targets are the tokens one step later. Window k holds steps k·window ... of every stream, so the state after
     one window is the initial state of the next; the last window may be shorter. A process gets streams rank, rank +
     world ... A text is never shuffled: seed and epoch have no effect. Raises DataError if the text is too short for the

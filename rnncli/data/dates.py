@@ -10,18 +10,14 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from rnncli.data.date_forms import DAY, EPOCH, FORMS, SECOND, Form, Style, Written, style_of
-from rnncli.data.steps import Step, faults, infer
+import numpy as np
+
+from rnncli.data.date_forms import DAY, EPOCH, FORMS, Form, Style, Written, style_of
+from rnncli.data.steps import Ints, Step, faults, infer
 from rnncli.data.zones import Zone, zone_of
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
-
-if TYPE_CHECKING:
-    from rnncli.data.steps import Ints
-
-__all__ = ["DAY", "SECOND", "DateColumn", "Dates", "OutOfOrder", "Step"]
 
 _NAMED = 3  # problems of one kind that a report lists
 _SHOWN = 5000  # cells kept to determine a column's date style
@@ -194,8 +190,6 @@ class DateColumn:
     def done(self, name: str, lines: Sequence[int]) -> Dates:
         """name: the file's name for messages. lines: the line number of each date. Raises DataError if two formats
         remain possible."""
-        import numpy as np
-
         left = [(form, np.array(clocks, np.int64), np.array(offsets, np.int64)) for form, clocks, offsets in self._open]
         form, clocks, offsets = _meant(left, name)
         values, zone = clocks, None
@@ -213,8 +207,6 @@ def _meant(left: list[tuple[Form, Ints, Ints]], name: str) -> tuple[Form, Ints, 
 
     Digits alone are ambiguous: 2018010100 is an hour, although it could also be seconds since 1970.
     """
-    import numpy as np
-
     lowest = min(form.rank for form, _, _ in left)
     first = [one for one in left if one[0].rank == lowest]
     if len(left) == 1 or (len(first) == 1 and (len(first[0][1]) < 3 or infer(first[0][1]) is not None)):

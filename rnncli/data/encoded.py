@@ -18,21 +18,18 @@ import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from rnncli.data.progress import Reading
-from rnncli.data.stored import InArray, pread
+from rnncli.data.stored import InArray, Numbers, Stored, pread
 from rnncli.data.text import Text, bytes_of
 from rnncli.data.vocab import LONGEST_SIGN, UNK, WRITTEN, Kind, Vocab, gaps, tokenize
 from rnncli.errors import CannotWrite, DataError, UsageError
 from rnncli.files import FolderLock, cache_folder, shown, write_errors, writing
 from rnncli.locale import tr
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Numbers = npt.NDArray[np.integer]
 
 BLOCK = 1 << 20  # tokens counted or written at a time
 LONGEST = 16 << 20  # characters of one word; a longer one means that the text is not made of words
@@ -42,9 +39,9 @@ _END = struct.Struct("<8sQI")  # footer: a magic number, the JSON's size in byte
 _MARK = b"rnncli-2"
 
 
-class Encoded(Protocol):
-    """types: the distinct tokens. kind: what a token is. name: of the text. place: path of the file, None if in
-    memory."""
+class Encoded(Stored, Protocol):
+    """The ids of tokens, of some unsigned integer type. types: the distinct tokens. kind: what a token is. name: of the
+    text. place: path of the file, None if in memory."""
 
     @property
     def types(self) -> Sequence[str]: ...
@@ -54,14 +51,6 @@ class Encoded(Protocol):
     def name(self) -> str: ...
     @property
     def place(self) -> Path | None: ...
-
-    def __len__(self) -> int:
-        """Number of tokens."""
-        ...
-
-    def read(self, start: int, stop: int) -> Numbers:
-        """The ids of tokens start ... stop, (stop - start,), of some unsigned integer type."""
-        ...
 
 
 class InMemory(InArray):
@@ -79,8 +68,6 @@ class InFile:
 
     def __init__(self, name: str, kind: Kind, place: Path) -> None:
         """Raises DataError: missing, or not written by `encode_text`."""
-        import numpy as np
-
         self.name, self.kind, self.place = name, kind, place
         try:
             self._file = os.open(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -100,8 +87,6 @@ class InFile:
         return self._size
 
     def read(self, start: int, stop: int) -> Numbers:
-        import numpy as np
-
         width = self._dtype.itemsize
         return np.frombuffer(self._bytes(start * width, (stop - start) * width), self._dtype)
 
@@ -130,8 +115,6 @@ def encode_text(text: Text, kind: Kind) -> Generator[Reading, None, Encoded]:
     Raises CannotWrite, and whatever reading a text raises. An interrupted call leaves no partial file. If another
     process is writing the same file, this one waits for it.
     """
-    import numpy as np
-
     if text.held is not None:
         numbers = _Numbers(text, kind)
         pieces = [*(numbers.of(piece) for piece in text.pieces()), numbers.rest()]
@@ -219,8 +202,6 @@ class _Numbers:
     """Encodes a text's chunks one after the other."""
 
     def __init__(self, text: Text, kind: Kind) -> None:
-        import numpy as np
-
         self.kind, self.name = kind, text.name
         if kind == "characters":
             n = len(text.alphabet)
@@ -239,8 +220,6 @@ class _Numbers:
 
     def of(self, piece: str) -> Numbers:
         """Ids of the tokens that this chunk completes."""
-        import numpy as np
-
         if self.kind == "characters":
             found: Numbers = self._of_code[np.frombuffer(piece.encode("utf-32-le"), "<u4")]
             return found
@@ -267,8 +246,6 @@ class _Numbers:
         return self._words([] if self.kind == "characters" else tokenize(self._open, self.kind, newlines=True))
 
     def _words(self, tokens: Sequence[str]) -> Numbers:
-        import numpy as np
-
         return np.array([self._of_word[token] for token in tokens], self.dtype)
 
 
@@ -291,8 +268,6 @@ class Measured:
 
 def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Measured]:
     """Count the tokens start ... stop."""
-    import numpy as np
-
     n = len(text.types)
     counts = np.zeros(n, np.int64)
     lengths = np.array([len(token) for token in text.types], np.int64)
@@ -326,8 +301,6 @@ class Tokens:
     @classmethod
     def of(cls, text: Encoded, start: int, stop: int, vocab: Vocab) -> Tokens:
         """Out-of-vocabulary tokens become <unk>, or -1 if the vocabulary has no <unk>: `first_unknown` finds them."""
-        import numpy as np
-
         other = vocab.id(UNK) if UNK in vocab else -1
         numbers = [vocab.id(token) if token in vocab else other for token in text.types]
         return cls(text, start, stop, np.array(numbers, np.int64))
@@ -346,8 +319,6 @@ class Tokens:
 
     def first_unknown(self) -> tuple[int, str]:
         """Position and text of the first out-of-vocabulary token. Raises LookupError if there is none."""
-        import numpy as np
-
         for number, block in enumerate(self.blocks()):
             places = np.flatnonzero(block < 0)
             if len(places):

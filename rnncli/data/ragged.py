@@ -8,17 +8,15 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from rnncli.data.rows import Rows, T
-from rnncli.data.stored import Stored, Storing, compact
+from rnncli.data.stored import Numbers, Stored, Storing, compact
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Numbers = npt.NDArray[np.integer]  # of the smallest sufficient width
-    Indices = range | Numbers  # row indices
+Indices = range | Numbers  # row indices
 
 Other = TypeVar("Other")
 Kind = TypeVar("Kind", bound=Hashable)
@@ -49,8 +47,6 @@ class Ragged(Rows[list[T]]):
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
         """(rows,)."""
-        import numpy as np
-
         return np.diff(self._ends).astype(np.int32)[_index(self._rows)]
 
     def chosen(self, rows: Sequence[int]) -> Ragged[T]:
@@ -64,8 +60,6 @@ class Ragged(Rows[list[T]]):
 
     def counts(self) -> Mapping[T, int]:
         """How often each type occurs in these rows, in the order of types; types that do not occur are omitted."""
-        import numpy as np
-
         inside = np.zeros(len(self._ends) - 1, bool)
         inside[_index(self._rows)] = True
         found = np.zeros(len(self.types), np.int64)
@@ -76,8 +70,6 @@ class Ragged(Rows[list[T]]):
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
         """Consecutive row ranges of the file with about BLOCK values each."""
-        import numpy as np
-
         first, rows = 0, len(self._ends) - 1
         while first < rows:
             end = min(int(self._ends[first]) + BLOCK, int(self._ends[-1]))
@@ -89,8 +81,6 @@ class Ragged(Rows[list[T]]):
 
 def _index(rows: Sequence[int] | Numbers) -> slice | Numbers:
     """As an array index; for a range, a slice, which needs no memory."""
-    import numpy as np
-
     if not isinstance(rows, range):
         return np.asarray(rows, np.int64)
     return slice(rows.start, None if rows.stop < 0 else rows.stop, rows.step)
@@ -176,8 +166,6 @@ class Numbering(Generic[Kind]):
             self._pack()
 
     def _pack(self) -> None:
-        import numpy as np
-
         self._packed.add(np.array(self._open, np.min_scalar_type(len(self._number))))
         self._open = array("i")
 
@@ -203,8 +191,6 @@ class GatheringTexts:
         self._ends.append(len(self._data))
 
     def done(self) -> Texts:
-        import numpy as np
-
         ends = compact(np.frombuffer(self._ends, np.int64))
         return Texts(self._data, ends, range(len(ends) - 1))
 
@@ -223,8 +209,6 @@ class GatheringPlaces:
         self._lines.append(int(line) if named else 0)
 
     def done(self) -> Places:
-        import numpy as np
-
         return Places(self._files.done(), compact(np.frombuffer(self._lines, np.int64)))
 
 
@@ -240,8 +224,6 @@ class Gathering(Generic[Kind]):
         self._ends.append(self._ends[-1] + len(row))
 
     def done(self) -> Ragged[Kind]:
-        import numpy as np
-
         types, numbers = self._values.stored()
         ends = compact(np.frombuffer(self._ends, np.int64))
         return Ragged(types, numbers, ends, range(len(ends) - 1))

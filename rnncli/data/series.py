@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from rnncli.data.dates import Dates
 from rnncli.data.table import SeriesFile
 from rnncli.errors import DataError
@@ -64,8 +66,6 @@ def regular(file: SeriesFile, num_targets: int, missing: Missing) -> RegularSeri
     At the ends of a column both repeat the nearest value. Raises DataError: dates out of order, a column without any
     value, more missing dates than existing ones.
     """
-    import numpy as np
-
     notes = list(file.dates.report()) if file.dates is not None else []
     values, lines = file.values, file.lines
     times, opened = None, np.zeros(len(values), dtype=bool)
@@ -143,8 +143,6 @@ def _left_out(column: str, opened: bool, dates: int, values: int) -> str:
 
 def _opened(name: str, dates: Dates, values: Any, lines: Any) -> tuple[Any, Any, Any, Any]:
     """values, lines, times and which rows are new, with a row of NaN for every missing date."""
-    import numpy as np
-
     left_out = sum(count for _, count in dates.gaps)
     if left_out > len(values):
         index, count = max(dates.gaps, key=lambda gap: gap[1])
@@ -170,8 +168,6 @@ def _opened(name: str, dates: Dates, values: Any, lines: Any) -> tuple[Any, Any,
 
 def _filled(name: str, column: str, values: Any, known: Any, missing: Missing) -> Any:
     """One column, (T,), without NaN."""
-    import numpy as np
-
     places = np.flatnonzero(known)
     if not len(places):
         raise DataError(tr("column {name} has no values", name=repr(column)), where=name)

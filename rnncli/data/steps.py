@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from rnncli.data.date_forms import DAY, EPOCH, SECOND
 from rnncli.locale import tr, trn
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Ints = npt.NDArray[np.int64]
-    Flags = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,6 @@ class Step:
             return _add_months(date, count * self.months)
         if self.weekmask:
             day, rest = divmod(date, DAY)
-            import numpy as np
-
             moved = np.busday_offset(np.datetime64(day, "D"), count, roll="forward", weekmask=self.weekmask)
             return int(moved.astype(np.int64)) * DAY + rest
         return date + count * self.microseconds
@@ -61,8 +57,6 @@ class Step:
 def faults(
     values: Ints, step: Step | None
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    import numpy as np
-
     differences = np.diff(values)
     duplicates = tuple((np.flatnonzero(differences == 0) + 1).tolist())
     backwards = tuple((np.flatnonzero(differences < 0) + 1).tolist())
@@ -77,8 +71,6 @@ def faults(
 
 def _steps_between(values: Ints, step: Step) -> tuple[Ints, Flags]:
     """For each pair of neighbours: the number of steps between them, and whether it is an integer."""
-    import numpy as np
-
     if step.months:
         months = values.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
         between = np.diff(months)
@@ -93,8 +85,6 @@ def _steps_between(values: Ints, step: Step) -> tuple[Ints, Flags]:
 
 def infer(values: Ints) -> Step | None:
     """The step between more than half of the neighbouring dates, or None."""
-    import numpy as np
-
     dates = np.unique(values)
     if len(dates) < 2:
         return None
@@ -125,8 +115,6 @@ def infer(values: Ints) -> Step | None:
 def _weekmask(dates: Ints) -> str:
     """The weekmask of dates (microseconds), "" if all days occur: weekdays, or, over at least three weeks, any five or
     six days (Sunday to Thursday; Monday to Saturday)."""
-    import numpy as np
-
     seen = np.bincount((dates // DAY + 3) % 7, minlength=7) > 0  # 1970-01-01 was a Thursday
     if not seen[5:].any():
         return "1111100"
@@ -135,8 +123,6 @@ def _weekmask(dates: Ints) -> str:
 
 
 def _mode(values: Ints) -> tuple[int, float]:
-    import numpy as np
-
     distinct, counts = np.unique(values, return_counts=True)
     best = int(counts.argmax())
     return int(distinct[best]), float(counts[best]) / len(values)

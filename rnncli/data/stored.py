@@ -13,15 +13,14 @@ import tempfile
 import weakref
 from bisect import bisect_right
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from rnncli.files import cache_folder, write_errors
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Numbers = npt.NDArray[np.integer]  # of the smallest sufficient width
+Numbers = npt.NDArray[np.integer]  # of the smallest sufficient width
 
 HELD = 32 << 20  # bytes of collected numbers that stay in memory
 
@@ -80,8 +79,6 @@ class InScratchFile:
         return self._starts[-1]
 
     def read(self, start: int, stop: int) -> Numbers:
-        import numpy as np
-
         found: list[Numbers] = []
         piece = bisect_right(self._starts, start) - 1
         while start < stop:
@@ -120,8 +117,6 @@ class Storing:
         self._waiting = []
 
     def done(self) -> Stored:
-        import numpy as np
-
         if self._scratch is None:
             return InArray(np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.uint8))
         self._write()
@@ -145,6 +140,4 @@ def pread(file: int, length: int, offset: int) -> bytes:
 
 def compact(numbers: Numbers) -> Numbers:
     """The same non-negative numbers in the smallest sufficient dtype."""
-    import numpy as np
-
     return numbers.astype(np.min_scalar_type(int(numbers.max()))) if len(numbers) else numbers

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rnncli.data.cells import NumberFormat, no_number, number
 from rnncli.data.dates import DateColumn, Dates
 from rnncli.data.records import (
@@ -182,8 +184,6 @@ class SeriesFile:
 
     def missing(self) -> dict[str, int]:
         """Number of missing values of each column that has any."""
-        import numpy as np
-
         counts = np.isnan(self.values).sum(axis=0)
         return {column: int(n) for column, n in zip(self.columns, counts, strict=True) if n}
 
@@ -195,8 +195,6 @@ class _Rows:
         self.lines, self.found, self.dates = array("q"), array("d"), DateColumn()
 
     def done(self, name: str, columns: tuple[str, ...], dated: bool, id: tuple[str, ...]) -> SeriesFile:
-        import numpy as np
-
         values = np.array(self.found, dtype=np.float64).reshape(len(self.lines), len(columns))
         if not dated:
             return SeriesFile(name, columns, values, np.array(self.lines), None, id)

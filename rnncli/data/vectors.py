@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from rnncli.data.source import Source, lines_of, name_of
 from rnncli.data.vocab import Vocab
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 EXACT, LOWER, MISSING = 0, 1, 2  # how a token was found: exactly, in lower case, not at all
 
@@ -41,8 +39,6 @@ def read_vectors(source: Source, vocab: Vocab, width: int) -> Vectors:
     Raises DataError with the line: wrong width, a value that is not a number, text that is not UTF-8; or no token
     found.
     """
-    import numpy as np
-
     wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)  # word -> (token id, how it is found)
     for row, token in enumerate(vocab.tokens):
         wanted[token].append((row, EXACT))
@@ -150,8 +146,6 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbers(cells: str, source: Source, number: int) -> npt.NDArray[np.float32]:
-    import numpy as np
-
     found = cells.split(" ")
     bad = next((cell for cell in found if not _is_number(cell)), None)
     if bad is None:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.data.dates import DAY, SECOND, DateColumn, Dates
+from rnncli.data.date_forms import DAY, SECOND
+from rnncli.data.dates import DateColumn, Dates
 from rnncli.errors import DataError
 
 EPOCH = datetime(1970, 1, 1)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from rnncli.data.batch import Batch, pad
@@ -177,8 +178,6 @@ def encoded(fitted: Fitted, texts: Sequence[str]) -> Batch:
 
 def _split(data: Data, seed: int, pairs: Pairs) -> Split:
     """Equal sources stay together; else a training sentence could be in the test split."""
-    import numpy as np
-
     numbering = Numbering[bytes]()
     for pair in pairs:
         numbering.extend((sha256(pair.source.encode()).digest()[:16],))

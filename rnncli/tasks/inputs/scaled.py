@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from rnncli.data.series import RegularSeries
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.tasks.base import FittedState
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor
 
-    Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,6 @@ def fit(train: Sequence[Stretch], targets: int, season: int) -> Fitted:
     """Mean and standard deviation of every column, and MAE of seasonal naive (the denominator of MASE), from the known
     values of the training splits only. Raises DataError: a column without any, a single series no longer than one
     season."""
-    import numpy as np
-
     several = bool(train[0].series.id)
     if not several:
         _longer_than_a_season(train[0], season)
@@ -142,8 +141,6 @@ def _longer_than_a_season(train: Stretch, season: int) -> None:
 
 def _known(one: Stretch) -> Floats:
     """Values, NaN where the file has none, (T, I)."""
-    import numpy as np
-
     inside = slice(one.rows.start, one.rows.stop)
     found: Floats = np.where(one.series.known[inside], one.series.values[inside], np.nan)
     return found
@@ -151,8 +148,6 @@ def _known(one: Stretch) -> Floats:
 
 def _scale(series: RegularSeries, values: Floats, season: int) -> Scale:
     """values: of the targets, (T, N), NaN if unknown. A target without any value is not scaled: mean 0, deviation 1."""
-    import numpy as np
-
     mean, std, naive = [], [], []
     for column in values.T:
         there = column[~np.isnan(column)]
@@ -167,7 +162,6 @@ def _scale(series: RegularSeries, values: Floats, season: int) -> Scale:
 def scaled(series: Sequence[RegularSeries], fitted: Fitted, window: int, season: int) -> Scaled:
     """Scale each series by its own statistics, one not seen in training by those of its first window, so that no
     forecast looks ahead. One column at a time, to save memory."""
-    import numpy as np
     import torch
 
     N, known = fitted.targets, fitted.scales()

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rnncli.data.batch import Batch
 from rnncli.data.dates import OutOfOrder
 from rnncli.data.series import RegularSeries, regular
@@ -18,15 +20,12 @@ from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe.parse import flow_text
 from rnncli.tasks.base import Splits
-from rnncli.tasks.inputs.scaled import Fitted, Part, Scaled, Stretch, fit, scaled
+from rnncli.tasks.inputs.scaled import Fitted, Ints, Part, Scaled, Stretch, fit, scaled
 from rnncli.tasks.inputs.series_columns import Data, id_columns, suggest_columns
 from rnncli.tasks.inputs.sources import WHOLE, divide, files_of, sources
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from rnncli.tasks.inputs.scaled import Ints
-
 
 LISTED = 5  # series named in a note
 
@@ -226,8 +225,6 @@ def _most(counts: Mapping[str, int]) -> str:
 
 def _origins(data: Data, one: Stretch, every: int) -> Ints:
     """Forecast origins inside the stretch; a window may start before it. every: steps between origins."""
-    import numpy as np
-
     first = max(one.rows.start, data.window) - 1
     there = one.series.known[:, : len(data.targets())].any(axis=1)
     known = np.concatenate(([0], np.cumsum(there)))  # rows with truth before each row
@@ -256,8 +253,6 @@ def _require_a_window(data: Data, one: Stretch, name: str) -> None:
 
 def _part(data: Data, table: Scaled, found: Sequence[Stretch], name: str, every: int) -> Part:
     """The windows whose forecasts are inside the stretches. every: steps between origins; 0: data.stride."""
-    import numpy as np
-
     numbers = {id(one): number for number, one in enumerate(table.series)}
     origins = [_origins(data, one, every or data.stride) for one in found]
     if not any(map(len, origins)):
@@ -293,7 +288,6 @@ def last_windows(
 ) -> tuple[Scaled, Batch, list[RegularSeries]]:
     """The last window of each series of a file, (window, S, I), the known future columns after it, and the scaled
     series. If there are several series, those shorter than a window are skipped with a note. Raises DataError."""
-    import numpy as np
     import torch
 
     long = [one for one in found if len(one) >= data.window]
@@ -322,7 +316,6 @@ def last_windows(
 
 def _ahead(data: Data, fitted: Fitted, series: RegularSeries) -> Tensor:
     """The file's future columns, (horizon, F) float32, scaled."""
-    import numpy as np
     import torch
 
     F = len(data.future)

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from rnncli.baselines.ngrams import LONGEST, NgramClassifier, thinned
@@ -44,8 +46,6 @@ from rnncli.tasks.inputs.tokens import not_known, number_values, token_front, to
 from rnncli.tasks.labels import known_rows, label_vocab
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor, nn
 
 
@@ -360,15 +360,11 @@ def _seen_before(parts: Mapping[str, TextRows]) -> Iterator[str]:
 
 def _prints(rows: TextRows) -> npt.NDArray[np.uint64]:
     """64 bits of a hash of each text, (rows,)."""
-    import numpy as np
-
     prints = (int.from_bytes(blake2b("\0".join(tokens).encode(), digest_size=8).digest()) for tokens in rows.tokens)
     return np.fromiter(prints, np.uint64, len(rows))
 
 
 def _among(prints: npt.NDArray[np.uint64], seen: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Which of them are in the sorted array `seen`: np.isin would sort both again."""
-    import numpy as np
-
     found: npt.NDArray[np.bool_] = seen[np.searchsorted(seen, prints).clip(max=len(seen) - 1)] == prints
     return found
