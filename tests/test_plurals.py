@@ -16,7 +16,7 @@ from rnncli.data.batch import Order, stream_batches
 from rnncli.data.encoded import InMemory
 from rnncli.data.series import Missing, regular
 from rnncli.data.skipped import Skipped
-from rnncli.data.table import read_series
+from rnncli.data.table import read_panel
 from rnncli.errors import DataError
 from rnncli.locale import language, speaking
 from rnncli.render import to_text
@@ -59,7 +59,9 @@ def streams(n: int, folder: Path) -> str:
 
 def series(folder: Path, text: str, missing: Missing) -> Sequence[str]:
     (folder / "s.csv").write_text(f"date,value\n{text}", "utf-8")
-    return regular(read_series(str(folder / "s.csv"), "date", ("value",), Skipped("stop", "rows")), 1, missing).notes
+    return regular(
+        read_panel(str(folder / "s.csv"), (), "date", ("value",), Skipped("stop", "rows"))[0], 1, missing
+    ).notes
 
 
 @say(

@@ -147,10 +147,10 @@ def _views(context: Context, incomplete: str) -> Offers:
 
 
 def _data(context: Context, incomplete: str) -> Offers:
-    from rnncli.data.builtin import PREFIX, builtin_names
+    from rnncli.data.builtin import BUILTINS, PREFIX
 
     if incomplete:  # else: files
-        yield from ((PREFIX + name, "") for name in builtin_names())
+        yield from ((PREFIX + name, "") for name in BUILTINS)
 
 
 def _keys(context: Context, incomplete: str) -> Offers:

@@ -48,10 +48,6 @@ class Sound:
     rate: int
     lost: int = 0
 
-    @property
-    def seconds(self) -> float:
-        return len(self.samples) / self.rate
-
 
 @dataclass(frozen=True)
 class Clip:

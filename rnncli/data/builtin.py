@@ -35,10 +35,6 @@ def is_builtin(source: str | Path) -> bool:
     return isinstance(source, str) and source.startswith(PREFIX)
 
 
-def builtin_names() -> tuple[str, ...]:
-    return tuple(BUILTINS)
-
-
 def builtin_text(name: str) -> str:
     """The text of `NAME` or `builtin:NAME`. Raises DataError, with the nearest name, if there is none."""
     return _made(find(name).name)

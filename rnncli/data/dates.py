@@ -70,15 +70,6 @@ class Dates:
         zone = None if self.zone is None else replace(self.zone, values=values, offsets=self.zone.offsets[::-1])
         return _dates(self.name, values, lines, self.form, self.style, zone)
 
-    def following(self, count: int) -> list[str]:
-        """The next dates after the last, in the file's style."""
-        if self.step is None:
-            raise DataError(tr("the dates have no regular step, so the next ones are unknown"), where=self.name)
-        try:
-            return [self.write(self.step.after(int(self.values[-1]), k)) for k in range(1, count + 1)]
-        except (ValueError, OverflowError) as error:  # datetime's limit
-            raise DataError(tr("the next dates are beyond the year 9999"), where=self.name) from error
-
     def check_order(self) -> None:
         """Raise DataError unless every date is later than the one before."""
         if not self.backwards and not self.duplicates:

@@ -182,11 +182,6 @@ class SeriesFile:
     dates: Dates | None
     id: tuple[str, ...] = ()
 
-    def missing(self) -> dict[str, int]:
-        """Number of missing values of each column that has any."""
-        counts = np.isnan(self.values).sum(axis=0)
-        return {column: int(n) for column, n in zip(self.columns, counts, strict=True) if n}
-
 
 class _Rows:
     """Usable rows of one series so far."""
@@ -204,26 +199,6 @@ class _Rows:
         return SeriesFile(name, columns, values, dates.lines, dates, id)
 
 
-def read_series(
-    source: Source,
-    date: DateKey,
-    keys: Sequence[Key],
-    skipped: Skipped,
-    *,
-    header: bool = True,
-    delimiter: str | None = None,
-    numbers: NumberFormat = NumberFormat(),
-) -> SeriesFile:
-    """Read the date column (None: no dates; several: their cells are joined, such as year and month) and the numeric
-    columns, oldest first, at 8 bytes per number. A file whose rows run from newest to oldest is reversed.
-
-    A row with a cell that is neither a number nor a missing marker, or whose date cannot be read, is a bad record. The
-    caller checks the order of the dates (`dates.check_order()`, `dates.report()`).
-    """
-    (found,) = read_panel(source, (), date, keys, skipped, header=header, delimiter=delimiter, numbers=numbers)
-    return found
-
-
 def read_panel(
     source: Source,
     ids: Sequence[Key],
@@ -235,8 +210,14 @@ def read_panel(
     delimiter: str | None = None,
     numbers: NumberFormat = NumberFormat(),
 ) -> list[SeriesFile]:
-    """Like read_series, one result per distinct value of the columns `ids`, in order of first appearance; their rows
-    may be interleaved. A row with an empty id cell is a bad record. Without ids, all rows are one series."""
+    """Read the date column (None: no dates; several: their cells are joined, such as year and month) and the numeric
+    columns, oldest first, at 8 bytes per number. A series whose rows run from newest to oldest is reversed.
+
+    One result per distinct value of the columns `ids`, in order of first appearance; their rows may be interleaved.
+    Without ids, all rows are one series. A row with an empty id cell, with a cell that is neither a number nor a
+    missing marker, or whose date cannot be read, is a bad record. The caller checks the order of the dates
+    (`dates.check_order()`, `dates.report()`).
+    """
     table = open_table(source, header=header, delimiter=delimiter)
     places = [table.index(key) for key in keys]
     date_places = [table.index(key) for key in date_keys(date)]

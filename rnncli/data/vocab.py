@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -36,13 +35,6 @@ class Vocab:
         if self.tokens[: len(self.specials)] != self.specials:
             raise ValueError("special tokens must come first")
         object.__setattr__(self, "_ids", ids)
-
-    @classmethod
-    def from_tokens(
-        cls, tokens: Iterable[str], *, specials: Sequence[str] = (), min_count: int = 1, max_size: int | None = None
-    ) -> Vocab:
-        """The vocabulary of the distinct tokens, ordered as in `from_counts`."""
-        return cls.from_counts(Counter(tokens), specials=specials, min_count=min_count, max_size=max_size)
 
     @classmethod
     def from_counts(

@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from rnncli.data.builtin import builtin_names, builtin_text, find
+from rnncli.data.builtin import BUILTINS, builtin_text, find
 from rnncli.data.conllu import read_conllu
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
-from rnncli.data.table import read_cells, read_series
+from rnncli.data.table import read_cells, read_panel
 from rnncli.errors import DataError
 
 UPOS = {
@@ -20,8 +20,8 @@ UPOS = {
 
 
 def test_every_name_is_there_and_the_same_again() -> None:
-    assert "python-docs" in builtin_names()
-    for name in builtin_names():
+    assert "python-docs" in BUILTINS
+    for name in BUILTINS:
         text = builtin_text(f"builtin:{name}")
         assert text == builtin_text(name) == find(name).make()
         assert text.endswith("\n")
@@ -98,7 +98,7 @@ def test_no_short_run_of_words_tells_broken_sentences() -> None:
 
 
 def test_monthly_is_the_classic_series() -> None:
-    series = read_series("builtin:monthly", "date", ["value"], Skipped())
+    series = read_panel("builtin:monthly", (), "date", ["value"], Skipped())[0]
     assert series.values.shape == (144, 1)
     assert series.values.sum() == 40363
     assert (series.values[0, 0], series.values[-1, 0], series.values.max()) == (112, 432, 622)
@@ -107,7 +107,7 @@ def test_monthly_is_the_classic_series() -> None:
 
 
 def test_daily_holds_what_its_columns_promise() -> None:
-    series = read_series("builtin:daily", "date", ["sales", "promotion", "temperature"], Skipped())
+    series = read_panel("builtin:daily", (), "date", ["sales", "promotion", "temperature"], Skipped())[0]
     assert series.dates is not None
     assert not series.dates.gaps
     assert series.dates.step is not None

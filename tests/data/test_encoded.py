@@ -90,9 +90,9 @@ def by_hand(content: str, kind: Kind, sets: dict[str, Any], fractions: dict[str,
     for name, size in sizes.items():
         parts[name] = tokens[first : first + size]
         first += size
-    vocab = Vocab.from_tokens(parts["train"], **sets)
+    vocab = Vocab.from_counts(Counter(parts["train"]), **sets)
     if any(token not in vocab for part in parts.values() for token in part):
-        vocab = Vocab.from_tokens(parts["train"], specials=(UNK,), **sets)
+        vocab = Vocab.from_counts(Counter(parts["train"]), specials=(UNK,), **sets)
     return vocab, {name: torch.tensor(vocab.encode(part)) for name, part in parts.items()}
 
 
@@ -388,7 +388,7 @@ def test_numbers_as_wide_as_the_alphabet(tmp_path: Path, streamed: Path) -> None
 def test_blocks_overlap(tmp_path: Path, streamed: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("abc" * 50)
-    ids = Tokens.of(encoded(path, "characters"), 3, 103, Vocab.from_tokens("abc"))
+    ids = Tokens.of(encoded(path, "characters"), 3, 103, Vocab.from_counts(Counter("abc")))
     blocks = list(ids.blocks(overlap=1))
     assert [len(block) for block in blocks] == [30, 30, 30, 13]
     assert np.array_equal(np.concatenate([blocks[0][:1], *(block[1:] for block in blocks)]), ids.read(0, 100))

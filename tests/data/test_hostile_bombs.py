@@ -28,7 +28,7 @@ from rnncli.data.frame_files import read_sequence
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
-from rnncli.data.table import read_cells, read_series
+from rnncli.data.table import read_cells, read_panel
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.views._inputs import features_of_file
@@ -103,7 +103,7 @@ def png(width: int, height: int) -> bytes:
 
 
 def _series(path: Path) -> object:
-    return read_series(path, "date", ["value"], Skipped("skip"))
+    return read_panel(path, (), "date", ["value"], Skipped("skip"))[0]
 
 
 def _cells(path: Path) -> object:

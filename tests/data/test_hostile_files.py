@@ -24,9 +24,10 @@ from rnncli.data.dates import DateColumn
 from rnncli.data.folder import read_class_folder
 from rnncli.data.given import texts_with_header
 from rnncli.data.pairs import read_pairs, read_parallel
+from rnncli.data.series import regular
 from rnncli.data.skipped import OnBad, Skipped
 from rnncli.data.sniff import sniff_table
-from rnncli.data.table import read_cells, read_series
+from rnncli.data.table import read_cells, read_panel
 from rnncli.data.text import read_text
 from rnncli.errors import DataError
 from rnncli.files import MAX_LINE, read_lines
@@ -60,11 +61,12 @@ def _table(path: Path, on_bad: OnBad) -> None:
 
 
 def _series(path: Path, on_bad: OnBad, numbers: NumberFormat = NumberFormat()) -> None:
-    series = read_series(path, "date", ["value"], Skipped(on_bad), numbers=numbers)
+    series = read_panel(path, (), "date", ["value"], Skipped(on_bad), numbers=numbers)[0]
     assert series.dates is not None
     series.dates.report()
     series.dates.check_order()
-    series.dates.following(2)
+    whole = regular(series, 1, "interpolate")
+    whole.date(len(whole) + 1)
 
 
 def _conllu(path: Path, on_bad: OnBad) -> None:

@@ -9,8 +9,9 @@ from rnncli.data.pairs import read_pairs, read_parallel
 from rnncli.data.records import delimiter_of
 from rnncli.data.skipped import Skipped
 from rnncli.data.sniff import sniff_table
-from rnncli.data.table import open_table, read_cells, read_series
+from rnncli.data.table import open_table, read_cells, read_panel
 from rnncli.errors import DataError
+from tests.data.test_dates import next_dates
 
 
 def write(path: Path, text: str) -> Path:
@@ -90,7 +91,7 @@ def test_json_lines_are_a_table(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(LINES.encode()) if name.endswith("gz") else LINES.encode())
     assert open_table(path).columns == ("when", "y", "note")
-    series = read_series(path, "when", ["y", "note"], Skipped())
+    series = read_panel(path, (), "when", ["y", "note"], Skipped())[0]
     assert series.values[:, 0].tolist() == [1.25, 12345678901234567890.0]
     assert series.lines.tolist() == [1, 3]
     assert sniff_table(path).date is not None
@@ -142,9 +143,9 @@ def test_parquet(tmp_path: Path) -> None:
         "x,2",
         "[2]",
     ]
-    series = read_series(path, "at", ["y", "nothing"], Skipped())
+    series = read_panel(path, (), "at", ["y", "nothing"], Skipped())[0]
     assert series.dates is not None
-    assert series.dates.following(1) == ["2020-01-01 09:00:00"]
+    assert next_dates(series.dates, 1) == ["2020-01-01 09:00:00"]
     assert series.values[:, 0].tolist() == [0.0, 0.5, 1.0]
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DataError, match="cannot be read as Parquet"):

@@ -7,7 +7,7 @@ import pytest
 
 from rnncli.data.series import Missing, RegularSeries, regular
 from rnncli.data.skipped import OnBad, Skipped
-from rnncli.data.table import read_series
+from rnncli.data.table import read_panel
 from rnncli.errors import DataError
 
 MONTHS = "date,value,price\n2020-01,1,5\n2020-02,,6\n2020-05,4,\n2020-06,6,8\n2020-07,,9\n"  # March, April left out
@@ -18,7 +18,12 @@ def read(
 ) -> RegularSeries:
     path = tmp_path / "s.csv"
     path.write_text(text, "utf-8")
-    return regular(read_series(str(path), date, ("value", "price"), Skipped(on_bad, "rows")), 1, missing)
+    return regular(read_panel(str(path), (), date, ("value", "price"), Skipped(on_bad, "rows"))[0], 1, missing)
+
+
+def test_the_end_of_time(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="9999"):
+        read(tmp_path, "date,value,price\n9998,1,1\n9999,1,1\n").date(2)
 
 
 @pytest.mark.parametrize(

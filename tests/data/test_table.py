@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnncli.data.cells import number
 from rnncli.data.skipped import Skipped
-from rnncli.data.table import open_table, read_cells, read_series
+from rnncli.data.table import open_table, read_cells, read_panel
 from rnncli.errors import DataError
 
 
@@ -142,10 +142,9 @@ def test_series(tmp_path: Path) -> None:
         "t,a,b\n2024-01-01,1,\n2024-01-02,x,2\nsoon,3,3\n2024-01-03,4,NA\n2024-01-04,5,6\n2024-01-05,7,8\n",
     )
     skipped = Skipped("skip", "rows")
-    series = read_series(path, "t", ["b", "a"], skipped)
+    series = read_panel(path, (), "t", ["b", "a"], skipped)[0]
     np.testing.assert_array_equal(series.values, [[np.nan, 1], [np.nan, 4], [6, 5], [8, 7]])
     assert series.lines.tolist() == [2, 5, 6, 7]
-    assert series.missing() == {"b": 2}
     assert skipped.count == 2
     assert skipped.first == [
         (f"{path}:3", "'x' in column 'a' is not a number"),
@@ -154,7 +153,7 @@ def test_series(tmp_path: Path) -> None:
     assert series.dates is not None
     assert series.dates.gaps == ((1, 1),)
     assert series.dates.lines.tolist() == [2, 5, 6, 7]
-    assert read_series(path, None, ["b"], Skipped("skip")).dates is None
+    assert read_panel(path, (), None, ["b"], Skipped("skip"))[0].dates is None
 
 
 @pytest.mark.parametrize(("text", "says"), [("", "empty"), ("\n\n", "empty"), ("a,b\n", "no usable"), ('"a', "quotes")])

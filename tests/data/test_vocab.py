@@ -15,13 +15,13 @@ WORDS = st.text(min_size=1, max_size=4)
 
 
 def test_characters_stand_by_code_point() -> None:
-    vocab = Vocab.from_tokens("hello")
+    vocab = Vocab.from_counts(Counter("hello"))
     assert vocab.tokens == ("e", "h", "l", "o")
     assert vocab.encode("ohlol") == [3, 1, 2, 3, 2]
 
 
 def test_words_stand_by_falling_count_then_text() -> None:
-    vocab = Vocab.from_tokens(["the", "cat", "the", "dog", "a", "bat", "a", "the"], specials=(PAD, UNK))
+    vocab = Vocab.from_counts(Counter(["the", "cat", "the", "dog", "a", "bat", "a", "the"]), specials=(PAD, UNK))
     assert vocab.tokens == (PAD, UNK, "the", "a", "bat", "cat", "dog")
 
 
@@ -32,19 +32,19 @@ def test_limits_keep_the_commonest() -> None:
 
 
 def test_a_special_in_the_data_is_the_special() -> None:
-    assert Vocab.from_tokens(["<unk>", "<unk>", "aa"], specials=(UNK,)).tokens == (UNK, "aa")
+    assert Vocab.from_counts(Counter(["<unk>", "<unk>", "aa"]), specials=(UNK,)).tokens == (UNK, "aa")
 
 
 def test_an_unknown_token_is_named_with_its_place() -> None:
-    vocab = Vocab.from_tokens("hello")
+    vocab = Vocab.from_counts(Counter("hello"))
     with pytest.raises(DataError, match=r"words.txt:3: 'x' \(number 3 of 3\).*\n.*'e' 'h' 'l' 'o'"):
         vocab.encode("hex", where="words.txt:3")
-    assert Vocab.from_tokens("hello", specials=(UNK,)).encode("hex") == [2, 1, 0]
+    assert Vocab.from_counts(Counter("hello"), specials=(UNK,)).encode("hex") == [2, 1, 0]
     assert vocab.unknown("haxxa") == ["a", "x"]
 
 
 def test_numbers_without_a_token() -> None:
-    vocab = Vocab.from_tokens("hello")
+    vocab = Vocab.from_counts(Counter("hello"))
     for wrong in (-1, 4):
         with pytest.raises(DataError):
             vocab.decode([0, wrong])
@@ -52,7 +52,7 @@ def test_numbers_without_a_token() -> None:
 
 @given(st.lists(WORDS))
 def test_decode_undoes_encode_and_json_keeps_all(tokens: list[str]) -> None:
-    vocab = Vocab.from_tokens(tokens, specials=(PAD, UNK, BOS, EOS))
+    vocab = Vocab.from_counts(Counter(tokens), specials=(PAD, UNK, BOS, EOS))
     known = [token for token in tokens if token not in vocab.specials]
     assert vocab.decode(vocab.encode(tokens)) == tokens
     assert vocab.tokens[4:] == tuple(sorted(set(known), key=_order(known)))

@@ -167,7 +167,7 @@ class SentenceInput:
         """The character vocabulary, if the model reads characters. <pad> is id 0 and fills up short words."""
         if not self.letters:
             return None
-        return Vocab.from_tokens((letter for word in words for letter in word), specials=(PAD, UNK))
+        return Vocab.from_counts(Counter(letter for word in words for letter in word), specials=(PAD, UNK))
 
     def _files(self, seed: int) -> Splits[Fitted, Part]:
         data, given = self.data, sources(self.data)
