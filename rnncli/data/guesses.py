@@ -196,18 +196,21 @@ def _dates_of(rows: Sequence[int], date: DateGuess, cells: Sequence[Sequence[str
 def number_format(cells: Sequence[Sequence[str]], delimiter: str) -> NumberFormat:
     """The decimal and thousands separators with which the most columns are numeric. Anything but a plain decimal point
     must be proved by an unambiguous cell; a decimal comma is usual in files separated by ;."""
-    best, most = NumberFormat(), _columns_read(cells, NumberFormat())
+    best = NumberFormat()
+    most = sum(are_numbers(column, best) for column in cells)
     marks: tuple[tuple[str, Thousands], ...] = ((",", ""), (".", ","), (",", "."))
     for decimal, thousands in marks:
         form = NumberFormat(decimal, thousands)
-        if (n := _columns_read(cells, form)) > most and (delimiter == ";" or _shown(cells, form)):
+        n = sum(are_numbers(column, form) for column in cells)
+        if n > most and (delimiter == ";" or _shown(cells, form)):
             best, most = form, n
     return best
 
 
-def _columns_read(cells: Sequence[Sequence[str]], form: NumberFormat) -> int:
-    present = [[cell for cell in column if cell.lower() not in MISSING] for column in cells]
-    return sum(bool(column) and all(form.number(cell) is not None for cell in column) for column in present)
+def are_numbers(cells: Sequence[str], form: NumberFormat) -> bool:
+    """Whether all cells are numbers or missing, and at least one is a number."""
+    present = [cell for cell in cells if cell.lower() not in MISSING]
+    return bool(present) and all(form.number(cell) is not None for cell in present)
 
 
 def _shown(cells: Sequence[Sequence[str]], form: NumberFormat) -> bool:

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from rnncli.data.cells import MISSING, NumberFormat, is_missing, no_number
-from rnncli.data.guesses import DateGuess, SeveralGuess, date_column, is_date, is_id, number_format, several_series
+from rnncli.data.cells import NumberFormat, is_missing, no_number
+from rnncli.data.guesses import (
+    DateGuess,
+    SeveralGuess,
+    are_numbers,
+    date_column,
+    is_date,
+    is_id,
+    number_format,
+    several_series,
+)
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source
 from rnncli.data.table import Table, open_table
@@ -19,17 +28,9 @@ from rnncli.render.lines import cells as width_of
 ROWS = 2000  # examined
 WIDEST = 20_000  # maximum number of columns to guess about
 ODD = 20  # a numeric column has at most one non-number in this many cells (one is always tolerated)
-TEXTS = (
-    "text",
-    "sentence",
-    "review",
-    "content",
-    "comment",
-    "message",
-    "tweet",
-    "name",
-)  # typical names of such columns,
-LABELS = ("label", "class", "category", "sentiment", "target", "language")  # most likely first
+# Typical names of such columns, most likely first.
+TEXTS = ("text", "sentence", "review", "content", "comment", "message", "tweet", "name")
+LABELS = ("label", "class", "category", "sentiment", "target", "language")
 # Typical column names in a table of audio files: the file and its transcript.
 SOUND_COLUMNS, SAID_COLUMNS = ("file", "path", "filename", "audio", "wav"), ("text", "sentence", "transcript")
 
@@ -146,7 +147,7 @@ def sniff_table(
 
 def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, dated: bool) -> ColumnGuess:
     kind: Literal["number", "date", "text"]
-    kind = "date" if dated else "number" if _numeric(cells, form) else "text"
+    kind = "date" if dated else "number" if are_numbers(cells, form) else "text"
     missing = sum(is_missing(cell, form.na_values) for cell in cells)
     odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
     counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
@@ -170,17 +171,11 @@ def _has_header(table: Table) -> bool:
     typed = [
         form.number(cell) is not None or (place in dated and guess is not None and guess.fits(cell))
         for place, (cell, column) in enumerate(zip(first, below, strict=True))
-        if not is_missing(cell) and (place in dated or _numeric(column, form))
+        if not is_missing(cell) and (place in dated or are_numbers(column, form))
     ]
     if typed:
         return 2 * sum(typed) <= len(typed)  # a column may be named 2020
     return not any(cell and cell in column for cell, column in zip(first, below, strict=True))
-
-
-def _numeric(cells: Sequence[str], form: NumberFormat) -> bool:
-    """Whether all cells are numbers or missing, and at least one is a number."""
-    present = [cell for cell in cells if cell.lower() not in MISSING]
-    return bool(present) and all(form.number(cell) is not None for cell in present)
 
 
 def _odd_cell(name: str, cells: list[str], lines: list[int], form: NumberFormat) -> tuple[int, str] | None:

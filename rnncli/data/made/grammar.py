@@ -28,43 +28,15 @@ class Draw:
 
 # Ambiguous words: the most-frequent-tag baseline gets one of their two parts of speech wrong.
 _NOUN_OR_VERB = [
-    "run",
-    "walk",
-    "play",
-    "watch",
-    "light",
-    "plant",
-    "book",
-    "water",
-    "train",
-    "plan",
-    "cut",
-    "visit",
-    "answer",
-    "question",
-    "love",
-    "change",
-]
+    "run", "walk", "play", "watch", "light", "plant", "book", "water", "train", "plan", "cut", "visit", "answer",
+    "question", "love", "change",
+]  # fmt: skip
 _ADJ_OR_VERB = ["open", "close", "clean", "dry", "light"]  # the clean room; they clean the room
 _ADJ_OR_ADV = ["hard", "fast", "late", "early"]
 _NOUNS = [
-    "dog",
-    "cat",
-    "girl",
-    "boy",
-    "teacher",
-    "friend",
-    "house",
-    "garden",
-    "table",
-    "river",
-    "doctor",
-    "farmer",
-    "painter",
-    "street",
-    "letter",
-    "city",
-]
+    "dog", "cat", "girl", "boy", "teacher", "friend", "house", "garden", "table", "river", "doctor", "farmer",
+    "painter", "street", "letter", "city",
+]  # fmt: skip
 _ADJECTIVES = ["old", "new", "small", "big", "red", "quiet", "happy", "young", "strange", "tall"]
 _ADVERBS = ["often", "never", "always", "sometimes", "rarely"]
 _VERBS = ["see", "find", "like", "know", "help", "remember"]
@@ -217,27 +189,9 @@ def acceptability(count: int, seed: int) -> list[tuple[str, str]]:
 
 
 _ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
 _TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
