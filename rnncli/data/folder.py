@@ -78,15 +78,15 @@ class NamePattern:
 
 def files_in(folder: str | Path, endings: tuple[str, ...], skipped: Skipped) -> list[Path]:
     """The folder's files with one of these endings, by name. Hidden files are skipped, others noted."""
-    entries = [entry for entry in _entries(folder) if not entry.is_dir()]
-    found = [entry for entry in entries if entry.name.lower().endswith(endings)]
-    if len(found) < len(entries):
+    files = [entry for entry in entries(folder) if not entry.is_dir()]
+    found = [file for file in files if file.name.lower().endswith(endings)]
+    if len(found) < len(files):
         skipped.note(
             trn(
                 "{folder}: {n} file that is not {endings} is not read",
                 "{folder}: {n} files that are not {endings} are not read",
                 folder=shown(folder),
-                n=len(entries) - len(found),
+                n=len(files) - len(found),
                 endings=" ".join(endings),
             )
         )
@@ -100,8 +100,8 @@ def read_class_folder(folder: str | Path, skipped: Skipped) -> Iterator[Sample]:
     the folder's name is the class, each .txt in it an example. Raises DataError for a folder of neither kind, of both,
     or of a single class.
     """
-    texts = [entry for entry in _entries(folder) if not entry.is_dir() and entry.name.endswith(ENDINGS)]
-    folders = [entry for entry in _entries(folder) if entry.is_dir()]
+    texts = [entry for entry in entries(folder) if not entry.is_dir() and entry.name.endswith(ENDINGS)]
+    folders = [entry for entry in entries(folder) if entry.is_dir()]
     if texts and folders:
         raise DataError(
             tr("contains both .txt files and folders: which are the classes?"),
@@ -131,8 +131,8 @@ def read_class_folder(folder: str | Path, skipped: Skipped) -> Iterator[Sample]:
 def class_folder_fingerprint(folder: str | Path) -> str:
     """sha256 over the relative names and the contents of every file that read_class_folder reads."""
     digest = hashlib.sha256()
-    for entry in _entries(folder):
-        for path in _entries(entry) if entry.is_dir() else [entry]:
+    for entry in entries(folder):
+        for path in entries(entry) if entry.is_dir() else [entry]:
             if path.name.endswith(ENDINGS) and not path.is_dir():
                 digest.update(f"{fingerprint(path)} {shown(path.relative_to(folder))}\n".encode())
     return digest.hexdigest()
@@ -150,7 +150,8 @@ def with_fields(pattern: NamePattern, paths: Iterable[Path], skipped: Skipped) -
             yield path, label, group
 
 
-def _entries(folder: str | Path) -> list[Path]:
+def entries(folder: str | Path) -> list[Path]:
+    """What is in a folder, by name, except hidden files."""
     try:
         return sorted(entry for entry in Path(folder).iterdir() if not entry.name.startswith("."))
     except (OSError, ValueError) as error:

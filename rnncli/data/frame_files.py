@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.data.arrays import read_arrays
+from rnncli.data.folder import entries
 from rnncli.errors import DataError, Missing
 from rnncli.files import natural_order, open_binary, shown
 from rnncli.locale import tr
@@ -33,7 +34,7 @@ def read_sequence(path: Path) -> npt.NDArray[np.generic]:
             pass
         raise DataError(tr("not an image sequence: expected a folder of frames, a .npy or a .npz"), where=shown(path))
     frames: list[npt.NDArray[np.generic]] = []
-    for entry in entries(path):
+    for entry in in_natural_order(path):
         if entry.suffix.lower() == ".npy":
             frame = read_arrays(entry)["array"]
         elif entry.suffix.lower() in PICTURES:
@@ -94,12 +95,6 @@ def _picture(path: Path) -> npt.NDArray[np.generic]:
         raise DataError(tr("not a readable image: {why}", why=str(error)[:200]), where=shown(path)) from error
 
 
-def entries(folder: Path) -> list[Path]:
-    """Candidates for sequences or frames, in natural order: frame2 before frame10. Hidden files are skipped."""
-    try:
-        found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise DataError(
-            tr("cannot be read as a folder: {why}", why=error.strerror or str(error)), where=shown(folder)
-        ) from error
-    return sorted(found, key=lambda path: natural_order(path.name))
+def in_natural_order(folder: Path) -> list[Path]:
+    """Candidates for sequences or frames: frame2 before frame10."""
+    return sorted(entries(folder), key=lambda path: natural_order(path.name))

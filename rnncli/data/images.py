@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rnncli.data import builtin
 from rnncli.data.arrays import read_arrays
 from rnncli.data.folder import NamePattern, with_fields
-from rnncli.data.frame_files import ARRAYS, entries, read_sequence
+from rnncli.data.frame_files import ARRAYS, in_natural_order, read_sequence
 from rnncli.data.kept import Chosen, Kept, usable
 from rnncli.data.made import shapes
 from rnncli.data.records import TABLES
@@ -175,11 +175,11 @@ def _is_sequence(entry: Path) -> bool:
 
 
 def _class_folders(path: Path) -> list[FrameSequence]:
-    classes = [entry for entry in entries(path) if entry.is_dir()]
+    classes = [entry for entry in in_natural_order(path) if entry.is_dir()]
     sequences = [
         FrameSequence(shown(entry), folder.name, path=entry)
         for folder in classes
-        for entry in entries(folder)
+        for entry in in_natural_order(folder)
         if _is_sequence(entry)
     ]
     if len({sequence.label for sequence in sequences}) < 2:
@@ -197,7 +197,7 @@ def _class_folders(path: Path) -> list[FrameSequence]:
 
 
 def _named(path: Path, skipped: Skipped, pattern: str, label: Key, by: Key | None) -> list[FrameSequence]:
-    found = with_fields(NamePattern(pattern, label, by), filter(_is_sequence, entries(path)), skipped)
+    found = with_fields(NamePattern(pattern, label, by), filter(_is_sequence, in_natural_order(path)), skipped)
     sequences = [FrameSequence(shown(entry), of, group, entry) for entry, of, group in found]
     if not sequences and not skipped.count:
         raise DataError(tr("contains no image sequences: no folders, no .npy, no .npz"), where=shown(path))

@@ -48,32 +48,24 @@ class InArray:
         return self.numbers[start:stop]
 
 
-class _Scratch:
-    """An anonymous file. Raises OSError."""
+class InScratchFile:
+    """Integers in an anonymous file, in chunks, each in the smallest sufficient dtype. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            self.file = os.dup(file.fileno())
-        weakref.finalize(self, os.close, self.file)
-
-    def write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self.file, rest) :]
-
-
-class InScratchFile:
-    """Integers in an anonymous file, in chunks, each in the smallest sufficient dtype."""
-
-    def __init__(self, scratch: _Scratch, pieces: list[tuple[np.dtype[np.integer], int]]) -> None:
-        """pieces: (dtype, count) of each chunk."""
-        self._scratch = scratch
+            self._file = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._file)
         self._starts, self._places = [0], [0]  # of each chunk and the end: first index, file offset
-        self._dtypes = [dtype for dtype, _ in pieces]
-        for dtype, n in pieces:
-            self._starts.append(self._starts[-1] + n)
-            self._places.append(self._places[-1] + n * dtype.itemsize)
+        self._dtypes: list[np.dtype[np.integer]] = []  # of each chunk
+
+    def append(self, numbers: Numbers) -> None:
+        rest = memoryview(numbers.tobytes())
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        self._starts.append(self._starts[-1] + len(numbers))
+        self._places.append(self._places[-1] + numbers.nbytes)
+        self._dtypes.append(numbers.dtype)
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -85,7 +77,7 @@ class InScratchFile:
             end = min(stop, self._starts[piece + 1])
             dtype = self._dtypes[piece]
             place = self._places[piece] + (start - self._starts[piece]) * dtype.itemsize
-            raw = pread(self._scratch.file, (end - start) * dtype.itemsize, place)
+            raw = pread(self._file, (end - start) * dtype.itemsize, place)
             found.append(np.frombuffer(raw, dtype))
             start, piece = end, piece + 1
         return found[0] if len(found) == 1 else np.concatenate(found) if found else np.zeros(0, np.uint8)
@@ -96,8 +88,7 @@ class Storing:
 
     def __init__(self) -> None:
         self._waiting: list[Numbers] = []
-        self._pieces: list[tuple[np.dtype[np.integer], int]] = []
-        self._scratch: _Scratch | None = None
+        self._file: InScratchFile | None = None
         self._size = 0
 
     def add(self, numbers: Numbers) -> None:
@@ -110,17 +101,17 @@ class Storing:
     def _write(self) -> None:
         folder = cache_folder()
         with write_errors(folder):
-            scratch = self._scratch = self._scratch or _Scratch(folder)
+            if self._file is None:
+                self._file = InScratchFile(folder)
             for numbers in self._waiting:
-                scratch.write(numbers.tobytes())
-                self._pieces.append((numbers.dtype, len(numbers)))
+                self._file.append(numbers)
         self._waiting = []
 
     def done(self) -> Stored:
-        if self._scratch is None:
+        if self._file is None:
             return InArray(np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.uint8))
         self._write()
-        return InScratchFile(self._scratch, self._pieces)
+        return self._file
 
 
 def pread(file: int, length: int, offset: int) -> bytes:
