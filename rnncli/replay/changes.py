@@ -173,7 +173,7 @@ def _units(text: str, size: int, key: str) -> tuple[int, ...]:
     found: list[int] = []
     for part in text.split(","):
         first, colon, last = (piece.strip() for piece in part.partition(":"))
-        if not all(re.fullmatch(r"-?\d*", piece) for piece in (first, last)) or not (first or colon):
+        if not all(re.fullmatch(r"(-?\d+)?", piece) for piece in (first, last)) or not (first or colon):
             raise UsageError(
                 tr("not valid units: {text!r}", text=text), where=key, todo=tr("for example [3], [0:4] or [0,3,5:8]")
             )
@@ -193,7 +193,7 @@ def _units(text: str, size: int, key: str) -> tuple[int, ...]:
 def _steps(text: str, T: int, key: str) -> tuple[int, int | None]:
     """`5`, `5:`, `2:7`, `-1` -> first step and stop (exclusive), None for an open end."""
     first, colon, last = (piece.strip() for piece in text.partition(":"))
-    if not all(re.fullmatch(r"-?\d*", piece) for piece in (first, last)) or not (first or colon):
+    if not all(re.fullmatch(r"(-?\d+)?", piece) for piece in (first, last)) or not (first or colon):
         raise UsageError(
             tr("not a valid step range: {text!r}", text=text), where=key, todo=tr("for example @5, @5: or @2:7")
         )
