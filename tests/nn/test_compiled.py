@@ -309,7 +309,7 @@ def test_the_loops_are_kept_on_disk_and_compiling_is_said_once(tmp_path: Path, m
     with listening(said.append):
         for _ in range(2):  # the second from the disk
             _loops.loop.cache_clear()
-            _loops.loop("rnn_forward", True)
+            _loops.loop("rnn_backward", True)
     _loops.loop.cache_clear()
     (reading,) = said
     assert reading is not None

@@ -31,8 +31,6 @@ from rnncli.nn.engines._vectors import Value
 
 _part = njit(error_model="numpy")  # parts of the loops, compiled into each
 
-_tanh = vectors.kernel(vectors.rnn_tanh, 1)
-_relu = vectors.kernel(vectors.rnn_relu, 1)
 _tanh_backward = vectors.kernel(vectors.rnn_tanh_backward, 1, 1)
 _relu_backward = vectors.kernel(vectors.rnn_relu_backward, 1, 1)
 _bias = vectors.kernel(vectors.bias, 1, 0, 0)
@@ -181,23 +179,6 @@ def _shares(arguments, k, n, W, like):
         _call_threads(threads, before)
 
 
-def _rnn_forward(arguments):
-    """h: (T, B, H), the input's part of the sums, overwritten with h_t. h_0: (B, H). W: W_hh; turned: its transpose."""
-    T, B, H, size = _numbers(arguments, 0, 4)
-    h, h_0, W, relu, turned = _numbers(arguments, OWN, 5)
-    like = _like(arguments)
-    for first, rows, blas in _shares(arguments, H, H, W, like):
-        past = h_0 + first * H * size
-        for t in range(T):
-            out = h + (t * B + first) * H * size
-            _product(blas, rows, H, H, past, H, W, not turned, True, out, H, size, like)
-            if relu:
-                _relu((out,), 1, rows * H, like)
-            else:
-                _tanh((out,), 1, rows * H, like)
-            past = out
-
-
 def _rnn_backward(arguments):
     """d: (T, B, H), the direct dL/dh of every step, overwritten with dL/dsum. W: W_hh."""
     T, B, H, size = _numbers(arguments, 0, 4)
@@ -299,9 +280,9 @@ def _ahead(x, W, first, rows, t, steps, B, inputs, n, blas, out, size, like):
 
 
 def _answer(arguments):
-    """Forward only, keeping only h (T, B, H). x: (T, B, I); if I is 0, the input's part of the sums with biases,
-    overwritten. c: (B, H), an lstm's c_0, overwritten with c_T. cell: its number of gates, 1 rnn, 3 gru, 4 lstm.
-    turned: W_hh is stored as its transpose."""
+    """Forward, keeping only h (T, B, H), all that an rnn's backward reads. x: (T, B, I); if I is 0, the input's part of
+    the sums with biases, overwritten; for an rnn it may be h itself. c: (B, H), an lstm's c_0, overwritten with c_T.
+    cell: its number of gates, 1 rnn, 3 gru, 4 lstm. turned: W_hh is stored as its transpose."""
     T, B, H, size = _numbers(arguments, 0, 4)
     x, W_ih, b_ih, W_hh, b_hh, h_0, c, h, cell, relu, turned, inputs = _numbers(arguments, OWN, 12)
     like = _like(arguments)
@@ -340,7 +321,6 @@ def _answer(arguments):
 
 
 LOOPS: dict[str, Callable[[Value], None]] = {
-    "rnn_forward": _rnn_forward,
     "rnn_backward": _rnn_backward,
     "gru_forward": _gru_forward,
     "gru_backward": _gru_backward_loop,

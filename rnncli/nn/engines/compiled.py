@@ -159,7 +159,7 @@ def _run(name: str, of: _Products, shares: int, sizes: tuple[int, int, int], res
     run_on_threads(_loops.loop(name, double), (*head, shares, 0, *rest), shares)
 
 
-def run_loop(name: str, arrays: Iterable[Tensor], *numbers: bool, W: Tensor) -> None:
+def run_loop(name: str, arrays: Iterable[Tensor], *numbers: int, W: Tensor) -> None:
     """Run a loop over contiguous tensors, the first (T, B, .). W: the recurrent weights, its last argument except for a
     bias; separate, because our own product reads them transposed."""
     tensors = list(arrays)
@@ -195,7 +195,8 @@ class RnnCompiled(torch.autograd.Function):
         # The same memory, owned by this function. As `sums` itself, which is a view, autograd would copy it.
         h = sums.contiguous().data
         laid, turned = forward_weights(W, len(h))
-        run_loop("rnn_forward", (h, h_0.contiguous(), laid), relu, turned, W=W)
+        # without an input of its own, only h, W_hh and h_0 are read
+        run_loop("answer", (h, h, h, laid, h, h_0.contiguous(), h, h), 1, relu, turned, 0, W=W)
         ctx.save_for_backward(h_0, W, h)
         ctx.relu = relu
         return h
