@@ -7,6 +7,7 @@ one step's product, (B, H) x (H, G·H), an upper bound for a loop over time step
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -105,15 +106,9 @@ def serial_ceiling(batch: int, hidden: int, gates: int, dtype: torch.dtype, devi
 
 def call_seconds() -> float:
     """Seconds of one call of a torch operation with almost nothing to compute."""
-    x, out = torch.zeros(1, 2), torch.zeros(1, 2)
-    best = float("inf")
+    names = {"torch": torch, "x": torch.zeros(1, 2), "out": torch.zeros(1, 2)}
     with torch.no_grad():
-        for _ in range(_TRIES):
-            start = time.perf_counter()
-            for _ in range(1000):
-                torch.tanh(x, out=out)
-            best = min(best, (time.perf_counter() - start) / 1000)
-    return best
+        return min(timeit.repeat("torch.tanh(x, out=out)", repeat=_TRIES, number=1000, globals=names)) / 1000
 
 
 def synchronize(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from rnncli.bench.ceilings import Around, square_ceiling
 from rnncli.bench.engines import OnProgress, no_progress
 from rnncli.bench.measure import Arm, Interval, Paired, Watch, median_of, row_by_row, spread_of, take_turns, warm_up
 from rnncli.bench.peers import ALL, PEERS, Process
-from rnncli.bench.peers.worker import LOSSES, Arrays
+from rnncli.bench.peers.worker import LAYERS, LOSSES, Arrays
 from rnncli.bench.sizes import CELLS, CHARACTER, CHARACTER_HIDDEN, DEFAULT, Pass, Row
 from rnncli.bench.work import require_equal
 from rnncli.data.batch import generator
@@ -31,7 +31,6 @@ from rnncli.errors import CheckFailed, UsageError
 from rnncli.locale import tr
 from rnncli.records import Json
 
-LAYERS = 2
 LEARNING_RATE = 0.002
 TOLERANCE = 2e-4  # for one layer's outputs and gradients, relative to the largest
 LOOP_TOLERANCE = 1e-4  # for the scores before training and the losses of the first steps

@@ -7,9 +7,10 @@ import torch
 from rnncli.bench.machine import machine
 from rnncli.bench.measure import WIDE
 from rnncli.bench.pages import SCHEMA, cores_and_load, incomplete
+from rnncli.bench.peers.worker import LAYERS
 from rnncli.bench.sizes import CHARACTER
 from rnncli.bench.verdicts import VERDICTS, ceilings_text, noise, withdrawn
-from rnncli.bench.versus import LAYERS, LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, ArmsOfRow, Compared, steps_of
+from rnncli.bench.versus import LEARNING_RATE, LOOP_TOLERANCE, TOLERANCE, ArmsOfRow, Compared, steps_of
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Commands, Entry, Json, Message, Page, Record, Table
 
