@@ -10,6 +10,7 @@ from torch import nn
 
 from rnncli.data.batch import Batch
 from rnncli.nn.model import Outputs
+from rnncli.replay import modes
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -20,13 +21,8 @@ def device_of(model: nn.Module) -> torch.device:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode without gradients; restores both. Never kept open across a `yield`."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
+    with modes.evaluating(model), torch.no_grad():
+        yield
 
 
 def outputs_of(model: nn.Module, batches: Iterable[Batch], *, carry: bool = False) -> Iterator[tuple[Batch, Outputs]]:

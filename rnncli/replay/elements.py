@@ -203,16 +203,13 @@ class Node:
 
     @property
     def values(self) -> list[float]:
-        return [self.value_of(number) for number in self.numbers]
+        return list(self.positions.values())
 
     @cached_property
     def positions(self) -> dict[int, float]:
         """Id -> value of its elements."""
         flat = self.source.value.flatten()[[number - self.source.start for number in self.numbers]]
         return dict(zip(self.numbers, flat.double().tolist(), strict=True))
-
-    def value_of(self, number: int) -> float:
-        return self.positions[number]
 
 
 @dataclass(frozen=True)

@@ -275,8 +275,7 @@ class _Opening:
         return [self._value(read, numbers[0]) for numbers in read.numbers]
 
     def _value(self, read: Read, number: int) -> float:
-        node = next(node for node in read.nodes if number in node.positions)
-        return node.value_of(number)
+        return next(node.positions[number] for node in read.nodes if number in node.positions)
 
     # --- formulas
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -105,7 +105,9 @@ class Trace:
         if name in self._weights:
             return self._weights[name].detach()
         steps, core = self.step_tensors(name), self._core_of(name)
-        stacked = torch.stack([self._kept(name, tensor.detach(), tensor.requires_grad) for tensor in steps.values()])
+        made = name in self._homes  # recorded whole while in a graph
+        tensors = [self.keep.unit(t.detach()) if made and t.requires_grad else t.detach() for t in steps.values()]
+        stacked = torch.stack(tensors)
         if core.lengths is None:
             return stacked
         inside = torch.tensor(list(steps)).unsqueeze(1) < core.lengths.cpu().unsqueeze(0)  # (T, B)
@@ -124,9 +126,6 @@ class Trace:
         core, part = self._core_of(name), name.rsplit(".", 1)[-1]
         whole = torch.cat([call.xs if part == "x" else call.output for call in core.calls])
         return {t: tensor for t, tensor in enumerate(whole.unbind(0)) if self.keep.step(t)}
-
-    def _kept(self, name: str, tensor: Tensor, whole: bool) -> Tensor:
-        return self.keep.unit(tensor) if whole and name in self._homes else tensor
 
     def _core_of(self, name: str) -> CoreTrace:
         if name in self._homes:
@@ -251,27 +250,21 @@ def trace(
         True
     """
     how = RecordOptions(Keep(steps, units), step, ())
-    run = _Run(model, inputs, kwargs, call)
+
+    def run(graph: bool) -> object:
+        given, named = tree_map(usable, (inputs, kwargs)) if graph else (inputs, kwargs)
+        return model(*given, **named) if call is None else call()
+
     if patch is None:
-        return _traced(run, how, gradients, check)
-    before = _traced(run, RecordOptions(Keep(), step, ()), False, check)
-    made = _traced(run, replace(how, changes=changes_of(patch, before.homes)), gradients, False)
+        return _traced(model, run, how, gradients, check)
+    before = _traced(model, run, RecordOptions(Keep(), step, ()), False, check)
+    made = _traced(model, run, replace(how, changes=changes_of(patch, before.homes)), gradients, False)
     made.checks = before.checks
     return made
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What to run: model(*inputs, **kwargs), or call."""
-
-    model: nn.Module
-    inputs: tuple[object, ...]
-    kwargs: dict[str, object]
-    call: Callable[[], object] | None
-
-
-def _traced(run: _Run, how: RecordOptions, gradients: bool, check: bool) -> Trace:
-    model, inputs, kwargs = run.model, run.inputs, run.kwargs
+def _traced(model: nn.Module, run: Callable[[bool], object], how: RecordOptions, gradients: bool, check: bool) -> Trace:
+    """run: the model, given whether there is a graph."""
     cores: dict[str, CoreTrace] = {}
     for path, module in model.named_modules():
         spec = spec_of(module)
@@ -282,9 +275,7 @@ def _traced(run: _Run, how: RecordOptions, gradients: bool, check: bool) -> Trac
     require_numbers(model, gradients)
     with evaluating(model):
         with recording(), uncollected(), replaced(list(cores.values()), how), graph(gradients):
-            if gradients:
-                inputs, kwargs = tree_map(usable, inputs), tree_map(usable, kwargs)
-            result = model(*inputs, **kwargs) if run.call is None else run.call()
+            result = run(gradients)
         called = [part for core in cores.values() if core.calls for part in by_sequence(core)]
         if not called:
             raise UsageError(tr("no recurrent core of this model was called"))
