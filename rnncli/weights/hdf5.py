@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import h5py
 
 EXPANSION, FLOOR = 20, 1 << 24  # maximum ratio of data read to bytes stored, beyond 16 MiB
+# What libraries raise for a damaged file.
+FLAWS = ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, zlib.error
 _DEEPEST, _MOST = 100, 200_000  # maximum nesting of groups, maximum number of groups
 
 
@@ -44,16 +46,7 @@ def opened(content: IO[bytes], where: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(content, "r") as file:
             yield file
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        zlib.error,
-    ) as error:
+    except FLAWS as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(tr("not a complete HDF5 file: {why}", why=why), where=where) from error
 

@@ -11,7 +11,6 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ from rnncli.errors import DataError
 from rnncli.files import natural_order, open_binary, shown
 from rnncli.locale import tr
 from rnncli.weights.cores import some
-from rnncli.weights.hdf5 import EXPANSION, FLOOR, Reader, Stored, groups, opened, text
+from rnncli.weights.hdf5 import EXPANSION, FLAWS, FLOOR, Reader, Stored, groups, opened, text
 from rnncli.weights.keras_config import ACTIVATIONS, LayerConfig, Model, activation, read_config
 from rnncli.weights.layers import Layer, LayerFile, note_backwards
 
@@ -102,16 +101,7 @@ def _unpacked(raw: IO[bytes], where: str) -> tuple[IO[bytes], str, str]:
             )
         version = json.loads(metadata).get("keras_version")
         return io.BytesIO(content), config.decode(), str(version or "")
-    except (
-        zipfile.BadZipFile,
-        LookupError,
-        RuntimeError,
-        ValueError,
-        AttributeError,
-        EOFError,
-        OSError,
-        zlib.error,
-    ) as error:
+    except (zipfile.BadZipFile, *FLAWS) as error:
         cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)  # but it begins like one
         why = tr("its end is missing") if cut else " ".join(str(error).split())[:200]
         raise DataError(tr("not a complete .keras file: {why}", why=why), where=where) from error

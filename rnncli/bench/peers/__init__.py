@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from rnncli.device import WAIT_POLICY
@@ -61,11 +60,7 @@ def require(peers: Sequence[str]) -> None:
     if lacks:
         packages = sorted({name for names in lacks.values() for name in names})
         raise Missing(
-            tr(
-                "{peers}: not installed here: {packages}",
-                peers=", ".join(lacks),
-                packages=", ".join(packages),
-            ),
+            tr("{peers}: not installed here: {packages}", peers=", ".join(lacks), packages=", ".join(packages)),
             where="--against",
             todo=f"pip install 'rnncli[peers]', {tr('or')} pip install {' '.join(packages)}",
         )
@@ -96,9 +91,7 @@ class Process:
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:  # its current work no longer matters
             self._process.kill()
         self.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
-from types import ModuleType
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -98,12 +98,7 @@ def _installed(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def _engine(module: ModuleType) -> Engine:
-    found: Engine = module.ENGINE
-    return found
-
-
-ENGINES: Registry[Engine] = Registry("rnncli.nn.engines", _engine)
+ENGINES: Registry[Engine] = Registry("rnncli.nn.engines", attrgetter("ENGINE"))
 
 
 def engine_of(name: str) -> Engine:
