@@ -206,13 +206,12 @@ def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling],
     difference = agree(made, engines)
     several = len(plan.threads) > 1
     arms = {(engine, threads): arm_of(made, engine, threads, several) for threads in plan.threads for engine in engines}
-    latencies: dict[tuple[str, int], list[float]] = {key: [] for key in arms}
     if setting.what == "step":
-        for key, arm in arms.items():
-            arm.run = _timed(arm.run, latencies[key])
+        for arm in arms.values():
+            arm.run = _timed(arm.run, arm.latencies)
     warm_up(list(arms.values()))
-    for found in latencies.values():
-        found.clear()
+    for arm in arms.values():
+        arm.latencies.clear()
     wall, processor = time.perf_counter(), time.process_time()
     take_turns(list(arms.values()), plan.rounds, plan.budget)
     if plan.threads == (1,) and setting.device.type == "cpu":
@@ -223,15 +222,12 @@ def _measure(row: Row, plan: Plan, setting: Setting, before: dict[int, Ceiling],
     for threads in plan.threads:
         torch.set_num_threads(threads)
         mine = {engine: arms[engine, threads] for engine in engines}
-        waits = {engine: latencies[engine, threads] for engine in engines}
-        figures += _figures(made, plan, threads, mine, waits, Around(before[threads], after[threads]))
+        figures += _figures(made, plan, threads, mine, Around(before[threads], after[threads]))
     contest = _contest(row, figures, {key: arm.times for key, arm in arms.items()}, setting)
     return RowResult(figures, contest, difference, after)
 
 
-def _figures(
-    made: Prepared, plan: Plan, threads: int, arms: dict[str, Arm], latencies: dict[str, list[float]], ceiling: Around
-) -> list[Figure]:
+def _figures(made: Prepared, plan: Plan, threads: int, arms: dict[str, Arm], ceiling: Around) -> list[Figure]:
     """What bounds each engine on a row, with the current thread count."""
     row, setting, figures = made.row, made.setting, list[Figure]()
     cell = CELLS[row.cell]
@@ -259,7 +255,7 @@ def _figures(
                 ceiling,
                 over,
                 Paired.of(arms[over].times, arm.times) if over else None,
-                _percentiles(latencies[engine]),
+                _percentiles(arm.latencies),
                 peak_of(partial(made.once, engine), setting.device) if plan.memory else None,
             )
         )

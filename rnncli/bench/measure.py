@@ -43,6 +43,7 @@ class Arm:
     repeat: int = 1
     cold: float = 0.0  # seconds of the first run
     times: list[float] = field(default_factory=list)  # seconds per run, one value per round
+    latencies: list[float] = field(default_factory=list)  # seconds of every single run, if these are timed
 
     def seconds(self, repeat: int, clock: Callable[[], float]) -> float:
         """Seconds per run, averaged over `repeat` runs."""
