@@ -15,7 +15,7 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.names import did_you_mean
 from rnncli.replay.intercept import Edit, edited_step
-from rnncli.replay.loop import DIRECTIONS, CoreTrace
+from rnncli.replay.loop import DIRECTIONS, CoreTrace, StepPatch
 
 Value: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"
 Home = tuple[CoreTrace, int, int, str]  # core, layer, direction, name of the state or gate
@@ -90,14 +90,14 @@ def _after(before: Edit | None, change: Change, t: int) -> Edit:
     return edit
 
 
-def patches_of(core: CoreTrace, changes: Sequence[Change], offset: int) -> dict[tuple[int, int], LayerPatch]:
+def patches_of(core: CoreTrace, changes: Sequence[Change], offset: int) -> dict[tuple[int, int], StepPatch]:
     """(layer, direction) -> its changes, in a call of a core. core: named as its sequence, `decoder#2` for the second;
     offset: the step of the sequence at which the call starts."""
     found: dict[tuple[int, int], list[Change]] = {}
     for change in changes:
         if change.place[0] == core.path:
             found.setdefault(change.place[1:], []).append(change)
-    return {place: LayerPatch(tuple(core.spec.states), own, offset) for place, own in found.items()}
+    return {place: LayerPatch(tuple(core.spec.states), own, offset).run for place, own in found.items()}
 
 
 def parse_key(key: str) -> tuple[str, str | None, str | None]:

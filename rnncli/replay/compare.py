@@ -24,7 +24,7 @@ from rnncli import records
 from rnncli.cells import CoreSpec, State, spec_of, weights_of
 from rnncli.locale import tr, trn
 from rnncli.replay import reference, rounding
-from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core, run_layer
+from rnncli.replay.loop import Call, CoreTrace, Keep, as_wide, length_mask, run_core
 from rnncli.replay.rounding import Found, ratio, worst_of
 
 GRADIENT_STEPS = 64  # the gradient check replays at most this many steps, to bound its cost
@@ -118,7 +118,6 @@ def _joined(core: CoreTrace) -> list[Call]:
     return [
         Call(
             x=torch.cat([call.x for call in core.calls], dim=1),  # (1, T·B, I)
-            xs=core.calls[0].xs,
             initial=tuple(torch.cat(parts, dim=1) for parts in zip(*(c.initial for c in core.calls), strict=True)),
             lengths=None,
             output=torch.cat([call.output for call in core.calls], dim=1),
@@ -282,11 +281,8 @@ def _relative_rounding(
 
 
 def _loop(module: nn.Module, spec: CoreSpec, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """The recording loop's own steps, also for a *Cell module."""
-    if not isinstance(module, nn.RNNCellBase):
-        return run_core(module, x, state, lengths)
-    outs, after = run_layer(spec.step, weights_of(module), [x[0]], tuple(t[0] for t in state))
-    return outs[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in after)
+    """The recording loop's own steps."""
+    return run_core(module, x, state, lengths)
 
 
 def functional_gradients(

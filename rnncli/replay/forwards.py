@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnncli.cells import State, Step, weights_of
-from rnncli.replay.changes import Change, LayerPatch, patches_of
-from rnncli.replay.loop import Call, CoreTrace, Keep, initial_state, layer_records, run_core, run_layer
+from rnncli.cells import CELLS, State, Step
+from rnncli.replay.changes import Change, patches_of
+from rnncli.replay.loop import Call, CoreTrace, Keep, LayerRecord, StepPatch, initial_state, run_core
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,16 @@ def replaced(cores: list[CoreTrace], how: RecordOptions) -> Iterator[None]:
 
 
 def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, how: RecordOptions) -> Call:
-    spec, keep, step = core.spec, how.keep, how.step
-    layers = layer_records(spec)
+    keep: Keep | None = how.keep
+    if isinstance(core.module, nn.RNNCellBase):  # one step of its sequence
+        keep = Keep(None, how.keep.units) if how.keep.step(core.num_steps) else None
+    names, others = tuple(core.spec.states), CELLS[core.spec.cell].records
+    layers = {place: LayerRecord(names, others) for place in core.spec.places}
     patches = _patches(core, state, lengths, how.changes) if how.changes else {}
     if torch.is_grad_enabled() and not x.requires_grad:
         x = x.detach().requires_grad_()
-    if isinstance(core.module, nn.RNNCellBase):
-        output, last = run_layer(
-            step or spec.step,
-            weights_of(core.module),
-            [x[0]],
-            tuple(tensor[0] for tensor in state),
-            record=layers[0, 0],
-            keep=Keep(None, keep.units) if keep.step(core.num_steps) else None,
-            patch=patches.get((0, 0)),
-        )
-        return Call(x, x, state, None, output[0].unsqueeze(0), tuple(t.unsqueeze(0) for t in last), layers)
-    output_, last = run_core(core.module, x, state, lengths, record=layers, keep=keep, step=step, patches=patches)
-    return Call(x, x, state, lengths, output_, last, layers)
+    output, last = run_core(core.module, x, state, lengths, record=layers, keep=keep, step=how.step, patches=patches)
+    return Call(x, state, lengths, output, last, layers)
 
 
 def _cell_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., object]:
@@ -146,7 +138,7 @@ def _continues(before: Call, initial: State, lengths: Tensor | None) -> bool:
 
 def _patches(
     core: CoreTrace, initial: State, lengths: Tensor | None, changes: Sequence[Change]
-) -> dict[tuple[int, int], LayerPatch]:
+) -> dict[tuple[int, int], StepPatch]:
     """The changes for the next call of a core."""
     sequences = by_sequence(core)
     if sequences and _continues(sequences[-1].calls[-1], initial, lengths):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -80,10 +79,8 @@ class LayerRecord:
         return found
 
 
-class StepPatch(Protocol):
-    """Changes some of a layer's gates and states: see changes.LayerPatch."""
-
-    def run(self, t: int, step: Step, x: Tensor, state: State, w: Weights) -> tuple[State, Gates]: ...
+# (t, step, x, state, weights) -> the step's results, with some of a layer's states and gates changed
+StepPatch = Callable[[int, Step, Tensor, State, Weights], tuple[State, Gates]]
 
 
 def run_layer(
@@ -110,7 +107,7 @@ def run_layer(
     steps = range(len(xs) - 1, -1, -1) if reverse else range(len(xs))
     outputs: list[Tensor] = [state[0]] * len(xs)
     for t in steps:
-        new, gates = step(xs[t], state, weights) if patch is None else patch.run(t, step, xs[t], state, weights)
+        new, gates = step(xs[t], state, weights) if patch is None else patch(t, step, xs[t], state, weights)
         if mask is None:
             state, outputs[t] = new, new[0]
         else:
@@ -132,11 +129,6 @@ def initial_state(spec: CoreSpec, batch_size: int, like: Tensor) -> State:
     """Zero states: h (L·D, B, H or P) and the cell's other states, such as an LSTM's c (L·D, B, H)."""
     rows = spec.num_layers * spec.num_directions
     return tuple(like.new_zeros(rows, batch_size, *shape) for shape in spec.states.values())
-
-
-def layer_records(spec: CoreSpec) -> dict[tuple[int, int], LayerRecord]:
-    """Empty records, one per layer and direction."""
-    return {place: LayerRecord(tuple(spec.states), CELLS[spec.cell].records) for place in spec.places}
 
 
 def length_mask(lengths: Tensor | None, T: int, like: Tensor) -> list[Tensor] | None:
@@ -162,12 +154,12 @@ def run_core(
 ) -> tuple[Tensor, State]:
     """Run all layers and directions of a core: the `loop` engine.
 
-    module: nn.RNN, nn.LSTM, nn.GRU or a core of ours (not a *Cell). x: (T, B, I). state: h (L·D, B, H or P) and the
-    cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None if all are T. dropout: between layers, drawn
-    on (T, B, .). record: (layer, direction) -> where to record its steps. step: step function instead of the cell's.
-    training: draw the masks of the core's recurrent regularizers; otherwise use their expected values. patches: (layer,
-    direction) -> changes to some of its gates and states. Returns output (T, B, D·H or D·P) and the last state, as the
-    torch module does.
+    module: nn.RNN, nn.LSTM, nn.GRU, their *Cell forms, or a core of ours. x: (T, B, I). state: h (L·D, B, H or P) and
+    the cell's other states, (L·D, B, ...), zeros if None. lengths: (B,), None if all are T. dropout: between layers,
+    drawn on (T, B, .). record: (layer, direction) -> where to record its steps. step: step function instead of the
+    cell's. training: draw the masks of the core's recurrent regularizers; otherwise use their expected values. patches:
+    (layer, direction) -> changes to some of its gates and states. Returns output (T, B, D·H or D·P) and the last state,
+    as the torch module does.
     """
     spec = spec_of(module)
     assert spec is not None
@@ -210,8 +202,7 @@ def run_core(
 class Call:
     """One call of one core: its inputs, outputs, and the record of each layer and direction."""
 
-    x: Tensor  # (T, B, I), in the graph
-    xs: Tensor  # for gradients with respect to x: x, as a leaf if it was constant
+    x: Tensor  # (T, B, I), in the graph: a leaf if it was constant
     initial: State  # (L·D, B, .)
     lengths: Tensor | None
     output: Tensor  # (T, B, D·H), in the graph

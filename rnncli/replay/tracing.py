@@ -124,7 +124,7 @@ class Trace:
             core, layer, direction, part = self._homes[name]
             return dict(sorted(core.step_tensors(layer, direction, part).items()))
         core, part = self._core_of(name), name.rsplit(".", 1)[-1]
-        whole = torch.cat([call.xs if part == "x" else call.output for call in core.calls])
+        whole = torch.cat([call.x if part == "x" else call.output for call in core.calls])
         return {t: tensor for t, tensor in enumerate(whole.unbind(0)) if self.keep.step(t)}
 
     def _core_of(self, name: str) -> CoreTrace:
@@ -143,7 +143,7 @@ class Trace:
         """
         if name.rsplit(".", 1)[-1] in ("x", "output"):
             core, part = self._core_of(name), name.rsplit(".", 1)[-1]
-            wholes = [call.xs if part == "x" else call.output for call in core.calls]
+            wholes = [call.x if part == "x" else call.output for call in core.calls]
             found = torch.autograd.grad(loss, wholes, retain_graph=True, allow_unused=True)
             gradient = torch.cat([torch.zeros_like(w) if g is None else g for w, g in zip(wholes, found, strict=True)])
             return gradient if self.keep.steps is None else gradient[list(self.keep.steps)]

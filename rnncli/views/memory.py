@@ -192,7 +192,7 @@ def _how_long(said: str) -> str:
 def _step_by_step(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
     """The same for a module called by a decoder or a loop: through the recorded graph, one vector at a time."""
     last = core.calls[-1].last[0][row]  # (B, H)
-    xs = [call.xs for call in core.calls]
+    xs = [call.x for call in core.calls]
     found: list[Tensor] = []
     for vector in vectors.to(last):
         grads = torch.autograd.grad((last * vector).sum(), xs, retain_graph=True, allow_unused=True)
