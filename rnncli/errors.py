@@ -15,7 +15,10 @@ person without --debug. 130 (interrupted) and 143 (terminated) are the shell's o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from rnncli.locale import tr
 
 
 class RnncliError(Exception):
@@ -68,6 +71,15 @@ class RecipeError(UsageError):
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(f"  {fault}" for fault in self.faults)])
+
+
+def reject_unused(flag: str, given: object, others: Mapping[str, object]) -> None:
+    """Raise UsageError for an option that has no effect with `flag`."""
+    for name, value in others.items():
+        if given and value:
+            raise UsageError(
+                tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
+            )
 
 
 class DataError(RnncliError):

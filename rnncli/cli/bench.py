@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from rnncli import names
 from rnncli.cli.deliver import AsJson, output, write
 from rnncli.cli.settings import settings
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, reject_unused
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
     from rnncli.bench.engines import OnProgress
-    from rnncli.bench.sizes import Pass
     from rnncli.records import Page
     from rnncli.render.progress import LiveProgress
+
+Name = TypeVar("Name", bound=str)
 
 _work = partial(typer.Option, rich_help_panel="What to measure")
 _method = partial(typer.Option, rich_help_panel="How to measure")
@@ -106,21 +107,19 @@ def bench(
     if target and against:
         raise UsageError(tr("a recipe and --against cannot be combined"), todo=tr("omit one of them"))
     if target:
-        _reject_unused(tr("a recipe"), {**rows, "--train": train})
+        reject_unused(tr("a recipe"), True, {**rows, "--train": train})
         pages = _recipe(target, sets or [], rounds, time_budget)
     elif against is not None:
         left = ("--engine", "--scaling", "--compare", "--force", "--dtype", "--device", "--threads", "--tier")
-        _reject_unused("--against", {"--set": sets, **{name: rows[name] for name in left}})
+        reject_unused("--against", True, {"--set": sets, **{name: rows[name] for name in left}})
         if train:
-            _reject_unused("--train", {"--pass": what})
+            reject_unused("--train", True, {"--pass": what})
         pages = _against(against, train, cell, size, what, rounds, time_budget)
     else:
-        _reject_unused(
-            tr("bench without RECIPE or --against"),
-            {"--set": sets, "--train": train, "--force": force and compare is None},
-        )
+        others = {"--set": sets, "--train": train, "--force": force and compare is None}
+        reject_unused(tr("bench without RECIPE or --against"), True, others)
         if scaling is not None:
-            _reject_unused("--scaling", {"--tier": tier, "--compare": compare})
+            reject_unused("--scaling", True, {"--tier": tier, "--compare": compare})
         pages = _rows(
             cell, size, tier, what, scaling, engine, dtype, threads, device, rounds, time_budget, compare, force
         )
@@ -171,18 +170,16 @@ def _rows(
 
     cells = tuple(_known("--cell", cell or [], names.CELLS)) or sizes.CELLS
     engines = _known("--engine", [names.ENGINE_ALIASES.get(name, name) for name in engine or []], names.ENGINES)
-    chosen_pass = _pass(what or "train")
+    chosen_pass = _known("--pass", [what or "train"], sizes.PASSES)[0]
     dtype = _known("--dtype", [dtype or "float32"], names.DTYPES)[0]
     device = _known("--device", [device or "cpu"], names.DEVICES)[0]
     counts = _counts(threads or "1")
     if size and tier:
         raise UsageError(tr("--size and --tier cannot be combined"), todo=tr("omit one of them"))
     if scaling is not None:
-        axis = next((axis for axis in sizes.AXES if axis == scaling), None)
-        if axis is None:
-            _known("--scaling", [scaling], sizes.AXES)
+        axis = _known("--scaling", [scaling], sizes.AXES)[0]
         base = [sizes.parse_size(text) for text in size or ["64/32/64"]]
-        rows = [row for name in cells for one in base for row in sizes.scaled(sizes.Row(name, *one), axis or "T")]
+        rows = [row for name in cells for one in base for row in sizes.scaled(sizes.Row(name, *one), axis)]
     elif size:
         rows = [sizes.Row(name, *sizes.parse_size(text)) for name in cells for text in size]
     else:
@@ -207,7 +204,7 @@ def _rows(
     with LiveProgress(ascii=settings.ascii) as live:
         measured = measure_rows(plan, _reporter(live), lambda found: _line(live, pages.row_line(found)))
     document = pages.document(measured)
-    screen = pages.screen(measured) if scaling is None else pages.scaling(measured, axis or "T")
+    screen = pages.screen(measured) if scaling is None else pages.scaling(measured, axis)
     if old is not None:
         from rnncli.bench.compare import compared
 
@@ -257,7 +254,8 @@ def _against(
     from rnncli.render.progress import LiveProgress
 
     given = [sizes.parse_size(text) for text in size or []]
-    plan = Versus.of(peers, cells, given, _pass(what) if what else None, train, rounds or 11, budget)
+    timed = _known("--pass", [what], sizes.PASSES)[0] if what else None
+    plan = Versus.of(peers, cells, given, timed, train, rounds or 11, budget)
     with LiveProgress(ascii=settings.ascii) as live:
         found = measure_peers(plan, _reporter(live), lambda row: _line(live, row_line(row)))
     made = peers_page(found)
@@ -278,23 +276,17 @@ def _reporter(live: LiveProgress) -> OnProgress:
     return report
 
 
-def _known(option: str, given: list[str], known: Collection[str]) -> list[str]:
+def _known(option: str, given: list[str], known: Iterable[Name]) -> list[Name]:
     """The given names without duplicates. Raises UsageError for an unknown one, with the nearest."""
+    found: dict[str, Name] = {name: name for name in known}
     for name in given:
-        if name not in known:
+        if name not in found:
             raise UsageError(
-                tr("{option} takes one of {names}, got {value!r}", option=option, names=", ".join(known), value=name),
+                tr("{option} takes one of {names}, got {value!r}", option=option, names=", ".join(found), value=name),
                 where="rnncli bench",
-                todo=names.did_you_mean(name, known),
+                todo=names.did_you_mean(name, found),
             )
-    return list(dict.fromkeys(given))
-
-
-def _pass(text: str) -> Pass:
-    from rnncli.bench.sizes import PASSES
-
-    _known("--pass", [text], PASSES)
-    return next(what for what in PASSES if what == text)
+    return list(dict.fromkeys(found[name] for name in given))
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -315,12 +307,3 @@ def _counts(text: str) -> tuple[int, ...]:
             todo=tr("at most {cores}", cores=cores),
         )
     return counts
-
-
-def _reject_unused(flag: str, others: dict[str, object]) -> None:
-    """Raise UsageError for an option that this mode would ignore."""
-    for name, value in others.items():
-        if value:
-            raise UsageError(
-                tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
-            )

@@ -12,7 +12,7 @@ from rnncli.cli.deliver import Animate, AsJson, Full, Save, Step, Steps, Unit, U
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, reject_unused
 from rnncli.locale import tr
 
 _sizes = partial(typer.Option, rich_help_panel="Sizes and cell")
@@ -123,13 +123,12 @@ def demo(
     save: Save = None,
 ) -> None:
     """Run one recurrent cell by hand: every number at every time step, and proofs of what they mean."""
-    from rnncli.demos.request import DemoRequest, reject_unused
+    from rnncli.demos.request import DemoRequest, one_of
     from rnncli.demos.settings import DemoOptions, Settings, Shown, typed_options
     from rnncli.demos.user_values import read
 
     script = "--code" if code else "--classic" if classic else ""
-    if code and classic:
-        raise UsageError(tr("{first} and {second} cannot be combined", first="--code", second="--classic"))
+    one_of({"--code": code, "--classic": classic})
     cells = [] if cell is None else [name.strip() for name in cell.split(",")]
     walking = step_through and not (explain or explain_backward or proofs or script or len(cells) > 1)
     drawn = {"--json": json, "--save": save, "--steps": steps, "--units": units, "--full": full}

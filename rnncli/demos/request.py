@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rnncli.demos.settings import DemoOptions, Settings, Shown, options_of
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, reject_unused
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -123,12 +123,3 @@ def one_of(options: Mapping[str, object]) -> None:
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
         raise UsageError(tr("{first} and {second} cannot be combined", first=given[0], second=given[1]))
-
-
-def reject_unused(flag: str, given: object, others: Mapping[str, object]) -> None:
-    """Raise UsageError for an option that has no effect with `flag`."""
-    for name, value in others.items():
-        if given and value:
-            raise UsageError(
-                tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
-            )
