@@ -4,7 +4,7 @@ of a wrong shape or dtype. Raises ValueError for any mismatch."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -74,8 +74,4 @@ def check_carry(job: Job, state: TrainState) -> None:
         return
     with torch.random.fork_rng(), job.autocast():
         wanted = job.task.loss(job.config, job.model.eval(), batch.to(job.device), None).carry
-    require_same_shape(_listed(wanted), _listed(state.carry), "carry")
-
-
-def _listed(carry: Sequence[Tensor] | None) -> list[Tensor]:
-    return list(carry or ())
+    require_same_shape(list(wanted or ()), list(state.carry), "carry")

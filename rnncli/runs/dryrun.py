@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rnncli import records
-from rnncli.data.batch import Batch, Order
 from rnncli.data.vocab import Vocab
 from rnncli.device import memory_available
 from rnncli.locale import tr, trn
@@ -19,10 +20,7 @@ def dry_run(job: Job) -> records.Page:
     page = header(job)
     steps, train = job.steps_per_epoch(), job.config.train
     seconds = step_seconds(job) * steps * train.epochs
-    rows = [
-        (tr("updates per epoch"), f"{steps:,}"),
-        (tr("vocabulary"), vocabulary(job)),
-    ]
+    rows = [[tr("updates per epoch"), f"{steps:,}"], [tr("vocabulary"), vocabulary(job)]]
     columns = [records.Column("name", "", "text"), records.Column("value", "", "text")]
     estimates = records.Table(
         "estimates",
@@ -34,23 +32,9 @@ def dry_run(job: Job) -> records.Page:
         ],
         [[trn("{n} epoch", "{n} epochs", n=train.epochs), job.cost.memory, memory_available(), seconds]],
     )
-    plan = records.Table("plan", columns, [list(row) for row in rows])
-    shown = [*page.records, plan, shapes.table(shapes.stages(job.model, first_batch(job))), estimates]
-    return records.Page(
-        "rnncli/dry-run/1",
-        page.title,
-        shown,
-        seed=page.seed,
-        device=page.device,
-        dtype=page.dtype,
-        torch=page.torch,
-    )
-
-
-def first_batch(job: Job) -> Batch:
-    """The first batch of the first epoch, on the job's device."""
-    order = Order(job.config.train.seed, 1)
-    return next(job.batches(order)).to(job.device)
+    plan = records.Table("plan", columns, rows)
+    shown = [*page.records, plan, shapes.table(shapes.stages(job.model, job.first_batch())), estimates]
+    return replace(page, schema="rnncli/dry-run/1", records=shown)
 
 
 def vocabulary(job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,13 +41,10 @@ class Requirement:
                 todo=tr("available: {names}", names=", ".join(metrics)),
             )
         value = metrics[self.metric]
-        ok = {
-            "<": value < self.limit,
-            "<=": value <= self.limit,
-            ">": value > self.limit,
-            ">=": value >= self.limit,
-        }[self.sign]
-        return Check(self.text, ok, tr("{text}: found {value}", text=self.text, value=f"{value:.6g}"))
+        compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[self.sign]
+        return Check(
+            self.text, compare(value, self.limit), tr("{text}: found {value}", text=self.text, value=f"{value:.6g}")
+        )
 
 
 def requirement(text: str, known: Sequence[str]) -> Requirement:

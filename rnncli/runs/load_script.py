@@ -28,9 +28,7 @@ from rnncli.training.job import cores_of
 
 _IMPORTS = {  # a name that a script uses -> the line that imports it
     **{name: f"import {name}" for name in ("argparse", "csv", "io", "json", "math", "re", "sys", "unicodedata")},
-    "duckdb": "import duckdb",
-    "soundfile": "import soundfile",
-    "torch": "import torch",
+    **{name: f"import {name}" for name in ("duckdb", "soundfile", "torch")},
     "np": "import numpy as np",
     "F": "from torch.nn import functional as F",
     "nn": "from torch import nn",

@@ -20,9 +20,9 @@ from rnncli.names import did_you_mean
 from rnncli.recipe import RecipeConfig, plain
 from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import leaves
-from rnncli.records import HeatMap, Json, Message, json_number, json_object
+from rnncli.records import HeatMap, Json, Message, json_number
 from rnncli.runs.open import Run, open_run
-from rnncli.runs.read import blaming, read_log
+from rnncli.runs.read import blaming, numbers, read_log
 from rnncli.tasks import AnySplits, load_recipe
 from rnncli.training.epoch import Epoch
 from rnncli.training.job import Job
@@ -192,7 +192,7 @@ def logged_result(run: Run, splits: AnySplits | None) -> LoggedResult:
     """The final report of a run with a result. splits: its data; without it, no texts and states."""
     result, epochs = run.result(), read_epochs(run.folder)
     with blaming("result.json"):
-        metrics = {name: json_number(value) for name, value in json_object(result["metrics"]).items()}
+        metrics = numbers(result["metrics"])
         best = int(json_number(result["best_epoch"]))
     seconds = epochs[-1].seconds if epochs else 0.0
     if splits is None:

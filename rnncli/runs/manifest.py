@@ -94,20 +94,29 @@ def _fault(path: Path, states: list[_State]) -> DataError | None:
     found = _state(path)
     if found in states:
         return None
-    copy = tr("restore the file from a backup")
     if found is None:
-        return DataError(tr("this file of the folder is missing"), where=shown(path), todo=copy)
+        return _damaged(path, tr("this file of the folder is missing"))
     sizes = [state[0] for state in states if state is not None]
     if found[0] not in sizes:
-        what = trn(
-            "has {n} byte, but had {size} when it was written",
-            "has {n} bytes, but had {size} when it was written",
-            n=found[0],
-            size=max(sizes, default=0),
-        )
-        return DataError(what, where=shown(path), todo=copy)
-    what = tr("has changed since it was written: its sha256 does not match {manifest}", manifest=MANIFEST)
-    return DataError(what, where=shown(path), todo=copy)
+        return wrong_size(path, found[0], max(sizes, default=0))
+    return _damaged(
+        path, tr("has changed since it was written: its sha256 does not match {manifest}", manifest=MANIFEST)
+    )
+
+
+def wrong_size(path: Path, found: int, written: int) -> DataError:
+    """Why a file of another size than was written cannot be used; in bytes."""
+    what = trn(
+        "has {n} byte, but had {size} when it was written",
+        "has {n} bytes, but had {size} when it was written",
+        n=found,
+        size=written,
+    )
+    return _damaged(path, what)
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(what, where=shown(path), todo=tr("restore the file from a backup"))
 
 
 def _listed(found: Mapping[str, Json]) -> _State:

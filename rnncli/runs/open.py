@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +96,7 @@ def open_run(path: str | Path, sets: Sets = ()) -> Run:
     folder = find_run(str(path))
     for name in (*OPENED, *LOGS):
         inside(folder, name)
-    if not (folder / MANIFEST).exists():
-        raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
-    check_manifest(folder, (*OPENED, *LOGS))
+    _check(folder, (*OPENED, *LOGS))
     recipe = load_recipe(str(folder / "recipe.yaml"), (*sets, NO_LOG))
     vocab = folder / "vocab.json"
     fitted = recipe.task.fitted_from_json(recipe.config, read_json(vocab), where=str(vocab))
@@ -117,9 +116,7 @@ def initialize(job: Job, path: str) -> None:
     one of its files is missing or has changed, or weights have another shape.
     """
     folder = find_run(path)
-    if not (folder / MANIFEST).exists():
-        raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
-    check_manifest(folder, ("recipe.yaml", "vocab.json", WEIGHTS))
+    _check(folder, ("recipe.yaml", "vocab.json", WEIGHTS))
     recipe, file = load_recipe(str(folder / "recipe.yaml"), (NO_LOG,)), folder / "vocab.json"
     ours, theirs = job.config.task, recipe.config.task
     if ours != theirs:
@@ -138,24 +135,26 @@ def initialize(job: Job, path: str) -> None:
     load_weights(job.model, folder / WEIGHTS)
 
 
+def _check(folder: Path, names: Iterable[str]) -> None:
+    """Raise DataError if one of these files of a run, or its manifest, is missing or has changed."""
+    if not (folder / MANIFEST).exists():
+        raise DataError(tr("this file of the run is missing"), where=str(folder / MANIFEST))
+    check_manifest(folder, names)
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a safetensors file into a model. Raises DataError: damaged, or from another model."""
     try:
         with utf8_path(path) as name:
             tensors = load_file(name)
         model.load_state_dict(tensors)
+        whole = {name: tensors[name] for name, own in model.state_dict().items() if own.is_floating_point()}
+        if bad := [name for name, tensor in whole.items() if not tensor.isfinite().all()]:
+            raise ValueError(tr("{name} contains NaN or infinity", name=bad[0]))
+        if wrong := [name for name, tensor in whole.items() if not tensor.is_floating_point()]:
+            raise ValueError(f"{wrong[0]}: {whole[wrong[0]].dtype}")
     except FileNotFoundError as error:
         raise DataError(tr("this run has no weights yet"), where=str(path)) from error
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise DataError(
-            tr("these weights cannot be used: {why}", why=" ".join(str(error).split())[:300]), where=str(path)
-        ) from error
-    whole = [name for name, own in model.state_dict().items() if own.is_floating_point()]
-    wrong = [name for name in whole if not tensors[name].is_floating_point()]
-    bad = [name for name in whole if not bool(tensors[name].isfinite().all())]
-    if bad:
-        why = tr("{name} contains NaN or infinity", name=bad[0])
-        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
-    if wrong:
-        why = f"{wrong[0]}: {tensors[wrong[0]].dtype}"
-        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path))
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path)) from error

@@ -94,7 +94,8 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
     """The current state of a run, broken or not: bad file contents raise nothing. curves: read every epoch, not only
     the last."""
     try:
-        modified = max((folder / name).stat().st_mtime for name in _dated(folder))
+        dated = (folder / name for name in ("recipe.yaml", "metrics.jsonl", "result.json"))
+        modified = max(path.stat().st_mtime for path in dated if os.path.exists(path))
     except (OSError, ValueError):
         modified = 0.0
     settings: dict[str, Json] = {}
@@ -151,10 +152,6 @@ def _why(error: RnncliError) -> str:
     return ": ".join(part for part in (where, fault.what if fault else error.what) if part)
 
 
-def _dated(folder: Path) -> list[str]:
-    return [name for name in ("recipe.yaml", "metrics.jsonl", "result.json") if os.path.exists(folder / name)]
-
-
 def read_recipe(folder: Path) -> dict[str, Json]:
     """Dotted key -> value of a run's recipe.yaml. Raises RnncliError: unreadable, or not a recipe."""
     path = folder / "recipe.yaml"
@@ -169,15 +166,16 @@ def read_recipe(folder: Path) -> dict[str, Json]:
 def _figures(result: Mapping[str, Json], epochs: Sequence[Mapping[str, Json]]) -> tuple[str, dict[str, float], int]:
     """(split, metrics, epoch): from the result, or from the last epoch of an unfinished run."""
     if result:
-        return str(result["on"]), _numbers(result["metrics"]), int(json_number(result["best_epoch"]))
+        return str(result["on"]), numbers(result["metrics"]), int(json_number(result["best_epoch"]))
     if not epochs:
         return "", {}, 0
     last = epochs[-1]
     on = next((name for name in ("validation", "train") if isinstance(last.get(name), dict)), "")
-    return on, _numbers(last.get(on, {})), int(json_number(last["epoch"]))
+    return on, numbers(last.get(on, {})), int(json_number(last["epoch"]))
 
 
-def _numbers(metrics: Json) -> dict[str, float]:
+def numbers(metrics: Json) -> dict[str, float]:
+    """The metrics of a result or an epoch. Raises ValueError."""
     return {name: json_number(value) for name, value in json_object(metrics).items()}
 
 

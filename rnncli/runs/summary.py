@@ -9,11 +9,11 @@ from torch import nn
 
 from rnncli import records
 from rnncli.cells import spec_of
-from rnncli.data.batch import Order
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
 from rnncli.recipe import RecipeConfig
 from rnncli.records import Entry, Json, json_number, json_object
+from rnncli.runs.read import numbers
 from rnncli.tasks import AnySplits, Metrics
 from rnncli.training.job import Job, autocast
 from rnncli.training.loop import stored_reason
@@ -55,25 +55,19 @@ def header(job: Job) -> records.Page:
         *(records.Message(note, "note") for note in job.splits.notes),
     ]
     if config.train.precision != "float32":
-        half, full = first_losses(job)
-        lines.append(
-            records.Message(
-                tr(
-                    "precision {name}: the first batch's loss is {half}, in float32 {full}",
-                    name=config.train.precision,
-                    half=half,
-                    full=full,
-                )
-            )
+        name, (half, full) = config.train.precision, first_losses(job)
+        text = tr(
+            "precision {name}: the first batch's loss is {half}, in float32 {full}", name=name, half=half, full=full
         )
+        lines.append(records.Message(text))
     if job.world > 1:
         lines.append(records.Message(tr("{n} processes share the rows of every batch", n=job.world)))
-    return _page(job, f"{job.recipe.name}   {config.task}", lines, "")
+    return _page(job, f"{job.recipe.name}   {config.task}", lines)
 
 
 def first_losses(job: Job) -> tuple[str, str]:
     """The loss of the first batch before training, in the recipe's precision and in float32; six digits."""
-    batch = next(job.batches(Order(job.config.train.seed, 1))).to(job.device)
+    batch = job.first_batch()
     found = []
     job.model.eval()  # without dropout
     for precision in (job.config.train.precision, "float32"):
@@ -123,7 +117,7 @@ def closing(job: Job, outcome: Outcome) -> records.Page:
     """One example step by step, then the network with its baselines and the control without memory."""
     shown = [*job.task.summarize(job.config, job.model, job.splits, outcome.on), result_table(job, outcome)]
     shown += [records.Message(note, "note") for note in outcome.notes]
-    return _page(job, tr("result on {part}", part=tr(outcome.on)), shown, "")
+    return _page(job, tr("result on {part}", part=tr(outcome.on)), shown)
 
 
 def result_table(job: Job, outcome: Outcome) -> records.Table:
@@ -138,10 +132,6 @@ def result_table(job: Job, outcome: Outcome) -> records.Table:
         rows.append((tr("without memory") if without else name, metrics, about))
     rows += [(baseline.name, baseline.metrics, baseline.about) for baseline in outcome.baselines]
     return metrics_table(rows)
-
-
-def _metrics(values: Json) -> Metrics:
-    return {name: json_number(value) for name, value in json_object(values).items()}
 
 
 def run_page(
@@ -162,7 +152,7 @@ def run_page(
         shown.append(records.Message(f"{epochs} ({why}); {tr('kept')}: {best}", "note"))
         others = [*json_object(result["compared"]).items(), *json_object(result["baselines"]).items()]
         found = [(config.model.cell, result["metrics"]), *others]
-        shown.append(metrics_table([(name, _metrics(values), "") for name, values in found]))
+        shown.append(metrics_table([(name, numbers(values), "") for name, values in found]))
     else:
         shown.append(records.Message(tr("training has not ended: there is no result yet"), "note"))
     if len(log) > 1:
@@ -196,12 +186,12 @@ def metrics_table(rows: list[tuple[str, Metrics, str]]) -> records.Table:
     return records.Table("result", columns, table)
 
 
-def _page(job: Job, title: str, shown: list[records.Record] | list[records.Message], schema: str) -> records.Page:
+def _page(job: Job, title: str, shown: Sequence[records.Record]) -> records.Page:
     train = job.config.train
     return records.Page(
-        schema=schema,
+        schema="",
         title=title,
-        records=list(shown),
+        records=shown,
         seed=train.seed,
         device=job.device.type,
         dtype=train.dtype,

@@ -13,14 +13,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from rnncli.errors import DataError
-from rnncli.files import FolderLock, inside, shown, write_errors
-from rnncli.locale import tr, trn
+from rnncli.files import FolderLock, inside, write_errors
 from rnncli.recipe import print_config, resolved_yaml
 from rnncli.records import Json
 from rnncli.render.documents import strict
 from rnncli.runs.checkpoint import checkpoint, load_checkpoint
-from rnncli.runs.manifest import Manifest, check_manifest
+from rnncli.runs.manifest import Manifest, check_manifest, wrong_size
 from rnncli.tasks import Recipe
 from rnncli.training.epoch import Epoch
 from rnncli.training.job import Job
@@ -127,16 +125,7 @@ def _cut(path: Path, size: int) -> None:
     """Truncate the file to `size` bytes. Raises DataError if it is shorter."""
     found = path.stat().st_size if path.exists() else 0
     if found < size:
-        raise DataError(
-            trn(
-                "has {n} byte, but had {size} when it was written",
-                "has {n} bytes, but had {size} when it was written",
-                n=found,
-                size=size,
-            ),
-            where=shown(path),
-            todo=tr("restore the file from a backup"),
-        )
+        raise wrong_size(path, found, size)
     if found > size:
         os.truncate(path, size)
 

@@ -56,6 +56,10 @@ class Job:
         """The batches of an epoch of this process."""
         return self.task.batches(self.config, self.splits.train, order)
 
+    def first_batch(self) -> Batch:
+        """The first batch of the first epoch, on the job's device."""
+        return next(self.batches(Order(self.config.train.seed, 1))).to(self.device)
+
     def autocast(self) -> torch.autocast:
         """A context manager for the precision of the recipe's loss."""
         return autocast(self.device, self.config.train.precision)
